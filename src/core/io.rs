@@ -1,0 +1,197 @@
+//! What goes into the core and what comes out.
+
+use super::settings::Settings;
+use crate::model::{
+    allocation::Allocation,
+    calls::{Answer, Backend, Call, CallId, Refusal},
+    game::{Door, Evidence, Said, Told},
+    ids::RunNumber,
+    orders::{Accepted, Order, Refused, RequestId},
+    process::{ExitReport, KeeperHello, LaunchSpec, ProcessStats, StandingOrders},
+    time::Timestamp,
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// A fact from an edge.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    Keeper(KeeperFact),
+    Journal(JournalFact),
+    /// The game said something; `run` is the run whose token or socket it used.
+    Said {
+        run: RunNumber,
+        door: Door,
+        said: Said,
+    },
+    /// A probe or log pattern found out whether the game is up.
+    Evidence {
+        run: RunNumber,
+        door: Door,
+        evidence: Evidence,
+    },
+    Stats(ProcessStats),
+    /// The provider allocated us. For a hook, see [`Order::Allocate`].
+    Allocated(Allocation),
+    /// The provider took an allocation back.
+    Deallocated {
+        allocation: crate::model::ids::AllocationId,
+    },
+    /// The provider's registration changed.
+    Registered {
+        registered: bool,
+        trouble: Option<String>,
+    },
+    Answered {
+        call: CallId,
+        answer: Result<Answer, Refusal>,
+    },
+    Backend(Backend),
+    Ordered {
+        request: RequestId,
+        order: Order,
+    },
+    /// SIGTERM or SIGINT: drain and end. A second one hastens: straight to the ladder.
+    Terminate,
+    /// The host told us how long it will wait from SIGTERM to SIGKILL.
+    HostDeadline(Duration),
+    /// A reload that was accepted.
+    Reloaded(Box<Settings>),
+    /// The machine slept, or the driver was late, for this long: nothing that should have come meanwhile counts as missed.
+    Gap(Duration),
+    /// A deadline may have passed.
+    Tick,
+}
+
+/// A fact from the keeper.
+#[derive(Debug, Clone, PartialEq)]
+pub enum KeeperFact {
+    Connected(Box<KeeperHello>),
+    Away {
+        why: String,
+    },
+    Started {
+        run: RunNumber,
+        pid: i32,
+        started: Timestamp,
+    },
+    /// A run ended and its containment is empty; also `spawn-failed`.
+    Exited(ExitReport),
+    Unkillable {
+        run: RunNumber,
+        left: u32,
+    },
+    /// The keeper was told to stop (a pod's SIGTERM goes to it first).
+    StopRequested,
+    /// Another agent took over with a higher epoch: end at once, publish nothing.
+    Superseded,
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JournalFact {
+    Committed { seq: u64 },
+    Failed { seq: u64, why: String },
+}
+
+/// A decision to carry out.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Write this to the journal; answer with [`JournalFact`]. `text` is the whole durable state, as JSON.
+    Commit {
+        seq: u64,
+        text: String,
+    },
+    Keeper(KeeperOrder),
+    Call {
+        id: CallId,
+        call: Call,
+    },
+    Provide(Provide),
+    Tell {
+        run: RunNumber,
+        told: Told,
+    },
+    Watch(Watch),
+    Reply {
+        request: RequestId,
+        reply: Result<Accepted, Refused>,
+    },
+    Happened(Happening),
+    /// Run the `on_exit` hook with this.
+    ExitHook {
+        report: ExitReport,
+        reason: String,
+    },
+    /// The agent ends now; every durable word has been written.
+    End(Ending),
+}
+
+/// An order to the keeper. `signal` and `kill` of a run that isn't running are harmless.
+#[derive(Debug, Clone, PartialEq)]
+pub enum KeeperOrder {
+    /// Idempotent per run number.
+    Start {
+        run: RunNumber,
+        spec: Box<LaunchSpec>,
+    },
+    Signal {
+        run: RunNumber,
+        signal: i32,
+    },
+    Kill {
+        run: RunNumber,
+    },
+    Stdin {
+        run: RunNumber,
+        line: String,
+    },
+    ExitTaken {
+        run: RunNumber,
+    },
+    /// The adoption record: at most 64 KiB, opaque to the keeper.
+    Record(String),
+    Standing(StandingOrders),
+    /// Only after an orderly end: the keeper exits 0.
+    Shutdown,
+}
+
+/// What the provider is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Provide {
+    /// Free for an allocation; `warm_map` = the map of a game that is already up.
+    Offer {
+        warm_map: Option<String>,
+        version: Option<semver::Version>,
+    },
+    Withdraw,
+}
+
+/// What probes and log patterns are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Watch {
+    Run { run: RunNumber, ports: BTreeMap<String, u16> },
+    Nothing,
+}
+
+/// Something a person wants to see in the timeline; the driver adds number and time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happening {
+    pub kind: &'static str,
+    pub text: String,
+    pub fields: BTreeMap<String, String>,
+}
+
+/// Why the agent ends. Every one has an exit code (`cli::exit`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// Drained or stopped as asked, `closed` delivered or journalled, keeper shut down.
+    Orderly { reason: String },
+    /// Let go on request; the game lives on.
+    Detached,
+    /// Another agent has the keeper.
+    Superseded,
+    /// The game crashed too often, or can't be started at all.
+    Failed { why: String },
+    /// Processes can't be killed.
+    Unkillable,
+}

@@ -1,0 +1,26 @@
+//! The decisions: pure, without a clock, a file, a socket or randomness of its own.
+//!
+//! ```text
+//!   Input ──► Core::handle(input, now) ──► [Effect]
+//!                   │
+//!                   └─ Core::status(), Core::next_deadline()
+//! ```
+//!
+//! The driver (`agent`) feeds one input at a time and dispatches the effects in order, never waiting for one. What an effect
+//! led to comes back as an input that names it (run number, call id, commit number), so that a late answer can't match.
+//!
+//! Invariants (the property test checks them against a reference model):
+//!
+//! 1. `joinable` is never reported before readiness was proved for the run that serves.
+//! 2. One game at a time: no `Start` before the last run's end was committed and taken.
+//! 3. Every instance that was posted or taken over gets a terminal report; it is the last one of its lane.
+//! 4. Within a lane, reports keep their order, and one call is under way.
+//! 5. No allocation is accepted while an earlier end is undeliverable or the journal can't be written.
+//!
+//! | file | decides |
+//! |---|---|
+//! | [`io`] | nothing: it names what goes in and comes out |
+//! | [`settings`] | nothing: what the user configured, as the core wants it |
+
+pub mod io;
+pub mod settings;

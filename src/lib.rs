@@ -1,0 +1,24 @@
+//! Gameside: the agent beside a dedicated game server, and the session service it reports to.
+//!
+//! Read in this order: [`model`] (the nouns), [`core`] (the decisions), [`agent`] (the driver that owns the core and
+//! carries its decisions out through the edges), then the edges: [`keeper`], [`upstream`], [`providers`],
+//! [`frontends`], [`probes`]; and the other half, [`service`].
+
+pub mod model;
+
+pub mod core;
+
+pub mod agent;
+pub mod frontends;
+pub mod keeper;
+pub mod practice;
+pub mod probes;
+pub mod providers;
+pub mod upstream;
+
+pub mod service;
+
+pub mod config;
+pub mod host;
+
+pub mod cli;

@@ -1,0 +1,36 @@
+//! The nouns: wire types and plain data that the agent, the keeper and the session service share.
+//!
+//! Nothing here does I/O, reads a clock or knows another room of the house.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`ids`] | newtypes for every identifier |
+//! | [`time`], [`units`] | instants and wire date-times; durations and sizes as people write them |
+//! | [`session`], [`player`] | the Session API's resources |
+//! | [`errors`] | the Session API's error answers and codes |
+//! | [`version`] | semantic versions and who may play with whom |
+//! | [`allocation`] | one allocation, wherever it came from |
+//! | [`process`] | what the keeper is told to run, and how it ended |
+//! | [`game`] | what a game says to us and what we tell it |
+//! | [`calls`] | what the agent asks of the session service, and the answers |
+//! | [`orders`] | what an operator may ask of an agent, and why it may be refused |
+//! | [`policy`] | decisions the user makes in the configuration and the core follows |
+//! | [`status`] | the agent as seen from outside; timeline entries |
+
+pub mod allocation;
+pub mod calls;
+pub mod errors;
+pub mod game;
+pub mod ids;
+pub mod orders;
+pub mod player;
+pub mod policy;
+pub mod process;
+pub mod session;
+pub mod status;
+pub mod time;
+pub mod units;
+pub mod version;
+
+/// The Session API's `custom_data`: keys to values of 1–4096 characters.
+pub type CustomData = std::collections::BTreeMap<String, String>;

@@ -1,0 +1,283 @@
+//! The decisions that a user makes in the configuration and the core follows. `config` reads these types as they are.
+//!
+//! Every field has a default; the defaults are the documented ones. A doc comment here is the line that the configuration
+//! reference prints.
+
+use super::{
+    session::{BackfillStyle, TeamOverflow},
+    units::{Size, Span},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// When the game is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// With each allocation.
+    #[default]
+    OnAllocation,
+    /// With the agent; the game waits warm for its allocation.
+    AtBoot,
+}
+
+/// What proves that the game can take players.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReadyBy {
+    /// The game says so, through whatever SDK it speaks.
+    #[default]
+    Sdk,
+    /// `[probe]` answers.
+    Probe,
+    /// The first port is bound.
+    Port,
+    /// A line of its output matches `pattern`.
+    Log,
+    /// `delay` has passed since the start and the process lives. The weakest proof; only where nothing else is to be had.
+    Delay,
+}
+
+/// `[game.readiness]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Readiness {
+    /// What proves that the game can take players.
+    pub by: ReadyBy,
+    /// A start that takes longer has failed.
+    pub timeout: Span,
+    /// With `by = "delay"`: how long after the start.
+    pub delay: Span,
+    /// With `by = "log"`: a regular expression.
+    pub pattern: Option<String>,
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Readiness { by: ReadyBy::default(), timeout: Span::from_secs(300), delay: Span::from_secs(5), pattern: None }
+    }
+}
+
+/// When a game that ended by itself is started again within the same allocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartWhen {
+    Never,
+    #[default]
+    OnFailure,
+    Always,
+}
+
+/// `[game.restart]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Restart {
+    /// When a game that ended by itself is started again within the same allocation.
+    pub when: RestartWhen,
+    /// Delay before the first restart; doubles with every further one, with jitter.
+    pub delay: Span,
+    /// The longest delay.
+    pub max_delay: Span,
+    /// A game that lived this long is stable: the delay starts anew.
+    pub stable_after: Span,
+    /// This many failures within `window` are a crash loop: the instance is closed.
+    pub budget: u32,
+    /// The time in which failures are counted.
+    pub window: Span,
+}
+
+impl Default for Restart {
+    fn default() -> Self {
+        Restart {
+            when: RestartWhen::default(),
+            delay: Span::from_millis(500),
+            max_delay: Span::from_secs(30),
+            stable_after: Span::from_secs(60),
+            budget: 3,
+            window: Span::from_secs(300),
+        }
+    }
+}
+
+/// `[game.recycle]`: when the game isn't used for another match but started anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recycle {
+    /// Matches that one process serves; 0 = no limit. 1 = a fresh process for every match.
+    pub after_matches: u32,
+    /// Age at which a process isn't given another match; unset = no limit.
+    pub after: Option<Span>,
+    /// Memory at which a process isn't given another match; unset = no limit.
+    pub memory: Option<Size>,
+    /// The agent ends after this many allocations; 0 = never.
+    pub exit_after: u32,
+}
+
+impl Default for Recycle {
+    fn default() -> Self {
+        Recycle { after_matches: 1, after: None, memory: None, exit_after: 0 }
+    }
+}
+
+/// `[guards]`: limits that save money. Each drains and recycles.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Guards {
+    /// Nobody came since it became joinable.
+    pub no_show_timeout: Option<Span>,
+    /// Everybody has left.
+    pub empty_timeout: Option<Span>,
+    /// A match takes longer; unset = no limit.
+    pub max_match_time: Option<Span>,
+}
+
+impl Default for Guards {
+    fn default() -> Self {
+        Guards {
+            no_show_timeout: Some(Span::from_secs(300)),
+            empty_timeout: Some(Span::from_secs(120)),
+            max_match_time: None,
+        }
+    }
+}
+
+/// `[drain]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Drain {
+    /// How long players may go on. The ladder starts earlier if the host's own deadline asks for it.
+    pub deadline: Span,
+    /// The time the host gives from SIGTERM to SIGKILL, if it does (systemd's TimeoutStopSec, the pod's grace period).
+    pub host_deadline: Option<Span>,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Drain { deadline: Span::from_secs(600), host_deadline: None }
+    }
+}
+
+/// What the agent does when its session is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnSessionLost {
+    /// Let the match end by itself; nothing is stopped while players are connected.
+    Finish,
+    /// Make a new session and tell the game. Only for own sessions, and their default.
+    Recreate,
+    Drain,
+    Stop,
+}
+
+/// Who writes the instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReportBy {
+    #[default]
+    Agent,
+    /// A game that writes its own instance, as RallyHere's Unreal plugin does. The agent only writes `closed`.
+    Game,
+}
+
+/// Which players become members of the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Admission {
+    /// Only who already is; another is reported to the game as `not_in_session`.
+    #[default]
+    Members,
+    /// Everybody with a player UUID, within team size.
+    Open,
+}
+
+/// `[players]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Players {
+    /// Which players become members of the session.
+    pub admission: Admission,
+    /// How long a disconnected player's place is kept, and not backfilled.
+    pub reconnect_grace: Span,
+}
+
+impl Default for Players {
+    fn default() -> Self {
+        Players { admission: Admission::default(), reconnect_grace: Span::from_secs(120) }
+    }
+}
+
+/// What follows when the game is unhealthy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenUnhealthy {
+    #[default]
+    Report,
+    /// No new players until it is healthy again.
+    Unjoinable,
+    Restart,
+}
+
+/// `[health]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Health {
+    /// What follows when the game is unhealthy.
+    pub when_unhealthy: WhenUnhealthy,
+    /// Silence of the SDK that counts as one failure; unset = the SDK's silence means nothing. Counts only once the game has sent a heartbeat.
+    pub heartbeat: Option<Span>,
+    /// Failures in a row until degraded; twice as many until unhealthy.
+    pub fall: u32,
+    /// Successes in a row until healthy again.
+    pub rise: u32,
+    /// Share of the memory limit, in percent, from which the game is degraded; 0 = off.
+    pub memory_percent: u8,
+    /// Share of time lost to memory or CPU pressure (PSI some avg10), in percent, from which it is degraded; 0 = off.
+    pub pressure_percent: u8,
+    /// Share of the target tick rate, in percent, under which it is degraded; 0 = off.
+    pub tick_percent: u8,
+    /// Ticks per second that the game should reach, if it doesn't say so itself.
+    pub tick_target: Option<f64>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Health {
+            when_unhealthy: WhenUnhealthy::default(),
+            heartbeat: Some(Span::from_secs(15)),
+            fall: 3,
+            rise: 2,
+            memory_percent: 90,
+            pressure_percent: 60,
+            tick_percent: 80,
+            tick_target: None,
+        }
+    }
+}
+
+/// `[backfill]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Backfill {
+    /// Acknowledge the session's backfill while there is one.
+    pub enabled: bool,
+    /// How backfills look for players.
+    pub styles: Vec<BackfillStyle>,
+    /// How a team that would grow too large is treated.
+    pub overflow_action: TeamOverflow,
+    /// Delete the backfill when no place is left.
+    pub delete_when_full: bool,
+    /// Delete the backfill when the server becomes unjoinable; false keeps it alive.
+    pub delete_when_unjoinable: bool,
+}
+
+impl Default for Backfill {
+    fn default() -> Self {
+        Backfill {
+            enabled: true,
+            styles: Vec::new(),
+            overflow_action: TeamOverflow::default(),
+            delete_when_full: true,
+            delete_when_unjoinable: true,
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! What the keeper is told to run, how to end it, and how it ended.
+//!
+//! These types are on the wire between agent and keeper and in the journal: additive changes only.
+
+use super::{
+    ids::{KeeperId, RunNumber},
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, time::Duration};
+
+/// What is started: argv, environment and directory. User, limits and executable roots are the keeper's own business.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchSpec {
+    /// The program and its arguments; never a shell line.
+    pub argv: Vec<String>,
+    /// Added to the keeper's clean base environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dir: Option<String>,
+    /// A file written before the start, for games that read their startup parameters as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<LaunchFile>,
+    /// The game daemonises: the run lasts as long as anything of it lives, not only the first process.
+    #[serde(default)]
+    pub forking: bool,
+}
+
+/// A small file that the keeper writes for the game in its run directory; `{file}` in `env` or `argv` was already replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchFile {
+    pub path: String,
+    pub text: String,
+}
+
+/// One rung of the stop ladder: do this, then wait so long for the run to end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopStep {
+    pub action: StopAction,
+    #[serde(rename = "wait_ms", with = "millis")]
+    pub wait: Duration,
+}
+
+/// What a rung does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopAction {
+    /// A line on the game's stdin.
+    Stdin(String),
+    /// A signal by number to the game's first process group.
+    Signal(i32),
+    /// SIGKILL to everything that belongs to the run.
+    Kill,
+}
+
+/// What the keeper does on its own when it is told to stop, or left alone for too long, and no agent answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandingOrders {
+    pub ladder: Vec<StopStep>,
+    /// The whole ladder must fit in this; then SIGKILL.
+    #[serde(rename = "total_ms", with = "millis")]
+    pub total: Duration,
+    /// How long the game may live without an agent; none = for ever.
+    #[serde(default, rename = "unattended_ms", with = "opt_millis", skip_serializing_if = "Option::is_none")]
+    pub unattended: Option<Duration>,
+}
+
+/// How a run ended. The truth, or `Lost` where nobody can know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case", tag = "how")]
+pub enum ExitStatus {
+    Exited {
+        code: i32,
+    },
+    Signaled {
+        signal: i32,
+        core: bool,
+    },
+    OomKilled,
+    SpawnFailed {
+        error: String,
+    },
+    /// The keeper that ran it is gone, and with it the only one who could have learned the status.
+    Lost,
+}
+
+impl ExitStatus {
+    /// Exit code 0 and nothing else.
+    pub fn is_success(&self) -> bool {
+        matches!(self, ExitStatus::Exited { code: 0 })
+    }
+}
+
+/// The keeper's account of an ended run: fsynced before it is told, kept until taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitReport {
+    pub run: RunNumber,
+    pub status: ExitStatus,
+    pub started: Timestamp,
+    pub ended: Timestamp,
+    /// The rung of the stop ladder that was being carried out, if any: 0-based.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_at_step: Option<u32>,
+    /// Processes of the run that outlived the first one and had to be killed.
+    #[serde(default)]
+    pub stragglers: u32,
+    /// The highest memory figure seen, in bytes, where the kernel tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub core_path: Option<String>,
+}
+
+/// Resource figures of a live run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ProcessStats {
+    pub run: RunNumber,
+    /// Bytes: of the cgroup where there is one, else the sum over the run's processes.
+    pub memory: u64,
+    /// The cgroup's limit, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_limit: Option<u64>,
+    /// CPU time used so far, in microseconds.
+    pub cpu_us: u64,
+    pub processes: u32,
+    /// PSI `some avg10` of memory, in percent, where the kernel tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_pressure: Option<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_pressure: Option<f32>,
+}
+
+/// What a keeper is running, as it tells a newly connected agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum RunState {
+    /// Nothing was ever started, or every end has been taken.
+    Empty,
+    Running {
+        run: RunNumber,
+        pid: i32,
+        started: Timestamp,
+    },
+    /// Ended, and the end isn't taken yet.
+    Exited {
+        report: ExitReport,
+    },
+    /// Something of the run can't be killed; nothing is ever started here again.
+    Unkillable {
+        run: RunNumber,
+        left: u32,
+    },
+}
+
+/// Who keeps, and what: the first thing an agent learns from a keeper.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeeperHello {
+    pub keeper: KeeperId,
+    pub pid: i32,
+    /// This controller's fencing number: durable, and higher than any before.
+    pub epoch: u64,
+    pub run: RunState,
+    /// How runs are contained: `cgroup` or `subreaper`.
+    pub containment: Containment,
+    /// The last adoption record that an agent deposited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
+    /// Names of the listening sockets held for the agent.
+    #[serde(default)]
+    pub listeners: Vec<String>,
+    /// The keeper was told to stop, and it still stands.
+    #[serde(default)]
+    pub stop_requested: bool,
+}
+
+/// What makes up "everything of the run".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Containment {
+    Cgroup,
+    Subreaper,
+}
+
+/// Durations as whole milliseconds.
+pub mod millis {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::time::Duration;
+
+    pub fn serialize<S: Serializer>(span: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+    }
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_millis)
+    }
+}
+
+/// The same, where there may be none.
+pub mod opt_millis {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::time::Duration;
+
+    pub fn serialize<S: Serializer>(span: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        match span {
+            Some(span) => super::millis::serialize(span, to),
+            None => to.serialize_none(),
+        }
+    }
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(from)?.map(Duration::from_millis))
+    }
+}

@@ -1,0 +1,134 @@
+//! The agent as seen from outside: what `gameside status --json` prints and the API answers, and the timeline.
+
+use super::{
+    CustomData,
+    calls::Backend,
+    game::{Door, GamePlayer},
+    ids::{AllocationId, InstanceId, MatchId, RunNumber, SessionId},
+    process::{Containment, ExitReport},
+    session::{InstanceHealth, JoinStatus},
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Where the agent stands (DESIGN's lifecycle, plus its two ends).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PhaseName {
+    Idle,
+    Starting,
+    Serving,
+    Draining,
+    Closing,
+    Ended,
+}
+
+/// One agent, whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Status {
+    pub name: String,
+    pub phase: PhaseName,
+    pub since: Timestamp,
+    /// What the session shows, or should show as soon as it can be told.
+    pub join_status: Option<JoinStatus>,
+    pub instance_health: InstanceHealth,
+    /// Why it isn't healthy; empty when it is.
+    pub health_reasons: Vec<String>,
+    /// Why it drains or closes.
+    pub reason: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub session_id: Option<SessionId>,
+    #[schema(value_type = Option<String>)]
+    pub instance_id: Option<InstanceId>,
+    #[schema(value_type = Option<String>)]
+    pub allocation_id: Option<AllocationId>,
+    #[schema(value_type = Option<String>)]
+    pub match_id: Option<MatchId>,
+    pub public_conn_str: Option<String>,
+    pub private_conn_str: Option<String>,
+    pub map: Option<String>,
+    pub mode: Option<String>,
+    pub ports: BTreeMap<String, u16>,
+    /// How many play; `players_known` names them as far as the game does.
+    pub players: u32,
+    pub players_known: Vec<GamePlayer>,
+    pub max_players: Option<u32>,
+    pub custom_data: CustomData,
+    pub agent: AgentStatus,
+    pub keeper: KeeperStatus,
+    pub game: GameStatus,
+    pub sessions_url: Option<String>,
+    pub backend: Backend,
+    /// Reports not yet delivered, oldest first.
+    pub outbox: Vec<String>,
+    /// The service's backfill, while the session has one.
+    pub backfill_id: Option<String>,
+    pub warnings: Vec<String>,
+    /// How the last match ended.
+    pub last_end: Option<LastEnd>,
+    /// The deadline of the drain or stop under way.
+    pub deadline: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AgentStatus {
+    pub pid: u32,
+    pub version: String,
+    pub started: Option<Timestamp>,
+    pub provider: String,
+    pub registered: bool,
+    pub journal: Option<String>,
+    /// Where its API listens.
+    pub api: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct KeeperStatus {
+    pub pid: Option<i32>,
+    #[schema(value_type = Option<String>)]
+    pub id: Option<super::ids::KeeperId>,
+    pub connected: bool,
+    pub containment: Option<Containment>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct GameStatus {
+    pub pid: Option<i32>,
+    #[schema(value_type = Option<u64>)]
+    pub run: Option<RunNumber>,
+    pub started: Option<Timestamp>,
+    pub ready: bool,
+    pub restarts: u32,
+    pub version: Option<String>,
+    /// Through which doors it has spoken.
+    pub speaks: Vec<Door>,
+    pub memory: Option<u64>,
+    pub tick_rate: Option<String>,
+}
+
+/// How a match ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct LastEnd {
+    #[schema(value_type = Option<String>)]
+    pub session_id: Option<SessionId>,
+    pub reason: String,
+    #[schema(value_type = Object)]
+    pub exit: Option<ExitReport>,
+    pub at: Timestamp,
+    /// The session service has confirmed `closed`.
+    pub reported: bool,
+}
+
+/// One line of the timeline: something a person wants to see.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct TimelineEntry {
+    /// Counts up for as long as the agent's state directory lives.
+    pub seq: u64,
+    pub at: Timestamp,
+    /// A stable word: `allocated`, `pending`, `joinable`, `player_joined`, `health`, `exit`, ….
+    pub kind: String,
+    pub text: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: BTreeMap<String, String>,
+}
