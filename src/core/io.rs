@@ -186,8 +186,8 @@ pub struct Happening {
 pub enum Ending {
     /// Drained or stopped as asked, `closed` delivered or journalled, keeper shut down.
     Orderly { reason: String },
-    /// Let go on request; the game lives on.
-    Detached,
+    /// Let go on request; the game lives on. `restart`: the supervisor shall start a new agent.
+    Detached { restart: bool },
     /// Another agent has the keeper.
     Superseded,
     /// The game crashed too often, or can't be started at all.

@@ -25,8 +25,11 @@ pub enum Order {
     Stop {
         reason: Option<String>,
     },
-    /// Let go of the game: the agent ends, the match goes on under the keeper.
-    Detach,
+    /// Let go of the game: the agent ends, the match goes on under the keeper. With `restart` the agent's exit
+    /// code asks its supervisor for a new one (an upgrade).
+    Detach {
+        restart: bool,
+    },
     /// Overrides the game's own gate.
     Gate(super::game::Gate),
 }

@@ -1,0 +1,163 @@
+use super::*;
+use proptest::prelude::*;
+
+const NOW: Timestamp = Timestamp::EPOCH;
+
+fn place() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal");
+    (dir, path)
+}
+
+fn text_at(path: &Path) -> Option<String> {
+    open(path, NOW).unwrap().text
+}
+
+fn damage(path: &Path, at: u64) {
+    let file = open_file(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[!byte[0]], at).unwrap();
+}
+
+#[test]
+fn what_was_committed_last_is_found_again() {
+    let (_dir, path) = place();
+    assert_eq!(text_at(&path), None);
+    for round in 0..5 {
+        let mut opened = open(&path, NOW).unwrap();
+        opened.journal.replayed().unwrap();
+        opened.journal.commit(&format!("a{round}")).unwrap();
+        opened.journal.commit(&format!("b{round}")).unwrap();
+        assert_eq!(peek(&path).unwrap(), Some(format!("b{round}")));
+    }
+}
+
+#[test]
+fn a_torn_commit_leaves_the_one_before() {
+    let (_dir, path) = place();
+    let mut opened = open(&path, NOW).unwrap();
+    opened.journal.commit("one").unwrap();
+    opened.journal.commit("two").unwrap();
+    damage(&path, slot_at(opened.journal.newest) + SLOT_HEAD as u64);
+    let again = open(&path, NOW).unwrap();
+    assert_eq!(again.text.as_deref(), Some("one"));
+    assert_eq!(again.aside, None);
+}
+
+#[test]
+fn when_both_slots_are_damaged_the_file_is_set_aside() {
+    let (_dir, path) = place();
+    let mut opened = open(&path, NOW).unwrap();
+    opened.journal.commit("one").unwrap();
+    opened.journal.commit("two").unwrap();
+    damage(&path, slot_at(0) + 5);
+    damage(&path, slot_at(1) + 17);
+    let again = open(&path, NOW).unwrap();
+    assert_eq!(again.text, None);
+    assert!(again.aside.unwrap().path.exists());
+    assert_eq!(text_at(&path), None, "the new file is usable");
+}
+
+#[test]
+fn three_deaths_in_replay_set_the_state_aside() {
+    let (_dir, path) = place();
+    open(&path, NOW).unwrap().journal.commit("poison").unwrap();
+    for _ in 0..MAX_REPLAYS {
+        assert_eq!(text_at(&path).as_deref(), Some("poison"));
+    }
+    let opened = open(&path, NOW).unwrap();
+    assert_eq!(opened.text, None);
+    assert!(opened.aside.unwrap().why.contains("3 times"));
+}
+
+#[test]
+fn a_healthy_life_clears_the_count() {
+    let (_dir, path) = place();
+    open(&path, NOW).unwrap().journal.commit("fine").unwrap();
+    for _ in 0..10 {
+        let opened = open(&path, NOW).unwrap();
+        assert_eq!(opened.text.as_deref(), Some("fine"));
+        opened.journal.replayed().unwrap();
+    }
+}
+
+#[test]
+fn links_are_not_followed() {
+    let (dir, path) = place();
+    let elsewhere = dir.path().join("elsewhere");
+    std::fs::write(&elsewhere, "precious").unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+    assert!(open(&path, NOW).is_err());
+    assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), "precious");
+}
+
+#[test]
+fn a_state_too_large_is_refused_and_the_old_one_kept() {
+    let (_dir, path) = place();
+    let mut opened = open(&path, NOW).unwrap();
+    opened.journal.commit("small").unwrap();
+    assert!(opened.journal.commit(&"x".repeat(MAX_TEXT + 1)).is_err());
+    opened.journal.commit(&"y".repeat(MAX_TEXT)).unwrap();
+    assert_eq!(text_at(&path).map(|text| text.len()), Some(MAX_TEXT));
+}
+
+#[test]
+fn no_commit_makes_the_file_grow() {
+    let (_dir, path) = place();
+    let mut opened = open(&path, NOW).unwrap();
+    let blocks = |path: &Path| std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(path).unwrap());
+    let (size, before) = (std::fs::metadata(&path).unwrap().len(), blocks(&path));
+    assert!(before * 512 >= size, "every block was written");
+    for length in [0, 1, MAX_TEXT] {
+        opened.journal.commit(&"z".repeat(length)).unwrap();
+    }
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), size);
+}
+
+#[tokio::test]
+async fn the_thread_answers_every_commit_in_order() {
+    let (_dir, path) = place();
+    let (writer, mut facts) = open(&path, NOW).unwrap().journal.start().unwrap();
+    for seq in 1..=50 {
+        writer.commit(seq, format!("state {seq}"));
+    }
+    drop(writer);
+    for seq in 1..=50 {
+        assert_eq!(facts.recv().await, Some(JournalFact::Committed { seq }));
+    }
+    assert_eq!(facts.recv().await, None);
+    assert_eq!(text_at(&path).as_deref(), Some("state 50"));
+}
+
+proptest! {
+    /// Whatever bytes a crash leaves in the slot that was being written, the state before survives.
+    #[test]
+    fn no_garbage_in_the_written_slot_hurts_the_other(
+        texts in prop::collection::vec(".{0,200}", 1..6),
+        garbage in prop::collection::vec(any::<u8>(), 1..300),
+        offset in 0u64..64,
+    ) {
+        let (_dir, path) = place();
+        let mut opened = open(&path, NOW).unwrap();
+        for text in &texts {
+            opened.journal.commit(text).unwrap();
+        }
+        let victim = slot_at(1 - opened.journal.newest) + offset;
+        opened.journal.file.write_all_at(&garbage, victim).unwrap();
+        prop_assert_eq!(text_at(&path), texts.last().cloned());
+    }
+
+    /// A cut anywhere in the file never panics, and never gives a text that was not committed.
+    #[test]
+    fn a_cut_file_never_invents(texts in prop::collection::vec("[a-z]{0,50}", 1..5), cut in 0u64..(HEAD + 2 * SLOT as u64)) {
+        let (_dir, path) = place();
+        let mut opened = open(&path, NOW).unwrap();
+        for text in &texts {
+            opened.journal.commit(text).unwrap();
+        }
+        opened.journal.file.set_len(cut).unwrap();
+        let found = open(&path, NOW).unwrap().text;
+        prop_assert!(found.is_none_or(|found| texts.contains(&found)));
+    }
+}
