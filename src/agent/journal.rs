@@ -350,8 +350,13 @@ fn create(path: &Path) -> io::Result<File> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let file =
-        OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).custom_flags(no_follow()).open(&fresh)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags(no_follow())
+        .open(&fresh)?;
     let zeros = vec![0; SLOT];
     file.write_all_at(&zeros[..HEAD as usize], 0)?;
     file.write_all_at(&encode_head(0), 0)?;
