@@ -1,0 +1,384 @@
+//! Where our files lie, and that those directories are really ours.
+//!
+//! ```text
+//! <state>/                                  <runtime>/
+//!   NAME/            0711                     agents/NAME.json   {name, state_dir, pid, api, socket}
+//!     agent.lock journal                      ports/PORT.lock    held = reserved by an agent
+//!     keeper.lock keeper.sock                 sessions.lock sessions.json sessions.secret
+//!     keeper/ logs/  0700
+//!     operator.token game.secret  0600
+//!     game/          0755, what the game may read: startup.json, api.sock
+//!   sessions/        0700, the local session service
+//! ```
+//!
+//! | root | is |
+//! |---|---|
+//! | state | `--state-dir` or `GAMESIDE_STATE_DIR`; `$STATE_DIRECTORY` (systemd); root: `/var/lib/gameside`; else `$XDG_STATE_HOME/gameside`, `~/.local/state/gameside` |
+//! | runtime | `GAMESIDE_RUNTIME_DIR`; `$RUNTIME_DIRECTORY` (systemd); `$XDG_RUNTIME_DIR/gameside`; root: `/run/gameside`; else `/tmp/gameside-<uid>` |
+//!
+//! Invariants: a directory that we use is a directory and no link to one; it belongs to us or to root; nobody else
+//! may write in it, except in a state root that was named on purpose (a pod's shared volume is open to all).
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+    path::{Path, PathBuf},
+};
+
+/// The name under which an agent runs when it has been given none.
+pub const DEFAULT_NAME: &str = "default";
+/// Directory of the local session service below the state root; no agent may have this name.
+const SESSIONS: &str = "sessions";
+
+/// A directory that can't be used, or a name that can't be one.
+#[derive(Debug, thiserror::Error)]
+pub enum BadPlace {
+    #[error(
+        "{name:?} is no name for an agent: use 1 to 64 letters, digits, '.', '_' or '-', not starting with '.' or '-'"
+    )]
+    Name { name: String },
+    #[error("\"sessions\" is the session service's directory; choose another name for the agent")]
+    ReservedName,
+    #[error("there is no place for state files: neither HOME nor XDG_STATE_HOME is set; use --state-dir")]
+    NoHome,
+    #[error("{} must be an absolute path; it came from {from}", path.display())]
+    Relative { path: PathBuf, from: &'static str },
+    #[error("could not {doing} the directory {}: {source}", path.display())]
+    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error("{} is a symbolic link; name the directory that it points to", path.display())]
+    Link { path: PathBuf },
+    #[error("{} is not a directory", path.display())]
+    NoDirectory { path: PathBuf },
+    #[error("{} belongs to uid {owner}, not to uid {uid} who runs this; use another --state-dir, or GAMESIDE_RUNTIME_DIR for the runtime directory", path.display())]
+    Foreign { path: PathBuf, owner: u32, uid: u32 },
+    #[error("{} may be written by others (mode {mode:04o}); chmod go-w it", path.display())]
+    Open { path: PathBuf, mode: u32 },
+}
+
+/// The two roots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    pub state: PathBuf,
+    pub runtime: PathBuf,
+    /// The state root was named on purpose.
+    chosen: bool,
+    uid: u32,
+}
+
+/// The files of one agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentPlace {
+    pub name: String,
+    /// `<state>/NAME`
+    pub dir: PathBuf,
+    /// `<runtime>/agents/NAME.json`: how others find this agent. Stays when it dies.
+    pub record: PathBuf,
+}
+
+impl Places {
+    /// As this process's environment and user say. Creates nothing.
+    pub fn here(state_dir: Option<&Path>) -> Result<Self, BadPlace> {
+        Self::find(state_dir, rustix::process::geteuid().as_raw(), |key| std::env::var(key).ok())
+    }
+
+    /// The same for any environment and user.
+    pub fn find(state_dir: Option<&Path>, uid: u32, env: impl Fn(&str) -> Option<String>) -> Result<Self, BadPlace> {
+        let env = |key: &str| env(key).filter(|value| !value.is_empty());
+        let (state, from, chosen) = state_root(state_dir, uid, &env)?;
+        let (runtime, runtime_from) = runtime_root(uid, &env);
+        absolute(&runtime, runtime_from)?;
+        let state = std::path::absolute(&state).map_err(|source| BadPlace::Io {
+            doing: "find",
+            path: state.clone(),
+            source,
+        })?;
+        tracing::debug!(state = %state.display(), from, runtime = %runtime.display(), "places");
+        Ok(Places { state, runtime, chosen, uid })
+    }
+
+    /// Creates both roots and what lies directly below the runtime root, and checks that they are ours.
+    pub fn prepare(&self) -> Result<(), BadPlace> {
+        let open_to_all = if self.chosen { Openness::Tolerated } else { Openness::Refused };
+        make_dir(&self.state, 0o711, self.uid, open_to_all)?;
+        let mode = if self.uid == 0 { 0o755 } else { 0o700 };
+        make_dir(&self.runtime, mode, self.uid, Openness::Refused)?;
+        make_dir(&self.agents(), mode, self.uid, Openness::Refused)?;
+        make_dir(&self.ports(), mode, self.uid, Openness::Refused)
+    }
+
+    /// The files of the agent NAME. Checks the name, creates nothing.
+    pub fn agent(&self, name: &str) -> Result<AgentPlace, BadPlace> {
+        check_name(name)?;
+        Ok(AgentPlace {
+            name: name.to_owned(),
+            dir: self.state.join(name),
+            record: self.agents().join(format!("{name}.json")),
+        })
+    }
+
+    /// Creates the roots and the agent's directories, and checks that they are ours.
+    pub fn prepare_agent(&self, name: &str) -> Result<AgentPlace, BadPlace> {
+        let place = self.agent(name)?;
+        self.prepare()?;
+        for (dir, mode) in
+            [(place.dir.clone(), 0o711), (place.keeper_dir(), 0o700), (place.logs(), 0o700), (place.game(), 0o755)]
+        {
+            make_dir(&dir, mode, self.uid, Openness::Refused)?;
+        }
+        Ok(place)
+    }
+
+    /// `<state>/sessions`, for a session service that isn't told another place.
+    pub fn sessions(&self) -> PathBuf {
+        self.state.join(SESSIONS)
+    }
+    /// `<runtime>/agents`
+    pub fn agents(&self) -> PathBuf {
+        self.runtime.join("agents")
+    }
+    /// `<runtime>/ports`
+    pub fn ports(&self) -> PathBuf {
+        self.runtime.join("ports")
+    }
+    /// Held by the elected local session service for its life.
+    pub fn sessions_lock(&self) -> PathBuf {
+        self.runtime.join("sessions.lock")
+    }
+    /// `{url, pid, state_dir}` of the local session service.
+    pub fn sessions_record(&self) -> PathBuf {
+        self.runtime.join("sessions.json")
+    }
+    /// The local session service's secret, 0600.
+    pub fn sessions_secret(&self) -> PathBuf {
+        self.runtime.join("sessions.secret")
+    }
+}
+
+impl AgentPlace {
+    /// Held by the agent for its life.
+    pub fn lock(&self) -> PathBuf {
+        self.dir.join("agent.lock")
+    }
+    pub fn journal(&self) -> PathBuf {
+        self.dir.join("journal")
+    }
+    /// Held by the keeper for its life.
+    pub fn keeper_lock(&self) -> PathBuf {
+        self.dir.join("keeper.lock")
+    }
+    pub fn keeper_socket(&self) -> PathBuf {
+        self.dir.join("keeper.sock")
+    }
+    /// The keeper's own: epoch, exit report, record.
+    pub fn keeper_dir(&self) -> PathBuf {
+        self.dir.join("keeper")
+    }
+    pub fn logs(&self) -> PathBuf {
+        self.dir.join("logs")
+    }
+    pub fn operator_token(&self) -> PathBuf {
+        self.dir.join("operator.token")
+    }
+    pub fn game_secret(&self) -> PathBuf {
+        self.dir.join("game.secret")
+    }
+    /// What the game may read, and not write.
+    pub fn game(&self) -> PathBuf {
+        self.dir.join("game")
+    }
+    pub fn startup_file(&self) -> PathBuf {
+        self.game().join("startup.json")
+    }
+    /// The native API's unix socket.
+    pub fn api_socket(&self) -> PathBuf {
+        self.game().join("api.sock")
+    }
+}
+
+/// Whether a name can be an agent's: it becomes a directory, a file and a part of metrics.
+pub fn check_name(name: &str) -> Result<(), BadPlace> {
+    if name == SESSIONS {
+        return Err(BadPlace::ReservedName);
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if (1..=64).contains(&name.len()) && name.chars().all(allowed) && !name.starts_with(['.', '-']) {
+        return Ok(());
+    }
+    Err(BadPlace::Name { name: name.to_owned() })
+}
+
+/// What is thought of a directory in which others may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Openness {
+    Refused,
+    Tolerated,
+}
+
+/// Creates `path` with `mode`, and its parents with the usual modes, if it isn't there; then checks that it is a directory,
+/// no link, ours or root's, and not open to others. What is already there keeps its mode.
+pub fn make_dir(path: &Path, mode: u32, uid: u32, openness: Openness) -> Result<(), BadPlace> {
+    let io = |doing| move |source| BadPlace::Io { doing, path: path.to_owned(), source };
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(io("create the parent of"))?;
+    }
+    match fs::DirBuilder::new().mode(mode).create(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(io("create")(error)),
+    }
+    let found = fs::symlink_metadata(path).map_err(io("examine"))?;
+    if found.file_type().is_symlink() {
+        return Err(BadPlace::Link { path: path.to_owned() });
+    }
+    if !found.is_dir() {
+        return Err(BadPlace::NoDirectory { path: path.to_owned() });
+    }
+    if found.uid() != uid && found.uid() != 0 {
+        return Err(BadPlace::Foreign { path: path.to_owned(), owner: found.uid(), uid });
+    }
+    let mode = found.mode() & 0o7777;
+    if mode & 0o022 != 0 && openness == Openness::Refused {
+        return Err(BadPlace::Open { path: path.to_owned(), mode });
+    }
+    Ok(())
+}
+
+type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The state root, where it came from, and whether it was named on purpose.
+fn state_root(state_dir: Option<&Path>, uid: u32, env: Env<'_>) -> Result<(PathBuf, &'static str, bool), BadPlace> {
+    if let Some(dir) = state_dir {
+        return Ok((dir.to_owned(), "--state-dir", true));
+    }
+    if let Some(dir) = env("GAMESIDE_STATE_DIR") {
+        return Ok((dir.into(), "GAMESIDE_STATE_DIR", true));
+    }
+    if let Some(dir) = env("STATE_DIRECTORY").as_deref().and_then(first) {
+        return Ok((dir, "STATE_DIRECTORY", false));
+    }
+    if uid == 0 {
+        return Ok(("/var/lib/gameside".into(), "the user", false));
+    }
+    if let Some(dir) = env("XDG_STATE_HOME") {
+        absolute(Path::new(&dir), "XDG_STATE_HOME")?;
+        return Ok((Path::new(&dir).join("gameside"), "XDG_STATE_HOME", false));
+    }
+    let home = env("HOME").ok_or(BadPlace::NoHome)?;
+    absolute(Path::new(&home), "HOME")?;
+    Ok((Path::new(&home).join(".local/state/gameside"), "HOME", false))
+}
+
+fn runtime_root(uid: u32, env: Env<'_>) -> (PathBuf, &'static str) {
+    if let Some(dir) = env("GAMESIDE_RUNTIME_DIR") {
+        return (dir.into(), "GAMESIDE_RUNTIME_DIR");
+    }
+    if let Some(dir) = env("RUNTIME_DIRECTORY").as_deref().and_then(first) {
+        return (dir, "RUNTIME_DIRECTORY");
+    }
+    if let Some(dir) = env("XDG_RUNTIME_DIR") {
+        return (Path::new(&dir).join("gameside"), "XDG_RUNTIME_DIR");
+    }
+    if uid == 0 {
+        return ("/run/gameside".into(), "the user");
+    }
+    (format!("/tmp/gameside-{uid}").into(), "the user")
+}
+
+/// systemd separates several directories with colons; ours is the first.
+fn first(list: &str) -> Option<PathBuf> {
+    list.split(':').find(|dir| !dir.is_empty()).map(PathBuf::from)
+}
+
+fn absolute(path: &Path, from: &'static str) -> Result<(), BadPlace> {
+    if path.is_absolute() { Ok(()) } else { Err(BadPlace::Relative { path: path.to_owned(), from }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn places(uid: u32, env: &[(&str, &str)]) -> Result<Places, BadPlace> {
+        Places::find(None, uid, |key| env.iter().find(|(name, _)| *name == key).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn the_table_of_roots() {
+        let rows: [(u32, &[(&str, &str)], &str, &str); 6] = [
+            (0, &[("HOME", "/root")], "/var/lib/gameside", "/run/gameside"),
+            (7, &[("HOME", "/home/a")], "/home/a/.local/state/gameside", "/tmp/gameside-7"),
+            (
+                7,
+                &[("HOME", "/home/a"), ("XDG_STATE_HOME", "/s"), ("XDG_RUNTIME_DIR", "/run/user/7")],
+                "/s/gameside",
+                "/run/user/7/gameside",
+            ),
+            (
+                7,
+                &[("STATE_DIRECTORY", "/var/lib/a:/var/lib/b"), ("RUNTIME_DIRECTORY", "/run/a")],
+                "/var/lib/a",
+                "/run/a",
+            ),
+            (
+                0,
+                &[("GAMESIDE_STATE_DIR", "/x"), ("STATE_DIRECTORY", "/y"), ("XDG_RUNTIME_DIR", "")],
+                "/x",
+                "/run/gameside",
+            ),
+            (0, &[("GAMESIDE_RUNTIME_DIR", "/r"), ("XDG_RUNTIME_DIR", "/q")], "/var/lib/gameside", "/r"),
+        ];
+        for (uid, env, state, runtime) in rows {
+            let places = places(uid, env).unwrap();
+            assert_eq!((places.state.to_str(), places.runtime.to_str()), (Some(state), Some(runtime)), "{env:?}");
+        }
+        assert!(matches!(places(7, &[]), Err(BadPlace::NoHome)));
+        assert!(matches!(places(7, &[("HOME", "rel")]), Err(BadPlace::Relative { .. })));
+    }
+
+    #[test]
+    fn names_that_could_leave_their_directory_are_refused() {
+        for name in ["", ".", "..", "a/b", "-x", "ä", "sessions", &"x".repeat(65)] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+        for name in ["default", "eu-1.match_7", "7"] {
+            check_name(name).unwrap();
+        }
+    }
+
+    #[test]
+    fn directories_are_made_private_and_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = Places {
+            state: dir.path().join("a/state"),
+            runtime: dir.path().join("run"),
+            chosen: false,
+            uid: rustix::process::geteuid().as_raw(),
+        };
+        for _ in 0..2 {
+            let place = places.prepare_agent("one").unwrap();
+            let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+            assert_eq!(mode(&place.keeper_dir()), 0o700);
+            assert_eq!(mode(&place.game()), 0o755);
+            assert_eq!(mode(&place.dir), 0o711);
+        }
+    }
+
+    #[test]
+    fn links_and_foreign_or_open_directories_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let uid = rustix::process::geteuid().as_raw();
+        let real = dir.path().join("real");
+        make_dir(&real, 0o700, uid, Openness::Refused).unwrap();
+
+        let link = dir.path().join("link");
+        symlink(&real, &link).unwrap();
+        assert!(matches!(make_dir(&link, 0o700, uid, Openness::Refused), Err(BadPlace::Link { .. })));
+
+        if uid != 0 {
+            assert!(matches!(make_dir(&real, 0o700, uid + 1, Openness::Refused), Err(BadPlace::Foreign { .. })));
+        }
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(make_dir(&real, 0o700, uid, Openness::Refused), Err(BadPlace::Open { .. })));
+        make_dir(&real, 0o700, uid, Openness::Tolerated).unwrap();
+    }
+}
