@@ -1,1 +1,152 @@
+//! What games speak to us, and operators: a frontend a file, all of them mapped onto one set of nouns.
+//!
+//! ```text
+//!   game ──► native │ agones │ gsdk │ a2s ──► Said ──► driver ──► core
+//!        ◄──        │        │      │     ◄── Told ── Events ◄──┘
+//!                   └── read Status (a watch) and never wait for the core
+//! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | this one | what every frontend is handed ([`Shared`]), and the registry ([`registry`]) |
+//! | [`tokens`] | who a bearer token speaks for |
+//! | [`ring`] | a bounded log that any number of readers follow at their own pace |
+//! | [`events`] | what the game is told, with the levels that are in force |
+//! | [`timeline`] | what people want to see, for operators |
+//! | [`http`] | one small HTTP/1.1 server for all of them: bounds, Host and Origin |
+//! | [`native`] | Gameside's own API |
+//!
+//! Adding a frontend is one file with a [`Frontend`] and one row in [`registry`].
+//!
+//! Invariants: a frontend decides nothing; a reader that stops reading holds up nobody (it owns a cursor, not a queue);
+//! nothing wakes while nothing happens.
 
+pub mod events;
+pub mod http;
+pub mod native;
+pub mod ring;
+pub mod timeline;
+pub mod tokens;
+
+use crate::model::{
+    game::{Door, Said},
+    ids::RunNumber,
+    orders::{Accepted, Order, Refused},
+    status::Status,
+};
+pub use events::Events;
+use std::{
+    collections::BTreeMap,
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
+    sync::Arc,
+};
+pub use timeline::Timeline;
+pub use tokens::{Bearer, TokenBook, Tokens};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+};
+
+/// What the game said, on its way to the core.
+#[derive(Debug)]
+pub struct Heard {
+    pub run: RunNumber,
+    pub door: Door,
+    pub said: Said,
+    /// To be sent once what it changed is in the journal, or can't be written there; at once if it changed nothing. The
+    /// game is answered then, so that what was acknowledged survives the agent. None: nobody waits.
+    pub taken: Option<oneshot::Sender<()>>,
+}
+
+/// What an operator asks. The answer may take as long as an exchange with the session service.
+#[derive(Debug)]
+pub struct Asked {
+    pub order: Order,
+    pub reply: oneshot::Sender<Result<Accepted, Refused>>,
+}
+
+/// Everything that a frontend works with. Cheap to clone.
+#[derive(Clone)]
+pub struct Shared {
+    /// To the driver; bounded.
+    pub said: mpsc::Sender<Heard>,
+    /// To the driver; bounded.
+    pub orders: mpsc::Sender<Asked>,
+    /// The driver answers at once; `/livez` asks.
+    pub pulse: mpsc::Sender<oneshot::Sender<()>>,
+    /// The newest status. The driver publishes a new `Arc` only when something changed.
+    pub status: watch::Receiver<Arc<Status>>,
+    /// What the game is told: the driver writes with [`Events::tell`], frontends read.
+    pub events: Arc<Events>,
+    /// The driver writes with [`Timeline::push`], frontends read.
+    pub timeline: Arc<Timeline>,
+    pub tokens: Arc<dyn Tokens>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+/// Which frontends are on, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// The native API is always on: operators need it.
+    pub native: native::Settings,
+}
+
+/// A socket that a frontend wants; the keeper binds and holds it, so that it outlives the agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Unique among all frontends, e.g. `native-tcp`.
+    pub name: String,
+    pub place: Place,
+}
+
+/// Where a socket is bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Port 0: any free one.
+    Tcp(SocketAddr),
+    /// With the mode of the file.
+    Unix(PathBuf, u32),
+}
+
+/// A socket that was bound for a [`Wanted`] of that name.
+#[derive(Debug)]
+pub struct Bound {
+    pub name: String,
+    pub fd: OwnedFd,
+}
+
+impl Bound {
+    /// The address that a TCP socket really has; none for another kind.
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
+        rustix::net::getsockname(self.fd.as_fd()).ok().and_then(|address| SocketAddr::try_from(address).ok())
+    }
+}
+
+/// One protocol, ready to be served.
+pub trait Frontend: Send {
+    fn name(&self) -> &'static str;
+    fn sockets(&self) -> Vec<Wanted>;
+    /// What the game needs in its environment to find it. `bound` holds at least the sockets wanted.
+    fn env(&self, bound: &[Bound]) -> BTreeMap<String, String>;
+    /// Takes its sockets out of `bound` and serves until the set is dropped.
+    fn serve(self: Box<Self>, bound: &mut Vec<Bound>, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()>;
+}
+
+/// The frontends that are switched on. One row each.
+pub fn registry(settings: &Settings) -> Vec<Box<dyn Frontend>> {
+    vec![Box::new(native::Native::new(settings.native.clone()))]
+}
+
+/// Takes the socket of that name out of `bound`.
+fn take(bound: &mut Vec<Bound>, name: &str) -> Option<OwnedFd> {
+    let at = bound.iter().position(|bound| bound.name == name)?;
+    Some(bound.swap_remove(at).fd)
+}

@@ -15,6 +15,7 @@
 //! | [`calls`] | what the agent asks of the session service, and the answers |
 //! | [`orders`] | what an operator may ask of an agent, and why it may be refused |
 //! | [`policy`] | decisions the user makes in the configuration and the core follows |
+//! | [`probe`] | how a game without an SDK is watched from outside |
 //! | [`status`] | the agent as seen from outside; timeline entries |
 
 pub mod allocation;
@@ -25,6 +26,7 @@ pub mod ids;
 pub mod orders;
 pub mod player;
 pub mod policy;
+pub mod probe;
 pub mod process;
 pub mod session;
 pub mod status;

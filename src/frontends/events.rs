@@ -1,0 +1,145 @@
+//! What the game is told: a log of changes, and the levels that are in force.
+//!
+//! A level (allocated, backfilled, drain, stop, session lost) is kept for as long as it holds, apart from the log: a reader that
+//! starts anew gets the levels first, in their order, then every change after them. Both are taken under one lock, so
+//! that nothing falls in between.
+//!
+//! | told | becomes a level | ends |
+//! |---|---|---|
+//! | `Allocated` | yes | with the next one, or the next run |
+//! | `Backfilled` | yes, merged | with the allocation |
+//! | `Drain`, `Stop`, `SessionLost` | yes | with the next allocation or run |
+//! | `NotInSession` | no | |
+
+use super::ring::{Next, Ring};
+use crate::model::{game::Told, ids::RunNumber};
+use bytes::Bytes;
+use serde::Serialize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+/// How many changes can be read back.
+pub const RETENTION: usize = 256;
+/// Players named by the merged `Backfilled` level; older ones are in the session anyway.
+const MAX_BACKFILLED: usize = 1024;
+
+/// One change.
+#[derive(Debug)]
+pub struct Event {
+    pub number: u64,
+    pub run: RunNumber,
+    pub told: Told,
+    /// `{"run": …, "event": …, …}`: serialised once for all readers.
+    pub json: Bytes,
+}
+
+/// The log and the levels. The driver writes, frontends read.
+#[derive(Debug)]
+pub struct Events {
+    /// Names this life of the log: numbers of another one mean nothing here.
+    life: String,
+    ring: Ring<Arc<Event>>,
+    levels: Mutex<Levels>,
+}
+
+/// The levels in force for the newest run.
+#[derive(Debug, Clone, Default)]
+pub struct Levels {
+    pub run: Option<RunNumber>,
+    /// In the order of their numbers.
+    pub events: Vec<Arc<Event>>,
+}
+
+impl Events {
+    /// `life`: random, new whenever the agent starts.
+    pub fn new(life: impl Into<String>) -> Self {
+        Events { life: life.into(), ring: Ring::new(RETENTION, 0), levels: Mutex::default() }
+    }
+
+    /// Tells the game. After an agent has adopted a run it tells the levels again; a frontend that resumes sees a new life.
+    pub fn tell(&self, run: RunNumber, told: Told) {
+        let mut levels = self.lock();
+        let event = Arc::new(Event::new(self.ring.head() + 1, run, told));
+        levels.absorb(&event);
+        self.ring.push(event);
+    }
+
+    pub fn life(&self) -> &str {
+        &self.life
+    }
+
+    /// The levels, and the number up to which they hold everything.
+    pub fn levels(&self) -> (Levels, u64) {
+        let levels = self.lock();
+        (levels.clone(), self.ring.head())
+    }
+
+    pub fn after(&self, seen: u64, limit: usize) -> Next<Arc<Event>> {
+        self.ring.after(seen, limit)
+    }
+    pub fn head(&self) -> u64 {
+        self.ring.head()
+    }
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.ring.watch()
+    }
+    fn lock(&self) -> MutexGuard<'_, Levels> {
+        self.levels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Event {
+    fn new(number: u64, run: RunNumber, told: Told) -> Self {
+        #[derive(Serialize)]
+        struct Wire<'a> {
+            run: RunNumber,
+            #[serde(flatten)]
+            told: &'a Told,
+        }
+        let json = serde_json::to_vec(&Wire { run, told: &told }).expect("plain data always serialises");
+        Event { number, run, told, json: json.into() }
+    }
+}
+
+impl Levels {
+    fn absorb(&mut self, event: &Arc<Event>) {
+        match self.run {
+            Some(run) if run > event.run => return,
+            Some(run) if run == event.run => {}
+            Some(_) | None => *self = Levels { run: Some(event.run), events: Vec::new() },
+        }
+        let event = match &event.told {
+            Told::NotInSession { .. } => return,
+            Told::Allocated { .. } => {
+                self.events.clear();
+                Arc::clone(event)
+            }
+            Told::Backfilled { .. } => self.merged(event),
+            Told::Drain { .. } | Told::Stop { .. } | Told::SessionLost => Arc::clone(event),
+        };
+        let kind = std::mem::discriminant(&event.told);
+        self.events.retain(|other| std::mem::discriminant(&other.told) != kind);
+        self.events.push(event);
+    }
+
+    /// The new event with the players of the level before it.
+    fn merged(&self, event: &Arc<Event>) -> Arc<Event> {
+        let named = |told: &Told| match told {
+            Told::Backfilled { players } => players.clone(),
+            Told::Allocated { .. }
+            | Told::NotInSession { .. }
+            | Told::Drain { .. }
+            | Told::Stop { .. }
+            | Told::SessionLost => Vec::new(),
+        };
+        let mut players: Vec<_> = self.events.iter().flat_map(|event| named(&event.told)).collect();
+        for player in named(&event.told) {
+            if !players.contains(&player) {
+                players.push(player);
+            }
+        }
+        let surplus = players.len().saturating_sub(MAX_BACKFILLED);
+        players.drain(..surplus);
+        Arc::new(Event::new(event.number, event.run, Told::Backfilled { players }))
+    }
+}

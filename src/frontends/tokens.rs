@@ -1,0 +1,89 @@
+//! Who a bearer token speaks for.
+
+use crate::model::ids::RunNumber;
+use secrecy::{ExposeSecret, SecretString};
+use std::sync::{Mutex, PoisonError};
+
+/// Whom a token speaks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bearer {
+    Operator,
+    /// The game, in this run and no other.
+    Game(RunNumber),
+}
+
+/// Knows tokens. Must compare in constant time ([`same`]).
+pub trait Tokens: Send + Sync {
+    fn bearer(&self, token: &str) -> Option<Bearer>;
+}
+
+/// The two tokens of an agent: the operator's, for life, and the game's, until the next run begins.
+///
+/// A run's token outlives its process on purpose: what a game said in its last instant is still read after its end.
+pub struct TokenBook {
+    operator: SecretString,
+    game: Mutex<Option<(RunNumber, SecretString)>>,
+}
+
+impl TokenBook {
+    pub fn new(operator: SecretString) -> Self {
+        TokenBook { operator, game: Mutex::new(None) }
+    }
+
+    /// From now on this is the game's token. To be called before the run is started, and before serving when one is adopted.
+    pub fn set_game(&self, run: RunNumber, token: SecretString) {
+        *self.game.lock().unwrap_or_else(PoisonError::into_inner) = Some((run, token));
+    }
+}
+
+impl Tokens for TokenBook {
+    fn bearer(&self, token: &str) -> Option<Bearer> {
+        let game = self.game.lock().unwrap_or_else(PoisonError::into_inner);
+        let game = game.as_ref().filter(|(_, known)| same(known.expose_secret(), token)).map(|(run, _)| *run);
+        if same(self.operator.expose_secret(), token) { Some(Bearer::Operator) } else { game.map(Bearer::Game) }
+    }
+}
+
+impl std::fmt::Debug for TokenBook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenBook")
+    }
+}
+
+/// Whether two secrets are equal, in a time that depends on the length of `given` alone. An empty secret equals nothing.
+pub fn same(known: &str, given: &str) -> bool {
+    let (known, given) = (known.as_bytes(), given.as_bytes());
+    if known.is_empty() {
+        return false;
+    }
+    let mut differ = u8::from(known.len() != given.len());
+    for (at, byte) in given.iter().enumerate() {
+        differ |= std::hint::black_box(byte ^ known[at % known.len()]);
+    }
+    std::hint::black_box(differ) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_speaks_for_its_holder_alone_and_the_games_for_one_run() {
+        let book = TokenBook::new("operator".into());
+        assert_eq!(book.bearer("operator"), Some(Bearer::Operator));
+        for wrong in ["", "o", "operatoroperator", "operatox", "OPERATOR"] {
+            assert_eq!(book.bearer(wrong), None, "{wrong}");
+        }
+        book.set_game(RunNumber(1), "first".into());
+        assert_eq!(book.bearer("first"), Some(Bearer::Game(RunNumber(1))));
+        book.set_game(RunNumber(2), "second".into());
+        assert_eq!(book.bearer("first"), None);
+        assert_eq!(book.bearer("second"), Some(Bearer::Game(RunNumber(2))));
+    }
+
+    #[test]
+    fn an_empty_secret_admits_nobody() {
+        let book = TokenBook::new(String::new().into());
+        assert_eq!(book.bearer(""), None);
+    }
+}

@@ -1,0 +1,77 @@
+//! How a game that speaks no SDK is watched from outside. `config` reads these types as they are.
+
+use super::units::Span;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How a probe asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProbeKind {
+    /// A game query, with `protocol` (`gameside probes` lists them). Also gives players and map.
+    #[default]
+    Gamedig,
+    /// A TCP connection is accepted.
+    Tcp,
+    /// The UDP port is bound; nothing is sent.
+    Udp,
+    /// An HTTP GET of `path` is answered with 2xx.
+    Http,
+    /// `command` ends with 0, run in the game's context by the keeper.
+    Exec,
+}
+
+/// `[probe]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Probe {
+    /// How a probe asks.
+    pub kind: ProbeKind,
+    /// With `kind = "gamedig"`: the protocol or game, as `gameside probes` lists them.
+    pub protocol: Option<String>,
+    /// Name of the port in `[ports]`; unset = the port that players connect to.
+    pub port: Option<String>,
+    /// Where the game listens.
+    pub host: std::net::IpAddr,
+    /// With `kind = "http"`: the path.
+    pub path: String,
+    /// With `kind = "exec"`: the program and its arguments.
+    pub command: Vec<String>,
+    /// Time between two questions while the game is up. While it starts, it is asked more often.
+    pub interval: Span,
+    /// An answer that takes longer is none.
+    pub timeout: Span,
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Probe {
+            kind: ProbeKind::default(),
+            protocol: None,
+            port: None,
+            host: std::net::Ipv4Addr::LOCALHOST.into(),
+            path: "/".to_owned(),
+            command: Vec::new(),
+            interval: Span::from_secs(5),
+            timeout: Span::from_secs(2),
+        }
+    }
+}
+
+/// `[log]`: regular expressions over the game's output, line by line, with named groups.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogPatterns {
+    /// The game can take players. `[game.readiness] pattern` does the same.
+    pub ready: Option<String>,
+    /// A player came: group `id` or `name` (or both), and `team` if it is there.
+    pub player_joined: Option<String>,
+    /// A player went: group `id` or `name`, the same as when it came.
+    pub player_left: Option<String>,
+    /// The map changed: group `map`, and `mode` if it is there.
+    pub map_changed: Option<String>,
+    /// A match began: group `match` if it is there.
+    pub match_started: Option<String>,
+    /// The match is over.
+    pub match_ended: Option<String>,
+}

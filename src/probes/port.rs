@@ -1,0 +1,1 @@
+//! TCP connections; the kernel, whether a port is bound.
