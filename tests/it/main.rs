@@ -1,0 +1,11 @@
+//! Everything that is tested from outside: the real programs in real processes, and rules about the source itself.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`layers`] | which room may import which |
+//! | [`support`] | the harness: a world of its own for each test |
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
+mod layers;
+mod support;

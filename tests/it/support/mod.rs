@@ -1,0 +1,4 @@
+//! The harness.
+
+pub mod component;
+pub mod source;
