@@ -1,1 +1,24 @@
+//! The keeper: the parent of the game process and nothing else. And its protocol, and the agent's client for it.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`protocol`] | what the two say to each other; exit codes; file names |
+//! | [`client`] | the agent's side, on tokio |
+//! | [`peek`](peek()) | a look without taking over |
+//! | `daemon` | the keeper itself: one thread, a poll loop |
 
+pub mod client;
+pub mod peek;
+pub mod protocol;
+
+pub use client::{Keeper, KeeperError, KeeperEvent, KeeperPlace, Mode, SpawnKeeper, attach};
+pub use peek::{Peek, StopError, peek, stop};
+pub use protocol::{ExecResult, ExecStatus, ListenerAddress, ListenerSpec, Losses, Stream};
+
+use std::{ffi::OsString, process::ExitCode};
+
+/// The keeper's whole life; `args` without the program's name. Call it first thing in a process: before any thread, and with
+/// no descriptor open besides the three standard ones.
+pub fn main(_args: Vec<OsString>) -> ExitCode {
+    unimplemented!()
+}

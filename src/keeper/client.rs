@@ -1,0 +1,172 @@
+//! The agent's side: finds or starts the keeper, stays connected, and hands its facts on.
+//!
+//! ```text
+//!   attach ──► connect ──► hello ──► orders out, events in ──► connection breaks ─┐
+//!                ▲  └─ no socket, lock free: spawn (Mode::Spawn) or wait          │
+//!                └──────────────── back-off, 20 ms … 1 s ◄────────────────────────┘
+//! ```
+//!
+//! Invariants:
+//! - Calls never block. What can't be queued is refused with an event.
+//! - Orders that were not answered when a connection broke are given again, in their order; `signal` and `stdin` only if they
+//!   were not sent yet. Record, standing orders and the output switch are always given again.
+//! - A second keeper is never spawned while the lock is held, whether its socket answers or not.
+//! - After `Superseded` or `Incompatible` nothing is sent or tried any more.
+
+mod book;
+mod link;
+mod spawn;
+
+use super::protocol::{ExecResult, ListenerSpec, Losses, Order, Stream};
+use crate::model::{
+    ids::RunNumber,
+    process::{ExitReport, KeeperHello, LaunchSpec, ProcessStats, StandingOrders},
+    time::Timestamp,
+};
+use book::{Answer, Book};
+use std::{ffi::OsString, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+
+/// Where a keeper lives: the agent's state directory, with `keeper.lock` and `keeper.sock` inside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeeperPlace {
+    pub dir: PathBuf,
+}
+
+/// What to do where no keeper is.
+#[derive(Debug, Clone)]
+pub enum Mode {
+    /// Start one, detached from the terminal and from this process.
+    Spawn(SpawnKeeper),
+    /// Wait for it: systemd or the pod starts it.
+    Connect,
+}
+
+/// How a keeper is started. `--dir` and `--detach` are added.
+#[derive(Debug, Clone)]
+pub struct SpawnKeeper {
+    pub program: PathBuf,
+    pub args: Vec<OsString>,
+}
+
+/// A fact from the keeper, or about it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum KeeperEvent {
+    Connected(Box<KeeperHello>),
+    /// Said once for each reason, not with every attempt.
+    Away {
+        why: String,
+    },
+    Started {
+        run: RunNumber,
+        pid: i32,
+        started: Timestamp,
+    },
+    Exited(ExitReport),
+    Unkillable {
+        run: RunNumber,
+        left: u32,
+    },
+    StopRequested,
+    /// Another agent took over; this was the last event.
+    Superseded,
+    /// No common wire version; the match is kept, and this was the last event.
+    Incompatible {
+        why: String,
+    },
+    Stats(ProcessStats),
+    /// Output was lost; totals since the keeper started. Comes with stats, when a figure went up.
+    Lost(Losses),
+    Output {
+        run: RunNumber,
+        stream: Stream,
+        line: String,
+    },
+    Refused {
+        order: String,
+        why: String,
+    },
+}
+
+/// Why a call to the keeper has no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeeperError {
+    #[error("the keeper refused {order}: {why}")]
+    Refused { order: String, why: String },
+    #[error("the connection to the keeper ended before it answered {order}; ask again")]
+    Away { order: &'static str },
+    #[error("too many orders wait for the keeper, {order} was not taken; is the keeper stopped?")]
+    Full { order: &'static str },
+}
+
+/// Connects in the background, for as long as a [`Keeper`] and the receiver live. Must be called within a tokio runtime.
+pub fn attach(place: KeeperPlace, mode: Mode) -> (Keeper, mpsc::Receiver<KeeperEvent>) {
+    let (events, received) = mpsc::channel(256);
+    let book = Arc::new(Book::default());
+    tokio::spawn(link::run(place, mode, Arc::clone(&book), events));
+    (Keeper { book }, received)
+}
+
+/// Gives orders; clones give them to the same keeper.
+#[derive(Debug, Clone)]
+pub struct Keeper {
+    book: Arc<Book>,
+}
+
+impl Keeper {
+    /// Idempotent per run number. Answered by `Started` or `Exited(spawn-failed)`.
+    pub fn start(&self, run: RunNumber, spec: LaunchSpec) {
+        self.book.post(Order::Start { run, spec: Box::new(spec) });
+    }
+    pub fn signal(&self, run: RunNumber, signal: i32) {
+        self.book.post(Order::Signal { run, signal });
+    }
+    pub fn kill(&self, run: RunNumber) {
+        self.book.post(Order::Kill { run });
+    }
+    pub fn stdin(&self, run: RunNumber, line: String) {
+        self.book.post(Order::Stdin { run, line });
+    }
+    pub fn exit_taken(&self, run: RunNumber) {
+        self.book.post(Order::ExitTaken { run });
+    }
+    pub fn record(&self, text: String) {
+        self.book.post(Order::Record { text });
+    }
+    pub fn standing(&self, orders: StandingOrders) {
+        self.book.post(Order::Standing { orders });
+    }
+    /// Only after an orderly end: the keeper exits 0.
+    pub fn shutdown(&self) {
+        self.book.post(Order::Shutdown);
+    }
+    pub fn output(&self, on: bool) {
+        self.book.post(Order::Output { on });
+    }
+    /// Answered by `Stats`, or by nothing while nothing runs.
+    pub fn ask_stats(&self) {
+        self.book.post(Order::Stats);
+    }
+
+    /// Has these sockets bound, unless they are held already, and returns them by name.
+    pub async fn listeners(&self, want: Vec<ListenerSpec>) -> Result<Vec<(String, OwnedFd)>, KeeperError> {
+        match self.book.ask(Order::Listeners { want }).await? {
+            Answer::Listeners(sockets) => Ok(sockets),
+            Answer::Exec(_) => Err(KeeperError::Away { order: "listeners" }),
+        }
+    }
+
+    /// Runs a command in the game's context.
+    pub async fn exec(&self, argv: Vec<String>, timeout: Duration) -> Result<ExecResult, KeeperError> {
+        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        match self.book.ask(Order::Exec { argv, timeout_ms }).await? {
+            Answer::Exec(result) => Ok(result),
+            Answer::Listeners(_) => Err(KeeperError::Away { order: "exec" }),
+        }
+    }
+
+    /// Whether every order given so far was answered; for a last flush before an orderly end.
+    pub async fn settled(&self) {
+        self.book.settled().await;
+    }
+}

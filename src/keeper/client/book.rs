@@ -1,0 +1,190 @@
+//! Orders on their way to the keeper: waiting, sent, answered.
+
+use super::KeeperError;
+use crate::keeper::protocol::{ExecResult, Order, Request};
+use std::{
+    collections::VecDeque,
+    os::fd::OwnedFd,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::{Notify, oneshot};
+
+/// The most orders that may wait; beyond it they are refused.
+const MAX_WAITING: usize = 1024;
+
+/// The result of an order that has one.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Listeners(Vec<(String, OwnedFd)>),
+    Exec(ExecResult),
+}
+
+#[derive(Debug)]
+struct Entry {
+    request: Request,
+    sent: bool,
+    asker: Option<oneshot::Sender<Result<Answer, KeeperError>>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    entries: VecDeque<Entry>,
+    /// The last levels given, to be given again to a keeper that may not have them.
+    record: Option<Order>,
+    standing: Option<Order>,
+    output: Option<Order>,
+    /// Orders that were not taken, for the link to report.
+    refused: Vec<&'static str>,
+    over: bool,
+}
+
+/// The orders of one agent. Shared by [`super::Keeper`] and the link.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    state: Mutex<State>,
+    /// Something is to be sent.
+    pub(super) posted: Notify,
+    /// Something was answered.
+    answered: Notify,
+}
+
+impl Book {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues an order whose answer nobody waits for. A newer level replaces a waiting one.
+    pub(super) fn post(&self, order: Order) {
+        let mut state = self.state();
+        match &order {
+            Order::Record { .. } => state.record = Some(order.clone()),
+            Order::Standing { .. } => state.standing = Some(order.clone()),
+            Order::Output { .. } => state.output = Some(order.clone()),
+            _ => {}
+        }
+        if is_level(&order)
+            && let Some(entry) =
+                state.entries.iter_mut().find(|entry| !entry.sent && entry.request.order.name() == order.name())
+        {
+            entry.request.order = order;
+        } else {
+            let name = order.name();
+            if state.push(order, None).is_err() {
+                state.refused.push(name);
+            }
+        }
+        drop(state);
+        self.posted.notify_one();
+    }
+
+    /// Queues an order and waits for its result.
+    pub(super) async fn ask(&self, order: Order) -> Result<Answer, KeeperError> {
+        let (asker, answer) = oneshot::channel();
+        let name = order.name();
+        self.state().push(order, Some(asker)).map_err(|()| KeeperError::Full { order: name })?;
+        self.posted.notify_one();
+        answer.await.unwrap_or(Err(KeeperError::Away { order: name }))
+    }
+
+    /// Returns once no order is waiting or unanswered, or never will be answered.
+    pub(super) async fn settled(&self) {
+        loop {
+            let answered = self.answered.notified();
+            {
+                let state = self.state();
+                if state.entries.is_empty() || state.over {
+                    return;
+                }
+            }
+            answered.await;
+        }
+    }
+
+    /// The next orders to send, as lines; marks them sent.
+    pub(super) fn take_unsent(&self) -> Vec<Request> {
+        let mut state = self.state();
+        let unsent = state.entries.iter_mut().filter(|entry| !entry.sent);
+        unsent
+            .map(|entry| {
+                entry.sent = true;
+                entry.request.clone()
+            })
+            .collect()
+    }
+
+    /// Names of the orders that found no room since the last call.
+    pub(super) fn take_refused(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.state().refused)
+    }
+
+    /// The order with this id was answered. Returns who waits for its result.
+    pub(super) fn answer(&self, id: u64) -> Option<oneshot::Sender<Result<Answer, KeeperError>>> {
+        let mut state = self.state();
+        let at = state.entries.iter().position(|entry| entry.request.id == id)?;
+        let asker = state.entries.remove(at).and_then(|entry| entry.asker);
+        drop(state);
+        self.answered.notify_waiters();
+        asker
+    }
+
+    /// The connection broke or is new: what must not be given twice is dropped, the levels come first, the rest is unsent.
+    pub(super) fn rewind(&self) {
+        let mut state = self.state();
+        state
+            .entries
+            .retain(|entry| !(entry.sent && at_most_once(&entry.request.order)) && !is_level(&entry.request.order));
+        for entry in &mut state.entries {
+            entry.sent = false;
+        }
+        for level in [state.output.clone(), state.standing.clone(), state.record.clone()].into_iter().flatten() {
+            let id = state.next_id();
+            state.entries.push_front(Entry { request: Request { id, order: level }, sent: false, asker: None });
+        }
+        drop(state);
+        self.answered.notify_waiters();
+    }
+
+    /// Nothing will ever be sent or answered again.
+    pub(super) fn close(&self) {
+        let mut state = self.state();
+        state.over = true;
+        state.entries.clear();
+        drop(state);
+        self.answered.notify_waiters();
+    }
+}
+
+impl State {
+    fn next_id(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn push(&mut self, order: Order, asker: Option<oneshot::Sender<Result<Answer, KeeperError>>>) -> Result<(), ()> {
+        if self.over || self.entries.len() >= MAX_WAITING {
+            return Err(());
+        }
+        let id = self.next_id();
+        self.entries.push_back(Entry { request: Request { id, order }, sent: false, asker });
+        Ok(())
+    }
+}
+
+/// Only the newest matters.
+fn is_level(order: &Order) -> bool {
+    matches!(order, Order::Record { .. } | Order::Standing { .. } | Order::Output { .. })
+}
+
+/// A second time would be a second event for the game, or a stale question.
+fn at_most_once(order: &Order) -> bool {
+    matches!(
+        order,
+        Order::Signal { .. }
+            | Order::Stdin { .. }
+            | Order::Stats
+            | Order::Exec { .. }
+            | Order::Stop
+            | Order::Hello { .. }
+    )
+}

@@ -1,0 +1,313 @@
+//! What agent and keeper say to each other: one JSON object a line, over a unix stream socket.
+//!
+//! ```text
+//!   agent ──► keeper   {"id":7,"op":"start","run":3,"spec":{…}}
+//!   keeper ──► agent   {"re":7,"event":"done"}                 the order was accepted
+//!                      {"re":7,"event":"refused","order":"start","why":"…"}
+//!                      {"event":"started","run":3,…}           a fact, whenever it happens
+//! ```
+//!
+//! Invariants:
+//! - The first line of a connection is `hello`, either way.
+//! - Additive: a released field or word never changes its meaning. Who reads ignores fields it doesn't know; a keeper
+//!   refuses an `op` it doesn't know and goes on; an agent ignores an unknown `event`.
+//! - Every order gets exactly one answer that carries its id, as long as the connection lives.
+//!
+//! `docs/keeper-protocol.md` is the same for people who write an agent of their own.
+
+use crate::model::{
+    ids::RunNumber,
+    process::{ExitReport, KeeperHello, LaunchSpec, ProcessStats, StandingOrders},
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use std::{net::SocketAddr, path::PathBuf};
+
+/// The wire versions that this code speaks, newest first.
+pub const VERSIONS: &[u32] = &[1];
+/// The longest line that an agent may send, in bytes: an adoption record, escaped, fits in.
+pub const MAX_ORDER_BYTES: usize = 512 * 1024;
+/// The largest adoption record, in bytes.
+pub const MAX_RECORD_BYTES: usize = 64 * 1024;
+/// The largest `LaunchSpec.file`, in bytes.
+pub const MAX_FILE_BYTES: usize = 256 * 1024;
+/// How much of a command's output `exec` returns, in bytes.
+pub const MAX_EXEC_OUTPUT: usize = 64 * 1024;
+/// The most listening sockets that a keeper holds.
+pub const MAX_LISTENERS: usize = 16;
+
+/// The lock, the socket and the keeper's own files, all below the agent's state directory.
+pub mod names {
+    pub const LOCK: &str = "keeper.lock";
+    pub const SOCKET: &str = "keeper.sock";
+    /// Epoch, exit report, the keeper's own log.
+    pub const STORE: &str = "keeper";
+    /// The game's output, rotated: `game.log`, `game.log.1`, ….
+    pub const LOGS: &str = "logs";
+    pub const LOG: &str = "game.log";
+    /// What the game may read and never write.
+    pub const GAME: &str = "game";
+}
+
+/// A line from agent to keeper.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Comes back as `re` in the answer.
+    pub id: u64,
+    #[serde(flatten)]
+    pub order: Order,
+}
+
+/// What is asked of the keeper.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "op")]
+pub enum Order {
+    /// First of all. An observer takes nothing over: it may only look, and `stop`.
+    Hello {
+        versions: Vec<u32>,
+        #[serde(default)]
+        observe: bool,
+        /// The epoch that this agent held when its connection broke; lower than the keeper's = superseded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        epoch: Option<u64>,
+    },
+    /// Idempotent per run number.
+    Start {
+        run: RunNumber,
+        spec: Box<LaunchSpec>,
+    },
+    /// To the game's first process group; harmless when the run has ended.
+    Signal {
+        run: RunNumber,
+        signal: i32,
+    },
+    /// SIGKILL to everything of the run.
+    Kill {
+        run: RunNumber,
+    },
+    /// A line for the game's console.
+    Stdin {
+        run: RunNumber,
+        line: String,
+    },
+    /// The exit report is in the agent's journal: the keeper may forget it.
+    ExitTaken {
+        run: RunNumber,
+    },
+    /// The adoption record, opaque to the keeper.
+    Record {
+        text: String,
+    },
+    /// What to do when alone.
+    Standing {
+        orders: StandingOrders,
+    },
+    /// Whether lines of output are forwarded.
+    Output {
+        on: bool,
+    },
+    Stats,
+    /// Bind what isn't held yet, and pass them all, in this order, with the answer.
+    Listeners {
+        want: Vec<ListenerSpec>,
+    },
+    /// A probe: runs in the game's context, never longer than `timeout_ms`.
+    Exec {
+        argv: Vec<String>,
+        timeout_ms: u64,
+    },
+    /// After an orderly end: the keeper exits 0.
+    Shutdown,
+    /// As SIGTERM to the keeper; the only order that an observer may give.
+    Stop,
+}
+
+impl Order {
+    /// The word on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Order::Hello { .. } => "hello",
+            Order::Start { .. } => "start",
+            Order::Signal { .. } => "signal",
+            Order::Kill { .. } => "kill",
+            Order::Stdin { .. } => "stdin",
+            Order::ExitTaken { .. } => "exit-taken",
+            Order::Record { .. } => "record",
+            Order::Standing { .. } => "standing",
+            Order::Output { .. } => "output",
+            Order::Stats => "stats",
+            Order::Listeners { .. } => "listeners",
+            Order::Exec { .. } => "exec",
+            Order::Shutdown => "shutdown",
+            Order::Stop => "stop",
+        }
+    }
+}
+
+/// A listening socket to be held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerSpec {
+    pub name: String,
+    pub address: ListenerAddress,
+}
+
+/// Where it listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ListenerAddress {
+    /// Port 0 = any free one, which then stays.
+    Tcp(SocketAddr),
+    /// Path and permission bits. A left-over socket is unlinked.
+    Unix(PathBuf, u32),
+}
+
+/// A line from keeper to agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The order that this answers; none = a fact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub re: Option<u64>,
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What the keeper says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "event")]
+pub enum Event {
+    Hello {
+        version: u32,
+        #[serde(flatten)]
+        hello: Box<KeeperHello>,
+    },
+    /// No common version; the connection is closed, the match goes on.
+    Incompatible {
+        versions: Vec<u32>,
+    },
+    Done,
+    Refused {
+        order: String,
+        why: String,
+    },
+    /// A newer controller has taken over; the connection is closed.
+    Superseded,
+    Started {
+        run: RunNumber,
+        pid: i32,
+        started: Timestamp,
+    },
+    Exited {
+        report: ExitReport,
+    },
+    Unkillable {
+        run: RunNumber,
+        left: u32,
+    },
+    StopRequested,
+    Stats {
+        /// None while nothing runs.
+        #[serde(default)]
+        stats: Option<ProcessStats>,
+        #[serde(default)]
+        losses: Losses,
+    },
+    Output {
+        run: RunNumber,
+        stream: Stream,
+        line: String,
+    },
+    /// Their descriptors come with this line's first byte.
+    Listeners {
+        names: Vec<String>,
+    },
+    Exec {
+        result: ExecResult,
+    },
+}
+
+/// Output that was lost, since the keeper started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Losses {
+    /// Bytes that the log could not take (disk full).
+    pub log_bytes: u64,
+    /// Lines that the agent was too slow for.
+    pub lines: u64,
+}
+
+/// Which of the game's streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// How a probe's command ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecResult {
+    pub status: ExecStatus,
+    /// Both streams, lossy UTF-8, at most [`MAX_EXEC_OUTPUT`] bytes.
+    pub output: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExecStatus {
+    Exited(i32),
+    Signaled(i32),
+    /// It took too long and was killed.
+    TimedOut,
+    NotStarted(String),
+}
+
+impl ExecStatus {
+    pub fn is_success(&self) -> bool {
+        matches!(self, ExecStatus::Exited(0))
+    }
+}
+
+/// The keeper's exit codes. `systemd/gameside-keeper@.service` and the scripts go by them.
+pub mod exit {
+    /// The agent said so after an orderly end.
+    pub const ORDERLY: u8 = 0;
+    /// It could not start, or lost what it can't work without; the reason is on stderr.
+    pub const TROUBLE: u8 = 1;
+    /// A bad command line or file.
+    pub const USAGE: u8 = 2;
+    /// Another keeper holds the lock.
+    pub const LOCKED: u8 = 3;
+    /// It was told to stop, or left alone for too long, and carried out the standing orders.
+    pub const ALONE: u8 = 4;
+    /// Processes could not be killed.
+    pub const UNKILLABLE: u8 = 5;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn released_lines_stay_readable() {
+        let start = r#"{"id":7,"op":"start","run":3,"spec":{"argv":["./game"]},"added_later":1}"#;
+        let request: Request = serde_json::from_str(start).unwrap();
+        assert_eq!(request.id, 7);
+        assert!(matches!(request.order, Order::Start { run: RunNumber(3), .. }));
+        let hello: Request = serde_json::from_str(r#"{"id":0,"op":"hello","versions":[1]}"#).unwrap();
+        assert_eq!(hello.order, Order::Hello { versions: vec![1], observe: false, epoch: None });
+        let stats: Reply = serde_json::from_str(r#"{"re":9,"event":"stats"}"#).unwrap();
+        assert_eq!(stats.event, Event::Stats { stats: None, losses: Losses::default() });
+    }
+
+    #[test]
+    fn an_order_is_one_line() {
+        let request = Request { id: 1, order: Order::Stdin { run: RunNumber(1), line: "a\nb".into() } };
+        let line = serde_json::to_string(&request).unwrap();
+        assert!(!line.contains('\n'));
+        assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
+    }
+
+    #[test]
+    fn an_unknown_op_is_an_error_and_not_something_else() {
+        assert!(serde_json::from_str::<Request>(r#"{"id":1,"op":"levitate"}"#).is_err());
+    }
+}
