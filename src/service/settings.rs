@@ -1,0 +1,238 @@
+//! What the service's file may say. Every key has a default; a reload never touches live sessions.
+//!
+//! | section | holds |
+//! |---|---|
+//! | [`ServiceSettings`] | session types, regions, request templates, deserter rules, and the sections below |
+//! | [`Timings`] | leases, health, backfill |
+//! | [`AllocationSettings`] | how registered servers are chosen and for how long anybody waits |
+//! | [`AuthSettings`] | who may log in, and how long that lasts |
+//! | [`Limits`] | what a caller may send |
+
+use super::templates::{Deserter, Region, RequestTemplate, SessionType};
+use crate::model::{
+    units::{Size, Span},
+    version::Matching,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
+
+/// The session service's configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServiceSettings {
+    /// Session types by name. Without any, there is one, `default`, that players may create.
+    pub session_types: BTreeMap<String, SessionType>,
+    /// The regions that servers stand in, in the order in which they are offered.
+    pub regions: Vec<Region>,
+    /// Named choices of map and mode that an instance may be requested with, by their UUID.
+    pub request_templates: BTreeMap<uuid::Uuid, RequestTemplate>,
+    /// Rules for players who desert matches, by their UUID.
+    pub deserters: BTreeMap<uuid::Uuid, Deserter>,
+    /// Leases, health and backfill.
+    pub timings: Timings,
+    /// How registered servers are handed out.
+    pub allocation: AllocationSettings,
+    /// Who may log in.
+    pub auth: AuthSettings,
+    /// What a caller may send.
+    pub limits: Limits,
+    /// Which versions may play together.
+    pub versions: Matching,
+    /// Proxies whose `X-Forwarded-For` counts for `connection-info`.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// The URL under which clients reach the service; goes into notifications. Empty: the caller's own `Host`.
+    pub public_url: String,
+}
+
+/// Leases, health and backfill.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timings {
+    /// A session that nobody touched for this long is gone.
+    pub session_ttl: Span,
+    /// A session with a live instance outlives its lease this long before the instance counts as lost.
+    pub instance_lost_after: Span,
+    /// How often a host sends its health.
+    pub health_cadence: Span,
+    /// Above this share of missed checks (0 to 100) an instance counts as unhealthy.
+    pub unhealthy_percentage: f64,
+    /// After this many missed checks in a row its health is unknown.
+    pub missed_before_unknown: u32,
+    /// A backfill without an acknowledgement for this long is gone. Clients are told a third of it.
+    pub backfill_expiry: Span,
+}
+
+/// How registered servers are handed out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AllocationSettings {
+    /// An instance that found no server for this long is closed.
+    pub requested_timeout: Span,
+    /// An allocated server that didn't report for this long loses its instance: it is closed.
+    pub allocated_timeout: Span,
+    /// A registered server that hasn't asked for its state for this long isn't handed out.
+    pub registration_ttl: Span,
+    /// Between two long polls a server is still handed out for this long.
+    pub poll_gap: Span,
+}
+
+/// Who may log in, and how long that lasts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthSettings {
+    /// How long an access token is good for.
+    pub access_lifetime: Span,
+    /// How long a refresh token is good for.
+    pub refresh_lifetime: Span,
+    /// What a player may do.
+    pub player_permissions: Vec<String>,
+    /// What a client without permissions of its own may do: enough for a dedicated server.
+    pub client_permissions: Vec<String>,
+    /// Accepts any `name:password`. For a developer's machine; set by `--dev` alone.
+    #[serde(skip)]
+    pub dev: bool,
+    /// A file with a secret that is accepted from the client named `local`; set by `--local` alone.
+    #[serde(skip)]
+    pub local_secret: Option<PathBuf>,
+}
+
+/// What a caller may send.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// The longest body.
+    pub body: Size,
+    /// Connections at a time.
+    pub connections: u32,
+    /// How long a client may take to send a request's headers, or its body.
+    pub read_timeout: Span,
+    /// The longest long poll.
+    pub longest_wait: Span,
+    /// Sessions at a time; more are refused with 503.
+    pub sessions: u32,
+    /// Audit events kept a session.
+    pub audit_events_per_session: u32,
+    /// Audit events kept in all; the oldest go first.
+    pub audit_events: u32,
+}
+
+impl Default for ServiceSettings {
+    fn default() -> Self {
+        ServiceSettings {
+            session_types: BTreeMap::from([("default".to_owned(), SessionType::built_in())]),
+            regions: vec![Region { region_id: "local".to_owned(), ..Region::default() }],
+            request_templates: BTreeMap::new(),
+            deserters: BTreeMap::new(),
+            timings: Timings::default(),
+            allocation: AllocationSettings::default(),
+            auth: AuthSettings::default(),
+            limits: Limits::default(),
+            versions: Matching::default(),
+            trusted_proxies: Vec::new(),
+            public_url: String::new(),
+        }
+    }
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        Timings {
+            session_ttl: Span::from_secs(300),
+            instance_lost_after: Span::from_secs(7200),
+            health_cadence: Span::from_secs(10),
+            unhealthy_percentage: 50.0,
+            missed_before_unknown: 3,
+            backfill_expiry: Span::from_secs(90),
+        }
+    }
+}
+
+impl Default for AllocationSettings {
+    fn default() -> Self {
+        AllocationSettings {
+            requested_timeout: Span::from_secs(60),
+            allocated_timeout: Span::from_secs(120),
+            registration_ttl: Span::from_secs(60),
+            poll_gap: Span::from_secs(5),
+        }
+    }
+}
+
+impl Default for AuthSettings {
+    fn default() -> Self {
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+        AuthSettings {
+            access_lifetime: Span::from_secs(3600),
+            refresh_lifetime: Span::from_secs(30 * 86_400),
+            player_permissions: words(
+                "session:create session:read:self session:read:config session:read:browser session:read:platform \
+                 session:read-player:self session:update:self session:update:browser session:update:platform \
+                 session:update-player:self session:update-player:as-leader session:promote:self session:delete:active \
+                 session:shortcode:active session:read:permission:active session:give:permission:active \
+                 session:remove:permission:active session-audit:read:self session-audit:update:self \
+                 session-player-audit:read:self session-player-audit:update:self",
+            ),
+            client_permissions: words(
+                "session:create session:read:self session:read:allocation session:read:config session:read:browser \
+                 session:read-player:any session:update:self session:update:browser session:update-player:any \
+                 session:delete:active session:instance:health session:instance:register session-audit:read:self \
+                 session-audit:update:self",
+            ),
+            dev: false,
+            local_secret: None,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            body: Size(1 << 20),
+            connections: 20_000,
+            read_timeout: Span::from_secs(20),
+            longest_wait: Span::from_secs(60),
+            sessions: 200_000,
+            audit_events_per_session: 500,
+            audit_events: 100_000,
+        }
+    }
+}
+
+impl ServiceSettings {
+    /// The seconds that `backfill/config` tells clients: a third of the real expiry, so that existing clients, which
+    /// acknowledge every `timeout` ± 10 %, never come late.
+    pub fn served_backfill_timeout(&self) -> f64 {
+        self.timings.backfill_expiry.get().as_secs_f64() / 3.0
+    }
+
+    /// Everything that is wrong beyond the types, as (key, what is expected).
+    pub fn faults(&self) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        let mut check = |good: bool, key: &str, expected: &str| {
+            if !good {
+                faults.push((key.to_owned(), expected.to_owned()));
+            }
+        };
+        let timings = &self.timings;
+        check(timings.health_cadence.get().as_secs() >= 1, "timings.health_cadence", "at least 1s");
+        check(timings.missed_before_unknown >= 1, "timings.missed_before_unknown", "at least 1");
+        check(
+            timings.unhealthy_percentage > 0.0 && timings.unhealthy_percentage <= 100.0,
+            "timings.unhealthy_percentage",
+            "more than 0, at most 100",
+        );
+        check(timings.session_ttl.get().as_secs() >= 1, "timings.session_ttl", "at least 1s");
+        check(timings.backfill_expiry.get().as_secs() >= 3, "timings.backfill_expiry", "at least 3s");
+        check(!self.session_types.is_empty(), "session_types", "at least one session type");
+        for (name, kind) in &self.session_types {
+            let key = format!("session_types.{name}");
+            check((1..=50).contains(&kind.num_teams), &format!("{key}.num_teams"), "1 to 50");
+            check((1..=100).contains(&kind.players_per_team), &format!("{key}.players_per_team"), "1 to 100");
+            let known =
+                kind.auto_startup_instance_template_id.is_none_or(|id| self.request_templates.contains_key(&id));
+            check(known, &format!("{key}.auto_startup_instance_template_id"), "the id of one of [request_templates]");
+        }
+        faults
+    }
+}
