@@ -1,0 +1,140 @@
+//! A request as a handler sees it: who asks, with what.
+
+use super::{
+    read::{self, At, Faults, Object},
+    reply::{Outcome, Stop},
+    route::Row,
+};
+use crate::{
+    model::ids::{PlayerUuid, SessionId},
+    service::auth::Caller,
+};
+use bytes::Bytes;
+use http::HeaderMap;
+use serde_json::Value;
+use std::{net::IpAddr, sync::Arc};
+
+/// One request, its caller known and permitted to call this operation at all.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub row: &'static Row,
+    pub caller: Arc<Caller>,
+    /// The path's parameters, percent-decoded.
+    pub path: Vec<(&'static str, String)>,
+    pub query: Vec<(String, String)>,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// The connection's other end; none on a unix socket.
+    pub peer: Option<IpAddr>,
+    /// A password hash that this request's password was found to match (see [`Stop::Verify`]).
+    pub verified: Option<String>,
+    /// The hash of this request's password (see [`Stop::Hash`]).
+    pub hashed: Option<String>,
+}
+
+impl Asked {
+    fn raw_path(&self, name: &str) -> &str {
+        self.path.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value)
+    }
+
+    /// A path parameter of 1 to 128 characters.
+    pub fn id(&self, name: &'static str) -> Outcome<String> {
+        self.path_as(name, read::id)
+    }
+    /// A path parameter that is a player's UUID.
+    pub fn player(&self, name: &'static str) -> Outcome<PlayerUuid> {
+        self.path_as(name, read::player)
+    }
+    pub fn path_as<T>(
+        &self,
+        name: &'static str,
+        parse: impl FnOnce(At<'_>, &mut Faults) -> Option<T>,
+    ) -> Outcome<T> {
+        let value = Value::String(self.raw_path(name).to_owned());
+        collect(|faults| parse(At::path(name, &value), faults))
+    }
+    /// A path parameter that is a number.
+    pub fn path_number(&self, name: &'static str) -> Outcome<i64> {
+        let value = self.raw_path(name).parse::<i64>().map_or_else(|_| self.raw_path(name).into(), Value::from);
+        collect(|faults| read::integer(i64::MIN, i64::MAX)(At::path(name, &value), faults))
+    }
+    pub fn session_id(&self) -> Outcome<String> {
+        self.id("session_id")
+    }
+
+    pub fn raw_query(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+    /// A query parameter.
+    pub fn query_as<T>(
+        &self,
+        name: &'static str,
+        parse: impl FnOnce(At<'_>, &mut Faults) -> Option<T>,
+    ) -> Outcome<Option<T>> {
+        let Some(text) = self.raw_query(name) else { return Ok(None) };
+        let value = Value::String(text.to_owned());
+        collect(|faults| parse(At::query(name, &value), faults)).map(Some)
+    }
+    /// A whole number in the query, or its default.
+    pub fn query_number(&self, name: &'static str, min: u32, max: u32, default: u32) -> Outcome<u32> {
+        let Some(text) = self.raw_query(name) else { return Ok(default) };
+        let value = text.parse::<i64>().map_or_else(|_| text.into(), Value::from);
+        collect(|faults| read::unsigned(min, max)(At::query(name, &value), faults))
+    }
+    /// Whether this request keeps the session alive; true unless said otherwise.
+    pub fn refresh_ttl(&self) -> Outcome<bool> {
+        Ok(self.query_as("refresh_ttl", read::flag)?.unwrap_or(true))
+    }
+
+    /// The body, read by a function over its members.
+    pub fn body<T>(&self, parse: impl FnOnce(&mut Object<'_, '_>) -> Option<T>) -> Outcome<T> {
+        let value = self.json()?;
+        collect(|faults| parse(&mut At::body(&value).object(faults)?))
+    }
+    /// The body as JSON.
+    pub fn json(&self) -> Outcome<Value> {
+        let missing = |faults: &mut Faults| faults.add(&["body".into()], "value_error.missing", "field required");
+        if self.body.is_empty() {
+            return collect(|faults| {
+                missing(faults);
+                None
+            });
+        }
+        serde_json::from_slice(&self.body).map_err(|why| {
+            let mut faults = Faults::default();
+            faults.add(&["body".into(), why.column().into()], "value_error.jsondecode", why.to_string());
+            Stop::Invalid(faults.0)
+        })
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+    /// Whether `If-None-Match` names this tag.
+    pub fn has(&self, etag: &str) -> bool {
+        self.header("if-none-match").is_some_and(|tags| names(tags, etag))
+    }
+    /// Whether `If-Match` is there and names another tag.
+    pub fn wants_other(&self, etag: &str) -> bool {
+        self.header("if-match").is_some_and(|tags| !names(tags, etag))
+    }
+}
+
+/// Runs a parser and turns what it found into a 422. A parser that returns nothing must have said why.
+fn collect<T>(parse: impl FnOnce(&mut Faults) -> Option<T>) -> Outcome<T> {
+    let mut faults = Faults::default();
+    match parse(&mut faults) {
+        Some(value) if faults.0.is_empty() => Ok(value),
+        _ => Err(Stop::Invalid(faults.0)),
+    }
+}
+
+/// Whether a list of entity tags names this one. Weak tags count: our tags change with every change.
+fn names(tags: &str, etag: &str) -> bool {
+    tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+}
+
+/// An id that was checked already.
+pub fn session_id(text: &str) -> Outcome<SessionId> {
+    SessionId::new(text).map_err(|_| super::reply::no_session(text))
+}

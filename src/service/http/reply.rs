@@ -1,0 +1,140 @@
+//! Answers: what goes back to a caller, and every way in which a request can stop short of it.
+//!
+//! | stop | status | body |
+//! |---|---|---|
+//! | [`Stop::Refused`] | 400, 403, 404, 409, 412, 413, 429, 503 | `{auth_success, error_code, desc}` |
+//! | [`Stop::Invalid`] | 422 | `{detail: [{loc, msg, type}]}` |
+//! | [`Stop::Verify`], [`Stop::Hash`] | none: the driver does the slow work elsewhere and runs the handler again | |
+
+use crate::model::errors::{ApiError, Fault, Invalid, codes};
+use bytes::Bytes;
+use http::StatusCode;
+use serde::Serialize;
+
+/// A good answer.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub body: Bytes,
+    pub content_type: &'static str,
+    pub etag: Option<String>,
+}
+
+/// Why a handler went no further.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stop {
+    Refused(Refused),
+    Invalid(Vec<Fault>),
+    /// Compare a password with a hash, then run the handler again.
+    Verify {
+        hash: String,
+        password: String,
+    },
+    /// Hash a password, then run the handler again.
+    Hash {
+        password: String,
+    },
+}
+
+/// An error answer of the contract's shape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    pub status: StatusCode,
+    pub code: &'static str,
+    pub desc: String,
+    /// Seconds, for 429 and 503.
+    pub retry_after: Option<u32>,
+}
+
+pub type Outcome<T = Reply> = Result<T, Stop>;
+
+impl Reply {
+    /// 200 with a body.
+    pub fn json(value: &impl Serialize) -> Reply {
+        // Our own answers are plain structs with text keys: they always serialise.
+        let body = serde_json::to_vec(value).unwrap_or_default();
+        Reply { status: StatusCode::OK, body: body.into(), content_type: "application/json", etag: None }
+    }
+    /// 200 with a body that is JSON already.
+    pub fn raw(body: Bytes) -> Reply {
+        Reply { status: StatusCode::OK, body, content_type: "application/json", etag: None }
+    }
+    pub fn text(body: String) -> Reply {
+        Reply { status: StatusCode::OK, body: body.into(), content_type: "text/plain; charset=utf-8", etag: None }
+    }
+    /// 204.
+    pub fn nothing() -> Reply {
+        Reply { status: StatusCode::NO_CONTENT, body: Bytes::new(), content_type: "", etag: None }
+    }
+    /// 304.
+    pub fn not_modified(etag: String) -> Reply {
+        Reply { status: StatusCode::NOT_MODIFIED, body: Bytes::new(), content_type: "", etag: Some(etag) }
+    }
+    pub fn tagged(mut self, etag: impl Into<String>) -> Reply {
+        self.etag = Some(etag.into());
+        self
+    }
+}
+
+impl Refused {
+    pub fn new(status: StatusCode, code: &'static str, desc: impl Into<String>) -> Refused {
+        Refused { status, code, desc: desc.into(), retry_after: None }
+    }
+    /// The body: `auth_success` is false exactly for a login or token that was not accepted.
+    pub fn body(&self) -> ApiError {
+        let bad_token = matches!(self.code, codes::BAD_TOKEN | codes::BAD_CREDENTIALS);
+        ApiError { auth_success: !bad_token, error_code: self.code.to_owned(), desc: self.desc.clone() }
+    }
+}
+
+impl From<Refused> for Stop {
+    fn from(refused: Refused) -> Stop {
+        Stop::Refused(refused)
+    }
+}
+
+/// 403 for a reason of the rules, or of permissions.
+pub fn forbidden(code: &'static str, desc: impl Into<String>) -> Stop {
+    Refused::new(StatusCode::FORBIDDEN, code, desc).into()
+}
+
+/// 403: the caller is known and may not.
+pub fn not_permitted(what: &str) -> Stop {
+    forbidden(codes::MISSING_PERMISSION, format!("you may not {what}"))
+}
+
+/// 404 with a code that says what is missing.
+pub fn not_found(code: &'static str, desc: impl Into<String>) -> Stop {
+    Refused::new(StatusCode::NOT_FOUND, code, desc).into()
+}
+
+/// 404 that tells a client that the session is gone.
+pub fn no_session(id: &str) -> Stop {
+    not_found(codes::SESSION_NOT_FOUND, format!("there is no session {id:?}"))
+}
+
+/// 400.
+pub fn bad_request(code: &'static str, desc: impl Into<String>) -> Stop {
+    Refused::new(StatusCode::BAD_REQUEST, code, desc).into()
+}
+
+/// 409.
+pub fn conflict(code: &'static str, desc: impl Into<String>) -> Stop {
+    Refused::new(StatusCode::CONFLICT, code, desc).into()
+}
+
+/// 503: ask again after so many seconds.
+pub fn unavailable(desc: impl Into<String>, retry_after: u32) -> Stop {
+    let refused = Refused::new(StatusCode::SERVICE_UNAVAILABLE, codes::UNAVAILABLE, desc);
+    Refused { retry_after: Some(retry_after), ..refused }.into()
+}
+
+/// 422 for one member of the body.
+pub fn invalid(member: &str, msg: impl Into<String>) -> Stop {
+    Stop::Invalid(vec![Fault { loc: vec!["body".into(), member.into()], msg: msg.into(), kind: "value_error".into() }])
+}
+
+/// The 422 body.
+pub fn invalid_body(faults: &[Fault]) -> Invalid {
+    Invalid { detail: faults.to_vec() }
+}
