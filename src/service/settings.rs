@@ -26,8 +26,10 @@ pub struct ServiceSettings {
     /// The regions that servers stand in, in the order in which they are offered.
     pub regions: Vec<Region>,
     /// Named choices of map and mode that an instance may be requested with, by their UUID.
+    #[schemars(with = "BTreeMap<String, RequestTemplate>")]
     pub request_templates: BTreeMap<uuid::Uuid, RequestTemplate>,
     /// Rules for players who desert matches, by their UUID.
+    #[schemars(with = "BTreeMap<String, Deserter>")]
     pub deserters: BTreeMap<uuid::Uuid, Deserter>,
     /// Leases, health and backfill.
     pub timings: Timings,

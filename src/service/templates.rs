@@ -42,6 +42,7 @@ pub struct SessionType {
     pub auto_startup_params: Option<StartupParams>,
     /// Starts an instance from this request template with every new session; beats `auto_startup_params`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub auto_startup_instance_template_id: Option<Uuid>,
     /// Free text for clients.
     pub custom_data: CustomData,
