@@ -3,23 +3,9 @@
 //! Levels: WARN is for what should wake somebody; INFO for what happens once a match; DEBUG for the rest. In a
 //! terminal the timeline already tells the story, so only WARN and above is shown there.
 
+use crate::model::policy::LogFormat as Format;
 use std::{fmt, io::IsTerminal, os::unix::fs::MetadataExt};
 use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt, reload, util::SubscriberInitExt};
-
-/// How log lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Format {
-    /// The journal where stderr leads there, else text.
-    #[default]
-    Auto,
-    /// Text on stderr, coloured in a terminal.
-    Text,
-    /// One JSON object a line on stderr.
-    Json,
-    /// systemd's journal.
-    Journal,
-}
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]

@@ -10,6 +10,21 @@ use super::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// How the agent's own log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// The journal where stderr leads there, else text.
+    #[default]
+    Auto,
+    /// Text on stderr, coloured in a terminal.
+    Text,
+    /// One JSON object a line on stderr.
+    Json,
+    /// systemd's journal.
+    Journal,
+}
+
 /// When the game is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

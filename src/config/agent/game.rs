@@ -1,0 +1,168 @@
+//! `[game]`: what is run, and how it is known to be ready, stopped and started again.
+
+use crate::{
+    config::values::{PortRange, Signal},
+    model::{
+        policy::{Readiness, Recycle, Restart, Start},
+        process::{StopAction, StopStep},
+        units::Span,
+    },
+};
+use schemars::JsonSchema;
+use semver::Version;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// `[game]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Game {
+    /// The program and its arguments, each a template: "-port={{ports.game}}", "{{map}}". Never a shell line. Empty: the practice game that ships with Gameside.
+    #[schemars(extend("examples" = [["./MyServer", "-port={{ports.game}}", "{{map}}"]]))]
+    pub command: Vec<String>,
+    /// The game's working directory. Unset: the agent's.
+    #[schemars(example = &"/srv/game")]
+    pub dir: Option<String>,
+    /// Environment variables for the game, each a template. It inherits nothing of the agent's own.
+    #[schemars(extend("x-case" = "kept"))]
+    pub env: BTreeMap<String, String>,
+    /// When the game is started.
+    pub start: Start,
+    /// The ports that the game listens on, by name: a fixed one or a range to pick a free one from.
+    pub ports: BTreeMap<String, Port>,
+    /// The game's version (semver), unless the game says it itself. Goes to the instance and decides who may play.
+    #[schemars(with = "Option<String>", extend("examples" = ["1.4.0"]))]
+    pub version: Option<Version>,
+    /// A file whose first line is the version.
+    #[schemars(example = &"/srv/game/VERSION")]
+    pub version_file: Option<PathBuf>,
+    /// An environment variable of the agent that holds the version.
+    #[schemars(example = &"GAME_VERSION")]
+    pub version_env: Option<String>,
+    /// The program daemonises: the run lasts as long as anything of it lives, not only the first process.
+    pub forking: bool,
+    /// Where the JSON file with the startup parameters is written. Unset: in the agent's state directory. The game finds it in GAMESIDE_STARTUP_FILE.
+    #[schemars(example = &"/srv/game/startup.json")]
+    pub startup_file: Option<String>,
+    /// What proves that the game can take players.
+    pub readiness: Readiness,
+    /// How the game is stopped.
+    pub stop: Stop,
+    /// When a game that ended by itself is started again.
+    pub restart: Restart,
+    /// When the game isn't used for another match but started anew.
+    pub recycle: Recycle,
+}
+
+impl Default for Game {
+    fn default() -> Self {
+        Game {
+            command: Vec::new(),
+            dir: None,
+            env: BTreeMap::new(),
+            start: Start::default(),
+            ports: BTreeMap::from([("game".to_owned(), Port::default())]),
+            version: None,
+            version_file: None,
+            version_env: None,
+            forking: false,
+            startup_file: None,
+            readiness: Readiness::default(),
+            stop: Stop::default(),
+            restart: Restart::default(),
+            recycle: Recycle::default(),
+        }
+    }
+}
+
+/// One port of the game.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Port {
+    /// A fixed port, or a range to pick one from that is free and that no other agent of this machine has reserved.
+    pub range: PortRange,
+    /// What the game speaks on it.
+    pub protocol: Protocol,
+}
+
+impl Default for Port {
+    fn default() -> Self {
+        let range = PortRange::new(20_000, 20_999).expect("the default range is in order");
+        Port { range, protocol: Protocol::default() }
+    }
+}
+
+/// What is spoken on a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    #[default]
+    Udp,
+    Tcp,
+    /// The same number on both.
+    Both,
+}
+
+/// `[game.stop]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Stop {
+    /// What is done one after the other until the game has ended: a line on its stdin, a signal, or a kill of everything that belongs to it; each with the time it is given.
+    pub ladder: Vec<Rung>,
+}
+
+impl Default for Stop {
+    fn default() -> Self {
+        let rung = |signal| Rung { signal: Some(signal), ..Rung::default() };
+        Stop {
+            ladder: vec![
+                Rung { wait: Span::from_secs(20), ..rung(Signal::TERM) },
+                Rung { kill: true, wait: Span::from_secs(5), ..Rung::default() },
+            ],
+        }
+    }
+}
+
+/// One rung of the ladder: exactly one of `stdin`, `signal` and `kill`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rung {
+    /// A line for the game's stdin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"quit")]
+    pub stdin: Option<String>,
+    /// A signal to the game's process group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<Signal>,
+    /// SIGKILL to everything that belongs to the run.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub kill: bool,
+    /// How long the game may take before the next rung.
+    pub wait: Span,
+}
+
+impl Default for Rung {
+    fn default() -> Self {
+        Rung { stdin: None, signal: None, kill: false, wait: Span::from_secs(10) }
+    }
+}
+
+impl Rung {
+    /// What the rung does; `None` unless it says exactly one thing.
+    pub fn step(&self) -> Option<StopStep> {
+        let action = match (&self.stdin, self.signal, self.kill) {
+            (Some(line), None, false) => StopAction::Stdin(line.clone()),
+            (None, Some(signal), false) => StopAction::Signal(signal.number()),
+            (None, None, true) => StopAction::Kill,
+            _ => return None,
+        };
+        Some(StopStep { action, wait: self.wait.get() })
+    }
+}
+
+impl Stop {
+    /// The ladder as the core and the keeper take it.
+    pub fn steps(&self) -> Vec<StopStep> {
+        self.ladder.iter().filter_map(Rung::step).collect()
+    }
+}

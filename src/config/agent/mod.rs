@@ -1,0 +1,86 @@
+//! The agent's file. These types are the whole truth about it: the reference, the commented example and the checks
+//! are made from them. A doc comment here is what the user reads there.
+//!
+//! | file | sections |
+//! |---|---|
+//! | [`game`] | `[game]` with readiness, stop, restart, recycle |
+//! | [`session`] | `[session]`, `[custom_data]`, `[credentials]`, `[allocation]`, `[report]` |
+//! | [`host`] | `[agent]`, `[api]`, `[addresses]`, `[keeper]`, `[hooks]` |
+//! | `model::policy`, `model::probe` | the rest, as the core and the probes use it |
+
+pub mod game;
+pub mod host;
+pub mod load;
+pub mod session;
+
+pub use load::{Loaded, Overrides, load};
+
+use crate::model::{
+    policy::{Backfill, Drain, Guards, Health, Players},
+    probe::{LogPatterns, Probe},
+    session::StartupParams,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The agent's configuration. With no file at all the practice game is run, in a session of its own.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AgentConfig {
+    /// The agent itself.
+    pub agent: host::Agent,
+    /// What is run, and how it is known to be ready, stopped and started again.
+    pub game: game::Game,
+    /// How a game that speaks no SDK is watched from outside. Without this section it isn't.
+    pub probe: Option<Probe>,
+    /// What is read from the game's output.
+    pub log_patterns: LogPatterns,
+    /// Where allocations come from.
+    pub allocation: session::Allocation,
+    /// The session that is served.
+    pub session: session::Session,
+    /// Data shown with the session and its instance.
+    pub custom_data: session::Data,
+    /// How the agent logs in to the session service. Not needed for a local one.
+    pub credentials: session::Credentials,
+    /// Who writes the instance.
+    pub report: session::Report,
+    /// How players reach the game.
+    pub addresses: host::Addresses,
+    /// Which players become members of the session.
+    pub players: Players,
+    /// When the game counts as degraded or unhealthy, and what follows.
+    pub health: Health,
+    /// Filling free places.
+    pub backfill: Backfill,
+    /// Limits that save money. Each drains and recycles.
+    pub guards: Guards,
+    /// How a match is ended from outside.
+    pub drain: Drain,
+    /// The process that holds the game.
+    pub keeper: host::Keeper,
+    /// Programs that are told of events.
+    pub hooks: host::Hooks,
+    /// The HTTP API for the game and for operators.
+    pub api: host::Api,
+}
+
+impl AgentConfig {
+    /// No command: the practice game that ships with us.
+    pub fn is_practice(&self) -> bool {
+        self.game.command.is_empty()
+    }
+
+    /// What own sessions start with, and what an allocation that brings nothing falls back to. The practice game has
+    /// a map and a mode of its own; any other must be given a map.
+    pub fn startup_params(&self) -> Option<StartupParams> {
+        let startup = &self.session.startup;
+        let practice = |name: &str| self.is_practice().then(|| name.to_owned());
+        Some(StartupParams {
+            map: startup.map.clone().or_else(|| practice("harbour"))?,
+            mode: startup.mode.clone().or_else(|| practice("duel")),
+            misc_params: startup.misc_params.clone(),
+            custom_data: startup.custom_data.clone(),
+        })
+    }
+}

@@ -1,0 +1,160 @@
+//! What is wrong with a configuration: every fault at once, each with its place.
+
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
+use serde::Serialize;
+use std::{fmt, sync::Arc};
+
+/// Where a value was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "source")]
+pub enum Place {
+    /// In the file. Line and column count from 1; the column counts characters.
+    File {
+        file: String,
+        line: usize,
+        column: usize,
+        #[serde(skip)]
+        span: (usize, usize),
+    },
+    /// In an environment variable.
+    Env { variable: String },
+    /// On the command line.
+    CommandLine { option: String },
+    /// Nowhere: it is the default that is wrong, or something that isn't there.
+    Nowhere,
+}
+
+/// One fault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The key, as a path: `game.stop.ladder[1].wait`. Empty for the file as a whole.
+    pub key: String,
+    pub place: Place,
+    /// What was found there, as it was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// What would be right.
+    pub expected: String,
+    /// The key or word that was probably meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nearest: Option<String>,
+}
+
+/// All faults of one configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    pub problems: Vec<Problem>,
+    source: Option<(String, Arc<str>)>,
+}
+
+impl Report {
+    /// `source`: the file's name and text, to show the lines.
+    pub fn new(problems: Vec<Problem>, source: Option<(String, Arc<str>)>) -> Self {
+        Report { problems, source }
+    }
+
+    /// For people: fancy, with colours and the lines themselves, or plain.
+    pub fn render(&self, style: Style) -> String {
+        let theme = match style {
+            Style::Fancy => miette::GraphicalTheme::unicode(),
+            Style::Plain => miette::GraphicalTheme::none(),
+        };
+        let handler = miette::GraphicalReportHandler::new_themed(theme).with_width(110).with_links(false);
+        let mut text = String::new();
+        for problem in &self.problems {
+            let shown = Shown { problem, source: self.named_source() };
+            // Writing into a String doesn't fail.
+            let _ = handler.render_report(&mut text, &shown);
+        }
+        text
+    }
+
+    /// For programs.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({ "ok": false, "problems": self.problems })
+    }
+
+    fn named_source(&self) -> Option<NamedSource<Arc<str>>> {
+        self.source.as_ref().map(|(name, text)| NamedSource::new(name, Arc::clone(text)))
+    }
+}
+
+/// How a report is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    Fancy,
+    Plain,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::File { file, line, column, .. } => write!(f, "{file}:{line}:{column}: ")?,
+            Place::Env { variable } => write!(f, "{variable}: ")?,
+            Place::CommandLine { option } => write!(f, "{option}: ")?,
+            Place::Nowhere => {}
+        }
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        match &self.found {
+            Some(found) => write!(f, "found {found}, expected {}", self.expected)?,
+            None => write!(f, "expected {}", self.expected)?,
+        }
+        match &self.nearest {
+            Some(nearest) => write!(f, "; did you mean {nearest:?}?"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One line a fault.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            let line_feed = if index == 0 { "" } else { "\n" };
+            write!(f, "{line_feed}{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Report {}
+
+/// A problem as miette shows it.
+#[derive(Debug)]
+struct Shown<'a> {
+    problem: &'a Problem,
+    source: Option<NamedSource<Arc<str>>>,
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.problem, f)
+    }
+}
+
+impl std::error::Error for Shown<'_> {}
+
+impl Diagnostic for Shown<'_> {
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        match self.problem.place {
+            Place::File { .. } => self.source.as_ref().map(|source| source as &dyn miette::SourceCode),
+            Place::Env { .. } | Place::CommandLine { .. } | Place::Nowhere => None,
+        }
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let Place::File { span: (start, end), .. } = self.problem.place else { return None };
+        let label = LabeledSpan::new_with_span(
+            Some(format!("expected {}", self.problem.expected)),
+            SourceSpan::new(start.into(), end.saturating_sub(start)),
+        );
+        Some(Box::new(std::iter::once(label)))
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        let nearest = self.problem.nearest.as_ref()?;
+        Some(Box::new(format!("did you mean {nearest:?}?")))
+    }
+}
