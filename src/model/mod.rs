@@ -9,26 +9,31 @@
 //! | [`session`], [`player`] | the Session API's resources |
 //! | [`errors`] | the Session API's error answers and codes |
 //! | [`version`] | semantic versions and who may play with whom |
+//! | [`address`] | an address of a network interface |
 //! | [`allocation`] | one allocation, wherever it came from |
 //! | [`process`] | what the keeper is told to run, and how it ended |
 //! | [`game`] | what a game says to us and what we tell it |
+//! | [`login`], [`sic`] | logging in; registering as free and learning of an allocation |
 //! | [`calls`] | what the agent asks of the session service, and the answers |
 //! | [`orders`] | what an operator may ask of an agent, and why it may be refused |
 //! | [`policy`] | decisions the user makes in the configuration and the core follows |
 //! | [`probe`] | how a game without an SDK is watched from outside |
 //! | [`status`] | the agent as seen from outside; timeline entries |
 
+pub mod address;
 pub mod allocation;
 pub mod calls;
 pub mod errors;
 pub mod game;
 pub mod ids;
+pub mod login;
 pub mod orders;
 pub mod player;
 pub mod policy;
 pub mod probe;
 pub mod process;
 pub mod session;
+pub mod sic;
 pub mod status;
 pub mod time;
 pub mod units;

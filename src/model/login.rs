@@ -1,0 +1,64 @@
+//! `POST /users/v1/login`, as far as a server's agent uses it, and as far as our service answers it.
+
+use serde::{Deserialize, Serialize};
+
+/// The client id that a local, elected session service accepts together with its random secret.
+pub const LOCAL_CLIENT_ID: &str = "local";
+
+/// How the caller proves who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantType {
+    /// Client id and secret, in the `Authorization: Basic` header.
+    ClientCredentials,
+    /// `user:password` in `portal_access_token`.
+    Basic,
+    /// A refresh token in `portal_access_token`.
+    Refresh,
+}
+
+/// The request's body. The header `Authorization: Basic base64(client_id:secret)` goes with it where there is a client id.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginRequest {
+    pub grant_type: GrantType,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub portal_access_token: String,
+    #[serde(default)]
+    pub include_refresh: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub accept_eula: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub accept_tos: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub accept_privacy_policy: bool,
+}
+
+/// What a client needs of the answer.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginAnswer {
+    #[serde(default)]
+    pub access_token: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
+    /// Seconds until the access token is worth nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<u64>,
+}
+
+// Both hold secrets: a derived Debug would put them into a log.
+impl std::fmt::Debug for LoginRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoginRequest").field("grant_type", &self.grant_type).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for LoginAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoginAnswer").field("expires_in", &self.expires_in).finish_non_exhaustive()
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
