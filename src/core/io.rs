@@ -12,6 +12,26 @@ use crate::model::{
 };
 use std::{collections::BTreeMap, time::Duration};
 
+/// What a core is born with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    pub memory: Memory,
+    /// Drawn from the operating system at each start: ids and join tokens are minted from it.
+    pub entropy: [u8; 32],
+}
+
+/// What is known of the life before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Memory {
+    /// There was none: a new state directory.
+    Fresh,
+    /// The text of the last [`Effect::Commit`] that reached the disk.
+    Journal(String),
+    /// There was one, but it can't be used: damaged, or set aside after three crashes in replay. The keeper's record
+    /// counts.
+    SetAside { why: String },
+}
+
 /// A fact from an edge.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
@@ -151,6 +171,8 @@ pub enum KeeperOrder {
     /// The adoption record: at most 64 KiB, opaque to the keeper.
     Record(String),
     Standing(StandingOrders),
+    /// Ask for [`ProcessStats`]; the core does so every few seconds while a run lives.
+    Stats,
     /// Only after an orderly end: the keeper exits 0.
     Shutdown,
 }
@@ -158,8 +180,10 @@ pub enum KeeperOrder {
 /// What the provider is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Provide {
-    /// Free for an allocation; `warm_map` = the map of a game that is already up.
+    /// Free for an allocation; `warm_map` = the map of a game that is already up. `term` counts up with every match, so
+    /// that a provider that only sees the latest offer still notices a new one.
     Offer {
+        term: u64,
         warm_map: Option<String>,
         version: Option<semver::Version>,
     },

@@ -22,5 +22,11 @@
 //! | [`io`] | nothing: it names what goes in and comes out |
 //! | [`settings`] | nothing: what the user configured, as the core wants it |
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
+mod engine;
 pub mod io;
+pub mod launch;
 pub mod settings;
+
+pub use engine::Core;
