@@ -24,9 +24,11 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod clock;
 mod engine;
 pub mod io;
 pub mod launch;
+mod mint;
 pub mod settings;
 
 pub use engine::Core;

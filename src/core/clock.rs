@@ -1,0 +1,57 @@
+//! The core's sense of time.
+//!
+//! Deadlines have to be measured on the monotonic clock and to survive a restart in the journal, where only the wall clock
+//! means anything. [`When`] is both: the wall clock as it was at birth, moved on by the monotonic clock. A wall clock that is
+//! set moves no deadline; a new life reads the wall clock again.
+
+use crate::model::time::{Instant, Now, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::{ops::Add, time::Duration};
+
+/// A moment on the steady clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct When(pub Timestamp);
+
+impl When {
+    /// How long after `earlier` this is; zero if it isn't.
+    pub fn since(self, earlier: When) -> Duration {
+        self.0.since(earlier.0)
+    }
+}
+
+impl Add<Duration> for When {
+    type Output = When;
+    fn add(self, span: Duration) -> When {
+        When(self.0.plus(span))
+    }
+}
+
+/// Turns the clocks of [`Now`] into moments, and back.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    birth: Now,
+}
+
+impl Clock {
+    pub fn starting(now: Now) -> Self {
+        // Whole milliseconds, as the journal keeps them: what is restored equals what was written.
+        let wall = Timestamp::from_unix_millis(now.wall.unix_millis()).unwrap_or(now.wall);
+        Clock { birth: Now { wall, ..now } }
+    }
+
+    pub fn when(&self, now: Now) -> When {
+        let lived = now.mono.since(self.birth.mono);
+        When(self.birth.wall.plus(Duration::from_millis(u64::try_from(lived.as_millis()).unwrap_or(u64::MAX))))
+    }
+
+    /// The monotonic time at which `when` has come: rounded up, so that a tick then finds it due.
+    pub fn instant(&self, when: When) -> Instant {
+        self.birth.mono + when.0.since(self.birth.wall)
+    }
+}
+
+/// The earliest of several moments.
+pub fn earliest(moments: impl IntoIterator<Item = Option<When>>) -> Option<When> {
+    moments.into_iter().flatten().min()
+}

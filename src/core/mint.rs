@@ -1,0 +1,88 @@
+//! Where ids, tokens and jitter come from: two generators, so that drawing an id doesn't change the jitter.
+
+use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
+use std::{fmt, time::Duration};
+use uuid::Uuid;
+
+/// Mints what nobody else may guess; seeded by the operating system at each start.
+pub struct Mint(StdRng);
+
+impl Mint {
+    pub fn new(entropy: [u8; 32]) -> Self {
+        Mint(StdRng::from_seed(entropy))
+    }
+
+    pub fn uuid(&mut self) -> Uuid {
+        let mut bytes = [0; 16];
+        self.0.fill_bytes(&mut bytes);
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
+    }
+
+    /// 256 bits as hexadecimal.
+    pub fn token(&mut self) -> String {
+        format!("{}{}", self.uuid().simple(), self.uuid().simple())
+    }
+}
+
+impl fmt::Debug for Mint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mint")
+    }
+}
+
+/// Spreads what many agents would do in step.
+#[derive(Debug)]
+pub struct Jitter(StdRng);
+
+impl Jitter {
+    pub fn new(seed: u64) -> Self {
+        Jitter(StdRng::seed_from_u64(seed))
+    }
+
+    /// Between (1 − share) × `span` and `span`: only ever earlier.
+    pub fn earlier(&mut self, span: Duration, share: f64) -> Duration {
+        span.mul_f64(1.0 - share * self.0.random::<f64>())
+    }
+}
+
+/// Exponential back-off with jitter; the attempts are journalled, the moment isn't.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Backoff {
+    attempts: u32,
+}
+
+impl Backoff {
+    pub fn reset(&mut self) {
+        self.attempts = 0;
+    }
+
+    /// The next delay: `first`, doubled with each attempt up to `cap`, up to a quarter earlier.
+    pub fn next(&mut self, first: Duration, cap: Duration, jitter: &mut Jitter) -> Duration {
+        let span = first.saturating_mul(1 << self.attempts.min(16)).min(cap);
+        self.attempts = self.attempts.saturating_add(1);
+        jitter.earlier(span, 0.25)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_the_cap_and_jitter_only_earlier() {
+        let (mut backoff, mut jitter) = (Backoff::default(), Jitter::new(7));
+        for full in [100, 200, 400, 800, 1500, 1500, 1500] {
+            let delay = backoff.next(Duration::from_millis(100), Duration::from_millis(1500), &mut jitter).as_millis();
+            assert!((full * 3 / 4..=full).contains(&delay), "{delay} of {full}");
+        }
+    }
+
+    #[test]
+    fn the_same_entropy_mints_the_same_ids_and_never_one_twice() {
+        let (mut a, mut b) = (Mint::new([1; 32]), Mint::new([1; 32]));
+        let ids: Vec<_> = (0..100).map(|_| a.uuid()).collect();
+        assert!(ids.iter().all(|id| *id == b.uuid()));
+        assert_eq!(ids.iter().collect::<std::collections::BTreeSet<_>>().len(), 100);
+    }
+}
