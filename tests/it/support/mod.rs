@@ -1,4 +1,8 @@
 //! The harness.
 
+pub mod agent;
 pub mod component;
+pub mod http;
+pub mod proc;
 pub mod source;
+pub mod world;

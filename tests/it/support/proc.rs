@@ -1,0 +1,98 @@
+//! Processes, by pid, from `/proc`.
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
+
+/// Processes marked with `dir` in environment, arguments or working directory, and all their descendants; never ourselves.
+pub fn belonging_to(dir: &Path) -> Vec<u32> {
+    let mark = dir.as_os_str().as_encoded_bytes();
+    let parents = parents();
+    let ours = std::process::id();
+    let marked = |pid: u32| {
+        let has = |file: &str| {
+            let content = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            content.windows(mark.len()).any(|part| part == mark)
+        };
+        let below = std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(dir));
+        below || has("environ") || has("cmdline")
+    };
+    let mut found: BTreeSet<u32> = parents.keys().copied().filter(|pid| *pid != ours && marked(*pid)).collect();
+    loop {
+        let more: Vec<u32> = parents
+            .iter()
+            .filter(|(pid, parent)| found.contains(parent) && !found.contains(pid) && **pid != ours)
+            .map(|(pid, _)| *pid)
+            .collect();
+        if more.is_empty() {
+            break;
+        }
+        found.extend(more);
+    }
+    found.into_iter().filter(|pid| alive(*pid)).collect()
+}
+
+/// All descendants of a process.
+pub fn descendants(of: u32) -> Vec<u32> {
+    let parents = parents();
+    let mut found = vec![of];
+    let mut at = 0;
+    while at < found.len() {
+        let parent = found[at];
+        found.extend(parents.iter().filter(|(_, theirs)| **theirs == parent).map(|(pid, _)| *pid));
+        at += 1;
+    }
+    found.split_off(1)
+}
+
+fn parents() -> BTreeMap<u32, u32> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter_map(|pid| Some((pid, field(pid, 1)?.parse().ok()?))).collect()
+}
+
+/// A field of `/proc/PID/stat` counted from the state, which is 0.
+fn field(pid: u32, number: usize) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything.
+    let after = &stat[stat.rfind(')')? + 2..];
+    after.split(' ').nth(number).map(str::to_owned)
+}
+
+pub fn command_line(pid: u32) -> Vec<String> {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
+/// A line of `/proc/PID/status`, without its name.
+pub fn status(pid: u32, name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    Some(line.trim().to_owned())
+}
+
+/// Exists, and isn't a zombie that nobody has waited for.
+pub fn alive(pid: u32) -> bool {
+    field(pid, 0).is_some_and(|state| state != "Z" && state != "X")
+}
+
+/// Sends a signal; harmless where there is no such process.
+pub fn signal(pid: u32, signal: i32) {
+    let Some(pid) = Pid::from_raw(pid as i32) else { return };
+    let Ok(fd) = pidfd_open(pid, PidfdFlags::empty()) else { return };
+    let signal = Signal::from_named_raw(signal).expect("a signal with a name");
+    let _ = pidfd_send_signal(&fd, signal);
+}
+
+/// Waits for the end of a process that need not be our child; false if it outlives `patience`.
+pub fn gone(pid: u32, patience: Duration) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let Some(raw) = Pid::from_raw(pid as i32) else { return true };
+    let Ok(fd) = pidfd_open(raw, PidfdFlags::empty()) else { return true };
+    let limit = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: i64::from(patience.subsec_nanos()) };
+    let _ = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&limit));
+    !alive(pid)
+}

@@ -1,0 +1,161 @@
+//! A world for one test: its own state root, runtime directory and environment, with the real programs in it.
+//!
+//! Everything that a test starts, and everything that those programs start, carries the world's directory in its
+//! environment, its arguments or as working directory, or descends from a process that does. That is how the world finds
+//! and ends all of it, by pid.
+
+use super::{agent::Agent, proc};
+use std::{
+    fs::{File, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+use tempfile::TempDir;
+
+/// How long a test waits for something that should come at once. Only a failing test ever waits so long.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+pub const GAMESIDE: &str = env!("CARGO_BIN_EXE_gameside");
+pub const KEEPER: &str = env!("CARGO_BIN_EXE_gameside-keeper");
+
+/// The variable that marks what belongs to a world.
+const MARK: &str = "GAMESIDE_TEST_WORLD";
+
+pub struct World {
+    dir: TempDir,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("gs-").tempdir().unwrap();
+        for below in ["state", "run", "home", "logs"] {
+            std::fs::create_dir(dir.path().join(below)).unwrap();
+        }
+        // As $XDG_RUNTIME_DIR is; and other users may reach what a game needs.
+        std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(dir.path().join("run"), Permissions::from_mode(0o700)).unwrap();
+        World { dir }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+    pub fn state_root(&self) -> PathBuf {
+        self.path().join("state")
+    }
+    pub fn runtime_root(&self) -> PathBuf {
+        self.path().join("run/gameside")
+    }
+
+    /// `gameside …` in this world, with an environment of its own and nothing of ours.
+    pub fn gameside<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        self.command(GAMESIDE, args)
+    }
+
+    pub fn command<S: AsRef<std::ffi::OsStr>>(&self, program: &str, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(program);
+        command.args(args).env_clear().current_dir(self.path()).stdin(Stdio::null());
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", self.path().join("home"));
+        command.env("XDG_RUNTIME_DIR", self.path().join("run"));
+        command.env("GAMESIDE_STATE_DIR", self.state_root());
+        command.env("RUST_BACKTRACE", "1");
+        command.env(MARK, self.path());
+        command
+    }
+
+    /// Runs `gameside …` to its end.
+    pub fn ask<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Output {
+        self.gameside(args).output().unwrap()
+    }
+
+    /// The same, which must succeed; its stdout.
+    pub fn told<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> String {
+        let output = self.ask(args);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{}: {text}{}", output.status, String::from_utf8_lossy(&output.stderr));
+        text
+    }
+
+    /// Writes a file below the world's directory.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// A file for the output of something that runs in this world.
+    pub fn log(&self, name: &str) -> File {
+        File::options().create(true).append(true).open(self.path().join("logs").join(name)).unwrap()
+    }
+
+    /// An agent with the given configuration.
+    pub fn agent(&self, name: &str, config: &str) -> Agent<'_> {
+        let file = self.file(&format!("{name}.toml"), config);
+        self.agent_with(name, ["--config", file.to_str().unwrap()])
+    }
+
+    /// `gameside run --name NAME …`
+    pub fn agent_with<S: AsRef<std::ffi::OsStr>>(&self, name: &str, args: impl IntoIterator<Item = S>) -> Agent<'_> {
+        let mut agent = Agent::new(self, name, args);
+        agent.start();
+        agent
+    }
+
+    /// Every process that belongs to this world.
+    pub fn processes(&self) -> Vec<u32> {
+        proc::belonging_to(self.path())
+    }
+
+    /// What a person would look at first when something went wrong.
+    pub fn dump(&self) -> String {
+        let mut text = String::new();
+        let mut show = |path: &Path| {
+            let content = std::fs::read(path).unwrap_or_default();
+            let tail = String::from_utf8_lossy(&content[content.len().saturating_sub(6000)..]).into_owned();
+            if !tail.is_empty() {
+                text += &format!("--- {}\n{tail}\n", path.display());
+            }
+        };
+        for dir in [self.path().join("logs"), self.runtime_root().join("agents")] {
+            files(&dir).iter().for_each(|file| show(file));
+        }
+        for agent in files(&self.state_root()) {
+            for below in ["keeper", "logs"] {
+                files(&agent.join(below)).iter().for_each(|file| show(file));
+            }
+            show(&agent.join("keeper.log"));
+            show(&agent.join("log"));
+        }
+        for pid in self.processes() {
+            text += &format!("alive: {pid} {}\n", proc::command_line(pid).join(" "));
+        }
+        text
+    }
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    found.sort();
+    found
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.dump());
+        }
+        // Until nothing is left: what is killed may have started something in between.
+        for _ in 0..100 {
+            let left = self.processes();
+            if left.is_empty() {
+                break;
+            }
+            left.iter().for_each(|pid| proc::signal(*pid, 9));
+            left.iter().all(|pid| proc::gone(*pid, Duration::from_secs(1)));
+        }
+    }
+}
