@@ -4,10 +4,26 @@
 //! |---|---|
 //! | [`clock`] | the only place where a clock is read |
 //! | [`paths`] | where state and runtime files lie, and that those directories are ours |
+//! | [`files`] | small private files, written whole or not at all, never through a link |
+//! | [`lock`] | who may be here: a lock held for life, with the holder's pid in it |
+//! | [`ports`] | free ports, reserved across the agents of a machine |
+//! | [`secrets`] | where a secret lies, without reading it before it is needed |
+//! | [`signals`] | TERM, INT and HUP as a stream |
+//! | [`notify`] | systemd: ready, status, watchdog, more time |
+//! | [`process`] | what this process does to itself: no core dumps, nobody reads its memory |
+//! | [`resources`] | what this process costs |
 //! | [`telemetry`] | the agent's own log |
 //! | [`escape`] | foreign text made harmless for a terminal |
 
 pub mod clock;
 pub mod escape;
+pub mod files;
+pub mod lock;
+pub mod notify;
 pub mod paths;
+pub mod ports;
+pub mod process;
+pub mod resources;
+pub mod secrets;
+pub mod signals;
 pub mod telemetry;

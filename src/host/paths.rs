@@ -304,7 +304,8 @@ mod tests {
 
     #[test]
     fn the_table_of_roots() {
-        let rows: [(u32, &[(&str, &str)], &str, &str); 6] = [
+        type Row<'a> = (u32, &'a [(&'a str, &'a str)], &'a str, &'a str);
+        let rows: [Row<'_>; 6] = [
             (0, &[("HOME", "/root")], "/var/lib/gameside", "/run/gameside"),
             (7, &[("HOME", "/home/a")], "/home/a/.local/state/gameside", "/tmp/gameside-7"),
             (

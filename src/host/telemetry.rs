@@ -5,7 +5,9 @@
 
 use crate::model::policy::LogFormat as Format;
 use std::{fmt, io::IsTerminal, os::unix::fs::MetadataExt};
-use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt, reload, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Registry, filter::LevelFilter, layer::SubscriberExt, reload, util::SubscriberInitExt,
+};
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +15,7 @@ pub enum NoLog {
     #[error(
         "{filter:?} is no log filter: use a level (error, warn, info, debug, trace) or directives such as \"warn,gameside::upstream=debug\""
     )]
-    Filter { filter: String, source: Box<dyn std::error::Error + Send + Sync> },
+    Filter { filter: String },
     #[error("could not reach systemd's journal: {0}; choose another log format")]
     Journal(std::io::Error),
     #[error("a log was already set up in this process")]
@@ -89,10 +91,12 @@ fn parse(filter: &str) -> Result<EnvFilter, NoLog> {
 
 /// Whether a text is a level or a list of directives.
 pub fn check_filter(filter: &str) -> Result<(), NoLog> {
-    match EnvFilter::builder().parse(filter) {
-        Ok(_) => Ok(()),
-        Err(source) => Err(NoLog::Filter { filter: filter.to_owned(), source: Box::new(source) }),
+    // A bare word that is no level would be taken for the name of a target.
+    let bare = filter.split(',').map(str::trim).filter(|word| !word.contains(['=', '[', ':']));
+    for word in bare {
+        word.parse::<LevelFilter>().map_err(|_| NoLog::Filter { filter: filter.to_owned() })?;
     }
+    EnvFilter::builder().parse(filter).map(drop).map_err(|_| NoLog::Filter { filter: filter.to_owned() })
 }
 
 #[cfg(test)]
@@ -104,7 +108,9 @@ mod tests {
         for good in ["warn", "info,gameside::upstream=debug", "off"] {
             check_filter(good).unwrap();
         }
-        assert!(check_filter("gameside=loud").is_err());
+        for bad in ["gameside=loud", "loud"] {
+            assert!(check_filter(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -25,6 +25,17 @@ pub enum LogFormat {
     Journal,
 }
 
+/// What is spoken on a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    #[default]
+    Udp,
+    Tcp,
+    /// The same number on both.
+    Both,
+}
+
 /// When the game is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

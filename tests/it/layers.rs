@@ -20,7 +20,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("client", &["model", "clock"]),
     ("config", &["model", "clock"]),
     ("practice", &["model", "clock"]),
-    ("host", &[]),
+    ("host", &["model"]),
     ("cli", EVERYTHING),
     ("bin", EVERYTHING),
     ("main", EVERYTHING),

@@ -3,7 +3,7 @@
 use crate::{
     config::values::{PortRange, Signal},
     model::{
-        policy::{Readiness, Recycle, Restart, Start},
+        policy::{Readiness, Recycle, Restart, Start, Transport},
         process::{StopAction, StopStep},
         units::Span,
     },
@@ -82,25 +82,14 @@ pub struct Port {
     /// A fixed port, or a range to pick one from that is free and that no other agent of this machine has reserved.
     pub range: PortRange,
     /// What the game speaks on it.
-    pub protocol: Protocol,
+    pub protocol: Transport,
 }
 
 impl Default for Port {
     fn default() -> Self {
         let range = PortRange::new(20_000, 20_999).expect("the default range is in order");
-        Port { range, protocol: Protocol::default() }
+        Port { range, protocol: Transport::default() }
     }
-}
-
-/// What is spoken on a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Protocol {
-    #[default]
-    Udp,
-    Tcp,
-    /// The same number on both.
-    Both,
 }
 
 /// `[game.stop]`

@@ -1,0 +1,25 @@
+//! What this process does to itself before it handles a secret.
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use std::io;
+
+/// No core dump, and no memory of ours for other processes of the same user (`PR_SET_DUMPABLE`). Only the soft limit is
+/// lowered, so that a keeper that we start may still let the game dump; exec undoes the other.
+pub fn harden() -> io::Result<()> {
+    let limit = getrlimit(Resource::Core);
+    setrlimit(Resource::Core, Rlimit { current: Some(0), ..limit })?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
+}
+
+/// The soft limit of open files raised to the hard one: a service of ten thousand connections needs it, an agent doesn't mind.
+pub fn raise_open_files() -> io::Result<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
+    Ok(limit.maximum.unwrap_or(u64::MAX))
+}
+
+/// Whether this process runs as root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
