@@ -3,10 +3,12 @@
 //! | module | holds |
 //! |---|---|
 //! | [`layers`] | which room may import which |
+//! | [`outage`] | the session service away in every way, and back |
 //! | [`support`] | the harness: a world of its own for each test |
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 #![allow(clippy::disallowed_methods, reason = "a test may wait by the clock, though never sleep")]
 
 mod layers;
+mod outage;
 mod support;

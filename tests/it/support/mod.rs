@@ -4,5 +4,6 @@ pub mod agent;
 pub mod component;
 pub mod http;
 pub mod proc;
+pub mod proxy;
 pub mod source;
 pub mod world;
