@@ -1,1 +1,256 @@
-//! One small HTTP/1.1 server for all frontends.
+//! One small HTTP/1.1 server for all frontends: bounded, and shut to browsers.
+//!
+//! | bound | value | beyond |
+//! |---|---|---|
+//! | connections of a listener | [`MAX_CONNECTIONS`] | 503 and closed |
+//! | header lines, and bytes of them | [`MAX_HEADERS`], [`MAX_HEADER_BYTES`] | 431 and closed |
+//! | time until a request's header is there, also idle between two | [`HEADER_TIMEOUT`] | closed |
+//!
+//! A web page that a player opens on the same machine could reach a loopback port (DNS rebinding, forms). So on TCP the `Host`
+//! must name the loopback, and a request with an `Origin` is refused everywhere: no browser has business here.
+
+use axum::{
+    Router,
+    extract::Request,
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode, Uri, header};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, getsockname},
+};
+use serde::Serialize;
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, UnixListener},
+    sync::Semaphore,
+};
+
+pub const MAX_CONNECTIONS: usize = 256;
+pub const MAX_HEADERS: usize = 64;
+pub const MAX_HEADER_BYTES: usize = 16 * 1024;
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Delay after an `accept` that failed for want of descriptors or memory.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-type: application/json\r\n\
+retry-after: 1\r\ncontent-length: 70\r\n\r\n{\"error\":\"too_many_connections\",\"message\":\"too many connections here\"}";
+
+/// A listening socket of ours, whatever its kind.
+#[derive(Debug)]
+pub enum Listening {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// An error answer: `{"error": code, "message": text}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub status: StatusCode,
+    /// A stable word for programs.
+    pub code: &'static str,
+    /// What was wrong, and what to do.
+    pub message: String,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Problem { status, code, message: message.into() }
+    }
+}
+
+/// Body of an error answer.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ErrorBody<'a> {
+    /// A stable word for programs.
+    pub error: &'a str,
+    /// What was wrong, and what to do.
+    pub message: &'a str,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = ErrorBody { error: self.code, message: &self.message };
+        let mut response = (self.status, axum::Json(body)).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, http::HeaderValue::from_static("1"));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, http::HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// Takes over a bound, listening socket.
+///
+/// A TCP socket that isn't on a loopback address is refused: what is served here is for this machine alone.
+pub fn listen(fd: OwnedFd) -> io::Result<Listening> {
+    let address = getsockname(fd.as_fd())?;
+    rustix::io::ioctl_fionbio(&fd, true)?;
+    if address.address_family() == AddressFamily::UNIX {
+        return UnixListener::from_std(fd.into()).map(Listening::Unix);
+    }
+    let address = SocketAddr::try_from(address)?;
+    if !address.ip().is_loopback() {
+        let why = format!("{address} is no loopback address; the game-facing API is for this machine alone");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
+    TcpListener::from_std(fd.into()).map(Listening::Tcp)
+}
+
+/// Serves until dropped. One connection's trouble, or panic, is its own.
+pub async fn serve(listening: Listening, router: Router) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    match listening {
+        Listening::Tcp(listener) => {
+            let router = router.layer(middleware::from_fn(loopback_only));
+            loop {
+                match listener.accept().await {
+                    Ok((stream, _)) => {
+                        let _ = stream.set_nodelay(true);
+                        connection(stream, &router, &places);
+                    }
+                    Err(error) => accept_failed(&error).await,
+                }
+            }
+        }
+        Listening::Unix(listener) => {
+            let router = router.layer(middleware::from_fn(no_browser));
+            loop {
+                match listener.accept().await {
+                    Ok((stream, _)) => connection(stream, &router, &places),
+                    Err(error) => accept_failed(&error).await,
+                }
+            }
+        }
+    }
+}
+
+fn connection<S>(mut stream: S, router: &Router, places: &Arc<Semaphore>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+        tokio::spawn(async move { stream.write_all(TOO_MANY).await });
+        return;
+    };
+    let service = TowerToHyperService::new(router.clone());
+    tokio::spawn(async move {
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_headers(MAX_HEADERS)
+            .max_header_size(MAX_HEADER_BYTES)
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+        if let Err(error) = served {
+            tracing::debug!(%error, "a connection ended early");
+        }
+        drop(place);
+    });
+}
+
+/// Out of descriptors or memory: others will give some back. Anything else concerned one connection only.
+async fn accept_failed(error: &io::Error) {
+    let short = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(|errno| Some(errno.raw_os_error()));
+    if short.contains(&error.raw_os_error()) {
+        tracing::warn!(%error, "can't accept a connection; trying again in a moment");
+        tokio::time::sleep(ACCEPT_BACKOFF).await;
+    }
+}
+
+async fn loopback_only(request: Request, next: Next) -> Response {
+    match check_host(request.uri(), request.headers()).and_then(|()| check_origin(request.headers())) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn no_browser(request: Request, next: Next) -> Response {
+    match check_origin(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Exactly one `Host`, and it names the loopback; so does the URI if it is absolute.
+fn check_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    let bad = |found: &str| {
+        let message =
+            format!("the Host header must name the loopback (127.0.0.1, [::1] or localhost), found {found:?}");
+        Problem::new(StatusCode::FORBIDDEN, "foreign_host", message)
+    };
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok()).unwrap_or("");
+    if hosts.next().is_some() || !is_loopback(host) {
+        return Err(bad(host));
+    }
+    match uri.authority() {
+        Some(authority) if !is_loopback(authority.as_str()) => Err(bad(authority.as_str())),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.contains_key(header::ORIGIN) {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "browser",
+            "requests of web pages (with an Origin) are refused",
+        ));
+    }
+    Ok(())
+}
+
+/// `host` or `host:port`, with brackets around an IPv6 address.
+fn is_loopback(authority: &str) -> bool {
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') && port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        Some(_) | None => authority,
+    };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_names_pass_for_a_host() {
+        for good in ["127.0.0.1", "127.0.0.1:80", "localhost:9", "LOCALHOST", "[::1]:9358", "[::1]", "127.9.9.9:1"] {
+            assert!(is_loopback(good), "{good}");
+        }
+        for bad in
+            ["", "evil.example", "evil.example:80", "127.0.0.1.evil.example", "10.0.0.1", "localhost.evil", "a@b"]
+        {
+            assert!(!is_loopback(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_canned_answer_tells_its_own_length() {
+        let text = std::str::from_utf8(TOO_MANY).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.contains(&format!("content-length: {}\r\n", body.len())) || head.ends_with(&body.len().to_string()),
+            "{}",
+            body.len()
+        );
+        serde_json::from_str::<serde_json::Value>(body).unwrap();
+    }
+}

@@ -148,6 +148,20 @@ pub enum Told {
     SessionLost,
 }
 
+impl Told {
+    /// The word that names it on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Told::Allocated { .. } => "allocated",
+            Told::Backfilled { .. } => "backfilled",
+            Told::NotInSession { .. } => "not_in_session",
+            Told::Drain { .. } => "drain",
+            Told::Stop { .. } => "stop",
+            Told::SessionLost => "session_lost",
+        }
+    }
+}
+
 /// A probe's or log pattern's finding about readiness and life, for the run it watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Evidence {

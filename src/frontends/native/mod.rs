@@ -1,32 +1,68 @@
-//! Gameside's own API for games and operators.
+//! Gameside's own API for games and operators: HTTP/1.1 and JSON, on a loopback port and unix sockets. See `docs/native-api.md`.
+//!
+//! | file | routes |
+//! |---|---|
+//! | [`game`] | `/v1/game/…`: what the game says |
+//! | [`state`] | `/v1/state` for both, `/v1/status` for operators |
+//! | [`stream`] | `/v1/events` for both, `/v1/timeline` for operators |
+//! | [`operator`] | `/v1/allocation`, `drain`, `stop`, `detach`, `gate` |
+//! | [`meta`], [`metrics`], [`openapi`] | `/livez`, `/readyz`, `/metrics`, `/openapi.json`: no token |
+//! | [`body`] | who asks, and what: extractors and bounds |
 
-use super::{Bound, Frontend, Place, Shared, Wanted};
+pub mod body;
+pub mod game;
+pub mod meta;
+pub mod metrics;
+pub mod openapi;
+pub mod operator;
+pub mod state;
+pub mod stream;
+#[cfg(test)]
+mod tests;
+
+use super::{
+    Bound, Frontend, Place, Shared, Wanted,
+    http::{self, Problem},
+    take,
+};
+use ::http::{Method, StatusCode};
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::Response,
+    routing::{MethodRouter, delete, get, post, put},
+};
 use std::{
     collections::BTreeMap,
     io,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
 };
-use tokio::task::JoinSet;
+use tokio::{sync::Semaphore, task::JoinSet};
 
 /// Where the native API listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Loopback only; port 0 = any free one.
     pub tcp: SocketAddr,
-    /// The unix socket; none = off.
+    /// A unix socket that the game may connect to; none = off.
     pub socket: Option<PathBuf>,
+    /// A unix socket for operators alone (mode 0600): the game can't use its connections up; none = off.
+    pub operator_socket: Option<PathBuf>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { tcp: (Ipv4Addr::LOCALHOST, 0).into(), socket: None }
+        Settings { tcp: (Ipv4Addr::LOCALHOST, 0).into(), socket: None, operator_socket: None }
     }
 }
 
 /// Names of its sockets at the keeper.
 pub const TCP: &str = "native-tcp";
 pub const UNIX: &str = "native-unix";
+pub const OPERATOR: &str = "native-operator";
 
 /// The frontend.
 #[derive(Debug)]
@@ -44,15 +80,18 @@ impl Frontend for Native {
     fn name(&self) -> &'static str {
         "native"
     }
+
     fn sockets(&self) -> Vec<Wanted> {
+        let unix = |name: &str, path: &Option<PathBuf>, mode| {
+            path.clone().map(|path| Wanted { name: name.to_owned(), place: Place::Unix(path, mode) })
+        };
         let tcp = Wanted { name: TCP.to_owned(), place: Place::Tcp(self.settings.tcp) };
-        let unix = self
-            .settings
-            .socket
-            .as_ref()
-            .map(|path| Wanted { name: UNIX.to_owned(), place: Place::Unix(path.clone(), 0o666) });
-        std::iter::once(tcp).chain(unix).collect()
+        std::iter::once(tcp)
+            .chain(unix(UNIX, &self.settings.socket, 0o666))
+            .chain(unix(OPERATOR, &self.settings.operator_socket, 0o600))
+            .collect()
     }
+
     fn env(&self, bound: &[Bound]) -> BTreeMap<String, String> {
         let tcp = bound.iter().find(|bound| bound.name == TCP).and_then(Bound::tcp_address);
         let api = tcp.map(|address| ("GAMESIDE_API".to_owned(), format!("http://{address}")));
@@ -60,7 +99,91 @@ impl Frontend for Native {
         let socket = socket.map(|path| ("GAMESIDE_SOCKET".to_owned(), path.display().to_string()));
         api.into_iter().chain(socket).collect()
     }
-    fn serve(self: Box<Self>, _bound: &mut Vec<Bound>, _shared: Shared, _tasks: &mut JoinSet<()>) -> io::Result<()> {
-        unimplemented!("lands next")
+
+    fn serve(self: Box<Self>, bound: &mut Vec<Bound>, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()> {
+        let router = router(shared);
+        for name in [TCP, UNIX, OPERATOR] {
+            if let Some(fd) = take(bound, name) {
+                tasks.spawn(http::serve(http::listen(fd)?, router.clone()));
+            }
+        }
+        Ok(())
     }
+}
+
+/// What the handlers share.
+#[derive(Debug, Clone)]
+pub struct Api {
+    shared: Shared,
+    pages: Arc<state::Pages>,
+    /// Places for streams.
+    places: Arc<Semaphore>,
+    answers: Arc<metrics::Answers>,
+    lagged: Arc<AtomicU64>,
+}
+
+/// Every route, with what it answers.
+fn routes() -> Vec<(Method, &'static str, MethodRouter<Api>)> {
+    let (get_, put_, post_, delete_) = (Method::GET, Method::PUT, Method::POST, Method::DELETE);
+    vec![
+        (post_.clone(), "/v1/game/ready", post(game::ready)),
+        (post_.clone(), "/v1/game/joinable", post(game::joinable)),
+        (post_.clone(), "/v1/game/heartbeat", post(game::heartbeat)),
+        (post_.clone(), "/v1/game/health", post(game::health)),
+        (post_.clone(), "/v1/game/tick-rate", post(game::tick_rate)),
+        (post_.clone(), "/v1/game/players", post(game::player_joined)),
+        (put_.clone(), "/v1/game/players", put(game::players)),
+        (delete_, "/v1/game/players/{id}", delete(game::player_left)),
+        (post_.clone(), "/v1/game/match/start", post(game::match_start)),
+        (post_.clone(), "/v1/game/match/end", post(game::match_end)),
+        (put_, "/v1/game/custom-data/{whose}", put(game::custom_data)),
+        (post_.clone(), "/v1/game/map", post(game::map)),
+        (post_.clone(), "/v1/game/version", post(game::version)),
+        (post_.clone(), "/v1/game/shutdown", post(game::shutdown)),
+        (get_.clone(), "/v1/state", get(state::state)),
+        (get_.clone(), "/v1/status", get(state::status)),
+        (get_.clone(), "/v1/events", get(stream::events)),
+        (get_.clone(), "/v1/timeline", get(stream::timeline)),
+        (post_.clone(), "/v1/allocation", post(operator::allocation)),
+        (post_.clone(), "/v1/drain", post(operator::drain)),
+        (post_.clone(), "/v1/stop", post(operator::stop)),
+        (post_.clone(), "/v1/detach", post(operator::detach)),
+        (post_, "/v1/gate", post(operator::gate)),
+        (get_.clone(), "/livez", get(meta::livez)),
+        (get_.clone(), "/readyz", get(meta::readyz)),
+        (get_.clone(), "/metrics", get(meta::metrics)),
+        (get_, "/openapi.json", get(meta::description)),
+    ]
+}
+
+/// The whole API, without the checks that belong to a listener.
+pub fn router(shared: Shared) -> Router {
+    let api = Api {
+        shared,
+        pages: Arc::default(),
+        places: Arc::new(Semaphore::new(stream::MAX_SUBSCRIBERS)),
+        answers: Arc::default(),
+        lagged: Arc::default(),
+    };
+    let router = routes().into_iter().fold(Router::new(), |router, (_, path, handler)| router.route(path, handler));
+    router
+        .fallback(no_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(api.clone(), count))
+        .with_state(api)
+}
+
+async fn count(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    api.answers.count(response.status());
+    response
+}
+
+async fn no_route() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not_found", "no such route; /openapi.json lists them all")
+}
+
+async fn wrong_method() -> Problem {
+    let message = "this route has another method; /openapi.json lists them all";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
 }

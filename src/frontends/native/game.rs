@@ -1,0 +1,304 @@
+//! What the game says: `/v1/game/…`.
+//!
+//! A statement is answered with 204 once what it changed is in the journal, so that it survives the agent; with 202 if the
+//! disk takes longer than [`JOURNAL_PATIENCE`] (it counts all the same). Heartbeats and tick rates aren't journalled
+//! and are answered at once. Saying the same thing twice is harmless: a game retries until it is answered.
+
+use super::{
+    Api,
+    body::{Game, Json, invalid, text},
+};
+use crate::{
+    frontends::{
+        Heard,
+        http::{ErrorBody, Problem},
+    },
+    model::{
+        CustomData,
+        game::{CustomDataOf, Door, GamePlayer, Gate, Said},
+        ids::{MatchId, RunNumber},
+        session::InstanceHealth,
+    },
+};
+use axum::extract::{Path, State, rejection::PathRejection};
+use http::StatusCode;
+use serde::Deserialize;
+use std::time::Duration;
+use tokio::sync::{mpsc::error::SendTimeoutError, oneshot};
+use utoipa::ToSchema;
+
+/// How long a statement waits for the journal.
+const JOURNAL_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a statement waits for a place in the driver's queue.
+const QUEUE_PATIENCE: Duration = Duration::from_secs(2);
+const MAX_PLAYERS: usize = 1024;
+const MAX_KEYS: usize = 64;
+const MAX_ID: usize = 128;
+const MAX_TEXT: usize = 512;
+const MAX_VALUE: usize = 4096;
+const MAX_TICKS: f64 = 1_000_000.0;
+
+type Answer = Result<StatusCode, Problem>;
+
+/// No members.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// Whether new players may come.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Joinable {
+    pub joinable: bool,
+}
+
+/// The game's opinion of itself; stands until replaced.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    pub health: InstanceHealth,
+    #[serde(default)]
+    #[schema(max_length = 512)]
+    pub reason: Option<String>,
+}
+
+/// Simulation ticks per second.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TickRate {
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    pub measured: f64,
+    /// What it should be.
+    #[serde(default)]
+    #[schema(exclusive_minimum = 0, maximum = 1_000_000)]
+    pub target: Option<f64>,
+}
+
+/// Everybody who is connected.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Players {
+    #[schema(max_items = 1024)]
+    pub players: Vec<GamePlayer>,
+}
+
+/// A match begins.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MatchStart {
+    /// Shown as the instance's `match_id`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
+    pub match_id: Option<MatchId>,
+}
+
+/// What is played now; at least one of the two.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Map {
+    #[serde(default)]
+    #[schema(max_length = 512)]
+    pub map: Option<String>,
+    #[serde(default)]
+    #[schema(max_length = 512)]
+    pub mode: Option<String>,
+}
+
+/// The game's version.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Version {
+    #[schema(value_type = String, example = "1.4.2-rc.1")]
+    pub version: semver::Version,
+}
+
+/// Whether the answer waits for the journal.
+#[derive(Clone, Copy)]
+enum Answered {
+    AtOnce,
+    OnceDurable,
+}
+
+async fn say(api: &Api, run: RunNumber, said: Said, answered: Answered) -> Answer {
+    let gone =
+        || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ending", "the agent is ending; the next one will answer");
+    let (taken, wait) = match answered {
+        Answered::AtOnce => (None, None),
+        Answered::OnceDurable => {
+            let (taken, wait) = oneshot::channel();
+            (Some(taken), Some(wait))
+        }
+    };
+    let heard = Heard { run, door: Door::Native, said, taken };
+    match api.shared.said.send_timeout(heard, QUEUE_PATIENCE).await {
+        Ok(()) => {}
+        Err(SendTimeoutError::Closed(_)) => return Err(gone()),
+        Err(SendTimeoutError::Timeout(_)) => {
+            let message = "the agent can't keep up; say it again in a second";
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message));
+        }
+    }
+    let Some(wait) = wait else { return Ok(StatusCode::NO_CONTENT) };
+    match tokio::time::timeout(JOURNAL_PATIENCE, wait).await {
+        Ok(Ok(())) => Ok(StatusCode::NO_CONTENT),
+        Ok(Err(_)) => Err(gone()),
+        Err(_) => Ok(StatusCode::ACCEPTED),
+    }
+}
+
+/// The game can take players. Proof of readiness where `[game.readiness] by = "sdk"`.
+#[utoipa::path(post, path = "/v1/game/ready", tag = "game", request_body = Nothing,
+    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+pub async fn ready(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
+    say(&api, run, Said::Ready, Answered::OnceDurable).await
+}
+
+/// Open to new players, or closed to them, until said otherwise.
+#[utoipa::path(post, path = "/v1/game/joinable", tag = "game", request_body = Joinable,
+    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+pub async fn joinable(State(api): State<Api>, Game(run): Game, Json(body): Json<Joinable>) -> Answer {
+    let gate = if body.joinable { Gate::Open } else { Gate::Closed };
+    say(&api, run, Said::Joinable(gate), Answered::OnceDurable).await
+}
+
+/// It is alive. From the first one on, silence counts against its health.
+#[utoipa::path(post, path = "/v1/game/heartbeat", tag = "game", request_body = Nothing,
+    responses((status = 204), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+pub async fn heartbeat(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
+    say(&api, run, Said::Heartbeat, Answered::AtOnce).await
+}
+
+/// Its own opinion of its health; stands until replaced.
+#[utoipa::path(post, path = "/v1/game/health", tag = "game", request_body = Health,
+    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+pub async fn health(State(api): State<Api>, Game(run): Game, Json(body): Json<Health>) -> Answer {
+    if let Some(reason) = &body.reason {
+        text("reason", reason, 0..=MAX_TEXT)?;
+    }
+    let said = Said::Health { health: body.health, reason: body.reason.filter(|reason| !reason.is_empty()) };
+    say(&api, run, said, Answered::OnceDurable).await
+}
+
+/// How fast it simulates.
+#[utoipa::path(post, path = "/v1/game/tick-rate", tag = "game", request_body = TickRate,
+    responses((status = 204), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+pub async fn tick_rate(State(api): State<Api>, Game(run): Game, Json(body): Json<TickRate>) -> Answer {
+    if !(0.0..=MAX_TICKS).contains(&body.measured) {
+        return Err(invalid(format!("measured must be 0 to {MAX_TICKS} ticks a second, found {}", body.measured)));
+    }
+    if let Some(target) = body.target.filter(|target| *target <= 0.0 || *target > MAX_TICKS) {
+        return Err(invalid(format!("target must be above 0 and at most {MAX_TICKS} ticks a second, found {target}")));
+    }
+    let said = Said::TickRate { measured: body.measured, target: body.target };
+    say(&api, run, said, Answered::AtOnce).await
+}
+
+fn check_player(player: &GamePlayer) -> Result<(), Problem> {
+    text("a player's id", &player.id, 1..=MAX_ID)?;
+    player.name.as_ref().map_or(Ok(()), |name| text("a player's name", name, 0..=MAX_ID))
+}
+
+/// A player connected.
+#[utoipa::path(post, path = "/v1/game/players", tag = "game", request_body = GamePlayer,
+    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+pub async fn player_joined(State(api): State<Api>, Game(run): Game, Json(player): Json<GamePlayer>) -> Answer {
+    check_player(&player)?;
+    say(&api, run, Said::PlayerJoined(player), Answered::OnceDurable).await
+}
+
+/// A player is gone. One that isn't there is no error.
+#[utoipa::path(delete, path = "/v1/game/players/{id}", tag = "game", params(("id" = String, Path, description = "As in the POST")),
+    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+pub async fn player_left(
+    State(api): State<Api>,
+    Game(run): Game,
+    id: Result<Path<String>, PathRejection>,
+    _: Json<Nothing>,
+) -> Answer {
+    let Path(id) = id.map_err(|error| invalid(format!("the player's id can't be read: {error}")))?;
+    text("a player's id", &id, 1..=MAX_ID)?;
+    say(&api, run, Said::PlayerLeft { id }, Answered::OnceDurable).await
+}
+
+/// Everybody who is connected; replaces what was known.
+#[utoipa::path(put, path = "/v1/game/players", tag = "game", request_body = Players,
+    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+pub async fn players(State(api): State<Api>, Game(run): Game, Json(body): Json<Players>) -> Answer {
+    if body.players.len() > MAX_PLAYERS {
+        return Err(invalid(format!("at most {MAX_PLAYERS} players, found {}", body.players.len())));
+    }
+    let mut seen = std::collections::HashSet::new();
+    for player in &body.players {
+        check_player(player)?;
+        if !seen.insert(player.id.as_str()) {
+            return Err(invalid(format!("player {:?} is named twice", player.id)));
+        }
+    }
+    say(&api, run, Said::Players(body.players), Answered::OnceDurable).await
+}
+
+/// A match begins.
+#[utoipa::path(post, path = "/v1/game/match/start", tag = "game", request_body = MatchStart,
+    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+pub async fn match_start(State(api): State<Api>, Game(run): Game, Json(body): Json<MatchStart>) -> Answer {
+    say(&api, run, Said::MatchStarted { match_id: body.match_id }, Answered::OnceDurable).await
+}
+
+/// The match is over.
+#[utoipa::path(post, path = "/v1/game/match/end", tag = "game", request_body = Nothing,
+    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+pub async fn match_end(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
+    say(&api, run, Said::MatchEnded, Answered::OnceDurable).await
+}
+
+/// Data of the game's own, for the session's instance, its join parameters, or the browser. Merged key by key over what is
+/// there; an empty value removes a key.
+#[utoipa::path(put, path = "/v1/game/custom-data/{whose}", tag = "game", request_body = std::collections::BTreeMap<String, String>,
+    params(("whose" = CustomDataOf, Path)),
+    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+pub async fn custom_data(
+    State(api): State<Api>,
+    Game(run): Game,
+    whose: Result<Path<CustomDataOf>, PathRejection>,
+    Json(data): Json<CustomData>,
+) -> Answer {
+    let Ok(Path(whose)) = whose else {
+        let message = "custom data is kept for instance, join_params and browser";
+        return Err(Problem::new(StatusCode::NOT_FOUND, "not_found", message));
+    };
+    if data.len() > MAX_KEYS {
+        return Err(invalid(format!("at most {MAX_KEYS} keys at a time, found {}", data.len())));
+    }
+    for (key, value) in &data {
+        text("a key", key, 1..=MAX_ID)?;
+        text(&format!("the value of {key:?}"), value, 0..=MAX_VALUE)?;
+    }
+    say(&api, run, Said::CustomData { whose, data }, Answered::OnceDurable).await
+}
+
+/// The map or mode changed.
+#[utoipa::path(post, path = "/v1/game/map", tag = "game", request_body = Map,
+    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+pub async fn map(State(api): State<Api>, Game(run): Game, Json(body): Json<Map>) -> Answer {
+    if body.map.is_none() && body.mode.is_none() {
+        return Err(invalid("name the map, the mode, or both"));
+    }
+    for (what, value) in [("map", &body.map), ("mode", &body.mode)] {
+        value.as_ref().map_or(Ok(()), |value| text(what, value, 1..=MAX_TEXT))?;
+    }
+    say(&api, run, Said::Map { map: body.map, mode: body.mode }, Answered::OnceDurable).await
+}
+
+/// The game's version, if it knows better than the configuration.
+#[utoipa::path(post, path = "/v1/game/version", tag = "game", request_body = Version,
+    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+pub async fn version(State(api): State<Api>, Game(run): Game, Json(body): Json<Version>) -> Answer {
+    say(&api, run, Said::Version(body.version), Answered::OnceDurable).await
+}
+
+/// The game is about to end, in good order: its exit is no crash.
+#[utoipa::path(post, path = "/v1/game/shutdown", tag = "game", request_body = Nothing,
+    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+pub async fn shutdown(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
+    say(&api, run, Said::Shutdown, Answered::OnceDurable).await
+}

@@ -1,0 +1,126 @@
+//! `/metrics`: the newest status as figures, made when somebody asks. Names are documented in `docs/native-api.md`.
+
+use super::Api;
+use crate::model::{
+    calls::Backend,
+    session::{InstanceHealth, JoinStatus},
+    status::{PhaseName, Status},
+};
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{counter::ConstCounter, family::Family, gauge::Gauge, info::Info},
+    registry::{Registry, Unit},
+};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Answers given, by the first digit of their status.
+#[derive(Debug, Default)]
+pub struct Answers {
+    by_class: [AtomicU64; 6],
+}
+
+impl Answers {
+    pub fn count(&self, status: http::StatusCode) {
+        if let Some(class) = self.by_class.get(usize::from(status.as_u16() / 100)) {
+            class.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+type States = Family<[(&'static str, &'static str); 1], Gauge>;
+
+/// The whole page.
+pub fn text(api: &Api) -> String {
+    let status = std::sync::Arc::clone(&api.shared.status.borrow());
+    let mut registry = Registry::with_prefix("gameside");
+    let labels = [("name", status.name.clone()), ("version", status.agent.version.clone())];
+    registry.register("agent", "The agent's name and version", Info::new(labels));
+    states(&mut registry, &status);
+    figures(&mut registry, &status);
+    own(&mut registry, api);
+    let mut page = String::new();
+    encode(&mut page, &registry).expect("writing to a String can't fail");
+    page
+}
+
+fn one_of(registry: &mut Registry, name: &str, help: &str, label: &'static str, all: &[(&'static str, bool)]) {
+    let family = States::default();
+    for (state, is) in all {
+        family.get_or_create(&[(label, *state)]).set(i64::from(*is));
+    }
+    registry.register(name, help, family);
+}
+
+fn states(registry: &mut Registry, status: &Status) {
+    use {InstanceHealth as H, JoinStatus as J, PhaseName as P};
+    let phases = [
+        ("idle", P::Idle),
+        ("starting", P::Starting),
+        ("serving", P::Serving),
+        ("draining", P::Draining),
+        ("closing", P::Closing),
+        ("ended", P::Ended),
+    ];
+    one_of(registry, "phase", "1 for the phase the agent is in", "phase", &phases.map(|(n, p)| (n, p == status.phase)));
+    let joins = [
+        ("requested", J::Requested),
+        ("allocated", J::Allocated),
+        ("pending", J::Pending),
+        ("joinable", J::Joinable),
+        ("unjoinable", J::Unjoinable),
+        ("closed", J::Closed),
+    ];
+    let joins = joins.map(|(name, join)| (name, Some(join) == status.join_status));
+    one_of(registry, "join_status", "1 for the join status shown, all 0 without a session", "status", &joins);
+    let healths =
+        [("healthy", H::Healthy), ("degraded", H::Degraded), ("unhealthy", H::Unhealthy), ("unknown", H::Unknown)];
+    let healths = healths.map(|(name, health)| (name, health == status.instance_health));
+    one_of(registry, "instance_health", "1 for the health reported", "health", &healths);
+}
+
+fn figures(registry: &mut Registry, status: &Status) {
+    let mut gauge = |name: &str, help: &str, value: i64| {
+        let gauge = Gauge::<i64>::default();
+        gauge.set(value);
+        registry.register(name, help, gauge);
+    };
+    gauge("players", "Players connected", i64::from(status.players));
+    gauge("players_max", "Places for players, 0 if unknown", i64::from(status.max_players.unwrap_or(0)));
+    gauge("game_up", "1 while a game process lives", i64::from(status.game.pid.is_some()));
+    gauge("game_ready", "1 once readiness was proved", i64::from(status.game.ready));
+    gauge("game_restarts", "Restarts within this allocation", i64::from(status.game.restarts));
+    gauge("keeper_connected", "1 while the keeper is connected", i64::from(status.keeper.connected));
+    gauge("registered", "1 while the provider may allocate this server", i64::from(status.agent.registered));
+    gauge(
+        "backend_up",
+        "1 while the session service can be worked with",
+        i64::from(matches!(status.backend, Backend::Up)),
+    );
+    gauge("outbox_reports", "Reports not yet delivered to the session service", status.outbox.len() as i64);
+    gauge("backfill", "1 while the session has a backfill", i64::from(status.backfill_id.is_some()));
+    let memory = Gauge::<i64>::default();
+    memory.set(status.game.memory.unwrap_or(0) as i64);
+    registry.register_with_unit("game_memory", "Memory of the game, 0 if unknown", Unit::Bytes, memory);
+    let started = Gauge::<i64>::default();
+    started.set(status.game.started.map_or(0, |at| at.unix_millis() / 1000));
+    registry.register_with_unit(
+        "game_start_time",
+        "When the game was started, Unix time, 0 without one",
+        Unit::Seconds,
+        started,
+    );
+}
+
+/// The API's own figures.
+fn own(registry: &mut Registry, api: &Api) {
+    let answers = Family::<[(&'static str, &'static str); 1], prometheus_client::metrics::counter::Counter>::default();
+    for (class, name) in [(2, "2xx"), (3, "3xx"), (4, "4xx"), (5, "5xx")] {
+        answers.get_or_create(&[("status", name)]).inc_by(api.answers.by_class[class].load(Ordering::Relaxed));
+    }
+    registry.register("api_answers", "Answers of the native API", answers);
+    let streams = Gauge::<i64>::default();
+    streams.set((super::stream::MAX_SUBSCRIBERS - api.places.available_permits()) as i64);
+    registry.register("api_streams", "Event and timeline streams that are open", streams);
+    let lagged = ConstCounter::new(api.lagged.load(Ordering::Relaxed));
+    registry.register("api_streams_lagged", "Streams ended because their reader was too slow", lagged);
+}

@@ -1,0 +1,132 @@
+//! What an operator asks. A refusal is a status with its code; see [`Refused`].
+
+use super::{
+    Api,
+    body::{Json, Operator, invalid, text},
+};
+use crate::{
+    frontends::{
+        Asked,
+        http::{ErrorBody, Problem},
+    },
+    model::{
+        allocation::Allocation,
+        game::Gate,
+        orders::{Accepted, After, Order, Refused},
+    },
+};
+use axum::extract::State;
+use http::StatusCode;
+use serde::Deserialize;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use utoipa::ToSchema;
+
+/// An order that isn't decided within this time is answered with 504; it may still be carried out.
+const PATIENCE: Duration = Duration::from_secs(120);
+const MAX_REASON: usize = 512;
+
+type Answer = Result<axum::Json<Accepted>, Problem>;
+
+/// Why and what then.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Drain {
+    #[serde(default)]
+    #[schema(max_length = 512)]
+    pub reason: Option<String>,
+    /// What follows; the agent's end if nothing is said.
+    #[serde(default = "end")]
+    pub then: After,
+}
+
+fn end() -> After {
+    After::End
+}
+
+/// Why.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stop {
+    #[serde(default)]
+    #[schema(max_length = 512)]
+    pub reason: Option<String>,
+}
+
+/// Whether the supervisor shall start a new agent.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Detach {
+    #[serde(default)]
+    pub restart: bool,
+}
+
+/// Whether new players may come.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetGate {
+    pub joinable: bool,
+}
+
+async fn ask(api: &Api, order: Order) -> Answer {
+    let ending = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ending", "the agent is ending and takes no orders");
+    let (reply, answer) = oneshot::channel();
+    api.shared.orders.send(Asked { order, reply }).await.map_err(|_| ending())?;
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(Ok(Ok(accepted))) => Ok(axum::Json(accepted)),
+        Ok(Ok(Err(refused))) => Err(Problem::from(&refused)),
+        Ok(Err(_)) => Err(ending()),
+        Err(_) => Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "no_answer", "not decided yet; look at /v1/status")),
+    }
+}
+
+impl From<&Refused> for Problem {
+    fn from(refused: &Refused) -> Self {
+        let status = StatusCode::from_u16(refused.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Problem::new(status, refused.code(), refused.to_string())
+    }
+}
+
+fn check_reason(reason: Option<&String>) -> Result<(), Problem> {
+    reason.map_or(Ok(()), |reason| text("reason", reason, 0..=MAX_REASON))
+}
+
+/// Allocates this server. The same id again gives the same answer; another while busy 409.
+#[utoipa::path(post, path = "/v1/allocation", tag = "operator", request_body = Allocation,
+    responses((status = 200, body = Accepted), (status = "default", body = ErrorBody<'static>)), security(("operator" = [])))]
+pub async fn allocation(State(api): State<Api>, _: Operator, Json(allocation): Json<Allocation>) -> Answer {
+    if allocation.startup_params.as_ref().is_some_and(|params| params.map.is_empty()) {
+        return Err(invalid("startup_params.map is empty: name the map to play"));
+    }
+    ask(&api, Order::Allocate(Box::new(allocation))).await
+}
+
+/// Players may finish; then the server ends, or waits for the next allocation.
+#[utoipa::path(post, path = "/v1/drain", tag = "operator", request_body = Drain,
+    responses((status = 200, body = Accepted), (status = "default", body = ErrorBody<'static>)), security(("operator" = [])))]
+pub async fn drain(State(api): State<Api>, _: Operator, Json(body): Json<Drain>) -> Answer {
+    check_reason(body.reason.as_ref())?;
+    ask(&api, Order::Drain { reason: body.reason, then: body.then }).await
+}
+
+/// The stop ladder at once, then the agent ends.
+#[utoipa::path(post, path = "/v1/stop", tag = "operator", request_body = Stop,
+    responses((status = 200, body = Accepted), (status = "default", body = ErrorBody<'static>)), security(("operator" = [])))]
+pub async fn stop(State(api): State<Api>, _: Operator, Json(body): Json<Stop>) -> Answer {
+    check_reason(body.reason.as_ref())?;
+    ask(&api, Order::Stop { reason: body.reason }).await
+}
+
+/// The agent ends and the match goes on under the keeper.
+#[utoipa::path(post, path = "/v1/detach", tag = "operator", request_body = Detach,
+    responses((status = 200, body = Accepted), (status = "default", body = ErrorBody<'static>)), security(("operator" = [])))]
+pub async fn detach(State(api): State<Api>, _: Operator, Json(body): Json<Detach>) -> Answer {
+    ask(&api, Order::Detach { restart: body.restart }).await
+}
+
+/// Opens or closes the server to new players, over the game's own word.
+#[utoipa::path(post, path = "/v1/gate", tag = "operator", request_body = SetGate,
+    responses((status = 200, body = Accepted), (status = "default", body = ErrorBody<'static>)), security(("operator" = [])))]
+pub async fn gate(State(api): State<Api>, _: Operator, Json(body): Json<SetGate>) -> Answer {
+    ask(&api, Order::Gate(if body.joinable { Gate::Open } else { Gate::Closed })).await
+}

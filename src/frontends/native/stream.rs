@@ -1,0 +1,310 @@
+//! `GET /v1/events` and `/v1/timeline`: streams that hold up nobody.
+//!
+//! A subscriber is a position in a bounded log and the connection that its next chunk is written to. One that reads
+//! slowly falls behind the log, gets `lagged` as its last event, and may come back.
+//!
+//! | it asks with | it gets |
+//! |---|---|
+//! | no `Last-Event-ID` | the levels in force, then every change |
+//! | an id within the retention | every change after it |
+//! | an older id, or one of an earlier life of the agent | `reset`, then as without |
+
+use super::{
+    Api,
+    body::{Anyone, Operator, invalid},
+};
+use crate::{
+    frontends::{
+        Bearer, Events, Timeline,
+        events::Event,
+        http::{ErrorBody, Problem},
+        ring::Next,
+    },
+    host,
+    model::{ids::RunNumber, status::TimelineEntry},
+};
+use axum::{
+    body::Body,
+    extract::{Query, State, rejection::QueryRejection},
+    response::{IntoResponse, Response},
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use http::{HeaderMap, StatusCode, header};
+use serde::Deserialize;
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+/// Streams open at a time.
+pub const MAX_SUBSCRIBERS: usize = 64;
+/// Entries written in one chunk.
+const CHUNK: usize = 64;
+/// A browser-like client waits this long before it reconnects.
+const RETRY: &str = "retry: 500\n\n";
+
+/// How an event is named on the wire: the life of the log and its number there.
+pub fn event_id(life: &str, number: u64) -> String {
+    format!("{life}-{number}")
+}
+
+/// What a log must offer to be streamed.
+trait Source: Send + Sync + 'static {
+    /// The next chunk after a position, and the position behind it. None: the reader lags.
+    fn next(&self, seen: u64) -> Option<(BytesMut, u64)>;
+    fn lagged(&self, seen: u64) -> Bytes;
+    fn watch(&self) -> watch::Receiver<u64>;
+    /// Nothing will ever follow for this reader.
+    fn is_over(&self) -> bool {
+        false
+    }
+}
+
+/// Whether a stream waits for more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Follow {
+    Yes,
+    No,
+}
+
+enum Reading {
+    On { seen: u64 },
+    Over,
+}
+
+fn body(
+    source: impl Source,
+    opening: BytesMut,
+    seen: u64,
+    follow: Follow,
+    place: OwnedSemaphorePermit,
+    lagged: Arc<std::sync::atomic::AtomicU64>,
+) -> Body {
+    let mut head = source.watch();
+    // What was pushed until now is read from the log; only later pushes have to wake the reader.
+    head.mark_unchanged();
+    let start = (source, Some(opening).filter(|opening| !opening.is_empty()), Reading::On { seen }, head, place);
+    Body::from_stream(stream::unfold(start, move |(source, mut opening, reading, mut head, place)| {
+        let lagged = Arc::clone(&lagged);
+        async move {
+            let Reading::On { seen } = reading else { return None };
+            if let Some(opening) = opening.take() {
+                return Some((
+                    Ok::<_, Infallible>(opening.freeze()),
+                    (source, None, Reading::On { seen }, head, place),
+                ));
+            }
+            loop {
+                match source.next(seen) {
+                    None => {
+                        lagged.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        let last = source.lagged(seen);
+                        return Some((Ok(last), (source, None, Reading::Over, head, place)));
+                    }
+                    Some((chunk, seen)) if !chunk.is_empty() => {
+                        return Some((Ok(chunk.freeze()), (source, None, Reading::On { seen }, head, place)));
+                    }
+                    Some(_) if follow == Follow::No || source.is_over() => return None,
+                    Some(_) => head.changed().await.ok()?,
+                }
+            }
+        }
+    }))
+}
+
+/// Events for one reader: of its own run, or of all for an operator.
+struct GameEvents {
+    events: Arc<Events>,
+    run: Option<RunNumber>,
+}
+
+impl GameEvents {
+    fn write(&self, to: &mut BytesMut, event: &Event) {
+        if self.run.is_some_and(|run| run != event.run) {
+            return;
+        }
+        to.extend_from_slice(b"event: ");
+        to.extend_from_slice(event.told.name().as_bytes());
+        to.extend_from_slice(format!("\nid: {}\ndata: ", event_id(self.events.life(), event.number)).as_bytes());
+        to.extend_from_slice(&event.json);
+        to.extend_from_slice(b"\n\n");
+    }
+
+    /// What a reader gets before the log, and where in the log it goes on.
+    fn opening(&self, resume: Option<&str>) -> (BytesMut, u64) {
+        let mut opening = BytesMut::from(RETRY);
+        let (levels, head) = self.events.levels();
+        if let Some(resume) = resume {
+            if let Some(seen) = self.position(resume) {
+                return (opening, seen);
+            }
+            let id = event_id(self.events.life(), head);
+            opening.extend_from_slice(format!("event: reset\nid: {id}\ndata: {{\"event\":\"reset\"}}\n\n").as_bytes());
+        }
+        for level in &levels.events {
+            self.write(&mut opening, level);
+        }
+        (opening, head)
+    }
+
+    fn position(&self, resume: &str) -> Option<u64> {
+        let (life, number) = resume.rsplit_once('-')?;
+        let number = number.parse().ok().filter(|_| life == self.events.life())?;
+        let known = number <= self.events.head() && matches!(self.events.after(number, 0), Next::Entries(_));
+        known.then_some(number)
+    }
+}
+
+impl Source for GameEvents {
+    fn next(&self, mut seen: u64) -> Option<(BytesMut, u64)> {
+        let mut chunk = BytesMut::new();
+        // Entries of other runs are passed over, so that an empty chunk always means "nothing new".
+        while chunk.is_empty() {
+            let Next::Entries(events) = self.events.after(seen, CHUNK) else { return None };
+            let Some((last, _)) = events.last() else { break };
+            seen = *last;
+            for (_, event) in &events {
+                self.write(&mut chunk, event);
+            }
+        }
+        Some((chunk, seen))
+    }
+    fn lagged(&self, seen: u64) -> Bytes {
+        let id = event_id(self.events.life(), seen);
+        format!("event: lagged\nid: {id}\ndata: {{\"event\":\"lagged\"}}\n\n").into()
+    }
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.events.watch()
+    }
+    fn is_over(&self) -> bool {
+        self.run.is_some_and(|run| self.events.levels().0.run.is_some_and(|newest| newest > run))
+    }
+}
+
+/// Server-sent events: `allocated`, `backfilled`, `not_in_session`, `drain`, `stop`, `session_lost`; and `reset`, `lagged`. What is in
+/// force comes first. A game gets those of its run, an operator all.
+#[utoipa::path(get, path = "/v1/events", tag = "game",
+    params(("last-event-id" = Option<String>, Header, description = "Go on after this one")),
+    responses((status = 200, content_type = "text/event-stream", body = crate::model::game::Told), (status = "default", body = ErrorBody<'static>)),
+    security(("game" = []), ("operator" = [])))]
+pub async fn events(State(api): State<Api>, Anyone(bearer): Anyone, headers: HeaderMap) -> Result<Response, Problem> {
+    let run = match bearer {
+        Bearer::Game(run) => Some(run),
+        Bearer::Operator => None,
+    };
+    let source = GameEvents { events: Arc::clone(&api.shared.events), run };
+    let (opening, seen) = source.opening(last_event_id(&headers));
+    let place = place(&api)?;
+    Ok(answer(EVENT_STREAM, body(source, opening, seen, Follow::Yes, place, Arc::clone(&api.lagged))))
+}
+
+const EVENT_STREAM: &str = "text/event-stream";
+const NDJSON: &str = "application/x-ndjson";
+
+fn answer(kind: &'static str, body: Body) -> Response {
+    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")], body).into_response()
+}
+
+fn last_event_id(headers: &HeaderMap) -> Option<&str> {
+    headers.get("last-event-id").map(|id| id.to_str().unwrap_or("")).filter(|id| !id.is_empty())
+}
+
+fn place(api: &Api) -> Result<OwnedSemaphorePermit, Problem> {
+    Arc::clone(&api.places).try_acquire_owned().map_err(|_| {
+        let message = format!("{MAX_SUBSCRIBERS} streams are open; close one of them");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_subscribers", message)
+    })
+}
+
+/// How the timeline is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Ndjson,
+    Sse,
+}
+
+struct Entries {
+    timeline: Arc<Timeline>,
+    form: Form,
+}
+
+impl Entries {
+    fn write(&self, to: &mut BytesMut, entry: &TimelineEntry) {
+        let json = serde_json::to_string(entry).expect("plain data always serialises");
+        let text = match self.form {
+            Form::Ndjson => format!("{json}\n"),
+            Form::Sse => format!("event: {}\nid: {}\ndata: {json}\n\n", entry.kind, entry.seq),
+        };
+        to.extend_from_slice(text.as_bytes());
+    }
+    fn remark(&self, kind: &str, seq: u64, text: &str) -> BytesMut {
+        let mut line = BytesMut::new();
+        let (kind, text, fields) = (kind.to_owned(), text.to_owned(), BTreeMap::new());
+        self.write(&mut line, &TimelineEntry { seq, at: host::clock::wall(), kind, text, fields });
+        line
+    }
+}
+
+impl Source for Entries {
+    fn next(&self, seen: u64) -> Option<(BytesMut, u64)> {
+        let Next::Entries(entries) = self.timeline.after(seen, CHUNK) else { return None };
+        let mut chunk = BytesMut::new();
+        for (_, entry) in &entries {
+            self.write(&mut chunk, entry);
+        }
+        Some((chunk, entries.last().map_or(seen, |(last, _)| *last)))
+    }
+    fn lagged(&self, seen: u64) -> Bytes {
+        self.remark("lagged", seen, "read too slowly: entries are missing here").freeze()
+    }
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.timeline.watch()
+    }
+}
+
+/// Parameters of the timeline.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TimelineQuery {
+    follow: Option<String>,
+    after: Option<u64>,
+}
+
+/// What happened. NDJSON, one entry a line; server-sent events where the client asks for `text/event-stream`. `?after=SEQ` (or
+/// `Last-Event-ID`) leaves out what was seen, `?follow` waits for more. Entries that are no longer there are announced by one of kind
+/// `reset`.
+#[utoipa::path(get, path = "/v1/timeline", tag = "operator",
+    params(("after" = Option<u64>, Query, description = "Only entries after this number"),
+        ("follow" = Option<String>, Query, description = "Wait for more: empty, `true` or `1`")),
+    responses((status = 200, content_type = "application/x-ndjson", body = TimelineEntry), (status = "default", body = ErrorBody<'static>)),
+    security(("operator" = [])))]
+pub async fn timeline(
+    State(api): State<Api>,
+    _: Operator,
+    query: Result<Query<TimelineQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|error| invalid(format!("the query can't be read: {error}")))?;
+    let follow = match query.follow.as_deref() {
+        Some("" | "1" | "true") => Follow::Yes,
+        None | Some("0" | "false") => Follow::No,
+        Some(other) => return Err(invalid(format!("follow must be true or false, found {other:?}"))),
+    };
+    let sse = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .any(|accept| accept.to_str().is_ok_and(|text| text.contains(EVENT_STREAM)));
+    let (form, kind) = if sse { (Form::Sse, EVENT_STREAM) } else { (Form::Ndjson, NDJSON) };
+    let source = Entries { timeline: Arc::clone(&api.shared.timeline), form };
+    let asked = query.after.or_else(|| last_event_id(&headers).and_then(|id| id.parse().ok()));
+    let tail = source.timeline.tail();
+    let (opening, seen) = match asked {
+        Some(after) if after < tail => {
+            let text = "what came before isn't kept here any more; `gameside logs` and the log files go further back";
+            (source.remark("reset", tail, text), tail)
+        }
+        Some(after) => (BytesMut::new(), after),
+        None => (BytesMut::new(), tail),
+    };
+    let place = place(&api)?;
+    Ok(answer(kind, body(source, opening, seen, follow, place, Arc::clone(&api.lagged))))
+}

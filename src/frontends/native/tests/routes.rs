@@ -1,0 +1,392 @@
+use super::*;
+use crate::{
+    frontends::native::{openapi, routes},
+    model::{
+        game::{CustomDataOf, Door, GamePlayer, Gate, Said},
+        orders::{Accepted, After, Order, Refused},
+    },
+};
+use utoipa::openapi::path::{Operation, PathItem};
+
+#[tokio::test]
+async fn every_statement_reaches_the_driver_as_it_was_meant() {
+    let mut house = house();
+    let player = |id: &str| GamePlayer { id: id.to_owned(), name: None, team: None };
+    let named = GamePlayer { id: "p".to_owned(), name: Some("Pia".to_owned()), team: Some(1) };
+    let rows: Vec<(&str, &str, &'static str, Said)> = vec![
+        ("POST", "ready", "", Said::Ready),
+        ("POST", "joinable", r#"{"joinable":false}"#, Said::Joinable(Gate::Closed)),
+        ("POST", "joinable", r#"{"joinable":true}"#, Said::Joinable(Gate::Open)),
+        ("POST", "heartbeat", "{}", Said::Heartbeat),
+        (
+            "POST",
+            "health",
+            r#"{"health":"degraded","reason":"hot"}"#,
+            Said::Health { health: InstanceHealth::Degraded, reason: Some("hot".to_owned()) },
+        ),
+        (
+            "POST",
+            "tick-rate",
+            r#"{"measured":29.5,"target":30}"#,
+            Said::TickRate { measured: 29.5, target: Some(30.0) },
+        ),
+        ("POST", "players", r#"{"id":"p","name":"Pia","team":1}"#, Said::PlayerJoined(named)),
+        ("DELETE", "players/p%20q", "", Said::PlayerLeft { id: "p q".to_owned() }),
+        ("PUT", "players", r#"{"players":[{"id":"a"},{"id":"b"}]}"#, Said::Players(vec![player("a"), player("b")])),
+        ("POST", "match/start", r#"{"match_id":"m"}"#, Said::MatchStarted { match_id: Some("m".parse().unwrap()) }),
+        ("POST", "match/start", "", Said::MatchStarted { match_id: None }),
+        ("POST", "match/end", "", Said::MatchEnded),
+        (
+            "PUT",
+            "custom-data/join_params",
+            r#"{"k":"v","gone":""}"#,
+            Said::CustomData {
+                whose: CustomDataOf::JoinParams,
+                data: CustomData::from([("k".to_owned(), "v".to_owned()), ("gone".to_owned(), String::new())]),
+            },
+        ),
+        ("POST", "map", r#"{"map":"m"}"#, Said::Map { map: Some("m".to_owned()), mode: None }),
+        ("POST", "version", r#"{"version":"1.2.3-rc.1"}"#, Said::Version("1.2.3-rc.1".parse().unwrap())),
+        ("POST", "shutdown", "{}", Said::Shutdown),
+    ];
+    for (method, path, body, said) in rows {
+        let (got, heard) = house.hear(method, &format!("/v1/game/{path}"), body).await;
+        assert_eq!(got.status, StatusCode::NO_CONTENT, "{path}: {}", got.text);
+        assert_eq!((heard.run, heard.door, heard.said), (RUN, Door::Native, said), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_meant_gets_one_clear_error_and_reaches_nobody() {
+    let mut house = house();
+    let rows: &[(&str, &str, &'static str, u16, &str)] = &[
+        ("POST", "/v1/game/ready", "{", 400, "bad_json"),
+        ("POST", "/v1/game/ready", "nonsense", 400, "bad_json"),
+        ("POST", "/v1/game/ready", r#"{"why":1}"#, 400, "bad_body"),
+        ("POST", "/v1/game/ready", "[]x", 400, "bad_json"),
+        ("POST", "/v1/game/joinable", "", 400, "bad_body"),
+        ("POST", "/v1/game/joinable", r#"{"joinable":"yes"}"#, 400, "bad_body"),
+        ("POST", "/v1/game/joinable", r#"{"joinable":true,"joinable":false}"#, 400, "bad_body"),
+        ("POST", "/v1/game/health", r#"{"health":"splendid"}"#, 400, "bad_body"),
+        ("POST", "/v1/game/tick-rate", r#"{"measured":-1}"#, 422, "invalid"),
+        ("POST", "/v1/game/tick-rate", r#"{"measured":1e9}"#, 422, "invalid"),
+        ("POST", "/v1/game/tick-rate", r#"{"measured":1,"target":0}"#, 422, "invalid"),
+        ("POST", "/v1/game/players", r#"{"id":""}"#, 422, "invalid"),
+        ("POST", "/v1/game/players", r#"{"id":"a","nick":"b"}"#, 400, "bad_body"),
+        ("PUT", "/v1/game/players", r#"{"players":[{"id":"a"},{"id":"a"}]}"#, 422, "invalid"),
+        ("PUT", "/v1/game/players", r#"[{"id":"a"}]"#, 422, "invalid"),
+        ("DELETE", "/v1/game/players/%ff", "", 422, "invalid"),
+        ("POST", "/v1/game/match/start", r#"{"match_id":""}"#, 400, "bad_body"),
+        ("PUT", "/v1/game/custom-data/else", r#"{"a":"b"}"#, 404, "not_found"),
+        ("PUT", "/v1/game/custom-data/instance", r#"{"":"b"}"#, 422, "invalid"),
+        ("PUT", "/v1/game/custom-data/instance", r#"{"a":1}"#, 400, "bad_body"),
+        ("POST", "/v1/game/map", "{}", 422, "invalid"),
+        ("POST", "/v1/game/map", r#"{"map":""}"#, 422, "invalid"),
+        ("POST", "/v1/game/version", r#"{"version":"one"}"#, 400, "bad_body"),
+        ("GET", "/v1/game/ready", "", 405, "method_not_allowed"),
+        ("PATCH", "/v1/state", "", 405, "method_not_allowed"),
+        ("POST", "/v1/game/nothing", "", 404, "not_found"),
+        ("GET", "/", "", 404, "not_found"),
+    ];
+    for (method, path, body, status, code) in rows {
+        let got = house.ask(method, path, GAME, body).await;
+        if (*method, *path) == ("PUT", "/v1/game/players") && body.starts_with('[') {
+            // A list where an object is wanted is a matter of shape.
+            assert_eq!((got.status.as_u16(), got.code().as_str()), (400, "bad_body"), "{}", got.text);
+            continue;
+        }
+        assert_eq!(
+            (got.status.as_u16(), got.code().as_str()),
+            (*status, *code),
+            "{method} {path} {body}: {}",
+            got.text
+        );
+    }
+    let got = house.ask("GET", "/v1/game/ready", GAME, "").await;
+    assert_eq!(got.headers["allow"], "POST");
+    assert!(house.said.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn texts_and_bodies_have_their_bounds() {
+    let house = house();
+    let id = format!(r#"{{"id":"{}"}}"#, "ä".repeat(129));
+    let got = send(&house.router, request("POST", "/v1/game/players", GAME, id)).await;
+    assert_eq!((got.status.as_u16(), got.code().as_str()), (422, "invalid"));
+    assert!(got.text.contains("1 to 128 characters, found 129"), "{}", got.text);
+    let big = format!(r#"{{"match_id":"{}"}}"#, "x".repeat(super::super::body::MAX_BODY));
+    let got = send(&house.router, request("POST", "/v1/game/match/start", GAME, big)).await;
+    assert_eq!((got.status.as_u16(), got.code().as_str()), (413, "body_too_large"));
+    let many: Vec<String> = (0..1025).map(|n| format!(r#"{{"id":"{n}"}}"#)).collect();
+    let many = format!(r#"{{"players":[{}]}}"#, many.join(","));
+    assert_eq!(send(&house.router, request("PUT", "/v1/game/players", GAME, many)).await.code(), "invalid");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_ends_is_given_up() {
+    let house = house();
+    let body = Body::from_stream(futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
+    let got = send(&house.router, request("POST", "/v1/game/ready", GAME, body)).await;
+    assert_eq!((got.status.as_u16(), got.code().as_str()), (408, "slow_body"));
+}
+
+#[tokio::test]
+async fn each_route_wants_the_token_that_is_meant_for_it() {
+    let house = house();
+    for (method, path, _) in routes() {
+        let path = path.replace("{id}", "x").replace("{whose}", "instance");
+        let code = |token| house.ask(method.as_str(), &path, token, "");
+        let open = !path.starts_with("/v1/");
+        if open {
+            continue;
+        }
+        for token in ["", "wrong", "game-toke", "game-token-and-more"] {
+            let got = code(token).await;
+            assert_eq!((got.status, got.code().as_str()), (StatusCode::UNAUTHORIZED, "unauthorised"), "{path} {token}");
+            assert_eq!(got.headers["www-authenticate"], "Bearer");
+        }
+        if ["/v1/state", "/v1/events"].contains(&path.as_str()) {
+            continue;
+        }
+        let (stranger, expected) =
+            if path.starts_with("/v1/game/") { (OPERATOR, "game_only") } else { (GAME, "operator_only") };
+        let got = code(stranger).await;
+        assert_eq!((got.status, got.code().as_str()), (StatusCode::FORBIDDEN, expected), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_token_of_an_earlier_run_is_worth_nothing() {
+    let house = house();
+    house.tokens.set_game(RunNumber(8), "next".into());
+    assert_eq!(house.ask("GET", "/v1/state", GAME, "").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(house.ask("GET", "/v1/state", "next", "").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_statement_is_acknowledged_once_it_is_durable_and_not_before() {
+    let mut house = house();
+    let asked = tokio::spawn(send_owned(house.router.clone(), request("POST", "/v1/game/ready", GAME, "")));
+    let taken = house.said.recv().await.unwrap().taken.unwrap();
+    tokio::task::yield_now().await;
+    assert!(!asked.is_finished());
+    taken.send(()).unwrap();
+    assert_eq!(asked.await.unwrap().status, StatusCode::NO_CONTENT);
+}
+
+async fn send_owned(router: Router, request: Request<Body>) -> Got {
+    send(&router, request).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_journal_is_said_and_a_full_queue_or_an_ending_agent_asks_for_another_try() {
+    let mut house = house();
+    let asked = tokio::spawn(send_owned(house.router.clone(), request("POST", "/v1/game/ready", GAME, "")));
+    let kept = house.said.recv().await.unwrap();
+    assert_eq!(asked.await.unwrap().status, StatusCode::ACCEPTED);
+    drop(kept);
+
+    for _ in 0..8 {
+        assert_eq!(house.ask("POST", "/v1/game/heartbeat", GAME, "").await.status, StatusCode::NO_CONTENT);
+    }
+    let got = house.ask("POST", "/v1/game/heartbeat", GAME, "").await;
+    assert_eq!((got.status.as_u16(), got.code().as_str()), (503, "busy"));
+    assert_eq!(got.headers["retry-after"], "1");
+
+    house.said.close();
+    let got = house.ask("POST", "/v1/game/heartbeat", GAME, "").await;
+    assert_eq!((got.status.as_u16(), got.code().as_str()), (503, "ending"));
+}
+
+#[tokio::test]
+async fn orders_are_asked_and_refusals_carry_their_code() {
+    let mut house = house();
+    let expired = Refused::Expired { expired: Timestamp::EPOCH };
+    let rows: Vec<(&str, &'static str, Order, Result<Accepted, Refused>)> = vec![
+        ("gate", r#"{"joinable":false}"#, Order::Gate(Gate::Closed), Ok(Accepted::Gate)),
+        (
+            "drain",
+            "",
+            Order::Drain { reason: None, then: After::End },
+            Ok(Accepted::Draining { deadline: Timestamp::EPOCH }),
+        ),
+        (
+            "drain",
+            r#"{"reason":"patch","then":"recycle"}"#,
+            Order::Drain { reason: Some("patch".to_owned()), then: After::Recycle },
+            Err(Refused::Nothing { why: "idle".to_owned() }),
+        ),
+        ("stop", r#"{"reason":"now"}"#, Order::Stop { reason: Some("now".to_owned()) }, Ok(Accepted::Stopping)),
+        ("detach", r#"{"restart":true}"#, Order::Detach { restart: true }, Err(Refused::NoKeeper)),
+        (
+            "allocation",
+            r#"{"allocation_id":"a","startup_params":{"map":"m"}}"#,
+            Order::Allocate(Box::new(
+                serde_json::from_str(r#"{"allocation_id":"a","startup_params":{"map":"m"}}"#).unwrap(),
+            )),
+            Err(expired),
+        ),
+    ];
+    for (path, body, order, reply) in rows {
+        let asked = send_owned(house.router.clone(), request("POST", &format!("/v1/{path}"), OPERATOR, body));
+        let decided = async {
+            let asked = house.orders.recv().await.unwrap();
+            assert_eq!(asked.order, order);
+            asked.reply.send(reply.clone()).unwrap();
+        };
+        let (got, ()) = tokio::join!(asked, decided);
+        match reply {
+            Ok(accepted) => assert_eq!(got.json(), serde_json::to_value(&accepted).unwrap()),
+            Err(refused) => {
+                assert_eq!((got.status.as_u16(), got.code().as_str()), (refused.http_status(), refused.code()));
+            }
+        }
+    }
+    for (path, body, status) in [
+        ("allocation", "{}", 400),
+        ("allocation", r#"{"allocation_id":"a","map":"m"}"#, 400),
+        ("allocation", r#"{"allocation_id":"a","startup_params":{"map":""}}"#, 422),
+        ("drain", r#"{"then":"whatever"}"#, 400),
+        ("stop", r#"{"force":true}"#, 400),
+        ("gate", "{}", 400),
+    ] {
+        let got = house.ask("POST", &format!("/v1/{path}"), OPERATOR, body).await;
+        assert_eq!(got.status.as_u16(), status, "{path} {body}: {}", got.text);
+    }
+    assert!(house.orders.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn state_has_an_etag_that_changes_with_what_it_shows_and_only_then() {
+    let house = house();
+    let first = house.ask("GET", "/v1/state", GAME, "").await;
+    assert_eq!(first.status, StatusCode::OK);
+    let json = first.json();
+    assert_eq!((&json["map"], &json["run"], &json["ports"]["game"]), (&"oa_dm1".into(), &7.into(), &7777.into()));
+    assert!(json.get("agent").is_none() && json.get("sessions_url").is_none());
+
+    let conditional = |tag: String| {
+        let mut request = request("GET", "/v1/state", GAME, "");
+        request.headers_mut().insert("if-none-match", tag.parse().unwrap());
+        send_owned(house.router.clone(), request)
+    };
+    for tag in [first.etag(), format!("\"x\", W/{}", first.etag()), "*".to_owned()] {
+        let same = conditional(tag).await;
+        assert_eq!((same.status, same.text.as_str()), (StatusCode::NOT_MODIFIED, ""));
+        assert_eq!(same.etag(), first.etag());
+    }
+
+    // A new status that shows nothing new to the game.
+    house.status.send_replace(Arc::new(Status { sessions_url: Some("http://x".to_owned()), ..status() }));
+    assert_eq!(conditional(first.etag()).await.status, StatusCode::NOT_MODIFIED);
+    house.status.send_replace(Arc::new(Status { players: 3, ..status() }));
+    let second = conditional(first.etag()).await;
+    assert_eq!((second.status, &second.json()["players"]), (StatusCode::OK, &3.into()));
+
+    house.shared.events.tell(RUN, allocated("a"));
+    let third = conditional(second.etag()).await.json();
+    assert_eq!(third["told"][0]["event"], "allocated");
+    assert_eq!(third["told"][0]["allocation"]["allocation_id"], "a");
+    assert_eq!(third["last_event_id"], "life-1");
+}
+
+#[tokio::test]
+async fn the_whole_status_is_for_operators() {
+    let house = house();
+    let got = house.ask("GET", "/v1/status", OPERATOR, "").await;
+    assert_eq!(serde_json::from_str::<Status>(&got.text).unwrap(), status());
+    let mut again = request("GET", "/v1/status", OPERATOR, "");
+    again.headers_mut().insert("if-none-match", got.etag().parse().unwrap());
+    assert_eq!(send(&house.router, again).await.status, StatusCode::NOT_MODIFIED);
+}
+
+#[tokio::test]
+async fn liveness_is_the_drivers_and_readiness_the_keepers() {
+    let mut house = house();
+    let (got, ()) = tokio::join!(send_owned(house.router.clone(), request("GET", "/livez", "", "")), async {
+        house.pulse.recv().await.unwrap().send(()).unwrap();
+    });
+    assert_eq!(got.status, StatusCode::OK);
+    assert_eq!(house.ask("GET", "/readyz", "", "").await.status, StatusCode::OK);
+    house.status.send_replace(Arc::new(Status { keeper: KeeperStatus::default(), ..status() }));
+    let got = house.ask("GET", "/readyz", "", "").await;
+    assert_eq!((got.status.as_u16(), got.code().as_str()), (503, "no_keeper"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stuck_driver_is_not_alive() {
+    let house = house();
+    let got = house.ask("GET", "/livez", "", "").await;
+    assert_eq!((got.status.as_u16(), got.code().as_str()), (503, "stuck"));
+}
+
+#[tokio::test]
+async fn metrics_show_the_status_under_documented_names() {
+    let house = house();
+    house.ask("GET", "/v1/state", "", "").await;
+    let page = house.ask("GET", "/metrics", "", "").await.text;
+    for line in [
+        "gameside_agent_info{name=\"arena\",version=\"\"} 1",
+        "gameside_phase{phase=\"serving\"} 1",
+        "gameside_phase{phase=\"idle\"} 0",
+        "gameside_players 2",
+        "gameside_game_up 1",
+        "gameside_backend_up 1",
+        "gameside_api_answers_total{status=\"4xx\"} 1",
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line} is missing in\n{page}");
+    }
+    let documented = include_str!("../../../../docs/native-api.md");
+    for name in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")).filter_map(|line| line.split(' ').next()) {
+        assert!(documented.contains(&format!("`{name}")), "{name} is not documented");
+    }
+}
+
+#[tokio::test]
+async fn the_description_names_every_route_and_no_other() {
+    let described = openapi::description();
+    let mut listed: Vec<(String, String)> = Vec::new();
+    for (path, item) in &described.paths.paths {
+        for (method, operation) in operations(item) {
+            if operation.is_some() {
+                listed.push((method.to_owned(), path.clone()));
+            }
+        }
+    }
+    let mut served: Vec<(String, String)> =
+        routes().into_iter().map(|(method, path, _)| (method.to_string(), path.to_owned())).collect();
+    listed.sort();
+    served.sort();
+    assert_eq!(listed, served);
+
+    let got = house().ask("GET", "/openapi.json", "", "").await.json();
+    assert!(got["components"]["securitySchemes"]["game"].is_object());
+    for reference in references(&got) {
+        let target = reference.trim_start_matches('#');
+        assert!(got.pointer(target).is_some(), "{reference} leads nowhere");
+    }
+}
+
+fn operations(item: &PathItem) -> [(&'static str, Option<&Operation>); 5] {
+    [
+        ("GET", item.get.as_ref()),
+        ("PUT", item.put.as_ref()),
+        ("POST", item.post.as_ref()),
+        ("DELETE", item.delete.as_ref()),
+        ("PATCH", item.patch.as_ref()),
+    ]
+}
+
+fn references(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .flat_map(|(key, value)| match value.as_str().filter(|_| key == "$ref") {
+                Some(reference) => vec![reference.to_owned()],
+                None => references(value),
+            })
+            .collect(),
+        Value::Array(items) => items.iter().flat_map(references).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+    }
+}
