@@ -3,6 +3,8 @@
 //! | module | holds |
 //! |---|---|
 //! | [`layers`] | which room may import which |
+//! | [`manifests`] | what must be true of the Kubernetes manifests |
+//! | [`systemd`] | the units |
 //! | [`outage`] | the session service away in every way, and back |
 //! | [`support`] | the harness: a world of its own for each test |
 
@@ -10,5 +12,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test may wait by the clock, though never sleep")]
 
 mod layers;
+mod manifests;
 mod outage;
 mod support;
+mod systemd;
