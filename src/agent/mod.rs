@@ -1,1 +1,180 @@
+//! The agent: one driver that owns the core, and the root that puts everything together.
+//!
+//! ```text
+//!   run: lock ─► ports ─► journal ─► keeper (listeners) ─► core ─► frontends ─► READY ─► driver … ─► last words
+//! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | this one | the composition root |
+//! | [`driver`], [`inbox`], [`hands`] | the loop; what comes in; where decisions go |
+//! | [`journal`], [`chronicle`] | the durable state; the timeline on disk |
+//! | [`settings`], [`reload`] | from the configuration to what each room wants; SIGHUP |
+//! | [`ports`], [`secrets`], [`provide`], [`hooks`], [`local`] | reserved ports; tokens; the provider; `on_exit`; the local session service |
+//! | [`record`], [`aftermath`], [`summary`] | how others find an agent; what is left of a dead one; the status in a line |
+//! | [`crash`] | places where a test kills the agent |
+//!
+//! Invariants: an agent that holds `agent.lock` is the only one of its name; whatever fails here fails before the game is
+//! touched, and leaves a game that runs alone.
+
+pub mod aftermath;
+pub mod chronicle;
+pub mod crash;
+pub mod driver;
+pub mod hands;
+pub mod hooks;
+pub mod inbox;
 pub mod journal;
+pub mod local;
+pub mod ports;
+pub mod provide;
+pub mod record;
+pub mod reload;
+pub mod secrets;
+pub mod settings;
+pub mod summary;
+
+mod build;
+
+pub use build::{Built, keeper_args};
+
+use crate::{
+    config::agent::Loaded,
+    core::io::Ending,
+    host::{
+        files::BadFile,
+        lock::{Lock, NotLocked},
+        notify,
+        paths::{AgentPlace, BadPlace, Places},
+        ports::NoPort,
+        process,
+        signals::{Caught, Signals},
+        telemetry::Telemetry,
+    },
+    keeper::KeeperError,
+    model::status::TimelineEntry,
+    upstream::NoUpstream,
+};
+use inbox::Control;
+use std::{io, path::PathBuf, sync::mpsc::SyncSender, time::Duration};
+use tokio::sync::mpsc;
+
+/// How long the keeper may take to answer the last orders.
+const LAST_ORDERS: Duration = Duration::from_secs(5);
+
+/// What an agent is started with, besides its configuration.
+#[derive(Debug)]
+pub struct Options {
+    pub loaded: Loaded,
+    /// As on the command line; a reload uses them again.
+    pub overrides: crate::config::agent::Overrides,
+    pub places: Places,
+    /// Sees every entry of the timeline.
+    pub viewer: Option<SyncSender<TimelineEntry>>,
+    pub telemetry: Option<Telemetry>,
+    /// What the process will exit with; goes into the last entry of the timeline.
+    pub exit_code: fn(&Ending) -> u8,
+}
+
+/// Why no agent could be run. The game, if one runs, was not touched.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAgent {
+    #[error("another agent named {name:?} runs{}; end it with `gameside stop {name}`, or give this one another --name", .pid.map_or(String::new(), |pid| format!(" (pid {pid})")))]
+    AlreadyRuns { name: String, pid: Option<u32> },
+    #[error(transparent)]
+    Place(#[from] BadPlace),
+    #[error(transparent)]
+    Setup(#[from] settings::BadSetup),
+    #[error("[game.ports]: {0}")]
+    Port(#[from] NoPort),
+    #[error(transparent)]
+    File(#[from] BadFile),
+    #[error("can't open the journal {}: {source}", path.display())]
+    Journal { path: PathBuf, source: io::Error },
+    #[error("the keeper can't hold our sockets: {0}")]
+    Keeper(#[from] KeeperError),
+    #[error("the keeper in {} speaks no version that this agent knows: {why}; use the agent that started it", dir.display())]
+    Incompatible { dir: PathBuf, why: String },
+    #[error("another agent has taken the keeper in {} over", dir.display())]
+    Superseded { dir: PathBuf },
+    #[error(transparent)]
+    Upstream(#[from] NoUpstream),
+    #[error("failed to {doing}: {source}")]
+    Io { doing: &'static str, source: io::Error },
+}
+
+impl NoAgent {
+    pub(crate) fn io(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| NoAgent::Io { doing, source }
+    }
+}
+
+/// Runs an agent until it ends. Needs a current-thread tokio runtime with time and I/O.
+pub async fn run(options: Options) -> Result<Ending, NoAgent> {
+    let name = options.loaded.config.agent.name.clone();
+    let place = options.places.prepare_agent(&name)?;
+    let _lock = take_lock(&name, &place)?;
+    process::harden().map_err(NoAgent::io("forbid core dumps of this process"))?;
+    let (control, orders) = mpsc::channel(16);
+    let ports = ports::reserve(&options.loaded.config, &options.places, &place)?;
+
+    let Some(built) = build::build(&options, &place, &ports, control, orders).await? else {
+        return Ok(Ending::Orderly { reason: "told to stop before the keeper was there".to_owned() });
+    };
+    let Built { driver, first, frontends, tasks } = built;
+    notify::ready("started");
+    let (ending, mut hands) = driver.run(first).await;
+
+    notify::stopping(&words(&ending));
+    hands.last_words(&ending, (options.exit_code)(&ending));
+    let _ = tokio::time::timeout(LAST_ORDERS, hands.keeper.settled()).await;
+    hands.hooks.finish().await;
+    // Answers that were given are written out before their connections go.
+    for _ in 0..64 {
+        tokio::task::yield_now().await;
+    }
+    drop((frontends, tasks));
+    Ok(ending)
+}
+
+/// The ending for a person.
+pub fn words(ending: &Ending) -> String {
+    match ending {
+        Ending::Orderly { reason } => format!("ended in order: {reason}"),
+        Ending::Detached { restart: false } => "detached; the game goes on under its keeper".to_owned(),
+        Ending::Detached { restart: true } => "detached for a new agent; the game goes on".to_owned(),
+        Ending::Superseded => "another agent took the game over".to_owned(),
+        Ending::Failed { why } => format!("gave up: {why}"),
+        Ending::Unkillable => "processes of the game can't be killed; this host needs an operator".to_owned(),
+        Ending::Incompatible { why } => format!("the keeper can't be talked to, the match is kept: {why}"),
+    }
+}
+
+fn take_lock(name: &str, place: &AgentPlace) -> Result<Lock, NoAgent> {
+    Lock::take(&place.lock(), &format!("gameside run --name {name}")).map_err(|error| match error {
+        NotLocked::Held { holder, .. } => {
+            NoAgent::AlreadyRuns { name: name.to_owned(), pid: holder.map(|holder| holder.pid) }
+        }
+        NotLocked::Io { doing, source, .. } => NoAgent::Io { doing, source },
+    })
+}
+
+/// Hands signals on for as long as the agent lives.
+async fn follow_signals(mut signals: Signals, control: mpsc::Sender<Control>, mut reloader: reload::Reloader) {
+    loop {
+        let order = match signals.next().await {
+            Caught::Terminate | Caught::Interrupt => Control::Terminate,
+            Caught::Reload => {
+                for order in reloader.reload() {
+                    if control.send(order).await.is_err() {
+                        return;
+                    }
+                }
+                continue;
+            }
+        };
+        if control.send(order).await.is_err() {
+            return;
+        }
+    }
+}

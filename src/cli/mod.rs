@@ -1,1 +1,210 @@
+//! The command line: one file a subcommand, exit codes in one place.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`run`] | the agent itself, with the live timeline |
+//! | [`status`], [`ps`], [`events`], [`logs`] | looking |
+//! | [`allocate`], [`drain`], [`stop`], [`detach`] | telling an agent what to do |
+//! | [`find`], [`operator`], [`screen`] | which agent is meant; its API; text for a terminal |
+//! | [`exit`], [`failure`] | exit codes, and errors that carry one |
+
+pub mod allocate;
+pub mod completion;
+pub mod detach;
+pub mod drain;
+pub mod events;
+pub mod exit;
+pub mod failure;
+pub mod find;
+pub mod keeper;
+pub mod logs;
+pub mod operator;
+pub mod ps;
+pub mod run;
+pub mod screen;
 pub mod sessions;
+pub mod status;
+pub mod stop;
+pub mod viewer;
+
+use clap::{Parser, Subcommand};
+use exit::Exit;
+use failure::Failure;
+use std::{
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+const EXAMPLES: &str = "\
+Start here:
+  gameside run                              a practice game, a local session service, the whole loop
+  gameside run -- ./MyServer -port={{ports.game}} {{map}}
+  gameside status                           what it does and why
+
+More: `gameside help COMMAND`, `gameside help exit-codes`";
+
+/// The agent beside a dedicated game server, and the session service it reports to.
+#[derive(Debug, Parser)]
+#[command(name = "gameside", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Where state is kept [default: $GAMESIDE_STATE_DIR, $STATE_DIRECTORY, /var/lib/gameside for root, else
+    /// $XDG_STATE_HOME/gameside].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run an agent: start and supervise a game, and report it to the session service.
+    Run(run::Args),
+    /// List the agents on this machine.
+    Ps(ps::Args),
+    /// Say what an agent does, and why.
+    Status(status::Args),
+    /// Allocate an agent for a match (provider `hook`).
+    Allocate(allocate::Args),
+    /// Let players finish, then end or take the next match.
+    Drain(drain::Args),
+    /// Stop the game now and end the agent; wait for it and say how it ended.
+    Stop(stop::Args),
+    /// End the agent but leave the game running under its keeper.
+    Detach(detach::Args),
+    /// Print what the game wrote.
+    Logs(logs::Args),
+    /// Print the agent's timeline.
+    Events(events::Args),
+    /// Be the keeper: the small process that holds the game (`gameside-keeper` is the same).
+    Keeper(keeper::Args),
+    /// Print a completion script for a shell.
+    Completion(completion::Args),
+    /// Run the session service, or make credentials for it.
+    Sessions(sessions::SessionsArgs),
+    /// Leave the terminal's session and run a program there.
+    #[command(name = "__detach", hide = true)]
+    DetachProgram(ProgramArgs),
+    /// List the crash points of this build.
+    #[command(name = "__crash-points", hide = true)]
+    CrashPoints,
+    /// Print help, of a command or of `exit-codes`.
+    Help(HelpArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ProgramArgs {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    argv: Vec<OsString>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct HelpArgs {
+    /// A command, or `exit-codes`.
+    topic: Option<String>,
+}
+
+/// The whole program. Roles that must not be touched by anything of ours come first.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if args.get(1).map(OsString::as_os_str) == Some(OsStr::new("keeper")) {
+        return crate::keeper::main(args.into_iter().skip(2).collect());
+    }
+    match Cli::try_parse_from(&args) {
+        Ok(Cli { command: Command::Sessions(args), .. }) => sessions::run(args),
+        Ok(cli) => match dispatch(cli) {
+            Ok(code) => code,
+            Err(failure) => {
+                eprintln!("gameside: {}", screen::escape_lines(&failure.to_string()));
+                failure.exit.into()
+            }
+        },
+        Err(error) => {
+            let _ = error.print();
+            ExitCode::from(if error.use_stderr() { Exit::Usage } else { Exit::Done })
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
+    let place = find::Finder::new(cli.state_dir)?;
+    let exit = match cli.command {
+        Command::Run(args) => return run::run(args, &place),
+        Command::Ps(args) => ps::run(&args, &place),
+        Command::Status(args) => status::run(&args, &place),
+        Command::Allocate(args) => allocate::run(args, &place),
+        Command::Drain(args) => drain::run(args, &place),
+        Command::Stop(args) => stop::run(args, &place),
+        Command::Detach(args) => detach::run(&args, &place),
+        Command::Logs(args) => logs::run(&args, &place),
+        Command::Events(args) => events::run(&args, &place),
+        Command::Keeper(args) => Ok(keeper::unreachable_by_clap(&args)),
+        Command::Completion(args) => Ok(completion::run(&args)),
+        Command::Sessions(_) => unreachable!("dispatched before"),
+        Command::DetachProgram(args) => {
+            crate::agent::local::detach(&args.argv)?;
+            Ok(Exit::Done)
+        }
+        Command::CrashPoints => {
+            crate::agent::crash::POINTS.iter().for_each(|point| println!("{point}"));
+            Ok(Exit::Done)
+        }
+        Command::Help(args) => help(args),
+    };
+    exit.map(ExitCode::from)
+}
+
+fn help(args: HelpArgs) -> Result<Exit, Failure> {
+    use clap::CommandFactory as _;
+    let mut command = Cli::command();
+    command.build();
+    match args.topic {
+        None => println!("{}", command.render_long_help()),
+        Some(topic) if topic == "exit-codes" => print!("Exit codes of gameside:\n\n{}", exit::table()),
+        Some(topic) => match command.find_subcommand_mut(&topic) {
+            Some(found) => println!("{}", found.render_long_help()),
+            None => {
+                return Err(Failure::new(
+                    Exit::Usage,
+                    format!("there is no command {topic:?}; `gameside help` lists them"),
+                ));
+            }
+        },
+    }
+    Ok(Exit::Done)
+}
+
+/// A runtime for a command that talks to an agent.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn scripts_may_rely_on_these_words() {
+        for line in [
+            "gameside run --config f.toml --name a --state-dir /s -- ./game {{map}}",
+            "gameside run",
+            "gameside status a --json",
+            "gameside status --watch",
+            "gameside stop a",
+            "gameside allocate a --map m --mode n --misc x",
+            "gameside detach --restart",
+            "gameside logs -f -n 20",
+            "gameside events -f --json",
+            "gameside completion bash",
+            "gameside help exit-codes",
+        ] {
+            Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+}

@@ -218,4 +218,6 @@ pub enum Ending {
     Failed { why: String },
     /// Processes can't be killed.
     Unkillable,
+    /// The keeper speaks no version that this agent knows; the match is kept.
+    Incompatible { why: String },
 }

@@ -41,7 +41,7 @@ impl Lock {
     pub fn take(path: &Path, label: &str) -> Result<Lock, NotLocked> {
         let io = |doing| move |source| NotLocked::Io { doing, path: path.to_owned(), source };
         let mut file = open(path).map_err(io("open"))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match exclusive(&file) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 return Err(NotLocked::Held { path: path.to_owned(), holder: read_holder(&mut file) });
@@ -78,6 +78,26 @@ pub fn holder(path: &Path) -> Result<Option<Holder>, BadFile> {
             Ok(Some(read_holder(&mut file).unwrap_or(Holder { pid: 0, label: String::new() })))
         }
         Err(error) => Err(io("examine the lock")(error.into())),
+    }
+}
+
+/// Blocks until nobody holds the lock.
+pub fn wait_until_free(path: &Path) -> Result<(), BadFile> {
+    let io = |doing| move |source| BadFile::Io { doing, path: path.to_owned(), source };
+    let file = OpenOptions::new().read(true).custom_flags(no_follow()).open(path).map_err(io("open"))?;
+    flock(&file, FlockOperation::LockShared).map_err(|error| io("wait for the lock")(error.into()))
+}
+
+/// Somebody who only looks ([`holder`]) has it for an instant, and must not be taken for an owner.
+fn exclusive(file: &File) -> rustix::io::Result<()> {
+    let mut tries = 0;
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) if tries < 5 => tries += 1,
+            other => return other,
+        }
+        let pause = rustix::time::Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+        rustix::event::poll(&mut [], Some(&pause))?;
     }
 }
 

@@ -10,6 +10,7 @@
 //! | [`secrets`] | where a secret lies, without reading it before it is needed |
 //! | [`signals`] | TERM, INT and HUP as a stream |
 //! | [`notify`] | systemd: ready, status, watchdog, more time |
+//! | [`network`] | the addresses of this machine's interfaces |
 //! | [`process`] | what this process does to itself: no core dumps, nobody reads its memory |
 //! | [`resources`] | what this process costs |
 //! | [`telemetry`] | the agent's own log |
@@ -19,6 +20,7 @@ pub mod clock;
 pub mod escape;
 pub mod files;
 pub mod lock;
+pub mod network;
 pub mod notify;
 pub mod paths;
 pub mod ports;

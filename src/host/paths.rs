@@ -148,6 +148,10 @@ impl Places {
     pub fn sessions_record(&self) -> PathBuf {
         self.runtime.join("sessions.json")
     }
+    /// The local session service's socket.
+    pub fn sessions_socket(&self) -> PathBuf {
+        self.runtime.join("sessions.sock")
+    }
     /// The local session service's secret, 0600.
     pub fn sessions_secret(&self) -> PathBuf {
         self.runtime.join("sessions.secret")
@@ -161,6 +165,14 @@ impl AgentPlace {
     }
     pub fn journal(&self) -> PathBuf {
         self.dir.join("journal")
+    }
+    /// What happened, for people; rotated.
+    pub fn timeline(&self) -> PathBuf {
+        self.dir.join("timeline.ndjson")
+    }
+    /// The ports of the last life, asked for again by the next.
+    pub fn ports(&self) -> PathBuf {
+        self.dir.join("ports.json")
     }
     /// Held by the keeper for its life.
     pub fn keeper_lock(&self) -> PathBuf {
@@ -188,6 +200,10 @@ impl AgentPlace {
     }
     pub fn startup_file(&self) -> PathBuf {
         self.game().join("startup.json")
+    }
+    /// The API's socket for operators alone.
+    pub fn operator_socket(&self) -> PathBuf {
+        self.dir.join("operator.sock")
     }
     /// The native API's unix socket.
     pub fn api_socket(&self) -> PathBuf {

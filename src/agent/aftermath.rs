@@ -1,0 +1,42 @@
+//! What can be said of an agent that is down: what its journal and its keeper know, seen through the core's own eyes.
+
+use super::{journal, record::AgentRecord, settings};
+use crate::{
+    config::agent::{AgentConfig, Overrides, load},
+    core::{
+        Core,
+        io::{Input, KeeperFact, Memory, Restored},
+    },
+    host::paths::AgentPlace,
+    keeper::{Peek, peek},
+    model::{status::Status, time::Now},
+    upstream::addresses::Hosts,
+};
+use std::collections::BTreeMap;
+
+/// The status of a dead agent. Nothing is taken over and nothing changed.
+pub fn status(name: &str, place: &AgentPlace, now: Now) -> Status {
+    let memory = match journal::peek(&place.journal()) {
+        Ok(Some(text)) => Memory::Journal(text),
+        Ok(None) | Err(_) => Memory::Fresh,
+    };
+    let overrides = Overrides { name: Some(name.to_owned()), ..Overrides::default() };
+    let config = load(None, [], overrides).map_or_else(|_| AgentConfig::default(), |loaded| loaded.config);
+    let found =
+        settings::Found { ports: BTreeMap::new(), frontends: BTreeMap::new(), hosts: Hosts::default(), seed: 0 };
+    let settings =
+        settings::core(&config, place, &found).unwrap_or_else(|_| unreachable!("the defaults can be carried out"));
+    let (mut core, _) = Core::new(settings, Restored { memory, entropy: [0; 32] }, now);
+    if let Peek::Here(hello) = peek(&place.dir) {
+        // The effects are dropped: this only looks.
+        let _ = core.handle(Input::Keeper(KeeperFact::Connected(hello)), now);
+    }
+    let mut status = core.status();
+    name.clone_into(&mut status.name);
+    status.agent.api = None;
+    status.agent.pid = 0;
+    if let Ok(record) = AgentRecord::read(&place.record) {
+        record.name.clone_into(&mut status.name);
+    }
+    status
+}

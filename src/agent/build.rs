@@ -1,0 +1,382 @@
+//! Putting an agent together: every edge, the core, the driver.
+
+use super::{
+    NoAgent, Options,
+    chronicle::{self, Chronicle},
+    driver::{Driver, Identity},
+    follow_signals,
+    hands::{self, ExecHandle, Eyes, Hands},
+    hooks::Hooks,
+    inbox::{Arrival, Control, Inbox, QUEUE},
+    journal, local,
+    ports::GamePorts,
+    provide::Provider,
+    record::AgentRecord,
+    reload::Reloader,
+    settings,
+};
+use crate::{
+    config::agent::{AgentConfig, host::KeeperMode},
+    core::{
+        Core,
+        io::{Effect, Memory, Restored},
+    },
+    frontends::{self, Bound, Events, Place, Shared, Timeline, TokenBook},
+    host::{
+        clock, files,
+        paths::{AgentPlace, Places},
+        signals::Signals,
+    },
+    keeper::{self, ExecStatus, Keeper, KeeperEvent, KeeperPlace, ListenerAddress, ListenerSpec, Mode, SpawnKeeper},
+    model::{
+        calls::Backend,
+        status::{AgentStatus, Status},
+        units::Size,
+    },
+    probes::{Exec, Log, Ran},
+    upstream::{self, Upstream},
+};
+use futures_util::FutureExt as _;
+use secrecy::SecretString;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ffi::OsString,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+
+/// An agent ready to be driven.
+#[derive(Debug)]
+pub struct Built {
+    pub driver: Driver,
+    /// What the core wants done first.
+    pub first: Vec<Effect>,
+    /// The frontends; they end when this is dropped.
+    pub frontends: JoinSet<()>,
+    /// Signals, and whoever looks after the local session service.
+    pub tasks: JoinSet<()>,
+}
+
+/// `None`: told to end before there was a keeper.
+pub(super) async fn build(
+    options: &Options,
+    place: &AgentPlace,
+    ports: &GamePorts,
+    control: mpsc::Sender<Control>,
+    mut orders: mpsc::Receiver<Control>,
+) -> Result<Option<Built>, NoAgent> {
+    let config = &options.loaded.config;
+    let mut tasks = JoinSet::new();
+    let signals = Signals::listen().map_err(NoAgent::io("listen for signals"))?;
+    if config.session.is_local() {
+        local::ensure(&options.places).await.map_err(NoAgent::io("start the local session service"))?;
+    }
+    let (upstream, backend) = upstream::connect(settings::upstream(config, &options.places)?)?;
+    let (keeper, mut events) = keeper::attach(KeeperPlace { dir: place.dir.clone() }, keeper_mode(config)?);
+
+    let registry = frontends::registry(&settings::frontends(config, place));
+    let want = registry.iter().flat_map(|frontend| frontend.sockets()).map(listener).collect();
+    let (reloader, reloading) = Reloader::new(options, place.clone());
+    tasks.spawn(follow_signals(signals, control.clone(), reloader));
+    let Some((mut bound, early)) = sockets(&keeper, want, &mut events, &mut orders, place).await? else {
+        return Ok(None);
+    };
+    let env: BTreeMap<_, _> = registry.iter().flat_map(|frontend| frontend.env(&bound)).collect();
+    let api = env.get("GAMESIDE_API").cloned();
+
+    let hosts = settings::hosts(config, seen(config, &upstream).await);
+    let entropy: [u8; 32] = rand::random();
+    let seed = u64::from_le_bytes(std::array::from_fn(|i| entropy[i]));
+    let found = settings::Found { ports: ports.numbers(), frontends: env, hosts, seed };
+    let core_settings = settings::core(config, place, &found)?;
+    let provider = settings::provider(config, &found)?;
+    let _ = reloading.send(Some(found));
+
+    let now = clock::now();
+    let path = place.journal();
+    let journal_error = |source| NoAgent::Journal { path: path.clone(), source };
+    let opened = journal::open(&path, now.wall).map_err(journal_error)?;
+    let memory = match (opened.text, opened.aside) {
+        (Some(text), _) => Memory::Journal(text),
+        (None, Some(aside)) => {
+            Memory::SetAside { why: format!("{}; it is kept as {}", aside.why, aside.path.display()) }
+        }
+        (None, None) => Memory::Fresh,
+    };
+    let (core, first) = Core::new(core_settings, Restored { memory, entropy }, now);
+    let (journal, journal_facts) = opened.journal.start().map_err(journal_error)?;
+
+    let (status, status_reader) = watch::channel(Arc::new(core.status()));
+    let (provider, provider_events) = Provider::new(provider, upstream.clone());
+    let (answers, answered) = mpsc::channel(64);
+    let (findings, found_out) = mpsc::channel(64);
+    let (said, heard) = mpsc::channel(QUEUE);
+    let (orders_in, asked) = mpsc::channel(QUEUE);
+    let (pulse, pulses) = mpsc::channel(16);
+    let (timeline, seq) = timeline(place);
+    let tokens = Arc::new(TokenBook::new(operator_token(config, place)?));
+    let game_events = Arc::new(Events::new(files::random_hex()[..16].to_owned()));
+    let hands = Hands {
+        answers,
+        provider,
+        journal,
+        events: Arc::clone(&game_events),
+        timeline: Arc::clone(&timeline),
+        chronicle: Chronicle::start(&place.timeline()).map_err(NoAgent::io("open the timeline"))?,
+        viewer: options.viewer.clone(),
+        tokens: tokens.clone(),
+        game_secret: SecretString::from(files::secret(&place.game_secret())?),
+        eyes: eyes(config, findings, &keeper),
+        hooks: hooks(config, place),
+        memory: hands::Memory { seq, ..hands::Memory::default() },
+        keeper,
+        upstream,
+    };
+    let shared =
+        Shared { said, orders: orders_in, pulse, status: status_reader.clone(), events: game_events, timeline, tokens };
+    let mut frontends = JoinSet::new();
+    for frontend in registry {
+        frontend.serve(&mut bound, shared.clone(), &mut frontends).map_err(NoAgent::io("serve the API"))?;
+    }
+    let identity = identity(config, api.as_deref(), &options.places);
+    let (identity, identity_reader) = watch::channel(identity);
+    if config.session.is_local() {
+        tasks.spawn(keep_local_service(options.places.clone(), status_reader, identity));
+    }
+    register(place, api.as_deref())?;
+    let inbox = Inbox {
+        early: early.into_iter().map(Arrival::Keeper).collect(),
+        keeper: events,
+        journal: journal_facts,
+        answers: answered,
+        backend,
+        provider: provider_events,
+        heard,
+        asked,
+        pulse: pulses,
+        found: found_out,
+        control: orders,
+    };
+    let driver = Driver { core, inbox, hands, status, identity: identity_reader, clock: clock::now };
+    Ok(Some(Built { driver, first, frontends, tasks }))
+}
+
+/// Where the keeper comes from, and how it is started.
+fn keeper_mode(config: &AgentConfig) -> Result<Mode, NoAgent> {
+    match config.keeper.mode {
+        KeeperMode::Connect => Ok(Mode::Connect),
+        KeeperMode::Spawn => {
+            let own = std::env::current_exe().map_err(NoAgent::io("find this program's own file"))?;
+            // The small binary, where it lies beside this one: the same code with less around it.
+            let small = own.with_file_name("gameside-keeper");
+            let (program, mut args) =
+                if small.is_file() { (small, Vec::new()) } else { (own, vec![OsString::from("keeper")]) };
+            args.extend(keeper_args(config));
+            Ok(Mode::Spawn(SpawnKeeper { program, args }))
+        }
+    }
+}
+
+/// What `[keeper]` says, as the keeper's command line.
+pub fn keeper_args(config: &AgentConfig) -> Vec<OsString> {
+    let keeper = &config.keeper;
+    let mut args: Vec<OsString> = Vec::new();
+    let mut add = |option: &str, value: String| args.extend([option.into(), value.into()]);
+    keeper.user.iter().for_each(|user| add("--user", user.clone()));
+    keeper.group.iter().for_each(|group| add("--group", group.clone()));
+    keeper.executable_roots.iter().for_each(|root| add("--executable-root", root.display().to_string()));
+    keeper.limits.iter().for_each(|(name, value)| add("--limit", format!("{name}={value}")));
+    let all_files = keeper.log_size.0.saturating_mul(u64::from(keeper.log_files.max(1)));
+    add("--log-cap", Size(all_files).to_string());
+    add("--log-files", keeper.log_files.to_string());
+    keeper.unattended.iter().for_each(|span| add("--unattended", span.to_string()));
+    args
+}
+
+fn listener(wanted: frontends::Wanted) -> ListenerSpec {
+    let address = match wanted.place {
+        Place::Tcp(address) => ListenerAddress::Tcp(address),
+        Place::Unix(path, mode) => ListenerAddress::Unix(path, mode),
+    };
+    ListenerSpec { name: wanted.name, address }
+}
+
+/// The sockets that the keeper holds for us, and what it said meanwhile. A keeper that isn't there is waited for.
+async fn sockets(
+    keeper: &Keeper,
+    want: Vec<ListenerSpec>,
+    events: &mut mpsc::Receiver<KeeperEvent>,
+    orders: &mut mpsc::Receiver<Control>,
+    place: &AgentPlace,
+) -> Result<Option<(Vec<Bound>, VecDeque<KeeperEvent>)>, NoAgent> {
+    let mut early = VecDeque::new();
+    let mut asking = Box::pin(keeper.listeners(want.clone()));
+    loop {
+        tokio::select! {
+            answer = &mut asking => match answer {
+                Ok(sockets) => {
+                    let bound = sockets.into_iter().map(|(name, fd)| Bound { name, fd }).collect();
+                    return Ok(Some((bound, early)));
+                }
+                Err(keeper::KeeperError::Away { .. }) => asking = Box::pin(keeper.listeners(want.clone())),
+                Err(error) => return Err(error.into()),
+            },
+            Some(event) = events.recv() => match event {
+                KeeperEvent::Incompatible { why } => {
+                    return Err(NoAgent::Incompatible { dir: place.dir.clone(), why });
+                }
+                KeeperEvent::Superseded => return Err(NoAgent::Superseded { dir: place.dir.clone() }),
+                KeeperEvent::Away { why } => {
+                    tracing::warn!(why, "waiting for the keeper");
+                    early.push_back(KeeperEvent::Away { why });
+                }
+                other => early.push_back(other),
+            },
+            Some(order) = orders.recv() => if matches!(order, Control::Terminate) {
+                return Ok(None);
+            },
+        }
+    }
+}
+
+/// The address under which the service sees us, where the user wants it asked and nothing better is configured.
+async fn seen(config: &AgentConfig, upstream: &Upstream) -> Option<std::net::IpAddr> {
+    if !config.addresses.connection_info || config.addresses.public.is_some() {
+        return None;
+    }
+    match tokio::time::timeout(Duration::from_secs(5), upstream.connection_info()).await {
+        Ok(Ok(address)) => Some(address),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the session service didn't say from which address it sees us");
+            None
+        }
+        Err(_) => {
+            tracing::warn!("the session service took too long to say from which address it sees us");
+            None
+        }
+    }
+}
+
+/// What happened before, so that it can be read back, and its last number.
+fn timeline(place: &AgentPlace) -> (Arc<Timeline>, u64) {
+    let past = chronicle::read_back(&place.timeline(), frontends::timeline::RETENTION);
+    let before = past.first().map_or(0, |entry| entry.seq.saturating_sub(1));
+    let seq = past.last().map_or(0, |entry| entry.seq);
+    let timeline = Timeline::new(before);
+    past.into_iter().for_each(|entry| timeline.push(entry));
+    (Arc::new(timeline), seq)
+}
+
+fn operator_token(config: &AgentConfig, place: &AgentPlace) -> Result<SecretString, NoAgent> {
+    let path = config.api.operator_token_file.clone().unwrap_or_else(|| place.operator_token());
+    Ok(SecretString::from(files::secret(&path)?))
+}
+
+fn eyes(config: &AgentConfig, findings: mpsc::Sender<crate::probes::Finding>, keeper: &Keeper) -> Eyes {
+    let readiness = config.game.readiness.clone();
+    let log = Log::compile(&config.log_patterns, &readiness).unwrap_or_else(|faults| {
+        faults.iter().for_each(|fault| tracing::warn!(%fault, "a log pattern is not used"));
+        Log::compile(&Default::default(), &Default::default()).expect("no pattern can't be wrong")
+    });
+    let keeper = keeper.clone();
+    let exec: Exec = Arc::new(move |argv, timeout| {
+        let keeper = keeper.clone();
+        async move {
+            let result = keeper.exec(argv, timeout).await.map_err(|error| error.to_string())?;
+            let code = match result.status {
+                ExecStatus::Exited(code) => code,
+                ExecStatus::Signaled(signal) => 128 + signal,
+                ExecStatus::TimedOut => return Err(format!("took longer than {timeout:?}")),
+                ExecStatus::NotStarted(why) => return Err(why),
+            };
+            Ok(Ran { code, output: result.output })
+        }
+        .boxed()
+    });
+    let port = config.addresses.port.clone();
+    Eyes { probe: config.probe.clone(), readiness, log, port, findings, exec: ExecHandle(exec) }
+}
+
+fn hooks(config: &AgentConfig, place: &AgentPlace) -> Hooks {
+    let (hooks, log) = (&config.hooks, settings::game_log(place));
+    Hooks::new(config.agent.name.clone(), hooks.on_exit.clone(), hooks.timeout.get(), log)
+}
+
+fn identity(config: &AgentConfig, api: Option<&str>, places: &Places) -> Identity {
+    let local = || local::SessionsRecord::read(places).map(|record| record.url);
+    let agent = AgentStatus {
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started: Some(clock::wall()),
+        api: api.map(str::to_owned),
+        ..AgentStatus::default()
+    };
+    let sessions_url = if config.session.is_local() { local() } else { Some(config.session.url.clone()) };
+    Identity { agent, sessions_url }
+}
+
+/// How others find this agent.
+fn register(place: &AgentPlace, api: Option<&str>) -> Result<(), NoAgent> {
+    let record = AgentRecord {
+        name: place.name.clone(),
+        state_dir: place.dir.clone(),
+        pid: std::process::id(),
+        api: api.map(str::to_owned),
+        socket: Some(place.api_socket()),
+    };
+    record.write(&place.record).map_err(NoAgent::io("note where this agent is"))
+}
+
+/// Starts the local session service again when it is gone, and notes where it is.
+async fn keep_local_service(
+    places: Places,
+    mut status: watch::Receiver<Arc<Status>>,
+    identity: watch::Sender<Identity>,
+) {
+    loop {
+        let backend = status.borrow_and_update().backend.clone();
+        let url = local::SessionsRecord::read(&places).map(|record| record.url);
+        identity.send_if_modified(|identity| {
+            let changed = url.is_some() && identity.sessions_url != url;
+            if changed {
+                identity.sessions_url.clone_from(&url);
+            }
+            changed
+        });
+        let away = !matches!(backend, Backend::Up);
+        if away && let Err(error) = local::ensure(&places).await {
+            tracing::warn!(%error, "the local session service could not be started");
+        }
+        let again = async {
+            if away { tokio::time::sleep(Duration::from_secs(1)).await } else { std::future::pending().await }
+        };
+        tokio::select! {
+            changed = status.wait_for(|status| status.backend != backend) => if changed.is_err() { return },
+            () = again => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn the_keeper_is_told_what_is_configured() {
+        let mut config = AgentConfig::default();
+        config.keeper.user = Some("game".into());
+        config.keeper.executable_roots = vec![PathBuf::from("/srv/game")];
+        config.keeper.limits.insert("nofile".into(), 4096);
+        let args: Vec<_> = keeper_args(&config).into_iter().map(|arg| arg.into_string().unwrap()).collect();
+        let has = |option: &str, value: &str| args.windows(2).any(|pair| pair == [option, value]);
+        assert!(
+            has("--user", "game") && has("--executable-root", "/srv/game") && has("--limit", "nofile=4096"),
+            "{args:?}"
+        );
+    }
+}

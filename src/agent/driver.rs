@@ -1,0 +1,344 @@
+//! The driver: one task that owns the core.
+//!
+//! ```text
+//!   inbox ──► arrival ──► Input ──► core.handle ──► effects ──► hands (queued to the edges, never waited for)
+//!                 ▲                     │
+//!   deadline ─────┘                     └─► status (a watch), timeline, systemd
+//! ```
+//!
+//! Invariants:
+//!
+//! 1. One input at a time; its effects are dispatched in their order before the next is taken.
+//! 2. Nothing here waits for a disk, a network or a terminal.
+//! 3. The watchdog is fed by this loop and nothing else, so it shows that decisions are still made.
+//! 4. What the machine slept through, or this task was kept from, is told to the core as a gap before anything else.
+//! 5. A game's word is acknowledged once what it changed is on the disk, or can't get there.
+
+use super::{
+    crash,
+    hands::Hands,
+    inbox::{Arrival, Control, Inbox},
+};
+use crate::{
+    core::{
+        Core,
+        io::{Effect, Ending, Happening, Input, JournalFact, KeeperFact},
+    },
+    frontends::{Asked, Heard},
+    host::notify,
+    keeper::KeeperEvent,
+    model::{
+        orders::{Accepted, Refused, RequestId},
+        status::{AgentStatus, PhaseName, Status},
+        time::{Instant, Now},
+    },
+    probes::Found,
+    providers::ProviderEvent,
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::{oneshot, watch};
+
+/// Being later than this, or asleep for longer, makes a gap.
+const GAP: Duration = Duration::from_secs(2);
+/// While it drains, systemd is asked for this much more time …
+const EXTEND_BY: Duration = Duration::from_secs(60);
+/// … this often.
+const EXTEND_EVERY: Duration = Duration::from_secs(20);
+/// After this long the state that was replayed counts as harmless.
+const SETTLED: Duration = Duration::from_secs(20);
+
+/// What only the composition root knows of the status.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    pub agent: AgentStatus,
+    pub sessions_url: Option<String>,
+}
+
+/// The loop and what it holds.
+#[derive(Debug)]
+pub struct Driver {
+    pub core: Core,
+    pub inbox: Inbox,
+    pub hands: Hands,
+    pub status: watch::Sender<Arc<Status>>,
+    pub identity: watch::Receiver<Identity>,
+    pub clock: fn() -> Now,
+}
+
+/// What the loop remembers between two inputs.
+#[derive(Debug)]
+struct Course {
+    last: Now,
+    /// When this task wanted to be woken at the latest.
+    due: Option<Instant>,
+    feed: Option<Instant>,
+    extend: Instant,
+    settled: Option<Instant>,
+    told: String,
+    requests: BTreeMap<RequestId, oneshot::Sender<Result<Accepted, Refused>>>,
+    next_request: u64,
+    /// Words of the game that wait for a commit.
+    unacknowledged: VecDeque<(u64, oneshot::Sender<()>)>,
+}
+
+impl Driver {
+    /// Runs until the core ends. `first`: what the core wanted at its birth.
+    pub async fn run(mut self, first: Vec<Effect>) -> (Ending, Hands) {
+        let now = (self.clock)();
+        let mut course = Course {
+            last: now,
+            due: None,
+            feed: notify::watchdog_interval().map(|every| now.mono + every),
+            extend: now.mono,
+            settled: Some(now.mono + SETTLED),
+            told: String::new(),
+            requests: BTreeMap::new(),
+            next_request: 1,
+            unacknowledged: VecDeque::new(),
+        };
+        let mut ending = self.dispatch(first, &mut course, now);
+        self.publish(&mut course);
+        loop {
+            if let Some(ending) = ending {
+                return (ending, self.hands);
+            }
+            ending = self.step(&mut course).await;
+        }
+    }
+
+    /// Waits for one thing, and deals with it.
+    async fn step(&mut self, course: &mut Course) -> Option<Ending> {
+        course.due = self.next_wake(course);
+        let sleep = course.due.map(|due| due.since((self.clock)().mono).max(Duration::from_millis(1)));
+        let arrival = tokio::select! {
+            biased;
+            () = sleep_for(sleep) => None,
+            arrival = self.inbox.next() => Some(arrival),
+        };
+        let now = (self.clock)();
+        let mut ending = None;
+        if let Some(gap) = gap(course, now) {
+            ending = self.take(Input::Gap(gap), course, now);
+        }
+        course.last = now;
+        if ending.is_none() && self.core.next_deadline().is_some_and(|due| due <= now.mono) {
+            ending = self.take(Input::Tick, course, now);
+        }
+        if ending.is_none()
+            && let Some(arrival) = arrival
+        {
+            ending = self.arrive(arrival, course, now);
+        }
+        self.keep_house(course, now);
+        self.publish(course);
+        ending
+    }
+
+    /// Turns an arrival into an input, or deals with it where the core needn't know.
+    fn arrive(&mut self, arrival: Arrival, course: &mut Course, now: Now) -> Option<Ending> {
+        match arrival {
+            Arrival::Keeper(event) => self.keeper(event, course, now),
+            Arrival::Journal(fact) => {
+                acknowledge(course, &fact);
+                self.take(Input::Journal(fact), course, now)
+            }
+            Arrival::Answered((call, answer)) => self.take(Input::Answered { call, answer }, course, now),
+            Arrival::Backend(backend) => self.take(Input::Backend(backend), course, now),
+            Arrival::Provider(event) => self.take(provided(event), course, now),
+            Arrival::Heard(heard) => self.heard(heard, course, now),
+            Arrival::Asked(asked) => self.asked(asked, course, now),
+            Arrival::Pulse(pulse) => {
+                let _ = pulse.send(());
+                None
+            }
+            Arrival::Found(finding) => {
+                let (run, door) = (finding.run, finding.door);
+                let input = match finding.found {
+                    Found::Evidence(evidence) => Input::Evidence { run, door, evidence },
+                    Found::Said(said) => Input::Said { run, door, said },
+                };
+                self.take(input, course, now)
+            }
+            Arrival::Control(Control::Terminate) => self.take(Input::Terminate, course, now),
+            Arrival::Control(Control::Reload(settings)) => self.take(Input::Reloaded(settings), course, now),
+            Arrival::Control(Control::Note { kind, text }) => {
+                self.hands.happened(Happening { kind, text, fields: BTreeMap::new() }, now);
+                None
+            }
+        }
+    }
+
+    fn keeper(&mut self, event: KeeperEvent, course: &mut Course, now: Now) -> Option<Ending> {
+        let fact = match event {
+            KeeperEvent::Connected(hello) => {
+                self.hands.greet(&hello);
+                KeeperFact::Connected(hello)
+            }
+            KeeperEvent::Away { why } => KeeperFact::Away { why },
+            KeeperEvent::Started { run, pid, started } => {
+                self.hands.started(run, pid);
+                KeeperFact::Started { run, pid, started }
+            }
+            KeeperEvent::Exited(report) => KeeperFact::Exited(report),
+            KeeperEvent::Unkillable { run, left } => KeeperFact::Unkillable { run, left },
+            KeeperEvent::StopRequested => KeeperFact::StopRequested,
+            KeeperEvent::Superseded => KeeperFact::Superseded,
+            KeeperEvent::Incompatible { why } => return Some(Ending::Incompatible { why }),
+            KeeperEvent::Stats(stats) => return self.take(Input::Stats(stats), course, now),
+            KeeperEvent::Lost(losses) => {
+                self.hands.lost(losses, now);
+                return None;
+            }
+            KeeperEvent::Output { run, stream: _, line } => {
+                let said = self.hands.read_line(run, &line);
+                return said.into_iter().find_map(|input| self.take(input, course, now));
+            }
+            KeeperEvent::Refused { order, why } => {
+                let text = format!("the keeper refused {order}: {why}");
+                self.hands.happened(Happening { kind: "keeper", text, fields: BTreeMap::new() }, now);
+                return None;
+            }
+        };
+        self.take(Input::Keeper(fact), course, now)
+    }
+
+    fn heard(&mut self, heard: Heard, course: &mut Course, now: Now) -> Option<Ending> {
+        let before = self.hands.last_commit();
+        let ending = self.take(Input::Said { run: heard.run, door: heard.door, said: heard.said }, course, now);
+        if let Some(taken) = heard.taken {
+            let commit = self.hands.last_commit();
+            if commit == before {
+                let _ = taken.send(());
+            } else {
+                course.unacknowledged.push_back((commit, taken));
+            }
+        }
+        ending
+    }
+
+    fn asked(&mut self, asked: Asked, course: &mut Course, now: Now) -> Option<Ending> {
+        let request = RequestId(course.next_request);
+        course.next_request += 1;
+        course.requests.retain(|_, reply| !reply.is_closed());
+        course.requests.insert(request, asked.reply);
+        self.take(Input::Ordered { request, order: asked.order }, course, now)
+    }
+
+    /// Hands one input to the core and dispatches what follows.
+    fn take(&mut self, input: Input, course: &mut Course, now: Now) -> Option<Ending> {
+        tracing::trace!(?input, "input");
+        crash::point(crash::before(&input));
+        let effects = self.core.handle(input, now);
+        self.dispatch(effects, course, now)
+    }
+
+    fn dispatch(&mut self, effects: Vec<Effect>, course: &mut Course, now: Now) -> Option<Ending> {
+        let mut ending = None;
+        for effect in effects {
+            tracing::trace!(?effect, "effect");
+            let point = crash::after(&effect);
+            match effect {
+                Effect::Reply { request, reply } => {
+                    if let Some(asker) = course.requests.remove(&request) {
+                        let _ = asker.send(reply);
+                    }
+                }
+                Effect::End(how) => ending = Some(how),
+                other => self.hands.carry_out(other, now),
+            }
+            crash::point(point);
+        }
+        ending
+    }
+
+    fn next_wake(&self, course: &Course) -> Option<Instant> {
+        let extend = self.is_going().then_some(course.extend);
+        [self.core.next_deadline(), course.feed, course.settled, extend].into_iter().flatten().min()
+    }
+
+    fn is_going(&self) -> bool {
+        notify::is_supervised() && matches!(self.status.borrow().phase, PhaseName::Draining | PhaseName::Closing)
+    }
+
+    /// Watchdog, more time, the replay counter.
+    fn keep_house(&mut self, course: &mut Course, now: Now) {
+        if let Some(every) = notify::watchdog_interval()
+            && course.feed.is_some_and(|feed| feed <= now.mono)
+        {
+            notify::watchdog();
+            course.feed = Some(now.mono + every);
+        }
+        if self.is_going() && course.extend <= now.mono {
+            notify::extend_timeout(EXTEND_BY);
+            course.extend = now.mono + EXTEND_EVERY;
+        }
+        if course.settled.is_some_and(|settled| settled <= now.mono) {
+            self.hands.settled();
+            course.settled = None;
+        }
+    }
+
+    /// Makes the state visible, where it changed.
+    fn publish(&mut self, course: &mut Course) {
+        let mut status = self.core.status();
+        let identity = self.identity.borrow_and_update().clone();
+        status.agent.pid = identity.agent.pid;
+        status.agent.version = identity.agent.version;
+        status.agent.started = identity.agent.started;
+        status.agent.api = identity.agent.api;
+        status.sessions_url = identity.sessions_url;
+        let line = super::summary::line(&status);
+        if line != course.told {
+            notify::status(&line);
+            course.told = line;
+        }
+        if status.agent.journal.is_some() {
+            for (_, taken) in course.unacknowledged.drain(..) {
+                let _ = taken.send(());
+            }
+        }
+        self.status.send_if_modified(|known| {
+            let changed = **known != status;
+            if changed {
+                *known = Arc::new(status);
+            }
+            changed
+        });
+    }
+}
+
+/// What lies between the last input and now that nobody could have acted on.
+fn gap(course: &Course, now: Now) -> Option<Duration> {
+    let asleep = now.boot.saturating_sub(course.last.boot).saturating_sub(now.mono.since(course.last.mono));
+    let late = course.due.map_or(Duration::ZERO, |due| now.mono.since(due));
+    let gap = asleep.max(late);
+    (gap >= GAP).then_some(gap)
+}
+
+fn acknowledge(course: &mut Course, fact: &JournalFact) {
+    let (JournalFact::Committed { seq: done } | JournalFact::Failed { seq: done, .. }) = fact;
+    while course.unacknowledged.front().is_some_and(|(seq, _)| seq <= done)
+        && let Some((_, taken)) = course.unacknowledged.pop_front()
+    {
+        let _ = taken.send(());
+    }
+}
+
+fn provided(event: ProviderEvent) -> Input {
+    match event {
+        ProviderEvent::Allocated(allocation) => Input::Allocated(allocation),
+        ProviderEvent::Deallocated { allocation } => Input::Deallocated { allocation },
+        ProviderEvent::Registered { registered, trouble } => Input::Registered { registered, trouble },
+    }
+}
+
+async fn sleep_for(span: Option<Duration>) {
+    match span {
+        Some(span) => tokio::time::sleep(span).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,236 @@
+//! The driver's hands: each effect is passed to the edge that carries it out, and nothing is waited for.
+//!
+//! | effect | goes to | overflow |
+//! |---|---|---|
+//! | commit | the journal's thread | the newest state stands for the older |
+//! | keeper order | the keeper client's book | levels coalesce; a refusal comes back as an event |
+//! | call | a task of its own | the core has one under way a lane |
+//! | offer | a watch | the newest counts |
+//! | told | the game's event log | slow readers are told that they lag |
+//! | happening | timeline and its thread | dropped on disk, and counted |
+
+use super::{chronicle::Chronicle, hooks::Hooks, inbox::Answered, journal::Writer, provide::Provider, secrets};
+use crate::{
+    core::io::{Effect, Ending, Happening, Input, KeeperOrder, Provide, Watch},
+    frontends::{Events, Timeline, TokenBook},
+    host::clock,
+    keeper::{Keeper, Losses},
+    model::{
+        ids::{KeeperId, RunId, RunNumber},
+        policy::Readiness,
+        probe::Probe,
+        process::{KeeperHello, LaunchSpec, RunState},
+        status::TimelineEntry,
+        time::Now,
+    },
+    probes::{self, Exec, Finding, Found, Log, Target, Watcher},
+    providers::Offer,
+    upstream::Upstream,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, mpsc::SyncSender},
+};
+use tokio::sync::mpsc;
+
+/// What is watched from outside, and how.
+#[derive(Debug)]
+pub struct Eyes {
+    pub probe: Option<Probe>,
+    pub readiness: Readiness,
+    pub log: Log,
+    /// The port that players connect to.
+    pub port: String,
+    pub findings: mpsc::Sender<Finding>,
+    pub exec: ExecHandle,
+}
+
+/// Runs commands in the game's context.
+#[derive(Clone)]
+pub struct ExecHandle(pub Exec);
+
+impl std::fmt::Debug for ExecHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Exec")
+    }
+}
+
+/// Everything that effects go to.
+#[derive(Debug)]
+pub struct Hands {
+    pub keeper: Keeper,
+    pub upstream: Upstream,
+    pub answers: mpsc::Sender<Answered>,
+    pub provider: Provider,
+    pub journal: Writer,
+    pub events: Arc<Events>,
+    pub timeline: Arc<Timeline>,
+    pub chronicle: Chronicle,
+    /// Someone who looks on: the live view of `gameside run`.
+    pub viewer: Option<SyncSender<TimelineEntry>>,
+    pub tokens: Arc<TokenBook>,
+    pub game_secret: SecretString,
+    pub eyes: Eyes,
+    pub hooks: Hooks,
+    pub memory: Memory,
+}
+
+/// What the hands have to remember.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Number of the last timeline entry.
+    pub seq: u64,
+    pub last_commit: u64,
+    pub keeper: Option<KeeperId>,
+    pub process: Option<(RunNumber, i32)>,
+    pub watcher: Option<Watcher>,
+}
+
+impl Hands {
+    /// Carries one effect out. `Reply` and `End` are the driver's own.
+    pub fn carry_out(&mut self, effect: Effect, now: Now) {
+        match effect {
+            Effect::Commit { seq, text } => {
+                self.memory.last_commit = seq;
+                self.journal.commit(seq, text);
+            }
+            Effect::Keeper(order) => self.order(order),
+            Effect::Call { id, call } => {
+                let (upstream, answers) = (self.upstream.clone(), self.answers.clone());
+                tokio::spawn(async move {
+                    let answer = upstream.carry_out(call).await;
+                    // The receiver goes only with the driver, and then nobody wants to know.
+                    let _ = answers.send((id, answer)).await;
+                });
+            }
+            Effect::Provide(Provide::Offer { term: _, warm_map, version }) => {
+                self.provider.offer(Offer::Open { warm_map, version });
+            }
+            Effect::Provide(Provide::Withdraw) => self.provider.offer(Offer::Withdrawn),
+            Effect::Tell { run, told } => self.events.tell(run, told),
+            Effect::Watch(watch) => self.watch(watch),
+            Effect::Happened(happening) => self.happened(happening, now),
+            Effect::ExitHook { report, reason } => self.hooks.exited(&report, &reason, now.wall),
+            Effect::Reply { .. } | Effect::End(_) => {}
+        }
+    }
+
+    fn order(&mut self, order: KeeperOrder) {
+        match order {
+            KeeperOrder::Start { run, spec } => self.start(run, *spec),
+            KeeperOrder::Signal { run, signal } => self.keeper.signal(run, signal),
+            KeeperOrder::Kill { run } => self.keeper.kill(run),
+            KeeperOrder::Stdin { run, line } => self.keeper.stdin(run, line),
+            KeeperOrder::ExitTaken { run } => self.keeper.exit_taken(run),
+            KeeperOrder::Record(text) => self.keeper.record(text),
+            KeeperOrder::Standing(orders) => self.keeper.standing(orders),
+            KeeperOrder::Stats => self.keeper.ask_stats(),
+            KeeperOrder::Shutdown => self.keeper.shutdown(),
+        }
+    }
+
+    /// The run's token is valid before its process can use it.
+    fn start(&mut self, run: RunNumber, mut spec: LaunchSpec) {
+        if let Some(token) = self.token_of(run) {
+            spec.env.insert("GAMESIDE_TOKEN".to_owned(), token.expose_secret().to_owned());
+            self.tokens.set_game(run, token);
+        }
+        self.keeper.start(run, spec);
+    }
+
+    fn token_of(&self, run: RunNumber) -> Option<SecretString> {
+        let keeper = self.memory.keeper.clone()?;
+        Some(secrets::game_token(&self.game_secret, &RunId { keeper, run }))
+    }
+
+    /// A keeper introduced itself: runs are named after it from now on, and its game's token is valid again.
+    pub fn greet(&mut self, hello: &KeeperHello) {
+        if self.memory.keeper.as_ref() != Some(&hello.keeper) {
+            self.memory.keeper = Some(hello.keeper.clone());
+            self.provider.incarnate(hello.keeper.clone());
+        }
+        let run = match &hello.run {
+            RunState::Empty => None,
+            RunState::Running { run, pid, .. } => {
+                self.memory.process = Some((*run, *pid));
+                Some(*run)
+            }
+            RunState::Exited { report } => Some(report.run),
+            RunState::Unkillable { run, .. } => Some(*run),
+        };
+        if let Some((run, token)) = run.and_then(|run| Some((run, self.token_of(run)?))) {
+            self.tokens.set_game(run, token);
+        }
+    }
+
+    pub fn started(&mut self, run: RunNumber, pid: i32) {
+        self.memory.process = Some((run, pid));
+    }
+
+    fn watch(&mut self, watch: Watch) {
+        // The old watcher ends before the new one begins.
+        self.memory.watcher = None;
+        let Watch::Run { run, ports } = watch else {
+            self.keeper.output(false);
+            return;
+        };
+        let pid = self.memory.process.filter(|(known, _)| *known == run).map(|(_, pid)| pid);
+        let target = Target { run, ports, port: self.eyes.port.clone(), pid };
+        let eyes = &self.eyes;
+        let exec = Some(eyes.exec.0.clone());
+        self.memory.watcher =
+            Some(probes::start(eyes.probe.clone(), &eyes.readiness, target, exec, eyes.findings.clone()));
+        self.keeper.output(!self.eyes.log.is_empty());
+    }
+
+    /// What a line of the game's output says.
+    pub fn read_line(&mut self, run: RunNumber, line: &str) -> Vec<Input> {
+        let door = crate::model::game::Door::Log;
+        let inputs = self.eyes.log.line(line).into_iter().map(|found| match found {
+            Found::Evidence(evidence) => Input::Evidence { run, door, evidence },
+            Found::Said(said) => Input::Said { run, door, said },
+        });
+        inputs.collect()
+    }
+
+    /// Output of the game that could not be kept.
+    pub fn lost(&mut self, losses: Losses, now: Now) {
+        let text = format!(
+            "output of the game was lost: {} bytes the log could not take, {} lines nobody read in time",
+            losses.log_bytes, losses.lines
+        );
+        self.happened(Happening { kind: "output_lost", text, fields: Default::default() }, now);
+    }
+
+    /// Into the timeline: for readers here, on disk, and on the terminal.
+    pub fn happened(&mut self, happening: Happening, now: Now) {
+        self.memory.seq += 1;
+        let Happening { kind, text, fields } = happening;
+        let entry = TimelineEntry { seq: self.memory.seq, at: now.wall, kind: kind.to_owned(), text, fields };
+        self.chronicle.write(entry.clone());
+        match &self.viewer {
+            // A terminal that is stopped misses entries; they are in the file.
+            Some(viewer) => drop(viewer.try_send(entry.clone())),
+            None => tracing::info!(target: "gameside::timeline", kind, "{}", entry.text),
+        }
+        self.timeline.push(entry);
+    }
+
+    /// The last entry: how it ended, with the exit code for whoever waits for it.
+    pub fn last_words(&mut self, ending: &Ending, exit_code: u8) {
+        let fields = BTreeMap::from([("exit_code".to_owned(), exit_code.to_string())]);
+        let text = super::words(ending);
+        self.happened(Happening { kind: "ended", text, fields }, clock::now());
+    }
+
+    /// The number of the newest commit that was given to the journal.
+    pub fn last_commit(&self) -> u64 {
+        self.memory.last_commit
+    }
+
+    /// This life is a good one.
+    pub fn settled(&self) {
+        self.journal.replayed();
+    }
+}

@@ -1,0 +1,142 @@
+//! `[hooks] on_exit`: a program of the user's, told how the game ended. Bounded in time; its failure harms nothing.
+
+use crate::model::{
+    process::{ExitReport, ExitStatus},
+    time::Timestamp,
+};
+use serde::Serialize;
+use std::{collections::BTreeMap, io, path::PathBuf, process::Stdio, time::Duration};
+use tokio::{io::AsyncWriteExt as _, process::Command, task::JoinSet};
+
+/// Hooks that may run at a time; a crash-looping game doesn't pile them up.
+const AT_ONCE: usize = 4;
+
+/// What is run, and what is under way.
+#[derive(Debug)]
+pub struct Hooks {
+    name: String,
+    on_exit: Vec<String>,
+    timeout: Duration,
+    log: PathBuf,
+    running: JoinSet<()>,
+}
+
+/// What the program reads from its standard input.
+#[derive(Debug, Serialize)]
+struct Told<'a> {
+    name: &'a str,
+    reason: &'a str,
+    report: &'a ExitReport,
+    log: &'a str,
+    core: Option<&'a str>,
+    at: Timestamp,
+}
+
+impl Hooks {
+    /// `log` = the file with the game's output.
+    pub fn new(name: String, on_exit: Vec<String>, timeout: Duration, log: PathBuf) -> Self {
+        Hooks { name, on_exit, timeout, log, running: JoinSet::new() }
+    }
+
+    /// Starts the program, if there is one. Must be called within a tokio runtime.
+    pub fn exited(&mut self, report: &ExitReport, reason: &str, at: Timestamp) {
+        while self.running.try_join_next().is_some() {}
+        let Some((program, args)) = self.on_exit.split_first() else { return };
+        if self.running.len() >= AT_ONCE {
+            tracing::warn!(program, "{AT_ONCE} on_exit hooks still run; this exit is not told to one");
+            return;
+        }
+        let log = self.log.display().to_string();
+        let core = report.core_path.as_deref();
+        let told = Told { name: &self.name, reason, report, log: &log, core, at };
+        let text = serde_json::to_vec(&told).unwrap_or_default();
+        let mut command = Command::new(program);
+        command.args(args).envs(environment(&told)).stdin(Stdio::piped()).kill_on_drop(true);
+        let (program, timeout) = (program.clone(), self.timeout);
+        self.running.spawn(async move {
+            match tokio::time::timeout(timeout, carry_out(command, &text)).await {
+                Ok(Ok(status)) if status.success() => tracing::debug!(program, "the on_exit hook is done"),
+                Ok(Ok(status)) => tracing::warn!(program, %status, "the on_exit hook failed"),
+                Ok(Err(error)) => tracing::warn!(program, %error, "the on_exit hook could not be run"),
+                Err(_) => tracing::warn!(program, ?timeout, "the on_exit hook took too long and was killed"),
+            }
+        });
+    }
+
+    /// Waits for what is under way; each is bounded by its own time.
+    pub async fn finish(&mut self) {
+        while self.running.join_next().await.is_some() {}
+    }
+}
+
+async fn carry_out(mut command: Command, text: &[u8]) -> io::Result<std::process::ExitStatus> {
+    let mut child = command.spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A hook that doesn't read is fine.
+        let _ = stdin.write_all(text).await;
+    }
+    child.wait().await
+}
+
+fn environment(told: &Told<'_>) -> BTreeMap<&'static str, String> {
+    let mut env = BTreeMap::from([
+        ("GAMESIDE_NAME", told.name.to_owned()),
+        ("GAMESIDE_EXIT_REASON", told.reason.to_owned()),
+        ("GAMESIDE_EXIT_RUN", told.report.run.to_string()),
+        ("GAMESIDE_LOG", told.log.to_owned()),
+    ]);
+    let (how, detail) = match &told.report.status {
+        ExitStatus::Exited { code } => ("exited", Some(("GAMESIDE_EXIT_CODE", code.to_string()))),
+        ExitStatus::Signaled { signal, .. } => ("signaled", Some(("GAMESIDE_EXIT_SIGNAL", signal.to_string()))),
+        ExitStatus::OomKilled => ("oom-killed", None),
+        ExitStatus::SpawnFailed { error } => ("spawn-failed", Some(("GAMESIDE_EXIT_ERROR", error.clone()))),
+        ExitStatus::Lost => ("lost", None),
+    };
+    env.insert("GAMESIDE_EXIT_HOW", how.to_owned());
+    env.extend(detail);
+    env.extend(told.core.map(|core| ("GAMESIDE_CORE", core.to_owned())));
+    env
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::RunNumber;
+
+    fn report() -> ExitReport {
+        ExitReport {
+            run: RunNumber(3),
+            status: ExitStatus::Signaled { signal: 11, core: true },
+            started: Timestamp::EPOCH,
+            ended: Timestamp::EPOCH,
+            stopped_at_step: None,
+            stragglers: 0,
+            peak_memory: None,
+            core_path: Some("/c".into()),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_hook_gets_the_report_on_stdin_and_in_its_environment() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("out");
+        let script = format!(
+            "cat > {0}; echo \" $GAMESIDE_EXIT_HOW $GAMESIDE_EXIT_SIGNAL $GAMESIDE_CORE\" >> {0}",
+            out.display()
+        );
+        let argv = ["sh", "-c", &script].map(str::to_owned).to_vec();
+        let mut hooks = Hooks::new("a".into(), argv, Duration::from_secs(30), "/log".into());
+        hooks.exited(&report(), "crash", Timestamp::EPOCH);
+        hooks.finish().await;
+        let text = std::fs::read_to_string(out).unwrap();
+        assert!(text.contains(r#""signal":11"#) && text.trim_end().ends_with(" signaled 11 /c"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_hook_that_hangs_is_killed() {
+        let argv = ["sleep", "1000"].map(str::to_owned).to_vec();
+        let mut hooks = Hooks::new("a".into(), argv, Duration::from_millis(50), "/log".into());
+        hooks.exited(&report(), "crash", Timestamp::EPOCH);
+        hooks.finish().await;
+    }
+}

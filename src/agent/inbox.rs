@@ -1,0 +1,92 @@
+//! Everything that comes in, from all edges, one at a time.
+//!
+//! One bounded channel an edge; the choice among those that have something is random, so that a chatty edge starves nobody.
+//!
+//! | from | bound | when it is full |
+//! |---|---|---|
+//! | keeper, provider, session client, probes | their own | the edge waits; levels coalesce there |
+//! | answers of calls | one a call under way | the call's task waits |
+//! | the game's words, orders | [`QUEUE`] | the frontend answers 503 |
+//! | journal | one fact a commit | never: the core commits one at a time |
+
+use crate::{
+    core::io::JournalFact,
+    frontends::{Asked, Heard},
+    keeper::KeeperEvent,
+    model::calls::{Answer, Backend, CallId, Refusal},
+    probes::Finding,
+    providers::ProviderEvent,
+};
+use std::collections::VecDeque;
+use tokio::sync::{mpsc, oneshot};
+
+/// Words of the game and orders that may wait for the driver.
+pub const QUEUE: usize = 256;
+
+/// The outcome of a call.
+pub type Answered = (CallId, Result<Answer, Refusal>);
+
+/// What the outside wants of the driver itself.
+#[derive(Debug)]
+pub enum Control {
+    /// SIGTERM or SIGINT.
+    Terminate,
+    /// SIGHUP, with the settings that were read; none: nothing that could be used.
+    Reload(Box<crate::core::settings::Settings>),
+    /// A line of the agent's own for the timeline.
+    Note { kind: &'static str, text: String },
+}
+
+/// One thing that came in.
+#[derive(Debug)]
+pub enum Arrival {
+    Keeper(KeeperEvent),
+    Journal(JournalFact),
+    Answered(Answered),
+    Backend(Backend),
+    Provider(ProviderEvent),
+    Heard(Heard),
+    Asked(Asked),
+    Pulse(oneshot::Sender<()>),
+    Found(Finding),
+    Control(Control),
+}
+
+/// The receiving ends.
+#[derive(Debug)]
+pub struct Inbox {
+    /// What came before there was a driver.
+    pub early: VecDeque<Arrival>,
+    pub keeper: mpsc::Receiver<KeeperEvent>,
+    pub journal: mpsc::UnboundedReceiver<JournalFact>,
+    pub answers: mpsc::Receiver<Answered>,
+    pub backend: mpsc::Receiver<Backend>,
+    pub provider: mpsc::Receiver<ProviderEvent>,
+    pub heard: mpsc::Receiver<Heard>,
+    pub asked: mpsc::Receiver<Asked>,
+    pub pulse: mpsc::Receiver<oneshot::Sender<()>>,
+    pub found: mpsc::Receiver<Finding>,
+    pub control: mpsc::Receiver<Control>,
+}
+
+impl Inbox {
+    /// The next arrival; waits for ever when every edge is gone. Cancel-safe.
+    pub async fn next(&mut self) -> Arrival {
+        if let Some(arrival) = self.early.pop_front() {
+            return arrival;
+        }
+        tokio::select! {
+            Some(event) = self.keeper.recv() => Arrival::Keeper(event),
+            Some(fact) = self.journal.recv() => Arrival::Journal(fact),
+            Some(answered) = self.answers.recv() => Arrival::Answered(answered),
+            Some(backend) = self.backend.recv() => Arrival::Backend(backend),
+            Some(event) = self.provider.recv() => Arrival::Provider(event),
+            Some(heard) = self.heard.recv() => Arrival::Heard(heard),
+            Some(asked) = self.asked.recv() => Arrival::Asked(asked),
+            Some(pulse) = self.pulse.recv() => Arrival::Pulse(pulse),
+            Some(found) = self.found.recv() => Arrival::Found(found),
+            Some(control) = self.control.recv() => Arrival::Control(control),
+            else => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The provider of allocations, for as long as one keeper lives: a new keeper is a new incarnation of this server, and
+//! registers as one.
+
+use crate::{
+    model::ids::KeeperId,
+    providers::{self, Offer, ProviderEvent, ProviderSettings},
+    upstream::Upstream,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+
+/// Holds the provider's task, and starts it anew for a new keeper.
+#[derive(Debug)]
+pub struct Provider {
+    settings: ProviderSettings,
+    upstream: Upstream,
+    offers: watch::Sender<Offer>,
+    events: mpsc::Sender<ProviderEvent>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Provider {
+    /// Nothing runs before the first keeper is known. Events come through the receiver.
+    pub fn new(settings: ProviderSettings, upstream: Upstream) -> (Self, mpsc::Receiver<ProviderEvent>) {
+        let (events, receiver) = mpsc::channel(16);
+        let offers = watch::Sender::new(Offer::Withdrawn);
+        (Provider { settings, upstream, offers, events, task: None }, receiver)
+    }
+
+    /// Starts under this keeper's id.
+    pub fn incarnate(&mut self, keeper: KeeperId) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+        let mut from = providers::start(self.settings.clone(), self.upstream.clone(), self.offers.subscribe(), keeper);
+        let to = self.events.clone();
+        self.task = Some(tokio::spawn(async move {
+            while let Some(event) = from.recv().await {
+                if to.send(event).await.is_err() {
+                    return;
+                }
+            }
+        }));
+    }
+
+    /// The newest offer counts.
+    pub fn offer(&self, offer: Offer) {
+        self.offers.send_replace(offer);
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! How others find an agent: `<runtime>/agents/NAME.json`. It stays when the agent dies, so that `gameside status` still
+//! finds the state directory and can say who holds the game.
+
+use serde::{Deserialize, Serialize};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// The file's content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentRecord {
+    pub name: String,
+    /// `<state>/NAME`.
+    pub state_dir: PathBuf,
+    /// The agent's own pid; a hint only, `agent.lock` says whether it lives.
+    pub pid: u32,
+    /// `http://127.0.0.1:PORT`.
+    pub api: Option<String>,
+    pub socket: Option<PathBuf>,
+}
+
+impl AgentRecord {
+    /// Replaces the file whole.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let text = serde_json::to_vec_pretty(self).map_err(io::Error::other)?;
+        let fresh = path.with_extension(format!("json.{}", self.pid));
+        fs::write(&fresh, text)?;
+        fs::rename(&fresh, path)
+    }
+
+    pub fn read(path: &Path) -> io::Result<Self> {
+        serde_json::from_slice(&fs::read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    /// All of a directory, by name. What can't be read is passed over.
+    pub fn all(dir: &Path) -> Vec<Self> {
+        let entries = fs::read_dir(dir).map(|entries| entries.flatten().collect()).unwrap_or(Vec::new());
+        let json = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
+        let paths = entries.iter().map(fs::DirEntry::path).filter(json);
+        let mut found: Vec<_> = paths.filter_map(|path| Self::read(&path).ok()).collect();
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found
+    }
+}

@@ -1,0 +1,90 @@
+//! `gameside allocate NAME --map …`: what a hook does over HTTP, from the shell.
+
+use super::{exit::Exit, failure::Failure, find::Finder, operator::Operator};
+use crate::{
+    host::{clock, escape::escape},
+    model::{
+        allocation::Allocation,
+        ids::{AllocationId, PlayerUuid, SessionId},
+        orders::Accepted,
+        session::StartupParams,
+        units::Span,
+    },
+};
+use uuid::Uuid;
+
+/// Allocate an agent for a match. The agent must take its allocations from a hook.
+///
+/// The same --allocation-id again gives the same answer; another while a match is on is refused (exit code 4).
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  gameside allocate eu-1 --map harbour --mode duel\n  gameside allocate eu-1 --map dm6 --session 3c1d… --expires 30s --json"
+)]
+pub struct Args {
+    /// The agent; may be left out where one runs.
+    name: Option<String>,
+    /// The map to start with; without it, what the session or the configuration says.
+    #[arg(long)]
+    map: Option<String>,
+    #[arg(long, requires = "map")]
+    mode: Option<String>,
+    /// Raw text for the game, `{{misc}}` in its arguments.
+    #[arg(long, requires = "map", default_value = "", hide_default_value = true)]
+    misc: String,
+    /// A value for the game, `{{custom.KEY}}` in its arguments; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, requires = "map")]
+    custom: Vec<(String, String)>,
+    /// The session that it is for; without it the agent makes its own.
+    #[arg(long, value_name = "ID")]
+    session: Option<SessionId>,
+    /// Names this allocation; without it a fresh one.
+    #[arg(long, value_name = "ID")]
+    allocation_id: Option<AllocationId>,
+    /// A player who is expected; may be repeated.
+    #[arg(long = "player", value_name = "UUID")]
+    players: Vec<Uuid>,
+    /// The allocation is worth nothing after this time: "30s", "5m".
+    #[arg(long, value_name = "SPAN")]
+    expires: Option<Span>,
+    /// Print the agent's answer as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("expected KEY=VALUE, found {text:?}"))?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+pub fn run(args: Args, finder: &Finder) -> Result<Exit, Failure> {
+    let found = finder.one(args.name.as_deref())?.living()?;
+    let operator = Operator::of(&found)?;
+    let json = args.json;
+    let body = serde_json::to_value(allocation(args))?;
+    let accepted: serde_json::Value = super::block_on(operator.order("/v1/allocation", &body))?;
+    if json {
+        println!("{accepted}");
+        return Ok(Exit::Done);
+    }
+    match serde_json::from_value(accepted)? {
+        Accepted::Allocated { allocation_id, session_id, instance_id } => {
+            println!("{} is allocated", found.name);
+            println!("  allocation  {}", escape(allocation_id.as_str()));
+            println!("  session     {}", escape(session_id.as_str()));
+            println!("  instance    {}", escape(instance_id.as_str()));
+        }
+        other => println!("{} answered {other:?}", found.name),
+    }
+    Ok(Exit::Done)
+}
+
+fn allocation(args: Args) -> Allocation {
+    let (mode, misc_params, custom_data) = (args.mode, args.misc, args.custom.into_iter().collect());
+    Allocation {
+        allocation_id: args.allocation_id.unwrap_or_else(|| AllocationId::from_uuid(Uuid::new_v4())),
+        session_id: args.session,
+        startup_params: args.map.map(|map| StartupParams { map, mode, misc_params, custom_data }),
+        players: args.players.into_iter().map(PlayerUuid).collect(),
+        expires: args.expires.map(|span| clock::wall().plus(span.get())),
+    }
+}

@@ -1,0 +1,61 @@
+//! `gameside events [NAME] [-f]`: the timeline, of a living agent or of what a dead one left.
+
+use super::{exit::Exit, failure::Failure, find::Finder, operator::Operator, screen::Paint};
+use crate::{agent::chronicle, model::status::TimelineEntry};
+use http::Method;
+use http_body_util::BodyExt as _;
+
+/// Print the agent's timeline.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  gameside events -n 50\n  gameside events -f --json | jq -r .kind")]
+pub struct Args {
+    /// The agent; may be left out where one runs.
+    name: Option<String>,
+    /// Go on as things happen, until the agent ends.
+    #[arg(short, long)]
+    follow: bool,
+    /// How many of the last entries to print first.
+    #[arg(short = 'n', long, default_value_t = 100)]
+    lines: usize,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
+    let found = finder.one(args.name.as_deref())?;
+    let paint = Paint::here();
+    let print = |entry: &TimelineEntry| match serde_json::to_string(entry) {
+        Ok(line) if args.json => println!("{line}"),
+        _ => println!("{}", paint.timeline(entry)),
+    };
+    // One more than wanted, so that the position before the first is known even if none is wanted.
+    let past = chronicle::read_back(&found.place.timeline(), args.lines.max(1));
+    past.iter().rev().take(args.lines).rev().for_each(print);
+    if args.follow {
+        let seen = past.last().map_or(0, |entry| entry.seq);
+        let operator = Operator::of(&found.living()?)?;
+        super::block_on(stream(&operator, seen, print))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Follows the timeline after `seen` until the agent ends.
+pub async fn stream(operator: &Operator, seen: u64, mut each: impl FnMut(&TimelineEntry)) -> Result<(), Failure> {
+    let response = operator.open(Method::GET, &format!("/v1/timeline?follow=1&after={seen}"), None).await?;
+    if !response.status().is_success() {
+        return Err(Failure::new(Exit::Failed, format!("the agent refused the timeline: HTTP {}", response.status())));
+    }
+    let mut body = response.into_body();
+    let mut buffer = Vec::new();
+    while let Some(Ok(frame)) = body.frame().await {
+        buffer.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = buffer.drain(..=end).collect();
+            if let Ok(entry) = serde_json::from_slice(&line) {
+                each(&entry);
+            }
+        }
+    }
+    Ok(())
+}

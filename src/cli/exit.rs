@@ -1,0 +1,130 @@
+//! Exit codes: few, documented, and given in one place. `gameside help exit-codes` prints this table.
+
+use crate::{core::io::Ending, model::orders::Refused};
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    Done,
+    Failed,
+    Usage,
+    NotRunning,
+    Refused,
+    AlreadyRunning,
+    GameFailed,
+    Unkillable,
+    Superseded,
+    Restart,
+    Incompatible,
+}
+
+impl Exit {
+    pub const ALL: [Exit; 11] = [
+        Exit::Done,
+        Exit::Failed,
+        Exit::Usage,
+        Exit::NotRunning,
+        Exit::Refused,
+        Exit::AlreadyRunning,
+        Exit::GameFailed,
+        Exit::Unkillable,
+        Exit::Superseded,
+        Exit::Restart,
+        Exit::Incompatible,
+    ];
+
+    /// The number. Released numbers never change; scripts and units rely on them.
+    pub const fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::NotRunning => 3,
+            Exit::Refused => 4,
+            Exit::AlreadyRunning => 5,
+            Exit::GameFailed => 70,
+            Exit::Unkillable => 71,
+            Exit::Superseded => 72,
+            Exit::Restart => 75,
+            Exit::Incompatible => 76,
+        }
+    }
+
+    /// What it means, for people.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Exit::Done => "done as asked; for `run`: drained and stopped in order, or detached",
+            Exit::Failed => "something went wrong; the message says what, where and what to do",
+            Exit::Usage => "the command line or the configuration is wrong; nothing was done",
+            Exit::NotRunning => "no agent runs under that name (`status` still prints what keeper and journal know)",
+            Exit::Refused => "the agent refused the order, and says why",
+            Exit::AlreadyRunning => "another agent of that name runs; the message gives its pid",
+            Exit::GameFailed => "the game crashed too often or can't be started; the instance was closed",
+            Exit::Unkillable => "processes of the game can't be killed; this host needs an operator",
+            Exit::Superseded => "another agent took the game over; this one ended without touching it",
+            Exit::Restart => "detached for an upgrade: the supervisor starts a new agent (RestartForceExitStatus=75)",
+            Exit::Incompatible => "the keeper speaks no version that this agent knows; the match is kept",
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
+    }
+}
+
+/// What `gameside run` exits with.
+impl From<&Ending> for Exit {
+    fn from(ending: &Ending) -> Exit {
+        match ending {
+            Ending::Orderly { .. } | Ending::Detached { restart: false } => Exit::Done,
+            Ending::Detached { restart: true } => Exit::Restart,
+            Ending::Superseded => Exit::Superseded,
+            Ending::Failed { .. } => Exit::GameFailed,
+            Ending::Unkillable => Exit::Unkillable,
+            Ending::Incompatible { .. } => Exit::Incompatible,
+        }
+    }
+}
+
+/// What a command exits with whose order was refused.
+impl From<&Refused> for Exit {
+    fn from(refused: &Refused) -> Exit {
+        match refused {
+            Refused::Unkillable => Exit::Unkillable,
+            Refused::Busy { .. }
+            | Refused::Draining
+            | Refused::EndUndelivered
+            | Refused::JournalBroken { .. }
+            | Refused::NoKeeper
+            | Refused::UnknownSession { .. }
+            | Refused::Backend { .. }
+            | Refused::Expired { .. }
+            | Refused::Launch { .. }
+            | Refused::Nothing { .. }
+            | Refused::NotByHook { .. } => Exit::Refused,
+        }
+    }
+}
+
+/// The table as `gameside help exit-codes` prints it.
+pub fn table() -> String {
+    use std::fmt::Write as _;
+    Exit::ALL.iter().fold(String::new(), |mut text, exit| {
+        let _ = writeln!(text, "  {:>3}  {}", exit.code(), exit.meaning());
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_two_exits_share_a_code() {
+        assert_eq!(Exit::ALL.iter().map(|exit| exit.code()).collect::<BTreeSet<_>>().len(), Exit::ALL.len());
+    }
+}

@@ -1,0 +1,118 @@
+//! Which agent is meant.
+//!
+//! Agents are found by their records in the runtime directory; one that was given another `--state-dir` too. With
+//! `--state-dir` on the command line, directories below it count as well.
+
+use super::{exit::Exit, failure::Failure};
+use crate::{
+    agent::record::AgentRecord,
+    host::{
+        lock,
+        paths::{AgentPlace, Places},
+    },
+};
+use std::path::PathBuf;
+
+/// Knows where agents may be.
+#[derive(Debug)]
+pub struct Finder {
+    pub state_dir: Option<PathBuf>,
+    pub places: Places,
+}
+
+/// An agent that runs, or ran.
+#[derive(Debug, Clone)]
+pub struct Found {
+    pub name: String,
+    /// Its state directory.
+    pub place: AgentPlace,
+    pub record: Option<AgentRecord>,
+    /// The agent's pid, if it lives.
+    pub pid: Option<u32>,
+}
+
+impl Finder {
+    pub fn new(state_dir: Option<PathBuf>) -> Result<Self, Failure> {
+        let places =
+            Places::here(state_dir.as_deref()).map_err(|error| Failure { exit: Exit::Usage, error: error.into() })?;
+        Ok(Finder { state_dir, places })
+    }
+
+    /// Everything that is known on this machine to this user.
+    pub fn all(&self) -> Vec<Found> {
+        let mut found: Vec<Found> = Vec::new();
+        for record in AgentRecord::all(&self.places.agents()) {
+            if self.state_dir.is_some() && record.state_dir.parent() != Some(self.places.state.as_path()) {
+                continue;
+            }
+            if let Ok(mut place) = self.places.agent(&record.name) {
+                place.dir.clone_from(&record.state_dir);
+                if place.dir.is_dir() {
+                    found.push(Found { name: record.name.clone(), pid: holder(&place), place, record: Some(record) });
+                }
+            }
+        }
+        for name in self.names_below() {
+            if !found.iter().any(|known| known.name == name)
+                && let Ok(place) = self.places.agent(&name)
+                && place.lock().exists()
+            {
+                found.push(Found { name, pid: holder(&place), place, record: None });
+            }
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        found
+    }
+
+    fn names_below(&self) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(&self.places.state) else { return Vec::new() };
+        entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
+    /// The agent of that name, or the only one.
+    pub fn one(&self, name: Option<&str>) -> Result<Found, Failure> {
+        let all = self.all();
+        let Some(name) = name else { return Self::the_only(all) };
+        let known: Vec<_> = all.iter().map(|found| found.name.clone()).collect();
+        all.into_iter().find(|found| found.name == name).ok_or_else(|| {
+            let there = if known.is_empty() {
+                "none was ever started here".to_owned()
+            } else {
+                format!("known here: {}", known.join(", "))
+            };
+            Failure::new(Exit::NotRunning, format!("no agent {name:?} on this machine for this user; {there}"))
+        })
+    }
+
+    /// The only one that lives; else the only one at all.
+    fn the_only(all: Vec<Found>) -> Result<Found, Failure> {
+        let living = all.iter().filter(|found| found.pid.is_some()).count();
+        let mut candidates: Vec<_> =
+            if living > 0 { all.into_iter().filter(|found| found.pid.is_some()).collect() } else { all };
+        if candidates.len() > 1 {
+            let names: Vec<_> = candidates.iter().map(|found| found.name.as_str()).collect();
+            let message = format!("several agents are here, name one: {}", names.join(", "));
+            return Err(Failure::new(Exit::Usage, message));
+        }
+        candidates
+            .pop()
+            .ok_or_else(|| Failure::new(Exit::NotRunning, "no agent runs here; start one with `gameside run`"))
+    }
+}
+
+/// The pid of the agent that lives there.
+pub fn holder(place: &AgentPlace) -> Option<u32> {
+    lock::holder(&place.lock()).ok().flatten().map(|holder| holder.pid)
+}
+
+impl Found {
+    /// An agent that lives and can be talked to.
+    pub fn living(self) -> Result<Found, Failure> {
+        if self.pid.is_some() {
+            return Ok(self);
+        }
+        let message =
+            format!("the agent {:?} is down; `gameside status {}` says what is left of it", self.name, self.name);
+        Err(Failure::new(Exit::NotRunning, message))
+    }
+}

@@ -1,0 +1,181 @@
+//! `gameside run`: the agent, with what happens shown as it happens.
+
+use super::{
+    exit::Exit,
+    failure::{Failure, OrExit as _},
+    find::Finder,
+    viewer::{Form, Viewer},
+};
+use crate::{
+    agent::{self, NoAgent, Options},
+    config::{
+        agent::{Loaded, Overrides, host::KeeperMode, load},
+        report::Style,
+    },
+    core::io::Ending,
+    host::{paths::check_name, telemetry},
+    keeper,
+    model::policy::LogFormat,
+};
+use std::{
+    ffi::{OsStr, OsString},
+    io::IsTerminal as _,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+/// Run an agent: start and supervise a game, and report it to the session service.
+///
+/// Without a configuration it runs the practice game, in a session of its own, at a session service on this machine that is
+/// started if there is none. If a game of that name still runs under its keeper, it is taken over instead.
+/// Ctrl-C or SIGTERM drains: players may finish, then the game is stopped. A second one hastens.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  gameside run
+  gameside run -- ./MyServer -port={{ports.game}} {{map}}
+  gameside run --config /etc/gameside/eu-1.toml --name eu-1
+  gameside run --config openarena.toml --log debug
+
+Exit codes: `gameside help exit-codes`")]
+pub struct Args {
+    /// The configuration (TOML); `gameside init` writes one, `gameside check` checks it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The agent's name, unique on this machine [default: "default", or what the configuration says].
+    #[arg(long)]
+    name: Option<String>,
+    /// What goes to the agent's own log: error, warn, info, debug, trace, or directives.
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// How timeline and log are written: auto, text, json (one object a line) or journal (systemd's).
+    #[arg(long, value_name = "FORMAT", value_parser = log_format)]
+    log_format: Option<LogFormat>,
+    /// Wait for a keeper that somebody else starts.
+    #[arg(long, hide = true)]
+    connect_keeper: bool,
+    /// The game's command, after `--`; words in {{…}} are filled in: ports.NAME, map, mode, misc, misc_args, ….
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "auto" => Ok(LogFormat::Auto),
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        "journal" => Ok(LogFormat::Journal),
+        other => Err(format!("expected auto, text, json or journal, found {other:?}")),
+    }
+}
+
+pub fn run(args: Args, finder: &Finder) -> Result<ExitCode, Failure> {
+    let overrides = Overrides { name: args.name.clone(), command: args.command.clone() };
+    let mut loaded = load(args.config.as_deref(), std::env::vars(), overrides.clone()).map_err(|report| {
+        let style = if std::io::stderr().is_terminal() { Style::Fancy } else { Style::Plain };
+        Failure::new(Exit::Usage, format!("the configuration can't be used\n{}", report.render(style).trim_end()))
+    })?;
+    check_name(&loaded.config.agent.name).or_exit(Exit::Usage)?;
+    if std::process::id() == 1 && !args.connect_keeper {
+        return be_the_first_process(&loaded, finder);
+    }
+    if args.connect_keeper {
+        loaded.config.keeper.mode = KeeperMode::Connect;
+    }
+    let format = args.log_format.unwrap_or(loaded.config.agent.log_format);
+    let filter = args.log.clone().or_else(|| loaded.config.agent.log.clone());
+    let telemetry = telemetry::start(format, filter.as_deref()).or_exit(Exit::Usage)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let viewer = form(format).map(|form| Viewer::start(form, &loaded.config, &finder.places)).transpose()?;
+    let options = Options {
+        loaded,
+        overrides,
+        places: finder.places.clone(),
+        viewer: viewer.as_ref().map(Viewer::sender),
+        telemetry: Some(telemetry),
+        exit_code: |ending| Exit::from(ending).code(),
+    };
+    let ending = drive(options);
+    drop(viewer);
+    match ending? {
+        Ok(ending) => Ok(told(&ending).into()),
+        Err(error) => Err(Failure { exit: exit_of(&error), error: error.into() }),
+    }
+}
+
+fn drive(options: Options) -> Result<Result<Ending, NoAgent>, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .thread_stack_size(256 * 1024)
+        .build()?;
+    let ending = runtime.block_on(agent::run(options));
+    // A look-up that hangs in a thread of its own holds nobody up.
+    runtime.shutdown_background();
+    Ok(ending)
+}
+
+fn told(ending: &Ending) -> Exit {
+    let exit = Exit::from(ending);
+    if exit != Exit::Done {
+        eprintln!("gameside: {}", super::screen::escape_lines(&agent::words(ending)));
+    }
+    exit
+}
+
+/// Where the timeline is shown: under systemd the log already has it.
+fn form(format: LogFormat) -> Option<Form> {
+    match format {
+        LogFormat::Journal => None,
+        LogFormat::Auto if telemetry::under_journal() => None,
+        LogFormat::Json => Some(Form::Json),
+        LogFormat::Auto | LogFormat::Text => Some(Form::Text),
+    }
+}
+
+fn exit_of(error: &NoAgent) -> Exit {
+    match error {
+        NoAgent::AlreadyRuns { .. } => Exit::AlreadyRunning,
+        NoAgent::Place(_) | NoAgent::Setup(_) => Exit::Usage,
+        NoAgent::Incompatible { .. } => Exit::Incompatible,
+        NoAgent::Superseded { .. } => Exit::Superseded,
+        NoAgent::Port(_)
+        | NoAgent::File(_)
+        | NoAgent::Journal { .. }
+        | NoAgent::Keeper(_)
+        | NoAgent::Upstream(_)
+        | NoAgent::Io { .. } => Exit::Failed,
+    }
+}
+
+/// As PID 1 of a container, this becomes the keeper: it must not die first, and every orphan comes to it. The agent is its child.
+fn be_the_first_process(loaded: &Loaded, finder: &Finder) -> Result<ExitCode, Failure> {
+    let place = finder.places.prepare_agent(&loaded.config.agent.name).or_exit(Exit::Usage)?;
+    let own = std::env::current_exe()?;
+    let mut args: Vec<OsString> = vec!["--dir".into(), place.dir.into()];
+    args.extend(agent::keeper_args(&loaded.config));
+    args.extend(["--run-agent".into(), own.into()]);
+    args.extend(as_child(std::env::args_os().skip(1)));
+    Ok(keeper::main(args))
+}
+
+/// The same command line with the word that says: the keeper is there already.
+fn as_child(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = args.collect();
+    let run = words.iter().position(|word| word == OsStr::new("run")).map_or(words.len(), |at| at + 1);
+    words.insert(run, "--connect-keeper".into());
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_child_of_the_first_process_gets_the_same_words_and_one_more() {
+        let words = ["--state-dir", "/s", "run", "--name", "a", "--", "run", "x"].map(OsString::from);
+        let child: Vec<_> = as_child(words.into_iter()).into_iter().map(|word| word.into_string().unwrap()).collect();
+        assert_eq!(child, ["--state-dir", "/s", "run", "--connect-keeper", "--name", "a", "--", "run", "x"]);
+    }
+}

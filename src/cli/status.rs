@@ -1,0 +1,239 @@
+//! `gameside status [NAME]`.
+
+use super::{
+    exit::Exit,
+    failure::Failure,
+    find::{Finder, Found},
+    operator::Operator,
+    screen::{Paint, Tone},
+};
+use crate::{
+    agent::{aftermath, summary},
+    host::{clock, escape::escape},
+    model::{
+        calls::Backend,
+        process::ExitStatus,
+        session::InstanceHealth,
+        status::{LastEnd, Status},
+        time::Timestamp,
+        units::Span,
+    },
+};
+use std::{fmt::Write as _, time::Duration};
+
+/// Say what an agent does, and why.
+///
+/// When the agent is down, keeper and journal answer as far as they know, and the exit code is 3.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  gameside status\n  gameside status eu-1 --json | jq .join_status\n  gameside status --watch"
+)]
+pub struct Args {
+    /// The agent; may be left out where one runs.
+    name: Option<String>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Print it again whenever it changes, until Ctrl-C.
+    #[arg(long)]
+    watch: bool,
+}
+
+pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
+    let found = finder.one(args.name.as_deref())?;
+    super::block_on(async {
+        let mut shown = None;
+        loop {
+            let (status, exit) = look(&found).await?;
+            if shown.as_ref() != Some(&status) {
+                show(&status, args);
+                shown = Some(status);
+            }
+            if !args.watch || exit != Exit::Done {
+                return Ok(exit);
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    })
+}
+
+fn show(status: &serde_json::Value, args: &Args) {
+    if args.json {
+        println!("{status}");
+        return;
+    }
+    if args.watch && super::screen::colours() {
+        print!("\x1b[2J\x1b[H");
+    }
+    match serde_json::from_value::<Status>(alive(status)) {
+        Ok(whole) => print!("{}", render(&whole, Paint::here())),
+        Err(error) => println!("{status}\n(this version can't read it: {error})"),
+    }
+}
+
+/// The status of an agent, dead or alive, as the JSON object that scripts read; `agent.pid` is null when it is down.
+pub async fn look(found: &Found) -> Result<(serde_json::Value, Exit), Failure> {
+    if found.pid.is_some() {
+        match Operator::of(found)?.get::<serde_json::Value>("/v1/status").await {
+            Ok(status) => return Ok((status, Exit::Done)),
+            Err(failure) if super::find::holder(&found.place).is_some() => return Err(failure),
+            // It ended while we asked.
+            Err(_) => {}
+        }
+    }
+    let status = aftermath::status(&found.name, &found.place, clock::now());
+    let mut status = serde_json::to_value(status)?;
+    status["agent"]["pid"] = serde_json::Value::Null;
+    Ok((status, Exit::NotRunning))
+}
+
+/// The same with a pid of 0 for none, as the type has it.
+fn alive(status: &serde_json::Value) -> serde_json::Value {
+    let mut status = status.clone();
+    if status["agent"]["pid"].is_null() {
+        status["agent"]["pid"] = 0.into();
+    }
+    status
+}
+
+/// The status for a person.
+pub fn render(status: &Status, paint: Paint) -> String {
+    let mut text = String::new();
+    let down = status.agent.pid == 0;
+    let tone = if down || status.instance_health == InstanceHealth::Unhealthy { Tone::Bad } else { Tone::Strong };
+    let headline = if down { "the agent is down".to_owned() } else { escape(&summary::line(status)) };
+    let _ = writeln!(text, "{}  {headline}", paint.apply(tone, &status.name));
+    for (label, value) in rows(status) {
+        let _ = writeln!(text, "  {}  {}", paint.apply(Tone::Quiet, &format!("{label:<10}")), escape(&value));
+    }
+    text
+}
+
+fn rows(status: &Status) -> Vec<(&'static str, String)> {
+    let mut rows = Vec::new();
+    let mut row = |label, value: Option<String>| rows.extend(value.map(|value| (label, value)));
+    row("session", status.session_id.as_ref().map(ToString::to_string));
+    row("instance", status.instance_id.as_ref().map(ToString::to_string));
+    row("allocation", status.allocation_id.as_ref().map(ToString::to_string));
+    row("connect", connect(status));
+    row("health", health(status));
+    row("players", players(status));
+    row("game", game(status));
+    row("keeper", Some(keeper(status)));
+    row("agent", agent(status));
+    row("service", Some(service(status)));
+    row("deadline", status.deadline.map(|deadline| deadline.to_string()));
+    row("to report", (!status.outbox.is_empty()).then(|| status.outbox.join("; ")));
+    row("last end", status.last_end.as_ref().map(last_end));
+    for warning in &status.warnings {
+        row("warning", Some(warning.clone()));
+    }
+    rows
+}
+
+fn connect(status: &Status) -> Option<String> {
+    let full = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let (public, private) = (full(&status.public_conn_str), full(&status.private_conn_str));
+    match (public, private) {
+        (None, None) => None,
+        (Some(public), None) => Some(format!("public {public}")),
+        (None, Some(private)) => Some(format!("private {private} (no public address; see [addresses])")),
+        (Some(public), Some(private)) => Some(format!("public {public}, private {private}")),
+    }
+}
+
+fn health(status: &Status) -> Option<String> {
+    status.session_id.as_ref()?;
+    let word = summary::health_word(status.instance_health);
+    let reasons = status.health_reasons.join("; ");
+    Some(if reasons.is_empty() { word.to_owned() } else { format!("{word}: {reasons}") })
+}
+
+fn players(status: &Status) -> Option<String> {
+    status.game.pid?;
+    let mut text = status.players.to_string();
+    if let Some(max) = status.max_players {
+        let _ = write!(text, " of {max}");
+    }
+    let names: Vec<_> =
+        status.players_known.iter().map(|player| player.name.as_deref().unwrap_or(&player.id)).take(16).collect();
+    if !names.is_empty() {
+        let _ = write!(text, ": {}", names.join(", "));
+    }
+    Some(text)
+}
+
+fn game(status: &Status) -> Option<String> {
+    let game = &status.game;
+    let mut parts = vec![format!("pid {}", game.pid?)];
+    parts.extend(game.run.map(|run| format!("run {run}")));
+    parts.extend(game.started.map(|started| format!("up {}", age(started))));
+    parts.push(if game.ready { "ready".to_owned() } else { "not ready yet".to_owned() });
+    parts.push(format!("restarts {}", game.restarts));
+    parts.extend(game.version.as_ref().map(|version| format!("version {version}")));
+    parts.extend(game.memory.map(|bytes| format!("memory {} MiB", bytes >> 20)));
+    parts.extend(game.tick_rate.as_ref().map(|rate| format!("{rate} ticks/s")));
+    if !game.speaks.is_empty() {
+        let doors: Vec<_> = game.speaks.iter().map(|door| format!("{door:?}").to_lowercase()).collect();
+        parts.push(format!("speaks {}", doors.join(", ")));
+    }
+    Some(parts.join(", "))
+}
+
+fn keeper(status: &Status) -> String {
+    let keeper = &status.keeper;
+    let Some(pid) = keeper.pid else { return "none".to_owned() };
+    let containment =
+        keeper.containment.map_or(String::new(), |containment| format!(", {containment:?}").to_lowercase());
+    let connection = if keeper.connected { "" } else { ", not connected" };
+    format!("pid {pid}{containment}{connection}")
+}
+
+fn agent(status: &Status) -> Option<String> {
+    let agent = &status.agent;
+    if agent.pid == 0 {
+        return None;
+    }
+    let mut parts = vec![format!("pid {}", agent.pid), format!("version {}", agent.version)];
+    parts.extend(agent.started.map(|started| format!("up {}", age(started))));
+    parts.push(format!("allocations from {}", agent.provider));
+    parts.extend(agent.api.as_ref().map(|api| format!("API {api}")));
+    parts.extend(agent.journal.as_ref().map(|trouble| format!("journal: {trouble}")));
+    Some(parts.join(", "))
+}
+
+fn service(status: &Status) -> String {
+    let url = status.sessions_url.as_deref().unwrap_or("-");
+    match &status.backend {
+        Backend::Untried => format!("{url}, not asked yet"),
+        Backend::Up => format!("{url}, up"),
+        Backend::Away { since, why } => format!("{url}, away for {}: {why}", age(*since)),
+        Backend::Refused { since, why } => format!("{url}, refuses our login for {}: {why}", age(*since)),
+    }
+}
+
+/// How a match ended, in one line.
+pub fn last_end(end: &LastEnd) -> String {
+    let how = end.exit.as_ref().map_or("no process", |_| "").to_owned();
+    let how = end.exit.as_ref().map_or(how, |report| exit_words(&report.status));
+    let told = if end.reported { "reported as closed" } else { "not yet reported as closed" };
+    format!("{} ago: {}; {how}; {told}", age(end.at), end.reason)
+}
+
+/// How a process ended, in words.
+pub fn exit_words(status: &ExitStatus) -> String {
+    match status {
+        ExitStatus::Exited { code } => format!("exit code {code}"),
+        ExitStatus::Signaled { signal, core } => {
+            format!("killed by signal {signal}{}", if *core { ", core dumped" } else { "" })
+        }
+        ExitStatus::OomKilled => "killed for using too much memory".to_owned(),
+        ExitStatus::SpawnFailed { error } => format!("could not be started: {error}"),
+        ExitStatus::Lost => "exit status lost with its keeper".to_owned(),
+    }
+}
+
+fn age(since: Timestamp) -> String {
+    let seconds = clock::wall().since(since).as_secs();
+    Span::from_secs(if seconds >= 3600 { seconds - seconds % 60 } else { seconds }).to_string()
+}

@@ -1,0 +1,129 @@
+//! The live view of `gameside run`: the timeline as it happens, and what to type next.
+//!
+//! A thread of its own prints, so that a terminal that was stopped (Ctrl-S) never holds the agent up.
+
+use super::screen::{Paint, Tone};
+use crate::{
+    config::agent::AgentConfig,
+    host::{escape::escape, paths::Places},
+    model::status::TimelineEntry,
+};
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    thread::{self, JoinHandle},
+};
+
+/// Lines that may wait for the terminal.
+const WAITING: usize = 256;
+
+/// How entries are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Text,
+    Json,
+}
+
+/// The printing thread. Dropping it waits until everything is printed.
+#[derive(Debug)]
+pub struct Viewer {
+    sender: Option<SyncSender<TimelineEntry>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Viewer {
+    /// Prints who begins, and starts the thread.
+    pub fn start(form: Form, config: &AgentConfig, places: &Places) -> io::Result<Self> {
+        let (sender, entries) = sync_channel(WAITING);
+        let printer = Printer {
+            form,
+            paint: Paint::here(),
+            hints: form == Form::Text && io::stdout().is_terminal(),
+            name: config.agent.name.clone(),
+            practice: config.is_practice(),
+        };
+        printer.greet(config, places);
+        let thread = thread::Builder::new()
+            .name("screen".into())
+            .stack_size(128 * 1024)
+            .spawn(move || printer.print(&entries))?;
+        Ok(Viewer { sender: Some(sender), thread: Some(thread) })
+    }
+
+    pub fn sender(&self) -> SyncSender<TimelineEntry> {
+        self.sender.clone().expect("the sender goes only with the viewer")
+    }
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        drop(self.sender.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Printer {
+    form: Form,
+    paint: Paint,
+    hints: bool,
+    name: String,
+    practice: bool,
+}
+
+impl Printer {
+    fn greet(&self, config: &AgentConfig, places: &Places) {
+        if self.form == Form::Json {
+            return;
+        }
+        let what = if self.practice { "the practice game".to_owned() } else { escape(&config.game.command.join(" ")) };
+        let service = if config.session.is_local() { "a session service on this machine" } else { &config.session.url };
+        let version = env!("CARGO_PKG_VERSION");
+        let headline = format!("gameside {version}  agent {:?}: {what}, at {}", self.name, escape(service));
+        self.line(&self.paint.apply(Tone::Strong, &headline));
+        self.line(&self.paint.apply(Tone::Quiet, &format!("state in {}", places.state.join(&self.name).display())));
+    }
+
+    fn print(&self, entries: &Receiver<TimelineEntry>) {
+        for entry in entries {
+            match self.form {
+                Form::Json => self.line(&serde_json::to_string(&entry).unwrap_or_default()),
+                Form::Text => self.line(&self.paint.timeline(&entry)),
+            }
+            if self.hints {
+                for hint in self.hints_after(&entry) {
+                    self.line(&self.paint.apply(Tone::Quiet, &format!("              ↳ {hint}")));
+                }
+            }
+        }
+    }
+
+    /// A terminal that went away is no reason to end.
+    fn line(&self, text: &str) {
+        let _ = writeln!(io::stdout().lock(), "{text}");
+    }
+
+    /// What to type next.
+    fn hints_after(&self, entry: &TimelineEntry) -> Vec<String> {
+        let name =
+            if self.name == crate::host::paths::DEFAULT_NAME { String::new() } else { format!(" {}", self.name) };
+        let field = |key: &str| entry.fields.get(key).filter(|value| !value.is_empty()).map(|value| escape(value));
+        match entry.kind.as_str() {
+            "joinable" => {
+                let address = field("private").or_else(|| field("public"));
+                let join = address
+                    .filter(|_| self.practice)
+                    .map(|address| format!("play:    gameside practice join {address}"));
+                let look =
+                    format!("look:    gameside status{name}   gameside events{name} -f   gameside logs{name} -f");
+                let end = format!("end:     Ctrl-C drains, a second one hastens   gameside stop{name}");
+                join.into_iter().chain([look, end]).collect()
+            }
+            "registered" => vec!["waiting for an allocation: POST /session/v1/session/{id}/instance".to_owned()],
+            "draining" => vec!["players may finish; Ctrl-C again stops the game now".to_owned()],
+            "detached" => vec![format!("take over again: gameside run --name {}", self.name)],
+            _ => Vec::new(),
+        }
+    }
+}
