@@ -114,7 +114,9 @@ pub async fn run(options: Options) -> Result<Ending, NoAgent> {
     let name = options.loaded.config.agent.name.clone();
     let place = options.places.prepare_agent(&name)?;
     let _lock = take_lock(&name, &place)?;
-    process::harden().map_err(NoAgent::io("forbid core dumps of this process"))?;
+    if let Err(error) = process::harden() {
+        tracing::warn!(%error, "core dumps of this process can't be forbidden here");
+    }
     let (control, orders) = mpsc::channel(16);
     let ports = ports::reserve(&options.loaded.config, &options.places, &place)?;
 

@@ -124,6 +124,15 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
+    fn the_documentation_lists_every_code() {
+        let page = include_str!("../../docs/exit-codes.md");
+        for exit in Exit::ALL {
+            let row = format!("| {} | {} |", exit.code(), exit.meaning());
+            assert!(page.contains(&row), "docs/exit-codes.md lacks: {row}");
+        }
+    }
+
+    #[test]
     fn no_two_exits_share_a_code() {
         assert_eq!(Exit::ALL.iter().map(|exit| exit.code()).collect::<BTreeSet<_>>().len(), Exit::ALL.len());
     }
