@@ -10,7 +10,13 @@
 
 use crate::host::{files, lock, paths::Places};
 use serde::{Deserialize, Serialize};
-use std::{io, path::PathBuf, process::Stdio};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 use tokio::process::Command;
 
 /// `sessions.json`.
@@ -60,4 +66,81 @@ pub fn detach(argv: &[std::ffi::OsString]) -> io::Result<()> {
         .stderr(Stdio::null())
         .spawn()
         .map(drop)
+}
+
+/// The one service of this user and machine: it holds the lock, and everything is bound.
+#[derive(Debug)]
+pub struct Elected {
+    pub tcp: std::net::TcpListener,
+    pub unix: std::os::unix::net::UnixListener,
+    /// What the agents log in with.
+    pub secret: String,
+    _lock: lock::Lock,
+}
+
+/// Becomes the local session service, unless there is one. Binds the port of the last one, if it is free: players and
+/// tools may know it. `listen`: an address to bind instead.
+pub fn elect(places: &Places, state_dir: &Path, listen: Option<SocketAddr>) -> io::Result<Option<Elected>> {
+    places.prepare().map_err(io::Error::other)?;
+    let held = match lock::Lock::take(&places.sessions_lock(), "gameside sessions --local") {
+        Ok(held) => held,
+        Err(lock::NotLocked::Held { .. }) => return Ok(None),
+        Err(error) => return Err(io::Error::other(error)),
+    };
+    let secret = files::secret(&places.sessions_secret()).map_err(io::Error::other)?;
+    let tcp = bind(listen, last_port(places))?;
+    let socket = places.sessions_socket();
+    match std::fs::remove_file(&socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let unix = std::os::unix::net::UnixListener::bind(&socket)?;
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600))?;
+    let record = SessionsRecord {
+        url: format!("http://{}", tcp.local_addr()?),
+        pid: std::process::id(),
+        state_dir: state_dir.to_owned(),
+    };
+    let text = serde_json::to_vec_pretty(&record).map_err(io::Error::other)?;
+    files::write(&places.sessions_record(), &text, 0o600).map_err(io::Error::other)?;
+    tcp.set_nonblocking(true)?;
+    unix.set_nonblocking(true)?;
+    Ok(Some(Elected { tcp, unix, secret, _lock: held }))
+}
+
+fn bind(listen: Option<SocketAddr>, last: u16) -> io::Result<std::net::TcpListener> {
+    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    match listen {
+        Some(address) => std::net::TcpListener::bind(address),
+        None => std::net::TcpListener::bind(local(last)).or_else(|_| std::net::TcpListener::bind(local(0))),
+    }
+}
+
+/// 0: none, or any.
+fn last_port(places: &Places) -> u16 {
+    let text = files::read(&places.sessions_record(), 64 * 1024).unwrap_or_default();
+    let record: Option<SessionsRecord> = serde_json::from_slice(&text).ok();
+    record.and_then(|record| url::Url::parse(&record.url).ok()?.port()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_elected_and_the_next_keeps_its_port() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = |key: &str| (key == "GAMESIDE_RUNTIME_DIR").then(|| dir.path().join("r").display().to_string());
+        let state = dir.path().join("s");
+        let places = Places::find(Some(&state), rustix::process::geteuid().as_raw(), env).unwrap();
+        let first = elect(&places, &state, None).unwrap().expect("nobody else is there");
+        let record = SessionsRecord::read(&places).expect("it says where it is");
+        assert_eq!(record.url, format!("http://{}", first.tcp.local_addr().unwrap()));
+        assert!(elect(&places, &state, None).unwrap().is_none());
+        let (port, secret) = (first.tcp.local_addr().unwrap().port(), first.secret.clone());
+        drop(first);
+        assert_eq!(SessionsRecord::read(&places), None, "a dead one's record counts for nothing");
+        let second = elect(&places, &state, None).unwrap().unwrap();
+        assert_eq!((second.tcp.local_addr().unwrap().port(), &second.secret), (port, &secret));
+    }
 }

@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`layers`] | which room may import which |
+//! | [`main_job`] | allocated, run, reported, supervised, through every crash |
 //! | [`manifests`] | what must be true of the Kubernetes manifests |
 //! | [`systemd`] | the units |
 //! | [`outage`] | the session service away in every way, and back |
@@ -12,6 +13,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test may wait by the clock, though never sleep")]
 
 mod layers;
+mod main_job;
 mod manifests;
 mod outage;
 mod support;
