@@ -2,10 +2,22 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`agent`] | the agent's file, as types with defaults |
-//! | [`report`] | what is wrong, and where |
+//! | [`agent`] | the agent's file, as types with defaults; its checks; what a reload can change |
+//! | [`service`] | the session service's file |
 //! | [`values`] | values with a syntax of their own: port ranges, signals |
+//! | [`mod@read`] | from a file and an environment to a value and every fault on the way |
+//! | [`schema`], [`keys`] | the types as the checks and the reference look at them; paths to values |
+//! | [`sheet`] | where every value was written |
+//! | [`walk`], [`env`] | stages of reading |
+//! | [`report`] | what is wrong, and where |
 
 pub mod agent;
+pub mod env;
+pub mod keys;
+pub mod read;
 pub mod report;
+pub mod schema;
+pub mod service;
+pub mod sheet;
 pub mod values;
+pub mod walk;

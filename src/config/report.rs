@@ -38,6 +38,9 @@ pub struct Problem {
     /// The key or word that was probably meant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nearest: Option<String>,
+    /// The line may hold a secret that was put there by mistake: it isn't shown.
+    #[serde(skip)]
+    pub hidden: bool,
 }
 
 /// All faults of one configuration.
@@ -59,7 +62,8 @@ impl Report {
             Style::Fancy => miette::GraphicalTheme::unicode(),
             Style::Plain => miette::GraphicalTheme::none(),
         };
-        let handler = miette::GraphicalReportHandler::new_themed(theme).with_width(110).with_links(false);
+        let handler =
+            miette::GraphicalReportHandler::new_themed(theme).with_width(110).with_links(false).with_context_lines(0);
         let mut text = String::new();
         for problem in &self.problems {
             let shown = Shown { problem, source: self.named_source() };
@@ -128,9 +132,16 @@ struct Shown<'a> {
     source: Option<NamedSource<Arc<str>>>,
 }
 
+/// Only what label, help and line don't say already.
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self.problem, f)
+        let Problem { key, place, found, .. } = self.problem;
+        let found = found.as_deref().unwrap_or("nothing that will do");
+        match place {
+            Place::File { .. } if !self.problem.hidden && key.is_empty() => write!(f, "found {found}"),
+            Place::File { .. } if !self.problem.hidden => write!(f, "{key}: found {found}"),
+            _ => fmt::Display::fmt(self.problem, f),
+        }
     }
 }
 
@@ -139,6 +150,7 @@ impl std::error::Error for Shown<'_> {}
 impl Diagnostic for Shown<'_> {
     fn source_code(&self) -> Option<&dyn miette::SourceCode> {
         match self.problem.place {
+            Place::File { .. } if self.problem.hidden => None,
             Place::File { .. } => self.source.as_ref().map(|source| source as &dyn miette::SourceCode),
             Place::Env { .. } | Place::CommandLine { .. } | Place::Nowhere => None,
         }
@@ -146,6 +158,9 @@ impl Diagnostic for Shown<'_> {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let Place::File { span: (start, end), .. } = self.problem.place else { return None };
+        if self.problem.hidden {
+            return None;
+        }
         let label = LabeledSpan::new_with_span(
             Some(format!("expected {}", self.problem.expected)),
             SourceSpan::new(start.into(), end.saturating_sub(start)),

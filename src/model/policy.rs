@@ -149,9 +149,9 @@ impl Default for Recycle {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Guards {
-    /// Nobody came since it became joinable.
+    /// Nobody came since it became joinable; "0" = no limit.
     pub no_show_timeout: Option<Span>,
-    /// Everybody has left.
+    /// Everybody has left; "0" = no limit.
     pub empty_timeout: Option<Span>,
     /// A match takes longer; unset = no limit.
     pub max_match_time: Option<Span>,
@@ -249,7 +249,7 @@ pub enum WhenUnhealthy {
 pub struct Health {
     /// What follows when the game is unhealthy.
     pub when_unhealthy: WhenUnhealthy,
-    /// Silence of the SDK that counts as one failure; unset = the SDK's silence means nothing. Counts only once the game has sent a heartbeat.
+    /// Silence of the SDK that counts as one failure; "0" = the SDK's silence means nothing. Counts only once the game has sent a heartbeat.
     pub heartbeat: Option<Span>,
     /// Failures in a row until degraded; twice as many until unhealthy.
     pub fall: u32,

@@ -59,7 +59,7 @@ pub struct Addresses {
     pub public_format: String,
     /// How the private connection string is written.
     pub private_format: String,
-    /// The port, by name, that players connect to.
+    /// The port, by name, that players connect to. Where there is only one, it is that.
     pub port: String,
     /// Ask the session service from which address it sees us, where no public one is known.
     pub connection_info: bool,

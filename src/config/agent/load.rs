@@ -1,8 +1,19 @@
 //! Loading the agent's file.
 
-use super::AgentConfig;
-use crate::config::report::{Place, Problem, Report};
+use super::{AgentConfig, check};
+use crate::{
+    config::{
+        keys::KeyPath,
+        read::{Fault, Reading, read},
+        report::Report,
+        sheet::Sheet,
+    },
+    model::units::Span,
+};
 use std::path::{Path, PathBuf};
+
+/// Variables of the environment that override this file start so.
+pub const PREFIX: &str = "GAMESIDE_";
 
 /// What the command line says; it has the last word.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -14,43 +25,141 @@ pub struct Overrides {
 }
 
 /// A configuration without a fault.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Loaded {
     pub config: AgentConfig,
     /// The file that it came from.
     pub path: Option<PathBuf>,
     /// What isn't wrong, but should be known.
     pub warnings: Vec<String>,
+    /// Where each value was written.
+    pub sheet: Sheet,
 }
 
 /// Reads the file (none: defaults alone), puts the environment's overrides (`GAMESIDE_SECTION__KEY`) over it and the command
 /// line's over those, and reports all faults at once.
 pub fn load(
     path: Option<&Path>,
-    _env: impl IntoIterator<Item = (String, String)>,
+    env: impl IntoIterator<Item = (String, String)>,
     overrides: Overrides,
 ) -> Result<Loaded, Report> {
-    let text = match path {
-        Some(path) => std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?,
-        None => String::new(),
-    };
-    let mut config: AgentConfig = toml::from_str(&text).map_err(|error| {
-        let place = Place::Nowhere;
-        let problem = Problem { key: String::new(), place, found: None, expected: error.to_string(), nearest: None };
-        Report::new(vec![problem], None)
-    })?;
-    if let Some(name) = overrides.name {
-        config.agent.name = name;
-    }
-    if !overrides.command.is_empty() {
-        config.game.command = overrides.command;
-    }
-    Ok(Loaded { config, path: path.map(Path::to_owned), warnings: Vec::new() })
+    load_with(path, env, overrides, |_| Vec::new())
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Report {
-    let expected = format!("a file that can be read: {error}");
-    let file = path.display().to_string();
-    let place = Place::CommandLine { option: "--config".to_owned() };
-    Report::new(vec![Problem { key: String::new(), place, found: Some(file), expected, nearest: None }], None)
+/// The same, with checks that only other rooms can make (`more`): templates, names, protocols.
+pub fn load_with(
+    path: Option<&Path>,
+    env: impl IntoIterator<Item = (String, String)>,
+    overrides: Overrides,
+    more: impl FnOnce(&AgentConfig) -> Vec<Fault>,
+) -> Result<Loaded, Report> {
+    // Those of the session service, which an agent may have started, aren't ours.
+    let ours = |name: &str| name.starts_with(PREFIX) && !name.starts_with(crate::config::service::PREFIX);
+    let variables: Vec<_> = env.into_iter().filter(|(name, _)| ours(name)).collect();
+    let mut reading = read::<AgentConfig>(path, PREFIX, &variables)?;
+    apply(&mut reading, overrides);
+    for fault in check::faults(&reading.value, &reading.sheet).into_iter().chain(more(&reading.value)) {
+        reading.add(fault);
+    }
+    let (config, sheet) = reading.finish()?;
+    let warnings = check::warnings(&config);
+    Ok(Loaded { config: settle(config, &sheet), path: path.map(Path::to_owned), warnings, sheet })
+}
+
+fn apply(reading: &mut Reading<AgentConfig>, overrides: Overrides) {
+    if let Some(name) = overrides.name {
+        reading.sheet.note_option(KeyPath::parse("agent.name"), "--name");
+        reading.value.agent.name = name;
+    }
+    if !overrides.command.is_empty() {
+        reading.sheet.note_option(KeyPath::parse("game.command"), "the command line");
+        reading.value.game.command = overrides.command;
+    }
+}
+
+/// What follows from the rest: a limit of "0" is none; players connect to the only port there is.
+fn settle(mut config: AgentConfig, sheet: &Sheet) -> AgentConfig {
+    if let (Some(only), 1) = (config.game.ports.keys().next(), config.game.ports.len())
+        && !sheet.is_set(&KeyPath::parse("addresses.port"))
+    {
+        config.addresses.port.clone_from(only);
+    }
+    let limits = [
+        &mut config.guards.no_show_timeout,
+        &mut config.guards.empty_timeout,
+        &mut config.guards.max_match_time,
+        &mut config.health.heartbeat,
+        &mut config.keeper.unattended,
+        &mut config.game.recycle.after,
+    ];
+    for limit in limits {
+        *limit = limit.filter(|span| *span > Span::from_secs(0));
+    }
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load_text(text: &str, env: &[(&str, &str)], overrides: Overrides) -> Result<Loaded, Report> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.toml");
+        std::fs::write(&path, text).unwrap();
+        let env: Vec<_> = env.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        load(Some(&path), env, overrides)
+    }
+
+    #[test]
+    fn the_command_line_beats_the_environment_and_that_the_file() {
+        let text = "[agent]\nname = \"file\"\n[game]\nstart = \"on-allocation\"\ncommand = [\"a\"]\n";
+        let env =
+            [("GAMESIDE_AGENT__NAME", "env"), ("GAMESIDE_GAME__START", "at-boot"), ("GAMESIDE_SESSIONS__X__Y", "?")];
+        let overrides = Overrides { name: Some("option".to_owned()), command: vec!["b".to_owned()] };
+        let loaded = load_text(text, &env, overrides).unwrap();
+        assert_eq!(loaded.config.agent.name, "option");
+        assert_eq!(loaded.config.game.command, ["b"]);
+        assert_eq!(loaded.config.game.start, crate::model::policy::Start::AtBoot);
+    }
+
+    #[test]
+    fn a_limit_of_nothing_is_no_limit() {
+        let text = "[guards]\nempty_timeout = \"0\"\n[health]\nheartbeat = \"0s\"\n";
+        let loaded = load_text(text, &[], Overrides::default()).unwrap();
+        assert_eq!(loaded.config.guards.empty_timeout, None);
+        assert_eq!(loaded.config.health.heartbeat, None);
+        assert_eq!(loaded.config.guards.no_show_timeout, Some(Span::from_secs(300)));
+    }
+
+    #[test]
+    fn without_anything_the_practice_game_has_a_map() {
+        let loaded = load(None, Vec::new(), Overrides::default()).unwrap();
+        let params = loaded.config.startup_params().unwrap();
+        assert_eq!((params.map.as_str(), params.mode.as_deref()), ("harbour", Some("duel")));
+
+        let overrides = Overrides { command: vec!["./server".to_owned()], ..Overrides::default() };
+        assert_eq!(load(None, Vec::new(), overrides).unwrap().config.startup_params(), None);
+    }
+
+    #[test]
+    fn players_connect_to_the_only_port_unless_it_is_said() {
+        let text = "[game.ports.main]\nrange = \"7777\"\n";
+        assert_eq!(load_text(text, &[], Overrides::default()).unwrap().config.addresses.port, "main");
+        let said = format!("{text}[addresses]\nport = \"game\"\n");
+        load_text(&said, &[], Overrides::default()).unwrap_err();
+    }
+
+    #[test]
+    fn a_fault_that_only_another_room_can_find_has_its_place_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.toml");
+        std::fs::write(&path, "[game]\ncommand = [\"x\", \"{{nmap}}\"]\n").unwrap();
+        let more = |_: &AgentConfig| vec![Fault::new("game.command[1]", "a known value")];
+        let report = load_with(Some(&path), Vec::new(), Overrides::default(), more).unwrap_err();
+        assert!(
+            report
+                .to_string()
+                .ends_with("agent.toml:2:17: game.command[1]: found \"{{nmap}}\", expected a known value")
+        );
+    }
 }

@@ -6,14 +6,16 @@
 //! | [`game`] | `[game]` with readiness, stop, restart, recycle |
 //! | [`session`] | `[session]`, `[custom_data]`, `[credentials]`, `[allocation]`, `[report]` |
 //! | [`host`] | `[agent]`, `[api]`, `[addresses]`, `[keeper]`, `[hooks]` |
+//! | [`mod@load`], [`check`] | from a file to these types; what the types can't say |
 //! | `model::policy`, `model::probe` | the rest, as the core and the probes use it |
 
+pub mod check;
 pub mod game;
 pub mod host;
 pub mod load;
 pub mod session;
 
-pub use load::{Loaded, Overrides, load};
+pub use load::{Loaded, Overrides, load, load_with};
 
 use crate::model::{
     policy::{Backfill, Drain, Guards, Health, Players},

@@ -1,0 +1,439 @@
+//! What the types can't say about an agent's configuration. One function a section; each pushes every fault it finds.
+
+use super::{AgentConfig, game::Rung};
+use crate::{
+    config::{keys::KeyPath, read::Fault, sheet::Sheet},
+    model::{
+        CustomData,
+        allocation::ProviderKind,
+        policy::{OnSessionLost, ReadyBy, Transport},
+        probe::ProbeKind,
+        process::StopAction,
+        units::Span,
+    },
+};
+use regex::Regex;
+use std::time::Duration;
+
+/// The names of limits that the keeper knows; all but `memory` are those of `prlimit`.
+const LIMITS: [&str; 10] = ["nofile", "nproc", "core", "fsize", "as", "stack", "memlock", "rtprio", "nice", "memory"];
+/// The Session API's bound on a custom-data value, in characters.
+const LONGEST_VALUE: usize = 4096;
+/// What the ladder needs beyond its own time to report the end.
+const REPORTING: Duration = Duration::from_secs(2);
+
+/// Collects faults.
+#[derive(Default)]
+struct Faults(Vec<Fault>);
+
+impl Faults {
+    fn require(&mut self, good: bool, key: &str, expected: &str) {
+        if !good {
+            self.0.push(Fault::new(key, expected));
+        }
+    }
+    fn positive(&mut self, span: Span, key: &str) {
+        self.require(span > Span::from_millis(0), key, "a duration above 0");
+    }
+}
+
+/// Every fault.
+pub fn faults(config: &AgentConfig, sheet: &Sheet) -> Vec<Fault> {
+    let mut faults = Faults::default();
+    game(config, &mut faults);
+    versions(config, &mut faults);
+    ports(config, sheet, &mut faults);
+    readiness(config, &mut faults);
+    ladder(config, &mut faults);
+    probe(config, &mut faults);
+    log_patterns(config, &mut faults);
+    session(config, &mut faults);
+    custom_data(config, &mut faults);
+    numbers(config, &mut faults);
+    keeper(config, &mut faults);
+    faults.0
+}
+
+/// What is allowed, but should be known.
+pub fn warnings(config: &AgentConfig) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if !config.api.listen.ip().is_loopback() {
+        warnings.push(format!(
+            "api.listen = \"{}\" can be reached from other machines; the API speaks plain HTTP, its tokens could be overheard",
+            config.api.listen
+        ));
+    }
+    if config.session.url.starts_with("http://") && !is_loopback_url(&config.session.url) {
+        warnings.push(format!(
+            "session.url = {:?} isn't encrypted; credentials and tokens could be overheard",
+            config.session.url
+        ));
+    }
+    if config.session.is_local() && config.credentials.client_id.is_some() {
+        warnings.push("[credentials] isn't used: session.url is \"local\", which has a secret of its own".to_owned());
+    }
+    if config.game.stop.steps().last().is_some_and(|step| step.action != StopAction::Kill) {
+        warnings.push(
+            "game.stop.ladder doesn't end with { kill = true }: what ignores it is killed only at the last deadline"
+                .to_owned(),
+        );
+    }
+    if config.game.readiness.by == ReadyBy::Delay {
+        warnings.push(
+            "game.readiness.by = \"delay\" proves little: players may be let in before the game is up".to_owned(),
+        );
+    }
+    warnings
+}
+
+fn game(config: &AgentConfig, faults: &mut Faults) {
+    let program = config.game.command.first();
+    faults.require(program.is_none_or(|program| !program.trim().is_empty()), "game.command[0]", "a program");
+    for name in config.game.env.keys() {
+        let good = !name.is_empty() && !name.contains(['=', '\0']);
+        faults.require(good, &KeyPath::parse("game.env").key(name).to_string(), "a variable's name, without '='");
+    }
+    let file = config.game.startup_file.as_deref();
+    faults.require(file.is_none_or(|file| file.starts_with('/')), "game.startup_file", "an absolute path");
+}
+
+fn versions(config: &AgentConfig, faults: &mut Faults) {
+    let game = &config.game;
+    let given = [game.version.is_some(), game.version_file.is_some(), game.version_env.is_some()];
+    if given.iter().filter(|given| **given).count() > 1 {
+        let key = if game.version_env.is_some() { "game.version_env" } else { "game.version_file" };
+        faults.require(false, key, "only one of version, version_file and version_env");
+    }
+}
+
+fn ports(config: &AgentConfig, sheet: &Sheet, faults: &mut Faults) {
+    let ports = &config.game.ports;
+    for (name, port) in ports {
+        let key = KeyPath::parse("game.ports").key(name);
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        let good = name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(allowed);
+        faults.require(good, &key.to_string(), "a name of lower-case letters, digits and '_', which templates can use");
+        let earlier = ports.iter().take_while(|(other, _)| *other != name);
+        let clash = earlier.filter(|(_, other)| {
+            let apart = matches!(
+                (other.protocol, port.protocol),
+                (Transport::Udp, Transport::Tcp) | (Transport::Tcp, Transport::Udp)
+            );
+            port.range.is_fixed() && other.range == port.range && !apart
+        });
+        for (other, _) in clash {
+            let expected = format!("another port than that of [game.ports.{other}]");
+            faults.require(false, &key.key("range").to_string(), &expected);
+        }
+    }
+    let mut known = |name: &str, key: &str| {
+        if !ports.contains_key(name) {
+            let names: Vec<_> = ports.keys().map(String::as_str).collect();
+            let expected = format!("the name of one of [game.ports]: {}", names.join(", "));
+            faults.0.push(Fault::new(key, expected).found(format!("{name:?}")));
+        }
+    };
+    if ports.len() > 1 || sheet.is_set(&KeyPath::parse("addresses.port")) {
+        known(&config.addresses.port, "addresses.port");
+    }
+    if let Some(name) = config.probe.as_ref().and_then(|probe| probe.port.as_deref()) {
+        known(name, "probe.port");
+    }
+}
+
+fn readiness(config: &AgentConfig, faults: &mut Faults) {
+    let readiness = &config.game.readiness;
+    faults.positive(readiness.timeout, "game.readiness.timeout");
+    let pattern = readiness.pattern.as_deref();
+    if let Some(Err(why)) = pattern.map(Regex::new) {
+        faults.0.push(bad_pattern("game.readiness.pattern", &why));
+    }
+    let (good, expected) = match readiness.by {
+        ReadyBy::Sdk => (true, ""),
+        ReadyBy::Probe => (config.probe.is_some(), "a section [probe] for by = \"probe\""),
+        ReadyBy::Port => (!config.game.ports.is_empty(), "a port in [game.ports] for by = \"port\""),
+        ReadyBy::Log => {
+            let some = pattern.or(config.log_patterns.ready.as_deref()).is_some();
+            (some, "game.readiness.pattern for by = \"log\"")
+        }
+        ReadyBy::Delay => (readiness.delay < readiness.timeout, "a delay that is shorter than the timeout"),
+    };
+    faults.require(good, "game.readiness.by", expected);
+}
+
+fn ladder(config: &AgentConfig, faults: &mut Faults) {
+    let ladder = &config.game.stop.ladder;
+    faults.require(
+        !ladder.is_empty(),
+        "game.stop.ladder",
+        "at least one step, such as { signal = \"SIGTERM\", wait = \"20s\" }",
+    );
+    for (index, rung) in ladder.iter().enumerate() {
+        let key = format!("game.stop.ladder[{index}]");
+        faults.require(rung.step().is_some(), &key, "exactly one of stdin, signal and kill in a step");
+        faults.positive(rung.wait, &format!("{key}.wait"));
+        let one_line = rung.stdin.as_deref().is_none_or(|line| !line.contains(['\n', '\r']));
+        faults.require(one_line, &format!("{key}.stdin"), "one line; its end is added");
+    }
+    let needs = ladder.iter().map(|rung: &Rung| rung.wait.get()).sum::<Duration>() + REPORTING;
+    if let Some(deadline) = config.drain.host_deadline {
+        let expected = format!("at least {}, which the stop ladder needs to end and report", Span(needs));
+        faults.require(deadline.get() >= needs, "drain.host_deadline", &expected);
+    }
+}
+
+fn probe(config: &AgentConfig, faults: &mut Faults) {
+    let Some(probe) = &config.probe else { return };
+    faults.positive(probe.interval, "probe.interval");
+    faults.positive(probe.timeout, "probe.timeout");
+    match probe.kind {
+        ProbeKind::Gamedig => {
+            faults.require(probe.protocol.is_some(), "probe.protocol", "a protocol or game, such as \"quake3\"");
+        }
+        ProbeKind::Exec => faults.require(!probe.command.is_empty(), "probe.command", "a program to run"),
+        ProbeKind::Http => faults.require(probe.path.starts_with('/'), "probe.path", "a path that starts with '/'"),
+        ProbeKind::Tcp | ProbeKind::Udp => {}
+    }
+    let needs_port = probe.kind != ProbeKind::Exec;
+    faults.require(!needs_port || !config.game.ports.is_empty(), "probe.port", "a port in [game.ports] to ask");
+}
+
+fn log_patterns(config: &AgentConfig, faults: &mut Faults) {
+    let patterns = &config.log_patterns;
+    let rows: [(&str, &Option<String>, &[&str]); 6] = [
+        ("ready", &patterns.ready, &[]),
+        ("player_joined", &patterns.player_joined, &["id", "name"]),
+        ("player_left", &patterns.player_left, &["id", "name"]),
+        ("map_changed", &patterns.map_changed, &["map"]),
+        ("match_started", &patterns.match_started, &[]),
+        ("match_ended", &patterns.match_ended, &[]),
+    ];
+    for (name, pattern, groups) in rows {
+        let key = format!("log_patterns.{name}");
+        match pattern.as_deref().map(Regex::new) {
+            Some(Err(why)) => faults.0.push(bad_pattern(&key, &why)),
+            Some(Ok(pattern)) => {
+                let has = pattern.capture_names().flatten().any(|group| groups.contains(&group));
+                let expected = format!("a named group such as (?<{}>\\S+)", groups.first().unwrap_or(&"id"));
+                faults.require(groups.is_empty() || has, &key, &expected);
+            }
+            None => {}
+        }
+    }
+}
+
+fn bad_pattern(key: &str, why: &regex::Error) -> Fault {
+    let why = why.to_string();
+    let reason = why.lines().last().unwrap_or(&why).trim_start_matches("error: ").to_owned();
+    Fault::new(key, format!("a regular expression ({reason})"))
+}
+
+fn session(config: &AgentConfig, faults: &mut Faults) {
+    let session = &config.session;
+    let url = url::Url::parse(&session.url);
+    let good = session.is_local()
+        || url.as_ref().is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && no_login(url));
+    faults.require(
+        good,
+        "session.url",
+        "\"local\", or a URL that starts with https:// or http:// and holds no password",
+    );
+    faults.require(!session.session_type.is_empty(), "session.type", "a session type");
+    faults.require(session.poll >= Span::from_secs(1), "session.poll", "at least 1s");
+    faults.positive(session.call_timeout, "session.call_timeout");
+    for (index, size) in session.teams.iter().enumerate() {
+        faults.require((1..=100).contains(size), &format!("session.teams[{index}]"), "a team size from 1 to 100");
+    }
+    faults.require(session.teams.len() <= 50, "session.teams", "at most 50 teams");
+    let own = config.allocation.provider != ProviderKind::Sic;
+    let recreates = session.on_session_lost == Some(OnSessionLost::Recreate);
+    faults.require(own || !recreates, "session.on_session_lost", "another choice: only own sessions can be made anew");
+    let by_login = !session.is_local() && config.credentials.client_id.is_none();
+    let by = config.credentials.by;
+    faults.require(
+        !by_login || by == super::session::LoginBy::Basic,
+        "credentials.client_id",
+        "the client id with which the session service lets this agent in",
+    );
+    let sic = &config.allocation.sic;
+    faults.positive(sic.interval, "allocation.sic.interval");
+    faults.require(!sic.profile.is_empty(), "allocation.sic.profile", "a profile");
+}
+
+fn no_login(url: &url::Url) -> bool {
+    url.username().is_empty() && url.password().is_none()
+}
+
+fn is_loopback_url(text: &str) -> bool {
+    let Ok(url) = url::Url::parse(text) else { return false };
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn custom_data(config: &AgentConfig, faults: &mut Faults) {
+    let data = &config.custom_data;
+    let maps: [(&str, &CustomData); 5] = [
+        ("custom_data.session", &data.session),
+        ("custom_data.instance", &data.instance),
+        ("custom_data.join_params", &data.join_params),
+        ("custom_data.browser", &data.browser),
+        ("session.startup.custom_data", &config.session.startup.custom_data),
+    ];
+    for (name, map) in maps {
+        for (key, value) in map {
+            let path = KeyPath::parse(name).key(key).to_string();
+            faults.require(!key.is_empty(), &path, "a key that isn't empty");
+            let length = value.chars().count();
+            faults.require((1..=LONGEST_VALUE).contains(&length), &path, "a text of 1 to 4096 characters");
+        }
+    }
+}
+
+fn numbers(config: &AgentConfig, faults: &mut Faults) {
+    let restart = &config.game.restart;
+    faults.positive(restart.delay, "game.restart.delay");
+    faults.require(
+        restart.delay <= restart.max_delay,
+        "game.restart.max_delay",
+        "at least as long as game.restart.delay",
+    );
+    faults.require(restart.budget >= 1, "game.restart.budget", "at least 1");
+    faults.positive(restart.window, "game.restart.window");
+    let health = &config.health;
+    faults.require(health.fall >= 1, "health.fall", "at least 1");
+    faults.require(health.rise >= 1, "health.rise", "at least 1");
+    for (percent, key) in [
+        (health.memory_percent, "health.memory_percent"),
+        (health.pressure_percent, "health.pressure_percent"),
+        (health.tick_percent, "health.tick_percent"),
+    ] {
+        faults.require(percent <= 100, key, "a share in percent, from 0 to 100");
+    }
+    let target = health.tick_target;
+    faults.require(target.is_none_or(|rate| rate.is_finite() && rate > 0.0), "health.tick_target", "a rate above 0");
+    faults.positive(config.hooks.timeout, "hooks.timeout");
+}
+
+fn keeper(config: &AgentConfig, faults: &mut Faults) {
+    let keeper = &config.keeper;
+    for name in keeper.limits.keys() {
+        let expected = format!("one of the limits {}", LIMITS.join(", "));
+        faults.require(
+            LIMITS.contains(&name.as_str()),
+            &KeyPath::parse("keeper.limits").key(name).to_string(),
+            &expected,
+        );
+    }
+    for (index, root) in keeper.executable_roots.iter().enumerate() {
+        faults.require(root.is_absolute(), &format!("keeper.executable_roots[{index}]"), "an absolute path");
+    }
+    faults.require(keeper.log_files >= 1, "keeper.log_files", "at least 1");
+    faults.require(keeper.log_size.0 >= 4096, "keeper.log_size", "at least 4KiB");
+    let user = keeper.user.is_some() || keeper.group.is_none();
+    faults.require(user, "keeper.group", "a keeper.user beside it");
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{agent::AgentConfig, read::read_text};
+
+    fn check(text: &str) -> String {
+        let mut reading = read_text::<AgentConfig>("agent.toml", text, "GAMESIDE_", &[]);
+        for fault in super::faults(&reading.value, &reading.sheet) {
+            reading.add(fault);
+        }
+        reading.finish().map_or_else(|report| report.to_string(), |_| String::new())
+    }
+
+    #[test]
+    fn the_defaults_are_without_fault_or_warning() {
+        assert_eq!(check(""), "");
+        assert_eq!(super::warnings(&AgentConfig::default()), [""; 0]);
+    }
+
+    #[test]
+    fn every_rule_is_reported_with_its_place() {
+        let text = r#"
+[game]
+command = [" "]
+version = "1.0.0"
+version_env = "GAME_VERSION"
+startup_file = "startup.json"
+
+[game.env]
+"A=B" = "x"
+
+[game.ports]
+Game = { range = "7777" }
+a = { range = "7000" }
+b = { range = "7000", protocol = "both" }
+
+[game.readiness]
+by = "log"
+timeout = "0"
+
+[game.stop]
+ladder = [{ signal = "SIGTERM", kill = true }, { stdin = "a\nb", wait = "1m" }]
+
+[game.restart]
+delay = "1m"
+budget = 0
+
+[probe]
+interval = "0"
+
+[log_patterns]
+player_joined = "joined: (.*)"
+player_left = "left: ("
+
+[session]
+url = "ftp://x"
+type = ""
+poll = "1ms"
+teams = [0]
+on_session_lost = "recreate"
+
+[allocation]
+provider = "sic"
+
+[custom_data]
+join_params = { "rh.Token" = "" }
+
+[health]
+memory_percent = 101
+tick_target = -1.0
+fall = 0
+
+[drain]
+host_deadline = "30s"
+
+[keeper]
+group = "games"
+executable_roots = ["bin"]
+log_size = "1B"
+limits = { nofiles = 5 }
+"#;
+        insta::assert_snapshot!(check(text));
+    }
+
+    #[test]
+    fn a_value_that_is_already_at_fault_is_not_complained_about_twice() {
+        assert_eq!(check("[game.stop]\nladder = 5\n").lines().count(), 1);
+        assert_eq!(check("[game]\nports = {}\n[addresses]\nport = 5\n").lines().count(), 1);
+    }
+
+    #[test]
+    fn warnings_name_what_is_open() {
+        let mut config = AgentConfig::default();
+        config.api.listen = "0.0.0.0:8000".parse().unwrap();
+        config.session.url = "http://sessions.example.com".to_owned();
+        config.game.stop.ladder.pop();
+        assert_eq!(super::warnings(&config).len(), 3);
+        config.session.url = "http://127.0.0.1:80".to_owned();
+        assert_eq!(super::warnings(&config).len(), 2);
+    }
+}
