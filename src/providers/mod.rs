@@ -21,6 +21,9 @@ use crate::{
 };
 use tokio::sync::{mpsc, watch};
 
+/// Facts that may wait for the driver; a provider waits when there are more.
+const BACKLOG: usize = 8;
+
 /// Which provider, and what only it wants to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProviderSettings {
@@ -71,6 +74,11 @@ pub fn start(
     offers: watch::Receiver<Offer>,
     incarnation: KeeperId,
 ) -> mpsc::Receiver<ProviderEvent> {
-    let _ = (settings, upstream, offers, incarnation);
-    unimplemented!()
+    let (events, facts) = mpsc::channel(BACKLOG);
+    match settings {
+        ProviderSettings::Auto => tokio::spawn(auto::run(offers, events)),
+        ProviderSettings::Sic(settings) => tokio::spawn(sic::run(settings, upstream, offers, incarnation, events)),
+        ProviderSettings::Hook => tokio::spawn(hook::run(offers, events)),
+    };
+    facts
 }

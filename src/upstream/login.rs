@@ -1,1 +1,309 @@
-//! …
+//! Tokens: got at the first need, renewed before they expire, asked for anew when refused.
+//!
+//! | the token held | what happens |
+//! |---|---|
+//! | none, or expired | log in, while the caller waits; one login at a time, whoever else waits takes its token |
+//! | good | used |
+//! | good, but in the last fifth of its life | used; renewed in the background, with the refresh token if there is one |
+//! | refused by the service | log in anew with the credentials, once for all who were refused with it |
+//!
+//! A login reads its credentials from their files each time, so that a secret can be replaced under a running agent. A failed
+//! renewal harms nobody while the old token is good. No timer runs here: a token is looked at when it is used.
+
+use super::{
+    Credentials, Secret,
+    classify::{Asked, Meaning, classify, lost},
+    wire::{Authorisation, Incoming, Outgoing, Wire},
+};
+use crate::{
+    host::clock,
+    model::{
+        calls::Refusal,
+        errors::{ApiError, codes},
+        login::{GrantType, LOCAL_CLIENT_ID, LoginAnswer, LoginRequest},
+    },
+};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use http::Method;
+use reqwest::Client;
+use secrecy::{ExposeSecret, SecretString};
+use std::{
+    fs::File,
+    io::Read as _,
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// How long one login may take.
+pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A token is renewed when this part of its life is left, but not earlier than `MAX_MARGIN` before its end.
+const MARGIN_PART: u32 = 5;
+const MAX_MARGIN: Duration = Duration::from_secs(300);
+/// After a renewal that failed, the next is tried this much later.
+const RENEW_AGAIN: Duration = Duration::from_secs(15);
+/// A secret is a line; a file larger than this is something else.
+const MAX_SECRET: u64 = 64 << 10;
+
+/// The token, and how to get another.
+#[derive(Debug)]
+pub struct Login {
+    credentials: Credentials,
+    held: Mutex<Held>,
+    /// Held by the one who logs in for all; the last that failed, for those who waited for it.
+    turn: tokio::sync::Mutex<Option<(Instant, NoToken)>>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    token: Option<Token>,
+    refresh: Option<SecretString>,
+    /// Counts the tokens, so that a refused one is told from its successor.
+    generation: u64,
+    renewing: bool,
+}
+
+#[derive(Debug)]
+struct Token {
+    text: SecretString,
+    renew_at: Option<Instant>,
+    dead_at: Option<Instant>,
+}
+
+/// A token to use.
+#[derive(Debug, Clone)]
+pub struct Ticket {
+    pub text: SecretString,
+    pub generation: u64,
+    /// It nears its end: the caller should have [`Login::renew`] run beside its own work.
+    pub due: bool,
+}
+
+/// Why there is no token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoToken {
+    /// The service could be asked, or needn't be, and the credentials are no good.
+    Refused(String),
+    /// The service couldn't be asked.
+    Trouble(Refusal),
+}
+
+/// Whether to wait for somebody else's login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Yes, and take its token.
+    Shared,
+    /// No: the other may hang in a connection that leads nowhere.
+    Own,
+}
+
+impl Login {
+    pub fn new(credentials: Credentials) -> Self {
+        Login { credentials, held: Mutex::default(), turn: tokio::sync::Mutex::default() }
+    }
+
+    /// A token that is good by our clock; logs in if there is none.
+    pub async fn ticket(&self, wire: &Wire, client: &Client, turn: Turn) -> Result<Ticket, NoToken> {
+        if let Some(ticket) = self.held().ticket() {
+            return Ok(ticket);
+        }
+        if turn == Turn::Own {
+            return self.keep(self.log_in(wire, client).await?);
+        }
+        let asked = Instant::now();
+        let mut failed = self.turn.lock().await;
+        if let Some(ticket) = self.held().ticket() {
+            return Ok(ticket);
+        }
+        if let Some((_, trouble)) = failed.as_ref().filter(|(at, _)| *at > asked) {
+            return Err(trouble.clone());
+        }
+        let outcome = self.log_in(wire, client).await.and_then(|answer| self.keep(answer));
+        *failed = outcome.as_ref().err().map(|trouble| (Instant::now(), trouble.clone()));
+        outcome
+    }
+
+    /// The service refused this token: it isn't used again.
+    pub fn refused(&self, generation: u64) {
+        let mut held = self.held();
+        if held.generation == generation {
+            held.token = None;
+        }
+    }
+
+    /// Gets the next token while the old one is still good. Returns at once if that is under way already.
+    pub async fn renew(&self, wire: &Wire, client: &Client) {
+        let refresh = {
+            let mut held = self.held();
+            if std::mem::replace(&mut held.renewing, true) {
+                return;
+            }
+            held.refresh.clone()
+        };
+        let answer = match refresh {
+            Some(refresh) => match self.refresh(wire, client, &refresh).await {
+                Err(NoToken::Refused(_)) => {
+                    self.held().refresh = None;
+                    self.log_in(wire, client).await
+                }
+                other => other,
+            },
+            None => self.log_in(wire, client).await,
+        };
+        let outcome = answer.and_then(|answer| self.keep(answer));
+        let mut held = self.held();
+        held.renewing = false;
+        if let (Err(trouble), Some(token)) = (outcome, held.token.as_mut()) {
+            token.renew_at = Some(Instant::now() + RENEW_AGAIN.mul_f64(rand::random_range(0.75..1.25)));
+            tracing::debug!(?trouble, "the token could not be renewed; the old one is still good");
+        }
+    }
+
+    async fn log_in(&self, wire: &Wire, client: &Client) -> Result<LoginAnswer, NoToken> {
+        let mut body = LoginRequest {
+            grant_type: GrantType::ClientCredentials,
+            portal_access_token: String::new(),
+            include_refresh: true,
+            accept_eula: false,
+            accept_tos: false,
+            accept_privacy_policy: false,
+        };
+        if let Credentials::Basic { user_password, .. } = &self.credentials {
+            body.grant_type = GrantType::Basic;
+            read_secret(user_password)?.expose_secret().clone_into(&mut body.portal_access_token);
+            (body.accept_eula, body.accept_tos, body.accept_privacy_policy) = (true, true, true);
+        }
+        self.ask(wire, client, &body).await
+    }
+
+    async fn refresh(&self, wire: &Wire, client: &Client, token: &SecretString) -> Result<LoginAnswer, NoToken> {
+        let body = LoginRequest {
+            grant_type: GrantType::Refresh,
+            portal_access_token: token.expose_secret().to_owned(),
+            include_refresh: true,
+            accept_eula: false,
+            accept_tos: false,
+            accept_privacy_policy: false,
+        };
+        self.ask(wire, client, &body).await
+    }
+
+    async fn ask(&self, wire: &Wire, client: &Client, body: &LoginRequest) -> Result<LoginAnswer, NoToken> {
+        let basic = match &self.credentials {
+            Credentials::Client { id, secret } | Credentials::Basic { client: Some((id, secret)), .. } => {
+                Some((id.as_str(), read_secret(secret)?))
+            }
+            Credentials::Basic { client: None, .. } => None,
+            Credentials::Local { secret_file } => Some((LOCAL_CLIENT_ID, read_file(secret_file)?)),
+        };
+        let authorisation = match &basic {
+            Some((id, secret)) => Authorisation::Basic { id, secret },
+            None => Authorisation::None,
+        };
+        let body =
+            serde_json::to_vec(body).map_err(|_| NoToken::Refused("the login can't be written as JSON".into()))?;
+        let outgoing =
+            Outgoing { method: Method::POST, path: "/users/v1/login".into(), if_none_match: None, body: Some(body) };
+        match wire.exchange(client, outgoing, authorisation, LOGIN_TIMEOUT).await {
+            Ok(incoming) => read_answer(&incoming),
+            Err(trouble) => Err(NoToken::Trouble(unsent(lost(trouble)))),
+        }
+    }
+
+    fn keep(&self, answer: LoginAnswer) -> Result<Ticket, NoToken> {
+        let life = answer.expires_in.map(Duration::from_secs).or_else(|| life_of_jwt(&answer.access_token));
+        let now = Instant::now();
+        let margin = life.map(|life| (life / MARGIN_PART).min(MAX_MARGIN));
+        let token = Token {
+            text: SecretString::from(answer.access_token),
+            renew_at: life.zip(margin).map(|(life, margin)| now + life.saturating_sub(margin)),
+            dead_at: life.map(|life| now + life),
+        };
+        let mut held = self.held();
+        held.generation += 1;
+        held.token = Some(token);
+        if let Some(refresh) = answer.refresh_token {
+            held.refresh = Some(SecretString::from(refresh));
+        }
+        held.ticket().ok_or_else(|| NoToken::Refused("the service's token has expired already".to_owned()))
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn ticket(&self) -> Option<Ticket> {
+        let token = self.token.as_ref()?;
+        let now = Instant::now();
+        if token.dead_at.is_some_and(|dead_at| dead_at <= now) {
+            return None;
+        }
+        let due = !self.renewing && token.renew_at.is_some_and(|renew_at| renew_at <= now);
+        Some(Ticket { text: token.text.clone(), generation: self.generation, due })
+    }
+}
+
+/// A success has a token; of the refusals, those that a later try may not meet again are trouble.
+fn read_answer(incoming: &Incoming) -> Result<LoginAnswer, NoToken> {
+    let unreadable = || Refusal::Unreachable { why: "the login's answer can't be read".to_owned() };
+    match classify(Asked::Other, incoming, clock::wall()) {
+        Meaning::Success => match serde_json::from_slice::<LoginAnswer>(&incoming.body) {
+            Ok(answer) if !answer.access_token.is_empty() => Ok(answer),
+            // Not even the parser's error is repeated: it may quote a token.
+            Ok(_) | Err(_) => Err(NoToken::Trouble(unreadable())),
+        },
+        Meaning::BadToken { desc } | Meaning::Refused(Refusal::Credentials { desc } | Refusal::Invalid { desc }) => {
+            let said = serde_json::from_slice::<ApiError>(&incoming.body);
+            if said.is_ok_and(|error| error.error_code == codes::INTERNAL) {
+                return Err(NoToken::Trouble(Refusal::Unreachable { why: format!("login: {desc}") }));
+            }
+            Err(NoToken::Refused(format!("login: {desc}")))
+        }
+        Meaning::Refused(refusal) => Err(NoToken::Trouble(unsent(refusal))),
+    }
+}
+
+/// Whatever went wrong with a login, the call that it was for was never sent.
+fn unsent(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::Busy { .. } | Refusal::NoSuchApi => refusal,
+        other => Refusal::Unreachable { why: format!("login: {other}") },
+    }
+}
+
+fn read_secret(secret: &Secret) -> Result<SecretString, NoToken> {
+    match secret {
+        Secret::Text(text) => Ok(text.clone()),
+        Secret::File(path) => read_file(path),
+    }
+}
+
+/// Links are followed: a Kubernetes secret is one. The file is small, so that reading it needs no thread of its own.
+fn read_file(path: &Path) -> Result<SecretString, NoToken> {
+    let refused = |why: &str| NoToken::Refused(format!("the secret in {} can't be read: {why}", path.display()));
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_SECRET).read_to_string(&mut text))
+        .map_err(|error| refused(&error.to_string()))?;
+    match text.trim_end() {
+        "" => Err(refused("the file is empty")),
+        secret => Ok(SecretString::from(secret)),
+    }
+}
+
+/// What a JWT says about its own end, for services that don't say it beside the token. Not verified: that is the service's
+/// business, and a wrong value only costs a login.
+fn life_of_jwt(token: &str) -> Option<Duration> {
+    #[derive(serde::Deserialize)]
+    struct Claims {
+        exp: f64,
+    }
+    let claims = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let claims: Claims = serde_json::from_slice(&claims).ok()?;
+    let now = clock::wall().unix_millis() as f64 / 1000.0;
+    Duration::try_from_secs_f64(claims.exp - now).ok()
+}

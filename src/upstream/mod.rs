@@ -19,7 +19,7 @@
 //! Invariants:
 //!
 //! 1. A call is carried out once. Whoever wants it again asks again; only a token found expired is renewed on the way.
-//! 2. Whatever the service does, a call ends, after [`UpstreamSettings::call_timeout`] at the latest.
+//! 2. Whatever the service does, a call ends: each exchange after [`UpstreamSettings::call_timeout`], a login after its own.
 //! 3. When the service is back after it was away, no call of the time before stays under way: it ends as ambiguous.
 //! 4. No secret and no token reaches a log, an error text or a `Debug` output.
 
@@ -31,12 +31,28 @@ pub mod login;
 pub mod reach;
 pub mod wire;
 
-use crate::model::calls::{Answer, Backend, Call, Refusal};
+use crate::{
+    host::clock,
+    model::{
+        calls::{Answer, Backend, Call, Refusal},
+        ids::SessionId,
+    },
+};
 use bytes::Bytes;
+use classify::{Asked, Meaning, classify};
+use http::{Method, StatusCode, header};
+use login::{Login, NoToken, Turn};
+use reach::{Patience, Reach, Sign};
+use reqwest::Client;
 use secrecy::SecretString;
-use std::{path::PathBuf, time::Duration};
-use tokio::sync::mpsc;
+use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc, watch},
+    task::AbortHandle,
+    time::Instant,
+};
 use url::Url;
+use wire::{Authorisation, Incoming, Outgoing, Wire};
 
 /// Where the service is and how to get in.
 #[derive(Debug, Clone)]
@@ -82,6 +98,8 @@ pub enum NoUpstream {
     Url { url: String, why: &'static str },
     #[error("can't set up the client for {url}: {source}")]
     Client { url: String, source: reqwest::Error },
+    #[error("can't find the socket of the session service ({url}): {source}")]
+    Socket { url: String, source: std::io::Error },
 }
 
 /// A request of a provider, which speaks another API of the same environment.
@@ -105,30 +123,214 @@ pub struct Heard {
 
 /// The session service, as the agent sees it. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Upstream {}
+pub struct Upstream(Arc<Owned>);
+
+/// Its tasks end with its last clone.
+#[derive(Debug)]
+struct Owned {
+    inner: Arc<Inner>,
+    tasks: [AbortHandle; 2],
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    wire: Wire,
+    login: Login,
+    reach: Reach,
+    etags: etag::Etags,
+    call_timeout: Duration,
+}
+
+/// A refusal, and what it shows about the service as a whole.
+#[derive(Debug)]
+struct Fault {
+    refusal: Refusal,
+    sign: Sign,
+}
 
 /// Sets the client up; nothing is sent before the first call. Must be called within a tokio runtime. The receiver gets every
-/// change of [`Backend`], beginning with the first that differs from [`Backend::Untried`].
+/// change of [`Backend`], beginning with the first that differs from [`Backend::Untried`]; a slow reader gets the latest.
 pub fn connect(settings: UpstreamSettings) -> Result<(Upstream, mpsc::Receiver<Backend>), NoUpstream> {
-    let _ = settings;
-    unimplemented!()
+    let inner = Arc::new(Inner {
+        wire: Wire::new(&settings)?,
+        login: Login::new(settings.credentials),
+        reach: Reach::default(),
+        etags: etag::Etags::default(),
+        call_timeout: settings.call_timeout,
+    });
+    let (to, changes) = mpsc::channel(1);
+    let forwarder = tokio::spawn(forward(inner.reach.backend(), to)).abort_handle();
+    let prober = tokio::spawn(reach::probe(inner.clone())).abort_handle();
+    Ok((Upstream(Arc::new(Owned { inner, tasks: [forwarder, prober] })), changes))
+}
+
+async fn forward(mut backend: watch::Receiver<Backend>, to: mpsc::Sender<Backend>) {
+    while backend.changed().await.is_ok() {
+        let now = backend.borrow_and_update().clone();
+        if to.send(now).await.is_err() {
+            return;
+        }
+    }
 }
 
 impl Upstream {
     /// Carries out one call, once.
     pub async fn carry_out(&self, call: Call) -> Result<Answer, Refusal> {
-        let _ = call;
-        unimplemented!()
+        let inner = &self.0.inner;
+        let timeout = inner.call_timeout;
+        inner.supervised(Patience::Short, |client| async move { inner.carry_out(&client, &call, timeout).await }).await
     }
 
     /// Sends a provider's request with a good token, and hears a success or why it was none.
     pub async fn authorised(&self, request: Request) -> Result<Heard, Refusal> {
-        let _ = request;
-        unimplemented!()
+        let inner = &self.0.inner;
+        let patience = if request.patience > inner.call_timeout { Patience::Long } else { Patience::Short };
+        let outgoing = Outgoing { method: request.method, path: request.path, if_none_match: None, body: request.body };
+        let send = |client| async move {
+            inner.exchange(&client, &outgoing, Asked::Other, Turn::Shared, request.patience).await
+        };
+        let incoming = inner.supervised(patience, send).await?;
+        Ok(Heard { status: incoming.status, etag: etag_of(&incoming), body: incoming.body })
+    }
+
+    /// Whether the service can be worked with, now and from now on.
+    pub fn backend(&self) -> watch::Receiver<Backend> {
+        self.0.inner.reach.backend()
     }
 
     /// The address under which the service sees us (`GET /v1/connection-info`). Only where the user opted in.
-    pub async fn connection_info(&self) -> Result<std::net::IpAddr, Refusal> {
-        unimplemented!()
+    pub async fn connection_info(&self) -> Result<IpAddr, Refusal> {
+        let inner = &self.0.inner;
+        let ask = |client| async move {
+            let outgoing = client::connection_info();
+            inner.exchange(&client, &outgoing, Asked::Other, Turn::Shared, inner.call_timeout).await
+        };
+        client::seen_address(&inner.supervised(Patience::Short, ask).await?)
     }
+}
+
+impl Inner {
+    /// Runs an exchange under the eyes of `reach`, over the kept connection.
+    async fn supervised<T, F>(&self, patience: Patience, work: impl FnOnce(Client) -> F) -> Result<T, Refusal>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        if let Some(why) = self.reach.login_refused() {
+            return Err(Refusal::Credentials { desc: why });
+        }
+        let begun = Instant::now();
+        let client = self.wire.client().map_err(classify::lost)?;
+        let outcome = self.reach.watch_over(begun, patience, work(client)).await;
+        match outcome {
+            Some(Ok(done)) => {
+                self.reach.note(begun, &Sign::Life);
+                Ok(done)
+            }
+            Some(Err(fault)) => {
+                self.reach.note(begun, &fault.sign);
+                Err(fault.refusal)
+            }
+            None => Err(Refusal::Ambiguous { why: "under way while the service was away; it is back now".to_owned() }),
+        }
+    }
+
+    async fn carry_out(self: &Arc<Self>, client: &Client, call: &Call, timeout: Duration) -> Result<Answer, Fault> {
+        let mut outgoing = client::request(call)?;
+        if let Call::ReadSession { session } = call {
+            outgoing.if_none_match = self.etags.get(session);
+        }
+        let asked = if matches!(call, Call::AckBackfill { .. }) { Asked::BackfillAck } else { Asked::Other };
+        let mut outcome = self.exchange(client, &outgoing, asked, Turn::Shared, timeout).await;
+        if let (Call::UpdateBrowser { session, data }, Err(Fault { refusal: Refusal::Conflict { .. }, .. })) =
+            (call, &outcome)
+        {
+            outgoing = client::browser(Method::PATCH, session, data)?;
+            outcome = self.exchange(client, &outgoing, asked, Turn::Shared, timeout).await;
+        }
+        if let (Call::ReadSession { session }, Err(_)) | (Call::DeleteSession { session }, _) = (call, &outcome) {
+            self.etags.set(session, None);
+        }
+        let incoming = outcome?;
+        let answer = client::answer(call, &incoming)?;
+        if let (Call::ReadSession { session }, StatusCode::OK) = (call, incoming.status) {
+            self.remember(session, &incoming);
+        }
+        Ok(answer)
+    }
+
+    fn remember(&self, session: &SessionId, incoming: &Incoming) {
+        self.etags.set(session, etag_of(incoming));
+    }
+
+    /// One exchange with a good token; one that turns out to be refused is replaced once.
+    async fn exchange(
+        self: &Arc<Self>,
+        client: &Client,
+        outgoing: &Outgoing,
+        asked: Asked,
+        turn: Turn,
+        patience: Duration,
+    ) -> Result<Incoming, Fault> {
+        let mut refused = None;
+        for _ in 0..2 {
+            let ticket = self.login.ticket(&self.wire, client, turn).await?;
+            if ticket.due {
+                let (inner, client) = (self.clone(), client.clone());
+                tokio::spawn(async move { inner.login.renew(&inner.wire, &client).await });
+            }
+            let bearer = Authorisation::Bearer(&ticket.text);
+            let incoming = self.wire.exchange(client, outgoing.clone(), bearer, patience).await;
+            let incoming = incoming.map_err(classify::lost)?;
+            match classify(asked, &incoming, clock::wall()) {
+                Meaning::Success => return Ok(incoming),
+                Meaning::Refused(refusal) => return Err(refusal.into()),
+                Meaning::BadToken { desc } => {
+                    self.login.refused(ticket.generation);
+                    refused = Some(desc);
+                }
+            }
+        }
+        Err(NoToken::Refused(refused.unwrap_or_default()).into())
+    }
+
+    /// What a probe sees: a cheap question, over a connection of its own.
+    async fn look(self: &Arc<Self>, client: &Client) -> Sign {
+        let question = async {
+            let outgoing = client::request(&Call::HealthConfig)?;
+            let incoming = self.exchange(client, &outgoing, Asked::Other, Turn::Own, self.call_timeout).await?;
+            client::answer(&Call::HealthConfig, &incoming)?;
+            Ok(())
+        };
+        match question.await {
+            Ok(()) => Sign::Life,
+            Err(Fault { sign, .. }) => sign,
+        }
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        Fault { sign: Sign::of(&refusal), refusal }
+    }
+}
+
+impl From<NoToken> for Fault {
+    fn from(trouble: NoToken) -> Self {
+        match trouble {
+            NoToken::Trouble(refusal) => refusal.into(),
+            NoToken::Refused(why) => {
+                Fault { sign: Sign::LoginRefused(why.clone()), refusal: Refusal::Credentials { desc: why } }
+            }
+        }
+    }
+}
+
+fn etag_of(incoming: &Incoming) -> Option<String> {
+    Some(incoming.headers.get(header::ETAG)?.to_str().ok()?.to_owned())
 }

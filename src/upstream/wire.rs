@@ -1,1 +1,303 @@
-//! …
+//! One HTTP exchange: bounded in time and size, and clear about whether anything was sent.
+//!
+//! | what happened | [`Lost`] |
+//! |---|---|
+//! | no connection, name not found, TLS refused | `Unreachable`: nothing was sent |
+//! | timed out, cut off, no HTTP, larger than 4 MiB | `Ambiguous`: it may have been carried out |
+//!
+//! Memory: HTTP/1 only, one idle connection. The pool of the time before an outage is thrown away with its client, since its
+//! connection may hang in nowhere. TLS is set up only for `https`.
+
+use super::{NoUpstream, UpstreamSettings};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use reqwest::Client;
+use rustix::fs::{Mode, OFlags};
+use secrecy::{ExposeSecret, SecretString};
+use std::{
+    error::Error,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+use url::{Host, Url};
+
+/// The largest body that is read.
+pub const MAX_BODY: usize = 4 << 20;
+
+/// How long a connection may take to come up.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// After this long without an acknowledgement by the peer's kernel, a connection is dead.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
+/// How soon the kernel asks whether the peer of a long poll is still there.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+/// The longest path that fits into a socket address.
+const MAX_SOCKET_PATH: usize = 107;
+
+/// What is sent.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    pub method: Method,
+    /// Path and query below the base URL, encoded.
+    pub path: String,
+    pub if_none_match: Option<String>,
+    pub body: Option<Vec<u8>>,
+}
+
+/// What came back, whatever the status.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// Nothing usable came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lost {
+    Unreachable(String),
+    Ambiguous(String),
+}
+
+/// How a request is authorised.
+#[derive(Debug, Clone, Copy)]
+pub enum Authorisation<'a> {
+    None,
+    Basic { id: &'a str, secret: &'a SecretString },
+    Bearer(&'a SecretString),
+}
+
+/// Where requests go, and the client that takes them there.
+#[derive(Debug)]
+pub struct Wire {
+    base: String,
+    user_agent: HeaderValue,
+    reach: Reach,
+    pooled: Mutex<Option<Client>>,
+}
+
+/// What the client is built from.
+#[derive(Debug)]
+struct Reach {
+    tls: Tls,
+    proxy: Proxy,
+    socket: Option<Socket>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tls {
+    Platform,
+    None,
+}
+
+/// Whether the environment's `https_proxy` counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proxy {
+    Environment,
+    Never,
+}
+
+/// Where connections of a client go when they are done with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pool {
+    One,
+    None,
+}
+
+/// A socket's path, if need be through a descriptor of its directory.
+#[derive(Debug)]
+struct Socket {
+    path: PathBuf,
+    _dir: Option<OwnedFd>,
+}
+
+impl Wire {
+    pub fn new(settings: &UpstreamSettings) -> Result<Self, NoUpstream> {
+        let _ = rustls::crypto::ring::default_provider().install_default(); // An error means that it is there already.
+        let url = &settings.base_url;
+        let bad = |why| NoUpstream::Url { url: redacted(url), why };
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(bad("it must begin with http:// or https://"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(bad("it holds a password; put credentials into their own settings"));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(bad("it must end with the path, without `?` or `#`"));
+        }
+        let socket = settings.unix_socket.as_deref().map(Socket::find).transpose();
+        let reach = Reach {
+            tls: if url.scheme() == "https" { Tls::Platform } else { Tls::None },
+            proxy: if settings.unix_socket.is_some() || is_loopback(url) { Proxy::Never } else { Proxy::Environment },
+            socket: socket.map_err(|source| NoUpstream::Socket { url: redacted(url), source })?,
+        };
+        let user_agent = HeaderValue::from_str(&settings.user_agent);
+        let wire = Wire {
+            base: url.as_str().trim_end_matches('/').to_owned(),
+            user_agent: user_agent.map_err(|_| bad("the user agent beside it is no HTTP header"))?,
+            pooled: Mutex::new(None),
+            reach,
+        };
+        let client = wire.reach.client(Pool::One);
+        let client = client.map_err(|source| NoUpstream::Client { url: redacted(url), source })?;
+        *wire.pooled() = Some(client);
+        Ok(wire)
+    }
+
+    /// The client whose connection is kept.
+    pub fn client(&self) -> Result<Client, Lost> {
+        let mut pooled = self.pooled();
+        if let Some(client) = pooled.as_ref() {
+            return Ok(client.clone());
+        }
+        let client = self.reach.client(Pool::One).map_err(|error| Lost::Unreachable(why(&error)))?;
+        Ok(pooled.insert(client).clone())
+    }
+
+    /// A client that makes a fresh connection for each exchange.
+    pub fn fresh(&self) -> Result<Client, Lost> {
+        self.reach.client(Pool::None).map_err(|error| Lost::Unreachable(why(&error)))
+    }
+
+    /// Lets go of the kept connection: nobody knows whether it still leads anywhere.
+    pub fn renew(&self) {
+        *self.pooled() = None;
+    }
+
+    /// One exchange, in `patience` at most.
+    pub async fn exchange(
+        &self,
+        client: &Client,
+        outgoing: Outgoing,
+        authorisation: Authorisation<'_>,
+        patience: Duration,
+    ) -> Result<Incoming, Lost> {
+        let request = self.request(client, outgoing, authorisation)?;
+        match tokio::time::timeout(patience, receive(client, request)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Lost::Ambiguous(format!("no answer within {} ms", patience.as_millis()))),
+        }
+    }
+
+    fn request(
+        &self,
+        client: &Client,
+        outgoing: Outgoing,
+        authorisation: Authorisation<'_>,
+    ) -> Result<reqwest::Request, Lost> {
+        let mut request = client
+            .request(outgoing.method, format!("{}{}", self.base, outgoing.path))
+            .header(header::USER_AGENT, self.user_agent.clone())
+            .header(header::ACCEPT, "application/json");
+        if let Some(etag) = outgoing.if_none_match {
+            request = request.header(header::IF_NONE_MATCH, etag);
+        }
+        if let Some(body) = outgoing.body {
+            request = request.header(header::CONTENT_TYPE, "application/json").body(body);
+        }
+        // Both mark the header as sensitive.
+        request = match authorisation {
+            Authorisation::None => request,
+            Authorisation::Basic { id, secret } => request.basic_auth(id, Some(secret.expose_secret())),
+            Authorisation::Bearer(token) => request.bearer_auth(token.expose_secret()),
+        };
+        request.build().map_err(|error| Lost::Unreachable(why(&error)))
+    }
+
+    fn pooled(&self) -> std::sync::MutexGuard<'_, Option<Client>> {
+        self.pooled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reach {
+    fn client(&self, pool: Pool) -> Result<Client, reqwest::Error> {
+        let mut builder = Client::builder()
+            .http1_only()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .tcp_user_timeout(UNACKNOWLEDGED)
+            .tcp_keepalive(KEEPALIVE)
+            .pool_idle_timeout(None)
+            .pool_max_idle_per_host(match pool {
+                Pool::One => 1,
+                Pool::None => 0,
+            });
+        if self.tls == Tls::None {
+            builder = builder.tls_certs_only([]);
+        }
+        if self.proxy == Proxy::Never {
+            builder = builder.no_proxy();
+        }
+        if let Some(socket) = &self.socket {
+            builder = builder.unix_socket(socket.path.clone());
+        }
+        builder.build()
+    }
+}
+
+impl Socket {
+    fn find(path: &Path) -> std::io::Result<Self> {
+        if path.as_os_str().as_bytes().len() <= MAX_SOCKET_PATH {
+            return Ok(Socket { path: path.to_owned(), _dir: None });
+        }
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(std::io::ErrorKind::InvalidInput.into());
+        };
+        let dir = rustix::fs::open(parent, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name);
+        Ok(Socket { path, _dir: Some(dir) })
+    }
+}
+
+async fn receive(client: &Client, request: reqwest::Request) -> Result<Incoming, Lost> {
+    let mut response = client.execute(request).await.map_err(|error| {
+        if error.is_connect() || error.is_builder() {
+            Lost::Unreachable(why(&error))
+        } else {
+            Lost::Ambiguous(why(&error))
+        }
+    })?;
+    let mut body = BytesMut::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > MAX_BODY => {
+                return Err(Lost::Ambiguous("the answer is larger than 4 MiB".to_owned()));
+            }
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => break,
+            Err(error) => return Err(Lost::Ambiguous(format!("the answer was cut off: {}", why(&error)))),
+        }
+    }
+    let headers = std::mem::take(response.headers_mut());
+    Ok(Incoming { status: response.status(), headers, body: body.freeze() })
+}
+
+/// The innermost cause: the outer ones repeat the URL and say "error sending request".
+fn why(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// The URL without what must not be printed.
+fn redacted(url: &Url) -> String {
+    let mut url = url.clone();
+    let _ = url.set_password(None);
+    url.to_string()
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => true,
+    }
+}
