@@ -1,7 +1,10 @@
 //! The units: their rating, and what happens under a real systemd.
 
-use crate::support::component;
-use std::{path::PathBuf, process::Command};
+use crate::support::{component, world};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 fn unit(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("systemd").join(name)
@@ -25,4 +28,48 @@ fn agent_and_service_expose_little() {
         );
         assert!(said.contains("Overall exposure level"), "{said}");
     }
+}
+
+/// Runs a story of `tests/it/systemd.sh` in a systemd of its own.
+fn story(name: &str) {
+    let (true, Some(with_systemd), Some(_)) =
+        (component::root(), component::with_systemd(), component::program("jq", "jq"))
+    else {
+        return;
+    };
+    let programs = Path::new(world::GAMESIDE).parent().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let output = Command::new(with_systemd)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/systemd.sh"))
+        .arg(name)
+        .env("GAMESIDE_PROGRAMS", programs)
+        .env("GAMESIDE_TEST_PORT", port.to_string())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains(&format!("passed: {name}")), "{name}:\n{said}");
+}
+
+macro_rules! stories {
+    ($($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                story(stringify!($name));
+            }
+        )*
+    };
+}
+
+stories! {
+    users_and_rights
+    agent_killed
+    start_limit
+    bad_configuration
+    detached
+    stopped
+    restarted
+    keeper_stopped
+    reloaded
+    watchdog
 }

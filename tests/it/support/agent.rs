@@ -7,7 +7,7 @@ use super::{
 use serde_json::Value;
 use std::{
     ffi::OsString,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, ExitStatus},
     sync::{
         Arc,
@@ -17,6 +17,28 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Where an agent's files lie, as seen from here.
+#[derive(Clone)]
+pub struct Places {
+    /// Its state directory.
+    pub dir: PathBuf,
+    /// Its record in the runtime directory.
+    pub record: PathBuf,
+}
+
+impl Places {
+    pub fn below(state_root: &Path, runtime_root: &Path, name: &str) -> Self {
+        Places { dir: state_root.join(name), record: runtime_root.join("agents").join(format!("{name}.json")) }
+    }
+
+    /// URL and operator's token of the agent that the record names.
+    fn way(&self) -> Option<(String, String)> {
+        let record: Value = serde_json::from_str(&std::fs::read_to_string(&self.record).ok()?).ok()?;
+        let token = std::fs::read_to_string(self.dir.join("operator.token")).ok()?;
+        Some((record["api"].as_str()?.trim_end_matches('/').to_owned(), token.trim().to_owned()))
+    }
+}
+
 /// An agent; it may be started, killed and started again.
 pub struct Agent<'w> {
     pub world: &'w World,
@@ -24,6 +46,7 @@ pub struct Agent<'w> {
     args: Vec<OsString>,
     env: Vec<(String, String)>,
     child: Option<Child>,
+    places: Places,
     changed: mpsc::Receiver<()>,
     following: Arc<AtomicBool>,
 }
@@ -31,6 +54,17 @@ pub struct Agent<'w> {
 impl<'w> Agent<'w> {
     /// An agent that has not been started.
     pub fn new<S: AsRef<std::ffi::OsStr>>(world: &'w World, name: &str, args: impl IntoIterator<Item = S>) -> Self {
+        let places = Places::below(&world.state_root(), &world.runtime_root(), name);
+        Self::at(world, name, places, args)
+    }
+
+    /// An agent whose files lie elsewhere, and that may be started by somebody else.
+    pub fn at<S: AsRef<std::ffi::OsStr>>(
+        world: &'w World,
+        name: &str,
+        places: Places,
+        args: impl IntoIterator<Item = S>,
+    ) -> Self {
         let (sender, changed) = mpsc::channel();
         let following = Arc::new(AtomicBool::new(true));
         let agent = Agent {
@@ -39,13 +73,13 @@ impl<'w> Agent<'w> {
             args: args.into_iter().map(|arg| arg.as_ref().to_owned()).collect(),
             env: Vec::new(),
             child: None,
+            places: places.clone(),
             changed,
             following: following.clone(),
         };
-        let (record, state) = (agent.record_path(), agent.dir());
         std::thread::spawn(move || {
             while following.load(Ordering::Relaxed) && sender.send(()).is_ok() {
-                let _ = follow(&record, &state, &sender);
+                let _ = follow(&places, &sender);
                 std::thread::park_timeout(Duration::from_millis(50));
             }
         });
@@ -71,10 +105,7 @@ impl<'w> Agent<'w> {
     }
 
     pub fn dir(&self) -> PathBuf {
-        self.world.state_root().join(&self.name)
-    }
-    fn record_path(&self) -> PathBuf {
-        self.world.runtime_root().join("agents").join(format!("{}.json", self.name))
+        self.places.dir.clone()
     }
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("an agent that was started").id()
@@ -82,7 +113,7 @@ impl<'w> Agent<'w> {
 
     /// Asks its API with the operator's token.
     pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> std::io::Result<http::Answer> {
-        let (api, token) = way(&self.record_path(), &self.dir()).ok_or(std::io::ErrorKind::NotConnected)?;
+        let (api, token) = self.places.way().ok_or(std::io::ErrorKind::NotConnected)?;
         http::exchange(method, &format!("{api}{path}"), &[("authorization", &format!("Bearer {token}"))], body)
     }
 
@@ -90,7 +121,7 @@ impl<'w> Agent<'w> {
     pub fn try_status(&self) -> Option<Value> {
         let answer = self.call("GET", "/v1/status", None).ok()?;
         // A record may be a dead agent's, whose port somebody else has by now.
-        let ours = || self.child.as_ref().is_some_and(|child| answer.body["agent"]["pid"] == child.id());
+        let ours = || self.child.as_ref().is_none_or(|child| answer.body["agent"]["pid"] == child.id());
         (answer.status == 200 && ours()).then_some(answer.body)
     }
 
@@ -129,7 +160,7 @@ impl<'w> Agent<'w> {
 
     /// The timeline so far, oldest first, as `gameside events --json` prints it.
     pub fn timeline(&self) -> Vec<Value> {
-        let text = self.world.told(["events", &self.name, "--json"]);
+        let text = self.world.told(["events", &self.name, "-n", "1000", "--json"]);
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
     /// The kinds of the timeline's entries.
@@ -179,16 +210,9 @@ impl Drop for Agent<'_> {
     }
 }
 
-/// URL and operator's token of the agent that a record names.
-fn way(record: &PathBuf, state: &std::path::Path) -> Option<(String, String)> {
-    let record: Value = serde_json::from_str(&std::fs::read_to_string(record).ok()?).ok()?;
-    let token = std::fs::read_to_string(state.join("operator.token")).ok()?;
-    Some((record["api"].as_str()?.trim_end_matches('/').to_owned(), token.trim().to_owned()))
-}
-
 /// Follows the timeline until the connection ends, and says so whenever something happened.
-fn follow(record: &PathBuf, state: &std::path::Path, changed: &mpsc::Sender<()>) -> std::io::Result<()> {
-    let (api, token) = way(record, state).ok_or(std::io::ErrorKind::NotFound)?;
+fn follow(places: &Places, changed: &mpsc::Sender<()>) -> std::io::Result<()> {
+    let (api, token) = places.way().ok_or(std::io::ErrorKind::NotFound)?;
     let authorization = format!("Bearer {token}");
     let mut stream =
         http::open("GET", &format!("{api}/v1/timeline"), &[("authorization", &authorization)], None, "keep-alive")?;

@@ -5,5 +5,6 @@ pub mod component;
 pub mod http;
 pub mod proc;
 pub mod proxy;
+pub mod service;
 pub mod source;
 pub mod world;

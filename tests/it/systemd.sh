@@ -1,0 +1,244 @@
+#!/usr/bin/env bash
+# systemd.sh SCENARIO: one story under a systemd of its own, in which the units are installed as docs/systemd.md says.
+# Started by tests/it/systemd.rs through `with-systemd`. GAMESIDE_PROGRAMS = where the programs lie, GAMESIDE_TEST_PORT = a
+# port for the session service (the network is the machine's).
+set -euo pipefail
+repo=$(cd "$(dirname "$0")/../.." && pwd)
+export GAMESIDE_SESSIONS=http://127.0.0.1:$GAMESIDE_TEST_PORT
+
+say() { printf '   %s\n' "$*"; }
+fail() {
+  echo "FAILED: $*"
+  systemctl status --no-pager -l -n 0 'gameside*' || true
+  journalctl --no-pager -o short-monotonic -n 200 -u 'gameside*' || true
+  exit 1
+}
+# wait_for WHAT COMMAND…: until it succeeds; only a failing test ever waits so long.
+wait_for() {
+  local what=$1 until=$((SECONDS + 60)); shift
+  until "$@" >/dev/null 2>&1; do
+    [ $SECONDS -lt $until ] || fail "waited in vain for $what"
+    read -rt 0.1 <> <(:) || true
+  done
+}
+is() { [ "$1" = "$2" ]; }
+equal() { [ "$2" = "$3" ] || fail "$1: expected '$3', found '$2'"; }
+
+# --- what docs/systemd.md tells an administrator to do
+
+layer() { # DIR: writable, and gone with this systemd
+  local name=${1//\//_}
+  mkdir -p "/mnt/up$name" "/mnt/work$name"
+  mount -t overlay overlay -o "lowerdir=$1,upperdir=/mnt/up$name,workdir=/mnt/work$name" "$1"
+}
+
+install_all() {
+  # As on any booted machine; without it, credentials stay in the mount namespace in which systemd prepared them.
+  mount --make-rshared /
+  layer /usr/bin; layer /var/lib
+  install -m 0755 "$GAMESIDE_PROGRAMS/gameside" "$GAMESIDE_PROGRAMS/gameside-keeper" /usr/bin/
+  install -m 0644 "$repo"/systemd/*.service /etc/systemd/system/
+  install -D -m 0644 "$repo/systemd/gameside.sysusers.conf" /etc/sysusers.d/gameside.conf
+  install -D -m 0644 "$repo/systemd/gameside.tmpfiles.conf" /etc/tmpfiles.d/gameside.conf
+  systemd-sysusers
+  systemd-tmpfiles --create gameside.conf
+  drop_in gameside-sessions.service "ExecStart=" \
+    "ExecStart=/usr/bin/gameside sessions --listen 127.0.0.1:$GAMESIDE_TEST_PORT --state-dir /var/lib/gameside-sessions"
+  configure
+  systemctl daemon-reload
+  systemctl start gameside-sessions.service || fail "the session service doesn't start"
+  credentials
+}
+
+drop_in() { # UNIT LINE…
+  local unit=$1; shift
+  mkdir -p "/etc/systemd/system/$unit.d"
+  { echo "[Service]"; printf '%s\n' "$@"; } > "/etc/systemd/system/$unit.d/test.conf"
+}
+
+configure() { # [TOML LINE…]
+  {
+    printf '%s\n' "[session]" "url = \"$GAMESIDE_SESSIONS\"" "[credentials]" "client_id = \"arena\""
+    printf '%s\n' "[guards]" "no_show_timeout = \"1h\"" "$@"
+  } > /etc/gameside/arena.toml
+}
+
+credentials() {
+  local said
+  said=$(runuser -u gameside-sessions -- gameside sessions --state-dir /var/lib/gameside-sessions client add arena --json) \
+    || fail "client add: $said"
+  install -d -m 0700 /etc/credstore
+  (umask 077; jq -r .client_secret <<<"$said" > /etc/credstore/gameside.arena.client-secret)
+}
+
+# --- looking
+
+status() { gameside status arena --json | jq -r ".$1"; }
+property() { systemctl show -P "$2" "$1"; }
+joinable() { is "$(status join_status)" joinable; }
+agent_pid() { property gameside@arena.service MainPID; }
+keeper_pid() { property gameside-keeper@arena.service MainPID; }
+
+up() {
+  install_all
+  systemctl start gameside@arena.service || fail "the agent doesn't start"
+  wait_for "joinable" joinable
+  agent=$(agent_pid) keeper=$(keeper_pid) game=$(status game.pid)
+  session=$(status session_id) instance=$(status instance_id)
+  say "up: agent $agent, keeper $keeper, game $game"
+}
+
+# The match is the one that `up` saw, and another agent has it.
+taken_over() {
+  wait_for "another agent" another_agent
+  wait_for "joinable" joinable
+  equal "game" "$(status game.pid)" "$game"
+  equal "keeper" "$(keeper_pid)" "$keeper"
+  equal "session" "$(status session_id)" "$session"
+  equal "instance" "$(status instance_id)" "$instance"
+  equal "restarts of the game" "$(status game.restarts)" 0
+  kill -0 "$game" || fail "the game is gone"
+}
+another_agent() { local pid; pid=$(agent_pid); [ "$pid" != 0 ] && [ "$pid" != "$agent" ] && is "$(status agent.pid)" "$pid"; }
+
+all_ended() {
+  kill -0 "$game" 2>/dev/null && fail "the game is still there"
+  equal "keeper" "$(property gameside-keeper@arena.service ActiveState)" inactive
+  equal "keeper's result" "$(property gameside-keeper@arena.service Result)" success
+  equal "agent" "$(property gameside@arena.service ActiveState)" inactive
+  equal "agent's result" "$(property gameside@arena.service Result)" success
+}
+
+# --- the stories
+
+users_and_rights() {
+  up
+  equal "the agent's user" "$(stat -c %U "/proc/$agent")" gameside
+  equal "the game's user" "$(ps -o user:32= -p "$game" | tr -d ' ')" gameside-game
+  for set in CapInh CapPrm CapEff CapBnd CapAmb; do
+    equal "the agent's $set" "$(awk "/^$set/ {print \$2}" "/proc/$agent/status")" 0000000000000000
+    [ $set = CapBnd ] || equal "the game's $set" "$(awk "/^$set/ {print \$2}" "/proc/$game/status")" 0000000000000000
+  done
+  tr '\0' '\n' < "/proc/$game/environ" | grep -E '^(NOTIFY_SOCKET|WATCHDOG_|LISTEN_|CREDENTIALS_DIRECTORY|INVOCATION_ID)' \
+    && fail "the game was given what is systemd's and ours"
+  runuser -u gameside-game -- cat /var/lib/gameside/arena/operator.token 2>/dev/null && fail "the game can read the operator's token"
+  [ -n "$(property gameside@arena.service StatusText)" ] || fail "no STATUS"
+  say "STATUS: $(property gameside@arena.service StatusText)"
+  # The keeper's own cgroup stays delegated and the game has one below it.
+  grep -q "gameside-keeper@arena.service/." "/proc/$game/cgroup" || fail "the game has no cgroup of its own: $(cat "/proc/$game/cgroup")"
+  systemctl is-active -q gameside-sessions.service
+}
+
+agent_killed() {
+  up
+  kill -9 "$agent"
+  taken_over
+  equal "restarts of the unit" "$(property gameside@arena.service NRestarts)" 1
+}
+
+start_limit() {
+  up
+  mkdir -p /etc/systemd/system/gameside@arena.service.d
+  printf '%s\n' "[Unit]" "StartLimitIntervalSec=10min" "StartLimitBurst=2" "[Service]" "RestartSec=100ms" \
+    > /etc/systemd/system/gameside@arena.service.d/limit.conf
+  systemctl daemon-reload
+  for _ in 1 2 3; do
+    systemctl kill -s KILL gameside@arena.service || true
+    wait_for "a restart, or none any more" settled
+  done
+  wait_for "the start limit" is_failed
+  equal "result" "$(property gameside@arena.service Result)" start-limit-hit
+  kill -0 "$game" || fail "the game is gone"
+  equal "keeper" "$(keeper_pid)" "$keeper"
+  systemctl reset-failed gameside@arena.service
+  rm /etc/systemd/system/gameside@arena.service.d/limit.conf
+  systemctl daemon-reload
+  systemctl start gameside@arena.service
+  taken_over
+}
+is_failed() { systemctl is-failed -q gameside@arena.service; }
+settled() { is_failed || systemctl is-active -q gameside@arena.service; }
+
+bad_configuration() {
+  up
+  echo "nonsense = [" >> /etc/gameside/arena.toml
+  kill -9 "$agent"
+  wait_for "a second try" tried_twice
+  kill -0 "$game" || fail "the game is gone"
+  equal "keeper" "$(keeper_pid)" "$keeper"
+  configure
+  taken_over
+}
+tried_twice() { [ "$(property gameside@arena.service NRestarts)" -ge 2 ]; }
+
+detached() {
+  up
+  gameside detach --restart arena
+  taken_over
+  agent=$(agent_pid)
+  gameside detach arena
+  wait_for "the agent's end" is_inactive
+  equal "result" "$(property gameside@arena.service Result)" success
+  kill -0 "$game" || fail "the game is gone"
+  systemctl start gameside@arena.service
+  taken_over
+}
+is_inactive() { is "$(property gameside@arena.service ActiveState)" inactive; }
+
+stopped() {
+  up
+  systemctl stop gameside@arena.service || fail "stop"
+  all_ended
+  gameside events arena -n 200 --json | grep -q '"kind":"closed"' || fail "closed was not reported"
+  kill -0 "$(property gameside-sessions.service MainPID)" || fail "the session service is gone"
+}
+
+restarted() {
+  up
+  systemctl restart gameside@arena.service || fail "restart"
+  wait_for "joinable" joinable
+  kill -0 "$game" 2>/dev/null && fail "the game is still there"
+  [ "$(status game.pid)" != "$game" ] || fail "the same game"
+  [ "$(status instance_id)" != "$instance" ] || fail "the same instance"
+  equal "keeper" "$(property gameside-keeper@arena.service ActiveState)" active
+}
+
+keeper_stopped() {
+  up
+  systemctl stop gameside-keeper@arena.service || fail "stop"
+  wait_for "the agent's end" is_inactive
+  all_ended
+}
+
+reloaded() {
+  up
+  configure "[drain]" "deadline = \"17m\""
+  systemctl reload gameside@arena.service || fail "reload"
+  wait_for "the timeline's word" reload_told
+  equal "agent" "$(agent_pid)" "$agent"
+  kill -0 "$game" || fail "the game is gone"
+  echo "nonsense = [" >> /etc/gameside/arena.toml
+  systemctl reload gameside@arena.service || true
+  wait_for "the timeline's refusal" reload_refused
+  equal "agent" "$(agent_pid)" "$agent"
+  kill -0 "$game" || fail "the game is gone"
+}
+reload_told() { gameside events arena -n 200 --json | grep -q '"kind":"reloaded"'; }
+reload_refused() { gameside events arena -n 200 --json | grep -q '"kind":"reload_refused"'; }
+
+watchdog() {
+  install_all
+  drop_in gameside@arena.service "WatchdogSec=3s"
+  systemctl daemon-reload
+  systemctl start gameside@arena.service || fail "the agent doesn't start"
+  wait_for "joinable" joinable
+  agent=$(agent_pid) keeper=$(keeper_pid) game=$(status game.pid) session=$(status session_id) instance=$(status instance_id)
+  kill -STOP "$agent"
+  taken_over
+  journalctl --no-pager -u gameside@arena.service | grep -qi watchdog || fail "it was not the watchdog"
+}
+
+scenario=${1:?scenario}
+declare -F "$scenario" >/dev/null || { echo "no scenario $scenario"; exit 2; }
+"$scenario"
+echo "passed: $scenario"
