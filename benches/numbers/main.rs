@@ -1,0 +1,62 @@
+//! `cargo bench`: the agent's figures, measured on this machine with the programs as they are released, and printed.
+//!
+//! | file | measures |
+//! |---|---|
+//! | [`idle`] | sizes, memory, wake-ups |
+//! | [`latency`] | start to READY; allocation to game; the game's end to `closed` on the wire |
+//! | [`output`] | the game's output, against `cat > file` on the same pipe |
+//! | [`game`] | the game: this program itself, started by the agent |
+//!
+//! Nothing passes or fails here; docs/numbers.md names the figures to reach.
+
+#![allow(clippy::unwrap_used, reason = "a measurement that fails has no result")]
+#![allow(clippy::disallowed_methods, reason = "measuring time is what this is for")]
+
+mod game;
+mod idle;
+mod latency;
+mod output;
+#[allow(dead_code, reason = "the tests' harness; not all of it is needed here")]
+#[path = "../../tests/it/support/mod.rs"]
+mod support;
+
+use std::time::Duration;
+
+fn main() {
+    let mut args = std::env::args().skip(1);
+    if args.next().as_deref() == Some(game::WORD) {
+        return game::main(&args.collect::<Vec<_>>());
+    }
+    // `cargo bench -- latency` measures one part.
+    let only: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let parts: [(&str, fn()); 3] =
+        [("idle", idle::measure), ("latency", latency::measure), ("output", output::measure)];
+    println!("{:<58} {:>14}   {}", "what", "measured", "to reach");
+    for (name, measure) in parts {
+        if only.is_empty() || only.iter().any(|only| only == name) {
+            measure();
+        }
+    }
+}
+
+/// One row of the table.
+fn row(what: &str, measured: &str, wanted: &str) {
+    println!("{what:<58} {measured:>14}   {wanted}");
+}
+
+fn millis(time: Duration) -> String {
+    format!("{:.2} ms", time.as_secs_f64() * 1000.0)
+}
+
+/// The middle and the 99th percentile of some measurements.
+fn spread(mut times: Vec<Duration>) -> (Duration, Duration) {
+    times.sort();
+    let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)];
+    (at(50), at(99))
+}
+
+fn spread_row(what: &str, times: Vec<Duration>, wanted: &str) {
+    let count = times.len();
+    let (middle, most) = spread(times);
+    row(&format!("{what}, p50 of {count}"), &millis(middle), &format!("{wanted}   (p99 {})", millis(most)));
+}
