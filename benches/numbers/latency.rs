@@ -119,12 +119,9 @@ fn allocation_to_game() {
 
 /// A platform makes a session and asks for a server; until the game knocks.
 fn through_service(service: &Service<'_>, door: &Door) -> Duration {
-    let body = json!({"session_type": "default", "region_id": "local", "force_create": true});
-    let session = service.call("POST", "/v1/session", Some(&body)).ok();
-    let session = session["session_id"].as_str().unwrap();
-    let body = json!({"host_type": "dedicated", "instance_startup_params": {"map": "a", "misc_params": ""}});
+    let session = service.make_session(json!({}));
     let begun = Instant::now();
-    service.call("POST", &format!("/v1/session/{session}/instance"), Some(&body)).ok();
+    service.request_instance(&session, &json!({"map": "a", "misc_params": ""}));
     door.knocked() - begun
 }
 

@@ -99,7 +99,7 @@ const ENV: &[(&str, &str)] =
     &[("GAMESIDE_STATE_DIR", "/mnt/gameside/state"), ("GAMESIDE_RUNTIME_DIR", "/mnt/gameside/run")];
 
 fn configuration(volume: &Path, service: &Service<'_>, more: &str) {
-    let text = format!("{}\n[guards]\nno_show_timeout = \"1h\"\n{more}", service.agent_config());
+    let text = format!("{}\n[guards]\nno_show_timeout = \"1h\"\n{more}", service.agent_config_by_env());
     std::fs::write(volume.join("gameside.toml"), text).unwrap();
 }
 

@@ -7,6 +7,7 @@
 //! | [`main_job`] | allocated, run, reported, supervised, through every crash |
 //! | [`manifests`] | what must be true of the Kubernetes manifests |
 //! | [`systemd`] | the units |
+//! | [`openarena`] | a real game server, by its example configuration |
 //! | [`outage`] | the session service away in every way, and back |
 //! | [`support`] | the harness: a world of its own for each test |
 
@@ -17,6 +18,7 @@ mod containers;
 mod layers;
 mod main_job;
 mod manifests;
+mod openarena;
 mod outage;
 mod support;
 mod systemd;

@@ -19,7 +19,8 @@ pub struct Service<'w> {
     child: Option<Child>,
     port: u16,
     agents: (String, String),
-    platform: RefCell<Option<String>>,
+    platform: (String, String),
+    token: RefCell<Option<String>>,
 }
 
 /// What a platform's own backend may do here: everything.
@@ -38,7 +39,7 @@ impl<'w> Service<'w> {
         let mut service =
             Service { world, child: None, port, agents: (String::new(), String::new()), platform: RefCell::new(None) };
         service.agents = service.client("agents", &[]);
-        service.client("platform", &[PLATFORM]);
+        service.platform = service.client("platform", &[PLATFORM]);
         service.up();
         service
     }
@@ -55,7 +56,8 @@ impl<'w> Service<'w> {
         let said: Value = serde_json::from_str(&self.world.told(args)).unwrap();
         let text = |key: &str| said[key].as_str().unwrap_or_else(|| panic!("no {key} in {said}")).to_owned();
         let pair = (text("client_id"), text("client_secret"));
-        self.world.file(&format!("{name}.secret"), &pair.1);
+        let file = self.world.file(&format!("{name}.secret"), &pair.1);
+        std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         pair
     }
 
@@ -98,9 +100,24 @@ impl<'w> Service<'w> {
     pub fn agent_config(&self) -> String {
         self.agent_config_through(&self.url())
     }
-    /// The same through another address; the secret comes from the environment or, on this machine, from a file.
+    /// The same for one who finds the secret in `GAMESIDE_CLIENT_SECRET`.
+    pub fn agent_config_by_env(&self) -> String {
+        format!("[session]\nurl = \"{}\"\n[credentials]\nclient_id = \"{}\"\n", self.url(), self.agents.0)
+    }
+    /// The same through another address.
     pub fn agent_config_through(&self, url: &str) -> String {
-        format!("[session]\nurl = \"{url}\"\n[credentials]\nclient_id = \"{}\"\n", self.agents.0)
+        let secret = self.world.path().join("agents.secret");
+        let id = &self.agents.0;
+        format!("[session]\nurl = \"{url}\"\n[credentials]\nclient_id = \"{id}\"\nclient_secret_file = {secret:?}\n")
+    }
+    /// The same as environment, secret included.
+    pub fn agent_env(&self) -> Vec<(String, String)> {
+        let pairs = [
+            ("GAMESIDE_SESSION__URL", self.url()),
+            ("GAMESIDE_CREDENTIALS__CLIENT_ID", self.agents.0.clone()),
+            ("GAMESIDE_CLIENT_SECRET", self.secret()),
+        ];
+        pairs.map(|(key, value)| (key.to_owned(), value)).into()
     }
     /// For `GAMESIDE_CLIENT_SECRET`.
     pub fn secret(&self) -> String {
@@ -109,8 +126,8 @@ impl<'w> Service<'w> {
 
     /// Logs in as the platform.
     fn platform_token(&self) -> String {
-        let secret = std::fs::read_to_string(self.world.path().join("platform.secret")).unwrap();
-        let basic = base64::engine::general_purpose::STANDARD.encode(format!("platform:{secret}"));
+        let (id, secret) = &self.platform;
+        let basic = base64::engine::general_purpose::STANDARD.encode(format!("{id}:{secret}"));
         let url = format!("{}/users/v1/login", self.url());
         let body = json!({"grant_type": "client_credentials", "include_refresh": true});
         let answer =
@@ -129,13 +146,25 @@ impl<'w> Service<'w> {
 
     /// Asks as the platform; `path` follows `/session`.
     pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
-        let token = self.platform.borrow().clone().unwrap_or_else(|| self.platform_token());
-        *self.platform.borrow_mut() = Some(token.clone());
+        let token = self.token.borrow().clone().unwrap_or_else(|| self.platform_token());
+        *self.token.borrow_mut() = Some(token.clone());
         self.call_as(&token, method, path, body)
     }
     pub fn call_as(&self, token: &str, method: &str, path: &str, body: Option<&Value>) -> Answer {
         let bearer = format!("Bearer {token}");
         http::exchange(method, &format!("{}/session{path}", self.url()), &[("authorization", &bearer)], body).unwrap()
+    }
+
+    /// Makes a session of the default type; `settings` as in a PATCH. Its id.
+    pub fn make_session(&self, settings: Value) -> String {
+        let body = json!({"session_type": "default", "region_id": "local", "force_create": true, "settings": settings});
+        self.call("POST", "/v1/session", Some(&body)).ok()["session_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Asks for a dedicated server for a session.
+    pub fn request_instance(&self, session: &str, params: &Value) -> Value {
+        let body = json!({"host_type": "dedicated", "instance_startup_params": params});
+        self.call("POST", &format!("/v1/session/{session}/instance"), Some(&body)).ok()
     }
 
     pub fn session(&self, id: &str) -> Value {
