@@ -36,8 +36,14 @@ impl<'w> Service<'w> {
         // A port of its own from the start, so that it can come back on the same.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         world.file("sessions.toml", config);
-        let mut service =
-            Service { world, child: None, port, agents: (String::new(), String::new()), platform: RefCell::new(None) };
+        let mut service = Service {
+            world,
+            child: None,
+            port,
+            agents: <_>::default(),
+            platform: <_>::default(),
+            token: <_>::default(),
+        };
         service.agents = service.client("agents", &[]);
         service.platform = service.client("platform", &[PLATFORM]);
         service.up();
