@@ -5,10 +5,13 @@
 //! | [`protocol`] | what the two say to each other; exit codes; file names |
 //! | [`client`] | the agent's side, on tokio |
 //! | [`peek`](peek()) | a look without taking over |
+//! | `place` | lock and socket as others see them |
 //! | `daemon` | the keeper itself: one thread, a poll loop |
 
 pub mod client;
+mod daemon;
 pub mod peek;
+mod place;
 pub mod protocol;
 
 pub use client::{Keeper, KeeperError, KeeperEvent, KeeperPlace, Mode, SpawnKeeper, attach};
@@ -19,6 +22,6 @@ use std::{ffi::OsString, process::ExitCode};
 
 /// The keeper's whole life; `args` without the program's name. Call it first thing in a process: before any thread, and with
 /// no descriptor open besides the three standard ones.
-pub fn main(_args: Vec<OsString>) -> ExitCode {
-    unimplemented!()
+pub fn main(args: Vec<OsString>) -> ExitCode {
+    daemon::main(args)
 }

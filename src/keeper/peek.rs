@@ -1,7 +1,22 @@
 //! A look at a keeper without taking it over; for `gameside status` and `gameside stop` while the agent is down. Blocking.
 
-use crate::model::process::{ExitReport, KeeperHello};
-use std::{path::Path, time::Duration};
+use super::{
+    place::{self, Lock},
+    protocol::{Event, Order, Reply, Request, VERSIONS},
+};
+use crate::{
+    host::clock,
+    model::process::{ExitReport, KeeperHello, RunState},
+};
+use std::{
+    io::{self, BufRead, BufReader, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+    time::Duration,
+};
+
+/// How long a keeper may take to answer; it has nothing else to do.
+const ANSWER: Duration = Duration::from_secs(3);
 
 /// What can be seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,11 +43,81 @@ pub enum StopError {
 }
 
 /// Is there a keeper in this state directory, and what does it hold?
-pub fn peek(_dir: &Path) -> Peek {
-    unimplemented!()
+pub fn peek(dir: &Path) -> Peek {
+    match place::lock(dir) {
+        Ok(Lock::Free) => Peek::None,
+        Err(error) => Peek::Silent { pid: None, why: format!("looking at its lock: {error}") },
+        Ok(Lock::Held { pid }) => match Observer::hello(dir) {
+            Ok((_, hello)) => Peek::Here(hello),
+            Err(error) => Peek::Silent { pid, why: error.to_string() },
+        },
+    }
 }
 
 /// Tells a keeper to stop as SIGTERM would, and waits for its end. Returns the report of the game that it ended.
-pub fn stop(_dir: &Path, _wait: Duration) -> Result<Option<ExitReport>, StopError> {
-    unimplemented!()
+pub fn stop(dir: &Path, wait: Duration) -> Result<Option<ExitReport>, StopError> {
+    let shown = || dir.display().to_string();
+    let unreachable = |error: io::Error| StopError::Unreachable { dir: shown(), why: error.to_string() };
+    let pid = match place::lock(dir).map_err(unreachable)? {
+        Lock::Free => return Err(StopError::NoKeeper { dir: shown() }),
+        Lock::Held { pid } => pid,
+    };
+    let (mut observer, hello) = Observer::hello(dir).map_err(unreachable)?;
+    let mut report = match hello.run {
+        RunState::Exited { report } => Some(report),
+        RunState::Empty | RunState::Running { .. } | RunState::Unkillable { .. } => None,
+    };
+    observer.order(Order::Stop).map_err(unreachable)?;
+    let until = clock::mono() + wait;
+    loop {
+        let left = until.since(clock::mono());
+        if left.is_zero() {
+            return Err(StopError::StillThere { pid, waited: wait });
+        }
+        match observer.next(left) {
+            Ok(Some(Event::Exited { report: ended })) => report = Some(ended),
+            Ok(Some(_)) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // It hung up: it has ended.
+            Ok(None) | Err(_) => return Ok(report),
+        }
+    }
+}
+
+/// A connection that takes nothing over.
+struct Observer {
+    reader: BufReader<UnixStream>,
+}
+
+impl Observer {
+    fn hello(dir: &Path) -> io::Result<(Observer, Box<KeeperHello>)> {
+        let socket = place::reach(dir)?;
+        socket.set_nonblocking(false)?;
+        socket.set_write_timeout(Some(ANSWER))?;
+        let mut observer = Observer { reader: BufReader::new(socket) };
+        observer.order(Order::Hello { versions: VERSIONS.to_vec(), observe: true, epoch: None })?;
+        match observer.next(ANSWER)? {
+            Some(Event::Hello { hello, .. }) => Ok((observer, hello)),
+            Some(Event::Incompatible { versions }) => {
+                Err(io::Error::other(format!("it speaks {versions:?}, this program {VERSIONS:?}")))
+            }
+            _ => Err(io::Error::other("it hung up")),
+        }
+    }
+
+    fn order(&mut self, order: Order) -> io::Result<()> {
+        let mut line = serde_json::to_vec(&Request { id: 1, order })?;
+        line.push(b'\n');
+        self.reader.get_mut().write_all(&line)
+    }
+
+    fn next(&mut self, within: Duration) -> io::Result<Option<Event>> {
+        self.reader.get_ref().set_read_timeout(Some(within.max(Duration::from_millis(1))))?;
+        let mut line = String::new();
+        if self.reader.read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        // An event of a later version is none for us.
+        Ok(Some(serde_json::from_str::<Reply>(&line).map_or(Event::Done, |reply| reply.event)))
+    }
 }

@@ -25,8 +25,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 /// The wire versions that this code speaks, newest first.
 pub const VERSIONS: &[u32] = &[1];
-/// The longest line that an agent may send, in bytes: an adoption record, escaped, fits in.
-pub const MAX_ORDER_BYTES: usize = 512 * 1024;
+/// The longest line that an agent may send, in bytes: an escaped record or file fits in.
+pub const MAX_ORDER_BYTES: usize = 1024 * 1024;
 /// The largest adoption record, in bytes.
 pub const MAX_RECORD_BYTES: usize = 64 * 1024;
 /// The largest `LaunchSpec.file`, in bytes.

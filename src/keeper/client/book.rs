@@ -128,12 +128,13 @@ impl Book {
         asker
     }
 
-    /// The connection broke or is new: what must not be given twice is dropped, the levels come first, the rest is unsent.
-    pub(super) fn rewind(&self) {
+    /// A connection is new: what must not be given twice is dropped, the levels come first, the rest is unsent. To another keeper
+    /// than before, orders for the old one's runs mean nothing and are dropped.
+    pub(super) fn rewind(&self, same_keeper: bool) {
         let mut state = self.state();
-        state
-            .entries
-            .retain(|entry| !(entry.sent && at_most_once(&entry.request.order)) && !is_level(&entry.request.order));
+        state.entries.retain(|entry| {
+            same_keeper && !(entry.sent && at_most_once(&entry.request.order)) && !is_level(&entry.request.order)
+        });
         for entry in &mut state.entries {
             entry.sent = false;
         }
@@ -187,4 +188,67 @@ fn at_most_once(order: &Order) -> bool {
             | Order::Stop
             | Order::Hello { .. }
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ids::RunNumber, process::LaunchSpec};
+
+    fn start(run: u64) -> Order {
+        let spec = LaunchSpec { argv: vec!["x".into()], env: [].into(), dir: None, file: None, forking: false };
+        Order::Start { run: RunNumber(run), spec: Box::new(spec) }
+    }
+
+    fn record(text: &str) -> Order {
+        Order::Record { text: text.into() }
+    }
+
+    fn names(requests: &[Request]) -> Vec<&'static str> {
+        requests.iter().map(|request| request.order.name()).collect()
+    }
+
+    #[test]
+    fn what_was_not_answered_is_given_again_but_a_signal_only_once() {
+        let book = Book::default();
+        book.post(record("a"));
+        book.post(start(1));
+        book.post(Order::Signal { run: RunNumber(1), signal: 15 });
+        let first = book.take_unsent();
+        assert_eq!(names(&first), ["record", "start", "signal"]);
+        assert!(book.take_unsent().is_empty());
+        book.answer(first[0].id);
+        book.post(Order::Stdin { run: RunNumber(1), line: "never sent".into() });
+        book.rewind(true);
+        assert_eq!(names(&book.take_unsent()), ["record", "start", "stdin"]);
+    }
+
+    #[test]
+    fn the_newest_level_replaces_a_waiting_one() {
+        let book = Book::default();
+        book.post(record("a"));
+        book.post(start(1));
+        book.post(record("b"));
+        let sent = book.take_unsent();
+        assert_eq!(names(&sent), ["record", "start"]);
+        assert_eq!(sent[0].order, record("b"));
+    }
+
+    #[test]
+    fn another_keeper_gets_the_levels_and_no_old_run() {
+        let book = Book::default();
+        book.post(start(1));
+        book.post(record("a"));
+        book.rewind(false);
+        assert_eq!(names(&book.take_unsent()), ["record"]);
+    }
+
+    #[test]
+    fn too_much_is_refused() {
+        let book = Book::default();
+        for run in 0..=MAX_WAITING as u64 {
+            book.post(start(run));
+        }
+        assert_eq!(book.take_refused(), ["start"]);
+    }
 }

@@ -1,6 +1,271 @@
-use super::{KeeperEvent, KeeperPlace, Mode, book::Book};
-use std::sync::Arc;
-use tokio::sync::mpsc;
-pub(super) async fn run(_place: KeeperPlace, _mode: Mode, _book: Arc<Book>, _events: mpsc::Sender<KeeperEvent>) {
-    unimplemented!()
+//! The connection itself, one after the other.
+
+use super::{
+    KeeperError, KeeperEvent, KeeperPlace, Mode,
+    book::{Answer, Book},
+    spawn,
+};
+use crate::{
+    keeper::{
+        place::{self, Lock},
+        protocol::{Event, Losses, MAX_LISTENERS, Order, Reply, Request, VERSIONS},
+    },
+    model::{ids::KeeperId, process::KeeperHello},
+};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use std::{
+    collections::VecDeque,
+    io::{self, IoSliceMut},
+    mem::MaybeUninit,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncWriteExt, Interest},
+    net::UnixStream,
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+
+const FIRST_DELAY: Duration = Duration::from_millis(20);
+const LAST_DELAY: Duration = Duration::from_secs(1);
+/// A keeper has nothing to do but answer.
+const HELLO: Duration = Duration::from_secs(5);
+
+/// Why there is no connection, or no longer one.
+enum Trouble {
+    Away(String),
+    Superseded,
+    Incompatible(String),
+    /// Nobody listens to our events any more.
+    Unwanted,
+}
+
+/// What is remembered from one connection to the next.
+struct Link {
+    place: KeeperPlace,
+    mode: Mode,
+    book: Arc<Book>,
+    events: mpsc::Sender<KeeperEvent>,
+    epoch: Option<u64>,
+    keeper: Option<KeeperId>,
+    losses: Losses,
+}
+
+/// Until superseded, incompatible or unwanted.
+pub(super) async fn run(place: KeeperPlace, mode: Mode, book: Arc<Book>, events: mpsc::Sender<KeeperEvent>) {
+    let mut link = Link { place, mode, book, events, epoch: None, keeper: None, losses: Losses::default() };
+    let wanted = link.events.clone();
+    tokio::select! {
+        () = link.live() => {}
+        () = wanted.closed() => {}
+    }
+    link.book.close();
+}
+
+impl Link {
+    async fn live(&mut self) {
+        let mut delay = FIRST_DELAY;
+        let mut said = None;
+        loop {
+            let trouble = match self.connect().await {
+                Ok((session, hello)) => {
+                    (delay, said) = (FIRST_DELAY, None);
+                    self.converse(session, hello).await
+                }
+                Err(trouble) => trouble,
+            };
+            let last = match trouble {
+                Trouble::Away(why) => {
+                    if said.as_ref() != Some(&why) {
+                        said = Some(why.clone());
+                        self.say(KeeperEvent::Away { why }).await;
+                    }
+                    sleep(delay).await;
+                    delay = (delay * 2).min(LAST_DELAY);
+                    continue;
+                }
+                Trouble::Superseded => KeeperEvent::Superseded,
+                Trouble::Incompatible(why) => KeeperEvent::Incompatible { why },
+                Trouble::Unwanted => return,
+            };
+            self.say(last).await;
+            return;
+        }
+    }
+
+    async fn say(&self, event: KeeperEvent) {
+        let _ = self.events.send(event).await;
+    }
+
+    /// A connection that has said and heard hello. Spawns a keeper only where nobody holds the lock.
+    async fn connect(&mut self) -> Result<(Session, Box<KeeperHello>), Trouble> {
+        let dir = self.place.dir.clone();
+        if let Err(error) = place::reach(&dir) {
+            match (place::lock(&dir), &self.mode) {
+                (Ok(Lock::Held { pid }), _) => {
+                    let pid = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+                    let why = format!("a keeper{pid} holds {} but can't be reached: {error}", dir.display());
+                    return Err(Trouble::Away(why));
+                }
+                (Ok(Lock::Free), Mode::Spawn(how)) => spawn::spawn(&dir, how).await.map_err(Trouble::Away)?,
+                (Ok(Lock::Free), Mode::Connect) => {
+                    return Err(Trouble::Away(format!("waiting for a keeper in {}", dir.display())));
+                }
+                (Err(error), _) => {
+                    return Err(Trouble::Away(format!("looking for a keeper in {}: {error}", dir.display())));
+                }
+            }
+        }
+        let away = |error: io::Error| Trouble::Away(format!("connecting to the keeper in {}: {error}", dir.display()));
+        let stream = UnixStream::from_std(place::reach(&dir).map_err(away)?).map_err(away)?;
+        let mut session = Session { stream, inbox: Vec::new(), sockets: VecDeque::new() };
+        match timeout(HELLO, session.hello(self.epoch)).await {
+            Ok(Ok(Event::Hello { hello, .. })) => Ok((session, hello)),
+            Ok(Ok(Event::Incompatible { versions })) => {
+                Err(Trouble::Incompatible(format!("the keeper speaks versions {versions:?}, this agent {VERSIONS:?}")))
+            }
+            Ok(Ok(Event::Superseded)) => Err(Trouble::Superseded),
+            Ok(Ok(other)) => Err(Trouble::Away(format!("the keeper answered hello with {other:?}"))),
+            Ok(Err(error)) => Err(away(error)),
+            Err(_) => Err(Trouble::Away("the keeper is there but doesn't answer; is it stopped?".into())),
+        }
+    }
+
+    async fn converse(&mut self, mut session: Session, hello: Box<KeeperHello>) -> Trouble {
+        let same = self.keeper.as_ref().is_none_or(|keeper| *keeper == hello.keeper);
+        self.epoch = Some(hello.epoch);
+        self.keeper = Some(hello.keeper.clone());
+        self.book.rewind(same);
+        self.say(KeeperEvent::Connected(hello)).await;
+        let book = Arc::clone(&self.book);
+        loop {
+            for order in book.take_refused() {
+                let why = "too many orders wait for the keeper".to_owned();
+                self.say(KeeperEvent::Refused { order: order.to_owned(), why }).await;
+            }
+            for request in book.take_unsent() {
+                if let Err(error) = session.send(&request).await {
+                    return Trouble::Away(format!("writing to the keeper: {error}"));
+                }
+            }
+            tokio::select! {
+                reply = session.next() => match reply {
+                    Ok(Some(reply)) => if let Err(trouble) = self.take(reply, &mut session).await { return trouble },
+                    Ok(None) => {}
+                    Err(error) => return Trouble::Away(format!("the keeper hung up: {error}")),
+                },
+                () = book.posted.notified() => {}
+            }
+        }
+    }
+
+    /// One line from the keeper: an answer, an event, or both.
+    async fn take(&mut self, reply: Reply, session: &mut Session) -> Result<(), Trouble> {
+        let known = reply.re.map(|id| self.book.answer(id));
+        let asker = known.flatten();
+        let event = match (reply.event, asker) {
+            (Event::Superseded, _) => return Err(Trouble::Superseded),
+            (Event::Listeners { names }, asker) => {
+                let sockets: Vec<OwnedFd> = session.sockets.drain(..names.len().min(session.sockets.len())).collect();
+                if let Some(asker) = asker {
+                    let _ = asker.send(Ok(Answer::Listeners(names.into_iter().zip(sockets).collect())));
+                }
+                return Ok(());
+            }
+            (Event::Exec { result }, Some(asker)) => {
+                let _ = asker.send(Ok(Answer::Exec(result)));
+                return Ok(());
+            }
+            (Event::Refused { order, why }, Some(asker)) => {
+                let _ = asker.send(Err(KeeperError::Refused { order, why }));
+                return Ok(());
+            }
+            (event, _) => event,
+        };
+        let event = match event {
+            Event::Started { run, pid, started } => KeeperEvent::Started { run, pid, started },
+            Event::Exited { report } => KeeperEvent::Exited(report),
+            Event::Unkillable { run, left } => KeeperEvent::Unkillable { run, left },
+            Event::StopRequested => KeeperEvent::StopRequested,
+            Event::Output { run, stream, line } => KeeperEvent::Output { run, stream, line },
+            Event::Refused { order, why } => KeeperEvent::Refused { order, why },
+            Event::Stats { stats, losses } => {
+                if losses != self.losses {
+                    self.losses = losses;
+                    self.say(KeeperEvent::Lost(losses)).await;
+                }
+                match stats {
+                    Some(stats) => KeeperEvent::Stats(stats),
+                    None => return Ok(()),
+                }
+            }
+            Event::Superseded
+            | Event::Hello { .. }
+            | Event::Incompatible { .. }
+            | Event::Done
+            | Event::Listeners { .. }
+            | Event::Exec { .. } => return Ok(()),
+        };
+        self.events.send(event).await.map_err(|_| Trouble::Unwanted)
+    }
+}
+
+/// One connection.
+struct Session {
+    stream: UnixStream,
+    inbox: Vec<u8>,
+    /// Descriptors that have come and whose line hasn't been read yet.
+    sockets: VecDeque<OwnedFd>,
+}
+
+impl Session {
+    async fn hello(&mut self, epoch: Option<u64>) -> io::Result<Event> {
+        let order = Order::Hello { versions: VERSIONS.to_vec(), observe: false, epoch };
+        self.send(&Request { id: 0, order }).await?;
+        loop {
+            if let Some(reply) = self.next().await? {
+                return Ok(reply.event);
+            }
+        }
+    }
+
+    async fn send(&mut self, request: &Request) -> io::Result<()> {
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        self.stream.write_all(&line).await
+    }
+
+    /// The next line; none for one that only a newer agent would understand. Safe to drop and call again.
+    async fn next(&mut self) -> io::Result<Option<Reply>> {
+        loop {
+            if let Some(end) = self.inbox.iter().position(|byte| *byte == b'\n') {
+                let rest = self.inbox.split_off(end + 1);
+                let line = std::mem::replace(&mut self.inbox, rest);
+                return Ok(serde_json::from_slice(&line).ok());
+            }
+            let (stream, inbox, sockets) = (&self.stream, &mut self.inbox, &mut self.sockets);
+            stream.async_io(Interest::READABLE, || receive(stream, inbox, sockets)).await?;
+        }
+    }
+}
+
+/// Reads once, with the descriptors that come along.
+fn receive(stream: &UnixStream, inbox: &mut Vec<u8>, sockets: &mut VecDeque<OwnedFd>) -> io::Result<()> {
+    let mut bytes = [0; 16 << 10];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_LISTENERS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let received = recvmsg(stream.as_fd(), &mut [IoSliceMut::new(&mut bytes)], &mut control, flags)?;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(fds) = message {
+            sockets.extend(fds);
+        }
+    }
+    if received.bytes == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    inbox.extend_from_slice(&bytes[..received.bytes]);
+    Ok(())
 }

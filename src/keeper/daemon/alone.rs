@@ -1,0 +1,106 @@
+//! SIGTERM, or too long without an agent: who decides then.
+//!
+//! ```text
+//!   asked to stop ─► agent connected? ── yes ─► it is told, and decides; it orders the shutdown in the end
+//!        │                                └──── leaves, and isn't back within GRACE ─┐
+//!        └─ no, nor within GRACE ─────────────────────────────────────────────────────┴─► standing orders ─► exit ALONE
+//!   unattended for too long ─────────────────────────────────────────────────────────────► standing orders ─► exit ALONE
+//! ```
+//!
+//! A ladder that has begun is climbed to its end, whoever connects meanwhile: the agent learns of it in its hello.
+
+use super::{Daemon, Instant, ladder::Ladder};
+use crate::{
+    host::clock,
+    keeper::protocol::{Event, exit},
+};
+use std::time::Duration;
+
+/// How long an agent may be away when it is needed.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Where we stand.
+#[derive(Debug)]
+pub(super) struct Alone {
+    /// Since when no controller is connected.
+    since: Option<Instant>,
+    /// When we were asked to stop.
+    asked: Option<Instant>,
+    /// The standing orders are being carried out.
+    acting: bool,
+    /// Nobody has ever connected while it is the same.
+    pub(super) met: bool,
+}
+
+impl Alone {
+    pub(super) fn new(now: Instant) -> Alone {
+        Alone { since: Some(now), asked: None, acting: false, met: false }
+    }
+
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    pub(super) fn controller_came(&mut self) {
+        self.since = None;
+        self.met = true;
+    }
+
+    /// Time without a run doesn't count as time unattended.
+    pub(super) fn run_began_or_ended(&mut self, now: Instant) {
+        self.since = self.since.map(|_| now);
+    }
+}
+
+impl Daemon {
+    /// SIGTERM, SIGINT, or `stop`. Asked again while the standing orders are carried out, it goes faster.
+    pub(super) fn asked_to_stop(&mut self) {
+        let now = clock::mono();
+        let again = self.alone.asked.is_some_and(|asked| now.since(asked) > Duration::from_secs(1));
+        if again && self.alone.acting {
+            if let Some(ladder) = self.run.as_mut().and_then(|run| run.ladder.as_mut()) {
+                ladder.hasten(now);
+            }
+        }
+        if self.alone.asked.is_none() {
+            eprintln!("gameside-keeper: asked to stop");
+            self.alone.asked = Some(now);
+        }
+        self.peers.tell(&Event::StopRequested);
+    }
+
+    /// When [`Daemon::act_alone`] wants to be called next.
+    pub(super) fn alone_due(&self) -> Option<Instant> {
+        let since = self.alone.since.filter(|_| self.ending.is_none() && !self.alone.acting)?;
+        let grace = self.alone.asked.map(|asked| asked.max(since) + GRACE);
+        let limit = if self.run.is_some() { self.orders().unattended } else { self.settings.idle };
+        [grace, limit.map(|limit| since + limit)].into_iter().flatten().min()
+    }
+
+    pub(super) fn act_alone(&mut self, now: Instant) {
+        match (self.peers.has_controller(), self.alone.since) {
+            (true, _) => self.alone.since = None,
+            (false, None) => self.alone.since = Some(now),
+            (false, Some(_)) => {}
+        }
+        if self.alone_due().is_some_and(|due| now >= due) {
+            self.alone.acting = true;
+            let orders = self.orders();
+            if let Some(run) = &mut self.run {
+                eprintln!("gameside-keeper: no agent is here; carrying out the standing orders for run {}", run.number);
+                self.alone.asked.get_or_insert(now);
+                if !run.is_ending() {
+                    run.ladder = Some(Ladder::new(&orders, now));
+                }
+            }
+        }
+        let nobody = !self.peers.has_controller();
+        if self.alone.acting && self.run.is_none() && self.ending.is_none() {
+            if nobody {
+                self.end(if self.unkillable.is_some() { exit::UNKILLABLE } else { exit::ALONE });
+            } else {
+                self.alone.acting = false; // it has come back in time to take the report
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The agent as our child, for containers: `--run-agent`. Started again with back-off whenever it ends.
+//!
+//! ```text
+//!   keeper (PID 1) ─┬─► runner (subreaper) ──► agent ──► its own children
+//!                   └─► the game
+//! ```
+//!
+//! The runner is between them so that orphans of the agent (a session service, a hook) come to it and not to the keeper, which
+//! would take them for the game's. It is in a process group of its own: Ctrl-C and SIGTERM are for the keeper, which tells the agent.
+
+use super::sys::{self, Forked};
+use crate::host::clock;
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    fs::OFlags,
+    pipe::PipeFlags,
+    process::{Signal, getpid, getppid, set_child_subreaper, set_parent_process_death_signal, setpgid},
+};
+use std::{
+    ffi::{CString, OsString},
+    io,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::{ffi::OsStringExt, process::ExitStatusExt},
+    },
+    time::Duration,
+};
+
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+const LAST_DELAY: Duration = Duration::from_secs(30);
+/// An agent that lived this long is well: the back-off starts anew.
+const WELL_AFTER: Duration = Duration::from_secs(60);
+
+/// The keeper's handle on it.
+#[derive(Debug)]
+pub(super) struct Runner {
+    pub(super) pid: i32,
+    /// While this is open, the agent is started again.
+    hold: Option<OwnedFd>,
+    /// Says how the agent ended, each time: one byte, its exit code.
+    pub(super) ends: OwnedFd,
+}
+
+impl Runner {
+    pub(super) fn start(command: &[OsString]) -> io::Result<Runner> {
+        let words = command.iter().map(|word| CString::new(word.clone().into_vec()));
+        let words = words.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
+        let (released, hold) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        let (ends, tell) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        rustix::fs::fcntl_setfl(&ends, OFlags::NONBLOCK)?;
+        let keeper = getpid();
+        match sys::fork()? {
+            Forked::Parent(pid) => Ok(Runner { pid, hold: Some(hold), ends }),
+            Forked::Child => {
+                drop((hold, ends));
+                let _ = setpgid(None, None);
+                let _ = set_child_subreaper(Some(getpid()));
+                let _ = set_parent_process_death_signal(Some(Signal::KILL));
+                if getppid() != Some(keeper) {
+                    sys::exit_now(1);
+                }
+                run(&words, &released, &tell)
+            }
+        }
+    }
+
+    /// The agent isn't started again when it ends.
+    pub(super) fn release(&mut self) {
+        self.hold = None;
+    }
+
+    /// The exit code of an agent that has ended, the newest.
+    pub(super) fn ended(&self) -> Option<u8> {
+        let mut codes = [0; 64];
+        let count = rustix::io::read(&self.ends, &mut codes).ok()?;
+        codes[..count].last().copied()
+    }
+}
+
+fn run(words: &[CString], released: &OwnedFd, tell: &OwnedFd) -> ! {
+    let Ok(signals) = sys::signal_fd(&[libc::SIGCHLD]) else { sys::exit_now(1) };
+    // The keeper's lock, socket and pipes are none of the runner's business.
+    sys::close_all_but(&[released.as_raw_fd(), tell.as_raw_fd(), signals.as_raw_fd()]);
+    let mut delay = FIRST_DELAY;
+    loop {
+        let began = clock::mono();
+        let code = agent(words).map_or(1, |pid| wait(pid, &signals));
+        let _ = rustix::io::write(tell, &[code]);
+        if clock::mono().since(began) > WELL_AFTER {
+            delay = FIRST_DELAY;
+        }
+        if is_released(released, &signals, delay) {
+            sys::exit_now(i32::from(code));
+        }
+        delay = (delay * 2).min(LAST_DELAY);
+    }
+}
+
+fn agent(words: &[CString]) -> io::Result<i32> {
+    let runner = getpid();
+    match sys::fork()? {
+        Forked::Parent(pid) => Ok(pid),
+        Forked::Child => {
+            let _ = set_parent_process_death_signal(Some(Signal::KILL));
+            if getppid() == Some(runner) {
+                sys::reset_signals();
+                sys::close_on_exec_from(3);
+                let error = sys::exec_in_path(words);
+                eprintln!("gameside-keeper: starting the agent {:?}: {error}", words.first());
+            }
+            sys::exit_now(127)
+        }
+    }
+}
+
+/// Waits for the agent and reaps whoever else comes by.
+fn wait(agent: i32, signals: &OwnedFd) -> u8 {
+    loop {
+        while let Some(child) = sys::reap() {
+            if child.pid == agent {
+                let signal = child.status.signal().unwrap_or(0);
+                return child.status.code().unwrap_or(128 + signal) as u8;
+            }
+        }
+        super::wait_for(signals, None);
+        while sys::next_signal(signals).is_some() {}
+    }
+}
+
+/// Waits out the back-off; true as soon as the keeper has let go.
+fn is_released(released: &OwnedFd, signals: &OwnedFd, delay: Duration) -> bool {
+    let until = clock::mono() + delay;
+    loop {
+        let left = until.since(clock::mono());
+        let mut fds = [PollFd::new(released, PollFlags::IN), PollFd::new(signals, PollFlags::IN)];
+        let _ = poll(&mut fds, rustix::event::Timespec::try_from(left).ok().as_ref());
+        if !fds[0].revents().is_empty() {
+            return true;
+        }
+        while sys::next_signal(signals).is_some() {}
+        while sys::reap().is_some() {}
+        if left.is_zero() {
+            return false;
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Listening sockets: ours, and those that we hold for the agent so that a connect waits while the agent is away.
+
+use crate::keeper::protocol::{ListenerAddress, ListenerSpec, MAX_LISTENERS};
+use rustix::{
+    fs::{AtFlags, CWD, Mode, OFlags, openat, unlinkat},
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with},
+};
+use std::{
+    fs, io,
+    net::TcpListener,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::{FileTypeExt, PermissionsExt},
+    },
+    path::{Path, PathBuf},
+};
+
+/// The sockets that are held, by name.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    sockets: Vec<(ListenerSpec, OwnedFd)>,
+}
+
+impl Held {
+    pub(super) fn names(&self) -> Vec<String> {
+        self.sockets.iter().map(|(spec, _)| spec.name.clone()).collect()
+    }
+
+    /// Duplicates of what is asked for, in its order. What is held under the same name and address stays, connections that wait
+    /// included; another address replaces it. `within`: the only directory where unix sockets may be made.
+    pub(super) fn get(&mut self, want: &[ListenerSpec], within: Option<&Path>) -> Result<Vec<OwnedFd>, String> {
+        let new = want.iter().filter(|spec| !self.sockets.iter().any(|(held, _)| held.name == spec.name)).count();
+        if self.sockets.len() + new > MAX_LISTENERS {
+            return Err(format!("a keeper holds at most {MAX_LISTENERS} listening sockets"));
+        }
+        want.iter().map(|spec| self.one(spec, within)).collect()
+    }
+
+    fn one(&mut self, spec: &ListenerSpec, within: Option<&Path>) -> Result<OwnedFd, String> {
+        let failed = |error: io::Error| format!("listening for `{}` on {}: {error}", spec.name, shown(&spec.address));
+        let held = self.sockets.iter().position(|(held, _)| held.name == spec.name);
+        if let Some(at) = held.filter(|at| self.sockets[*at].0 != *spec) {
+            let (old, _) = self.sockets.remove(at);
+            if let ListenerAddress::Unix(path, _) = old.address {
+                let _ = fs::remove_file(path);
+            }
+        }
+        if let Some((_, socket)) = self.sockets.iter().find(|(held, _)| held == spec) {
+            return socket.try_clone().map_err(failed);
+        }
+        let socket = match &spec.address {
+            ListenerAddress::Tcp(address) => TcpListener::bind(address).and_then(|socket| {
+                socket.set_nonblocking(true)?;
+                Ok(OwnedFd::from(socket))
+            }),
+            ListenerAddress::Unix(path, mode) => match within {
+                Some(root) if !is_within(path, root) => {
+                    return Err(format!(
+                        "{} is outside {}, where this keeper makes sockets",
+                        path.display(),
+                        root.display()
+                    ));
+                }
+                _ => unix(path, *mode),
+            },
+        };
+        let socket = socket.map_err(failed)?;
+        let copy = socket.try_clone().map_err(failed)?;
+        self.sockets.push((spec.clone(), socket));
+        Ok(copy)
+    }
+}
+
+/// A unix stream socket that listens; what an earlier owner left at the path is unlinked. Paths may be longer than 107 bytes.
+pub(super) fn unix(path: &Path, mode: u32) -> io::Result<OwnedFd> {
+    let (parent, name) = split(path)?;
+    let dir = openat(CWD, parent, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    if fs::symlink_metadata(path).is_ok_and(|about| about.file_type().is_socket()) {
+        unlinkat(&dir, name, AtFlags::empty())?;
+    }
+    let kind = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, kind, None)?;
+    let short = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name);
+    bind(&socket, &SocketAddrUnix::new(short)?)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    listen(&socket, 128)?;
+    Ok(socket)
+}
+
+fn split(path: &Path) -> io::Result<(&Path, &std::ffi::OsStr)> {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .zip(path.file_name())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a socket wants a full path"))
+}
+
+fn is_within(path: &Path, root: &Path) -> bool {
+    let parent = path.parent().and_then(|parent| fs::canonicalize(parent).ok());
+    parent.zip(fs::canonicalize(root).ok()).is_some_and(|(parent, root)| parent.starts_with(root))
+}
+
+fn shown(address: &ListenerAddress) -> String {
+    match address {
+        ListenerAddress::Tcp(address) => address.to_string(),
+        ListenerAddress::Unix(path, _) => path.display().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    fn tcp(name: &str, address: &str) -> ListenerSpec {
+        ListenerSpec { name: name.into(), address: ListenerAddress::Tcp(address.parse().unwrap()) }
+    }
+
+    fn port(socket: &OwnedFd) -> u16 {
+        TcpListener::from(socket.try_clone().unwrap()).local_addr().unwrap().port()
+    }
+
+    #[test]
+    fn a_held_socket_is_the_same_the_next_time() {
+        let mut held = Held::default();
+        let want = [tcp("api", "127.0.0.1:0")];
+        let first = port(&held.get(&want, None).unwrap()[0]);
+        assert_eq!(port(&held.get(&want, None).unwrap()[0]), first);
+        assert_eq!(held.names(), ["api"]);
+        assert_ne!(port(&held.get(&[tcp("api", "127.0.0.2:0")], None).unwrap()[0]), 0);
+        assert_eq!(held.names(), ["api"]);
+    }
+
+    #[test]
+    fn a_path_may_be_long_and_the_socket_left_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("d".repeat(120));
+        fs::create_dir(&deep).unwrap();
+        drop(unix(&deep.join("s"), 0o600).unwrap());
+        let _socket = unix(&deep.join("s"), 0o600).unwrap();
+        let file = fs::File::open(&deep).unwrap();
+        assert!(UnixStream::connect(format!("/proc/self/fd/{}/s", file.as_raw_fd())).is_ok());
+        assert_eq!(fs::metadata(deep.join("s")).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn bounds_hold() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut held = Held::default();
+        let outside =
+            ListenerSpec { name: "x".into(), address: ListenerAddress::Unix("/tmp/outside.sock".into(), 0o600) };
+        assert!(held.get(&[outside], Some(dir.path())).unwrap_err().contains("outside"));
+        let many: Vec<_> = (0..=MAX_LISTENERS).map(|n| tcp(&n.to_string(), "127.0.0.1:0")).collect();
+        assert!(held.get(&many, None).unwrap_err().contains("at most"));
+    }
+}

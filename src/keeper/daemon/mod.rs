@@ -1,0 +1,410 @@
+//! The keeper itself: one thread, one poll loop.
+//!
+//! ```text
+//!                 ┌───────────── poll ─────────────┐
+//!   signals ──────┤                                ├──► obey (orders) ──► run, probes, listeners, store
+//!   socket, peers ┤   which is ready, what is due  ├──► run (reaped, outcome, ladder, kill)
+//!   game's pipes ─┤                                ├──► output ──► log, agent
+//!   deadlines ────┘                                └──► alone (standing orders)
+//! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | `start` | from a command line to a keeper that stands |
+//! | `settings`, `privileges` | what it is told; who the game is; how little of root is kept |
+//! | `watcher` | its parent, which ends the game when the keeper is killed |
+//! | `init` | the agent as a child, for containers |
+//! | `store` | lock, epoch, exit report |
+//! | `peers`, `obey` | connections and fencing; what each order does |
+//! | `run`, `ladder` | one run from fork to an empty containment |
+//! | `spawn`, `family`, `cgroup` | how it starts; what belongs to it |
+//! | `output`, `log`, `console` | its pipes |
+//! | `probe`, `stats`, `listeners` | commands beside the game; figures; sockets held |
+//! | `alone` | SIGTERM, and nobody there |
+//! | `sys` | what has no safe wrapper |
+//!
+//! Invariants:
+//! - One game at a time: no start before the last run's containment is empty and its exit taken.
+//! - An exit is on the disk before anybody is told.
+//! - Nothing blocks: pipes and sockets are non-blocking, and nobody is waited for. (The disk is the one exception: the exit's fsync.)
+//! - Only this loop waits for children.
+
+mod alone;
+mod cgroup;
+mod console;
+mod family;
+mod init;
+mod ladder;
+mod listeners;
+mod log;
+mod obey;
+mod output;
+mod peers;
+mod privileges;
+mod probe;
+mod run;
+mod settings;
+mod spawn;
+mod start;
+mod stats;
+mod store;
+mod sys;
+mod watcher;
+
+use super::protocol::{Event, exit, names};
+use crate::{
+    host::clock,
+    model::{ids::RunNumber, process::StandingOrders},
+};
+use alone::Alone;
+use cgroup::Cgroups;
+use init::Runner;
+use listeners::Held;
+use log::Log;
+use output::Drained;
+use peers::Peers;
+use privileges::Identity;
+use probe::Probe;
+use run::{Run, Turn};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fd::AsFd,
+};
+use settings::Settings;
+use std::{ffi::OsString, io, os::fd::OwnedFd, process::ExitCode, time::Duration};
+use store::Store;
+
+pub(super) use crate::model::time::Instant;
+
+/// The signals that the loop reads.
+const SIGNALS: [i32; 5] = [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
+/// How long an agent of ours may take to end after it has ordered the shutdown.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+/// Bytes read at once.
+const BUFFER: usize = 64 << 10;
+
+/// See [`super::main`].
+pub(super) fn main(args: Vec<OsString>) -> ExitCode {
+    ExitCode::from(start::life(args))
+}
+
+/// Everything the keeper knows.
+#[derive(Debug)]
+pub(super) struct Daemon {
+    settings: Settings,
+    identity: Identity,
+    store: Store,
+    cgroups: Option<Cgroups>,
+    server: OwnedFd,
+    signals: OwnedFd,
+    runner: Option<Runner>,
+    peers: Peers,
+    run: Option<Run>,
+    /// Set once, never unset: something can't be killed.
+    unkillable: Option<(RunNumber, u32)>,
+    /// The highest run number that was started.
+    last_run: RunNumber,
+    probes: Vec<Probe>,
+    held: Held,
+    log: Log,
+    record: Option<String>,
+    standing: Option<StandingOrders>,
+    alone: Alone,
+    /// The exit code to end with, and until when the agent may speak its last words.
+    ending: Option<(u8, Instant)>,
+}
+
+/// What a descriptor is for.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Signals,
+    Server,
+    Peer(u64),
+    Outcome,
+    Output(usize),
+    Console,
+    Probe(usize),
+    Runner,
+}
+
+impl Daemon {
+    fn new(
+        settings: Settings,
+        identity: Identity,
+        store: Store,
+        cgroups: Option<Cgroups>,
+        server: OwnedFd,
+        signals: OwnedFd,
+        runner: Option<Runner>,
+    ) -> io::Result<Daemon> {
+        let log = Log::new(store.logs.try_clone()?, settings.log_cap, settings.log_files);
+        let last_run = store.untaken().map_or(RunNumber(0), |report| report.run);
+        Ok(Daemon {
+            settings,
+            identity,
+            store,
+            cgroups,
+            server,
+            signals,
+            runner,
+            peers: Peers::default(),
+            run: None,
+            unkillable: None,
+            last_run,
+            probes: Vec::new(),
+            held: Held::default(),
+            log,
+            record: None,
+            standing: None,
+            alone: Alone::new(clock::mono()),
+            ending: None,
+        })
+    }
+
+    /// Until the end; returns the exit code.
+    fn run(&mut self) -> u8 {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let ready = self.wait();
+            for (source, events) in ready {
+                self.serve(source, events, &mut buffer);
+            }
+            self.turn(clock::mono(), &mut buffer);
+            self.peers.flush();
+            if let Some((code, until)) = self.ending
+                && (self.runner.is_none() || clock::mono() >= until)
+            {
+                let _ = std::fs::remove_file(self.settings.dir.join(names::SOCKET));
+                return code;
+            }
+        }
+    }
+
+    /// Waits until something is ready or due.
+    fn wait(&self) -> Vec<(Source, PollFlags)> {
+        let mut sources = Vec::with_capacity(16);
+        let mut fds = Vec::with_capacity(16);
+        let mut add = |source, fd, flags| {
+            sources.push(source);
+            fds.push(PollFd::from_borrowed_fd(fd, flags));
+        };
+        add(Source::Signals, self.signals.as_fd(), PollFlags::IN);
+        add(Source::Server, self.server.as_fd(), PollFlags::IN);
+        for (number, socket, writes) in self.peers.sockets() {
+            add(Source::Peer(number), socket, if writes { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN });
+        }
+        if let Some(run) = &self.run {
+            if let Some(pipe) = &run.outcome {
+                add(Source::Outcome, pipe.as_fd(), PollFlags::IN);
+            }
+            for (at, (_, drain)) in run.drains.iter().enumerate() {
+                add(Source::Output(at), drain.pipe.as_fd(), PollFlags::IN);
+            }
+            if let Some(pipe) = run.console.waiting() {
+                add(Source::Console, pipe.as_fd(), PollFlags::OUT);
+            }
+        }
+        for (at, probe) in self.probes.iter().enumerate() {
+            if let Some(pipe) = &probe.pipe {
+                add(Source::Probe(at), pipe.as_fd(), PollFlags::IN);
+            }
+        }
+        if let Some(runner) = &self.runner {
+            add(Source::Runner, runner.ends.as_fd(), PollFlags::IN);
+        }
+        let left = self.due().map(|due| due.since(clock::mono()));
+        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+        if poll(&mut fds, timeout.as_ref()).is_err() {
+            return Vec::new();
+        }
+        sources.into_iter().zip(fds.iter().map(PollFd::revents)).filter(|(_, events)| !events.is_empty()).collect()
+    }
+
+    fn serve(&mut self, source: Source, events: PollFlags, buffer: &mut [u8]) {
+        match source {
+            Source::Signals => self.signalled(buffer),
+            Source::Server => self.peers.accept(&self.server, self.identity.agent_uid),
+            Source::Peer(number) if events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) => {
+                for line in self.peers.read(number, buffer) {
+                    self.obey(number, &line);
+                }
+            }
+            Source::Peer(_) => {} // written to at the end of the turn
+            Source::Outcome => self.outcome(),
+            Source::Output(at) => self.drain(at, buffer),
+            Source::Console => {
+                if let Some(run) = &mut self.run {
+                    run.console.flush();
+                }
+            }
+            Source::Probe(at) => {
+                if let Some(probe) = self.probes.get_mut(at) {
+                    probe.pump(buffer);
+                }
+            }
+            Source::Runner => self.agent_ended(),
+        }
+    }
+
+    fn signalled(&mut self, buffer: &mut [u8]) {
+        while let Some(signal) = sys::next_signal(&self.signals) {
+            match signal {
+                libc::SIGTERM | libc::SIGINT => self.asked_to_stop(),
+                _ => {}
+            }
+        }
+        while let Some(child) = sys::reap() {
+            if let Some(probe) = self.probes.iter_mut().find(|probe| probe.pid == child.pid) {
+                probe.ended(child.status);
+            } else if self.runner.as_ref().is_some_and(|runner| runner.pid == child.pid) {
+                self.agent_ended();
+                self.runner_ended();
+            } else if let Some(run) = &mut self.run {
+                run.reaped(&child);
+                if child.pid == run.pid {
+                    self.outcome();
+                    self.probes.iter_mut().for_each(Probe::kill);
+                }
+            }
+        }
+        self.answer_probes(buffer);
+        self.check_run(buffer);
+    }
+
+    /// Whether exec worked has become known.
+    fn outcome(&mut self) {
+        if let Some(run) = &mut self.run
+            && run.read_outcome()
+        {
+            let event = Event::Started { run: run.number, pid: run.pid, started: run.started };
+            self.peers.tell(&event);
+        }
+    }
+
+    fn drain(&mut self, at: usize, buffer: &mut [u8]) {
+        let Some(run) = &mut self.run else { return };
+        let Some((stream, drain)) = run.drains.get_mut(at) else { return };
+        let mut ear = self.peers.listener(run.number, *stream);
+        if drain.pump(buffer, &mut self.log, &mut ear) == Drained::Ended {
+            // Positions of this turn must stay: the drain is taken out by `turn`.
+            drain.ended = true;
+        }
+    }
+
+    /// The run is over if nothing of it lives: then its end is written down and told.
+    fn check_run(&mut self, buffer: &mut [u8]) {
+        let (helpers, orders) = (self.helpers(), self.orders());
+        let Some(run) = &mut self.run else { return };
+        if !run.is_over(&helpers, &orders, clock::mono()) {
+            return;
+        }
+        let Some(mut run) = self.run.take() else { return };
+        for (stream, drain) in &mut run.drains {
+            let mut ear = self.peers.listener(run.number, *stream);
+            drain.empty(buffer, &mut self.log, &mut ear);
+        }
+        let report = run.report(clock::wall());
+        if let Some(leaf) = &run.leaf {
+            leaf.remove();
+        }
+        self.store.keep(report.clone());
+        self.peers.tell(&Event::Exited { report });
+        self.alone.run_began_or_ended(clock::mono());
+    }
+
+    fn answer_probes(&mut self, buffer: &mut [u8]) {
+        for probe in &mut self.probes {
+            if let Some(result) = probe.result(buffer) {
+                self.peers.answer(probe.peer, Some(probe.re), Event::Exec { result }, Vec::new());
+            }
+        }
+        let before = self.probes.len();
+        self.probes.retain(|probe| !probe.is_answered());
+        // What commands left behind goes with the last of them; without cgroups it goes with the run.
+        if before > 0
+            && self.probes.is_empty()
+            && let Some(leaf) = self.cgroups.as_ref().and_then(|cgroups| cgroups.leaf("probe").ok())
+        {
+            leaf.kill();
+            leaf.remove();
+        }
+    }
+
+    /// Our own children that are no part of a run.
+    fn helpers(&self) -> Vec<i32> {
+        self.runner.iter().map(|runner| runner.pid).chain(self.probes.iter().map(|probe| probe.pid)).collect()
+    }
+
+    fn orders(&self) -> StandingOrders {
+        self.standing.clone().unwrap_or_else(|| ladder::default_orders(self.settings.unattended))
+    }
+
+    /// What is due by the clock.
+    fn turn(&mut self, now: Instant, buffer: &mut [u8]) {
+        let helpers = self.helpers();
+        if let Some(run) = &mut self.run {
+            run.drains.retain(|(_, drain)| !drain.ended);
+            if let Turn::Unkillable(left) = run.turn(now, &helpers, self.settings.last_deadline) {
+                let number = run.number;
+                self.run = None;
+                self.unkillable = Some((number, left));
+                self.peers.tell(&Event::Unkillable { run: number, left });
+            }
+        }
+        if self.run.as_ref().is_some_and(Run::is_ending) {
+            self.check_run(buffer);
+        }
+        for probe in self.probes.iter_mut().filter(|probe| now >= probe.deadline) {
+            probe.kill();
+        }
+        self.act_alone(now);
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let run = self.run.as_ref().and_then(Run::due);
+        let probes = self.probes.iter().map(|probe| probe.deadline).min();
+        let ending = self.ending.map(|(_, until)| until);
+        [run, probes, ending, self.alone_due()].into_iter().flatten().min()
+    }
+
+    /// The agent that we run has ended. One that never came to speak to us, with nothing to keep, ends us too: a bad
+    /// configuration must show outside the container.
+    fn agent_ended(&mut self) {
+        let code = self.runner.as_ref().and_then(Runner::ended);
+        if let Some(code) = code.filter(|_| self.ending.is_none()) {
+            eprintln!("gameside-keeper: the agent has ended with code {code}");
+            if !self.alone.met && self.run.is_none() && self.unkillable.is_none() {
+                self.runner = None;
+                self.end(code);
+            }
+        }
+    }
+
+    /// The runner only ends by itself when it was let go. If it was killed, the agent died with it.
+    fn runner_ended(&mut self) {
+        self.runner = None;
+        if self.ending.is_none() {
+            self.runner = Runner::start(&self.settings.agent).ok();
+        }
+    }
+
+    /// Ends; after an orderly end only when the agent that we run has ended too.
+    fn end(&mut self, code: u8) {
+        if let Some(runner) = &mut self.runner {
+            runner.release();
+        }
+        let last_words = if code == exit::ORDERLY { LAST_WORDS } else { Duration::ZERO };
+        self.ending = Some((code, clock::mono() + last_words));
+    }
+}
+
+/// Waits until the descriptor can be read, or the time is up.
+fn wait_for(fd: &OwnedFd, timeout: Option<Duration>) {
+    let timeout = timeout.and_then(|span| Timespec::try_from(span).ok());
+    let _ = poll(&mut [PollFd::new(fd, PollFlags::IN)], timeout.as_ref());
+}
+
+/// Does nothing for a moment.
+fn pause(span: Duration) {
+    let _ = poll(&mut [], Timespec::try_from(span).ok().as_ref());
+}

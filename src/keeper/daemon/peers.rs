@@ -1,0 +1,296 @@
+//! Connections: one controller, a few observers. Nothing here blocks, and nobody slow holds anybody up.
+//!
+//! ```text
+//!   accept ─► peer uid? ─► New ──hello──► Controller (epoch n; the older one is told and closed first)
+//!                           └───hello observe──► Observer (may look, and say stop)
+//! ```
+//!
+//! Facts and answers are never dropped: a peer that lets [`MAX_OUTBOX`] of them pile up is closed, and learns everything anew from
+//! its next hello. Lines of output are dropped, and counted, from [`MAX_LINES`] on.
+
+use super::output::Lines;
+use crate::{
+    keeper::protocol::{Event, MAX_ORDER_BYTES, Reply, Stream},
+    model::ids::RunNumber,
+};
+use rustix::{
+    io::Errno,
+    net::{
+        RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, accept_with, recv, sendmsg,
+        sockopt::socket_peercred,
+    },
+};
+use std::{
+    collections::VecDeque,
+    io::IoSlice,
+    mem::MaybeUninit,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+const MAX_PEERS: usize = 8;
+/// Bytes of answers and facts that may wait for one peer.
+const MAX_OUTBOX: usize = 4 << 20;
+/// Bytes that may wait when another line of output comes.
+const MAX_LINES: usize = 128 << 10;
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    New,
+    Observer,
+    Controller,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Peer {
+    socket: OwnedFd,
+    pub(super) role: Role,
+    /// Names the connection for as long as the keeper lives.
+    pub(super) number: u64,
+    inbox: Vec<u8>,
+    outbox: VecDeque<Packet>,
+    waiting: usize,
+    closed: bool,
+}
+
+/// Bytes, and descriptors that go with the first of them.
+#[derive(Debug, Default)]
+struct Packet {
+    bytes: Vec<u8>,
+    sent: usize,
+    fds: Vec<OwnedFd>,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    list: Vec<Peer>,
+    last: u64,
+    /// The controller wants lines of output.
+    pub(super) output: bool,
+    pub(super) lost_lines: u64,
+}
+
+impl Peers {
+    pub(super) fn accept(&mut self, server: &OwnedFd, uid: u32) {
+        while let Ok(socket) = accept_with(server, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+            let peer = socket_peercred(&socket).map(|who| who.uid.as_raw());
+            if peer != Ok(uid) {
+                eprintln!(
+                    "gameside-keeper: a connection from uid {peer:?} was refused; only uid {uid} may give orders"
+                );
+                continue;
+            }
+            if self.list.len() >= MAX_PEERS
+                && let Some(at) = self.list.iter().position(|peer| peer.role != Role::Controller)
+            {
+                self.list.remove(at);
+            }
+            self.last += 1;
+            self.list.push(Peer {
+                socket,
+                role: Role::New,
+                number: self.last,
+                inbox: Vec::new(),
+                outbox: VecDeque::new(),
+                waiting: 0,
+                closed: false,
+            });
+        }
+    }
+
+    /// Descriptors to wait for, and whether there is something to write.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = (u64, BorrowedFd<'_>, bool)> {
+        self.list.iter().map(|peer| (peer.number, peer.socket.as_fd(), !peer.outbox.is_empty()))
+    }
+
+    pub(super) fn role(&self, number: u64) -> Option<Role> {
+        self.list.iter().find(|peer| peer.number == number).map(|peer| peer.role)
+    }
+
+    pub(super) fn has_controller(&self) -> bool {
+        self.list.iter().any(|peer| peer.role == Role::Controller)
+    }
+
+    /// The lines that have come from this peer.
+    pub(super) fn read(&mut self, number: u64, buffer: &mut [u8]) -> Vec<Vec<u8>> {
+        let Some(peer) = self.find(number) else { return Vec::new() };
+        loop {
+            match recv(&peer.socket, &mut *buffer, RecvFlags::DONTWAIT) {
+                Ok((0, _)) => {
+                    peer.closed = true;
+                    break;
+                }
+                Ok((count, _)) => peer.inbox.extend_from_slice(&buffer[..count]),
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => break,
+                Err(_) => {
+                    peer.closed = true;
+                    break;
+                }
+            }
+            if peer.inbox.len() > MAX_ORDER_BYTES {
+                break;
+            }
+        }
+        let mut lines = Vec::new();
+        while let Some(end) = peer.inbox.iter().position(|byte| *byte == b'\n') {
+            let rest = peer.inbox.split_off(end + 1);
+            let mut line = std::mem::replace(&mut peer.inbox, rest);
+            line.pop();
+            lines.push(line);
+        }
+        if peer.inbox.len() > MAX_ORDER_BYTES {
+            peer.closed = true;
+        }
+        if peer.inbox.is_empty() {
+            peer.inbox = Vec::new();
+        }
+        lines
+    }
+
+    /// Makes this peer the controller. The older one is told and closed before anything is said to the newer.
+    pub(super) fn crown(&mut self, number: u64) {
+        let older = self.list.iter().find(|peer| peer.role == Role::Controller && peer.number != number);
+        if let Some(older) = older.map(|peer| peer.number) {
+            self.answer(older, None, Event::Superseded, Vec::new());
+            self.drop_peer(older);
+        }
+        self.output = false;
+        self.set_role(number, Role::Controller);
+    }
+
+    pub(super) fn set_role(&mut self, number: u64, role: Role) {
+        if let Some(peer) = self.find(number) {
+            peer.role = role;
+        }
+    }
+
+    /// Sends what goes without waiting, and forgets the peer.
+    pub(super) fn drop_peer(&mut self, number: u64) {
+        if let Some(peer) = self.find(number) {
+            peer.flush();
+        }
+        self.list.retain(|peer| peer.number != number);
+    }
+
+    /// To one peer; `re` = the order that this answers.
+    pub(super) fn answer(&mut self, number: u64, re: Option<u64>, event: Event, fds: Vec<OwnedFd>) {
+        if let Some(peer) = self.find(number) {
+            peer.queue(&Reply { re, event }, fds);
+        }
+    }
+
+    /// A fact, to everybody who has said hello.
+    pub(super) fn tell(&mut self, event: &Event) {
+        let reply = Reply { re: None, event: event.clone() };
+        for peer in self.list.iter_mut().filter(|peer| peer.role != Role::New) {
+            peer.queue(&reply, Vec::new());
+        }
+    }
+
+    /// Writes what goes, and forgets who has gone.
+    pub(super) fn flush(&mut self) {
+        for peer in &mut self.list {
+            peer.flush();
+        }
+        self.list.retain(|peer| !peer.closed);
+    }
+
+    /// The agent's ear for one stream of one run.
+    pub(super) fn listener(&mut self, run: RunNumber, stream: Stream) -> Ear<'_> {
+        Ear { peers: self, run, stream }
+    }
+
+    fn find(&mut self, number: u64) -> Option<&mut Peer> {
+        self.list.iter_mut().find(|peer| peer.number == number)
+    }
+}
+
+impl Peer {
+    fn queue(&mut self, reply: &Reply, fds: Vec<OwnedFd>) {
+        let Ok(mut bytes) = serde_json::to_vec(reply) else { return };
+        bytes.push(b'\n');
+        self.waiting += bytes.len();
+        if self.waiting > MAX_OUTBOX {
+            self.closed = true;
+            return;
+        }
+        match self.outbox.back_mut() {
+            Some(last) if fds.is_empty() && last.fds.is_empty() && last.bytes.len() < 32 << 10 => {
+                last.bytes.extend(bytes)
+            }
+            _ => self.outbox.push_back(Packet { bytes, sent: 0, fds }),
+        }
+    }
+
+    fn flush(&mut self) {
+        while let Some(packet) = self.outbox.front_mut() {
+            match packet.send(&self.socket) {
+                Ok(count) => {
+                    self.waiting -= count;
+                    packet.sent += count;
+                    packet.fds = Vec::new();
+                    if packet.sent == packet.bytes.len() {
+                        self.outbox.pop_front();
+                    }
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return,
+                Err(_) => {
+                    self.closed = true;
+                    return;
+                }
+            }
+        }
+        self.outbox = VecDeque::new();
+    }
+}
+
+impl Packet {
+    fn send(&self, socket: &OwnedFd) -> Result<usize, Errno> {
+        let fds: Vec<BorrowedFd<'_>> = self.fds.iter().map(AsFd::as_fd).collect();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(crate::keeper::protocol::MAX_LISTENERS))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !fds.is_empty() {
+            control.push(SendAncillaryMessage::ScmRights(&fds));
+        }
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        sendmsg(socket, &[IoSlice::new(&self.bytes[self.sent..])], &mut control, flags)
+    }
+}
+
+/// Passes lines on to the controller, while it wants them and keeps up.
+#[derive(Debug)]
+pub(super) struct Ear<'a> {
+    peers: &'a mut Peers,
+    run: RunNumber,
+    stream: Stream,
+}
+
+impl Lines for Ear<'_> {
+    fn lines(&mut self, bytes: &[u8]) {
+        if !self.peers.output {
+            return;
+        }
+        let Some(peer) = self.peers.list.iter_mut().find(|peer| peer.role == Role::Controller) else { return };
+        let mut rest = bytes;
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            if peer.waiting > MAX_LINES {
+                peer.flush();
+            }
+            if peer.waiting > MAX_LINES {
+                self.peers.lost_lines += rest.iter().filter(|byte| **byte == b'\n').count() as u64;
+                return;
+            }
+            let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
+            let line = String::from_utf8_lossy(line).into_owned();
+            peer.queue(
+                &Reply { re: None, event: Event::Output { run: self.run, stream: self.stream, line } },
+                Vec::new(),
+            );
+            rest = &rest[end + 1..];
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Who the game is, and how little of root the keeper keeps.
+//!
+//! | keeper runs as | game runs as | boundary between the agent's user and root |
+//! |---|---|---|
+//! | root | `--user` | yes: the agent may only start what `--executable-root` allows, as that user |
+//! | root | root | none, and allowed only where the agent is root too |
+//! | anybody | the same | none needed |
+
+use super::settings::Settings;
+use rustix::{
+    process::{DumpableBehavior, geteuid, set_dumpable_behavior},
+    thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities},
+};
+use std::fs;
+
+/// Who the game runs as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Account {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) groups: Vec<u32>,
+    pub(super) name: String,
+    pub(super) home: String,
+}
+
+/// Who is who.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    /// None: the game runs as the keeper does.
+    pub(super) account: Option<Account>,
+    /// The one user who may give orders.
+    pub(super) agent_uid: u32,
+    /// The agent has fewer rights than the keeper: every path it names is checked.
+    pub(super) guarded: bool,
+}
+
+impl Identity {
+    /// Looks the users up; the error is a sentence.
+    pub(super) fn of(settings: &Settings) -> Result<Identity, String> {
+        let own = geteuid().as_raw();
+        let account = match &settings.user {
+            None if settings.group.is_some() => return Err("--group needs --user".into()),
+            None => None,
+            Some(name) => Some(find(name, settings.group.as_deref())?),
+        };
+        let account = account.filter(|account| own == 0 || account.uid != own);
+        if own != 0 && account.is_some() {
+            return Err(format!("only root can start the game as another user; the keeper runs as uid {own}"));
+        }
+        let agent_uid = settings.agent_uid.unwrap_or(own);
+        let guarded = own == 0 && agent_uid != 0;
+        if guarded && (account.is_none() || settings.executable_roots.is_empty()) {
+            return Err("an agent that isn't root would get root's rights through this keeper; \
+                        give --user and --executable-root, or run the keeper as the agent's user"
+                .into());
+        }
+        Ok(Identity { account, agent_uid, guarded })
+    }
+}
+
+/// What a keeper that runs as root goes on with.
+pub(super) const KEEPER: CapabilitySet = CapabilitySet::SETUID.union(CapabilitySet::SETGID).union(CapabilitySet::KILL);
+
+/// As root: gives up everything but `keep`. As anybody: undumpable, so that nobody of the same user reads our
+/// memory or takes our descriptors.
+pub(super) fn shed(keep: CapabilitySet) -> Result<(), String> {
+    if geteuid().is_root() {
+        let held = capabilities(None).map_err(|error| format!("reading our capabilities: {error}"))?;
+        let keep = keep & held.permitted;
+        let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
+        set_capabilities(None, sets).map_err(|error| format!("giving up capabilities: {error}"))?;
+    }
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| format!("becoming undumpable: {error}"))
+}
+
+/// From `/etc/passwd` and `/etc/group` alone: asking a directory service would load half of libc.
+fn find(user: &str, group: Option<&str>) -> Result<Account, String> {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+    let mut account = account(&passwd, user)?;
+    if let Some(group) = group {
+        account.gid = group_id(&groups, group)?;
+    }
+    account.groups = memberships(&groups, &account.name);
+    if !account.groups.contains(&account.gid) {
+        account.groups.push(account.gid);
+    }
+    Ok(account)
+}
+
+/// `name:x:uid:gid:comment:home:shell`
+fn account(passwd: &str, wanted: &str) -> Result<Account, String> {
+    let lines = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).filter(|fields| fields.len() >= 6);
+    for fields in lines {
+        if let (true, Ok(uid), Ok(gid)) =
+            (fields[0] == wanted || fields[2] == wanted, fields[2].parse(), fields[3].parse())
+        {
+            return Ok(Account { uid, gid, groups: Vec::new(), name: fields[0].into(), home: fields[5].into() });
+        }
+    }
+    match wanted.parse() {
+        Ok(id) => Ok(Account { uid: id, gid: id, groups: Vec::new(), name: wanted.into(), home: "/".into() }),
+        Err(_) => {
+            Err(format!("no user `{wanted}` in /etc/passwd; a user of a directory service must be given by number"))
+        }
+    }
+}
+
+/// `name:x:gid:member,member`
+fn group_id(groups: &str, wanted: &str) -> Result<u32, String> {
+    let named = groups.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[0] == wanted);
+    named
+        .and_then(|fields| fields.get(2)?.parse().ok())
+        .or_else(|| wanted.parse().ok())
+        .ok_or_else(|| format!("no group `{wanted}` in /etc/group"))
+}
+
+fn memberships(groups: &str, user: &str) -> Vec<u32> {
+    let lines = groups.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    lines
+        .filter(|fields| fields.get(3).is_some_and(|members| members.split(',').any(|member| member == user)))
+        .filter_map(|fields| fields[2].parse().ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\ngame:x:990:991:,,,:/srv/game:/usr/sbin/nologin\n";
+    const GROUPS: &str = "root:x:0:\ngame:x:991:\nrender:x:44:other,game\nother:x:45:gamer\n";
+
+    #[test]
+    fn users_are_found_by_name_and_number() {
+        let by_name = account(PASSWD, "game").unwrap();
+        assert_eq!((by_name.uid, by_name.gid, by_name.home.as_str()), (990, 991, "/srv/game"));
+        assert_eq!(account(PASSWD, "990").unwrap(), by_name);
+        assert_eq!(account(PASSWD, "4242").unwrap().gid, 4242);
+        assert!(account(PASSWD, "nobody-here").unwrap_err().contains("nobody-here"));
+        assert_eq!(memberships(GROUPS, "game"), [44]);
+        assert_eq!(group_id(GROUPS, "render"), Ok(44));
+    }
+
+    #[test]
+    fn root_is_no_open_door() {
+        if !geteuid().is_root() {
+            let other = Settings { user: Some("root".into()), ..Settings::default() };
+            assert!(Identity::of(&other).unwrap_err().contains("only root"));
+            return;
+        }
+        let open = Settings { agent_uid: Some(1000), ..Settings::default() };
+        assert!(Identity::of(&open).unwrap_err().contains("--executable-root"));
+        let closed = Settings { user: Some("4242".into()), executable_roots: vec!["/srv".into()], ..open };
+        assert!(Identity::of(&closed).unwrap().guarded);
+    }
+}

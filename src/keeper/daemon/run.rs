@@ -1,0 +1,290 @@
+//! One run of the game: from fork to an empty containment.
+//!
+//! ```text
+//!   Starting ──exec worked──► Running ──first process ends──► nothing left? ──yes──► over
+//!       │                        │                                │ no
+//!       └─exec failed──► over    │                   forking: lives on, until nothing does
+//!                                │                   else: stragglers, the ladder ──► SIGKILL ──► over
+//!                                └─ kill, or the ladder's end ──► SIGKILL until nothing lives ──► over
+//!                                                                     └─ last deadline ──► unkillable
+//! ```
+//!
+//! Invariant: `over` means that nothing of the run lives, by descent and by cgroup; only then may the next run start.
+
+use super::{
+    Instant,
+    cgroup::{self, Leaf},
+    console::Console,
+    family::{self, Process},
+    ladder::{Ladder, Rung},
+    output::Drain,
+    spawn::Child,
+    sys,
+};
+use crate::{
+    keeper::protocol::Stream,
+    model::{
+        ids::RunNumber,
+        process::{ExitReport, ExitStatus, LaunchSpec, StandingOrders, StopAction},
+        time::Timestamp,
+    },
+};
+use std::{os::fd::OwnedFd, os::unix::process::ExitStatusExt, time::Duration};
+
+/// How often SIGKILL is repeated while something lives.
+const KILL_AGAIN: Duration = Duration::from_millis(50);
+/// How long a core file may take to be written before its process is killed all the same.
+const CORE_BOUND: Duration = Duration::from_secs(60);
+
+/// A run that isn't over.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) number: RunNumber,
+    pub(super) spec: Box<LaunchSpec>,
+    /// The first process. While `main_lives` it isn't reaped, so neither its pid nor its group's can be anybody else's.
+    pub(super) pid: i32,
+    main_lives: bool,
+    pub(super) started: Timestamp,
+    pub(super) leaf: Option<Leaf>,
+    /// Open until exec has closed it or failed.
+    pub(super) outcome: Option<OwnedFd>,
+    pub(super) console: Console,
+    pub(super) drains: Vec<(Stream, Drain)>,
+    pub(super) ladder: Option<Ladder>,
+    killing: Option<Killing>,
+    failed: Option<String>,
+    status: Option<ExitStatus>,
+    step: Option<u32>,
+    stragglers: u32,
+    peak: u64,
+    killed: bool,
+    oom_before: u64,
+}
+
+/// SIGKILL under way.
+#[derive(Debug)]
+struct Killing {
+    again: Instant,
+    deadline: Instant,
+    cores_until: Instant,
+}
+
+/// What a turn of the clock led to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    Nothing,
+    /// So many could not be killed by the last deadline.
+    Unkillable(u32),
+}
+
+/// How a run was begun.
+pub(super) struct Begun {
+    pub(super) child: Child,
+    pub(super) started: Timestamp,
+    pub(super) leaf: Option<Leaf>,
+    pub(super) console: Console,
+    pub(super) drains: Vec<(Stream, Drain)>,
+}
+
+impl Run {
+    pub(super) fn new(number: RunNumber, spec: Box<LaunchSpec>, begun: Begun) -> Run {
+        let oom_before = begun.leaf.as_ref().map_or_else(cgroup::own_oom_kills, Leaf::oom_kills);
+        Run {
+            number,
+            spec,
+            pid: begun.child.pid,
+            main_lives: true,
+            started: begun.started,
+            leaf: begun.leaf,
+            outcome: Some(begun.child.outcome),
+            console: begun.console,
+            drains: begun.drains,
+            ladder: None,
+            killing: None,
+            failed: None,
+            status: None,
+            step: None,
+            stragglers: 0,
+            peak: 0,
+            killed: false,
+            oom_before,
+        }
+    }
+
+    /// Reads whether exec worked. True: it did, and this is the first time we know.
+    pub(super) fn read_outcome(&mut self) -> bool {
+        let Some(pipe) = &self.outcome else { return false };
+        let mut text = [0; 1024];
+        match rustix::io::read(pipe, &mut text) {
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => false,
+            Ok(count) if count > 0 => {
+                self.failed = Some(String::from_utf8_lossy(&text[..count]).into_owned());
+                self.outcome = None;
+                false
+            }
+            _ => {
+                self.outcome = None;
+                true
+            }
+        }
+    }
+
+    /// Every living process of the run. `helpers`: the keeper's own children, which are none of it.
+    pub(super) fn members(&self, helpers: &[i32]) -> Vec<Process> {
+        let mut members = family::descendants(std::process::id() as i32, helpers);
+        for pid in self.leaf.iter().flat_map(Leaf::pids) {
+            if !members.iter().any(|member| member.pid == pid) {
+                members.extend(family::look(pid).filter(|process| !process.zombie));
+            }
+        }
+        members
+    }
+
+    /// A child of ours ended. It is the first process, or an orphan of the run that came to us.
+    pub(super) fn reaped(&mut self, child: &sys::Reaped) {
+        let status = match (child.status.code(), child.status.signal()) {
+            (_, Some(signal)) => ExitStatus::Signaled { signal, core: child.status.core_dumped() },
+            (code, None) => ExitStatus::Exited { code: code.unwrap_or(0) },
+        };
+        self.peak = self.peak.max(child.peak);
+        let first = child.pid == self.pid && self.main_lives;
+        if first {
+            self.main_lives = false;
+        }
+        // A daemon's own end says more than that of the wrapper that started it.
+        if first || (self.spec.forking && !self.main_lives) {
+            self.status = Some(status);
+        }
+    }
+
+    /// After children were reaped: is it over? If not, and the first process has gone, stragglers meet the ladder.
+    pub(super) fn is_over(&mut self, helpers: &[i32], orders: &StandingOrders, now: Instant) -> bool {
+        if self.main_lives {
+            return false;
+        }
+        let members = self.members(helpers);
+        if members.is_empty() && !self.leaf.as_ref().is_some_and(Leaf::populated) {
+            return true;
+        }
+        if self.spec.forking && self.failed.is_none() {
+            if let Some(oldest) = members.iter().min_by_key(|process| process.born) {
+                self.pid = oldest.pid;
+            }
+        } else if self.ladder.is_none() && self.killing.is_none() {
+            self.stragglers = members.len() as u32;
+            self.ladder = Some(Ladder::new(orders, now));
+        }
+        false
+    }
+
+    /// A signal to the first process group while its leader is there; afterwards to everything that is left.
+    pub(super) fn signal(&self, signal: i32, helpers: &[i32]) {
+        if self.main_lives {
+            let _ = sys::signal_group(self.pid, signal);
+            return;
+        }
+        for process in self.members(helpers) {
+            let _ = family::signal(&process, signal);
+        }
+    }
+
+    /// From now on SIGKILL, until nothing lives.
+    pub(super) fn kill(&mut self, last_deadline: Duration, now: Instant) {
+        self.killed = true;
+        self.ladder = None;
+        if self.killing.is_none() {
+            self.killing = Some(Killing { again: now, deadline: now + last_deadline, cores_until: now + CORE_BOUND });
+        }
+    }
+
+    /// What is due by the clock: the ladder's next rung, or SIGKILL again.
+    pub(super) fn turn(&mut self, now: Instant, helpers: &[i32], last_deadline: Duration) -> Turn {
+        let rung = self.ladder.as_mut().map_or(Rung::Wait, |ladder| ladder.next(now));
+        match rung {
+            Rung::Wait => {}
+            Rung::Last { step } => {
+                self.step = Some(step);
+                self.kill(last_deadline, now);
+            }
+            Rung::Do { step, action } => {
+                self.step = Some(step);
+                match action {
+                    StopAction::Stdin(line) => drop(self.console.push(&line)),
+                    StopAction::Signal(signal) => self.signal(signal, helpers),
+                    StopAction::Kill => self.kill(last_deadline, now),
+                }
+            }
+        }
+        if self.killing.as_ref().is_some_and(|killing| now >= killing.again) {
+            return self.kill_now(now, helpers, last_deadline);
+        }
+        Turn::Nothing
+    }
+
+    fn kill_now(&mut self, now: Instant, helpers: &[i32], last_deadline: Duration) -> Turn {
+        let mut members = self.members(helpers);
+        let Some(killing) = &mut self.killing else { return Turn::Nothing };
+        killing.again = now + KILL_AGAIN;
+        let all = members.len();
+        if now < killing.cores_until {
+            members.retain(|process| !family::is_dumping(process.pid));
+        }
+        if members.len() < all {
+            killing.deadline = now + last_deadline;
+        } else if now >= killing.deadline {
+            return if all == 0 { Turn::Nothing } else { Turn::Unkillable(all as u32) };
+        } else if let Some(leaf) = &self.leaf {
+            leaf.kill();
+        }
+        // Whoever forks faster than we look is met again, at once for a few rounds, then every KILL_AGAIN.
+        for _ in 0..5 {
+            for process in &members {
+                let _ = family::signal(process, libc::SIGKILL);
+            }
+            let known: Vec<i32> = members.iter().map(|process| process.pid).collect();
+            members = self.members(helpers);
+            members.retain(|process| !known.contains(&process.pid) && !family::is_dumping(process.pid));
+            if members.is_empty() {
+                break;
+            }
+        }
+        Turn::Nothing
+    }
+
+    /// The ladder or SIGKILL is under way, or an end isn't certain yet: worth looking again whenever the clock calls.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ladder.is_some() || self.killing.is_some()
+    }
+
+    /// When [`Run::turn`] wants to be called next.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let ladder = self.ladder.as_ref().map(Ladder::due);
+        let killing = self.killing.as_ref().map(|killing| killing.again);
+        [ladder, killing].into_iter().flatten().min()
+    }
+
+    /// The account of a run that is over.
+    pub(super) fn report(&self, ended: Timestamp) -> ExitReport {
+        let oom = self.leaf.as_ref().map_or_else(cgroup::own_oom_kills, Leaf::oom_kills) > self.oom_before;
+        let status = match (&self.failed, &self.status) {
+            (Some(error), _) => ExitStatus::SpawnFailed { error: error.clone() },
+            (None, Some(ExitStatus::Signaled { signal: libc::SIGKILL, .. })) if oom && !self.killed => {
+                ExitStatus::OomKilled
+            }
+            (None, Some(status)) => status.clone(),
+            (None, None) => ExitStatus::Lost,
+        };
+        let peak = self.leaf.as_ref().and_then(|leaf| leaf.number("memory.peak")).unwrap_or(self.peak);
+        let core = matches!(status, ExitStatus::Signaled { core: true, .. });
+        ExitReport {
+            run: self.number,
+            core_path: if core { super::stats::core_path(self.pid, self.spec.dir.as_deref()) } else { None },
+            status,
+            started: self.started,
+            ended,
+            stopped_at_step: self.step,
+            stragglers: self.stragglers,
+            peak_memory: Some(peak).filter(|peak| *peak > 0),
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Starting a process of the game, in the order that makes it safe.
+//!
+//! ```text
+//!   fork ─► new session ─► leaf cgroup ─► limits ─► groups, user ─► PDEATHSIG, parent still there? ─► exec
+//!                              any failure: one line through a pipe that exec closes ─► spawn-failed
+//! ```
+//!
+//! The child gets three descriptors and a clean environment: what [`BASE`] names of ours, and what the order adds, less what would
+//! let it speak to our service manager.
+
+use super::{
+    cgroup::Leaf,
+    privileges::Account,
+    settings::Settings,
+    sys::{self, Forked},
+};
+use rustix::{
+    fs::OFlags,
+    pipe::PipeFlags,
+    process::{Pid, Signal, chdir, getpid, getppid, set_parent_process_death_signal, setsid},
+    thread::set_no_new_privs,
+};
+use std::{
+    collections::BTreeMap,
+    ffi::{CString, OsString},
+    fs, io,
+    os::{
+        fd::OwnedFd,
+        unix::{ffi::OsStringExt, fs::PermissionsExt},
+    },
+    path::{Path, PathBuf},
+};
+
+/// What the game inherits of our environment.
+const BASE: [&str; 5] = ["PATH", "HOME", "USER", "LANG", "TZ"];
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Ours alone: with these the game could speak for the agent's or the keeper's unit.
+const OURS: [&str; 8] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+    "LISTEN_PIDFDID",
+    "CREDENTIALS_DIRECTORY",
+];
+
+/// A start that can't fail any more but in the child.
+#[derive(Debug)]
+pub(super) struct Plan {
+    program: CString,
+    argv: Vec<CString>,
+    env: Vec<CString>,
+    dir: Option<CString>,
+}
+
+/// What the game's process gets as 0, 1 and 2.
+#[derive(Debug)]
+pub(super) struct Stdio {
+    pub(super) input: OwnedFd,
+    pub(super) output: OwnedFd,
+    pub(super) error: OwnedFd,
+}
+
+/// A process that was forked. Whether it also became the game, `outcome` tells: end of file = yes, a text = why not.
+#[derive(Debug)]
+pub(super) struct Child {
+    pub(super) pid: i32,
+    pub(super) outcome: OwnedFd,
+}
+
+/// Checks an order against our own bounds and prepares it; the error is a sentence.
+pub(super) fn plan(
+    argv: &[String],
+    env: &BTreeMap<String, String>,
+    dir: Option<&str>,
+    settings: &Settings,
+    account: Option<&Account>,
+) -> Result<Plan, String> {
+    let word = argv.first().filter(|word| !word.is_empty()).ok_or("an empty command can't be started")?;
+    let env = environment(env, account);
+    let path = env.get("PATH").map_or(DEFAULT_PATH, String::as_str);
+    let program = locate(word, dir, path)?;
+    let outside = |path: &Path| !settings.executable_roots.is_empty() && !below(path, &settings.executable_roots);
+    if outside(&program) {
+        return Err(format!("{} is outside the keeper's --executable-root", program.display()));
+    }
+    if let Some(dir) = dir
+        && outside(Path::new(dir))
+        && !below(Path::new(dir), std::slice::from_ref(&settings.dir))
+    {
+        return Err(format!("the working directory {dir} is outside the keeper's --executable-root"));
+    }
+    let text = |text: &str| CString::new(text).map_err(|_| format!("{text:?} has a zero byte in it"));
+    Ok(Plan {
+        program: CString::new(OsString::from(program).into_vec()).map_err(|_| "a path with a zero byte".to_owned())?,
+        argv: argv.iter().map(|word| text(word)).collect::<Result<_, _>>()?,
+        env: env.iter().map(|(key, value)| text(&format!("{key}={value}"))).collect::<Result<_, _>>()?,
+        dir: dir.map(text).transpose()?,
+    })
+}
+
+/// Forks, and has the child become what the plan says.
+pub(super) fn spawn(
+    plan: &Plan,
+    stdio: Stdio,
+    leaf: Option<&Leaf>,
+    settings: &Settings,
+    account: Option<&Account>,
+) -> io::Result<Child> {
+    let (outcome, report) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    let keeper = getpid();
+    match sys::fork()? {
+        Forked::Parent(pid) => {
+            rustix::fs::fcntl_setfl(&outcome, OFlags::NONBLOCK)?;
+            Ok(Child { pid, outcome })
+        }
+        Forked::Child => {
+            let why = become_game(plan, &stdio, leaf, settings, account, keeper);
+            let _ = rustix::io::write(&report, why.as_bytes());
+            sys::exit_now(127)
+        }
+    }
+}
+
+/// The child's part. Returns only the reason why it isn't the game.
+fn become_game(
+    plan: &Plan,
+    stdio: &Stdio,
+    leaf: Option<&Leaf>,
+    settings: &Settings,
+    account: Option<&Account>,
+    keeper: Pid,
+) -> String {
+    let path = plan.program.to_string_lossy();
+    match prepare(plan, stdio, leaf, settings, account, keeper) {
+        Err((what, error)) => format!("{what} for {path}: {error}"),
+        Ok(()) => {
+            let error = sys::exec(&plan.program, &plan.argv, &plan.env);
+            let hint = match error.raw_os_error() {
+                Some(libc::ENOENT) if Path::new(&*path).exists() => "; the interpreter or loader it names is missing",
+                Some(libc::ENOEXEC) => "; it is neither a program for this machine nor a script with #!",
+                _ => "",
+            };
+            format!("starting {path}: {error}{hint}")
+        }
+    }
+}
+
+/// Everything up to exec.
+fn prepare(
+    plan: &Plan,
+    stdio: &Stdio,
+    leaf: Option<&Leaf>,
+    settings: &Settings,
+    account: Option<&Account>,
+    keeper: Pid,
+) -> Result<(), (&'static str, io::Error)> {
+    fn step<E: Into<io::Error>>(what: &'static str) -> impl Fn(E) -> (&'static str, io::Error) {
+        move |error| (what, error.into())
+    }
+    setsid().map_err(step("making a new session"))?;
+    if let Some(leaf) = leaf {
+        fs::write(leaf.procs_file(), "0").map_err(step("entering the cgroup"))?;
+    }
+    let _ = fs::write("/proc/self/oom_score_adj", &settings.oom_score_adj);
+    for limit in &settings.limits {
+        sys::set_limit(limit.resource, limit.soft, limit.hard).map_err(step("setting a resource limit"))?;
+    }
+    if let Some(account) = account {
+        sys::become_user(account.uid, account.gid, &account.groups).map_err(step("becoming the game's user"))?;
+    }
+    if settings.no_new_privileges {
+        set_no_new_privs(true).map_err(step("giving up new privileges"))?;
+    }
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(step("binding its life to the keeper's"))?;
+    if getppid() != Some(keeper) {
+        return Err(("looking for the keeper", io::Error::other("it has ended")));
+    }
+    if let Some(dir) = &plan.dir {
+        chdir(dir.as_c_str()).map_err(step("entering the working directory"))?;
+    }
+    sys::reset_signals();
+    for (fd, number) in [(&stdio.input, 0), (&stdio.output, 1), (&stdio.error, 2)] {
+        sys::put_at(fd, number).map_err(step("setting up its streams"))?;
+    }
+    sys::close_on_exec_from(3);
+    Ok(())
+}
+
+fn environment(added: &BTreeMap<String, String>, account: Option<&Account>) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]);
+    env.extend(BASE.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))));
+    if let Some(account) = account {
+        env.insert("HOME".into(), account.home.clone());
+        env.insert("USER".into(), account.name.clone());
+    }
+    env.extend(
+        added.iter().filter(|(key, _)| !key.is_empty() && !key.contains('=')).map(|(k, v)| (k.clone(), v.clone())),
+    );
+    env.retain(|key, _| !OURS.contains(&key.as_str()));
+    env
+}
+
+/// As a shell finds it, but against the working directory that the game will have.
+fn locate(word: &str, dir: Option<&str>, path: &str) -> Result<PathBuf, String> {
+    let base = dir.map_or_else(|| std::env::current_dir().unwrap_or_else(|_| "/".into()), PathBuf::from);
+    if word.contains('/') {
+        return Ok(base.join(word));
+    }
+    let is_program = |path: &PathBuf| {
+        fs::metadata(path).is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
+    };
+    let mut places = path.split(':').filter(|place| !place.is_empty()).map(|place| Path::new(place).join(word));
+    places.find(is_program).ok_or_else(|| format!("no program `{word}` in PATH ({path}); give its full path"))
+}
+
+/// Whether a path, its links followed, lies below one of the roots, theirs followed too.
+fn below(path: &Path, roots: &[PathBuf]) -> bool {
+    let Ok(path) = fs::canonicalize(path) else { return false };
+    roots.iter().filter_map(|root| fs::canonicalize(root).ok()).any(|root| path.starts_with(root))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_is_clean() {
+        let added = [("NOTIFY_SOCKET", "/x"), ("GAMESIDE_MAP", "dm1"), ("WATCHDOG_USEC", "1"), ("TZ", "UTC")];
+        let added = added.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let env = environment(&added, None);
+        assert!(env.keys().all(|key| BASE.contains(&key.as_str()) || key == "GAMESIDE_MAP"), "{env:?}");
+        assert_eq!((env["GAMESIDE_MAP"].as_str(), env["TZ"].as_str()), ("dm1", "UTC"));
+    }
+
+    #[test]
+    fn programs_are_found_where_a_shell_would() {
+        assert!(locate("sh", None, "/nowhere:/bin").unwrap().ends_with("bin/sh"));
+        assert_eq!(locate("./game", Some("/srv"), "").unwrap(), Path::new("/srv/./game"));
+        assert_eq!(locate("/bin/x", Some("/srv"), "").unwrap(), Path::new("/bin/x"));
+        assert!(locate("no-such-program", None, "/bin").unwrap_err().contains("no-such-program"));
+    }
+
+    #[test]
+    fn a_link_out_of_the_roots_is_outside() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("inside"), "").unwrap();
+        std::os::unix::fs::symlink("/bin/sh", root.path().join("outside")).unwrap();
+        let roots = [root.path().to_path_buf()];
+        assert!(below(&root.path().join("inside"), &roots));
+        assert!(!below(&root.path().join("outside"), &roots));
+        assert!(!below(&root.path().join("../x"), &roots));
+        let settings = Settings { executable_roots: roots.to_vec(), ..Settings::default() };
+        let error = plan(&["/bin/sh".into()], &BTreeMap::new(), None, &settings, None).unwrap_err();
+        assert!(error.contains("--executable-root"), "{error}");
+    }
+}

@@ -1,0 +1,301 @@
+//! What outlives the keeper: the lock, the epoch, the last exit report. And the directories.
+//!
+//! | file in the state directory | holds |
+//! |---|---|
+//! | `keeper.lock` | our pid; `flock`ed for as long as we live |
+//! | `keeper/epoch` | the last epoch handed out, 20 digits, written in place |
+//! | `keeper/exit` | an exit report that isn't taken yet, and the keeper it belongs to |
+//! | `keeper/exit.spare` | the same blocks while there is none, so that an end can be written down on a full disk |
+//!
+//! Invariant: a report is on the disk before anybody is told of it, and stays until it is taken. A keeper that finds one goes on
+//! under the id of its predecessor: the run it reports has ended for certain, and the agent gets its true status.
+
+use crate::{
+    keeper::protocol::names,
+    model::{
+        ids::KeeperId,
+        process::{ExitReport, ExitStatus},
+    },
+};
+use rustix::{
+    fs::{CWD, FlockOperation, Mode, OFlags, fchown, flock, fsync, mkdirat, openat, renameat},
+    io::Errno,
+    process::geteuid,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::FileExt,
+    },
+    path::Path,
+};
+
+/// Size of the two report files, in bytes; a report is cut to fit.
+const REPORT_BYTES: usize = 4096;
+const REPORT: &str = "exit";
+const SPARE: &str = "exit.spare";
+
+/// Why the store can't be had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StoreError {
+    #[error("another keeper (pid {0}) holds this state directory")]
+    Locked(String),
+    #[error("{what}: {why}")]
+    Io { what: String, why: io::Error },
+}
+
+/// The directories, opened without following links, and the lock.
+#[derive(Debug)]
+pub(super) struct Store {
+    pub(super) game: OwnedFd,
+    pub(super) logs: OwnedFd,
+    own: OwnedFd,
+    _lock: File,
+    epoch_file: Option<File>,
+    epoch: u64,
+    pub(super) keeper: KeeperId,
+    untaken: Option<ExitReport>,
+}
+
+/// What `keeper/exit` holds.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    keeper: KeeperId,
+    report: ExitReport,
+}
+
+impl Store {
+    /// Takes the lock and opens or makes everything. `fresh` is our id unless a predecessor left a report.
+    pub(super) fn open(path: &Path, fresh: KeeperId) -> Result<Store, StoreError> {
+        let failed = |what: &str| {
+            let what = format!("{what} in {}", path.display());
+            move |why: Errno| StoreError::Io { what, why: why.into() }
+        };
+        std::fs::create_dir_all(path)
+            .map_err(|why| StoreError::Io { what: format!("making {}", path.display()), why })?;
+        let dir = openat(CWD, path, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(failed("opening the state directory"))?;
+        let lock = take_lock(&dir).map_err(|why| match why {
+            LockError::Held(pid) => StoreError::Locked(pid),
+            LockError::Io(why) => failed("opening keeper.lock")(why),
+        })?;
+        let own = subdirectory(&dir, names::STORE).map_err(failed("making keeper/"))?;
+        let game = subdirectory(&dir, names::GAME).map_err(failed("making game/"))?;
+        let logs = subdirectory(&dir, names::LOGS).map_err(failed("making logs/"))?;
+        let kept = read_report(&own);
+        let (epoch_file, epoch) = open_epoch(&own);
+        let keeper = kept.as_ref().map_or(fresh, |kept| kept.keeper.clone());
+        let untaken = kept.map(|kept| kept.report);
+        let store = Store { game, logs, own, _lock: lock, epoch_file, epoch, keeper, untaken };
+        if store.untaken.is_none() {
+            store.prepare_spare();
+        }
+        Ok(store)
+    }
+
+    /// A higher epoch than any before, `seen` included, on the disk before it is returned. A disk that fails costs durability, not
+    /// the match.
+    pub(super) fn next_epoch(&mut self, seen: u64) -> u64 {
+        self.epoch = self.epoch.max(seen) + 1;
+        let written = self.epoch_file.as_ref().map(|file| {
+            file.write_all_at(format!("{:020}\n", self.epoch).as_bytes(), 0).and_then(|()| file.sync_data())
+        });
+        if let Some(Err(error)) = written {
+            eprintln!("gameside-keeper: the epoch could not be written: {error}");
+        }
+        self.epoch
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    pub(super) fn untaken(&self) -> Option<&ExitReport> {
+        self.untaken.as_ref()
+    }
+
+    /// Writes an end down, for good; then it may be told.
+    pub(super) fn keep(&mut self, report: ExitReport) {
+        let written = write_report(&self.own, &Kept { keeper: self.keeper.clone(), report: report.clone() });
+        if let Err(error) = written {
+            eprintln!("gameside-keeper: the exit report of run {} could not be written: {error}", report.run);
+        }
+        self.untaken = Some(report);
+    }
+
+    /// The agent has it in its journal.
+    pub(super) fn forget(&mut self) {
+        self.untaken = None;
+        if renameat(&self.own, REPORT, &self.own, SPARE).is_ok() {
+            let _ = fsync(&self.own);
+        }
+        self.prepare_spare();
+    }
+
+    /// Makes sure that the next report needs no new block.
+    fn prepare_spare(&self) {
+        let blank = || -> io::Result<()> {
+            let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let file = File::from(openat(&self.own, SPARE, flags, Mode::from(0o600))?);
+            file.write_all_at(&[b' '; REPORT_BYTES], 0)?;
+            file.sync_all()
+        };
+        if let Err(error) = blank() {
+            eprintln!("gameside-keeper: no room is reserved for the next exit report: {error}");
+        }
+    }
+}
+
+/// A directory of ours below another: made if need be, never a link, and ours even if somebody else made it first.
+fn subdirectory(dir: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
+    match mkdirat(dir, name, Mode::from(0o755)) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error),
+    }
+    let fd = openat(dir, name, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    if rustix::fs::fstat(&fd)?.st_uid != geteuid().as_raw() {
+        let _ = fchown(&fd, Some(geteuid()), None);
+    }
+    Ok(fd)
+}
+
+enum LockError {
+    Held(String),
+    Io(Errno),
+}
+
+/// Somebody who only looks whether the lock is held holds it for a moment: so we try for a while.
+fn take_lock(dir: &OwnedFd) -> Result<File, LockError> {
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(openat(dir, names::LOCK, flags, Mode::from(0o644)).map_err(LockError::Io)?);
+    for _ in 0..20 {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                let write = || -> io::Result<()> {
+                    file.set_len(0)?;
+                    file.write_all(format!("{}\n", std::process::id()).as_bytes())
+                };
+                let _ = { write }();
+                return Ok(file);
+            }
+            Err(Errno::WOULDBLOCK | Errno::INTR) => super::pause(std::time::Duration::from_millis(10)),
+            Err(error) => return Err(LockError::Io(error)),
+        }
+    }
+    let mut pid = String::new();
+    let _ = file.read_to_string(&mut pid);
+    Err(LockError::Held(pid.trim().to_owned()))
+}
+
+fn open_epoch(own: &OwnedFd) -> (Option<File>, u64) {
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let Ok(fd) = openat(own, "epoch", flags, Mode::from(0o600)) else { return (None, 0) };
+    let mut file = File::from(fd);
+    let mut text = String::new();
+    let _ = (&mut file).take(32).read_to_string(&mut text);
+    (Some(file), text.trim().parse().unwrap_or(0))
+}
+
+fn read_report(own: &OwnedFd) -> Option<Kept> {
+    let fd = openat(own, REPORT, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let mut text = String::new();
+    File::from(fd).take(REPORT_BYTES as u64).read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+/// In place into the spare's blocks, then renamed.
+fn write_report(own: &OwnedFd, kept: &Kept) -> io::Result<()> {
+    let mut text = serde_json::to_string(kept)?;
+    if text.len() >= REPORT_BYTES {
+        let mut report = kept.report.clone();
+        report.core_path = None;
+        if let ExitStatus::SpawnFailed { error } = &mut report.status {
+            *error = error.chars().take(500).collect();
+        }
+        text = serde_json::to_string(&Kept { keeper: kept.keeper.clone(), report })?;
+    }
+    text.push('\n');
+    let mut bytes = text.into_bytes();
+    bytes.resize(bytes.len().max(REPORT_BYTES), b' ');
+    let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = File::from(openat(own, SPARE, flags, Mode::from(0o600))?);
+    file.write_all_at(&bytes, 0)?;
+    file.sync_data()?;
+    renameat(own, SPARE, own, REPORT)?;
+    fsync(own.as_fd())?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ids::RunNumber, time::Timestamp};
+
+    fn id(text: &str) -> KeeperId {
+        KeeperId::new(text).unwrap()
+    }
+
+    fn report(run: u64) -> ExitReport {
+        let at = Timestamp::EPOCH;
+        let status = ExitStatus::Exited { code: 3 };
+        let run = RunNumber(run);
+        ExitReport {
+            run,
+            status,
+            started: at,
+            ended: at,
+            stopped_at_step: None,
+            stragglers: 0,
+            peak_memory: None,
+            core_path: None,
+        }
+    }
+
+    #[test]
+    fn epochs_only_go_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path(), id("a")).unwrap();
+        assert_eq!((store.next_epoch(0), store.next_epoch(0), store.next_epoch(9)), (1, 2, 10));
+        drop(store);
+        assert_eq!(Store::open(dir.path(), id("b")).unwrap().next_epoch(0), 11);
+    }
+
+    #[test]
+    fn one_keeper_a_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let _store = Store::open(dir.path(), id("a")).unwrap();
+        match Store::open(dir.path(), id("b")) {
+            Err(StoreError::Locked(pid)) => assert_eq!(pid, std::process::id().to_string()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_untaken_report_keeps_its_keepers_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path(), id("a")).unwrap();
+        store.keep(report(7));
+        drop(store);
+        let mut next = Store::open(dir.path(), id("b")).unwrap();
+        assert_eq!((&next.keeper, next.untaken()), (&id("a"), Some(&report(7))));
+        next.forget();
+        next.keep(report(8));
+        next.forget();
+        drop(next);
+        let last = Store::open(dir.path(), id("c")).unwrap();
+        assert_eq!((&last.keeper, last.untaken()), (&id("c"), None));
+    }
+
+    #[test]
+    fn a_report_that_is_too_long_is_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(dir.path(), id("a")).unwrap();
+        let status = ExitStatus::SpawnFailed { error: "x".repeat(9000) };
+        store.keep(ExitReport { status, ..report(1) });
+        drop(store);
+        assert_eq!(Store::open(dir.path(), id("b")).unwrap().untaken().unwrap().run, RunNumber(1));
+    }
+}

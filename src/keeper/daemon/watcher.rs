@@ -1,0 +1,105 @@
+//! The keeper's own parent: a process that does nothing until the keeper dies, and then sees to it that the game dies too.
+//!
+//! ```text
+//!   watcher (subreaper) ──► keeper (subreaper) ──► the game and whatever it forks
+//!                              ╳ SIGKILL
+//!   watcher ──► everything that was the keeper's: its orphans are reparented to the nearest subreaper, us
+//! ```
+//!
+//! The game's first process dies with the keeper by PDEATHSIG anyway. Its helpers, in sessions of their own, would live on, as
+//! nothing of the keeper runs any more: hence this. It works without any cgroup; where there are some, they are killed whole first.
+//! As PID 1 there is no watcher: the kernel ends the namespace. If the watcher itself is killed, the keeper goes on without it.
+//!
+//! Whoever started us knows the watcher's pid: it hands SIGTERM and SIGINT on, and ends as the keeper ends.
+
+use super::{
+    cgroup::Cgroups,
+    family, privileges, sys,
+    sys::{Forked, Reaped},
+};
+use rustix::{
+    process::{Pid, Signal, getpid, kill_process, set_child_subreaper},
+    thread::CapabilitySet,
+};
+use std::{
+    io,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::process::ExitStatusExt,
+    },
+    time::Duration,
+};
+
+/// Rounds of 10 ms in which everything must be dead.
+const ROUNDS: u32 = 1000;
+
+/// Splits in two. Returns in the keeper, which is the child; with the watcher's pid, if there is one.
+pub(super) fn split(detached: bool, cgroups: Option<&Cgroups>) -> io::Result<Option<i32>> {
+    if getpid() == Pid::INIT {
+        return Ok(None);
+    }
+    set_child_subreaper(Some(getpid()))?;
+    // Before the fork, so that no signal is lost in between; the keeper blocks the same ones.
+    let signals = sys::signal_fd(&super::SIGNALS)?;
+    let watcher = std::process::id() as i32;
+    match sys::fork()? {
+        Forked::Child => Ok(Some(watcher)),
+        Forked::Parent(keeper) => {
+            if detached {
+                super::start::silence();
+            }
+            sys::close_all_but(&[signals.as_raw_fd()]);
+            let _ = privileges::shed(CapabilitySet::KILL | CapabilitySet::DAC_OVERRIDE);
+            watch(&signals, keeper, cgroups)
+        }
+    }
+}
+
+fn watch(signals: &OwnedFd, keeper: i32, cgroups: Option<&Cgroups>) -> ! {
+    loop {
+        while let Some(signal) = sys::next_signal(signals) {
+            // Its pid can't be another's before we have reaped it.
+            let hand_on = match signal {
+                libc::SIGTERM => Some(Signal::TERM),
+                libc::SIGINT => Some(Signal::INT),
+                _ => None,
+            };
+            if let (Some(signal), Some(pid)) = (hand_on, Pid::from_raw(keeper)) {
+                let _ = kill_process(pid, signal);
+            }
+        }
+        while let Some(child) = sys::reap() {
+            if child.pid == keeper {
+                clear(cgroups);
+                sys::exit_now(code(&child));
+            }
+        }
+        super::wait_for(signals, None);
+    }
+}
+
+/// Kills whatever the keeper left, until nothing is there.
+fn clear(cgroups: Option<&Cgroups>) {
+    for _ in 0..ROUNDS {
+        let leaves = cgroups.map(Cgroups::leaves).unwrap_or_default();
+        for leaf in &leaves {
+            leaf.kill();
+        }
+        let left = family::descendants(std::process::id() as i32, &[]);
+        for process in &left {
+            let _ = family::signal(process, libc::SIGKILL);
+        }
+        while sys::reap().is_some() {}
+        if let Some(cgroups) = cgroups {
+            cgroups.remove();
+        }
+        if left.is_empty() && !leaves.iter().any(super::cgroup::Leaf::populated) {
+            return;
+        }
+        super::pause(Duration::from_millis(10));
+    }
+}
+
+fn code(keeper: &Reaped) -> i32 {
+    keeper.status.code().unwrap_or_else(|| 128 + keeper.status.signal().unwrap_or(0))
+}
