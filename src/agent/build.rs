@@ -19,9 +19,9 @@ use crate::{
     config::agent::{AgentConfig, host::KeeperMode},
     core::{
         Core,
-        io::{Effect, Memory, Restored},
+        io::{Effect, JournalFact, Memory, Restored},
     },
-    frontends::{self, Bound, Events, Place, Shared, Timeline, TokenBook},
+    frontends::{self, Bound, Events, Frontend, Place, Shared, Timeline, TokenBook},
     host::{
         clock, files,
         paths::{AgentPlace, Places},
@@ -30,6 +30,8 @@ use crate::{
     keeper::{self, ExecStatus, Keeper, KeeperEvent, KeeperPlace, ListenerAddress, ListenerSpec, Mode, SpawnKeeper},
     model::{
         calls::Backend,
+        policy::Readiness,
+        probe::LogPatterns,
         status::{AgentStatus, Status},
         units::Size,
     },
@@ -61,6 +63,21 @@ pub struct Built {
     pub tasks: JoinSet<()>,
 }
 
+/// The edges that everything else stands on.
+struct Ground {
+    upstream: Upstream,
+    backend: mpsc::Receiver<Backend>,
+    keeper: Keeper,
+    events: mpsc::Receiver<KeeperEvent>,
+    /// What the keeper said before there was a driver.
+    early: VecDeque<KeeperEvent>,
+    registry: Vec<Box<dyn Frontend>>,
+    bound: Vec<Bound>,
+    found: settings::Found,
+    entropy: [u8; 32],
+    tasks: JoinSet<()>,
+}
+
 /// `None`: told to end before there was a keeper.
 pub(super) async fn build(
     options: &Options,
@@ -70,48 +87,13 @@ pub(super) async fn build(
     mut orders: mpsc::Receiver<Control>,
 ) -> Result<Option<Built>, NoAgent> {
     let config = &options.loaded.config;
-    let mut tasks = JoinSet::new();
-    let signals = Signals::listen().map_err(NoAgent::io("listen for signals"))?;
-    if config.session.is_local() {
-        local::ensure(&options.places).await.map_err(NoAgent::io("start the local session service"))?;
-    }
-    let (upstream, backend) = upstream::connect(settings::upstream(config, &options.places)?)?;
-    let (keeper, mut events) = keeper::attach(KeeperPlace { dir: place.dir.clone() }, keeper_mode(config)?);
-
-    let registry = frontends::registry(&settings::frontends(config, place));
-    let want = registry.iter().flat_map(|frontend| frontend.sockets()).map(listener).collect();
-    let (reloader, reloading) = Reloader::new(options, place.clone());
-    tasks.spawn(follow_signals(signals, control.clone(), reloader));
-    let Some((mut bound, early)) = sockets(&keeper, want, &mut events, &mut orders, place).await? else {
-        return Ok(None);
-    };
-    let env: BTreeMap<_, _> = registry.iter().flat_map(|frontend| frontend.env(&bound)).collect();
-    let api = env.get("GAMESIDE_API").cloned();
-
-    let hosts = settings::hosts(config, seen(config, &upstream).await);
-    let entropy: [u8; 32] = rand::random();
-    let seed = u64::from_le_bytes(std::array::from_fn(|i| entropy[i]));
-    let found = settings::Found { ports: ports.numbers(), frontends: env, hosts, seed };
-    let core_settings = settings::core(config, place, &found)?;
-    let provider = settings::provider(config, &found)?;
-    let _ = reloading.send(Some(found));
-
-    let now = clock::now();
-    let path = place.journal();
-    let journal_error = |source| NoAgent::Journal { path: path.clone(), source };
-    let opened = journal::open(&path, now.wall).map_err(journal_error)?;
-    let memory = match (opened.text, opened.aside) {
-        (Some(text), _) => Memory::Journal(text),
-        (None, Some(aside)) => {
-            Memory::SetAside { why: format!("{}; it is kept as {}", aside.why, aside.path.display()) }
-        }
-        (None, None) => Memory::Fresh,
-    };
-    let (core, first) = Core::new(core_settings, Restored { memory, entropy }, now);
-    let (journal, journal_facts) = opened.journal.start().map_err(journal_error)?;
+    let Some(mut ground) = ground(options, place, ports, control, &mut orders).await? else { return Ok(None) };
+    let api = ground.found.frontends.get("GAMESIDE_API").cloned();
+    let (core, first, journal, journal_facts) = wake(config, place, &ground)?;
 
     let (status, status_reader) = watch::channel(Arc::new(core.status()));
-    let (provider, provider_events) = Provider::new(provider, upstream.clone());
+    let provider = settings::provider(config, &ground.found)?;
+    let (provider, provider_events) = Provider::new(provider, ground.upstream.clone());
     let (answers, answered) = mpsc::channel(64);
     let (findings, found_out) = mpsc::channel(64);
     let (said, heard) = mpsc::channel(QUEUE);
@@ -120,40 +102,46 @@ pub(super) async fn build(
     let (timeline, seq) = timeline(place);
     let tokens = Arc::new(TokenBook::new(operator_token(config, place)?));
     let game_events = Arc::new(Events::new(files::random_hex()[..16].to_owned()));
+    let shared = Shared {
+        said,
+        orders: orders_in,
+        pulse,
+        status: status_reader.clone(),
+        events: Arc::clone(&game_events),
+        timeline: Arc::clone(&timeline),
+        tokens: tokens.clone(),
+    };
     let hands = Hands {
         answers,
         provider,
         journal,
-        events: Arc::clone(&game_events),
-        timeline: Arc::clone(&timeline),
+        events: game_events,
+        timeline,
         chronicle: Chronicle::start(&place.timeline()).map_err(NoAgent::io("open the timeline"))?,
         viewer: options.viewer.clone(),
-        tokens: tokens.clone(),
+        tokens,
         game_secret: SecretString::from(files::secret(&place.game_secret())?),
-        eyes: eyes(config, findings, &keeper),
+        eyes: eyes(config, findings, &ground.keeper),
         hooks: hooks(config, place),
         memory: hands::Memory { seq, ..hands::Memory::default() },
-        keeper,
-        upstream,
+        keeper: ground.keeper,
+        upstream: ground.upstream,
     };
-    let shared =
-        Shared { said, orders: orders_in, pulse, status: status_reader.clone(), events: game_events, timeline, tokens };
     let mut frontends = JoinSet::new();
-    for frontend in registry {
-        frontend.serve(&mut bound, shared.clone(), &mut frontends).map_err(NoAgent::io("serve the API"))?;
+    for frontend in ground.registry {
+        frontend.serve(&mut ground.bound, shared.clone(), &mut frontends).map_err(NoAgent::io("serve the API"))?;
     }
-    let identity = identity(config, api.as_deref(), &options.places);
-    let (identity, identity_reader) = watch::channel(identity);
+    let (identity, identity_reader) = watch::channel(identity(config, api.as_deref(), &options.places));
     if config.session.is_local() {
-        tasks.spawn(keep_local_service(options.places.clone(), status_reader, identity));
+        ground.tasks.spawn(keep_local_service(options.places.clone(), status_reader, identity));
     }
     register(place, api.as_deref())?;
     let inbox = Inbox {
-        early: early.into_iter().map(Arrival::Keeper).collect(),
-        keeper: events,
+        early: ground.early.into_iter().map(Arrival::Keeper).collect(),
+        keeper: ground.events,
         journal: journal_facts,
         answers: answered,
-        backend,
+        backend: ground.backend,
         provider: provider_events,
         heard,
         asked,
@@ -162,7 +150,58 @@ pub(super) async fn build(
         control: orders,
     };
     let driver = Driver { core, inbox, hands, status, identity: identity_reader, clock: clock::now };
-    Ok(Some(Built { driver, first, frontends, tasks }))
+    Ok(Some(Built { driver, first, frontends, tasks: ground.tasks }))
+}
+
+/// Signals, session service, keeper, sockets, addresses: in this order, so that a signal is heard while the keeper is waited for.
+async fn ground(
+    options: &Options,
+    place: &AgentPlace,
+    ports: &GamePorts,
+    control: mpsc::Sender<Control>,
+    orders: &mut mpsc::Receiver<Control>,
+) -> Result<Option<Ground>, NoAgent> {
+    let config = &options.loaded.config;
+    let mut tasks = JoinSet::new();
+    let signals = Signals::listen().map_err(NoAgent::io("listen for signals"))?;
+    let (reloader, reloading) = Reloader::new(options, place.clone());
+    tasks.spawn(follow_signals(signals, control, reloader));
+    if config.session.is_local() {
+        local::ensure(&options.places).await.map_err(NoAgent::io("start the local session service"))?;
+    }
+    let (upstream, backend) = upstream::connect(settings::upstream(config, &options.places)?)?;
+    let (keeper, mut events) = keeper::attach(KeeperPlace { dir: place.dir.clone() }, keeper_mode(config)?);
+    let registry = frontends::registry(&settings::frontends(config, place));
+    let want = registry.iter().flat_map(|frontend| frontend.sockets()).map(listener).collect();
+    let Some((bound, early)) = sockets(&keeper, want, &mut events, orders, place).await? else { return Ok(None) };
+    let env: BTreeMap<_, _> = registry.iter().flat_map(|frontend| frontend.env(&bound)).collect();
+    let hosts = settings::hosts(config, seen(config, &upstream).await);
+    let entropy: [u8; 32] = rand::random();
+    let seed = u64::from_le_bytes(std::array::from_fn(|i| entropy[i]));
+    let found = settings::Found { ports: ports.numbers(), frontends: env, hosts, seed };
+    let _ = reloading.send(Some(found.clone()));
+    Ok(Some(Ground { upstream, backend, keeper, events, early, registry, bound, found, entropy, tasks }))
+}
+
+type Woken = (Core, Vec<Effect>, journal::Writer, mpsc::UnboundedReceiver<JournalFact>);
+
+/// The core with what it remembers.
+fn wake(config: &AgentConfig, place: &AgentPlace, ground: &Ground) -> Result<Woken, NoAgent> {
+    let settings = settings::core(config, place, &ground.found)?;
+    let now = clock::now();
+    let path = place.journal();
+    let trouble = |source| NoAgent::Journal { path: path.clone(), source };
+    let opened = journal::open(&path, now.wall).map_err(trouble)?;
+    let memory = match (opened.text, opened.aside) {
+        (Some(text), _) => Memory::Journal(text),
+        (None, Some(aside)) => {
+            Memory::SetAside { why: format!("{}; it is kept as {}", aside.why, aside.path.display()) }
+        }
+        (None, None) => Memory::Fresh,
+    };
+    let (core, first) = Core::new(settings, Restored { memory, entropy: ground.entropy }, now);
+    let (journal, facts) = opened.journal.start().map_err(trouble)?;
+    Ok((core, first, journal, facts))
 }
 
 /// Where the keeper comes from, and how it is started.
@@ -186,14 +225,24 @@ pub fn keeper_args(config: &AgentConfig) -> Vec<OsString> {
     let keeper = &config.keeper;
     let mut args: Vec<OsString> = Vec::new();
     let mut add = |option: &str, value: String| args.extend([option.into(), value.into()]);
-    keeper.user.iter().for_each(|user| add("--user", user.clone()));
-    keeper.group.iter().for_each(|group| add("--group", group.clone()));
-    keeper.executable_roots.iter().for_each(|root| add("--executable-root", root.display().to_string()));
-    keeper.limits.iter().for_each(|(name, value)| add("--limit", format!("{name}={value}")));
+    for user in &keeper.user {
+        add("--user", user.clone());
+    }
+    for group in &keeper.group {
+        add("--group", group.clone());
+    }
+    for root in &keeper.executable_roots {
+        add("--executable-root", root.display().to_string());
+    }
+    for (name, value) in &keeper.limits {
+        add("--limit", format!("{name}={value}"));
+    }
     let all_files = keeper.log_size.0.saturating_mul(u64::from(keeper.log_files.max(1)));
     add("--log-cap", Size(all_files).to_string());
     add("--log-files", keeper.log_files.to_string());
-    keeper.unattended.iter().for_each(|span| add("--unattended", span.to_string()));
+    for span in &keeper.unattended {
+        add("--unattended", span.to_string());
+    }
     args
 }
 
@@ -267,7 +316,9 @@ fn timeline(place: &AgentPlace) -> (Arc<Timeline>, u64) {
     let before = past.first().map_or(0, |entry| entry.seq.saturating_sub(1));
     let seq = past.last().map_or(0, |entry| entry.seq);
     let timeline = Timeline::new(before);
-    past.into_iter().for_each(|entry| timeline.push(entry));
+    for entry in past {
+        timeline.push(entry);
+    }
     (Arc::new(timeline), seq)
 }
 
@@ -279,8 +330,10 @@ fn operator_token(config: &AgentConfig, place: &AgentPlace) -> Result<SecretStri
 fn eyes(config: &AgentConfig, findings: mpsc::Sender<crate::probes::Finding>, keeper: &Keeper) -> Eyes {
     let readiness = config.game.readiness.clone();
     let log = Log::compile(&config.log_patterns, &readiness).unwrap_or_else(|faults| {
-        faults.iter().for_each(|fault| tracing::warn!(%fault, "a log pattern is not used"));
-        Log::compile(&Default::default(), &Default::default()).expect("no pattern can't be wrong")
+        for fault in &faults {
+            tracing::warn!(%fault, "the log patterns are not used");
+        }
+        Log::compile(&LogPatterns::default(), &Readiness::default()).expect("no pattern can't be wrong")
     });
     let keeper = keeper.clone();
     let exec: Exec = Arc::new(move |argv, timeout| {

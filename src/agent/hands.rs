@@ -200,7 +200,7 @@ impl Hands {
             "output of the game was lost: {} bytes the log could not take, {} lines nobody read in time",
             losses.log_bytes, losses.lines
         );
-        self.happened(Happening { kind: "output_lost", text, fields: Default::default() }, now);
+        self.happened(Happening { kind: "output_lost", text, fields: BTreeMap::new() }, now);
     }
 
     /// Into the timeline: for readers here, on disk, and on the terminal.
@@ -209,10 +209,11 @@ impl Hands {
         let Happening { kind, text, fields } = happening;
         let entry = TimelineEntry { seq: self.memory.seq, at: now.wall, kind: kind.to_owned(), text, fields };
         self.chronicle.write(entry.clone());
-        match &self.viewer {
+        if let Some(viewer) = &self.viewer {
             // A terminal that is stopped misses entries; they are in the file.
-            Some(viewer) => drop(viewer.try_send(entry.clone())),
-            None => tracing::info!(target: "gameside::timeline", kind, "{}", entry.text),
+            drop(viewer.try_send(entry.clone()));
+        } else {
+            tracing::info!(target: "gameside::timeline", kind, "{}", entry.text);
         }
         self.timeline.push(entry);
     }

@@ -35,7 +35,7 @@ impl AgentRecord {
 
     /// All of a directory, by name. What can't be read is passed over.
     pub fn all(dir: &Path) -> Vec<Self> {
-        let entries = fs::read_dir(dir).map(|entries| entries.flatten().collect()).unwrap_or(Vec::new());
+        let entries: Vec<_> = fs::read_dir(dir).map_or_else(|_| Vec::new(), |entries| entries.flatten().collect());
         let json = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
         let paths = entries.iter().map(fs::DirEntry::path).filter(json);
         let mut found: Vec<_> = paths.filter_map(|path| Self::read(&path).ok()).collect();

@@ -5,7 +5,7 @@ use crate::{
     core::settings::{Addresses, Launch, SessionSettings, Settings},
     frontends,
     host::{network, paths::AgentPlace, paths::Places, secrets},
-    model::allocation::ProviderKind,
+    model::{allocation::ProviderKind, units::Span},
     providers::{ProviderSettings, sic::SicSettings},
     upstream::{
         Credentials, Secret, UpstreamSettings,
@@ -68,7 +68,7 @@ pub fn core(config: &AgentConfig, place: &AgentPlace, found: &Found) -> Result<S
         restart: game.restart.clone(),
         recycle: game.recycle.clone(),
         ladder: game.stop.steps(),
-        unattended: config.keeper.unattended.map(|span| span.get()),
+        unattended: config.keeper.unattended.map(Span::get),
         guards: config.guards.clone(),
         drain: config.drain.clone(),
         session: SessionSettings {

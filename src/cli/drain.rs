@@ -33,7 +33,7 @@ fn after(text: &str) -> Result<After, String> {
     }
 }
 
-pub fn run(args: Args, finder: &Finder) -> Result<Exit, Failure> {
+pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     let found = finder.one(args.name.as_deref())?.living()?;
     if args.wait && args.then == After::Recycle {
         return Err(Failure::new(

@@ -129,12 +129,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     let place = find::Finder::new(cli.state_dir)?;
     let exit = match cli.command {
-        Command::Run(args) => return run::run(args, &place),
+        Command::Run(args) => return run::run(&args, &place),
         Command::Ps(args) => ps::run(&args, &place),
         Command::Status(args) => status::run(&args, &place),
         Command::Allocate(args) => allocate::run(args, &place),
-        Command::Drain(args) => drain::run(args, &place),
-        Command::Stop(args) => stop::run(args, &place),
+        Command::Drain(args) => drain::run(&args, &place),
+        Command::Stop(args) => stop::run(&args, &place),
         Command::Detach(args) => detach::run(&args, &place),
         Command::Logs(args) => logs::run(&args, &place),
         Command::Events(args) => events::run(&args, &place),
@@ -146,7 +146,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
             Ok(Exit::Done)
         }
         Command::CrashPoints => {
-            crate::agent::crash::POINTS.iter().for_each(|point| println!("{point}"));
+            for point in crate::agent::crash::POINTS {
+                println!("{point}");
+            }
             Ok(Exit::Done)
         }
         Command::Help(args) => help(args),

@@ -68,7 +68,7 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
     }
 }
 
-pub fn run(args: Args, finder: &Finder) -> Result<ExitCode, Failure> {
+pub fn run(args: &Args, finder: &Finder) -> Result<ExitCode, Failure> {
     let overrides = Overrides { name: args.name.clone(), command: args.command.clone() };
     let mut loaded = load(args.config.as_deref(), std::env::vars(), overrides.clone()).map_err(|report| {
         let style = if std::io::stderr().is_terminal() { Style::Fancy } else { Style::Plain };

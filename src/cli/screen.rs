@@ -2,7 +2,7 @@
 
 use crate::{host::escape::escape, model::status::TimelineEntry};
 use chrono::Local;
-use std::io::IsTerminal as _;
+use std::{fmt::Write as _, io::IsTerminal as _};
 
 /// Whether colours are wanted on standard output: in a terminal, and `NO_COLOR` unset or empty.
 pub fn colours() -> bool {
@@ -82,7 +82,8 @@ pub fn table(rows: &[Vec<String>]) -> String {
     for row in rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
-            line.push_str(&format!("{cell:<width$}  "));
+            // Writing into a String doesn't fail.
+            let _ = write!(line, "{cell:<width$}  ");
         }
         text.push_str(line.trim_end());
         text.push('\n');
@@ -102,7 +103,7 @@ mod tests {
             at: Timestamp::EPOCH,
             kind: "player_joined".into(),
             text: "\x1b[31mEve\nroot".into(),
-            fields: Default::default(),
+            fields: std::collections::BTreeMap::new(),
         };
         let line = Paint { on: false }.timeline(&entry);
         assert!(!line.contains('\x1b') && !line.contains('\n'), "{line:?}");

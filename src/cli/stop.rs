@@ -34,7 +34,7 @@ pub struct Args {
     timeout: Span,
 }
 
-pub fn run(args: Args, finder: &Finder) -> Result<Exit, Failure> {
+pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     let found = finder.one(args.name.as_deref())?;
     if found.pid.is_none() {
         return stop_keeper(&found, args.timeout);

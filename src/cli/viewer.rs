@@ -81,27 +81,22 @@ impl Printer {
         let service = if config.session.is_local() { "a session service on this machine" } else { &config.session.url };
         let version = env!("CARGO_PKG_VERSION");
         let headline = format!("gameside {version}  agent {:?}: {what}, at {}", self.name, escape(service));
-        self.line(&self.paint.apply(Tone::Strong, &headline));
-        self.line(&self.paint.apply(Tone::Quiet, &format!("state in {}", places.state.join(&self.name).display())));
+        line(&self.paint.apply(Tone::Strong, &headline));
+        line(&self.paint.apply(Tone::Quiet, &format!("state in {}", places.state.join(&self.name).display())));
     }
 
     fn print(&self, entries: &Receiver<TimelineEntry>) {
         for entry in entries {
             match self.form {
-                Form::Json => self.line(&serde_json::to_string(&entry).unwrap_or_default()),
-                Form::Text => self.line(&self.paint.timeline(&entry)),
+                Form::Json => line(&serde_json::to_string(&entry).unwrap_or_default()),
+                Form::Text => line(&self.paint.timeline(&entry)),
             }
             if self.hints {
                 for hint in self.hints_after(&entry) {
-                    self.line(&self.paint.apply(Tone::Quiet, &format!("              ↳ {hint}")));
+                    line(&self.paint.apply(Tone::Quiet, &format!("              ↳ {hint}")));
                 }
             }
         }
-    }
-
-    /// A terminal that went away is no reason to end.
-    fn line(&self, text: &str) {
-        let _ = writeln!(io::stdout().lock(), "{text}");
     }
 
     /// What to type next.
@@ -126,4 +121,9 @@ impl Printer {
             _ => Vec::new(),
         }
     }
+}
+
+/// A terminal that went away is no reason to end.
+fn line(text: &str) {
+    let _ = writeln!(io::stdout().lock(), "{text}");
 }
