@@ -94,17 +94,15 @@ pub(super) async fn build(
     let (status, status_reader) = watch::channel(Arc::new(core.status()));
     let provider = settings::provider(config, &ground.found)?;
     let (provider, provider_events) = Provider::new(provider, ground.upstream.clone());
-    let (answers, answered) = mpsc::channel(64);
-    let (findings, found_out) = mpsc::channel(64);
-    let (said, heard) = mpsc::channel(QUEUE);
-    let (orders_in, asked) = mpsc::channel(QUEUE);
+    let ((answers, answered), (findings, found_out)) = (mpsc::channel(64), mpsc::channel(64));
+    let ((said, heard), (asking, asked)) = (mpsc::channel(QUEUE), mpsc::channel(QUEUE));
     let (pulse, pulses) = mpsc::channel(16);
     let (timeline, seq) = timeline(place);
     let tokens = Arc::new(TokenBook::new(operator_token(config, place)?));
     let game_events = Arc::new(Events::new(files::random_hex()[..16].to_owned()));
     let shared = Shared {
         said,
-        orders: orders_in,
+        orders: asking,
         pulse,
         status: status_reader.clone(),
         events: Arc::clone(&game_events),
@@ -136,8 +134,9 @@ pub(super) async fn build(
         ground.tasks.spawn(keep_local_service(options.places.clone(), status_reader, identity));
     }
     register(place, api.as_deref())?;
+    let early = ground.early.into_iter().map(Arrival::Keeper).collect();
     let inbox = Inbox {
-        early: ground.early.into_iter().map(Arrival::Keeper).collect(),
+        early,
         keeper: ground.events,
         journal: journal_facts,
         answers: answered,
@@ -225,10 +224,10 @@ pub fn keeper_args(config: &AgentConfig) -> Vec<OsString> {
     let keeper = &config.keeper;
     let mut args: Vec<OsString> = Vec::new();
     let mut add = |option: &str, value: String| args.extend([option.into(), value.into()]);
-    for user in &keeper.user {
+    if let Some(user) = &keeper.user {
         add("--user", user.clone());
     }
-    for group in &keeper.group {
+    if let Some(group) = &keeper.group {
         add("--group", group.clone());
     }
     for root in &keeper.executable_roots {
@@ -240,7 +239,7 @@ pub fn keeper_args(config: &AgentConfig) -> Vec<OsString> {
     let all_files = keeper.log_size.0.saturating_mul(u64::from(keeper.log_files.max(1)));
     add("--log-cap", Size(all_files).to_string());
     add("--log-files", keeper.log_files.to_string());
-    for span in &keeper.unattended {
+    if let Some(span) = &keeper.unattended {
         add("--unattended", span.to_string());
     }
     args

@@ -136,7 +136,13 @@ mod tests {
     use crate::model::time::Timestamp;
 
     fn entry(seq: u64, text: &str) -> TimelineEntry {
-        TimelineEntry { seq, at: Timestamp::EPOCH, kind: "test".into(), text: text.into(), fields: std::collections::BTreeMap::new() }
+        TimelineEntry {
+            seq,
+            at: Timestamp::EPOCH,
+            kind: "test".into(),
+            text: text.into(),
+            fields: std::collections::BTreeMap::new(),
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`containers`] | both container shapes, as namespaces |
+//! | [`crash`] | the agent killed after every single effect |
 //! | [`layers`] | which room may import which |
 //! | [`main_job`] | allocated, run, reported, supervised, through every crash |
 //! | [`manifests`] | what must be true of the Kubernetes manifests |
@@ -15,6 +16,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test may wait by the clock, though never sleep")]
 
 mod containers;
+mod crash;
 mod layers;
 mod main_job;
 mod manifests;

@@ -172,6 +172,19 @@ impl<'w> Agent<'w> {
         proc::signal(self.pid(), signal);
     }
 
+    /// Whether it ended by itself since it was started; how, if so.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        let status = self.child.as_mut()?.try_wait().unwrap()?;
+        self.child = None;
+        Some(status)
+    }
+
+    /// Waits until something has happened, or a moment.
+    pub fn pause(&self) {
+        let _ = self.changed.recv_timeout(Duration::from_millis(50));
+        while self.changed.try_recv().is_ok() {}
+    }
+
     /// SIGKILL, and waits for its end.
     pub fn kill(&mut self) {
         self.signal(9);
