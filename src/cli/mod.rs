@@ -5,6 +5,7 @@
 //! | [`run`] | the agent itself, with the live timeline |
 //! | [`status`], [`ps`], [`events`], [`logs`] | looking |
 //! | [`allocate`], [`drain`], [`stop`], [`detach`] | telling an agent what to do |
+//! | [`practice`] | a small game server to try everything with, and its players |
 //! | [`find`], [`operator`], [`screen`] | which agent is meant; its API; text for a terminal |
 //! | [`exit`], [`failure`] | exit codes, and errors that carry one |
 
@@ -19,6 +20,7 @@ pub mod find;
 pub mod keeper;
 pub mod logs;
 pub mod operator;
+pub mod practice;
 pub mod ps;
 pub mod run;
 pub mod screen;
@@ -78,6 +80,8 @@ pub enum Command {
     Events(events::Args),
     /// Be the keeper: the small process that holds the game (`gameside-keeper` is the same).
     Keeper(keeper::Args),
+    /// Run a small game server to try everything with, or join one as a player.
+    Practice(Box<practice::Practice>),
     /// Print a completion script for a shell.
     Completion(completion::Args),
     /// Run the session service, or make credentials for it.
@@ -112,6 +116,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     match Cli::try_parse_from(&args) {
         Ok(Cli { command: Command::Sessions(args), .. }) => sessions::run(args),
+        Ok(Cli { command: Command::Practice(args), .. }) => practice::run(*args),
         Ok(cli) => match dispatch(cli) {
             Ok(code) => code,
             Err(failure) => {
@@ -140,7 +145,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Events(args) => events::run(&args, &place),
         Command::Keeper(args) => Ok(keeper::unreachable_by_clap(&args)),
         Command::Completion(args) => Ok(completion::run(&args)),
-        Command::Sessions(_) => unreachable!("dispatched before"),
+        Command::Sessions(_) | Command::Practice(_) => unreachable!("dispatched before"),
         Command::DetachProgram(args) => {
             crate::agent::local::detach(&args.argv)?;
             Ok(Exit::Done)

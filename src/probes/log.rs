@@ -1,7 +1,33 @@
 //! What the lines that a game prints say.
+//!
+//! | pattern | groups | says |
+//! |---|---|---|
+//! | `ready` (and `readiness.pattern`) | | it is up |
+//! | `player_joined` | `id` or `name`, or both; `team` | a player came |
+//! | `player_left` | `id` or `name` | a player went |
+//! | `map_changed` | `map`, `mode` | what is played now |
+//! | `match_started` | `match` | a match begins |
+//! | `match_ended` | | it is over |
+//!
+//! Games often name a player in one line and only number it in another. So who came is remembered: a player who leaves is found
+//! by its id, else by its name. The memory is bounded, as is the part of a line that is looked at.
 
 use super::Found;
-use crate::model::{policy::Readiness, probe::LogPatterns};
+use crate::model::{
+    game::{Evidence, GamePlayer, Said},
+    ids::MatchId,
+    policy::{Readiness, ReadyBy},
+    probe::LogPatterns,
+};
+use regex::{Captures, Regex, RegexBuilder};
+
+/// What is looked at of a line, in bytes.
+const MAX_LINE: usize = 4096;
+/// Players remembered; more can't leave by name.
+const MAX_PLAYERS: usize = 1024;
+const MAX_TEXT: usize = 128;
+/// Bounds what a pattern may cost.
+const MAX_PROGRAM: usize = 1 << 20;
 
 /// A pattern that can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,19 +40,223 @@ pub struct BadPattern {
 
 /// The patterns, compiled. Findings: door `Log`.
 #[derive(Debug)]
-pub struct Log {}
+pub struct Log {
+    ready: Vec<Regex>,
+    joined: Option<Regex>,
+    left: Option<Regex>,
+    map: Option<Regex>,
+    started: Option<Regex>,
+    ended: Option<Regex>,
+    present: Vec<GamePlayer>,
+}
+
+/// What a pattern's groups must hold.
+enum Needs {
+    Nothing,
+    /// One of these groups.
+    OneOf(&'static [&'static str]),
+}
+
+struct Compiler(Vec<BadPattern>);
+
+impl Compiler {
+    fn pattern(&mut self, key: &'static str, text: Option<&String>, needs: &Needs) -> Option<Regex> {
+        let text = text?;
+        let compiled = RegexBuilder::new(text).size_limit(MAX_PROGRAM).build();
+        let bad = match &compiled {
+            Ok(regex) if regex.is_match("") => {
+                Some("it matches an empty line, so it would match every line".to_owned())
+            }
+            Ok(regex) => match needs {
+                Needs::OneOf(names) if !regex.capture_names().flatten().any(|name| names.contains(&name)) => {
+                    let names: Vec<_> = names.iter().map(|name| format!("(?P<{name}>…)")).collect();
+                    Some(format!("it needs a named group: {}", names.join(" or ")))
+                }
+                Needs::Nothing | Needs::OneOf(_) => None,
+            },
+            Err(error) => Some(format!("is no regular expression: {error}")),
+        };
+        match bad {
+            Some(why) => {
+                self.0.push(BadPattern { key, why });
+                None
+            }
+            None => compiled.ok(),
+        }
+    }
+}
 
 impl Log {
     /// All that is wrong, not only the first. `readiness.pattern` counts where readiness is proved by the log.
-    pub fn compile(_patterns: &LogPatterns, _readiness: &Readiness) -> Result<Log, Vec<BadPattern>> {
-        unimplemented!("lands next")
+    pub fn compile(patterns: &LogPatterns, readiness: &Readiness) -> Result<Log, Vec<BadPattern>> {
+        const PLAYER: Needs = Needs::OneOf(&["id", "name"]);
+        let mut compiler = Compiler(Vec::new());
+        let proof = readiness.pattern.as_ref().filter(|_| readiness.by == ReadyBy::Log);
+        let ready = [
+            compiler.pattern("game.readiness.pattern", proof, &Needs::Nothing),
+            compiler.pattern("log.ready", patterns.ready.as_ref(), &Needs::Nothing),
+        ];
+        if readiness.by == ReadyBy::Log && proof.is_none() && patterns.ready.is_none() {
+            let why = "readiness is proved by the log, so a pattern is needed".to_owned();
+            compiler.0.push(BadPattern { key: "game.readiness.pattern", why });
+        }
+        let log = Log {
+            ready: ready.into_iter().flatten().collect(),
+            joined: compiler.pattern("log.player_joined", patterns.player_joined.as_ref(), &PLAYER),
+            left: compiler.pattern("log.player_left", patterns.player_left.as_ref(), &PLAYER),
+            map: compiler.pattern("log.map_changed", patterns.map_changed.as_ref(), &Needs::OneOf(&["map"])),
+            started: compiler.pattern("log.match_started", patterns.match_started.as_ref(), &Needs::Nothing),
+            ended: compiler.pattern("log.match_ended", patterns.match_ended.as_ref(), &Needs::Nothing),
+            present: Vec::new(),
+        };
+        if compiler.0.is_empty() { Ok(log) } else { Err(compiler.0) }
     }
+
     /// Nothing can ever match: the output needn't be asked for.
     pub fn is_empty(&self) -> bool {
-        unimplemented!("lands next")
+        let others = [&self.joined, &self.left, &self.map, &self.started, &self.ended];
+        self.ready.is_empty() && others.into_iter().all(Option::is_none)
     }
+
+    /// Another run: nobody is there any more.
+    pub fn start_anew(&mut self) {
+        self.present.clear();
+    }
+
     /// What this line says.
-    pub fn line(&mut self, _line: &str) -> Vec<Found> {
-        unimplemented!("lands next")
+    pub fn line(&mut self, line: &str) -> Vec<Found> {
+        let line = &line[..line.floor_char_boundary(MAX_LINE)];
+        let mut found = Vec::new();
+        if self.ready.iter().any(|pattern| pattern.is_match(line)) {
+            found.push(Found::Evidence(Evidence::Up));
+        }
+        let captures = |pattern: &Option<Regex>| pattern.as_ref().and_then(|pattern| pattern.captures(line));
+        let (joined, left) = (captures(&self.joined), captures(&self.left));
+        let said = [
+            joined.and_then(|captures| self.came(&captures)),
+            left.and_then(|captures| self.went(&captures)),
+            captures(&self.map).and_then(|captures| {
+                Some(Said::Map { map: Some(group(&captures, "map")?), mode: group(&captures, "mode") })
+            }),
+            captures(&self.started).map(|captures| Said::MatchStarted {
+                match_id: group(&captures, "match").and_then(|id| MatchId::new(id).ok()),
+            }),
+            captures(&self.ended).map(|_| Said::MatchEnded),
+        ];
+        found.extend(said.into_iter().flatten().map(Found::Said));
+        found
+    }
+
+    fn came(&mut self, captures: &Captures<'_>) -> Option<Said> {
+        let name = group(captures, "name");
+        let id = group(captures, "id").or_else(|| name.clone())?;
+        let team = group(captures, "team").and_then(|team| team.parse().ok());
+        let player = GamePlayer { id, name, team };
+        self.present.retain(|other| other.id != player.id);
+        if self.present.len() < MAX_PLAYERS {
+            self.present.push(player.clone());
+        }
+        Some(Said::PlayerJoined(player))
+    }
+
+    fn went(&mut self, captures: &Captures<'_>) -> Option<Said> {
+        let (id, name) = (group(captures, "id"), group(captures, "name"));
+        let at = self.present.iter().position(|player| Some(&player.id) == id.as_ref());
+        let at = at.or_else(|| self.present.iter().position(|player| name.is_some() && player.name == name));
+        let known = at.map(|at| self.present.remove(at).id);
+        Some(Said::PlayerLeft { id: known.or(id).or(name)? })
+    }
+}
+
+/// A group's text, without control characters; none if it is empty.
+fn group(captures: &Captures<'_>, name: &str) -> Option<String> {
+    let text: String = captures.name(name)?.as_str().chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect();
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(patterns: &LogPatterns) -> Log {
+        Log::compile(patterns, &Readiness::default()).unwrap()
+    }
+    fn text(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+    fn player(id: &str, name: Option<&str>) -> GamePlayer {
+        GamePlayer { id: id.to_owned(), name: name.map(str::to_owned), team: None }
+    }
+
+    #[test]
+    fn lines_say_what_the_patterns_make_of_them() {
+        let mut log = log(&LogPatterns {
+            ready: text("^ready"),
+            player_joined: text(r"^join (?P<name>\w+) as (?P<id>\d+)(?: team (?P<team>\d+))?"),
+            player_left: text(r"^left (?P<id>\d+)"),
+            map_changed: text(r"^map (?P<map>\S+)(?: (?P<mode>\S+))?"),
+            match_started: text(r"^match(?: (?P<match>\S+))?$"),
+            match_ended: text("^over"),
+        });
+        assert!(!log.is_empty());
+        let rows: [(&str, &[Found]); 8] = [
+            ("ready: map harbour", &[Found::Evidence(Evidence::Up)]),
+            (
+                "join Pia as 7 team 2",
+                &[Found::Said(Said::PlayerJoined(GamePlayer { team: Some(2), ..player("7", Some("Pia")) }))],
+            ),
+            ("left 7", &[Found::Said(Said::PlayerLeft { id: "7".to_owned() })]),
+            ("map a b", &[Found::Said(Said::Map { map: text("a"), mode: text("b") })]),
+            ("match", &[Found::Said(Said::MatchStarted { match_id: None })]),
+            ("match m", &[Found::Said(Said::MatchStarted { match_id: Some("m".parse().unwrap()) })]),
+            ("over and out", &[Found::Said(Said::MatchEnded)]),
+            ("nothing of interest", &[]),
+        ];
+        for (line, expected) in rows {
+            assert_eq!(log.line(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn who_came_with_a_number_may_leave_by_name() {
+        let mut log = log(&LogPatterns {
+            player_joined: text(r"^(?P<id>\d+) is (?P<name>\w+)"),
+            player_left: text(r"^(?:slot (?P<id>\d+)|(?P<name>\w+)) gone"),
+            ..LogPatterns::default()
+        });
+        log.line("7 is Pia");
+        assert_eq!(log.line("Pia gone"), [Found::Said(Said::PlayerLeft { id: "7".to_owned() })]);
+        log.line("8 is Olu");
+        assert_eq!(log.line("slot 8 gone"), [Found::Said(Said::PlayerLeft { id: "8".to_owned() })]);
+        assert_eq!(log.line("Nobody gone"), [Found::Said(Said::PlayerLeft { id: "Nobody".to_owned() })]);
+        log.line("9 is Pia");
+        log.start_anew();
+        assert_eq!(log.line("Pia gone"), [Found::Said(Said::PlayerLeft { id: "Pia".to_owned() })]);
+    }
+
+    #[test]
+    fn every_bad_pattern_is_named() {
+        let patterns = LogPatterns {
+            ready: text("("),
+            player_joined: text("joined"),
+            player_left: text("(?P<id>.*)"),
+            map_changed: text(r"(?P<mode>\w+)!"),
+            ..LogPatterns::default()
+        };
+        let by_log = Readiness { by: ReadyBy::Log, ..Readiness::default() };
+        let faults = Log::compile(&patterns, &by_log).unwrap_err();
+        let keys: Vec<_> = faults.iter().map(|fault| fault.key).collect();
+        assert_eq!(keys, ["log.ready", "log.player_joined", "log.player_left", "log.map_changed"]);
+        let faults = Log::compile(&LogPatterns::default(), &by_log).unwrap_err();
+        assert_eq!(faults[0].key, "game.readiness.pattern");
+        assert!(Log::compile(&LogPatterns::default(), &Readiness::default()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn strange_lines_do_no_harm() {
+        let mut log = log(&LogPatterns { player_joined: text(r"join (?P<name>.+)$"), ..LogPatterns::default() });
+        let long = format!("join {}", "ä".repeat(10_000));
+        assert!(log.line(&long).len() <= 1);
+        assert_eq!(log.line("join \u{1b}\u{7}"), []);
     }
 }

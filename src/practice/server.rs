@@ -1,0 +1,496 @@
+//! The loop: one thread polls the socket, the signals, the console and the agent's word; ticks only while somebody plays.
+
+use super::{
+    api::{
+        follower::{self, Followed},
+        reporter::Reporter,
+    },
+    console::{Command, HELP},
+    game::{Door, Event, Game, Outcome},
+    options::{Readiness, ServeOptions, Stubborn},
+    trouble::{self, Schedule},
+    wire::MAX_DATAGRAM,
+};
+use crate::model::game::Told;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    low_level::pipe,
+};
+use std::{
+    fmt,
+    io::{self, Read, Write},
+    net::UdpSocket,
+    os::{fd::AsFd, unix::net::UnixStream},
+    process::ExitCode,
+    sync::mpsc::{self, Receiver},
+    time::{Duration, Instant},
+};
+
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Loading a map takes this long.
+const LOAD: Duration = Duration::from_millis(50);
+/// How long a game that ends waits for the agent to hear its last words.
+const LAST_WORDS: Duration = Duration::from_millis(1500);
+/// Datagrams handled before anything else has its turn.
+const BURST: usize = 256;
+const MAX_LINE: usize = 4096;
+
+/// A line of the game's log. A log that nobody reads is no reason to end.
+pub fn log(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stdout().lock(), "{line}");
+}
+
+macro_rules! log {
+    ($($text:tt)*) => { log(format_args!($($text)*)) };
+}
+
+/// Why the loop ended.
+enum End {
+    Asked(&'static str),
+}
+
+struct Server {
+    options: ServeOptions,
+    game: Game,
+    socket: UdpSocket,
+    reporter: Reporter,
+    schedule: Schedule,
+    started: Instant,
+    /// Ready from then on; none = it is ready, or never will be.
+    ready_at: Option<Duration>,
+    next_heartbeat: Duration,
+    next_tick: Option<Duration>,
+    /// Ticks and time at the last report.
+    counted: (u64, Duration),
+    allocation: Option<String>,
+    running: Option<(String, Duration)>,
+    draining: bool,
+}
+
+/// What the loop waits on.
+struct Sources {
+    signals: UnixStream,
+    wake: UnixStream,
+    followed: Receiver<Followed>,
+    stdin: Option<io::Stdin>,
+    line: Vec<u8>,
+}
+
+/// Runs a server until it is told to end.
+pub fn serve(options: ServeOptions) -> ExitCode {
+    match trouble::at_start(&options.trouble) {
+        Ok(true) => return ExitCode::SUCCESS,
+        Ok(false) => {}
+        Err(error) => log!("can't do what I was told to do wrong: {error}"),
+    }
+    if let Some(code) = options.trouble.exit_during_start {
+        log!("ending during the start with code {code}");
+        return ExitCode::from(u8::try_from(code).unwrap_or(1));
+    }
+    let (bind, port) = (options.bind, options.port);
+    let ready = Sources::new().and_then(|(sources, wake)| Server::new(options, wake, sources));
+    match ready.and_then(|(mut server, mut sources)| server.run(&mut sources)) {
+        Ok(End::Asked(why)) => {
+            log!("ended: {why}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            log!("failed to serve on {bind} port {port}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Wake = (UnixStream, mpsc::Sender<Followed>);
+
+impl Sources {
+    fn new() -> io::Result<(Sources, Wake)> {
+        let (signals, raised) = UnixStream::pair()?;
+        for signal in [SIGTERM, SIGINT] {
+            pipe::register(signal, raised.try_clone()?)?;
+        }
+        let (wake, waker) = UnixStream::pair()?;
+        for stream in [&signals, &wake, &waker] {
+            stream.set_nonblocking(true)?;
+        }
+        let (to, followed) = mpsc::channel();
+        let stdin = Some(io::stdin());
+        Ok((Sources { signals, wake, followed, stdin, line: Vec::new() }, (waker, to)))
+    }
+}
+
+fn emptied(mut stream: &UnixStream) -> bool {
+    let mut buffer = [0; 64];
+    let mut some = false;
+    while matches!(stream.read(&mut buffer), Ok(1..)) {
+        some = true;
+    }
+    some
+}
+
+impl Server {
+    fn new(options: ServeOptions, (waker, to): Wake, sources: Sources) -> io::Result<(Server, Sources)> {
+        let socket = UdpSocket::bind((options.bind, options.port))?;
+        socket.set_nonblocking(true)?;
+        let mut game =
+            Game::new("gameside practice", &options.map, &options.mode, options.places, options.player_timeout);
+        game.join_token.clone_from(&options.join_token);
+        game.admin_password.clone_from(&options.admin_password);
+        let mut trouble = options.trouble.clone();
+        for strange in trouble.apply_misc(&options.misc) {
+            log!("misc: passing over {strange:?}");
+        }
+        let reporter = Reporter::start(options.api.clone());
+        if let Some(place) = options.api.clone() {
+            follower::start(place, to, move || drop((&waker).write(b"!")));
+        }
+        reporter.set(|facts| facts.version = options.version.as_ref().map(ToString::to_string));
+        let delay = trouble.start_delay.unwrap_or(LOAD);
+        let ready_at = (trouble.never_ready == Readiness::Normal).then_some(delay);
+        log!("listening on {}; loading {} ({})", socket.local_addr()?, game.map, game.mode);
+        let allocation = options.allocation.clone();
+        let started = Instant::now();
+        let schedule = Schedule::new(trouble, Duration::ZERO);
+        let server = Server {
+            options,
+            game,
+            socket,
+            reporter,
+            schedule,
+            started,
+            ready_at,
+            next_heartbeat: Duration::ZERO,
+            next_tick: None,
+            counted: (0, Duration::ZERO),
+            allocation,
+            running: None,
+            draining: false,
+        };
+        Ok((server, sources))
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn run(&mut self, sources: &mut Sources) -> io::Result<End> {
+        loop {
+            let now = self.now();
+            self.by_time(now);
+            let wait = self.next().saturating_sub(self.now());
+            let (signalled, woken, console) = self.wait(sources, wait)?;
+            self.receive()?;
+            if signalled && emptied(&sources.signals) {
+                if self.schedule.trouble.refuse_sigterm == Stubborn::No {
+                    return Ok(self.end("told by a signal"));
+                }
+                log!("refusing SIGTERM");
+            }
+            if woken {
+                emptied(&sources.wake);
+            }
+            while let Ok(followed) = sources.followed.try_recv() {
+                if let Some(end) = self.told(followed) {
+                    return Ok(end);
+                }
+            }
+            if console && let Some(end) = self.console(sources) {
+                return Ok(end);
+            }
+        }
+    }
+
+    /// Until a source has something, or the time is up: signals, wake, console.
+    fn wait(&self, sources: &Sources, wait: Duration) -> io::Result<(bool, bool, bool)> {
+        let mut fds = vec![
+            PollFd::new(&self.socket, PollFlags::IN),
+            PollFd::new(&sources.signals, PollFlags::IN),
+            PollFd::new(&sources.wake, PollFlags::IN),
+        ];
+        let stdin = sources.stdin.as_ref().map(AsFd::as_fd);
+        fds.extend(stdin.as_ref().map(|stdin| PollFd::new(stdin, PollFlags::IN)));
+        let wait = Timespec { tv_sec: wait.as_secs() as _, tv_nsec: i64::from(wait.subsec_nanos()) as _ };
+        match poll(&mut fds, Some(&wait)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let has = |at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
+        Ok((has(1), has(2), has(3)))
+    }
+
+    /// When something is to be done by time.
+    fn next(&self) -> Duration {
+        let over = self.options.match_time.zip(self.running.as_ref()).map(|(time, (_, since))| *since + time);
+        [self.ready_at, self.next_tick, self.game.next_timeout(), self.schedule.next(), over]
+            .into_iter()
+            .flatten()
+            .fold(self.next_heartbeat, Duration::min)
+    }
+
+    fn by_time(&mut self, now: Duration) {
+        self.schedule.act(now);
+        if self.ready_at.is_some_and(|at| at <= now) {
+            self.ready_at = None;
+            self.ready();
+        }
+        let expired = self.game.expire(now);
+        self.apply(expired);
+        if self.next_tick.is_some_and(|at| at <= now) {
+            let moved = self.game.tick();
+            self.apply(moved);
+            self.next_tick = Some(now.max(self.next_tick.unwrap_or(now) + self.tick_time()));
+        }
+        match (self.game.players().is_empty(), self.next_tick) {
+            (true, Some(_)) => self.next_tick = None,
+            (false, None) => {
+                (self.next_tick, self.counted) = (Some(now + self.tick_time()), (self.game.ticks(), now));
+            }
+            (true, None) | (false, Some(_)) => {}
+        }
+        if self.next_heartbeat <= now {
+            self.next_heartbeat = now + HEARTBEAT;
+            self.beat(now);
+        }
+        let limit = self.options.match_time;
+        if self.running.as_ref().zip(limit).is_some_and(|((_, since), limit)| *since + limit <= now) {
+            self.end_match("time is up");
+        }
+    }
+
+    fn tick_time(&self) -> Duration {
+        let percent = self.schedule.trouble.slow_ticks.unwrap_or(100).clamp(1, 100);
+        Duration::from_secs(1) * 100 / (self.options.tick_rate.max(1) * percent)
+    }
+
+    fn beat(&mut self, now: Duration) {
+        self.reporter.heartbeat();
+        let (ticks, since) = self.counted;
+        let span = now.saturating_sub(since).as_secs_f64();
+        if self.next_tick.is_some() && span >= 1.0 {
+            let measured = (self.game.ticks() - ticks) as f64 / span;
+            self.reporter.tick_rate(measured, f64::from(self.options.tick_rate));
+            self.counted = (self.game.ticks(), now);
+        }
+    }
+
+    fn ready(&mut self) {
+        log!("ready: map {}, mode {}, {} places", self.game.map, self.game.mode, self.game.places);
+        self.reporter.set(|facts| facts.ready = Some(()));
+        if self.options.api.is_none() || self.allocation.is_some() {
+            self.start_match();
+        } else {
+            self.game.door = Door::Shut("waiting for an allocation");
+            log!("waiting for an allocation");
+        }
+    }
+
+    fn start_match(&mut self) {
+        let id = uuid::Uuid::new_v4().to_string();
+        log!("match started: {id} on {}", self.game.map);
+        self.reporter.set(|facts| facts.match_id = Some(id.clone()));
+        self.running = Some((id, self.now()));
+        if !self.draining {
+            self.game.door = Door::Open;
+        }
+    }
+
+    fn end_match(&mut self, why: &'static str) {
+        let Some((id, since)) = self.running.take() else { return };
+        log!("match ended: {id} after {:.1}s: {why}", self.now().saturating_sub(since).as_secs_f64());
+        self.game.door = Door::Shut("between matches");
+        let gone = self.game.empty("the match is over");
+        self.apply(gone);
+        self.reporter.set(|facts| facts.match_id = None);
+        // With an agent the next match comes with the next allocation.
+        if self.options.api.is_none() && !self.draining {
+            self.start_match();
+        }
+    }
+
+    fn end(&mut self, why: &'static str) -> End {
+        self.draining = true;
+        self.end_match(why);
+        let gone = self.game.empty("the server ends");
+        self.apply(gone);
+        self.reporter.set(|facts| facts.shutdown = Some(()));
+        self.reporter.flush(LAST_WORDS);
+        End::Asked(why)
+    }
+
+    fn receive(&mut self) -> io::Result<()> {
+        let mut datagram = [0; MAX_DATAGRAM];
+        for _ in 0..BURST {
+            match self.socket.recv_from(&mut datagram) {
+                Ok((length, from)) => {
+                    let outcome = self.game.receive(&datagram[..length], from, self.now());
+                    self.apply(outcome);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // A player's machine said that nobody listens there any more.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, outcome: Outcome) {
+        for (to, datagram) in outcome.send {
+            // Lost like any datagram.
+            let _ = self.socket.send_to(&datagram, to);
+        }
+        for event in outcome.events {
+            self.happened(event);
+        }
+    }
+
+    fn happened(&mut self, event: Event) {
+        let (count, places) = (self.game.players().len(), self.game.places);
+        match event {
+            Event::Joined { id, name, address } => {
+                log!("player joined: {name} ({id}) from {address}, {count} of {places}");
+                self.reporter.set(|facts| drop(facts.players.insert(id, name)));
+            }
+            Event::Left { id, name, why } => {
+                log!("player left: {name} ({id}): {why}, {count} of {places}");
+                self.reporter.set(|facts| drop(facts.players.remove(&id)));
+            }
+            Event::Refused { name, address, why } => log!("player refused: {name} from {address}: {why}"),
+            Event::Said { name, text } => log!("chat: {name}: {text}"),
+            Event::Command(line) => {
+                if let Some(End::Asked(why)) = self.command(&line) {
+                    log!("an admin can't end the server over the network: {why}");
+                }
+            }
+        }
+    }
+
+    fn told(&mut self, followed: Followed) -> Option<End> {
+        match followed {
+            Followed::Reset => {
+                log!("the agent has started anew; telling it everything again");
+                self.reporter.forget();
+            }
+            Followed::Told(Told::Allocated { allocation, session_id, startup_params, join_token, .. }) => {
+                let id = allocation.allocation_id.to_string();
+                log!("allocated: {id} for session {session_id}");
+                self.game.join_token = join_token;
+                if self.allocation.as_deref() != Some(&id) {
+                    self.allocation = Some(id);
+                    self.begin(&startup_params.map, startup_params.mode.as_deref(), &startup_params.misc_params);
+                }
+            }
+            Followed::Told(Told::Backfilled { players }) => log!("backfilled: {} players will come", players.len()),
+            Followed::Told(Told::NotInSession { id }) => log!("player {id} is no member of the session"),
+            Followed::Told(Told::Drain { reason, deadline }) => {
+                log!("draining until {deadline}: {reason}");
+                self.draining = true;
+                self.game.door = Door::Shut("draining");
+                let told = self.game.announce("this server ends soon: finish your match");
+                self.apply(told);
+            }
+            Followed::Told(Told::Stop { within }) => {
+                log!("the agent stops this server within {within:?}");
+                if self.schedule.trouble.refuse_sigterm == Stubborn::No {
+                    return Some(self.end("told by the agent"));
+                }
+            }
+            Followed::Told(Told::SessionLost) => log!("the session is gone; playing on"),
+        }
+        None
+    }
+
+    /// Another allocation for a game that is up.
+    fn begin(&mut self, map: &str, mode: Option<&str>, misc: &str) {
+        self.end_match("allocated anew");
+        let mut trouble = self.schedule.trouble.clone();
+        for strange in trouble.apply_misc(misc) {
+            log!("misc: passing over {strange:?}");
+        }
+        let now = self.now();
+        if trouble != self.schedule.trouble {
+            self.schedule.rearm(trouble, now);
+        }
+        self.change_map(map, mode);
+        if self.ready_at.is_none() && self.schedule.trouble.never_ready == Readiness::Normal {
+            self.ready_at = Some(now + LOAD);
+        }
+    }
+
+    fn change_map(&mut self, map: &str, mode: Option<&str>) {
+        let changed = self.game.change_map(map, mode);
+        self.apply(changed);
+        log!("map: {}, mode: {}", self.game.map, self.game.mode);
+        let playing = (self.game.map.clone(), self.game.mode.clone());
+        self.reporter.set(|facts| facts.playing = Some(playing));
+    }
+
+    fn console(&mut self, sources: &mut Sources) -> Option<End> {
+        let mut buffer = [0; MAX_LINE];
+        let read = sources.stdin.as_mut().map_or(Ok(0), |stdin| rustix::io::read(stdin, &mut buffer));
+        match read {
+            Ok(0) | Err(_) => sources.stdin = None,
+            Ok(length) => sources.line.extend_from_slice(&buffer[..length]),
+        }
+        while let Some(end) = sources.line.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = sources.line.drain(..=end).collect();
+            if let Some(end) = self.command(String::from_utf8_lossy(&line).trim()) {
+                return Some(end);
+            }
+        }
+        if sources.line.len() > MAX_LINE {
+            sources.line.clear();
+        }
+        None
+    }
+
+    fn command(&mut self, line: &str) -> Option<End> {
+        if line.is_empty() {
+            return None;
+        }
+        match line.parse::<Command>() {
+            Err(why) => log!("{why}"),
+            Ok(Command::Quit) => return Some(self.end("told on the console")),
+            Ok(Command::Help) => log!("{HELP}"),
+            Ok(Command::Say(text)) => {
+                let told = self.game.announce(&text);
+                self.apply(told);
+            }
+            Ok(Command::Map(map, mode)) => self.change_map(&map, mode.as_deref()),
+            Ok(Command::Start) if self.running.is_none() => self.start_match(),
+            Ok(Command::Start) => log!("a match is running"),
+            Ok(Command::End) => self.end_match("told on the console"),
+            Ok(Command::Kick(name)) => {
+                let kicked = self.game.kick(&name);
+                self.apply(kicked);
+            }
+            Ok(Command::Open) => self.set_joinable(true),
+            Ok(Command::Close) => self.set_joinable(false),
+            Ok(Command::Status) => self.show(),
+            Ok(Command::Misbehave(trouble)) => {
+                let now = self.now();
+                self.schedule.rearm(trouble, now);
+            }
+        }
+        None
+    }
+
+    fn set_joinable(&mut self, joinable: bool) {
+        self.game.door = if joinable { Door::Open } else { Door::Shut("closed") };
+        self.reporter.set(|facts| facts.joinable = Some(joinable));
+        log!("{} to new players", if joinable { "open" } else { "closed" });
+    }
+
+    fn show(&self) {
+        log!("map {}, mode {}, match {:?}", self.game.map, self.game.mode, self.running.as_ref().map(|(id, _)| id));
+        log!("{} of {} players, {} ticks", self.game.players().len(), self.game.places, self.game.ticks());
+        for player in self.game.players() {
+            log!("  {} ({}) from {}", player.name, player.id, player.address);
+        }
+    }
+}
