@@ -1,40 +1,274 @@
 //! The core's door: inputs in, effects out.
+//!
+//! Each input is taken in three steps: what it says is noted (`take`), what time has brought about is done (`advance`), and
+//! whatever follows from the new state is made so (`settle`): calls, offer, orders to the keeper, the journal. The last step only
+//! compares what is wanted with what was said last, so that nothing has to remember to do it.
+//!
+//! | effect | waits for the commit |
+//! |---|---|
+//! | `Start`, `ExitTaken`, the exit hook, the answer to an allocation, `PostInstance` | always: they are written ahead |
+//! | `closed` | while the journal works; not longer than 2 s |
+//! | every other report, everything said to the game, signals | never |
 
 use super::{
-    io::{Effect, Input, Restored},
+    backfill::BackfillDesk,
+    clock::{Clock, When},
+    health::HealthDesk,
+    io::{Effect, Ending, Happening, Input, KeeperOrder, Memory, Provide, Restored},
+    journal::Journal,
+    mint::{Jitter, Mint},
+    poll::Poll,
     settings::Settings,
+    state::Durable,
 };
 use crate::model::{
-    status::Status,
-    time::{Instant, Now},
+    calls::{Answer, Backend, Call, CallId, Refusal},
+    ids::InstanceId,
+    orders::RequestId,
+    process::{KeeperHello, ProcessStats, StandingOrders},
+    session::{InstanceHealth, JoinStatus, Session},
+    time::{Instant, Now, Timestamp},
 };
+use std::{collections::BTreeMap, time::Duration};
 
 /// The agent's decisions and everything that they rest on.
 #[derive(Debug)]
 pub struct Core {
-    settings: Settings,
+    pub(super) settings: Settings,
+    pub(super) state: Durable,
+    /// The journal was unusable: the keeper's record counts until it has said hello.
+    pub(super) amnesia: bool,
+    pub(super) clock: Clock,
+    /// Of the input being taken.
+    pub(super) now: When,
+    pub(super) wall: Timestamp,
+    pub(super) mint: Mint,
+    pub(super) jitter: Jitter,
+    pub(super) out: Vec<Effect>,
+    pub(super) journal: Journal,
+    pub(super) keeper: KeeperLink,
+    pub(super) host_deadline: Option<Duration>,
+    /// A stop was asked for, by signal, keeper or operator.
+    pub(super) leaving: bool,
+    /// The last commit is waited for.
+    pub(super) farewell: Option<(Ending, When)>,
+    /// Nobody is reckoned absent from before this.
+    pub(super) guards_from: When,
+    pub(super) ended: bool,
+    /// A run that no record explains: kept, and left alone.
+    pub(super) stranger: bool,
+    next_call: u64,
+    pub(super) calls: BTreeMap<CallId, Purpose>,
+    pub(super) acquire: AcquireDesk,
+    pub(super) session: Option<Session>,
+    pub(super) poll: Poll,
+    pub(super) health: HealthDesk,
+    pub(super) backfill: BackfillDesk,
+    pub(super) backend: Backend,
+    pub(super) registered: bool,
+    pub(super) registration_trouble: Option<String>,
+    pub(super) stats: Option<ProcessStats>,
+    pub(super) next_stats: Option<When>,
+    pub(super) refused: Option<String>,
+    pub(super) last: Last,
+}
+
+/// What is known of the keeper.
+#[derive(Debug, Default)]
+pub(super) struct KeeperLink {
+    pub hello: Option<KeeperHello>,
+    pub connected: bool,
+    pub trouble: Option<String>,
+    /// An order to end came through it; it stands.
+    pub stop_seen: bool,
+}
+
+/// An allocation on its way.
+#[derive(Debug, Default)]
+pub(super) struct AcquireDesk {
+    pub retry_at: Option<When>,
+    pub under_way: bool,
+    /// Who waits for an answer.
+    pub askers: Vec<RequestId>,
+}
+
+/// What was said last, for comparison.
+#[derive(Debug, Default)]
+pub(super) struct Last {
+    pub provide: Option<Provide>,
+    pub record: Option<String>,
+    pub standing: Option<StandingOrders>,
+    pub shown: Option<(InstanceId, JoinStatus)>,
+}
+
+/// Why a call was made.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Purpose {
+    Acquire,
+    Recreate,
+    Lane(InstanceId),
+    Poll,
+    HealthConfig,
+    Health(InstanceId, InstanceHealth),
+    BackfillConfig,
+    Ack,
+    Need,
+    DropBackfill,
+    Player,
 }
 
 impl Core {
     /// Wakes a core with what it remembers. Nothing is known of the keeper until it says hello.
     pub fn new(settings: Settings, restored: Restored, now: Now) -> (Self, Vec<Effect>) {
-        let _ = (restored, now);
-        (Core { settings }, unimplemented!())
+        let clock = Clock::starting(now);
+        let (state, trouble) = match &restored.memory {
+            Memory::Fresh => (None, None),
+            Memory::Journal(text) => match Durable::read(text) {
+                Ok(state) => (Some(state), None),
+                Err(why) => (None, Some(format!("the journal can't be read: {why}"))),
+            },
+            Memory::SetAside { why } => (None, Some(why.clone())),
+        };
+        let amnesia = state.is_none();
+        let mut core = Core {
+            state: state.unwrap_or_else(|| Durable::new(now.wall)),
+            amnesia,
+            clock,
+            now: clock.when(now),
+            wall: now.wall,
+            mint: Mint::new(restored.entropy),
+            jitter: Jitter::new(settings.seed),
+            out: Vec::new(),
+            journal: Journal::default(),
+            keeper: KeeperLink::default(),
+            host_deadline: settings.drain.host_deadline.map(|span| span.get()),
+            leaving: false,
+            farewell: None,
+            guards_from: clock.when(now),
+            ended: false,
+            stranger: false,
+            next_call: 0,
+            calls: BTreeMap::new(),
+            acquire: AcquireDesk::default(),
+            session: None,
+            poll: Poll::default(),
+            health: HealthDesk::default(),
+            backfill: BackfillDesk::default(),
+            backend: Backend::Untried,
+            registered: false,
+            registration_trouble: None,
+            stats: None,
+            next_stats: None,
+            refused: None,
+            last: Last::default(),
+            settings,
+        };
+        if let Some(why) = trouble {
+            core.happened("journal_set_aside", format!("{why}; going by the keeper's record"), &[]);
+            core.journal.set_aside = Some(why);
+        }
+        core.wake();
+        let effects = core.finish();
+        (core, effects)
     }
 
     /// Takes one fact and decides. The effects are to be dispatched in this order, none of them waited for.
     pub fn handle(&mut self, input: Input, now: Now) -> Vec<Effect> {
-        let _ = (input, now);
-        unimplemented!("{}", self.settings.name)
+        if self.ended {
+            return Vec::new();
+        }
+        self.now = self.clock.when(now).max(self.now);
+        self.wall = now.wall;
+        self.take(input);
+        self.finish()
     }
 
     /// When [`Input::Tick`] is due next; none: not before another input.
     pub fn next_deadline(&self) -> Option<Instant> {
-        unimplemented!()
+        if self.ended { None } else { self.deadline().map(|when| self.clock.instant(when)) }
     }
 
-    /// The agent as seen from outside. The driver adds what only it knows: pid, addresses, URL.
-    pub fn status(&self) -> Status {
-        unimplemented!()
+    fn finish(&mut self) -> Vec<Effect> {
+        if !self.ended {
+            self.advance();
+            self.settle();
+        }
+        std::mem::take(&mut self.out)
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Keeper(fact) => self.keeper_fact(fact),
+            Input::Journal(fact) => self.journal_fact(&fact),
+            Input::Said { run, door, said } => self.said(run, door, said),
+            Input::Evidence { run, door, evidence } => self.evidence(run, door, &evidence),
+            Input::Stats(stats) => self.measured(stats),
+            Input::Allocated(allocation) => self.allocated(allocation),
+            Input::Deallocated { allocation } => self.deallocated(&allocation),
+            Input::Registered { registered, trouble } => self.registration(registered, trouble),
+            Input::Answered { call, answer } => self.answered(call, answer),
+            Input::Backend(backend) => self.backend_changed(backend),
+            Input::Ordered { request, order } => self.ordered(request, order),
+            Input::Terminate => self.terminate("asked to end by a signal"),
+            Input::HostDeadline(span) => self.host_deadline = Some(span),
+            Input::Reloaded(settings) => self.reloaded(*settings),
+            Input::Gap(span) => self.gap(span),
+            Input::Tick => {}
+        }
+    }
+
+    pub(super) fn effect(&mut self, effect: Effect) {
+        self.out.push(effect);
+    }
+
+    pub(super) fn order(&mut self, order: KeeperOrder) {
+        self.effect(Effect::Keeper(order));
+    }
+
+    pub(super) fn call(&mut self, call: Call, purpose: Purpose) {
+        let effect = self.numbered(call, purpose);
+        self.effect(effect);
+    }
+
+    /// The same, but not before the present state is on disk.
+    pub(super) fn call_written_ahead(&mut self, call: Call, purpose: Purpose) {
+        let effect = self.numbered(call, purpose);
+        self.journal.hold(effect);
+    }
+
+    /// The same, but not longer than the journal may take.
+    pub(super) fn call_soon(&mut self, call: Call, purpose: Purpose) {
+        let effect = self.numbered(call, purpose);
+        self.journal.hold_briefly(effect);
+    }
+
+    fn numbered(&mut self, call: Call, purpose: Purpose) -> Effect {
+        self.next_call += 1;
+        let id = CallId(self.next_call);
+        self.calls.insert(id, purpose);
+        Effect::Call { id, call }
+    }
+
+    pub(super) fn happened(&mut self, kind: &'static str, text: impl Into<String>, fields: &[(&str, &str)]) {
+        let fields = fields.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        self.effect(Effect::Happened(Happening { kind, text: text.into(), fields }));
+    }
+
+    fn answered(&mut self, call: CallId, answer: Result<Answer, Refusal>) {
+        // Late and repeated answers name a call that isn't open.
+        let Some(purpose) = self.calls.remove(&call) else { return };
+        match purpose {
+            Purpose::Acquire => self.acquire_answered(answer),
+            Purpose::Recreate => self.recreate_answered(answer),
+            Purpose::Lane(instance) => self.lane_answered(&instance, &answer),
+            Purpose::Poll => self.poll_answered(answer),
+            Purpose::HealthConfig => self.health_configured(answer),
+            Purpose::Health(instance, health) => self.health_posted(&instance, health, answer),
+            Purpose::BackfillConfig => self.backfill_configured(answer),
+            Purpose::Ack => self.ack_answered(answer),
+            Purpose::Need => self.need_answered(answer),
+            Purpose::DropBackfill => self.drop_answered(answer),
+            Purpose::Player => self.player_answered(answer),
+        }
     }
 }

@@ -24,11 +24,32 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod acquire;
+mod adopt;
+mod backfill;
 mod clock;
+mod drain;
 mod engine;
+mod health;
 pub mod io;
+mod journal;
+mod ladder;
 pub mod launch;
+mod lifecycle;
 mod mint;
+mod players;
+mod poll;
+mod process;
+mod publish;
+mod reports;
+mod said;
 pub mod settings;
+mod state;
+mod status;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use engine::Core;

@@ -1,0 +1,395 @@
+//! The game's process: intent → commit → start → exit → commit → taken; and what follows an end nobody asked for.
+//!
+//! | the run ended | in `Starting` or `Serving` |
+//! |---|---|
+//! | after it said `Shutdown` | orderly: the match is closed |
+//! | exit 0 after it was ready, and not `restart = always` | the match is closed |
+//! | lost with its keeper | the match is closed |
+//! | otherwise | started again after a delay, within the crash budget; else the match is closed |
+//!
+//! In `Idle` a warm game is started again. A word of the game that is overtaken by its exit still counts while the
+//! restart is being waited for.
+
+use super::{
+    clock::{When, earliest},
+    engine::Core,
+    io::{Effect, KeeperOrder, Watch},
+    ladder::Ladder,
+    launch::{self, LaunchError, Values},
+    state::{Match, Phase, Process, Run, Then},
+};
+use crate::model::{
+    game::Told,
+    ids::RunNumber,
+    policy::{ReadyBy, RestartWhen},
+    process::{ExitReport, ExitStatus, LaunchSpec, StopAction},
+    time::Timestamp,
+};
+use std::time::Duration;
+
+/// The reason of a run that was ended to make room for one with another launch; no failure.
+const REPLACED: &str = "another launch is wanted";
+
+/// What follows a run that ended without being asked to.
+enum Next {
+    Again { delay: Duration },
+    NotAgain,
+    Loop,
+}
+
+impl Core {
+    /// Nothing stands in the way of a start.
+    pub(super) fn may_start(&self) -> bool {
+        self.keeper.connected && !self.leaving && !self.stranger && self.farewell.is_none()
+    }
+
+    fn values<'a>(&'a self, game: Option<&'a Match>) -> Values<'a> {
+        let addresses = &self.settings.addresses;
+        Values {
+            name: &self.settings.name,
+            host: addresses.public.as_deref().or(addresses.private.as_deref()),
+            region: self.settings.session.region.as_deref(),
+            params: game.map(|game| &game.params).or(self.settings.session.startup_params.as_ref()),
+            session: game.map(|game| &game.session),
+            instance: game.map(|game| &game.instance),
+            allocation: game.map(|game| &game.allocation.allocation_id),
+            join_token: game.and_then(|game| game.join_token.as_deref()),
+        }
+    }
+
+    pub(super) fn render(&self, game: Option<&Match>) -> Result<LaunchSpec, LaunchError> {
+        launch::render(&self.settings.launch, &self.values(game))
+    }
+
+    pub(super) fn launch(&mut self) {
+        let spec = match self.render(self.state.phase.game()) {
+            Ok(spec) => spec,
+            Err(error) => {
+                let why = format!("the game can't be started: {error}");
+                self.happened("launch_failed", why.clone(), &[]);
+                return self.give_up(&why, None);
+            }
+        };
+        self.state.last_run += 1;
+        let number = RunNumber(self.state.last_run);
+        let program = spec.argv.first().cloned().unwrap_or_default();
+        self.happened("starting", format!("starting {program} (run {number})"), &[("run", &number.to_string())]);
+        self.state.process = Process::Intended(Box::new(Run::new(number, Some(spec.clone()))));
+        self.journal.hold(Effect::Keeper(KeeperOrder::Start { run: number, spec: Box::new(spec) }));
+    }
+
+    /// The keeper has not heard of the run that the journal intends.
+    pub(super) fn start_again(&mut self) {
+        let Process::Intended(run) = &self.state.process else { return };
+        let Some(spec) = run.spec.clone() else { return };
+        let order = Effect::Keeper(KeeperOrder::Start { run: run.number, spec: Box::new(spec) });
+        self.journal.drop_held(|effect| matches!(effect, Effect::Keeper(KeeperOrder::Start { .. })));
+        self.journal.hold(order);
+    }
+
+    pub(super) fn started(&mut self, number: RunNumber, pid: i32, started: Timestamp) {
+        let by = self.settings.readiness.timeout.get();
+        match &mut self.state.process {
+            Process::Intended(run) if run.number == number => {
+                let mut run = run.clone();
+                run.pid = Some(pid);
+                run.started = Some(started);
+                run.up = Some(self.now);
+                run.ready_by = Some(self.now + by);
+                self.state.process = Process::Up(run);
+                self.attend();
+            }
+            Process::Up(run) | Process::Failing(run, ..) if run.number == number => run.pid = Some(pid),
+            Process::Off
+            | Process::Delayed { .. }
+            | Process::Intended(_)
+            | Process::Up(_)
+            | Process::Failing(..)
+            | Process::Unkillable { .. } => {}
+        }
+    }
+
+    /// Has the run watched, from its start or from its adoption.
+    pub(super) fn attend(&mut self) {
+        let Some(run) = self.state.process.run().map(|run| run.number) else { return };
+        let ports = self.settings.launch.ports.clone();
+        self.effect(Effect::Watch(Watch::Run { run, ports }));
+        self.health.new_run(self.now);
+        self.next_stats = Some(self.now);
+    }
+
+    /// Readiness was proved.
+    pub(super) fn ready(&mut self, how: &str) {
+        let now = self.now;
+        let Process::Up(run) = &mut self.state.process else { return };
+        if run.ready.is_some() {
+            return;
+        }
+        run.ready = Some(now);
+        run.ready_by = None;
+        let took = run.up.map_or(Duration::ZERO, |up| now.since(up));
+        self.health.proved();
+        self.happened("ready", format!("the game is ready after {} ms ({how})", took.as_millis()), &[("by", how)]);
+    }
+
+    pub(super) fn process_tick(&mut self) {
+        match &self.state.process {
+            Process::Delayed { until, .. } if self.now >= *until => self.state.process = Process::Off,
+            Process::Up(run) if run.ready.is_none() => {
+                let delay = self.settings.readiness.delay.get();
+                let waited = run.up.is_some_and(|up| self.now >= up + delay);
+                if self.settings.readiness.by == ReadyBy::Delay && waited {
+                    self.ready("delay");
+                } else if run.ready_by.is_some_and(|by| self.now >= by) && !self.is_closing() {
+                    let span = self.settings.readiness.timeout;
+                    self.fail(&format!("it did not get ready within {span}"));
+                }
+            }
+            Process::Failing(..) if !self.is_closing() => self.failing_tick(),
+            Process::Off
+            | Process::Up(_)
+            | Process::Delayed { .. }
+            | Process::Failing(..)
+            | Process::Intended(_)
+            | Process::Unkillable { .. } => {}
+        }
+    }
+
+    fn is_closing(&self) -> bool {
+        matches!(self.state.phase, Phase::Closing(..))
+    }
+
+    /// The run is no use: the ladder, then the restart policy.
+    pub(super) fn fail(&mut self, why: &str) {
+        let Process::Up(run) = &self.state.process else { return };
+        let ladder = Ladder::new(self.now, None);
+        self.state.process = Process::Failing(run.clone(), ladder, why.to_owned());
+        self.tell(Told::Stop { within: Ladder::total(&self.settings.ladder) });
+        self.happened("stopping", format!("stopping the game: {why}"), &[("reason", why)]);
+    }
+
+    fn failing_tick(&mut self) {
+        let steps = self.settings.ladder.clone();
+        let Process::Failing(run, ladder, _) = &mut self.state.process else { return };
+        while let Some(action) = ladder.climb(&steps, self.now) {
+            let run = run.number;
+            self.out.push(Effect::Keeper(match action {
+                StopAction::Stdin(line) => KeeperOrder::Stdin { run, line },
+                StopAction::Signal(signal) => KeeperOrder::Signal { run, signal },
+                StopAction::Kill => KeeperOrder::Kill { run },
+            }));
+        }
+    }
+
+    pub(super) fn process_deadline(&self) -> Option<When> {
+        match &self.state.process {
+            Process::Delayed { until, .. } => Some(*until),
+            Process::Up(run) if run.ready.is_none() => {
+                let delay = self.settings.readiness.delay.get();
+                let by_delay = run.up.map(|up| up + delay).filter(|_| self.settings.readiness.by == ReadyBy::Delay);
+                earliest([by_delay, run.ready_by.filter(|_| !self.is_closing())])
+            }
+            Process::Failing(_, ladder, _) if !self.is_closing() => ladder.deadline(&self.settings.ladder),
+            Process::Off
+            | Process::Up(_)
+            | Process::Intended(_)
+            | Process::Failing(..)
+            | Process::Unkillable { .. } => None,
+        }
+    }
+
+    /// A run of ours ended, and its containment is empty.
+    pub(super) fn exited(&mut self, report: ExitReport) {
+        let process = std::mem::replace(&mut self.state.process, Process::Off);
+        let (run, why) = match process {
+            Process::Intended(run) | Process::Up(run) => (run, None),
+            Process::Failing(run, _, why) => (run, Some(why)),
+            other @ (Process::Off | Process::Delayed { .. } | Process::Unkillable { .. }) => {
+                self.state.process = other;
+                return;
+            }
+        };
+        self.journal.drop_held(|effect| matches!(effect, Effect::Keeper(KeeperOrder::Start { .. })));
+        self.stranger = false;
+        self.stats = None;
+        self.next_stats = None;
+        let how = describe(&report.status);
+        let status = why.clone().map_or_else(|| how.clone(), |why| format!("{why}; {how}"));
+        self.effect(Effect::Watch(Watch::Nothing));
+        self.happened("exit", format!("the game ended: {how}"), &[("run", &report.run.to_string()), ("status", &how)]);
+        self.journal.hold(Effect::ExitHook { report: report.clone(), reason: status.clone() });
+        if report.status != ExitStatus::Lost {
+            self.journal.hold(Effect::Keeper(KeeperOrder::ExitTaken { run: report.run }));
+        }
+        self.health.process_gone();
+        self.after_exit(&run, why.as_deref(), &status, report);
+    }
+
+    fn after_exit(&mut self, run: &Run, failing: Option<&str>, status: &str, report: ExitReport) {
+        match &self.state.phase {
+            Phase::Closing(_, closing) => {
+                let (reason, then) = (closing.reason.clone(), closing.then.clone());
+                self.close_match(&reason, then, Some(report));
+            }
+            Phase::Draining(_, drain) => {
+                let (reason, then) = (drain.reason.clone(), drain.then.clone());
+                self.close_match(&reason, then, Some(report));
+            }
+            Phase::Starting(_) | Phase::Serving(_) => self.ended_by_itself(run, failing, status, report),
+            Phase::Idle | Phase::Acquiring(_) if self.leaving => self.go_on(status, Then::End),
+            Phase::Idle | Phase::Acquiring(_) => self.warm_ended(run, failing, status, report),
+            Phase::Leaving(_) => {}
+        }
+    }
+
+    fn ended_by_itself(&mut self, run: &Run, failing: Option<&str>, status: &str, report: ExitReport) {
+        if failing == Some(REPLACED) {
+            return;
+        }
+        let success = report.status.is_success() && run.ready.is_some() && failing.is_none();
+        if run.orderly {
+            return self.close_match("the game ended, as it had said", Then::Recycle, Some(report));
+        }
+        if report.status == ExitStatus::Lost {
+            return self.close_match("the game was lost with its keeper", Then::Recycle, Some(report));
+        }
+        if success && self.settings.restart.when != RestartWhen::Always {
+            return self.close_match("the game ended by itself", Then::Recycle, Some(report));
+        }
+        match self.book(run, success) {
+            Next::Again { delay } => self.restart(report.run, status, delay),
+            Next::NotAgain => {
+                let rest = self.settings.restart.delay.get();
+                self.state.failures.rest_until = Some(self.now + rest);
+                self.close_match(&format!("the game failed: {status}"), Then::Recycle, Some(report));
+            }
+            Next::Loop => {
+                let count = self.state.failures.times.len();
+                self.give_up(&format!("crash loop, {count} failures: {status}"), Some(report));
+            }
+        }
+    }
+
+    fn restart(&mut self, after: RunNumber, status: &str, delay: Duration) {
+        self.state.process = Process::Delayed { until: self.now + delay, after };
+        let text = format!("starting the game again in {} ms: {status}", delay.as_millis());
+        self.happened("restart", text, &[("reason", status)]);
+        if let Some(mut game) = self.state.phase.take_game() {
+            game.restarts += 1;
+            self.enter(Phase::Starting(game));
+        }
+    }
+
+    fn warm_ended(&mut self, run: &Run, failing: Option<&str>, status: &str, report: ExitReport) {
+        let idle_and_cold = self.settings.launch.start == crate::model::policy::Start::OnAllocation;
+        if failing == Some(REPLACED) || idle_and_cold {
+            return;
+        }
+        let success = report.status.is_success() && run.ready.is_some();
+        match self.book(run, success) {
+            Next::Again { delay } => self.restart(report.run, status, delay),
+            Next::NotAgain => self.restart(report.run, status, self.settings.restart.delay.get()),
+            Next::Loop => self.give_up(&format!("crash loop of the warm game: {status}"), Some(report)),
+        }
+    }
+
+    /// Writes the end into the crash book.
+    fn book(&mut self, run: &Run, success: bool) -> Next {
+        let policy = &self.settings.restart;
+        let stable = run.up.is_some_and(|up| self.now.since(up) >= policy.stable_after.get());
+        let failures = &mut self.state.failures;
+        if stable {
+            failures.backoff.reset();
+        }
+        failures.times.retain(|at| self.now.since(*at) < policy.window.get());
+        if !success {
+            failures.times.push(self.now);
+            if policy.budget > 0 && failures.times.len() >= policy.budget as usize {
+                return Next::Loop;
+            }
+        }
+        let delay = failures.backoff.next(policy.delay.get(), policy.max_delay.get(), &mut self.jitter);
+        match policy.when {
+            RestartWhen::Never => Next::NotAgain,
+            RestartWhen::OnFailure | RestartWhen::Always => Next::Again { delay },
+        }
+    }
+
+    /// A game is already up when the match begins: it serves if it would be started just so.
+    pub(super) fn meet_warm_game(&mut self) {
+        let (Process::Up(run) | Process::Intended(run)) = &self.state.process else { return };
+        let wanted = self.render(self.state.phase.game());
+        let same = match (&run.spec, &wanted) {
+            (Some(warm), Ok(wanted)) => launch::same_launch(warm, wanted),
+            _ => false,
+        };
+        if same && matches!(self.state.process, Process::Up(_)) {
+            self.tell_allocation();
+        } else if !same {
+            self.replace();
+        }
+    }
+
+    fn replace(&mut self) {
+        if let Process::Intended(run) = &self.state.process {
+            // It may or may not have been started: the ladder settles it, once the keeper has said so.
+            self.state.process = Process::Up(run.clone());
+        }
+        self.fail(REPLACED);
+    }
+
+    pub(super) fn tell_allocation(&mut self) {
+        let Some(game) = self.state.phase.game() else { return };
+        let told = Told::Allocated {
+            allocation: game.allocation.clone(),
+            session_id: game.session.clone(),
+            instance_id: game.instance.clone(),
+            startup_params: game.params.clone(),
+            join_token: game.join_token.clone(),
+        };
+        self.tell(told);
+    }
+
+    pub(super) fn tell(&mut self, told: Told) {
+        if let Some(run) = self.state.process.run().map(|run| run.number) {
+            self.effect(Effect::Tell { run, told });
+        }
+    }
+
+    /// The process is fit for another match.
+    pub(super) fn may_reuse(&self) -> bool {
+        let policy = &self.settings.recycle;
+        let Process::Up(run) = &self.state.process else { return false };
+        let young = policy.after.is_none_or(|age| run.up.is_some_and(|up| self.now.since(up) < age.get()));
+        let small = policy.memory.is_none_or(|limit| self.stats.is_none_or(|stats| stats.memory < limit.0));
+        let fresh = policy.after_matches == 0 || run.served + 1 < policy.after_matches;
+        run.ready.is_some() && !run.orderly && young && small && fresh && !self.health.is_bad()
+    }
+
+    pub(super) fn stats_tick(&mut self) {
+        const EVERY: Duration = Duration::from_secs(5);
+        if self.next_stats.is_some_and(|at| self.now >= at) {
+            let up = matches!(self.state.process, Process::Up(_)) && self.keeper.connected;
+            if up {
+                self.order(KeeperOrder::Stats);
+            }
+            self.next_stats = self.state.process.run().map(|_| self.now + EVERY);
+        }
+    }
+
+    pub(super) fn stats_deadline(&self) -> Option<When> {
+        self.next_stats
+    }
+}
+
+/// An exit status in words.
+pub(super) fn describe(status: &ExitStatus) -> String {
+    match status {
+        ExitStatus::Exited { code } => format!("exit code {code}"),
+        ExitStatus::Signaled { signal, core: false } => format!("signal {signal}"),
+        ExitStatus::Signaled { signal, core: true } => format!("signal {signal}, core dumped"),
+        ExitStatus::OomKilled => "out of memory".to_owned(),
+        ExitStatus::SpawnFailed { error } => format!("it could not be started: {error}"),
+        ExitStatus::Lost => "nobody knows how; its keeper is gone".to_owned(),
+    }
+}

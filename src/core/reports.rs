@@ -1,0 +1,344 @@
+//! From the state to what the session service should show, and to what is said to keeper and provider.
+//!
+//! Everything here compares what is wanted with what was said last; nothing remembers to do anything.
+
+use super::{
+    engine::{Core, Purpose},
+    io::{Effect, KeeperOrder},
+    ladder::Ladder,
+    launch,
+    publish::{Lane, Outcome},
+    state::{Link, Match, Phase, Then},
+};
+use crate::model::{
+    CustomData,
+    calls::{Answer, Backend, Call, Refusal},
+    game::{CustomDataOf, Gate},
+    ids::InstanceId,
+    policy::ReportBy,
+    process::StandingOrders,
+    session::{InstanceUpdate, JoinParams, JoinStatus},
+};
+
+/// The most that a keeper holds.
+const MAX_RECORD: usize = 64 * 1024;
+/// The key under which the join token travels.
+pub const JOIN_TOKEN_KEY: &str = "rh.SessionSecurityToken";
+
+impl Core {
+    pub(super) fn lane(&self, instance: &InstanceId) -> Option<&Lane> {
+        self.state.lanes.iter().find(|lane| lane.is_ours(instance))
+    }
+
+    pub(super) fn lane_mut(&mut self, instance: &InstanceId) -> Option<&mut Lane> {
+        self.state.lanes.iter_mut().find(|lane| lane.is_ours(instance))
+    }
+
+    /// Makes so whatever follows from the new state.
+    pub(super) fn settle(&mut self) {
+        let detaching = matches!(&self.farewell, Some((super::io::Ending::Detached { .. }, _)));
+        if !detaching {
+            self.first_joinable_later();
+            self.levels();
+            self.pump();
+        }
+        self.say_offer();
+        self.say_to_keeper();
+        self.commit();
+        self.part();
+    }
+
+    /// The gate opened after the start of serving.
+    fn first_joinable_later(&mut self) {
+        let Phase::Serving(game) = &self.state.phase else { return };
+        if game.first_joinable.is_none() && self.gate_of(game) == Gate::Open {
+            let now = self.now;
+            if let Some(game) = self.state.phase.game_mut() {
+                game.first_joinable = Some(now);
+            }
+            self.milestone(JoinStatus::Joinable);
+        }
+    }
+
+    pub(super) fn milestone(&mut self, status: JoinStatus) {
+        let at = self.wall;
+        let Some(instance) = self.state.phase.game().map(|game| game.instance.clone()) else { return };
+        if let Some(lane) = self.lane_mut(&instance) {
+            lane.milestone(status, at);
+        }
+    }
+
+    /// What the session should show.
+    pub(super) fn join_status(&self) -> Option<JoinStatus> {
+        match &self.state.phase {
+            Phase::Idle | Phase::Acquiring(_) | Phase::Leaving(_) | Phase::Closing(None, _) => None,
+            Phase::Starting(_) => Some(JoinStatus::Pending),
+            Phase::Serving(game) => Some(match self.gate_of(game) {
+                Gate::Open => JoinStatus::Joinable,
+                Gate::Closed => JoinStatus::Unjoinable,
+            }),
+            Phase::Draining(..) | Phase::Closing(Some(_), _) => Some(JoinStatus::Unjoinable),
+        }
+    }
+
+    fn levels(&mut self) {
+        let Some(game) = self.state.phase.game() else { return };
+        let (instance, level) = (game.instance.clone(), self.level(game));
+        let browser = self.custom(CustomDataOf::Browser);
+        let own =
+            game.own || self.state.process.run().is_some_and(|run| run.custom.contains_key(&CustomDataOf::Browser));
+        if let Some(lane) = self.lane_mut(&instance) {
+            lane.want(level);
+            if own {
+                lane.want_browser(browser);
+            }
+        }
+    }
+
+    fn level(&self, game: &Match) -> InstanceUpdate {
+        let ready = game.first_joinable.is_some() || matches!(self.state.phase, Phase::Serving(_));
+        InstanceUpdate {
+            allocation_id: None,
+            join_status: self.join_status(),
+            join_params: ready.then(|| self.join_params(game)),
+            version: self.version(),
+            custom_data: ready.then(|| self.custom(CustomDataOf::Instance)),
+            match_id: game.match_id.as_ref().filter(|_| ready).map(|id| id.as_str().to_owned()),
+        }
+    }
+
+    pub(super) fn version(&self) -> Option<semver::Version> {
+        let said = self.state.process.run().and_then(|run| run.version.clone());
+        said.or_else(|| self.settings.launch.version.clone())
+    }
+
+    /// Public only if it is known: a private address never goes there.
+    pub(super) fn join_params(&self, game: &Match) -> JoinParams {
+        let addresses = &self.settings.addresses;
+        let fill = |host: &Option<String>, format: &str| {
+            let host = host.as_deref()?;
+            launch::address(format, host, &addresses.port, &self.settings.launch.ports).ok()
+        };
+        let mut custom_data = self.custom(CustomDataOf::JoinParams);
+        if let Some(token) = &game.join_token {
+            custom_data.insert(JOIN_TOKEN_KEY.to_owned(), token.clone());
+        }
+        JoinParams {
+            public_conn_str: fill(&addresses.public, &addresses.public_format).unwrap_or_default(),
+            private_conn_str: fill(&addresses.private, &addresses.private_format).unwrap_or_default(),
+            custom_data,
+        }
+    }
+
+    /// The configuration's data, and the game's over it; an empty value of the game's removes the key.
+    pub(super) fn custom(&self, whose: CustomDataOf) -> CustomData {
+        let session = &self.settings.session;
+        let mut data = match whose {
+            CustomDataOf::Instance => session.instance_data.clone(),
+            CustomDataOf::JoinParams => session.join_data.clone(),
+            CustomDataOf::Browser => session.browser_data.clone(),
+        };
+        let said = self.state.process.run().and_then(|run| run.custom.get(&whose));
+        for (key, value) in said.into_iter().flatten() {
+            if value.is_empty() {
+                data.remove(key);
+            } else {
+                data.insert(key.clone(), value.clone());
+            }
+        }
+        data
+    }
+
+    /// Sends what may be sent: one request a lane, and a session's next lane only after its last.
+    fn pump(&mut self) {
+        self.drop_idle_lanes();
+        for index in 0..self.state.lanes.len() {
+            let (before, rest) = self.state.lanes.split_at_mut(index);
+            let lane = &mut rest[0];
+            if before.iter().any(|earlier| earlier.session == lane.session) {
+                continue;
+            }
+            let (instance, closing) = (lane.instance.clone(), lane.is_closing());
+            let Some(call) = lane.next_call(self.now) else { continue };
+            let ahead = matches!(call, Call::PostInstance { .. });
+            match (ahead, closing) {
+                (true, _) => self.call_written_ahead(call, Purpose::Lane(instance)),
+                (false, true) => self.call_soon(call, Purpose::Lane(instance)),
+                (false, false) => self.call(call, Purpose::Lane(instance)),
+            }
+        }
+    }
+
+    /// Lanes whose end is known there, or that never began.
+    pub(super) fn drop_idle_lanes(&mut self) {
+        self.state.lanes.retain(|lane| !lane.owes_nothing());
+    }
+
+    pub(super) fn lane_answered(&mut self, instance: &InstanceId, answer: &Result<Answer, Refusal>) {
+        let (now, jitter) = (self.now, &mut self.jitter);
+        let Some(lane) = self.state.lanes.iter_mut().find(|lane| lane.is_ours(instance)) else { return };
+        let session = lane.session.clone();
+        let outcome = lane.answered(answer.as_ref(), now, jitter);
+        if let Ok(Answer::Session(read)) = answer {
+            self.session_read(read);
+        }
+        if answer.is_ok() {
+            self.link_held(instance);
+        }
+        match outcome {
+            Outcome::Nothing | Outcome::Posted => {}
+            Outcome::Shown(status) => self.shown(instance, status),
+            Outcome::PostRefused { why } => self.post_refused(instance, &why),
+            Outcome::Refused { why } => {
+                self.happened("report_refused", format!("the session service refused a report: {why}"), &[]);
+                self.refused = Some(format!("the session service refused a report: {why}"));
+            }
+            Outcome::SessionNotFound => self.session_not_found(instance),
+            Outcome::TakenAway { why } => self.taken_away(instance, &why),
+            Outcome::Delivered => self.delivered(instance, session.as_str()),
+        }
+    }
+
+    fn shown(&mut self, instance: &InstanceId, status: JoinStatus) {
+        let seen = Some((instance.clone(), status));
+        if self.last.shown == seen {
+            return;
+        }
+        self.last.shown = seen;
+        let (kind, text) = match status {
+            JoinStatus::Pending => ("pending", "pending: the game is starting"),
+            JoinStatus::Joinable => ("joinable", "joinable"),
+            JoinStatus::Unjoinable => ("unjoinable", "unjoinable"),
+            JoinStatus::Requested | JoinStatus::Allocated | JoinStatus::Closed => return,
+        };
+        let game = self.state.phase.game().filter(|_| status == JoinStatus::Joinable);
+        let params = game.map(|game| self.join_params(game)).unwrap_or_default();
+        let (public, private) = (params.public_conn_str.as_str(), params.private_conn_str.as_str());
+        let address = if public.is_empty() { private } else { public };
+        let text = if address.is_empty() { text.to_owned() } else { format!("{text} at {address}") };
+        self.happened(kind, text, &[("public_conn_str", public), ("private_conn_str", private)]);
+    }
+
+    fn delivered(&mut self, instance: &InstanceId, session: &str) {
+        self.state.lanes.retain(|lane| !lane.is_ours(instance));
+        self.happened("reported", format!("the end is reported to session {session}"), &[("session_id", session)]);
+        if let Some(end) = &mut self.state.last_end
+            && end.session_id.as_ref().is_some_and(|id| id.as_str() == session)
+        {
+            end.reported = true;
+        }
+    }
+
+    /// The service closed our instance, or gave the session another.
+    pub(super) fn taken_away(&mut self, instance: &InstanceId, why: &str) {
+        self.state.lanes.retain(|lane| !lane.is_ours(instance));
+        let ours = self.state.phase.game().is_some_and(|game| game.instance == *instance && game.link != Link::Gone);
+        if !ours {
+            return;
+        }
+        if let Some(game) = self.state.phase.game_mut() {
+            game.link = Link::Gone;
+        }
+        self.drain(why, Then::Recycle);
+    }
+
+    fn say_offer(&mut self) {
+        let offer = self.offer();
+        if self.last.provide.as_ref() != Some(&offer) {
+            self.last.provide = Some(offer.clone());
+            self.effect(Effect::Provide(offer));
+        }
+    }
+
+    fn say_to_keeper(&mut self) {
+        if !self.keeper.connected {
+            return;
+        }
+        let standing = StandingOrders {
+            ladder: self.settings.ladder.clone(),
+            total: Ladder::total(&self.settings.ladder),
+            unattended: self.settings.unattended,
+        };
+        if self.last.standing.as_ref() != Some(&standing) {
+            self.last.standing = Some(standing.clone());
+            self.order(KeeperOrder::Standing(standing));
+        }
+        let key = self.record_key();
+        if self.last.record.as_ref() != Some(&key) {
+            self.last.record = Some(key);
+            let record = self.record();
+            self.order(KeeperOrder::Record(record));
+        }
+    }
+
+    /// What makes a new record worth depositing: another run, another phase, other ids.
+    fn record_key(&self) -> String {
+        let run = self.state.process.run();
+        let game = self.state.phase.game().map(|game| (&game.session, &game.instance));
+        let lanes: Vec<_> = self.state.lanes.iter().map(|lane| (&lane.instance, lane.is_posted())).collect();
+        format!(
+            "{:?} {:?} {:?} {game:?} {lanes:?}",
+            self.state.phase.name(),
+            run.map(|r| r.number),
+            run.map(|r| r.ready)
+        )
+    }
+
+    fn record(&self) -> String {
+        let full = serde_json::to_string(&self.state).unwrap_or_default();
+        if full.len() <= MAX_RECORD {
+            return full;
+        }
+        let mut lean = self.state.clone();
+        if let Some(run) = lean.process.run_mut() {
+            run.spec = None;
+            run.roster = super::players::Roster::default();
+            run.custom.clear();
+        }
+        serde_json::to_string(&lean).ok().filter(|text| text.len() <= MAX_RECORD).unwrap_or_default()
+    }
+
+    pub(super) fn backend_works(&self) -> bool {
+        match self.backend {
+            Backend::Untried | Backend::Up => true,
+            Backend::Away { .. } | Backend::Refused { .. } => false,
+        }
+    }
+
+    pub(super) fn backend_changed(&mut self, backend: Backend) {
+        let was = std::mem::replace(&mut self.backend, backend);
+        match &self.backend {
+            Backend::Up => {
+                if !matches!(was, Backend::Untried | Backend::Up) {
+                    self.happened("backend_up", "the session service is back", &[]);
+                }
+                self.state.lanes.iter_mut().for_each(Lane::retry_now);
+                self.acquire.retry_at = None;
+                self.poll.now();
+                self.health.retry_now();
+                self.backfill.retry_now();
+            }
+            Backend::Away { why, .. } if !matches!(was, Backend::Away { .. }) => {
+                let text = format!("the session service can't be reached: {why}; the game goes on");
+                self.happened("backend_away", text, &[]);
+            }
+            Backend::Refused { why, .. } if !matches!(was, Backend::Refused { .. }) => {
+                let text = format!("the session service refuses our credentials: {why}; the game goes on");
+                self.happened("backend_refused", text, &[]);
+            }
+            Backend::Untried | Backend::Away { .. } | Backend::Refused { .. } => {}
+        }
+    }
+
+    /// The agent writes the instance, rather than the game.
+    pub(super) fn writes(&self) -> bool {
+        self.settings.session.report == ReportBy::Agent
+    }
+
+    /// The match, where its session is there to be written to.
+    pub(super) fn linked(&self) -> Option<&Match> {
+        let game = self.state.phase.game()?;
+        let posted = self.lane(&game.instance).is_some_and(|lane| lane.is_posted() && !lane.is_closing());
+        (posted && matches!(game.link, Link::Held | Link::Doubtful { .. })).then_some(game)
+    }
+}

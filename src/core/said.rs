@@ -1,0 +1,215 @@
+//! What the game says, and what is found out about it.
+
+use super::{
+    engine::{Core, Purpose},
+    players::{Change, Verdict},
+    state::{Process, Then},
+};
+use crate::model::{
+    calls::{Answer, Call, Refusal},
+    game::{Door, Evidence, Gate, Said, Told},
+    ids::{MatchId, RunNumber},
+    policy::{Admission, ReadyBy},
+    process::ProcessStats,
+};
+use std::time::Duration;
+
+impl Core {
+    pub(super) fn said(&mut self, number: RunNumber, door: Door, said: Said) {
+        if self.overtaken(number, &said) {
+            return;
+        }
+        let now = self.now;
+        let Some(run) = self.state.process.run_mut().filter(|run| run.number == number) else { return };
+        if run.speaks.insert(door) && door == Door::Native {
+            run.roster.speaks_of_players();
+        }
+        match said {
+            Said::Ready => {
+                if self.settings.readiness.by == ReadyBy::Sdk {
+                    self.ready("sdk");
+                }
+                self.health.beat(now);
+            }
+            Said::Joinable(gate) => run.gate = gate,
+            Said::Heartbeat => self.health.beat(now),
+            Said::Health { health, reason } => self.health.opinion(health, reason),
+            Said::TickRate { measured, target } => self.health.ticks(&self.settings.health, measured, target),
+            Said::Map { map, mode } => {
+                run.map = map.or(run.map.take());
+                run.mode = mode.or(run.mode.take());
+            }
+            Said::CustomData { whose, data } => run.custom.entry(whose).or_default().extend(data),
+            Said::Version(version) => run.version = Some(version),
+            Said::Shutdown => {
+                run.orderly = true;
+                run.gate = Gate::Closed;
+                self.happened("shutdown", "the game says that it ends", &[]);
+            }
+            Said::MatchStarted { match_id } => self.match_started(match_id),
+            Said::MatchEnded => self.match_ended(),
+            players @ (Said::PlayerJoined(_)
+            | Said::PlayerLeft { .. }
+            | Said::Players(_)
+            | Said::PlayerCount { .. }) => {
+                self.said_of_players(players);
+            }
+        }
+    }
+
+    /// `Shutdown` that arrives after the exit that it announced: the end was orderly after all.
+    fn overtaken(&mut self, number: RunNumber, said: &Said) -> bool {
+        let Process::Delayed { after, .. } = &self.state.process else { return false };
+        if *after == number && *said == Said::Shutdown && self.state.phase.game().is_some() {
+            self.state.failures.times.pop();
+            self.close_match("the game ended, as it had said", Then::Recycle, None);
+        }
+        true
+    }
+
+    fn match_started(&mut self, match_id: Option<MatchId>) {
+        let minted = MatchId::from_uuid(self.mint.uuid());
+        if let Some(game) = self.state.phase.game_mut() {
+            game.match_id = Some(match_id.unwrap_or(minted));
+            self.happened("match_started", "the match has begun", &[]);
+        }
+    }
+
+    fn match_ended(&mut self) {
+        if self.state.phase.game().is_some() {
+            self.happened("match_ended", "the match is over", &[]);
+            self.drain("the match is over", Then::Recycle);
+        }
+    }
+
+    fn said_of_players(&mut self, said: Said) {
+        let (now, keep) = (self.now, self.settings.players.reconnect_grace.get());
+        let session = self.session.as_ref();
+        let Some(run) = self.state.process.run_mut() else { return };
+        let roster = &mut run.roster;
+        let changes: Vec<_> = match said {
+            Said::PlayerJoined(player) => roster.joined(player, now, session).into_iter().collect(),
+            Said::PlayerLeft { id } => roster.left(&id, now, keep, session).into_iter().collect(),
+            Said::Players(list) => roster.replace(list, now, keep, session),
+            Said::PlayerCount { players, max } => {
+                let before = roster.players();
+                roster.count(players, max, now);
+                if roster.players() != before {
+                    self.happened("players", format!("{players} players"), &[("players", &players.to_string())]);
+                }
+                return;
+            }
+            _ => return,
+        };
+        for change in changes {
+            let (kind, player, verb) = match &change {
+                Change::Joined(player) => ("player_joined", player, "joined"),
+                Change::Left(player) => ("player_left", player, "left"),
+            };
+            let text = format!("{} {verb}", player.name.as_deref().unwrap_or(&player.id));
+            let name = player.name.as_deref().unwrap_or_default();
+            self.happened(kind, text, &[("player", player.id.as_str()), ("name", name)]);
+        }
+        self.judge_players(false);
+    }
+
+    /// By what the session says; if that is too old to say, it is read again first.
+    pub(super) fn judge_players(&mut self, fresh: bool) {
+        if !self.writes() {
+            return;
+        }
+        let Some(game) = self.linked() else { return };
+        let id = game.session.clone();
+        let Some(session) = self.session.take().filter(|session| session.session_id == id) else { return };
+        let open = self.settings.players.admission == Admission::Open;
+        let verdicts = match self.state.process.run_mut() {
+            Some(run) if !fresh && run.roster.has_unjudged(Some(&session)) => {
+                self.poll.now();
+                Vec::new()
+            }
+            Some(run) => run.roster.judge(&session, open),
+            None => Vec::new(),
+        };
+        self.session = Some(session);
+        for verdict in verdicts {
+            match verdict {
+                Verdict::NotInSession { id } => {
+                    self.happened("not_in_session", format!("{id} is no member of the session"), &[("player", &id)]);
+                    self.tell(Told::NotInSession { id });
+                }
+                Verdict::Add { player, team } => {
+                    self.call(Call::AddPlayer { session: id.clone(), player, team }, Purpose::Player);
+                }
+            }
+        }
+    }
+
+    pub(super) fn players_tick(&mut self) {
+        let now = self.now;
+        let Some(run) = self.state.process.run_mut() else { return };
+        let lapsed = run.roster.lapsed(now);
+        let Some(session) = self.linked().map(|game| game.session.clone()).filter(|_| self.writes()) else { return };
+        for player in lapsed {
+            self.call(Call::RemovePlayer { session: session.clone(), player }, Purpose::Player);
+        }
+    }
+
+    pub(super) fn player_answered(&mut self, answer: Result<Answer, Refusal>) {
+        // Added or removed: what the session says now decides on; a failure shows there too.
+        if answer.is_ok() {
+            self.poll.now();
+        }
+    }
+
+    pub(super) fn evidence(&mut self, number: RunNumber, door: Door, evidence: &Evidence) {
+        let Some(run) = self.state.process.run_mut().filter(|run| run.number == number) else { return };
+        run.speaks.insert(door);
+        let proves = match (self.settings.readiness.by, door) {
+            (ReadyBy::Log, Door::Log) => Some("log"),
+            (ReadyBy::Probe, Door::Probe) => Some("probe"),
+            (ReadyBy::Port, Door::Probe) => Some("port"),
+            (ReadyBy::Sdk | ReadyBy::Delay | ReadyBy::Log | ReadyBy::Probe | ReadyBy::Port, _) => None,
+        };
+        match evidence {
+            Evidence::Up => {
+                if let Some(how) = proves {
+                    self.ready(how);
+                }
+            }
+            Evidence::Down { .. } => {}
+        }
+        let ready = self.state.process.run().is_some_and(|run| run.ready.is_some());
+        if ready && door == Door::Probe {
+            self.health.probed(&self.settings.health, evidence);
+        }
+    }
+
+    pub(super) fn measured(&mut self, stats: ProcessStats) {
+        if self.state.process.run().is_some_and(|run| run.number == stats.run) {
+            self.stats = Some(stats);
+            self.health.measured(&self.settings.health, &stats);
+        }
+    }
+
+    pub(super) fn registration(&mut self, registered: bool, trouble: Option<String>) {
+        if registered && !self.registered {
+            self.happened("registered", "registered for allocation", &[]);
+        }
+        self.registered = registered;
+        self.registration_trouble = trouble;
+    }
+
+    /// Nothing that should have come meanwhile counts as missed.
+    pub(super) fn gap(&mut self, span: Duration) {
+        self.happened("gap", format!("the machine slept or stood still for {} s", span.as_secs()), &[]);
+        self.health.gap(self.now);
+        self.guards_from = self.now;
+        self.poll.now();
+    }
+
+    pub(super) fn reloaded(&mut self, settings: super::settings::Settings) {
+        self.host_deadline = settings.drain.host_deadline.map(|span| span.get()).or(self.host_deadline);
+        self.settings = settings;
+        self.happened("reloaded", "the configuration was reloaded; launch settings count from the next start", &[]);
+    }
+}

@@ -1,0 +1,3 @@
+//! Conversations with the core.
+
+mod matches;
