@@ -10,6 +10,7 @@
 //! | [`systemd`] | the units |
 //! | [`openarena`] | a real game server, by its example configuration |
 //! | [`outage`] | the session service away in every way, and back |
+//! | [`stories`] | the whole thing, end to end |
 //! | [`support`] | the harness: a world of its own for each test |
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
@@ -22,5 +23,6 @@ mod main_job;
 mod manifests;
 mod openarena;
 mod outage;
+mod stories;
 mod support;
 mod systemd;

@@ -223,8 +223,8 @@ reloaded() {
   equal "agent" "$(agent_pid)" "$agent"
   kill -0 "$game" || fail "the game is gone"
 }
-reload_told() { gameside events arena -n 200 --json | grep -q '"kind":"reloaded"'; }
-reload_refused() { gameside events arena -n 200 --json | grep -q '"kind":"reload_refused"'; }
+reload_told() { gameside events arena -n 200 --json | grep '"kind":"reload"' | grep -q "read again"; }
+reload_refused() { gameside events arena -n 200 --json | grep '"kind":"reload"' | grep -q "not reloaded"; }
 
 watchdog() {
   install_all

@@ -86,6 +86,12 @@ impl<'w> Agent<'w> {
         agent
     }
 
+    /// One more argument.
+    pub fn arg(&mut self, arg: impl Into<OsString>) -> &mut Self {
+        self.args.push(arg.into());
+        self
+    }
+
     /// For the next [`Agent::start`].
     pub fn env(&mut self, key: &str, value: &str) -> &mut Self {
         self.env.push((key.to_owned(), value.to_owned()));
