@@ -65,10 +65,10 @@ configure() { # [TOML LINE…]
 
 credentials() {
   local said
-  said=$(runuser -u gameside-sessions -- gameside sessions --state-dir /var/lib/gameside-sessions client add arena --json) \
+  said=$(runuser -u gameside-sessions -- gameside sessions --state-dir /var/lib/gameside-sessions client add arena) \
     || fail "client add: $said"
   install -d -m 0700 /etc/credstore
-  (umask 077; jq -r .client_secret <<<"$said" > /etc/credstore/gameside.arena.client-secret)
+  (umask 077; awk '/^client_secret/ {print $2}' <<<"$said" > /etc/credstore/gameside.arena.client-secret)
 }
 
 # --- looking

@@ -8,6 +8,7 @@
 //! | [`hook`] | allocation by an operator |
 //! | [`fleet`] | ten agents, one service |
 //! | [`backfill`] | free places are filled for as long as there are some |
+//! | [`outages`] | the session service away in every way, and back |
 //! | [`reporting`] | a game that writes its own instance |
 
 mod backfill;
@@ -16,6 +17,7 @@ mod guards;
 mod hook;
 mod launching;
 mod misbehaviour;
+mod outages;
 mod reporting;
 
 use crate::support::{agent::Agent, service::Service, world::World};

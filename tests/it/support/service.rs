@@ -54,17 +54,35 @@ impl<'w> Service<'w> {
         self.world.path().join("sessions")
     }
 
-    /// Makes client credentials; id and secret.
-    fn client(&self, name: &str, permissions: &[&str]) -> (String, String) {
+    fn clients(&self, words: &[&str]) -> String {
         let state = self.state();
-        let mut args = vec!["sessions", "--state-dir", state.to_str().unwrap(), "client", "add", name, "--json"];
-        permissions.iter().for_each(|permission| args.extend(["--permission", permission]));
-        let said: Value = serde_json::from_str(&self.world.told(args)).unwrap();
-        let text = |key: &str| said[key].as_str().unwrap_or_else(|| panic!("no {key} in {said}")).to_owned();
+        let args = ["sessions", "--state-dir", state.to_str().unwrap(), "client"];
+        self.world.told(args.iter().chain(words))
+    }
+
+    /// Makes client credentials, or new ones; id and secret.
+    fn client(&self, name: &str, permissions: &[&str]) -> (String, String) {
+        let mut words = vec!["add", name];
+        permissions.iter().for_each(|permission| words.extend(["--permission", permission]));
+        let said = self.clients(&words);
+        let text = |key: &str| {
+            let line =
+                said.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_else(|| panic!("no {key}: {said}"));
+            line.trim().to_owned()
+        };
         let pair = (text("client_id"), text("client_secret"));
         let file = self.world.file(&format!("{name}.secret"), &pair.1);
         std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         pair
+    }
+
+    /// The agents' credentials are worth nothing any more.
+    pub fn withdraw_agents(&self) {
+        self.clients(&["remove", "agents"]);
+    }
+    /// They get new ones, in the file that they read.
+    pub fn readmit_agents(&mut self) {
+        self.agents = self.client("agents", &[]);
     }
 
     /// Starts it, or starts it again on the same port.
