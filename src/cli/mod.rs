@@ -115,7 +115,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         return crate::keeper::main(args.into_iter().skip(2).collect());
     }
     match Cli::try_parse_from(&args) {
-        Ok(Cli { command: Command::Sessions(args), .. }) => sessions::run(args),
+        Ok(Cli { command: Command::Sessions(args), state_dir }) => sessions::run(args, state_dir),
         Ok(Cli { command: Command::Practice(args), .. }) => practice::run(*args),
         Ok(cli) => match dispatch(cli) {
             Ok(code) => code,

@@ -1,33 +1,60 @@
 //! `gameside sessions`: runs the session service, and makes credentials for it.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use super::{
+    exit::Exit,
+    failure::{Failure, OrExit},
+    screen,
+};
+use crate::{
+    agent::local,
+    config::service as file,
+    host::{
+        clock, notify,
+        paths::Places,
+        process,
+        signals::{Caught, Signals},
+        telemetry,
+    },
+    model::{policy::LogFormat, units::Span},
+    service::{Listeners, Reload, Service, ServiceSettings, auth::clients::Clients},
+};
+use std::{
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+use tokio::net::{TcpListener, UnixListener};
 
-/// Runs the session service.
+/// Where the service listens unless told otherwise.
+const LISTEN: &str = "127.0.0.1:8787";
+/// How long the local service stays when nobody uses it.
+const IDLE_EXIT: Span = Span::from_secs(900);
+
+/// Run the session service.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SessionsArgs {
     #[command(subcommand)]
     pub what: Option<SessionsCommand>,
-    /// Where to listen; may be given more than once
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8787")]
+    /// Where to listen; may be given more than once [default: 127.0.0.1:8787]
+    #[arg(long, value_name = "ADDR")]
     pub listen: Vec<SocketAddr>,
     /// A unix socket to listen on as well
     #[arg(long, value_name = "PATH")]
     pub listen_unix: Option<PathBuf>,
-    /// Where the service keeps its store, keys and credentials
-    #[arg(long, value_name = "DIR")]
-    pub state_dir: Option<PathBuf>,
     /// The service's configuration (TOML)
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Accept any name:password as a player. For a developer's machine
     #[arg(long)]
     pub dev: bool,
-    /// Be the machine's local service: loopback only, elected, with a random secret, gone when unused
+    /// Be this user's local service: elected, loopback only, with a random secret, gone when unused
     #[arg(long)]
     pub local: bool,
-    /// With --local: go after nobody has used the service for this long
-    #[arg(long, value_name = "SPAN", requires = "local")]
-    pub idle_exit: Option<String>,
+    /// With --local: go when nobody has used the service for this long
+    #[arg(long, value_name = "SPAN", requires = "local", default_value_t = IDLE_EXIT)]
+    pub idle_exit: Span,
 }
 
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -39,20 +66,194 @@ pub enum SessionsCommand {
 
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum ClientCommand {
-    /// Makes credentials and prints them once
+    /// Make credentials and print them once; a client of that name gets a new secret
     Add {
         name: String,
         /// What the client may do; may be given more than once. Without: what a dedicated server needs
         #[arg(long = "permission", value_name = "PERMISSION")]
         permissions: Vec<String>,
     },
-    /// Withdraws a client's credentials
+    /// Withdraw a client's credentials
     Remove { name: String },
-    /// Lists the clients
+    /// List the clients
     List,
 }
 
-/// Carries the subcommand out. Never returns before the service has ended.
-pub fn run(_args: SessionsArgs) -> ExitCode {
-    unimplemented!()
+/// Carries the subcommand out. `state_dir`: the service's own directory.
+pub fn run(args: SessionsArgs, state_dir: Option<PathBuf>) -> ExitCode {
+    match dispatch(args, state_dir) {
+        Ok(()) => Exit::Done.into(),
+        Err(failure) => {
+            eprintln!("gameside: {}", screen::escape_lines(&failure.to_string()));
+            failure.exit.into()
+        }
+    }
+}
+
+fn dispatch(args: SessionsArgs, state_dir: Option<PathBuf>) -> Result<(), Failure> {
+    let places = Places::here(None)?;
+    let dir = state_dir.unwrap_or_else(|| places.sessions());
+    match args.what.clone() {
+        Some(SessionsCommand::Client(command)) => client(command, &dir),
+        None => serve(&args, &dir, &places),
+    }
+}
+
+fn client(command: ClientCommand, dir: &Path) -> Result<(), Failure> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let clients = Clients::at(dir);
+    match command {
+        ClientCommand::Add { name, permissions } => {
+            if name.is_empty() || name.contains(':') || name.chars().count() > 128 {
+                return Err(Failure::new(Exit::Usage, "a client's name has 1 to 128 characters and no colon"));
+            }
+            let permissions = (!permissions.is_empty()).then_some(permissions);
+            let secret = clients.add(&name, permissions, clock::wall())?;
+            println!("client_id     {name}\nclient_secret {secret}\n\nThe secret is not kept; write it down now.");
+        }
+        ClientCommand::Remove { name } => {
+            if !clients.remove(&name)? {
+                return Err(Failure::new(Exit::Failed, format!("there is no client {name:?}")));
+            }
+        }
+        ClientCommand::List => {
+            for (name, client) in clients.read()? {
+                let permissions = client.permissions.map_or_else(|| "(as a server)".to_owned(), |all| all.join(" "));
+                println!("{name}\t{}\t{permissions}", client.created);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn serve(args: &SessionsArgs, dir: &Path, places: &Places) -> Result<(), Failure> {
+    telemetry::start(LogFormat::Auto, std::env::var("GAMESIDE_LOG").ok().as_deref()).or_exit(Exit::Usage)?;
+    process::raise_open_files()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut settings = load(args)?;
+        let Some((listeners, _elected)) = listen(args, dir, places, &mut settings)? else {
+            println!("a local session service runs already");
+            return Ok(());
+        };
+        warn_if_public(&listeners);
+        let service = Service::open(settings, dir)?;
+        let reload = service.reload_handle();
+        let idle = service.idle();
+        let idle_exit = args.local.then(|| args.idle_exit.get());
+        let until = async {
+            tokio::select! {
+                () = signalled(args, &reload) => {}
+                () = async { match idle_exit { Some(span) => idle.wait(span).await, None => std::future::pending().await } } => {
+                    tracing::info!("nobody uses the local session service any more");
+                }
+            }
+            notify::stopping("ending");
+        };
+        announce(&listeners, dir);
+        let fed = tokio::spawn(feed_watchdog(reload.clone()));
+        let served = service.run(listeners, until).await;
+        fed.abort();
+        Ok(served?)
+    })
+}
+
+fn load(args: &SessionsArgs) -> Result<ServiceSettings, Failure> {
+    let env = std::env::vars();
+    let mut settings = file::load(args.config.as_deref(), env, ServiceSettings::faults).or_exit(Exit::Usage)?;
+    settings.auth.dev = args.dev;
+    Ok(settings)
+}
+
+/// Binds everything. None: another local service was elected.
+fn listen(
+    args: &SessionsArgs,
+    dir: &Path,
+    places: &Places,
+    settings: &mut ServiceSettings,
+) -> Result<Option<(Listeners, Option<local::Elected>)>, Failure> {
+    let mut listeners = Listeners::default();
+    let mut elected = None;
+    if args.local {
+        if let Some(address) = args.listen.iter().find(|address| !address.ip().is_loopback()) {
+            return Err(Failure::new(Exit::Usage, format!("--local listens on loopback only, not on {address}")));
+        }
+        let Some(won) = local::elect(places, dir, args.listen.first().copied())? else { return Ok(None) };
+        listeners.tcp.push(TcpListener::from_std(won.tcp.try_clone()?)?);
+        listeners.unix.push(UnixListener::from_std(won.unix.try_clone()?)?);
+        settings.auth.local_secret = Some(places.sessions_secret());
+        elected = Some(won);
+    } else {
+        let default = [LISTEN.parse::<SocketAddr>()?];
+        let addresses = if args.listen.is_empty() { &default[..] } else { &args.listen };
+        for address in addresses {
+            let socket = std::net::TcpListener::bind(address)
+                .map_err(|why| Failure::new(Exit::Failed, format!("could not listen on {address}: {why}")))?;
+            socket.set_nonblocking(true)?;
+            listeners.tcp.push(TcpListener::from_std(socket)?);
+        }
+    }
+    if let Some(path) = &args.listen_unix {
+        match std::fs::remove_file(path) {
+            Err(why) if why.kind() != std::io::ErrorKind::NotFound => return Err(why.into()),
+            _ => {}
+        }
+        listeners.unix.push(UnixListener::bind(path)?);
+    }
+    Ok(Some((listeners, elected)))
+}
+
+fn warn_if_public(listeners: &Listeners) {
+    for address in listeners.tcp.iter().filter_map(|listener| listener.local_addr().ok()) {
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "credentials and tokens pass in the clear here; put a TLS proxy in front");
+        }
+    }
+}
+
+/// Says where the service is, for people and for whoever waits for it.
+fn announce(listeners: &Listeners, dir: &Path) {
+    let urls: Vec<String> = listeners
+        .tcp
+        .iter()
+        .filter_map(|listener| listener.local_addr().ok())
+        .map(|address| format!("http://{address}"))
+        .collect();
+    println!("session service: {} (state in {})", urls.join(", "), dir.display());
+    notify::ready(&format!("serving on {}", urls.join(", ")));
+}
+
+/// Ends with TERM or INT; HUP reads the configuration again.
+async fn signalled(args: &SessionsArgs, reload: &Reload) {
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(why) => {
+            tracing::error!(%why, "signals can't be caught; the service ends");
+            return;
+        }
+    };
+    loop {
+        match signals.next().await {
+            Caught::Terminate | Caught::Interrupt => return,
+            Caught::Reload => {
+                notify::reloading();
+                match load(args).and_then(|settings| Ok(reload.apply(settings)?)) {
+                    Ok(kept) if kept.is_empty() => tracing::info!("configuration read again"),
+                    Ok(kept) => tracing::warn!(keys = kept.join(", "), "these need a restart; the rest is in force"),
+                    Err(why) => tracing::error!(%why, "the configuration stays as it was"),
+                }
+                notify::ready("serving");
+            }
+        }
+    }
+}
+
+/// The watchdog is fed by operations going through the world, not by a timer alone.
+async fn feed_watchdog(reload: Reload) {
+    let Some(every) = notify::watchdog_interval() else { return };
+    loop {
+        tokio::time::sleep(every.max(Duration::from_millis(100))).await;
+        reload.prove_alive();
+        notify::watchdog();
+    }
 }

@@ -1,20 +1,57 @@
 //! The session service: the Session API, login, and the registration of servers.
+//!
+//! ```text
+//!   connection ─► http::answer ─► router: one row an operation ─► ops::* ─► rules::* on a SessionRecord
+//!                     │                                             │
+//!                     │                                           World (memory, one lock) ─► writer thread ─► redb
+//!                     └──── waits until what was seen and done is durable ◄──────────────────────┘
+//! ```
+//!
+//! | room | holds |
+//! |---|---|
+//! | [`settings`], [`templates`] | the configuration |
+//! | [`http`] | requests and answers; the router |
+//! | [`auth`] | tokens, client credentials, login |
+//! | [`ops`] | the operations, a file a group |
+//! | [`rules`] | pure rules on a session |
+//! | [`world`] | the state in memory: sessions, indexes, timers, registered servers, allocation, audit |
+//! | [`store`] | durability: one trait, redb behind it, group commit |
+//! | [`metrics`] | what is counted |
+//!
+//! Invariants: nothing is acknowledged that a crash could take back; an operation is atomic; after a start, leases, culling and
+//! missed checks count from that moment; a live session is never touched by a reload.
 
+pub mod auth;
+pub mod http;
+pub mod metrics;
+pub mod ops;
+pub mod rules;
 pub mod settings;
+pub mod store;
 pub mod templates;
+pub mod world;
 
 pub use settings::ServiceSettings;
 
+use crate::{
+    host,
+    model::time::{Instant, Now},
+};
+use auth::{clients::Clients, tokens::Tokens};
+use http::route::Router;
 use std::{
     future::Future,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
+use store::{Seq, redb_store::RedbStore, writer::Progress};
 use tokio::{
     net::{TcpListener, UnixListener},
-    sync::watch,
+    sync::{Notify, watch},
 };
+use world::World;
 
 /// Where the service listens. Bound by the caller, so that port 0 works and a supervisor may hand sockets in.
 #[derive(Debug, Default)]
@@ -25,50 +62,233 @@ pub struct Listeners {
 
 /// A service that has read its store and not begun to listen.
 #[derive(Debug)]
-pub struct Service;
+pub struct Service {
+    shared: Arc<Shared>,
+}
 
 /// Changes a running service's configuration.
 #[derive(Debug, Clone)]
-pub struct Reload(Arc<()>);
+pub struct Reload(Arc<Shared>);
+
+/// Tells when nobody needs the service any more.
+#[derive(Debug, Clone)]
+pub struct Idle(Arc<Shared>);
 
 /// What kept a service from starting, or ended it.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    #[error("can't open the store {path}: {why}")]
+    #[error("could not use the store {path}: {why}")]
     Store { path: PathBuf, why: String },
-    #[error("can't use {path}: {why}")]
+    #[error("could not use {path}: {why}")]
     File { path: PathBuf, why: String },
     #[error("bad settings: {0}")]
     Settings(String),
-    #[error("can't accept connections: {0}")]
-    Accept(#[source] std::io::Error),
+}
+
+/// What all connections share.
+#[derive(Debug)]
+pub struct Shared {
+    world: Mutex<World>,
+    settings: RwLock<Arc<ServiceSettings>>,
+    pub router: Router,
+    pub tokens: Tokens,
+    pub clients: Clients,
+    pub clock: Clock,
+    pub progress: watch::Receiver<Progress>,
+    pub metrics: metrics::Metrics,
+    last_used: Mutex<Instant>,
+    timer: Notify,
+    timer_at: Mutex<Option<Instant>>,
+    ended: watch::Sender<bool>,
+}
+
+/// Where the time comes from.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Now + Send + Sync>);
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+impl Clock {
+    /// The machine's.
+    pub fn system() -> Clock {
+        Clock(Arc::new(host::clock::now))
+    }
+    pub fn now(&self) -> Now {
+        (self.0)()
+    }
 }
 
 impl Service {
-    /// Reads the store below `state_dir` (made if missing).
-    pub fn open(_settings: ServiceSettings, _state_dir: &Path) -> Result<Service, ServeError> {
-        unimplemented!()
+    /// Reads the store below `state_dir` (made if missing, for this user alone).
+    pub fn open(settings: ServiceSettings, state_dir: &Path) -> Result<Service, ServeError> {
+        checked(&settings)?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(state_dir)
+            .map_err(|why| ServeError::File { path: state_dir.to_owned(), why: why.to_string() })?;
+        let path = state_dir.join("sessions.redb");
+        let failed = |why: store::StoreError| ServeError::Store { path: path.clone(), why: why.to_string() };
+        let store = RedbStore::open(&path).map_err(failed)?;
+        let clock = Clock::system();
+        let settings = Arc::new(settings);
+        let (world, progress) = World::open(settings.clone(), Box::new(store), clock.now()).map_err(failed)?;
+        let shared = Shared {
+            world: Mutex::new(world),
+            settings: RwLock::new(settings),
+            router: Router::new(&ops::tables()),
+            tokens: Tokens::open(state_dir)?,
+            clients: Clients::at(state_dir),
+            last_used: Mutex::new(clock.now().mono),
+            clock,
+            progress,
+            metrics: metrics::Metrics::default(),
+            timer: Notify::new(),
+            timer_at: Mutex::new(None),
+            ended: watch::channel(false).0,
+        };
+        Ok(Service { shared: Arc::new(shared) })
     }
+
     /// For SIGHUP.
     pub fn reload_handle(&self) -> Reload {
-        unimplemented!()
+        Reload(self.shared.clone())
     }
-    /// How long nobody has used the service and no instance lives in it; zero while one does.
-    pub fn idle(&self) -> watch::Receiver<Duration> {
-        unimplemented!()
+    pub fn idle(&self) -> Idle {
+        Idle(self.shared.clone())
     }
-    /// Serves until `shutdown` ends, then answers what is under way.
-    pub async fn run(self, _listeners: Listeners, _shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-        unimplemented!()
+
+    /// Serves until `shutdown` ends, then answers what is under way and writes what is queued.
+    pub async fn run(self, listeners: Listeners, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let shared = self.shared;
+        let timers = tokio::spawn(run_timers(shared.clone()));
+        let served = http::serve::serve(shared.clone(), listeners, shutdown).await;
+        timers.abort();
+        shared.world().finish();
+        served
     }
 }
 
 impl Reload {
-    /// Uses new settings from now on. Live sessions, tokens and registrations stay as they are; `auth.dev`, the local secret and
-    /// limits on connections are not reloaded. Returns what needs a restart.
-    pub fn apply(&self, _settings: ServiceSettings) -> Result<Vec<&'static str>, ServeError> {
-        unimplemented!()
+    /// Uses new settings from now on. Live sessions, tokens and registrations stay as they are. Returns what needs a
+    /// restart: those keys keep their old value.
+    pub fn apply(&self, mut settings: ServiceSettings) -> Result<Vec<&'static str>, ServeError> {
+        checked(&settings)?;
+        let old = self.0.settings();
+        let mut kept = Vec::new();
+        if settings.limits.connections != old.limits.connections {
+            kept.push("limits.connections");
+            settings.limits.connections = old.limits.connections;
+        }
+        settings.auth.dev = old.auth.dev;
+        settings.auth.local_secret.clone_from(&old.auth.local_secret);
+        let settings = Arc::new(settings);
+        *self.0.settings.write().unwrap_or_else(PoisonError::into_inner) = settings.clone();
+        self.0.visit(|world| world.settings = settings);
+        Ok(kept)
     }
+}
+
+impl Reload {
+    /// One operation through the world: it isn't stuck.
+    pub fn prove_alive(&self) {
+        self.0.visit(|_| ());
+    }
+}
+
+impl Idle {
+    /// Ends once no instance has lived, no server has waited and no request has come in for so long.
+    pub async fn wait(&self, span: Duration) {
+        loop {
+            let used = self.used();
+            let idle = self.0.clock.now().mono.since(used);
+            if idle >= span {
+                return;
+            }
+            tokio::time::sleep((span - idle).max(Duration::from_millis(50))).await;
+        }
+    }
+
+    fn used(&self) -> Instant {
+        let now = self.0.clock.now().mono;
+        let (needed, _) =
+            self.0.visit(|world| world.live_instances() > 0 || world.servers.iter().any(|server| server.waiting > 0));
+        if needed {
+            self.0.someone_is_here();
+            return now;
+        }
+        *self.0.last_used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    pub fn settings(&self) -> Arc<ServiceSettings> {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One operation, alone with the world. Answers also what its answer must wait for.
+    pub fn visit<T>(&self, operation: impl FnOnce(&mut World) -> T) -> (T, Seq) {
+        let mut world = self.world();
+        world.begin(self.clock.now());
+        let answer = operation(&mut world);
+        let (touched, next) = (world.touched(), world.next_deadline());
+        drop(world);
+        let sooner = {
+            let at = self.timer_at.lock().unwrap_or_else(PoisonError::into_inner);
+            next.is_some_and(|next| at.is_none_or(|at| next < at))
+        };
+        if sooner {
+            self.timer.notify_one();
+        }
+        (answer, touched)
+    }
+
+    pub fn someone_is_here(&self) {
+        *self.last_used.lock().unwrap_or_else(PoisonError::into_inner) = self.clock.now().mono;
+    }
+
+    /// Tells long polls and streams that the service ends.
+    pub fn end(&self) {
+        self.ended.send_replace(true);
+    }
+    pub async fn ended(&self) {
+        // The sender is ours: waiting for it can't fail.
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+}
+
+async fn run_timers(shared: Arc<Shared>) {
+    loop {
+        let next = shared.world().next_deadline();
+        *shared.timer_at.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        let now = shared.clock.now().mono;
+        let wait = next.map_or(Duration::from_secs(3600), |next| next.since(now));
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = shared.timer.notified() => continue,
+        }
+        let now = shared.clock.now();
+        let mut world = shared.world();
+        world.tick(now);
+        world.servers.forget_silent(now.mono);
+    }
+}
+
+fn checked(settings: &ServiceSettings) -> Result<(), ServeError> {
+    let faults = settings.faults();
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let text: Vec<String> = faults.into_iter().map(|(key, expected)| format!("{key}: expected {expected}")).collect();
+    Err(ServeError::Settings(text.join("; ")))
 }
 
 /// [`Service::open`] and [`Service::run`] in one.

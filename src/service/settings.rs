@@ -107,8 +107,10 @@ pub struct Limits {
     pub body: Size,
     /// Connections at a time.
     pub connections: u32,
-    /// How long a client may take to send a request's headers, or its body.
+    /// How long a client may take to send a request's body.
     pub read_timeout: Span,
+    /// How long a connection may stay without a request, or with half of one's headers.
+    pub idle_timeout: Span,
     /// The longest long poll.
     pub longest_wait: Span,
     /// Sessions at a time; more are refused with 503.
@@ -193,6 +195,7 @@ impl Default for Limits {
             body: Size(1 << 20),
             connections: 20_000,
             read_timeout: Span::from_secs(20),
+            idle_timeout: Span::from_secs(120),
             longest_wait: Span::from_secs(60),
             sessions: 200_000,
             audit_events_per_session: 500,

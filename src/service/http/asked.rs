@@ -45,11 +45,7 @@ impl Asked {
     pub fn player(&self, name: &'static str) -> Outcome<PlayerUuid> {
         self.path_as(name, read::player)
     }
-    pub fn path_as<T>(
-        &self,
-        name: &'static str,
-        parse: impl FnOnce(At<'_>, &mut Faults) -> Option<T>,
-    ) -> Outcome<T> {
+    pub fn path_as<T>(&self, name: &'static str, parse: impl FnOnce(At<'_>, &mut Faults) -> Option<T>) -> Outcome<T> {
         let value = Value::String(self.raw_path(name).to_owned());
         collect(|faults| parse(At::path(name, &value), faults))
     }

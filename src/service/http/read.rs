@@ -136,9 +136,11 @@ pub fn integer(min: i64, max: i64) -> impl Fn(At<'_>, &mut Faults) -> Option<i64
                 "value_error.number.not_ge",
                 format!("ensure this value is greater than or equal to {min}"),
             ),
-            Some(n) if n > max => {
-                at.fault(faults, "value_error.number.not_le", format!("ensure this value is less than or equal to {max}"))
-            }
+            Some(n) if n > max => at.fault(
+                faults,
+                "value_error.number.not_le",
+                format!("ensure this value is less than or equal to {max}"),
+            ),
             Some(n) => Some(n),
         }
     }
@@ -189,11 +191,9 @@ pub fn version(at: At<'_>, faults: &mut Faults) -> Option<Version> {
 pub fn timestamp(at: At<'_>, faults: &mut Faults) -> Option<Timestamp> {
     match serde_json::from_value(at.value.clone()) {
         Ok(time) => Some(time),
-        Err(_) => at.fault(
-            faults,
-            "value_error.datetime",
-            "expected an RFC 3339 date-time with an offset, or Unix seconds",
-        ),
+        Err(_) => {
+            at.fault(faults, "value_error.datetime", "expected an RFC 3339 date-time with an offset, or Unix seconds")
+        }
     }
 }
 
@@ -220,8 +220,7 @@ pub fn list<'v, T>(
             return at.fault(faults, kind, format!("ensure this value has {min} to {max} items"));
         }
         let before = faults.0.len();
-        let read: Vec<T> =
-            items.iter().enumerate().filter_map(|(i, item)| parse(at.below(i, item), faults)).collect();
+        let read: Vec<T> = items.iter().enumerate().filter_map(|(i, item)| parse(at.below(i, item), faults)).collect();
         (faults.0.len() == before).then_some(read)
     }
 }
@@ -257,10 +256,7 @@ mod tests {
         object.required("missing", any_text);
         object.optional("a", any_text);
         object.optional("when", timestamp);
-        object.optional(
-            "teams",
-            list(0, 50, |at, faults| at.object(faults)?.required("max_size", unsigned(1, 100))),
-        );
+        object.optional("teams", list(0, 50, |at, faults| at.object(faults)?.required("max_size", unsigned(1, 100))));
         let locs: Vec<_> = faults.0.iter().map(|fault| json!(fault.loc).to_string()).collect();
         assert_eq!(
             locs,

@@ -42,6 +42,8 @@ pub struct Refused {
     pub status: StatusCode,
     pub code: &'static str,
     pub desc: String,
+    /// False for a login or a token that was not accepted.
+    pub auth_success: bool,
     /// Seconds, for 429 and 503.
     pub retry_after: Option<u32>,
 }
@@ -78,12 +80,10 @@ impl Reply {
 
 impl Refused {
     pub fn new(status: StatusCode, code: &'static str, desc: impl Into<String>) -> Refused {
-        Refused { status, code, desc: desc.into(), retry_after: None }
+        Refused { status, code, desc: desc.into(), auth_success: code != codes::BAD_TOKEN, retry_after: None }
     }
-    /// The body: `auth_success` is false exactly for a login or token that was not accepted.
     pub fn body(&self) -> ApiError {
-        let bad_token = matches!(self.code, codes::BAD_TOKEN | codes::BAD_CREDENTIALS);
-        ApiError { auth_success: !bad_token, error_code: self.code.to_owned(), desc: self.desc.clone() }
+        ApiError { auth_success: self.auth_success, error_code: self.code.to_owned(), desc: self.desc.clone() }
     }
 }
 

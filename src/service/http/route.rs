@@ -4,7 +4,10 @@
 //! (`{session_id}:generate-short-code`). Literals win over parameters. A path that no row matches is a 404 without
 //! `session_not_found`: the API isn't there, which a client must not take for a lost session.
 
-use super::{asked::Asked, reply::{Outcome, Reply}};
+use super::{
+    asked::Asked,
+    reply::{Outcome, Reply},
+};
 use crate::service::{Shared, world::World};
 use http::Method;
 use std::{future::Future, pin::Pin, sync::Arc};
@@ -45,6 +48,15 @@ pub struct Row {
 impl std::fmt::Debug for Row {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {} ({})", self.method, self.path, self.operation)
+    }
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Run::Now(_) => "Now",
+            Run::Later(_) => "Later",
+        })
     }
 }
 
@@ -176,10 +188,7 @@ mod tests {
             find(Method::POST, "/session/v1/session/abc:generate-short-code"),
             ("generate_session_short_code", "abc".into())
         );
-        assert_eq!(
-            find(Method::POST, "/session/v1/session/abc/player/me").0,
-            "join_session_by_id_self"
-        );
+        assert_eq!(find(Method::POST, "/session/v1/session/abc/player/me").0, "join_session_by_id_self");
         assert!(matches!(router.find(&Method::GET, "/session/v1/nothing/here"), Found::Nothing));
         assert!(matches!(router.find(&Method::PUT, "/session/v1/session/abc"), Found::OtherMethods(_)));
     }

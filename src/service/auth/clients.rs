@@ -1,0 +1,116 @@
+//! Client credentials: `clients.json` in the state directory, mode 0600, replaced as a whole.
+//!
+//! The command line changes it under a lock (`clients.lock`) while a service may be running; the service reads it at each
+//! login. A secret is shown once, when it is made, and kept as a hash.
+
+use super::secrets::{self, Strength};
+use crate::{model::time::Timestamp, service::ServeError};
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+/// One client, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Client {
+    /// See [`secrets`].
+    pub hash: String,
+    /// None: what the settings say for clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<Vec<String>>,
+    pub created: Timestamp,
+}
+
+/// The file.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    dir: PathBuf,
+}
+
+impl Clients {
+    pub fn at(state_dir: &Path) -> Clients {
+        Clients { dir: state_dir.to_owned() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.join("clients.json")
+    }
+
+    /// All clients by name; none while the file doesn't exist.
+    pub fn read(&self) -> Result<BTreeMap<String, Client>, ServeError> {
+        match fs::read(self.path()) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|why| self.failed(&why)),
+            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+            Err(why) => Err(self.failed(&why)),
+        }
+    }
+
+    /// Makes a client, or gives an existing one a new secret. Returns the secret.
+    pub fn add(&self, name: &str, permissions: Option<Vec<String>>, now: Timestamp) -> Result<String, ServeError> {
+        let secret = secrets::random_secret();
+        let hash = secrets::hash(&secret, Strength::Random);
+        self.change(|clients| {
+            clients.insert(name.to_owned(), Client { hash, permissions, created: now });
+        })?;
+        Ok(secret)
+    }
+
+    /// Whether there was such a client.
+    pub fn remove(&self, name: &str) -> Result<bool, ServeError> {
+        let mut there = false;
+        self.change(|clients| there = clients.remove(name).is_some())?;
+        Ok(there)
+    }
+
+    fn change(&self, edit: impl FnOnce(&mut BTreeMap<String, Client>)) -> Result<(), ServeError> {
+        let lock = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(self.dir.join("clients.lock"))
+            .map_err(|why| self.failed(&why))?;
+        flock(&lock, FlockOperation::LockExclusive).map_err(|why| self.failed(&why))?;
+        let mut clients = self.read()?;
+        edit(&mut clients);
+        self.replace(&clients).map_err(|why| self.failed(&why))
+    }
+
+    fn replace(&self, clients: &BTreeMap<String, Client>) -> io::Result<()> {
+        let draft = self.dir.join("clients.json.new");
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        file.write_all(&serde_json::to_vec_pretty(clients)?)?;
+        file.sync_all()?;
+        fs::rename(&draft, self.path())?;
+        fs::File::open(&self.dir)?.sync_all()
+    }
+
+    fn failed(&self, why: &dyn std::fmt::Display) -> ServeError {
+        ServeError::File { path: self.path(), why: why.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_never_kept_and_a_new_one_replaces_the_old() {
+        let dir = tempfile::tempdir().unwrap();
+        let clients = Clients::at(dir.path());
+        assert!(clients.read().unwrap().is_empty());
+        let first = clients.add("server", None, Timestamp::EPOCH).unwrap();
+        let second = clients.add("server", Some(vec!["session:*".into()]), Timestamp::EPOCH).unwrap();
+        let file = fs::read_to_string(dir.path().join("clients.json")).unwrap();
+        assert!(!file.contains(&second));
+        let client = &clients.read().unwrap()["server"];
+        assert!(secrets::matches(&second, &client.hash) && !secrets::matches(&first, &client.hash));
+        assert!(clients.remove("server").unwrap());
+        assert!(!clients.remove("server").unwrap());
+    }
+}

@@ -1,0 +1,183 @@
+//! `POST /users/v1/login`.
+//!
+//! | grant | accepted |
+//! |---|---|
+//! | `client_credentials` | `Authorization: Basic id:secret`: a client of `clients.json`; with `--local`, the client `local` with the file's secret |
+//! | `basic` | with `--dev` alone: any `name:password`; the player's UUID is derived from the name and stays the same |
+//! | `refresh` | a refresh token of ours, while its client exists |
+//!
+//! Everything else is `invalid_grant_type`.
+
+use super::{Caller, EVERYTHING, secrets, tokens::Use};
+use crate::{
+    model::ids::PlayerUuid,
+    service::{
+        Shared,
+        http::{
+            asked::Asked,
+            read::{Object, any_text, flag, text},
+            reply::{Outcome, Refused, Reply, Stop},
+        },
+        rules::join::player_number,
+        settings::AuthSettings,
+    },
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::StatusCode;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value, json};
+use std::{collections::BTreeSet, sync::Arc};
+use uuid::Uuid;
+
+/// Players' UUIDs are made of their names in this namespace: the same name is the same player everywhere.
+const PLAYERS: Uuid = Uuid::from_u128(0x7a1d_5d0e_93f4_4b5c_9c39_6f0a_67c2_41aa);
+/// The client of the machine's local service.
+pub const LOCAL: &str = "local";
+
+struct Request {
+    grant: String,
+    portal_token: SecretString,
+    refresh: bool,
+}
+
+fn request(object: &mut Object<'_, '_>) -> Option<Request> {
+    let grant = object.required("grant_type", text(1, 128));
+    let portal_token = object.optional("portal_access_token", text(0, 16_384)).unwrap_or_default();
+    let refresh = object.optional("include_refresh", flag).unwrap_or(false);
+    object.optional("portal_display_name", any_text);
+    Some(Request { grant: grant?, portal_token: portal_token.into(), refresh })
+}
+
+/// Checks the credentials and answers with tokens.
+pub async fn log_in(shared: &Arc<Shared>, asked: &Asked) -> Outcome {
+    let request = asked.body(request)?;
+    let caller = match request.grant.as_str() {
+        "client_credentials" => client(shared, asked).await?,
+        "basic" => player(&shared.settings().auth, request.portal_token.expose_secret())?,
+        "refresh" => renewed(shared, request.portal_token.expose_secret())?,
+        other => return Err(refused("invalid_grant_type", format!("grant type {other} is not supported"))),
+    };
+    if let Some(player) = caller.player {
+        shared.visit(|world| world.know_player(player));
+    }
+    tokens_for(shared, &caller, request.refresh)
+}
+
+fn refused(code: &'static str, desc: impl Into<String>) -> Stop {
+    Refused { auth_success: false, ..Refused::new(StatusCode::FORBIDDEN, code, desc) }.into()
+}
+
+fn bad_client() -> Stop {
+    refused("client_credentials_invalid", "the client id or the secret is wrong")
+}
+
+async fn client(shared: &Arc<Shared>, asked: &Asked) -> Outcome<Caller> {
+    let (id, secret) = basic_header(asked).ok_or_else(bad_client)?;
+    let shared = shared.clone();
+    let check = move || check_client(&shared, &id, secret.expose_secret());
+    tokio::task::spawn_blocking(check).await.unwrap_or_else(|_| Err(bad_client()))
+}
+
+/// Slow: reads a file and hashes.
+fn check_client(shared: &Shared, id: &str, secret: &str) -> Outcome<Caller> {
+    let auth = &shared.settings().auth;
+    if let Some(file) = auth.local_secret.as_ref().filter(|_| id == LOCAL) {
+        let local = std::fs::read_to_string(file).map_err(|_| bad_client())?;
+        let good = !local.trim().is_empty() && secrets::same(local.trim(), secret);
+        return if good { Ok(client_caller(LOCAL, &[EVERYTHING.to_owned()])) } else { Err(bad_client()) };
+    }
+    let clients = shared.clients.read().map_err(|why| {
+        tracing::error!(%why, "clients can't log in");
+        refused("internal_error", "the clients' credentials can't be read")
+    })?;
+    let client = clients.get(id).filter(|client| secrets::matches(secret, &client.hash)).ok_or_else(bad_client)?;
+    Ok(client_caller(id, client.permissions.as_ref().unwrap_or(&auth.client_permissions)))
+}
+
+fn client_caller(id: &str, permissions: &[String]) -> Caller {
+    Caller {
+        subject: format!("client:{id}"),
+        name: id.to_owned(),
+        permissions: permissions.iter().cloned().collect(),
+        ..Caller::nobody()
+    }
+}
+
+fn basic_header(asked: &Asked) -> Option<(String, SecretString)> {
+    let (scheme, encoded) = asked.header("authorization")?.split_once(' ')?;
+    let decoded = STANDARD.decode(encoded.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    let text = String::from_utf8(decoded).ok()?;
+    let (id, secret) = text.split_once(':')?;
+    Some((id.to_owned(), secret.to_owned().into()))
+}
+
+fn player(auth: &AuthSettings, portal_token: &str) -> Outcome<Caller> {
+    if !auth.dev {
+        return Err(refused("basic_disabled", "names and passwords are accepted only with --dev"));
+    }
+    let name = match portal_token.split_once(':') {
+        _ if portal_token.is_empty() => return Err(refused("basic_token_empty", "send name:password")),
+        Some((name, _)) if (1..=128).contains(&name.chars().count()) => name,
+        _ => return Err(refused("basic_auth_incorrect_format", "send name:password")),
+    };
+    let id = player_of(name);
+    Ok(Caller {
+        subject: format!("player:{id}"),
+        player: Some(id),
+        name: name.to_owned(),
+        platform: Some("Basic".to_owned()),
+        permissions: auth.player_permissions.iter().cloned().collect::<BTreeSet<_>>(),
+    })
+}
+
+/// The player of a name.
+pub fn player_of(name: &str) -> PlayerUuid {
+    PlayerUuid(Uuid::new_v5(&PLAYERS, name.as_bytes()))
+}
+
+fn renewed(shared: &Shared, token: &str) -> Outcome<Caller> {
+    let now = shared.clock.now().wall;
+    let bad = || refused("refresh_token_invalid", "the refresh token is bad or has expired; log in again");
+    let caller = shared.tokens.verify(token, Use::Refresh, now).ok_or_else(bad)?;
+    let gone = caller.player.is_none()
+        && caller.name != LOCAL
+        && !shared.clients.read().is_ok_and(|clients| clients.contains_key(&caller.name));
+    if gone { Err(bad()) } else { Ok((*caller).clone()) }
+}
+
+fn tokens_for(shared: &Shared, caller: &Caller, refresh: bool) -> Outcome {
+    let (auth, now) = (&shared.settings().auth, shared.clock.now().wall);
+    let issue = |purpose, lifetime| {
+        shared.tokens.issue(caller, purpose, now, lifetime).map_err(|why| {
+            tracing::error!(%why, "could not sign a token");
+            refused("internal_error", "could not sign a token")
+        })
+    };
+    let service = Uuid::new_v5(&PLAYERS, b"service");
+    let mut result = Map::new();
+    let mut put = |key: &str, value: Value| result.insert(key.to_owned(), value);
+    put("access_token", issue(Use::Access, auth.access_lifetime.get())?.into());
+    put("token_type", "Bearer".into());
+    put("expires_in", auth.access_lifetime.get().as_secs().into());
+    put("permissions", json!(caller.permissions));
+    put("restrictions", json!([]));
+    put("display_name", caller.name.clone().into());
+    put("client_id", caller.subject.clone().into());
+    put("client_uuid", json!(Uuid::new_v5(&PLAYERS, caller.subject.as_bytes())));
+    for key in ["publisher_uuid", "tenant_uuid", "config_elector_uuid"] {
+        put(key, json!(service));
+    }
+    if refresh {
+        put("refresh_token", issue(Use::Refresh, auth.refresh_lifetime.get())?.into());
+    }
+    if let Some(player) = caller.player {
+        put("active_player_uuid", json!(player));
+        put("active_player_id", player_number(player).into());
+        put("person_id", json!(player));
+        put("portal_user_id", caller.name.clone().into());
+    }
+    if let Some(platform) = &caller.platform {
+        put("platform", platform.clone().into());
+    }
+    Ok(Reply::json(&result))
+}

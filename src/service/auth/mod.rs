@@ -1,0 +1,57 @@
+//! Who calls, and what they may do.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`tokens`] | signing and verifying access and refresh tokens (Ed25519) |
+//! | [`clients`] | client credentials, hashed at rest, in a file that the command line may change while the service runs |
+//! | [`secrets`] | hashing and comparing |
+//! | [`login`] | the grants |
+//!
+//! Invariants: neither a password, a secret nor a token is ever logged or kept in the clear; a token's permissions are those
+//! of the login, so that a reload doesn't change what a live token may do.
+
+pub mod clients;
+pub mod login;
+pub mod secrets;
+pub mod tokens;
+
+use crate::model::ids::PlayerUuid;
+use std::collections::BTreeSet;
+
+/// Whoever sent a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// `client:NAME`, `player:UUID`, or empty for nobody.
+    pub subject: String,
+    pub player: Option<PlayerUuid>,
+    pub name: String,
+    /// As the contract spells it: `Basic`, `Steam`.
+    pub platform: Option<String>,
+    pub permissions: BTreeSet<String>,
+}
+
+/// Stands for every permission of the Session API.
+pub const EVERYTHING: &str = "session:*";
+
+impl Caller {
+    /// Somebody without a token.
+    pub fn nobody() -> Caller {
+        Caller {
+            subject: String::new(),
+            player: None,
+            name: String::new(),
+            platform: None,
+            permissions: BTreeSet::new(),
+        }
+    }
+
+    /// Whether one of these permissions, or all of them at once, was given.
+    pub fn may(&self, any_of: &[&str]) -> bool {
+        self.permissions.contains(EVERYTHING) || any_of.iter().any(|one| self.permissions.contains(*one))
+    }
+
+    /// For an operation on a player: `any` serves for everybody, `own` for oneself.
+    pub fn may_for(&self, player: PlayerUuid, any: &[&str], own: &[&str]) -> bool {
+        self.may(any) || (self.player == Some(player) && self.may(own))
+    }
+}

@@ -1,0 +1,188 @@
+//! Access and refresh tokens: JSON Web Tokens, signed with the service's own Ed25519 key.
+//!
+//! The key is made on the first start and lies in `token.key` (PKCS#8, mode 0600) of the state directory, so that tokens
+//! outlive a restart. Verified tokens are remembered, bounded, until they expire: a signature is checked once.
+
+use super::Caller;
+use crate::{
+    model::{ids::PlayerUuid, time::Timestamp},
+    service::ServeError,
+};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode, jwk::Jwk};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::HashMap,
+    fs, io,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// What a PKCS#8 document of an Ed25519 key begins with; the 32 bytes of the seed follow.
+const PKCS8: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+const ISSUER: &str = "gameside";
+/// Verified tokens remembered at a time.
+const REMEMBERED: usize = 65_536;
+
+/// What a token is for. One can't be used as the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Use {
+    Access,
+    Refresh,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Claims {
+    iss: String,
+    sub: String,
+    iat: i64,
+    exp: i64,
+    #[serde(rename = "use")]
+    purpose: Use,
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    player: Option<PlayerUuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    platform: Option<String>,
+    permissions: Vec<String>,
+}
+
+/// Signs and verifies.
+pub struct Tokens {
+    signing: EncodingKey,
+    verifying: DecodingKey,
+    remembered: Mutex<HashMap<String, (Arc<Caller>, i64)>>,
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tokens")
+    }
+}
+
+impl Tokens {
+    /// Reads the key below the state directory, or makes one.
+    pub fn open(state_dir: &Path) -> Result<Tokens, ServeError> {
+        let path = state_dir.join("token.key");
+        let failed = |why: String| ServeError::File { path: path.clone(), why };
+        let der = read_or_make(&path).map_err(|why| failed(why.to_string()))?;
+        let signing = EncodingKey::from_ed_der(&der);
+        let public = Jwk::from_encoding_key(&signing, Algorithm::EdDSA)
+            .and_then(|jwk| DecodingKey::from_jwk(&jwk))
+            .map_err(|why| failed(format!("no Ed25519 key in PKCS#8 ({why}); delete it to get a new one")))?;
+        Ok(Tokens { signing, verifying: public, remembered: Mutex::default() })
+    }
+
+    /// Signs what a caller may do until `now + lifetime`.
+    pub fn issue(&self, caller: &Caller, purpose: Use, now: Timestamp, lifetime: Duration) -> Result<String, String> {
+        let issued = now.unix_millis() / 1000;
+        let claims = Claims {
+            iss: ISSUER.to_owned(),
+            sub: caller.subject.clone(),
+            iat: issued,
+            exp: issued.saturating_add(lifetime.as_secs() as i64),
+            purpose,
+            name: caller.name.clone(),
+            player: caller.player,
+            platform: caller.platform.clone(),
+            permissions: caller.permissions.iter().cloned().collect(),
+        };
+        encode(&Header::new(Algorithm::EdDSA), &claims, &self.signing).map_err(|why| why.to_string())
+    }
+
+    /// Who holds this token; none if it is bad, expired, or for something else.
+    pub fn verify(&self, token: &str, purpose: Use, now: Timestamp) -> Option<Arc<Caller>> {
+        let seconds = now.unix_millis() / 1000;
+        if purpose == Use::Access
+            && let Some((caller, expires)) = self.remembered().get(token)
+        {
+            return (*expires > seconds).then(|| caller.clone());
+        }
+        let claims = self.claims(token)?;
+        if claims.purpose != purpose || claims.exp <= seconds {
+            return None;
+        }
+        let caller = Arc::new(Caller {
+            subject: claims.sub,
+            player: claims.player,
+            name: claims.name,
+            platform: claims.platform,
+            permissions: claims.permissions.into_iter().collect(),
+        });
+        if purpose == Use::Access {
+            self.remember(token, &caller, claims.exp, seconds);
+        }
+        Some(caller)
+    }
+
+    fn claims(&self, token: &str) -> Option<Claims> {
+        let mut rules = Validation::new(Algorithm::EdDSA);
+        rules.set_issuer(&[ISSUER]);
+        // Expiry is checked against the clock that we were handed.
+        rules.validate_exp = false;
+        decode::<Claims>(token, &self.verifying, &rules).ok().map(|token| token.claims)
+    }
+
+    fn remember(&self, token: &str, caller: &Arc<Caller>, expires: i64, now: i64) {
+        let mut remembered = self.remembered();
+        if remembered.len() >= REMEMBERED {
+            remembered.retain(|_, (_, expires)| *expires > now);
+        }
+        if remembered.len() >= REMEMBERED {
+            remembered.clear();
+        }
+        remembered.insert(token.to_owned(), (caller.clone(), expires));
+    }
+
+    fn remembered(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Arc<Caller>, i64)>> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read_or_make(path: &Path) -> io::Result<Vec<u8>> {
+    match fs::read(path) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+        read => return read,
+    }
+    let mut der = PKCS8.to_vec();
+    let mut seed = [0u8; 32];
+    rand::rng().fill_bytes(&mut seed);
+    der.extend(seed);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(&der)?;
+    file.sync_all()?;
+    Ok(der)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_unix_millis(1_700_000_000_000 + second * 1000).unwrap()
+    }
+
+    #[test]
+    fn a_token_is_good_until_it_expires_for_one_purpose_and_across_restarts() {
+        let dir = tempfile::tempdir().unwrap();
+        let tokens = Tokens::open(dir.path()).unwrap();
+        let caller = Caller { subject: "client:a".into(), ..Caller::nobody() };
+        let token = tokens.issue(&caller, Use::Access, at(0), Duration::from_secs(60)).unwrap();
+        assert_eq!(tokens.verify(&token, Use::Access, at(59)).as_deref(), Some(&caller));
+        assert_eq!(tokens.verify(&token, Use::Access, at(60)), None, "remembered, and expired");
+        assert_eq!(tokens.verify(&token, Use::Refresh, at(1)), None);
+        let reopened = Tokens::open(dir.path()).unwrap();
+        assert!(reopened.verify(&token, Use::Access, at(1)).is_some());
+        assert_eq!(reopened.verify(&token, Use::Access, at(61)), None);
+        let stranger = Tokens::open(tempfile::tempdir().unwrap().path()).unwrap();
+        assert_eq!(stranger.verify(&token, Use::Access, at(1)), None, "another key");
+        let mut forged = token.clone();
+        forged.replace_range(40..41, if &token[40..41] == "A" { "B" } else { "A" });
+        assert_eq!(tokens.verify(&forged, Use::Access, at(1)), None);
+    }
+}

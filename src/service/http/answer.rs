@@ -1,0 +1,214 @@
+//! One request: find its row, its caller, its body; run it; wait until what it saw and did is durable; answer.
+
+use super::{
+    Answer,
+    asked::Asked,
+    reply::{Outcome, Refused, Reply, Stop, invalid_body, unavailable},
+    route::{self, Found, Needs, Row, Run},
+};
+use crate::{
+    model::errors::codes,
+    service::{
+        Shared,
+        auth::{
+            Caller,
+            secrets::{self, Strength},
+            tokens::Use,
+        },
+        store::Seq,
+    },
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
+use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
+
+type Streamed = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
+pub type Body = Either<Full<Bytes>, Streamed>;
+
+/// How long an answer waits for the disk.
+const DURABLE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Answers a request of a connection from `peer`.
+pub async fn answer(shared: Arc<Shared>, peer: Option<IpAddr>, request: http::Request<Incoming>) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    shared.someone_is_here();
+    let found = shared.router.find(&parts.method, parts.uri.path());
+    let (row, path) = match found {
+        Found::Row(row, path) => (row, path),
+        Found::Nothing => return refused_lost(&shared, parts.uri.path()),
+        Found::OtherMethods(methods) => return other_methods(&shared, &methods),
+    };
+    let prepared = prepare(&shared, row, &parts.headers, body).await;
+    let outcome = match prepared {
+        Ok((caller, body)) => {
+            let query = route::query(parts.uri.query());
+            let asked =
+                Asked { row, caller, path, query, headers: parts.headers, body, peer, verified: None, hashed: None };
+            carry_out(&shared, asked).await
+        }
+        Err(stop) => Err(stop),
+    };
+    let response = response(outcome);
+    shared.metrics.answered(row.operation, response.status());
+    response
+}
+
+/// Who asks, whether they may at all, and what they sent.
+async fn prepare(
+    shared: &Arc<Shared>,
+    row: &'static Row,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Outcome<(Arc<Caller>, Bytes)> {
+    let settings = shared.settings();
+    let caller = caller(shared, row, headers)?;
+    let read = Limited::new(body, settings.limits.body.0 as usize).collect();
+    match tokio::time::timeout(settings.limits.read_timeout.get(), read).await {
+        Ok(Ok(body)) => Ok((caller, body.to_bytes())),
+        Ok(Err(why)) if why.downcast_ref::<LengthLimitError>().is_some() => Err(Refused::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            codes::TOO_LARGE,
+            format!("a body may have {} bytes", settings.limits.body.0),
+        )
+        .into()),
+        Ok(Err(why)) => Err(super::reply::bad_request("bad_body", format!("the body could not be read: {why}"))),
+        Err(_) => Err(Refused::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body came too slowly").into()),
+    }
+}
+
+fn caller(shared: &Arc<Shared>, row: &Row, headers: &HeaderMap) -> Outcome<Arc<Caller>> {
+    let needed = match row.needs {
+        Needs::Nothing => return Ok(Arc::new(Caller::nobody())),
+        Needs::Login => None,
+        Needs::AnyOf(permissions) => Some(permissions),
+    };
+    let token = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")))
+        .map(|(_, token)| token.trim());
+    let bad = |desc: &str| Stop::from(Refused::new(StatusCode::FORBIDDEN, codes::BAD_TOKEN, desc));
+    let token = token.ok_or_else(|| bad("send an access token: Authorization: Bearer …"))?;
+    let caller = shared
+        .tokens
+        .verify(token, Use::Access, shared.clock.now().wall)
+        .ok_or_else(|| bad("the access token is bad or has expired; log in again"))?;
+    match needed {
+        Some(permissions) if !caller.may(permissions) => {
+            Err(super::reply::not_permitted(&format!("do this without one of: session:*, {}", permissions.join(", "))))
+        }
+        _ => Ok(caller),
+    }
+}
+
+/// Runs an operation; does slow hashing in between, where it asks for it.
+pub async fn carry_out(shared: &Arc<Shared>, mut asked: Asked) -> Outcome<Answer> {
+    let handler = match asked.row.run {
+        Run::Now(handler) => handler,
+        Run::Later(handler) => return handler(shared.clone(), asked).await,
+    };
+    loop {
+        let (outcome, touched) = shared.visit(|world| handler(world, &asked));
+        match outcome {
+            Err(Stop::Verify { hash, password }) if asked.verified.is_none() => {
+                asked.verified = Some(verified(hash, password).await);
+            }
+            Err(Stop::Hash { password }) if asked.hashed.is_none() => {
+                asked.hashed = Some(hashed(password).await);
+            }
+            outcome => {
+                durable(shared, touched).await?;
+                return outcome.map(Answer::from);
+            }
+        }
+    }
+}
+
+async fn verified(hash: String, password: String) -> String {
+    let check = move || if secrets::matches(&password, &hash) { hash } else { String::new() };
+    tokio::task::spawn_blocking(check).await.unwrap_or_default()
+}
+
+async fn hashed(password: String) -> String {
+    tokio::task::spawn_blocking(move || secrets::hash(&password, Strength::Chosen)).await.unwrap_or_default()
+}
+
+/// Waits until a change is on disk, so that nothing is acknowledged that a crash could take back.
+pub async fn durable(shared: &Shared, seq: Seq) -> Outcome<()> {
+    let mut progress = shared.progress.clone();
+    if progress.borrow().durable >= seq {
+        return Ok(());
+    }
+    let reached = progress.wait_for(|progress| progress.durable >= seq || progress.failing.is_some());
+    match tokio::time::timeout(DURABLE_WITHIN, reached).await {
+        Ok(Ok(progress)) if progress.durable >= seq => Ok(()),
+        Ok(Ok(_)) => Err(unavailable("nothing can be stored at the moment", 1)),
+        Ok(Err(_)) | Err(_) => Err(unavailable("the store does not answer", 1)),
+    }
+}
+
+fn refused_lost(shared: &Shared, path: &str) -> Response<Body> {
+    shared.metrics.answered("none", StatusCode::NOT_FOUND);
+    let desc = format!("there is nothing at {path:?}");
+    response(Err(super::reply::not_found(codes::NOT_FOUND, desc)))
+}
+
+fn other_methods(shared: &Shared, methods: &[&'static http::Method]) -> Response<Body> {
+    shared.metrics.answered("none", StatusCode::METHOD_NOT_ALLOWED);
+    let allowed = methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ");
+    let desc = format!("allowed here: {allowed}");
+    let refused = Refused::new(StatusCode::METHOD_NOT_ALLOWED, codes::METHOD_NOT_ALLOWED, desc);
+    let mut response = response(Err(refused.into()));
+    if let Ok(value) = HeaderValue::from_str(&allowed) {
+        response.headers_mut().insert(header::ALLOW, value);
+    }
+    response
+}
+
+fn response(outcome: Outcome<Answer>) -> Response<Body> {
+    let reply = match outcome {
+        Ok(Answer::Reply(reply)) => reply,
+        Ok(Answer::Events(stream)) => return event_stream(stream),
+        Err(Stop::Refused(refused)) => return refusal(&refused),
+        Err(Stop::Invalid(faults)) => {
+            Reply { status: StatusCode::UNPROCESSABLE_ENTITY, ..Reply::json(&invalid_body(&faults)) }
+        }
+        Err(Stop::Verify { .. } | Stop::Hash { .. }) => {
+            let why = "an operation asked for the same password twice";
+            return refusal(&Refused::new(StatusCode::INTERNAL_SERVER_ERROR, codes::INTERNAL, why));
+        }
+    };
+    build(reply)
+}
+
+fn refusal(refused: &Refused) -> Response<Body> {
+    let mut response = build(Reply { status: refused.status, ..Reply::json(&refused.body()) });
+    if let Some(seconds) = refused.retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+fn build(reply: Reply) -> Response<Body> {
+    let mut response = Response::new(Either::Left(Full::new(reply.body)));
+    *response.status_mut() = reply.status;
+    if !reply.content_type.is_empty() {
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
+    }
+    if let Some(etag) = reply.etag.and_then(|etag| HeaderValue::from_str(&etag).ok()) {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    response
+}
+
+fn event_stream(stream: futures_util::stream::BoxStream<'static, Result<Bytes, Infallible>>) -> Response<Body> {
+    use futures_util::StreamExt;
+    let body = StreamBody::new(stream.map(|chunk| chunk.map(Frame::data))).boxed_unsync();
+    let mut response = Response::new(Either::Right(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,42 @@
+//! HTTP: reading requests, finding their operation, answering.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`route`] | the router: pattern → row |
+//! | [`asked`] | a request as a handler sees it |
+//! | [`read`] | bodies, queries and paths, with every fault located |
+//! | [`reply`] | answers and refusals |
+//! | [`answer`] | one request from its bytes to its answer |
+//! | [`serve`] | listeners and connections |
+
+pub mod answer;
+pub mod asked;
+pub mod read;
+pub mod reply;
+pub mod route;
+pub mod serve;
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use std::convert::Infallible;
+
+/// What an operation answers: something finished, or a stream of server-sent events.
+pub enum Answer {
+    Reply(reply::Reply),
+    Events(BoxStream<'static, Result<Bytes, Infallible>>),
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Answer::Reply(reply) => reply.fmt(f),
+            Answer::Events(_) => f.write_str("Events"),
+        }
+    }
+}
+
+impl From<reply::Reply> for Answer {
+    fn from(reply: reply::Reply) -> Answer {
+        Answer::Reply(reply)
+    }
+}

@@ -1,0 +1,82 @@
+//! What is counted, for Prometheus.
+//!
+//! | name | is |
+//! |---|---|
+//! | `gameside_sessions_requests_total{operation,status}` | answered requests |
+//! | `gameside_sessions_store_commits_total`, `…_store_writes_total` | commits, and the changes in them |
+//! | `gameside_sessions_store_failing` | 1 while nothing can be made durable |
+//! | `gameside_sessions_live` | sessions |
+//! | `gameside_sessions_instances_live` | instances that aren't closed |
+//! | `gameside_sessions_servers{state}` | registered servers: `free`, `held`, `over` |
+
+use super::{
+    store::writer::Progress,
+    world::{World, registry::Term},
+};
+use http::StatusCode;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    operation: &'static str,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct State {
+    state: &'static str,
+}
+
+#[derive(Debug, Default)]
+pub struct Metrics {
+    requests: Family<Answered, Counter>,
+}
+
+impl Metrics {
+    pub fn answered(&self, operation: &'static str, status: StatusCode) {
+        self.requests.get_or_create(&Answered { operation, status: status.as_u16() }).inc();
+    }
+
+    /// The text that Prometheus reads.
+    pub fn text(&self, world: &World, progress: &Progress) -> String {
+        let mut registry = Registry::with_prefix("gameside_sessions");
+        registry.register("requests", "Answered requests", self.requests.clone());
+        let counters = [
+            ("store_commits", "Commits of the store", progress.commits),
+            ("store_writes", "Changes in the store's commits", progress.written),
+        ];
+        for (name, help, value) in counters {
+            let counter: Counter = Counter::default();
+            counter.inc_by(value);
+            registry.register(name, help, counter);
+        }
+        let gauges = [
+            ("store_failing", "1 while nothing can be made durable", i64::from(progress.failing.is_some())),
+            ("live", "Sessions", world.session_count() as i64),
+            ("instances_live", "Instances that are not closed", world.live_instances() as i64),
+        ];
+        for (name, help, value) in gauges {
+            let gauge: Gauge = Gauge::default();
+            gauge.set(value);
+            registry.register(name, help, gauge);
+        }
+        let servers: Family<State, Gauge> = Family::default();
+        for server in world.servers.iter() {
+            let state = match server.term {
+                Term::Free => "free",
+                Term::Held { .. } => "held",
+                Term::Over => "over",
+            };
+            servers.get_or_create(&State { state }).inc();
+        }
+        registry.register("servers", "Registered servers", servers);
+        let mut text = String::new();
+        // Writing into a String can't fail.
+        let _ = encode(&mut text, &registry);
+        text
+    }
+}

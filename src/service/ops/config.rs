@@ -1,0 +1,189 @@
+//! What comes from the configuration, as the contract shows it; and the caller's own address.
+
+use super::bodies::PLATFORMS;
+use crate::{
+    model::{CustomData, errors::codes, session::BackfillSettings},
+    service::{
+        http::{
+            asked::Asked,
+            read,
+            reply::{Outcome, Reply, not_found},
+            route::{Needs, Row, Run},
+        },
+        templates::{RequestTemplate, SessionType},
+        world::{World, timers::health_settings},
+    },
+};
+use http::Method;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    net::IpAddr,
+};
+use uuid::Uuid;
+
+const CONFIG: Needs = Needs::AnyOf(&["session:read:config"]);
+
+macro_rules! get {
+    ($path:literal, $operation:literal, $handler:path) => {
+        Row { method: Method::GET, path: $path, operation: $operation, needs: CONFIG, run: Run::Now($handler) }
+    };
+}
+
+pub static TABLE: &[Row] = &[
+    get!("/session/v1/template", "get_all_session_templates", templates),
+    get!("/session/v1/template/{session_type}", "get_session_template_by_type", template),
+    get!("/session/v1/regions", "get_all_regions", regions),
+    get!(
+        "/session/v1/instance-request-template/{instance_request_template_id}",
+        "get_instance_request_template",
+        request_template
+    ),
+    get!("/session/v1/instance/health/config", "instance_health_config", health_config),
+    get!("/session/v1/backfill/config", "backfill_config", backfill_config),
+    get!("/session/v1/connection-info", "get_connection_info_self", connection_info),
+];
+
+/// Answers 200 with a tag made of the content, or 304.
+pub fn tagged(asked: &Asked, value: &impl Serialize) -> Reply {
+    let reply = Reply::json(value);
+    let mut hasher = DefaultHasher::new();
+    reply.body.hash(&mut hasher);
+    let etag = format!("\"c{:016x}\"", hasher.finish());
+    if asked.has(&etag) { Reply::not_modified(etag) } else { reply.tagged(etag) }
+}
+
+fn templates(world: &mut World, asked: &Asked) -> Outcome {
+    let all: Map<String, Value> =
+        world.settings.session_types.iter().map(|(name, kind)| (name.clone(), template_view(name, kind))).collect();
+    Ok(tagged(asked, &json!({ "templates": all })))
+}
+
+fn template(world: &mut World, asked: &Asked) -> Outcome {
+    let name = asked.path_as("session_type", read::text(1, 4096))?;
+    let kind = world.settings.session_types.get(&name);
+    let missing = || not_found(codes::TEMPLATE_NOT_FOUND, format!("there is no session type {name:?}"));
+    Ok(tagged(asked, &template_view(&name, kind.ok_or_else(missing)?)))
+}
+
+fn template_view(name: &str, kind: &SessionType) -> Value {
+    let mut view = serde_json::to_value(kind).unwrap_or_default();
+    if let Value::Object(members) = &mut view {
+        members.insert("session_type".into(), name.into());
+        // The deprecated twin of `attempt_auto_join`.
+        members.insert("joinable".into(), kind.attempt_auto_join.into());
+        members.insert("platform_templates".into(), platform_templates(kind));
+    }
+    view
+}
+
+/// The contract wants the deprecated number of each platform besides its name.
+fn platform_templates(kind: &SessionType) -> Value {
+    const NUMBERS: [(&str, u32); 13] = [
+        ("Anon", 2),
+        ("Amazon", 4),
+        ("Steam", 5),
+        ("PSN", 9),
+        ("XboxLive", 10),
+        ("Basic", 11),
+        ("Google", 13),
+        ("Twitch", 16),
+        ("NintendoSwitch", 22),
+        ("Apple", 24),
+        ("LegacyName", 26),
+        ("Epic", 28),
+        ("NintendoNAID", 25),
+    ];
+    let views = kind.platform_templates.iter().filter(|(name, _)| PLATFORMS.contains(&name.as_str()));
+    let views = views.filter_map(|(name, template)| {
+        let number = NUMBERS.iter().find(|(known, _)| known == name)?.1;
+        let mut view = serde_json::to_value(template).ok()?;
+        let members = view.as_object_mut()?;
+        members.insert("platform".into(), name.clone().into());
+        members.insert("platform_id".into(), number.into());
+        Some((name.clone(), view))
+    });
+    Value::Object(views.collect())
+}
+
+/// A page of a list: its items, and the cursor of the next page, 0 at the end.
+pub fn page<T>(asked: &Asked, items: Vec<T>) -> Outcome<(Vec<T>, usize)> {
+    let cursor = asked.query_number("cursor", 0, u32::MAX, 0)? as usize;
+    let size = asked.query_number("page_size", 1, 50, 50)? as usize;
+    let total = items.len();
+    let next = cursor.saturating_add(size);
+    let page = items.into_iter().skip(cursor).take(size).collect();
+    Ok((page, if next < total { next } else { 0 }))
+}
+
+fn regions(world: &mut World, asked: &Asked) -> Outcome {
+    let all: Vec<Value> = (0u32..)
+        .zip(&world.settings.regions)
+        .map(|(order, region)| {
+            let mut view = serde_json::to_value(region).unwrap_or_default();
+            if let Value::Object(members) = &mut view {
+                members.insert("sort_order".into(), order.into());
+            }
+            view
+        })
+        .collect();
+    let (regions, cursor) = page(asked, all)?;
+    Ok(Reply::json(&json!({ "regions": regions, "cursor": cursor })))
+}
+
+fn request_template(world: &mut World, asked: &Asked) -> Outcome {
+    let id = asked.path_as("instance_request_template_id", read::uuid)?;
+    let found = world.settings.request_templates.get(&id);
+    let missing = || not_found(codes::TEMPLATE_NOT_FOUND, format!("there is no request template {id}"));
+    Ok(tagged(asked, &request_template_view(id, found.ok_or_else(missing)?)))
+}
+
+fn request_template_view(id: Uuid, template: &RequestTemplate) -> Value {
+    #[derive(Serialize)]
+    struct Map<'a> {
+        map_id: String,
+        map_name: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mode: Option<&'a str>,
+        map_weight: f64,
+        misc_params: &'a str,
+        custom_data: &'a CustomData,
+    }
+    let maps: Vec<Map<'_>> = (0..)
+        .zip(&template.maps)
+        .map(|(n, map): (u32, _)| Map {
+            map_id: n.to_string(),
+            map_name: &map.map_name,
+            mode: map.mode.as_deref(),
+            map_weight: map.map_weight,
+            misc_params: &map.misc_params,
+            custom_data: &map.custom_data,
+        })
+        .collect();
+    json!({
+        "instance_request_template_id": id,
+        "map_selection_list": { "map_selection_list_id": id.to_string(), "maps": maps },
+        "default_host_type": template.default_host_type,
+        "custom_data": template.custom_data,
+    })
+}
+
+fn health_config(world: &mut World, _: &Asked) -> Outcome {
+    Ok(Reply::json(&health_settings(&world.settings)))
+}
+
+fn backfill_config(world: &mut World, _: &Asked) -> Outcome {
+    Ok(Reply::json(&BackfillSettings { timeout: world.settings.served_backfill_timeout() }))
+}
+
+/// `X-Forwarded-For` counts only from a configured proxy: then its last entry that no proxy of ours added.
+fn connection_info(world: &mut World, asked: &Asked) -> Outcome {
+    let trusted = &world.settings.trusted_proxies;
+    let peer = asked.peer.unwrap_or(IpAddr::from([127, 0, 0, 1]));
+    let forwarded = asked.header("x-forwarded-for").filter(|_| trusted.contains(&peer)).and_then(|list| {
+        let hops = list.rsplit(',').map(|hop| hop.trim().parse::<IpAddr>());
+        hops.map_while(Result::ok).find(|hop| !trusted.contains(hop))
+    });
+    Ok(Reply::json(&json!({ "ip": forwarded.unwrap_or(peer) })))
+}

@@ -1,0 +1,237 @@
+//! Instances: request one or register as its host, update, end; health.
+
+use super::bodies;
+use crate::{
+    model::{
+        CustomData,
+        ids::{InstanceId, PlayerUuid, SessionId},
+        session::{HealthUpdate, HostType, InstanceHealth, InstanceUpdate, JoinStatus, StartupParams},
+    },
+    service::{
+        http::{
+            asked::Asked,
+            read::{self, Object, any_text, custom_data, id, one_of},
+            reply::{Outcome, Reply, forbidden, invalid},
+            route::{Needs, Row, Run},
+        },
+        rules::{
+            gate,
+            instance::{self, NewInstance, no_instance},
+            view::{self, Scope},
+        },
+        settings::ServiceSettings,
+        templates::{RequestTemplate, SessionType},
+        world::{World, timers::health_settings},
+    },
+};
+use ::http::Method;
+use rand::RngExt;
+use serde_json::json;
+use uuid::Uuid;
+
+const UPDATE: Needs = Needs::AnyOf(&["session:update:any", "session:update:self"]);
+
+pub static TABLE: &[Row] = &[
+    Row {
+        method: Method::POST,
+        path: "/session/v1/session/{session_id}/instance",
+        operation: "create_instance_request",
+        needs: UPDATE,
+        run: Run::Now(post_instance),
+    },
+    Row {
+        method: Method::PATCH,
+        path: "/session/v1/session/{session_id}/instance",
+        operation: "update_instance_info",
+        needs: UPDATE,
+        run: Run::Now(patch_instance),
+    },
+    Row {
+        method: Method::DELETE,
+        path: "/session/v1/session/{session_id}/instance",
+        operation: "end_instance",
+        needs: UPDATE,
+        run: Run::Now(end_instance),
+    },
+    Row {
+        method: Method::POST,
+        path: "/session/v1/session/{session_id}/instance/health",
+        operation: "instance_health_check",
+        needs: Needs::AnyOf(&["session:instance:health"]),
+        run: Run::Now(health_check),
+    },
+];
+
+/// `InstanceRequest`.
+#[derive(Default)]
+struct Wanted {
+    id: Option<InstanceId>,
+    startup: Option<StartupParams>,
+    host_type: Option<HostType>,
+    template: Option<Uuid>,
+    host_player: Option<PlayerUuid>,
+    custom_data: CustomData,
+}
+
+fn wanted(object: &mut Object<'_, '_>) -> Option<Wanted> {
+    Some(Wanted {
+        id: object.optional("instance_id", id).and_then(|id| InstanceId::new(id).ok()),
+        startup: object.optional("instance_startup_params", bodies::startup_params),
+        host_type: object.optional("host_type", one_of),
+        template: object.optional("instance_request_template_id", read::uuid),
+        host_player: object.optional("host_player_uuid", read::player),
+        custom_data: object.optional("custom_data", custom_data).unwrap_or_default(),
+    })
+}
+
+fn post_instance(world: &mut World, asked: &Asked) -> Outcome {
+    let session = world.session(&asked.session_id()?)?;
+    gate::admin(&session, &asked.caller, &["session:update:any"], "request an instance for this session")?;
+    let mut wanted = asked.body(wanted)?;
+    if wanted.host_type == Some(HostType::Player) && wanted.host_player.is_none() {
+        wanted.host_player = asked.caller.player;
+    }
+    start(world, &session.id, wanted, Some(&asked.caller.subject))?;
+    world.touch(&session.id, &asked.caller, asked.refresh_ttl()?);
+    show(world, &session.id)
+}
+
+/// Starts the instance that a session type wants with every new session.
+pub fn start_by_template(world: &mut World, id: &SessionId, kind: &SessionType) -> Outcome<()> {
+    let wanted = match (kind.auto_startup_instance_template_id, &kind.auto_startup_params) {
+        (Some(template), _) => Wanted { template: Some(template), ..Wanted::default() },
+        (None, Some(params)) => Wanted { startup: Some(params.clone()), ..Wanted::default() },
+        (None, None) => return Ok(()),
+    };
+    start(world, id, wanted, None)
+}
+
+fn start(world: &mut World, id: &SessionId, wanted: Wanted, subject: Option<&str>) -> Outcome<()> {
+    let settings = world.settings.clone();
+    let template = wanted.template.map(|id| template(&settings, id)).transpose()?;
+    let host_type =
+        wanted.host_type.or(template.map(|template| template.default_host_type)).unwrap_or(HostType::Dedicated);
+    let mut custom_data = template.map(|template| template.custom_data.clone()).unwrap_or_default();
+    custom_data.extend(wanted.custom_data);
+    let new = NewInstance {
+        id: wanted.id.unwrap_or_else(|| InstanceId::from_uuid(Uuid::new_v4())),
+        host_type,
+        startup: wanted.startup.or_else(|| template.and_then(pick)),
+        host_player: wanted.host_player,
+        custom_data,
+        subject: subject.filter(|_| host_type != HostType::Dedicated).map(str::to_owned),
+        now: world.now.wall,
+    };
+    world.update(id, |session| instance::start(session, new))?;
+    if host_type == HostType::Dedicated {
+        world.request_server(id);
+    }
+    Ok(())
+}
+
+fn template(settings: &ServiceSettings, id: Uuid) -> Outcome<&RequestTemplate> {
+    let missing = || invalid("instance_request_template_id", format!("there is no request template {id}"));
+    settings.request_templates.get(&id).ok_or_else(missing)
+}
+
+/// Picks a map by weight.
+fn pick(template: &RequestTemplate) -> Option<StartupParams> {
+    let total: f64 = template.maps.iter().map(|map| map.map_weight.max(0.0)).sum();
+    let mut left = rand::rng().random::<f64>() * total;
+    let picked = template.maps.iter().find(|map| {
+        left -= map.map_weight.max(0.0);
+        left <= 0.0
+    });
+    picked.or(template.maps.first()).map(|map| StartupParams {
+        map: map.map_name.clone(),
+        mode: map.mode.clone(),
+        misc_params: map.misc_params.clone(),
+        custom_data: map.custom_data.clone(),
+    })
+}
+
+fn show(world: &mut World, id: &SessionId) -> Outcome {
+    let entry = world.entry(id.as_str())?;
+    let etag = entry.etag(Scope::Full);
+    let instance = entry.record.instance.as_ref().ok_or_else(no_instance)?;
+    Ok(Reply::json(&view::instance_info(&instance.info, Scope::Full)).tagged(etag))
+}
+
+fn update(object: &mut Object<'_, '_>) -> Option<InstanceUpdate> {
+    Some(InstanceUpdate {
+        allocation_id: object
+            .optional("allocation_id", id)
+            .and_then(|id| crate::model::ids::AllocationId::new(id).ok()),
+        join_status: object.optional("join_status", one_of::<JoinStatus>),
+        join_params: object.optional("join_params", bodies::join_params),
+        version: object.optional("version", read::version),
+        custom_data: object.optional("custom_data", custom_data),
+        match_id: object.optional("match_id", any_text),
+    })
+}
+
+fn patch_instance(world: &mut World, asked: &Asked) -> Outcome {
+    let session = world.session(&asked.session_id()?)?;
+    gate::host(&session, &asked.caller, &["session:update:any"], "update this session's instance")?;
+    let change = asked.body(update)?;
+    super::sessions::if_match(world, asked, &session.id)?;
+    let now = world.now.wall;
+    world.update(&session.id, |session| instance::update(session, change, now))?;
+    heard(world, asked, &session.id)?;
+    show(world, &session.id)
+}
+
+/// A word from the host.
+pub fn heard(world: &mut World, asked: &Asked, id: &SessionId) -> Outcome<()> {
+    world.touch(id, &asked.caller, asked.refresh_ttl()?);
+    world.restore_hidden(id);
+    Ok(())
+}
+
+fn end_instance(world: &mut World, asked: &Asked) -> Outcome {
+    let session = world.session(&asked.session_id()?)?;
+    gate::host(&session, &asked.caller, &["session:update:any"], "end this session's instance")?;
+    if session.instance.is_none() {
+        return Err(no_instance());
+    }
+    super::sessions::if_match(world, asked, &session.id)?;
+    world.update(&session.id, |session| {
+        instance::close(session);
+        session.instance = None;
+        Ok(())
+    })?;
+    world.touch(&session.id, &asked.caller, asked.refresh_ttl()?);
+    let etag = world.entry(session.id.as_str())?.etag(Scope::Full);
+    Ok(Reply::nothing().tagged(etag))
+}
+
+fn health(object: &mut Object<'_, '_>) -> Option<HealthUpdate> {
+    let instance_health = object.required("instance_health", one_of::<InstanceHealth>);
+    let instance_id = object.required("instance_id", id).and_then(|id| InstanceId::new(id).ok());
+    Some(HealthUpdate { instance_health: instance_health?, instance_id: instance_id? })
+}
+
+fn health_check(world: &mut World, asked: &Asked) -> Outcome {
+    let session = world.session(&asked.session_id()?)?;
+    let said = asked.body(health)?;
+    instance_is(&session, &said.instance_id)?;
+    gate::host(&session, &asked.caller, &["session:update:any"], "report this instance's health")?;
+    let (now, settings) = (world.now.mono, health_settings(&world.settings));
+    let shown = world.entry(session.id.as_str())?.beat(now, said.instance_health, &settings);
+    world.set_health(&session.id, shown);
+    heard(world, asked, &session.id)?;
+    Ok(Reply::json(&json!({ "updated_instance_health": shown })))
+}
+
+/// Whether the live instance is the one that is meant.
+pub fn instance_is(session: &crate::service::rules::record::SessionRecord, id: &InstanceId) -> Outcome<()> {
+    use crate::model::errors::codes;
+    match &session.instance {
+        None => Err(no_instance()),
+        Some(instance) if instance.id() != id => {
+            Err(forbidden(codes::INSTANCE_MISMATCH, format!("the session's instance is {}", instance.id())))
+        }
+        Some(instance) if !instance.is_live() => Err(forbidden(codes::INSTANCE_CLOSED, "the instance is closed")),
+        Some(_) => Ok(()),
+    }
+}

@@ -1,0 +1,41 @@
+//! The operations: one table a file, one row an operation. A handler reads its request, asks the rules, answers.
+//!
+//! | file | operations |
+//! |---|---|
+//! | [`sessions`] | create or join, read, update, delete, by allocation |
+//! | [`instances`] | request or register, update, end; health |
+//! | [`players`] | join, leave, add, remove, read |
+//! | [`backfill`] | acknowledge, update, delete |
+//! | [`browser`] | list and be listed |
+//! | [`config`] | templates, regions, request templates, health and backfill settings, connection info |
+//! | [`audit`] | read and write what happened |
+//! | [`sic`] | registration of servers |
+//! | [`operate`] | login, health of the service, metrics |
+
+pub mod audit;
+pub mod backfill;
+pub mod bodies;
+pub mod browser;
+pub mod config;
+pub mod instances;
+pub mod operate;
+pub mod players;
+pub mod sessions;
+pub mod sic;
+
+use super::http::route::Row;
+
+/// All tables.
+pub fn tables() -> Vec<&'static [Row]> {
+    vec![
+        sessions::TABLE,
+        instances::TABLE,
+        players::TABLE,
+        backfill::TABLE,
+        browser::TABLE,
+        config::TABLE,
+        audit::TABLE,
+        sic::TABLE,
+        operate::TABLE,
+    ]
+}

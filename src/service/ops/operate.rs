@@ -1,0 +1,59 @@
+//! Login, and what an operator asks: is the service alive, is it ready, what does it count.
+
+use crate::service::{
+    Shared,
+    auth::login,
+    http::{
+        asked::Asked,
+        reply::{Outcome, Reply, unavailable},
+        route::{Answering, Needs, Row, Run},
+    },
+    world::World,
+};
+use http::Method;
+use std::sync::Arc;
+
+pub static TABLE: &[Row] = &[
+    Row {
+        method: Method::POST,
+        path: "/users/v1/login",
+        operation: "login",
+        needs: Needs::Nothing,
+        run: Run::Later(log_in),
+    },
+    Row { method: Method::GET, path: "/livez", operation: "livez", needs: Needs::Nothing, run: Run::Now(alive) },
+    Row { method: Method::GET, path: "/readyz", operation: "readyz", needs: Needs::Nothing, run: Run::Later(ready) },
+    Row {
+        method: Method::GET,
+        path: "/metrics",
+        operation: "metrics",
+        needs: Needs::Nothing,
+        run: Run::Later(metrics),
+    },
+];
+
+fn log_in(shared: Arc<Shared>, asked: Asked) -> Answering {
+    Box::pin(async move { login::log_in(&shared, &asked).await.map(Into::into) })
+}
+
+fn alive(_: &mut World, _: &Asked) -> Outcome {
+    Ok(Reply::text("ok\n".to_owned()))
+}
+
+/// Ready while changes can be made durable.
+fn ready(shared: Arc<Shared>, _: Asked) -> Answering {
+    Box::pin(async move {
+        match &shared.progress.borrow().failing {
+            None => Ok(Reply::text("ok\n".to_owned()).into()),
+            Some(why) => Err(unavailable(format!("nothing can be stored: {why}"), 1)),
+        }
+    })
+}
+
+fn metrics(shared: Arc<Shared>, _: Asked) -> Answering {
+    Box::pin(async move {
+        let progress = shared.progress.borrow().clone();
+        let (text, _) = shared.visit(|world| shared.metrics.text(world, &progress));
+        Ok(Reply::text(text).into())
+    })
+}

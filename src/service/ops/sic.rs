@@ -1,0 +1,296 @@
+//! Registration of servers ("SIC"): register, and ask for one's state, with a long poll (`?wait=SECONDS`) as an extension.
+//!
+//! A state call waits while nothing of what it asks for is news: a server that is `allocating`, or one that is `allocated` as the
+//! item's own `allocation_id` (extension) says it knows already. `deregister` (extension) takes a free server back at once.
+//!
+//! | `error_code` | means |
+//! |---|---|
+//! | 0 | fine |
+//! | 2 | no such registration: register |
+//! | 3 | the item is malformed |
+//! | 6 | an allocation is under way: poll on |
+
+use crate::{
+    model::{
+        errors::Fault,
+        ids::{AllocationId, SessionId},
+    },
+    service::{
+        Shared,
+        http::{
+            answer::durable,
+            asked::Asked,
+            read::{self, At, Faults, any_text, id, list, text, unsigned},
+            reply::{Outcome, Reply, not_permitted},
+            route::{Answering, Needs, Row, Run},
+        },
+        world::{
+            World,
+            registry::{Registered, Registration, Term},
+        },
+    },
+};
+use http::Method;
+use serde::Serialize;
+use serde_json::json;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+pub static TABLE: &[Row] = &[
+    Row {
+        method: Method::POST,
+        path: "/instances/sic_registration/v3/register",
+        operation: "sic_register",
+        needs: Needs::Login,
+        run: Run::Now(register),
+    },
+    Row {
+        method: Method::POST,
+        path: "/instances/sic_registration/v1/state",
+        operation: "sic_state",
+        needs: Needs::Login,
+        run: Run::Later(state),
+    },
+    Row {
+        method: Method::POST,
+        path: "/instances/sic_registration/v1/deregister",
+        operation: "sic_deregister",
+        needs: Needs::Login,
+        run: Run::Now(deregister),
+    },
+];
+
+/// Items a call may have.
+const MAX_ITEMS: usize = 100;
+const UNKNOWN: u32 = 2;
+const UNDER_WAY: u32 = 6;
+
+/// The answer for one item.
+#[derive(Debug, Default, Serialize)]
+struct Item {
+    success: bool,
+    error_code: u32,
+    error_message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allocation_id: Option<AllocationId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<SessionId>,
+}
+
+impl Item {
+    fn fine() -> Item {
+        Item { success: true, ..Item::default() }
+    }
+    fn failed(error_code: u32, message: &str) -> Item {
+        Item { error_code, error_message: message.to_owned(), ..Item::default() }
+    }
+}
+
+/// Servers have credentials of their own: a player can't register one.
+fn only_servers(asked: &Asked) -> Outcome<()> {
+    if asked.caller.player.is_none() || asked.caller.may(&["session:instance:register"]) {
+        return Ok(());
+    }
+    Err(not_permitted("register servers"))
+}
+
+fn registration(at: At<'_>, faults: &mut Faults) -> Option<Registration> {
+    let mut item = at.object(faults)?;
+    let id = item.required("id", id);
+    let public_host = item.required("public_host", text(1, 255));
+    let public_port = item.required("public_port", unsigned(1, 65_535));
+    Some(Registration {
+        group_tags: item.optional("group_tags", any_text).unwrap_or_default(),
+        incarnation: item.optional("incarnation", read::id),
+        version: item.optional("version", read::version),
+        region_id: item.optional("region_id", read::id),
+        warm_map: item.optional("warm_map", any_text),
+        id: id?,
+        public_host: public_host?,
+        public_port: public_port?,
+    })
+}
+
+fn register(world: &mut World, asked: &Asked) -> Outcome {
+    only_servers(asked)?;
+    let items = asked.body(|object| object.required("items", list(1, MAX_ITEMS, registration)))?;
+    let mut answers = Vec::new();
+    for registration in items {
+        let fresh = Uuid::new_v4().to_string();
+        let now = world.now.mono;
+        answers.push(match world.servers.register(registration, &asked.caller.subject, now, fresh) {
+            Registered::Free => Item::fine(),
+            Registered::UnderWay => Item::failed(UNDER_WAY, "an allocation is under way: poll its state"),
+            Registered::Restarted(session) => {
+                world.close_instance(&session, "its server has restarted");
+                Item::fine()
+            }
+        });
+    }
+    world.allocate_waiting();
+    Ok(Reply::json(&json!({ "items": answers })))
+}
+
+fn deregister(world: &mut World, asked: &Asked) -> Outcome {
+    only_servers(asked)?;
+    let items = asked.body(|object| object.required("items", list(1, MAX_ITEMS, state_item)))?;
+    for item in &items {
+        world.servers.withdraw(&item.id, &asked.caller.subject);
+    }
+    let answers: Vec<Item> = items.iter().map(|_| Item::fine()).collect();
+    Ok(Reply::json(&json!({ "items": answers })))
+}
+
+#[derive(Debug, Clone)]
+struct StateItem {
+    id: String,
+    /// What the asker knows already.
+    known: Option<String>,
+}
+
+fn state_item(at: At<'_>, faults: &mut Faults) -> Option<StateItem> {
+    let mut item = at.object(faults)?;
+    let known = item.optional("allocation_id", id);
+    Some(StateItem { id: item.required("id", id)?, known })
+}
+
+fn state(shared: Arc<Shared>, asked: Asked) -> Answering {
+    Box::pin(async move {
+        only_servers(&asked)?;
+        let items = asked.body(|object| object.required("items", list(1, MAX_ITEMS, state_item)))?;
+        let longest = shared.settings().limits.longest_wait.get();
+        let wait = wait_span(&asked)?.min(longest);
+        let answers = if wait.is_zero() { None } else { Some(wait_for_news(&shared, &asked, &items, wait).await?) };
+        let answers = match answers {
+            Some(answers) => answers,
+            None => look(&shared, &asked, &items).await?.0,
+        };
+        Ok(Reply::json(&json!({ "items": answers })).into())
+    })
+}
+
+fn wait_span(asked: &Asked) -> Outcome<Duration> {
+    let Some(text) = asked.raw_query("wait") else { return Ok(Duration::ZERO) };
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err(crate::service::http::reply::Stop::Invalid(vec![Fault {
+            loc: vec!["query".into(), "wait".into()],
+            msg: "expected seconds, 0 to 86400".into(),
+            kind: "value_error.number".into(),
+        }])),
+    }
+}
+
+/// The items' states, whether any is news, and what to wait for while none is.
+async fn look(
+    shared: &Arc<Shared>,
+    asked: &Asked,
+    items: &[StateItem],
+) -> Outcome<(Vec<Item>, bool, Vec<Arc<Notify>>)> {
+    let (looked, touched) = shared.visit(|world| {
+        let mut news = false;
+        let answers: Vec<Item> = items
+            .iter()
+            .map(|item| {
+                let answer = state_of(world, asked, item);
+                let known = answer.allocation_id.as_ref().map(AllocationId::as_str) == item.known.as_deref();
+                news |= !(answer.state == Some("allocating") || (answer.state == Some("allocated") && known));
+                answer
+            })
+            .collect();
+        let woken = items.iter().filter_map(|item| world.servers.get(&item.id)).map(|server| server.woken.clone());
+        (answers, news, woken.collect())
+    });
+    durable(shared, touched).await?;
+    Ok(looked)
+}
+
+fn state_of(world: &mut World, asked: &Asked, item: &StateItem) -> Item {
+    let now = world.now.mono;
+    let Some(server) = world.servers.get_mut(&item.id).filter(|server| server.subject == asked.caller.subject) else {
+        return Item::failed(UNKNOWN, "not registered");
+    };
+    server.seen = now;
+    match server.term.clone() {
+        Term::Free => Item { state: Some("allocating"), ..Item::fine() },
+        Term::Over => Item { state: Some("deallocated"), ..Item::fine() },
+        Term::Held { allocation, session, told } => {
+            if !told {
+                server.term = Term::Held { allocation: allocation.clone(), session: session.clone(), told: true };
+                world.note_delivered(&session);
+            }
+            Item {
+                state: Some("allocated"),
+                allocation_id: Some(allocation),
+                session_id: Some(session),
+                ..Item::fine()
+            }
+        }
+    }
+}
+
+/// Counts a server as waiting for as long as it lives; a client that goes away takes its wait with it.
+struct Waiting {
+    shared: Arc<Shared>,
+    ids: Vec<String>,
+}
+
+impl Waiting {
+    fn start(shared: &Arc<Shared>, asked: &Asked, items: &[StateItem]) -> Waiting {
+        let ids: Vec<String> = items.iter().map(|item| item.id.clone()).collect();
+        shared.visit(|world| {
+            for id in &ids {
+                if let Some(server) = world.servers.get_mut(id).filter(|s| s.subject == asked.caller.subject) {
+                    server.waiting += 1;
+                    server.long_polls = true;
+                }
+            }
+            // One more that can be handed out.
+            world.allocate_waiting();
+        });
+        Waiting { shared: shared.clone(), ids }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.shared.visit(|world| {
+            let now = world.now.mono;
+            for id in &self.ids {
+                if let Some(server) = world.servers.get_mut(id) {
+                    server.waiting = server.waiting.saturating_sub(1);
+                    server.seen = now;
+                }
+            }
+        });
+    }
+}
+
+async fn wait_for_news(shared: &Arc<Shared>, asked: &Asked, items: &[StateItem], wait: Duration) -> Outcome<Vec<Item>> {
+    let _waiting = Waiting::start(shared, asked, items);
+    let over = tokio::time::sleep(wait);
+    tokio::pin!(over);
+    loop {
+        let (answers, news, woken) = look(shared, asked, items).await?;
+        if news || woken.is_empty() {
+            return Ok(answers);
+        }
+        // Listening must begin before looking again, or a change in between is missed.
+        let mut listening: Vec<_> = woken.iter().map(|woken| Box::pin(woken.notified())).collect();
+        for listener in &mut listening {
+            listener.as_mut().enable();
+        }
+        let (answers, news, _) = look(shared, asked, items).await?;
+        if news {
+            return Ok(answers);
+        }
+        tokio::select! {
+            _ = futures_util::future::select_all(listening) => {}
+            () = &mut over => return Ok(answers),
+            () = shared.ended() => return Ok(answers),
+        }
+    }
+}

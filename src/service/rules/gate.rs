@@ -1,0 +1,83 @@
+//! Who may do what in a session.
+//!
+//! | standing | is |
+//! |---|---|
+//! | `admin` | its leader; the credential that made it without a player; the host of its live instance |
+//! | `host` | the credential that registered or was allocated, or the player who hosts |
+//! | `active` | leader and members, and admins |
+//! | granted | `invite`, `kick`, `move`, each given to a member; admins have all |
+//!
+//! Elevated auth permissions (`…:any`, `session:*`) go before all of this.
+
+use super::record::SessionRecord;
+use crate::{
+    model::player::SessionPermission,
+    service::{
+        auth::Caller,
+        http::reply::{Outcome, not_permitted},
+    },
+};
+
+/// A caller's place in a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    pub admin: bool,
+    pub host: bool,
+    pub active: bool,
+}
+
+pub fn standing(session: &SessionRecord, caller: &Caller) -> Standing {
+    let host = is_host(session, caller);
+    let leader = caller.player.is_some_and(|player| session.leader() == Some(player));
+    let owner = session.owner.as_deref() == Some(&*caller.subject);
+    let member = caller.player.is_some_and(|player| session.is_active(player));
+    let admin = leader || owner || host;
+    Standing { admin, host, active: member || admin }
+}
+
+/// The host of the instance that lives, or of the last one: its late `closed` must still be answered.
+pub fn is_host(session: &SessionRecord, caller: &Caller) -> bool {
+    session.instance.as_ref().is_some_and(|instance| {
+        let by_player = caller.player.is_some() && instance.info.host_player_uuid == caller.player;
+        by_player || instance.host.subject.as_deref() == Some(&*caller.subject)
+    })
+}
+
+/// May do what admins do: with an elevated permission, or as an admin.
+pub fn admin(session: &SessionRecord, caller: &Caller, elevated: &[&str], what: &str) -> Outcome<()> {
+    permit(caller.may(elevated) || standing(session, caller).admin, what)
+}
+
+/// May do what hosts do.
+pub fn host(session: &SessionRecord, caller: &Caller, elevated: &[&str], what: &str) -> Outcome<()> {
+    permit(caller.may(elevated) || is_host(session, caller), what)
+}
+
+/// May do what members do.
+pub fn active(session: &SessionRecord, caller: &Caller, elevated: &[&str], what: &str) -> Outcome<()> {
+    permit(caller.may(elevated) || standing(session, caller).active, what)
+}
+
+/// May do what an admin may, or a member who was given this.
+pub fn granted(
+    session: &SessionRecord,
+    caller: &Caller,
+    elevated: &[&str],
+    grant: SessionPermission,
+    what: &str,
+) -> Outcome<()> {
+    let given = caller
+        .player
+        .and_then(|player| session.player(player))
+        .is_some_and(|player| player.status.is_active() && player.session_permissions.contains(&grant));
+    permit(given || caller.may(elevated) || standing(session, caller).admin, what)
+}
+
+/// Sees everything: members, admins, hosts, and elevated readers.
+pub fn sees_all(session: &SessionRecord, caller: &Caller) -> bool {
+    caller.may(&["session:read:any"]) || standing(session, caller).active
+}
+
+fn permit(may: bool, what: &str) -> Outcome<()> {
+    if may { Ok(()) } else { Err(not_permitted(what)) }
+}

@@ -1,0 +1,319 @@
+//! Coming into a session.
+//!
+//! | the caller | may join when |
+//! |---|---|
+//! | is a member already | always: an update of what it says of itself |
+//! | was invited, or a place is held | always |
+//! | is elevated | always |
+//! | anybody else | `allow_new_members`, and one of: `open`; the right password; `friends` and a friend among the active members; through a platform session while `platform` |
+//!
+//! Whoever joins must be compatible with the instance's version and find room on a team. The first to join a session
+//! without leader and owner leads it.
+
+use super::{
+    record::SessionRecord,
+    teams::{self, place},
+};
+use crate::{
+    model::{
+        CustomData,
+        errors::codes,
+        ids::PlayerUuid,
+        player::{PlayerStatus, SessionPlayer},
+        session::TeamOverflow,
+        time::Timestamp,
+        version::{Matching, compatible},
+    },
+    service::http::reply::{Outcome, Stop, forbidden},
+};
+use semver::Version;
+use serde_json::Value;
+use uuid::Uuid;
+
+/// Who comes, and how.
+#[derive(Debug, Clone)]
+pub struct Joining {
+    pub player: PlayerUuid,
+    pub team: Option<u32>,
+    pub version: Option<Version>,
+    pub client_settings: Option<Value>,
+    pub crossplay_preferences: Option<Value>,
+    pub custom_data: CustomData,
+    pub password: Option<String>,
+    /// The hash that the password was found to match already.
+    pub verified: Option<String>,
+    pub way: Way,
+    pub matching: Matching,
+    pub now: Timestamp,
+}
+
+/// What opens the door besides openness and password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Plain,
+    /// A friend of an active member.
+    Friend,
+    /// Through a platform session that belongs to this one.
+    Platform,
+    /// An elevated caller, or the session's own admin, puts the player in.
+    Elevated,
+}
+
+/// Where a player ended up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placed {
+    pub team: usize,
+    pub status: PlayerStatus,
+}
+
+/// Makes a player an active member. On an error nothing has changed that matters: the caller throws the copy away.
+pub fn join(session: &mut SessionRecord, joining: Joining) -> Outcome<Placed> {
+    fits_version(session, &joining)?;
+    let known = session.player(joining.player).map(|player| player.status);
+    if known.is_none() {
+        admitted(session, &joining)?;
+    }
+    let team = match (known, joining.team) {
+        (Some(_), Some(_)) => teams::move_player(session, joining.player, joining.team)?,
+        (Some(_), None) => session.team_of(joining.player).unwrap_or(0),
+        (None, wanted) => {
+            let team = place(&session.teams, wanted, 1, TeamOverflow::Fail)?[0].unwrap_or(0);
+            session.teams[team].players.push(newcomer(joining.player, PlayerStatus::Member));
+            team
+        }
+    };
+    let leads = session.leader().is_none() && session.owner.is_none();
+    session.invites.remove(&joining.player);
+    let Some(player) = session.player_mut(joining.player) else { return Err(teams::no_player(joining.player)) };
+    if !player.status.is_active() {
+        player.status = PlayerStatus::Member;
+        player.joined = None;
+    }
+    if leads {
+        player.status = PlayerStatus::Leader;
+    }
+    describe(player, joining);
+    Ok(Placed { team, status: player.status })
+}
+
+fn describe(player: &mut SessionPlayer, joining: Joining) {
+    player.joined = player.joined.or(Some(joining.now));
+    player.version = joining.version.or_else(|| player.version.take());
+    player.client_settings = joining.client_settings.or_else(|| player.client_settings.take());
+    player.crossplay_preferences = joining.crossplay_preferences.or_else(|| player.crossplay_preferences.take());
+    if !joining.custom_data.is_empty() {
+        player.custom_data = joining.custom_data;
+    }
+}
+
+/// A player about whom nothing is known yet.
+pub fn newcomer(id: PlayerUuid, status: PlayerStatus) -> SessionPlayer {
+    SessionPlayer {
+        player_id: Some(player_number(id)),
+        player_uuid: id,
+        status,
+        inviting_player_uuid: None,
+        source_session_id: None,
+        custom_data: CustomData::new(),
+        version: None,
+        client_settings: None,
+        crossplay_preferences: None,
+        invited: None,
+        joined: None,
+        session_permissions: Vec::new(),
+    }
+}
+
+/// The legacy number of a player: 52 bits of the UUID, so that JSON readers with doubles keep it.
+pub fn player_number(id: PlayerUuid) -> i64 {
+    (id.0.as_u128() >> 76) as i64
+}
+
+fn fits_version(session: &SessionRecord, joining: &Joining) -> Outcome<()> {
+    let host = session.live_instance().and_then(|instance| instance.info.version.as_ref());
+    match (host.or(session.client_version.as_ref()), &joining.version) {
+        (Some(host), Some(client)) if !compatible(joining.matching, host, client) => {
+            Err(forbidden(codes::VERSION_MISMATCH, format!("version {client} can't play with {host}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn admitted(session: &SessionRecord, joining: &Joining) -> Outcome<()> {
+    if joining.way == Way::Elevated {
+        return Ok(());
+    }
+    if !session.allow_new_members {
+        return Err(forbidden(codes::NOT_JOINABLE, "the session takes no new members"));
+    }
+    let rules = session.joinability;
+    let by_friend = rules.friends && joining.way == Way::Friend;
+    let by_platform = rules.platform && joining.way == Way::Platform;
+    if rules.open || by_friend || by_platform {
+        return Ok(());
+    }
+    match (&session.password, &joining.password) {
+        (Some(hash), Some(_)) if joining.verified.as_ref() == Some(hash) => Ok(()),
+        (Some(hash), Some(password)) if joining.verified.is_none() => {
+            Err(Stop::Verify { hash: hash.clone(), password: password.clone() })
+        }
+        (Some(_), Some(_)) => Err(forbidden(codes::WRONG_PASSWORD, "the password is wrong")),
+        _ => Err(forbidden(codes::NOT_JOINABLE, "the session is not open to you")),
+    }
+}
+
+/// Invites players, or holds places for them. Whoever is in the session already keeps status and place.
+/// Answers where each ended up; whoever found no place is missing.
+pub fn invite(session: &mut SessionRecord, asked: &Inviting<'_>) -> Outcome<Vec<(PlayerUuid, Placed)>> {
+    let new: Vec<PlayerUuid> = asked.players.iter().copied().filter(|id| session.player(*id).is_none()).collect();
+    let places = place(&session.teams, asked.team, new.len(), asked.overflow)?;
+    for (id, place) in new.iter().zip(places) {
+        let Some(team) = place else { continue };
+        let player = SessionPlayer {
+            inviting_player_uuid: asked.by,
+            source_session_id: asked.source.clone(),
+            custom_data: asked.custom_data.clone(),
+            invited: Some(asked.now),
+            ..newcomer(*id, asked.status)
+        };
+        session.teams[team].players.push(player);
+    }
+    let mut placed = Vec::new();
+    for id in asked.players {
+        let (Some(team), Some(player)) = (session.team_of(*id), session.player_mut(*id)) else { continue };
+        if player.status == PlayerStatus::Reserved && asked.status == PlayerStatus::Invited {
+            player.status = PlayerStatus::Invited;
+        }
+        placed.push((*id, Placed { team, status: player.status }));
+        if placed.last().is_some_and(|(_, place)| place.status == PlayerStatus::Invited) {
+            session.invites.entry(*id).or_insert_with(Uuid::new_v4);
+        }
+    }
+    Ok(placed)
+}
+
+/// Whom to invite, and how.
+#[derive(Debug, Clone)]
+pub struct Inviting<'a> {
+    pub players: &'a [PlayerUuid],
+    pub status: PlayerStatus,
+    pub by: Option<PlayerUuid>,
+    pub source: Option<crate::model::ids::SessionId>,
+    pub team: Option<u32>,
+    pub overflow: TeamOverflow,
+    pub custom_data: CustomData,
+    pub now: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::record::testing::*, *};
+    use crate::model::session::Joinability;
+    use PlayerStatus::{Invited, Leader, Member, Reserved};
+
+    fn joining(n: u128) -> Joining {
+        Joining {
+            player: uuid(n),
+            team: None,
+            version: None,
+            client_settings: None,
+            crossplay_preferences: None,
+            custom_data: CustomData::new(),
+            password: None,
+            verified: None,
+            way: Way::Plain,
+            matching: Matching::Compatible,
+            now: at(100),
+        }
+    }
+
+    #[test]
+    fn joinability_decides_who_may_come_uninvited() {
+        let closed = Joinability { open: false, friends: false, platform: false };
+        let rows = [
+            ("open", Joinability { open: true, ..closed }, Way::Plain, true),
+            ("closed", closed, Way::Plain, false),
+            ("friends, a friend", Joinability { friends: true, ..closed }, Way::Friend, true),
+            ("friends, a stranger", Joinability { friends: true, ..closed }, Way::Plain, false),
+            ("no friends, a friend", closed, Way::Friend, false),
+            ("platform, through it", Joinability { platform: true, ..closed }, Way::Platform, true),
+            ("no platform, through it", closed, Way::Platform, false),
+            ("closed, elevated", closed, Way::Elevated, true),
+        ];
+        for (name, joinability, way, fine) in rows {
+            let mut session = session(&[(4, &[(1, Leader)])]);
+            session.joinability = joinability;
+            assert_eq!(join(&mut session, Joining { way, ..joining(2) }).is_ok(), fine, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_invitation_and_a_reservation_open_every_door_and_allow_new_members_closes_it_for_others() {
+        let mut session = session(&[(4, &[(1, Leader), (2, Invited), (3, Reserved)])]);
+        session.allow_new_members = false;
+        session.joinability.open = true;
+        for n in [2, 3] {
+            assert_eq!(join(&mut session, joining(n)).unwrap(), Placed { team: 0, status: Member });
+        }
+        assert!(join(&mut session, joining(4)).is_err());
+        assert_eq!(session.player(uuid(2)).unwrap().joined, Some(at(100)));
+    }
+
+    #[test]
+    fn a_password_admits_once_it_was_verified_and_a_wrong_one_does_not() {
+        let mut session = session(&[(4, &[(1, Leader)])]);
+        session.password = Some("hash".into());
+        let with = |verified: Option<&str>| Joining {
+            password: Some("secret".into()),
+            verified: verified.map(str::to_owned),
+            ..joining(2)
+        };
+        let verify = Stop::Verify { hash: "hash".into(), password: "secret".into() };
+        assert_eq!(join(&mut session, with(None)), Err(verify));
+        assert!(
+            matches!(join(&mut session, with(Some(""))), Err(Stop::Refused(no)) if no.code == codes::WRONG_PASSWORD)
+        );
+        assert!(join(&mut session, with(Some("hash"))).is_ok());
+    }
+
+    #[test]
+    fn an_incompatible_version_is_refused_whoever_asks() {
+        let mut session = session(&[(4, &[(1, Leader)])]);
+        session.client_version = Some(Version::new(2, 1, 0));
+        let of = |version| Joining { version: Some(version), way: Way::Elevated, ..joining(2) };
+        assert!(join(&mut session, of(Version::new(1, 9, 0))).is_err());
+        assert!(join(&mut session, of(Version::new(2, 0, 0))).is_ok());
+    }
+
+    #[test]
+    fn the_first_to_join_leads_unless_a_server_owns_the_session() {
+        for (owner, expected) in [(None, Leader), (Some("client:s"), Member)] {
+            let mut session = session(&[(4, &[])]);
+            session.owner = owner.map(str::to_owned);
+            session.joinability.open = true;
+            assert_eq!(join(&mut session, joining(1)).unwrap().status, expected);
+            assert_eq!(join(&mut session, joining(2)).unwrap().status, Member);
+        }
+    }
+
+    #[test]
+    fn invites_take_places_and_bear_ids() {
+        let mut session = session(&[(2, &[(1, Leader)]), (1, &[])]);
+        let asked = |players, overflow| Inviting {
+            players,
+            status: Invited,
+            by: Some(uuid(1)),
+            source: None,
+            team: Some(0),
+            overflow,
+            custom_data: CustomData::new(),
+            now: at(5),
+        };
+        let three = [uuid(2), uuid(3), uuid(4)];
+        assert!(invite(&mut session.clone(), &asked(&three, TeamOverflow::AllowOverflow)).is_err());
+        let placed = invite(&mut session, &asked(&three, TeamOverflow::PartialWithOverflow)).unwrap();
+        assert_eq!(placed.len(), 2);
+        assert_eq!(session.invites.len(), 2);
+        assert_eq!(session.player(uuid(2)).unwrap().inviting_player_uuid, Some(uuid(1)));
+    }
+}

@@ -1,0 +1,20 @@
+//! What may happen to a session: pure functions on a [`record::SessionRecord`]. No clock, no store, no network.
+//!
+//! | file | rules |
+//! |---|---|
+//! | [`record`] | what a session is made of |
+//! | [`gate`] | who may do what in it |
+//! | [`join`], [`leave`] | coming and going; leadership and succession |
+//! | [`teams`] | sizes, overflow, moves, swaps |
+//! | [`instance`] | a host's term: statuses and allocation ids |
+//! | [`health`] | missed checks |
+//! | [`view`] | what a caller sees: full or limited; entity tags |
+
+pub mod gate;
+pub mod health;
+pub mod instance;
+pub mod join;
+pub mod leave;
+pub mod record;
+pub mod teams;
+pub mod view;

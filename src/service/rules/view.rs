@@ -1,0 +1,193 @@
+//! What a caller sees of a session.
+//!
+//! | limited results leave out |
+//! |---|
+//! | `instance.join_params`, `instance.custom_data`; `instance.instance_startup_params.misc_params` is `""` (the schema requires it) and its `custom_data` is gone |
+//! | every player's `custom_data` |
+//!
+//! An entity tag is the record's version and the view, so that the two views never share one.
+
+use super::record::{PlatformScout, PlatformSession, SessionRecord};
+use crate::model::{
+    CustomData,
+    player::SessionTeam,
+    session::{BackfillInfo, BrowserInfo, InstanceInfo, Joinability},
+    time::Timestamp,
+};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// How much a caller sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    Full,
+    Limited,
+}
+
+/// The contract's `Session`.
+#[derive(Debug, Serialize)]
+struct SessionView<'a> {
+    #[serde(rename = "type")]
+    session_type: &'a str,
+    session_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<InstanceInfo>,
+    #[serde(skip_serializing_if = "Option::is_none", rename = "match")]
+    current_match: Option<MatchView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backfill: Option<BackfillInfo>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    browser: Option<&'a BrowserInfo>,
+    joinable: bool,
+    joinability: Joinability,
+    teams: Vec<SessionTeam>,
+    platform_session: &'a [PlatformSession],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    platform_scouts: &'a BTreeMap<String, PlatformScout>,
+    custom_data: &'a CustomData,
+    created: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region_id: Option<&'a str>,
+    created_by_matchmaking: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    short_code: Option<&'a str>,
+    /// Extension; left out while it is the default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allow_new_members: Option<bool>,
+}
+
+/// The deprecated `match`: a mirror of `instance.match_id`.
+#[derive(Debug, Serialize)]
+struct MatchView {
+    match_id: String,
+    created: Timestamp,
+}
+
+/// A session as JSON.
+pub fn session(record: &SessionRecord, scope: Scope) -> Vec<u8> {
+    let view = SessionView {
+        session_type: &record.session_type,
+        session_id: record.id.as_str(),
+        instance: record.instance.as_ref().map(|instance| instance_info(&instance.info, scope)),
+        current_match: current_match(record),
+        backfill: record
+            .backfill
+            .as_ref()
+            .map(|backfill| BackfillInfo { backfill_id: backfill.id.clone(), extensions: backfill.extensions.clone() }),
+        browser: record.browser.as_ref(),
+        joinable: record.joinability.open,
+        joinability: record.joinability,
+        teams: teams(record, scope),
+        platform_session: &record.platform_sessions,
+        platform_scouts: &record.platform_scouts,
+        custom_data: &record.custom_data,
+        created: record.created,
+        region_id: record.region_id.as_deref(),
+        created_by_matchmaking: record.created_by_matchmaking,
+        short_code: record.short_code.as_deref(),
+        allow_new_members: (!record.allow_new_members).then_some(false),
+    };
+    // Plain structs with text keys always serialise.
+    serde_json::to_vec(&view).unwrap_or_default()
+}
+
+fn current_match(record: &SessionRecord) -> Option<MatchView> {
+    let instance = record.instance.as_ref()?;
+    let match_id = instance.info.match_id.clone()?;
+    Some(MatchView { match_id, created: instance.match_since.unwrap_or(instance.info.created) })
+}
+
+/// The instance as far as `scope` goes.
+pub fn instance_info(info: &InstanceInfo, scope: Scope) -> InstanceInfo {
+    let mut info = info.clone();
+    if scope == Scope::Limited {
+        info.join_params = None;
+        info.custom_data.clear();
+        if let Some(startup) = &mut info.instance_startup_params {
+            startup.misc_params.clear();
+            startup.custom_data.clear();
+        }
+    }
+    info
+}
+
+/// The teams as far as `scope` goes.
+pub fn teams(record: &SessionRecord, scope: Scope) -> Vec<SessionTeam> {
+    let mut teams = record.teams.clone();
+    if scope == Scope::Limited {
+        for player in teams.iter_mut().flat_map(|team| &mut team.players) {
+            player.custom_data.clear();
+        }
+    }
+    teams
+}
+
+/// The entity tag of a view.
+pub fn etag(record: &SessionRecord, scope: Scope) -> String {
+    let view = if scope == Scope::Full { 'f' } else { 'l' };
+    format!("\"{}{view}\"", record.version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::record::testing::*, *};
+    use crate::{
+        model::{
+            ids::InstanceId,
+            player::PlayerStatus::Leader,
+            session::{HostType, JoinParams, StartupParams},
+        },
+        service::rules::instance::{NewInstance, start},
+    };
+    use serde_json::{Value, json};
+
+    fn hosted() -> SessionRecord {
+        let data = || CustomData::from([("k".to_owned(), "v".to_owned())]);
+        let mut session = session(&[(4, &[(1, Leader)])]);
+        let new = NewInstance {
+            id: InstanceId::new("i").unwrap(),
+            host_type: HostType::Preallocated,
+            startup: Some(StartupParams {
+                map: "m".into(),
+                mode: None,
+                misc_params: "?secret".into(),
+                custom_data: data(),
+            }),
+            host_player: None,
+            custom_data: data(),
+            subject: None,
+            now: at(1),
+        };
+        start(&mut session, new).unwrap();
+        let info = &mut session.instance.as_mut().unwrap().info;
+        info.join_params = Some(JoinParams { public_conn_str: "h:1".into(), ..JoinParams::default() });
+        info.match_id = Some("m1".into());
+        session.teams[0].players[0].custom_data = data();
+        session
+    }
+
+    fn json_of(session_record: &SessionRecord, scope: Scope) -> Value {
+        serde_json::from_slice(&session(session_record, scope)).unwrap()
+    }
+
+    #[test]
+    fn limited_results_hide_field_by_field() {
+        let session = hosted();
+        let (full, limited) = (json_of(&session, Scope::Full), json_of(&session, Scope::Limited));
+        let rows = [
+            ("/instance/join_params/public_conn_str", json!("h:1"), Value::Null),
+            ("/instance/custom_data/k", json!("v"), Value::Null),
+            ("/instance/instance_startup_params/misc_params", json!("?secret"), json!("")),
+            ("/instance/instance_startup_params/custom_data/k", json!("v"), Value::Null),
+            ("/instance/instance_startup_params/map", json!("m"), json!("m")),
+            ("/teams/0/players/0/custom_data/k", json!("v"), Value::Null),
+            ("/instance/join_status", json!("allocated"), json!("allocated")),
+            ("/match/match_id", json!("m1"), json!("m1")),
+        ];
+        for (pointer, in_full, in_limited) in rows {
+            assert_eq!(full.pointer(pointer).unwrap_or(&Value::Null), &in_full, "full {pointer}");
+            assert_eq!(limited.pointer(pointer).unwrap_or(&Value::Null), &in_limited, "limited {pointer}");
+        }
+        assert_ne!(etag(&session, Scope::Full), etag(&session, Scope::Limited));
+    }
+}

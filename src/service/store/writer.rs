@@ -1,0 +1,232 @@
+//! The writer thread: group commit.
+//!
+//! It takes everything that is queued, keeps the newest change of each key, serialises, commits, and announces the last
+//! sequence number as durable. While a commit fails it tries the same changes again, together with what has come meanwhile,
+//! and everybody who waits is answered 503.
+//!
+//! The queue needs no bound of its own: each entry belongs to a request that waits for it, or to a timer of a session.
+
+use super::{Seq, Store, StoreError, Table, Write};
+use crate::service::rules::record::SessionRecord;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// A change as the world makes it. Sessions are serialised by the writer, off the world's lock.
+#[derive(Debug, Clone)]
+pub enum Change {
+    Session(Arc<SessionRecord>),
+    Row(Table, String, Option<Vec<u8>>),
+}
+
+/// How far the store has come.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Progress {
+    pub durable: Seq,
+    /// The error of the last attempt, while it fails.
+    pub failing: Option<String>,
+    /// Commits and changes so far, for the metrics.
+    pub commits: u64,
+    pub written: u64,
+}
+
+/// The world's end of the queue.
+#[derive(Debug)]
+pub struct Writer {
+    queue: Option<Sender<(Seq, Change)>>,
+    next: Seq,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub fn start(store: Box<dyn Store>) -> std::io::Result<(Writer, watch::Receiver<Progress>)> {
+        let (queue, changes) = channel();
+        let (progress, seen) = watch::channel(Progress::default());
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || Batcher { store, changes, progress, waiting: BTreeMap::new() }.run())?;
+        Ok((Writer { queue: Some(queue), next: Seq(0), thread: Some(thread) }, seen))
+    }
+
+    /// Queues a change; it is durable once the progress has reached the returned number.
+    pub fn push(&mut self, change: Change) -> Seq {
+        self.next.0 += 1;
+        if let Some(queue) = &self.queue {
+            // The thread lives as long as this sender; if it has died, nothing becomes durable and callers get 503.
+            let _ = queue.send((self.next, change));
+        }
+        self.next
+    }
+
+    /// Writes what is queued and ends the thread.
+    pub fn finish(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+struct Batcher {
+    store: Box<dyn Store>,
+    changes: Receiver<(Seq, Change)>,
+    progress: watch::Sender<Progress>,
+    waiting: BTreeMap<(Table, String), Change>,
+}
+
+/// How long to wait after a failed commit.
+const RETRY: Duration = Duration::from_millis(500);
+
+impl Batcher {
+    fn run(mut self) {
+        let mut last = Seq(0);
+        while let Some(seq) = self.gather() {
+            last = last.max(seq);
+            match self.commit() {
+                Ok(written) => {
+                    self.waiting.clear();
+                    self.progress.send_modify(|progress| {
+                        progress.durable = last;
+                        progress.failing = None;
+                        progress.commits += 1;
+                        progress.written += written;
+                    });
+                }
+                Err(why) => self.report(&why),
+            }
+        }
+    }
+
+    /// Waits for a change and takes all there are. None when the world has gone and nothing is left to write.
+    fn gather(&mut self) -> Option<Seq> {
+        let mut last = Seq(0);
+        let first = if self.waiting.is_empty() {
+            self.changes.recv().ok()
+        } else {
+            match self.changes.recv_timeout(RETRY) {
+                Ok(first) => Some(first),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        };
+        if first.is_none() && self.waiting.is_empty() {
+            return None;
+        }
+        for (seq, change) in first.into_iter().chain(self.changes.try_iter()) {
+            last = last.max(seq);
+            self.waiting.insert(key(&change), change);
+        }
+        Some(last)
+    }
+
+    fn commit(&mut self) -> Result<u64, StoreError> {
+        let batch: Vec<Write> = self
+            .waiting
+            .iter()
+            .map(|((table, key), change)| serialised(*table, key, change))
+            .collect::<Result<_, _>>()?;
+        self.store.commit(&batch)?;
+        Ok(batch.len() as u64)
+    }
+
+    fn report(&self, why: &StoreError) {
+        let why = why.to_string();
+        self.progress.send_if_modified(|progress| {
+            let new = progress.failing.as_ref() != Some(&why);
+            if new {
+                tracing::error!(%why, "nothing can be made durable; callers are answered 503 until it can");
+                progress.failing = Some(why.clone());
+            }
+            new
+        });
+    }
+}
+
+fn key(change: &Change) -> (Table, String) {
+    match change {
+        Change::Session(session) => (Table::Sessions, session.id.as_str().to_owned()),
+        Change::Row(table, key, _) => (*table, key.clone()),
+    }
+}
+
+fn serialised(table: Table, key: &str, change: &Change) -> Result<Write, StoreError> {
+    let value = match change {
+        Change::Session(session) => {
+            Some(serde_json::to_vec(&**session).map_err(|why| StoreError::new("serialise a session", why))?)
+        }
+        Change::Row(_, _, value) => value.clone(),
+    };
+    Ok(Write { table, key: key.to_owned(), value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    };
+
+    type Committed = Arc<Mutex<Vec<Vec<Write>>>>;
+
+    struct Scripted {
+        broken: Arc<AtomicBool>,
+        committed: Committed,
+    }
+
+    impl Store for Scripted {
+        fn read(&mut self, _: Table) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+            Ok(Vec::new())
+        }
+        fn commit(&mut self, batch: &[Write]) -> Result<(), StoreError> {
+            if self.broken.load(Ordering::SeqCst) {
+                return Err(StoreError::new("write the store", "disk full"));
+            }
+            self.committed.lock().unwrap().push(batch.to_vec());
+            Ok(())
+        }
+    }
+
+    fn row(key: &str, value: &str) -> Change {
+        Change::Row(Table::Deserters, key.into(), Some(value.into()))
+    }
+
+    #[tokio::test]
+    async fn a_failing_store_is_said_so_and_loses_nothing_once_it_works_again() {
+        let (broken, committed) = (Arc::new(AtomicBool::new(true)), Committed::default());
+        let store = Scripted { broken: broken.clone(), committed: committed.clone() };
+        let (mut writer, mut progress) = Writer::start(Box::new(store)).unwrap();
+        writer.push(row("a", "1"));
+        progress.wait_for(|progress| progress.failing.is_some()).await.unwrap();
+        let last = writer.push(row("a", "2"));
+        broken.store(false, Ordering::SeqCst);
+        progress.wait_for(|progress| progress.durable >= last && progress.failing.is_none()).await.unwrap();
+        writer.finish();
+        let rows: Vec<_> = committed.lock().unwrap().concat();
+        assert_eq!(rows.last().unwrap().value.as_deref(), Some(&b"2"[..]));
+    }
+
+    #[tokio::test]
+    async fn finishing_writes_what_is_queued() {
+        let committed = Committed::default();
+        let store = Scripted { broken: Arc::default(), committed: committed.clone() };
+        let (mut writer, progress) = Writer::start(Box::new(store)).unwrap();
+        let last = (0..100).map(|n| writer.push(row(&n.to_string(), "x"))).last().unwrap();
+        writer.finish();
+        assert_eq!(progress.borrow().durable, last);
+        assert_eq!(committed.lock().unwrap().concat().len(), 100);
+    }
+}
