@@ -130,7 +130,10 @@ pub fn etag(record: &SessionRecord, scope: Scope) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::record::testing::*, *};
+    use super::{
+        super::record::testing::{self, at},
+        *,
+    };
     use crate::{
         model::{
             ids::InstanceId,
@@ -143,7 +146,7 @@ mod tests {
 
     fn hosted() -> SessionRecord {
         let data = || CustomData::from([("k".to_owned(), "v".to_owned())]);
-        let mut session = session(&[(4, &[(1, Leader)])]);
+        let mut record = testing::session(&[(4, &[(1, Leader)])]);
         let new = NewInstance {
             id: InstanceId::new("i").unwrap(),
             host_type: HostType::Preallocated,
@@ -158,22 +161,22 @@ mod tests {
             subject: None,
             now: at(1),
         };
-        start(&mut session, new).unwrap();
-        let info = &mut session.instance.as_mut().unwrap().info;
+        start(&mut record, new).unwrap();
+        let info = &mut record.instance.as_mut().unwrap().info;
         info.join_params = Some(JoinParams { public_conn_str: "h:1".into(), ..JoinParams::default() });
         info.match_id = Some("m1".into());
-        session.teams[0].players[0].custom_data = data();
-        session
+        record.teams[0].players[0].custom_data = data();
+        record
     }
 
-    fn json_of(session_record: &SessionRecord, scope: Scope) -> Value {
-        serde_json::from_slice(&session(session_record, scope)).unwrap()
+    fn json_of(record: &SessionRecord, scope: Scope) -> Value {
+        serde_json::from_slice(&super::session(record, scope)).unwrap()
     }
 
     #[test]
     fn limited_results_hide_field_by_field() {
-        let session = hosted();
-        let (full, limited) = (json_of(&session, Scope::Full), json_of(&session, Scope::Limited));
+        let hosted = hosted();
+        let (full, limited) = (json_of(&hosted, Scope::Full), json_of(&hosted, Scope::Limited));
         let rows = [
             ("/instance/join_params/public_conn_str", json!("h:1"), Value::Null),
             ("/instance/custom_data/k", json!("v"), Value::Null),
@@ -188,6 +191,6 @@ mod tests {
             assert_eq!(full.pointer(pointer).unwrap_or(&Value::Null), &in_full, "full {pointer}");
             assert_eq!(limited.pointer(pointer).unwrap_or(&Value::Null), &in_limited, "limited {pointer}");
         }
-        assert_ne!(etag(&session, Scope::Full), etag(&session, Scope::Limited));
+        assert_ne!(etag(&hosted, Scope::Full), etag(&hosted, Scope::Limited));
     }
 }

@@ -246,7 +246,7 @@ mod tests {
         ];
         for (first, told, second, expected) in rows {
             let mut registry = Registry::default();
-            let now = Instant::default();
+            let now = Instant(std::time::Duration::ZERO);
             assert_eq!(registry.register(registration(first), "client:a", now, "f1".into()), Registered::Free);
             held(&mut registry, told);
             let came = registry.register(registration(second), "client:a", now, "f2".into());
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn tags_are_found_by_name() {
-        let server = Server::new(registration(None), "i".into(), "client:a", Instant::default(), 0);
+        let server = Server::new(registration(None), "i".into(), "client:a", Instant(std::time::Duration::ZERO), 0);
         assert_eq!(server.tag("server_id"), Some("box-1"));
         assert_eq!(server.tag("region"), None);
     }
