@@ -21,6 +21,17 @@ pub enum ProbeKind {
     Exec,
 }
 
+/// Whether bots are players.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bots {
+    /// They are shown and counted; a server full of bots isn't empty.
+    #[default]
+    Count,
+    /// Left out where the protocol tells them apart. Beware: Quake tells them by a ping of 0, which a player on the same machine may have too.
+    Ignore,
+}
+
 /// `[probe]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -33,6 +44,8 @@ pub struct Probe {
     pub port: Option<String>,
     /// Where the game listens.
     pub host: std::net::IpAddr,
+    /// Whether bots are players.
+    pub bots: Bots,
     /// With `kind = "http"`: the path.
     pub path: String,
     /// With `kind = "exec"`: the program and its arguments.
@@ -50,6 +63,7 @@ impl Default for Probe {
             protocol: None,
             port: None,
             host: std::net::Ipv4Addr::LOCALHOST.into(),
+            bots: Bots::default(),
             path: "/".to_owned(),
             command: Vec::new(),
             interval: Span::from_secs(5),

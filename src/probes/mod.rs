@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`watch`] | on a schedule: often while the game starts, then at the configured interval |
 //! | [`query`] | a game query protocol, through `gamedig` |
+//! | [`quake`] | the Quake family's, by ourselves |
 //! | [`port`] | TCP connections; the kernel, whether a port is bound |
 //! | [`log`] | nothing: it reads the lines that the game prints |
 
 pub mod log;
 pub mod port;
+pub mod quake;
 pub mod query;
 pub mod watch;
 

@@ -1,0 +1,193 @@
+use super::*;
+use crate::{
+    model::{ids::RunNumber, units::Span},
+    probes::Ran,
+};
+use futures_util::FutureExt;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, UdpSocket},
+};
+
+fn target(port: u16) -> Target {
+    let ports = BTreeMap::from([("game".to_owned(), port)]);
+    Target { run: RunNumber(1), ports, port: "game".to_owned(), pid: None }
+}
+
+fn probe(kind: ProbeKind) -> Probe {
+    Probe { kind, interval: Span::from_millis(100), timeout: Span::from_millis(500), ..Probe::default() }
+}
+
+fn watch(probe: Probe, port: u16, exec: Option<Exec>) -> (Watcher, mpsc::Receiver<Finding>) {
+    let (to, findings) = mpsc::channel(64);
+    (start(Some(probe), &Readiness::default(), target(port), exec, to), findings)
+}
+
+async fn next(findings: &mut mpsc::Receiver<Finding>) -> Found {
+    let finding = findings.recv().await.unwrap();
+    assert_eq!((finding.run, finding.door), (RunNumber(1), Door::Probe));
+    finding.found
+}
+
+/// The next that isn't "up".
+async fn said(findings: &mut mpsc::Receiver<Finding>) -> Said {
+    loop {
+        match next(findings).await {
+            Found::Said(said) => return said,
+            Found::Evidence(evidence) => assert_eq!(evidence, Evidence::Up),
+        }
+    }
+}
+
+fn joined(name: &str) -> Said {
+    Said::PlayerJoined(GamePlayer { id: name.to_owned(), name: Some(name.to_owned()), team: None })
+}
+
+fn answer(map: &str, names: &[&str], max: u32) -> Answer {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    Answer { map: Some(map.to_owned()), count: names.len() as u32, max: Some(max), names: Some(names) }
+}
+
+#[test]
+fn only_changes_are_told_after_the_first_list() {
+    let mut told = Told::default();
+    let first = told.changes(answer("a", &["Pia", "Pia"], 8));
+    let list = ["Pia", "Pia #2"].map(|id| GamePlayer { id: id.to_owned(), name: Some(id.to_owned()), team: None });
+    let map = Said::Map { map: Some("a".to_owned()), mode: None };
+    assert_eq!(first, [map, Said::Players(list.to_vec()), Said::PlayerCount { players: 2, max: Some(8) }]);
+    assert_eq!(told.changes(answer("a", &["Pia", "Pia"], 8)), []);
+    let next = told.changes(answer("b", &["Pia", "Olu"], 8));
+    let map = Said::Map { map: Some("b".to_owned()), mode: None };
+    assert_eq!(next, [map, Said::PlayerLeft { id: "Pia #2".to_owned() }, joined("Olu")]);
+}
+
+#[test]
+fn where_only_numbers_are_known_numbers_are_told() {
+    let mut told = Told::default();
+    let count = |count| Answer { count, max: Some(8), ..Answer::default() };
+    assert_eq!(told.changes(count(3)), [Said::PlayerCount { players: 3, max: Some(8) }]);
+    assert_eq!(told.changes(count(3)), []);
+    assert_eq!(told.changes(count(0)), [Said::PlayerCount { players: 0, max: Some(8) }]);
+}
+
+#[test]
+fn a_badly_configured_probe_is_explained() {
+    assert!(check(&probe(ProbeKind::Tcp)).is_empty());
+    let mut bad = Probe { protocol: Some("quak3".to_owned()), ..Probe::default() };
+    assert!(check(&bad)[0].contains("did you mean \"quake3\"?"));
+    bad.protocol = None;
+    bad.interval = Span::from_millis(1);
+    assert_eq!(check(&bad).len(), 2);
+    assert_eq!(check(&probe(ProbeKind::Exec)).len(), 1);
+    assert_eq!(check(&Probe { path: "x".to_owned(), ..probe(ProbeKind::Http) }).len(), 1);
+}
+
+/// A game that answers Quake 3 queries with whatever the test says.
+async fn scripted() -> (u16, Arc<Mutex<Option<&'static str>>>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let script = Arc::new(Mutex::new(None));
+    let reading = Arc::clone(&script);
+    tokio::spawn(async move {
+        let mut datagram = [0; 64];
+        while let Ok((length, from)) = socket.recv_from(&mut datagram).await {
+            assert!(datagram[..length].starts_with(b"\xff\xff\xff\xffgetstatus"));
+            let line: Option<&'static str> = *reading.lock().unwrap();
+            if let Some(players) = line {
+                let text = format!("statusResponse\n\\mapname\\oa_dm1\\sv_maxclients\\4\n{players}");
+                socket.send_to(&[b"\xff\xff\xff\xff", text.as_bytes()].concat(), from).await.unwrap();
+            }
+        }
+    });
+    (port, script)
+}
+
+#[tokio::test]
+async fn a_game_is_seen_to_come_up_fill_empty_and_fall_silent() {
+    let (port, script) = scripted().await;
+    let probe = Probe { protocol: Some("quake3".to_owned()), ..probe(ProbeKind::Gamedig) };
+    let (_watcher, mut findings) = watch(probe, port, None);
+    assert!(matches!(next(&mut findings).await, Found::Evidence(Evidence::Down { why }) if why.contains("no answer")));
+    *script.lock().unwrap() = Some("");
+    assert_eq!(next(&mut findings).await, Found::Evidence(Evidence::Up));
+    assert_eq!(said(&mut findings).await, Said::Map { map: Some("oa_dm1".to_owned()), mode: None });
+    assert_eq!(said(&mut findings).await, Said::Players(Vec::new()));
+    assert_eq!(said(&mut findings).await, Said::PlayerCount { players: 0, max: Some(4) });
+    *script.lock().unwrap() = Some("0 5 \"Pia\"\n0 0 \"Bot\"\n");
+    assert_eq!([said(&mut findings).await, said(&mut findings).await], [joined("Pia"), joined("Bot")]);
+    *script.lock().unwrap() = Some("0 0 \"Bot\"\n");
+    assert_eq!(said(&mut findings).await, Said::PlayerLeft { id: "Pia".to_owned() });
+    *script.lock().unwrap() = None;
+    while next(&mut findings).await == Found::Evidence(Evidence::Up) {}
+}
+
+#[tokio::test]
+async fn tcp_http_and_udp_ports_are_seen_to_open() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (_watcher, mut findings) = watch(probe(ProbeKind::Tcp), port, None);
+    assert_eq!(next(&mut findings).await, Found::Evidence(Evidence::Up));
+    drop(listener);
+    while next(&mut findings).await == Found::Evidence(Evidence::Up) {}
+
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let (_watcher, mut findings) = watch(probe(ProbeKind::Udp), socket.local_addr().unwrap().port(), None);
+    assert_eq!(next(&mut findings).await, Found::Evidence(Evidence::Up));
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        for answer in
+            ["HTTP/1.1 503 No\r\n\r\n", "SSH-2.0-x\r\n", "HTTP/1.1 204 Yes\r\n\r\n", "HTTP/1.1 204 Yes\r\n\r\n"]
+        {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let (_watcher, mut findings) = watch(Probe { path: "/health".to_owned(), ..probe(ProbeKind::Http) }, port, None);
+    let Found::Evidence(Evidence::Down { why }) = next(&mut findings).await else { panic!() };
+    assert_eq!(why, "GET /health answers 503");
+    while next(&mut findings).await != Found::Evidence(Evidence::Up) {}
+}
+
+#[tokio::test]
+async fn commands_are_run_by_whoever_can() {
+    let exec: Exec = Arc::new(|argv, _| {
+        let code = i32::from(argv[1] == "bad");
+        std::future::ready(Ok(Ran { code, output: "one\nlast words\n".to_owned() })).boxed()
+    });
+    for (word, expected) in
+        [("good", Evidence::Up), ("bad", Evidence::Down { why: "check ended with 1: last words".to_owned() })]
+    {
+        let probe = Probe { command: vec!["check".to_owned(), word.to_owned()], ..probe(ProbeKind::Exec) };
+        let (_watcher, mut findings) = watch(probe, 1, Some(Arc::clone(&exec)));
+        assert_eq!(next(&mut findings).await, Found::Evidence(expected));
+    }
+}
+
+#[tokio::test]
+async fn a_bound_port_proves_readiness_once() {
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let by_port = Readiness { by: ReadyBy::Port, ..Readiness::default() };
+    let (to, mut findings) = mpsc::channel(8);
+    let _watcher = start(None, &by_port, target(free), None, to);
+    let _bound = UdpSocket::bind(("127.0.0.1", free)).await.unwrap();
+    assert_eq!(next(&mut findings).await, Found::Evidence(Evidence::Up));
+    assert!(findings.recv().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_game_that_starts_is_asked_eagerly_then_slower() {
+    let mut pace = Pace::new(Duration::from_secs(5));
+    assert_eq!(pace.starting(), EAGER);
+    tokio::time::advance(EAGER_FOR * 2).await;
+    assert_eq!((pace.starting(), pace.starting()), (Duration::from_millis(150), Duration::from_millis(225)));
+    for _ in 0..20 {
+        pace.starting();
+    }
+    assert_eq!(pace.starting(), Duration::from_secs(5));
+}
