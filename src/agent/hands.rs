@@ -176,6 +176,7 @@ impl Hands {
             return;
         };
         let pid = self.memory.process.filter(|(known, _)| *known == run).map(|(_, pid)| pid);
+        self.eyes.log.start_anew();
         let target = Target { run, ports, port: self.eyes.port.clone(), pid };
         let eyes = &self.eyes;
         let exec = Some(eyes.exec.0.clone());

@@ -5,6 +5,7 @@
 //! | [`run`] | the agent itself, with the live timeline |
 //! | [`status`], [`ps`], [`events`], [`logs`] | looking |
 //! | [`allocate`], [`drain`], [`stop`], [`detach`] | telling an agent what to do |
+//! | [`probes`] | the protocols that a probe can speak |
 //! | [`practice`] | a small game server to try everything with, and its players |
 //! | [`find`], [`operator`], [`screen`] | which agent is meant; its API; text for a terminal |
 //! | [`exit`], [`failure`] | exit codes, and errors that carry one |
@@ -21,6 +22,7 @@ pub mod keeper;
 pub mod logs;
 pub mod operator;
 pub mod practice;
+pub mod probes;
 pub mod ps;
 pub mod run;
 pub mod screen;
@@ -82,6 +84,8 @@ pub enum Command {
     Keeper(keeper::Args),
     /// Run a small game server to try everything with, or join one as a player.
     Practice(Box<practice::Practice>),
+    /// List the game query protocols that a probe can speak.
+    Probes(probes::Args),
     /// Print a completion script for a shell.
     Completion(completion::Args),
     /// Run the session service, or make credentials for it.
@@ -144,6 +148,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Logs(args) => logs::run(&args, &place),
         Command::Events(args) => events::run(&args, &place),
         Command::Keeper(args) => Ok(keeper::unreachable_by_clap(&args)),
+        Command::Probes(args) => Ok(probes::run(&args)),
         Command::Completion(args) => Ok(completion::run(&args)),
         Command::Sessions(_) | Command::Practice(_) => unreachable!("dispatched before"),
         Command::DetachProgram(args) => {

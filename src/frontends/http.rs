@@ -37,6 +37,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, UnixListener},
     sync::Semaphore,
+    task::JoinSet,
 };
 
 pub const MAX_CONNECTIONS: usize = 256;
@@ -112,56 +113,78 @@ pub fn listen(fd: OwnedFd) -> io::Result<Listening> {
     TcpListener::from_std(fd.into()).map(Listening::Tcp)
 }
 
-/// Serves until dropped. One connection's trouble, or panic, is its own.
+/// Serves until dropped; connections end with it. One connection's trouble, or panic, is its own.
 pub async fn serve(listening: Listening, router: Router) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut server = Server { places: Arc::new(Semaphore::new(MAX_CONNECTIONS)), connections: JoinSet::new() };
     match listening {
         Listening::Tcp(listener) => {
             let router = router.layer(middleware::from_fn(loopback_only));
             loop {
-                match listener.accept().await {
-                    Ok((stream, _)) => {
-                        let _ = stream.set_nodelay(true);
-                        connection(stream, &router, &places);
-                    }
-                    Err(error) => accept_failed(&error).await,
+                if let Some((stream, _)) = server.next(listener.accept()).await {
+                    let _ = stream.set_nodelay(true);
+                    server.connection(stream, &router);
                 }
             }
         }
         Listening::Unix(listener) => {
             let router = router.layer(middleware::from_fn(no_browser));
             loop {
-                match listener.accept().await {
-                    Ok((stream, _)) => connection(stream, &router, &places),
-                    Err(error) => accept_failed(&error).await,
+                if let Some((stream, _)) = server.next(listener.accept()).await {
+                    server.connection(stream, &router);
                 }
             }
         }
     }
 }
 
-fn connection<S>(mut stream: S, router: &Router, places: &Arc<Semaphore>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let Ok(place) = Arc::clone(places).try_acquire_owned() else {
-        tokio::spawn(async move { stream.write_all(TOO_MANY).await });
-        return;
-    };
-    let service = TowerToHyperService::new(router.clone());
-    tokio::spawn(async move {
-        let served = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .max_headers(MAX_HEADERS)
-            .max_header_size(MAX_HEADER_BYTES)
-            .serve_connection(TokioIo::new(stream), service)
-            .await;
-        if let Err(error) = served {
-            tracing::debug!(%error, "a connection ended early");
+struct Server {
+    places: Arc<Semaphore>,
+    connections: JoinSet<()>,
+}
+
+impl Server {
+    /// The next connection; none if it failed, or if another ended meanwhile.
+    async fn next<S>(&mut self, accept: impl Future<Output = io::Result<S>>) -> Option<S> {
+        tokio::select! {
+            accepted = accept => match accepted {
+                Ok(stream) => Some(stream),
+                Err(error) => {
+                    accept_failed(&error).await;
+                    None
+                }
+            },
+            Some(ended) = self.connections.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a connection's task failed");
+                }
+                None
+            }
         }
-        drop(place);
-    });
+    }
+
+    fn connection<S>(&mut self, mut stream: S, router: &Router)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            self.connections.spawn(async move { drop(stream.write_all(TOO_MANY).await) });
+            return;
+        };
+        let service = TowerToHyperService::new(router.clone());
+        self.connections.spawn(async move {
+            let served = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER_TIMEOUT)
+                .max_headers(MAX_HEADERS)
+                .max_header_size(MAX_HEADER_BYTES)
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+            if let Err(error) = served {
+                tracing::debug!(%error, "a connection ended early");
+            }
+            drop(place);
+        });
+    }
 }
 
 /// Out of descriptors or memory: others will give some back. Anything else concerned one connection only.

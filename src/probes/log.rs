@@ -152,6 +152,10 @@ impl Log {
         let id = group(captures, "id").or_else(|| name.clone())?;
         let team = group(captures, "team").and_then(|team| team.parse().ok());
         let player = GamePlayer { id, name, team };
+        if self.present.contains(&player) {
+            // Some games print the same again whenever anything about a player changes.
+            return None;
+        }
         self.present.retain(|other| other.id != player.id);
         if self.present.len() < MAX_PLAYERS {
             self.present.push(player.clone());
@@ -227,6 +231,7 @@ mod tests {
         log.line("7 is Pia");
         assert_eq!(log.line("Pia gone"), [Found::Said(Said::PlayerLeft { id: "7".to_owned() })]);
         log.line("8 is Olu");
+        assert_eq!(log.line("8 is Olu"), [], "once is enough");
         assert_eq!(log.line("slot 8 gone"), [Found::Said(Said::PlayerLeft { id: "8".to_owned() })]);
         assert_eq!(log.line("Nobody gone"), [Found::Said(Said::PlayerLeft { id: "Nobody".to_owned() })]);
         log.line("9 is Pia");

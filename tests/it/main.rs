@@ -9,6 +9,8 @@
 //! | [`manifests`] | what must be true of the Kubernetes manifests |
 //! | [`systemd`] | the units |
 //! | [`openarena`] | a real game server, by its example configuration |
+//! | [`openarena_probe`] | the same server, watched by queries and by its log |
+//! | [`practice`] | the practice game as a program |
 //! | [`outage`] | the session service away in every way, and back |
 //! | [`stories`] | the whole thing, end to end |
 //! | [`support`] | the harness: a world of its own for each test |
@@ -22,7 +24,9 @@ mod layers;
 mod main_job;
 mod manifests;
 mod openarena;
+mod openarena_probe;
 mod outage;
+mod practice;
 mod stories;
 mod support;
 mod systemd;

@@ -1,0 +1,389 @@
+//! The practice game as a program: its players, its words to the agent, and its bad days.
+
+use crate::support::world::{PATIENCE, World};
+use gameside::{
+    frontends::{self, Asked, Bound, Events, Frontend, Heard, Place, Shared, Timeline, TokenBook, native},
+    model::{
+        calls::Backend,
+        game::{Said, Told},
+        ids::RunNumber,
+        session::{InstanceHealth, StartupParams},
+        status::{AgentStatus, GameStatus, KeeperStatus, PhaseName, Status},
+        time::Timestamp,
+    },
+    practice::{
+        JoinOptions,
+        player::{Visit, visit},
+        wire::FromPlayer,
+    },
+};
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::{SocketAddr, UdpSocket},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, atomic::AtomicBool, mpsc::Receiver},
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+};
+
+const RUN: RunNumber = RunNumber(3);
+
+/// A practice server of its own world.
+struct Game {
+    child: Child,
+    lines: Receiver<String>,
+    port: u16,
+}
+
+impl Game {
+    fn start(mut command: Command) -> Game {
+        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (to, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                eprintln!("practice: {line}");
+                let _ = to.send(line);
+            }
+        });
+        Game { child, lines, port }
+    }
+    fn alone(world: &World, args: &[&str]) -> Game {
+        let mut command = world.gameside(["practice", "--no-sdk"]);
+        command.args(args);
+        Game::start(command)
+    }
+    /// Waits for a line with this in it.
+    fn prints(&self, part: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|error| panic!("no line with {part:?}: {error}"));
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+    fn tell(&mut self, line: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+    fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+    fn terminate(&self) {
+        crate::support::proc::signal(self.child.id(), 15);
+    }
+    fn ends(&mut self) -> ExitStatus {
+        assert!(crate::support::proc::gone(self.child.id(), PATIENCE), "it goes on and on");
+        self.child.wait().unwrap()
+    }
+    fn join(&self, name: &str) -> std::thread::JoinHandle<Visit> {
+        let options = JoinOptions {
+            server: self.address(),
+            name: name.to_owned(),
+            uuid: None,
+            token: None,
+            stay: None,
+            count: 1,
+            say: None,
+        };
+        std::thread::spawn(move || visit(&options, &AtomicBool::new(false)).unwrap())
+    }
+}
+
+impl Drop for Game {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn players_come_and_the_console_rules_them() {
+    let world = World::new();
+    let mut game = Game::alone(&world, &["--map", "foundry", "--mode", "siege", "--max-players", "2"]);
+    game.prints("ready: map foundry, mode siege, 2 places");
+    let pia = game.join("Pia");
+    game.prints("player joined: Pia");
+    let olu = game.join("Olu");
+    game.prints("player joined: Olu");
+    assert_eq!(game.join("late").join().unwrap(), Visit::Refused("full".to_owned()));
+    game.tell("kick Pia");
+    game.prints("player left: Pia");
+    assert_eq!(pia.join().unwrap(), Visit::SentAway("kicked".to_owned()));
+    game.tell("map harbour");
+    game.prints("map: harbour, mode: siege");
+    game.tell("nonsense");
+    game.prints("no command \"nonsense\"");
+    game.terminate();
+    assert_eq!(olu.join().unwrap(), Visit::SentAway("the match is over".to_owned()));
+    game.prints("match ended");
+    assert!(game.ends().success());
+}
+
+#[test]
+fn the_player_program_plays_and_says_how_it_went() {
+    let world = World::new();
+    let game = Game::alone(&world, &["--join-token", "sesame"]);
+    game.prints("ready");
+    let address = game.address().to_string();
+    let refused = world.ask(["practice", "join", &address, "--name", "Pia", "--for", "1s"]);
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stdout).contains("Pia: refused: wrong join token"));
+    let bots = ["practice", "join", &address, "--bots", "3", "--token", "sesame", "--for", "300ms", "--say", "hello"];
+    let played = world.told(bots);
+    assert_eq!(played.matches(": welcome as ").count(), 3, "{played}");
+    assert_eq!(played.matches(": left").count(), 3, "{played}");
+    game.prints("chat: player-");
+}
+
+#[test]
+fn it_misbehaves_as_told() {
+    let world = World::new();
+    let ended = |args: &[&str]| {
+        let mut game = Game::alone(&world, args);
+        let status = game.ends();
+        let code = status.code();
+        (code, std::os::unix::process::ExitStatusExt::signal(&status))
+    };
+    assert_eq!(ended(&["--crash-after", "10ms", "--crash-how", "7"]), (Some(7), None));
+    assert_eq!(ended(&["--crash-after", "10ms"]), (None, Some(6)));
+    assert_eq!(ended(&["--misc", "?crash-after=10ms?crash-how=segv"]), (None, Some(11)));
+    assert_eq!(ended(&["--crash-after", "10ms", "--crash-how", "panic"]), (Some(101), None));
+    assert_eq!(ended(&["--exit-during-start", "4"]), (Some(4), None));
+
+    let mut stubborn = Game::alone(&world, &["--refuse-sigterm"]);
+    stubborn.prints("ready");
+    stubborn.terminate();
+    stubborn.prints("refusing SIGTERM");
+    stubborn.tell("crash 9");
+    assert_eq!(stubborn.ends().code(), Some(9));
+
+    let hung = Game::alone(&world, &["--hang-after", "50ms"]);
+    hung.prints("hanging from here on");
+    hung.terminate();
+    assert!(!crate::support::proc::gone(hung.child.id(), Duration::from_millis(300)));
+
+    let spammer = Game::alone(&world, &["--spam", "1000"]);
+    spammer.prints("spam 100 ");
+}
+
+#[test]
+fn it_leaves_processes_behind_as_told() {
+    let world = World::new();
+    let mut daemon = Game::alone(&world, &["--daemonise"]);
+    let line = daemon.prints("gone to the background as process ");
+    let second: u32 = line.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(daemon.ends().success());
+    daemon.prints("ready");
+    assert!(crate::support::proc::alive(second));
+    crate::support::proc::signal(second, 15);
+    assert!(crate::support::proc::gone(second, PATIENCE));
+
+    let mut parent = Game::alone(&world, &["--fork-helpers", "2"]);
+    let helper = |line: String| -> u32 { line.rsplit(' ').next().unwrap().parse().unwrap() };
+    let helpers = [helper(parent.prints("helper process")), helper(parent.prints("helper process"))];
+    parent.prints("ready");
+    parent.terminate();
+    assert!(parent.ends().success());
+    for helper in helpers {
+        assert!(crate::support::proc::alive(helper));
+        crate::support::proc::signal(helper, 9);
+    }
+}
+
+/// The agent's side, without the agent: the native API over a real socket.
+struct Desk {
+    said: mpsc::Receiver<Heard>,
+    events: Arc<Events>,
+    _rest: (mpsc::Receiver<Asked>, mpsc::Receiver<oneshot::Sender<()>>, watch::Sender<Arc<Status>>),
+    tasks: JoinSet<()>,
+    env: std::collections::BTreeMap<String, String>,
+}
+
+fn bind(wanted: frontends::Wanted) -> Bound {
+    let fd = match wanted.place {
+        Place::Tcp(address) => std::net::TcpListener::bind(address).unwrap().into(),
+        Place::Unix(path, _) => std::os::unix::net::UnixListener::bind(path).unwrap().into(),
+    };
+    Bound { name: wanted.name, fd }
+}
+
+/// `fds` from an earlier life, as the keeper would hand them over.
+fn desk(life: &str, settings: &native::Settings, bound: Vec<Bound>) -> Desk {
+    let frontend = Box::new(native::Native::new(settings.clone()));
+    let (said_to, said) = mpsc::channel(64);
+    let (orders_to, orders) = mpsc::channel(1);
+    let (pulse_to, pulse) = mpsc::channel(1);
+    let (status_to, status) = watch::channel(Arc::new(status()));
+    let tokens = TokenBook::new("operator".into());
+    tokens.set_game(RUN, "secret".into());
+    let events = Arc::new(Events::new(life));
+    let shared = Shared {
+        said: said_to,
+        orders: orders_to,
+        pulse: pulse_to,
+        status,
+        events: Arc::clone(&events),
+        timeline: Arc::new(Timeline::new(0)),
+        tokens: Arc::new(tokens),
+    };
+    let mut bound = bound;
+    let mut env = frontend.env(&bound);
+    env.insert("GAMESIDE_TOKEN".to_owned(), "secret".to_owned());
+    let mut tasks = JoinSet::new();
+    frontend.serve(&mut bound, shared, &mut tasks).unwrap();
+    Desk { said, events, _rest: (orders, pulse, status_to), tasks, env }
+}
+
+impl Desk {
+    async fn hears(&mut self, wanted: impl Fn(&Said) -> bool) -> Said {
+        let listen = async {
+            loop {
+                let mut heard = self.said.recv().await.unwrap();
+                assert_eq!(heard.run, RUN);
+                if let Some(taken) = heard.taken.take() {
+                    let _ = taken.send(());
+                }
+                if wanted(&heard.said) {
+                    return heard.said;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, listen).await.expect("the game says it")
+    }
+}
+
+fn socket_only(path: PathBuf) -> native::Settings {
+    native::Settings { socket: Some(path), ..native::Settings::default() }
+}
+
+#[tokio::test]
+async fn it_speaks_to_its_agent_through_the_agents_restart() {
+    let world = World::new();
+    let settings = socket_only(world.path().join("api.sock"));
+    let bound: Vec<Bound> = native::Native::new(settings.clone()).sockets().into_iter().map(bind).collect();
+    let kept: Vec<Bound> =
+        bound.iter().map(|b| Bound { name: b.name.clone(), fd: b.fd.try_clone().unwrap() }).collect();
+    let mut first = desk("first", &settings, bound);
+    let mut command = world.gameside(["practice", "--report-version", "1.2.3"]);
+    command.envs(&first.env);
+    let game = Game::start(command);
+
+    assert_eq!(first.hears(|_| true).await, Said::Version("1.2.3".parse().unwrap()));
+    first.hears(|said| *said == Said::Heartbeat).await;
+    first.hears(|said| *said == Said::Ready).await;
+    first.events.tell(RUN, allocated("a1", "foundry"));
+    let map = Said::Map { map: Some("foundry".to_owned()), mode: Some("siege".to_owned()) };
+    first.hears(|said| *said == map).await;
+    first.hears(|said| matches!(said, Said::MatchStarted { match_id: Some(_) })).await;
+    let pia = game.join("Pia");
+    first.hears(|said| matches!(said, Said::PlayerJoined(player) if player.name.as_deref() == Some("Pia"))).await;
+
+    // The agent dies. Its listening sockets live on, and the game says something meanwhile.
+    first.tasks.abort_all();
+    while first.tasks.join_next().await.is_some() {}
+    drop(first);
+    let olu = game.join("Olu");
+    // Nothing of ours is to run meanwhile.
+    game.prints("player joined: Olu");
+
+    let mut second = desk("second", &settings, kept);
+    second.events.tell(RUN, allocated("a1", "foundry"));
+    let both = |said: &Said| matches!(said, Said::Players(players) if players.len() == 2);
+    second.hears(both).await;
+    second.events.tell(RUN, Told::Drain { reason: "test".to_owned(), deadline: Timestamp::EPOCH });
+    let mut game = aside(move || {
+        game.prints("draining");
+        assert_eq!(game.join("late").join().unwrap(), Visit::Refused("draining".to_owned()));
+        game
+    })
+    .await;
+    second.events.tell(RUN, Told::Stop { within: Duration::from_secs(5) });
+    second.hears(|said| matches!(said, Said::PlayerLeft { .. } | Said::Players(_))).await;
+    second.hears(|said| *said == Said::MatchEnded).await;
+    second.hears(|said| *said == Said::Shutdown).await;
+    aside(move || {
+        assert!(game.ends().success());
+        for visit in [pia, olu] {
+            assert!(matches!(visit.join().unwrap(), Visit::SentAway(_)));
+        }
+    })
+    .await;
+}
+
+/// Waits for something that blocks, while the desk goes on.
+async fn aside<T: Send + 'static>(wait: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(wait).await.unwrap()
+}
+
+#[test]
+fn an_admin_needs_the_password_and_browsers_get_an_answer() {
+    let world = World::new();
+    let game = Game::alone(&world, &["--admin-password", "sesame"]);
+    game.prints("ready");
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(game.address()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    for password in ["wrong", "sesame"] {
+        let command = format!("map by-{password}");
+        socket.send(&FromPlayer::Admin { password: password.to_owned(), command }.encode()).unwrap();
+    }
+    game.prints("map: by-sesame");
+    socket.send(&FromPlayer::Query.encode()).unwrap();
+    let mut answer = [0; 1500];
+    let length = socket.recv(&mut answer).unwrap();
+    assert!(String::from_utf8_lossy(&answer[..length]).contains("\\mapname\\by-sesame\\"));
+}
+
+fn allocated(id: &str, map: &str) -> Told {
+    let startup_params =
+        StartupParams { map: map.to_owned(), mode: Some("siege".to_owned()), ..StartupParams::default() };
+    Told::Allocated {
+        allocation: serde_json::from_value(serde_json::json!({ "allocation_id": id })).unwrap(),
+        session_id: "s".parse().unwrap(),
+        instance_id: "i".parse().unwrap(),
+        startup_params,
+        join_token: None,
+    }
+}
+
+fn status() -> Status {
+    Status {
+        name: "practice".to_owned(),
+        phase: PhaseName::Serving,
+        since: Timestamp::EPOCH,
+        join_status: None,
+        instance_health: InstanceHealth::Unknown,
+        health_reasons: Vec::new(),
+        reason: None,
+        session_id: None,
+        instance_id: None,
+        allocation_id: None,
+        match_id: None,
+        public_conn_str: None,
+        private_conn_str: None,
+        map: None,
+        mode: None,
+        ports: std::collections::BTreeMap::new(),
+        players: 0,
+        players_known: Vec::new(),
+        max_players: None,
+        custom_data: gameside::model::CustomData::new(),
+        agent: AgentStatus::default(),
+        keeper: KeeperStatus::default(),
+        game: GameStatus::default(),
+        sessions_url: None,
+        backend: Backend::Untried,
+        outbox: Vec::new(),
+        backfill_id: None,
+        warnings: Vec::new(),
+        last_end: None,
+        deadline: None,
+    }
+}
