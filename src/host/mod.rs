@@ -7,7 +7,6 @@
 //! | [`files`] | small private files, written whole or not at all, never through a link |
 //! | [`lock`] | who may be here: a lock held for life, with the holder's pid in it |
 //! | [`ports`] | free ports, reserved across the agents of a machine |
-//! | [`interfaces`] | the addresses of the network interfaces |
 //! | [`secrets`] | where a secret lies, without reading it before it is needed |
 //! | [`signals`] | TERM, INT and HUP as a stream |
 //! | [`notify`] | systemd: ready, status, watchdog, more time |
@@ -20,7 +19,6 @@
 pub mod clock;
 pub mod escape;
 pub mod files;
-pub mod interfaces;
 pub mod lock;
 pub mod network;
 pub mod notify;

@@ -3,9 +3,10 @@
 //! | route | body | answer |
 //! |---|---|---|
 //! | `POST /instances/sic_registration/v3/register` | [`Register`] | [`Registered`] |
-//! | `POST /instances/sic_registration/v1/state?wait=SECONDS` | [`StateQuery`] | [`States`] |
+//! | `POST /instances/sic_registration/v1/state?wait=SECONDS` | [`Servers`] | [`States`] |
+//! | `POST /instances/sic_registration/v1/deregister` (ours) | [`Servers`] | [`Registered`] |
 //!
-//! Members marked *ours* are extensions: another service passes over them, another client leaves them out.
+//! What is marked *ours* are extensions: another service passes over them, another client leaves them out.
 
 use super::ids::{AllocationId, KeeperId, SessionId};
 use semver::Version;
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// `error_code` of an item that went well.
 pub const OK: i32 = 0;
 /// Our service doesn't know the id: register again.
-pub const UNKNOWN_SERVER: i32 = 1;
+pub const UNKNOWN_SERVER: i32 = 2;
 /// An allocation is under way already: poll on.
 pub const ALLOCATION_UNDER_WAY: i32 = 6;
 
@@ -46,17 +47,9 @@ pub struct RegisterItem {
     /// Ours: the region that it serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region_id: Option<String>,
-    /// Ours: not free any more; takes the registration back. Refused with [`ALLOCATION_UNDER_WAY`] when it comes too late.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub withdrawn: bool,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
-fn is_false(flag: &bool) -> bool {
-    !flag
-}
-
-/// Answer to [`Register`], an item each in the same order.
+/// Answer to `register` and `deregister`, an item each in the same order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registered {
     pub items: Vec<RegisteredItem>,
@@ -71,21 +64,21 @@ pub struct RegisteredItem {
     pub error_message: String,
 }
 
-/// Body of `state`.
+/// Body of `state` and `deregister`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StateQuery {
-    pub items: Vec<StateOf>,
+pub struct Servers {
+    pub items: Vec<Server>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StateOf {
+pub struct Server {
     pub id: String,
     /// Ours: the allocation that the asker already knows. With `wait`, `allocated` with this id is no news, and held back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub known: Option<AllocationId>,
+    pub allocation_id: Option<AllocationId>,
 }
 
-/// Answer to [`StateQuery`], an item each in the same order.
+/// Answer to `state`, an item each in the same order.
 ///
 /// With `?wait=SECONDS` (ours) the answer is held until there is news, at most that long; a service that doesn't know it
 /// answers at once.

@@ -19,9 +19,9 @@ use super::{Offer, ProviderEvent};
 use crate::{
     model::{
         allocation::Allocation,
-        calls::Backend,
+        calls::{Backend, Refusal},
         ids::{AllocationId, KeeperId},
-        sic::{Register, RegisterItem, Registered, StateOf, StateQuery, States},
+        sic::{Register, RegisterItem, Registered, Server, Servers, States},
     },
     upstream::{Request, Upstream},
 };
@@ -111,6 +111,8 @@ struct Sic {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Standing {
     Nobody,
+    /// A registration was sent, and what became of it isn't known.
+    Unsure,
     /// Registered with this.
     Free(Box<RegisterItem>),
     Taken(AllocationId),
@@ -173,6 +175,7 @@ impl Sic {
 
     /// Sends the registration until it is accepted.
     async fn register(&mut self, item: &RegisterItem) -> Result<Woken, Over> {
+        self.standing = Standing::Unsure;
         loop {
             let body = Register { items: vec![item.clone()] };
             let answer = match self.ask::<Registered>("/v3/register", &body, Duration::ZERO).await? {
@@ -183,13 +186,10 @@ impl Sic {
                 Ok(()) => {
                     self.standing = Standing::Free(Box::new(item.clone()));
                     self.pause = FIRST_PAUSE;
-                    self.tell(!item.withdrawn, None).await?;
+                    self.tell(true, None).await?;
                     return Ok(Woken::Done);
                 }
-                // Whom the service doesn't know, it needn't let go.
-                Err(Trouble::Item { .. }) if item.withdrawn => return Ok(Woken::Done),
                 Err(trouble) => {
-                    self.standing = Standing::Nobody;
                     self.tell(false, Some(trouble.to_string())).await?;
                     if self.rest(trouble.wait()).await? == Woken::Offer {
                         return Ok(Woken::Offer);
@@ -272,9 +272,8 @@ impl Sic {
         match self.standing.clone() {
             Standing::Nobody => self.tell(false, None).await?,
             Standing::Taken(id) => return self.be_taken(&id).await,
-            Standing::Free(item) => {
-                let item = RegisterItem { withdrawn: true, ..*item };
-                if self.register(&item).await? == Woken::Offer {
+            Standing::Unsure | Standing::Free(_) => {
+                if self.deregister().await? == Woken::Offer {
                     return Ok(());
                 }
                 self.standing = Standing::Nobody;
@@ -295,9 +294,28 @@ impl Sic {
         self.next_offer().await
     }
 
+    /// Takes the registration back. A service that doesn't know how takes our silence for it.
+    async fn deregister(&mut self) -> Result<Woken, Over> {
+        loop {
+            let body = self.server();
+            let trouble = match self.ask::<Registered>("/v1/deregister", &body, Duration::ZERO).await? {
+                Heard::Offer => return Ok(Woken::Offer),
+                Heard::Answer(Ok(_) | Err(Trouble::Refused(Refusal::NoSuchApi | Refusal::NotFound { .. }))) => {
+                    self.tell(false, None).await?;
+                    return Ok(Woken::Done);
+                }
+                Heard::Answer(Err(trouble)) => trouble,
+            };
+            self.tell(false, Some(trouble.to_string())).await?;
+            if self.rest(trouble.wait()).await? == Woken::Offer {
+                return Ok(Woken::Offer);
+            }
+        }
+    }
+
     /// Asks for our state, held for up to `wait`.
     async fn state(&mut self, wait: Duration) -> Result<Heard<News>, Over> {
-        let body = StateQuery { items: vec![StateOf { id: self.settings.id(), known: self.last.clone() }] };
+        let body = self.server();
         let held = if wait.is_zero() { String::new() } else { format!("?wait={}", wait.as_secs()) };
         Ok(match self.ask::<States>(&format!("/v1/state{held}"), &body, wait).await? {
             Heard::Answer(answer) => Heard::Answer(answer.and_then(state)),
@@ -376,6 +394,11 @@ impl Sic {
         self.events.send(event).await.map_err(|_| Over)
     }
 
+    /// Us, and the allocation that is no news.
+    fn server(&self) -> Servers {
+        Servers { items: vec![Server { id: self.settings.id(), allocation_id: self.last.clone() }] }
+    }
+
     fn interval(&self) -> Duration {
         jittered(self.settings.interval)
     }
@@ -391,7 +414,6 @@ impl Sic {
             warm_map: None,
             version: None,
             region_id: self.settings.region_id.clone(),
-            withdrawn: false,
         }
     }
 }

@@ -165,7 +165,10 @@ mod tests {
 
     #[test]
     fn the_choice_as_a_table() {
-        let rows: [(&[(&str, &str)], Option<&str>, Option<&str>, Option<&str>); 10] = [
+        /// Interfaces, what the service sees; public, private.
+        type Row =
+            (&'static [(&'static str, &'static str)], Option<&'static str>, Option<&'static str>, Option<&'static str>);
+        let rows: [Row; 10] = [
             (&[("lo", "127.0.0.1"), ("eth0", "10.0.0.5")], None, None, Some("10.0.0.5")),
             (&[("lo", "127.0.0.1"), ("eth0", "8.8.4.4")], None, Some("8.8.4.4"), Some("8.8.4.4")),
             (&[("eth0", "8.8.4.4"), ("eth1", "10.0.0.5")], None, Some("8.8.4.4"), Some("10.0.0.5")),

@@ -245,7 +245,7 @@ impl<'a> Episode<'a> {
                         return;
                     }
                 }
-                _ = last_life.wait_for(|asked| *asked >= self.begun) => return,
+                _ = last_life.wait_for(|asked| *asked > self.begun) => return,
                 () = sleep_until(self.next), if probes.len() < MAX_PROBES => {
                     let (sent, client) = (Instant::now(), client.clone());
                     self.outstanding.push(sent);

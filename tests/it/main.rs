@@ -7,12 +7,14 @@
 //! | [`layers`] | which room may import which |
 //! | [`main_job`] | allocated, run, reported, supervised, through every crash |
 //! | [`manifests`] | what must be true of the Kubernetes manifests |
+//! | [`sic`] | the provider `sic` against scripted answers |
 //! | [`systemd`] | the units |
 //! | [`openarena`] | a real game server, by its example configuration |
 //! | [`openarena_probe`] | the same server, watched by queries and by its log |
 //! | [`practice`] | the practice game as a program |
 //! | [`outage`] | the session service away in every way, and back |
 //! | [`stories`] | the whole thing, end to end |
+//! | [`upstream`] | the client of the session service against scripted answers |
 //! | [`support`] | the harness: a world of its own for each test |
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
@@ -28,5 +30,7 @@ mod openarena_probe;
 mod outage;
 mod practice;
 mod stories;
+mod sic;
 mod support;
 mod systemd;
+mod upstream;

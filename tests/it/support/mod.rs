@@ -5,6 +5,7 @@ pub mod component;
 pub mod http;
 pub mod proc;
 pub mod proxy;
+pub mod scripted;
 pub mod service;
 pub mod source;
 pub mod world;
