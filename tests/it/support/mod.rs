@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod component;
 pub mod http;
+pub mod inprocess;
 pub mod proc;
 pub mod proxy;
 pub mod scripted;

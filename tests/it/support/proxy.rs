@@ -110,11 +110,6 @@ impl Proxy {
         wait.recv().unwrap();
     }
 
-    /// How many connections it has accepted so far.
-    pub fn accepted(&self) -> u64 {
-        *self.accepted.borrow()
-    }
-
     /// Waits until it has accepted so many.
     pub async fn until_accepted(&mut self, count: u64) {
         self.accepted.wait_for(|now| *now >= count).await.unwrap();

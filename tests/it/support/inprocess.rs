@@ -1,0 +1,50 @@
+//! The real session service, in the test's own process, and a client that it knows.
+
+use gameside::{
+    model::calls::Backend,
+    service::{self, Listeners, ServiceSettings},
+    upstream::{Credentials, Upstream, UpstreamSettings, connect},
+};
+use std::{net::SocketAddr, path::PathBuf};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, sync::mpsc};
+
+/// The service; it ends with the test's runtime.
+pub struct InProcess {
+    pub address: SocketAddr,
+    dir: TempDir,
+}
+
+impl InProcess {
+    pub async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut settings = ServiceSettings::default();
+        let secret = dir.path().join("secret");
+        std::fs::write(&secret, "a local secret").unwrap();
+        settings.auth.local_secret = Some(secret);
+        let state = dir.path().join("state");
+        tokio::spawn(async move {
+            let listeners = Listeners { tcp: vec![listener], unix: Vec::new() };
+            service::serve(settings, &state, listeners, std::future::pending()).await.unwrap();
+        });
+        InProcess { address, dir }
+    }
+
+    pub fn secret(&self) -> PathBuf {
+        self.dir.path().join("secret")
+    }
+
+    /// A client that reaches it at `address`: its own, or a proxy's.
+    pub fn client(&self, address: SocketAddr) -> (Upstream, mpsc::Receiver<Backend>) {
+        connect(UpstreamSettings {
+            base_url: format!("http://{address}").parse().unwrap(),
+            unix_socket: None,
+            credentials: Credentials::Local { secret_file: self.secret() },
+            user_agent: "gameside/test".into(),
+            call_timeout: UpstreamSettings::CALL_TIMEOUT,
+        })
+        .unwrap()
+    }
+}
