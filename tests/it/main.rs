@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`containers`] | both container shapes, as namespaces |
 //! | [`crash`] | the agent killed after every single effect |
+//! | [`keeper`] | the keeper and the agent's client for it |
 //! | [`layers`] | which room may import which |
 //! | [`main_job`] | allocated, run, reported, supervised, through every crash |
 //! | [`manifests`] | what must be true of the Kubernetes manifests |
@@ -22,6 +23,7 @@
 
 mod containers;
 mod crash;
+mod keeper;
 mod layers;
 mod main_job;
 mod manifests;

@@ -110,7 +110,7 @@ impl Peers {
     }
 
     pub(super) fn has_controller(&self) -> bool {
-        self.list.iter().any(|peer| peer.role == Role::Controller)
+        self.list.iter().any(|peer| peer.role == Role::Controller && !peer.closed)
     }
 
     /// The lines that have come from this peer.

@@ -22,6 +22,7 @@ usage: gameside-keeper --dir DIR [OPTION…] [--run-agent COMMAND…]
   --unattended SPAN       how long the game may live without an agent, unless the agent says otherwise (default: for ever)
   --idle SPAN             without a game and without an agent, end after this long (default: 10m when detached, else never)
   --last-deadline SPAN    after SIGKILL, how long until the run counts as unkillable (default 10s)
+  --no-cgroup             hold the game by descent alone, even where a cgroup could be made
   --no-new-privileges     the game can't gain rights through set-user-id programs
   --run-agent COMMAND…    all that follows is the agent: started as a child, started again when it ends (PID 1 of a container)
 ";
@@ -44,6 +45,7 @@ pub(super) struct Settings {
     pub(super) idle: Option<Duration>,
     pub(super) last_deadline: Duration,
     pub(super) no_new_privileges: bool,
+    pub(super) no_cgroup: bool,
     /// What the game's `oom_score_adj` is to be: ours, before we lowered it. Not from the command line.
     pub(super) oom_score_adj: String,
     pub(super) agent: Vec<OsString>,
@@ -74,6 +76,7 @@ impl Default for Settings {
             idle: None,
             last_deadline: Duration::from_secs(10),
             no_new_privileges: false,
+            no_cgroup: false,
             oom_score_adj: "0".into(),
             agent: Vec::new(),
         }
@@ -119,6 +122,7 @@ impl Settings {
             "dir" => self.dir = absolute(value)?,
             "detach" => self.detach = true,
             "no-new-privileges" => self.no_new_privileges = true,
+            "no-cgroup" => self.no_cgroup = true,
             "user" => self.user = Some(value.into()),
             "group" => self.group = Some(value.into()),
             "executable-root" => self.executable_roots.push(absolute(value)?),
@@ -176,7 +180,7 @@ impl Given {
             }
             let (word, value) = match word.split_once('=') {
                 Some((word, value)) => (word.to_owned(), value.to_owned()),
-                None if matches!(word.as_str(), "detach" | "no-new-privileges") => (word, String::new()),
+                None if matches!(word.as_str(), "detach" | "no-new-privileges" | "no-cgroup") => (word, String::new()),
                 None => {
                     let value = args.next().ok_or_else(|| format!("--{word} wants a value"))?;
                     let value = value.into_string().map_err(|_| format!("--{word}: the value isn't UTF-8"))?;

@@ -61,7 +61,7 @@ fn stand(mut settings: Settings, ready: &mut Option<Ready>) -> Result<Daemon, Fa
         *ready = Some(detach().map_err(|error| trouble("going into the background", &error))?);
     }
     let id = fresh_id();
-    let cgroups = Cgroups::find(id.as_str());
+    let cgroups = if settings.no_cgroup { None } else { Cgroups::find(id.as_str()) };
     let watcher =
         watcher::split(settings.detach, cgroups.as_ref()).map_err(|error| trouble("starting the watcher", &error))?;
     let store = Store::open(&settings.dir, id).map_err(|error| {

@@ -79,10 +79,12 @@ pub(super) fn ignore(signal: i32) {
 
 /// For a child before exec: every signal does what it does by default, and none is blocked.
 pub(super) fn reset_signals() {
-    // SAFETY: default dispositions run no code of ours; the set is initialised before it is used.
+    // SAFETY: a zeroed sigaction of any layout is SIG_DFL and runs no code of ours; the set is initialised before it is used.
     unsafe {
+        // By the system call itself: libc keeps 32 and 33 to itself, and passes on what it was started with.
+        let default = [0u64; 8];
         for signal in 1..=64 {
-            libc::signal(signal, libc::SIG_DFL);
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null_mut::<u64>(), 8);
         }
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);

@@ -1,0 +1,21 @@
+//! The keeper, from outside: the real program, its wire, and processes that misbehave.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`harness`] | a keeper in a directory of its own, and the wire by hand |
+//! | [`adoption`] | who comes and goes: adoption, fencing, locks, left-over sockets, exits that nobody saw |
+//! | [`containment`] | everything of a run ends, with and without cgroups; SIGKILL of the keeper |
+//! | [`alone`] | standing orders, unattended, unkillable |
+//! | [`spawning`] | what the game gets and doesn't get; starts that fail; who may start what |
+//! | [`output`] | pipes at full speed, slow agents, full disks, the console, probes |
+//! | [`client`] | the agent's own client |
+//! | [`init`] | PID 1 of a container |
+
+mod adoption;
+mod alone;
+mod client;
+mod containment;
+mod harness;
+mod init;
+mod output;
+mod spawning;

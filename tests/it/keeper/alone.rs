@@ -1,0 +1,116 @@
+//! What the keeper does when it is told to stop, or left alone.
+
+use super::harness::{Keeper, PATIENCE, orders, start};
+use crate::support::proc;
+use gameside::{
+    keeper::protocol::{Event, Order, exit},
+    model::process::{ExitStatus, RunState, StandingOrders, StopAction, StopStep},
+};
+use std::time::Duration;
+
+#[test]
+fn told_to_stop_with_nobody_there_it_carries_out_the_standing_orders() {
+    let mut keeper = Keeper::start();
+    let (mut wire, _) = keeper.control();
+    let step = |action, millis| StopStep { action, wait: Duration::from_millis(millis) };
+    let ladder = vec![step(StopAction::Stdin("please".into()), 200), step(StopAction::Signal(15), 200)];
+    let total = Duration::from_secs(30);
+    wire.done(Order::Standing { orders: StandingOrders { ladder, total, unattended: None } });
+    wire.run(1, "trap 'echo ignored' TERM; while :; do read line && echo got $line; done");
+    drop(wire);
+    keeper.signal(15);
+    assert_eq!(keeper.ended().code(), Some(i32::from(exit::ALONE)));
+    let log = keeper.log();
+    assert!(log.contains("got please") && log.contains("ignored"), "{log}");
+
+    keeper.again();
+    let RunState::Exited { report } = keeper.control().1.run else { panic!("the end was kept") };
+    assert_eq!(report.status, ExitStatus::Signaled { signal: 9, core: false });
+    assert_eq!(report.stopped_at_step, Some(2));
+}
+
+#[test]
+fn a_connected_agent_decides() {
+    let mut keeper = Keeper::start();
+    let (mut wire, _) = keeper.control();
+    let pid = wire.run(1, "sleep 600");
+    keeper.signal(15);
+    wire.wait("the news", |reply| (reply.event == Event::StopRequested).then_some(()));
+    assert!(wire.refused(start(2, "true")).contains("isn't over"));
+    assert!(proc::alive(pid));
+    drop(wire);
+    let (mut wire, hello) = keeper.control();
+    assert!(hello.stop_requested);
+    wire.done(Order::Kill { run: gameside::model::ids::RunNumber(1) });
+    wire.exited(1);
+    wire.done(super::harness::taken(1));
+    wire.done(Order::Shutdown);
+    assert_eq!(keeper.ended().code(), Some(0));
+}
+
+#[test]
+fn an_agent_that_leaves_while_stopping_is_waited_for_only_so_long() {
+    let mut keeper = Keeper::start();
+    let (mut wire, _) = keeper.control();
+    wire.done(Order::Standing { orders: orders(Duration::from_secs(10)) });
+    let pid = wire.run(1, "exec sleep 600");
+    keeper.signal(15);
+    wire.wait("the news", |reply| (reply.event == Event::StopRequested).then_some(()));
+    drop(wire);
+    assert_eq!(keeper.ended().code(), Some(i32::from(exit::ALONE)));
+    assert!(!proc::alive(pid));
+}
+
+#[test]
+fn without_any_orders_there_are_some() {
+    let mut keeper = Keeper::start();
+    let (mut wire, _) = keeper.control();
+    wire.run(1, "trap 'echo bye; exit 3' TERM; while :; do sleep 1000 & wait; done");
+    drop(wire);
+    keeper.signal(15);
+    assert_eq!(keeper.ended().code(), Some(i32::from(exit::ALONE)));
+    assert!(keeper.log().contains("bye"));
+}
+
+#[test]
+fn left_alone_for_too_long_it_ends_the_game() {
+    let mut keeper = Keeper::start_with(&["--unattended", "1ms"]);
+    let (mut wire, _) = keeper.control();
+    let pid = wire.run(1, "exec sleep 600");
+    assert!(proc::alive(pid), "with an agent it may live");
+    drop(wire);
+    assert_eq!(keeper.ended().code(), Some(i32::from(exit::ALONE)));
+    assert!(!proc::alive(pid));
+}
+
+#[test]
+fn an_agent_may_be_more_patient_than_the_command_line() {
+    let keeper = Keeper::start_with(&["--unattended", "1ms"]);
+    let (mut wire, _) = keeper.control();
+    wire.done(Order::Standing { orders: orders(Duration::from_secs(1)) });
+    let pid = wire.run(1, "exec sleep 600");
+    drop(wire);
+    let (_wire, hello) = keeper.control();
+    assert!(!hello.stop_requested);
+    assert!(proc::alive(pid));
+}
+
+#[test]
+fn with_nothing_to_keep_and_nobody_there_it_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = std::process::Command::new(super::harness::PROGRAM);
+    let status = command.arg("--dir").arg(dir.path()).args(["--idle", "50ms"]).status().unwrap();
+    assert_eq!(status.code(), Some(i32::from(exit::ALONE)));
+}
+
+#[test]
+fn stopped_from_outside_it_says_how_the_game_ended() {
+    let mut keeper = Keeper::start();
+    let (mut wire, _) = keeper.control();
+    wire.run(1, "trap 'exit 9' TERM; echo up; while :; do sleep 1000 & wait; done");
+    wire.output("up");
+    drop(wire);
+    let report = gameside::keeper::stop(keeper.path(), PATIENCE).unwrap().expect("a report");
+    assert!(report.run.0 == 1 && report.stopped_at_step == Some(0), "{report:?}");
+    assert_eq!(keeper.ended().code(), Some(i32::from(exit::ALONE)));
+}
