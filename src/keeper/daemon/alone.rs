@@ -57,10 +57,11 @@ impl Daemon {
     pub(super) fn asked_to_stop(&mut self) {
         let now = clock::mono();
         let again = self.alone.asked.is_some_and(|asked| now.since(asked) > Duration::from_secs(1));
-        if again && self.alone.acting {
-            if let Some(ladder) = self.run.as_mut().and_then(|run| run.ladder.as_mut()) {
-                ladder.hasten(now);
-            }
+        if again
+            && self.alone.acting
+            && let Some(ladder) = self.run.as_mut().and_then(|run| run.ladder.as_mut())
+        {
+            ladder.hasten(now);
         }
         if self.alone.asked.is_none() {
             eprintln!("gameside-keeper: asked to stop");

@@ -242,7 +242,7 @@ impl Daemon {
             pipes().map_err(|error| format!("making pipes: {error}"))?;
         let stdio = Stdio { input, output, error };
         let started = clock::wall();
-        let child = spawn::spawn(&plan, stdio, leaf.as_ref(), &self.settings, account)
+        let child = spawn::spawn(&plan, &stdio, leaf.as_ref(), &self.settings, account)
             .map_err(|error| format!("starting a process: {error}"))?;
         Ok(Begun { child, started, leaf, console, drains: vec![(Stream::Stdout, out), (Stream::Stderr, err)] })
     }
@@ -318,7 +318,7 @@ impl Daemon {
         let error = output.try_clone().map_err(failed)?;
         let input = OwnedFd::from(File::open("/dev/null").map_err(failed)?);
         let stdio = Stdio { input, output, error };
-        let child = spawn::spawn(&plan, stdio, leaf.as_ref(), &self.settings, account).map_err(failed)?;
+        let child = spawn::spawn(&plan, &stdio, leaf.as_ref(), &self.settings, account).map_err(failed)?;
         Ok(Probe::new(peer, re, child, drain.pipe, clock::mono() + timeout))
     }
 }

@@ -219,7 +219,7 @@ impl Peer {
         }
         match self.outbox.back_mut() {
             Some(last) if fds.is_empty() && last.fds.is_empty() && last.bytes.len() < 32 << 10 => {
-                last.bytes.extend(bytes)
+                last.bytes.extend(bytes);
             }
             _ => self.outbox.push_back(Packet { bytes, sent: 0, fds }),
         }
@@ -281,7 +281,7 @@ impl Lines for Ear<'_> {
                 peer.flush();
             }
             if peer.waiting > MAX_LINES {
-                self.peers.lost_lines += rest.iter().filter(|byte| **byte == b'\n').count() as u64;
+                self.peers.lost_lines += rest.split(|byte| *byte == b'\n').count() as u64 - 1;
                 return;
             }
             let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);

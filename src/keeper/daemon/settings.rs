@@ -193,6 +193,7 @@ impl Given {
     }
 }
 
+#[allow(clippy::unnecessary_cast, reason = "a signed number with musl")]
 fn resource(name: &str) -> Option<u32> {
     Some(match name {
         "nofile" => libc::RLIMIT_NOFILE,
@@ -237,7 +238,7 @@ mod tests {
     fn the_agents_command_is_left_alone() {
         let settings = parse("--dir /s --limit nofile=10:20 --run-agent gameside run --dir x").unwrap();
         assert_eq!(settings.agent, ["gameside", "run", "--dir", "x"]);
-        assert_eq!(settings.limits, [Limit { resource: libc::RLIMIT_NOFILE as u32, soft: 10, hard: 20 }]);
+        assert_eq!(settings.limits, [Limit { resource: resource("nofile").unwrap(), soft: 10, hard: 20 }]);
     }
 
     #[test]

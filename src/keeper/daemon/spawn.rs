@@ -104,7 +104,7 @@ pub(super) fn plan(
 /// Forks, and has the child become what the plan says.
 pub(super) fn spawn(
     plan: &Plan,
-    stdio: Stdio,
+    stdio: &Stdio,
     leaf: Option<&Leaf>,
     settings: &Settings,
     account: Option<&Account>,
@@ -117,7 +117,7 @@ pub(super) fn spawn(
             Ok(Child { pid, outcome })
         }
         Forked::Child => {
-            let why = become_game(plan, &stdio, leaf, settings, account, keeper);
+            let why = become_game(plan, stdio, leaf, settings, account, keeper);
             let _ = rustix::io::write(&report, why.as_bytes());
             sys::exit_now(127)
         }
@@ -134,18 +134,16 @@ fn become_game(
     keeper: Pid,
 ) -> String {
     let path = plan.program.to_string_lossy();
-    match prepare(plan, stdio, leaf, settings, account, keeper) {
-        Err((what, error)) => format!("{what} for {path}: {error}"),
-        Ok(()) => {
-            let error = sys::exec(&plan.program, &plan.argv, &plan.env);
-            let hint = match error.raw_os_error() {
-                Some(libc::ENOENT) if Path::new(&*path).exists() => "; the interpreter or loader it names is missing",
-                Some(libc::ENOEXEC) => "; it is neither a program for this machine nor a script with #!",
-                _ => "",
-            };
-            format!("starting {path}: {error}{hint}")
-        }
+    if let Err((what, error)) = prepare(plan, stdio, leaf, settings, account, keeper) {
+        return format!("{what} for {path}: {error}");
     }
+    let error = sys::exec(&plan.program, &plan.argv, &plan.env);
+    let hint = match error.raw_os_error() {
+        Some(libc::ENOENT) if Path::new(&*path).exists() => "; the interpreter or loader it names is missing",
+        Some(libc::ENOEXEC) => "; it is neither a program for this machine nor a script with #!",
+        _ => "",
+    };
+    format!("starting {path}: {error}{hint}")
 }
 
 /// Everything up to exec.

@@ -122,7 +122,7 @@ fn raise_limits(settings: &mut Settings) {
     if let Ok(before) = fs::read_to_string("/proc/self/oom_score_adj")
         && fs::write("/proc/self/oom_score_adj", "-900").is_ok()
     {
-        settings.oom_score_adj = before.trim().to_owned();
+        before.trim().clone_into(&mut settings.oom_score_adj);
     }
 }
 

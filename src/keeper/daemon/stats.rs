@@ -54,7 +54,8 @@ fn expand(pattern: &str, pid: i32, uses_pid: bool) -> Option<String> {
         }
     }
     if uses_pid && !pattern.contains("%p") {
-        name.push_str(&format!(".{pid}"));
+        name += ".";
+        name += &pid.to_string();
     }
     Some(name)
 }
