@@ -225,3 +225,15 @@ pub(super) fn exec_in_path(argv: &[CString]) -> io::Error {
     unsafe { libc::execvp(program.as_ptr(), pointers.as_ptr()) };
     io::Error::last_os_error()
 }
+
+/// The user at the other end of a unix socket. A peer in another pid namespace has pid 0 here, so only the uid is looked at.
+pub(super) fn peer_uid(socket: &OwnedFd) -> io::Result<u32> {
+    let mut who = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+    let mut size = size_of::<libc::ucred>() as libc::socklen_t;
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
+    // SAFETY: both pointers are to locals of the size that is told.
+    match unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut who).cast(), &raw mut size) } {
+        0 => Ok(who.uid),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
