@@ -15,10 +15,7 @@ use crate::{
 };
 use rustix::{
     io::Errno,
-    net::{
-        RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, accept_with, recv, sendmsg,
-        sockopt::socket_peercred,
-    },
+    net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, accept_with, recv, sendmsg},
 };
 use std::{
     collections::VecDeque,
@@ -75,11 +72,9 @@ pub(super) struct Peers {
 impl Peers {
     pub(super) fn accept(&mut self, server: &OwnedFd, uid: u32) {
         while let Ok(socket) = accept_with(server, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
-            let peer = socket_peercred(&socket).map(|who| who.uid.as_raw());
-            if peer != Ok(uid) {
-                eprintln!(
-                    "gameside-keeper: a connection from uid {peer:?} was refused; only uid {uid} may give orders"
-                );
+            let peer = super::sys::peer_uid(&socket).unwrap_or(u32::MAX);
+            if peer != uid {
+                eprintln!("gameside-keeper: a connection from uid {peer} was refused; only uid {uid} may give orders");
                 continue;
             }
             if self.list.len() >= MAX_PEERS

@@ -154,7 +154,7 @@ fn root_starts_the_game_as_its_user_and_obeys_one_uid() {
     std::fs::set_permissions(keeper.socket(), PermissionsExt::from_mode(0o666)).unwrap();
     let other = Command::new("setpriv")
         .args(["--reuid=65534", "--clear-groups", "--"])
-        .args(["python3", "-c", "import socket,sys; s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.settimeout(20); sys.exit(0 if s.recv(1)==b'' else 1)"])
+        .args(["/usr/bin/python3", "-c", "import socket,sys; s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.settimeout(20); sys.exit(0 if s.recv(1)==b'' else 1)"])
         .arg(keeper.socket())
         .status()
         .unwrap();
