@@ -14,7 +14,9 @@
 pub mod agent;
 pub mod env;
 pub mod keys;
+pub mod order;
 pub mod read;
+pub mod reference;
 pub mod report;
 pub mod schema;
 pub mod service;

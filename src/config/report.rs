@@ -1,6 +1,6 @@
 //! What is wrong with a configuration: every fault at once, each with its place.
 
-use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
+use miette::{Diagnostic, LabeledSpan, MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 use serde::Serialize;
 use std::{fmt, sync::Arc};
 
@@ -66,7 +66,7 @@ impl Report {
             miette::GraphicalReportHandler::new_themed(theme).with_width(110).with_links(false).with_context_lines(0);
         let mut text = String::new();
         for problem in &self.problems {
-            let shown = Shown { problem, source: self.named_source() };
+            let shown = Shown { problem, source: self.lines() };
             // Writing into a String doesn't fail.
             let _ = handler.render_report(&mut text, &shown);
         }
@@ -78,8 +78,8 @@ impl Report {
         serde_json::json!({ "ok": false, "problems": self.problems })
     }
 
-    fn named_source(&self) -> Option<NamedSource<Arc<str>>> {
-        self.source.as_ref().map(|(name, text)| NamedSource::new(name, Arc::clone(text)))
+    fn lines(&self) -> Option<Lines> {
+        self.source.as_ref().map(|(name, text)| Lines { name: name.clone(), text: Arc::clone(text) })
     }
 }
 
@@ -125,11 +125,45 @@ impl fmt::Display for Report {
 
 impl std::error::Error for Report {}
 
+/// The file, of which miette is shown the lines of a span and no more: those around it may hold anything.
+#[derive(Debug)]
+struct Lines {
+    name: String,
+    text: Arc<str>,
+}
+
+impl SourceCode for Lines {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        context: usize,
+        _after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let (from, to) = (span.offset(), span.offset() + span.len());
+        let before = self.text.get(..from).ok_or(MietteError::OutOfBounds)?;
+        let behind = self.text.get(to..).ok_or(MietteError::OutOfBounds)?;
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        let end = to + behind.find('\n').unwrap_or(behind.len());
+        let lines = &self.text[start..end];
+        // Without context only the place is wanted, for the heading.
+        let column = if context == 0 { self.text[start..from].chars().count() } else { 0 };
+        let contents = MietteSpanContents::new_named(
+            self.name.clone(),
+            lines.as_bytes(),
+            SourceSpan::new(start.into(), end - start),
+            before.matches('\n').count(),
+            column,
+            lines.lines().count(),
+        );
+        Ok(Box::new(contents))
+    }
+}
+
 /// A problem as miette shows it.
 #[derive(Debug)]
 struct Shown<'a> {
     problem: &'a Problem,
-    source: Option<NamedSource<Arc<str>>>,
+    source: Option<Lines>,
 }
 
 /// Only what label, help and line don't say already.
@@ -148,10 +182,10 @@ impl fmt::Display for Shown<'_> {
 impl std::error::Error for Shown<'_> {}
 
 impl Diagnostic for Shown<'_> {
-    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+    fn source_code(&self) -> Option<&dyn SourceCode> {
         match self.problem.place {
             Place::File { .. } if self.problem.hidden => None,
-            Place::File { .. } => self.source.as_ref().map(|source| source as &dyn miette::SourceCode),
+            Place::File { .. } => self.source.as_ref().map(|source| source as &dyn SourceCode),
             Place::Env { .. } | Place::CommandLine { .. } | Place::Nowhere => None,
         }
     }

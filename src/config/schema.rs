@@ -138,6 +138,11 @@ impl<'a> Node<'a> {
         self.is.get("description").and_then(Value::as_str)
     }
 
+    /// The default of this use, as the type around it has it.
+    pub fn default(self) -> Option<&'a Value> {
+        self.used.get("default")
+    }
+
     /// The first example of this use.
     pub fn example(self) -> Option<&'a Value> {
         self.used.get("examples")?.as_array()?.first()

@@ -75,6 +75,7 @@ pub struct Readiness {
     /// With `by = "delay"`: how long after the start.
     pub delay: Span,
     /// With `by = "log"`: a regular expression.
+    #[schemars(example = &"^Ready for players")]
     pub pattern: Option<String>,
 }
 
@@ -132,8 +133,10 @@ pub struct Recycle {
     /// Matches that one process serves; 0 = no limit. 1 = a fresh process for every match.
     pub after_matches: u32,
     /// Age at which a process isn't given another match; unset = no limit.
+    #[schemars(example = &"6h")]
     pub after: Option<Span>,
     /// Memory at which a process isn't given another match; unset = no limit.
+    #[schemars(example = &"4GiB")]
     pub memory: Option<Size>,
     /// The agent ends after this many allocations; 0 = never.
     pub exit_after: u32,
@@ -154,6 +157,7 @@ pub struct Guards {
     /// Everybody has left; "0" = no limit.
     pub empty_timeout: Option<Span>,
     /// A match takes longer; unset = no limit.
+    #[schemars(example = &"2h")]
     pub max_match_time: Option<Span>,
 }
 
@@ -174,6 +178,7 @@ pub struct Drain {
     /// How long players may go on. The ladder starts earlier if the host's own deadline asks for it.
     pub deadline: Span,
     /// The time the host gives from SIGTERM to SIGKILL, if it does (systemd's TimeoutStopSec, the pod's grace period).
+    #[schemars(example = &"15m")]
     pub host_deadline: Option<Span>,
 }
 

@@ -39,8 +39,10 @@ pub struct Probe {
     /// How a probe asks.
     pub kind: ProbeKind,
     /// With `kind = "gamedig"`: the protocol or game, as `gameside probes` lists them.
+    #[schemars(example = &"quake3")]
     pub protocol: Option<String>,
-    /// Name of the port in `[ports]`; unset = the port that players connect to.
+    /// Name of the port in `[game.ports]`; unset = the port that players connect to.
+    #[schemars(example = &"query")]
     pub port: Option<String>,
     /// Where the game listens.
     pub host: std::net::IpAddr,
@@ -49,6 +51,7 @@ pub struct Probe {
     /// With `kind = "http"`: the path.
     pub path: String,
     /// With `kind = "exec"`: the program and its arguments.
+    #[schemars(extend("examples" = [["/srv/game/healthy"]]))]
     pub command: Vec<String>,
     /// Time between two questions while the game is up. While it starts, it is asked more often.
     pub interval: Span,
@@ -77,15 +80,21 @@ impl Default for Probe {
 #[serde(deny_unknown_fields, default)]
 pub struct LogPatterns {
     /// The game can take players. `[game.readiness] pattern` does the same.
+    #[schemars(example = &"^Server started")]
     pub ready: Option<String>,
     /// A player came: group `id` or `name` (or both), and `team` if it is there.
+    #[schemars(example = &r"(?<name>\S+) entered the game")]
     pub player_joined: Option<String>,
     /// A player went: group `id` or `name`, the same as when it came.
+    #[schemars(example = &r"(?<name>\S+) disconnected")]
     pub player_left: Option<String>,
     /// The map changed: group `map`, and `mode` if it is there.
+    #[schemars(example = &r"^Loading map (?<map>\S+)")]
     pub map_changed: Option<String>,
     /// A match began: group `match` if it is there.
+    #[schemars(example = &"^Match begins")]
     pub match_started: Option<String>,
     /// The match is over.
+    #[schemars(example = &"^Match over")]
     pub match_ended: Option<String>,
 }

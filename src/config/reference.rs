@@ -1,0 +1,286 @@
+//! What users read about the configuration, made from the types: a commented file and a chapter in Markdown.
+//!
+//! The texts in the repository are compared with these by a test (`UPDATE=1 cargo test` writes them anew), so that neither can say
+//! anything that the types don't.
+
+use super::{
+    keys::{KeyPath, Step, is_bare},
+    order::Order,
+    schema::{Kind, Node, Schema},
+};
+use serde::Serialize;
+use serde_json::Value;
+use std::fmt::Write as _;
+
+/// The types of a file, ready to be written about.
+#[derive(Debug)]
+pub struct Reference {
+    schema: Schema,
+    order: Order,
+    defaults: Value,
+}
+
+/// One key, as a writer meets it on the way through the file.
+#[derive(Debug)]
+struct Entry<'a> {
+    path: KeyPath,
+    node: Node<'a>,
+    /// `None`: unset.
+    default: Option<&'a Value>,
+}
+
+impl Reference {
+    /// `sample`: a value in which every optional section is there, for the order of its keys.
+    pub fn of<T: Serialize + Default + schemars::JsonSchema>(sample: &T) -> Self {
+        let defaults = serde_json::to_value(T::default()).unwrap_or(Value::Null);
+        Reference { schema: Schema::of::<T>(), order: Order::of(sample), defaults }
+    }
+
+    /// A file with every key at its default and its explanation above it.
+    pub fn toml(&self, opening: &str) -> String {
+        let mut text = String::new();
+        comment(&mut text, "", opening);
+        let root = Entry { path: KeyPath::default(), node: self.schema.node(), default: Some(&self.defaults) };
+        section(&mut text, &root, &self.order, Shown::InForce);
+        text
+    }
+
+    /// A chapter: a table of keys for each section.
+    pub fn markdown(&self) -> String {
+        let mut text = String::new();
+        let root = Entry { path: KeyPath::default(), node: self.schema.node(), default: Some(&self.defaults) };
+        chapter(&mut text, &root, &self.order);
+        text
+    }
+}
+
+/// Whether lines are in force or commented out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    InForce,
+    CommentedOut,
+}
+
+impl Shown {
+    fn mark(self) -> &'static str {
+        match self {
+            Shown::InForce => "",
+            Shown::CommentedOut => "# ",
+        }
+    }
+}
+
+/// The keys below a table: plain values first, as TOML wants it, then the tables.
+fn below<'a>(entry: &Entry<'a>, order: &Order) -> (Vec<Entry<'a>>, Vec<Entry<'a>>) {
+    let keys: Vec<&str> = match entry.node.kind() {
+        Kind::Table(_) => order.sort(entry.node.keys()),
+        Kind::Map(_) => {
+            entry.default.and_then(Value::as_object).into_iter().flatten().map(|(key, _)| key.as_str()).collect()
+        }
+        _ => Vec::new(),
+    };
+    let entries = keys.into_iter().filter_map(|key| {
+        let node = entry.node.child(key)?;
+        // Where the table itself isn't there by default, its type knows what its keys would be.
+        let default = entry.default.map_or_else(|| node.default(), |value| value.get(key));
+        Some(Entry { path: entry.path.key(key), node, default: default.filter(|value| !value.is_null()) })
+    });
+    entries.partition(|entry| !is_section(entry))
+}
+
+/// Written as a section of its own: a table, or a map with tables in it.
+fn is_section(entry: &Entry<'_>) -> bool {
+    match entry.node.kind() {
+        Kind::Table(_) => true,
+        Kind::Map(value) => matches!(value.kind(), Kind::Table(_)),
+        _ => false,
+    }
+}
+
+fn section(text: &mut String, entry: &Entry<'_>, order: &Order, shown: Shown) {
+    let (plain, sections) = below(entry, order);
+    let is_map = matches!(entry.node.kind(), Kind::Map(_));
+    if is_map {
+        comment(text, "\n", entry.node.description().unwrap_or_default());
+        if sections.is_empty() {
+            let _ = writeln!(text, "# [{}.NAME]", entry.path);
+        }
+    } else if !entry.path.is_root() {
+        if !is_map_entry(entry) {
+            comment(text, "\n", entry.node.description().unwrap_or_default());
+        }
+        let _ = writeln!(text, "{}[{}]", shown.mark(), entry.path);
+    }
+    for key in &plain {
+        describe(text, key.node);
+        assign(text, key, shown);
+    }
+    for section_below in &sections {
+        let name = name_of(&section_below.path);
+        let unset = section_below.default.is_none() && section_below.node.may_be_unset();
+        let shown = if unset { Shown::CommentedOut } else { shown };
+        section(text, section_below, order.below(name), shown);
+    }
+}
+
+/// Its description is that of the map.
+fn is_map_entry(entry: &Entry<'_>) -> bool {
+    entry.path.steps().len() > 2 && entry.node.description() == entry.node.type_description()
+}
+
+fn name_of(path: &KeyPath) -> &str {
+    match path.steps().last() {
+        Some(Step::Key(key)) => key,
+        Some(Step::Index(_)) | None => "",
+    }
+}
+
+/// `key = value`; commented out with an example where the default is to leave it out.
+fn assign(text: &mut String, entry: &Entry<'_>, shown: Shown) {
+    let key = bare(name_of(&entry.path));
+    let (mark, value) = match entry.default {
+        Some(value) => (shown.mark(), written(value, entry.node)),
+        None => ("# ", written(&example(entry.node), entry.node)),
+    };
+    let _ = writeln!(text, "{mark}{key} = {value}");
+}
+
+fn describe(text: &mut String, node: Node<'_>) {
+    comment(text, "\n", node.description().unwrap_or_default());
+    if let Kind::Choice(words) = node.kind() {
+        for (word, meaning) in words {
+            match meaning {
+                Some(meaning) => comment(text, "", &format!("  {word:?}: {meaning}")),
+                None => comment(text, "", &format!("  {word:?}")),
+            }
+        }
+    }
+    // Where the line itself shows the default, the example stands in the comment.
+    if let Some(example) = node.example().filter(|_| !node.may_be_unset()) {
+        comment(text, "", &format!("Example: {}", written(example, node)));
+    }
+}
+
+/// `# ` before each line, wrapped.
+fn comment(text: &mut String, before: &str, words: &str) {
+    text.push_str(before);
+    for line in words.lines() {
+        let indent = line.len() - line.trim_start().len();
+        let mut column = 0;
+        for word in line.split_whitespace() {
+            if column == 0 || column + word.chars().count() > 110 {
+                let hanging = if column == 0 { indent } else { indent * 2 };
+                text.push_str(if column == 0 { "" } else { "\n" });
+                let _ = write!(text, "#{:hanging$} {word}", "");
+                column = hanging + 2 + word.chars().count();
+            } else {
+                let _ = write!(text, " {word}");
+                column += 1 + word.chars().count();
+            }
+        }
+        text.push_str(if column == 0 { "#\n" } else { "\n" });
+    }
+}
+
+/// A value that could stand there.
+fn example(node: Node<'_>) -> Value {
+    if let Some(example) = node.example() {
+        return example.clone();
+    }
+    match (node.kind(), node.type_ref()) {
+        (_, Some("Span")) => "30s".into(),
+        (_, Some("Size")) => "512MiB".into(),
+        (Kind::Choice(words), _) => words.first().map_or("", |(word, _)| word).into(),
+        (Kind::Integer { .. }, _) => 1.into(),
+        (Kind::Number, _) => 60.0.into(),
+        (Kind::Flag, _) => false.into(),
+        (Kind::List(_), _) => Value::Array(Vec::new()),
+        (Kind::Map(_) | Kind::Table(_), _) => Value::Object(serde_json::Map::new()),
+        (Kind::Text | Kind::Anything, _) => "…".into(),
+    }
+}
+
+/// A value in TOML; a list of tables over several lines.
+fn written(value: &Value, node: Node<'_>) -> String {
+    match (value, node.kind()) {
+        (Value::Array(list), Kind::List(element)) if matches!(element.kind(), Kind::Table(_)) && !list.is_empty() => {
+            list.iter().fold("[\n".to_owned(), |text, item| text + "    " + &inline(item) + ",\n") + "]"
+        }
+        _ => inline(value),
+    }
+}
+
+fn inline(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::String(text) => toml::Value::String(text.clone()).to_string(),
+        Value::Array(list) => format!("[{}]", list.iter().map(inline).collect::<Vec<_>>().join(", ")),
+        Value::Object(table) if table.is_empty() => "{}".to_owned(),
+        Value::Object(table) => {
+            let set = table.iter().filter(|(_, value)| !value.is_null());
+            let entries: Vec<_> = set.map(|(key, value)| format!("{} = {}", bare(key), inline(value))).collect();
+            format!("{{ {} }}", entries.join(", "))
+        }
+    }
+}
+
+fn bare(key: &str) -> String {
+    if is_bare(key) { key.to_owned() } else { format!("{key:?}") }
+}
+
+fn chapter(text: &mut String, entry: &Entry<'_>, order: &Order) {
+    // Below a map, one entry stands for all.
+    let entry = &match entry.node.kind() {
+        Kind::Map(value) => Entry { path: entry.path.key("NAME"), node: value, default: None },
+        _ => Entry { path: entry.path.clone(), node: entry.node, default: entry.default },
+    };
+    let (plain, sections) = below(entry, order);
+    if !plain.is_empty() {
+        if !entry.path.is_root() {
+            let _ = writeln!(text, "## `[{}]`\n", entry.path);
+        }
+        if let Some(description) = entry.node.description() {
+            let _ = writeln!(text, "{}\n", prose(description));
+        }
+        text.push_str("| key | value | default | |\n|---|---|---|---|\n");
+        for key in &plain {
+            row(text, key);
+        }
+        text.push('\n');
+    }
+    for list in &plain {
+        let Kind::List(element) = list.node.kind() else { continue };
+        if matches!(element.kind(), Kind::Table(_)) {
+            let element = Entry { path: list.path.clone(), node: element, default: None };
+            chapter(text, &element, order.below(name_of(&list.path)).below(""));
+        }
+    }
+    for section in &sections {
+        let name = name_of(&section.path);
+        let order = order.below(name);
+        let inner = if matches!(section.node.kind(), Kind::Map(_)) { order.below("") } else { order };
+        chapter(text, section, inner);
+    }
+}
+
+fn row(text: &mut String, entry: &Entry<'_>) {
+    let value = match entry.node.kind() {
+        Kind::Choice(words) => words.iter().map(|(word, _)| format!("`{word:?}`")).collect::<Vec<_>>().join(", "),
+        _ => prose(&entry.node.expected()),
+    };
+    let default =
+        entry.default.map_or_else(String::new, |default| format!("`{}`", inline(default).replace('|', "\\|")));
+    let mut what = prose(entry.node.description().unwrap_or_default());
+    if let Kind::Choice(words) = entry.node.kind() {
+        for (word, meaning) in words.into_iter().filter_map(|(word, meaning)| Some((word, meaning?))) {
+            let _ = write!(what, " `{word:?}`: {}", prose(meaning));
+        }
+    }
+    let _ = writeln!(text, "| `{}` | {value} | {default} | {what} |", name_of(&entry.path));
+}
+
+/// Nothing that Markdown or a table would take for its own.
+fn prose(text: &str) -> String {
+    text.replace('|', "\\|").replace('<', "&lt;").replace('\n', " ")
+}
