@@ -9,7 +9,7 @@
 //! | this one | the composition root |
 //! | [`driver`], [`inbox`], [`hands`] | the loop; what comes in; where decisions go |
 //! | [`journal`], [`chronicle`] | the durable state; the timeline on disk |
-//! | [`settings`], [`reload`] | from the configuration to what each room wants; SIGHUP |
+//! | [`vet`], [`settings`], [`reload`] | is it sound; from the configuration to what each room wants; SIGHUP |
 //! | [`ports`], [`secrets`], [`provide`], [`hooks`], [`local`] | reserved ports; tokens; the provider; `on_exit`; the local session service |
 //! | [`record`], [`aftermath`], [`summary`] | how others find an agent; what is left of a dead one; the status in a line |
 //! | [`crash`] | places where a test kills the agent |
@@ -33,6 +33,7 @@ pub mod reload;
 pub mod secrets;
 pub mod settings;
 pub mod summary;
+pub mod vet;
 
 mod build;
 

@@ -7,10 +7,12 @@
 //! | [`allocate`], [`drain`], [`stop`], [`detach`] | telling an agent what to do |
 //! | [`probes`] | the protocols that a probe can speak |
 //! | [`practice`] | a small game server to try everything with, and its players |
+//! | [`check`], [`init`], [`load`] | a configuration: its faults, a first one, loading it |
 //! | [`find`], [`operator`], [`screen`] | which agent is meant; its API; text for a terminal |
 //! | [`exit`], [`failure`] | exit codes, and errors that carry one |
 
 pub mod allocate;
+pub mod check;
 pub mod completion;
 pub mod detach;
 pub mod drain;
@@ -18,7 +20,9 @@ pub mod events;
 pub mod exit;
 pub mod failure;
 pub mod find;
+pub mod init;
 pub mod keeper;
+pub mod load;
 pub mod logs;
 pub mod operator;
 pub mod practice;
@@ -86,6 +90,10 @@ pub enum Command {
     Practice(Box<practice::Practice>),
     /// List the game query protocols that a probe can speak.
     Probes(probes::Args),
+    /// Check a configuration and report all its faults at once.
+    Check(check::Args),
+    /// Write a commented configuration.
+    Init(init::Args),
     /// Print a completion script for a shell.
     Completion(completion::Args),
     /// Run the session service, or make credentials for it.
@@ -149,6 +157,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Events(args) => events::run(&args, &place),
         Command::Keeper(args) => Ok(keeper::unreachable_by_clap(&args)),
         Command::Probes(args) => Ok(probes::run(&args)),
+        Command::Check(args) => check::run(args),
+        Command::Init(args) => init::run(&args),
         Command::Completion(args) => Ok(completion::run(&args)),
         Command::Sessions(_) | Command::Practice(_) => unreachable!("dispatched before"),
         Command::DetachProgram(args) => {
@@ -213,6 +223,9 @@ mod tests {
             "gameside detach --restart",
             "gameside logs -f -n 20",
             "gameside events -f --json",
+            "gameside check --config f.toml --json",
+            "gameside check --service --config f.toml",
+            "gameside init --for sessions - --force",
             "gameside completion bash",
             "gameside help exit-codes",
         ] {

@@ -8,18 +8,14 @@ use super::{
 };
 use crate::{
     agent::{self, NoAgent, Options},
-    config::{
-        agent::{Loaded, Overrides, host::KeeperMode, load},
-        report::Style,
-    },
+    config::agent::{Loaded, Overrides, host::KeeperMode},
     core::io::Ending,
-    host::{paths::check_name, telemetry},
+    host::telemetry,
     keeper,
     model::policy::LogFormat,
 };
 use std::{
     ffi::{OsStr, OsString},
-    io::IsTerminal as _,
     path::PathBuf,
     process::ExitCode,
 };
@@ -70,11 +66,7 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
 
 pub fn run(args: &Args, finder: &Finder) -> Result<ExitCode, Failure> {
     let overrides = Overrides { name: args.name.clone(), command: args.command.clone() };
-    let mut loaded = load(args.config.as_deref(), std::env::vars(), overrides.clone()).map_err(|report| {
-        let style = if std::io::stderr().is_terminal() { Style::Fancy } else { Style::Plain };
-        Failure::new(Exit::Usage, format!("the configuration can't be used\n{}", report.render(style).trim_end()))
-    })?;
-    check_name(&loaded.config.agent.name).or_exit(Exit::Usage)?;
+    let mut loaded = super::load::agent(args.config.as_deref(), overrides.clone())?;
     if std::process::id() == 1 && !args.connect_keeper {
         return be_the_first_process(&loaded, finder);
     }

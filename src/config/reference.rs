@@ -12,6 +12,9 @@ use serde::Serialize;
 use serde_json::Value;
 use std::fmt::Write as _;
 
+/// Lines are broken beyond this.
+const WIDTH: usize = 110;
+
 /// The types of a file, ready to be written about.
 #[derive(Debug)]
 pub struct Reference {
@@ -100,32 +103,27 @@ fn is_section(entry: &Entry<'_>) -> bool {
 fn section(text: &mut String, entry: &Entry<'_>, order: &Order, shown: Shown) {
     let (plain, sections) = below(entry, order);
     let is_map = matches!(entry.node.kind(), Kind::Map(_));
-    if is_map {
-        comment(text, "\n", entry.node.description().unwrap_or_default());
-        if sections.is_empty() {
-            let _ = writeln!(text, "# [{}.NAME]", entry.path);
-        }
-    } else if !entry.path.is_root() {
-        if !is_map_entry(entry) {
-            comment(text, "\n", entry.node.description().unwrap_or_default());
-        }
+    if is_map && sections.is_empty() {
+        let _ = writeln!(text, "# [{}.NAME]", entry.path);
+    }
+    if !is_map && !entry.path.is_root() {
         let _ = writeln!(text, "{}[{}]", shown.mark(), entry.path);
     }
     for key in &plain {
         describe(text, key.node);
-        assign(text, key, shown);
+        assign(text, key, order.below(name_of(&key.path)), shown);
     }
-    for section_below in &sections {
-        let name = name_of(&section_below.path);
-        let unset = section_below.default.is_none() && section_below.node.may_be_unset();
+    for (at, below) in sections.iter().enumerate() {
+        let unset = below.default.is_none() && below.node.may_be_unset();
         let shown = if unset { Shown::CommentedOut } else { shown };
-        section(text, section_below, order.below(name), shown);
+        // What a map is for is said once, above its first entry.
+        if is_map {
+            text.push_str(if at == 0 { "" } else { "\n" });
+        } else {
+            comment(text, "\n", below.node.description().unwrap_or_default());
+        }
+        section(text, below, order.below(name_of(&below.path)), shown);
     }
-}
-
-/// Its description is that of the map.
-fn is_map_entry(entry: &Entry<'_>) -> bool {
-    entry.path.steps().len() > 2 && entry.node.description() == entry.node.type_description()
 }
 
 fn name_of(path: &KeyPath) -> &str {
@@ -136,13 +134,13 @@ fn name_of(path: &KeyPath) -> &str {
 }
 
 /// `key = value`; commented out with an example where the default is to leave it out.
-fn assign(text: &mut String, entry: &Entry<'_>, shown: Shown) {
+fn assign(text: &mut String, entry: &Entry<'_>, order: &Order, shown: Shown) {
     let key = bare(name_of(&entry.path));
     let (mark, value) = match entry.default {
-        Some(value) => (shown.mark(), written(value, entry.node)),
-        None => ("# ", written(&example(entry.node), entry.node)),
+        Some(value) => (shown.mark(), written(value, order)),
+        None => ("# ", written(&example(entry.node), order)),
     };
-    let _ = writeln!(text, "{mark}{key} = {value}");
+    let _ = writeln!(text, "{mark}{key} = {}", value.replace('\n', &format!("\n{mark}")));
 }
 
 fn describe(text: &mut String, node: Node<'_>) {
@@ -157,18 +155,18 @@ fn describe(text: &mut String, node: Node<'_>) {
     }
     // Where the line itself shows the default, the example stands in the comment.
     if let Some(example) = node.example().filter(|_| !node.may_be_unset()) {
-        comment(text, "", &format!("Example: {}", written(example, node)));
+        comment(text, "", &format!("Example: {}", written(example, &Order::default())));
     }
 }
 
 /// `# ` before each line, wrapped.
 fn comment(text: &mut String, before: &str, words: &str) {
     text.push_str(before);
-    for line in words.lines() {
+    for line in unlinked(words).lines() {
         let indent = line.len() - line.trim_start().len();
         let mut column = 0;
         for word in line.split_whitespace() {
-            if column == 0 || column + word.chars().count() > 110 {
+            if column == 0 || column + word.chars().count() > WIDTH {
                 let hanging = if column == 0 { indent } else { indent * 2 };
                 text.push_str(if column == 0 { "" } else { "\n" });
                 let _ = write!(text, "#{:hanging$} {word}", "");
@@ -200,27 +198,32 @@ fn example(node: Node<'_>) -> Value {
     }
 }
 
-/// A value in TOML; a list of tables over several lines.
-fn written(value: &Value, node: Node<'_>) -> String {
-    match (value, node.kind()) {
-        (Value::Array(list), Kind::List(element)) if matches!(element.kind(), Kind::Table(_)) && !list.is_empty() => {
-            list.iter().fold("[\n".to_owned(), |text, item| text + "    " + &inline(item) + ",\n") + "]"
+/// A value in TOML; a list of tables, or a long one, over several lines.
+fn written(value: &Value, order: &Order) -> String {
+    let line = inline(value, order);
+    let tables = |list: &[Value]| list.iter().any(Value::is_object);
+    match value {
+        Value::Array(list) if tables(list) || line.len() > WIDTH => {
+            list.iter().fold("[\n".to_owned(), |text, item| text + "    " + &inline(item, order.below("")) + ",\n")
+                + "]"
         }
-        _ => inline(value),
+        _ => line,
     }
 }
 
-fn inline(value: &Value) -> String {
+fn inline(value: &Value, order: &Order) -> String {
     match value {
         Value::Null => String::new(),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
         Value::String(text) => toml::Value::String(text.clone()).to_string(),
-        Value::Array(list) => format!("[{}]", list.iter().map(inline).collect::<Vec<_>>().join(", ")),
-        Value::Object(table) if table.is_empty() => "{}".to_owned(),
+        Value::Array(list) => {
+            format!("[{}]", list.iter().map(|item| inline(item, order.below(""))).collect::<Vec<_>>().join(", "))
+        }
         Value::Object(table) => {
-            let set = table.iter().filter(|(_, value)| !value.is_null());
-            let entries: Vec<_> = set.map(|(key, value)| format!("{} = {}", bare(key), inline(value))).collect();
-            format!("{{ {} }}", entries.join(", "))
+            let keys = order.sort(table.iter().filter(|(_, value)| !value.is_null()).map(|(key, _)| key.as_str()));
+            let entries: Vec<_> =
+                keys.iter().map(|key| format!("{} = {}", bare(key), inline(&table[*key], order.below(key)))).collect();
+            if entries.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", entries.join(", ")) }
         }
     }
 }
@@ -245,7 +248,7 @@ fn chapter(text: &mut String, entry: &Entry<'_>, order: &Order) {
         }
         text.push_str("| key | value | default | |\n|---|---|---|---|\n");
         for key in &plain {
-            row(text, key);
+            row(text, key, order.below(name_of(&key.path)));
         }
         text.push('\n');
     }
@@ -264,13 +267,13 @@ fn chapter(text: &mut String, entry: &Entry<'_>, order: &Order) {
     }
 }
 
-fn row(text: &mut String, entry: &Entry<'_>) {
+fn row(text: &mut String, entry: &Entry<'_>, order: &Order) {
     let value = match entry.node.kind() {
         Kind::Choice(words) => words.iter().map(|(word, _)| format!("`{word:?}`")).collect::<Vec<_>>().join(", "),
         _ => prose(&entry.node.expected()),
     };
     let default =
-        entry.default.map_or_else(String::new, |default| format!("`{}`", inline(default).replace('|', "\\|")));
+        entry.default.map_or_else(String::new, |default| format!("`{}`", inline(default, order).replace('|', "\\|")));
     let mut what = prose(entry.node.description().unwrap_or_default());
     if let Kind::Choice(words) = entry.node.kind() {
         for (word, meaning) in words.into_iter().filter_map(|(word, meaning)| Some((word, meaning?))) {
@@ -280,7 +283,12 @@ fn row(text: &mut String, entry: &Entry<'_>) {
     let _ = writeln!(text, "| `{}` | {value} | {default} | {what} |", name_of(&entry.path));
 }
 
+/// Without the links of a doc comment.
+fn unlinked(text: &str) -> String {
+    text.replace("[`", "`").replace("`]", "`")
+}
+
 /// Nothing that Markdown or a table would take for its own.
 fn prose(text: &str) -> String {
-    text.replace('|', "\\|").replace('<', "&lt;").replace('\n', " ")
+    unlinked(text).replace('|', "\\|").replace('<', "&lt;").replace('\n', " ")
 }

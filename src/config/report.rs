@@ -66,6 +66,9 @@ impl Report {
             miette::GraphicalReportHandler::new_themed(theme).with_width(110).with_links(false).with_context_lines(0);
         let mut text = String::new();
         for problem in &self.problems {
+            if !text.is_empty() {
+                text.push('\n');
+            }
             let shown = Shown { problem, source: self.lines() };
             // Writing into a String doesn't fail.
             let _ = handler.render_report(&mut text, &shown);

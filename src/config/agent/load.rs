@@ -8,7 +8,7 @@ use crate::{
         report::Report,
         sheet::Sheet,
     },
-    model::units::Span,
+    model::{allocation::ProviderKind, units::Span},
 };
 use std::path::{Path, PathBuf};
 
@@ -58,11 +58,18 @@ pub fn load_with(
     let variables: Vec<_> = env.into_iter().filter(|(name, _)| ours(name)).collect();
     let mut reading = read::<AgentConfig>(path, PREFIX, &variables)?;
     apply(&mut reading, overrides);
+    let made_up = path.is_none() && make_up_a_map(&mut reading.value);
     for fault in check::faults(&reading.value, &reading.sheet).into_iter().chain(more(&reading.value)) {
         reading.add(fault);
     }
     let (config, sheet) = reading.finish()?;
-    let warnings = check::warnings(&config);
+    let mut warnings = check::warnings(&config);
+    if made_up {
+        let map = config.session.startup.map.as_deref().unwrap_or_default();
+        warnings.push(format!(
+            "no map is configured; own sessions use {map:?}. GAMESIDE_SESSION__STARTUP__MAP sets another"
+        ));
+    }
     Ok(Loaded { config: settle(config, &sheet), path: path.map(Path::to_owned), warnings, sheet })
 }
 
@@ -75,6 +82,19 @@ fn apply(reading: &mut Reading<AgentConfig>, overrides: Overrides) {
         reading.sheet.note_option(KeyPath::parse("game.command"), "the command line");
         reading.value.game.command = overrides.command;
     }
+}
+
+/// A command that is tried out without a file gets the practice game's map and mode, so that `{{map}}` has a value. A file has
+/// to say what its game plays.
+fn make_up_a_map(config: &mut AgentConfig) -> bool {
+    let missing = !config.is_practice() && config.session.startup.map.is_none();
+    let own = config.allocation.provider == ProviderKind::Auto;
+    if missing && own {
+        let startup = &mut config.session.startup;
+        startup.map = Some(super::PRACTICE_MAP.to_owned());
+        startup.mode.get_or_insert_with(|| super::PRACTICE_MODE.to_owned());
+    }
+    missing && own
 }
 
 /// What follows from the rest: a limit of "0" is none; players connect to the only port there is.
@@ -138,7 +158,10 @@ mod tests {
         assert_eq!((params.map.as_str(), params.mode.as_deref()), ("harbour", Some("duel")));
 
         let overrides = Overrides { command: vec!["./server".to_owned()], ..Overrides::default() };
-        assert_eq!(load(None, Vec::new(), overrides).unwrap().config.startup_params(), None);
+        let loaded = load(None, Vec::new(), overrides.clone()).unwrap();
+        assert_eq!(loaded.config.startup_params().unwrap().map, "harbour");
+        assert!(loaded.warnings[0].contains("no map is configured"), "{:?}", loaded.warnings);
+        assert_eq!(load_text("", &[], overrides).unwrap().config.startup_params(), None);
     }
 
     #[test]

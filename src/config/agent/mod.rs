@@ -67,6 +67,10 @@ pub struct AgentConfig {
     pub api: host::Api,
 }
 
+/// What the practice game plays when it isn't told.
+pub const PRACTICE_MAP: &str = "harbour";
+pub const PRACTICE_MODE: &str = "duel";
+
 impl AgentConfig {
     /// No command: the practice game that ships with us.
     pub fn is_practice(&self) -> bool {
@@ -79,8 +83,8 @@ impl AgentConfig {
         let startup = &self.session.startup;
         let practice = |name: &str| self.is_practice().then(|| name.to_owned());
         Some(StartupParams {
-            map: startup.map.clone().or_else(|| practice("harbour"))?,
-            mode: startup.mode.clone().or_else(|| practice("duel")),
+            map: startup.map.clone().or_else(|| practice(PRACTICE_MAP))?,
+            mode: startup.mode.clone().or_else(|| practice(PRACTICE_MODE)),
             misc_params: startup.misc_params.clone(),
             custom_data: startup.custom_data.clone(),
         })

@@ -1,0 +1,169 @@
+//! `gameside check`: every fault of a configuration at once; or, when there is none, what it comes to and what about it
+//! is open to whom.
+
+use super::{exit::Exit, failure::Failure, load, screen};
+use crate::{
+    agent::vet,
+    config::{
+        agent::{AgentConfig, Loaded, Overrides},
+        report::Report,
+        service,
+    },
+    model::{allocation::ProviderKind, policy::ReadyBy, probe::ProbeKind, process::StopAction, units::Span},
+    service::settings::ServiceSettings,
+};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+mod notes;
+
+/// Check a configuration without doing anything: all faults at once, each with its place.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration (TOML). Without: the defaults and what the environment overrides.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// It is the session service's.
+    #[arg(long)]
+    service: bool,
+    /// For programs: one object.
+    #[arg(long)]
+    json: bool,
+    /// The game's command, as `run` would be given it.
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+pub fn run(args: Args) -> Result<Exit, Failure> {
+    let path = args.config.as_deref();
+    if args.service {
+        let loaded = service::load::<ServiceSettings>(path, vet::environment(), ServiceSettings::faults);
+        let what = |settings: &ServiceSettings| Outcome { summary: of_service(settings), notes: Vec::new() };
+        return tell(args.json, path, loaded.as_ref().map(what));
+    }
+    let overrides = Overrides { name: None, command: args.command };
+    let loaded = vet::load(path, vet::environment(), overrides);
+    tell(args.json, path, loaded.as_ref().map(of_agent))
+}
+
+/// A configuration without a fault.
+struct Outcome {
+    /// What it comes to: a word and what it is.
+    summary: Vec<(&'static str, String)>,
+    /// What should be known.
+    notes: Vec<String>,
+}
+
+fn tell(json: bool, path: Option<&Path>, outcome: Result<Outcome, &Report>) -> Result<Exit, Failure> {
+    match outcome {
+        Ok(outcome) if json => {
+            let summary: serde_json::Map<_, _> =
+                outcome.summary.into_iter().map(|(word, text)| (word.to_owned(), text.into())).collect();
+            println!("{}", json!({ "ok": true, "problems": [], "notes": outcome.notes, "summary": summary }));
+            Ok(Exit::Done)
+        }
+        Ok(outcome) => {
+            let name = path.map_or_else(|| "The default configuration".to_owned(), |path| path.display().to_string());
+            println!("{} has no fault.\n", screen::escape_lines(&name));
+            for (word, text) in &outcome.summary {
+                println!("  {word:<9} {}", screen::escape_lines(text));
+            }
+            if !outcome.notes.is_empty() {
+                println!("\nTo know:");
+            }
+            for note in &outcome.notes {
+                println!("  - {}", screen::escape_lines(note));
+            }
+            Ok(Exit::Done)
+        }
+        Err(report) if json => {
+            println!("{}", report.to_json());
+            Ok(Exit::Usage)
+        }
+        Err(report) => Err(load::refuse(report)),
+    }
+}
+
+fn of_agent(loaded: &Loaded) -> Outcome {
+    let config = &loaded.config;
+    let mut notes = loaded.warnings.clone();
+    notes.extend(notes::security(loaded));
+    Outcome {
+        summary: vec![
+            ("name", config.agent.name.clone()),
+            ("runs", command(config)),
+            ("ready", readiness(config)),
+            ("ports", ports(config)),
+            ("stops", ladder(config)),
+            ("sessions", sessions(config)),
+        ],
+        notes,
+    }
+}
+
+fn command(config: &AgentConfig) -> String {
+    let when = match config.game.start {
+        crate::model::policy::Start::OnAllocation => "with each allocation",
+        crate::model::policy::Start::AtBoot => "with the agent",
+    };
+    if config.is_practice() {
+        return format!("the practice game, {when}");
+    }
+    format!("{}, {when}", shell_words::join(&config.game.command))
+}
+
+fn readiness(config: &AgentConfig) -> String {
+    let within = config.game.readiness.timeout;
+    let by = match config.game.readiness.by {
+        ReadyBy::Sdk => "when the game says so".to_owned(),
+        ReadyBy::Probe => match &config.probe {
+            Some(probe) if probe.kind == ProbeKind::Gamedig => {
+                format!("when it answers a {} query", probe.protocol.as_deref().unwrap_or("game"))
+            }
+            _ => "when the probe is answered".to_owned(),
+        },
+        ReadyBy::Port => "when its first port is bound".to_owned(),
+        ReadyBy::Log => "when it writes the line".to_owned(),
+        ReadyBy::Delay => format!("{} after its start", config.game.readiness.delay),
+    };
+    format!("{by}, within {within}")
+}
+
+fn ports(config: &AgentConfig) -> String {
+    let each = config.game.ports.iter().map(|(name, port)| {
+        let protocol = serde_json::to_value(port.protocol).unwrap_or_default();
+        format!("{name} {}/{}", port.range, protocol.as_str().unwrap_or_default())
+    });
+    let all = each.collect::<Vec<_>>().join(", ");
+    if all.is_empty() { "none".to_owned() } else { all }
+}
+
+fn ladder(config: &AgentConfig) -> String {
+    let each = config.game.stop.steps().into_iter().map(|step| {
+        let action = match step.action {
+            StopAction::Stdin(line) => format!("{line:?} on stdin"),
+            StopAction::Signal(number) => format!("signal {number}"),
+            StopAction::Kill => "kill".to_owned(),
+        };
+        format!("{action}, {}", Span(step.wait))
+    });
+    each.collect::<Vec<_>>().join("; then ")
+}
+
+fn sessions(config: &AgentConfig) -> String {
+    let from = match config.allocation.provider {
+        ProviderKind::Auto => "its own sessions",
+        ProviderKind::Sic => "allocated by the session service",
+        ProviderKind::Hook => "allocated through its API",
+    };
+    format!("{from}, at {}", if config.session.is_local() { "the local service" } else { &config.session.url })
+}
+
+fn of_service(settings: &ServiceSettings) -> Vec<(&'static str, String)> {
+    let names = |names: Vec<&str>| names.join(", ");
+    vec![
+        ("types", names(settings.session_types.keys().map(String::as_str).collect())),
+        ("regions", names(settings.regions.iter().map(|region| region.region_id.as_str()).collect())),
+        ("health", format!("every {}", settings.timings.health_cadence)),
+    ]
+}

@@ -1,0 +1,120 @@
+//! What about a configuration is open to whom: not wrong, but to be known.
+
+use crate::{
+    config::agent::{AgentConfig, Loaded, host::KeeperMode},
+    host::{files, process, secrets},
+};
+use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
+
+/// Everything that weakens a boundary.
+pub fn security(loaded: &Loaded) -> Vec<String> {
+    let config = &loaded.config;
+    let mut notes = Vec::new();
+    notes.extend(boundary(config));
+    notes.extend(loaded.path.as_deref().and_then(|path| writable(path, "the configuration")));
+    notes.extend(program(config));
+    notes.extend(client_secret(config));
+    notes.extend(config.api.operator_token_file.as_deref().and_then(|path| readable(path, "the operator's token")));
+    notes
+}
+
+/// Whether anything stands between the game and those who hold it.
+fn boundary(config: &AgentConfig) -> Option<String> {
+    let (root, keeper) = (process::is_root(), &config.keeper);
+    match (keeper.mode, &keeper.user) {
+        (KeeperMode::Connect, _) => {
+            Some("the keeper's own command line says which user the game runs as; if it is the keeper's or the agent's own, nothing stands between them".to_owned())
+        }
+        (KeeperMode::Spawn, Some(user)) if !root => Some(format!(
+            "keeper.user = {user:?} needs a keeper that runs as root; started by this user it will refuse"
+        )),
+        (KeeperMode::Spawn, Some(user)) => (user == "root").then(|| "the game runs as root".to_owned()),
+        (KeeperMode::Spawn, None) if root => Some(
+            "the game runs as root, like keeper and agent: nothing stands between them; set keeper.user".to_owned(),
+        ),
+        (KeeperMode::Spawn, None) => Some(
+            "the game runs as the same user as keeper and agent: nothing stands between them, it could end them and read what they can read; for a boundary run the keeper as root and set keeper.user".to_owned(),
+        ),
+    }
+}
+
+/// A program that others may replace runs whatever they put there.
+fn program(config: &AgentConfig) -> Option<String> {
+    let program = Path::new(config.game.command.first()?);
+    let path = match &config.game.dir {
+        Some(dir) if program.is_relative() => Path::new(dir).join(program),
+        _ => program.to_owned(),
+    };
+    writable(&path, "the game's program")
+}
+
+fn client_secret(config: &AgentConfig) -> Option<String> {
+    if config.session.is_local() {
+        return None;
+    }
+    let given = &config.credentials;
+    let wanted = secrets::Wanted {
+        file: given.client_secret_file.as_deref(),
+        credential: &given.client_secret_credential,
+        variable: &given.client_secret_env,
+    };
+    match secrets::find(wanted, |name| std::env::var(name).ok()) {
+        Ok(secrets::Source::File(path)) => readable(&path, "the client's secret"),
+        Ok(secrets::Source::Text(_)) => Some(format!(
+            "the client's secret stands in the environment ({}), which every process of this user can read; a file or a credential is better",
+            given.client_secret_env
+        )),
+        Err(missing) => Some(format!("{missing}, as seen from here; the agent won't start without one")),
+    }
+}
+
+fn readable(path: &Path, what: &str) -> Option<String> {
+    match files::readable_by_others(path) {
+        Some(true) => Some(format!("{what}, {}, can be read by others; chmod 600 it", path.display())),
+        Some(false) => None,
+        None => Some(format!("{what}, {}, can't be examined by this user", path.display())),
+    }
+}
+
+fn writable(path: &Path, what: &str) -> Option<String> {
+    let mode = fs::metadata(path).ok()?.mode();
+    (mode & 0o022 != 0).then(|| format!("{what}, {}, can be changed by others; chmod go-w it", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::agent::{Overrides, load};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn notes(text: &str, mode: u32) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.toml");
+        let secret = dir.path().join("secret");
+        fs::write(&secret, "x").unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::write(&path, text.replace("SECRET", secret.to_str().unwrap())).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        security(&load(Some(&path), Vec::new(), Overrides::default()).unwrap()).join("\n")
+    }
+
+    #[test]
+    fn a_game_of_the_same_user_has_no_boundary_and_this_is_said() {
+        assert!(notes("", 0o600).contains("nothing stands between them"));
+        assert!(notes("[keeper]\nmode = \"connect\"\n", 0o600).contains("the keeper's own command line"));
+    }
+
+    #[test]
+    fn what_others_can_read_or_change_is_named() {
+        let text = "[session]\nurl = \"https://x.example\"\n[credentials]\nclient_id = \"a\"\nclient_secret_file = \"SECRET\"\n";
+        let notes = notes(text, 0o666);
+        assert!(notes.contains("the client's secret, ") && notes.contains("can be read by others"), "{notes}");
+        assert!(notes.contains("the configuration, ") && notes.contains("can be changed by others"), "{notes}");
+    }
+
+    #[test]
+    fn a_secret_that_is_nowhere_is_missed_before_the_start() {
+        let text = "[session]\nurl = \"https://x.example\"\n[credentials]\nclient_id = \"a\"\nclient_secret_env = \"GAMESIDE_TEST_NO_SUCH\"\n";
+        assert!(notes(text, 0o600).contains("the agent won't start without one"));
+    }
+}

@@ -1,0 +1,198 @@
+//! `gameside init`: a commented configuration to start from.
+//!
+//! The texts are made from the types and their defaults, as are the files in `config/` and `docs/configuration.md`: a test compares
+//! them, and `UPDATE=1 cargo test` writes them anew.
+
+use super::{exit::Exit, failure::Failure};
+use crate::{
+    config::{agent::AgentConfig, reference::Reference},
+    host::files,
+    model::probe::Probe,
+    service::settings::ServiceSettings,
+};
+use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::PathBuf};
+
+/// Write a commented configuration with every key at its default.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What it is for.
+    #[arg(long = "for", value_name = "WHAT", default_value = "agent")]
+    role: Role,
+    /// Where to write it; `-` prints it [default: agent.toml, sessions.toml or openarena.toml].
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Replace a file that is there.
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Role {
+    /// An agent and the game beside it.
+    Agent,
+    /// The session service.
+    Sessions,
+    /// An agent for OpenArena's dedicated server, a complete example.
+    Openarena,
+}
+
+impl Role {
+    fn text(self) -> String {
+        match self {
+            Role::Agent => agent_file(),
+            Role::Sessions => sessions_file(),
+            Role::Openarena => include_str!("../../config/openarena.toml").to_owned(),
+        }
+    }
+    fn file(self) -> &'static str {
+        match self {
+            Role::Agent => "agent.toml",
+            Role::Sessions => "sessions.toml",
+            Role::Openarena => "openarena.toml",
+        }
+    }
+    /// What to type next.
+    fn next(self, file: &str) -> String {
+        match self {
+            Role::Agent | Role::Openarena => {
+                format!("gameside check --config {file}, then gameside run --config {file}")
+            }
+            Role::Sessions => {
+                format!("gameside check --service --config {file}, then gameside sessions --config {file}")
+            }
+        }
+    }
+}
+
+pub fn run(args: &Args) -> Result<Exit, Failure> {
+    let file = args.file.clone().unwrap_or_else(|| args.role.file().into());
+    let text = args.role.text();
+    if file.as_os_str() == "-" {
+        std::io::stdout().write_all(text.as_bytes())?;
+        return Ok(Exit::Done);
+    }
+    let shown = file.display().to_string();
+    if args.force {
+        files::write(&file, text.as_bytes(), 0o644)?;
+    } else {
+        let created = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&file);
+        created.and_then(|mut created| created.write_all(text.as_bytes())).map_err(|error| {
+            let what_to_do =
+                if error.kind() == std::io::ErrorKind::AlreadyExists { "; --force replaces it" } else { "" };
+            Failure::new(Exit::Failed, format!("could not write {shown}: {error}{what_to_do}"))
+        })?;
+    }
+    println!("{shown} is written. Next: {}", args.role.next(&shown));
+    Ok(Exit::Done)
+}
+
+/// `config/agent.toml`
+pub fn agent_file() -> String {
+    agent().toml(
+        "The agent's configuration: every key, at its default. A line that starts with '# key =' is a key without a default, with an example.\n\
+         Everything may be left out. Environment variables override it: GAMESIDE_GAME__START=at-boot.\n\
+         `gameside check --config FILE` reports all faults at once.",
+    )
+}
+
+/// `config/sessions.toml`
+pub fn sessions_file() -> String {
+    sessions().toml(
+        "The session service's configuration: every key, at its default. A line that starts with '# key =' is a key without a default, with an example.\n\
+         Everything may be left out. Environment variables override it: GAMESIDE_SESSIONS__TIMINGS__SESSION_TTL=10m.\n\
+         `gameside check --service --config FILE` reports all faults at once.",
+    )
+}
+
+/// `docs/configuration.md`
+pub fn chapter() -> String {
+    let head = include_str!("configuration.md").trim_end();
+    let (agent, sessions) = (agent().markdown(), sessions().markdown());
+    format!(
+        "{head}\n\n# The agent's file\n\n{}\n\n# The session service's file\n\n{}\n",
+        agent.trim_end(),
+        sessions.trim_end()
+    )
+}
+
+fn agent() -> Reference {
+    Reference::of(&AgentConfig { probe: Some(Probe::default()), ..AgentConfig::default() })
+}
+
+fn sessions() -> Reference {
+    Reference::of(&ServiceSettings::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::read::read_text;
+    use std::path::Path;
+
+    /// Compares a file of the repository with what the types say, or writes it (`UPDATE=1`).
+    fn is_up_to_date(file: &str, text: &str) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&path, text).unwrap();
+        }
+        let found = fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            found == text,
+            "{file} doesn't say what the types say; write it with: UPDATE=1 cargo test --lib cli::init"
+        );
+    }
+
+    #[test]
+    fn the_files_in_the_repository_say_what_the_types_say() {
+        is_up_to_date("config/agent.toml", &agent_file());
+        is_up_to_date("config/sessions.toml", &sessions_file());
+        is_up_to_date("docs/configuration.md", &chapter());
+    }
+
+    #[test]
+    fn the_written_files_are_the_defaults() {
+        let agent = read_text::<AgentConfig>("agent.toml", &agent_file(), "GAMESIDE_", &[]);
+        assert_eq!(agent.problems, []);
+        assert_eq!(agent.value, AgentConfig::default());
+        let sessions = read_text::<ServiceSettings>("sessions.toml", &sessions_file(), "GAMESIDE_SESSIONS__", &[]);
+        assert_eq!(sessions.problems, []);
+        assert_eq!(sessions.value, ServiceSettings::default());
+    }
+
+    /// `# key = value` and `# [section]` put in force.
+    fn with_examples(text: &str) -> String {
+        let in_force = |line: &str| -> Option<String> {
+            let rest = line.strip_prefix("# ")?;
+            let key = match rest.split_once(" = ") {
+                Some((key, _)) => key,
+                None => rest.strip_prefix('[')?,
+            };
+            let is_key = key.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '_' | '.' | ']'));
+            is_key.then(|| rest.to_owned())
+        };
+        text.lines().fold(String::new(), |all, line| all + &in_force(line).unwrap_or_else(|| line.to_owned()) + "\n")
+    }
+
+    #[test]
+    fn every_example_in_the_written_files_is_one() {
+        let text = with_examples(&agent_file());
+        assert!(text.contains("\n[probe]\n") && text.contains("\nregion = "), "{text}");
+        let agent = read_text::<AgentConfig>("agent.toml", &text, "GAMESIDE_", &[]);
+        assert_eq!(agent.problems, []);
+        assert_ne!(agent.value, AgentConfig::default());
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_not_replaced_unasked() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("agent.toml");
+        let args = |force| Args { role: Role::Agent, file: Some(file.clone()), force };
+        run(&args(false)).unwrap();
+        fs::write(&file, "mine").unwrap();
+        let refused = run(&args(false)).unwrap_err();
+        assert!(refused.to_string().contains("--force"), "{refused}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+        run(&args(true)).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), agent_file());
+    }
+}

@@ -1,0 +1,26 @@
+//! Loading a configuration for a command: faults go to stderr, in the form that suits whoever reads there.
+
+use super::{exit::Exit, failure::Failure};
+use crate::{
+    agent::vet,
+    config::{
+        agent::{Loaded, Overrides},
+        report::{Report, Style},
+    },
+};
+use std::{io::IsTerminal as _, path::Path};
+
+/// The agent's configuration with every check there is.
+pub fn agent(path: Option<&Path>, overrides: Overrides) -> Result<Loaded, Failure> {
+    vet::load(path, vet::environment(), overrides).map_err(|report| refuse(&report))
+}
+
+/// Prints all faults and says how many there are.
+pub fn refuse(report: &Report) -> Failure {
+    let terminal = std::io::stderr().is_terminal();
+    let plain = !terminal || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    eprintln!("{}", report.render(if plain { Style::Plain } else { Style::Fancy }).trim_end());
+    let count = report.problems.len();
+    let faults = if count == 1 { "a fault".to_owned() } else { format!("{count} faults") };
+    Failure::new(Exit::Usage, format!("the configuration has {faults}; nothing was done"))
+}
