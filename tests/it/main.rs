@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`containers`] | both container shapes, as namespaces |
 //! | [`crash`] | the agent killed after every single effect |
+//! | [`docs`] | what the documents say |
 //! | [`keeper`] | the keeper and the agent's client for it |
 //! | [`layers`] | which room may import which |
 //! | [`main_job`] | allocated, run, reported, supervised, through every crash |
@@ -23,6 +24,7 @@
 
 mod containers;
 mod crash;
+mod docs;
 mod keeper;
 mod layers;
 mod main_job;

@@ -1,0 +1,91 @@
+//! What the documents say, against what is there.
+
+use crate::support::{http, service::Service, world::World};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn documents() -> Vec<PathBuf> {
+    let below = |dir: PathBuf| std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    below(root())
+        .chain(below(root().join("docs")))
+        .filter(|path| path.extension().is_some_and(|ext| ext == "md"))
+        .collect()
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    let link = regex::Regex::new(r"\]\(([^)#\s]+)").unwrap();
+    let mut dead = Vec::new();
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for found in link.captures_iter(&text) {
+            let target = &found[1];
+            if !target.contains("://") && !document.parent().unwrap().join(target).exists() {
+                dead.push(format!("{} -> {target}", document.display()));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "dead links:\n{}", dead.join("\n"));
+}
+
+#[test]
+fn every_file_that_is_named_in_code_spans_exists() {
+    let span = regex::Regex::new(r"`((?:config|docs|systemd|tests|benches|src|\.ci)/[^`{}*\s]*)`").unwrap();
+    let mut missing = Vec::new();
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for found in span.captures_iter(&text) {
+            if !root().join(&found[1]).exists() {
+                missing.push(format!("{}: {}", document.display(), &found[1]));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "missing:\n{}", missing.join("\n"));
+}
+
+/// The names in the page's first column, without labels.
+fn documented(heading: &str) -> BTreeSet<String> {
+    let page = std::fs::read_to_string(root().join("docs/metrics.md")).unwrap();
+    let section = page.split("\n## ").find(|section| section.starts_with(heading)).unwrap();
+    let names = section.lines().filter_map(|line| line.strip_prefix("| `")?.split(['`', '{']).next());
+    names.map(str::to_owned).collect()
+}
+
+/// The names on a page of metrics, as its samples bear them.
+fn served(url: &str) -> BTreeSet<String> {
+    let page = http::exchange("GET", &format!("{url}/metrics"), &[], None).unwrap();
+    assert_eq!(page.status, 200);
+    let samples = page.text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    samples.filter_map(|line| line.split(['{', ' ']).next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_metrics_page_names_what_is_served_and_nothing_else() {
+    let world = World::new();
+    let service = Service::start(&world);
+    let sic = format!("{}[allocation]\nprovider = \"sic\"\n", service.agent_config());
+    let agent = world.agent("server", &sic);
+    let status = agent.wait("registration", |status| status["agent"]["registered"] == true);
+    let api = status["agent"]["api"].as_str().unwrap();
+    assert_eq!(served(api), documented("The agent"));
+    assert_eq!(served(&service.url()), documented("The session service"));
+}
+
+#[test]
+fn the_readme_gives_the_command_that_ci_runs() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let ci = std::fs::read_to_string(root().join(".ci/run")).unwrap();
+    assert!(readme.contains("\ntests/run\n") && ci.contains("tests/run"));
+    assert!(executable(&root().join("tests/run")) && executable(&root().join(".ci/run")));
+}
+
+fn executable(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.metadata().unwrap().permissions().mode() & 0o111 != 0
+}
