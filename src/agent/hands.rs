@@ -136,6 +136,8 @@ impl Hands {
             spec.env.insert("GAMESIDE_TOKEN".to_owned(), token.expose_secret().to_owned());
             self.tokens.set_game(run, token);
         }
+        // Before the start: its first line may be the one that matters.
+        self.keeper.output(!self.eyes.log.is_empty());
         self.keeper.start(run, spec);
     }
 

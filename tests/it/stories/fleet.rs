@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 const AGENTS: usize = 10;
 
 fn fleet<'w>(world: &'w World, service: &Service<'_>) -> Vec<Agent<'w>> {
-    let config = format!("{}{SIC}{PATIENT}[game]\nports.game.range = \"21000-21999\"\n", service.agent_config());
+    let config = format!("{}{SIC}{PATIENT}", service.agent_config());
     let agents: Vec<_> = (0..AGENTS).map(|n| world.agent(&format!("server-{n}"), &config)).collect();
     for agent in &agents {
         agent.wait("registration", |status| status["agent"]["registered"] == true);

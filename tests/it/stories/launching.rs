@@ -110,6 +110,10 @@ fn a_template_error_or_a_missing_map_is_refused_before_anything_is_spawned() {
     let answer = agent.call("POST", "/v1/allocation", Some(&allocation(""))).unwrap();
     assert_eq!((answer.status, &answer.body["error"]), (422, &json!("launch")), "{}", answer.text);
     assert!(answer.text.contains("colour"), "it says what is undefined: {}", answer.text);
+    assert!(!agent.kinds().iter().any(|kind| kind == "starting"), "{:?}", agent.kinds());
+
+    let agent = world.agent("mapless", &format!("{}{HOOK}{PATIENT}{}", service.agent_config(), echo("\"{{map}}\"")));
+    agent.wait_phase("idle");
     let nothing = json!({"allocation_id": uuid::Uuid::new_v4().to_string()});
     let answer = agent.call("POST", "/v1/allocation", Some(&nothing)).unwrap();
     assert_eq!(answer.status, 422, "{}", answer.text);

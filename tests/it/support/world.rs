@@ -7,6 +7,7 @@
 use super::{agent::Agent, proc};
 use std::{
     fs::{File, Permissions},
+    net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -25,6 +26,28 @@ const MARK: &str = "GAMESIDE_TEST_WORLD";
 
 pub struct World {
     dir: TempDir,
+    ports: PortBlock,
+}
+
+/// Ports for the games of this world: worlds know nothing of each other's reservations.
+struct PortBlock {
+    first: u16,
+    /// Held for as long as the block is ours, whoever else runs such tests on this machine.
+    _mark: TcpListener,
+}
+
+const BLOCK: u16 = 20;
+
+impl PortBlock {
+    fn take() -> Self {
+        let blocks = (0..450).map(|block| 23_000 + block * BLOCK);
+        let mut free = blocks.filter_map(|first| Some((first, TcpListener::bind(("127.0.0.1", first)).ok()?)));
+        let (first, mark) = free.next().expect("a free block of ports");
+        PortBlock { first, _mark: mark }
+    }
+    fn range(&self) -> String {
+        format!("{}-{}", self.first + 1, self.first + BLOCK - 1)
+    }
 }
 
 impl World {
@@ -36,7 +59,7 @@ impl World {
         // As $XDG_RUNTIME_DIR is; and other users may reach what a game needs.
         std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         std::fs::set_permissions(dir.path().join("run"), Permissions::from_mode(0o700)).unwrap();
-        World { dir }
+        World { dir, ports: PortBlock::take() }
     }
 
     pub fn path(&self) -> &Path {
@@ -61,6 +84,7 @@ impl World {
         command.env("HOME", self.path().join("home"));
         command.env("XDG_RUNTIME_DIR", self.path().join("run"));
         command.env("GAMESIDE_STATE_DIR", self.state_root());
+        command.env("GAMESIDE_GAME__PORTS__GAME__RANGE", self.ports.range());
         command.env("RUST_BACKTRACE", "1");
         command.env(MARK, self.path());
         command
