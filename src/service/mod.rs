@@ -34,7 +34,7 @@ pub mod world;
 pub use settings::ServiceSettings;
 
 use crate::{
-    host,
+    host::clock,
     model::time::{Instant, Now},
 };
 use auth::{clients::Clients, tokens::Tokens};
@@ -115,7 +115,7 @@ impl std::fmt::Debug for Clock {
 impl Clock {
     /// The machine's.
     pub fn system() -> Clock {
-        Clock(Arc::new(host::clock::now))
+        Clock(Arc::new(clock::now))
     }
     pub fn now(&self) -> Now {
         (self.0)()

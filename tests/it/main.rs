@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`containers`] | both container shapes, as namespaces |
+//! | [`contract`] | every answer of the session service, judged by the published contract |
 //! | [`crash`] | the agent killed after every single effect |
 //! | [`docs`] | what the documents say |
 //! | [`keeper`] | the keeper and the agent's client for it |
@@ -10,6 +11,7 @@
 //! | [`main_job`] | allocated, run, reported, supervised, through every crash |
 //! | [`manifests`] | what must be true of the Kubernetes manifests |
 //! | [`sic`] | the provider `sic` against scripted answers |
+//! | [`service_api`], [`service_allocation`], [`service_durable`] | the session service from outside |
 //! | [`systemd`] | the units |
 //! | [`openarena`] | a real game server, by its example configuration |
 //! | [`openarena_probe`] | the same server, watched by queries and by its log |
@@ -23,6 +25,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test may wait by the clock, though never sleep")]
 
 mod containers;
+mod contract;
 mod crash;
 mod docs;
 mod keeper;
@@ -34,6 +37,10 @@ mod openarena_probe;
 mod outage;
 mod practice;
 mod sic;
+mod service_allocation;
+mod service_api;
+mod service_bench;
+mod service_durable;
 mod stories;
 mod support;
 mod systemd;

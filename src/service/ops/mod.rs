@@ -5,6 +5,8 @@
 //! | [`sessions`] | create or join, read, update, delete, by allocation |
 //! | [`instances`] | request or register, update, end; health |
 //! | [`players`] | join, leave, add, remove, read |
+//! | [`members`] | invite, promote, move, swap, grants, sessions to sessions |
+//! | [`lookups`] | a player's sessions, short codes, platform sessions |
 //! | [`backfill`] | acknowledge, update, delete |
 //! | [`browser`] | list and be listed |
 //! | [`config`] | templates, regions, request templates, health and backfill settings, connection info |
@@ -18,6 +20,8 @@ pub mod bodies;
 pub mod browser;
 pub mod config;
 pub mod instances;
+pub mod lookups;
+pub mod members;
 pub mod operate;
 pub mod players;
 pub mod sessions;
@@ -31,6 +35,8 @@ pub fn tables() -> Vec<&'static [Row]> {
         sessions::TABLE,
         instances::TABLE,
         players::TABLE,
+        members::TABLE,
+        lookups::TABLE,
         backfill::TABLE,
         browser::TABLE,
         config::TABLE,

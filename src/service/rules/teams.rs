@@ -69,6 +69,12 @@ pub fn place(
     Ok(places)
 }
 
+fn emptiest_other(teams: &[SessionTeam], from: usize) -> Outcome<usize> {
+    let others = teams.iter().enumerate().filter(|(number, team)| *number != from && room(team) > 0);
+    let emptiest = others.min_by_key(|(_, team)| team.players.len()).map(|(number, _)| number);
+    emptiest.ok_or_else(|| forbidden(codes::TEAM_FULL, "there is no room on another team"))
+}
+
 fn emptiest(teams: &[SessionTeam]) -> usize {
     let open = teams.iter().enumerate().filter(|(_, team)| room(team) > 0);
     open.min_by_key(|(_, team)| team.players.len()).map_or(0, |(number, _)| number)
@@ -119,13 +125,12 @@ fn below_occupancy(desc: impl Into<String>) -> crate::service::http::reply::Stop
 /// Moves a player to a team with room, or to the emptiest other one.
 pub fn move_player(session: &mut SessionRecord, id: PlayerUuid, wanted: Option<u32>) -> Outcome<usize> {
     let from = session.team_of(id).ok_or_else(|| no_player(id))?;
-    if wanted == Some(from as u32) {
-        return Ok(from);
-    }
-    let to = place(&session.teams, wanted, 1, TeamOverflow::Fail)?[0].unwrap_or(from);
-    if to != from
-        && let Some(at) = session.teams[from].players.iter().position(|player| player.player_uuid == id)
-    {
+    let to = match wanted {
+        Some(number) if number as usize == from => return Ok(from),
+        Some(_) => place(&session.teams, wanted, 1, TeamOverflow::Fail)?[0].unwrap_or(from),
+        None => emptiest_other(&session.teams, from)?,
+    };
+    if let Some(at) = session.teams[from].players.iter().position(|player| player.player_uuid == id) {
         let player = session.teams[from].players.remove(at);
         session.teams[to].players.push(player);
     }

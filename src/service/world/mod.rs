@@ -20,6 +20,11 @@ pub mod index;
 pub mod registry;
 pub mod timers;
 
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod timer_tests;
+
 use super::{
     auth::Caller,
     http::reply::{Outcome, no_session, unavailable},

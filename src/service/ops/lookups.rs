@@ -1,0 +1,272 @@
+//! Other ways to a session: a player's sessions, short codes, a platform's own sessions.
+
+use super::{
+    bodies::{PLATFORMS, word},
+    players::{join_as, oneself, self_update, target},
+    sessions::show,
+};
+use crate::{
+    model::{
+        errors::codes,
+        ids::{PlayerUuid, SessionId},
+        player::PlayerStatus,
+    },
+    service::{
+        http::{
+            asked::Asked,
+            read::text,
+            reply::{Outcome, Refused, Reply, Stop, conflict, forbidden, not_found, not_permitted, unavailable},
+            route::{Needs, Row, Run},
+        },
+        rules::{
+            gate,
+            join::Way,
+            record::{PlatformScout, PlatformSession, SessionRecord},
+            view::Scope,
+        },
+        world::World,
+    },
+};
+use http::{Method, StatusCode};
+use rand::RngExt;
+use serde_json::{Map, Value, json};
+
+const READ_PLAYER: Needs = Needs::AnyOf(&["session:read-player:any", "session:read-player:self"]);
+const UPDATE_PLAYER: Needs = Needs::AnyOf(&["session:update-player:any", "session:update-player:self"]);
+const UPDATE_PLATFORM: Needs = Needs::AnyOf(&["session:update:platform"]);
+
+macro_rules! row {
+    ($method:ident $path:literal, $operation:literal, $needs:expr, $handler:path) => {
+        Row { method: Method::$method, path: $path, operation: $operation, needs: $needs, run: Run::Now($handler) }
+    };
+}
+
+pub static TABLE: &[Row] = &[
+    row!(GET "/session/v1/player/me/session", "get_player_sessions_self", READ_PLAYER, own_sessions),
+    row!(GET "/session/v1/player/{player_uuid}/session", "get_player_sessions_by_uuid_v2", READ_PLAYER, sessions_of),
+    row!(GET "/session/v1/player/uuid/{player_uuid}/session", "get_player_sessions_by_uuid", READ_PLAYER, sessions_of),
+    row!(GET "/session/v1/player/id/{player_id}/session", "get_player_sessions", READ_PLAYER, sessions_of),
+    row!(
+        POST "/session/v1/session/{session_id}:generate-short-code",
+        "generate_session_short_code",
+        Needs::AnyOf(&["session:shortcode:any", "session:shortcode:active"]), short_code
+    ),
+    row!(
+        POST "/session/v1/platform/{platform}/platform-session/{platform_session_id_base64}/session/{session_id}",
+        "add_platform_session_to_rally_here_session", UPDATE_PLATFORM, link
+    ),
+    row!(
+        DELETE "/session/v1/platform/{platform}/platform-session/{platform_session_id_base64}/session/{session_id}",
+        "delete_platform_session_from_rally_here_session", UPDATE_PLATFORM, unlink
+    ),
+    row!(
+        GET "/session/v1/platform/{platform}/platform-session/{platform_session_id_base64}",
+        "get_platform_session_info",
+        Needs::AnyOf(&["session:read:platform"]), read_platform
+    ),
+    row!(
+        POST "/session/v1/platform/{platform}/platform-session/{platform_session_id_base64}/player/me",
+        "join_session_by_platform_session_id_self", UPDATE_PLAYER, join_platform
+    ),
+    row!(
+        DELETE "/session/v1/platform/{platform}/platform-session/{platform_session_id_base64}/player/me",
+        "leave_session_by_platform_session_self", UPDATE_PLAYER, leave_platform
+    ),
+    row!(
+        POST "/session/v1/platform/{platform}/platform-session/{platform_session_id_base64}/player/{player_uuid}",
+        "join_session_by_platform_session_by_uuid", UPDATE_PLAYER, join_platform
+    ),
+    row!(
+        DELETE "/session/v1/platform/{platform}/platform-session/{platform_session_id_base64}/player/{player_uuid}",
+        "leave_session_by_platform_session_by_uuid", UPDATE_PLAYER, leave_platform
+    ),
+];
+
+fn own_sessions(world: &mut World, asked: &Asked) -> Outcome {
+    let player = oneself(asked)?;
+    player_sessions(world, asked, player)
+}
+
+fn sessions_of(world: &mut World, asked: &Asked) -> Outcome {
+    let player = target(world, asked)?;
+    if !asked.caller.may_for(player, &["session:read-player:any"], &["session:read-player:self"]) {
+        return Err(not_permitted("read another player's sessions"));
+    }
+    player_sessions(world, asked, player)
+}
+
+/// `PlayerSessions`: by type; invites keyed by session, each with its own id besides.
+fn player_sessions(world: &mut World, asked: &Asked, player: PlayerUuid) -> Outcome {
+    let mut types: Map<String, Value> = Map::new();
+    for id in world.index().of_player(player) {
+        let session = world.session(id.as_str())?;
+        let Some(known) = session.player(player) else { continue };
+        let kind = &session.session_type;
+        let told = world.settings.session_types.get(kind).is_none_or(|kind| kind.notify_on_reservation);
+        let entry = types.entry(kind.clone()).or_insert_with(
+            || json!({ "type": kind, "session_ids": [], "pending_invites": {}, "reserved_sessions": [] }),
+        );
+        match known.status {
+            PlayerStatus::Leader | PlayerStatus::Member => push(entry, "session_ids", &id),
+            PlayerStatus::Reserved if told => push(entry, "reserved_sessions", &id),
+            PlayerStatus::Reserved => {}
+            PlayerStatus::Invited => {
+                entry["pending_invites"][id.as_str()] = invite(&session, player, known.inviting_player_uuid);
+            }
+        }
+    }
+    Ok(super::config::tagged(asked, &json!({ "sessions": types })))
+}
+
+fn push(entry: &mut Value, list: &str, id: &SessionId) {
+    if let Some(items) = entry[list].as_array_mut() {
+        items.push(id.as_str().into());
+    }
+}
+
+fn invite(session: &SessionRecord, player: PlayerUuid, by: Option<PlayerUuid>) -> Value {
+    let mut invite = json!({ "session_id": session.id });
+    if let Some(by) = by {
+        invite["inviting_player_uuid"] = json!(by);
+    }
+    if let Some(id) = session.invites.get(&player) {
+        invite["invite_id"] = json!(id);
+    }
+    invite
+}
+
+/// Letters and digits that nobody confuses.
+const CODE: &[u8] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
+
+fn short_code(world: &mut World, asked: &Asked) -> Outcome {
+    let session = world.session(&asked.session_id()?)?;
+    gate::active(&session, &asked.caller, &["session:shortcode:any"], "make a short code for this session")?;
+    if let Some(code) = &session.short_code {
+        return Err(conflict("short_code_exists", format!("the session has the short code {code} already")));
+    }
+    let fresh = (0..16).map(|_| random_code()).find(|code| world.index().by_code(code).is_none());
+    let exhausted = || Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "no_short_code", "no unused code was found");
+    let code = fresh.ok_or_else(|| Stop::from(exhausted()))?;
+    world.update(&session.id, |session| {
+        session.short_code = Some(code.clone());
+        Ok(())
+    })?;
+    world.touch(&session.id, &asked.caller, asked.refresh_ttl()?);
+    Ok(Reply::json(&json!({ "short_code": code })))
+}
+
+fn random_code() -> String {
+    let mut rng = rand::rng();
+    (0..6).map(|_| char::from(CODE[rng.random_range(0..CODE.len())])).collect()
+}
+
+/// A platform's session, as the path names it.
+fn platform_key(asked: &Asked) -> Outcome<(String, String)> {
+    let platform = asked.path_as("platform", word(PLATFORMS))?;
+    Ok((platform, asked.path_as("platform_session_id_base64", text(1, 4096))?))
+}
+
+fn linked(world: &mut World, key: &(String, String)) -> Outcome<std::sync::Arc<SessionRecord>> {
+    let missing = || not_found("platform_session_not_found", "no session has that platform session");
+    let id = world.index().by_platform(key).ok_or_else(missing)?;
+    world.session(id.as_str())
+}
+
+fn shown(session: &SessionRecord, key: &(String, String)) -> Outcome<Value> {
+    let own = |known: &&PlatformSession| known.platform == key.0 && known.platform_session_id_base64 == key.1;
+    let found = session.platform_sessions.iter().find(own);
+    found.map(|found| json!(found)).ok_or_else(|| not_found("platform_session_not_found", "it was just taken away"))
+}
+
+fn link(world: &mut World, asked: &Asked) -> Outcome {
+    let key = platform_key(asked)?;
+    let session = world.session(&asked.session_id()?)?;
+    gate::active(&session, &asked.caller, &["session:update:any"], "link a platform session to this session")?;
+    if world.index().by_platform(&key).is_some_and(|other| other != session.id) {
+        return Err(unavailable("the platform session belongs to another session for now", 5));
+    }
+    let kind = world.settings.session_types.get(&session.session_type);
+    let template = kind.and_then(|kind| kind.platform_templates.get(&key.0));
+    let platform_session = PlatformSession {
+        platform: key.0.clone(),
+        platform_session_type: template.map_or_else(|| "default".to_owned(), |t| t.platform_session_type.clone()),
+        platform_session_id_base64: key.1.clone(),
+        players: Vec::new(),
+        custom_data: template.map(|template| template.custom_data.clone()).unwrap_or_default(),
+    };
+    let scout = asked.caller.player;
+    world.update(&session.id, |session| {
+        let there = session.platform_sessions.iter().any(|known| {
+            known.platform == platform_session.platform
+                && known.platform_session_id_base64 == platform_session.platform_session_id_base64
+        });
+        if !there {
+            session.platform_sessions.push(platform_session);
+        }
+        if let Some(player_uuid) = scout {
+            let scout = PlatformScout { player_uuid, platform: key.0.clone() };
+            session.platform_scouts.entry(key.0.clone()).or_insert(scout);
+        }
+        Ok(())
+    })?;
+    world.touch(&session.id, &asked.caller, asked.refresh_ttl()?);
+    let entry = world.entry(session.id.as_str())?;
+    Ok(Reply::json(&shown(&entry.record, &key)?).tagged(entry.etag(Scope::Full)))
+}
+
+fn unlink(world: &mut World, asked: &Asked) -> Outcome {
+    let key = platform_key(asked)?;
+    let session = world.session(&asked.session_id()?)?;
+    gate::active(&session, &asked.caller, &["session:update:any"], "unlink a platform session of this session")?;
+    shown(&session, &key)?;
+    world.update(&session.id, |session| {
+        session.platform_sessions.retain(|known| known.platform != key.0 || known.platform_session_id_base64 != key.1);
+        session.platform_scouts.retain(|platform, _| *platform != key.0);
+        Ok(())
+    })?;
+    world.touch(&session.id, &asked.caller, asked.refresh_ttl()?);
+    Ok(Reply::nothing())
+}
+
+fn read_platform(world: &mut World, asked: &Asked) -> Outcome {
+    let key = platform_key(asked)?;
+    let session = linked(world, &key)?;
+    gate::active(&session, &asked.caller, &["session:read:any"], "read this platform session")?;
+    Ok(super::config::tagged(asked, &shown(&session, &key)?))
+}
+
+/// The player of the path, or the caller.
+fn who(world: &World, asked: &Asked) -> Outcome<PlayerUuid> {
+    if asked.row.path.ends_with("/me") {
+        return oneself(asked);
+    }
+    let player = target(world, asked)?;
+    if asked.caller.may_for(player, &["session:update-player:any"], &["session:update-player:self"]) {
+        return Ok(player);
+    }
+    Err(not_permitted("do this for another player"))
+}
+
+/// Joining a child joins the parent.
+fn join_platform(world: &mut World, asked: &Asked) -> Outcome {
+    let key = platform_key(asked)?;
+    let player = who(world, asked)?;
+    let wanted = asked.body(self_update)?;
+    let session = linked(world, &key)?;
+    if asked.caller.player == Some(player) && asked.caller.platform.as_ref().is_some_and(|own| *own != key.0) {
+        return Err(forbidden("wrong_platform", format!("you are not on {}", key.0)));
+    }
+    join_as(world, asked, &session, player, wanted, Way::Platform)?;
+    show(world, asked, &session.id, true)
+}
+
+fn leave_platform(world: &mut World, asked: &Asked) -> Outcome {
+    let key = platform_key(asked)?;
+    let player = who(world, asked)?;
+    let session = linked(world, &key)?;
+    if session.player(player).is_none() {
+        return Err(not_found(codes::PLAYER_NOT_FOUND, "the player is not in the session"));
+    }
+    world.leave(&session.id, player)?;
+    Ok(Reply::nothing())
+}

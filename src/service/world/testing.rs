@@ -1,0 +1,173 @@
+//! A world to run operations in: a store in memory that never fails, and a clock that only goes when told.
+
+use super::World;
+use crate::{
+    model::time::{Instant, Now, Timestamp},
+    service::{
+        auth::Caller,
+        http::{
+            asked::Asked,
+            reply::{Reply, Stop},
+            route::{Found, Router, Run, query},
+        },
+        ops,
+        settings::ServiceSettings,
+        store::{Store, StoreError, Table, Write},
+    },
+};
+use http::{HeaderMap, Method};
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+/// What was committed; shared, so that a second world can be opened on it.
+pub(crate) type Rows = Arc<Mutex<BTreeMap<(Table, String), Vec<u8>>>>;
+
+struct MemoryStore(Rows);
+
+impl Store for MemoryStore {
+    fn read(&mut self, table: Table) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let rows = self.0.lock().unwrap();
+        Ok(rows
+            .iter()
+            .filter(|((of, _), _)| *of == table)
+            .map(|((_, key), value)| (key.clone(), value.clone()))
+            .collect())
+    }
+    fn commit(&mut self, batch: &[Write]) -> Result<(), StoreError> {
+        let mut rows = self.0.lock().unwrap();
+        for write in batch {
+            let key = (write.table, write.key.clone());
+            match &write.value {
+                Some(value) => rows.insert(key, value.clone()),
+                None => rows.remove(&key),
+            };
+        }
+        Ok(())
+    }
+}
+
+pub(crate) struct Bench {
+    pub(crate) world: World,
+    pub(crate) rows: Rows,
+    now: Now,
+    router: Router,
+}
+
+impl Bench {
+    pub(crate) fn new(settings: ServiceSettings) -> Bench {
+        Bench::on(Rows::default(), settings, at(0))
+    }
+
+    pub(crate) fn on(rows: Rows, settings: ServiceSettings, now: Now) -> Bench {
+        let store = MemoryStore(rows.clone());
+        let (world, _) = World::open(Arc::new(settings), Box::new(store), now).unwrap();
+        Bench { world, rows, now, router: Router::new(&ops::tables()) }
+    }
+
+    /// Ends the service and starts another on the same store.
+    pub(crate) fn restart(mut self, settings: ServiceSettings) -> Bench {
+        self.world.finish();
+        Bench::on(self.rows.clone(), settings, self.now)
+    }
+
+    /// Lets time pass, stopping at every deadline on the way.
+    pub(crate) fn pass(&mut self, seconds: f64) {
+        let end = self.now.mono + Duration::from_secs_f64(seconds);
+        while let Some(next) = self.world.next_deadline().filter(|next| *next <= end) {
+            self.go_to(next.max(self.now.mono));
+            self.world.tick(self.now);
+        }
+        self.go_to(end);
+    }
+
+    fn go_to(&mut self, mono: Instant) {
+        let step = mono.since(self.now.mono);
+        self.now = Now { boot: self.now.boot + step, mono, wall: self.now.wall.plus(step) };
+    }
+
+    /// Carries out an operation that answers at once.
+    pub(crate) fn ask(&mut self, who: &Caller, method: &str, path: &str, body: Value) -> Result<Reply, Stop> {
+        let (path, parameters) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+        let method: Method = method.parse().unwrap();
+        let Found::Row(row, found) = self.router.find(&method, path) else { panic!("no row for {method} {path}") };
+        let Run::Now(handler) = row.run else { panic!("{row:?} waits") };
+        let asked = Asked {
+            row,
+            caller: Arc::new(who.clone()),
+            path: found,
+            query: query(parameters),
+            headers: HeaderMap::new(),
+            body: if body.is_null() { Vec::new() } else { body.to_string().into_bytes() }.into(),
+            peer: None,
+            verified: None,
+            hashed: None,
+        };
+        self.world.begin(self.now);
+        handler(&mut self.world, &asked)
+    }
+
+    /// The body of a good answer.
+    pub(crate) fn json(&mut self, who: &Caller, method: &str, path: &str, body: Value) -> Value {
+        let reply = self.ask(who, method, path, body).unwrap_or_else(|stop| panic!("{method} {path}: {stop:?}"));
+        if reply.body.is_empty() { Value::Null } else { serde_json::from_slice(&reply.body).unwrap() }
+    }
+
+    /// The code of a refusal, or "" for a good answer.
+    pub(crate) fn code(&mut self, who: &Caller, method: &str, path: &str, body: Value) -> &'static str {
+        match self.ask(who, method, path, body) {
+            Ok(_) => "",
+            Err(Stop::Refused(refused)) => refused.code,
+            Err(other) => panic!("{method} {path}: {other:?}"),
+        }
+    }
+
+    /// A new session of a type; its path.
+    pub(crate) fn session(&mut self, who: &Caller, kind: &str) -> String {
+        let body = serde_json::json!({
+            "client_version": "1.0.0", "client_settings": {"input": "gamepad"}, "session_type": kind,
+        });
+        let made = self.json(who, "POST", "/session/v1/session", body);
+        format!("/session/v1/session/{}", made["session_id"].as_str().unwrap())
+    }
+
+    /// A session with an instance of the caller that accepts players; its path.
+    pub(crate) fn hosted(&mut self, who: &Caller) -> String {
+        let path = self.session(who, "default");
+        let instance = format!("{path}/instance");
+        self.json(who, "POST", &instance, serde_json::json!({"instance_id": "i", "host_type": "preallocated"}));
+        self.json(who, "PATCH", &instance, serde_json::json!({"join_status": "joinable"}));
+        path
+    }
+}
+
+pub(crate) fn at(seconds: u64) -> Now {
+    let since = Duration::from_secs(1000 + seconds);
+    let wall = Timestamp::from_unix_millis(1_800_000_000_000).unwrap();
+    Now { boot: since, mono: Instant(since), wall: wall.plus(Duration::from_secs(seconds)) }
+}
+
+/// A server with the permissions of one.
+pub(crate) fn server(name: &str) -> Caller {
+    Caller {
+        subject: format!("client:{name}"),
+        name: name.to_owned(),
+        permissions: ServiceSettings::default().auth.client_permissions.into_iter().collect(),
+        ..Caller::nobody()
+    }
+}
+
+/// A player with the permissions of one.
+pub(crate) fn player(name: &str) -> Caller {
+    let id = crate::service::auth::login::player_of(name);
+    Caller {
+        subject: format!("player:{id}"),
+        player: Some(id),
+        name: name.to_owned(),
+        platform: Some("Basic".to_owned()),
+        permissions: ServiceSettings::default().auth.player_permissions.into_iter().collect(),
+    }
+}

@@ -1,0 +1,209 @@
+//! Everything that happens by itself, on a clock that only goes when told.
+
+use super::testing::{Bench, player, server};
+use crate::{
+    model::units::Span,
+    service::{settings::ServiceSettings, templates::SessionType},
+};
+use serde_json::{Value, json};
+
+const BEAT: fn() -> Value = || json!({"instance_id": "i", "instance_health": "healthy"});
+const LISTED: &str = "/session/v1/browser?session_type=default";
+
+fn settings() -> ServiceSettings {
+    ServiceSettings::default()
+}
+
+#[test]
+fn a_session_expires_300_seconds_after_its_last_participant() {
+    let (ann, bob) = (player("ann"), player("bob"));
+    let mut bench = Bench::new(settings());
+    let path = bench.session(&ann, "default");
+    bench.pass(299.0);
+    assert_eq!(bench.code(&ann, "GET", &path, Value::Null), "");
+    bench.pass(299.0);
+    assert_eq!(bench.code(&bob, "GET", &path, Value::Null), "", "a stranger sees it, and doesn't keep it alive");
+    let unrefreshed = format!("{path}?refresh_ttl=false");
+    assert_eq!(bench.code(&ann, "GET", &unrefreshed, Value::Null), "");
+    bench.pass(2.0);
+    assert_eq!(bench.code(&ann, "GET", &path, Value::Null), "session_not_found");
+}
+
+#[test]
+fn a_silent_instance_is_hidden_kept_for_two_hours_and_restored_by_its_next_word() {
+    let host = server("host");
+    let mut bench = Bench::new(settings());
+    let path = bench.hosted(&host);
+    bench.json(&host, "POST", &format!("{path}/instance/health"), BEAT());
+    assert_eq!(bench.json(&host, "GET", LISTED, Value::Null)["browser_sessions"].as_array().unwrap().len(), 1);
+    bench.pass(7000.0);
+    let stranger = player("ann");
+    let seen = bench.json(&stranger, "GET", &path, Value::Null);
+    assert_eq!(seen["instance"]["instance_health"], "unknown");
+    assert_eq!(seen["instance"]["join_status"], "joinable");
+    assert_eq!(bench.json(&stranger, "GET", LISTED, Value::Null)["browser_sessions"], json!([]), "hidden");
+    bench.json(&host, "POST", &format!("{path}/instance/health"), BEAT());
+    for _ in 0..6 {
+        bench.pass(10.0);
+        bench.json(&host, "POST", &format!("{path}/instance/health"), BEAT());
+    }
+    assert_eq!(bench.json(&host, "GET", &path, Value::Null)["instance"]["instance_health"], "healthy");
+    assert_eq!(bench.json(&host, "GET", LISTED, Value::Null)["browser_sessions"].as_array().unwrap().len(), 1);
+    bench.pass(7199.0);
+    assert_eq!(bench.code(&stranger, "GET", &path, Value::Null), "");
+    bench.pass(302.0);
+    assert_eq!(bench.code(&stranger, "GET", &path, Value::Null), "session_not_found");
+}
+
+#[test]
+fn leases_and_missed_checks_count_from_a_start_of_the_service() {
+    let host = server("host");
+    let mut bench = Bench::new(settings());
+    let path = bench.hosted(&host);
+    bench.json(&host, "POST", &format!("{path}/instance/health"), BEAT());
+    bench.pass(250.0);
+    let mut bench = bench.restart(settings());
+    bench.json(&host, "POST", &format!("{path}/instance/health"), BEAT());
+    assert_eq!(bench.json(&host, "GET", &path, Value::Null)["instance"]["instance_health"], "healthy");
+    bench.pass(12.0);
+    let mut bench = bench.restart(settings());
+    bench.pass(12.0);
+    let seen = bench.json(&player("ann"), "GET", &path, Value::Null);
+    assert_eq!(seen["instance"]["instance_health"], "healthy", "24 s of silence, of which 12 since the start");
+}
+
+#[test]
+fn three_missed_checks_are_unknown_and_the_answer_to_a_check_may_differ_from_it() {
+    let host = server("host");
+    let mut bench = Bench::new(settings());
+    let path = bench.hosted(&host);
+    let health = format!("{path}/instance/health");
+    bench.json(&host, "POST", &health, BEAT());
+    let shown = |bench: &mut Bench| {
+        bench.json(&player("ann"), "GET", &path, Value::Null)["instance"]["instance_health"].clone()
+    };
+    bench.pass(32.0);
+    assert_eq!(shown(&mut bench), "healthy");
+    bench.pass(1.0);
+    assert_eq!(shown(&mut bench), "unknown");
+    bench.pass(30.0);
+    assert_eq!(bench.json(&host, "POST", &health, BEAT())["updated_instance_health"], "unhealthy");
+}
+
+/// Existing Unreal servers acknowledge every `timeout` ± 10 %, the first time after a whole interval.
+#[test]
+fn a_backfill_acknowledged_at_a_tenth_more_than_the_served_timeout_is_never_lost() {
+    let host = server("host");
+    let mut bench = Bench::new(settings());
+    let path = bench.hosted(&host);
+    let backfill = path.replace("/v1/session/", "/v1/backfill/session/");
+    bench.json(&host, "PUT", &backfill, json!({}));
+    let served = bench.json(&host, "GET", "/session/v1/backfill/config", Value::Null)["timeout"].as_f64().unwrap();
+    let mut simulated = 0.0;
+    while simulated < 1800.0 {
+        bench.pass(served * 1.1);
+        simulated += served * 1.1;
+        assert_eq!(bench.code(&host, "POST", &backfill, json!({"instance_id": "i"})), "");
+    }
+    bench.pass(settings().timings.backfill_expiry.get().as_secs_f64() + 1.0);
+    assert_eq!(bench.code(&host, "POST", &backfill, json!({"instance_id": "i"})), "backfill_not_found");
+}
+
+#[test]
+fn whoever_does_not_ask_is_culled_and_connected_players_never_are() {
+    let mut settings = settings();
+    settings.session_types.insert(
+        "culling".into(),
+        SessionType { player_culling_timeout: 30, default_public: true, ..SessionType::built_in() },
+    );
+    let (host, ann, bob) = (server("host"), player("ann"), player("bob"));
+    let mut bench = Bench::new(settings);
+    let path = bench.session(&host, "culling");
+    bench.json(&host, "POST", &format!("{path}/instance"), json!({"instance_id": "i", "host_type": "preallocated"}));
+    let me = format!("{path}/player/me");
+    let join = json!({"client_version": "1.0.0", "client_settings": {"input": "touch"}, "team_id": 0});
+    bench.json(&ann, "POST", &me, join.clone());
+    bench.json(&bob, "POST", &me, join);
+    bench.json(&host, "POST", &format!("{path}/player/{}", bob.player.unwrap()), json!({}));
+    bench.pass(29.0);
+    bench.json(&host, "GET", &path, Value::Null);
+    bench.pass(2.0);
+    let players = bench.json(&host, "GET", &format!("{path}/player"), Value::Null).to_string();
+    assert!(!players.contains(&ann.player.unwrap().to_string()), "culled");
+    assert!(players.contains(&bob.player.unwrap().to_string()), "connected");
+}
+
+#[test]
+fn an_instance_is_closed_when_no_server_comes_and_when_the_chosen_one_says_nothing() {
+    let ann = player("ann");
+    let mut bench = Bench::new(settings());
+    let path = bench.session(&ann, "default");
+    let instance = format!("{path}/instance");
+    let status = |bench: &mut Bench| {
+        bench.json(&ann, "GET", &path, Value::Null)["instance"]["join_status"].as_str().unwrap().to_owned()
+    };
+    bench.json(&ann, "POST", &instance, json!({}));
+    bench.pass(59.0);
+    assert_eq!(status(&mut bench), "requested");
+    bench.pass(2.0);
+    assert_eq!(status(&mut bench), "closed");
+
+    let host = server("host");
+    let register = json!({"items": [{"id": "s1", "public_host": "h", "public_port": 1}]});
+    bench.json(&host, "POST", "/instances/sic_registration/v3/register", register);
+    bench.json(&ann, "POST", &instance, json!({}));
+    assert_eq!(status(&mut bench), "allocated");
+    bench.pass(119.0);
+    assert_eq!(status(&mut bench), "allocated");
+    bench.pass(2.0);
+    assert_eq!(status(&mut bench), "closed");
+}
+
+#[test]
+fn a_server_that_was_not_heard_of_is_not_handed_out() {
+    let (host, ann) = (server("host"), player("ann"));
+    let mut bench = Bench::new(settings());
+    let register = json!({"items": [{"id": "s1", "public_host": "h", "public_port": 1}]});
+    bench.json(&host, "POST", "/instances/sic_registration/v3/register", register);
+    bench.pass(61.0);
+    let path = bench.session(&ann, "default");
+    let posted = bench.json(&ann, "POST", &format!("{path}/instance"), json!({}));
+    assert_eq!(posted["join_status"], "requested");
+}
+
+#[test]
+fn a_session_goes_with_its_last_player_unless_its_type_keeps_it() {
+    let mut settings = settings();
+    settings
+        .session_types
+        .insert("party".into(), SessionType { keep_alive_on_empty: false, ..SessionType::built_in() });
+    let ann = player("ann");
+    let mut bench = Bench::new(settings);
+    for (kind, left) in [("default", ""), ("party", "session_not_found")] {
+        let path = bench.session(&ann, kind);
+        bench.json(&ann, "DELETE", &format!("{path}/player/me"), Value::Null);
+        assert_eq!(bench.code(&ann, "GET", &path, Value::Null), left, "{kind}");
+    }
+}
+
+#[test]
+fn when_the_player_who_hosts_leaves_the_instance_is_closed() {
+    let ann = player("ann");
+    let mut bench = Bench::new(settings());
+    let path = bench.session(&ann, "default");
+    bench.json(&ann, "POST", &format!("{path}/instance"), json!({"host_type": "player"}));
+    bench.json(&ann, "PATCH", &format!("{path}/instance"), json!({"join_status": "joinable"}));
+    bench.json(&ann, "DELETE", &format!("{path}/player/me"), Value::Null);
+    assert_eq!(bench.json(&ann, "GET", &path, Value::Null)["instance"]["join_status"], "closed");
+}
+
+#[test]
+fn a_short_lease_is_a_setting() {
+    let mut settings = settings();
+    settings.timings.session_ttl = Span::from_secs(5);
+    let ann = player("ann");
+    let mut bench = Bench::new(settings);
+    let path = bench.session(&ann, "default");
+    bench.pass(5.1);
+    assert_eq!(bench.code(&ann, "GET", &path, Value::Null), "session_not_found");
+}

@@ -1,0 +1,159 @@
+//! Registered servers and allocation: fair, fast, and never twice the same.
+
+use crate::service_bench::{Answer, Bench, create, settings};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+const REGISTER: &str = "/instances/sic_registration/v3/register";
+const STATE: &str = "/instances/sic_registration/v1/state";
+
+fn item(id: &str, more: Value) -> Value {
+    let mut item = json!({
+        "id": id,
+        "group_tags": "profile_id:p,server_id:box-1,hostname:h",
+        "public_host": "10.0.0.1",
+        "public_port": 7777,
+    });
+    item.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({"items": [item]})
+}
+
+async fn register(bench: &Bench, who: &str, id: &str, more: Value) -> Value {
+    let answer = bench.post(REGISTER, who, item(id, more)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.body["items"][0].clone()
+}
+
+async fn state(bench: &Bench, who: &str, id: &str, wait: &str) -> Value {
+    let answer = bench.post(&format!("{STATE}{wait}"), who, json!({"items": [{"id": id}]})).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.body["items"][0].clone()
+}
+
+async fn request(bench: &Bench, who: &str, map: &str) -> (String, Answer) {
+    let path = bench.session(who).await;
+    let params = json!({"instance_startup_params": {"map": map, "misc_params": ""}});
+    let answer = bench.post(&format!("{path}/instance"), who, params).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    (path, answer)
+}
+
+#[tokio::test]
+async fn a_waiting_server_is_told_at_once_and_lives_its_term() {
+    let bench = Bench::start(settings()).await;
+    let (server, ann) = (bench.client("server", None).await, bench.player("ann").await);
+    assert_eq!(state(&bench, &server, "s1", "").await["error_code"], 2, "not registered");
+    register(&bench, &server, "s1", json!({"incarnation": "k1"})).await;
+    assert_eq!(state(&bench, &server, "s1", "").await["state"], "allocating");
+
+    let waiting = state(&bench, &server, "s1", "?wait=30");
+    let asking = async {
+        tokio::task::yield_now().await;
+        request(&bench, &ann, "dm1").await
+    };
+    let (told, (path, posted)) = tokio::join!(waiting, asking);
+    assert_eq!(posted.body["join_status"], "allocated");
+    assert_eq!(posted.body["host_dedicated_server_id"], "box-1");
+    assert_eq!(posted.body["host_dedicated_process_id"], "k1");
+    assert_eq!(told["state"], "allocated");
+    assert_eq!(told["allocation_id"], posted.body["allocation_id"]);
+    assert!(path.ends_with(told["session_id"].as_str().unwrap()));
+
+    let instance = format!("{path}/instance");
+    let allocation = told["allocation_id"].as_str().unwrap();
+    let foreign = json!({"join_status": "pending", "allocation_id": "other"});
+    assert_eq!(bench.patch(&instance, &server, foreign).await.code(), "allocation_mismatch");
+    assert_eq!(bench.patch(&instance, &server, json!({"join_status": "pending"})).await.code(), "allocation_mismatch");
+    for status in ["pending", "joinable", "unjoinable", "joinable", "closed"] {
+        let say = json!({"join_status": status, "allocation_id": allocation});
+        assert_eq!(bench.patch(&instance, &server, say).await.body["join_status"], status);
+    }
+    let again = json!({"join_status": "joinable", "allocation_id": allocation});
+    assert_eq!(bench.patch(&instance, &server, again).await.code(), "instance_closed");
+    assert_eq!(state(&bench, &server, "s1", "").await["state"], "deallocated");
+    assert_eq!(register(&bench, &server, "s1", json!({"incarnation": "k1"})).await["success"], true);
+    assert_eq!(state(&bench, &server, "s1", "").await["state"], "allocating");
+}
+
+#[tokio::test]
+async fn a_restarted_server_never_gets_the_dead_match() {
+    let bench = Bench::start(settings()).await;
+    let (server, ann) = (bench.client("server", None).await, bench.player("ann").await);
+    register(&bench, &server, "s1", json!({"incarnation": "k1"})).await;
+    let (path, _) = request(&bench, &ann, "dm1").await;
+    let same = register(&bench, &server, "s1", json!({"incarnation": "k1"})).await;
+    assert_eq!((&same["success"], &same["error_code"]), (&json!(false), &json!(6)), "under way: poll on");
+    assert_eq!(register(&bench, &server, "s1", json!({"incarnation": "k2"})).await["success"], true);
+    assert_eq!(bench.get(&path, &ann).await.body["instance"]["join_status"], "closed");
+    assert_eq!(state(&bench, &server, "s1", "").await["state"], "allocating");
+}
+
+#[tokio::test]
+async fn region_version_and_warm_map_decide() {
+    let bench = Bench::start(settings()).await;
+    let (server, ann) = (bench.client("server", None).await, bench.player("ann").await);
+    register(&bench, &server, "far", json!({"region_id": "us"})).await;
+    register(&bench, &server, "old", json!({"region_id": "eu", "version": "0.9.0"})).await;
+    register(&bench, &server, "cold", json!({"region_id": "eu", "version": "1.1.0"})).await;
+    register(&bench, &server, "warm", json!({"region_id": "eu", "version": "1.2.0", "warm_map": "dm6"})).await;
+    let mut chosen = Vec::new();
+    for _ in 0..2 {
+        let mut body = create("default");
+        body["region_id"] = json!("eu");
+        let made = bench.post("/session/v1/session", &ann, body).await;
+        let path = format!("/session/v1/session/{}/instance", made.text("/session_id"));
+        let params = json!({"instance_startup_params": {"map": "dm6", "misc_params": ""}});
+        chosen.push(bench.post(&path, &ann, params).await.body["version"].clone());
+    }
+    assert_eq!(chosen, [json!("1.2.0"), json!("1.1.0")], "the warm one first, then the other that fits");
+}
+
+#[tokio::test]
+async fn an_instance_without_a_server_waits_for_one() {
+    let bench = Bench::start(settings()).await;
+    let (server, ann) = (bench.client("server", None).await, bench.player("ann").await);
+    let (path, posted) = request(&bench, &ann, "dm1").await;
+    assert_eq!(posted.body["join_status"], "requested");
+    register(&bench, &server, "s1", json!({})).await;
+    let session = bench.get(&path, &ann).await;
+    assert_eq!(session.body["instance"]["join_status"], "allocated");
+    assert_eq!(
+        state(&bench, &server, "s1", "?wait=5").await["allocation_id"],
+        session.body["instance"]["allocation_id"]
+    );
+}
+
+#[tokio::test]
+async fn a_hundred_requests_share_ten_servers_without_one_twice() {
+    let bench = Bench::start(settings()).await;
+    let server = bench.client("server", None).await;
+    for number in 0..10 {
+        register(&bench, &server, &format!("s{number}"), json!({"incarnation": format!("k{number}")})).await;
+    }
+    let bench = std::sync::Arc::new(bench);
+    let ann = bench.player("ann").await;
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let (bench, ann) = (bench.clone(), ann.clone());
+        asking.spawn(async move { request(&bench, &ann, "dm1").await.1.body });
+    }
+    let answers = asking.join_all().await;
+    let allocated: Vec<&Value> = answers.iter().filter(|body| body["join_status"] == "allocated").collect();
+    let processes: BTreeSet<&str> =
+        allocated.iter().map(|body| body["host_dedicated_process_id"].as_str().unwrap()).collect();
+    assert_eq!((allocated.len(), processes.len()), (10, 10));
+    assert_eq!(answers.iter().filter(|body| body["join_status"] == "requested").count(), 90);
+}
+
+#[tokio::test]
+async fn an_allocation_is_found_again_after_a_restart_of_the_service() {
+    let bench = Bench::start(settings()).await;
+    let (server, ann) = (bench.client("server", None).await, bench.player("ann").await);
+    register(&bench, &server, "s1", json!({"incarnation": "k1"})).await;
+    let (path, posted) = request(&bench, &ann, "dm1").await;
+    let bench = Bench::on(bench.stop().await, settings()).await;
+    let same = register(&bench, &server, "s1", json!({"incarnation": "k1"})).await;
+    assert_eq!(same["error_code"], 6);
+    assert_eq!(state(&bench, &server, "s1", "?wait=5").await["allocation_id"], posted.body["allocation_id"]);
+    assert_eq!(bench.get(&path, &ann).await.body["instance"]["join_status"], "allocated");
+}
