@@ -32,12 +32,11 @@ impl std::str::FromStr for Command {
         Ok(match word {
             "say" if rest.is_empty() => return Err(wanted("a text")),
             "say" => Command::Say(rest.to_owned()),
-            "map" if rest.is_empty() => return Err(wanted("a name")),
+            "map" | "kick" if rest.is_empty() => return Err(wanted("a name")),
             "map" => match rest.split_once(' ') {
                 Some((map, mode)) => Command::Map(map.to_owned(), Some(mode.trim().to_owned())),
                 None => Command::Map(rest.to_owned(), None),
             },
-            "kick" if rest.is_empty() => return Err(wanted("a name")),
             "kick" => Command::Kick(rest.to_owned()),
             "start" => Command::Start,
             "end" => Command::End,

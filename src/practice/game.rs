@@ -119,7 +119,7 @@ impl Game {
         let Some(packet) = FromPlayer::parse(datagram) else { return outcome };
         match packet {
             FromPlayer::Hello { name, uuid, token } => {
-                self.hello(&mut outcome, name, uuid, token.as_deref(), from, now)
+                self.hello(&mut outcome, name, uuid, token.as_deref(), from, now);
             }
             FromPlayer::Query => outcome.send.push((from, self.status())),
             FromPlayer::Admin { password, command } => {
@@ -128,13 +128,13 @@ impl Game {
                 }
             }
             FromPlayer::Input { .. } | FromPlayer::Ping { .. } | FromPlayer::Say { .. } | FromPlayer::Bye => {
-                self.from_player(&mut outcome, packet, from, now);
+                self.act(&mut outcome, packet, from, now);
             }
         }
         outcome
     }
 
-    fn from_player(&mut self, outcome: &mut Outcome, packet: FromPlayer, from: SocketAddr, now: Duration) {
+    fn act(&mut self, outcome: &mut Outcome, packet: FromPlayer, from: SocketAddr, now: Duration) {
         let Some(at) = self.players.iter().position(|player| player.address == from) else {
             return outcome.say(from, &FromServer::Refused { reason: "say hello first".to_owned() });
         };
@@ -180,20 +180,12 @@ impl Game {
             outcome.say(from, &FromServer::Refused { reason: why.to_owned() });
             return outcome.events.push(Event::Refused { name, address: from, why });
         }
-        match known {
+        if let Some(at) = known {
             // The welcome was lost, or the player comes back from elsewhere.
-            Some(at) => (self.players[at].address, self.players[at].heard) = (from, now),
-            None => {
-                outcome.events.push(Event::Joined { id: id.clone(), name: name.clone(), address: from });
-                self.players.push(Player {
-                    id: id.clone(),
-                    name,
-                    address: from,
-                    heard: now,
-                    at: (0, 0),
-                    input: (0, 0),
-                });
-            }
+            (self.players[at].address, self.players[at].heard) = (from, now);
+        } else {
+            outcome.events.push(Event::Joined { id: id.clone(), name: name.clone(), address: from });
+            self.players.push(Player { id: id.clone(), name, address: from, heard: now, at: (0, 0), input: (0, 0) });
         }
         let welcome = FromServer::Welcome {
             id,

@@ -125,7 +125,7 @@ impl Log {
 
     /// What this line says.
     pub fn line(&mut self, line: &str) -> Vec<Found> {
-        let line = &line[..line.floor_char_boundary(MAX_LINE)];
+        let line = &line[..(0..=line.len().min(MAX_LINE)).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0)];
         let mut found = Vec::new();
         if self.ready.iter().any(|pattern| pattern.is_match(line)) {
             found.push(Found::Evidence(Evidence::Up));
@@ -185,9 +185,6 @@ mod tests {
     fn log(patterns: &LogPatterns) -> Log {
         Log::compile(patterns, &Readiness::default()).unwrap()
     }
-    fn text(text: &str) -> Option<String> {
-        Some(text.to_owned())
-    }
     fn player(id: &str, name: Option<&str>) -> GamePlayer {
         GamePlayer { id: id.to_owned(), name: name.map(str::to_owned), team: None }
     }
@@ -195,12 +192,12 @@ mod tests {
     #[test]
     fn lines_say_what_the_patterns_make_of_them() {
         let mut log = log(&LogPatterns {
-            ready: text("^ready"),
-            player_joined: text(r"^join (?P<name>\w+) as (?P<id>\d+)(?: team (?P<team>\d+))?"),
-            player_left: text(r"^left (?P<id>\d+)"),
-            map_changed: text(r"^map (?P<map>\S+)(?: (?P<mode>\S+))?"),
-            match_started: text(r"^match(?: (?P<match>\S+))?$"),
-            match_ended: text("^over"),
+            ready: Some("^ready".to_owned()),
+            player_joined: Some(r"^join (?P<name>\w+) as (?P<id>\d+)(?: team (?P<team>\d+))?".to_owned()),
+            player_left: Some(r"^left (?P<id>\d+)".to_owned()),
+            map_changed: Some(r"^map (?P<map>\S+)(?: (?P<mode>\S+))?".to_owned()),
+            match_started: Some(r"^match(?: (?P<match>\S+))?$".to_owned()),
+            match_ended: Some("^over".to_owned()),
         });
         assert!(!log.is_empty());
         let rows: [(&str, &[Found]); 8] = [
@@ -210,7 +207,7 @@ mod tests {
                 &[Found::Said(Said::PlayerJoined(GamePlayer { team: Some(2), ..player("7", Some("Pia")) }))],
             ),
             ("left 7", &[Found::Said(Said::PlayerLeft { id: "7".to_owned() })]),
-            ("map a b", &[Found::Said(Said::Map { map: text("a"), mode: text("b") })]),
+            ("map a b", &[Found::Said(Said::Map { map: Some("a".to_owned()), mode: Some("b".to_owned()) })]),
             ("match", &[Found::Said(Said::MatchStarted { match_id: None })]),
             ("match m", &[Found::Said(Said::MatchStarted { match_id: Some("m".parse().unwrap()) })]),
             ("over and out", &[Found::Said(Said::MatchEnded)]),
@@ -224,8 +221,8 @@ mod tests {
     #[test]
     fn who_came_with_a_number_may_leave_by_name() {
         let mut log = log(&LogPatterns {
-            player_joined: text(r"^(?P<id>\d+) is (?P<name>\w+)"),
-            player_left: text(r"^(?:slot (?P<id>\d+)|(?P<name>\w+)) gone"),
+            player_joined: Some(r"^(?P<id>\d+) is (?P<name>\w+)".to_owned()),
+            player_left: Some(r"^(?:slot (?P<id>\d+)|(?P<name>\w+)) gone".to_owned()),
             ..LogPatterns::default()
         });
         log.line("7 is Pia");
@@ -242,10 +239,10 @@ mod tests {
     #[test]
     fn every_bad_pattern_is_named() {
         let patterns = LogPatterns {
-            ready: text("("),
-            player_joined: text("joined"),
-            player_left: text("(?P<id>.*)"),
-            map_changed: text(r"(?P<mode>\w+)!"),
+            ready: Some("(".to_owned()),
+            player_joined: Some("joined".to_owned()),
+            player_left: Some("(?P<id>.*)".to_owned()),
+            map_changed: Some(r"(?P<mode>\w+)!".to_owned()),
             ..LogPatterns::default()
         };
         let by_log = Readiness { by: ReadyBy::Log, ..Readiness::default() };
@@ -259,7 +256,8 @@ mod tests {
 
     #[test]
     fn strange_lines_do_no_harm() {
-        let mut log = log(&LogPatterns { player_joined: text(r"join (?P<name>.+)$"), ..LogPatterns::default() });
+        let mut log =
+            log(&LogPatterns { player_joined: Some(r"join (?P<name>.+)$".to_owned()), ..LogPatterns::default() });
         let long = format!("join {}", "ä".repeat(10_000));
         assert!(log.line(&long).len() <= 1);
         assert_eq!(log.line("join \u{1b}\u{7}"), []);

@@ -92,7 +92,7 @@ fn plain(name: &str) -> String {
     let mut plain = String::new();
     let mut chars = name.chars().peekable();
     while let Some(c) = chars.next() {
-        if c == '^' && chars.next_if(|colour| colour.is_ascii_alphanumeric()).is_some() {
+        if c == '^' && chars.next_if(char::is_ascii_alphanumeric).is_some() {
             continue;
         }
         if !c.is_control() {

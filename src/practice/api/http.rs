@@ -2,6 +2,7 @@
 
 use crate::practice::options::{ApiPlace, ApiWay};
 use std::{
+    fmt::Write as _,
     io::{self, BufRead, BufReader, Read, Write},
     net::TcpStream,
     os::unix::net::UnixStream,
@@ -78,7 +79,7 @@ pub fn open(
         body.len()
     );
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(head, "{name}: {value}\r\n");
     }
     writer.write_all(format!("{head}\r\n{body}").as_bytes())?;
     answer(BufReader::new(stream))
