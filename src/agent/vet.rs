@@ -16,7 +16,9 @@ use crate::{
     model::{
         allocation::ProviderKind,
         ids::{AllocationId, InstanceId, SessionId},
+        probe::ProbeKind,
     },
+    probes::query,
 };
 use std::{collections::BTreeMap, path::Path};
 
@@ -43,9 +45,20 @@ pub fn faults(config: &AgentConfig) -> Vec<Fault> {
     if let Some(Err(error)) = config.agent.log.as_deref().map(check_filter) {
         faults.push(Fault::new("agent.log", error.to_string()));
     }
+    faults.extend(protocol(config));
     faults.extend(templates(config));
     faults.extend(formats(config));
     faults
+}
+
+/// The probes know which protocols there are.
+fn protocol(config: &AgentConfig) -> Option<Fault> {
+    let name = config.probe.as_ref().filter(|probe| probe.kind == ProbeKind::Gamedig)?.protocol.as_deref()?;
+    if query::find(name).is_some() {
+        return None;
+    }
+    let meant = query::nearest(name).map_or_else(String::new, |nearest| format!("; did you mean {nearest:?}?"));
+    Some(Fault::new("probe.protocol", format!("a protocol or game that `gameside probes` lists{meant}")))
 }
 
 /// Each template by itself, so that each fault has its place.
@@ -180,11 +193,26 @@ private_format = "unreal://{host}:{port}"
     }
 
     #[test]
+    fn a_protocol_that_no_probe_speaks_is_a_fault() {
+        let faults = vet("[probe]\nprotocol = \"quak3\"\n");
+        assert_eq!(faults.len(), 1);
+        assert!(faults[0].contains("quake3"), "{faults:?}");
+    }
+
+    #[test]
     fn a_missing_map_is_a_fault_only_where_nobody_else_can_bring_one() {
         let text = "[game]\ncommand = [\"./server\", \"{{map}}\"]\n";
         assert_eq!(vet(text), ["game.command[1]: a map in [session.startup] for {{map}}"]);
         assert_eq!(vet(&format!("{text}[allocation]\nprovider = \"hook\"\n")), [""; 0]);
         assert_eq!(vet(&format!("{text}[session.startup]\nmap = \"dm1\"\n")), [""; 0]);
+    }
+
+    #[test]
+    fn the_example_for_openarena_is_sound() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/openarena.toml");
+        let loaded = load(Some(&path), Vec::new(), Overrides::default()).unwrap();
+        assert_eq!(loaded.warnings, [""; 0]);
+        assert_eq!(loaded.config.startup_params().unwrap().map, "oa_dm1");
     }
 
     #[test]
