@@ -86,7 +86,7 @@ impl Core {
     }
 
     fn acquire(&mut self, allocation: Allocation, how: Acquire, within: Option<Duration>) {
-        let until = within.map(|within| self.now + within);
+        let until = earliest([within.map(|within| self.now + within), allocation.expires.map(When)]);
         self.acquire.retry_at = None;
         self.acquire.under_way = false;
         self.enter(Phase::Acquiring(Box::new(Acquiring { allocation, how, until, retry: Backoff::default() })));
@@ -412,6 +412,11 @@ impl Core {
     /// Whether a refusal to post means that we are too late.
     pub(super) fn post_refused(&mut self, instance: &InstanceId, why: &str) {
         if self.state.phase.game().is_some_and(|game| game.instance == *instance) {
+            let policy = &self.settings.restart;
+            let failures = &mut self.state.failures;
+            let rest = failures.backoff.next(policy.delay.get(), policy.max_delay.get(), &mut self.jitter);
+            failures.rest_until = Some(self.now + rest);
+            self.state.lanes.retain(|lane| lane.instance != *instance);
             self.close(&format!("the session service refused the instance: {why}"), Then::Recycle);
         }
         self.state.lanes.retain(|lane| lane.instance != *instance);

@@ -42,13 +42,17 @@ impl Core {
     }
 
     fn met(&mut self, hello: KeeperHello) {
-        let same = self.state.keeper.as_ref() == Some(&hello.keeper);
         self.keeper.connected = true;
         self.keeper.trouble = None;
         // Whatever was deposited may not have arrived.
         self.last.record = None;
         self.last.standing = None;
         self.recall(&hello);
+        let same = self.state.keeper.as_ref() == Some(&hello.keeper);
+        if !matches!(hello.run, RunState::Unkillable { .. }) && matches!(self.state.process, Process::Unkillable { .. })
+        {
+            self.state.process = Process::Off;
+        }
         self.state.keeper = Some(hello.keeper.clone());
         self.keeper.hello = Some(hello.clone());
         self.amnesia = false;

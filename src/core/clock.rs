@@ -35,17 +35,14 @@ pub struct Clock {
 
 impl Clock {
     pub fn starting(now: Now) -> Self {
-        // Whole milliseconds, as the journal keeps them: what is restored equals what was written.
-        let wall = Timestamp::from_unix_millis(now.wall.unix_millis()).unwrap_or(now.wall);
-        Clock { birth: Now { wall, ..now } }
+        Clock { birth: now }
     }
 
     pub fn when(&self, now: Now) -> When {
-        let lived = now.mono.since(self.birth.mono);
-        When(self.birth.wall.plus(Duration::from_millis(u64::try_from(lived.as_millis()).unwrap_or(u64::MAX))))
+        When(self.birth.wall.plus(now.mono.since(self.birth.mono)))
     }
 
-    /// The monotonic time at which `when` has come: rounded up, so that a tick then finds it due.
+    /// The monotonic time at which `when` has come.
     pub fn instant(&self, when: When) -> Instant {
         self.birth.mono + when.0.since(self.birth.wall)
     }

@@ -214,8 +214,9 @@ impl Core {
         let roster = &run.roster;
         let no_show = guards.no_show_timeout.filter(|_| roster.is_empty() && !roster.ever);
         let empty = guards.empty_timeout.zip(roster.empty_since.filter(|_| roster.is_empty()));
+        let first_up = first.max(run.ready.unwrap_or(first)).max(self.guards_from);
         let mut running = Vec::new();
-        running.extend(no_show.map(|span| (first.max(self.guards_from) + span.get(), "no_show: nobody came")));
+        running.extend(no_show.map(|span| (first_up + span.get(), "no_show: nobody came")));
         running
             .extend(empty.map(|(span, since)| (since.max(self.guards_from) + span.get(), "empty: everybody has left")));
         running

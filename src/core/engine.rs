@@ -114,7 +114,8 @@ pub(super) enum Purpose {
     Ack,
     Need,
     DropBackfill,
-    Player,
+    /// A player was added, known to the game by this id; or one was removed.
+    Player(Option<String>),
 }
 
 impl Core {
@@ -144,7 +145,7 @@ impl Core {
             host_deadline: settings.drain.host_deadline.map(|span| span.get()),
             leaving: false,
             farewell: None,
-            guards_from: clock.when(now),
+            guards_from: When(Timestamp::EPOCH),
             ended: false,
             stranger: false,
             next_call: 0,
@@ -268,7 +269,7 @@ impl Core {
             Purpose::Ack => self.ack_answered(answer),
             Purpose::Need => self.need_answered(answer),
             Purpose::DropBackfill => self.drop_answered(answer),
-            Purpose::Player => self.player_answered(answer),
+            Purpose::Player(id) => self.player_answered(id, answer),
         }
     }
 }

@@ -50,9 +50,12 @@ impl Journal {
         self.fresh.push((effect, Hold::Briefly));
     }
 
-    pub fn drop_held(&mut self, unwanted: impl Fn(&Effect) -> bool) {
+    /// Takes back what still waits; says whether there was such a thing.
+    pub fn drop_held(&mut self, unwanted: impl Fn(&Effect) -> bool) -> bool {
+        let before = self.fresh.len() + self.held.len();
         self.fresh.retain(|(effect, _)| !unwanted(effect));
         self.held.retain(|(_, effect, _)| !unwanted(effect));
+        self.fresh.len() + self.held.len() < before
     }
 
     pub fn deadline(&self) -> Option<When> {

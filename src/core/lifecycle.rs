@@ -19,7 +19,7 @@ use super::{
     io::{Effect, Ending, KeeperOrder},
     ladder::Ladder,
     publish::Lane,
-    state::{Answered, Closing, Leaving, Match, Phase, Process, Then},
+    state::{Answered, Closing, Drain, Leaving, Match, Phase, Process, Then},
 };
 use crate::model::{
     allocation::ProviderKind,
@@ -44,6 +44,11 @@ impl Core {
 
     /// After a start of the agent: what was shown before isn't news, and what was under way is asked again.
     pub(super) fn wake(&mut self) {
+        self.leaving = match &self.state.phase {
+            Phase::Draining(_, Drain { then, .. }) | Phase::Closing(_, Closing { then, .. }) => *then != Then::Recycle,
+            Phase::Leaving(_) => true,
+            Phase::Idle | Phase::Acquiring(_) | Phase::Starting(_) | Phase::Serving(_) => false,
+        };
         if let Some(instance) = self.state.phase.game().map(|game| game.instance.clone()) {
             self.last.shown = self.lane(&instance).and_then(Lane::shown).map(|shown| (instance, shown));
         }
@@ -93,6 +98,9 @@ impl Core {
 
     fn starting_tick(&mut self) {
         let Some(game) = self.state.phase.game() else { return };
+        if self.expiry(game).is_some_and(|expires| self.now >= expires) {
+            return self.stop_process("the allocation expired before the game was ready", Then::Recycle, None);
+        }
         let posted = self.lane(&game.instance).is_none_or(Lane::is_posted);
         match &self.state.process {
             Process::Off if posted && self.may_start() => self.launch(),
@@ -111,6 +119,7 @@ impl Core {
         let (session, instance) = (game.session.clone(), game.instance.clone());
         let allocation = game.allocation.allocation_id.clone();
         self.state.term += 1;
+        self.state.matches += 1;
         self.state.answered =
             Some(Answered { allocation: allocation.clone(), session: session.clone(), instance: instance.clone() });
         self.state.lanes.push(lane);
@@ -182,6 +191,7 @@ impl Core {
     pub(super) fn stop_process(&mut self, reason: &str, then: Then, kill_by: Option<When>) {
         let game = self.state.phase.take_game();
         let ladder = Ladder::new(self.now, kill_by);
+        self.take_back_start();
         self.enter(Phase::Closing(game, Closing { reason: reason.to_owned(), then, ladder }));
         if matches!(self.state.process, Process::Up(_) | Process::Failing(..)) {
             let within = Ladder::total(&self.settings.ladder);
@@ -214,6 +224,9 @@ impl Core {
 
     /// The terminal report, and what follows.
     pub(super) fn close_match(&mut self, reason: &str, then: Then, exit: Option<ExitReport>) {
+        if matches!(self.state.phase, Phase::Acquiring(_)) {
+            self.abandon();
+        }
         if matches!(self.state.process, Process::Delayed { .. }) {
             self.state.process = Process::Off;
         }
@@ -246,7 +259,7 @@ impl Core {
 
     pub(super) fn go_on(&mut self, reason: &str, then: Then) {
         let limit = self.settings.recycle.exit_after;
-        let used_up = limit > 0 && self.state.term >= u64::from(limit);
+        let used_up = limit > 0 && self.state.matches >= u64::from(limit);
         let then = match then {
             Then::Recycle if self.leaving => Then::End,
             Then::Recycle if used_up => Then::End,
@@ -303,6 +316,25 @@ impl Core {
         self.close_match(why, then, exit);
     }
 
+    #[cfg(test)]
+    pub(super) fn deadlines(&self) -> String {
+        format!(
+            "journal {:?} acquire {:?} link {:?} process {:?} phase {:?} roster {:?} stats {:?} health {:?} poll {:?} backfill {:?} lanes {:?} offer {:?}",
+            self.journal.deadline(),
+            self.acquire_deadline(),
+            self.link_deadline(),
+            self.process_deadline(),
+            self.phase_deadline(),
+            self.state.process.run().and_then(|run| run.roster.deadline()),
+            self.stats_deadline(),
+            self.health_deadline(),
+            self.poll_deadline(),
+            self.backfill_deadline(),
+            self.state.lanes.iter().map(Lane::deadline).collect::<Vec<_>>(),
+            self.offer_deadline(),
+        )
+    }
+
     pub(super) fn deadline(&self) -> Option<When> {
         if let Some((_, until)) = &self.farewell {
             return earliest([Some(*until), self.journal.deadline()]);
@@ -324,9 +356,15 @@ impl Core {
         ])
     }
 
+    /// After this, an allocation that has led to nothing is given back.
+    fn expiry(&self, game: &Match) -> Option<When> {
+        game.allocation.expires.map(When).filter(|_| game.first_joinable.is_none())
+    }
+
     fn phase_deadline(&self) -> Option<When> {
         match &self.state.phase {
-            Phase::Idle | Phase::Acquiring(_) | Phase::Starting(_) => None,
+            Phase::Idle | Phase::Acquiring(_) => None,
+            Phase::Starting(game) => self.expiry(game),
             Phase::Serving(game) => self.guards_deadline(game),
             Phase::Draining(_, drain) => drain.deadline,
             Phase::Closing(_, closing) => {

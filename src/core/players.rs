@@ -50,7 +50,7 @@ pub enum Change {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     NotInSession { id: String },
-    Add { player: PlayerUuid, team: Option<u32> },
+    Add { known_as: String, player: PlayerUuid, team: Option<u32> },
 }
 
 impl Roster {
@@ -156,7 +156,7 @@ impl Roster {
             verdicts.push(match place.filter(|_| open) {
                 Some(team) => {
                     free[team as usize] -= 1;
-                    Verdict::Add { player: uuid, team: Some(team) }
+                    Verdict::Add { known_as: id, player: uuid, team: Some(team) }
                 }
                 None => Verdict::NotInSession { id },
             });

@@ -78,8 +78,21 @@ impl Core {
         self.journal.hold(Effect::Keeper(KeeperOrder::Start { run: number, spec: Box::new(spec) }));
     }
 
+    /// A start that the keeper wasn't told of yet needn't happen.
+    pub(super) fn take_back_start(&mut self) {
+        let started = |effect: &Effect| matches!(effect, Effect::Keeper(KeeperOrder::Start { .. }));
+        if self.journal.drop_held(started) && matches!(self.state.process, Process::Intended(_)) {
+            self.state.process = Process::Off;
+        }
+    }
+
     /// The keeper has not heard of the run that the journal intends.
     pub(super) fn start_again(&mut self) {
+        if self.is_closing() {
+            self.take_back_start();
+            self.state.process = Process::Off;
+            return;
+        }
         let Process::Intended(run) = &self.state.process else { return };
         let Some(spec) = run.spec.clone() else { return };
         let order = Effect::Keeper(KeeperOrder::Start { run: run.number, spec: Box::new(spec) });
@@ -274,6 +287,9 @@ impl Core {
         self.state.process = Process::Delayed { until: self.now + delay, after };
         let text = format!("starting the game again in {} ms: {status}", delay.as_millis());
         self.happened("restart", text, &[("reason", status)]);
+        if self.state.phase.game().is_none() {
+            return;
+        }
         if let Some(mut game) = self.state.phase.take_game() {
             game.restarts += 1;
             self.enter(Phase::Starting(game));

@@ -32,6 +32,15 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_millis(1500);
 /// Notes and milestones kept for a service that is away; beyond, the oldest notes go.
 const MAX_QUEUE: usize = 64;
+/// For what isn't worth holding up the rest.
+const MAX_TRIES: u32 = 4;
+
+/// Whether the service as such is up and accepts our login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Works {
+    Yes,
+    No,
+}
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Lane {
@@ -48,6 +57,9 @@ pub struct Lane {
     shown_browser: Option<CustomData>,
     closing: Option<Close>,
     backoff: Backoff,
+    /// Attempts at the audit event at the head of the queue, with the service up.
+    #[serde(skip)]
+    tries: u32,
     #[serde(skip)]
     retry_at: Option<When>,
     #[serde(skip)]
@@ -129,6 +141,7 @@ impl Lane {
             shown_browser: None,
             closing: None,
             backoff: Backoff::default(),
+            tries: 0,
             retry_at: None,
             flight: None,
             doubt: false,
@@ -289,7 +302,13 @@ impl Lane {
     }
 
     /// Takes the answer to the request under way.
-    pub fn answered(&mut self, answer: Result<&Answer, &Refusal>, now: When, jitter: &mut Jitter) -> Outcome {
+    pub fn answered(
+        &mut self,
+        answer: Result<&Answer, &Refusal>,
+        works: Works,
+        now: When,
+        jitter: &mut Jitter,
+    ) -> Outcome {
         let Some(op) = self.flight.take() else { return Outcome::Nothing };
         match answer {
             Ok(answer) => {
@@ -297,6 +316,7 @@ impl Lane {
                 self.retry_at = None;
                 self.succeeded(op, answer)
             }
+            Err(refusal) if self.is_hopeless(&op, refusal, works) => self.give_up(op, refusal.to_string()),
             Err(refusal) => self.failed(op, refusal, now, jitter),
         }
     }
@@ -384,13 +404,19 @@ impl Lane {
         if was_posted { Outcome::Shown(info.join_status) } else { Outcome::Posted }
     }
 
+    /// An audit event or the browser's data must not hold up the rest for ever, where the credentials lack just that
+    /// permission or the service just that function.
+    fn is_hopeless(&mut self, op: &Op, refusal: &Refusal, works: Works) -> bool {
+        let optional = matches!(op, Op::Audit | Op::Browser(_)) && works == Works::Yes;
+        let lasting = matches!(refusal, Refusal::Credentials { .. } | Refusal::NoSuchApi | Refusal::Ambiguous { .. });
+        self.tries = if optional && lasting { self.tries + 1 } else { 0 };
+        self.tries >= MAX_TRIES
+    }
+
     fn failed(&mut self, op: Op, refusal: &Refusal, now: When, jitter: &mut Jitter) -> Outcome {
         let delay = self.backoff.next(FIRST_RETRY, LAST_RETRY, jitter);
         match refusal {
             Refusal::Unreachable { .. } | Refusal::Credentials { .. } | Refusal::NoSuchApi => {
-                if matches!(op, Op::Browser(_)) && matches!(refusal, Refusal::Credentials { .. }) {
-                    return self.give_up(op, "the credentials don't permit changing the browser data".to_owned());
-                }
                 self.retry_at = Some(now + delay);
                 Outcome::Nothing
             }

@@ -7,7 +7,7 @@ use super::{
     io::{Effect, KeeperOrder},
     ladder::Ladder,
     launch,
-    publish::{Lane, Outcome},
+    publish::{Lane, Outcome, Works},
     state::{Link, Match, Phase, Then},
 };
 use crate::model::{
@@ -175,10 +175,11 @@ impl Core {
     }
 
     pub(super) fn lane_answered(&mut self, instance: &InstanceId, answer: &Result<Answer, Refusal>) {
+        let works = if self.backend_works() { Works::Yes } else { Works::No };
         let (now, jitter) = (self.now, &mut self.jitter);
         let Some(lane) = self.state.lanes.iter_mut().find(|lane| lane.is_ours(instance)) else { return };
         let session = lane.session.clone();
-        let outcome = lane.answered(answer.as_ref(), now, jitter);
+        let outcome = lane.answered(answer.as_ref(), works, now, jitter);
         if let Ok(Answer::Session(read)) = answer {
             self.session_read(read);
         }

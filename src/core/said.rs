@@ -29,7 +29,6 @@ impl Core {
                 if self.settings.readiness.by == ReadyBy::Sdk {
                     self.ready("sdk");
                 }
-                self.health.beat(now);
             }
             Said::Joinable(gate) => run.gate = gate,
             Said::Heartbeat => self.health.beat(now),
@@ -137,8 +136,9 @@ impl Core {
                     self.happened("not_in_session", format!("{id} is no member of the session"), &[("player", &id)]);
                     self.tell(Told::NotInSession { id });
                 }
-                Verdict::Add { player, team } => {
-                    self.call(Call::AddPlayer { session: id.clone(), player, team }, Purpose::Player);
+                Verdict::Add { known_as, player, team } => {
+                    let call = Call::AddPlayer { session: id.clone(), player, team };
+                    self.call(call, Purpose::Player(Some(known_as)));
                 }
             }
         }
@@ -150,15 +150,18 @@ impl Core {
         let lapsed = run.roster.lapsed(now);
         let Some(session) = self.linked().map(|game| game.session.clone()).filter(|_| self.writes()) else { return };
         for player in lapsed {
-            self.call(Call::RemovePlayer { session: session.clone(), player }, Purpose::Player);
+            self.call(Call::RemovePlayer { session: session.clone(), player }, Purpose::Player(None));
         }
     }
 
-    pub(super) fn player_answered(&mut self, answer: Result<Answer, Refusal>) {
-        // Added or removed: what the session says now decides on; a failure shows there too.
-        if answer.is_ok() {
-            self.poll.now();
+    pub(super) fn player_answered(&mut self, added: Option<String>, answer: Result<Answer, Refusal>) {
+        let refused =
+            matches!(answer, Err(Refusal::Conflict { .. } | Refusal::Invalid { .. } | Refusal::Credentials { .. }));
+        if let Some(id) = added.filter(|_| refused) {
+            self.tell(Told::NotInSession { id });
         }
+        // What the session says now decides on, also about an add whose outcome isn't known.
+        self.poll.now();
     }
 
     pub(super) fn evidence(&mut self, number: RunNumber, door: Door, evidence: &Evidence) {

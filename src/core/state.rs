@@ -36,6 +36,9 @@ pub struct Durable {
     /// Counts matches, for the provider's offers.
     pub term: u64,
     pub phase: Phase,
+    /// Matches that were begun.
+    #[serde(default)]
+    pub matches: u64,
     pub since: Timestamp,
     pub process: Process,
     pub lanes: Vec<Lane>,
@@ -56,6 +59,7 @@ impl Durable {
             last_run: 0,
             term: 0,
             phase: Phase::Idle,
+            matches: 0,
             since: now,
             process: Process::Off,
             lanes: Vec::new(),

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::model::{
     allocation::{Allocation, ProviderKind},
-    calls::{Answer, Backend, Call, Refusal},
+    calls::{Answer, Backend, Call, CallId, Refusal},
     game::{Door, Said, Told},
     ids::{AllocationId, InstanceId, KeeperId, RunNumber, SessionId},
     orders::{Order, RequestId},
@@ -119,6 +119,7 @@ pub struct Service {
     pub ack_timeout: f64,
     pub ack_answer: VecDeque<Result<Answer, Refusal>>,
     created: u32,
+    pub closed_by_others: bool,
 }
 
 /// The keeper and the game under it.
@@ -149,6 +150,9 @@ pub struct World {
     pub allocates: bool,
     allocations: u32,
     inputs: VecDeque<Input>,
+    /// Calls that nobody has answered, and the session that they write to.
+    open: BTreeMap<CallId, Option<SessionId>>,
+    uncommitted: Option<(u64, String)>,
 }
 
 impl World {
@@ -171,6 +175,8 @@ impl World {
             allocates: true,
             allocations: 0,
             inputs: VecDeque::new(),
+            open: BTreeMap::new(),
+            uncommitted: None,
         };
         world.carry_out(effects);
         world.run();
@@ -199,6 +205,9 @@ impl World {
     fn run(&mut self) {
         let mut steps = 0;
         while let Some(input) = self.inputs.pop_front() {
+            if let Input::Answered { call, .. } = &input {
+                self.open.remove(call);
+            }
             let effects = self.core.handle(input, self.now());
             self.carry_out(effects);
             steps += 1;
@@ -214,6 +223,14 @@ impl World {
             // A deadline that doesn't move must not hold up time.
             self.mono = if next == self.mono && next < end { (next + Duration::from_millis(1)).min(end) } else { next };
             self.give(Input::Tick);
+            if let Some(Instant(at)) = self.core.next_deadline() {
+                assert!(
+                    at > self.mono,
+                    "a deadline that is due stays due: at {:?}: {}",
+                    self.now().wall,
+                    self.core.deadlines()
+                );
+            }
             if self.mono >= end {
                 return;
             }
@@ -257,12 +274,32 @@ impl World {
         entropy[1] = (self.mono.as_millis() >> 8) as u8;
         let (core, effects) = Core::new(self.settings.clone(), Restored { memory, entropy }, self.now());
         self.core = core;
+        self.open.clear();
+        self.uncommitted = None;
         self.offer = None;
         self.ended = None;
         self.carry_out(effects);
         self.run();
         self.give(Input::Backend(Backend::Up));
         self.connect();
+    }
+
+    /// Every open call times out.
+    pub fn time_out(&mut self) {
+        let open: Vec<_> = self.open.keys().copied().collect();
+        for call in open {
+            self.give(Input::Answered { call, answer: Err(Refusal::Ambiguous { why: "timed out".into() }) });
+        }
+    }
+
+    /// A disk that was silent has written after all.
+    pub fn catch_up(&mut self) {
+        if self.disk != Disk::Silent
+            && let Some((seq, text)) = self.uncommitted.take()
+        {
+            self.commit(seq, &text);
+            self.run();
+        }
     }
 
     pub fn status(&self) -> Status {
@@ -303,6 +340,12 @@ impl World {
                 Effect::Commit { seq, text } => self.commit(*seq, text),
                 Effect::Keeper(order) => self.obey(order.clone()),
                 Effect::Call { id, call } => {
+                    let writes = written_session(call);
+                    if let Some(session) = &writes {
+                        let twice = self.open.values().any(|open| open.as_ref() == Some(session));
+                        assert!(!twice, "two writes to {session} at once");
+                    }
+                    self.open.insert(*id, writes);
                     if let Some(answer) = self.service.answer(call, at(self.mono).wall) {
                         self.inputs.push_back(Input::Answered { call: *id, answer });
                     }
@@ -328,13 +371,16 @@ impl World {
             Disk::Fails => {
                 self.inputs.push_back(Input::Journal(JournalFact::Failed { seq, why: "no space left".into() }));
             }
-            Disk::Silent => {}
+            Disk::Silent => self.uncommitted = Some((seq, text.to_owned())),
         }
     }
 
     /// What `auto` does; other providers' allocations are given by the test.
     fn provide(&mut self, provide: Provide) {
         let offered = matches!(provide, Provide::Offer { .. });
+        let status = self.core.status();
+        let free = status.agent.journal.is_none() && status.outbox.is_empty() && status.keeper.connected;
+        assert!(free || !offered, "offered though it isn't free: {:?} {:?}", status.warnings, status.outbox);
         self.offer = Some(provide);
         if offered && self.allocates && self.settings.provider == ProviderKind::Auto {
             self.allocations += 1;
@@ -353,6 +399,8 @@ impl World {
                     "two games at once: {run} and {:?}",
                     self.keeper.run
                 );
+                let journal = self.journal.clone().unwrap_or_default();
+                assert!(journal.contains(&format!("\"last_run\":{run},")), "run {run} was started before it was committed");
                 self.keeper.starts.push(run.0);
                 self.keeper.run = RunState::Running { run, pid: 1000 + run.0 as i32, started: wall };
                 if self.keeper.running {
@@ -431,6 +479,7 @@ impl Service {
             ack_timeout: 10.0,
             ack_answer: VecDeque::new(),
             created: 0,
+            closed_by_others: false,
         }
     }
 
@@ -524,10 +573,15 @@ impl Service {
     }
 
     fn patch(&mut self, id: &SessionId, body: &InstanceUpdate) -> Result<Answer, Refusal> {
+        let others = self.closed_by_others;
         let info = self.find(id)?.instance.as_mut().ok_or(Refusal::NotFound { code: "instance_not_found".into() })?;
         if info.allocation_id != body.allocation_id {
             return Err(Refusal::Conflict { code: "allocation_mismatch".into(), desc: String::new() });
         }
+        assert!(
+            info.join_status != JoinStatus::Closed || body.join_status == Some(JoinStatus::Closed) || others,
+            "a word after the last: {body:?}"
+        );
         if info.join_status == JoinStatus::Closed {
             return Err(Refusal::Conflict { code: "instance_closed".into(), desc: String::new() });
         }
@@ -613,6 +667,16 @@ pub fn backfill(id: &str) -> BackfillInfo {
 pub fn exit(run: RunNumber, status: ExitStatus, started: Timestamp, ended: Timestamp) -> ExitReport {
     let (stopped_at_step, stragglers, peak_memory, core_path) = (None, 0, None, None);
     ExitReport { run, status, started, ended, stopped_at_step, stragglers, peak_memory, core_path }
+}
+
+/// The session that a lane writes to.
+fn written_session(call: &Call) -> Option<SessionId> {
+    match call {
+        Call::PostInstance { session, .. }
+        | Call::PatchInstance { session, .. }
+        | Call::UpdateBrowser { session, .. } => Some(session.clone()),
+        _ => None,
+    }
 }
 
 fn short(order: &KeeperOrder) -> String {

@@ -1,3 +1,14 @@
 //! Conversations with the core.
 
+mod acquisition;
+mod adoption;
+mod backfills;
+mod commits;
+mod ends;
+mod healths;
+mod invariants;
+mod launches;
 mod matches;
+mod publishing;
+mod restarts;
+mod roster;

@@ -1,10 +1,19 @@
 //! The match from its beginning to its end, row by row of the lifecycle's table.
 
 use crate::core::{
-    io::Ending,
-    testing::{World, settings},
+    io::{Effect, Input, KeeperOrder, Watch},
+    testing::{World, secs, settings},
 };
-use crate::model::{game::Said, process::ExitStatus, session::JoinStatus, status::PhaseName};
+use crate::model::{
+    game::{CustomDataOf, Door, Evidence, Gate, Said, Told},
+    ids::RunNumber,
+    orders::Order,
+    policy::{ReadyBy, ReportBy, Start},
+    process::ExitStatus,
+    session::{JoinStatus, StartupParams},
+    status::PhaseName,
+};
+use std::time::Duration;
 
 #[test]
 fn a_match_of_our_own_from_offer_to_closed_and_the_next() {
@@ -16,7 +25,7 @@ fn a_match_of_our_own_from_offer_to_closed_and_the_next() {
     assert_eq!(w.status().phase, PhaseName::Serving);
     assert_eq!(w.take_told(), ["joinable"]);
     assert_eq!(w.status().private_conn_str.as_deref(), Some("10.0.0.5:7777"));
-    assert_eq!(w.status().public_conn_str, None);
+    assert_eq!(w.status().public_conn_str, None, "a private address is no public one");
     w.game_exits(ExitStatus::Exited { code: 0 });
     assert_eq!(w.take_told(), ["closed", "create", "post", "pending"]);
     assert_eq!(w.keeper.starts, [1, 2]);
@@ -25,16 +34,164 @@ fn a_match_of_our_own_from_offer_to_closed_and_the_next() {
 }
 
 #[test]
-fn asked_to_end_with_nobody_playing_it_stops_the_game_and_ends() {
+fn the_timeline_tells_the_story() {
+    let mut w = World::serving(settings());
+    w.game_exits(ExitStatus::Exited { code: 0 });
+    let story: Vec<_> = w.kinds().into_iter().filter(|kind| *kind != "health").take(9).collect();
+    assert_eq!(
+        story,
+        ["allocated", "starting", "pending", "ready", "joinable", "exit", "closed", "recycled", "reported"]
+    );
+}
+
+#[test]
+fn every_proof_of_readiness_counts_only_where_it_is_asked_for() {
+    let rows = [
+        (ReadyBy::Sdk, Some(Said::Ready), None),
+        (ReadyBy::Probe, None, Some(Door::Probe)),
+        (ReadyBy::Port, None, Some(Door::Probe)),
+        (ReadyBy::Log, None, Some(Door::Log)),
+    ];
+    for (by, said, door) in rows {
+        let mut s = settings();
+        s.readiness.by = by;
+        let mut w = World::new(s);
+        let up = |door| Input::Evidence { run: RunNumber(1), door, evidence: Evidence::Up };
+        if by != ReadyBy::Sdk {
+            w.say(Said::Ready);
+        }
+        if door != Some(Door::Log) {
+            w.give(up(Door::Log));
+        }
+        if door != Some(Door::Probe) {
+            w.give(up(Door::Probe));
+        }
+        assert_eq!(w.shown(), Some(JoinStatus::Pending), "{by:?}: the wrong proof");
+        said.into_iter().for_each(|said| w.say(said));
+        door.into_iter().for_each(|door| w.give(up(door)));
+        assert_eq!(w.shown(), Some(JoinStatus::Joinable), "{by:?}");
+    }
+}
+
+#[test]
+fn a_fixed_delay_is_the_weakest_proof_and_ends_with_the_process() {
+    let mut s = settings();
+    s.readiness.by = ReadyBy::Delay;
+    let mut w = World::new(s);
+    w.pass(Duration::from_millis(4900));
+    assert_eq!(w.shown(), Some(JoinStatus::Pending));
+    w.pass(Duration::from_millis(100));
+    assert_eq!(w.shown(), Some(JoinStatus::Joinable));
+}
+
+#[test]
+fn the_gate_goes_to_and_fro_and_the_operators_word_is_above_the_games() {
     let mut w = World::serving(settings());
     w.take_told();
-    w.give(crate::core::io::Input::Terminate);
-    assert_eq!(w.take_told(), ["unjoinable", "audit drain", "closed"]);
-    assert!(matches!(w.ended, Some(Ending::Orderly { .. })), "{:?}", w.ended);
-    assert!(
-        w.keeper.orders.ends_with(&["taken 1".into(), "record".into(), "shutdown".into()]),
-        "{:?}",
-        w.keeper.orders
-    );
-    assert_eq!(w.shown(), Some(JoinStatus::Closed));
+    w.say(Said::Joinable(Gate::Closed));
+    w.say(Said::Joinable(Gate::Open));
+    w.order(Order::Gate(Gate::Closed));
+    w.say(Said::Joinable(Gate::Open));
+    assert_eq!(w.take_told(), ["unjoinable", "joinable", "unjoinable"]);
+}
+
+#[test]
+fn what_the_game_says_goes_into_the_three_maps_and_an_empty_value_removes() {
+    let mut s = settings();
+    s.session.instance_data = [("a".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())].into();
+    s.session.join_token = true;
+    let mut w = World::serving(s);
+    let data = [("b".to_owned(), String::new()), ("c".to_owned(), "3".to_owned())].into();
+    w.say(Said::CustomData { whose: CustomDataOf::Instance, data });
+    let info = w.service.sessions.values().next().unwrap().instance.clone().unwrap();
+    assert_eq!(info.custom_data, [("a".to_owned(), "1".to_owned()), ("c".to_owned(), "3".to_owned())].into());
+    let token = &info.join_params.unwrap().custom_data["rh.SessionSecurityToken"];
+    assert_eq!(token.len(), 64);
+    let started = w.seen.iter().find_map(|effect| match effect {
+        Effect::Keeper(KeeperOrder::Start { spec, .. }) => Some(spec.env["GAMESIDE_JOIN_TOKEN"].clone()),
+        _ => None,
+    });
+    assert_eq!(started.as_ref(), Some(token));
+}
+
+#[test]
+fn shutdown_said_by_the_game_is_an_orderly_end_also_with_a_bad_exit_code() {
+    let mut w = World::serving(settings());
+    w.say(Said::Shutdown);
+    w.take_told();
+    w.game_exits(ExitStatus::Exited { code: 1 });
+    assert_eq!(w.take_told()[0], "closed");
+    assert_eq!(w.status().last_end.unwrap().reason, "the game ended, as it had said");
+}
+
+#[test]
+fn shutdown_overtaken_by_the_exit_still_makes_the_end_orderly() {
+    let mut w = World::serving(settings());
+    w.allocates = false;
+    w.take_told();
+    w.game_exits(ExitStatus::Exited { code: 1 });
+    assert_eq!(w.shown(), Some(JoinStatus::Pending), "it is to be started again");
+    w.give(Input::Said { run: RunNumber(1), door: Door::Native, said: Said::Shutdown });
+    assert_eq!(w.take_told(), ["pending", "closed"]);
+    assert_eq!(w.keeper.starts, [1]);
+}
+
+#[test]
+fn a_warm_game_serves_what_it_was_started_for_and_is_replaced_for_anything_else() {
+    for (map, starts) in [("arena", vec![1]), ("desert", vec![1, 2])] {
+        let mut s = settings();
+        s.launch.start = Start::AtBoot;
+        s.provider = crate::model::allocation::ProviderKind::Hook;
+        let mut w = World::new(s);
+        assert!(matches!(w.offer, Some(crate::core::io::Provide::Withdraw)), "not before it is ready");
+        w.say(Said::Ready);
+        let Some(crate::core::io::Provide::Offer { warm_map, .. }) = &w.offer else { panic!("no offer") };
+        assert_eq!(warm_map.as_deref(), Some("arena"));
+        let mut wish = crate::core::testing::allocation("a1", None);
+        wish.startup_params = Some(StartupParams { map: map.into(), ..StartupParams::default() });
+        w.order(Order::Allocate(Box::new(wish)));
+        assert_eq!(w.keeper.starts, starts, "{map}");
+        if map == "arena" {
+            assert!(matches!(w.told_game()[0], Told::Allocated { .. }));
+            assert_eq!(w.shown(), Some(JoinStatus::Joinable));
+        } else {
+            assert_eq!(w.shown(), Some(JoinStatus::Pending));
+            w.say(Said::Ready);
+            assert_eq!(w.shown(), Some(JoinStatus::Joinable));
+        }
+    }
+}
+
+#[test]
+fn one_process_serves_as_many_matches_as_it_may() {
+    let mut s = settings();
+    s.recycle.after_matches = 2;
+    let mut w = World::serving(s);
+    w.say(Said::MatchEnded);
+    assert_eq!(w.keeper.starts, [1], "the second match has the same process");
+    assert_eq!(w.shown(), Some(JoinStatus::Joinable));
+    assert_eq!(w.service.sessions.len(), 2);
+    w.say(Said::MatchEnded);
+    assert_eq!(w.keeper.starts, [1, 2], "the third a fresh one");
+}
+
+#[test]
+fn a_game_that_writes_its_own_instance_only_gets_its_closed_written() {
+    let mut s = settings();
+    s.session.report = ReportBy::Game;
+    let mut w = World::new(s);
+    w.say(Said::Ready);
+    w.pass(secs(60));
+    w.game_exits(ExitStatus::Exited { code: 0 });
+    assert_eq!(w.take_told()[..3], ["create", "post", "closed"]);
+    assert!(w.service.health.is_empty() && w.service.audits.is_empty());
+}
+
+#[test]
+fn a_run_is_watched_while_it_lives() {
+    let mut w = World::serving(settings());
+    w.game_exits(ExitStatus::Exited { code: 0 });
+    let watched: Vec<_> =
+        w.seen.iter().filter_map(|e| if let Effect::Watch(watch) = e { Some(watch) } else { None }).collect();
+    assert!(matches!(watched[..], [Watch::Run { .. }, Watch::Nothing, Watch::Run { .. }]), "{watched:?}");
 }

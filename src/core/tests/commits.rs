@@ -1,0 +1,69 @@
+//! What waits for the journal, and what doesn't.
+
+use crate::core::{
+    io::{Effect, Input, JournalFact, KeeperOrder},
+    testing::{Disk, World, secs, settings},
+};
+use crate::model::{
+    game::{Gate, Said},
+    process::ExitStatus,
+    session::JoinStatus,
+};
+
+#[test]
+fn a_start_waits_for_its_intent_and_the_taking_of_an_end_for_the_end() {
+    let w = World::new(settings());
+    let order = w.seen.iter().filter_map(|effect| match effect {
+        Effect::Commit { text, .. } if text.contains("intended") => Some("commit"),
+        Effect::Keeper(KeeperOrder::Start { .. }) => Some("start"),
+        Effect::Keeper(KeeperOrder::Record(text)) if text.contains("intended") => Some("record"),
+        _ => None,
+    });
+    let order: Vec<_> = order.collect();
+    let start = order.iter().position(|what| *what == "start").unwrap();
+    assert!(order[..start].contains(&"commit") && order[..start].contains(&"record"), "{order:?}");
+}
+
+#[test]
+fn a_broken_journal_lets_the_match_go_on_and_its_reports_out() {
+    let mut w = World::serving(settings());
+    w.disk = Disk::Fails;
+    w.say(Said::Joinable(Gate::Closed));
+    assert_eq!(w.shown(), Some(JoinStatus::Unjoinable));
+    assert!(w.status().warnings.iter().any(|warning| warning.contains("no space left")));
+    w.game_exits(ExitStatus::Exited { code: 0 });
+    w.pass(secs(3));
+    assert_eq!(w.shown(), Some(JoinStatus::Closed));
+    assert!(!w.keeper.orders.contains(&"taken 1".to_owned()), "the end isn't on disk");
+    assert_eq!(w.keeper.starts, [1], "nothing new is begun");
+    w.disk = Disk::Works;
+    w.pass(secs(2));
+    assert!(w.keeper.orders.contains(&"taken 1".to_owned()));
+    assert_eq!(w.keeper.starts, [1, 2]);
+}
+
+#[test]
+fn a_commit_that_takes_too_long_counts_as_trouble_until_it_is_done() {
+    let mut w = World::serving(settings());
+    w.disk = Disk::Silent;
+    w.game_exits(ExitStatus::Exited { code: 0 });
+    assert_eq!(w.shown(), Some(JoinStatus::Joinable), "closed waits a moment for the journal");
+    w.pass(secs(2));
+    assert_eq!(w.shown(), Some(JoinStatus::Closed));
+    assert!(!w.status().warnings.is_empty());
+    w.disk = Disk::Works;
+    let seq = w.seen.iter().filter_map(|e| if let Effect::Commit { seq, .. } = e { Some(*seq) } else { None }).max();
+    w.give(Input::Journal(JournalFact::Committed { seq: seq.unwrap() }));
+    assert!(w.status().warnings.is_empty());
+    assert_eq!(w.keeper.starts, [1, 2]);
+}
+
+#[test]
+fn the_journals_text_survives_being_read() {
+    let mut w = World::serving(settings());
+    let text = w.journal.clone().unwrap();
+    let state = crate::core::state::Durable::read(&text).unwrap();
+    assert_eq!(serde_json::to_string(&state).unwrap(), text);
+    w.kill_agent();
+    assert!(crate::core::state::Durable::read(&text.replace("\"format\":1", "\"format\":9")).is_err());
+}

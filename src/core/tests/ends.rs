@@ -1,0 +1,255 @@
+//! Ways out: signals, orders, money guards, lost sessions.
+
+use crate::core::{
+    io::{Effect, Ending, Input, KeeperFact},
+    testing::{Net, World, secs, settings},
+};
+use crate::model::{
+    calls::Refusal,
+    game::{GamePlayer, Said, Told},
+    orders::{After, Order, Refused},
+    policy::OnSessionLost,
+    session::JoinStatus,
+    status::PhaseName,
+    units::Span,
+};
+use std::time::Duration;
+
+fn joins(id: &str) -> Said {
+    Said::PlayerJoined(GamePlayer { id: id.into(), name: None, team: None })
+}
+fn leaves(id: &str) -> Said {
+    Said::PlayerLeft { id: id.into() }
+}
+
+#[test]
+fn asked_to_end_with_nobody_playing_it_stops_the_game_and_ends() {
+    let mut w = World::serving(settings());
+    w.take_told();
+    w.give(Input::Terminate);
+    assert_eq!(w.take_told(), ["unjoinable", "audit drain", "closed"]);
+    assert!(matches!(w.ended, Some(Ending::Orderly { .. })), "{:?}", w.ended);
+    assert_eq!(w.keeper.orders.last().unwrap(), "shutdown");
+    assert_eq!(w.shown(), Some(JoinStatus::Closed));
+}
+
+#[test]
+fn players_may_finish_and_the_last_one_to_leave_ends_it() {
+    let mut w = World::serving(settings());
+    w.say(joins("ann"));
+    w.give(Input::Terminate);
+    assert_eq!(w.status().phase, PhaseName::Draining);
+    assert_eq!(w.shown(), Some(JoinStatus::Unjoinable));
+    assert!(matches!(w.told_game().last().unwrap(), Told::Drain { .. }));
+    w.pass(secs(100));
+    assert!(w.ended.is_none());
+    w.say(leaves("ann"));
+    assert!(matches!(w.ended, Some(Ending::Orderly { .. })));
+}
+
+#[test]
+fn the_ladder_starts_in_time_for_the_hosts_deadline() {
+    let mut s = settings();
+    s.drain.host_deadline = Some(Span::from_secs(60));
+    let mut w = World::serving(s);
+    w.keeper.obeys = false;
+    w.say(joins("ann"));
+    w.give(Input::Terminate);
+    // 60 s, less 15 s of ladder, less 2 s.
+    w.pass(Duration::from_millis(42_900));
+    assert_eq!(w.status().phase, PhaseName::Draining);
+    w.pass(Duration::from_millis(100));
+    assert_eq!(w.status().phase, PhaseName::Closing);
+    w.pass(secs(10));
+    assert!(matches!(w.ended, Some(Ending::Orderly { .. })), "SIGKILL after the first rung's 10 s");
+    assert!(w.mono <= secs(58));
+}
+
+#[test]
+fn a_second_signal_stops_waiting_and_a_third_takes_the_next_rung() {
+    let mut w = World::serving(settings());
+    w.keeper.obeys = false;
+    w.say(joins("ann"));
+    w.give(Input::Terminate);
+    w.give(Input::Terminate);
+    assert_eq!(w.status().phase, PhaseName::Closing);
+    assert!(w.keeper.orders.contains(&"signal 15 to 1".to_owned()));
+    assert!(!w.keeper.orders.contains(&"kill 1".to_owned()));
+    w.give(Input::Terminate);
+    assert!(matches!(w.ended, Some(Ending::Orderly { .. })));
+    assert!(w.keeper.orders.contains(&"kill 1".to_owned()));
+}
+
+#[test]
+fn a_stop_requested_of_the_keeper_is_a_signal_told_once() {
+    let mut w = World::serving(settings());
+    w.say(joins("ann"));
+    w.give(Input::Keeper(KeeperFact::StopRequested));
+    w.give(Input::Keeper(KeeperFact::StopRequested));
+    assert_eq!(w.status().phase, PhaseName::Draining);
+}
+
+#[test]
+fn stop_waits_for_nobody_and_drain_with_recycle_leaves_the_agent_free() {
+    let mut w = World::serving(settings());
+    w.say(joins("ann"));
+    w.order(Order::Stop { reason: None });
+    assert!(matches!(w.ended, Some(Ending::Orderly { .. })));
+
+    let mut w = World::serving(settings());
+    w.order(Order::Drain { reason: Some("new map".into()), then: After::Recycle });
+    assert!(w.ended.is_none());
+    assert_eq!(w.status().last_end.unwrap().reason, "new map");
+    assert_eq!(w.keeper.starts, [1, 2]);
+}
+
+#[test]
+fn detaching_publishes_nothing_and_leaves_the_game_and_its_keeper() {
+    let mut w = World::serving(settings());
+    w.take_told();
+    w.order(Order::Detach { restart: true });
+    assert!(matches!(w.ended, Some(Ending::Detached { restart: true })));
+    assert!(w.take_told().is_empty());
+    assert!(!w.keeper.orders.contains(&"shutdown".to_owned()));
+    w.kill_agent();
+    assert_eq!(w.status().phase, PhaseName::Serving);
+    assert_eq!(w.keeper.starts, [1]);
+}
+
+#[test]
+fn superseded_it_ends_at_once_and_says_nothing() {
+    let mut w = World::serving(settings());
+    w.take_told();
+    w.seen.clear();
+    w.give(Input::Keeper(KeeperFact::Superseded));
+    assert!(matches!(w.ended, Some(Ending::Superseded)));
+    assert!(w.take_told().is_empty());
+    assert!(w.seen.iter().all(|effect| matches!(effect, Effect::Happened(_) | Effect::End(_))), "{:?}", w.seen);
+}
+
+#[test]
+fn money_guards_drain_and_recycle_with_their_reason() {
+    let mut w = World::serving(settings());
+    w.pass(secs(299));
+    assert_eq!(w.keeper.starts, [1]);
+    w.pass(secs(1));
+    assert_eq!(w.keeper.starts, [1, 2]);
+    assert!(w.status().last_end.unwrap().reason.starts_with("no_show"));
+
+    let mut w = World::serving(settings());
+    w.say(joins("ann"));
+    w.pass(secs(1000));
+    w.say(leaves("ann"));
+    w.pass(secs(119));
+    assert_eq!(w.keeper.starts, [1]);
+    w.pass(secs(1));
+    assert!(w.status().last_end.unwrap().reason.starts_with("empty"));
+    assert!(w.service.told.contains(&"audit drain".to_owned()));
+
+    let mut s = settings();
+    s.guards.max_match_time = Some(Span::from_secs(600));
+    let mut w = World::serving(s);
+    w.say(joins("ann"));
+    w.pass(secs(600));
+    assert_eq!(w.status().phase, PhaseName::Draining);
+}
+
+#[test]
+fn a_game_that_never_speaks_of_players_is_not_taken_for_empty() {
+    let mut s = settings();
+    s.readiness.by = crate::model::policy::ReadyBy::Delay;
+    let mut w = World::new(s);
+    w.pass(secs(4000));
+    assert_eq!(w.keeper.starts, [1]);
+    assert_eq!(w.shown(), Some(JoinStatus::Joinable));
+}
+
+#[test]
+fn a_session_is_lost_only_after_three_answers_over_a_minute() {
+    let mut s = settings();
+    s.session.on_lost = Some(OnSessionLost::Finish);
+    let mut w = World::serving(s);
+    w.say(joins("ann"));
+    let kept = w.service.sessions.clone();
+    w.service.sessions.clear();
+    w.pass(secs(50));
+    assert!(!w.kinds().contains(&"session_lost"));
+    w.service.sessions = kept.clone();
+    w.pass(secs(60));
+    w.service.sessions.clear();
+    w.pass(secs(55));
+    assert!(!w.kinds().contains(&"session_lost"), "the count starts anew");
+    w.pass(secs(60));
+    assert!(w.kinds().contains(&"session_lost"));
+    assert_eq!(w.keeper.starts, [1]);
+    w.pass(secs(600));
+    assert!(!w.keeper.orders.iter().any(|order| order.starts_with("signal")), "ann still plays");
+    w.say(leaves("ann"));
+    assert!(w.keeper.orders.contains(&"signal 15 to 1".to_owned()));
+}
+
+#[test]
+fn an_own_session_that_is_lost_is_made_anew_and_the_game_told() {
+    let mut w = World::serving(settings());
+    w.say(joins("ann"));
+    w.service.sessions.clear();
+    w.pass(secs(100));
+    assert_eq!(w.shown(), Some(JoinStatus::Joinable));
+    assert_eq!(w.keeper.starts, [1]);
+    let told = w.told_game();
+    assert!(told.iter().any(|told| matches!(told, Told::SessionLost)));
+    assert!(matches!(told.last().unwrap(), Told::Allocated { session_id, .. } if session_id.as_str() == "own-2"));
+}
+
+#[test]
+fn no_other_404_no_credentials_and_no_silence_touch_the_game() {
+    let refusals = [
+        Refusal::NoSuchApi,
+        Refusal::Credentials { desc: "expired".into() },
+        Refusal::Unreachable { why: "refused".into() },
+        Refusal::Ambiguous { why: "500".into() },
+        Refusal::Busy { retry_after: Some(secs(30)) },
+    ];
+    for refusal in refusals {
+        let mut w = World::serving(settings());
+        w.say(joins("ann"));
+        w.service.net = Net::Refuses(refusal.clone());
+        w.pass(secs(3600));
+        assert_eq!(w.status().phase, PhaseName::Serving, "{refusal}");
+        assert_eq!(w.keeper.starts, [1]);
+        assert!(!w.keeper.orders.iter().any(|order| order.starts_with("signal")));
+        w.service.net = Net::Up;
+        w.say(Said::Joinable(crate::model::game::Gate::Closed));
+        w.pass(secs(31));
+        assert_eq!(w.shown(), Some(JoinStatus::Unjoinable), "{refusal}");
+    }
+}
+
+#[test]
+fn an_instance_closed_by_the_service_is_drained() {
+    let mut w = World::serving(settings());
+    w.say(joins("ann"));
+    let session = w.service.sessions.values_mut().next().unwrap();
+    session.instance.as_mut().unwrap().join_status = JoinStatus::Closed;
+    w.pass(secs(11));
+    assert_eq!(w.status().phase, PhaseName::Draining);
+    w.take_told();
+    w.say(leaves("ann"));
+    assert_eq!(w.take_told()[0], "create", "nothing more is said to the closed one");
+}
+
+#[test]
+fn what_cannot_be_killed_is_never_used_again() {
+    let mut w = World::serving(settings());
+    let run = crate::model::ids::RunNumber(1);
+    w.give(Input::Keeper(KeeperFact::Unkillable { run, left: 2 }));
+    assert_eq!(w.shown(), Some(JoinStatus::Closed));
+    w.pass(secs(600));
+    assert_eq!(w.keeper.starts, [1]);
+    w.order(Order::Allocate(Box::new(crate::core::testing::allocation("x", None))));
+    let refused = Err(Refused::Unkillable);
+    assert!(w.seen.iter().any(|e| matches!(e, Effect::Reply { reply, .. } if *reply == refused)));
+    w.give(Input::Terminate);
+    w.pass(secs(6));
+    assert!(matches!(w.ended, Some(Ending::Unkillable)));
+}

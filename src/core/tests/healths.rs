@@ -1,0 +1,167 @@
+//! Evidence, hysteresis, cadence.
+
+use crate::core::{
+    io::{Effect, Input},
+    testing::{World, at, secs, settings},
+};
+use crate::model::{
+    calls::Call,
+    game::{Door, Evidence, Said},
+    ids::RunNumber,
+    policy::WhenUnhealthy,
+    process::ProcessStats,
+    session::{InstanceHealth, JoinStatus},
+    units::Span,
+};
+use std::time::Duration;
+
+fn probe(w: &mut World, evidence: Evidence) {
+    w.give(Input::Evidence { run: RunNumber(1), door: Door::Probe, evidence });
+}
+fn down() -> Evidence {
+    Evidence::Down { why: "no answer".into() }
+}
+
+#[test]
+fn it_is_unknown_before_the_first_evidence_and_healthy_with_the_proof() {
+    let mut w = World::new(settings());
+    assert_eq!(w.status().instance_health, InstanceHealth::Unknown);
+    w.say(Said::Ready);
+    assert_eq!(w.status().instance_health, InstanceHealth::Healthy);
+    assert!(w.status().health_reasons.is_empty());
+}
+
+#[test]
+fn it_falls_by_degrees_and_rises_again() {
+    let mut w = World::serving(settings());
+    let mut seen = Vec::new();
+    for _ in 0..6 {
+        probe(&mut w, down());
+        seen.push(w.status().instance_health);
+    }
+    use InstanceHealth::{Degraded, Healthy, Unhealthy};
+    assert_eq!(seen, [Healthy, Healthy, Degraded, Degraded, Degraded, Unhealthy]);
+    assert_eq!(w.status().health_reasons, ["the probe gets no answer: no answer"]);
+    probe(&mut w, Evidence::Up);
+    assert_eq!(w.status().instance_health, Unhealthy, "one success is none");
+    probe(&mut w, Evidence::Up);
+    assert_eq!(w.status().instance_health, Healthy);
+}
+
+#[test]
+fn silence_counts_only_once_it_has_spoken() {
+    let mut w = World::serving(settings());
+    w.pass(secs(100));
+    assert_eq!(w.status().instance_health, InstanceHealth::Healthy);
+    w.say(Said::Heartbeat);
+    w.pass(secs(45));
+    assert_eq!(w.status().instance_health, InstanceHealth::Degraded);
+    w.pass(secs(45));
+    assert_eq!(w.status().instance_health, InstanceHealth::Unhealthy);
+    w.say(Said::Heartbeat);
+    w.pass(secs(1));
+    w.say(Said::Heartbeat);
+    assert_eq!(w.status().instance_health, InstanceHealth::Healthy);
+}
+
+#[test]
+fn what_was_missed_inside_a_gap_does_not_count() {
+    let mut w = World::serving(settings());
+    w.say(Said::Heartbeat);
+    w.pass(secs(44));
+    w.mono += secs(3600);
+    w.give(Input::Gap(secs(3600)));
+    w.pass(secs(20));
+    assert_eq!(w.status().instance_health, InstanceHealth::Healthy);
+}
+
+#[test]
+fn memory_pressure_ticks_and_its_own_opinion_count() {
+    let mut w = World::serving(settings());
+    let stats = ProcessStats {
+        run: RunNumber(1),
+        memory: 95,
+        memory_limit: Some(100),
+        cpu_us: 0,
+        processes: 1,
+        memory_pressure: Some(70.0),
+        cpu_pressure: None,
+    };
+    for _ in 0..3 {
+        w.give(Input::Stats(stats));
+        w.say(Said::TickRate { measured: 20.0, target: Some(60.0) });
+    }
+    w.say(Said::Health { health: InstanceHealth::Degraded, reason: Some("the navmesh is broken".into()) });
+    let reasons = w.status().health_reasons.join("; ");
+    for part in ["95 % of its memory", "memory pressure", "20.0 of 60.0 ticks", "navmesh"] {
+        assert!(reasons.contains(part), "{part}: {reasons}");
+    }
+}
+
+#[test]
+fn checks_keep_the_services_cadence_never_late_and_changes_go_at_once() {
+    let mut w = World::serving(settings());
+    w.pass(secs(1));
+    w.seen.clear();
+    let mut posts = Vec::new();
+    for _ in 0..600 {
+        let before = w.service.health.len();
+        w.pass(Duration::from_millis(100));
+        if w.service.health.len() > before {
+            posts.push(w.mono);
+        }
+    }
+    assert!(posts.len() >= 6, "{posts:?}");
+    assert!(
+        posts.windows(2).all(|pair| (secs(9)..=Duration::from_millis(10_100)).contains(&(pair[1] - pair[0]))),
+        "{posts:?}"
+    );
+    let before = w.service.health.len();
+    for _ in 0..3 {
+        probe(&mut w, down());
+    }
+    assert_eq!(w.service.health[before..], [InstanceHealth::Degraded]);
+}
+
+#[test]
+fn what_follows_is_as_configured() {
+    for (policy, shown) in [
+        (WhenUnhealthy::Report, JoinStatus::Joinable),
+        (WhenUnhealthy::Unjoinable, JoinStatus::Unjoinable),
+        (WhenUnhealthy::Restart, JoinStatus::Pending),
+    ] {
+        let mut s = settings();
+        s.health.when_unhealthy = policy;
+        s.restart.delay = Span::from_secs(1);
+        let mut w = World::serving(s);
+        for _ in 0..6 {
+            probe(&mut w, down());
+        }
+        assert_eq!(w.shown(), Some(shown), "{policy:?}");
+        probe(&mut w, Evidence::Up);
+        probe(&mut w, Evidence::Up);
+        if policy != WhenUnhealthy::Restart {
+            assert_eq!(w.shown(), Some(JoinStatus::Joinable), "{policy:?}");
+        }
+    }
+}
+
+#[test]
+fn an_unhealthy_episode_that_nobody_could_be_told_of_becomes_an_audit_event() {
+    let mut w = World::serving(settings());
+    w.service.net = crate::core::testing::Net::Refuses(crate::model::calls::Refusal::Unreachable { why: "x".into() });
+    w.pass(secs(5));
+    let when = w.now().wall;
+    for _ in 0..6 {
+        probe(&mut w, down());
+    }
+    for _ in 0..2 {
+        probe(&mut w, Evidence::Up);
+    }
+    w.service.net = crate::core::testing::Net::Up;
+    w.pass(secs(2));
+    assert!(w.service.audits.contains(&("unhealthy", when)), "{:?}", w.service.audits);
+    assert_eq!(w.service.health.last(), Some(&InstanceHealth::Healthy));
+    let _ = at(w.mono);
+    assert!(w.seen.iter().any(|effect| matches!(effect, Effect::Call { call: Call::HealthConfig, .. })));
+}

@@ -1,0 +1,131 @@
+//! What follows an end that nobody asked for.
+
+use crate::core::{
+    io::Ending,
+    testing::{World, secs, settings},
+};
+use crate::model::{
+    allocation::ProviderKind, game::Said, orders::Order, policy::RestartWhen, process::ExitStatus, session::JoinStatus,
+    status::PhaseName,
+};
+
+const CRASH: ExitStatus = ExitStatus::Signaled { signal: 11, core: true };
+
+#[test]
+fn a_crash_is_followed_by_a_delay_and_a_start_in_the_same_instance() {
+    let mut w = World::serving(settings());
+    let instance = w.status().instance_id;
+    w.take_told();
+    w.game_exits(CRASH);
+    assert_eq!(w.take_told(), ["pending"]);
+    assert_eq!(w.keeper.starts, [1]);
+    w.pass(secs(1));
+    assert_eq!(w.keeper.starts, [1, 2]);
+    w.say(Said::Ready);
+    assert_eq!(w.take_told(), ["joinable"]);
+    assert_eq!((w.status().instance_id, w.status().game.restarts), (instance, 1));
+}
+
+#[test]
+fn a_crash_loop_ends_in_a_clear_failure() {
+    let mut w = World::new(settings());
+    for _ in 0..3 {
+        w.game_exits(CRASH);
+        w.pass(secs(10));
+    }
+    assert_eq!(w.keeper.starts, [1, 2, 3]);
+    let Some(Ending::Failed { why }) = &w.ended else { panic!("{:?}", w.ended) };
+    assert!(why.contains("crash loop, 3 failures: signal 11, core dumped"), "{why}");
+    assert_eq!(w.shown(), Some(JoinStatus::Closed));
+}
+
+#[test]
+fn who_waits_for_others_orders_rests_instead_and_tries_again() {
+    let mut s = settings();
+    s.provider = ProviderKind::Hook;
+    let mut w = World::new(s);
+    w.order(Order::Allocate(Box::new(crate::core::testing::allocation("a1", None))));
+    for _ in 0..3 {
+        w.game_exits(CRASH);
+        w.pass(secs(10));
+    }
+    assert_eq!(w.status().phase, PhaseName::Idle);
+    assert!(w.ended.is_none());
+    assert!(matches!(w.offer, Some(crate::core::io::Provide::Withdraw)));
+    w.pass(secs(300));
+    assert!(matches!(w.offer, Some(crate::core::io::Provide::Offer { .. })));
+}
+
+#[test]
+fn the_crash_book_outlives_the_agent() {
+    let mut w = World::new(settings());
+    w.game_exits(CRASH);
+    w.kill_agent();
+    w.pass(secs(10));
+    w.game_exits(CRASH);
+    w.kill_agent();
+    w.pass(secs(10));
+    w.game_exits(CRASH);
+    w.pass(secs(10));
+    assert!(matches!(w.ended, Some(Ending::Failed { .. })), "{:?} {:?}", w.keeper.starts, w.status().phase);
+}
+
+#[test]
+fn a_stable_run_starts_the_delays_anew() {
+    let mut s = settings();
+    s.restart.budget = 100;
+    let mut w = World::serving(s);
+    for _ in 0..6 {
+        w.game_exits(CRASH);
+        w.pass(secs(31));
+    }
+    w.say(Said::Ready);
+    w.pass(secs(100));
+    let starts = w.keeper.starts.len();
+    w.game_exits(CRASH);
+    w.pass(secs(1));
+    assert_eq!(w.keeper.starts.len(), starts + 1);
+}
+
+#[test]
+fn the_policy_decides_about_each_kind_of_end() {
+    let (ok, bad) = (ExitStatus::Exited { code: 0 }, ExitStatus::Exited { code: 3 });
+    let rows = [
+        (RestartWhen::Never, &ok, false),
+        (RestartWhen::Never, &bad, false),
+        (RestartWhen::OnFailure, &ok, false),
+        (RestartWhen::OnFailure, &bad, true),
+        (RestartWhen::Always, &ok, true),
+        (RestartWhen::Always, &bad, true),
+    ];
+    for (when, status, again) in rows {
+        let mut s = settings();
+        s.restart.when = when;
+        let mut w = World::serving(s);
+        w.allocates = false;
+        w.game_exits(status.clone());
+        w.pass(secs(2));
+        assert_eq!(w.keeper.starts.len() == 2, again, "{when:?} {status:?}");
+        assert_eq!(w.shown() == Some(JoinStatus::Closed), !again, "{when:?} {status:?}");
+    }
+}
+
+#[test]
+fn a_start_that_never_gets_ready_is_stopped_and_counts_as_a_failure() {
+    let mut w = World::new(settings());
+    w.pass(secs(299));
+    assert!(w.keeper.orders.iter().all(|order| !order.starts_with("signal")));
+    w.pass(secs(2));
+    assert!(w.keeper.orders.contains(&"signal 15 to 1".to_owned()));
+    assert_eq!(w.keeper.starts, [1, 2]);
+    assert_eq!(w.shown(), Some(JoinStatus::Pending));
+}
+
+#[test]
+fn exit_0_before_it_was_ready_is_a_failed_start() {
+    let mut w = World::new(settings());
+    w.game_exits(ExitStatus::Exited { code: 0 });
+    assert_eq!(w.shown(), Some(JoinStatus::Pending));
+    w.pass(secs(1));
+    assert_eq!(w.keeper.starts, [1, 2]);
+}
