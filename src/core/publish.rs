@@ -217,9 +217,14 @@ impl Lane {
         }
     }
 
-    /// The next request, if one may go out now.
-    pub fn next_call(&mut self, now: When) -> Option<Call> {
-        if self.flight.is_some() || self.retry_at.is_some_and(|at| now < at) {
+    /// The wait for the next attempt is over.
+    pub fn ripen(&mut self, now: When) {
+        self.retry_at = self.retry_at.filter(|at| now < *at);
+    }
+
+    /// The next request, if one may go out.
+    pub fn next_call(&mut self) -> Option<Call> {
+        if self.flight.is_some() || self.retry_at.is_some() {
             return None;
         }
         let op = self.next_op()?;

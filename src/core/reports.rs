@@ -155,11 +155,16 @@ impl Core {
         for index in 0..self.state.lanes.len() {
             let (before, rest) = self.state.lanes.split_at_mut(index);
             let lane = &mut rest[0];
+            lane.ripen(self.now);
             if before.iter().any(|earlier| earlier.session == lane.session) {
                 continue;
             }
             let (instance, closing) = (lane.instance.clone(), lane.is_closing());
-            let Some(call) = lane.next_call(self.now) else { continue };
+            if !closing && self.keeper.hello.is_none() {
+                // Whether the match still is what the journal says, the keeper knows.
+                continue;
+            }
+            let Some(call) = lane.next_call() else { continue };
             let ahead = matches!(call, Call::PostInstance { .. });
             match (ahead, closing) {
                 (true, _) => self.call_written_ahead(call, Purpose::Lane(instance)),
@@ -338,7 +343,7 @@ impl Core {
 
     /// The match, where its session is there to be written to.
     pub(super) fn linked(&self) -> Option<&Match> {
-        let game = self.state.phase.game()?;
+        let game = self.state.phase.game().filter(|_| self.keeper.hello.is_some())?;
         let posted = self.lane(&game.instance).is_some_and(|lane| lane.is_posted() && !lane.is_closing());
         (posted && matches!(game.link, Link::Held | Link::Doubtful { .. })).then_some(game)
     }

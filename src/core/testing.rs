@@ -292,6 +292,14 @@ impl World {
         }
     }
 
+    /// An answer to a call that nobody waits for any more.
+    pub fn late_answer(&mut self) {
+        let call = CallId(1);
+        if !self.open.contains_key(&call) {
+            self.give(Input::Answered { call, answer: Err(Refusal::SessionNotFound) });
+        }
+    }
+
     /// A disk that was silent has written after all.
     pub fn catch_up(&mut self) {
         if self.disk != Disk::Silent
@@ -400,7 +408,10 @@ impl World {
                     self.keeper.run
                 );
                 let journal = self.journal.clone().unwrap_or_default();
-                assert!(journal.contains(&format!("\"last_run\":{run},")), "run {run} was started before it was committed");
+                assert!(
+                    journal.contains(&format!("\"last_run\":{run},")),
+                    "run {run} was started before it was committed"
+                );
                 self.keeper.starts.push(run.0);
                 self.keeper.run = RunState::Running { run, pid: 1000 + run.0 as i32, started: wall };
                 if self.keeper.running {

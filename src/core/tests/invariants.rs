@@ -151,9 +151,7 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
             }
         }
         Act::TimeOuts => w.time_out(),
-        Act::Late => {
-            w.give(Input::Answered { call: crate::model::calls::CallId(1), answer: Err(Refusal::SessionNotFound) })
-        }
+        Act::Late => w.late_answer(),
         Act::Disk(disk) => {
             w.disk = disk;
             w.catch_up();
@@ -219,7 +217,7 @@ fn play(provider: ProviderKind, acts: Vec<Act>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_invariants_hold_whatever_happens_to_an_own_session(acts in acts()) {
