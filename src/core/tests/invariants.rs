@@ -216,8 +216,14 @@ fn play(provider: ProviderKind, acts: Vec<Act>) {
     assert!(open.iter().all(|info| info.join_status == JoinStatus::Closed), "{open:?}");
 }
 
+/// Few, as this runs with every test; `PROPTEST_CASES` asks for more.
+fn few_cases() -> ProptestConfig {
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { 48 };
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(few_cases())]
 
     #[test]
     fn the_invariants_hold_whatever_happens_to_an_own_session(acts in acts()) {
