@@ -75,7 +75,7 @@ impl Default for Probe {
     }
 }
 
-/// `[log]`: regular expressions over the game's output, line by line, with named groups.
+/// `[log_patterns]`: regular expressions over the game's output, line by line, with named groups.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogPatterns {

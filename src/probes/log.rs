@@ -33,7 +33,7 @@ const MAX_PROGRAM: usize = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {why}")]
 pub struct BadPattern {
-    /// The key in the configuration, e.g. `log.player_joined`.
+    /// The key in the configuration, e.g. `log_patterns.player_joined`.
     pub key: &'static str,
     pub why: String,
 }
@@ -94,7 +94,7 @@ impl Log {
         let proof = readiness.pattern.as_ref().filter(|_| readiness.by == ReadyBy::Log);
         let ready = [
             compiler.pattern("game.readiness.pattern", proof, &Needs::Nothing),
-            compiler.pattern("log.ready", patterns.ready.as_ref(), &Needs::Nothing),
+            compiler.pattern("log_patterns.ready", patterns.ready.as_ref(), &Needs::Nothing),
         ];
         if readiness.by == ReadyBy::Log && proof.is_none() && patterns.ready.is_none() {
             let why = "readiness is proved by the log, so a pattern is needed".to_owned();
@@ -102,11 +102,11 @@ impl Log {
         }
         let log = Log {
             ready: ready.into_iter().flatten().collect(),
-            joined: compiler.pattern("log.player_joined", patterns.player_joined.as_ref(), &PLAYER),
-            left: compiler.pattern("log.player_left", patterns.player_left.as_ref(), &PLAYER),
-            map: compiler.pattern("log.map_changed", patterns.map_changed.as_ref(), &Needs::OneOf(&["map"])),
-            started: compiler.pattern("log.match_started", patterns.match_started.as_ref(), &Needs::Nothing),
-            ended: compiler.pattern("log.match_ended", patterns.match_ended.as_ref(), &Needs::Nothing),
+            joined: compiler.pattern("log_patterns.player_joined", patterns.player_joined.as_ref(), &PLAYER),
+            left: compiler.pattern("log_patterns.player_left", patterns.player_left.as_ref(), &PLAYER),
+            map: compiler.pattern("log_patterns.map_changed", patterns.map_changed.as_ref(), &Needs::OneOf(&["map"])),
+            started: compiler.pattern("log_patterns.match_started", patterns.match_started.as_ref(), &Needs::Nothing),
+            ended: compiler.pattern("log_patterns.match_ended", patterns.match_ended.as_ref(), &Needs::Nothing),
             present: Vec::new(),
         };
         if compiler.0.is_empty() { Ok(log) } else { Err(compiler.0) }
@@ -248,7 +248,15 @@ mod tests {
         let by_log = Readiness { by: ReadyBy::Log, ..Readiness::default() };
         let faults = Log::compile(&patterns, &by_log).unwrap_err();
         let keys: Vec<_> = faults.iter().map(|fault| fault.key).collect();
-        assert_eq!(keys, ["log.ready", "log.player_joined", "log.player_left", "log.map_changed"]);
+        assert_eq!(
+            keys,
+            [
+                "log_patterns.ready",
+                "log_patterns.player_joined",
+                "log_patterns.player_left",
+                "log_patterns.map_changed"
+            ]
+        );
         let faults = Log::compile(&LogPatterns::default(), &by_log).unwrap_err();
         assert_eq!(faults[0].key, "game.readiness.pattern");
         assert!(Log::compile(&LogPatterns::default(), &Readiness::default()).unwrap().is_empty());
