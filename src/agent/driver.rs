@@ -86,8 +86,9 @@ struct Course {
 }
 
 impl Driver {
-    /// Runs until the core ends. `first`: what the core wanted at its birth.
-    pub async fn run(mut self, first: Vec<Effect>) -> (Ending, Hands) {
+    /// Runs until the core ends. `first`: what the core wanted at its birth. The inbox comes back too: the edges go on until
+    /// it is dropped, and the keeper has to hear the last orders.
+    pub async fn run(mut self, first: Vec<Effect>) -> (Ending, Hands, Inbox) {
         let now = (self.clock)();
         let mut course = Course {
             last: now,
@@ -104,7 +105,7 @@ impl Driver {
         self.publish(&mut course);
         loop {
             if let Some(ending) = ending {
-                return (ending, self.hands);
+                return (ending, self.hands, self.inbox);
             }
             ending = self.step(&mut course).await;
         }

@@ -126,7 +126,7 @@ pub async fn run(options: Options) -> Result<Ending, NoAgent> {
     };
     let Built { driver, first, frontends, tasks } = built;
     notify::ready("started");
-    let (ending, mut hands) = driver.run(first).await;
+    let (ending, mut hands, inbox) = driver.run(first).await;
 
     notify::stopping(&words(&ending));
     hands.last_words(&ending, (options.exit_code)(&ending));
@@ -136,7 +136,7 @@ pub async fn run(options: Options) -> Result<Ending, NoAgent> {
     for _ in 0..64 {
         tokio::task::yield_now().await;
     }
-    drop((frontends, tasks));
+    drop((inbox, frontends, tasks));
     Ok(ending)
 }
 

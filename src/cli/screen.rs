@@ -53,20 +53,26 @@ impl Paint {
     pub fn timeline(self, entry: &TimelineEntry) -> String {
         let time = entry.at.0.with_timezone(&Local).format("%H:%M:%S%.3f").to_string();
         let kind = escape(&entry.kind);
-        let word = self.apply(tone_of(&entry.kind), &format!("{kind:<14}"));
+        let word = self.apply(tone_of(entry), &format!("{kind:<14}"));
         format!("{}  {word}  {}", self.apply(Tone::Quiet, &time), escape(&entry.text))
     }
 }
 
-/// The tone of a timeline entry's kind.
-pub fn tone_of(kind: &str) -> Tone {
-    match kind {
-        "joinable" | "healthy" | "adopted" | "backend_up" => Tone::Good,
-        "allocated" | "pending" | "starting" | "started" | "unjoinable" | "drain" | "draining" | "stop"
-        | "degraded" | "restart" | "backend_away" => Tone::Busy,
-        "unhealthy" | "crash" | "crash_loop" | "lost" | "failed" | "unkillable" | "journal" | "session_lost" => {
-            Tone::Bad
-        }
+/// The tone of a timeline entry.
+pub fn tone_of(entry: &TimelineEntry) -> Tone {
+    match entry.kind.as_str() {
+        "joinable" | "ready" | "adopted" | "backend_up" | "registered" | "recycled" | "reported" => Tone::Good,
+        "allocated" | "pending" | "starting" | "unjoinable" | "drain" | "stopping" | "restart" | "backend_away"
+        | "keeper_away" | "gap" | "not_in_session" | "session_doubtful" => Tone::Busy,
+        "launch_failed" | "unkillable" | "session_lost" | "journal" | "journal_set_aside" | "backend_refused"
+        | "report_refused" | "refused" | "stranger" | "superseded" | "output_lost" => Tone::Bad,
+        "health" => match entry.fields.get("health").map(String::as_str) {
+            Some("healthy") => Tone::Good,
+            Some("degraded") => Tone::Busy,
+            Some("unhealthy") => Tone::Bad,
+            _ => Tone::Plain,
+        },
+        "ended" | "closed" => Tone::Strong,
         _ => Tone::Plain,
     }
 }

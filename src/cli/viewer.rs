@@ -116,7 +116,7 @@ impl Printer {
                 join.into_iter().chain([look, end]).collect()
             }
             "registered" => vec!["waiting for an allocation: POST /session/v1/session/{id}/instance".to_owned()],
-            "draining" => vec!["players may finish; Ctrl-C again stops the game now".to_owned()],
+            "drain" => vec!["players may finish; Ctrl-C again stops the game now".to_owned()],
             "detached" => vec![format!("take over again: gameside run --name {}", self.name)],
             _ => Vec::new(),
         }

@@ -144,12 +144,13 @@ fn a_game_that_ends_while_no_agent_is_there_is_reported_with_its_true_status() {
     let before = agent.wait_join_status("joinable");
     agent.kill();
     let game = pid(&before, "game");
-    proc::signal(game, 11);
+    // Not SIGSEGV: a Rust program survives the first one that nobody's memory access has caused.
+    proc::signal(game, 6);
     assert!(proc::gone(game, crate::support::world::PATIENCE));
     agent.start();
     let after = agent.wait("the end", |status| status["last_end"]["exit"]["run"] == before["game"]["run"]);
     let exit = &after["last_end"]["exit"]["status"];
-    assert_eq!((&exit["how"], &exit["signal"]), (&"signaled".into(), &11.into()), "{after}");
+    assert_eq!((&exit["how"], &exit["signal"]), (&"signaled".into(), &6.into()), "{after}");
 }
 
 #[test]
