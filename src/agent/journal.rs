@@ -20,6 +20,7 @@
 //! 5. One thread writes. Commits that pile up behind a slow disk coalesce: each text is the whole state, so only
 //!    the newest is written, and it commits the older ones with it.
 
+use super::crash;
 use crate::{core::io::JournalFact, model::time::Timestamp};
 use rustix::fs::OFlags;
 use std::{
@@ -208,6 +209,7 @@ fn write_on(mut journal: Journal, shared: &Shared, facts: &mpsc::UnboundedSender
         match now.commit {
             Some((seqs, text)) => {
                 let result = journal.commit(&text).map_err(|error| error.to_string());
+                crash::point("journal-synced");
                 for seq in seqs {
                     let fact = match &result {
                         Ok(()) => JournalFact::Committed { seq },

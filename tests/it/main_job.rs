@@ -1,6 +1,10 @@
 //! The main job: allocated, run, reported and supervised, through everything that can happen to it.
 
-use crate::support::{agent::Agent, proc, world::World};
+use crate::support::{
+    agent::Agent,
+    proc,
+    world::{GAMESIDE, World},
+};
 use serde_json::Value;
 use std::process::{Child, Stdio};
 
@@ -156,7 +160,8 @@ fn a_game_that_ends_while_no_agent_is_there_is_reported_with_its_true_status() {
 #[test]
 fn killing_the_keeper_ends_the_game_with_all_its_helpers_and_the_instance_is_closed() {
     let world = World::new();
-    let mut agent = world.agent("one", &config("fork-helpers=2"));
+    let command = format!("[game]\ncommand = [{GAMESIDE:?}, \"practice\", \"--fork-helpers\", \"2\"]\n");
+    let mut agent = world.agent("one", &format!("{command}{}", config("")));
     let before = agent.wait_join_status("joinable");
     let game = pid(&before, "game");
     let helpers = proc::descendants(game);
