@@ -47,10 +47,15 @@ const PASSED: &[&str] = &[
     "before-ordered",
 ];
 
+/// After these everything is done and written down: whoever starts an agent again begins anew.
+const DONE: &[&str] = &["after-keeper-shutdown", "after-end"];
+
 /// An agent that is started again whenever it was killed.
 struct Survivor<'w> {
     agent: Agent<'w>,
     deaths: u32,
+    /// Killed at this point it isn't started again.
+    done: bool,
 }
 
 impl Survivor<'_> {
@@ -60,8 +65,10 @@ impl Survivor<'_> {
             None => true,
             Some(status) if status.signal() == Some(9) => {
                 self.deaths += 1;
-                self.agent.start();
-                true
+                if !self.done {
+                    self.agent.start();
+                }
+                !self.done
             }
             Some(status) => {
                 assert_eq!(status.code(), Some(0), "how the agent ended");
@@ -109,7 +116,7 @@ fn story(point: &str) -> u32 {
     let mut agent = Agent::new(&world, "one", ["--config", config.to_str().unwrap()]);
     agent.env("GAMESIDE_CRASH_AT", point);
     agent.start();
-    let mut one = Survivor { agent, deaths: 0 };
+    let mut one = Survivor { agent, deaths: 0, done: DONE.contains(&point) };
     let joinable = one.wait("joinable", |status| status["join_status"] == "joinable");
     let address = format!("127.0.0.1:{}", joinable["ports"]["game"]);
     let mut player =
