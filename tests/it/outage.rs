@@ -21,6 +21,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+const SHORT: Duration = Duration::from_millis(300);
+const LONG: Duration = Duration::from_secs(60);
+
 /// Answers every request with `hello`.
 async fn hello_server() -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -38,36 +41,37 @@ async fn hello_server() -> std::net::SocketAddr {
     address
 }
 
-async fn ask(proxy: &Proxy) -> Result<String, reqwest::Error> {
+/// `patience` is short only where silence is expected.
+async fn ask(proxy: &Proxy, patience: Duration) -> Result<String, reqwest::Error> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
-    client.get(proxy.url()).timeout(Duration::from_millis(300)).send().await?.text().await
+    client.get(proxy.url()).timeout(patience).send().await?.text().await
 }
 
 #[tokio::test]
 async fn the_proxy_breaks_as_told_and_mends() {
     let mut proxy = Proxy::start(hello_server().await);
-    assert_eq!(ask(&proxy).await.unwrap(), "hello");
+    assert_eq!(ask(&proxy, LONG).await.unwrap(), "hello");
 
     let mut open = TcpStream::connect(proxy.address()).await.unwrap();
     proxy.until_accepted(2).await;
     proxy.set(Fault::Refuse);
-    assert!(ask(&proxy).await.unwrap_err().is_connect());
+    assert!(ask(&proxy, LONG).await.unwrap_err().is_connect());
     assert_eq!(open.read(&mut [0; 8]).await.unwrap_or(0), 0, "the open connection is closed");
 
     proxy.set(Fault::BlackHole);
-    assert!(ask(&proxy).await.unwrap_err().is_timeout());
+    assert!(ask(&proxy, SHORT).await.unwrap_err().is_timeout());
     proxy.set(Fault::garbage());
-    assert!(ask(&proxy).await.unwrap_err().is_request());
+    assert!(ask(&proxy, LONG).await.unwrap_err().is_request());
     proxy.set(Fault::Cut { after: 40 });
-    assert!(ask(&proxy).await.is_err());
+    assert!(ask(&proxy, LONG).await.is_err());
     proxy.set(Fault::Slow(Duration::from_secs(60)));
-    assert!(ask(&proxy).await.unwrap_err().is_timeout());
+    assert!(ask(&proxy, SHORT).await.unwrap_err().is_timeout());
     proxy.set(Fault::status(500, ""));
-    assert_eq!(ask(&proxy).await.unwrap(), "");
+    assert_eq!(ask(&proxy, LONG).await.unwrap(), "");
 
     proxy.set(Fault::None);
-    assert_eq!(ask(&proxy).await.unwrap(), "hello");
+    assert_eq!(ask(&proxy, LONG).await.unwrap(), "hello");
 }
 
 /// A session of the agent's own, with its instance.

@@ -212,15 +212,15 @@ async fn never_gives_up_and_says_what_stands_in_its_way() {
     let mut world = world().await;
     world.open(None);
     for _ in 0..20 {
-        world.server.past_probes(REGISTER).await.json(200, &failed(4));
+        world.server.expect(REGISTER).await.json(200, &failed(4));
     }
     assert!(world.trouble().await.contains("error 4: scripted"));
     for _ in 0..20 {
-        world.server.past_probes(REGISTER).await.error(500, "internal_error");
+        world.server.expect(REGISTER).await.error(500, "internal_error");
     }
     assert!(world.trouble().await.contains("500"));
-    world.server.past_probes(REGISTER).await.json(200, &fine());
-    world.server.past_probes(STATE).await.json(200, &allocated("a1"));
+    world.server.expect(REGISTER).await.json(200, &fine());
+    world.server.expect(STATE).await.json(200, &allocated("a1"));
     assert!(is_allocation(&world.event().await, "a1"));
 }
 

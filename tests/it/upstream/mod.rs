@@ -3,7 +3,7 @@
 mod contract;
 mod reach;
 
-use crate::support::scripted::{Logins, PROBE, Server, health_config};
+use crate::support::scripted::{LOGIN, Logins, PROBE, Server, health_config};
 use gameside::{
     model::{
         calls::{Answer, Backend, Call, Refusal},
@@ -58,16 +58,14 @@ fn away(backend: Option<Backend>) -> String {
 }
 
 const READ: &str = "GET /session/v1/session/s1";
-const LOGIN: &str = "POST /users/v1/login";
 
 #[tokio::test]
 async fn logs_in_and_sends_the_token_and_the_etag() {
     let (mut server, upstream, mut backend) = start(Logins::Test).await;
     let first = call(&upstream, read());
-    let login = server.expect(LOGIN).await;
-    assert_eq!(login.header("authorization"), Some("Basic YWdlbnQ6czNjcmV0"));
-    assert_eq!(login.body, json!({"grant_type": "client_credentials", "include_refresh": true}));
-    login.json(200, &json!({"access_token": "t1", "expires_in": 3600}));
+    let (authorization, body) = server.login(200, json!({"access_token": "t1", "expires_in": 3600})).await;
+    assert_eq!(authorization.as_deref(), Some("Basic YWdlbnQ6czNjcmV0"));
+    assert_eq!(body, json!({"grant_type": "client_credentials", "include_refresh": true}));
     let asked = server.expect(READ).await;
     assert_eq!(asked.header("authorization"), Some("Bearer t1"));
     assert_eq!(asked.header("if-none-match"), None);
@@ -103,9 +101,9 @@ async fn a_token_found_expired_is_replaced_once() {
     let (mut server, upstream, _backend) = start(Logins::Test).await;
     let expired = json!({"auth_success": false, "error_code": "invalid_token", "desc": "expired"});
     let asked = call(&upstream, read());
-    server.expect(LOGIN).await.json(200, &json!({"access_token": "old"}));
+    server.login(200, json!({"access_token": "old"})).await;
     server.expect(READ).await.json(403, &expired);
-    server.expect(LOGIN).await.json(200, &json!({"access_token": "new"}));
+    server.login(200, json!({"access_token": "new"})).await;
     let again = server.expect(READ).await;
     assert_eq!(again.header("authorization"), Some("Bearer new"));
     again.json(200, &session());
@@ -113,7 +111,7 @@ async fn a_token_found_expired_is_replaced_once() {
 
     let asked = call(&upstream, read());
     server.expect(READ).await.json(403, &expired);
-    server.expect(LOGIN).await.json(200, &json!({"access_token": "newer"}));
+    server.login(200, json!({"access_token": "newer"})).await;
     server.expect(READ).await.json(403, &expired);
     assert!(matches!(asked.await.unwrap(), Err(Refusal::Credentials { desc }) if desc.contains("expired")));
 }
@@ -137,9 +135,9 @@ async fn refused_credentials_show_and_a_new_secret_in_the_file_heals_them() {
     let (upstream, mut backend) = connect(UpstreamSettings { credentials, ..settings(server.url()) }).unwrap();
 
     let asked = call(&upstream, read());
-    let login = server.expect(LOGIN).await;
-    assert_eq!(login.header("authorization"), Some("Basic YWdlbnQ6c3RhbGU="));
-    login.json(403, &json!({"auth_success": false, "error_code": "client_credentials_invalid", "desc": "no"}));
+    let no = json!({"auth_success": false, "error_code": "client_credentials_invalid", "desc": "no"});
+    let (authorization, _) = server.login(403, no.clone()).await;
+    assert_eq!(authorization.as_deref(), Some("Basic YWdlbnQ6c3RhbGU="));
     assert!(matches!(asked.await.unwrap(), Err(Refusal::Credentials { desc }) if !desc.contains("stale")));
     assert!(
         matches!(backend.recv().await, Some(Backend::Refused { why, .. }) if why.contains("client_credentials_invalid"))
@@ -149,14 +147,14 @@ async fn refused_credentials_show_and_a_new_secret_in_the_file_heals_them() {
 
     std::fs::write(&file, "fresh\n").unwrap();
     loop {
-        let login = server.next().await;
-        if login.header("authorization") == Some("Basic YWdlbnQ6ZnJlc2g=") {
-            login.json(200, &json!({"access_token": "t"}));
-            break;
+        let asked = server.next().await;
+        match (asked.line().as_str(), asked.header("authorization")) {
+            (LOGIN, Some("Basic YWdlbnQ6ZnJlc2g=")) => asked.json(200, &json!({"access_token": "t"})),
+            (LOGIN, _) => asked.json(403, &no),
+            (PROBE, Some("Bearer t")) => break asked.json(200, &health_config()),
+            other => panic!("{other:?}"),
         }
-        login.json(403, &json!({"auth_success": false, "error_code": "client_credentials_invalid", "desc": "no"}));
     }
-    server.expect(PROBE).await.json(200, &health_config());
     assert_eq!(backend.recv().await, Some(Backend::Up));
 }
 
@@ -165,7 +163,7 @@ async fn a_token_is_renewed_before_its_end_while_the_old_one_is_used() {
     let (mut server, upstream, _backend) = start(Logins::Test).await;
     let first = call(&upstream, read());
     let login = json!({"access_token": "t1", "refresh_token": "r1", "expires_in": 3600});
-    server.expect(LOGIN).await.json(200, &login);
+    server.login(200, login).await;
     server.expect(READ).await.json(200, &session());
     first.await.unwrap().unwrap();
 
@@ -173,11 +171,10 @@ async fn a_token_is_renewed_before_its_end_while_the_old_one_is_used() {
     tokio::time::advance(Duration::from_secs(3500)).await;
     tokio::time::resume();
     let second = call(&upstream, read());
-    let (mut renewal, mut asked) = (server.next().await, server.next().await);
-    if renewal.line() == READ {
-        std::mem::swap(&mut renewal, &mut asked);
-    }
-    assert_eq!(renewal.line(), LOGIN);
+    let mut both = [server.next().await, server.next().await];
+    both.sort_by_key(super::support::scripted::Asked::line);
+    let [asked, renewal] = both;
+    assert_eq!((asked.line().as_str(), renewal.line().as_str()), (READ, LOGIN));
     assert_eq!(renewal.body["grant_type"], "refresh");
     assert_eq!(renewal.body["portal_access_token"], "r1");
     assert_eq!(asked.header("authorization"), Some("Bearer t1"));
@@ -186,9 +183,8 @@ async fn a_token_is_renewed_before_its_end_while_the_old_one_is_used() {
 
     // The refresh token is refused: the credentials are used instead, and nobody had to wait for it.
     renewal.json(403, &json!({"auth_success": false, "error_code": "refresh_token_not_found", "desc": "gone"}));
-    let login = server.expect(LOGIN).await;
-    assert_eq!(login.body["grant_type"], "client_credentials");
-    login.json(200, &json!({"access_token": "t2", "expires_in": 3600}));
+    let (_, body) = server.login(200, json!({"access_token": "t2", "expires_in": 3600})).await;
+    assert_eq!(body["grant_type"], "client_credentials");
     loop {
         let third = call(&upstream, read());
         let asked = server.expect(READ).await;
@@ -214,7 +210,7 @@ async fn what_is_no_answer_leaves_open_what_was_done() {
     ];
     for (name, bytes) in rows {
         let asked = call(&upstream, read());
-        server.past_probes(READ).await.cut(bytes);
+        server.expect(READ).await.cut(bytes);
         let outcome = asked.await.unwrap();
         assert!(matches!(outcome, Err(Refusal::Ambiguous { .. })), "{name}: {outcome:?}");
     }

@@ -34,7 +34,7 @@ async fn back_from_a_black_hole_within_two_seconds_and_what_was_under_way_is_voi
     assert!(matches!(late.await.unwrap(), Err(Refusal::Ambiguous { .. })), "it hangs in a connection to nowhere");
     assert_eq!(backend.recv().await, Some(Backend::Up));
     let again = call(&upstream, read());
-    server.past_probes(READ).await.json(200, &session());
+    server.expect(READ).await.json(200, &session());
     again.await.unwrap().unwrap();
     assert!(back.elapsed() <= Duration::from_secs(2), "{:?}", back.elapsed());
 }
