@@ -80,8 +80,9 @@ pub enum ClientCommand {
 }
 
 /// Carries the subcommand out. `state_dir`: the service's own directory.
+#[allow(clippy::needless_pass_by_value, reason = "like every other command")]
 pub fn run(args: SessionsArgs, state_dir: Option<PathBuf>) -> ExitCode {
-    match dispatch(args, state_dir) {
+    match dispatch(&args, state_dir) {
         Ok(()) => Exit::Done.into(),
         Err(failure) => {
             eprintln!("gameside: {}", screen::escape_lines(&failure.to_string()));
@@ -90,12 +91,12 @@ pub fn run(args: SessionsArgs, state_dir: Option<PathBuf>) -> ExitCode {
     }
 }
 
-fn dispatch(args: SessionsArgs, state_dir: Option<PathBuf>) -> Result<(), Failure> {
+fn dispatch(args: &SessionsArgs, state_dir: Option<PathBuf>) -> Result<(), Failure> {
     let places = Places::here(None)?;
     let dir = state_dir.unwrap_or_else(|| places.sessions());
     match args.what.clone() {
         Some(SessionsCommand::Client(command)) => client(command, &dir),
-        None => serve(&args, &dir, &places),
+        None => serve(args, &dir, &places),
     }
 }
 

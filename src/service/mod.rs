@@ -209,7 +209,7 @@ impl Idle {
             if idle >= span {
                 return;
             }
-            tokio::time::sleep((span - idle).max(Duration::from_millis(50))).await;
+            tokio::time::sleep(span.saturating_sub(idle).max(Duration::from_millis(50))).await;
         }
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 const REGISTER: &str = "/instances/sic_registration/v3/register";
 const STATE: &str = "/instances/sic_registration/v1/state";
 
-fn item(id: &str, more: Value) -> Value {
+fn item(id: &str, more: &Value) -> Value {
     let mut item = json!({
         "id": id,
         "group_tags": "profile_id:p,server_id:box-1,hostname:h",
@@ -19,7 +19,7 @@ fn item(id: &str, more: Value) -> Value {
 }
 
 async fn register(bench: &Bench, who: &str, id: &str, more: Value) -> Value {
-    let answer = bench.post(REGISTER, who, item(id, more)).await;
+    let answer = bench.post(REGISTER, who, item(id, &more)).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.body["items"][0].clone()
 }

@@ -205,12 +205,12 @@ async fn every_operation_succeeds_as_the_contract_says() {
         mode: None,
         map_weight: 1.0,
         misc_params: String::new(),
-        custom_data: Default::default(),
+        custom_data: gameside::model::CustomData::new(),
     };
     let request = RequestTemplate {
         maps: vec![map],
         default_host_type: gameside::model::session::HostType::Preallocated,
-        custom_data: Default::default(),
+        custom_data: gameside::model::CustomData::new(),
     };
     settings.request_templates.insert(template, request);
     let bench = Bench::start(settings).await;

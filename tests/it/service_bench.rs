@@ -117,10 +117,10 @@ impl Bench {
         if status < 400 {
             self.succeeded.lock().unwrap().insert(row.operation.to_owned());
         }
-        if let Some(operation) = contract().operation(row.operation) {
-            if let Err(why) = contract().check(&operation, status, body) {
-                panic!("{method} {path} → {status}: {why}\n{body:?}");
-            }
+        if let Some(operation) = contract().operation(row.operation)
+            && let Err(why) = contract().check(&operation, status, body)
+        {
+            panic!("{method} {path} → {status}: {why}\n{body:?}");
         }
     }
 

@@ -3,6 +3,8 @@
 //! A parser is a function from a place in the JSON ([`At`]) to a value; it adds what is wrong to [`Faults`] and returns
 //! `None`. An absent member and a null are the same. Members that nobody knows are passed over, as in the contract.
 
+#![allow(clippy::needless_pass_by_value, reason = "parsers share a signature")]
+
 use crate::model::{CustomData, errors::Fault, ids::PlayerUuid, time::Timestamp};
 use semver::Version;
 use serde_json::Value;

@@ -141,7 +141,7 @@ fn request_template(world: &mut World, asked: &Asked) -> Outcome {
 
 fn request_template_view(id: Uuid, template: &RequestTemplate) -> Value {
     #[derive(Serialize)]
-    struct Map<'a> {
+    struct Choice<'a> {
         map_id: String,
         map_name: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -150,9 +150,9 @@ fn request_template_view(id: Uuid, template: &RequestTemplate) -> Value {
         misc_params: &'a str,
         custom_data: &'a CustomData,
     }
-    let maps: Vec<Map<'_>> = (0..)
+    let maps: Vec<Choice<'_>> = (0..)
         .zip(&template.maps)
-        .map(|(n, map): (u32, _)| Map {
+        .map(|(n, map): (u32, _)| Choice {
             map_id: n.to_string(),
             map_name: &map.map_name,
             mode: map.mode.as_deref(),

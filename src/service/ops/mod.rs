@@ -14,6 +14,8 @@
 //! | [`sic`] | registration of servers |
 //! | [`operate`] | login, health of the service, metrics |
 
+#![allow(clippy::unnecessary_wraps, reason = "handlers share a signature, and so do parsers of bodies")]
+
 pub mod audit;
 pub mod backfill;
 pub mod bodies;

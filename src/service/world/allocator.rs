@@ -15,7 +15,7 @@ use crate::{
         session::JoinStatus,
         version::{Matching, compatible},
     },
-    service::{http::reply::Outcome, rules::record::SessionRecord},
+    service::rules::record::SessionRecord,
 };
 use uuid::Uuid;
 
@@ -54,7 +54,10 @@ impl World {
         let Some(record) = self.sessions.get(id).map(|entry| entry.record.clone()) else { return false };
         let Some(server) = self.choose(&record) else { return false };
         let allocation = AllocationId::from_uuid(Uuid::new_v4());
-        let done = self.update(id, |session| give(session, &server, allocation.clone()));
+        let done = self.update(id, |session| {
+            give(session, &server, allocation.clone());
+            Ok(())
+        });
         if done.is_ok() {
             self.servers.hold(&server.id, allocation, id.clone());
         }
@@ -108,7 +111,7 @@ fn fits(server: &Server, record: &SessionRecord, matching: Matching) -> bool {
     region && members.chain(record.client_version.as_ref()).all(|client| compatible(matching, host, client))
 }
 
-fn give(session: &mut SessionRecord, server: &Chosen, allocation: AllocationId) -> Outcome<()> {
+fn give(session: &mut SessionRecord, server: &Chosen, allocation: AllocationId) {
     if let Some(instance) = session.live_instance_mut() {
         instance.info.join_status = JoinStatus::Allocated;
         instance.info.allocation_id = Some(allocation);
@@ -119,5 +122,4 @@ fn give(session: &mut SessionRecord, server: &Chosen, allocation: AllocationId) 
         instance.host.server = Some(server.id.clone());
         instance.host.incarnation = Some(server.incarnation.clone());
     }
-    Ok(())
 }

@@ -9,7 +9,7 @@ use crate::{
     service::{
         rules::{
             health::Pulse,
-            record::SessionRecord,
+            record::{InstanceRecord, SessionRecord},
             view::{self, Scope},
         },
         settings::ServiceSettings,
@@ -80,7 +80,8 @@ impl Entry {
         if backfill(&old) != backfill(&self.record) {
             self.backfill_heard = now;
         }
-        let another = old.instance.as_ref().map(|i| i.id()) != self.record.instance.as_ref().map(|i| i.id());
+        let another =
+            old.instance.as_ref().map(InstanceRecord::id) != self.record.instance.as_ref().map(InstanceRecord::id);
         if another {
             self.pulse = None;
             self.host_heard = now;

@@ -1,5 +1,7 @@
 //! A world to run operations in: a store in memory that never fails, and a clock that only goes when told.
 
+#![allow(clippy::needless_pass_by_value, reason = "bodies are written where they are sent")]
+
 use super::World;
 use crate::{
     model::time::{Instant, Now, Timestamp},
