@@ -20,7 +20,7 @@ use crate::{
         http::{ErrorBody, Problem},
         ring::Next,
     },
-    host,
+    host::clock,
     model::{ids::RunNumber, status::TimelineEntry},
 };
 use axum::{
@@ -239,7 +239,7 @@ impl Entries {
     fn remark(&self, kind: &str, seq: u64, text: &str) -> BytesMut {
         let mut line = BytesMut::new();
         let (kind, text, fields) = (kind.to_owned(), text.to_owned(), BTreeMap::new());
-        self.write(&mut line, &TimelineEntry { seq, at: host::clock::wall(), kind, text, fields });
+        self.write(&mut line, &TimelineEntry { seq, at: clock::wall(), kind, text, fields });
         line
     }
 }
