@@ -3,6 +3,7 @@
 //! | keeper runs as | game runs as | boundary between the agent's user and root |
 //! |---|---|---|
 //! | root | `--user` | yes: the agent may only start what `--executable-root` allows, as that user |
+//! | anybody with SETUID, SETGID, KILL | `--user` | yes, between the game and us |
 //! | root | root | none, and allowed only where the agent is root too |
 //! | anybody | the same | none needed |
 
@@ -44,8 +45,10 @@ impl Identity {
             Some(name) => Some(find(name, settings.group.as_deref())?),
         };
         let account = account.filter(|account| own == 0 || account.uid != own);
-        if own != 0 && account.is_some() {
-            return Err(format!("only root can start the game as another user; the keeper runs as uid {own}"));
+        if account.is_some() && !may_switch() {
+            return Err(format!(
+                "uid {own} can't start the game as another user; run the keeper as root or with CAP_SETUID, CAP_SETGID and CAP_KILL"
+            ));
         }
         let agent_uid = settings.agent_uid.unwrap_or(own);
         let guarded = own == 0 && agent_uid != 0;
@@ -58,18 +61,23 @@ impl Identity {
     }
 }
 
-/// What a keeper that runs as root goes on with.
+/// What a keeper goes on with, as far as it has them.
 pub(super) const KEEPER: CapabilitySet = CapabilitySet::SETUID.union(CapabilitySet::SETGID).union(CapabilitySet::KILL);
 
-/// As root: gives up everything but `keep`. As anybody: undumpable, so that nobody of the same user reads our
+/// Root's rights, or those that systemd gave us, are enough to become another user.
+fn may_switch() -> bool {
+    let wanted = CapabilitySet::SETUID | CapabilitySet::SETGID;
+    capabilities(None).is_ok_and(|held| held.effective.contains(wanted))
+}
+
+/// Gives up every capability but `keep`; undumpable, so that nobody of the same user reads our
 /// memory or takes our descriptors.
 pub(super) fn shed(keep: CapabilitySet) -> Result<(), String> {
-    if geteuid().is_root() {
-        let held = capabilities(None).map_err(|error| format!("reading our capabilities: {error}"))?;
-        let keep = keep & held.permitted;
-        let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
-        set_capabilities(None, sets).map_err(|error| format!("giving up capabilities: {error}"))?;
-    }
+    let held = capabilities(None).map_err(|error| format!("reading our capabilities: {error}"))?;
+    let keep = keep & held.permitted;
+    // With nothing inheritable there is nothing ambient either: the game gets none of these.
+    let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
+    set_capabilities(None, sets).map_err(|error| format!("giving up capabilities: {error}"))?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| format!("becoming undumpable: {error}"))
 }
 
@@ -145,7 +153,7 @@ mod tests {
     fn root_is_no_open_door() {
         if !geteuid().is_root() {
             let other = Settings { user: Some("root".into()), ..Settings::default() };
-            assert!(Identity::of(&other).unwrap_err().contains("only root"));
+            assert!(Identity::of(&other).unwrap_err().contains("as another user"));
             return;
         }
         let open = Settings { agent_uid: Some(1000), ..Settings::default() };

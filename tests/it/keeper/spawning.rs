@@ -175,6 +175,43 @@ fn a_root_keeper_without_bounds_is_no_door_for_another_user() {
 }
 
 #[test]
+fn three_capabilities_are_enough_and_the_game_gets_none() {
+    if !component::present(component::root(), "hands out capabilities") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
+    let program = dir.path().join("gameside-keeper");
+    std::fs::copy(super::harness::PROGRAM, &program).unwrap();
+    let state = dir.path().join("state");
+    // As systemd does it for gameside-keeper@.service.
+    let caps = "-all,+setuid,+setgid,+kill";
+    let mut command = Command::new("setpriv");
+    command.args([
+        "--reuid=65533",
+        "--regid=65533",
+        "--clear-groups",
+        "--inh-caps",
+        caps,
+        "--ambient-caps",
+        caps,
+        "--",
+    ]);
+    command.arg(&program).arg("--dir").arg(&state).args(["--detach", "--agent-uid", "0", "--user", "65534"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    std::fs::set_permissions(state.join("keeper.sock"), PermissionsExt::from_mode(0o666)).unwrap();
+    let mut wire = super::harness::Wire::at(&state.join("keeper.sock"));
+    let hello = wire.hello(None);
+    let game = wire.run(1, "(setsid sh -c 'echo helper $$; exec sleep 600' &); echo who $(id -u); grep CapEff /proc/self/status; exec sleep 600");
+    let helper = super::harness::number(&wire.output("helper "), "helper ");
+    assert_eq!(wire.output("who"), "who 65534");
+    assert!(wire.output("CapEff").ends_with("0000000000000000"));
+    proc::signal(hello.pid as u32, 9);
+    assert!(proc::gone(game, super::harness::PATIENCE) && proc::gone(helper, super::harness::PATIENCE));
+}
+
+#[test]
 fn an_unprivileged_keeper_does_it_all_too() {
     if !component::present(component::root(), "becomes another user for it") {
         return;
