@@ -114,3 +114,24 @@ fn stopped_from_outside_it_says_how_the_game_ended() {
     assert!(report.run.0 == 1 && report.stopped_at_step == Some(0), "{report:?}");
     assert_eq!(keeper.ended().code(), Some(i32::from(exit::ALONE)));
 }
+
+#[test]
+fn what_can_not_be_killed_is_never_recycled() {
+    // No time at all for SIGKILL to work: what a process stuck in the kernel looks like.
+    let mut keeper = Keeper::start_with(&["--last-deadline", "0"]);
+    let (mut wire, _) = keeper.control();
+    wire.run(1, "exec sleep 600");
+    wire.done(Order::Kill { run: gameside::model::ids::RunNumber(1) });
+    let left = wire.wait("unkillable", |reply| match reply.event {
+        Event::Unkillable { left, .. } => Some(left),
+        _ => None,
+    });
+    assert_eq!(left, 1);
+    assert!(wire.refused(start(2, "true")).contains("can't be killed"));
+    drop(wire);
+    let (wire, hello) = keeper.control();
+    assert!(matches!(hello.run, RunState::Unkillable { left: 1, .. }));
+    drop(wire);
+    keeper.signal(15);
+    assert_eq!(keeper.ended().code(), Some(i32::from(exit::UNKILLABLE)));
+}

@@ -236,3 +236,17 @@ fn an_unprivileged_keeper_does_it_all_too() {
         events => assert!(events.iter().all(|event| matches!(event, Event::Output { .. })), "{events:?}"),
     }
 }
+
+#[test]
+fn a_crash_is_reported_with_its_signal_and_core_file() {
+    let keeper = Keeper::start();
+    let (mut wire, _) = keeper.control();
+    let dir = Some(keeper.path().display().to_string());
+    begin(&mut wire, 1, LaunchSpec { dir, ..spec("ulimit -c unlimited; kill -SEGV $$") });
+    let report = wire.exited(1);
+    let ExitStatus::Signaled { signal: 11, core } = report.status else { panic!("{report:?}") };
+    let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap();
+    if core && matches!(pattern.trim(), "core" | "core.%p") {
+        assert!(Path::new(&report.core_path.expect("a core file")).exists());
+    }
+}
