@@ -8,8 +8,11 @@
 //! The runner is between them so that orphans of the agent (a session service, a hook) come to it and not to the keeper, which
 //! would take them for the game's. It is in a process group of its own: Ctrl-C and SIGTERM are for the keeper, which tells the agent.
 
-use super::sys::{self, Forked};
-use crate::host::clock;
+use super::{
+    Daemon,
+    sys::{self, Forked},
+};
+use crate::{host::clock, keeper::protocol::exit};
 use rustix::{
     event::{PollFd, PollFlags, poll},
     fs::OFlags,
@@ -30,6 +33,9 @@ const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LAST_DELAY: Duration = Duration::from_secs(30);
 /// An agent that lived this long is well: the back-off starts anew.
 const WELL_AFTER: Duration = Duration::from_secs(60);
+
+/// How long an agent of ours may take to end after it has ordered the shutdown.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// The keeper's handle on it.
 #[derive(Debug)]
@@ -74,6 +80,38 @@ impl Runner {
         let mut codes = [0; 64];
         let count = rustix::io::read(&self.ends, &mut codes).ok()?;
         codes[..count].last().copied()
+    }
+}
+
+impl Daemon {
+    /// The agent that we run has ended. One that never came to speak to us, with nothing to keep, ends us too: a bad
+    /// configuration must show outside the container.
+    pub(super) fn agent_ended(&mut self) {
+        let code = self.runner.as_ref().and_then(Runner::ended);
+        if let Some(code) = code.filter(|_| self.ending.is_none()) {
+            eprintln!("gameside-keeper: the agent has ended with code {code}");
+            if !self.alone.met && self.run.is_none() && self.unkillable.is_none() {
+                self.runner = None;
+                self.end(code);
+            }
+        }
+    }
+
+    /// The runner only ends by itself when it was let go. If it was killed, the agent died with it.
+    pub(super) fn runner_ended(&mut self) {
+        self.runner = None;
+        if self.ending.is_none() {
+            self.runner = Runner::start(&self.settings.agent).ok();
+        }
+    }
+
+    /// Ends; after an orderly end only when the agent that we run has ended too.
+    pub(super) fn end(&mut self, code: u8) {
+        if let Some(runner) = &mut self.runner {
+            runner.release();
+        }
+        let last_words = if code == exit::ORDERLY { LAST_WORDS } else { Duration::ZERO };
+        self.ending = Some((code, clock::mono() + last_words));
     }
 }
 

@@ -51,7 +51,7 @@ mod store;
 mod sys;
 mod watcher;
 
-use super::protocol::{Event, exit, names};
+use super::protocol::{Event, names};
 use crate::{
     host::clock,
     model::{ids::RunNumber, process::StandingOrders},
@@ -78,8 +78,6 @@ pub(super) use crate::model::time::Instant;
 
 /// The signals that the loop reads.
 const SIGNALS: [i32; 5] = [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
-/// How long an agent of ours may take to end after it has ordered the shutdown.
-const LAST_WORDS: Duration = Duration::from_secs(10);
 /// Bytes read at once.
 const BUFFER: usize = 64 << 10;
 
@@ -365,36 +363,6 @@ impl Daemon {
         let probes = self.probes.iter().map(|probe| probe.deadline).min();
         let ending = self.ending.map(|(_, until)| until);
         [run, probes, ending, self.alone_due()].into_iter().flatten().min()
-    }
-
-    /// The agent that we run has ended. One that never came to speak to us, with nothing to keep, ends us too: a bad
-    /// configuration must show outside the container.
-    fn agent_ended(&mut self) {
-        let code = self.runner.as_ref().and_then(Runner::ended);
-        if let Some(code) = code.filter(|_| self.ending.is_none()) {
-            eprintln!("gameside-keeper: the agent has ended with code {code}");
-            if !self.alone.met && self.run.is_none() && self.unkillable.is_none() {
-                self.runner = None;
-                self.end(code);
-            }
-        }
-    }
-
-    /// The runner only ends by itself when it was let go. If it was killed, the agent died with it.
-    fn runner_ended(&mut self) {
-        self.runner = None;
-        if self.ending.is_none() {
-            self.runner = Runner::start(&self.settings.agent).ok();
-        }
-    }
-
-    /// Ends; after an orderly end only when the agent that we run has ended too.
-    fn end(&mut self, code: u8) {
-        if let Some(runner) = &mut self.runner {
-            runner.release();
-        }
-        let last_words = if code == exit::ORDERLY { LAST_WORDS } else { Duration::ZERO };
-        self.ending = Some((code, clock::mono() + last_words));
     }
 }
 
