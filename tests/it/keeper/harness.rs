@@ -287,3 +287,9 @@ fn moment() {
     let span = rustix::event::Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
     let _ = rustix::event::poll(&mut [], Some(&span));
 }
+
+/// Copies a program without ever having it open for writing ourselves: a process that another test forks meanwhile would keep it
+/// open, and nobody could start it ("Text file busy").
+pub fn install(from: &Path, to: &Path) {
+    assert!(Command::new("install").args(["-m", "755"]).arg(from).arg(to).status().unwrap().success());
+}

@@ -1,6 +1,6 @@
 //! What the game gets and doesn't get, and starts that fail.
 
-use super::harness::{Keeper, Wire, spec, taken};
+use super::harness::{Keeper, Wire, install, spec, taken};
 use crate::support::{component, proc};
 use gameside::{
     keeper::protocol::{Event, Order},
@@ -37,8 +37,9 @@ fn a_start_that_fails_says_why_with_path_and_errno() {
     let nowhere = LaunchSpec { dir: Some("/no/such/dir".into()), ..argv("/bin/true") };
     assert!(failed(&mut wire, 4, nowhere).contains("working directory"));
     let script = keeper.path().join("script");
-    std::fs::write(&script, "#!/no/such/interpreter\n").unwrap();
-    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+    let text = keeper.path().join("text");
+    std::fs::write(&text, "#!/no/such/interpreter\n").unwrap();
+    install(&text, &script);
     assert!(failed(&mut wire, 5, argv(script.to_str().unwrap())).contains("interpreter"));
     wire.run(6, "exit 0");
     assert_eq!(wire.exited(6).status, ExitStatus::Exited { code: 0 });
@@ -124,7 +125,7 @@ fn limits_are_the_keepers_own() {
 fn only_what_the_roots_allow_is_started() {
     let root = tempfile::tempdir().unwrap();
     let allowed = root.path().join("game");
-    std::fs::copy("/bin/true", &allowed).unwrap();
+    install(Path::new("/bin/true"), &allowed);
     let keeper = Keeper::start_with(&["--executable-root", root.path().to_str().unwrap()]);
     let (mut wire, _) = keeper.control();
     assert!(failed(&mut wire, 1, spec("true")).contains("--executable-root"));
@@ -182,7 +183,7 @@ fn three_capabilities_are_enough_and_the_game_gets_none() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
     let program = dir.path().join("gameside-keeper");
-    std::fs::copy(super::harness::PROGRAM, &program).unwrap();
+    install(Path::new(super::harness::PROGRAM), &program);
     let state = dir.path().join("state");
     // As systemd does it for gameside-keeper@.service.
     let caps = "-all,+setuid,+setgid,+kill";
@@ -219,7 +220,7 @@ fn an_unprivileged_keeper_does_it_all_too() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
     let program = dir.path().join("gameside-keeper");
-    std::fs::copy(super::harness::PROGRAM, &program).unwrap();
+    install(Path::new(super::harness::PROGRAM), &program);
     let state = dir.path().join("state");
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(&program);
