@@ -121,11 +121,10 @@ fn orphans_of_the_agent_are_not_the_games_and_are_reaped() {
     observer.try_hello(true, None);
     let sleeps = |pid: &u32| proc::command_line(*pid).first().is_some_and(|word| word == "sleep");
     let init = container.init();
-    let game = proc::descendants(init)
-        .into_iter()
-        .find(|pid| sleeps(pid) && proc::status(*pid, "PPid").unwrap() == init.to_string())
-        .expect("the game is the keeper's own child");
-    assert_eq!(proc::descendants(init).iter().filter(|pid| sleeps(pid)).count(), 2);
+    let both = || proc::descendants(init).into_iter().filter(sleeps).collect::<Vec<_>>();
+    until("both have become what they are", || both().len() == 2);
+    let ours = |pid: &u32| proc::status(*pid, "PPid") == Some(init.to_string());
+    let game = both().into_iter().find(ours).expect("the game is the keeper's own child");
     proc::signal(game, 9);
     assert_eq!(observer.exited(1).stragglers, 0, "the agent's orphan is none of the run");
     assert_eq!(container.ended(), Some(0));
