@@ -94,33 +94,30 @@ impl Core {
 
     /// An operator's allocation: `hook`.
     pub(super) fn allocate(&mut self, request: RequestId, allocation: Allocation) {
-        if let Some(reply) = self.repeated(request, &allocation) {
-            return reply.into_iter().for_each(|reply| self.effect(Effect::Reply { request, reply }));
+        if self.repeated(request, &allocation) {
+            return;
         }
-        let reply = match self.obstacle().or_else(|| self.unfit(&allocation)) {
-            Some(refused) => Err(refused),
-            None => {
-                self.acquire.askers.push(request);
-                return self.allocated(allocation);
-            }
-        };
-        self.effect(Effect::Reply { request, reply });
+        if let Some(refused) = self.obstacle().or_else(|| self.unfit(&allocation)) {
+            return self.effect(Effect::Reply { request, reply: Err(refused) });
+        }
+        self.acquire.askers.push(request);
+        self.allocated(allocation);
     }
 
     /// The same allocation again: the same answer, now or as soon as there is one.
-    fn repeated(&mut self, request: RequestId, allocation: &Allocation) -> Option<Option<Result<Accepted, Refused>>> {
+    fn repeated(&mut self, request: RequestId, allocation: &Allocation) -> bool {
         if let Phase::Acquiring(acquiring) = &self.state.phase
             && acquiring.allocation.allocation_id == allocation.allocation_id
         {
             self.acquire.askers.push(request);
-            return Some(None);
+            return true;
         }
-        let known = self.state.answered.as_ref().filter(|known| known.allocation == allocation.allocation_id)?;
-        Some(Some(Ok(Accepted::Allocated {
-            allocation_id: known.allocation.clone(),
-            session_id: known.session.clone(),
-            instance_id: known.instance.clone(),
-        })))
+        let known = self.state.answered.clone().filter(|known| known.allocation == allocation.allocation_id);
+        let Some(known) = known else { return false };
+        let (allocation_id, session_id, instance_id) = (known.allocation, known.session, known.instance);
+        let reply = Ok(Accepted::Allocated { allocation_id, session_id, instance_id });
+        self.effect(Effect::Reply { request, reply });
+        true
     }
 
     fn unfit(&self, allocation: &Allocation) -> Option<Refused> {

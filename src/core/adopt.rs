@@ -101,7 +101,7 @@ impl Core {
             }
             (Some(run), RunState::Exited { report }) if run == report.run => self.exited(report),
             (Some(_), RunState::Empty) if same && matches!(self.state.process, Process::Intended(_)) => {
-                self.start_again()
+                self.start_again();
             }
             (Some(run), RunState::Empty) => self.lost(run),
             (Some(run), RunState::Exited { report }) => {

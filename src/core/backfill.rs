@@ -208,7 +208,7 @@ impl Core {
         self.call(Call::UpdateBackfill { session: game.session.clone(), body }, Purpose::Need);
     }
 
-    pub(super) fn need_answered(&mut self, answer: Result<Answer, Refusal>) {
+    pub(super) fn need_answered(&mut self, answer: &Result<Answer, Refusal>) {
         let again = self.now + self.jitter.earlier(RETRY * 2, 0.25);
         let Some(ticket) = &mut self.backfill.ticket else { return };
         ticket.need_under_way = false;
@@ -247,7 +247,7 @@ impl Core {
         self.backfill_over();
     }
 
-    pub(super) fn drop_answered(&mut self, answer: Result<Answer, Refusal>) {
+    pub(super) fn drop_answered(&mut self, answer: &Result<Answer, Refusal>) {
         let again = self.now + self.jitter.earlier(RETRY * 2, 0.25);
         match answer {
             Ok(_)
@@ -273,7 +273,7 @@ impl Core {
         }
     }
 
-    pub(super) fn backfill_configured(&mut self, answer: Result<Answer, Refusal>) {
+    pub(super) fn backfill_configured(&mut self, answer: &Result<Answer, Refusal>) {
         let Ok(Answer::BackfillConfig(settings)) = answer else { return };
         let Ok(timeout) = Duration::try_from_secs_f64(settings.timeout.max(0.2)) else { return };
         self.backfill.timeout = Some(timeout);

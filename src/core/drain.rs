@@ -31,7 +31,7 @@ impl Core {
                 self.stop(&reason.unwrap_or_else(|| "stopped by the operator".to_owned()));
                 Ok(Accepted::Stopping)
             }
-            Order::Detach { restart } => self.detach(restart),
+            Order::Detach { restart } => Ok(self.detach(restart)),
             Order::Gate(gate) => match self.state.phase.game_mut() {
                 Some(game) => {
                     game.operator_gate = Some(gate);
@@ -147,7 +147,9 @@ impl Core {
             }
             Phase::Closing(_, closing) if then != Then::Recycle => {
                 closing.then = then;
-                kill_by.into_iter().for_each(|by| closing.ladder.bring_forward(by));
+                if let Some(by) = kill_by {
+                    closing.ladder.bring_forward(by);
+                }
             }
             Phase::Draining(..) | Phase::Closing(..) | Phase::Leaving(_) => {}
         }
@@ -177,10 +179,10 @@ impl Core {
         if then == Then::Recycle { self.close(&reason, then) } else { self.stop_process(&reason, then, kill_by) }
     }
 
-    fn detach(&mut self, restart: bool) -> Result<Accepted, Refused> {
+    fn detach(&mut self, restart: bool) -> Accepted {
         self.happened("detached", "let go of the game; it lives on with its keeper", &[]);
         self.farewell = Some((Ending::Detached { restart }, self.now + super::journal::PATIENCE));
-        Ok(Accepted::Detached)
+        Accepted::Detached
     }
 
     /// With processes that can't be killed, there is nothing to wait for.

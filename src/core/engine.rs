@@ -28,6 +28,7 @@ use crate::model::{
     process::{KeeperHello, ProcessStats, StandingOrders},
     session::{InstanceHealth, JoinStatus, Session},
     time::{Instant, Now, Timestamp},
+    units::Span,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -122,13 +123,13 @@ impl Core {
     /// Wakes a core with what it remembers. Nothing is known of the keeper until it says hello.
     pub fn new(settings: Settings, restored: Restored, now: Now) -> (Self, Vec<Effect>) {
         let clock = Clock::starting(now);
-        let (state, trouble) = match &restored.memory {
+        let (state, trouble) = match restored.memory {
             Memory::Fresh => (None, None),
-            Memory::Journal(text) => match Durable::read(text) {
+            Memory::Journal(text) => match Durable::read(&text) {
                 Ok(state) => (Some(state), None),
                 Err(why) => (None, Some(format!("the journal can't be read: {why}"))),
             },
-            Memory::SetAside { why } => (None, Some(why.clone())),
+            Memory::SetAside { why } => (None, Some(why)),
         };
         let amnesia = state.is_none();
         let mut core = Core {
@@ -142,7 +143,7 @@ impl Core {
             out: Vec::new(),
             journal: Journal::default(),
             keeper: KeeperLink::default(),
-            host_deadline: settings.drain.host_deadline.map(|span| span.get()),
+            host_deadline: settings.drain.host_deadline.map(Span::get),
             leaving: false,
             farewell: None,
             guards_from: When(Timestamp::EPOCH),
@@ -263,13 +264,13 @@ impl Core {
             Purpose::Recreate => self.recreate_answered(answer),
             Purpose::Lane(instance) => self.lane_answered(&instance, &answer),
             Purpose::Poll => self.poll_answered(answer),
-            Purpose::HealthConfig => self.health_configured(answer),
-            Purpose::Health(instance, health) => self.health_posted(&instance, health, answer),
-            Purpose::BackfillConfig => self.backfill_configured(answer),
+            Purpose::HealthConfig => self.health_configured(&answer),
+            Purpose::Health(instance, health) => self.health_posted(&instance, health, &answer),
+            Purpose::BackfillConfig => self.backfill_configured(&answer),
             Purpose::Ack => self.ack_answered(answer),
-            Purpose::Need => self.need_answered(answer),
-            Purpose::DropBackfill => self.drop_answered(answer),
-            Purpose::Player(id) => self.player_answered(id, answer),
+            Purpose::Need => self.need_answered(&answer),
+            Purpose::DropBackfill => self.drop_answered(&answer),
+            Purpose::Player(id) => self.player_answered(id, &answer),
         }
     }
 }

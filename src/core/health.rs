@@ -18,6 +18,7 @@ use crate::model::{
     policy::{Health, WhenUnhealthy},
     process::ProcessStats,
     session::InstanceHealth,
+    units::Span,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -255,7 +256,7 @@ impl Core {
     }
 
     fn count_silence(&mut self) {
-        let Some(span) = self.settings.health.heartbeat.map(|span| span.get()) else { return };
+        let Some(span) = self.settings.health.heartbeat.map(Span::get) else { return };
         let Some(last) = self.health.next_beat else { return };
         if last == self.now {
             // A beat in this very step.
@@ -326,7 +327,7 @@ impl Core {
         &mut self,
         instance: &InstanceId,
         told: InstanceHealth,
-        answer: Result<Answer, Refusal>,
+        answer: &Result<Answer, Refusal>,
     ) {
         self.health.under_way = false;
         match answer {
@@ -351,7 +352,7 @@ impl Core {
         }
     }
 
-    pub(super) fn health_configured(&mut self, answer: Result<Answer, Refusal>) {
+    pub(super) fn health_configured(&mut self, answer: &Result<Answer, Refusal>) {
         if let Ok(Answer::HealthConfig(settings)) = answer {
             let cadence = Duration::from_secs(u64::from(settings.cadence_seconds.max(1)));
             let longest = self.now + cadence;

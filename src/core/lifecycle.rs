@@ -98,7 +98,7 @@ impl Core {
 
     fn starting_tick(&mut self) {
         let Some(game) = self.state.phase.game() else { return };
-        if self.expiry(game).is_some_and(|expires| self.now >= expires) {
+        if expiry(game).is_some_and(|expires| self.now >= expires) {
             return self.stop_process("the allocation expired before the game was ready", Then::Recycle, None);
         }
         let posted = self.lane(&game.instance).is_none_or(Lane::is_posted);
@@ -316,25 +316,6 @@ impl Core {
         self.close_match(why, then, exit);
     }
 
-    #[cfg(test)]
-    pub(super) fn deadlines(&self) -> String {
-        format!(
-            "journal {:?} acquire {:?} link {:?} process {:?} phase {:?} roster {:?} stats {:?} health {:?} poll {:?} backfill {:?} lanes {:?} offer {:?}",
-            self.journal.deadline(),
-            self.acquire_deadline(),
-            self.link_deadline(),
-            self.process_deadline(),
-            self.phase_deadline(),
-            self.state.process.run().and_then(|run| run.roster.deadline()),
-            self.stats_deadline(),
-            self.health_deadline(),
-            self.poll_deadline(),
-            self.backfill_deadline(),
-            self.state.lanes.iter().map(Lane::deadline).collect::<Vec<_>>(),
-            self.offer_deadline(),
-        )
-    }
-
     pub(super) fn deadline(&self) -> Option<When> {
         if let Some((_, until)) = &self.farewell {
             return earliest([Some(*until), self.journal.deadline()]);
@@ -356,15 +337,10 @@ impl Core {
         ])
     }
 
-    /// After this, an allocation that has led to nothing is given back.
-    fn expiry(&self, game: &Match) -> Option<When> {
-        game.allocation.expires.map(When).filter(|_| game.first_joinable.is_none())
-    }
-
     fn phase_deadline(&self) -> Option<When> {
         match &self.state.phase {
             Phase::Idle | Phase::Acquiring(_) => None,
-            Phase::Starting(game) => self.expiry(game),
+            Phase::Starting(game) => expiry(game),
             Phase::Serving(game) => self.guards_deadline(game),
             Phase::Draining(_, drain) => drain.deadline,
             Phase::Closing(_, closing) => {
@@ -373,4 +349,9 @@ impl Core {
             Phase::Leaving(leaving) => Some(leaving.until),
         }
     }
+}
+
+/// After this, an allocation that has led to nothing is given back.
+fn expiry(game: &Match) -> Option<When> {
+    game.allocation.expires.map(When).filter(|_| game.first_joinable.is_none())
 }

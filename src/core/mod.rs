@@ -48,8 +48,15 @@ mod state;
 mod status;
 
 #[cfg(test)]
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    clippy::match_same_arms,
+    clippy::too_many_lines,
+    reason = "a test's world is for reading"
+)]
 mod testing;
 #[cfg(test)]
+#[allow(clippy::wildcard_enum_match_arm, clippy::needless_for_each, reason = "tests look for what they are about")]
 mod tests;
 
 pub use engine::Core;

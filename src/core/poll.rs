@@ -103,14 +103,11 @@ impl Core {
     fn instance_shown(&mut self, instance: &InstanceId, session: &Session) {
         let busy = self.lane(instance).is_none_or(|lane| !lane.is_posted() || lane.is_closing());
         let shown = session.instance.as_ref().filter(|info| info.instance_id == *instance);
-        match shown {
-            _ if busy => {}
-            Some(info) if info.join_status == JoinStatus::Closed => {
-                self.taken_away(instance, "the session service closed the instance");
-            }
-            Some(_) => {}
-            None if session.instance.is_some() => self.taken_away(instance, "the session has another instance"),
-            None => {}
+        let closed = shown.is_some_and(|info| info.join_status == JoinStatus::Closed);
+        if !busy && closed {
+            self.taken_away(instance, "the session service closed the instance");
+        } else if !busy && shown.is_none() && session.instance.is_some() {
+            self.taken_away(instance, "the session has another instance");
         }
     }
 
@@ -143,15 +140,15 @@ impl Core {
             Link::Recreating | Link::Gone => false,
         };
         if confirmed {
-            self.session_lost(instance.clone());
+            self.session_lost(instance);
         }
     }
 
-    fn session_lost(&mut self, instance: InstanceId) {
+    fn session_lost(&mut self, instance: &InstanceId) {
         let Some(game) = self.state.phase.game_mut() else { return };
         let own = game.own;
         game.link = Link::Gone;
-        self.state.lanes.retain(|lane| lane.instance != instance);
+        self.state.lanes.retain(|lane| lane.instance != *instance);
         self.session = None;
         self.backfill.reset();
         let policy = match self.settings.session.on_lost {
@@ -163,7 +160,6 @@ impl Core {
         self.happened("session_lost", format!("{reason}; confirmed by {CONFIRM_ANSWERS} answers"), &[]);
         self.tell(Told::SessionLost);
         match policy {
-            OnSessionLost::Finish => {}
             OnSessionLost::Drain => self.drain(reason, Then::Recycle),
             OnSessionLost::Stop => self.stop_process(reason, Then::Recycle, None),
             OnSessionLost::Recreate if matches!(self.state.phase, Phase::Starting(_) | Phase::Serving(_)) => {
@@ -173,7 +169,7 @@ impl Core {
                 self.acquire.retry_at = None;
                 self.acquire.under_way = false;
             }
-            OnSessionLost::Recreate => {}
+            OnSessionLost::Recreate | OnSessionLost::Finish => {}
         }
     }
 

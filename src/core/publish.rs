@@ -330,16 +330,12 @@ impl Lane {
         match op {
             Op::ReadBack => {
                 self.doubt = false;
-                match answer {
-                    Answer::Session(session) => self.compare(session),
-                    _ => Outcome::Nothing,
-                }
+                if let Answer::Session(session) = answer { self.compare(session) } else { Outcome::Nothing }
             }
-            Op::Confirm => match answer {
-                Answer::Session(session) => self.compare(session),
+            Op::Confirm => {
                 // Nothing changed since it was read last: what was told is what stands.
-                _ => Outcome::Delivered,
-            },
+                if let Answer::Session(session) = answer { self.compare(session) } else { Outcome::Delivered }
+            }
             Op::Post => {
                 self.post = None;
                 if let Answer::Instance(info) = answer {
@@ -525,18 +521,18 @@ fn level_of(info: &InstanceInfo) -> InstanceUpdate {
 
 /// The members of `want` that aren't shown.
 fn difference(want: &InstanceUpdate, shown: &InstanceUpdate) -> InstanceUpdate {
-    fn unless_equal<T: Clone + PartialEq>(want: &Option<T>, shown: &Option<T>) -> Option<T> {
-        want.clone().filter(|want| shown.as_ref() != Some(want))
+    fn unless_equal<T: Clone + PartialEq>(want: Option<&T>, shown: Option<&T>) -> Option<T> {
+        want.filter(|want| shown != Some(want)).cloned()
     }
     let nothing_yet = shown.custom_data.is_none();
     InstanceUpdate {
         allocation_id: None,
-        join_status: unless_equal(&want.join_status, &shown.join_status),
-        join_params: unless_equal(&want.join_params, &shown.join_params),
-        version: unless_equal(&want.version, &shown.version),
-        custom_data: unless_equal(&want.custom_data, &shown.custom_data)
+        join_status: unless_equal(want.join_status.as_ref(), shown.join_status.as_ref()),
+        join_params: unless_equal(want.join_params.as_ref(), shown.join_params.as_ref()),
+        version: unless_equal(want.version.as_ref(), shown.version.as_ref()),
+        custom_data: unless_equal(want.custom_data.as_ref(), shown.custom_data.as_ref())
             .filter(|data| !(nothing_yet && data.is_empty())),
-        match_id: unless_equal(&want.match_id, &shown.match_id),
+        match_id: unless_equal(want.match_id.as_ref(), shown.match_id.as_ref()),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::model::{
     ids::{MatchId, RunNumber},
     policy::{Admission, ReadyBy},
     process::ProcessStats,
+    units::Span,
 };
 use std::time::Duration;
 
@@ -98,7 +99,17 @@ impl Core {
                 }
                 return;
             }
-            _ => return,
+            Said::Ready
+            | Said::Joinable(_)
+            | Said::Heartbeat
+            | Said::Health { .. }
+            | Said::TickRate { .. }
+            | Said::Map { .. }
+            | Said::MatchStarted { .. }
+            | Said::MatchEnded
+            | Said::CustomData { .. }
+            | Said::Version(_)
+            | Said::Shutdown => return,
         };
         for change in changes {
             let (kind, player, verb) = match &change {
@@ -154,7 +165,7 @@ impl Core {
         }
     }
 
-    pub(super) fn player_answered(&mut self, added: Option<String>, answer: Result<Answer, Refusal>) {
+    pub(super) fn player_answered(&mut self, added: Option<String>, answer: &Result<Answer, Refusal>) {
         let refused =
             matches!(answer, Err(Refusal::Conflict { .. } | Refusal::Invalid { .. } | Refusal::Credentials { .. }));
         if let Some(id) = added.filter(|_| refused) {
@@ -211,7 +222,7 @@ impl Core {
     }
 
     pub(super) fn reloaded(&mut self, settings: super::settings::Settings) {
-        self.host_deadline = settings.drain.host_deadline.map(|span| span.get()).or(self.host_deadline);
+        self.host_deadline = settings.drain.host_deadline.map(Span::get).or(self.host_deadline);
         self.settings = settings;
         self.happened("reloaded", "the configuration was reloaded; launch settings count from the next start", &[]);
     }

@@ -177,6 +177,7 @@ pub enum Acquire {
 }
 
 /// One match: a term in one session.
+#[allow(clippy::struct_field_names, reason = "match_id is the Session API's word")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Match {
     pub allocation: Allocation,

@@ -66,7 +66,7 @@ fn the_same_keeper_empty_means_lost_for_a_run_that_ran_and_start_for_one_that_wa
         Effect::Commit { text, .. } if text.contains("intended") => Some(text.clone()),
         _ => None,
     });
-    let text = intended.last().unwrap();
+    let text = intended.into_iter().next_back().unwrap();
     w.wake(Memory::Journal(text));
     assert_eq!(w.keeper.starts, [1, 1], "the same run, asked for again");
     assert_eq!(w.status().phase, PhaseName::Starting);

@@ -136,7 +136,7 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
             w.give(Input::Said { run: late, door: Door::Native, said: Said::Ready });
         }
         Act::Join => {
-            w.say(Said::PlayerJoined(GamePlayer { id: uuid::Uuid::from_u128(1).to_string(), name: None, team: None }))
+            w.say(Said::PlayerJoined(GamePlayer { id: uuid::Uuid::from_u128(1).to_string(), name: None, team: None }));
         }
         Act::Leave => w.say(Said::PlayerLeft { id: uuid::Uuid::from_u128(1).to_string() }),
         Act::Gate(open) => w.say(Said::Joinable(if open { Gate::Open } else { Gate::Closed })),
