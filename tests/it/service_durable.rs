@@ -55,7 +55,9 @@ async fn churn(http: reqwest::Client, base: String, session: String, name: Strin
     loop {
         let (method, body) = if present { ("DELETE", json!({})) } else { ("POST", join()) };
         match send(&http, method, me.clone(), &who, body).await {
-            Some((200 | 204, _)) => present = !present,
+            Some((200 | 204 | 404, _)) => present = !present,
+            // The disk was too busy: it may have happened or not.
+            Some((503, _)) => {}
             Some(other) => panic!("{other:?}"),
             None => return,
         }

@@ -28,7 +28,7 @@ type Streamed = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
 pub type Body = Either<Full<Bytes>, Streamed>;
 
 /// How long an answer waits for the disk.
-const DURABLE_WITHIN: Duration = Duration::from_secs(10);
+const DURABLE_WITHIN: Duration = Duration::from_secs(20);
 
 /// Answers a request of a connection from `peer`.
 pub async fn answer(shared: Arc<Shared>, peer: Option<IpAddr>, request: http::Request<Incoming>) -> Response<Body> {

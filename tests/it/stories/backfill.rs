@@ -17,7 +17,7 @@ fn a_backfill_that_appears_late_is_kept_alive_and_its_players_are_announced() {
     let service = Service::start_with(&world, SHORT);
     let mut agent = Agent::new(&world, "server", ["--config"]);
     let file = world.file("server.toml", &format!("{}{HOOK}{PATIENT}", service.agent_config()));
-    agent.arg(file).env("GAMESIDE_SESSION__POLL", "300ms").start();
+    agent.arg(file).env("GAMESIDE_SESSION__POLL", "1s").start();
     agent.wait_phase("idle");
     let session = allocate(&agent, "");
     agent.wait_join_status("joinable");
