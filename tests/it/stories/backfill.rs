@@ -39,7 +39,7 @@ fn a_backfill_that_appears_late_is_kept_alive_and_its_players_are_announced() {
     });
     assert!(shown["backfill"].is_object());
 
-    agent.call("POST", "/v1/gate", Some(&json!({"gate": "closed"}))).unwrap().ok();
+    agent.call("POST", "/v1/gate", Some(&json!({"joinable": false}))).unwrap().ok();
     agent.wait_join_status("unjoinable");
     service.wait(&session, "no backfill while nobody can join", |session| session["backfill"].is_null());
     agent.wait("its end", |status| status["backfill_id"].is_null());

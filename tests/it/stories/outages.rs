@@ -20,7 +20,7 @@ fn rides_out(fault: &Fault) {
     service.wait_join_status(&session, "joinable");
 
     proxy.set(fault.clone());
-    agent.call("POST", "/v1/gate", Some(&json!({"gate": "closed"}))).unwrap().ok();
+    agent.call("POST", "/v1/gate", Some(&json!({"joinable": false}))).unwrap().ok();
     let away = agent.wait("to notice", |status| status["backend"]["state"] != "up");
     assert!(away["backend"]["why"].as_str().is_some_and(|why| !why.is_empty()), "it says why: {}", away["backend"]);
     assert_eq!(away["phase"], "serving", "{away:#}");
@@ -118,7 +118,7 @@ fn credentials_that_are_refused_end_nothing() {
     let before = agent.wait_join_status("joinable");
     // Tokens last two seconds; then the agent has to log in again, with a secret that is worth nothing.
     service.withdraw_agents();
-    agent.call("POST", "/v1/gate", Some(&json!({"gate": "closed"}))).unwrap().ok();
+    agent.call("POST", "/v1/gate", Some(&json!({"joinable": false}))).unwrap().ok();
     let refused = agent.wait("the refusal", |status| status["backend"]["state"] == "refused");
     assert_eq!((&refused["phase"], &refused["game"]["pid"]), (&json!("serving"), &before["game"]["pid"]));
     service.readmit_agents();
