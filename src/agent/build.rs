@@ -79,6 +79,7 @@ struct Ground {
 }
 
 /// `None`: told to end before there was a keeper.
+#[allow(clippy::too_many_lines, reason = "a list of parts, each made and connected once")]
 pub(super) async fn build(
     options: &Options,
     place: &AgentPlace,
