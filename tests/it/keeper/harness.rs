@@ -19,7 +19,7 @@ use std::{
 use tempfile::TempDir;
 
 /// Everything that must happen happens within this.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_gameside-keeper");
