@@ -46,6 +46,20 @@ pub(super) fn descendants(root: i32, but: &[i32]) -> Vec<Process> {
     }
 }
 
+/// Whether we have no child but these. A walk through `/proc` isn't enough to say that nothing lives: who forks and dies while we
+/// walk can be missed, and its child with it. But whatever lives of a run has a living or unreaped ancestor that is our own child.
+pub(super) fn is_childless(but: &[i32]) -> bool {
+    if !sys::has_children() {
+        return true;
+    }
+    let us = std::process::id();
+    match fs::read_to_string(format!("/proc/self/task/{us}/children")) {
+        Ok(children) => children.split_whitespace().filter_map(|pid| pid.parse().ok()).all(|pid| but.contains(&pid)),
+        // A kernel without CONFIG_PROC_CHILDREN: look again, as often as makes a miss unlikely.
+        Err(_) => !but.is_empty() && (0..3).all(|_| descendants(us as i32, but).is_empty()),
+    }
+}
+
 /// Everything that `/proc` shows.
 fn all() -> Vec<Process> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };

@@ -163,7 +163,7 @@ impl Run {
             return false;
         }
         let members = self.members(helpers);
-        if members.is_empty() && !self.leaf.as_ref().is_some_and(Leaf::populated) {
+        if members.is_empty() && family::is_childless(helpers) && !self.leaf.as_ref().is_some_and(Leaf::populated) {
             return true;
         }
         if self.spec.forking && self.failed.is_none() {
@@ -171,7 +171,7 @@ impl Run {
                 self.pid = oldest.pid;
             }
         } else if self.ladder.is_none() && self.killing.is_none() {
-            self.stragglers = members.len() as u32;
+            self.stragglers = members.len().max(1) as u32;
             self.ladder = Some(Ladder::new(orders, now));
         }
         false
