@@ -249,7 +249,8 @@ impl Core {
                 |info| info.instance_id.clone(),
             ),
             params,
-            join_token: None,
+            // A place holder, so that a template with a token can be checked; the real one is minted when it begins.
+            join_token: self.settings.session.join_token.then(|| "unknown".to_owned()),
             match_id: info.and_then(|info| info.match_id.as_deref()).and_then(|id| id.parse().ok()),
             begun: self.now,
             first_joinable: None,

@@ -81,7 +81,10 @@ struct Sources {
 }
 
 /// Runs a server until it is told to end.
-pub fn serve(options: ServeOptions) -> ExitCode {
+pub fn serve(mut options: ServeOptions) -> ExitCode {
+    for strange in options.trouble.apply_misc(&options.misc) {
+        log!("misc: passing over {strange:?}");
+    }
     match trouble::at_start(&options.trouble) {
         Ok(true) => return ExitCode::SUCCESS,
         Ok(false) => {}
@@ -140,10 +143,7 @@ impl Server {
             Game::new("gameside practice", &options.map, &options.mode, options.places, options.player_timeout);
         game.join_token.clone_from(&options.join_token);
         game.admin_password.clone_from(&options.admin_password);
-        let mut trouble = options.trouble.clone();
-        for strange in trouble.apply_misc(&options.misc) {
-            log!("misc: passing over {strange:?}");
-        }
+        let trouble = options.trouble.clone();
         let reporter = Reporter::start(options.api.clone());
         if let Some(place) = options.api.clone() {
             follower::start(place, to, move || drop((&waker).write(b"!")));

@@ -58,7 +58,7 @@ fn arguments_environment_and_file_carry_the_startup_parameters() {
     );
     let file = std::fs::read_to_string(agent.dir().join("game/startup.json")).unwrap();
     let file: Value = serde_json::from_str(&file).unwrap();
-    assert_eq!(file["map"], "harbour", "{file}");
+    assert_eq!(file["startup_params"]["map"], "harbour", "{file}");
 }
 
 #[test]

@@ -182,7 +182,7 @@ impl<'w> Service<'w> {
     /// Makes a session of the default type; `settings` as in a PATCH. Its id.
     pub fn make_session(&self, settings: Value) -> String {
         let body = json!({"session_type": "default", "region_id": "local", "client_version": "1.0.0",
-            "client_settings": {}, "force_create": true, "settings": settings});
+            "client_settings": {"input": "gamepad", "platform": "Anon"}, "force_create": true, "settings": settings});
         self.call("POST", "/v1/session", Some(&body)).ok()["session_id"].as_str().unwrap().to_owned()
     }
 

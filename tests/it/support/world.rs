@@ -16,7 +16,7 @@ use std::{
 use tempfile::TempDir;
 
 /// How long a test waits for something that should come at once. Only a failing test ever waits so long.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 pub const GAMESIDE: &str = env!("CARGO_BIN_EXE_gameside");
 pub const KEEPER: &str = env!("CARGO_BIN_EXE_gameside-keeper");
