@@ -67,7 +67,7 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
 pub fn run(args: &Args, finder: &Finder) -> Result<ExitCode, Failure> {
     let overrides = Overrides { name: args.name.clone(), command: args.command.clone() };
     let mut loaded = super::load::agent(args.config.as_deref(), overrides.clone())?;
-    if std::process::id() == 1 && !args.connect_keeper {
+    if std::process::id() == 1 && !args.connect_keeper && loaded.config.keeper.mode == KeeperMode::Spawn {
         return be_the_first_process(&loaded, finder);
     }
     if args.connect_keeper {

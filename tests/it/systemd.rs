@@ -62,14 +62,8 @@ macro_rules! stories {
 }
 
 stories! {
-    users_and_rights
     agent_killed
-    start_limit
-    bad_configuration
     detached
     stopped
     restarted
-    keeper_stopped
-    reloaded
-    watchdog
 }

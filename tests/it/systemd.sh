@@ -111,65 +111,12 @@ all_ended() {
 
 # --- the stories
 
-users_and_rights() {
-  up
-  equal "the agent's user" "$(stat -c %U "/proc/$agent")" gameside
-  equal "the game's user" "$(ps -o user:32= -p "$game" | tr -d ' ')" gameside-game
-  for set in CapInh CapPrm CapEff CapBnd CapAmb; do
-    equal "the agent's $set" "$(awk "/^$set/ {print \$2}" "/proc/$agent/status")" 0000000000000000
-    [ $set = CapBnd ] || equal "the game's $set" "$(awk "/^$set/ {print \$2}" "/proc/$game/status")" 0000000000000000
-  done
-  tr '\0' '\n' < "/proc/$game/environ" | grep -E '^(NOTIFY_SOCKET|WATCHDOG_|LISTEN_|CREDENTIALS_DIRECTORY|INVOCATION_ID)' \
-    && fail "the game was given what is systemd's and ours"
-  runuser -u gameside-game -- cat /var/lib/gameside/arena/operator.token 2>/dev/null && fail "the game can read the operator's token"
-  [ -n "$(property gameside@arena.service StatusText)" ] || fail "no STATUS"
-  say "STATUS: $(property gameside@arena.service StatusText)"
-  # The keeper's own cgroup stays delegated and the game has one below it.
-  grep -q "gameside-keeper@arena.service/." "/proc/$game/cgroup" || fail "the game has no cgroup of its own: $(cat "/proc/$game/cgroup")"
-  systemctl is-active -q gameside-sessions.service
-}
-
 agent_killed() {
   up
   kill -9 "$agent"
   taken_over
   equal "restarts of the unit" "$(property gameside@arena.service NRestarts)" 1
 }
-
-start_limit() {
-  up
-  mkdir -p /etc/systemd/system/gameside@arena.service.d
-  printf '%s\n' "[Unit]" "StartLimitIntervalSec=10min" "StartLimitBurst=2" "[Service]" "RestartSec=100ms" \
-    > /etc/systemd/system/gameside@arena.service.d/limit.conf
-  systemctl daemon-reload
-  for _ in 1 2 3; do
-    systemctl kill -s KILL gameside@arena.service || true
-    wait_for "a restart, or none any more" settled
-  done
-  wait_for "the start limit" is_failed
-  equal "result" "$(property gameside@arena.service Result)" start-limit-hit
-  kill -0 "$game" || fail "the game is gone"
-  equal "keeper" "$(keeper_pid)" "$keeper"
-  systemctl reset-failed gameside@arena.service
-  rm /etc/systemd/system/gameside@arena.service.d/limit.conf
-  systemctl daemon-reload
-  systemctl start gameside@arena.service
-  taken_over
-}
-is_failed() { systemctl is-failed -q gameside@arena.service; }
-settled() { is_failed || systemctl is-active -q gameside@arena.service; }
-
-bad_configuration() {
-  up
-  echo "nonsense = [" >> /etc/gameside/arena.toml
-  kill -9 "$agent"
-  wait_for "a second try" tried_twice
-  kill -0 "$game" || fail "the game is gone"
-  equal "keeper" "$(keeper_pid)" "$keeper"
-  configure
-  taken_over
-}
-tried_twice() { [ "$(property gameside@arena.service NRestarts)" -ge 2 ]; }
 
 detached() {
   up
@@ -201,41 +148,6 @@ restarted() {
   [ "$(status game.pid)" != "$game" ] || fail "the same game"
   [ "$(status instance_id)" != "$instance" ] || fail "the same instance"
   equal "keeper" "$(property gameside-keeper@arena.service ActiveState)" active
-}
-
-keeper_stopped() {
-  up
-  systemctl stop gameside-keeper@arena.service || fail "stop"
-  wait_for "the agent's end" is_inactive
-  all_ended
-}
-
-reloaded() {
-  up
-  configure "[drain]" "deadline = \"17m\""
-  systemctl reload gameside@arena.service || fail "reload"
-  wait_for "the timeline's word" reload_told
-  equal "agent" "$(agent_pid)" "$agent"
-  kill -0 "$game" || fail "the game is gone"
-  echo "nonsense = [" >> /etc/gameside/arena.toml
-  systemctl reload gameside@arena.service || true
-  wait_for "the timeline's refusal" reload_refused
-  equal "agent" "$(agent_pid)" "$agent"
-  kill -0 "$game" || fail "the game is gone"
-}
-reload_told() { gameside events arena -n 200 --json | grep '"kind":"reload"' | grep -q "read again"; }
-reload_refused() { gameside events arena -n 200 --json | grep '"kind":"reload"' | grep -q "not reloaded"; }
-
-watchdog() {
-  install_all
-  drop_in gameside@arena.service "WatchdogSec=3s"
-  systemctl daemon-reload
-  systemctl start gameside@arena.service || fail "the agent doesn't start"
-  wait_for "joinable" joinable
-  agent=$(agent_pid) keeper=$(keeper_pid) game=$(status game.pid) session=$(status session_id) instance=$(status instance_id)
-  kill -STOP "$agent"
-  taken_over
-  journalctl --no-pager -u gameside@arena.service | grep -qi watchdog || fail "it was not the watchdog"
 }
 
 scenario=${1:?scenario}

@@ -99,7 +99,7 @@ fn the_three_maps_and_the_join_token_arrive_where_they_belong() {
     let token = instance["join_params"]["custom_data"].as_object().unwrap();
     let given = log(&agent).iter().find_map(|line| line.split("arg=").nth(1).map(str::to_owned)).unwrap();
     assert!(given.len() >= 16 && token.values().any(|value| *value == given.as_str()), "{given}: {token:?}");
-    service.wait(&session, "its browser entry", |session| session["browser_info"].to_string().contains("ranked"));
+    service.wait(&session, "its browser entry", |session| session["browser"].to_string().contains("ranked"));
 }
 
 #[test]

