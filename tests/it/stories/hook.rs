@@ -50,7 +50,8 @@ fn the_command_allocates_for_a_session_that_somebody_made() {
     let agent = hooked(&world, &service, PATIENT);
     let session = service.make_session(json!({}));
     let id = uuid::Uuid::new_v4().to_string();
-    let args = ["allocate", "server", "--session", &session, "--allocation-id", &id, "--map", "quarry", "--mode", "siege"];
+    let args =
+        ["allocate", "server", "--session", &session, "--allocation-id", &id, "--map", "quarry", "--mode", "siege"];
     let said = world.told(args);
     assert!(said.contains(&session), "{said}");
     let status = agent.wait_join_status("joinable");
