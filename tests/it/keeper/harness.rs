@@ -90,10 +90,11 @@ impl Keeper {
 
     /// Waits for its end.
     pub fn ended(&mut self) -> ExitStatus {
-        let mut watcher = self.watcher.take().expect("it has ended before");
         let patience = Instant::now() + PATIENCE;
         loop {
-            if let Some(status) = watcher.try_wait().unwrap() {
+            // Only a keeper that has ended is let go: should this fail, it is killed when dropped.
+            if let Some(status) = self.watcher.as_mut().expect("it has ended before").try_wait().unwrap() {
+                self.watcher = None;
                 return status;
             }
             assert!(Instant::now() < patience, "the keeper doesn't end");
