@@ -188,8 +188,13 @@ impl Core {
         if let Ok(Answer::Session(read)) = answer {
             self.session_read(read);
         }
-        if answer.is_ok() {
-            self.link_held(instance);
+        match answer {
+            Ok(_) => {
+                self.refused = None;
+                self.link_held(instance);
+            }
+            Err(refusal @ Refusal::Credentials { .. }) => self.lacks_permission(refusal),
+            Err(_) => {}
         }
         match outcome {
             Outcome::Nothing | Outcome::Posted => {}
@@ -202,6 +207,15 @@ impl Core {
             Outcome::SessionNotFound => self.session_not_found(instance),
             Outcome::TakenAway { why } => self.taken_away(instance, &why),
             Outcome::Delivered => self.delivered(instance, session.as_str()),
+        }
+    }
+
+    /// Reports wait for as long as it takes, so somebody has to be told why.
+    fn lacks_permission(&mut self, refusal: &Refusal) {
+        let why = format!("the session service doesn't take our reports: {refusal}");
+        if self.refused.as_ref() != Some(&why) {
+            self.happened("report_refused", why.clone(), &[]);
+            self.refused = Some(why);
         }
     }
 

@@ -81,6 +81,11 @@ impl<'w> Service<'w> {
         self.clients(&["remove", "agents"]);
     }
     /// They get new ones, in the file that they read.
+    /// Gives the agents other permissions than the usual ones.
+    pub fn permit_agents(&mut self, permissions: &[&str]) {
+        self.withdraw_agents();
+        self.agents = self.client("agents", permissions);
+    }
     pub fn readmit_agents(&mut self) {
         self.agents = self.client("agents", &[]);
     }
