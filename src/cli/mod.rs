@@ -218,6 +218,8 @@ mod tests {
             "gameside run",
             "gameside status a --json",
             "gameside status --watch",
+            "gameside status a --probe live",
+            "gameside status --probe ready",
             "gameside stop a",
             "gameside allocate a --map m --mode n --misc x",
             "gameside detach --restart",

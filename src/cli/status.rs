@@ -19,6 +19,8 @@ use crate::{
         units::Span,
     },
 };
+use anyhow::anyhow;
+use http::Method;
 use std::{fmt::Write as _, time::Duration};
 
 /// Say what an agent does, and why.
@@ -26,7 +28,7 @@ use std::{fmt::Write as _, time::Duration};
 /// When the agent is down, keeper and journal answer as far as they know, and the exit code is 3.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  gameside status\n  gameside status eu-1 --json | jq .join_status\n  gameside status --watch"
+    after_help = "Examples:\n  gameside status\n  gameside status eu-1 --json | jq .join_status\n  gameside status --watch\n  gameside status eu-1 --probe ready"
 )]
 pub struct Args {
     /// The agent; may be left out where one runs.
@@ -37,10 +39,29 @@ pub struct Args {
     /// Print it again whenever it changes, until Ctrl-C.
     #[arg(long)]
     watch: bool,
+    /// For supervisors: print nothing and exit 0 if the agent makes progress (`live`) or can do its work (`ready`); else
+    /// say why and exit 1, or 3 if none runs.
+    #[arg(long, value_name = "WHAT", conflicts_with_all = ["json", "watch"])]
+    probe: Option<Question>,
 }
+
+/// What a probe asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Question {
+    /// Whether the agent's deciding loop makes progress.
+    Live,
+    /// Whether its journal was replayed and its keeper is connected.
+    Ready,
+}
+
+/// Supervisors give a probe five seconds: ours must have said why by then.
+const PROBE: Duration = Duration::from_secs(4);
 
 pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     let found = finder.one(args.name.as_deref())?;
+    if let Some(question) = args.probe {
+        return super::block_on(probe(found.living()?, question));
+    }
     super::block_on(async {
         let mut shown = None;
         loop {
@@ -55,6 +76,23 @@ pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     })
+}
+
+/// Asks the agent about itself. No answer, or any other than yes, is a failure.
+async fn probe(found: Found, question: Question) -> Result<Exit, Failure> {
+    let (path, word) = match question {
+        Question::Live => ("/livez", "live"),
+        Question::Ready => ("/readyz", "ready"),
+    };
+    let operator = Operator::of(&found)?;
+    let answer = tokio::time::timeout(PROBE, operator.ask(Method::GET, path, None)).await;
+    let answer = answer.map_err(|_| anyhow!("the agent {:?} has not answered {path} within {PROBE:?}", found.name))??;
+    if (200..300).contains(&answer.status) {
+        return Ok(Exit::Done);
+    }
+    let said: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let why = said["message"].as_str().map_or_else(|| format!("HTTP {}", answer.status), str::to_owned);
+    Err(anyhow!("the agent {:?} is not {word}: {why}", found.name).into())
 }
 
 fn show(status: &serde_json::Value, args: &Args) {

@@ -1,4 +1,5 @@
-//! A container as namespaces: a pid namespace and a mount namespace of its own, an unprivileged user, a volume.
+//! Both container shapes, as namespaces: a pid namespace and a mount namespace for each container, an unprivileged user, a
+//! volume that is all they share. The network is one, as in a pod.
 
 use crate::support::{
     agent::{Agent, Places},
@@ -146,4 +147,49 @@ fn one_container_keeps_the_match_through_a_crash_of_the_agent_and_drains() {
     assert_eq!(ended.code(), Some(0), "an orderly end");
     assert!(!proc::alive(game));
     service.wait_closed(before["session_id"].as_str().unwrap());
+}
+
+#[test]
+fn a_sidecar_and_a_keeper_in_the_games_container_end_in_the_kubelets_order() {
+    if !component::root() {
+        return;
+    }
+    let world = World::new();
+    let service = Service::start(&world);
+    let (volume, agent) = pod(&world, "match");
+    configuration(&volume, &service, "[keeper]\nmode = \"connect\"\n");
+    let command = ["gameside", "run", "--name", "match", "--config", "/mnt/gameside/gameside.toml"];
+    let secret = service.secret();
+    let env: Vec<_> = ENV.iter().copied().chain([("GAMESIDE_CLIENT_SECRET", secret.as_str())]).collect();
+    // Native sidecars start first.
+    let mut sidecar = Container::run(&world, "sidecar", &volume, &env, &command);
+    let keeper = ["gameside-keeper", "--dir", "/mnt/gameside/state/match"];
+    let mut container = Container::run(&world, "game", &volume, &[], &keeper);
+
+    let before = agent.wait_join_status("joinable");
+    assert_eq!(before["keeper"]["pid"], 1);
+    let game = from_inside(&container, &before["game"]["pid"]);
+
+    // The sidecar's container is replaced; the game doesn't notice.
+    proc::signal(sidecar.init(), 9);
+    sidecar.ended();
+    assert!(proc::alive(game));
+    let mut sidecar = Container::run(&world, "sidecar", &volume, &env, &command);
+    let after = agent.wait("the next agent", |status| {
+        status["agent"]["started"] != before["agent"]["started"] && status["join_status"] == "joinable"
+    });
+    for same in ["/session_id", "/instance_id", "/game/pid", "/game/restarts"] {
+        assert_eq!(after.pointer(same), before.pointer(same), "{same}");
+    }
+
+    // Deletion: the game's container gets SIGTERM, and the sidecar only once that has ended.
+    proc::signal(container.init(), 15);
+    let ended = container.ended();
+    assert_eq!(ended.code(), Some(0), "the agent ended the game in order and let the keeper go");
+    assert!(!proc::alive(game));
+    service.wait_closed(before["session_id"].as_str().unwrap());
+    if proc::alive(sidecar.child.id()) && !sidecar.inside().is_empty() {
+        proc::signal(sidecar.init(), 15);
+    }
+    assert_eq!(sidecar.ended().code(), Some(0));
 }

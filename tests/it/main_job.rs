@@ -80,6 +80,9 @@ fn without_a_configuration_the_whole_loop_runs() {
     }
     assert_eq!((&status["phase"], &status["map"]), (&"serving".into(), &"harbour".into()));
     assert_eq!(status["agent"]["pid"], agent.pid());
+    for what in ["live", "ready"] {
+        assert_eq!(world.told(["status", "default", "--probe", what]), "", "a probe is silent");
+    }
     assert!(status["keeper"]["pid"].is_u64() && status["game"]["pid"].is_u64() && status["game"]["restarts"] == 0);
     assert!(status["sessions_url"].as_str().unwrap().starts_with("http://127.0.0.1:"));
 
@@ -87,6 +90,13 @@ fn without_a_configuration_the_whole_loop_runs() {
     agent.wait("a player", |status| status["players"] == 1);
     player.leave();
     agent.wait("nobody", |status| status["players"] == 0);
+
+    agent.signal(19);
+    let stuck = world.ask(["status", "--probe", "live"]);
+    agent.signal(18);
+    assert_eq!((stuck.status.code(), stuck.stdout.as_slice()), (Some(1), b"".as_slice()), "it says why on stderr");
+    let why = String::from_utf8_lossy(&stuck.stderr).into_owned();
+    assert!(why.contains("/livez") && why.lines().count() == 1, "{why}");
 
     let (game, keeper) = (pid(&status, "game"), pid(&status, "keeper"));
     agent.signal(15);
@@ -99,6 +109,11 @@ fn without_a_configuration_the_whole_loop_runs() {
     assert!(at("ready") < at("joinable") && at("joinable") < at("closed") && at("closed") < at("ended"), "{kinds:?}");
     let left = world.ask(["status", "--json"]);
     assert_eq!(left.status.code(), Some(3), "the agent is down");
+    for what in ["live", "ready"] {
+        let probed = world.ask(["status", "default", "--probe", what]);
+        assert_eq!((probed.status.code(), probed.stdout.as_slice()), (Some(3), b"".as_slice()));
+        assert_eq!(String::from_utf8_lossy(&probed.stderr).lines().count(), 1, "it says why");
+    }
     let left: Value = serde_json::from_slice(&left.stdout).unwrap();
     assert_eq!((&left["agent"]["pid"], &left["last_end"]["reported"]), (&Value::Null, &true.into()), "{left}");
 }
