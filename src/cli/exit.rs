@@ -55,7 +55,9 @@ impl Exit {
     pub const fn meaning(self) -> &'static str {
         match self {
             Exit::Done => "done as asked; for `run`: drained and stopped in order, or detached",
-            Exit::Failed => "something went wrong; the message says what, where and what to do (for `status --probe`: the agent said no, or nothing)",
+            Exit::Failed => {
+                "something went wrong; the message says what, where and what to do (for `status --probe`: the agent said no, or nothing)"
+            }
             Exit::Usage => "the command line or the configuration is wrong; nothing was done",
             Exit::NotRunning => "no agent runs under that name (`status` still prints what keeper and journal know)",
             Exit::Refused => "the agent refused the order, and says why",

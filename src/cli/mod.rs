@@ -129,13 +129,15 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match Cli::try_parse_from(&args) {
         Ok(Cli { command: Command::Sessions(args), state_dir }) => sessions::run(args, state_dir),
         Ok(Cli { command: Command::Practice(args), .. }) => practice::run(*args),
-        Ok(cli) => match dispatch(cli) {
-            Ok(code) => code,
-            Err(failure) => {
+        Ok(cli) => {
+            if !matches!(cli.command, Command::Run(_)) {
+                crate::host::process::end_with_the_reader();
+            }
+            dispatch(cli).unwrap_or_else(|failure| {
                 eprintln!("gameside: {}", screen::escape_lines(&failure.to_string()));
                 failure.exit.into()
-            }
-        },
+            })
+        }
         Err(error) => {
             let _ = error.print();
             ExitCode::from(if error.use_stderr() { Exit::Usage } else { Exit::Done })

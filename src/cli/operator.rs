@@ -52,7 +52,9 @@ impl Operator {
         let doing = || format!("can't reach the agent {:?} at {}", self.name, self.address);
         let stream = tokio::time::timeout(CONNECT, TcpStream::connect(self.address)).await;
         let stream = stream.with_context(doing)?.with_context(doing)?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.with_context(doing)?;
+        // Vectored writes come without MSG_NOSIGNAL: an agent that hangs up would end this command by SIGPIPE.
+        let handshake = http1::Builder::new().writev(false).handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = handshake.with_context(doing)?;
         tokio::spawn(connection);
         let request = Request::builder()
             .method(method)

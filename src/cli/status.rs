@@ -86,7 +86,8 @@ async fn probe(found: Found, question: Question) -> Result<Exit, Failure> {
     };
     let operator = Operator::of(&found)?;
     let answer = tokio::time::timeout(PROBE, operator.ask(Method::GET, path, None)).await;
-    let answer = answer.map_err(|_| anyhow!("the agent {:?} has not answered {path} within {PROBE:?}", found.name))??;
+    let answer =
+        answer.map_err(|_| anyhow!("the agent {:?} has not answered {path} within {PROBE:?}", found.name))??;
     if (200..300).contains(&answer.status) {
         return Ok(Exit::Done);
     }

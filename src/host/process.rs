@@ -19,6 +19,14 @@ pub fn raise_open_files() -> io::Result<u64> {
     Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
+/// A write to a pipe that nobody reads ends this process quietly, as in other tools; the runtime had it ignored, and
+/// `println!` would panic. Not for a process that serves, and who writes to sockets must do so with `MSG_NOSIGNAL`.
+#[allow(unsafe_code, reason = "a signal's default action has no safe counterpart among our dependencies")]
+pub fn end_with_the_reader() {
+    // SAFETY: no handler of ours is installed or replaced; the default action runs no code of this process.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
 /// Whether this process runs as root.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()

@@ -8,8 +8,12 @@ use crate::{
     host::clock,
     model::process::{ExitReport, KeeperHello, RunState},
 };
+use rustix::{
+    io::Errno,
+    net::{SendFlags, send},
+};
 use std::{
-    io::{self, BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader},
     os::unix::net::UnixStream,
     path::Path,
     time::Duration,
@@ -108,7 +112,16 @@ impl Observer {
     fn order(&mut self, order: Order) -> io::Result<()> {
         let mut line = serde_json::to_vec(&Request { id: 1, order })?;
         line.push(b'\n');
-        self.reader.get_mut().write_all(&line)
+        let mut rest = line.as_slice();
+        while !rest.is_empty() {
+            // A command that asks may have SIGPIPE's default action.
+            match send(self.reader.get_ref(), rest, SendFlags::NOSIGNAL) {
+                Ok(sent) => rest = &rest[sent..],
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     fn next(&mut self, within: Duration) -> io::Result<Option<Event>> {

@@ -6,7 +6,10 @@ use crate::support::{
     world::{GAMESIDE, World},
 };
 use serde_json::Value;
-use std::process::{Child, Stdio};
+use std::{
+    os::unix::process::ExitStatusExt as _,
+    process::{Child, Stdio},
+};
 
 /// A match with a game that behaves, but for what `misc` tells it.
 fn config(misc: &str) -> String {
@@ -116,6 +119,24 @@ fn without_a_configuration_the_whole_loop_runs() {
     }
     let left: Value = serde_json::from_slice(&left.stdout).unwrap();
     assert_eq!((&left["agent"]["pid"], &left["last_end"]["reported"]), (&Value::Null, &true.into()), "{left}");
+}
+
+#[test]
+fn a_command_whose_reader_has_gone_ends_quietly() {
+    let world = World::new();
+    let mut agent = world.agent("one", &config(""));
+    agent.wait_join_status("joinable");
+    let lines: [&[&str]; 5] =
+        [&["probes"], &["status", "--json"], &["ps"], &["events", "one"], &["help", "exit-codes"]];
+    for line in lines {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = world.gameside(line).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+        let output = output.wait_with_output().unwrap();
+        assert_eq!(output.status.signal(), Some(13), "{line:?}: {}", output.status);
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{line:?}");
+    }
+    agent.stop();
 }
 
 #[test]
