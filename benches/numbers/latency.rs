@@ -119,7 +119,7 @@ fn allocation_to_game() {
 
 /// A platform makes a session and asks for a server; until the game knocks.
 fn through_service(service: &Service<'_>, door: &Door) -> Duration {
-    let session = service.make_session(json!({}));
+    let session = service.make_session(&json!({}));
     let begun = Instant::now();
     service.request_instance(&session, &json!({"map": "a", "misc_params": ""}));
     door.knocked() - begun
@@ -198,7 +198,7 @@ fn wire(service: SocketAddr) -> (SocketAddr, mpsc::Receiver<Instant>) {
                     if bytes.windows(8).any(|part| part == b"\"closed\"") {
                         let _ = sender.send(Instant::now());
                     }
-                })
+                });
             });
             std::thread::spawn(move || pump(server2, client2, |_| ()));
         }

@@ -31,7 +31,7 @@ fn main() {
     let only: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let parts: [(&str, fn()); 3] =
         [("idle", idle::measure), ("latency", latency::measure), ("output", output::measure)];
-    println!("{:<58} {:>14}   {}", "what", "measured", "to reach");
+    println!("{:<58} {:>14}   to reach", "what", "measured");
     for (name, measure) in parts {
         if only.is_empty() || only.iter().any(|only| only == name) {
             measure();

@@ -35,7 +35,7 @@ fn openarena_is_started_with_the_sessions_map_found_ready_watched_and_stopped() 
     let idle = agent.wait("registration", |status| status["agent"]["registered"] == true);
     assert_eq!(idle["game"]["pid"], Value::Null, "it is started on allocation");
 
-    let session = service.make_session(json!({}));
+    let session = service.make_session(&json!({}));
     let params = json!({"map": "oa_dm2", "mode": "0", "misc_params": format!("+set rconPassword {PASSWORD}")});
     service.request_instance(&session, &params);
     let ready = agent.wait_join_status("joinable");

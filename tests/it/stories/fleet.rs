@@ -20,7 +20,7 @@ fn ten_agents_serve_ten_sessions_one_each() {
     let service = Service::start(&world);
     let agents = fleet(&world, &service);
 
-    let first = service.make_session(json!({}));
+    let first = service.make_session(&json!({}));
     service.request_instance(&first, &json!({"map": "quarry", "misc_params": ""}));
     let shown = service.wait_join_status(&first, "joinable");
     let busy: Vec<_> = agents.iter().map(Agent::status).filter(|status| !status["session_id"].is_null()).collect();
@@ -31,7 +31,7 @@ fn ten_agents_serve_ten_sessions_one_each() {
 
     let mut sessions = vec![first];
     for _ in 1..AGENTS {
-        let session = service.make_session(json!({}));
+        let session = service.make_session(&json!({}));
         service.request_instance(&session, &json!({"map": "harbour", "misc_params": ""}));
         sessions.push(session);
     }
@@ -56,7 +56,7 @@ fn a_server_that_ended_its_match_takes_the_next() {
     let mut seen = BTreeSet::new();
     for _ in 0..3 {
         agent.wait("registration", |status| status["phase"] == "idle" && status["agent"]["registered"] == true);
-        let session = service.make_session(json!({}));
+        let session = service.make_session(&json!({}));
         service.request_instance(&session, &json!({"map": "harbour", "misc_params": ""}));
         service.wait_join_status(&session, "joinable");
         let status = agent.wait_join_status("joinable");

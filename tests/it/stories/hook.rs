@@ -50,7 +50,7 @@ fn the_command_allocates_for_a_session_that_somebody_made() {
     // The session is somebody else's, so hosting it takes more than a server's usual permissions.
     service.permit_agents(&["session:*"]);
     let agent = hooked(&world, &service, PATIENT);
-    let session = service.make_session(json!({}));
+    let session = service.make_session(&json!({}));
     let id = uuid::Uuid::new_v4().to_string();
     let args =
         ["allocate", "server", "--session", &session, "--allocation-id", &id, "--map", "quarry", "--mode", "siege"];

@@ -11,15 +11,11 @@ use std::{
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
-    pub headers: Vec<(String, String)>,
     pub body: Value,
     pub text: String,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
-    }
     /// The body of an answer that has to be a success.
     #[track_caller]
     pub fn ok(self) -> Value {
@@ -93,7 +89,7 @@ fn read(stream: &mut BufReader<TcpStream>) -> std::io::Result<Answer> {
         stream.read_to_end(&mut content)?;
     }
     let text = String::from_utf8_lossy(&content).into_owned();
-    Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or_default(), text, headers })
+    Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or_default(), text })
 }
 
 /// The next chunk of a chunked body; none at its end.

@@ -115,9 +115,6 @@ impl<'w> Service<'w> {
         child.wait().unwrap();
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.as_ref().unwrap().id()
-    }
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -185,7 +182,7 @@ impl<'w> Service<'w> {
     }
 
     /// Makes a session of the default type; `settings` as in a PATCH. Its id.
-    pub fn make_session(&self, settings: Value) -> String {
+    pub fn make_session(&self, settings: &Value) -> String {
         let body = json!({"session_type": "default", "region_id": "local", "client_version": "1.0.0",
             "client_settings": {"input": "gamepad", "platform": "Anon"}, "force_create": true, "settings": settings});
         self.call("POST", "/v1/session", Some(&body)).ok()["session_id"].as_str().unwrap().to_owned()

@@ -31,7 +31,7 @@ enum Root {
 impl Paths {
     /// `module` is the file's own place, from the crate's root.
     pub fn of(module: &[&str], text: &str) -> Self {
-        let tokens = without_tests(tokens(text));
+        let tokens = without_tests(&tokens(text));
         let mut paths = Paths(Vec::new());
         let mut module: Vec<String> = module.iter().map(|part| (*part).to_owned()).collect();
         let mut depth = 0;
@@ -77,8 +77,7 @@ impl Paths {
     /// Takes the path (or tree of paths) that starts here; returns where it ends.
     fn take(&mut self, tokens: &[String], mut at: usize, module: &[String], before: &[String]) -> usize {
         let mut path = before.to_vec();
-        loop {
-            let Some(token) = tokens.get(at) else { break };
+        while let Some(token) = tokens.get(at) {
             if token == "{" {
                 return self.group(tokens, at + 1, module, &path);
             }
@@ -213,13 +212,13 @@ fn raw_string(chars: &[char], at: usize) -> Option<usize> {
 }
 
 /// Cuts out the items under `#[cfg(test)]`.
-fn without_tests(tokens: Vec<String>) -> Vec<String> {
+fn without_tests(tokens: &[String]) -> Vec<String> {
     let mark = ["#", "[", "cfg", "(", "test", ")", "]"];
     let mut kept = Vec::new();
     let mut at = 0;
     while at < tokens.len() {
         if tokens[at..].iter().zip(mark).filter(|(token, mark)| token == mark).count() == mark.len() {
-            at = after_item(&tokens, at + mark.len());
+            at = after_item(tokens, at + mark.len());
         } else {
             kept.push(tokens[at].clone());
             at += 1;
