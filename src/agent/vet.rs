@@ -22,7 +22,7 @@ use crate::{
 };
 use std::{collections::BTreeMap, path::Path};
 
-/// [`crate::config::agent::load`] with every check there is.
+/// [`crate::config::agent::load()`] with every check there is.
 pub fn load(
     path: Option<&Path>,
     env: impl IntoIterator<Item = (String, String)>,

@@ -8,7 +8,7 @@
 //! | [`mod@read`] | from a file and an environment to a value and every fault on the way |
 //! | [`schema`], [`keys`] | the types as the checks and the reference look at them; paths to values |
 //! | [`sheet`] | where every value was written |
-//! | [`walk`], [`env`] | stages of reading |
+//! | [`walk`], [`mod@env`] | stages of reading |
 //! | [`report`] | what is wrong, and where |
 
 pub mod agent;

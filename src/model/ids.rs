@@ -1,6 +1,6 @@
 //! Identifiers. A newtype each, so that a session's id can't be handed over where an instance's is wanted.
 //!
-//! The Session API bounds ids to 1–128 characters; [`TextId::parse`] style constructors check that, and
+//! The Session API bounds ids to 1–128 characters; every constructor checks that, and
 //! deserialising does too.
 
 use serde::{Deserialize, Serialize};

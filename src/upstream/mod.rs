@@ -9,7 +9,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`client`] | the table from [`Call`] to request, and from answer to [`Answer`] |
-//! | [`classify`] | the table from an HTTP answer to success or [`Refusal`] |
+//! | [`mod@classify`] | the table from an HTTP answer to success or [`Refusal`] |
 //! | [`wire`] | one HTTP exchange, bounded in time and size |
 //! | [`login`] | tokens: got, renewed before they expire, asked for anew when refused |
 //! | [`etag`] | which version of a session the core has seen |
