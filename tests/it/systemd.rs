@@ -39,11 +39,14 @@ fn story(name: &str) {
     };
     let programs = Path::new(world::GAMESIDE).parent().unwrap();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // The games of two stories share the network, but not the directory in which agents reserve ports from each other.
+    let game = std::net::UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port().min(u16::MAX - 9);
     let output = Command::new(with_systemd)
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/systemd.sh"))
         .arg(name)
         .env("GAMESIDE_PROGRAMS", programs)
         .env("GAMESIDE_TEST_PORT", port.to_string())
+        .env("GAMESIDE_TEST_GAME_PORTS", format!("{game}-{}", game + 9))
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
@@ -62,8 +65,13 @@ macro_rules! stories {
 }
 
 stories! {
+    users_and_rights
     agent_killed
+    bad_configuration
     detached
     stopped
     restarted
+    keeper_stopped
+    reloaded
+    watchdog
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # systemd.sh SCENARIO: one story under a systemd of its own, in which the units are installed as docs/systemd.md says.
 # Started by tests/it/systemd.rs through `with-systemd`. GAMESIDE_PROGRAMS = where the programs lie, GAMESIDE_TEST_PORT = a
-# port for the session service (the network is the machine's).
+# port for the session service, GAMESIDE_TEST_GAME_PORTS = a range for the game (the network is the machine's).
 set -euo pipefail
 repo=$(cd "$(dirname "$0")/../.." && pwd)
 export GAMESIDE_SESSIONS=http://127.0.0.1:$GAMESIDE_TEST_PORT
@@ -59,7 +59,8 @@ drop_in() { # UNIT LINE…
 configure() { # [TOML LINE…]
   {
     printf '%s\n' "[session]" "url = \"$GAMESIDE_SESSIONS\"" "[credentials]" "client_id = \"arena\""
-    printf '%s\n' "[guards]" "no_show_timeout = \"1h\"" "$@"
+    printf '%s\n' "[guards]" "no_show_timeout = \"1h\""
+    printf '%s\n' "[game.ports.game]" "range = \"$GAMESIDE_TEST_GAME_PORTS\"" "$@"
   } > /etc/gameside/arena.toml
 }
 
@@ -111,12 +112,46 @@ all_ended() {
 
 # --- the stories
 
+users_and_rights() {
+  up
+  local set
+  equal "the agent's user" "$(stat -c %U "/proc/$agent")" gameside
+  equal "the keeper's user" "$(ps -o user:32= -p "$keeper" | tr -d ' ')" gameside
+  equal "the game's user" "$(ps -o user:32= -p "$game" | tr -d ' ')" gameside
+  for set in CapInh CapPrm CapEff CapBnd CapAmb; do
+    equal "the agent's $set" "$(awk "/^$set/ {print \$2}" "/proc/$agent/status")" 0000000000000000
+    equal "the game's $set" "$(awk "/^$set/ {print \$2}" "/proc/$game/status")" 0000000000000000
+  done
+  equal "the game's NoNewPrivs" "$(awk '/^NoNewPrivs/ {print $2}' "/proc/$game/status")" 1
+  # An empty answer would prove nothing.
+  tr '\0' '\n' < "/proc/$game/environ" | grep '^PATH=' >/dev/null || fail "the game's environment can't be read"
+  tr '\0' '\n' < "/proc/$game/environ" | grep -E '^(NOTIFY_SOCKET|WATCHDOG_|LISTEN_|CREDENTIALS_DIRECTORY|INVOCATION_ID)' \
+    && fail "the game was given what is systemd's and ours"
+  [ -n "$(property gameside@arena.service StatusText)" ] || fail "no STATUS"
+  say "STATUS: $(property gameside@arena.service StatusText)"
+  # The keeper's own cgroup stays delegated and the game has one below it.
+  grep -q "gameside-keeper@arena.service/." "/proc/$game/cgroup" || fail "the game has no cgroup of its own: $(cat "/proc/$game/cgroup")"
+  systemctl is-active -q gameside-sessions.service || fail "the session service is gone"
+}
+
 agent_killed() {
   up
   kill -9 "$agent"
   taken_over
   equal "restarts of the unit" "$(property gameside@arena.service NRestarts)" 1
 }
+
+bad_configuration() {
+  up
+  echo "nonsense = [" >> /etc/gameside/arena.toml
+  kill -9 "$agent"
+  wait_for "a second try" tried_twice
+  kill -0 "$game" || fail "the game is gone"
+  equal "keeper" "$(keeper_pid)" "$keeper"
+  configure
+  taken_over
+}
+tried_twice() { [ "$(property gameside@arena.service NRestarts)" -ge 2 ]; }
 
 detached() {
   up
@@ -136,7 +171,7 @@ stopped() {
   up
   systemctl stop gameside@arena.service || fail "stop"
   all_ended
-  gameside events arena -n 200 --json | grep -q '"kind":"closed"' || fail "closed was not reported"
+  gameside events arena -n 200 --json | grep '"kind":"closed"' >/dev/null || fail "closed was not reported"
   kill -0 "$(property gameside-sessions.service MainPID)" || fail "the session service is gone"
 }
 
@@ -148,6 +183,36 @@ restarted() {
   [ "$(status game.pid)" != "$game" ] || fail "the same game"
   [ "$(status instance_id)" != "$instance" ] || fail "the same instance"
   equal "keeper" "$(property gameside-keeper@arena.service ActiveState)" active
+}
+
+keeper_stopped() {
+  up
+  systemctl stop gameside-keeper@arena.service || fail "stop"
+  wait_for "the agent's end" is_inactive
+  all_ended
+}
+
+reloaded() {
+  up
+  configure "[drain]" "deadline = \"17m\""
+  systemctl reload gameside@arena.service || fail "reload"
+  wait_for "the timeline's word" reload_told
+  equal "agent" "$(agent_pid)" "$agent"
+  kill -0 "$game" || fail "the game is gone"
+  echo "nonsense = [" >> /etc/gameside/arena.toml
+  systemctl reload gameside@arena.service || true
+  wait_for "the timeline's refusal" reload_refused
+  equal "agent" "$(agent_pid)" "$agent"
+  kill -0 "$game" || fail "the game is gone"
+}
+reload_told() { gameside events arena -n 200 --json | grep '"kind":"reload"' | grep -q "read again"; }
+reload_refused() { gameside events arena -n 200 --json | grep '"kind":"reload"' | grep -q "not reloaded"; }
+
+watchdog() {
+  up
+  kill -STOP "$agent"
+  taken_over
+  journalctl --no-pager -u gameside@arena.service | grep -i watchdog >/dev/null || fail "it was not the watchdog"
 }
 
 scenario=${1:?scenario}
