@@ -67,6 +67,7 @@ macro_rules! stories {
 stories! {
     users_and_rights
     agent_killed
+    start_limit
     bad_configuration
     detached
     stopped

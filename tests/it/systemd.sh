@@ -141,6 +141,27 @@ agent_killed() {
   equal "restarts of the unit" "$(property gameside@arena.service NRestarts)" 1
 }
 
+start_limit() {
+  up
+  mkdir -p /etc/systemd/system/gameside@arena.service.d
+  printf '%s\n' "[Unit]" "StartLimitIntervalSec=10min" "StartLimitBurst=2" "[Service]" "RestartSec=100ms" \
+    > /etc/systemd/system/gameside@arena.service.d/limit.conf
+  systemctl daemon-reload
+  wait_for "the start limit" killed_again
+  # The unit's Result stays that of the last kill.
+  wait_for "the limit's word" limit_told
+  kill -0 "$game" || fail "the game is gone"
+  equal "keeper" "$(keeper_pid)" "$keeper"
+  systemctl reset-failed gameside@arena.service
+  rm /etc/systemd/system/gameside@arena.service.d/limit.conf
+  systemctl daemon-reload
+  systemctl start gameside@arena.service || fail "the agent doesn't start"
+  taken_over
+}
+limit_told() { journalctl --no-pager -u gameside@arena.service | grep "Start request repeated too quickly"; }
+is_failed() { systemctl is-failed -q gameside@arena.service; }
+killed_again() { is_failed || { systemctl kill -s KILL gameside@arena.service; false; }; }
+
 bad_configuration() {
   up
   echo "nonsense = [" >> /etc/gameside/arena.toml
