@@ -10,7 +10,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs},
+    net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs},
     process::ExitCode,
 };
 
@@ -35,8 +35,8 @@ enum What {
 
 #[derive(Debug, Args)]
 struct Serve {
-    /// Address to listen on.
-    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
+    /// Address to listen on; `::` takes IPv4 too.
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V6(Ipv6Addr::UNSPECIFIED))]
     bind: IpAddr,
     /// UDP port; else GAMESIDE_PORT_GAME, else 7777.
     #[arg(long)]

@@ -113,17 +113,30 @@ fn show(status: &serde_json::Value, args: &Args) {
 /// The status of an agent, dead or alive, as the JSON object that scripts read; `agent.pid` is null when it is down.
 pub async fn look(found: &Found) -> Result<(serde_json::Value, Exit), Failure> {
     if found.pid.is_some() {
-        match Operator::of(found)?.get::<serde_json::Value>("/v1/status").await {
-            Ok(status) => return Ok((status, Exit::Done)),
+        let operator = Operator::of(found)?;
+        let asked = tokio::select! {
+            asked = operator.get::<serde_json::Value>("/v1/status") => asked.map(Some),
+            () = gone(found) => Ok(None),
+        };
+        match asked {
+            Ok(Some(status)) => return Ok((status, Exit::Done)),
             Err(failure) if super::find::holder(&found.place).is_some() => return Err(failure),
             // It ended while we asked.
-            Err(_) => {}
+            Ok(None) | Err(_) => {}
         }
     }
     let status = aftermath::status(&found.name, &found.place, clock::now());
     let mut status = serde_json::to_value(status)?;
     status["agent"]["pid"] = serde_json::Value::Null;
     Ok((status, Exit::NotRunning))
+}
+
+/// Returns once no agent lives there. The keeper holds the listening socket, so a request to an agent that has died isn't
+/// refused: it waits for the next one.
+async fn gone(found: &Found) {
+    while super::find::holder(&found.place).is_some() {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// The same with a pid of 0 for none, as the type has it.

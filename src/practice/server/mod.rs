@@ -21,7 +21,7 @@ use signal_hook::{
 use std::{
     fmt,
     io::{self, Read, Write},
-    net::UdpSocket,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
     os::{fd::AsFd, unix::net::UnixStream},
     process::ExitCode,
     sync::mpsc::{self, Receiver},
@@ -135,9 +135,19 @@ fn emptied(mut stream: &UnixStream) -> bool {
     some
 }
 
+/// `::` takes IPv4 too; a kernel without IPv6 gets IPv4 alone.
+fn open(bind: IpAddr, port: u16) -> io::Result<UdpSocket> {
+    UdpSocket::bind((bind, port)).or_else(|error| match bind {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
+            UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))
+        }
+        IpAddr::V4(_) | IpAddr::V6(_) => Err(error),
+    })
+}
+
 impl Server {
     fn new(options: ServeOptions, (waker, to): Wake, sources: Sources) -> io::Result<(Server, Sources)> {
-        let socket = UdpSocket::bind((options.bind, options.port))?;
+        let socket = open(options.bind, options.port)?;
         socket.set_nonblocking(true)?;
         let mut game =
             Game::new("gameside practice", &options.map, &options.mode, options.places, options.player_timeout);
