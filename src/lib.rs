@@ -8,6 +8,7 @@ pub mod model;
 
 pub mod core;
 
+pub mod access;
 pub mod agent;
 pub mod frontends;
 pub mod keeper;

@@ -40,6 +40,7 @@ mod build;
 pub use build::{Built, keeper_args};
 
 use crate::{
+    access::BadEndpoint,
     config::agent::Loaded,
     core::io::Ending,
     host::{
@@ -54,7 +55,6 @@ use crate::{
     },
     keeper::KeeperError,
     model::status::TimelineEntry,
-    upstream::NoUpstream,
 };
 use inbox::Control;
 use std::{io, path::PathBuf, sync::mpsc::SyncSender, time::Duration};
@@ -99,7 +99,7 @@ pub enum NoAgent {
     #[error("another agent has taken the keeper in {} over", dir.display())]
     Superseded { dir: PathBuf },
     #[error(transparent)]
-    Upstream(#[from] NoUpstream),
+    Upstream(#[from] BadEndpoint),
     #[error("failed to {doing}: {source}")]
     Io { doing: &'static str, source: io::Error },
 }

@@ -1,6 +1,7 @@
 //! From the configuration file to what each room wants to know.
 
 use crate::{
+    access::{Credentials, Endpoint, Secret},
     config::agent::{AgentConfig, session::LoginBy},
     core::settings::{Addresses, Launch, SessionSettings, Settings},
     frontends,
@@ -8,7 +9,7 @@ use crate::{
     model::{allocation::ProviderKind, units::Span},
     providers::{ProviderSettings, sic::SicSettings},
     upstream::{
-        Credentials, Secret, UpstreamSettings,
+        UpstreamSettings,
         addresses::{Hosts, Wanted, choose},
     },
 };
@@ -144,13 +145,14 @@ pub fn upstream(config: &AgentConfig, places: &Places) -> Result<UpstreamSetting
     } else {
         credentials(config)?
     };
-    Ok(UpstreamSettings {
+    let endpoint = Endpoint {
         base_url,
         unix_socket: session.is_local().then(|| places.sessions_socket()),
+        ca_file: session.ca_file.clone(),
         credentials,
         user_agent: concat!("gameside/", env!("CARGO_PKG_VERSION")).to_owned(),
-        call_timeout: session.call_timeout.get(),
-    })
+    };
+    Ok(UpstreamSettings { endpoint, call_timeout: session.call_timeout.get() })
 }
 
 fn credentials(config: &AgentConfig) -> Result<Credentials, BadSetup> {

@@ -1,5 +1,6 @@
 //! `POST /users/v1/login`, as far as a server's agent uses it, and as far as our service answers it.
 
+use super::ids::PlayerUuid;
 use serde::{Deserialize, Serialize};
 
 /// The client id that a local, elected session service accepts together with its random secret.
@@ -43,6 +44,9 @@ pub struct LoginAnswer {
     /// Seconds until the access token is worth nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in: Option<u64>,
+    /// Who logged in, if it was a player.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_player_uuid: Option<PlayerUuid>,
 }
 
 // Both hold secrets: a derived Debug would put them into a log.

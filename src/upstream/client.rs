@@ -14,8 +14,9 @@
 //! | `UpdateBrowser` | `POST …/session/{id}/browser`; `PATCH` where it is listed already |
 //! | `Audit` | `POST …/audit` |
 
-use super::{
+use crate::access::{
     classify::bounded,
+    segment,
     wire::{Incoming, Outgoing},
 };
 use crate::model::{
@@ -28,7 +29,7 @@ use crate::model::{
 };
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::{fmt::Write as _, net::IpAddr};
+use std::net::IpAddr;
 
 /// The version of a host whose game has none: the contract requires one.
 const NO_VERSION: &str = "0.0.0";
@@ -220,7 +221,7 @@ struct ConnectionInfo {
 }
 
 fn bare(method: Method, path: &str) -> Outgoing {
-    Outgoing { method, path: format!("/session/v1{path}"), if_none_match: None, body: None }
+    Outgoing::bare(method, format!("/session/v1{path}"))
 }
 
 fn with_body(method: Method, path: &str, body: &impl Serialize) -> Result<Outgoing, Refusal> {
@@ -234,20 +235,4 @@ fn parse<T: DeserializeOwned>(incoming: &Incoming) -> Result<T, Refusal> {
     serde_json::from_slice(&incoming.body).map_err(|error| Refusal::Ambiguous {
         why: bounded(&format!("the answer ({}) can't be read: {error}", incoming.status.as_u16())),
     })
-}
-
-/// An id as one segment of a path. Dots alone would be taken for a way through directories.
-fn segment(id: &str) -> Result<String, Refusal> {
-    if matches!(id, "." | "..") {
-        return Err(Refusal::Invalid { desc: format!("{id:?} can't be an id in a path") });
-    }
-    let mut encoded = String::with_capacity(id.len());
-    for byte in id.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}"); // Writing to a String can't fail.
-        }
-    }
-    Ok(encoded)
 }

@@ -9,9 +9,6 @@
 //! | file | holds |
 //! |---|---|
 //! | [`client`] | the table from [`Call`] to request, and from answer to [`Answer`] |
-//! | [`mod@classify`] | the table from an HTTP answer to success or [`Refusal`] |
-//! | [`wire`] | one HTTP exchange, bounded in time and size |
-//! | [`login`] | tokens: got, renewed before they expire, asked for anew when refused |
 //! | [`etag`] | which version of a session the core has seen |
 //! | [`reach`] | whether the service is there, and the moment it is back |
 //! | [`addresses`] | which of this machine's addresses go into which connection string |
@@ -21,48 +18,42 @@
 //! 1. A call is carried out once. Whoever wants it again asks again; only a token found expired is renewed on the way.
 //! 2. Whatever the service does, a call ends: each exchange after [`UpstreamSettings::call_timeout`], a login after its own.
 //! 3. When the service is back after it was away, no call of the time before stays under way: it ends as ambiguous.
-//! 4. No secret and no token reaches a log, an error text or a `Debug` output.
+//!
+//! The exchanges themselves, logged in and understood, are [`crate::access`]'s, which players' programs share.
 
 pub mod addresses;
-pub mod classify;
 pub mod client;
 pub mod etag;
-pub mod login;
 pub mod reach;
-pub mod wire;
 
 use crate::{
-    host::clock,
+    access::{
+        Access, BadEndpoint, Endpoint, NotDone,
+        classify::{self, Asked},
+        etag_of,
+        login::{NoToken, Turn},
+        wire::{Incoming, Outgoing},
+    },
     model::{
         calls::{Answer, Backend, Call, Refusal},
         ids::SessionId,
     },
 };
 use bytes::Bytes;
-use classify::{Asked, Meaning, classify};
 use http::{Method, StatusCode, header};
-use login::{Login, NoToken, Turn};
 use reach::{Patience, Reach, Sign};
 use reqwest::Client;
-use secrecy::SecretString;
-use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     task::AbortHandle,
     time::Instant,
 };
-use url::Url;
-use wire::{Authorisation, Incoming, Outgoing, Wire};
 
 /// Where the service is and how to get in.
 #[derive(Debug, Clone)]
 pub struct UpstreamSettings {
-    /// The environment: `/session`, `/users` and `/instances` lie below it.
-    pub base_url: Url,
-    /// Connect to this socket instead of the URL's host.
-    pub unix_socket: Option<PathBuf>,
-    pub credentials: Credentials,
-    pub user_agent: String,
+    pub endpoint: Endpoint,
     /// How long one call may take, login not included.
     pub call_timeout: Duration,
 }
@@ -70,36 +61,6 @@ pub struct UpstreamSettings {
 impl UpstreamSettings {
     /// How long a call may take where nothing else is configured.
     pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-}
-
-/// How the agent proves who it is. Files are read again at each login.
-#[derive(Debug, Clone)]
-pub enum Credentials {
-    /// Client id and secret (`grant_type: client_credentials`).
-    Client { id: String, secret: Secret },
-    /// `user:password` of the basic portal, with the client's id and secret where the environment asks for them.
-    Basic { user_password: Secret, client: Option<(String, Secret)> },
-    /// The random secret of a local, elected service.
-    Local { secret_file: PathBuf },
-}
-
-/// A secret and where it comes from.
-#[derive(Debug, Clone)]
-pub enum Secret {
-    /// The file's content without white space at its end.
-    File(PathBuf),
-    Text(SecretString),
-}
-
-/// What can't be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum NoUpstream {
-    #[error("can't use {url} as the session service's URL: {why}")]
-    Url { url: String, why: &'static str },
-    #[error("can't set up the client for {url}: {source}")]
-    Client { url: String, source: reqwest::Error },
-    #[error("can't find the socket of the session service ({url}): {source}")]
-    Socket { url: String, source: std::io::Error },
 }
 
 /// A request of a provider, which speaks another API of the same environment.
@@ -140,8 +101,7 @@ impl Drop for Owned {
 
 #[derive(Debug)]
 struct Inner {
-    wire: Wire,
-    login: Login,
+    access: Arc<Access>,
     reach: Reach,
     etags: etag::Etags,
     call_timeout: Duration,
@@ -156,10 +116,9 @@ struct Fault {
 
 /// Sets the client up; nothing is sent before the first call. Must be called within a tokio runtime. The receiver gets every
 /// change of [`Backend`], beginning with the first that differs from [`Backend::Untried`]; a slow reader gets the latest.
-pub fn connect(settings: UpstreamSettings) -> Result<(Upstream, mpsc::Receiver<Backend>), NoUpstream> {
+pub fn connect(settings: UpstreamSettings) -> Result<(Upstream, mpsc::Receiver<Backend>), BadEndpoint> {
     let inner = Arc::new(Inner {
-        wire: Wire::new(&settings)?,
-        login: Login::new(settings.credentials),
+        access: Access::new(&settings.endpoint)?,
         reach: Reach::default(),
         etags: etag::Etags::default(),
         call_timeout: settings.call_timeout,
@@ -191,7 +150,7 @@ impl Upstream {
     pub async fn authorised(&self, request: Request) -> Result<Heard, Refusal> {
         let inner = &self.0.inner;
         let patience = if request.patience > inner.call_timeout { Patience::Long } else { Patience::Short };
-        let outgoing = Outgoing { method: request.method, path: request.path, if_none_match: None, body: request.body };
+        let outgoing = Outgoing { body: request.body, ..Outgoing::bare(request.method, request.path) };
         let send = |client| async move {
             inner.exchange(&client, &outgoing, Asked::Other, Turn::Shared, request.patience).await
         };
@@ -225,7 +184,7 @@ impl Inner {
             return Err(Refusal::Credentials { desc: why });
         }
         let begun = Instant::now();
-        let client = self.wire.client().map_err(classify::lost)?;
+        let client = self.access.wire.client().map_err(classify::lost)?;
         let outcome = self.reach.watch_over(begun, patience, work(client)).await;
         match outcome {
             Some(Ok(done)) => {
@@ -243,7 +202,9 @@ impl Inner {
     async fn carry_out(self: &Arc<Self>, client: &Client, call: &Call, timeout: Duration) -> Result<Answer, Fault> {
         let mut outgoing = client::request(call)?;
         if let Call::ReadSession { session } = call {
-            outgoing.if_none_match = self.etags.get(session);
+            if let Some(etag) = self.etags.get(session) {
+                outgoing = outgoing.with(header::IF_NONE_MATCH, &etag);
+            }
         }
         let asked = if matches!(call, Call::AckBackfill { .. }) { Asked::BackfillAck } else { Asked::Other };
         let mut outcome = self.exchange(client, &outgoing, asked, Turn::Shared, timeout).await;
@@ -268,35 +229,15 @@ impl Inner {
         self.etags.set(session, etag_of(incoming));
     }
 
-    /// One exchange with a good token; one that turns out to be refused is replaced once.
     async fn exchange(
-        self: &Arc<Self>,
+        &self,
         client: &Client,
         outgoing: &Outgoing,
         asked: Asked,
         turn: Turn,
         patience: Duration,
     ) -> Result<Incoming, Fault> {
-        let mut refused = None;
-        for _ in 0..2 {
-            let ticket = self.login.ticket(&self.wire, client, turn).await?;
-            if ticket.due {
-                let (inner, client) = (self.clone(), client.clone());
-                tokio::spawn(async move { inner.login.renew(&inner.wire, &client).await });
-            }
-            let bearer = Authorisation::Bearer(&ticket.text);
-            let incoming = self.wire.exchange(client, outgoing.clone(), bearer, patience).await;
-            let incoming = incoming.map_err(classify::lost)?;
-            match classify(asked, &incoming, clock::wall()) {
-                Meaning::Success => return Ok(incoming),
-                Meaning::Refused(refusal) => return Err(refusal.into()),
-                Meaning::BadToken { desc } => {
-                    self.login.refused(ticket.generation);
-                    refused = Some(desc);
-                }
-            }
-        }
-        Err(NoToken::Refused(refused.unwrap_or_default()).into())
+        Ok(self.access.exchange(client, outgoing, asked, turn, patience).await?)
     }
 
     /// What a probe sees: a cheap question, over a connection of its own.
@@ -320,17 +261,13 @@ impl From<Refusal> for Fault {
     }
 }
 
-impl From<NoToken> for Fault {
-    fn from(trouble: NoToken) -> Self {
-        match trouble {
-            NoToken::Trouble(refusal) => refusal.into(),
-            NoToken::Refused(why) => {
+impl From<NotDone> for Fault {
+    fn from(why: NotDone) -> Self {
+        match why {
+            NotDone::Call(refusal) | NotDone::Login(NoToken::Trouble(refusal)) => refusal.into(),
+            NotDone::Login(NoToken::Refused(why)) => {
                 Fault { sign: Sign::LoginRefused(why.clone()), refusal: Refusal::Credentials { desc: why } }
             }
         }
     }
-}
-
-fn etag_of(incoming: &Incoming) -> Option<String> {
-    Some(incoming.headers.get(header::ETAG)?.to_str().ok()?.to_owned())
 }

@@ -230,7 +230,7 @@ impl<'a> Episode<'a> {
         let reach = &self.inner.reach;
         let mut last_life = reach.last_life.subscribe();
         let client = loop {
-            match self.inner.wire.fresh() {
+            match self.inner.access.wire.fresh() {
                 Ok(client) => break client,
                 Err(_) => sleep_until(self.pace()).await, // Out of descriptors, say.
             }
@@ -268,7 +268,7 @@ impl<'a> Episode<'a> {
                 let overtook = self.outstanding.iter().any(|earlier| *earlier + OVERTAKEN <= sent);
                 if overtook || self.is_known() {
                     reach.void(sent);
-                    self.inner.wire.renew();
+                    self.inner.access.wire.renew();
                 }
                 reach.life(sent);
                 return true;

@@ -2,8 +2,9 @@
 
 use crate::support::scripted::{Asked, Logins, Server};
 use gameside::{
+    access::{Credentials, Endpoint, Secret},
     providers::{Offer, ProviderEvent, ProviderSettings, sic::SicSettings, start},
-    upstream::{Credentials, Secret, UpstreamSettings, connect},
+    upstream::{UpstreamSettings, connect},
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -22,14 +23,16 @@ struct World {
 
 async fn world() -> World {
     let server = Server::start(Logins::Server).await;
-    let (upstream, _) = connect(UpstreamSettings {
+    let secret = Secret::Text("s3cret".to_owned().into());
+    let endpoint = Endpoint {
         base_url: server.url(),
         unix_socket: None,
-        credentials: Credentials::Client { id: "agent".into(), secret: Secret::Text("s3cret".to_owned().into()) },
+        ca_file: None,
+        credentials: Credentials::Client { id: "agent".into(), secret },
         user_agent: "gameside/test".into(),
-        call_timeout: UpstreamSettings::CALL_TIMEOUT,
-    })
-    .unwrap();
+    };
+    let settings = UpstreamSettings { endpoint, call_timeout: UpstreamSettings::CALL_TIMEOUT };
+    let (upstream, _) = connect(settings).unwrap();
     let (offer, offers) = watch::channel(Offer::Withdrawn);
     let settings = SicSettings {
         public_host: "play.example.com".into(),

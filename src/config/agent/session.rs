@@ -17,6 +17,9 @@ pub struct Session {
     /// The session service's URL, or "local": one that runs on this machine for this user, started when there is none.
     #[schemars(example = &"https://sessions.example.com")]
     pub url: String,
+    /// Certificate authorities (PEM) that the service's certificate must come from; without it the machine's own are trusted.
+    #[schemars(example = &"/etc/gameside/ca.pem")]
+    pub ca_file: Option<PathBuf>,
     /// The type of own sessions.
     #[serde(rename = "type")]
     pub session_type: String,
@@ -47,6 +50,7 @@ impl Default for Session {
     fn default() -> Self {
         Session {
             url: LOCAL.to_owned(),
+            ca_file: None,
             session_type: "default".to_owned(),
             region: None,
             joinable: true,

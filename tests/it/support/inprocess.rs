@@ -1,9 +1,10 @@
 //! The real session service, in the test's own process, and a client that it knows.
 
 use gameside::{
+    access::{Credentials, Endpoint},
     model::calls::Backend,
     service::{self, Listeners, ServiceSettings},
-    upstream::{Credentials, Upstream, UpstreamSettings, connect},
+    upstream::{Upstream, UpstreamSettings, connect},
 };
 use std::{net::SocketAddr, path::PathBuf};
 use tempfile::TempDir;
@@ -38,13 +39,13 @@ impl InProcess {
 
     /// A client that reaches it at `address`: its own, or a proxy's.
     pub fn client(&self, address: SocketAddr) -> (Upstream, mpsc::Receiver<Backend>) {
-        connect(UpstreamSettings {
+        let endpoint = Endpoint {
             base_url: format!("http://{address}").parse().unwrap(),
             unix_socket: None,
+            ca_file: None,
             credentials: Credentials::Local { secret_file: self.secret() },
             user_agent: "gameside/test".into(),
-            call_timeout: UpstreamSettings::CALL_TIMEOUT,
-        })
-        .unwrap()
+        };
+        connect(UpstreamSettings { endpoint, call_timeout: UpstreamSettings::CALL_TIMEOUT }).unwrap()
     }
 }

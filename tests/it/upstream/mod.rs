@@ -5,11 +5,12 @@ mod reach;
 
 use crate::support::scripted::{LOGIN, Logins, PROBE, Server, health_config};
 use gameside::{
+    access::{Credentials, Endpoint, Secret},
     model::{
         calls::{Answer, Backend, Call, Refusal},
         ids::SessionId,
     },
-    upstream::{Credentials, Secret, Upstream, UpstreamSettings, connect},
+    upstream::{Upstream, UpstreamSettings, connect},
 };
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
@@ -17,13 +18,15 @@ use tokio::sync::mpsc;
 use url::Url;
 
 fn settings(url: Url) -> UpstreamSettings {
-    UpstreamSettings {
+    let secret = Secret::Text("s3cret".to_owned().into());
+    let endpoint = Endpoint {
         base_url: url,
         unix_socket: None,
-        credentials: Credentials::Client { id: "agent".into(), secret: Secret::Text("s3cret".to_owned().into()) },
+        ca_file: None,
+        credentials: Credentials::Client { id: "agent".into(), secret },
         user_agent: "gameside/test".into(),
-        call_timeout: UpstreamSettings::CALL_TIMEOUT,
-    }
+    };
+    UpstreamSettings { endpoint, call_timeout: UpstreamSettings::CALL_TIMEOUT }
 }
 
 async fn start(logins: Logins) -> (Server, Upstream, mpsc::Receiver<Backend>) {
@@ -132,7 +135,9 @@ async fn refused_credentials_show_and_a_new_secret_in_the_file_heals_them() {
     std::fs::write(&file, "stale\n").unwrap();
     let mut server = Server::start(Logins::Test).await;
     let credentials = Credentials::Client { id: "agent".into(), secret: Secret::File(file.clone()) };
-    let (upstream, mut backend) = connect(UpstreamSettings { credentials, ..settings(server.url()) }).unwrap();
+    let mut settings = settings(server.url());
+    settings.endpoint.credentials = credentials;
+    let (upstream, mut backend) = connect(settings).unwrap();
 
     let asked = call(&upstream, read());
     let no = json!({"auth_success": false, "error_code": "client_credentials_invalid", "desc": "no"});
@@ -265,7 +270,7 @@ async fn over_a_socket_whose_path_is_too_long_for_an_address() {
     let socket = deep.join("sessions.sock");
     let mut server = Server::start_unix(&deep, Logins::Server);
     let mut settings = settings("http://localhost".parse().unwrap());
-    settings.unix_socket = Some(socket);
+    settings.endpoint.unix_socket = Some(socket);
     let (upstream, _backend) = connect(settings).unwrap();
     let asked = call(&upstream, read());
     server.expect(READ).await.json(200, &session());

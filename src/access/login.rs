@@ -20,6 +20,7 @@ use crate::{
     model::{
         calls::Refusal,
         errors::{ApiError, codes},
+        ids::PlayerUuid,
         login::{GrantType, LOCAL_CLIENT_ID, LoginAnswer, LoginRequest},
     },
 };
@@ -60,6 +61,8 @@ pub struct Login {
 struct Held {
     token: Option<Token>,
     refresh: Option<SecretString>,
+    /// Whom the last login was for, if a player.
+    player: Option<PlayerUuid>,
     /// Counts the tokens, so that a refused one is told from its successor.
     generation: u64,
     renewing: bool,
@@ -125,6 +128,11 @@ impl Login {
         outcome
     }
 
+    /// The player of the last login, if it was a player's.
+    pub fn player(&self) -> Option<PlayerUuid> {
+        self.held().player
+    }
+
     /// The service refused this token: it isn't used again.
     pub fn refused(&self, generation: u64) {
         let mut held = self.held();
@@ -162,6 +170,10 @@ impl Login {
     }
 
     async fn log_in(&self, wire: &Wire, client: &Client) -> Result<LoginAnswer, NoToken> {
+        if let Credentials::Token(token) = &self.credentials {
+            let access_token = read_secret(token)?.expose_secret().to_owned();
+            return Ok(LoginAnswer { access_token, refresh_token: None, expires_in: None, active_player_uuid: None });
+        }
         let mut body = LoginRequest {
             grant_type: GrantType::ClientCredentials,
             portal_access_token: String::new(),
@@ -195,7 +207,7 @@ impl Login {
             Credentials::Client { id, secret } | Credentials::Basic { client: Some((id, secret)), .. } => {
                 Some((id.as_str(), read_secret(secret)?))
             }
-            Credentials::Basic { client: None, .. } => None,
+            Credentials::Basic { client: None, .. } | Credentials::Token(_) => None,
             Credentials::Local { secret_file } => Some((LOCAL_CLIENT_ID, read_file(secret_file)?)),
         };
         let authorisation = match &basic {
@@ -204,8 +216,7 @@ impl Login {
         };
         let body =
             serde_json::to_vec(body).map_err(|_| NoToken::Refused("the login can't be written as JSON".into()))?;
-        let outgoing =
-            Outgoing { method: Method::POST, path: "/users/v1/login".into(), if_none_match: None, body: Some(body) };
+        let outgoing = Outgoing { body: Some(body), ..Outgoing::bare(Method::POST, "/users/v1/login") };
         match wire.exchange(client, outgoing, authorisation, LOGIN_TIMEOUT).await {
             Ok(incoming) => read_answer(&incoming),
             Err(trouble) => Err(NoToken::Trouble(unsent(lost(trouble)))),
@@ -213,7 +224,8 @@ impl Login {
     }
 
     fn keep(&self, answer: LoginAnswer) -> Result<Ticket, NoToken> {
-        let life = answer.expires_in.map(Duration::from_secs).or_else(|| life_of_jwt(&answer.access_token));
+        let told = claims_of_jwt(&answer.access_token);
+        let life = answer.expires_in.map(Duration::from_secs).or_else(|| told.as_ref()?.life());
         let now = Instant::now();
         let margin = life.map(|life| (life / MARGIN_PART).min(MAX_MARGIN));
         let token = Token {
@@ -224,6 +236,7 @@ impl Login {
         let mut held = self.held();
         held.generation += 1;
         held.token = Some(token);
+        held.player = answer.active_player_uuid.or_else(|| told.as_ref()?.player).or(held.player);
         if let Some(refresh) = answer.refresh_token {
             held.refresh = Some(SecretString::from(refresh));
         }
@@ -295,15 +308,24 @@ fn read_file(path: &Path) -> Result<SecretString, NoToken> {
     }
 }
 
-/// What a JWT says about its own end, for services that don't say it beside the token. Not verified: that is the service's
-/// business, and a wrong value only costs a login.
-fn life_of_jwt(token: &str) -> Option<Duration> {
-    #[derive(serde::Deserialize)]
-    struct Claims {
-        exp: f64,
+/// What a JWT says about itself, for services that don't say it beside the token. Not verified: that is the service's business,
+/// and a wrong value only costs a login.
+#[derive(serde::Deserialize)]
+struct Claims {
+    #[serde(default)]
+    exp: Option<f64>,
+    #[serde(default)]
+    player: Option<PlayerUuid>,
+}
+
+impl Claims {
+    fn life(&self) -> Option<Duration> {
+        let now = clock::wall().unix_millis() as f64 / 1000.0;
+        Duration::try_from_secs_f64(self.exp? - now).ok()
     }
+}
+
+fn claims_of_jwt(token: &str) -> Option<Claims> {
     let claims = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    let claims: Claims = serde_json::from_slice(&claims).ok()?;
-    let now = clock::wall().unix_millis() as f64 / 1000.0;
-    Duration::try_from_secs_f64(claims.exp - now).ok()
+    serde_json::from_slice(&claims).ok()
 }

@@ -8,9 +8,9 @@
 //! Memory: HTTP/1 only, one idle connection. The pool of the time before an outage is thrown away with its client, since its
 //! connection may hang in nowhere. TLS is set up only for `https`.
 
-use super::{NoUpstream, UpstreamSettings};
+use super::{BadEndpoint, Endpoint};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use reqwest::Client;
 use rustix::fs::{Mode, OFlags};
 use secrecy::{ExposeSecret, SecretString};
@@ -44,7 +44,8 @@ pub struct Outgoing {
     pub method: Method,
     /// Path and query below the base URL, encoded.
     pub path: String,
-    pub if_none_match: Option<String>,
+    /// Besides those that every request has.
+    pub headers: HeaderMap,
     pub body: Option<Vec<u8>>,
 }
 
@@ -86,6 +87,8 @@ struct Reach {
     tls: Tls,
     proxy: Proxy,
     socket: Option<Socket>,
+    /// Trusted instead of the machine's own, unless empty.
+    authorities: Vec<reqwest::Certificate>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,11 +118,26 @@ struct Socket {
     _dir: Option<OwnedFd>,
 }
 
+impl Outgoing {
+    /// A request without a body.
+    pub fn bare(method: Method, path: impl Into<String>) -> Self {
+        Outgoing { method, path: path.into(), headers: HeaderMap::new(), body: None }
+    }
+
+    /// With one more header; a value that can't be one is left out.
+    pub fn with(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
+}
+
 impl Wire {
-    pub fn new(settings: &UpstreamSettings) -> Result<Self, NoUpstream> {
+    pub fn new(settings: &Endpoint) -> Result<Self, BadEndpoint> {
         let _ = rustls::crypto::ring::default_provider().install_default(); // An error means that it is there already.
         let url = &settings.base_url;
-        let bad = |why| NoUpstream::Url { url: redacted(url), why };
+        let bad = |why| BadEndpoint::Url { url: redacted(url), why };
         if !matches!(url.scheme(), "http" | "https") {
             return Err(bad("it must begin with http:// or https://"));
         }
@@ -130,10 +148,12 @@ impl Wire {
             return Err(bad("it must end with the path, without `?` or `#`"));
         }
         let socket = settings.unix_socket.as_deref().map(Socket::find).transpose();
+        let authorities = settings.ca_file.as_deref().map(authorities).transpose()?.unwrap_or_default();
         let reach = Reach {
+            authorities,
             tls: if url.scheme() == "https" { Tls::Platform } else { Tls::None },
             proxy: if settings.unix_socket.is_some() || is_loopback(url) { Proxy::Never } else { Proxy::Environment },
-            socket: socket.map_err(|source| NoUpstream::Socket { url: redacted(url), source })?,
+            socket: socket.map_err(|source| BadEndpoint::Socket { url: redacted(url), source })?,
         };
         let user_agent = HeaderValue::from_str(&settings.user_agent);
         let wire = Wire {
@@ -143,7 +163,7 @@ impl Wire {
             reach,
         };
         let client = wire.reach.client(Pool::One);
-        let client = client.map_err(|source| NoUpstream::Client { url: redacted(url), source })?;
+        let client = client.map_err(|source| BadEndpoint::Client { url: redacted(url), source })?;
         *wire.pooled() = Some(client);
         Ok(wire)
     }
@@ -179,7 +199,22 @@ impl Wire {
         let request = self.request(client, outgoing, authorisation)?;
         match tokio::time::timeout(patience, receive(client, request)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(Lost::Ambiguous(format!("no answer within {} ms", patience.as_millis()))),
+            Err(_) => Err(late(patience)),
+        }
+    }
+
+    /// Sends a request and returns its response once the head is there; the body comes as it comes.
+    pub async fn open(
+        &self,
+        client: &Client,
+        outgoing: Outgoing,
+        authorisation: Authorisation<'_>,
+        patience: Duration,
+    ) -> Result<reqwest::Response, Lost> {
+        let request = self.request(client, outgoing, authorisation)?;
+        match tokio::time::timeout(patience, client.execute(request)).await {
+            Ok(outcome) => outcome.map_err(|error| lost(&error)),
+            Err(_) => Err(late(patience)),
         }
     }
 
@@ -192,10 +227,8 @@ impl Wire {
         let mut request = client
             .request(outgoing.method, format!("{}{}", self.base, outgoing.path))
             .header(header::USER_AGENT, self.user_agent.clone())
-            .header(header::ACCEPT, "application/json");
-        if let Some(etag) = outgoing.if_none_match {
-            request = request.header(header::IF_NONE_MATCH, etag);
-        }
+            .header(header::ACCEPT, "application/json")
+            .headers(outgoing.headers);
         if let Some(body) = outgoing.body {
             request = request.header(header::CONTENT_TYPE, "application/json").body(body);
         }
@@ -227,8 +260,10 @@ impl Reach {
                 Pool::One => 1,
                 Pool::None => 0,
             });
-        if self.tls == Tls::None {
-            builder = builder.tls_certs_only([]);
+        match self.tls {
+            Tls::None => builder = builder.tls_certs_only([]),
+            Tls::Platform if self.authorities.is_empty() => {}
+            Tls::Platform => builder = builder.tls_certs_only(self.authorities.iter().cloned()),
         }
         if self.proxy == Proxy::Never {
             builder = builder.no_proxy();
@@ -255,13 +290,15 @@ impl Socket {
 }
 
 async fn receive(client: &Client, request: reqwest::Request) -> Result<Incoming, Lost> {
-    let mut response = client.execute(request).await.map_err(|error| {
-        if error.is_connect() || error.is_builder() {
-            Lost::Unreachable(why(&error))
-        } else {
-            Lost::Ambiguous(why(&error))
-        }
-    })?;
+    take(client.execute(request).await.map_err(|error| lost(&error))?).await
+}
+
+/// Reads the rest of a response that was opened, in `patience` at most.
+pub async fn read(response: reqwest::Response, patience: Duration) -> Result<Incoming, Lost> {
+    tokio::time::timeout(patience, take(response)).await.unwrap_or_else(|_| Err(late(patience)))
+}
+
+async fn take(mut response: reqwest::Response) -> Result<Incoming, Lost> {
     let mut body = BytesMut::new();
     loop {
         match response.chunk().await {
@@ -275,6 +312,22 @@ async fn receive(client: &Client, request: reqwest::Request) -> Result<Incoming,
     }
     let headers = std::mem::take(response.headers_mut());
     Ok(Incoming { status: response.status(), headers, body: body.freeze() })
+}
+
+fn late(patience: Duration) -> Lost {
+    Lost::Ambiguous(format!("no answer within {} ms", patience.as_millis()))
+}
+
+fn lost(error: &reqwest::Error) -> Lost {
+    if error.is_connect() || error.is_builder() { Lost::Unreachable(why(error)) } else { Lost::Ambiguous(why(error)) }
+}
+
+/// The certificates in a file, of which there must be some.
+fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, BadEndpoint> {
+    let bad = |why: String| BadEndpoint::Ca { path: path.to_owned(), why };
+    let pem = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+    let found = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| bad(self::why(&error)))?;
+    if found.is_empty() { Err(bad("there is no certificate in it (PEM is expected)".to_owned())) } else { Ok(found) }
 }
 
 /// The innermost cause: the outer ones repeat the URL and say "error sending request".
