@@ -1,7 +1,6 @@
 //! `gameside detach [NAME] [--restart]`.
 
 use super::{exit::Exit, failure::Failure, find::Finder, operator::Operator};
-use crate::host::lock;
 
 /// End the agent but leave the game running under its keeper; the next `gameside run` of that name takes it over.
 #[derive(Debug, clap::Args)]
@@ -20,8 +19,11 @@ pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     let found = finder.one(args.name.as_deref())?.living()?;
     let operator = Operator::of(&found)?;
     let body = serde_json::json!({"restart": args.restart});
-    let _: serde_json::Value = super::block_on(operator.order("/v1/detach", &body))?;
-    lock::wait_until_free(&found.place.lock())?;
+    super::block_on(async {
+        let _: serde_json::Value = operator.order("/v1/detach", &body).await?;
+        found.gone().await;
+        Ok(())
+    })?;
     println!("{} let go; the game goes on under its keeper", found.name);
     Ok(Exit::Done)
 }

@@ -2,8 +2,6 @@
 
 use super::{exit::Exit, failure::Failure, find::Finder, operator::Operator, screen::Paint};
 use crate::{agent::chronicle, model::status::TimelineEntry};
-use http::Method;
-use http_body_util::BodyExt as _;
 
 /// Print the agent's timeline.
 #[derive(Debug, clap::Args)]
@@ -42,20 +40,5 @@ pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
 
 /// Follows the timeline after `seen` until the agent ends.
 pub async fn stream(operator: &Operator, seen: u64, mut each: impl FnMut(&TimelineEntry)) -> Result<(), Failure> {
-    let response = operator.open(Method::GET, &format!("/v1/timeline?follow=1&after={seen}"), None).await?;
-    if !response.status().is_success() {
-        return Err(Failure::new(Exit::Failed, format!("the agent refused the timeline: HTTP {}", response.status())));
-    }
-    let mut body = response.into_body();
-    let mut buffer = Vec::new();
-    while let Some(Ok(frame)) = body.frame().await {
-        buffer.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
-        while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = buffer.drain(..=end).collect();
-            if let Ok(entry) = serde_json::from_slice(&line) {
-                each(&entry);
-            }
-        }
-    }
-    Ok(())
+    operator.lines(&format!("/v1/timeline?follow=1&after={seen}"), |entry| each(&entry)).await
 }

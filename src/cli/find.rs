@@ -10,8 +10,10 @@ use crate::{
         lock,
         paths::{AgentPlace, Places},
     },
+    keeper::{self, Peek},
+    model::process::RunState,
 };
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// Knows where agents may be.
 #[derive(Debug)]
@@ -105,14 +107,50 @@ pub fn holder(place: &AgentPlace) -> Option<u32> {
     lock::holder(&place.lock()).ok().flatten().map(|holder| holder.pid)
 }
 
+/// How often a wait for an agent's end looks at its lock.
+///
+/// The lock alone says so across pid namespaces, and waiting *in* it would miss a new agent that is faster than we are.
+const LOOK: Duration = Duration::from_millis(50);
+
 impl Found {
     /// An agent that lives and can be talked to.
     pub fn living(self) -> Result<Found, Failure> {
-        if self.pid.is_some() {
-            return Ok(self);
+        if self.pid.is_some() { Ok(self) } else { Err(self.down()) }
+    }
+
+    /// Returns once the agent that was found is no more: dead, or another one in its place.
+    pub async fn gone(&self) {
+        while self.pid.is_some() && holder(&self.place) == self.pid {
+            tokio::time::sleep(LOOK).await;
         }
-        let message =
-            format!("the agent {:?} is down; `gameside status {}` says what is left of it", self.name, self.name);
-        Err(Failure::new(Exit::NotRunning, message))
+    }
+
+    /// That no agent is there: who holds the game, and what to do.
+    pub fn down(&self) -> Failure {
+        let name = &self.name;
+        let left = match keeper::peek(&self.place.dir) {
+            Peek::None => format!("no keeper is left either; `gameside run --name {name}` starts it again"),
+            Peek::Silent { pid, why } => format!(
+                "its keeper{} doesn't answer ({why}), so the game may still run; wait, or look at that process",
+                pid.map_or(String::new(), |pid| format!(" (pid {pid})"))
+            ),
+            Peek::Here(hello) => {
+                let over = format!("`gameside run --name {name}` takes over, `gameside stop {name}` ends it");
+                match hello.run {
+                    RunState::Running { pid, .. } => {
+                        format!("its keeper (pid {}) holds the game (pid {pid}); {over}", hello.pid)
+                    }
+                    RunState::Unkillable { .. } => {
+                        format!("its keeper (pid {}) can't get rid of the game's processes; {over}", hello.pid)
+                    }
+                    RunState::Exited { .. } => format!(
+                        "the game has ended, and its keeper (pid {}) has the report for the next agent; {over}",
+                        hello.pid
+                    ),
+                    RunState::Empty => format!("its keeper (pid {}) holds no game; {over}", hello.pid),
+                }
+            }
+        };
+        Failure::new(Exit::NotRunning, format!("the agent {name:?} is down; {left}"))
     }
 }

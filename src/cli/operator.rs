@@ -1,6 +1,20 @@
-//! An agent's operator API, as the commands use it: HTTP/1.1 over its unix socket or loopback port, with the operator's token.
+//! An agent's operator API, as the commands use it: HTTP/1.1 over its loopback port, with the operator's token.
+//!
+//! The keeper holds the listening socket, so a request to an agent that has died isn't refused: it waits for the next agent,
+//! however long that takes. Nobody at a terminal wants to, so every request here ends in one of these ways:
+//!
+//! | what happens meanwhile | a question ([`Operator::get`]) | an order |
+//! |---|---|---|
+//! | the agent answers | the answer | the answer |
+//! | it dies, and nobody follows | who holds the game and what to do, exit code 3 | the same |
+//! | it dies, and another has its place | that one is asked | a failure: nobody knows whether it was taken |
+//! | it lives but is silent | a failure after [`ANSWER`] | a failure after [`DECISION`] |
 
-use super::{exit::Exit, failure::Failure, find::Found};
+use super::{
+    exit::Exit,
+    failure::Failure,
+    find::{self, Found},
+};
 use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -13,12 +27,17 @@ use tokio::net::TcpStream;
 
 /// An answer larger than this is none of ours.
 const MAX_BODY: usize = 8 << 20;
-const CONNECT: Duration = Duration::from_secs(5);
+/// An agent answers a question at once.
+pub const ANSWER: Duration = Duration::from_secs(10);
+/// An order may wait for the session service; the agent itself gives up after 120 s.
+pub const DECISION: Duration = Duration::from_secs(130);
+/// A process that is killed loses its connections a moment before its lock.
+const DYING: Duration = Duration::from_secs(1);
 
 /// A way to one agent.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Operator {
-    name: String,
+    found: Found,
     address: SocketAddr,
     token: String,
 }
@@ -44,14 +63,70 @@ impl Operator {
         let token = std::fs::read_to_string(&path).with_context(|| {
             format!("can't read the operator's token {}; run this as the user who runs the agent", path.display())
         })?;
-        Ok(Operator { name: found.name.clone(), address, token: token.trim().to_owned() })
+        Ok(Operator { found: found.clone(), address, token: token.trim().to_owned() })
     }
 
     /// Sends a request and returns the answer with its body still to come.
     pub async fn open(&self, method: Method, path: &str, body: Option<String>) -> Result<Response<Incoming>, Failure> {
-        let doing = || format!("can't reach the agent {:?} at {}", self.name, self.address);
-        let stream = tokio::time::timeout(CONNECT, TcpStream::connect(self.address)).await;
-        let stream = stream.with_context(doing)?.with_context(doing)?;
+        self.while_it_lives(patience(&method), path, self.send(method.clone(), path, body)).await
+    }
+
+    /// Sends a request and reads the answer whole.
+    pub async fn ask(&self, method: Method, path: &str, body: Option<String>) -> Result<Answer, Failure> {
+        let whole = async {
+            let response = self.send(method.clone(), path, body).await?;
+            let status = response.status().as_u16();
+            let body = http_body_util::Limited::new(response.into_body(), MAX_BODY).collect().await;
+            let broken = |error| anyhow!("the agent {:?} broke off its answer: {error}", self.found.name);
+            Ok(Answer { status, body: body.map_err(broken)?.to_bytes() })
+        };
+        self.while_it_lives(patience(&method), path, whole).await
+    }
+
+    /// GETs a JSON document, from whichever agent of that name lives.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let mut operator = self.clone();
+        loop {
+            match operator.ask(Method::GET, path, None).await {
+                Ok(answer) => return answer.success(&self.found.name)?.json(&self.found.name),
+                Err(failure) => match find::holder(&self.found.place) {
+                    Some(pid) if operator.found.pid != Some(pid) => operator.found.pid = Some(pid),
+                    Some(_) | None => return Err(failure),
+                },
+            }
+        }
+    }
+
+    /// Follows a stream of JSON lines until the agent ends it, or ends. Lines of another kind are passed over.
+    pub async fn lines<T: DeserializeOwned>(&self, path: &str, mut each: impl FnMut(T)) -> Result<(), Failure> {
+        let response = self.open(Method::GET, path, None).await?;
+        if !response.status().is_success() {
+            let message = format!("the agent {:?} refused {path}: HTTP {}", self.found.name, response.status());
+            return Err(Failure::new(Exit::Failed, message));
+        }
+        let mut body = response.into_body();
+        let mut buffer = Vec::new();
+        while let Some(Ok(frame)) = body.frame().await {
+            buffer.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+            while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = buffer.drain(..=end).collect();
+                if let Ok(line) = serde_json::from_slice(&line) {
+                    each(line);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives an order; a refusal becomes the exit code that fits.
+    pub async fn order<T: DeserializeOwned>(&self, path: &str, body: &serde_json::Value) -> Result<T, Failure> {
+        let answer = self.ask(Method::POST, path, Some(body.to_string())).await?;
+        answer.success(&self.found.name)?.json(&self.found.name)
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<String>) -> Result<Response<Incoming>, Failure> {
+        let doing = || format!("can't reach the agent {:?} at {}", self.found.name, self.address);
+        let stream = TcpStream::connect(self.address).await.with_context(doing)?;
         // Vectored writes come without MSG_NOSIGNAL: an agent that hangs up would end this command by SIGPIPE.
         let handshake = http1::Builder::new().writev(false).handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.with_context(doing)?;
@@ -66,26 +141,53 @@ impl Operator {
         Ok(sender.send_request(request).await.with_context(doing)?)
     }
 
-    /// Sends a request and reads the answer whole.
-    pub async fn ask(&self, method: Method, path: &str, body: Option<String>) -> Result<Answer, Failure> {
-        let response = self.open(method, path, body).await?;
-        let status = response.status().as_u16();
-        let body = http_body_util::Limited::new(response.into_body(), MAX_BODY).collect().await;
-        let body = body.map_err(|error| anyhow!("the agent {:?} broke off its answer: {error}", self.name))?.to_bytes();
-        Ok(Answer { status, body })
+    /// Waits for an answer for as long as there is somebody to give it.
+    async fn while_it_lives<T>(
+        &self,
+        patience: Duration,
+        path: &str,
+        asking: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            answer = asking => match answer {
+                Ok(answer) => Ok(answer),
+                Err(failure) => match tokio::time::timeout(DYING, self.found.gone()).await {
+                    Ok(()) => Err(self.lost(path)),
+                    Err(_) => Err(failure),
+                },
+            },
+            () = self.found.gone() => Err(self.lost(path)),
+            () = tokio::time::sleep(patience) => Err(self.silent(path, patience)),
+        }
     }
 
-    /// GETs a JSON document.
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        let answer = self.ask(Method::GET, path, None).await?;
-        answer.success(&self.name)?.json(&self.name)
+    fn lost(&self, path: &str) -> Failure {
+        let name = &self.found.name;
+        match find::holder(&self.found.place) {
+            None => self.found.down(),
+            Some(pid) => Failure::new(
+                Exit::Failed,
+                format!(
+                    "the agent {name:?} ended before it answered {path}, and another (pid {pid}) has taken over; \
+                     `gameside status {name}` shows whether the order was taken; if not, give it again"
+                ),
+            ),
+        }
     }
 
-    /// Gives an order; a refusal becomes the exit code that fits.
-    pub async fn order<T: DeserializeOwned>(&self, path: &str, body: &serde_json::Value) -> Result<T, Failure> {
-        let answer = self.ask(Method::POST, path, Some(body.to_string())).await?;
-        answer.success(&self.name)?.json(&self.name)
+    fn silent(&self, path: &str, waited: Duration) -> Failure {
+        let (name, pid) = (&self.found.name, self.found.pid.unwrap_or_default());
+        let message = format!(
+            "the agent {name:?} (pid {pid}) has not answered {path} within {waited:?}; the game isn't touched by that. \
+             If `gameside status {name} --probe live` says no, kill that process and start `gameside run --name {name}` again"
+        );
+        Failure::new(Exit::Failed, message)
     }
+}
+
+fn patience(method: &Method) -> Duration {
+    if *method == Method::GET { ANSWER } else { DECISION }
 }
 
 impl Answer {
@@ -113,5 +215,103 @@ impl Answer {
         serde_json::from_slice(&self.body)
             .with_context(|| format!("the agent {name:?} answered something this version can't read"))
             .map_err(Failure::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        agent::record::AgentRecord,
+        host::{lock::Lock, paths::Places},
+    };
+    use std::net::TcpListener;
+
+    /// An agent with a lock, and with a listening socket that nobody accepts from, as a keeper holds it.
+    fn deaf() -> (tempfile::TempDir, TcpListener, Lock, Operator) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().to_str().unwrap().to_owned();
+        let env = |key: &str| (key == "GAMESIDE_RUNTIME_DIR").then(|| format!("{root}/run"));
+        let uid = rustix::process::geteuid().as_raw();
+        let places = Places::find(Some(&dir.path().join("state")), uid, env).unwrap();
+        let place = places.prepare_agent("one").unwrap();
+        std::fs::write(place.operator_token(), "token").unwrap();
+        let lock = Lock::take(&place.lock(), "agent").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let record = AgentRecord {
+            name: "one".to_owned(),
+            state_dir: place.dir.clone(),
+            pid: std::process::id(),
+            api: Some(format!("http://{}", listener.local_addr().unwrap())),
+            socket: None,
+        };
+        let pid = find::holder(&place);
+        let found = Found { name: "one".to_owned(), place, record: Some(record), pid };
+        (dir, listener, lock, Operator::of(&found).unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_dies_while_it_is_asked_is_said_to_be_down() {
+        for path in ["/v1/drain", "/v1/stop", "/v1/detach", "/v1/allocation"] {
+            let (_dir, listener, lock, operator) = deaf();
+            let body = serde_json::json!({});
+            let (answer, ()) = tokio::join!(operator.order::<serde_json::Value>(path, &body), async {
+                drop(tokio::task::spawn_blocking(move || listener.accept()).await);
+                drop(lock);
+            });
+            let failure = answer.unwrap_err();
+            assert_eq!(failure.exit, Exit::NotRunning);
+            let said = failure.to_string();
+            assert!(said.contains("is down") && said.contains("gameside run --name one"), "{said}");
+        }
+        let (_dir, _listener, lock, operator) = deaf();
+        let (answer, ()) = tokio::join!(operator.get::<serde_json::Value>("/v1/status"), async { drop(lock) });
+        assert_eq!(answer.unwrap_err().exit, Exit::NotRunning);
+        let (_dir, _listener, lock, operator) = deaf();
+        let (answer, ()) = tokio::join!(operator.open(Method::GET, "/v1/timeline", None), async { drop(lock) });
+        assert_eq!(answer.unwrap_err().exit, Exit::NotRunning);
+    }
+
+    #[tokio::test]
+    async fn an_order_to_an_agent_that_was_replaced_is_not_given_twice() {
+        let (_dir, _listener, lock, mut operator) = deaf();
+        // Another process than the one that was found.
+        operator.found.pid = Some(1);
+        let body = serde_json::json!({});
+        let failure = operator.order::<serde_json::Value>("/v1/drain", &body).await.unwrap_err();
+        assert_eq!(failure.exit, Exit::Failed);
+        assert!(failure.to_string().contains("has taken over"), "{failure}");
+        drop(lock);
+    }
+
+    #[tokio::test]
+    async fn a_question_goes_to_whoever_has_taken_over() {
+        let (_dir, listener, _lock, mut operator) = deaf();
+        operator.found.pid = Some(1);
+        listener.set_nonblocking(true).unwrap();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        let agent = async {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let answer = |_| async { Ok::<_, std::convert::Infallible>(Response::new("true".to_owned())) };
+                let service = hyper::service::service_fn(answer);
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+                );
+            }
+        };
+        tokio::select! {
+            answer = operator.get::<bool>("/v1/status") => assert!(answer.unwrap()),
+            () = agent => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_lives_and_is_silent_is_not_waited_for_for_ever() {
+        let (_dir, _listener, _lock, operator) = deaf();
+        let asking = operator.send(Method::GET, "/v1/status", None);
+        let failure = operator.while_it_lives(Duration::from_millis(1), "/v1/status", asking).await.unwrap_err();
+        assert_eq!(failure.exit, Exit::Failed);
+        assert!(failure.to_string().contains("has not answered /v1/status"), "{failure}");
     }
 }

@@ -63,19 +63,37 @@ pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
         return super::block_on(probe(found.living()?, question));
     }
     super::block_on(async {
-        let mut shown = None;
-        loop {
+        if !args.watch {
             let (status, exit) = look(&found).await?;
-            if shown.as_ref() != Some(&status) {
-                show(&status, args);
-                shown = Some(status);
-            }
-            if !args.watch || exit != Exit::Done {
-                return Ok(exit);
-            }
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            show(&status, args);
+            return Ok(exit);
         }
+        watch(found, args).await
     })
+}
+
+/// Prints every change that the agent tells of, the next agent's too, until none is there.
+async fn watch(mut found: Found, args: &Args) -> Result<Exit, Failure> {
+    let mut shown = serde_json::Value::Null;
+    loop {
+        let mut see = |status: serde_json::Value| {
+            if status != shown {
+                show(&status, args);
+                shown = status;
+            }
+        };
+        let watched = match found.pid {
+            Some(_) => Operator::of(&found)?.lines("/v1/status?follow=1", &mut see).await,
+            None => Ok(()),
+        };
+        found.pid = super::find::holder(&found.place);
+        if found.pid.is_none() {
+            let (status, exit) = look(&found).await?;
+            see(status);
+            return Ok(exit);
+        }
+        watched?;
+    }
 }
 
 /// Asks the agent about itself. No answer, or any other than yes, is a failure.
@@ -113,30 +131,17 @@ fn show(status: &serde_json::Value, args: &Args) {
 /// The status of an agent, dead or alive, as the JSON object that scripts read; `agent.pid` is null when it is down.
 pub async fn look(found: &Found) -> Result<(serde_json::Value, Exit), Failure> {
     if found.pid.is_some() {
-        let operator = Operator::of(found)?;
-        let asked = tokio::select! {
-            asked = operator.get::<serde_json::Value>("/v1/status") => asked.map(Some),
-            () = gone(found) => Ok(None),
-        };
-        match asked {
-            Ok(Some(status)) => return Ok((status, Exit::Done)),
-            Err(failure) if super::find::holder(&found.place).is_some() => return Err(failure),
+        match Operator::of(found)?.get("/v1/status").await {
+            Ok(status) => return Ok((status, Exit::Done)),
+            Err(failure) if failure.exit != Exit::NotRunning => return Err(failure),
             // It ended while we asked.
-            Ok(None) | Err(_) => {}
+            Err(_) => {}
         }
     }
     let status = aftermath::status(&found.name, &found.place, clock::now());
     let mut status = serde_json::to_value(status)?;
     status["agent"]["pid"] = serde_json::Value::Null;
     Ok((status, Exit::NotRunning))
-}
-
-/// Returns once no agent lives there. The keeper holds the listening socket, so a request to an agent that has died isn't
-/// refused: it waits for the next one.
-async fn gone(found: &Found) {
-    while super::find::holder(&found.place).is_some() {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
 }
 
 /// The same with a pid of 0 for none, as the type has it.

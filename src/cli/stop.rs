@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     agent::{aftermath, chronicle},
-    host::{clock, escape::escape, lock},
+    host::{clock, escape::escape},
     keeper,
     model::units::Span,
 };
@@ -42,8 +42,12 @@ pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     let operator = Operator::of(&found)?;
     let body = serde_json::json!({"reason": args.reason});
     let seen = last_seen(&found);
-    let _: serde_json::Value = super::block_on(operator.order("/v1/stop", &body))?;
-    wait_from(&found, seen)
+    match super::block_on(operator.order::<serde_json::Value>("/v1/stop", &body)) {
+        Ok(_) => wait_from(&found, seen),
+        // It died before it heard of it.
+        Err(failure) if failure.exit == Exit::NotRunning => stop_keeper(&found, args.timeout),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// Shows what happens from now on, until the agent has ended.
@@ -64,7 +68,10 @@ fn wait_from(found: &Found, mut seen: u64) -> Result<Exit, Failure> {
             println!("{}", paint.timeline(entry));
         }));
     }
-    lock::wait_until_free(&found.place.lock())?;
+    super::block_on(async {
+        found.gone().await;
+        Ok(())
+    })?;
     let rest = chronicle::read_back(&found.place.timeline(), 256);
     for entry in rest.iter().filter(|entry| entry.seq > seen) {
         println!("{}", paint.timeline(entry));

@@ -81,13 +81,6 @@ pub fn holder(path: &Path) -> Result<Option<Holder>, BadFile> {
     }
 }
 
-/// Blocks until nobody holds the lock.
-pub fn wait_until_free(path: &Path) -> Result<(), BadFile> {
-    let io = |doing| move |source| BadFile::Io { doing, path: path.to_owned(), source };
-    let file = OpenOptions::new().read(true).custom_flags(no_follow()).open(path).map_err(io("open"))?;
-    flock(&file, FlockOperation::LockShared).map_err(|error| io("wait for the lock")(error.into()))
-}
-
 /// Somebody who only looks ([`holder`]) has it for an instant, and must not be taken for an owner.
 fn exclusive(file: &File) -> rustix::io::Result<()> {
     let mut tries = 0;

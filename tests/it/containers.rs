@@ -150,7 +150,6 @@ fn one_container_keeps_the_match_through_a_crash_of_the_agent_and_drains() {
 }
 
 #[test]
-#[ignore = "one run in sixty of these two stories waited in vain, and it is not known yet which of them or why"]
 fn a_sidecar_and_a_keeper_in_the_games_container_end_in_the_kubelets_order() {
     if !component::root() {
         return;

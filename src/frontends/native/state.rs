@@ -5,7 +5,8 @@
 
 use super::{
     Api,
-    body::{Anyone, Operator},
+    body::{Anyone, Operator, invalid},
+    stream::{self, Follow},
 };
 use crate::{
     frontends::{
@@ -22,19 +23,22 @@ use crate::{
     },
 };
 use axum::{
-    extract::State,
+    body::Body,
+    extract::{Query, State, rejection::QueryRejection},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use futures_util::stream::unfold;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     hash::{DefaultHasher, Hasher},
     sync::{Arc, Mutex, PoisonError},
 };
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use utoipa::ToSchema;
 
 /// What a game may know of its agent.
@@ -175,15 +179,57 @@ pub async fn state(State(api): State<Api>, _: Anyone, headers: HeaderMap) -> Res
     Ok(page.answer(&headers))
 }
 
-/// The agent, whole. With `If-None-Match`: 304 while nothing has changed.
+/// Parameters of the status.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StatusQuery {
+    follow: Option<String>,
+}
+
+/// The agent, whole. With `If-None-Match`: 304 while nothing has changed. With `?follow`: NDJSON, the status now and again after
+/// every change, until the agent ends; a slow reader gets the newest and not what lay between.
 #[utoipa::path(get, path = "/v1/status", tag = "operator",
-    params(("if-none-match" = Option<String>, Header, description = "The ETag of an earlier answer")),
+    params(("if-none-match" = Option<String>, Header, description = "The ETag of an earlier answer"),
+        ("follow" = Option<String>, Query, description = "Go on with every change: empty, `true` or `1`")),
     responses((status = 200, body = Status, headers(("etag" = String))), (status = 304), (status = "default", body = ErrorBody<'static>)),
     security(("operator" = [])))]
-pub async fn status(State(api): State<Api>, _: Operator, headers: HeaderMap) -> Result<Response, Problem> {
-    let page = api.pages.with(&api.shared.status, &api.shared.events, |made| {
+pub async fn status(
+    State(api): State<Api>,
+    _: Operator,
+    query: Result<Query<StatusQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|error| invalid(format!("the query can't be read: {error}")))?;
+    match Follow::parse(query.follow.as_deref())? {
+        Follow::No => Ok(whole(&api).answer(&headers)),
+        Follow::Yes => {
+            let place = stream::place(&api)?;
+            Ok(stream::answer(stream::NDJSON, changes(api, place)))
+        }
+    }
+}
+
+fn whole(api: &Api) -> Page {
+    api.pages.with(&api.shared.status, &api.shared.events, |made| {
         let status = &made.status;
         made.operator.get_or_insert_with(|| Page::new(&**status)).clone()
-    });
-    Ok(page.answer(&headers))
+    })
+}
+
+/// The status as a line, now and after every change that shows.
+fn changes(api: Api, place: OwnedSemaphorePermit) -> Body {
+    let mut changed = api.shared.status.clone();
+    changed.mark_changed();
+    let start = (api, changed, None, place);
+    Body::from_stream(unfold(start, |(api, mut changed, mut shown, place)| async move {
+        loop {
+            changed.changed().await.ok()?;
+            let page = whole(&api);
+            if shown.as_ref() != Some(&page.etag) {
+                shown = Some(page.etag);
+                let line = [&page.body[..], b"\n"].concat();
+                return Some((Ok::<_, Infallible>(line), (api, changed, shown, place)));
+            }
+        }
+    }))
 }

@@ -61,9 +61,20 @@ trait Source: Send + Sync + 'static {
 
 /// Whether a stream waits for more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Follow {
+pub enum Follow {
     Yes,
     No,
+}
+
+impl Follow {
+    /// The query's `follow`: empty, a yes or a no.
+    pub fn parse(text: Option<&str>) -> Result<Self, Problem> {
+        match text {
+            Some("" | "1" | "true") => Ok(Follow::Yes),
+            None | Some("0" | "false") => Ok(Follow::No),
+            Some(other) => Err(invalid(format!("follow must be true or false, found {other:?}"))),
+        }
+    }
 }
 
 enum Reading {
@@ -198,9 +209,9 @@ pub async fn events(State(api): State<Api>, Anyone(bearer): Anyone, headers: Hea
 }
 
 const EVENT_STREAM: &str = "text/event-stream";
-const NDJSON: &str = "application/x-ndjson";
+pub const NDJSON: &str = "application/x-ndjson";
 
-fn answer(kind: &'static str, body: Body) -> Response {
+pub fn answer(kind: &'static str, body: Body) -> Response {
     ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")], body).into_response()
 }
 
@@ -208,7 +219,8 @@ fn last_event_id(headers: &HeaderMap) -> Option<&str> {
     headers.get("last-event-id").map(|id| id.to_str().unwrap_or("")).filter(|id| !id.is_empty())
 }
 
-fn place(api: &Api) -> Result<OwnedSemaphorePermit, Problem> {
+/// A place for one more stream.
+pub fn place(api: &Api) -> Result<OwnedSemaphorePermit, Problem> {
     Arc::clone(&api.places).try_acquire_owned().map_err(|_| {
         let message = format!("{MAX_SUBSCRIBERS} streams are open; close one of them");
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_subscribers", message)
@@ -284,11 +296,7 @@ pub async fn timeline(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|error| invalid(format!("the query can't be read: {error}")))?;
-    let follow = match query.follow.as_deref() {
-        Some("" | "1" | "true") => Follow::Yes,
-        None | Some("0" | "false") => Follow::No,
-        Some(other) => return Err(invalid(format!("follow must be true or false, found {other:?}"))),
-    };
+    let follow = Follow::parse(query.follow.as_deref())?;
     let sse = headers
         .get_all(header::ACCEPT)
         .iter()

@@ -8,9 +8,11 @@
 //! | [`hook`] | allocation by an operator |
 //! | [`fleet`] | ten agents, one service |
 //! | [`backfill`] | free places are filled for as long as there are some |
+//! | [`asked`] | commands whose agent dies while it is asked |
 //! | [`outages`] | the session service away in every way, and back |
 //! | [`reporting`] | a game that writes its own instance |
 
+mod asked;
 mod backfill;
 mod fleet;
 mod guards;

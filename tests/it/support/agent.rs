@@ -117,10 +117,17 @@ impl<'w> Agent<'w> {
         self.child.as_ref().expect("an agent that was started").id()
     }
 
-    /// Asks its API with the operator's token.
+    /// Asks its API with the operator's token. An error if it dies before it answers.
     pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> std::io::Result<http::Answer> {
         let (api, token) = self.places.way().ok_or(std::io::ErrorKind::NotConnected)?;
-        http::exchange(method, &format!("{api}{path}"), &[("authorization", &format!("Bearer {token}"))], body)
+        let authorization = format!("Bearer {token}");
+        let headers = [("authorization", authorization.as_str())];
+        let mut stream = http::open(method, &format!("{api}{path}"), &headers, body, "close")?;
+        // Where it is ours to start the next agent, we must not wait for that one's answer.
+        if self.child.as_ref().is_some_and(|child| !proc::readable_before_gone(stream.get_ref(), child.id())) {
+            return Err(std::io::ErrorKind::ConnectionReset.into());
+        }
+        http::read(&mut stream)
     }
 
     /// Its status, if it answers.

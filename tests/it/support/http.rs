@@ -74,7 +74,8 @@ pub fn head(stream: &mut BufReader<TcpStream>) -> std::io::Result<(u16, Vec<(Str
     }
 }
 
-fn read(stream: &mut BufReader<TcpStream>) -> std::io::Result<Answer> {
+/// The whole answer.
+pub fn read(stream: &mut BufReader<TcpStream>) -> std::io::Result<Answer> {
     let (status, headers) = head(stream)?;
     let header = |name: &str| headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
     let mut content = Vec::new();

@@ -1,8 +1,12 @@
 //! Processes, by pid, from `/proc`.
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    os::fd::AsFd,
     path::Path,
     time::Duration,
 };
@@ -74,6 +78,27 @@ pub fn status(pid: u32, name: &str) -> Option<String> {
     Some(line.trim().to_owned())
 }
 
+/// Whether it has an established TCP connection.
+pub fn has_connection(pid: u32) -> bool {
+    let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let links = fds.filter_map(|fd| std::fs::read_link(fd.path()).ok());
+    let sockets: BTreeSet<String> = links
+        .filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+        .collect();
+    let table = std::fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap_or_default();
+    let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    rows.any(|row| row.get(3) == Some(&"01") && row.get(9).is_some_and(|inode| sockets.contains(*inode)))
+}
+
+/// What it is doing, for somebody who wonders why nothing happens.
+pub fn describe(pid: u32) -> String {
+    let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let field = |name: &str| status(pid, name).unwrap_or_default();
+    let (state, inside, wait) = (field("State"), field("NSpid"), read("wchan"));
+    let stack = read("stack").replace('\n', "\n        ");
+    format!("{pid} ({inside}) {} [{state}, in {wait}]\n        {stack}", command_line(pid).join(" "))
+}
+
 /// Exists, and isn't a zombie that nobody has waited for.
 pub fn alive(pid: u32) -> bool {
     field(pid, 0).is_some_and(|state| state != "Z" && state != "X")
@@ -87,9 +112,20 @@ pub fn signal(pid: u32, signal: i32) {
     let _ = pidfd_send_signal(&fd, signal);
 }
 
+/// Waits until there is something to read, or that process has ended; false if it has and there is nothing.
+///
+/// The keeper holds the listening sockets of an agent: asked after its death, nobody refuses or answers until the next one.
+pub fn readable_before_gone(socket: impl AsFd, pid: u32) -> bool {
+    let Some(fd) = Pid::from_raw(pid as i32).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
+        return false;
+    };
+    let mut both = [PollFd::new(&socket, PollFlags::IN), PollFd::new(&fd, PollFlags::IN)];
+    while poll(&mut both, None) == Err(rustix::io::Errno::INTR) {}
+    !both[0].revents().is_empty()
+}
+
 /// Waits for the end of a process that need not be our child; false if it outlives `patience`.
 pub fn gone(pid: u32, patience: Duration) -> bool {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let Some(raw) = Pid::from_raw(pid as i32) else { return true };
     let Ok(fd) = pidfd_open(raw, PidfdFlags::empty()) else { return true };
     let limit = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: i64::from(patience.subsec_nanos()) };

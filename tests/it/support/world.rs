@@ -146,15 +146,26 @@ impl World {
         for dir in [self.path().join("logs"), self.runtime_root().join("agents")] {
             files(&dir).iter().for_each(|file| show(file));
         }
-        for agent in files(&self.state_root()) {
+        // A pod's volume has state and runtime directory of its own.
+        let volume = self.path().join("volume");
+        files(&volume.join("run/agents")).iter().for_each(|file| show(file));
+        for agent in files(&self.state_root()).into_iter().chain(files(&volume.join("state"))) {
             for below in ["keeper", "logs"] {
                 files(&agent.join(below)).iter().for_each(|file| show(file));
             }
             show(&agent.join("keeper.log"));
             show(&agent.join("log"));
+            ["timeline.ndjson", "agent.lock", "keeper.lock"].iter().for_each(|file| show(&agent.join(file)));
         }
-        for pid in self.processes() {
-            text += &format!("alive: {pid} {}\n", proc::command_line(pid).join(" "));
+        let processes = self.processes();
+        let sockets = Command::new("ss").args(["-Hanp"]).output().map_or_else(|_| Vec::new(), |output| output.stdout);
+        for socket in String::from_utf8_lossy(&sockets).lines() {
+            if processes.iter().any(|pid| socket.contains(&format!("pid={pid},"))) {
+                text += &format!("socket: {}\n", socket.split_whitespace().collect::<Vec<_>>().join(" "));
+            }
+        }
+        for pid in processes {
+            text += &format!("alive: {}\n", proc::describe(pid));
         }
         text
     }

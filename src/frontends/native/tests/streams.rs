@@ -1,6 +1,6 @@
 use super::*;
 use crate::{frontends::events::RETENTION, model::ids::PlayerUuid};
-use axum::body::BodyDataStream;
+use axum::body::{BodyDataStream, Bytes};
 use futures_util::StreamExt;
 
 /// One server-sent event.
@@ -190,6 +190,30 @@ async fn the_timeline_is_read_back_and_followed() {
     sse.headers_mut().insert("last-event-id", "3".parse().unwrap());
     let got = send(&house.router, sse).await;
     assert!(got.text.starts_with("event: joinable\nid: 4\ndata: {"), "{}", got.text);
+}
+
+#[tokio::test]
+async fn the_status_is_followed_change_by_change() {
+    let house = house();
+    let players = |players| Arc::new(Status { players, ..status() });
+    let read = |chunk: Option<Result<Bytes, axum::Error>>| {
+        let chunk = chunk.unwrap().unwrap();
+        let line = chunk.strip_suffix(b"\n").expect("whole lines");
+        serde_json::from_slice::<Status>(line).unwrap().players
+    };
+    assert_eq!(house.ask("GET", "/v1/status?follow=maybe", OPERATOR, "").await.code(), "invalid");
+    assert_eq!(house.ask("GET", "/v1/status?follow", GAME, "").await.status, StatusCode::FORBIDDEN);
+    let mut body = open(&house, "/v1/status?follow", OPERATOR, None).await.unwrap().body;
+    assert_eq!(read(body.next().await), status().players);
+    house.status.send_replace(players(1));
+    assert_eq!(read(body.next().await), 1);
+    // What lay between two reads isn't sent, nor what doesn't show.
+    house.status.send_replace(players(2));
+    house.status.send_replace(players(3));
+    assert_eq!(read(body.next().await), 3);
+    house.status.send_replace(players(3));
+    house.status.send_replace(players(4));
+    assert_eq!(read(body.next().await), 4);
 }
 
 #[tokio::test]
