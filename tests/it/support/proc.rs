@@ -82,9 +82,8 @@ pub fn status(pid: u32, name: &str) -> Option<String> {
 pub fn has_connection(pid: u32) -> bool {
     let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     let links = fds.filter_map(|fd| std::fs::read_link(fd.path()).ok());
-    let sockets: BTreeSet<String> = links
-        .filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
-        .collect();
+    let sockets: BTreeSet<String> =
+        links.filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())).collect();
     let table = std::fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap_or_default();
     let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     rows.any(|row| row.get(3) == Some(&"01") && row.get(9).is_some_and(|inode| sockets.contains(*inode)))
