@@ -49,6 +49,10 @@ impl Core {
             Phase::Leaving(_) => true,
             Phase::Idle | Phase::Acquiring(_) | Phase::Starting(_) | Phase::Serving(_) => false,
         };
+        if let Phase::Leaving(leaving) = &mut self.state.phase {
+            // The life before was cut short over its last words: this one may say them, however late it comes.
+            leaving.until = leaving.until.max(self.now + LAST_WORDS.0);
+        }
         if let Some(instance) = self.state.phase.game().map(|game| game.instance.clone()) {
             self.last.shown = self.lane(&instance).and_then(Lane::shown).map(|shown| (instance, shown));
         }

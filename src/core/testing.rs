@@ -2,90 +2,40 @@
 //!
 //! [`World::give`] hands an input to the core and lets the world answer until all is quiet; [`World::pass`] lets time pass
 //! from deadline to deadline. What the core decided is in [`World::seen`], what the service was told in [`Service::told`].
+//!
+//! The world is strict: two games at once, a start before its commit, two writes of a lane at once, a word after `closed`, or an
+//! offer while an end is owed or the journal broken are panics, whatever the test is about.
+
+mod keeper;
+mod make;
+mod service;
+
+pub use keeper::Keeper;
+pub use make::{allocation, at, backfill, exit, instance, secs, settings};
+pub use service::{Net, Service};
 
 use super::{
     Core,
     io::{Effect, Ending, Input, JournalFact, KeeperFact, KeeperOrder, Memory, Provide, Restored},
-    settings::{Addresses, Launch, SessionSettings, Settings},
+    settings::Settings,
 };
 use crate::model::{
-    allocation::{Allocation, ProviderKind},
-    calls::{Answer, Backend, Call, CallId, Refusal},
+    allocation::ProviderKind,
+    calls::{Backend, CallId, Refusal},
     game::{Door, Said, Told},
-    ids::{AllocationId, InstanceId, KeeperId, RunNumber, SessionId},
+    ids::{RunNumber, SessionId},
     orders::{Order, RequestId},
-    policy::{ReportBy, Start},
-    process::{Containment, ExitReport, ExitStatus, KeeperHello, RunState, StopAction, StopStep},
-    session::{
-        BackfillInfo, BackfillSettings, HealthSettings, HostType, InstanceInfo, InstanceUpdate, JoinStatus, Session,
-        StartupParams,
-    },
+    process::{ExitStatus, RunState},
+    session::JoinStatus,
     status::Status,
-    time::{Instant, Now, Timestamp},
+    time::{Instant, Now},
 };
+use keeper::short;
+use service::written_session;
 use std::{
     collections::{BTreeMap, VecDeque},
     time::Duration,
 };
-
-pub fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-/// A sensible configuration; tests change what they are about.
-pub fn settings() -> Settings {
-    Settings {
-        name: "test".into(),
-        seed: 1,
-        provider: ProviderKind::Auto,
-        launch: Launch {
-            start: Start::OnAllocation,
-            command: vec!["/game".into(), "-port={{ports.game}}".into(), "{{map}}".into()],
-            env: BTreeMap::new(),
-            dir: None,
-            startup_file: "/state/game/startup.json".into(),
-            forking: false,
-            version: Some("1.2.3".parse().unwrap()),
-            ports: BTreeMap::from([("game".into(), 7777)]),
-            frontends: BTreeMap::new(),
-        },
-        readiness: crate::model::policy::Readiness::default(),
-        restart: crate::model::policy::Restart::default(),
-        recycle: crate::model::policy::Recycle::default(),
-        ladder: vec![
-            StopStep { action: StopAction::Signal(15), wait: secs(10) },
-            StopStep { action: StopAction::Kill, wait: secs(5) },
-        ],
-        unattended: None,
-        guards: crate::model::policy::Guards::default(),
-        drain: crate::model::policy::Drain::default(),
-        session: SessionSettings {
-            session_type: "default".into(),
-            region: None,
-            startup_params: Some(StartupParams { map: "arena".into(), ..StartupParams::default() }),
-            teams: vec![2, 2],
-            joinable: true,
-            custom_data: BTreeMap::new(),
-            report: ReportBy::Agent,
-            on_lost: None,
-            join_token: false,
-            instance_data: BTreeMap::new(),
-            join_data: BTreeMap::new(),
-            browser_data: BTreeMap::new(),
-        },
-        players: crate::model::policy::Players::default(),
-        health: crate::model::policy::Health::default(),
-        backfill: crate::model::policy::Backfill::default(),
-        addresses: Addresses {
-            public: None,
-            private: Some("10.0.0.5".into()),
-            public_format: "{host}:{port}".into(),
-            private_format: "{host}:{port}".into(),
-            port: "game".into(),
-        },
-        poll: secs(10),
-    }
-}
 
 /// How the journal behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,47 +43,6 @@ pub enum Disk {
     Works,
     Fails,
     Silent,
-}
-
-/// How the service behaves.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Net {
-    Up,
-    /// Does nothing, answers this.
-    Refuses(Refusal),
-    /// Does it, but the answer is lost.
-    LosesAnswers,
-    Silent,
-}
-
-/// The session service.
-#[derive(Debug)]
-pub struct Service {
-    pub net: Net,
-    pub sessions: BTreeMap<SessionId, Session>,
-    /// Everything that was asked, in short.
-    pub told: Vec<String>,
-    pub audits: Vec<(&'static str, Timestamp)>,
-    pub health: Vec<crate::model::session::InstanceHealth>,
-    pub acks: Vec<Timestamp>,
-    pub ack_timeout: f64,
-    pub ack_answer: VecDeque<Result<Answer, Refusal>>,
-    created: u32,
-    pub closed_by_others: bool,
-}
-
-/// The keeper and the game under it.
-#[derive(Debug)]
-pub struct Keeper {
-    pub id: &'static str,
-    pub run: RunState,
-    pub record: Option<String>,
-    pub stop_requested: bool,
-    pub starts: Vec<u64>,
-    /// What the game does when it is signalled.
-    pub obeys: bool,
-    pub orders: Vec<String>,
-    pub running: bool,
 }
 
 pub struct World {
@@ -152,6 +61,8 @@ pub struct World {
     inputs: VecDeque<Input>,
     /// Calls that nobody has answered, and the session that they write to.
     open: BTreeMap<CallId, Option<SessionId>>,
+    /// Calls of this life of the agent that were answered.
+    answered: Vec<CallId>,
     uncommitted: Option<(u64, String)>,
 }
 
@@ -176,6 +87,7 @@ impl World {
             allocations: 0,
             inputs: VecDeque::new(),
             open: BTreeMap::new(),
+            answered: Vec::new(),
             uncommitted: None,
         };
         world.carry_out(effects);
@@ -206,7 +118,7 @@ impl World {
         let mut steps = 0;
         while let Some(input) = self.inputs.pop_front() {
             if let Input::Answered { call, .. } = &input {
-                self.open.remove(call);
+                self.answered.extend(self.open.remove(call).map(|_| *call));
             }
             let effects = self.core.handle(input, self.now());
             self.carry_out(effects);
@@ -270,6 +182,7 @@ impl World {
         let (core, effects) = Core::new(self.settings.clone(), Restored { memory, entropy }, self.now());
         self.core = core;
         self.open.clear();
+        self.answered.clear();
         self.uncommitted = None;
         self.offer = None;
         self.ended = None;
@@ -287,10 +200,9 @@ impl World {
         }
     }
 
-    /// An answer to a call that nobody waits for any more.
-    pub fn late_answer(&mut self) {
-        let call = CallId(1);
-        if !self.open.contains_key(&call) {
+    /// The calls that were answered last are answered again: nobody waits for them any more.
+    pub fn late_answers(&mut self) {
+        for call in self.answered.split_off(self.answered.len().saturating_sub(16)) {
             self.give(Input::Answered { call, answer: Err(Refusal::SessionNotFound) });
         }
     }
@@ -442,259 +354,5 @@ impl World {
             self.keeper.run = RunState::Exited { report: report.clone() };
             self.inputs.push_back(Input::Keeper(KeeperFact::Exited(report)));
         }
-    }
-}
-
-impl Keeper {
-    pub fn new(id: &'static str) -> Self {
-        Keeper {
-            id,
-            run: RunState::Empty,
-            record: None,
-            stop_requested: false,
-            starts: Vec::new(),
-            obeys: true,
-            orders: Vec::new(),
-            running: true,
-        }
-    }
-
-    pub fn hello(&self) -> KeeperHello {
-        KeeperHello {
-            keeper: KeeperId::new(self.id).unwrap(),
-            pid: 10,
-            epoch: 1,
-            run: self.run.clone(),
-            containment: Containment::Subreaper,
-            record: self.record.clone(),
-            listeners: Vec::new(),
-            stop_requested: self.stop_requested,
-        }
-    }
-}
-
-impl Service {
-    fn new() -> Self {
-        Service {
-            net: Net::Up,
-            sessions: BTreeMap::new(),
-            told: Vec::new(),
-            audits: Vec::new(),
-            health: Vec::new(),
-            acks: Vec::new(),
-            ack_timeout: 10.0,
-            ack_answer: VecDeque::new(),
-            created: 0,
-            closed_by_others: false,
-        }
-    }
-
-    pub fn add_session(&mut self, id: &str) -> &mut Session {
-        let id = SessionId::new(id).unwrap();
-        self.sessions.entry(id.clone()).or_insert_with(|| session(id))
-    }
-
-    fn answer(&mut self, call: &Call, now: Timestamp) -> Option<Result<Answer, Refusal>> {
-        match self.net.clone() {
-            Net::Up => Some(self.carry_out(call, now)),
-            Net::Refuses(refusal) => Some(Err(refusal)),
-            Net::LosesAnswers => {
-                let _lost = self.carry_out(call, now);
-                Some(Err(Refusal::Ambiguous { why: "timed out".into() }))
-            }
-            Net::Silent => None,
-        }
-    }
-
-    fn carry_out(&mut self, call: &Call, now: Timestamp) -> Result<Answer, Refusal> {
-        match call {
-            Call::CreateSession(_) => {
-                self.created += 1;
-                let id = format!("own-{}", self.created);
-                self.told.push("create".into());
-                self.add_session(&id);
-                Ok(Answer::Created(SessionId::new(id).unwrap()))
-            }
-            Call::ReadSession { session } => Ok(Answer::Session(Box::new(self.find(session)?.clone()))),
-            Call::FindAllocation { allocation } => {
-                let mut all = self.sessions.values();
-                let of = |s: &&Session| s.instance.as_ref().and_then(|i| i.allocation_id.as_ref()) == Some(allocation);
-                all.find(of).map(|s| Answer::Session(Box::new(s.clone()))).ok_or(Refusal::SessionNotFound)
-            }
-            Call::DeleteSession { .. } => Ok(Answer::Done),
-            Call::PostInstance { session, body } => {
-                let session = self.find(session)?;
-                let info = instance(body.instance_id.clone().unwrap(), None, JoinStatus::Allocated, now);
-                session.instance = Some(info.clone());
-                self.told.push("post".into());
-                Ok(Answer::Instance(Box::new(info)))
-            }
-            Call::PatchInstance { session, body } => self.patch(session, body),
-            Call::PostHealth { session, health, .. } => {
-                self.find(session)?;
-                self.health.push(*health);
-                Ok(Answer::Health(*health))
-            }
-            Call::HealthConfig => Ok(Answer::HealthConfig(HealthSettings {
-                cadence_seconds: 10,
-                unhealthy_health_check_percentage: 50.0,
-                missed_checks_before_unknown: 3,
-            })),
-            Call::BackfillConfig => Ok(Answer::BackfillConfig(BackfillSettings { timeout: self.ack_timeout })),
-            Call::AckBackfill { session, body } => {
-                let extensions = self.find(session)?.backfill.as_ref().map(|b| b.extensions.clone());
-                assert_eq!(extensions, Some(body.extensions.clone()));
-                self.acks.push(now);
-                self.ack_answer.pop_front().unwrap_or(Ok(Answer::Backfilled(Vec::new())))
-            }
-            Call::UpdateBackfill { body, .. } => {
-                let needs: Vec<_> = body.teams.iter().map(|need| need.players_required.to_string()).collect();
-                self.told.push(format!("needs {}", needs.join("+")));
-                Ok(Answer::Done)
-            }
-            Call::DeleteBackfill { session, .. } => {
-                self.told.push("delete backfill".into());
-                self.find(session)?.backfill = None;
-                Ok(Answer::Done)
-            }
-            Call::AddPlayer { player, team, .. } => {
-                self.told.push(format!("add {player} to {}", team.unwrap_or(9)));
-                Ok(Answer::Done)
-            }
-            Call::RemovePlayer { player, .. } => {
-                self.told.push(format!("remove {player}"));
-                Ok(Answer::Done)
-            }
-            Call::UpdateBrowser { .. } => Ok(Answer::Done),
-            Call::Audit { name, at, .. } => {
-                self.audits.push((name, *at));
-                self.told.push(format!("audit {name}"));
-                Ok(Answer::Done)
-            }
-        }
-    }
-
-    fn find(&mut self, id: &SessionId) -> Result<&mut Session, Refusal> {
-        self.sessions.get_mut(id).ok_or(Refusal::SessionNotFound)
-    }
-
-    fn patch(&mut self, id: &SessionId, body: &InstanceUpdate) -> Result<Answer, Refusal> {
-        let others = self.closed_by_others;
-        let info = self.find(id)?.instance.as_mut().ok_or(Refusal::NotFound { code: "instance_not_found".into() })?;
-        if info.allocation_id != body.allocation_id {
-            return Err(Refusal::Conflict { code: "allocation_mismatch".into(), desc: String::new() });
-        }
-        assert!(
-            info.join_status != JoinStatus::Closed || body.join_status == Some(JoinStatus::Closed) || others,
-            "a word after the last: {body:?}"
-        );
-        if info.join_status == JoinStatus::Closed {
-            return Err(Refusal::Conflict { code: "instance_closed".into(), desc: String::new() });
-        }
-        info.join_status = body.join_status.unwrap_or(info.join_status);
-        info.join_params = body.join_params.clone().or(info.join_params.take());
-        info.version = body.version.clone().or(info.version.take());
-        info.match_id = body.match_id.clone().or(info.match_id.take());
-        info.custom_data = body.custom_data.clone().unwrap_or_default();
-        let info = info.clone();
-        self.told.push(body.join_status.map_or("details".into(), |status| format!("{status:?}").to_lowercase()));
-        Ok(Answer::Instance(Box::new(info)))
-    }
-}
-
-pub fn at(mono: Duration) -> Now {
-    let wall = Timestamp::from_unix_millis(1_800_000_000_000).unwrap().plus(mono);
-    Now { boot: mono, mono: Instant(mono), wall }
-}
-
-pub fn allocation(id: &str, session: Option<&str>) -> Allocation {
-    Allocation {
-        allocation_id: AllocationId::new(id).unwrap(),
-        session_id: session.map(|id| SessionId::new(id).unwrap()),
-        startup_params: None,
-        players: Vec::new(),
-        expires: None,
-    }
-}
-
-pub fn instance(id: InstanceId, allocation: Option<&str>, join_status: JoinStatus, created: Timestamp) -> InstanceInfo {
-    InstanceInfo {
-        allocation_id: allocation.map(|id| AllocationId::new(id).unwrap()),
-        instance_id: id,
-        host_type: HostType::Dedicated,
-        host_player_id: None,
-        host_player_uuid: None,
-        host_dedicated_process_id: None,
-        host_dedicated_server_id: None,
-        join_status,
-        join_params: None,
-        instance_startup_params: Some(StartupParams { map: "theirs".into(), ..StartupParams::default() }),
-        version: None,
-        created,
-        custom_data: BTreeMap::new(),
-        instance_health: None,
-        match_making_profile_id: None,
-        match_id: None,
-    }
-}
-
-pub fn session(id: SessionId) -> Session {
-    let team = |id| crate::model::player::SessionTeam {
-        players: Vec::new(),
-        max_size: 2,
-        team_id: Some(id),
-        ticket_ids: None,
-        custom_data: None,
-    };
-    Session {
-        session_type: "default".into(),
-        session_id: id,
-        instance: None,
-        backfill: None,
-        browser: None,
-        joinable: true,
-        joinability: None,
-        teams: vec![team(0), team(1)],
-        custom_data: BTreeMap::new(),
-        created: Timestamp::EPOCH,
-        region_id: None,
-        created_by_matchmaking: false,
-        short_code: None,
-    }
-}
-
-pub fn backfill(id: &str) -> BackfillInfo {
-    BackfillInfo {
-        backfill_id: crate::model::ids::BackfillId::new(id).unwrap(),
-        extensions: BTreeMap::from([("k".into(), "v".into())]),
-    }
-}
-
-pub fn exit(run: RunNumber, status: ExitStatus, started: Timestamp, ended: Timestamp) -> ExitReport {
-    let (stopped_at_step, stragglers, peak_memory, core_path) = (None, 0, None, None);
-    ExitReport { run, status, started, ended, stopped_at_step, stragglers, peak_memory, core_path }
-}
-
-/// The session that a lane writes to.
-fn written_session(call: &Call) -> Option<SessionId> {
-    match call {
-        Call::PostInstance { session, .. }
-        | Call::PatchInstance { session, .. }
-        | Call::UpdateBrowser { session, .. } => Some(session.clone()),
-        _ => None,
-    }
-}
-
-fn short(order: &KeeperOrder) -> String {
-    match order {
-        KeeperOrder::Start { run, .. } => format!("start {run}"),
-        KeeperOrder::Signal { run, signal } => format!("signal {signal} to {run}"),
-        KeeperOrder::Kill { run } => format!("kill {run}"),
-        KeeperOrder::Stdin { line, .. } => format!("stdin {line}"),
-        KeeperOrder::ExitTaken { run } => format!("taken {run}"),
-        KeeperOrder::Record(_) => "record".into(),
-        KeeperOrder::Standing(_) => "standing".into(),
-        KeeperOrder::Stats => "stats".into(),
-        KeeperOrder::Shutdown => "shutdown".into(),
     }
 }

@@ -151,7 +151,7 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
             }
         }
         Act::TimeOuts => w.time_out(),
-        Act::Late => w.late_answer(),
+        Act::Late => w.late_answers(),
         Act::Disk(disk) => {
             w.disk = disk;
             w.catch_up();
@@ -214,6 +214,20 @@ fn play(provider: ProviderKind, acts: Vec<Act>) {
     assert!(w.ended.is_some(), "{:?}", w.status());
     let open: Vec<_> = w.service.sessions.values().filter_map(|s| s.instance.as_ref()).collect();
     assert!(open.iter().all(|info| info.join_status == JoinStatus::Closed), "{open:?}");
+}
+
+/// A late answer names a call that was made: not one that still waits for a silent disk.
+#[test]
+fn an_end_that_waits_for_a_silent_disk_is_reported_by_the_next_life() {
+    use Act::{Allocate, Exit, KillAgent, Late, Pass, Ready};
+    let acts = [Allocate(0), Exit(0), Pass(447), Ready, Act::Disk(Disk::Silent), Exit(0), KillAgent, Late];
+    play(ProviderKind::Hook, acts.to_vec());
+}
+
+#[test]
+fn an_agent_that_died_over_its_last_words_says_them_in_its_next_life() {
+    let acts = [Act::Net(Net::LosesAnswers), Act::Terminate, Act::Disk(Disk::Fails), Act::Pass(4990)];
+    play(ProviderKind::Auto, acts.to_vec());
 }
 
 /// Few and always the same, as this runs with every test; `PROPTEST_CASES` asks for more, and for new ones each time.

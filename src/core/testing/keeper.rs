@@ -1,0 +1,64 @@
+//! The keeper and the game under it.
+
+use crate::core::io::KeeperOrder;
+use crate::model::{
+    ids::KeeperId,
+    process::{Containment, KeeperHello, RunState},
+};
+
+/// The keeper and the game under it.
+#[derive(Debug)]
+pub struct Keeper {
+    pub id: &'static str,
+    pub run: RunState,
+    pub record: Option<String>,
+    pub stop_requested: bool,
+    pub starts: Vec<u64>,
+    /// What the game does when it is signalled.
+    pub obeys: bool,
+    pub orders: Vec<String>,
+    pub running: bool,
+}
+
+impl Keeper {
+    pub fn new(id: &'static str) -> Self {
+        Keeper {
+            id,
+            run: RunState::Empty,
+            record: None,
+            stop_requested: false,
+            starts: Vec::new(),
+            obeys: true,
+            orders: Vec::new(),
+            running: true,
+        }
+    }
+
+    pub fn hello(&self) -> KeeperHello {
+        KeeperHello {
+            keeper: KeeperId::new(self.id).unwrap(),
+            pid: 10,
+            epoch: 1,
+            run: self.run.clone(),
+            containment: Containment::Subreaper,
+            record: self.record.clone(),
+            listeners: Vec::new(),
+            stop_requested: self.stop_requested,
+        }
+    }
+}
+
+/// An order in a few words.
+pub(super) fn short(order: &KeeperOrder) -> String {
+    match order {
+        KeeperOrder::Start { run, .. } => format!("start {run}"),
+        KeeperOrder::Signal { run, signal } => format!("signal {signal} to {run}"),
+        KeeperOrder::Kill { run } => format!("kill {run}"),
+        KeeperOrder::Stdin { line, .. } => format!("stdin {line}"),
+        KeeperOrder::ExitTaken { run } => format!("taken {run}"),
+        KeeperOrder::Record(_) => "record".into(),
+        KeeperOrder::Standing(_) => "standing".into(),
+        KeeperOrder::Stats => "stats".into(),
+        KeeperOrder::Shutdown => "shutdown".into(),
+    }
+}

@@ -1,0 +1,144 @@
+//! What tests are made of, each with what most of them want.
+
+use crate::core::settings::{Addresses, Launch, SessionSettings, Settings};
+use crate::model::{
+    allocation::{Allocation, ProviderKind},
+    ids::{AllocationId, InstanceId, RunNumber, SessionId},
+    policy::{ReportBy, Start},
+    process::{ExitReport, ExitStatus, StopAction, StopStep},
+    session::{BackfillInfo, HostType, InstanceInfo, JoinStatus, Session, StartupParams},
+    time::{Instant, Now, Timestamp},
+};
+use std::{collections::BTreeMap, time::Duration};
+
+pub fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A sensible configuration; tests change what they are about.
+pub fn settings() -> Settings {
+    Settings {
+        name: "test".into(),
+        seed: 1,
+        provider: ProviderKind::Auto,
+        launch: Launch {
+            start: Start::OnAllocation,
+            command: vec!["/game".into(), "-port={{ports.game}}".into(), "{{map}}".into()],
+            env: BTreeMap::new(),
+            dir: None,
+            startup_file: "/state/game/startup.json".into(),
+            forking: false,
+            version: Some("1.2.3".parse().unwrap()),
+            ports: BTreeMap::from([("game".into(), 7777)]),
+            frontends: BTreeMap::new(),
+        },
+        readiness: crate::model::policy::Readiness::default(),
+        restart: crate::model::policy::Restart::default(),
+        recycle: crate::model::policy::Recycle::default(),
+        ladder: vec![
+            StopStep { action: StopAction::Signal(15), wait: secs(10) },
+            StopStep { action: StopAction::Kill, wait: secs(5) },
+        ],
+        unattended: None,
+        guards: crate::model::policy::Guards::default(),
+        drain: crate::model::policy::Drain::default(),
+        session: SessionSettings {
+            session_type: "default".into(),
+            region: None,
+            startup_params: Some(StartupParams { map: "arena".into(), ..StartupParams::default() }),
+            teams: vec![2, 2],
+            joinable: true,
+            custom_data: BTreeMap::new(),
+            report: ReportBy::Agent,
+            on_lost: None,
+            join_token: false,
+            instance_data: BTreeMap::new(),
+            join_data: BTreeMap::new(),
+            browser_data: BTreeMap::new(),
+        },
+        players: crate::model::policy::Players::default(),
+        health: crate::model::policy::Health::default(),
+        backfill: crate::model::policy::Backfill::default(),
+        addresses: Addresses {
+            public: None,
+            private: Some("10.0.0.5".into()),
+            public_format: "{host}:{port}".into(),
+            private_format: "{host}:{port}".into(),
+            port: "game".into(),
+        },
+        poll: secs(10),
+    }
+}
+
+pub fn at(mono: Duration) -> Now {
+    let wall = Timestamp::from_unix_millis(1_800_000_000_000).unwrap().plus(mono);
+    Now { boot: mono, mono: Instant(mono), wall }
+}
+
+pub fn allocation(id: &str, session: Option<&str>) -> Allocation {
+    Allocation {
+        allocation_id: AllocationId::new(id).unwrap(),
+        session_id: session.map(|id| SessionId::new(id).unwrap()),
+        startup_params: None,
+        players: Vec::new(),
+        expires: None,
+    }
+}
+
+pub fn instance(id: InstanceId, allocation: Option<&str>, join_status: JoinStatus, created: Timestamp) -> InstanceInfo {
+    InstanceInfo {
+        allocation_id: allocation.map(|id| AllocationId::new(id).unwrap()),
+        instance_id: id,
+        host_type: HostType::Dedicated,
+        host_player_id: None,
+        host_player_uuid: None,
+        host_dedicated_process_id: None,
+        host_dedicated_server_id: None,
+        join_status,
+        join_params: None,
+        instance_startup_params: Some(StartupParams { map: "theirs".into(), ..StartupParams::default() }),
+        version: None,
+        created,
+        custom_data: BTreeMap::new(),
+        instance_health: None,
+        match_making_profile_id: None,
+        match_id: None,
+    }
+}
+
+pub fn session(id: SessionId) -> Session {
+    let team = |id| crate::model::player::SessionTeam {
+        players: Vec::new(),
+        max_size: 2,
+        team_id: Some(id),
+        ticket_ids: None,
+        custom_data: None,
+    };
+    Session {
+        session_type: "default".into(),
+        session_id: id,
+        instance: None,
+        backfill: None,
+        browser: None,
+        joinable: true,
+        joinability: None,
+        teams: vec![team(0), team(1)],
+        custom_data: BTreeMap::new(),
+        created: Timestamp::EPOCH,
+        region_id: None,
+        created_by_matchmaking: false,
+        short_code: None,
+    }
+}
+
+pub fn backfill(id: &str) -> BackfillInfo {
+    BackfillInfo {
+        backfill_id: crate::model::ids::BackfillId::new(id).unwrap(),
+        extensions: BTreeMap::from([("k".into(), "v".into())]),
+    }
+}
+
+pub fn exit(run: RunNumber, status: ExitStatus, started: Timestamp, ended: Timestamp) -> ExitReport {
+    let (stopped_at_step, stragglers, peak_memory, core_path) = (None, 0, None, None);
+    ExitReport { run, status, started, ended, stopped_at_step, stragglers, peak_memory, core_path }
+}
