@@ -5,11 +5,11 @@ use crate::{
     config::agent::{AgentConfig, Overrides, load},
     core::{
         Core,
-        io::{Input, KeeperFact, Memory, Restored},
+        io::{Input, Memory, Restored},
     },
     host::paths::AgentPlace,
     keeper::{Peek, peek},
-    model::{status::Status, time::Now},
+    model::{keeper::KeeperFact, status::Status, time::Now},
     upstream::addresses::Hosts,
 };
 use std::collections::BTreeMap;

@@ -30,6 +30,7 @@ use crate::{
     keeper::{self, ExecStatus, Keeper, KeeperEvent, KeeperPlace, ListenerAddress, ListenerSpec, Mode, SpawnKeeper},
     model::{
         calls::Backend,
+        keeper::KeeperFact,
         policy::Readiness,
         probe::LogPatterns,
         status::{AgentStatus, Status},
@@ -275,15 +276,18 @@ async fn sockets(
                 Err(error) => return Err(error.into()),
             },
             Some(event) = events.recv() => match event {
-                KeeperEvent::Incompatible { why } => {
+                KeeperEvent::Fact(KeeperFact::Incompatible { why }) => {
                     return Err(NoAgent::Incompatible { dir: place.dir.clone(), why });
                 }
-                KeeperEvent::Superseded => return Err(NoAgent::Superseded { dir: place.dir.clone() }),
-                KeeperEvent::Away { why } => {
-                    tracing::warn!(why, "waiting for the keeper");
-                    early.push_back(KeeperEvent::Away { why });
+                KeeperEvent::Fact(KeeperFact::Superseded) => {
+                    return Err(NoAgent::Superseded { dir: place.dir.clone() });
                 }
-                other => early.push_back(other),
+                other => {
+                    if let KeeperEvent::Fact(KeeperFact::Away { why }) = &other {
+                        tracing::warn!(why, "waiting for the keeper");
+                    }
+                    early.push_back(other);
+                }
             },
             Some(order) = orders.recv() => if matches!(order, Control::Terminate) {
                 return Ok(None);

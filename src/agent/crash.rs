@@ -5,8 +5,11 @@
 //! synced but before anybody knows (`journal-synced`).
 
 use crate::{
-    core::io::{Effect, Input, JournalFact, KeeperFact, KeeperOrder, Provide, Watch},
-    model::calls::Call,
+    core::io::{Effect, Input, JournalFact, Provide, Watch},
+    model::{
+        calls::Call,
+        keeper::{KeeperFact, KeeperOrder},
+    },
 };
 
 /// Every point, for a test to go through.
@@ -54,6 +57,7 @@ pub const POINTS: &[&str] = &[
     "before-unkillable",
     "before-stop-requested",
     "before-superseded",
+    "before-incompatible",
     "before-committed",
     "before-commit-failed",
     "before-said",
@@ -116,18 +120,10 @@ pub fn after(effect: &Effect) -> &'static str {
     }
 }
 
+/// Orders are named as on the wire.
 fn after_keeper(order: &KeeperOrder) -> &'static str {
-    match order {
-        KeeperOrder::Start { .. } => "after-keeper-start",
-        KeeperOrder::Signal { .. } => "after-keeper-signal",
-        KeeperOrder::Kill { .. } => "after-keeper-kill",
-        KeeperOrder::Stdin { .. } => "after-keeper-stdin",
-        KeeperOrder::ExitTaken { .. } => "after-keeper-exit-taken",
-        KeeperOrder::Record(_) => "after-keeper-record",
-        KeeperOrder::Standing(_) => "after-keeper-standing",
-        KeeperOrder::Stats => "after-keeper-stats",
-        KeeperOrder::Shutdown => "after-keeper-shutdown",
-    }
+    let named = |point: &&&str| point.strip_prefix("after-keeper-") == Some(order.name());
+    POINTS.iter().find(named).copied().unwrap_or("after-keeper-order")
 }
 
 fn after_call(call: &Call) -> &'static str {
@@ -162,12 +158,13 @@ pub fn before(input: &Input) -> &'static str {
             KeeperFact::Unkillable { .. } => "before-unkillable",
             KeeperFact::StopRequested => "before-stop-requested",
             KeeperFact::Superseded => "before-superseded",
+            KeeperFact::Incompatible { .. } => "before-incompatible",
+            KeeperFact::Stats(_) => "before-stats",
         },
         Input::Journal(JournalFact::Committed { .. }) => "before-committed",
         Input::Journal(JournalFact::Failed { .. }) => "before-commit-failed",
         Input::Said { .. } => "before-said",
         Input::Evidence { .. } => "before-evidence",
-        Input::Stats(_) => "before-stats",
         Input::Allocated(_) => "before-allocated",
         Input::Deallocated { .. } => "before-deallocated",
         Input::Registered { .. } => "before-registered",

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     core::{
         Core,
-        io::{Effect, Ending, Happening, Input, JournalFact, KeeperFact},
+        io::{Effect, Ending, Happening, Input, JournalFact},
     },
     frontends::{Asked, Heard},
     host::notify,
@@ -174,37 +174,25 @@ impl Driver {
     }
 
     fn keeper(&mut self, event: KeeperEvent, course: &mut Course, now: Now) -> Option<Ending> {
-        let fact = match event {
-            KeeperEvent::Connected(hello) => {
-                self.hands.greet(&hello);
-                KeeperFact::Connected(hello)
+        match event {
+            KeeperEvent::Fact(fact) => {
+                self.hands.note(&fact);
+                self.take(Input::Keeper(fact), course, now)
             }
-            KeeperEvent::Away { why } => KeeperFact::Away { why },
-            KeeperEvent::Started { run, pid, started } => {
-                self.hands.started(run, pid);
-                KeeperFact::Started { run, pid, started }
-            }
-            KeeperEvent::Exited(report) => KeeperFact::Exited(report),
-            KeeperEvent::Unkillable { run, left } => KeeperFact::Unkillable { run, left },
-            KeeperEvent::StopRequested => KeeperFact::StopRequested,
-            KeeperEvent::Superseded => KeeperFact::Superseded,
-            KeeperEvent::Incompatible { why } => return Some(Ending::Incompatible { why }),
-            KeeperEvent::Stats(stats) => return self.take(Input::Stats(stats), course, now),
             KeeperEvent::Lost(losses) => {
                 self.hands.lost(losses, now);
-                return None;
+                None
             }
             KeeperEvent::Output { run, stream: _, line } => {
                 let said = self.hands.read_line(run, &line);
-                return said.into_iter().find_map(|input| self.take(input, course, now));
+                said.into_iter().find_map(|input| self.take(input, course, now))
             }
             KeeperEvent::Refused { order, why } => {
                 let text = format!("the keeper refused {order}: {why}");
                 self.hands.happened(Happening { kind: "keeper", text, fields: BTreeMap::new() }, now);
-                return None;
+                None
             }
-        };
-        self.take(Input::Keeper(fact), course, now)
+        }
     }
 
     fn heard(&mut self, heard: Heard, course: &mut Course, now: Now) -> Option<Ending> {

@@ -11,12 +11,13 @@
 
 use super::{chronicle::Chronicle, hooks::Hooks, inbox::Answered, journal::Writer, provide::Provider, secrets};
 use crate::{
-    core::io::{Effect, Ending, Happening, Input, KeeperOrder, Provide, Watch},
+    core::io::{Effect, Ending, Happening, Input, Provide, Watch},
     frontends::{Events, Timeline, TokenBook},
     host::clock,
     keeper::{Keeper, Losses},
     model::{
         ids::{KeeperId, RunId, RunNumber},
+        keeper::{KeeperFact, KeeperOrder},
         policy::Readiness,
         probe::Probe,
         process::{KeeperHello, LaunchSpec, RunState},
@@ -117,28 +118,22 @@ impl Hands {
     }
 
     fn order(&mut self, order: KeeperOrder) {
-        match order {
-            KeeperOrder::Start { run, spec } => self.start(run, *spec),
-            KeeperOrder::Signal { run, signal } => self.keeper.signal(run, signal),
-            KeeperOrder::Kill { run } => self.keeper.kill(run),
-            KeeperOrder::Stdin { run, line } => self.keeper.stdin(run, line),
-            KeeperOrder::ExitTaken { run } => self.keeper.exit_taken(run),
-            KeeperOrder::Record(text) => self.keeper.record(text),
-            KeeperOrder::Standing(orders) => self.keeper.standing(orders),
-            KeeperOrder::Stats => self.keeper.ask_stats(),
-            KeeperOrder::Shutdown => self.keeper.shutdown(),
+        if let KeeperOrder::Start { run, spec } = order {
+            self.start(run, spec);
+        } else {
+            self.keeper.give(order);
         }
     }
 
     /// The run's token is valid before its process can use it.
-    fn start(&mut self, run: RunNumber, mut spec: LaunchSpec) {
+    fn start(&mut self, run: RunNumber, mut spec: Box<LaunchSpec>) {
         if let Some(token) = self.token_of(run) {
             spec.env.insert("GAMESIDE_TOKEN".to_owned(), token.expose_secret().to_owned());
             self.tokens.set_game(run, token);
         }
         // Before the start: its first line may be the one that matters.
         self.keeper.output(!self.eyes.log.is_empty());
-        self.keeper.start(run, spec);
+        self.keeper.give(KeeperOrder::Start { run, spec });
     }
 
     fn token_of(&self, run: RunNumber) -> Option<SecretString> {
@@ -146,8 +141,23 @@ impl Hands {
         Some(secrets::game_token(&self.game_secret, &RunId { keeper, run }))
     }
 
+    /// What the hands have to know of it, before the core decides.
+    pub fn note(&mut self, fact: &KeeperFact) {
+        match fact {
+            KeeperFact::Connected(hello) => self.greet(hello),
+            KeeperFact::Started { run, pid, .. } => self.memory.process = Some((*run, *pid)),
+            KeeperFact::Away { .. }
+            | KeeperFact::Exited(_)
+            | KeeperFact::Unkillable { .. }
+            | KeeperFact::StopRequested
+            | KeeperFact::Superseded
+            | KeeperFact::Incompatible { .. }
+            | KeeperFact::Stats(_) => {}
+        }
+    }
+
     /// A keeper introduced itself: runs are named after it from now on, and its game's token is valid again.
-    pub fn greet(&mut self, hello: &KeeperHello) {
+    fn greet(&mut self, hello: &KeeperHello) {
         if self.memory.keeper.as_ref() != Some(&hello.keeper) {
             self.memory.keeper = Some(hello.keeper.clone());
             self.provider.incarnate(hello.keeper.clone());
@@ -164,10 +174,6 @@ impl Hands {
         if let Some((run, token)) = run.and_then(|run| Some((run, self.token_of(run)?))) {
             self.tokens.set_game(run, token);
         }
-    }
-
-    pub fn started(&mut self, run: RunNumber, pid: i32) {
-        self.memory.process = Some((run, pid));
     }
 
     fn watch(&mut self, watch: Watch) {

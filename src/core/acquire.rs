@@ -200,7 +200,7 @@ impl Core {
             }
             Err(refusal @ (Refusal::Conflict { .. } | Refusal::Invalid { .. } | Refusal::NotFound { .. })) => {
                 if self.settings.provider == ProviderKind::Auto {
-                    self.refused = Some(format!("no session of our own: {refusal}"));
+                    self.refusals.session = Some(format!("no session of our own: {refusal}"));
                     self.acquire_later(&refusal.to_string(), None);
                 } else {
                     self.not_acquired(&Refused::Backend { why: refusal.to_string() });
@@ -235,6 +235,7 @@ impl Core {
             self.effect(Effect::Reply { request, reply: Err(refused.clone()) });
         }
         self.state.term += 1;
+        self.refusals.session = None;
         self.enter(Phase::Idle);
     }
 

@@ -14,11 +14,12 @@
 use super::{
     clock::When,
     engine::Core,
-    io::{KeeperFact, KeeperOrder},
+    io::{Effect, Ending},
     state::{Durable, Phase, Process, Run, Then},
 };
 use crate::model::{
     ids::RunNumber,
+    keeper::{KeeperFact, KeeperOrder},
     process::{ExitReport, ExitStatus, KeeperHello, RunState},
 };
 
@@ -37,7 +38,14 @@ impl Core {
             KeeperFact::Exited(report) => self.exit_told(report),
             KeeperFact::Unkillable { run, left } => self.unkillable(run, left),
             KeeperFact::StopRequested => self.stop_requested(),
-            KeeperFact::Superseded => self.superseded(),
+            KeeperFact::Superseded => {
+                self.end_at_once(Ending::Superseded, "superseded", "another agent has taken over; this one ends");
+            }
+            KeeperFact::Incompatible { why } => {
+                let text = format!("the keeper can't be talked to, the match is kept: {why}");
+                self.end_at_once(Ending::Incompatible { why }, "incompatible", &text);
+            }
+            KeeperFact::Stats(stats) => self.measured(stats),
         }
     }
 
@@ -121,7 +129,7 @@ impl Core {
     }
 
     fn taken(&mut self, run: RunNumber) {
-        self.journal.hold(super::io::Effect::Keeper(KeeperOrder::ExitTaken { run }));
+        self.journal.hold(Effect::Keeper(KeeperOrder::ExitTaken { run }));
     }
 
     fn adopted(&mut self, run: RunNumber, pid: i32) {
@@ -208,10 +216,11 @@ impl Core {
         }
     }
 
-    fn superseded(&mut self) {
+    /// Nothing more can be done through the keeper, and nothing may be said of the match.
+    fn end_at_once(&mut self, ending: Ending, kind: &'static str, text: &str) {
         self.out.clear();
-        self.happened("superseded", "another agent has taken over; this one ends", &[]);
-        self.effect(super::io::Effect::End(super::io::Ending::Superseded));
+        self.happened(kind, text, &[]);
+        self.effect(Effect::End(ending));
         self.ended = true;
     }
 }

@@ -157,14 +157,10 @@ impl Core {
 
     fn begin_drain(&mut self, reason: &str, then: Then, deadline: When, kill_by: Option<When>) {
         let Some(game) = self.state.phase.take_game() else { return };
-        let instance = game.instance.clone();
         let drain = Drain { reason: reason.to_owned(), deadline: Some(deadline), then, kill_by };
         self.enter(Phase::Draining(game, drain));
-        let at = self.wall;
-        if let Some(lane) = self.lane_mut(&instance) {
-            lane.milestone(JoinStatus::Unjoinable, at);
-            lane.note("drain", reason, at);
-        }
+        self.milestone(JoinStatus::Unjoinable);
+        self.note("drain", reason);
         self.happened("drain", format!("draining until {}: {reason}", deadline.0), &[("reason", reason)]);
         self.tell(Told::Drain { reason: reason.to_owned(), deadline: deadline.0 });
     }

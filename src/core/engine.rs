@@ -14,16 +14,18 @@ use super::{
     backfill::BackfillDesk,
     clock::{Clock, When},
     health::HealthDesk,
-    io::{Effect, Ending, Happening, Input, KeeperOrder, Memory, Provide, Restored},
+    io::{Effect, Ending, Happening, Input, Memory, Provide, Restored},
     journal::Journal,
     mint::{Jitter, Mint},
     poll::Poll,
+    reports::ConnStrs,
     settings::Settings,
     state::Durable,
 };
 use crate::model::{
     calls::{Answer, Backend, Call, CallId, Refusal},
     ids::InstanceId,
+    keeper::KeeperOrder,
     orders::RequestId,
     process::{KeeperHello, ProcessStats, StandingOrders},
     session::{InstanceHealth, JoinStatus, Session},
@@ -36,6 +38,8 @@ use std::{collections::BTreeMap, time::Duration};
 #[derive(Debug)]
 pub struct Core {
     pub(super) settings: Settings,
+    /// Of the settings; kept, as a template takes its time.
+    pub(super) conn_strs: ConnStrs,
     pub(super) state: Durable,
     /// The journal was unusable: the keeper's record counts until it has said hello.
     pub(super) amnesia: bool,
@@ -70,8 +74,19 @@ pub struct Core {
     pub(super) registration_trouble: Option<String>,
     pub(super) stats: Option<ProcessStats>,
     pub(super) next_stats: Option<When>,
-    pub(super) refused: Option<String>,
+    pub(super) refusals: Refusals,
     pub(super) last: Last,
+}
+
+/// What the session service won't have. Each stands until its own end.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    /// A session of our own; until there is one, or none is wanted any more.
+    pub session: Option<String>,
+    /// This lane's reports, which are tried again; until one is taken, or none is owed.
+    pub waiting: Option<(InstanceId, String)>,
+    /// A report that was dropped; until the match is over.
+    pub dropped: Option<String>,
 }
 
 /// What is known of the keeper.
@@ -161,7 +176,8 @@ impl Core {
             registration_trouble: None,
             stats: None,
             next_stats: None,
-            refused: None,
+            refusals: Refusals::default(),
+            conn_strs: ConnStrs::new(&settings),
             last: Last::default(),
             settings,
         };
@@ -204,7 +220,6 @@ impl Core {
             Input::Journal(fact) => self.journal_fact(&fact),
             Input::Said { run, door, said } => self.said(run, door, said),
             Input::Evidence { run, door, evidence } => self.evidence(run, door, &evidence),
-            Input::Stats(stats) => self.measured(stats),
             Input::Allocated(allocation) => self.allocated(allocation),
             Input::Deallocated { allocation } => self.deallocated(&allocation),
             Input::Registered { registered, trouble } => self.registration(registered, trouble),

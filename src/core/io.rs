@@ -6,9 +6,9 @@ use crate::model::{
     calls::{Answer, Backend, Call, CallId, Refusal},
     game::{Door, Evidence, Said, Told},
     ids::RunNumber,
+    keeper::{KeeperFact, KeeperOrder},
     orders::{Accepted, Order, Refused, RequestId},
-    process::{ExitReport, KeeperHello, LaunchSpec, ProcessStats, StandingOrders},
-    time::Timestamp,
+    process::ExitReport,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -49,7 +49,6 @@ pub enum Input {
         door: Door,
         evidence: Evidence,
     },
-    Stats(ProcessStats),
     /// The provider allocated us. For a hook, see [`Order::Allocate`].
     Allocated(Allocation),
     /// The provider took an allocation back.
@@ -80,30 +79,6 @@ pub enum Input {
     Gap(Duration),
     /// A deadline may have passed.
     Tick,
-}
-
-/// A fact from the keeper.
-#[derive(Debug, Clone, PartialEq)]
-pub enum KeeperFact {
-    Connected(Box<KeeperHello>),
-    Away {
-        why: String,
-    },
-    Started {
-        run: RunNumber,
-        pid: i32,
-        started: Timestamp,
-    },
-    /// A run ended and its containment is empty; also `spawn-failed`.
-    Exited(ExitReport),
-    Unkillable {
-        run: RunNumber,
-        left: u32,
-    },
-    /// The keeper was told to stop (a pod's SIGTERM goes to it first).
-    StopRequested,
-    /// Another agent took over with a higher epoch: end at once, publish nothing.
-    Superseded,
 }
 
 /// What became of a commit.
@@ -144,37 +119,6 @@ pub enum Effect {
     },
     /// The agent ends now; every durable word has been written.
     End(Ending),
-}
-
-/// An order to the keeper. `signal` and `kill` of a run that isn't running are harmless.
-#[derive(Debug, Clone, PartialEq)]
-pub enum KeeperOrder {
-    /// Idempotent per run number.
-    Start {
-        run: RunNumber,
-        spec: Box<LaunchSpec>,
-    },
-    Signal {
-        run: RunNumber,
-        signal: i32,
-    },
-    Kill {
-        run: RunNumber,
-    },
-    Stdin {
-        run: RunNumber,
-        line: String,
-    },
-    ExitTaken {
-        run: RunNumber,
-    },
-    /// The adoption record: at most 64 KiB, opaque to the keeper.
-    Record(String),
-    Standing(StandingOrders),
-    /// Ask for [`ProcessStats`]; the core does so every few seconds while a run lives.
-    Stats,
-    /// Only after an orderly end: the keeper exits 0.
-    Shutdown,
 }
 
 /// What the provider is told.

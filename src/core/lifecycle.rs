@@ -16,7 +16,7 @@
 use super::{
     clock::{When, earliest},
     engine::Core,
-    io::{Effect, Ending, KeeperOrder},
+    io::{Effect, Ending},
     ladder::Ladder,
     publish::Lane,
     state::{Answered, Closing, Drain, Leaving, Match, Phase, Process, Then},
@@ -25,6 +25,7 @@ use crate::model::{
     allocation::ProviderKind,
     game::{Gate, Told},
     ids::InstanceId,
+    keeper::KeeperOrder,
     orders::Accepted,
     policy::Start,
     process::{ExitReport, StopAction},
@@ -148,7 +149,8 @@ impl Core {
     /// Forgets what was known about the last session.
     pub(super) fn reset_desks(&mut self) {
         self.session = None;
-        self.refused = None;
+        self.refusals.session = None;
+        self.refusals.dropped = None;
         self.poll.now();
         self.backfill.reset();
         self.health.next_match();

@@ -2,6 +2,7 @@
 //!
 //! | the run ended | in `Starting` or `Serving` |
 //! |---|---|
+//! | because we stopped it: not ready in time, unhealthy | a failure, whatever it says of its end |
 //! | after it said `Shutdown` | orderly: the match is closed |
 //! | exit 0 after it was ready, and not `restart = always` | the match is closed |
 //! | lost with its keeper | the match is closed |
@@ -13,7 +14,7 @@
 use super::{
     clock::{When, earliest},
     engine::Core,
-    io::{Effect, KeeperOrder, Watch},
+    io::{Effect, Watch},
     ladder::Ladder,
     launch::{self, LaunchError, Values},
     state::{Match, Phase, Process, Run, Then},
@@ -21,6 +22,7 @@ use super::{
 use crate::model::{
     game::Told,
     ids::RunNumber,
+    keeper::KeeperOrder,
     policy::{ReadyBy, RestartWhen},
     process::{ExitReport, ExitStatus, LaunchSpec, StopAction},
     time::Timestamp,
@@ -259,10 +261,12 @@ impl Core {
         if failing == Some(REPLACED) {
             return;
         }
-        let success = report.status.is_success() && run.ready.is_some() && failing.is_none();
-        if run.orderly {
+        if failing.is_some() {
+            self.note("failed", status);
+        } else if run.orderly {
             return self.close_match("the game ended, as it had said", Then::Recycle, Some(report));
         }
+        let success = report.status.is_success() && run.ready.is_some() && failing.is_none();
         if report.status == ExitStatus::Lost {
             return self.close_match("the game was lost with its keeper", Then::Recycle, Some(report));
         }
@@ -270,7 +274,7 @@ impl Core {
             return self.close_match("the game ended by itself", Then::Recycle, Some(report));
         }
         match self.book(run, success) {
-            Next::Again { delay } => self.restart(report.run, status, delay),
+            Next::Again { delay } => self.restart(run, failing, status, delay),
             Next::NotAgain => {
                 let rest = self.settings.restart.delay.get();
                 self.state.failures.rest_until = Some(self.now + rest);
@@ -283,8 +287,9 @@ impl Core {
         }
     }
 
-    fn restart(&mut self, after: RunNumber, status: &str, delay: Duration) {
-        self.state.process = Process::Delayed { until: self.now + delay, after };
+    fn restart(&mut self, run: &Run, failing: Option<&str>, status: &str, delay: Duration) {
+        let (until, after) = (self.now + delay, run.number);
+        self.state.process = Process::Delayed { until, after, stopped: failing.is_some() };
         let text = format!("starting the game again in {} ms: {status}", delay.as_millis());
         self.happened("restart", text, &[("reason", status)]);
         if self.state.phase.game().is_none() {
@@ -301,10 +306,10 @@ impl Core {
         if failing == Some(REPLACED) || idle_and_cold {
             return;
         }
-        let success = report.status.is_success() && run.ready.is_some();
+        let success = report.status.is_success() && run.ready.is_some() && failing.is_none();
         match self.book(run, success) {
-            Next::Again { delay } => self.restart(report.run, status, delay),
-            Next::NotAgain => self.restart(report.run, status, self.settings.restart.delay.get()),
+            Next::Again { delay } => self.restart(run, failing, status, delay),
+            Next::NotAgain => self.restart(run, failing, status, self.settings.restart.delay.get()),
             Next::Loop => self.give_up(&format!("crash loop of the warm game: {status}"), Some(report)),
         }
     }

@@ -111,8 +111,12 @@ pub enum Outcome {
     PostRefused {
         why: String,
     },
-    /// The service won't have this level; the next may do.
+    /// The service won't have it as things stand; it is tried again.
     Refused {
+        why: String,
+    },
+    /// The service won't have this level, ever; the next may do.
+    Dropped {
         why: String,
     },
     /// `session_not_found`, while the match goes on.
@@ -477,7 +481,7 @@ impl Lane {
             }
             Op::ReadBack | Op::Post | Op::Close | Op::Confirm => {}
         }
-        Outcome::Refused { why }
+        Outcome::Dropped { why }
     }
 
     /// The service is back: no more waiting.
@@ -557,6 +561,6 @@ fn status_name(status: JoinStatus) -> &'static str {
 
 /// The names of notes are few; a journal may hold one that this version doesn't know.
 fn note_name(name: &str) -> &'static str {
-    const NAMES: [&str; 3] = ["unhealthy", "drain", "note"];
+    const NAMES: [&str; 4] = ["unhealthy", "drain", "failed", "note"];
     NAMES.into_iter().find(|known| *known == name).unwrap_or("note")
 }

@@ -4,10 +4,11 @@
 
 use super::{
     engine::{Core, Purpose},
-    io::{Effect, KeeperOrder},
+    io::Effect,
     ladder::Ladder,
     launch,
     publish::{Lane, Outcome, Works},
+    settings::Settings,
     state::{Link, Match, Phase, Then},
 };
 use crate::model::{
@@ -15,10 +16,33 @@ use crate::model::{
     calls::{Answer, Backend, Call, Refusal},
     game::{CustomDataOf, Gate},
     ids::InstanceId,
+    keeper::KeeperOrder,
     policy::ReportBy,
     process::StandingOrders,
     session::{InstanceUpdate, JoinParams, JoinStatus},
 };
+
+/// Where players connect to; empty where it isn't known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ConnStrs {
+    public: String,
+    private: String,
+}
+
+impl ConnStrs {
+    /// Public only if it is known: a private address never goes there.
+    pub fn new(settings: &Settings) -> Self {
+        let addresses = &settings.addresses;
+        let fill = |host: &Option<String>, format: &str| {
+            let host = host.as_deref()?;
+            launch::address(format, host, &addresses.port, &settings.launch.ports).ok()
+        };
+        ConnStrs {
+            public: fill(&addresses.public, &addresses.public_format).unwrap_or_default(),
+            private: fill(&addresses.private, &addresses.private_format).unwrap_or_default(),
+        }
+    }
+}
 
 /// The most that a keeper holds.
 const MAX_RECORD: usize = 64 * 1024;
@@ -68,6 +92,15 @@ impl Core {
         }
     }
 
+    /// For the session's audit, in its order among the reports.
+    pub(super) fn note(&mut self, name: &str, reason: &str) {
+        let at = self.wall;
+        let Some(instance) = self.state.phase.game().map(|game| game.instance.clone()) else { return };
+        if let Some(lane) = self.lane_mut(&instance) {
+            lane.note(name, reason, at);
+        }
+    }
+
     /// What the session should show.
     pub(super) fn join_status(&self) -> Option<JoinStatus> {
         match &self.state.phase {
@@ -112,20 +145,14 @@ impl Core {
         said.or_else(|| self.settings.launch.version.clone())
     }
 
-    /// Public only if it is known: a private address never goes there.
     pub(super) fn join_params(&self, game: &Match) -> JoinParams {
-        let addresses = &self.settings.addresses;
-        let fill = |host: &Option<String>, format: &str| {
-            let host = host.as_deref()?;
-            launch::address(format, host, &addresses.port, &self.settings.launch.ports).ok()
-        };
         let mut custom_data = self.custom(CustomDataOf::JoinParams);
         if let Some(token) = &game.join_token {
             custom_data.insert(JOIN_TOKEN_KEY.to_owned(), token.clone());
         }
         JoinParams {
-            public_conn_str: fill(&addresses.public, &addresses.public_format).unwrap_or_default(),
-            private_conn_str: fill(&addresses.private, &addresses.private_format).unwrap_or_default(),
+            public_conn_str: self.conn_strs.public.clone(),
+            private_conn_str: self.conn_strs.private.clone(),
             custom_data,
         }
     }
@@ -189,20 +216,23 @@ impl Core {
             self.session_read(read);
         }
         match answer {
+            Ok(Answer::Session(_)) => self.link_held(instance),
             Ok(_) => {
-                self.refused = None;
                 self.link_held(instance);
+                self.refusals.waiting.take_if(|(lane, _)| lane == instance);
             }
-            Err(refusal @ Refusal::Credentials { .. }) => self.lacks_permission(refusal),
+            Err(refusal @ Refusal::Credentials { .. }) => self.refused(instance, &refusal.to_string()),
             Err(_) => {}
         }
         match outcome {
             Outcome::Nothing | Outcome::Posted => {}
             Outcome::Shown(status) => self.shown(instance, status),
             Outcome::PostRefused { why } => self.post_refused(instance, &why),
-            Outcome::Refused { why } => {
-                self.happened("report_refused", format!("the session service refused a report: {why}"), &[]);
-                self.refused = Some(format!("the session service refused a report: {why}"));
+            Outcome::Refused { why } => self.refused(instance, &why),
+            Outcome::Dropped { why } => {
+                let why = format!("the session service refused a report, it was dropped: {why}");
+                self.happened("report_refused", why.clone(), &[]);
+                self.refusals.dropped = Some(why);
             }
             Outcome::SessionNotFound => self.session_not_found(instance),
             Outcome::TakenAway { why } => self.taken_away(instance, &why),
@@ -211,11 +241,11 @@ impl Core {
     }
 
     /// Reports wait for as long as it takes, so somebody has to be told why.
-    fn lacks_permission(&mut self, refusal: &Refusal) {
-        let why = format!("the session service doesn't take our reports: {refusal}");
-        if self.refused.as_ref() != Some(&why) {
-            self.happened("report_refused", why.clone(), &[]);
-            self.refused = Some(why);
+    fn refused(&mut self, instance: &InstanceId, why: &str) {
+        let refusal = Some((instance.clone(), format!("the session service doesn't take our reports: {why}")));
+        if self.refusals.waiting != refusal {
+            self.refusals.waiting = refusal;
+            self.happened("report_refused", format!("the session service doesn't take our reports: {why}"), &[]);
         }
     }
 
@@ -281,13 +311,13 @@ impl Core {
         };
         if self.last.standing.as_ref() != Some(&standing) {
             self.last.standing = Some(standing.clone());
-            self.order(KeeperOrder::Standing(standing));
+            self.order(KeeperOrder::Standing { orders: standing });
         }
         let key = self.record_key();
         if self.last.record.as_ref() != Some(&key) {
             self.last.record = Some(key);
             let record = self.record();
-            self.order(KeeperOrder::Record(record));
+            self.order(KeeperOrder::Record { text: record });
         }
     }
 

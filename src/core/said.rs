@@ -59,8 +59,9 @@ impl Core {
 
     /// `Shutdown` that arrives after the exit that it announced: the end was orderly after all.
     fn overtaken(&mut self, number: RunNumber, said: &Said) -> bool {
-        let Process::Delayed { after, .. } = &self.state.process else { return false };
-        if *after == number && *said == Said::Shutdown && self.state.phase.game().is_some() {
+        let Process::Delayed { after, stopped, .. } = &self.state.process else { return false };
+        let announced = *after == number && *said == Said::Shutdown && !stopped;
+        if announced && self.state.phase.game().is_some() {
             self.state.failures.times.pop();
             self.close_match("the game ended, as it had said", Then::Recycle, None);
         }
@@ -223,6 +224,7 @@ impl Core {
 
     pub(super) fn reloaded(&mut self, settings: super::settings::Settings) {
         self.host_deadline = settings.drain.host_deadline.map(Span::get).or(self.host_deadline);
+        self.conn_strs = super::reports::ConnStrs::new(&settings);
         self.settings = settings;
         self.happened("reloaded", "the configuration was reloaded; launch settings count from the next start", &[]);
     }

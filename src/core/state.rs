@@ -255,6 +255,9 @@ pub enum Process {
     Delayed {
         until: When,
         after: RunNumber,
+        /// We ended that run: its own word for its end counts no more.
+        #[serde(default)]
+        stopped: bool,
     },
     /// Intended; the keeper has not said that it runs.
     Intended(Box<Run>),

@@ -144,7 +144,11 @@ impl Core {
         warnings.extend(self.journal.set_aside.clone());
         warnings.extend(self.keeper.trouble.iter().map(|why| format!("the keeper is away: {why}")));
         warnings.extend(self.registration_trouble.iter().map(|why| format!("not registered: {why}")));
-        warnings.extend(self.refused.clone());
+        let refusals = &self.refusals;
+        let waiting = refusals.waiting.as_ref().filter(|(instance, _)| self.lane(instance).is_some());
+        warnings.extend(refusals.session.clone());
+        warnings.extend(waiting.map(|(_, why)| why.clone()));
+        warnings.extend(refusals.dropped.clone());
         if self.stranger {
             warnings.push("a game runs that no journal and no record explains; `gameside stop` ends it".to_owned());
         }

@@ -16,7 +16,7 @@ pub use service::{Net, Service};
 
 use super::{
     Core,
-    io::{Effect, Ending, Input, JournalFact, KeeperFact, KeeperOrder, Memory, Provide, Restored},
+    io::{Effect, Ending, Input, JournalFact, Memory, Provide, Restored},
     settings::Settings,
 };
 use crate::model::{
@@ -24,6 +24,7 @@ use crate::model::{
     calls::{Backend, CallId, Refusal},
     game::{Door, Said, Told},
     ids::{RunNumber, SessionId},
+    keeper::{KeeperFact, KeeperOrder},
     orders::{Order, RequestId},
     process::{ExitStatus, RunState},
     session::JoinStatus,
@@ -241,6 +242,15 @@ impl World {
         kinds.collect()
     }
 
+    /// What the timeline shows.
+    pub fn timeline(&self) -> Vec<&str> {
+        let texts = self.seen.iter().filter_map(|effect| match effect {
+            Effect::Happened(happening) => Some(happening.text.as_str()),
+            _ => None,
+        });
+        texts.collect()
+    }
+
     pub fn told_game(&self) -> Vec<&Told> {
         let told = self.seen.iter().filter_map(|effect| match effect {
             Effect::Tell { told, .. } => Some(told),
@@ -336,12 +346,13 @@ impl World {
                     self.keeper.run = RunState::Empty;
                 }
             }
-            KeeperOrder::Record(record) => self.keeper.record = Some(record),
+            KeeperOrder::Record { text } => self.keeper.record = Some(text),
             KeeperOrder::Signal { .. }
             | KeeperOrder::Stdin { .. }
-            | KeeperOrder::Standing(_)
+            | KeeperOrder::Standing { .. }
             | KeeperOrder::Stats
             | KeeperOrder::Shutdown => {}
+            other => panic!("not the core's to give: {other:?}"),
         }
     }
 

@@ -11,17 +11,16 @@
 //! - Orders that were not answered when a connection broke are given again, in their order; `signal` and `stdin` only if they
 //!   were not sent yet. Record, standing orders and the output switch are always given again.
 //! - A second keeper is never spawned while the lock is held, whether its socket answers or not.
-//! - After `Superseded` or `Incompatible` nothing is sent or tried any more.
+//! - After the facts `Superseded` and `Incompatible` nothing is sent or tried any more.
 
 mod book;
 mod link;
 mod spawn;
 
-use super::protocol::{ExecResult, ListenerSpec, Losses, Order, Stream};
+use super::protocol::{ExecResult, Losses, Stream};
 use crate::model::{
     ids::RunNumber,
-    process::{ExitReport, KeeperHello, LaunchSpec, ProcessStats, StandingOrders},
-    time::Timestamp,
+    keeper::{KeeperFact, KeeperOrder, ListenerSpec},
 };
 use book::{Answer, Book};
 use std::{ffi::OsString, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
@@ -49,32 +48,11 @@ pub struct SpawnKeeper {
     pub args: Vec<OsString>,
 }
 
-/// A fact from the keeper, or about it.
+/// What comes from the keeper.
 #[derive(Debug, Clone, PartialEq)]
 pub enum KeeperEvent {
-    Connected(Box<KeeperHello>),
-    /// Said once for each reason, not with every attempt.
-    Away {
-        why: String,
-    },
-    Started {
-        run: RunNumber,
-        pid: i32,
-        started: Timestamp,
-    },
-    Exited(ExitReport),
-    Unkillable {
-        run: RunNumber,
-        left: u32,
-    },
-    StopRequested,
-    /// Another agent took over; this was the last event.
-    Superseded,
-    /// No common wire version; the match is kept, and this was the last event.
-    Incompatible {
-        why: String,
-    },
-    Stats(ProcessStats),
+    /// What bears on the match.
+    Fact(KeeperFact),
     /// Output was lost; totals since the keeper started. Comes with stats, when a figure went up.
     Lost(Losses),
     Output {
@@ -114,43 +92,20 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Idempotent per run number. Answered by `Started` or `Exited(spawn-failed)`.
-    pub fn start(&self, run: RunNumber, spec: LaunchSpec) {
-        self.book.post(Order::Start { run, spec: Box::new(spec) });
+    /// Queued, never waited for; what it led to comes back as an event. An order whose result is wanted has a call of its own:
+    /// [`Keeper::listeners`], [`Keeper::exec`].
+    pub fn give(&self, order: KeeperOrder) {
+        self.book.post(order);
     }
-    pub fn signal(&self, run: RunNumber, signal: i32) {
-        self.book.post(Order::Signal { run, signal });
-    }
-    pub fn kill(&self, run: RunNumber) {
-        self.book.post(Order::Kill { run });
-    }
-    pub fn stdin(&self, run: RunNumber, line: String) {
-        self.book.post(Order::Stdin { run, line });
-    }
-    pub fn exit_taken(&self, run: RunNumber) {
-        self.book.post(Order::ExitTaken { run });
-    }
-    pub fn record(&self, text: String) {
-        self.book.post(Order::Record { text });
-    }
-    pub fn standing(&self, orders: StandingOrders) {
-        self.book.post(Order::Standing { orders });
-    }
-    /// Only after an orderly end: the keeper exits 0.
-    pub fn shutdown(&self) {
-        self.book.post(Order::Shutdown);
-    }
+
+    /// Whether lines of the game's output are forwarded.
     pub fn output(&self, on: bool) {
-        self.book.post(Order::Output { on });
-    }
-    /// Answered by `Stats`, or by nothing while nothing runs.
-    pub fn ask_stats(&self) {
-        self.book.post(Order::Stats);
+        self.book.post(KeeperOrder::Output { on });
     }
 
     /// Has these sockets bound, unless they are held already, and returns them by name.
     pub async fn listeners(&self, want: Vec<ListenerSpec>) -> Result<Vec<(String, OwnedFd)>, KeeperError> {
-        match self.book.ask(Order::Listeners { want }).await? {
+        match self.book.ask(KeeperOrder::Listeners { want }).await? {
             Answer::Listeners(sockets) => Ok(sockets),
             Answer::Exec(_) => Err(KeeperError::Away { order: "listeners" }),
         }
@@ -159,7 +114,7 @@ impl Keeper {
     /// Runs a command in the game's context.
     pub async fn exec(&self, argv: Vec<String>, timeout: Duration) -> Result<ExecResult, KeeperError> {
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        match self.book.ask(Order::Exec { argv, timeout_ms }).await? {
+        match self.book.ask(KeeperOrder::Exec { argv, timeout_ms }).await? {
             Answer::Exec(result) => Ok(result),
             Answer::Listeners(_) => Err(KeeperError::Away { order: "exec" }),
         }

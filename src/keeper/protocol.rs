@@ -15,13 +15,13 @@
 //!
 //! `docs/keeper-protocol.md` is the same for people who write an agent of their own.
 
+pub use crate::model::keeper::{KeeperOrder as Order, ListenerAddress, ListenerSpec};
 use crate::model::{
     ids::RunNumber,
-    process::{ExitReport, KeeperHello, LaunchSpec, ProcessStats, StandingOrders},
+    process::{ExitReport, KeeperHello, ProcessStats},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, path::PathBuf};
 
 /// The wire versions that this code speaks, newest first.
 pub const VERSIONS: &[u32] = &[1];
@@ -56,109 +56,6 @@ pub struct Request {
     pub id: u64,
     #[serde(flatten)]
     pub order: Order,
-}
-
-/// What is asked of the keeper.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "op")]
-pub enum Order {
-    /// First of all. An observer takes nothing over: it may only look, and `stop`.
-    Hello {
-        versions: Vec<u32>,
-        #[serde(default)]
-        observe: bool,
-        /// The epoch that this agent held when its connection broke; lower than the keeper's = superseded.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        epoch: Option<u64>,
-    },
-    /// Idempotent per run number.
-    Start {
-        run: RunNumber,
-        spec: Box<LaunchSpec>,
-    },
-    /// To the game's first process group; harmless when the run has ended.
-    Signal {
-        run: RunNumber,
-        signal: i32,
-    },
-    /// SIGKILL to everything of the run.
-    Kill {
-        run: RunNumber,
-    },
-    /// A line for the game's console.
-    Stdin {
-        run: RunNumber,
-        line: String,
-    },
-    /// The exit report is in the agent's journal: the keeper may forget it.
-    ExitTaken {
-        run: RunNumber,
-    },
-    /// The adoption record, opaque to the keeper.
-    Record {
-        text: String,
-    },
-    /// What to do when alone.
-    Standing {
-        orders: StandingOrders,
-    },
-    /// Whether lines of output are forwarded.
-    Output {
-        on: bool,
-    },
-    Stats,
-    /// Bind what isn't held yet, and pass them all, in this order, with the answer.
-    Listeners {
-        want: Vec<ListenerSpec>,
-    },
-    /// A probe: runs in the game's context, never longer than `timeout_ms`.
-    Exec {
-        argv: Vec<String>,
-        timeout_ms: u64,
-    },
-    /// After an orderly end: the keeper exits 0.
-    Shutdown,
-    /// As SIGTERM to the keeper; the only order that an observer may give.
-    Stop,
-}
-
-impl Order {
-    /// The word on the wire.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Order::Hello { .. } => "hello",
-            Order::Start { .. } => "start",
-            Order::Signal { .. } => "signal",
-            Order::Kill { .. } => "kill",
-            Order::Stdin { .. } => "stdin",
-            Order::ExitTaken { .. } => "exit-taken",
-            Order::Record { .. } => "record",
-            Order::Standing { .. } => "standing",
-            Order::Output { .. } => "output",
-            Order::Stats => "stats",
-            Order::Listeners { .. } => "listeners",
-            Order::Exec { .. } => "exec",
-            Order::Shutdown => "shutdown",
-            Order::Stop => "stop",
-        }
-    }
-}
-
-/// A listening socket to be held.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListenerSpec {
-    pub name: String,
-    pub address: ListenerAddress,
-}
-
-/// Where it listens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ListenerAddress {
-    /// Port 0 = any free one, which then stays.
-    Tcp(SocketAddr),
-    /// Path and permission bits. A left-over socket is unlinked.
-    Unix(PathBuf, u32),
 }
 
 /// A line from keeper to agent.

@@ -12,6 +12,7 @@
 //! | [`address`] | an address of a network interface |
 //! | [`allocation`] | one allocation, wherever it came from |
 //! | [`process`] | what the keeper is told to run, and how it ended |
+//! | [`keeper`] | orders to the keeper, facts from it |
 //! | [`game`] | what a game says to us and what we tell it |
 //! | [`login`], [`sic`] | logging in; registering as free and learning of an allocation |
 //! | [`calls`] | what the agent asks of the session service, and the answers |
@@ -26,6 +27,7 @@ pub mod calls;
 pub mod errors;
 pub mod game;
 pub mod ids;
+pub mod keeper;
 pub mod login;
 pub mod orders;
 pub mod player;

@@ -65,6 +65,7 @@ const NEVER: &[&str] = &[
     "before-unkillable",
     "before-stop-requested",
     "before-superseded",
+    "before-incompatible",
     "before-commit-failed",
     "before-evidence",
     "before-deallocated",

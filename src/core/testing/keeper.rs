@@ -1,8 +1,8 @@
 //! The keeper and the game under it.
 
-use crate::core::io::KeeperOrder;
 use crate::model::{
     ids::KeeperId,
+    keeper::KeeperOrder,
     process::{Containment, KeeperHello, RunState},
 };
 
@@ -51,14 +51,10 @@ impl Keeper {
 /// An order in a few words.
 pub(super) fn short(order: &KeeperOrder) -> String {
     match order {
-        KeeperOrder::Start { run, .. } => format!("start {run}"),
         KeeperOrder::Signal { run, signal } => format!("signal {signal} to {run}"),
-        KeeperOrder::Kill { run } => format!("kill {run}"),
         KeeperOrder::Stdin { line, .. } => format!("stdin {line}"),
         KeeperOrder::ExitTaken { run } => format!("taken {run}"),
-        KeeperOrder::Record(_) => "record".into(),
-        KeeperOrder::Standing(_) => "standing".into(),
-        KeeperOrder::Stats => "stats".into(),
-        KeeperOrder::Shutdown => "shutdown".into(),
+        KeeperOrder::Start { run, .. } | KeeperOrder::Kill { run } => format!("{} {run}", order.name()),
+        other => other.name().to_owned(),
     }
 }

@@ -172,7 +172,7 @@ fn the_end_of_a_match_is_delivered_by_the_next_life_before_it_takes_another_allo
 #[test]
 fn a_keeper_that_comes_back_finds_things_as_they_were() {
     let mut w = World::serving(settings());
-    w.give(crate::core::io::Input::Keeper(crate::core::io::KeeperFact::Away { why: "closed".into() }));
+    w.give(crate::core::io::Input::Keeper(crate::model::keeper::KeeperFact::Away { why: "closed".into() }));
     assert!(!w.status().keeper.connected);
     w.connect();
     assert_eq!(w.status().phase, PhaseName::Serving);

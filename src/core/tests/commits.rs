@@ -1,11 +1,12 @@
 //! What waits for the journal, and what doesn't.
 
 use crate::core::{
-    io::{Effect, Input, JournalFact, KeeperOrder},
+    io::{Effect, Input, JournalFact},
     testing::{Disk, World, secs, settings},
 };
 use crate::model::{
     game::{Gate, Said},
+    keeper::KeeperOrder,
     process::ExitStatus,
     session::JoinStatus,
 };
@@ -16,7 +17,7 @@ fn a_start_waits_for_its_intent_and_the_taking_of_an_end_for_the_end() {
     let order = w.seen.iter().filter_map(|effect| match effect {
         Effect::Commit { text, .. } if text.contains("intended") => Some("commit"),
         Effect::Keeper(KeeperOrder::Start { .. }) => Some("start"),
-        Effect::Keeper(KeeperOrder::Record(text)) if text.contains("intended") => Some("record"),
+        Effect::Keeper(KeeperOrder::Record { text }) if text.contains("intended") => Some("record"),
         _ => None,
     });
     let order: Vec<_> = order.collect();

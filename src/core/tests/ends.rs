@@ -1,12 +1,13 @@
 //! Ways out: signals, orders, money guards, lost sessions.
 
 use crate::core::{
-    io::{Effect, Ending, Input, KeeperFact},
+    io::{Effect, Ending, Input},
     testing::{Net, World, secs, settings},
 };
 use crate::model::{
     calls::Refusal,
     game::{GamePlayer, Said, Told},
+    keeper::KeeperFact,
     orders::{After, Order, Refused},
     policy::OnSessionLost,
     session::JoinStatus,

@@ -8,6 +8,7 @@ use crate::model::{
     calls::Call,
     game::{Door, Evidence, Said},
     ids::RunNumber,
+    keeper::KeeperFact,
     policy::WhenUnhealthy,
     process::ProcessStats,
     session::{InstanceHealth, JoinStatus},
@@ -88,7 +89,7 @@ fn memory_pressure_ticks_and_its_own_opinion_count() {
         cpu_pressure: None,
     };
     for _ in 0..3 {
-        w.give(Input::Stats(stats));
+        w.give(Input::Keeper(KeeperFact::Stats(stats)));
         w.say(Said::TickRate { measured: 20.0, target: Some(60.0) });
     }
     w.say(Said::Health { health: InstanceHealth::Degraded, reason: Some("the navmesh is broken".into()) });

@@ -4,7 +4,7 @@
 //! lane under way, nothing after `closed`, no offer while an end is owed or the journal broken); the model here knows which runs have been proved, and that in the end every instance is closed.
 
 use crate::core::{
-    io::{Effect, Input, KeeperOrder, Memory},
+    io::{Effect, Input, Memory},
     testing::{Disk, Keeper, Net, World, allocation, secs, settings},
 };
 use crate::model::{
@@ -12,6 +12,7 @@ use crate::model::{
     calls::{Backend, Call, Refusal},
     game::{Door, GamePlayer, Gate, Said},
     ids::RunNumber,
+    keeper::KeeperOrder,
     orders::{After, Order},
     process::{ExitStatus, RunState},
     session::JoinStatus,

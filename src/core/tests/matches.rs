@@ -1,12 +1,13 @@
 //! The match from its beginning to its end, row by row of the lifecycle's table.
 
 use crate::core::{
-    io::{Effect, Input, KeeperOrder, Watch},
+    io::{Effect, Input, Watch},
     testing::{World, secs, settings},
 };
 use crate::model::{
     game::{CustomDataOf, Door, Evidence, Gate, Said, Told},
     ids::RunNumber,
+    keeper::KeeperOrder,
     orders::Order,
     policy::{ReadyBy, ReportBy, Start},
     process::ExitStatus,

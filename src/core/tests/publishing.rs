@@ -151,6 +151,40 @@ fn a_missing_permission_for_the_audit_does_not_hold_up_the_last_word() {
 }
 
 #[test]
+fn each_refusal_stands_until_its_own_end() {
+    let waits = |w: &World| w.status().warnings.iter().any(|text| text.contains("doesn't take our reports"));
+    let dropped = |w: &World| w.status().warnings.iter().any(|text| text.contains("it was dropped: not this"));
+    let mut w = World::serving(settings());
+    w.service.net = Net::Refuses(Refusal::Invalid { desc: "not this".into() });
+    w.say(Said::Joinable(Gate::Closed));
+    assert!(dropped(&w) && !waits(&w));
+    w.service.net = Net::Refuses(Refusal::Credentials { desc: "no permission".into() });
+    w.say(Said::Joinable(Gate::Open));
+    w.pass(secs(5));
+    assert!(dropped(&w) && waits(&w));
+    assert_eq!(w.kinds().into_iter().filter(|kind| *kind == "report_refused").count(), 2, "once for each");
+    w.service.net = Net::Up;
+    w.pass(secs(2));
+    assert_eq!(w.shown(), Some(JoinStatus::Joinable));
+    assert!(dropped(&w) && !waits(&w), "what was dropped is missing still");
+    w.game_exits(ExitStatus::Exited { code: 0 });
+    assert!(!dropped(&w) && !waits(&w));
+}
+
+#[test]
+fn a_last_word_that_is_refused_is_shown_for_as_long_as_it_waits() {
+    let mut w = World::serving(settings());
+    w.allocates = false;
+    w.service.net = Net::Refuses(Refusal::Credentials { desc: "no permission".into() });
+    w.game_exits(ExitStatus::Exited { code: 0 });
+    w.pass(secs(10));
+    assert!(w.status().warnings.iter().any(|text| text.contains("no permission")), "{:?}", w.status().warnings);
+    w.service.net = Net::Up;
+    w.pass(secs(2));
+    assert_eq!(w.status().warnings, [""; 0]);
+}
+
+#[test]
 fn retry_after_is_honoured() {
     let mut w = World::serving(settings());
     w.service.net = Net::Refuses(Refusal::Busy { retry_after: Some(secs(30)) });

@@ -1,11 +1,17 @@
 //! What follows an end that nobody asked for.
 
 use crate::core::{
-    io::Ending,
+    io::{Effect, Ending, Input},
     testing::{World, secs, settings},
 };
 use crate::model::{
-    allocation::ProviderKind, game::Said, orders::Order, policy::RestartWhen, process::ExitStatus, session::JoinStatus,
+    allocation::ProviderKind,
+    game::{Door, Said},
+    ids::RunNumber,
+    orders::Order,
+    policy::RestartWhen,
+    process::ExitStatus,
+    session::JoinStatus,
     status::PhaseName,
 };
 
@@ -119,6 +125,39 @@ fn a_start_that_never_gets_ready_is_stopped_and_counts_as_a_failure() {
     assert!(w.keeper.orders.contains(&"signal 15 to 1".to_owned()));
     assert_eq!(w.keeper.starts, [1, 2]);
     assert_eq!(w.shown(), Some(JoinStatus::Pending));
+}
+
+#[test]
+fn a_start_that_never_got_ready_has_failed_however_orderly_it_ends() {
+    let why = "it did not get ready within 5m; exit code 0";
+    for budget in [1, 3] {
+        let mut s = settings();
+        s.restart.budget = budget;
+        let mut w = World::new(s);
+        w.keeper.obeys = false;
+        w.pass(secs(301));
+        w.take_told();
+        // Told to stop, it says that it ends, and does; its word may come before the exit or after it.
+        w.say(Said::Shutdown);
+        w.game_exits(ExitStatus::Exited { code: 0 });
+        let run = RunNumber(1);
+        w.give(Input::Said { run, door: Door::Native, said: Said::Shutdown });
+        let hook = w.seen.iter().find_map(|effect| match effect {
+            Effect::ExitHook { reason, .. } => Some(reason.as_str()),
+            _ => None,
+        });
+        assert_eq!(hook, Some(why), "the exit report");
+        assert_eq!(w.take_told()[0], "audit failed");
+        if budget == 1 {
+            let end = w.status().last_end.unwrap();
+            assert_eq!(end.reason, format!("crash loop, 1 failures: {why}"), "status");
+            assert!(end.exit.is_some());
+        } else {
+            w.pass(secs(1));
+            assert_eq!(w.keeper.starts, [1, 2]);
+            assert!(w.timeline().iter().any(|text| text.contains("starting the game again") && text.ends_with(why)));
+        }
+    }
 }
 
 #[test]

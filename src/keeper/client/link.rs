@@ -10,7 +10,7 @@ use crate::{
         place::{self, Lock},
         protocol::{Event, Losses, MAX_LISTENERS, Order, Reply, Request, VERSIONS},
     },
-    model::{ids::KeeperId, process::KeeperHello},
+    model::{ids::KeeperId, keeper::KeeperFact, process::KeeperHello},
 };
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use std::{
@@ -80,19 +80,23 @@ impl Link {
                 Trouble::Away(why) => {
                     if said.as_ref() != Some(&why) {
                         said = Some(why.clone());
-                        self.say(KeeperEvent::Away { why }).await;
+                        self.tell(KeeperFact::Away { why }).await;
                     }
                     sleep(delay).await;
                     delay = (delay * 2).min(LAST_DELAY);
                     continue;
                 }
-                Trouble::Superseded => KeeperEvent::Superseded,
-                Trouble::Incompatible(why) => KeeperEvent::Incompatible { why },
+                Trouble::Superseded => KeeperFact::Superseded,
+                Trouble::Incompatible(why) => KeeperFact::Incompatible { why },
                 Trouble::Unwanted => return,
             };
-            self.say(last).await;
+            self.tell(last).await;
             return;
         }
+    }
+
+    async fn tell(&self, fact: KeeperFact) {
+        self.say(KeeperEvent::Fact(fact)).await;
     }
 
     async fn say(&self, event: KeeperEvent) {
@@ -138,7 +142,7 @@ impl Link {
         self.epoch = Some(hello.epoch);
         self.keeper = Some(hello.keeper.clone());
         self.book.rewind(same);
-        self.say(KeeperEvent::Connected(hello)).await;
+        self.tell(KeeperFact::Connected(hello)).await;
         let book = Arc::clone(&self.book);
         loop {
             for order in book.take_refused() {
@@ -185,10 +189,10 @@ impl Link {
             (event, _) => event,
         };
         let event = match event {
-            Event::Started { run, pid, started } => KeeperEvent::Started { run, pid, started },
-            Event::Exited { report } => KeeperEvent::Exited(report),
-            Event::Unkillable { run, left } => KeeperEvent::Unkillable { run, left },
-            Event::StopRequested => KeeperEvent::StopRequested,
+            Event::Started { run, pid, started } => KeeperEvent::Fact(KeeperFact::Started { run, pid, started }),
+            Event::Exited { report } => KeeperEvent::Fact(KeeperFact::Exited(report)),
+            Event::Unkillable { run, left } => KeeperEvent::Fact(KeeperFact::Unkillable { run, left }),
+            Event::StopRequested => KeeperEvent::Fact(KeeperFact::StopRequested),
             Event::Output { run, stream, line } => KeeperEvent::Output { run, stream, line },
             Event::Refused { order, why } => KeeperEvent::Refused { order, why },
             Event::Stats { stats, losses } => {
@@ -197,7 +201,7 @@ impl Link {
                     self.say(KeeperEvent::Lost(losses)).await;
                 }
                 match stats {
-                    Some(stats) => KeeperEvent::Stats(stats),
+                    Some(stats) => KeeperEvent::Fact(KeeperFact::Stats(stats)),
                     None => return Ok(()),
                 }
             }

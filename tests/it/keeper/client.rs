@@ -1,6 +1,6 @@
 //! The agent's own client, against the real keeper.
 
-use super::harness::{PATIENCE, PROGRAM, orders, spec};
+use super::harness::{PATIENCE, PROGRAM, orders, start};
 use crate::support::proc;
 use gameside::{
     keeper::{
@@ -8,6 +8,7 @@ use gameside::{
     },
     model::{
         ids::RunNumber,
+        keeper::{KeeperFact, KeeperOrder},
         process::{ExitStatus, KeeperHello, RunState},
     },
 };
@@ -41,7 +42,7 @@ impl Agent {
 
     async fn connected(&mut self) -> KeeperHello {
         self.wait("connected", |event| match event {
-            KeeperEvent::Connected(hello) => Some((**hello).clone()),
+            KeeperEvent::Fact(KeeperFact::Connected(hello)) => Some((**hello).clone()),
             _ => None,
         })
         .await
@@ -49,7 +50,7 @@ impl Agent {
 
     async fn started(&mut self, run: u64) -> u32 {
         self.wait("started", |event| match event {
-            KeeperEvent::Started { run: which, pid, .. } if which.0 == run => Some(*pid as u32),
+            KeeperEvent::Fact(KeeperFact::Started { run: which, pid, .. }) if which.0 == run => Some(*pid as u32),
             _ => None,
         })
         .await
@@ -57,7 +58,7 @@ impl Agent {
 
     async fn exited(&mut self) -> ExitStatus {
         self.wait("exited", |event| match event {
-            KeeperEvent::Exited(report) => Some(report.status.clone()),
+            KeeperEvent::Fact(KeeperFact::Exited(report)) => Some(report.status.clone()),
             _ => None,
         })
         .await
@@ -87,9 +88,9 @@ fn it_spawns_a_keeper_and_the_next_client_adopts_the_game() {
     let (pid, keeper) = runtime().block_on(async {
         let mut agent = Agent::at(dir.path(), PROGRAM);
         let hello = agent.connected().await;
-        agent.keeper.record("r".into());
-        agent.keeper.standing(orders(Duration::from_secs(1)));
-        agent.keeper.start(RunNumber(1), spec("exec sleep 600"));
+        agent.keeper.give(KeeperOrder::Record { text: "r".into() });
+        agent.keeper.give(KeeperOrder::Standing { orders: orders(Duration::from_secs(1)) });
+        agent.keeper.give(start(1, "exec sleep 600"));
         let pid = agent.started(1).await;
         agent.keeper.settled().await;
         (pid, hello.keeper)
@@ -100,10 +101,10 @@ fn it_spawns_a_keeper_and_the_next_client_adopts_the_game() {
         let hello = agent.connected().await;
         assert_eq!((hello.keeper, hello.record.as_deref()), (keeper, Some("r")));
         assert!(matches!(hello.run, RunState::Running { run: RunNumber(1), pid: now, .. } if now as u32 == pid));
-        agent.keeper.kill(RunNumber(1));
+        agent.keeper.give(KeeperOrder::Kill { run: RunNumber(1) });
         assert_eq!(agent.exited().await, ExitStatus::Signaled { signal: 9, core: false });
-        agent.keeper.exit_taken(RunNumber(1));
-        agent.keeper.shutdown();
+        agent.keeper.give(KeeperOrder::ExitTaken { run: RunNumber(1) });
+        agent.keeper.give(KeeperOrder::Shutdown);
         agent.keeper.settled().await;
         assert!(proc::gone(hello.pid as u32, PATIENCE));
     });
@@ -116,8 +117,8 @@ fn a_killed_keeper_is_replaced_and_gets_the_levels_but_no_old_order() {
     runtime().block_on(async {
         let mut agent = Agent::at(dir.path(), PROGRAM);
         let first = agent.connected().await;
-        agent.keeper.record("mine".into());
-        agent.keeper.start(RunNumber(1), spec("exec sleep 600"));
+        agent.keeper.give(KeeperOrder::Record { text: "mine".into() });
+        agent.keeper.give(start(1, "exec sleep 600"));
         let pid = agent.started(1).await;
         proc::signal(first.pid as u32, 9);
         let second = agent.connected().await;
@@ -177,9 +178,9 @@ fn a_newer_client_ends_the_older_for_good() {
         old.connected().await;
         let mut new = Agent::at(dir.path(), PROGRAM);
         new.connected().await;
-        old.wait("superseded", |event| (*event == KeeperEvent::Superseded).then_some(())).await;
+        old.wait("superseded", |event| (*event == KeeperEvent::Fact(KeeperFact::Superseded)).then_some(())).await;
         assert!(old.events.recv().await.is_none(), "and that was the last event");
-        new.keeper.start(RunNumber(1), spec("exit 3"));
+        new.keeper.give(start(1, "exit 3"));
         assert_eq!(new.exited().await, ExitStatus::Exited { code: 3 });
     });
 }
@@ -192,7 +193,7 @@ fn what_a_keeper_said_when_it_could_not_start_is_passed_on() {
         let mut agent = Agent::at(dir.path(), PROGRAM);
         let why = agent
             .wait("away", |event| match event {
-                KeeperEvent::Away { why } => Some(why.clone()),
+                KeeperEvent::Fact(KeeperFact::Away { why }) => Some(why.clone()),
                 _ => None,
             })
             .await;
@@ -209,7 +210,7 @@ fn while_the_lock_is_held_no_second_keeper_is_tried() {
         let mut agent = Agent::at(dir.path(), "/no/such/keeper");
         let why = agent
             .wait("away", |event| match event {
-                KeeperEvent::Away { why } => Some(why.clone()),
+                KeeperEvent::Fact(KeeperFact::Away { why }) => Some(why.clone()),
                 _ => None,
             })
             .await;

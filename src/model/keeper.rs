@@ -1,0 +1,146 @@
+//! What an agent and its keeper have to say to each other: orders one way, facts the other.
+//!
+//! [`KeeperOrder`] is on the wire as it stands (`docs/keeper-protocol.md`): additive changes only.
+
+use super::{
+    ids::RunNumber,
+    process::{ExitReport, KeeperHello, LaunchSpec, ProcessStats, StandingOrders},
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use std::{net::SocketAddr, path::PathBuf};
+
+/// What is asked of the keeper: one type for the core that decides it, the client that sends it, the wire, and the keeper that obeys.
+/// `hello`, `output`, `listeners`, `exec` and `stop` are the client's own affair; the core gives the others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "op")]
+pub enum KeeperOrder {
+    /// First of all. An observer takes nothing over: it may only look, and `stop`.
+    Hello {
+        versions: Vec<u32>,
+        #[serde(default)]
+        observe: bool,
+        /// The epoch that this agent held when its connection broke; lower than the keeper's = superseded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        epoch: Option<u64>,
+    },
+    /// Idempotent per run number.
+    Start {
+        run: RunNumber,
+        spec: Box<LaunchSpec>,
+    },
+    /// To the game's first process group; harmless when the run has ended.
+    Signal {
+        run: RunNumber,
+        signal: i32,
+    },
+    /// SIGKILL to everything of the run.
+    Kill {
+        run: RunNumber,
+    },
+    /// A line for the game's console.
+    Stdin {
+        run: RunNumber,
+        line: String,
+    },
+    /// The exit report is in the agent's journal: the keeper may forget it.
+    ExitTaken {
+        run: RunNumber,
+    },
+    /// The adoption record: at most 64 KiB, opaque to the keeper.
+    Record {
+        text: String,
+    },
+    /// What to do when alone.
+    Standing {
+        orders: StandingOrders,
+    },
+    /// Whether lines of output are forwarded.
+    Output {
+        on: bool,
+    },
+    /// Asks for [`ProcessStats`]; the core does so every few seconds while a run lives.
+    Stats,
+    /// Bind what isn't held yet, and pass them all, in this order, with the answer.
+    Listeners {
+        want: Vec<ListenerSpec>,
+    },
+    /// A probe: runs in the game's context, never longer than `timeout_ms`.
+    Exec {
+        argv: Vec<String>,
+        timeout_ms: u64,
+    },
+    /// After an orderly end: the keeper exits 0.
+    Shutdown,
+    /// As SIGTERM to the keeper; the only order that an observer may give.
+    Stop,
+}
+
+impl KeeperOrder {
+    /// The word on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            KeeperOrder::Hello { .. } => "hello",
+            KeeperOrder::Start { .. } => "start",
+            KeeperOrder::Signal { .. } => "signal",
+            KeeperOrder::Kill { .. } => "kill",
+            KeeperOrder::Stdin { .. } => "stdin",
+            KeeperOrder::ExitTaken { .. } => "exit-taken",
+            KeeperOrder::Record { .. } => "record",
+            KeeperOrder::Standing { .. } => "standing",
+            KeeperOrder::Output { .. } => "output",
+            KeeperOrder::Stats => "stats",
+            KeeperOrder::Listeners { .. } => "listeners",
+            KeeperOrder::Exec { .. } => "exec",
+            KeeperOrder::Shutdown => "shutdown",
+            KeeperOrder::Stop => "stop",
+        }
+    }
+}
+
+/// A listening socket to be held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerSpec {
+    pub name: String,
+    pub address: ListenerAddress,
+}
+
+/// Where it listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ListenerAddress {
+    /// Port 0 = any free one, which then stays.
+    Tcp(SocketAddr),
+    /// Path and permission bits. A left-over socket is unlinked.
+    Unix(PathBuf, u32),
+}
+
+/// A fact from the keeper, or about it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum KeeperFact {
+    Connected(Box<KeeperHello>),
+    /// Said once for each reason, not with every attempt.
+    Away {
+        why: String,
+    },
+    Started {
+        run: RunNumber,
+        pid: i32,
+        started: Timestamp,
+    },
+    /// A run ended and its containment is empty; also `spawn-failed`.
+    Exited(ExitReport),
+    Unkillable {
+        run: RunNumber,
+        left: u32,
+    },
+    /// The keeper was told to stop (a pod's SIGTERM goes to it first).
+    StopRequested,
+    /// Another agent took over with a higher epoch: end at once, publish nothing. The last fact of all.
+    Superseded,
+    /// No common wire version; the match is kept. The last fact of all.
+    Incompatible {
+        why: String,
+    },
+    Stats(ProcessStats),
+}
