@@ -25,51 +25,27 @@ pub enum KeeperOrder {
         epoch: Option<u64>,
     },
     /// Idempotent per run number.
-    Start {
-        run: RunNumber,
-        spec: Box<LaunchSpec>,
-    },
+    Start { run: RunNumber, spec: Box<LaunchSpec> },
     /// To the game's first process group; harmless when the run has ended.
-    Signal {
-        run: RunNumber,
-        signal: i32,
-    },
+    Signal { run: RunNumber, signal: i32 },
     /// SIGKILL to everything of the run.
-    Kill {
-        run: RunNumber,
-    },
+    Kill { run: RunNumber },
     /// A line for the game's console.
-    Stdin {
-        run: RunNumber,
-        line: String,
-    },
+    Stdin { run: RunNumber, line: String },
     /// The exit report is in the agent's journal: the keeper may forget it.
-    ExitTaken {
-        run: RunNumber,
-    },
+    ExitTaken { run: RunNumber },
     /// The adoption record: at most 64 KiB, opaque to the keeper.
-    Record {
-        text: String,
-    },
+    Record { text: String },
     /// What to do when alone.
-    Standing {
-        orders: StandingOrders,
-    },
+    Standing { orders: StandingOrders },
     /// Whether lines of output are forwarded.
-    Output {
-        on: bool,
-    },
+    Output { on: bool },
     /// Asks for [`ProcessStats`]; the core does so every few seconds while a run lives.
     Stats,
     /// Bind what isn't held yet, and pass them all, in this order, with the answer.
-    Listeners {
-        want: Vec<ListenerSpec>,
-    },
+    Listeners { want: Vec<ListenerSpec> },
     /// A probe: runs in the game's context, never longer than `timeout_ms`.
-    Exec {
-        argv: Vec<String>,
-        timeout_ms: u64,
-    },
+    Exec { argv: Vec<String>, timeout_ms: u64 },
     /// After an orderly end: the keeper exits 0.
     Shutdown,
     /// As SIGTERM to the keeper; the only order that an observer may give.
