@@ -4,9 +4,12 @@
 //! sequence number as durable. While a commit fails it tries the same changes again, together with what has come meanwhile,
 //! and everybody who waits is answered 503.
 //!
+//! Before anything is read the store is claimed: every commit then holds only while nobody else has claimed it since. A service
+//! that was superseded (a stand-by took over while it was cut off) writes nothing any more and answers 503.
+//!
 //! The queue needs no bound of its own: each entry belongs to a request that waits for it, or to a timer of a session.
 
-use super::{Seq, Store, StoreError, Table, Write};
+use super::{CommitError, Only, Seq, Store, StoreError, Table, To, Version, Write};
 use crate::service::rules::record::SessionRecord;
 use std::{
     collections::BTreeMap,
@@ -37,6 +40,29 @@ pub struct Progress {
     pub written: u64,
 }
 
+/// The right to write to a store, until somebody else takes it.
+#[derive(Debug)]
+pub struct Claim(Version);
+
+/// The row that is claimed.
+const CLAIMED: &str = "writer";
+
+impl Claim {
+    /// Takes it from whoever has it.
+    pub fn take(store: &mut dyn Store) -> Result<Claim, StoreError> {
+        let me = uuid::Uuid::new_v4().to_string();
+        match store.commit(&[Write::put(Table::Owner, CLAIMED, me)]) {
+            Ok(version) => Ok(Claim(version)),
+            Err(CommitError::Failed(why)) => Err(why),
+            Err(conflict @ CommitError::Conflict { .. }) => Err(StoreError::new("claim the store", conflict)),
+        }
+    }
+
+    fn check(&self) -> Write {
+        Write::check(Table::Owner, CLAIMED, Only::IfVersion(self.0))
+    }
+}
+
 /// The world's end of the queue.
 #[derive(Debug)]
 pub struct Writer {
@@ -46,12 +72,12 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub fn start(store: Box<dyn Store>) -> std::io::Result<(Writer, watch::Receiver<Progress>)> {
+    pub fn start(store: Box<dyn Store>, claim: Claim) -> std::io::Result<(Writer, watch::Receiver<Progress>)> {
         let (queue, changes) = channel();
         let (progress, seen) = watch::channel(Progress::default());
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || Batcher { store, changes, progress, waiting: BTreeMap::new() }.run())?;
+            .spawn(move || Batcher { store, claim, changes, progress, waiting: BTreeMap::new() }.run())?;
         Ok((Writer { queue: Some(queue), next: Seq(0), thread: Some(thread) }, seen))
     }
 
@@ -82,6 +108,7 @@ impl Drop for Writer {
 
 struct Batcher {
     store: Box<dyn Store>,
+    claim: Claim,
     changes: Receiver<(Seq, Change)>,
     progress: watch::Sender<Progress>,
     waiting: BTreeMap<(Table, String), Change>,
@@ -133,13 +160,13 @@ impl Batcher {
     }
 
     fn commit(&mut self) -> Result<u64, StoreError> {
-        let batch: Vec<Write> = self
-            .waiting
-            .iter()
-            .map(|((table, key), change)| serialised(*table, key, change))
-            .collect::<Result<_, _>>()?;
-        self.store.commit(&batch)?;
-        Ok(batch.len() as u64)
+        let changes = self.waiting.iter().map(|((table, key), change)| serialised(*table, key, change));
+        let batch: Vec<Write> = std::iter::once(Ok(self.claim.check())).chain(changes).collect::<Result<_, _>>()?;
+        self.store.commit(&batch).map_err(|why| match why {
+            CommitError::Failed(why) => why,
+            CommitError::Conflict { .. } => StoreError::new("write the store", "another service has taken it over"),
+        })?;
+        Ok(batch.len() as u64 - 1)
     }
 
     fn report(&self, why: &StoreError) {
@@ -163,41 +190,23 @@ fn key(change: &Change) -> (Table, String) {
 }
 
 fn serialised(table: Table, key: &str, change: &Change) -> Result<Write, StoreError> {
-    let value = match change {
+    let bytes = match change {
         Change::Session(session) => {
             Some(serde_json::to_vec(&**session).map_err(|why| StoreError::new("serialise a session", why))?)
         }
         Change::Row(_, _, value) => value.clone(),
     };
-    Ok(Write { table, key: key.to_owned(), value })
+    let to = bytes.map_or(To::Nothing, |bytes| To::Value { bytes, expires: None });
+    Ok(Write { table, key: key.to_owned(), to, only: Only::Always })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use std::sync::{
-        Mutex,
-        atomic::{AtomicBool, Ordering},
-    };
+    use super::{super::memory::Memory, *};
 
-    type Committed = Arc<Mutex<Vec<Vec<Write>>>>;
-
-    struct Scripted {
-        broken: Arc<AtomicBool>,
-        committed: Committed,
-    }
-
-    impl Store for Scripted {
-        fn read(&mut self, _: Table) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-            Ok(Vec::new())
-        }
-        fn commit(&mut self, batch: &[Write]) -> Result<(), StoreError> {
-            if self.broken.load(Ordering::SeqCst) {
-                return Err(StoreError::new("write the store", "disk full"));
-            }
-            self.committed.lock().unwrap().push(batch.to_vec());
-            Ok(())
-        }
+    fn start(store: &Memory) -> (Writer, watch::Receiver<Progress>) {
+        let claim = Claim::take(&mut store.clone()).unwrap();
+        Writer::start(Box::new(store.clone()), claim).unwrap()
     }
 
     fn row(key: &str, value: &str) -> Change {
@@ -206,27 +215,42 @@ mod tests {
 
     #[tokio::test]
     async fn a_failing_store_is_said_so_and_loses_nothing_once_it_works_again() {
-        let (broken, committed) = (Arc::new(AtomicBool::new(true)), Committed::default());
-        let store = Scripted { broken: broken.clone(), committed: committed.clone() };
-        let (mut writer, mut progress) = Writer::start(Box::new(store)).unwrap();
+        let mut store = Memory::default();
+        let (mut writer, mut progress) = start(&store);
+        store.refuse_writes(true);
         writer.push(row("a", "1"));
         progress.wait_for(|progress| progress.failing.is_some()).await.unwrap();
         let last = writer.push(row("a", "2"));
-        broken.store(false, Ordering::SeqCst);
+        store.refuse_writes(false);
         progress.wait_for(|progress| progress.durable >= last && progress.failing.is_none()).await.unwrap();
         writer.finish();
-        let rows: Vec<_> = committed.lock().unwrap().concat();
-        assert_eq!(rows.last().unwrap().value.as_deref(), Some(&b"2"[..]));
+        assert_eq!(store.get(Table::Deserters, "a").unwrap().unwrap().value, b"2");
     }
 
     #[tokio::test]
     async fn finishing_writes_what_is_queued() {
-        let committed = Committed::default();
-        let store = Scripted { broken: Arc::default(), committed: committed.clone() };
-        let (mut writer, progress) = Writer::start(Box::new(store)).unwrap();
+        let mut store = Memory::default();
+        let (mut writer, progress) = start(&store);
         let last = (0..100).map(|n| writer.push(row(&n.to_string(), "x"))).last().unwrap();
         writer.finish();
         assert_eq!(progress.borrow().durable, last);
-        assert_eq!(committed.lock().unwrap().concat().len(), 100);
+        assert_eq!(store.read(Table::Deserters).unwrap().len(), 100);
+    }
+
+    #[tokio::test]
+    async fn a_service_that_was_superseded_writes_nothing_more() {
+        let mut store = Memory::default();
+        let (mut old, mut old_progress) = start(&store);
+        let first = old.push(row("a", "old"));
+        old_progress.wait_for(|progress| progress.durable >= first).await.unwrap();
+        let (mut new, mut new_progress) = start(&store);
+        let second = new.push(row("a", "new"));
+        new_progress.wait_for(|progress| progress.durable >= second).await.unwrap();
+        let lost = old.push(row("a", "late"));
+        let told = old_progress.wait_for(|progress| progress.failing.is_some()).await.unwrap().clone();
+        assert!(told.durable < lost && told.failing.unwrap().contains("another service"));
+        old.finish();
+        new.finish();
+        assert_eq!(store.get(Table::Deserters, "a").unwrap().unwrap().value, b"new");
     }
 }

@@ -32,7 +32,7 @@ use super::{
     settings::ServiceSettings,
     store::{
         Seq, Store, StoreError, Table,
-        writer::{Change, Progress, Writer},
+        writer::{Change, Claim, Progress, Writer},
     },
 };
 use crate::model::{
@@ -72,10 +72,11 @@ impl World {
         mut store: Box<dyn Store>,
         now: Now,
     ) -> Result<(World, watch::Receiver<Progress>), StoreError> {
+        let claim = Claim::take(&mut *store)?;
         let sessions = read_sessions(&mut *store)?;
         let audit = audit::AuditLog::read(&mut *store)?;
         let (writer, progress) =
-            Writer::start(store).map_err(|why| StoreError::new("start the writer of the store", why))?;
+            Writer::start(store, claim).map_err(|why| StoreError::new("start the writer of the store", why))?;
         let mut world = World {
             settings,
             now,

@@ -14,59 +14,28 @@ use crate::{
         },
         ops,
         settings::ServiceSettings,
-        store::{Store, StoreError, Table, Write},
+        store::memory::Memory,
     },
 };
 use http::{HeaderMap, Method};
 use serde_json::Value;
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
-
-/// What was committed; shared, so that a second world can be opened on it.
-pub(crate) type Rows = Arc<Mutex<BTreeMap<(Table, String), Vec<u8>>>>;
-
-struct MemoryStore(Rows);
-
-impl Store for MemoryStore {
-    fn read(&mut self, table: Table) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        let rows = self.0.lock().unwrap();
-        Ok(rows
-            .iter()
-            .filter(|((of, _), _)| *of == table)
-            .map(|((_, key), value)| (key.clone(), value.clone()))
-            .collect())
-    }
-    fn commit(&mut self, batch: &[Write]) -> Result<(), StoreError> {
-        let mut rows = self.0.lock().unwrap();
-        for write in batch {
-            let key = (write.table, write.key.clone());
-            match &write.value {
-                Some(value) => rows.insert(key, value.clone()),
-                None => rows.remove(&key),
-            };
-        }
-        Ok(())
-    }
-}
+use std::{sync::Arc, time::Duration};
 
 pub(crate) struct Bench {
     pub(crate) world: World,
-    pub(crate) rows: Rows,
+    /// What was committed; another world can be opened on it.
+    pub(crate) rows: Memory,
     now: Now,
     router: Router,
 }
 
 impl Bench {
     pub(crate) fn new(settings: ServiceSettings) -> Bench {
-        Bench::on(Rows::default(), settings, at(0))
+        Bench::on(Memory::default(), settings, at(0))
     }
 
-    pub(crate) fn on(rows: Rows, settings: ServiceSettings, now: Now) -> Bench {
-        let store = MemoryStore(rows.clone());
-        let (world, _) = World::open(Arc::new(settings), Box::new(store), now).unwrap();
+    pub(crate) fn on(rows: Memory, settings: ServiceSettings, now: Now) -> Bench {
+        let (world, _) = World::open(Arc::new(settings), Box::new(rows.clone()), now).unwrap();
         Bench { world, rows, now, router: Router::new(&ops::tables()) }
     }
 
