@@ -23,6 +23,11 @@ pub mod codes {
     pub const TEAM_FULL: &str = "team_full";
     pub const NOT_JOINABLE: &str = "not_joinable";
     pub const WRONG_PASSWORD: &str = "wrong_password";
+    pub const SANCTIONED: &str = "sanctioned";
+    /// A setting that is fixed when a session is made.
+    pub const CONSTANT_SETTING: &str = "constant_setting";
+    pub const NO_PRESENCE: &str = "presence_session_not_found";
+    pub const NOT_FRIENDS: &str = "not_friends";
     pub const VERSION_MISMATCH: &str = "version_mismatch";
     pub const ETAG_MISMATCH: &str = "etag_mismatch";
     pub const BAD_TOKEN: &str = "invalid_token";

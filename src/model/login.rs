@@ -1,6 +1,6 @@
 //! `POST /users/v1/login`, as far as a server's agent uses it, and as far as our service answers it.
 
-use super::ids::PlayerUuid;
+use super::{ids::PlayerUuid, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// The client id that a local, elected session service accepts together with its random secret.
@@ -65,4 +65,48 @@ impl std::fmt::Debug for LoginAnswer {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
 fn is_false(flag: &bool) -> bool {
     !flag
+}
+
+/// A sanction on a player, as the login's answer shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restriction {
+    #[serde(rename = "type")]
+    pub kind: RestrictionType,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<RestrictionReason>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiration: Option<Timestamp>,
+}
+
+/// What kind of sanction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RestrictionType {
+    AccountBan,
+    AccountLockout,
+    AccountPendingDeletion,
+    AccountDenyAuth,
+}
+
+/// Why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RestrictionReason {
+    CheatingAutodetected,
+    SpeedhackAutodetect,
+    Other,
+    CheatingObserved,
+    CheatingReportedByPlayer,
+    Threats,
+    Language,
+    Griefing,
+    Fraud,
+    RevokeFailed,
+    Unknown,
+    Guardian,
+    IssuerProcess,
+    AccountMigration,
+    UserRequest,
+    Maintenance,
+    PendingDeletion,
 }

@@ -7,6 +7,8 @@
 //! | [`ids`] | newtypes for every identifier |
 //! | [`time`], [`units`] | instants and wire date-times; durations and sizes as people write them |
 //! | [`session`], [`player`] | the Session API's resources |
+//! | [`discovery`] | search, matchmaking, presence; creating and settings |
+//! | [`events`], [`friends`] | what players are told; the friend graph |
 //! | [`errors`] | the Session API's error answers and codes |
 //! | [`version`] | semantic versions and who may play with whom |
 //! | [`address`] | an address of a network interface |
@@ -24,7 +26,10 @@
 pub mod address;
 pub mod allocation;
 pub mod calls;
+pub mod discovery;
 pub mod errors;
+pub mod events;
+pub mod friends;
 pub mod game;
 pub mod ids;
 pub mod keeper;

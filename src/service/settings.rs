@@ -10,6 +10,9 @@
 
 use super::templates::{Deserter, Region, RequestTemplate, SessionType};
 use crate::model::{
+    ids::PlayerUuid,
+    login::{Restriction, RestrictionReason, RestrictionType},
+    time::Timestamp,
     units::{Size, Span},
     version::Matching,
 };
@@ -91,12 +94,32 @@ pub struct AuthSettings {
     pub player_permissions: Vec<String>,
     /// What a client without permissions of its own may do: enough for a dedicated server.
     pub client_permissions: Vec<String>,
+    /// Sanctioned players. They log in, and may join only sessions that allow it.
+    pub restrictions: Vec<RestrictedPlayer>,
     /// Accepts any `name:password`. For a developer's machine; set by `--dev` alone.
     #[serde(skip)]
     pub dev: bool,
     /// A file with a secret that is accepted from the client named `local`; set by `--local` alone.
     #[serde(skip)]
     pub local_secret: Option<PathBuf>,
+}
+
+/// One sanction of one player.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RestrictedPlayer {
+    /// The player's UUID, or its name where `--dev` makes players of names.
+    pub player: String,
+    /// What the login says.
+    #[serde(rename = "type")]
+    pub kind: RestrictionType,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<RestrictionReason>,
+    /// When it ends; without, never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub expiration: Option<Timestamp>,
 }
 
 /// What a caller may send.
@@ -119,6 +142,16 @@ pub struct Limits {
     pub audit_events_per_session: u32,
     /// Audit events kept in all; the oldest go first.
     pub audit_events: u32,
+    /// How long events and notifications are kept for players who were away.
+    pub event_retention: Span,
+    /// Events and notifications kept a player.
+    pub events_per_player: u32,
+    /// Events and notifications kept in all; the oldest go first.
+    pub events: u32,
+    /// Event streams and long polls of one player at a time; more are refused with 429.
+    pub streams_per_player: u32,
+    /// Friends and requests a player may have.
+    pub friends: u32,
 }
 
 impl Default for ServiceSettings {
@@ -175,7 +208,8 @@ impl Default for AuthSettings {
                  session:update-player:self session:update-player:as-leader session:promote:self session:delete:active \
                  session:shortcode:active session:read:permission:active session:give:permission:active \
                  session:remove:permission:active session-audit:read:self session-audit:update:self \
-                 session-player-audit:read:self session-player-audit:update:self",
+                 session-player-audit:read:self session-player-audit:update:self friend:friend_list:read \
+                 friend:friend_list:write notification:player:self:read notification:player:self:write",
             ),
             client_permissions: words(
                 "session:create session:read:self session:read:allocation session:read:config session:read:browser \
@@ -183,6 +217,7 @@ impl Default for AuthSettings {
                  session:delete:active session:instance:health session:instance:register session-audit:read:self \
                  session-audit:update:self",
             ),
+            restrictions: Vec::new(),
             dev: false,
             local_secret: None,
         }
@@ -200,7 +235,27 @@ impl Default for Limits {
             sessions: 200_000,
             audit_events_per_session: 500,
             audit_events: 100_000,
+            event_retention: Span::from_secs(900),
+            events_per_player: 256,
+            events: 500_000,
+            streams_per_player: 8,
+            friends: 1000,
         }
+    }
+}
+
+impl AuthSettings {
+    /// The restrictions of a player that hold now.
+    pub fn restrictions_of(&self, player: PlayerUuid, now: Timestamp) -> Vec<Restriction> {
+        let named = |rule: &&RestrictedPlayer| match rule.player.parse::<uuid::Uuid>() {
+            Ok(id) => PlayerUuid(id) == player,
+            Err(_) => super::auth::login::player_of(&rule.player) == player,
+        };
+        let holds = |rule: &&RestrictedPlayer| rule.expiration.is_none_or(|end| end > now);
+        let rules = self.restrictions.iter().filter(named).filter(holds);
+        rules
+            .map(|rule| Restriction { kind: rule.kind, reason: rule.reason, expiration: rule.expiration })
+            .collect()
     }
 }
 

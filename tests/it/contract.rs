@@ -14,7 +14,7 @@ use std::{
 /// All published contracts that the service speaks.
 pub fn contract() -> &'static Contract {
     static CONTRACT: OnceLock<Contract> = OnceLock::new();
-    CONTRACT.get_or_init(|| Contract::load(&["session-api", "users-login"]))
+    CONTRACT.get_or_init(|| Contract::load(&["session-api", "users-login", "friends", "notification-api"]))
 }
 
 pub struct Contract {

@@ -230,6 +230,7 @@ async fn every_operation_succeeds_as_the_contract_says() {
     browser(&bench, &path, &ann).await;
     hosting(&bench, &server, &admin, template).await;
     audit(&bench, &path, &ann).await;
+    crate::service_interface::every_extension(&bench, &path, &ann, &bob).await;
     let mut sic = json!({"items": [{"id": "sic_h_1", "group_tags": "", "public_host": "h", "public_port": 1}]});
     assert_eq!(bench.post("/instances/sic_registration/v3/register", &server, sic.clone()).await.status, 200);
     sic = json!({"items": [{"id": "sic_h_1"}]});

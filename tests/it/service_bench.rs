@@ -43,6 +43,51 @@ impl Answer {
     }
 }
 
+/// An event stream as a client reads it.
+pub struct Events {
+    pub response: reqwest::Response,
+    text: String,
+    /// The last id that was seen.
+    pub id: String,
+}
+
+impl Events {
+    /// The next event: its name and data; none at the end. Ids that come alone are only remembered.
+    pub async fn next(&mut self) -> Option<(String, Value)> {
+        loop {
+            while let Some(end) = self.text.find("\n\n") {
+                let block: String = self.text.drain(..end + 2).collect();
+                let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+                self.id = field("id: ").unwrap_or_else(|| self.id.clone());
+                if let (Some(name), Some(data)) = (field("event: "), field("data: ")) {
+                    return Some((name, serde_json::from_str(&data).unwrap()));
+                }
+            }
+            let chunk = self.response.chunk().await.unwrap()?;
+            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+
+    /// Waits for an event of this name.
+    pub async fn until(&mut self, name: &str) -> Value {
+        loop {
+            let (found, data) = self.next().await.unwrap_or_else(|| panic!("the stream ended before {name}"));
+            if found == name {
+                return data;
+            }
+        }
+    }
+
+    /// Reads until a position is known.
+    pub async fn begin(mut self) -> Events {
+        while !self.text.contains("\n\n") {
+            let chunk = self.response.chunk().await.unwrap().unwrap();
+            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+        self
+    }
+}
+
 pub fn settings() -> ServiceSettings {
     let mut settings = ServiceSettings::default();
     settings.auth.dev = true;
@@ -122,6 +167,18 @@ impl Bench {
         {
             panic!("{method} {path} → {status}: {why}\n{body:?}");
         }
+    }
+
+    /// Opens an event stream.
+    pub async fn events(&self, who: &str, last_id: Option<&str>) -> Events {
+        let path = "/session/v1/player/me/events";
+        let mut request = self.http.get(format!("{}{path}", self.base)).bearer_auth(who);
+        if let Some(id) = last_id {
+            request = request.header("last-event-id", id);
+        }
+        let response = request.send().await.unwrap();
+        self.judge("GET", path, response.status().as_u16(), None);
+        Events { response, text: String::new(), id: String::new() }
     }
 
     pub async fn get(&self, path: &str, who: &str) -> Answer {

@@ -10,7 +10,7 @@
 
 use super::{Caller, EVERYTHING, secrets, tokens::Use};
 use crate::{
-    model::ids::PlayerUuid,
+    model::{ids::PlayerUuid, login::Restriction},
     service::{
         Shared,
         http::{
@@ -57,10 +57,13 @@ pub async fn log_in(shared: &Arc<Shared>, asked: &Asked) -> Outcome {
         "refresh" => renewed(shared, request.portal_token.expose_secret())?,
         other => return Err(refused("invalid_grant_type", format!("grant type {other} is not supported"))),
     };
+    let mut restrictions = Vec::new();
     if let Some(player) = caller.player {
         shared.visit(|world| world.know_player(player));
+        restrictions = shared.settings().auth.restrictions_of(player, shared.clock.now().wall);
     }
-    tokens_for(shared, &caller, request.refresh)
+    let caller = Caller { restricted: !restrictions.is_empty(), ..caller };
+    tokens_for(shared, &caller, &restrictions, request.refresh)
 }
 
 fn refused(code: &'static str, desc: impl Into<String>) -> Stop {
@@ -127,6 +130,7 @@ fn player(auth: &AuthSettings, portal_token: &str) -> Outcome<Caller> {
         name: name.to_owned(),
         platform: Some("Basic".to_owned()),
         permissions: auth.player_permissions.iter().cloned().collect::<BTreeSet<_>>(),
+        restricted: false,
     })
 }
 
@@ -145,7 +149,7 @@ fn renewed(shared: &Shared, token: &str) -> Outcome<Caller> {
     if gone { Err(bad()) } else { Ok((*caller).clone()) }
 }
 
-fn tokens_for(shared: &Shared, caller: &Caller, refresh: bool) -> Outcome {
+fn tokens_for(shared: &Shared, caller: &Caller, restrictions: &[Restriction], refresh: bool) -> Outcome {
     let (auth, now) = (&shared.settings().auth, shared.clock.now().wall);
     let issue = |purpose, lifetime| {
         shared.tokens.issue(caller, purpose, now, lifetime).map_err(|why| {
@@ -160,7 +164,7 @@ fn tokens_for(shared: &Shared, caller: &Caller, refresh: bool) -> Outcome {
     put("token_type", "Bearer".into());
     put("expires_in", auth.access_lifetime.get().as_secs().into());
     put("permissions", json!(caller.permissions));
-    put("restrictions", json!([]));
+    put("restrictions", json!(restrictions));
     put("display_name", caller.name.clone().into());
     put("client_id", caller.subject.clone().into());
     put("client_uuid", json!(Uuid::new_v5(&PLAYERS, caller.subject.as_bytes())));

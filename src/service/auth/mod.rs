@@ -28,6 +28,8 @@ pub struct Caller {
     /// As the contract spells it: `Basic`, `Steam`.
     pub platform: Option<String>,
     pub permissions: BTreeSet<String>,
+    /// The login came with restrictions.
+    pub restricted: bool,
 }
 
 /// Stands for every permission of the Session API.
@@ -42,6 +44,7 @@ impl Caller {
             name: String::new(),
             platform: None,
             permissions: BTreeSet::new(),
+            restricted: false,
         }
     }
 

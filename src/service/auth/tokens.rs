@@ -50,6 +50,8 @@ struct Claims {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     platform: Option<String>,
     permissions: Vec<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    restricted: bool,
 }
 
 /// Signs and verifies.
@@ -91,6 +93,7 @@ impl Tokens {
             player: caller.player,
             platform: caller.platform.clone(),
             permissions: caller.permissions.iter().cloned().collect(),
+            restricted: caller.restricted,
         };
         encode(&Header::new(Algorithm::EdDSA), &claims, &self.signing).map_err(|why| why.to_string())
     }
@@ -113,6 +116,7 @@ impl Tokens {
             name: claims.name,
             platform: claims.platform,
             permissions: claims.permissions.into_iter().collect(),
+            restricted: claims.restricted,
         });
         if purpose == Use::Access {
             self.remember(token, &caller, claims.exp, seconds);

@@ -1,6 +1,6 @@
 //! The browser: sessions that are listed, by type and region.
 
-use super::sessions::if_match;
+use super::{config::own_network, sessions::if_match};
 use crate::{
     model::{CustomData, session::BrowserInfo},
     service::{
@@ -63,11 +63,12 @@ fn list(world: &mut World, asked: &Asked) -> Outcome {
     let cursor = u64::from(asked.query_number("cursor", 0, u32::MAX, 0)?);
     let size = asked.query_number("page_size", 1, 50, 50)? as usize;
     let ids: Vec<_> = world.index().of_type(kind, cursor).map(|(number, id)| (number, id.clone())).collect();
+    let near = own_network(world, asked);
     let (mut found, mut next) = (Vec::new(), 0);
     for (number, id) in ids {
         let entry = world.entry(id.as_str())?;
         let elsewhere = region.is_some() && entry.record.region_id != region;
-        if entry.hidden || elsewhere || entry.record.browser.is_none() {
+        if entry.hidden || elsewhere || entry.record.browser.is_none() || (entry.record.lan && !near) {
             continue;
         }
         if found.len() == size {

@@ -179,11 +179,29 @@ fn backfill_config(world: &mut World, _: &Asked) -> Outcome {
 
 /// `X-Forwarded-For` counts only from a configured proxy: then its last entry that no proxy of ours added.
 fn connection_info(world: &mut World, asked: &Asked) -> Outcome {
+    Ok(Reply::json(&json!({ "ip": address(world, asked) })))
+}
+
+fn address(world: &World, asked: &Asked) -> IpAddr {
     let trusted = &world.settings.trusted_proxies;
     let peer = asked.peer.unwrap_or(IpAddr::from([127, 0, 0, 1]));
     let forwarded = asked.header("x-forwarded-for").filter(|_| trusted.contains(&peer)).and_then(|list| {
         let hops = list.rsplit(',').map(|hop| hop.trim().parse::<IpAddr>());
         hops.map_while(Result::ok).find(|hop| !trusted.contains(hop))
     });
-    Ok(Reply::json(&json!({ "ip": forwarded.unwrap_or(peer) })))
+    forwarded.unwrap_or(peer)
+}
+
+/// Whether the caller is in the service's own network, where LAN sessions are shown: on this machine, or at a private or
+/// link-local address. Whoever comes through a proxy that isn't configured is taken to come from outside.
+pub fn own_network(world: &World, asked: &Asked) -> bool {
+    let through = asked.header("x-forwarded-for").is_some();
+    let known = asked.peer.is_some_and(|peer| world.settings.trusted_proxies.contains(&peer));
+    if through && !known {
+        return false;
+    }
+    match address(world, asked) {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
 }

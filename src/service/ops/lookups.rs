@@ -257,6 +257,8 @@ fn join_platform(world: &mut World, asked: &Asked) -> Outcome {
         return Err(forbidden("wrong_platform", format!("you are not on {}", key.0)));
     }
     join_as(world, asked, &session, player, wanted, Way::Platform)?;
+    let joined = world.session(session.id.as_str())?;
+    world.tell_joined_by_platform(player, &joined);
     show(world, asked, &session.id, true)
 }
 

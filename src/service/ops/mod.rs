@@ -2,13 +2,15 @@
 //!
 //! | file | operations |
 //! |---|---|
-//! | [`sessions`] | create or join, read, update, delete, by allocation |
+//! | [`create`], [`sessions`] | create or join; read, update, delete, by allocation |
 //! | [`instances`] | request or register, update, end; health |
 //! | [`players`] | join, leave, add, remove, read |
 //! | [`members`] | invite, promote, move, swap, grants, sessions to sessions |
 //! | [`lookups`] | a player's sessions, short codes, platform sessions |
 //! | [`backfill`] | acknowledge, update, delete |
-//! | [`browser`] | list and be listed |
+//! | [`browser`], [`discovery`] | list and be listed; search, matchmaking |
+//! | [`presence`], [`friends`] | the session that a player shows; the friend graph |
+//! | [`events`], [`notifications`] | what players are told: a stream, and the notification API |
 //! | [`config`] | templates, regions, request templates, health and backfill settings, connection info |
 //! | [`audit`] | read and write what happened |
 //! | [`sic`] | registration of servers |
@@ -21,11 +23,17 @@ pub mod backfill;
 pub mod bodies;
 pub mod browser;
 pub mod config;
+pub mod create;
+pub mod discovery;
+pub mod events;
+pub mod friends;
 pub mod instances;
 pub mod lookups;
 pub mod members;
+pub mod notifications;
 pub mod operate;
 pub mod players;
+pub mod presence;
 pub mod sessions;
 pub mod sic;
 
@@ -34,6 +42,7 @@ use super::http::route::Row;
 /// All tables.
 pub fn tables() -> Vec<&'static [Row]> {
     vec![
+        create::TABLE,
         sessions::TABLE,
         instances::TABLE,
         players::TABLE,
@@ -41,6 +50,11 @@ pub fn tables() -> Vec<&'static [Row]> {
         lookups::TABLE,
         backfill::TABLE,
         browser::TABLE,
+        discovery::TABLE,
+        presence::TABLE,
+        friends::TABLE,
+        events::TABLE,
+        notifications::TABLE,
         config::TABLE,
         audit::TABLE,
         sic::TABLE,

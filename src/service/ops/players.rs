@@ -118,7 +118,8 @@ fn join_self(world: &mut World, asked: &Asked) -> Outcome {
     let player = oneself(asked)?;
     let session = world.session(&asked.session_id()?)?;
     let wanted = asked.body(self_update)?;
-    join_as(world, asked, &session, player, wanted, Way::Plain)?;
+    let way = world.way_of_friends(&session, player, wanted.friend);
+    join_as(world, asked, &session, player, wanted, way)?;
     answer(world, asked, &session.id, player)
 }
 
@@ -143,6 +144,7 @@ pub fn join_as(
         password: wanted.password,
         verified: asked.verified.clone(),
         way,
+        sanctioned: world.sanctioned(&asked.caller, player),
         matching: world.settings.versions,
         now: world.now.wall,
     };
@@ -249,7 +251,8 @@ fn activate(
         custom_data: wanted.custom_data,
         password: None,
         verified: None,
-        way: if elevated { Way::Elevated } else { Way::Plain },
+        way: if elevated { Way::Elevated } else { world.way_of_friends(session, player, None) },
+        sanctioned: world.sanctioned(caller, player),
         matching: world.settings.versions,
         now: world.now.wall,
     };

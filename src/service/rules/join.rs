@@ -7,6 +7,8 @@
 //! | is elevated | always |
 //! | anybody else | `allow_new_members`, and one of: `open`; the right password; `friends` and a friend among the active members; through a platform session while `platform` |
 //!
+//! A player with restrictions may join only a session that allows sanctioned players, whatever else is true.
+//!
 //! Whoever joins must be compatible with the instance's version and find room on a team. The first to join a session
 //! without leader and owner leads it.
 
@@ -43,6 +45,8 @@ pub struct Joining {
     /// The hash that the password was found to match already.
     pub verified: Option<String>,
     pub way: Way,
+    /// The player has restrictions.
+    pub sanctioned: bool,
     pub matching: Matching,
     pub now: Timestamp,
 }
@@ -70,6 +74,9 @@ pub struct Placed {
 pub fn join(session: &mut SessionRecord, joining: Joining) -> Outcome<Placed> {
     fits_version(session, &joining)?;
     let known = session.player(joining.player).map(|player| player.status);
+    if joining.sanctioned && !session.allow_sanctioned && !session.is_active(joining.player) {
+        return Err(forbidden(codes::SANCTIONED, "players with restrictions may not join this session"));
+    }
     if known.is_none() {
         admitted(session, &joining)?;
     }
@@ -162,6 +169,19 @@ fn admitted(session: &SessionRecord, joining: &Joining) -> Outcome<()> {
     }
 }
 
+/// Whether a player could come in now, without a password and through no platform: what a search shows, and where
+/// matchmaking looks.
+pub fn could_join(session: &SessionRecord, player: PlayerUuid, way: Way, sanctioned: bool) -> bool {
+    if sanctioned && !session.allow_sanctioned {
+        return false;
+    }
+    let known = session.player(player).is_some();
+    let rules = session.joinability;
+    let admitted = session.allow_new_members && (rules.open || (rules.friends && way == Way::Friend));
+    let room = || session.teams.iter().any(|team| team.players.len() < team.max_size as usize);
+    known || (admitted && room())
+}
+
 /// Invites players, or holds places for them. Whoever is in the session already keeps status and place.
 /// Answers where each ended up; whoever found no place is missing.
 pub fn invite(session: &mut SessionRecord, asked: &Inviting<'_>) -> Outcome<Vec<(PlayerUuid, Placed)>> {
@@ -222,6 +242,7 @@ mod tests {
             password: None,
             verified: None,
             way: Way::Plain,
+            sanctioned: false,
             matching: Matching::Compatible,
             now: at(100),
         }

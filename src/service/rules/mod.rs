@@ -8,6 +8,7 @@
 //! | [`teams`] | sizes, overflow, moves, swaps |
 //! | [`instance`] | a host's term: statuses and allocation ids |
 //! | [`health`] | missed checks |
+//! | [`search`] | which sessions a search finds, best first |
 //! | [`view`] | what a caller sees: full or limited; entity tags |
 
 pub mod gate;
@@ -16,5 +17,6 @@ pub mod instance;
 pub mod join;
 pub mod leave;
 pub mod record;
+pub mod search;
 pub mod teams;
 pub mod view;

@@ -36,6 +36,12 @@ pub struct SessionRecord {
     /// Extension; overrides every policy.
     #[serde(default = "yes")]
     pub allow_new_members: bool,
+    /// Extension, for good: never listed outside the service's own network.
+    #[serde(default)]
+    pub lan: bool,
+    /// Extension, for good: players with restrictions may join.
+    #[serde(default)]
+    pub allow_sanctioned: bool,
     #[serde(default, skip_serializing_if = "CustomData::is_empty")]
     pub custom_data: CustomData,
     pub teams: Vec<SessionTeam>,
@@ -227,6 +233,8 @@ pub(crate) mod testing {
             joinability: Joinability::default(),
             password: None,
             allow_new_members: true,
+            lan: false,
+            allow_sanctioned: false,
             custom_data: CustomData::new(),
             teams: (0u32..)
                 .zip(teams)

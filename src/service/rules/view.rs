@@ -54,6 +54,11 @@ struct SessionView<'a> {
     /// Extension; left out while it is the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     allow_new_members: Option<bool>,
+    /// Extensions; left out while false.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    lan: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    allow_sanctioned_players: bool,
 }
 
 /// The deprecated `match`: a mirror of `instance.match_id`.
@@ -86,6 +91,8 @@ pub fn session(record: &SessionRecord, scope: Scope) -> Vec<u8> {
         created_by_matchmaking: record.created_by_matchmaking,
         short_code: record.short_code.as_deref(),
         allow_new_members: (!record.allow_new_members).then_some(false),
+        lan: record.lan,
+        allow_sanctioned_players: record.allow_sanctioned,
     };
     // Plain structs with text keys always serialise.
     serde_json::to_vec(&view).unwrap_or_default()

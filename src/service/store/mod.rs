@@ -49,10 +49,15 @@ pub enum Table {
     Audit,
     /// Deserter id and player UUID → mark.
     Deserters,
+    /// Player UUID and the other's → the player's side of the relationship.
+    Friends,
+    /// Player UUID → session id.
+    Presence,
 }
 
 impl Table {
-    pub const ALL: [Table; 4] = [Table::Owner, Table::Sessions, Table::Audit, Table::Deserters];
+    pub const ALL: [Table; 6] =
+        [Table::Owner, Table::Sessions, Table::Audit, Table::Deserters, Table::Friends, Table::Presence];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -60,6 +65,8 @@ impl Table {
             Table::Sessions => "sessions",
             Table::Audit => "audit",
             Table::Deserters => "deserters",
+            Table::Friends => "friends",
+            Table::Presence => "presence",
         }
     }
 }

@@ -82,6 +82,11 @@ impl Index {
     pub fn of_player(&self, player: PlayerUuid) -> Vec<SessionId> {
         self.players.get(&player).map(|sessions| sessions.iter().cloned().collect()).unwrap_or_default()
     }
+    /// All sessions.
+    pub fn all(&self) -> impl Iterator<Item = &SessionId> {
+        self.types.values().flat_map(BTreeMap::values)
+    }
+
     /// The sessions of a type made after number `after`, in order.
     pub fn of_type(&self, kind: &str, after: u64) -> impl Iterator<Item = (u64, &SessionId)> {
         let sessions = self.types.get(kind).map(|sessions| sessions.range(after..));

@@ -9,6 +9,8 @@
 //! | [`registry`] | registered servers |
 //! | [`allocator`] | who gets which |
 //! | [`audit`] | what happened |
+//! | [`events`] | what players are told |
+//! | [`friends`], [`presence`] | the friend graph; who shows which session |
 //!
 //! Invariants: a change either happens whole, with its indexes, write and events, or not at all; `touched` covers
 //! everything that an operation saw or wrote, so that its answer waits for all of it to be durable.
@@ -16,7 +18,10 @@
 pub mod allocator;
 pub mod audit;
 pub mod entry;
+pub mod events;
+pub mod friends;
 pub mod index;
+pub mod presence;
 pub mod registry;
 pub mod timers;
 
@@ -55,6 +60,9 @@ pub struct World {
     pub now: Now,
     pub servers: registry::Registry,
     pub audit: audit::AuditLog,
+    pub events: events::Journal,
+    pub friends: friends::Friends,
+    presence: presence::Presence,
     sessions: HashMap<SessionId, Entry>,
     index: index::Index,
     timers: timers::Timers,
@@ -75,6 +83,8 @@ impl World {
         let claim = Claim::take(&mut *store)?;
         let sessions = read_sessions(&mut *store)?;
         let audit = audit::AuditLog::read(&mut *store)?;
+        let friends = friends::Friends::read(&mut *store)?;
+        let presence = presence::Presence::read(&mut *store)?;
         let (writer, progress) =
             Writer::start(store, claim).map_err(|why| StoreError::new("start the writer of the store", why))?;
         let mut world = World {
@@ -82,6 +92,9 @@ impl World {
             now,
             servers: registry::Registry::default(),
             audit,
+            events: events::Journal::default(),
+            friends,
+            presence,
             sessions: HashMap::new(),
             index: index::Index::default(),
             timers: timers::Timers::default(),
@@ -119,6 +132,11 @@ impl World {
     /// What the operation since [`World::begin`] depends on.
     pub fn touched(&self) -> Seq {
         self.touched
+    }
+
+    /// The answer shows what these writes made.
+    pub fn depend_on(&mut self, writes: impl IntoIterator<Item = Seq>) {
+        self.touched = writes.into_iter().fold(self.touched, Seq::max);
     }
 
     /// For a change of something other than a session.
@@ -176,6 +194,7 @@ impl World {
         self.touched = seq;
         self.sessions.insert(id.clone(), Entry::new(record.clone(), seq, self.now.mono, &self.settings));
         self.audit_change(None, Some(&record));
+        self.tell_change(None, Some(&record));
         self.wake_by_deadline(&id);
         Ok(())
     }
@@ -198,6 +217,7 @@ impl World {
         self.index.change(Some(&old), Some(&record));
         self.instance_changed(&old, &record);
         self.audit_change(Some(&old), Some(&record));
+        self.tell_change(Some(&old), Some(&record));
         self.wake_by_deadline(id);
         Ok(answer)
     }
@@ -211,6 +231,7 @@ impl World {
             self.servers.released(id, instance);
         }
         self.audit_change(Some(&entry.record), None);
+        self.tell_change(Some(&entry.record), None);
         Ok(())
     }
 
@@ -252,6 +273,17 @@ impl World {
             self.remove(id)?;
         }
         Ok(gone)
+    }
+
+    /// What is known of a session, without waiting for it.
+    pub fn peek(&self, id: &SessionId) -> Option<&Entry> {
+        self.sessions.get(id)
+    }
+
+    /// Whether a player has restrictions: by its own login, or by the configuration.
+    pub fn sanctioned(&self, caller: &Caller, player: PlayerUuid) -> bool {
+        let own = caller.player == Some(player) && caller.restricted;
+        own || !self.settings.auth.restrictions_of(player, self.now.wall).is_empty()
     }
 
     /// Ends a session's instance for a reason of the service's own.

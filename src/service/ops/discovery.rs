@@ -1,0 +1,183 @@
+//! Finding sessions by their settings, and matchmaking: extensions. Both run alone with the world, so that of two callers who
+//! look at the same time the second finds what the first has made.
+
+use super::{
+    config::own_network,
+    create::{self, Create},
+    players::oneself,
+};
+use crate::{
+    model::{
+        discovery::{Comparison, Matched, SearchAnswer},
+        ids::SessionId,
+    },
+    service::{
+        http::{
+            asked::Asked,
+            read::{self, At, Faults, Object, flag, list, one_of, text, unsigned},
+            reply::{Outcome, Reply},
+            route::{Needs, Row, Run},
+        },
+        rules::{
+            join,
+            record::SessionRecord,
+            search::{Condition, Scalar, Wanted},
+        },
+        world::{World, entry::Entry},
+    },
+};
+use http::Method;
+use serde_json::Value;
+use std::sync::Arc;
+
+pub static TABLE: &[Row] = &[
+    Row {
+        method: Method::POST,
+        path: "/session/v1/browser:search",
+        operation: "search_sessions",
+        needs: Needs::AnyOf(&["session:read:browser"]),
+        run: Run::Now(search),
+    },
+    Row {
+        method: Method::POST,
+        path: "/session/v1/matchmaking",
+        operation: "start_matchmaking",
+        needs: Needs::AnyOf(&["session:create"]),
+        run: Run::Now(matchmake),
+    },
+];
+
+/// Filters a search may have, and values a list in one.
+const MOST_FILTERS: usize = 32;
+const MOST_VALUES: usize = 256;
+const MOST_RESULTS: u32 = 200;
+
+/// `SessionSearch`.
+fn wanted(object: &mut Object<'_, '_>) -> Wanted {
+    Wanted {
+        kind: object.optional("session_type", text(1, 128)),
+        region: object.optional("region_id", read::id),
+        conditions: object.optional("filters", list(0, MOST_FILTERS, condition)).unwrap_or_default(),
+        player: object.optional("player_uuid", read::player),
+        session: object.optional("session_id", one_of::<SessionId>),
+        lan: object.optional("lan", flag),
+        most: object.optional("max_results", unsigned(1, MOST_RESULTS)).unwrap_or(50) as usize,
+    }
+}
+
+fn condition(at: At<'_>, faults: &mut Faults) -> Option<Condition> {
+    let mut object = at.object(faults)?;
+    let key = object.required("key", text(1, 4096));
+    let comparison = object.required("comparison", one_of::<Comparison>)?;
+    let values = object.required("value", |at, faults| match comparison {
+        Comparison::In | Comparison::NotIn => list(1, MOST_VALUES, scalar)(at, faults),
+        Comparison::Near => number(at, faults).map(|number| vec![number]),
+        Comparison::Eq | Comparison::Ne | Comparison::Gt | Comparison::Gte | Comparison::Lt | Comparison::Lte => {
+            scalar(at, faults).map(|scalar| vec![scalar])
+        }
+    })?;
+    Some(Condition { key: key?, comparison, values })
+}
+
+fn scalar(at: At<'_>, faults: &mut Faults) -> Option<Scalar> {
+    match at.value {
+        Value::String(_) => text(0, 4096)(at, faults).map(Scalar::new),
+        Value::Number(number) => Some(Scalar::new(number.to_string())),
+        Value::Bool(truth) => Some(Scalar::new(truth.to_string())),
+        Value::Null | Value::Array(_) | Value::Object(_) => {
+            at.fault(faults, "type_error", "expected text, a number, true or false")
+        }
+    }
+}
+
+fn number(at: At<'_>, faults: &mut Faults) -> Option<Scalar> {
+    let scalar = scalar(at.clone(), faults)?;
+    if scalar.is_number() { Some(scalar) } else { at.fault(faults, "type_error.float", "near needs a number") }
+}
+
+fn search(world: &mut World, asked: &Asked) -> Outcome {
+    let wanted = asked.body(|object| Some(wanted(object)))?;
+    let mut found = find(world, &wanted, |entry| visible(world, asked, entry));
+    found.truncate(wanted.most);
+    let ids = found.iter().map(|session| session.id.clone()).collect();
+    // What is shown must be durable.
+    for session in &found {
+        world.entry(session.id.as_str())?;
+    }
+    Ok(Reply::json(&SearchAnswer { session_ids: ids }))
+}
+
+/// The sessions that fit, best first.
+fn find(world: &World, wanted: &Wanted, shown: impl Fn(&Entry) -> bool) -> Vec<Arc<SessionRecord>> {
+    let ids: Vec<SessionId> = match (&wanted.session, wanted.player, &wanted.kind) {
+        (Some(id), _, _) => vec![id.clone()],
+        (None, Some(player), _) => world.index().of_player(player),
+        (None, None, Some(kind)) => world.index().of_type(kind, 0).map(|(_, id)| id.clone()).collect(),
+        (None, None, None) => world.index().all().cloned().collect(),
+    };
+    let entries = ids.iter().filter_map(|id| world.peek(id));
+    let mut found: Vec<Arc<SessionRecord>> = entries
+        .filter(|entry| !entry.hidden && wanted.fits(&entry.record) && shown(entry))
+        .map(|entry| entry.record.clone())
+        .collect();
+    found.sort_by(|one, two| wanted.better(one, two));
+    found
+}
+
+/// Listed, or open to the caller; a LAN session only from the own network, or to whoever has a place in it.
+fn visible(world: &World, asked: &Asked, entry: &Entry) -> bool {
+    let session = &entry.record;
+    let member = asked.caller.player.is_some_and(|player| session.player(player).is_some());
+    if member || asked.caller.may(&["session:read:any"]) {
+        return true;
+    }
+    let near = !session.lan || own_network(world, asked);
+    near && (session.browser.is_some() || joinable(world, asked, session))
+}
+
+/// Whether the caller could come in now.
+fn joinable(world: &World, asked: &Asked, session: &SessionRecord) -> bool {
+    asked.caller.player.is_some_and(|player| {
+        let way = world.way_of_friends(session, player, None);
+        join::could_join(session, player, way, world.sanctioned(&asked.caller, player))
+    })
+}
+
+fn matchmake(world: &mut World, asked: &Asked) -> Outcome {
+    let player = oneself(asked)?;
+    let (mut wanted, new) = asked.body(|object| {
+        let search = object.optional("search", |at, faults| Some(wanted(&mut at.object(faults)?)));
+        let new = object.required("create", |at, faults| create::create(&mut at.object(faults)?));
+        Some((search.unwrap_or_default(), new?))
+    })?;
+    let settings = world.settings.clone();
+    let kind = create::session_type(&settings, &new)?;
+    wanted.kind = wanted.kind.or_else(|| Some(new.kind.clone()));
+    wanted.lan = wanted.lan.or_else(|| Some(new.settings.lan.unwrap_or(false)));
+    let near = own_network(world, asked);
+    let found = find(world, &wanted, |entry| {
+        let session = &entry.record;
+        let elsewhere = new.region.is_some() && session.region_id.is_some() && new.region != session.region_id;
+        let fresh = !session.is_active(player);
+        fresh && !elsewhere && (near || !session.lan) && joinable(world, asked, session)
+    });
+    for session in found {
+        if let Some(id) = enter(world, asked, &session, &new)? {
+            return Ok(Reply::json(&Matched { session_id: id, created: false }));
+        }
+    }
+    let id = create::make(world, asked, &new, kind)?;
+    Ok(Reply::json(&Matched { session_id: id, created: true }))
+}
+
+/// Joins a session if its rules let the caller in: another's version, or a team without room, are no errors here.
+fn enter(world: &mut World, asked: &Asked, session: &SessionRecord, new: &Create) -> Outcome<Option<SessionId>> {
+    let player = oneself(asked)?;
+    let way = world.way_of_friends(session, player, None);
+    let joining = join::Joining { way, ..create::joining(world, asked, player, new) };
+    if world.update(&session.id, |session| join::join(session, joining)).is_err() {
+        return Ok(None);
+    }
+    world.touch(&session.id, &asked.caller, true);
+    Ok(Some(session.id.clone()))
+}

@@ -1,0 +1,213 @@
+//! The event stream: `GET /session/v1/player/me/events`, server-sent events. An extension.
+//!
+//! ```text
+//!   Last-Event-ID known ─────► what follows it, then what comes ─┬─► client gone, service ends, token's lifetime over: end
+//!                gone ─► reset ─► what comes                      └─► fell behind the retention: reset, end
+//! ```
+//!
+//! Every position is sent as `id`, also with the comments that keep the connection alive, so that whoever comes back after a
+//! quiet hour has missed nothing. An event is sent when what it tells of is durable.
+
+use super::players::oneself;
+use crate::{
+    model::{
+        errors::codes,
+        events::{Reset, ResetReason},
+        ids::PlayerUuid,
+    },
+    service::{
+        Shared,
+        http::{
+            Answer,
+            answer::durable,
+            asked::Asked,
+            reply::{Outcome, Refused, Stop},
+            route::{Answering, Needs, Row, Run},
+        },
+        store::Seq,
+        world::events::{Gap, Kept, Told},
+    },
+};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::{Method, StatusCode};
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio::{sync::Notify, time::Instant};
+
+pub static TABLE: &[Row] = &[Row {
+    method: Method::GET,
+    path: "/session/v1/player/me/events",
+    operation: "get_player_events_self",
+    needs: Needs::AnyOf(&["session:read-player:any", "session:read-player:self"]),
+    run: Run::Later(stream),
+}];
+
+/// How often a quiet stream says where it stands.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Events sent at a time.
+const BATCH: usize = 64;
+
+/// A subscription; it ends with its value.
+#[derive(Debug)]
+pub struct Watch {
+    shared: Arc<Shared>,
+    player: PlayerUuid,
+    woken: Arc<Notify>,
+}
+
+/// Why waiting ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Woke {
+    News,
+    Over,
+    Ended,
+}
+
+impl Watch {
+    /// Subscribes, at most so often a player. Answers the newest position besides.
+    pub fn start(shared: &Arc<Shared>, player: PlayerUuid) -> Outcome<(Watch, u64)> {
+        let most = shared.settings().limits.streams_per_player;
+        let (started, _) = shared.visit(|world| (world.events.watch(player, most), world.events.last()));
+        let (Some(woken), last) = started else { return Err(too_many(most)) };
+        Ok((Watch { shared: shared.clone(), player, woken }, last))
+    }
+
+    /// What follows a position, and the newest position there is; once it is durable.
+    pub async fn after(&self, position: u64, most: usize) -> Outcome<(Result<Vec<Kept>, Gap>, u64)> {
+        let (found, _) = self.shared.visit(|world| {
+            let (now, settings) = (world.now.mono, world.settings.clone());
+            world.events.expire(now, &settings.limits);
+            (world.events.after(self.player, position, most), world.events.last())
+        });
+        let seq = found.0.iter().flatten().map(|kept| kept.seq).fold(Seq::default(), Seq::max);
+        durable(&self.shared, seq).await?;
+        Ok(found)
+    }
+
+    /// Like [`Watch::after`], but waits while there is nothing; empty when the wait is over.
+    pub async fn next(&self, position: u64, most: usize, until: Instant) -> Outcome<(Result<Vec<Kept>, Gap>, u64, Woke)> {
+        loop {
+            // Listening must begin before looking, or what comes in between is missed.
+            let listening = self.woken.notified();
+            tokio::pin!(listening);
+            listening.as_mut().enable();
+            let (found, last) = self.after(position, most).await?;
+            if found.as_ref().map_or(true, |found| !found.is_empty()) {
+                return Ok((found, last, Woke::News));
+            }
+            tokio::select! {
+                () = listening => {}
+                () = tokio::time::sleep_until(until) => return Ok((found, last, Woke::Over)),
+                () = self.shared.ended() => return Ok((found, last, Woke::Ended)),
+            }
+        }
+    }
+
+    /// A position as callers see it.
+    pub fn id(&self, position: u64) -> String {
+        self.shared.visit(|world| world.events.id(position)).0
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.shared.visit(|world| world.events.unwatch(self.player));
+    }
+}
+
+fn too_many(most: u32) -> Stop {
+    let desc = format!("a player may have {most} event streams and long polls at a time");
+    let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, codes::TOO_MANY_REQUESTS, desc);
+    Refused { retry_after: Some(5), ..refused }.into()
+}
+
+/// A stream between two of its chunks.
+struct Reading {
+    watch: Watch,
+    position: u64,
+    /// The token is checked once: the stream lives no longer than a token does.
+    until: Instant,
+    /// Sent before anything else.
+    first: Option<String>,
+    over: bool,
+}
+
+fn stream(shared: Arc<Shared>, asked: Asked) -> Answering {
+    Box::pin(async move {
+        let player = oneself(&asked)?;
+        let (watch, last) = Watch::start(&shared, player)?;
+        let until = Instant::now() + shared.settings().auth.access_lifetime.get();
+        let mut reading = Reading { position: last, until, first: None, over: false, watch };
+        let mut first = "retry: 1000\n".to_owned();
+        match asked.header("last-event-id").filter(|id| !id.is_empty()) {
+            None => first.push_str(&format!("id: {}\n\n", reading.watch.id(last))),
+            Some(id) => {
+                let known = shared.visit(|world| world.events.position(id)).0;
+                let whole = match known {
+                    Some(position) => reading.watch.after(position, 1).await?.0.is_ok().then_some(position),
+                    None => None,
+                };
+                reading.position = whole.unwrap_or(last);
+                first.push_str(&match whole {
+                    Some(position) => format!("id: {}\n\n", reading.watch.id(position)),
+                    None => reset(&reading.watch.id(last), ResetReason::Retention),
+                });
+            }
+        }
+        reading.first = Some(first);
+        let chunks = futures_util::stream::unfold(reading, |mut reading| async move {
+            let chunk = reading.next().await?;
+            Some((Ok::<_, Infallible>(Bytes::from(chunk)), reading))
+        });
+        Ok(Answer::Events(chunks.boxed()))
+    })
+}
+
+impl Reading {
+    /// The next chunk, or none at the end.
+    async fn next(&mut self) -> Option<String> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        if self.over || Instant::now() >= self.until {
+            return None;
+        }
+        let until = self.until.min(Instant::now() + KEEP_ALIVE);
+        // What can't be made durable isn't told; the client comes back.
+        let (found, last, woke) = self.watch.next(self.position, BATCH, until).await.ok()?;
+        self.watch.shared.someone_is_here();
+        match found {
+            Err(Gap) => {
+                self.over = true;
+                Some(reset(&self.watch.id(last), ResetReason::Slow))
+            }
+            Ok(_) if woke == Woke::Ended => None,
+            Ok(kept) if kept.is_empty() => {
+                self.position = last;
+                Some(format!(": here\nid: {}\n\n", self.watch.id(last)))
+            }
+            Ok(kept) => {
+                let chunk = kept.iter().map(|kept| event(&self.watch.id(kept.number), &kept.told)).collect();
+                self.position = kept.last().map_or(self.position, |kept| kept.number);
+                Some(chunk)
+            }
+        }
+    }
+}
+
+/// One event as text. A notification that somebody sent is no event of the interface: only its position is.
+fn event(id: &str, told: &Told) -> String {
+    match told {
+        Told::Event(event) => {
+            // Plain structs with text keys always serialise; JSON has no line breaks of its own.
+            let data = serde_json::to_string(event).unwrap_or_default();
+            format!("id: {id}\nevent: {}\ndata: {data}\n\n", event.event.name())
+        }
+        Told::Note(_) => format!("id: {id}\n\n"),
+    }
+}
+
+fn reset(id: &str, reason: ResetReason) -> String {
+    let data = serde_json::to_string(&Reset { reason }).unwrap_or_default();
+    format!("id: {id}\nevent: reset\ndata: {data}\n\n")
+}

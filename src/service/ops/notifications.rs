@@ -1,0 +1,221 @@
+//! The notification API, as `notification-api.openapi.json` has it, over the same journal as the event stream: long poll,
+//! pages, one by id, and notifications that callers add.
+
+use super::{
+    config::tagged,
+    events::Watch,
+    players::{oneself, target},
+};
+use crate::{
+    model::{
+        CustomData,
+        errors::codes,
+        events::{Notification, Notifications, SessionEvent},
+        ids::PlayerUuid,
+    },
+    service::{
+        Shared,
+        http::{
+            asked::Asked,
+            read::{At, Faults, any_text, custom_data, list, one_of, text},
+            reply::{Outcome, Reply, not_found, not_permitted},
+            route::{Answering, Needs, Row, Run},
+        },
+        world::{
+            World,
+            events::{Kept, Told},
+        },
+    },
+};
+use http::Method;
+use serde_json::json;
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+const READ: Needs = Needs::AnyOf(&[
+    "notification:player:*",
+    "notification:player:read",
+    "notification:player:self:*",
+    "notification:player:self:read",
+]);
+const WRITE: Needs = Needs::AnyOf(&[
+    "notification:player:*",
+    "notification:player:write",
+    "notification:player:self:*",
+    "notification:player:self:write",
+]);
+
+macro_rules! row {
+    ($method:ident $path:literal, $operation:literal, $needs:ident, $run:expr) => {
+        Row { method: Method::$method, path: $path, operation: $operation, needs: $needs, run: $run }
+    };
+}
+
+pub static TABLE: &[Row] = &[
+    row!(
+        GET "/notification/v1/player/me/stream/notification/lp",
+        "player_long_poll_for_notifications_self", READ, Run::Later(long_poll)
+    ),
+    row!(
+        GET "/notification/v1/player/{player_uuid}/stream/notification/lp",
+        "player_long_poll_for_notifications", READ, Run::Later(long_poll)
+    ),
+    row!(GET "/notification/v1/player/me/notification", "player_get_notifications_page_self", READ, Run::Now(page)),
+    row!(GET "/notification/v1/player/{player_uuid}/notification", "player_get_notifications_page", READ, Run::Now(page)),
+    row!(POST "/notification/v1/player/me/notification", "player_create_notification_self", WRITE, Run::Now(create)),
+    row!(
+        POST "/notification/v1/player/{player_uuid}/notification",
+        "player_create_notification", WRITE, Run::Now(create)
+    ),
+    row!(
+        GET "/notification/v1/player/me/notification/{notification_id}",
+        "player_get_notification_by_id_self", READ, Run::Now(one)
+    ),
+    row!(
+        GET "/notification/v1/player/{player_uuid}/notification/{notification_id}",
+        "player_get_notification_by_id", READ, Run::Now(one)
+    ),
+];
+
+/// Whose notifications: the caller's own, or those of the path's player for whoever may.
+fn whose(world: &World, asked: &Asked, any: &str) -> Outcome<PlayerUuid> {
+    if !asked.path.iter().any(|(name, _)| *name == "player_uuid") {
+        return oneself(asked);
+    }
+    let player = target(world, asked)?;
+    if asked.caller.player == Some(player) || asked.caller.may(&["notification:player:*", any]) {
+        return Ok(player);
+    }
+    Err(not_permitted("use another player's notifications"))
+}
+
+/// The base of every `rh_url`: as configured, else as the caller reached the service.
+fn base(configured: &str, asked: &Asked) -> String {
+    match (configured.trim_end_matches('/'), asked.header("host")) {
+        ("", Some(host)) => format!("http://{host}"),
+        ("", None) => String::new(),
+        (configured, _) => configured.to_owned(),
+    }
+}
+
+/// An entry as the contract shows it.
+fn notification(id: String, base: &str, told: &Told) -> Notification {
+    match told {
+        Told::Note(note) => Notification { notification_id: id, ..note.clone() },
+        Told::Event(event) => Notification {
+            message: event.event.name().to_owned(),
+            rh_url: Some(format!("{base}/session/v1/session/{}", event.session_id)),
+            custom_data: details(event),
+            etag: event.etag.clone(),
+            notification_id: id,
+            created: event.created,
+        },
+    }
+}
+
+fn details(event: &SessionEvent) -> CustomData {
+    let mut details = CustomData::from([
+        ("session_id".to_owned(), event.session_id.as_str().to_owned()),
+        ("session_type".to_owned(), event.session_type.clone()),
+    ]);
+    details.extend(event.invite_id.map(|id| ("invite_id".to_owned(), id.to_string())));
+    details.extend(event.inviting_player_uuid.map(|player| ("inviting_player_uuid".to_owned(), player.to_string())));
+    if event.destroyed {
+        details.insert("destroyed".to_owned(), "true".to_owned());
+    }
+    details
+}
+
+/// Where a long poll begins when its `exclude_before` is unknown, or isn't there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Unknown {
+    Latest,
+    Earliest,
+}
+
+fn long_poll(shared: Arc<Shared>, asked: Asked) -> Answering {
+    Box::pin(async move {
+        let (player, _) = shared.visit(|world| whose(world, &asked, "notification:player:read"));
+        let player = player?;
+        let most = asked.query_number("max_page_size", 1, 100, 10)? as usize;
+        let deadline = Duration::from_secs(asked.query_number("deadline", 0, 900, 30)?.into());
+        let unknown = asked.query_as("offset_reset_strategy", one_of::<Unknown>)?;
+        let (watch, last) = Watch::start(&shared, player)?;
+        let (from, earliest) = shared.visit(|world| {
+            let earliest = world.events.earliest(player);
+            let known = asked.raw_query("exclude_before").and_then(|id| world.events.position(id));
+            (known.filter(|position| *position >= earliest), earliest)
+        }).0;
+        let reset = if unknown == Some(Unknown::Earliest) { earliest } else { last };
+        let from = from.unwrap_or(reset);
+        let (found, last, _) = watch.next(from, most, Instant::now() + deadline).await?;
+        shared.someone_is_here();
+        let base = base(&shared.settings().public_url, &asked);
+        // Only a reader that is slower than the retention sees a gap here: it goes on with what there is.
+        let kept = found.unwrap_or_default();
+        let cursor = watch.id(kept.last().map_or(last, |kept| kept.number));
+        let notifications =
+            kept.iter().map(|kept| notification(watch.id(kept.number), &base, &kept.told)).collect();
+        Ok(Reply::json(&Notifications { notifications, cursor }).into())
+    })
+}
+
+/// Everything that is kept for a player, newest first.
+fn newest_first(world: &mut World, player: PlayerUuid) -> Vec<Kept> {
+    let (now, settings) = (world.now.mono, world.settings.clone());
+    world.events.expire(now, &settings.limits);
+    let mut kept = world.events.after(player, world.events.earliest(player), usize::MAX).unwrap_or_default();
+    kept.reverse();
+    kept
+}
+
+/// Newest first; the cursor is the `start_at` of the next page.
+fn page(world: &mut World, asked: &Asked) -> Outcome {
+    let player = whose(world, asked, "notification:player:read")?;
+    let size = asked.query_number("page_size", 1, 100, 10)? as usize;
+    let position = |name: &str| asked.raw_query(name).and_then(|id| world.events.position(id));
+    let (start, exclude) = (position("start_at").unwrap_or(u64::MAX), position("exclude_before").unwrap_or(0));
+    let kept = newest_first(world, player);
+    let mut kept = kept.into_iter().filter(|kept| kept.number <= start && kept.number > exclude);
+    let page: Vec<Kept> = kept.by_ref().take(size).collect();
+    let cursor = world.events.id(kept.next().map_or(0, |next| next.number));
+    world.depend_on(page.iter().map(|kept| kept.seq));
+    let base = base(&world.settings.public_url, asked);
+    let shown = |kept: &Kept| notification(world.events.id(kept.number), &base, &kept.told);
+    let notifications = page.iter().map(shown).collect();
+    Ok(tagged(asked, &Notifications { notifications, cursor }))
+}
+
+fn one(world: &mut World, asked: &Asked) -> Outcome {
+    let player = whose(world, asked, "notification:player:read")?;
+    let id = asked.path_as("notification_id", text(1, 4096))?;
+    let position = world.events.position(&id);
+    let kept = newest_first(world, player).into_iter().find(|kept| Some(kept.number) == position);
+    let kept = kept.ok_or_else(|| not_found(codes::NOT_FOUND, "there is no such notification, or no longer"))?;
+    world.depend_on([kept.seq]);
+    let base = base(&world.settings.public_url, asked);
+    Ok(Reply::json(&notification(id, &base, &kept.told)))
+}
+
+/// `NotificationCreate`, without id and time.
+fn note(at: At<'_>, faults: &mut Faults) -> Option<(String, Option<String>, CustomData, Option<String>)> {
+    let mut object = at.object(faults)?;
+    let message = object.required("message", any_text);
+    let rh_url = object.optional("rh_url", text(1, 4096));
+    let data = object.optional("custom_data", custom_data).unwrap_or_default();
+    let etag = object.optional("etag", text(1, 4096));
+    Some((message?, rh_url, data, etag))
+}
+
+fn create(world: &mut World, asked: &Asked) -> Outcome {
+    let player = whose(world, asked, "notification:player:write")?;
+    let notes = asked.body(|object| object.required("notifications", list(1, 100, note)))?;
+    let mut last = 0;
+    for (message, rh_url, custom_data, etag) in notes {
+        let created = world.now.wall;
+        let note = Notification { message, rh_url, custom_data, etag, notification_id: String::new(), created };
+        last = world.tell(player, Told::Note(note));
+    }
+    Ok(Reply::json(&json!({ "notification_id": world.events.id(last) })))
+}

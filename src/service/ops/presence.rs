@@ -1,0 +1,92 @@
+//! The presence session: the one that a player shows to friends. An extension.
+
+use super::players::oneself;
+use crate::{
+    model::{
+        discovery::PresenceSession,
+        errors::codes,
+        ids::{PlayerUuid, SessionId},
+    },
+    service::{
+        http::{
+            asked::Asked,
+            read::one_of,
+            reply::{Outcome, Reply, forbidden, not_found},
+            route::{Needs, Row, Run},
+        },
+        world::World,
+    },
+};
+use http::Method;
+
+const READ: Needs = Needs::AnyOf(&["session:read-player:any", "session:read-player:self"]);
+const WRITE: Needs = Needs::AnyOf(&["session:update-player:any", "session:update-player:self"]);
+
+pub static TABLE: &[Row] = &[
+    Row {
+        method: Method::GET,
+        path: "/session/v1/player/me/presence-session",
+        operation: "get_presence_session_self",
+        needs: READ,
+        run: Run::Now(read_own),
+    },
+    Row {
+        method: Method::PUT,
+        path: "/session/v1/player/me/presence-session",
+        operation: "set_presence_session",
+        needs: WRITE,
+        run: Run::Now(set),
+    },
+    Row {
+        method: Method::DELETE,
+        path: "/session/v1/player/me/presence-session",
+        operation: "clear_presence_session",
+        needs: WRITE,
+        run: Run::Now(clear),
+    },
+    Row {
+        method: Method::GET,
+        path: "/session/v1/player/{player_uuid}/presence-session",
+        operation: "get_presence_session",
+        needs: READ,
+        run: Run::Now(read_other),
+    },
+];
+
+fn shown(world: &mut World, player: PlayerUuid) -> Outcome {
+    let none = || not_found(codes::NO_PRESENCE, "the player shows no session");
+    let session_id = world.presence_of(player).ok_or_else(none)?;
+    Ok(Reply::json(&PresenceSession { session_id }))
+}
+
+fn read_own(world: &mut World, asked: &Asked) -> Outcome {
+    let player = oneself(asked)?;
+    shown(world, player)
+}
+
+/// For friends, and those who may read every player.
+fn read_other(world: &mut World, asked: &Asked) -> Outcome {
+    let player = asked.player("player_uuid")?;
+    let friend = asked.caller.player.is_some_and(|own| own == player || world.friends.are(own, player));
+    if !friend && !asked.caller.may(&["session:read-player:any"]) {
+        return Err(forbidden(codes::NOT_FRIENDS, "only friends see a player's presence session"));
+    }
+    shown(world, player)
+}
+
+fn set(world: &mut World, asked: &Asked) -> Outcome {
+    let player = oneself(asked)?;
+    let id = asked.body(|object| object.required("session_id", one_of::<SessionId>))?;
+    let session = world.session(id.as_str())?;
+    if !session.is_active(player) {
+        return Err(forbidden("not_in_session", "join the session first"));
+    }
+    world.set_presence(player, session.id.clone());
+    shown(world, player)
+}
+
+fn clear(world: &mut World, asked: &Asked) -> Outcome {
+    let player = oneself(asked)?;
+    world.clear_presence(player);
+    Ok(Reply::nothing())
+}

@@ -1,0 +1,171 @@
+//! The friend graph: each player's side of each relationship.
+//!
+//! | side before | the player adds the other | the player removes the other |
+//! |---|---|---|
+//! | none | request sent; pending at the other's | nothing |
+//! | request sent | nothing | withdrawn at both |
+//! | request pending | friends, both | none; at the other's: declined |
+//! | friends | nothing | none, both |
+//! | declined by the other | nothing: removing it first asks anew | none |
+//!
+//! Whoever adds a player whose request it declined becomes a friend at once. Invariant: both sides change in one
+//! operation, and `friends` stands on both or on neither.
+
+use super::World;
+use crate::{
+    model::{
+        friends::{FriendRelationship, FriendshipStatus},
+        ids::PlayerUuid,
+        time::Timestamp,
+    },
+    service::{
+        http::reply::{Outcome, bad_request, conflict},
+        rules::{join::Way, record::SessionRecord},
+        store::{Seq, Store, StoreError, Table},
+    },
+};
+use std::collections::{BTreeMap, HashMap};
+
+/// A side, and the write that made it what it is.
+type Side = (FriendRelationship, Seq);
+
+#[derive(Debug, Default)]
+pub struct Friends {
+    sides: HashMap<PlayerUuid, BTreeMap<PlayerUuid, Side>>,
+}
+
+impl Friends {
+    pub fn read(store: &mut dyn Store) -> Result<Friends, StoreError> {
+        let mut friends = Friends::default();
+        for (key, bytes) in store.read(Table::Friends)? {
+            let failed = |why: String| StoreError::new("read the friend graph", format!("{key}: {why}"));
+            let player = key.split('/').next().unwrap_or_default();
+            let player = PlayerUuid(player.parse().map_err(|why: uuid::Error| failed(why.to_string()))?);
+            let side: FriendRelationship = serde_json::from_slice(&bytes).map_err(|why| failed(why.to_string()))?;
+            let sides = friends.sides.entry(player).or_default();
+            sides.insert(side.friends_player_uuid, (side, Seq::default()));
+        }
+        Ok(friends)
+    }
+
+    fn side(&self, player: PlayerUuid, other: PlayerUuid) -> Option<&Side> {
+        self.sides.get(&player)?.get(&other)
+    }
+
+    pub fn are(&self, one: PlayerUuid, other: PlayerUuid) -> bool {
+        self.side(one, other).is_some_and(|(side, _)| side.status == FriendshipStatus::Friends)
+    }
+}
+
+/// What a player who has nothing to do with another stands as.
+fn strangers(other: PlayerUuid) -> FriendRelationship {
+    FriendRelationship {
+        friends_player_uuid: other,
+        status: FriendshipStatus::None,
+        notes: None,
+        last_modified_on: Timestamp::EPOCH,
+    }
+}
+
+impl World {
+    /// One side of a relationship.
+    pub fn relationship(&mut self, player: PlayerUuid, other: PlayerUuid) -> FriendRelationship {
+        let Some((side, seq)) = self.friends.side(player, other).cloned() else { return strangers(other) };
+        self.touched = self.touched.max(seq);
+        side
+    }
+
+    /// All relationships of a player, by the other's UUID.
+    pub fn relationships(&mut self, player: PlayerUuid) -> Vec<FriendRelationship> {
+        let sides: Vec<Side> =
+            self.friends.sides.get(&player).map(|sides| sides.values().cloned().collect()).unwrap_or_default();
+        self.touched = sides.iter().map(|(_, seq)| *seq).fold(self.touched, Seq::max);
+        sides.into_iter().map(|(side, _)| side).collect()
+    }
+
+    /// Asks for friendship, or agrees to it; sets notes if there are any.
+    pub fn befriend(
+        &mut self,
+        player: PlayerUuid,
+        other: PlayerUuid,
+        notes: Option<String>,
+    ) -> Outcome<FriendRelationship> {
+        use FriendshipStatus::{FriendRequestDeclinedByOther, FriendRequestPending, FriendRequestSent, Friends, None};
+        if player == other {
+            return Err(bad_request("friend_is_self", "a player can't be its own friend"));
+        }
+        let own = self.relationship(player, other).status;
+        let theirs = self.relationship(other, player).status;
+        match (own, theirs) {
+            (FriendRequestPending, _) | (None, FriendRequestDeclinedByOther | FriendRequestSent) => {
+                self.room_for_friend(player, other)?;
+                self.set_side(player, other, Friends);
+                self.set_side(other, player, Friends);
+            }
+            (None, _) => {
+                self.room_for_friend(player, other)?;
+                self.set_side(player, other, FriendRequestSent);
+                self.set_side(other, player, FriendRequestPending);
+            }
+            (Friends | FriendRequestSent | FriendRequestDeclinedByOther, _) => {}
+        }
+        if notes.is_some() {
+            self.change_side(player, other, |side| side.notes = notes);
+        }
+        Ok(self.relationship(player, other))
+    }
+
+    /// Both lists must have room.
+    fn room_for_friend(&self, player: PlayerUuid, other: PlayerUuid) -> Outcome<()> {
+        let most = self.settings.limits.friends as usize;
+        for (who, about) in [(player, other), (other, player)] {
+            let sides = self.friends.sides.get(&who);
+            if sides.is_some_and(|sides| sides.len() >= most && !sides.contains_key(&about)) {
+                return Err(conflict("friend_limit_reached", format!("a player has at most {most} relationships")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a friendship, declines a request or withdraws one.
+    pub fn unfriend(&mut self, player: PlayerUuid, other: PlayerUuid) {
+        use FriendshipStatus::{FriendRequestDeclinedByOther, FriendRequestPending, FriendRequestSent, Friends, None};
+        match self.relationship(player, other).status {
+            FriendRequestPending => self.set_side(other, player, FriendRequestDeclinedByOther),
+            FriendRequestSent | Friends => self.set_side(other, player, None),
+            FriendRequestDeclinedByOther | None => {}
+        }
+        self.set_side(player, other, None);
+    }
+
+    fn set_side(&mut self, player: PlayerUuid, other: PlayerUuid, status: FriendshipStatus) {
+        if status == FriendshipStatus::None {
+            let sides = self.friends.sides.get_mut(&player);
+            if sides.is_some_and(|sides| sides.remove(&other).is_some()) {
+                self.write(Table::Friends, key(player, other), None);
+            }
+            return;
+        }
+        self.change_side(player, other, |side| side.status = status);
+    }
+
+    fn change_side(&mut self, player: PlayerUuid, other: PlayerUuid, change: impl FnOnce(&mut FriendRelationship)) {
+        let mut side = self.friends.side(player, other).map_or_else(|| strangers(other), |(side, _)| side.clone());
+        change(&mut side);
+        side.last_modified_on = self.now.wall;
+        let bytes = serde_json::to_vec(&side).unwrap_or_default();
+        self.write(Table::Friends, key(player, other), Some(bytes));
+        self.friends.sides.entry(player).or_default().insert(other, (side, self.touched));
+    }
+
+    /// How a player may come into a session besides openness and password: as a friend of `named`, or of anybody active.
+    pub fn way_of_friends(&self, session: &SessionRecord, player: PlayerUuid, named: Option<PlayerUuid>) -> Way {
+        let mut members = session.active().map(|member| member.player_uuid);
+        let friend = members.any(|member| named.is_none_or(|named| named == member) && self.friends.are(player, member));
+        if friend { Way::Friend } else { Way::Plain }
+    }
+}
+
+fn key(player: PlayerUuid, other: PlayerUuid) -> String {
+    format!("{player}/{other}")
+}
