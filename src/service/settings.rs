@@ -253,9 +253,7 @@ impl AuthSettings {
         };
         let holds = |rule: &&RestrictedPlayer| rule.expiration.is_none_or(|end| end > now);
         let rules = self.restrictions.iter().filter(named).filter(holds);
-        rules
-            .map(|rule| Restriction { kind: rule.kind, reason: rule.reason, expiration: rule.expiration })
-            .collect()
+        rules.map(|rule| Restriction { kind: rule.kind, reason: rule.reason, expiration: rule.expiration }).collect()
     }
 }
 

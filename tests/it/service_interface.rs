@@ -80,10 +80,12 @@ async fn a_search_finds_by_settings_and_shows_only_what_is_listed_or_open_to_the
     let low = make(&bench, &ann, with(json!({"map": "dm1", "skill": "900"}), true)).await;
     let high = make(&bench, &ann, with(json!({"map": "dm2", "skill": "2000"}), true)).await;
     let closed = make(&bench, &ann, with(json!({"map": "dm1", "skill": "1000"}), false)).await;
-    let listed = make(&bench, &ann, json!({"browser": {"custom_data": {"map": "dm1"}}, "joinability": {"open": false}})).await;
+    let listed =
+        make(&bench, &ann, json!({"browser": {"custom_data": {"map": "dm1"}}, "joinability": {"open": false}})).await;
 
     let search = async |who: &str, body: Value| found(&bench.post(SEARCH, who, body).await);
-    let map = |comparison: &str, value: Value| json!({"filters": [{"key": "map", "comparison": comparison, "value": value}]});
+    let map =
+        |comparison: &str, value: Value| json!({"filters": [{"key": "map", "comparison": comparison, "value": value}]});
     assert_eq!(search(&bob, map("eq", json!("dm1"))).await, [low.clone(), listed.clone()]);
     assert_eq!(search(&ann, map("eq", json!("dm1"))).await, [low.clone(), closed.clone(), listed.clone()], "its own");
     assert_eq!(search(&bob, map("not_in", json!(["dm1", "dm3"]))).await, [high.as_str()]);
@@ -167,7 +169,11 @@ async fn friends_come_into_sessions_of_friends_and_may_name_which() {
     assert_eq!(bench.post(&path, &bob, named("cat")).await.code(), "not_joinable", "that friend isn't there");
     assert_eq!(bench.post(&path, &bob, named("ann")).await.status, 200);
     assert_eq!(bench.post(&path, &cat, join()).await.status, 200, "a friend of any active member");
-    assert_eq!(found(&bench.post(SEARCH, &eve, json!({"session_id": id})).await), [id], "listed, though not open to eve");
+    assert_eq!(
+        found(&bench.post(SEARCH, &eve, json!({"session_id": id})).await),
+        [id],
+        "listed, though not open to eve"
+    );
 }
 
 #[tokio::test]
@@ -240,7 +246,11 @@ async fn a_sanctioned_player_joins_only_where_it_may_and_the_flags_stay_as_they_
     let at = |id: &str| format!("/session/v1/session/{id}");
     assert_eq!(bench.post(&format!("{}/player/me", at(&strict)), &eve, join()).await.code(), "sanctioned");
     let add = format!("{}/player/{}", at(&strict), player_of("eve"));
-    assert_eq!(bench.post(&add, &ann, json!({"status": "member"})).await.code(), "sanctioned", "not by the admin either");
+    assert_eq!(
+        bench.post(&add, &ann, json!({"status": "member"})).await.code(),
+        "sanctioned",
+        "not by the admin either"
+    );
     let open = json!({"create": create("default"), "search": {"session_id": strict}});
     assert_eq!(bench.post(MATCHMAKING, &eve, open).await.code(), "sanctioned", "nor can it make such a session");
     assert_eq!(bench.post(&format!("{}/player/me", at(&lenient)), &eve, join()).await.status, 200);
@@ -270,7 +280,8 @@ async fn a_lan_session_is_shown_only_in_the_own_network() {
         assert_eq!(browser.body["browser_sessions"].as_array().unwrap().len(), usize::from(shown), "{from}");
     }
     let body = json!({"create": create("default"), "search": {"lan": true}});
-    let outside = bench.call_with("POST", MATCHMAKING, &bob, Some(body.clone()), &[("x-forwarded-for", "9.9.9.9")]).await;
+    let outside =
+        bench.call_with("POST", MATCHMAKING, &bob, Some(body.clone()), &[("x-forwarded-for", "9.9.9.9")]).await;
     assert_eq!(outside.body["created"], true);
     let inside = bench.post(MATCHMAKING, &bob, body).await;
     assert_eq!((inside.text("/session_id"), &inside.body["created"]), (id, &json!(false)));

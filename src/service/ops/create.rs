@@ -299,4 +299,3 @@ pub fn apply(
     }
     Ok(())
 }
-

@@ -85,7 +85,12 @@ impl Watch {
     }
 
     /// Like [`Watch::after`], but waits while there is nothing; empty when the wait is over.
-    pub async fn next(&self, position: u64, most: usize, until: Instant) -> Outcome<(Result<Vec<Kept>, Gap>, u64, Woke)> {
+    pub async fn next(
+        &self,
+        position: u64,
+        most: usize,
+        until: Instant,
+    ) -> Outcome<(Result<Vec<Kept>, Gap>, u64, Woke)> {
         loop {
             // Listening must begin before looking, or what comes in between is missed.
             let listening = self.woken.notified();

@@ -142,11 +142,13 @@ fn long_poll(shared: Arc<Shared>, asked: Asked) -> Answering {
         let deadline = Duration::from_secs(asked.query_number("deadline", 0, 900, 30)?.into());
         let unknown = asked.query_as("offset_reset_strategy", one_of::<Unknown>)?;
         let (watch, last) = Watch::start(&shared, player)?;
-        let (from, earliest) = shared.visit(|world| {
-            let earliest = world.events.earliest(player);
-            let known = asked.raw_query("exclude_before").and_then(|id| world.events.position(id));
-            (known.filter(|position| *position >= earliest), earliest)
-        }).0;
+        let (from, earliest) = shared
+            .visit(|world| {
+                let earliest = world.events.earliest(player);
+                let known = asked.raw_query("exclude_before").and_then(|id| world.events.position(id));
+                (known.filter(|position| *position >= earliest), earliest)
+            })
+            .0;
         let reset = if unknown == Some(Unknown::Earliest) { earliest } else { last };
         let from = from.unwrap_or(reset);
         let (found, last, _) = watch.next(from, most, Instant::now() + deadline).await?;
@@ -155,8 +157,7 @@ fn long_poll(shared: Arc<Shared>, asked: Asked) -> Answering {
         // Only a reader that is slower than the retention sees a gap here: it goes on with what there is.
         let kept = found.unwrap_or_default();
         let cursor = watch.id(kept.last().map_or(last, |kept| kept.number));
-        let notifications =
-            kept.iter().map(|kept| notification(watch.id(kept.number), &base, &kept.told)).collect();
+        let notifications = kept.iter().map(|kept| notification(watch.id(kept.number), &base, &kept.told)).collect();
         Ok(Reply::json(&Notifications { notifications, cursor }).into())
     })
 }

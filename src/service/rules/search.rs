@@ -191,10 +191,8 @@ mod tests {
 
     #[test]
     fn whole_numbers_of_any_size_are_compared_exactly() {
-        let wanted = Wanted {
-            conditions: vec![condition(Comparison::Eq, &["76561198000000001"])],
-            ..Wanted::default()
-        };
+        let wanted =
+            Wanted { conditions: vec![condition(Comparison::Eq, &["76561198000000001"])], ..Wanted::default() };
         assert!(wanted.fits(&with(1, &[("k", "76561198000000001")])));
         assert!(!wanted.fits(&with(1, &[("k", "76561198000000002")])));
     }
@@ -203,7 +201,8 @@ mod tests {
     fn near_orders_then_the_fuller_then_the_older_comes_first() {
         let mut full = with(5, &[("k", "100")]);
         full.teams = session(&[(4, &[(1, Leader)])]).teams;
-        let sessions = [with(1, &[]), with(2, &[("k", "130")]), with(3, &[("k", "100")]), with(4, &[("k", "100")]), full];
+        let sessions =
+            [with(1, &[]), with(2, &[("k", "130")]), with(3, &[("k", "100")]), with(4, &[("k", "100")]), full];
         let wanted = Wanted { conditions: vec![condition(Comparison::Near, &["110"])], ..Wanted::default() };
         let mut order: Vec<&SessionRecord> = sessions.iter().collect();
         order.sort_by(|one, two| wanted.better(one, two));

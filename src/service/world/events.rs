@@ -79,13 +79,7 @@ struct Stream {
 
 impl Default for Journal {
     fn default() -> Self {
-        Journal {
-            epoch: rand::random(),
-            last: 0,
-            players: HashMap::new(),
-            order: VecDeque::new(),
-            forgotten: 0,
-        }
+        Journal { epoch: rand::random(), last: 0, players: HashMap::new(), order: VecDeque::new(), forgotten: 0 }
     }
 }
 
@@ -209,7 +203,8 @@ impl World {
         let changed = changed(old, new);
         for gone in old.into_iter().flat_map(SessionRecord::active).map(|player| player.player_uuid) {
             if !new.is_some_and(|new| new.is_active(gone)) {
-                let left = SessionEvent { destroyed: new.is_none(), ..self.event(EventKind::OnSessionLeft, record, new) };
+                let left =
+                    SessionEvent { destroyed: new.is_none(), ..self.event(EventKind::OnSessionLeft, record, new) };
                 self.presence_left(gone, &record.id);
                 self.tell(gone, Told::Event(left));
             }

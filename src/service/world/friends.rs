@@ -161,7 +161,8 @@ impl World {
     /// How a player may come into a session besides openness and password: as a friend of `named`, or of anybody active.
     pub fn way_of_friends(&self, session: &SessionRecord, player: PlayerUuid, named: Option<PlayerUuid>) -> Way {
         let mut members = session.active().map(|member| member.player_uuid);
-        let friend = members.any(|member| named.is_none_or(|named| named == member) && self.friends.are(player, member));
+        let friend =
+            members.any(|member| named.is_none_or(|named| named == member) && self.friends.are(player, member));
         if friend { Way::Friend } else { Way::Plain }
     }
 }
