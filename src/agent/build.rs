@@ -1,10 +1,10 @@
-//! Putting an agent together: every edge, the core, the driver.
+//! Putting an agent together: the core, the driver and the edges that hang on them, upon its [`ground`].
 
 use super::{
     NoAgent, Options,
     chronicle::{self, Chronicle},
     driver::{Driver, Identity},
-    follow_signals,
+    ground::{Ground, ground},
     hands::{self, ExecHandle, Eyes, Hands},
     hooks::Hooks,
     inbox::{Arrival, Control, Inbox, QUEUE},
@@ -12,41 +12,31 @@ use super::{
     ports::GamePorts,
     provide::Provider,
     record::AgentRecord,
-    reload::Reloader,
     settings,
 };
 use crate::{
-    config::agent::{AgentConfig, host::KeeperMode},
+    config::agent::AgentConfig,
     core::{
         Core,
         io::{Effect, JournalFact, Memory, Restored},
     },
-    frontends::{self, Bound, Events, Frontend, Place, Shared, Timeline, TokenBook},
+    frontends::{self, Events, Shared, Timeline, TokenBook},
     host::{
         clock, files,
         paths::{AgentPlace, Places},
-        signals::Signals,
     },
-    keeper::{self, ExecStatus, Keeper, KeeperEvent, KeeperPlace, ListenerAddress, ListenerSpec, Mode, SpawnKeeper},
+    keeper::{ExecStatus, Keeper},
     model::{
         calls::Backend,
-        keeper::KeeperFact,
         policy::Readiness,
         probe::LogPatterns,
         status::{AgentStatus, Status},
-        units::Size,
     },
     probes::{Exec, Log, Ran},
-    upstream::{self, Upstream},
 };
 use futures_util::FutureExt as _;
 use secrecy::SecretString;
-use std::{
-    collections::{BTreeMap, VecDeque},
-    ffi::OsString,
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -62,21 +52,6 @@ pub struct Built {
     pub frontends: JoinSet<()>,
     /// Signals, and whoever looks after the local session service.
     pub tasks: JoinSet<()>,
-}
-
-/// The edges that everything else stands on.
-struct Ground {
-    upstream: Upstream,
-    backend: mpsc::Receiver<Backend>,
-    keeper: Keeper,
-    events: mpsc::Receiver<KeeperEvent>,
-    /// What the keeper said before there was a driver.
-    early: VecDeque<KeeperEvent>,
-    registry: Vec<Box<dyn Frontend>>,
-    bound: Vec<Bound>,
-    found: settings::Found,
-    entropy: [u8; 32],
-    tasks: JoinSet<()>,
 }
 
 /// `None`: told to end before there was a keeper.
@@ -154,36 +129,6 @@ pub(super) async fn build(
     Ok(Some(Built { driver, first, frontends, tasks: ground.tasks }))
 }
 
-/// Signals, session service, keeper, sockets, addresses: in this order, so that a signal is heard while the keeper is waited for.
-async fn ground(
-    options: &Options,
-    place: &AgentPlace,
-    ports: &GamePorts,
-    control: mpsc::Sender<Control>,
-    orders: &mut mpsc::Receiver<Control>,
-) -> Result<Option<Ground>, NoAgent> {
-    let config = &options.loaded.config;
-    let mut tasks = JoinSet::new();
-    let signals = Signals::listen().map_err(NoAgent::io("listen for signals"))?;
-    let (reloader, reloading) = Reloader::new(options, place.clone());
-    tasks.spawn(follow_signals(signals, control, reloader));
-    if config.session.is_local() {
-        local::ensure(&options.places).await.map_err(NoAgent::io("start the local session service"))?;
-    }
-    let (upstream, backend) = upstream::connect(settings::upstream(config, &options.places)?)?;
-    let (keeper, mut events) = keeper::attach(KeeperPlace { dir: place.dir.clone() }, keeper_mode(config)?);
-    let registry = frontends::registry(&settings::frontends(config, place));
-    let want = registry.iter().flat_map(|frontend| frontend.sockets()).map(listener).collect();
-    let Some((bound, early)) = sockets(&keeper, want, &mut events, orders, place).await? else { return Ok(None) };
-    let env: BTreeMap<_, _> = registry.iter().flat_map(|frontend| frontend.env(&bound)).collect();
-    let hosts = settings::hosts(config, seen(config, &upstream).await);
-    let entropy: [u8; 32] = rand::random();
-    let seed = u64::from_le_bytes(std::array::from_fn(|i| entropy[i]));
-    let found = settings::Found { ports: ports.numbers(), frontends: env, hosts, seed };
-    let _ = reloading.send(Some(found.clone()));
-    Ok(Some(Ground { upstream, backend, keeper, events, early, registry, bound, found, entropy, tasks }))
-}
-
 type Woken = (Core, Vec<Effect>, journal::Writer, mpsc::UnboundedReceiver<JournalFact>);
 
 /// The core with what it remembers.
@@ -203,115 +148,6 @@ fn wake(config: &AgentConfig, place: &AgentPlace, ground: &Ground) -> Result<Wok
     let (core, first) = Core::new(settings, Restored { memory, entropy: ground.entropy }, now);
     let (journal, facts) = opened.journal.start().map_err(trouble)?;
     Ok((core, first, journal, facts))
-}
-
-/// Where the keeper comes from, and how it is started.
-fn keeper_mode(config: &AgentConfig) -> Result<Mode, NoAgent> {
-    match config.keeper.mode {
-        KeeperMode::Connect => Ok(Mode::Connect),
-        KeeperMode::Spawn => {
-            let own = std::env::current_exe().map_err(NoAgent::io("find this program's own file"))?;
-            // The small binary, where it lies beside this one: the same code with less around it.
-            let small = own.with_file_name("gameside-keeper");
-            let (program, mut args) =
-                if small.is_file() { (small, Vec::new()) } else { (own, vec![OsString::from("keeper")]) };
-            args.extend(keeper_args(config));
-            Ok(Mode::Spawn(SpawnKeeper { program, args }))
-        }
-    }
-}
-
-/// What `[keeper]` says, as the keeper's command line.
-pub fn keeper_args(config: &AgentConfig) -> Vec<OsString> {
-    let keeper = &config.keeper;
-    let mut args: Vec<OsString> = Vec::new();
-    let mut add = |option: &str, value: String| args.extend([option.into(), value.into()]);
-    if let Some(user) = &keeper.user {
-        add("--user", user.clone());
-    }
-    if let Some(group) = &keeper.group {
-        add("--group", group.clone());
-    }
-    for root in &keeper.executable_roots {
-        add("--executable-root", root.display().to_string());
-    }
-    for (name, value) in &keeper.limits {
-        add("--limit", format!("{name}={value}"));
-    }
-    let all_files = keeper.log_size.0.saturating_mul(u64::from(keeper.log_files.max(1)));
-    add("--log-cap", Size(all_files).to_string());
-    add("--log-files", keeper.log_files.to_string());
-    if let Some(span) = &keeper.unattended {
-        add("--unattended", span.to_string());
-    }
-    args
-}
-
-fn listener(wanted: frontends::Wanted) -> ListenerSpec {
-    let address = match wanted.place {
-        Place::Tcp(address) => ListenerAddress::Tcp(address),
-        Place::Unix(path, mode) => ListenerAddress::Unix(path, mode),
-    };
-    ListenerSpec { name: wanted.name, address }
-}
-
-/// The sockets that the keeper holds for us, and what it said meanwhile. A keeper that isn't there is waited for.
-async fn sockets(
-    keeper: &Keeper,
-    want: Vec<ListenerSpec>,
-    events: &mut mpsc::Receiver<KeeperEvent>,
-    orders: &mut mpsc::Receiver<Control>,
-    place: &AgentPlace,
-) -> Result<Option<(Vec<Bound>, VecDeque<KeeperEvent>)>, NoAgent> {
-    let mut early = VecDeque::new();
-    let mut asking = Box::pin(keeper.listeners(want.clone()));
-    loop {
-        tokio::select! {
-            answer = &mut asking => match answer {
-                Ok(sockets) => {
-                    let bound = sockets.into_iter().map(|(name, fd)| Bound { name, fd }).collect();
-                    return Ok(Some((bound, early)));
-                }
-                Err(keeper::KeeperError::Away { .. }) => asking = Box::pin(keeper.listeners(want.clone())),
-                Err(error) => return Err(error.into()),
-            },
-            Some(event) = events.recv() => match event {
-                KeeperEvent::Fact(KeeperFact::Incompatible { why }) => {
-                    return Err(NoAgent::Incompatible { dir: place.dir.clone(), why });
-                }
-                KeeperEvent::Fact(KeeperFact::Superseded) => {
-                    return Err(NoAgent::Superseded { dir: place.dir.clone() });
-                }
-                other => {
-                    if let KeeperEvent::Fact(KeeperFact::Away { why }) = &other {
-                        tracing::warn!(why, "waiting for the keeper");
-                    }
-                    early.push_back(other);
-                }
-            },
-            Some(order) = orders.recv() => if matches!(order, Control::Terminate) {
-                return Ok(None);
-            },
-        }
-    }
-}
-
-/// The address under which the service sees us, where the user wants it asked and nothing better is configured.
-async fn seen(config: &AgentConfig, upstream: &Upstream) -> Option<std::net::IpAddr> {
-    if !config.addresses.connection_info || config.addresses.public.is_some() {
-        return None;
-    }
-    match tokio::time::timeout(Duration::from_secs(5), upstream.connection_info()).await {
-        Ok(Ok(address)) => Some(address),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "the session service didn't say from which address it sees us");
-            None
-        }
-        Err(_) => {
-            tracing::warn!("the session service took too long to say from which address it sees us");
-            None
-        }
-    }
 }
 
 /// What happened before, so that it can be read back, and its last number.
@@ -415,25 +251,5 @@ async fn keep_local_service(
             changed = status.wait_for(|status| status.backend != backend) => if changed.is_err() { return },
             () = again => {}
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::path::PathBuf;
-
-    #[test]
-    fn the_keeper_is_told_what_is_configured() {
-        let mut config = AgentConfig::default();
-        config.keeper.user = Some("game".into());
-        config.keeper.executable_roots = vec![PathBuf::from("/srv/game")];
-        config.keeper.limits.insert("nofile".into(), 4096);
-        let args: Vec<_> = keeper_args(&config).into_iter().map(|arg| arg.into_string().unwrap()).collect();
-        let has = |option: &str, value: &str| args.windows(2).any(|pair| pair == [option, value]);
-        assert!(
-            has("--user", "game") && has("--executable-root", "/srv/game") && has("--limit", "nofile=4096"),
-            "{args:?}"
-        );
     }
 }

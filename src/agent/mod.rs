@@ -6,7 +6,8 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | this one | the composition root |
+//! | this one | the agent's life, from the lock to its last words |
+//! | `ground`, `build` | the edges that are there before the core; the core, the driver and the rest |
 //! | [`driver`], [`inbox`], [`hands`] | the loop; what comes in; where decisions go |
 //! | [`journal`], [`chronicle`] | the durable state; the timeline on disk |
 //! | [`vet`], [`settings`], [`reload`] | is it sound; from the configuration to what each room wants; SIGHUP |
@@ -36,8 +37,10 @@ pub mod summary;
 pub mod vet;
 
 mod build;
+mod ground;
 
-pub use build::{Built, keeper_args};
+pub use build::Built;
+pub use ground::keeper_args;
 
 use crate::{
     access::BadEndpoint,

@@ -6,7 +6,7 @@ use crate::{
     core::settings::{Addresses, Launch, SessionSettings, Settings},
     frontends,
     host::{network, paths::AgentPlace, paths::Places, secrets},
-    model::{allocation::ProviderKind, units::Span},
+    model::{allocation::ProviderKind, policy::Admission, units::Span},
     providers::{ProviderSettings, sic::SicSettings},
     upstream::{
         UpstreamSettings,
@@ -50,6 +50,8 @@ pub struct Found {
 pub fn core(config: &AgentConfig, place: &AgentPlace, found: &Found) -> Result<Settings, BadSetup> {
     let (game, data, session) = (&config.game, &config.custom_data, &config.session);
     let startup_file = game.startup_file.clone();
+    // Nobody else adds players to a session that was made for this machine only.
+    let own_admission = if session.is_local() { Admission::Open } else { Admission::Members };
     Ok(Settings {
         name: config.agent.name.clone(),
         seed: found.seed,
@@ -73,6 +75,8 @@ pub fn core(config: &AgentConfig, place: &AgentPlace, found: &Found) -> Result<S
         guards: config.guards.clone(),
         drain: config.drain.clone(),
         session: SessionSettings {
+            own_admission: config.players.admission.unwrap_or(own_admission),
+            admission: config.players.admission.unwrap_or_default(),
             session_type: session.session_type.clone(),
             region: session.region.clone(),
             startup_params: config.startup_params(),

@@ -1,8 +1,8 @@
 //! Values with a syntax of their own.
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use crate::model::units::text_value;
 use serde::{Deserialize, Serialize};
-use std::{borrow::Cow, fmt, num::NonZeroU16, ops::RangeInclusive, str::FromStr};
+use std::{fmt, num::NonZeroU16, ops::RangeInclusive, str::FromStr};
 
 /// One port (`"27960"`) or a range to pick a free one from (`"27960-27999"`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,29 +105,6 @@ impl fmt::Display for Signal {
     }
 }
 
-macro_rules! text_value {
-    ($name:ident, $error:ident, $description:literal) => {
-        impl TryFrom<String> for $name {
-            type Error = $error;
-            fn try_from(text: String) -> Result<Self, $error> {
-                text.parse()
-            }
-        }
-        impl From<$name> for String {
-            fn from(value: $name) -> String {
-                value.to_string()
-            }
-        }
-        impl JsonSchema for $name {
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($name).into()
-            }
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({"type": "string", "description": $description})
-            }
-        }
-    };
-}
 text_value!(PortRange, BadPortRange, "a port, or a range of ports: \"27960\", \"27960-27999\"");
 text_value!(Signal, BadSignal, "a signal by name: \"SIGTERM\"");
 

@@ -19,8 +19,19 @@
 //!
 //! | file | decides |
 //! |---|---|
-//! | [`io`] | nothing: it names what goes in and comes out |
-//! | [`settings`] | nothing: what the user configured, as the core wants it |
+//! | [`io`], [`settings`] | nothing: what goes in and comes out; what the user configured, as the core wants it |
+//! | `engine` | in which order an input is taken; what waits for the journal |
+//! | `state`, `journal` | nothing: what is remembered, and how it gets to the disk |
+//! | `offer`, `acquire` | whether this server is free; from an allocation to a session |
+//! | `lifecycle` | the match from its beginning to its end |
+//! | [`launch`], `process`, `exits` | what is started; the process while it lives; what follows its end |
+//! | `adopt` | journal × keeper: what is taken over, what is lost |
+//! | `drain`, `ladder` | ways out, and how a process is stopped |
+//! | `said`, `players`, `health`, `backfill` | what follows from the game's words; who is a member; how it is; who is still wanted |
+//! | `reports`, `publish` | what the session should show; in which order it is told |
+//! | `poll` | when the session is read, and whether it is still there |
+//! | `status` | nothing: the agent as seen from outside |
+//! | `clock`, `mint` | nothing: moments; ids, tokens and jitter from given entropy |
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
@@ -30,6 +41,7 @@ mod backfill;
 mod clock;
 mod drain;
 mod engine;
+mod exits;
 mod health;
 pub mod io;
 mod journal;
@@ -37,6 +49,7 @@ mod ladder;
 pub mod launch;
 mod lifecycle;
 mod mint;
+mod offer;
 mod players;
 mod poll;
 mod process;

@@ -5,11 +5,23 @@
 //! | joined | its place is no longer kept for it | `members`: the game is told `not_in_session`; `open`: added, within team size |
 //! | left | its place is kept for `reconnect_grace`, then it is removed | – |
 //!
+//! One source tells who plays: the one nearest to the game that has spoken of players in this run. Two of them know a player by
+//! different ids, and would count everybody twice.
+//!
+//! | SDK (native, agones, gsdk) | its log | a probe |
+//! |---|---|---|
+//! | nearest: every join and leave, with real ids | every join and leave, with the log's ids | a list or a number now and then |
+//!
 //! An id that isn't, and doesn't map to, a player UUID only shows in status and counts. A UUID that the last reading of the
 //! session doesn't know is judged after another reading: it may have been added since.
 
 use super::clock::{When, earliest};
-use crate::model::{game::GamePlayer, ids::PlayerUuid, session::Session};
+use crate::model::{
+    game::{Door, GamePlayer},
+    ids::PlayerUuid,
+    policy::Admission,
+    session::Session,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,6 +35,9 @@ const MAX_KNOWN: usize = 1000;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Roster {
     pub known: BTreeMap<String, GamePlayer>,
+    /// Who tells.
+    #[serde(default)]
+    source: Option<Door>,
     /// From a source that only counts.
     count: Option<u32>,
     pub max: Option<u32>,
@@ -68,6 +83,22 @@ impl Roster {
 
     pub fn is_empty(&self) -> bool {
         self.countable && self.players() == 0
+    }
+
+    /// Whether this source's word on players counts. A nearer one than before begins with an empty list.
+    pub fn heeds(&mut self, door: Door, now: When) -> bool {
+        match self.source {
+            Some(source) if distance(source) < distance(door) => return false,
+            Some(source) if distance(source) > distance(door) => {
+                self.known.clear();
+                self.unjudged.clear();
+                (self.count, self.named) = (None, false);
+                self.counted(now);
+            }
+            Some(_) | None => {}
+        }
+        self.source = Some(door);
+        true
     }
 
     pub fn joined(&mut self, player: GamePlayer, now: When, members: Option<&Session>) -> Option<Change> {
@@ -140,7 +171,7 @@ impl Roster {
     }
 
     /// Judges those who came, by a fresh reading of the session.
-    pub fn judge(&mut self, session: &Session, open: bool) -> Vec<Verdict> {
+    pub fn judge(&mut self, session: &Session, admission: Admission) -> Vec<Verdict> {
         let mut free: Vec<u32> = session.teams.iter().map(|t| t.max_size.saturating_sub(active(t))).collect();
         let mut verdicts = Vec::new();
         for id in std::mem::take(&mut self.unjudged) {
@@ -153,7 +184,7 @@ impl Roster {
             let place = wished
                 .filter(|team| free.get(*team as usize).is_some_and(|free| *free > 0))
                 .or(place.map(|p| p as u32));
-            verdicts.push(match place.filter(|_| open) {
+            verdicts.push(match place.filter(|_| admission == Admission::Open) {
                 Some(team) => {
                     free[team as usize] -= 1;
                     Verdict::Add { known_as: id, player: uuid, team: Some(team) }
@@ -189,6 +220,17 @@ impl Roster {
             }
         }
         needs
+    }
+}
+
+/// How far a source is from the game: the nearest knows best.
+fn distance(door: Door) -> u8 {
+    match door {
+        Door::Native => 0,
+        Door::Agones => 1,
+        Door::Gsdk => 2,
+        Door::Log => 3,
+        Door::Probe => 4,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::model::{
     calls::{Answer, Call, Refusal},
     game::{Door, Evidence, Gate, Said, Told},
     ids::{MatchId, RunNumber},
-    policy::{Admission, ReadyBy},
+    policy::ReadyBy,
     process::ProcessStats,
     units::Span,
 };
@@ -52,7 +52,7 @@ impl Core {
             | Said::PlayerLeft { .. }
             | Said::Players(_)
             | Said::PlayerCount { .. }) => {
-                self.said_of_players(players);
+                self.said_of_players(door, players);
             }
         }
     }
@@ -83,11 +83,17 @@ impl Core {
         }
     }
 
-    fn said_of_players(&mut self, said: Said) {
+    fn said_of_players(&mut self, door: Door, said: Said) {
         let (now, keep) = (self.now, self.settings.players.reconnect_grace.get());
         let session = self.session.as_ref();
         let Some(run) = self.state.process.run_mut() else { return };
         let roster = &mut run.roster;
+        if !roster.heeds(door, now) {
+            if let Said::PlayerCount { max, .. } = said {
+                roster.max = max.or(roster.max);
+            }
+            return;
+        }
         let changes: Vec<_> = match said {
             Said::PlayerJoined(player) => roster.joined(player, now, session).into_iter().collect(),
             Said::PlayerLeft { id } => roster.left(&id, now, keep, session).into_iter().collect(),
@@ -131,14 +137,15 @@ impl Core {
         }
         let Some(game) = self.linked() else { return };
         let id = game.session.clone();
+        let settings = &self.settings.session;
+        let admission = if game.own { settings.own_admission } else { settings.admission };
         let Some(session) = self.session.take().filter(|session| session.session_id == id) else { return };
-        let open = self.settings.players.admission == Admission::Open;
         let verdicts = match self.state.process.run_mut() {
             Some(run) if !fresh && run.roster.has_unjudged(Some(&session)) => {
                 self.poll.now();
                 Vec::new()
             }
-            Some(run) => run.roster.judge(&session, open),
+            Some(run) => run.roster.judge(&session, admission),
             None => Vec::new(),
         };
         self.session = Some(session);
@@ -169,8 +176,16 @@ impl Core {
     pub(super) fn player_answered(&mut self, added: Option<String>, answer: &Result<Answer, Refusal>) {
         let refused =
             matches!(answer, Err(Refusal::Conflict { .. } | Refusal::Invalid { .. } | Refusal::Credentials { .. }));
-        if let Some(id) = added.filter(|_| refused) {
-            self.tell(Told::NotInSession { id });
+        match (added, answer) {
+            (Some(id), Err(refusal)) if refused => {
+                let text = format!("{id} can't be added to the session: {refusal}");
+                self.happened("not_in_session", text, &[("player", &id)]);
+                self.tell(Told::NotInSession { id });
+            }
+            (Some(id), Ok(_)) => {
+                self.happened("admitted", format!("{id} was added to the session"), &[("player", &id)]);
+            }
+            _ => {}
         }
         // What the session says now decides on, also about an add whose outcome isn't known.
         self.poll.now();

@@ -3,7 +3,10 @@
 use crate::model::{
     CustomData,
     allocation::ProviderKind,
-    policy::{Backfill, Drain, Guards, Health, OnSessionLost, Players, Readiness, Recycle, ReportBy, Restart, Start},
+    policy::{
+        Admission, Backfill, Drain, Guards, Health, OnSessionLost, Players, Readiness, Recycle, ReportBy, Restart,
+        Start,
+    },
     process::StopStep,
     session::StartupParams,
 };
@@ -62,6 +65,10 @@ pub struct SessionSettings {
     pub startup_params: Option<StartupParams>,
     pub teams: Vec<u32>,
     pub joinable: bool,
+    /// Which players become members of sessions that were made here …
+    pub own_admission: Admission,
+    /// … and of all others.
+    pub admission: Admission,
     pub custom_data: CustomData,
     pub report: ReportBy,
     pub on_lost: Option<OnSessionLost>,

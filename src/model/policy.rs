@@ -225,15 +225,15 @@ pub enum Admission {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Players {
-    /// Which players become members of the session.
-    pub admission: Admission,
+    /// Which players become members of the session. Unset: `open` in sessions that the agent itself made at the local session service, where nobody else adds any; else `members`.
+    pub admission: Option<Admission>,
     /// How long a disconnected player's place is kept, and not backfilled.
     pub reconnect_grace: Span,
 }
 
 impl Default for Players {
     fn default() -> Self {
-        Players { admission: Admission::default(), reconnect_grace: Span::from_secs(120) }
+        Players { admission: None, reconnect_grace: Span::from_secs(120) }
     }
 }
 

@@ -116,7 +116,8 @@ impl fmt::Display for Size {
     }
 }
 
-macro_rules! text_unit {
+/// Makes a type with `FromStr` and `Display` a text on the wire and in the configuration's schema.
+macro_rules! text_value {
     ($name:ident, $error:ident, $description:literal) => {
         impl TryFrom<String> for $name {
             type Error = $error;
@@ -139,8 +140,9 @@ macro_rules! text_unit {
         }
     };
 }
-text_unit!(Span, BadUnit, "a duration with its unit: 500ms, 30s, 1h30m");
-text_unit!(Size, BadUnit, "a size with its unit: 64kB, 512MiB");
+pub(crate) use text_value;
+text_value!(Span, BadUnit, "a duration with its unit: 500ms, 30s, 1h30m");
+text_value!(Size, BadUnit, "a size with its unit: 64kB, 512MiB");
 
 #[cfg(test)]
 mod tests {

@@ -91,6 +91,8 @@ fn without_a_configuration_the_whole_loop_runs() {
 
     let player = Player::join(&world, &address(&status), "Ann");
     agent.wait("a player", |status| status["players"] == 1);
+    agent.wait("the player in the session", |_| count(&agent, "admitted") == 1);
+    assert_eq!(count(&agent, "not_in_session"), 0, "who comes to a session made for this machine is welcome");
     player.leave();
     agent.wait("nobody", |status| status["players"] == 0);
 

@@ -83,7 +83,18 @@ pub fn warnings(config: &AgentConfig) -> Vec<String> {
             "game.readiness.by = \"delay\" proves little: players may be let in before the game is up".to_owned(),
         );
     }
+    if tells_players_twice(config) {
+        warnings.push(
+            "[probe] and [log_patterns] both tell who plays, by different ids: the log is believed, the probe's players are ignored"
+                .to_owned(),
+        );
+    }
     warnings
+}
+
+fn tells_players_twice(config: &AgentConfig) -> bool {
+    let by_probe = config.probe.as_ref().is_some_and(|probe| probe.kind == ProbeKind::Gamedig);
+    by_probe && (config.log_patterns.player_joined.is_some() || config.log_patterns.player_left.is_some())
 }
 
 fn game(config: &AgentConfig, faults: &mut Faults) {
@@ -424,6 +435,19 @@ limits = { nofiles = 5 }
     fn a_value_that_is_already_at_fault_is_not_complained_about_twice() {
         assert_eq!(check("[game.stop]\nladder = 5\n").lines().count(), 1);
         assert_eq!(check("[game]\nports = {}\n[addresses]\nport = 5\n").lines().count(), 1);
+    }
+
+    #[test]
+    fn two_sources_of_players_are_warned_of() {
+        let twice = |text: &str| {
+            let config: AgentConfig = toml::from_str(text).unwrap();
+            super::warnings(&config).iter().any(|warning| warning.contains("both tell who plays"))
+        };
+        let (joined, ready) = ("player_joined = '^join (?<name>.+)'", "ready = '^up'");
+        assert!(twice(&format!("[probe]\nprotocol = 'quake3'\n[log_patterns]\n{joined}\n")));
+        assert!(!twice(&format!("[probe]\nprotocol = 'quake3'\n[log_patterns]\n{ready}\n")));
+        assert!(!twice(&format!("[probe]\nkind = 'udp'\n[log_patterns]\n{joined}\n")));
+        assert!(!twice(&format!("[log_patterns]\n{joined}\n")));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::core::settings::{Addresses, Launch, SessionSettings, Settings};
 use crate::model::{
     allocation::{Allocation, ProviderKind},
     ids::{AllocationId, InstanceId, RunNumber, SessionId},
-    policy::{ReportBy, Start},
+    policy::{Admission, ReportBy, Start},
     process::{ExitReport, ExitStatus, StopAction, StopStep},
     session::{BackfillInfo, HostType, InstanceInfo, JoinStatus, Session, StartupParams},
     time::{Instant, Now, Timestamp},
@@ -48,6 +48,8 @@ pub fn settings() -> Settings {
             startup_params: Some(StartupParams { map: "arena".into(), ..StartupParams::default() }),
             teams: vec![2, 2],
             joinable: true,
+            own_admission: Admission::Members,
+            admission: Admission::Members,
             custom_data: BTreeMap::new(),
             report: ReportBy::Agent,
             on_lost: None,

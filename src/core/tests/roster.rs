@@ -1,8 +1,14 @@
 //! Who becomes a member of the session.
 
-use crate::core::testing::{World, secs, settings};
+use crate::core::{
+    io::Input,
+    testing::{World, allocation, secs, settings},
+};
 use crate::model::{
-    game::{GamePlayer, Said, Told},
+    allocation::ProviderKind,
+    game::{Door, GamePlayer, Said, Told},
+    ids::RunNumber,
+    orders::Order,
     policy::Admission,
 };
 
@@ -26,7 +32,7 @@ fn an_unknown_player_is_reported_where_only_members_may_play() {
 #[test]
 fn where_all_may_play_they_are_added_within_team_size() {
     let mut s = settings();
-    s.players.admission = Admission::Open;
+    s.session.own_admission = Admission::Open;
     let mut w = World::serving(s);
     for session in w.service.sessions.values_mut() {
         session.teams.truncate(1);
@@ -40,6 +46,49 @@ fn where_all_may_play_they_are_added_within_team_size() {
     ]));
     assert_eq!(w.take_told(), [format!("add {ANN} to 0")]);
     assert!(w.told_game().contains(&&Told::NotInSession { id: BOB.into() }));
+}
+
+#[test]
+fn a_session_of_our_own_may_admit_others_than_one_that_was_given_to_us() {
+    for own in [true, false] {
+        let mut s = settings();
+        s.session.own_admission = Admission::Open;
+        s.provider = ProviderKind::Hook;
+        let mut w = World::new(s);
+        w.service.add_session("given");
+        let session = (!own).then_some("given");
+        w.order(Order::Allocate(Box::new(allocation("a1", session))));
+        w.say(Said::Ready);
+        w.pass(secs(1));
+        w.take_told();
+        w.say(joins(ANN));
+        let refused = w.told_game().contains(&&Told::NotInSession { id: ANN.into() });
+        assert_eq!((w.take_told().contains(&format!("add {ANN} to 0")), refused), (own, !own), "own: {own}");
+    }
+}
+
+#[test]
+fn the_source_nearest_to_the_game_tells_who_plays_and_nobody_is_counted_twice() {
+    let player = |id: &str, name: &str| GamePlayer { id: id.into(), name: Some(name.into()), team: None };
+    let mut w = World::serving(settings());
+    let run = RunNumber(1);
+    let probed = Said::Players(vec![player("Pia", "Pia"), player("Bo", "Bo")]);
+    w.give(Input::Said { run, door: Door::Probe, said: probed.clone() });
+    assert_eq!(w.status().players, 2);
+    for (id, name) in [("0", "Pia"), ("1", "Bo")] {
+        w.give(Input::Said { run, door: Door::Log, said: Said::PlayerJoined(player(id, name)) });
+    }
+    let ids = |w: &World| w.status().players_known.into_iter().map(|player| player.id).collect::<Vec<_>>();
+    assert_eq!(ids(&w), ["0", "1"]);
+    w.give(Input::Said { run, door: Door::Probe, said: probed });
+    w.give(Input::Said { run, door: Door::Probe, said: Said::PlayerCount { players: 7, max: Some(8) } });
+    assert_eq!(ids(&w), ["0", "1"]);
+    assert_eq!(w.status().max_players, Some(8), "how many it takes, only the probe knows");
+    w.kill_agent();
+    w.give(Input::Said { run, door: Door::Log, said: Said::PlayerLeft { id: "0".into() } });
+    assert_eq!(ids(&w), ["1"]);
+    w.say(Said::PlayerJoined(player(ANN, "Ann")));
+    assert_eq!(ids(&w), [ANN], "an SDK knows better than the log");
 }
 
 #[test]

@@ -1,0 +1,197 @@
+//! The ground that an agent stands on: the edges that are there before the core.
+//!
+//! ```text
+//!   signals ─► local session service ─► session client ─► keeper ─► its sockets ─► addresses
+//! ```
+//!
+//! In this order, so that a signal is heard while the keeper is waited for, however long that takes.
+
+use super::{NoAgent, Options, follow_signals, inbox::Control, local, ports::GamePorts, reload::Reloader, settings};
+use crate::{
+    config::agent::{AgentConfig, host::KeeperMode},
+    frontends::{self, Bound, Frontend, Place},
+    host::{paths::AgentPlace, signals::Signals},
+    keeper::{self, Keeper, KeeperEvent, KeeperPlace, ListenerAddress, ListenerSpec, Mode, SpawnKeeper},
+    model::{calls::Backend, keeper::KeeperFact, units::Size},
+    upstream::{self, Upstream},
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ffi::OsString,
+    time::Duration,
+};
+use tokio::{sync::mpsc, task::JoinSet};
+
+/// The edges that everything else stands on.
+pub(super) struct Ground {
+    pub upstream: Upstream,
+    pub backend: mpsc::Receiver<Backend>,
+    pub keeper: Keeper,
+    pub events: mpsc::Receiver<KeeperEvent>,
+    /// What the keeper said before there was a driver.
+    pub early: VecDeque<KeeperEvent>,
+    pub registry: Vec<Box<dyn Frontend>>,
+    pub bound: Vec<Bound>,
+    pub found: settings::Found,
+    pub entropy: [u8; 32],
+    pub tasks: JoinSet<()>,
+}
+
+/// Signals, session service, keeper, sockets, addresses: in this order, so that a signal is heard while the keeper is waited for.
+pub(super) async fn ground(
+    options: &Options,
+    place: &AgentPlace,
+    ports: &GamePorts,
+    control: mpsc::Sender<Control>,
+    orders: &mut mpsc::Receiver<Control>,
+) -> Result<Option<Ground>, NoAgent> {
+    let config = &options.loaded.config;
+    let mut tasks = JoinSet::new();
+    let signals = Signals::listen().map_err(NoAgent::io("listen for signals"))?;
+    let (reloader, reloading) = Reloader::new(options, place.clone());
+    tasks.spawn(follow_signals(signals, control, reloader));
+    if config.session.is_local() {
+        local::ensure(&options.places).await.map_err(NoAgent::io("start the local session service"))?;
+    }
+    let (upstream, backend) = upstream::connect(settings::upstream(config, &options.places)?)?;
+    let (keeper, mut events) = keeper::attach(KeeperPlace { dir: place.dir.clone() }, keeper_mode(config)?);
+    let registry = frontends::registry(&settings::frontends(config, place));
+    let want = registry.iter().flat_map(|frontend| frontend.sockets()).map(listener).collect();
+    let Some((bound, early)) = sockets(&keeper, want, &mut events, orders, place).await? else { return Ok(None) };
+    let env: BTreeMap<_, _> = registry.iter().flat_map(|frontend| frontend.env(&bound)).collect();
+    let hosts = settings::hosts(config, seen(config, &upstream).await);
+    let entropy: [u8; 32] = rand::random();
+    let seed = u64::from_le_bytes(std::array::from_fn(|i| entropy[i]));
+    let found = settings::Found { ports: ports.numbers(), frontends: env, hosts, seed };
+    let _ = reloading.send(Some(found.clone()));
+    Ok(Some(Ground { upstream, backend, keeper, events, early, registry, bound, found, entropy, tasks }))
+}
+
+/// Where the keeper comes from, and how it is started.
+fn keeper_mode(config: &AgentConfig) -> Result<Mode, NoAgent> {
+    match config.keeper.mode {
+        KeeperMode::Connect => Ok(Mode::Connect),
+        KeeperMode::Spawn => {
+            let own = std::env::current_exe().map_err(NoAgent::io("find this program's own file"))?;
+            // The small binary, where it lies beside this one: the same code with less around it.
+            let small = own.with_file_name("gameside-keeper");
+            let (program, mut args) =
+                if small.is_file() { (small, Vec::new()) } else { (own, vec![OsString::from("keeper")]) };
+            args.extend(keeper_args(config));
+            Ok(Mode::Spawn(SpawnKeeper { program, args }))
+        }
+    }
+}
+
+/// What `[keeper]` says, as the keeper's command line.
+pub fn keeper_args(config: &AgentConfig) -> Vec<OsString> {
+    let keeper = &config.keeper;
+    let mut args: Vec<OsString> = Vec::new();
+    let mut add = |option: &str, value: String| args.extend([option.into(), value.into()]);
+    if let Some(user) = &keeper.user {
+        add("--user", user.clone());
+    }
+    if let Some(group) = &keeper.group {
+        add("--group", group.clone());
+    }
+    for root in &keeper.executable_roots {
+        add("--executable-root", root.display().to_string());
+    }
+    for (name, value) in &keeper.limits {
+        add("--limit", format!("{name}={value}"));
+    }
+    let all_files = keeper.log_size.0.saturating_mul(u64::from(keeper.log_files.max(1)));
+    add("--log-cap", Size(all_files).to_string());
+    add("--log-files", keeper.log_files.to_string());
+    if let Some(span) = &keeper.unattended {
+        add("--unattended", span.to_string());
+    }
+    args
+}
+
+fn listener(wanted: frontends::Wanted) -> ListenerSpec {
+    let address = match wanted.place {
+        Place::Tcp(address) => ListenerAddress::Tcp(address),
+        Place::Unix(path, mode) => ListenerAddress::Unix(path, mode),
+    };
+    ListenerSpec { name: wanted.name, address }
+}
+
+/// The sockets that the keeper holds for us, and what it said meanwhile. A keeper that isn't there is waited for.
+async fn sockets(
+    keeper: &Keeper,
+    want: Vec<ListenerSpec>,
+    events: &mut mpsc::Receiver<KeeperEvent>,
+    orders: &mut mpsc::Receiver<Control>,
+    place: &AgentPlace,
+) -> Result<Option<(Vec<Bound>, VecDeque<KeeperEvent>)>, NoAgent> {
+    let mut early = VecDeque::new();
+    let mut asking = Box::pin(keeper.listeners(want.clone()));
+    loop {
+        tokio::select! {
+            answer = &mut asking => match answer {
+                Ok(sockets) => {
+                    let bound = sockets.into_iter().map(|(name, fd)| Bound { name, fd }).collect();
+                    return Ok(Some((bound, early)));
+                }
+                Err(keeper::KeeperError::Away { .. }) => asking = Box::pin(keeper.listeners(want.clone())),
+                Err(error) => return Err(error.into()),
+            },
+            Some(event) = events.recv() => match event {
+                KeeperEvent::Fact(KeeperFact::Incompatible { why }) => {
+                    return Err(NoAgent::Incompatible { dir: place.dir.clone(), why });
+                }
+                KeeperEvent::Fact(KeeperFact::Superseded) => {
+                    return Err(NoAgent::Superseded { dir: place.dir.clone() });
+                }
+                other => {
+                    if let KeeperEvent::Fact(KeeperFact::Away { why }) = &other {
+                        tracing::warn!(why, "waiting for the keeper");
+                    }
+                    early.push_back(other);
+                }
+            },
+            Some(order) = orders.recv() => if matches!(order, Control::Terminate) {
+                return Ok(None);
+            },
+        }
+    }
+}
+
+/// The address under which the service sees us, where the user wants it asked and nothing better is configured.
+async fn seen(config: &AgentConfig, upstream: &Upstream) -> Option<std::net::IpAddr> {
+    if !config.addresses.connection_info || config.addresses.public.is_some() {
+        return None;
+    }
+    match tokio::time::timeout(Duration::from_secs(5), upstream.connection_info()).await {
+        Ok(Ok(address)) => Some(address),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the session service didn't say from which address it sees us");
+            None
+        }
+        Err(_) => {
+            tracing::warn!("the session service took too long to say from which address it sees us");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn the_keeper_is_told_what_is_configured() {
+        let mut config = AgentConfig::default();
+        config.keeper.user = Some("game".into());
+        config.keeper.executable_roots = vec![PathBuf::from("/srv/game")];
+        config.keeper.limits.insert("nofile".into(), 4096);
+        let args: Vec<_> = keeper_args(&config).into_iter().map(|arg| arg.into_string().unwrap()).collect();
+        let has = |option: &str, value: &str| args.windows(2).any(|pair| pair == [option, value]);
+        assert!(
+            has("--user", "game") && has("--executable-root", "/srv/game") && has("--limit", "nofile=4096"),
+            "{args:?}"
+        );
+    }
+}
