@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`model`] (the nouns), [`core`] (the decisions), [`agent`] (the driver that owns the core and
 //! carries its decisions out through the edges), then the edges: [`keeper`], [`upstream`], [`providers`],
-//! [`frontends`], [`probes`]; and the other half, [`service`].
+//! [`frontends`], [`probes`]; and the other half, [`service`], with [`client`] for players' programs.
 
 pub mod model;
 
@@ -17,6 +17,7 @@ pub mod probes;
 pub mod providers;
 pub mod upstream;
 
+pub mod client;
 pub mod service;
 
 pub mod config;

@@ -60,7 +60,7 @@ impl Exit {
             }
             Exit::Usage => "the command line or the configuration is wrong; nothing was done",
             Exit::NotRunning => "no agent runs under that name (`status` still prints what keeper and journal know)",
-            Exit::Refused => "the agent refused the order, and says why",
+            Exit::Refused => "the agent or the session service refused, and the message says why",
             Exit::AlreadyRunning => "another agent of that name runs; the message gives its pid",
             Exit::GameFailed => "the game crashed too often or can't be started; the instance was closed",
             Exit::Unkillable => "processes of the game can't be killed; this host needs an operator",

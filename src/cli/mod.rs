@@ -8,6 +8,7 @@
 //! | [`probes`] | the protocols that a probe can speak |
 //! | [`practice`] | a small game server to try everything with, and its players |
 //! | [`check`], [`init`], [`load`] | a configuration: its faults, a first one, loading it |
+//! | [`session`], [`sessions`] | sessions from the shell; the session service |
 //! | [`find`], [`operator`], [`screen`] | which agent is meant; its API; text for a terminal |
 //! | [`exit`], [`failure`] | exit codes, and errors that carry one |
 
@@ -30,6 +31,7 @@ pub mod probes;
 pub mod ps;
 pub mod run;
 pub mod screen;
+pub mod session;
 pub mod sessions;
 pub mod status;
 pub mod stop;
@@ -96,6 +98,8 @@ pub enum Command {
     Init(init::Args),
     /// Print a completion script for a shell.
     Completion(completion::Args),
+    /// Create, find, join and change sessions, as a player or as a server.
+    Session(Box<session::Args>),
     /// Run the session service, or make credentials for it.
     Sessions(sessions::SessionsArgs),
     /// Leave the terminal's session and run a program there.
@@ -162,6 +166,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Check(args) => check::run(args),
         Command::Init(args) => init::run(&args),
         Command::Completion(args) => Ok(completion::run(&args)),
+        Command::Session(args) => session::run(*args, &place),
         Command::Sessions(_) | Command::Practice(_) => unreachable!("dispatched before"),
         Command::DetachProgram(args) => {
             crate::agent::local::detach(&args.argv)?;
@@ -232,6 +237,25 @@ mod tests {
             "gameside init --for sessions - --force",
             "gameside completion bash",
             "gameside help exit-codes",
+            "gameside session create match --policy public --set map=harbour --max-players 8",
+            "gameside session create match --dedicated --map harbour --mode duel --json",
+            "gameside session find --where map=harbour --where level>=3 --with bob --ids",
+            "gameside session join ABCDE --name match --presence --as bob:secret",
+            "gameside session join --invite 9b2e77f0-93f4-4b5c-9c39-6f0a67c241aa",
+            "gameside session leave",
+            "gameside session destroy match --service http://127.0.0.1:8787 --as ada",
+            "gameside session update match --new-members refuse --unset map",
+            "gameside session invite bob --session match",
+            "gameside session invites --json",
+            "gameside session reject 9b2e77f0-93f4-4b5c-9c39-6f0a67c241aa",
+            "gameside session presence set match",
+            "gameside session presence of bob",
+            "gameside session matchmake --where map=harbour --policy public",
+            "gameside session members match --add bob --client-id local",
+            "gameside session connect-string match --wait",
+            "gameside session events -n 3 --json",
+            "gameside session list",
+            "gameside session show match",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

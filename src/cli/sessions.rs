@@ -9,20 +9,21 @@ use crate::{
     agent::local,
     config::service as file,
     host::{
-        clock, notify,
+        clock, files, notify,
         paths::Places,
         process,
         signals::{Caught, Signals},
         telemetry,
     },
     model::{policy::LogFormat, units::Span},
-    service::{Listeners, Reload, Service, ServiceSettings, auth::clients::Clients},
+    service::{Listeners, Reload, Service, ServiceSettings, auth::clients::Clients, http::tls::Tls},
 };
 use std::{
     net::SocketAddr,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 use tokio::net::{TcpListener, UnixListener};
@@ -43,6 +44,12 @@ pub struct SessionsArgs {
     /// A unix socket to listen on as well
     #[arg(long, value_name = "PATH")]
     pub listen_unix: Option<PathBuf>,
+    /// Serve TLS with this certificate chain (PEM); SIGHUP reads it again
+    #[arg(long, value_name = "FILE", requires = "tls_key", conflicts_with = "local")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// The service's configuration (TOML)
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -133,18 +140,20 @@ fn serve(args: &SessionsArgs, dir: &Path, places: &Places) -> Result<(), Failure
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut settings = load(args)?;
-        let Some((listeners, _elected)) = listen(args, dir, places, &mut settings)? else {
+        let Some((mut listeners, _elected)) = listen(args, dir, places, &mut settings)? else {
             println!("a local session service runs already");
             return Ok(());
         };
+        listeners.tls = tls(args)?;
         warn_if_public(&listeners);
+        let served_tls = listeners.tls.clone();
         let service = Service::open(settings, dir)?;
         let reload = service.reload_handle();
         let idle = service.idle();
         let idle_exit = args.local.then(|| args.idle_exit.get());
         let until = async {
             tokio::select! {
-                () = signalled(args, &reload) => {}
+                () = signalled(args, &reload, served_tls.as_deref()) => {}
                 () = async { match idle_exit { Some(span) => idle.wait(span).await, None => std::future::pending().await } } => {
                     tracing::info!("nobody uses the local session service any more");
                 }
@@ -204,28 +213,41 @@ fn listen(
     Ok(Some((listeners, elected)))
 }
 
+/// The certificate, if TLS is wanted.
+fn tls(args: &SessionsArgs) -> Result<Option<Arc<Tls>>, Failure> {
+    let (Some(cert), Some(key)) = (&args.tls_cert, &args.tls_key) else { return Ok(None) };
+    if files::readable_by_others(key) == Some(true) {
+        tracing::warn!(key = %key.display(), "others on this machine can read the TLS key: chmod go-r it");
+    }
+    Tls::load(cert, key).map(Arc::new).map(Some).or_exit(Exit::Usage)
+}
+
 fn warn_if_public(listeners: &Listeners) {
+    if listeners.tls.is_some() {
+        return;
+    }
     for address in listeners.tcp.iter().filter_map(|listener| listener.local_addr().ok()) {
         if !address.ip().is_loopback() {
-            tracing::warn!(%address, "credentials and tokens pass in the clear here; put a TLS proxy in front");
+            tracing::warn!(%address, "credentials and tokens pass in the clear here: use --tls-cert and --tls-key, or put a TLS proxy in front");
         }
     }
 }
 
 /// Says where the service is, for people and for whoever waits for it.
 fn announce(listeners: &Listeners, dir: &Path) {
+    let scheme = if listeners.tls.is_some() { "https" } else { "http" };
     let urls: Vec<String> = listeners
         .tcp
         .iter()
         .filter_map(|listener| listener.local_addr().ok())
-        .map(|address| format!("http://{address}"))
+        .map(|address| format!("{scheme}://{address}"))
         .collect();
     println!("session service: {} (state in {})", urls.join(", "), dir.display());
     notify::ready(&format!("serving on {}", urls.join(", ")));
 }
 
 /// Ends with TERM or INT; HUP reads the configuration again.
-async fn signalled(args: &SessionsArgs, reload: &Reload) {
+async fn signalled(args: &SessionsArgs, reload: &Reload, tls: Option<&Tls>) {
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(why) => {
@@ -242,6 +264,11 @@ async fn signalled(args: &SessionsArgs, reload: &Reload) {
                     Ok(kept) if kept.is_empty() => tracing::info!("configuration read again"),
                     Ok(kept) => tracing::warn!(keys = kept.join(", "), "these need a restart; the rest is in force"),
                     Err(why) => tracing::error!(%why, "the configuration stays as it was"),
+                }
+                match tls.map(Tls::reload) {
+                    None => {}
+                    Some(Ok(())) => tracing::info!("TLS certificate read again"),
+                    Some(Err(why)) => tracing::error!(%why, "the TLS certificate stays as it was"),
                 }
                 notify::ready("serving");
             }

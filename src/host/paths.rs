@@ -9,6 +9,7 @@
 //!     operator.token game.secret  0600
 //!     game/          0755, what the game may read: startup.json, api.sock
 //!   sessions/        0700, the local session service
+//!   session-names/   0700, what `gameside session` calls which session
 //! ```
 //!
 //! | root | is |
@@ -29,6 +30,8 @@ use std::{
 pub const DEFAULT_NAME: &str = "default";
 /// Directory of the local session service below the state root; no agent may have this name.
 const SESSIONS: &str = "sessions";
+/// Directory of the names that `gameside session` keeps, likewise.
+const SESSION_NAMES: &str = "session-names";
 
 /// A directory that can't be used, or a name that can't be one.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +40,8 @@ pub enum BadPlace {
         "{name:?} is no name for an agent: use 1 to 64 letters, digits, '.', '_' or '-', not starting with '.' or '-'"
     )]
     Name { name: String },
-    #[error("\"sessions\" is the session service's directory; choose another name for the agent")]
-    ReservedName,
+    #[error("{name:?} is a directory of the session service or its client; choose another name for the agent")]
+    ReservedName { name: String },
     #[error("there is no place for state files: neither HOME nor XDG_STATE_HOME is set; use --state-dir")]
     NoHome,
     #[error("{} must be an absolute path; it came from {from}", path.display())]
@@ -132,6 +135,10 @@ impl Places {
     pub fn sessions(&self) -> PathBuf {
         self.state.join(SESSIONS)
     }
+    /// `<state>/session-names`, for `gameside session`.
+    pub fn session_names(&self) -> PathBuf {
+        self.state.join(SESSION_NAMES)
+    }
     /// `<runtime>/agents`
     pub fn agents(&self) -> PathBuf {
         self.runtime.join("agents")
@@ -213,8 +220,8 @@ impl AgentPlace {
 
 /// Whether a name can be an agent's: it becomes a directory, a file and a part of metrics.
 pub fn check_name(name: &str) -> Result<(), BadPlace> {
-    if name == SESSIONS {
-        return Err(BadPlace::ReservedName);
+    if name == SESSIONS || name == SESSION_NAMES {
+        return Err(BadPlace::ReservedName { name: name.to_owned() });
     }
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if (1..=64).contains(&name.len()) && name.chars().all(allowed) && !name.starts_with(['.', '-']) {

@@ -58,6 +58,8 @@ use world::World;
 pub struct Listeners {
     pub tcp: Vec<TcpListener>,
     pub unix: Vec<UnixListener>,
+    /// TLS on every TCP listener.
+    pub tls: Option<Arc<http::tls::Tls>>,
 }
 
 /// A service that has read its store and not begun to listen.

@@ -105,7 +105,7 @@ impl Bench {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let service = Service::open(settings, dir.path()).unwrap();
         let (ending, ended) = oneshot::channel();
-        let listeners = Listeners { tcp: vec![listener], unix: Vec::new() };
+        let listeners = Listeners { tcp: vec![listener], ..Listeners::default() };
         let served = tokio::spawn(service.run(listeners, async {
             let _ = ended.await;
         }));

@@ -3,7 +3,7 @@
 //! | grant | accepted |
 //! |---|---|
 //! | `client_credentials` | `Authorization: Basic id:secret`: a client of `clients.json`; with `--local`, the client `local` with the file's secret |
-//! | `basic` | with `--dev` alone: any `name:password`; the player's UUID is derived from the name and stays the same |
+//! | `basic` | with `--dev`: any `name:password`; with `--local`: the same together with the local client's secret. The player's UUID is derived from the name and stays the same |
 //! | `refresh` | a refresh token of ours, while its client exists |
 //!
 //! Everything else is `invalid_grant_type`.
@@ -53,7 +53,7 @@ pub async fn log_in(shared: &Arc<Shared>, asked: &Asked) -> Outcome {
     let request = asked.body(request)?;
     let caller = match request.grant.as_str() {
         "client_credentials" => client(shared, asked).await?,
-        "basic" => player(&shared.settings().auth, request.portal_token.expose_secret())?,
+        "basic" => player(shared, asked, request.portal_token.expose_secret()).await?,
         "refresh" => renewed(shared, request.portal_token.expose_secret())?,
         other => return Err(refused("invalid_grant_type", format!("grant type {other} is not supported"))),
     };
@@ -114,10 +114,17 @@ fn basic_header(asked: &Asked) -> Option<(String, SecretString)> {
     Some((id.to_owned(), secret.to_owned().into()))
 }
 
-fn player(auth: &AuthSettings, portal_token: &str) -> Outcome<Caller> {
-    if !auth.dev {
+async fn player(shared: &Arc<Shared>, asked: &Asked, portal_token: &str) -> Outcome<Caller> {
+    let auth = shared.settings().auth.clone();
+    // Whoever holds the local client's secret may do everything already, and so be anybody.
+    let local = auth.local_secret.is_some() && client(shared, asked).await.is_ok_and(|caller| caller.name == LOCAL);
+    if !auth.dev && !local {
         return Err(refused("basic_disabled", "names and passwords are accepted only with --dev"));
     }
+    named(&auth, portal_token)
+}
+
+fn named(auth: &AuthSettings, portal_token: &str) -> Outcome<Caller> {
     let name = match portal_token.split_once(':') {
         _ if portal_token.is_empty() => return Err(refused("basic_token_empty", "send name:password")),
         Some((name, _)) if (1..=128).contains(&name.chars().count()) => name,

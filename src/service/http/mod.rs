@@ -7,7 +7,7 @@
 //! | [`read`] | bodies, queries and paths, with every fault located |
 //! | [`reply`] | answers and refusals |
 //! | [`answer`] | one request from its bytes to its answer |
-//! | [`serve`] | listeners and connections |
+//! | [`serve`], [`tls`] | listeners and connections; TLS on them |
 
 pub mod answer;
 pub mod asked;
@@ -15,6 +15,7 @@ pub mod read;
 pub mod reply;
 pub mod route;
 pub mod serve;
+pub mod tls;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;

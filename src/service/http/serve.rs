@@ -1,21 +1,23 @@
 //! Listeners and connections: bounded in number, in header size and in time; on shutdown every request under way is answered.
 
-use super::answer;
+use super::{answer, tls::Tls};
 use crate::service::{Listeners, ServeError, Shared};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+    server::graceful::{GracefulShutdown, Watcher},
 };
 use std::{convert::Infallible, future::Future, io, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 
 /// How long answers under way may take once the service ends.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The most header fields, and bytes of them, that a request may have.
 const MAX_HEADERS: usize = 100;
 const MAX_HEADER_BYTES: usize = 16 * 1024;
@@ -29,67 +31,74 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let (ending, ended) = watch::channel(false);
-    let graceful = Arc::new(GracefulShutdown::new());
+    let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(shared.settings().limits.connections as usize));
     let mut accepting = tokio::task::JoinSet::new();
     for tcp in listeners.tcp {
-        accepting.spawn(accept_tcp(shared.clone(), tcp, graceful.clone(), places.clone(), ended.clone()));
+        let door = Door { shared: shared.clone(), watcher: graceful.watcher(), tls: listeners.tls.clone() };
+        accepting.spawn(accept(Acceptor::Tcp(tcp), door, places.clone(), ended.clone()));
     }
     for unix in listeners.unix {
-        accepting.spawn(accept_unix(shared.clone(), unix, graceful.clone(), places.clone(), ended.clone()));
+        let door = Door { shared: shared.clone(), watcher: graceful.watcher(), tls: None };
+        accepting.spawn(accept(Acceptor::Unix(unix), door, places.clone(), ended.clone()));
     }
     shutdown.await;
     let _ = ending.send(true);
     shared.end();
     while accepting.join_next().await.is_some() {}
-    if let Some(graceful) = Arc::into_inner(graceful)
-        && tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err()
-    {
+    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
         tracing::warn!("some connections did not end in time");
     }
     Ok(())
 }
 
-async fn accept_tcp(
-    shared: Arc<Shared>,
-    listener: TcpListener,
-    graceful: Arc<GracefulShutdown>,
-    places: Arc<Semaphore>,
-    mut ended: watch::Receiver<bool>,
-) {
-    loop {
-        let Some(place) = free_place(&places, &mut ended).await else { return };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = ended.wait_for(|ended| *ended) => return,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
+/// What is listened on.
+enum Acceptor {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// One connection's stream.
+enum Stream {
+    Tcp(TcpStream, IpAddr),
+    Unix(UnixStream),
+}
+
+impl Acceptor {
+    async fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Acceptor::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
                 // Without it answers wait for the client's delayed acknowledgement; a socket that can't is slow, not broken.
                 let _ = stream.set_nodelay(true);
-                connection(&shared, stream, Some(peer.ip().to_canonical()), &graceful, place);
+                Ok(Stream::Tcp(stream, peer.ip().to_canonical()))
             }
-            Err(why) => failed(&why).await,
+            Acceptor::Unix(listener) => Ok(Stream::Unix(listener.accept().await?.0)),
         }
     }
 }
 
-async fn accept_unix(
-    shared: Arc<Shared>,
-    listener: UnixListener,
-    graceful: Arc<GracefulShutdown>,
-    places: Arc<Semaphore>,
-    mut ended: watch::Receiver<bool>,
-) {
+async fn accept(acceptor: Acceptor, door: Door, places: Arc<Semaphore>, mut ended: watch::Receiver<bool>) {
     loop {
         let Some(place) = free_place(&places, &mut ended).await else { return };
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = acceptor.accept() => accepted,
             _ = ended.wait_for(|ended| *ended) => return,
         };
-        match accepted {
-            Ok((stream, _)) => connection(&shared, stream, None, &graceful, place),
-            Err(why) => failed(&why).await,
+        match (accepted, &door.tls) {
+            (Ok(Stream::Unix(stream)), _) => door.open(stream, None, place),
+            (Ok(Stream::Tcp(stream, peer)), None) => door.open(stream, Some(peer), place),
+            (Ok(Stream::Tcp(stream, peer)), Some(tls)) => {
+                let (door, handshake) = (door.clone(), tls.acceptor().accept(stream));
+                tokio::spawn(async move {
+                    match tokio::time::timeout(HANDSHAKE, handshake).await {
+                        Ok(Ok(stream)) => door.open(stream, Some(peer), place),
+                        Ok(Err(why)) => tracing::debug!(%peer, %why, "TLS handshake failed"),
+                        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+                    }
+                });
+            }
+            (Err(why), _) => failed(&why).await,
         }
     }
 }
@@ -107,31 +116,37 @@ async fn failed(why: &io::Error) {
     tokio::time::sleep(ACCEPT_AGAIN).await;
 }
 
-fn connection<S>(
-    shared: &Arc<Shared>,
-    stream: S,
-    peer: Option<IpAddr>,
-    graceful: &GracefulShutdown,
-    place: OwnedSemaphorePermit,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let answering = shared.clone();
-    let service = service_fn(move |request| {
-        let shared = answering.clone();
-        async move { Ok::<_, Infallible>(answer::answer(shared, peer, request).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(shared.settings().limits.idle_timeout.get().max(Duration::from_secs(1)))
-        .max_headers(MAX_HEADERS)
-        .max_header_size(MAX_HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
-    let watched = graceful.watch(connection);
-    tokio::spawn(async move {
-        if let Err(why) = watched.await {
-            tracing::debug!(%why, "connection ended");
-        }
-        drop(place);
-    });
+/// What every connection of a listener needs.
+#[derive(Clone)]
+struct Door {
+    shared: Arc<Shared>,
+    watcher: Watcher,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Door {
+    /// Serves a connection in a task of its own; `place` is free again when it ends.
+    fn open<S>(&self, stream: S, peer: Option<IpAddr>, place: OwnedSemaphorePermit)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let answering = self.shared.clone();
+        let service = service_fn(move |request| {
+            let shared = answering.clone();
+            async move { Ok::<_, Infallible>(answer::answer(shared, peer, request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.shared.settings().limits.idle_timeout.get().max(Duration::from_secs(1)))
+            .max_headers(MAX_HEADERS)
+            .max_header_size(MAX_HEADER_BYTES)
+            .serve_connection(TokioIo::new(stream), service);
+        let watched = self.watcher.clone().watch(connection);
+        tokio::spawn(async move {
+            if let Err(why) = watched.await {
+                tracing::debug!(%why, "connection ended");
+            }
+            drop(place);
+        });
+    }
 }

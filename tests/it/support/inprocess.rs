@@ -27,7 +27,7 @@ impl InProcess {
         settings.auth.local_secret = Some(secret);
         let state = dir.path().join("state");
         tokio::spawn(async move {
-            let listeners = Listeners { tcp: vec![listener], unix: Vec::new() };
+            let listeners = Listeners { tcp: vec![listener], ..Listeners::default() };
             service::serve(settings, &state, listeners, std::future::pending()).await.unwrap();
         });
         InProcess { address, dir }

@@ -1,0 +1,203 @@
+//! Which service a `session` command talks to, and as whom.
+//!
+//! | given | who |
+//! |---|---|
+//! | `--token-file FILE` | whoever the access token in it was made for |
+//! | `--client-id ID` | a client, with the secret of `--client-secret-file` or `GAMESIDE_CLIENT_SECRET`; `local` needs none on the local service |
+//! | `--as NAME[:PASSWORD]` | a player: with `--dev` anybody; on the local service, whoever may read its secret |
+//! | nothing, on the local service | a player named like the user |
+
+use super::{Form, failed, names::Names};
+use crate::{
+    access::{Credentials, Secret},
+    agent::local,
+    cli::{
+        exit::Exit,
+        failure::{Failure, OrExit},
+    },
+    client::{ClientSettings, Sessions},
+    host::paths::Places,
+    model::{
+        ids::{PlayerUuid, SessionId},
+        login::LOCAL_CLIENT_ID,
+    },
+    service::auth::login::player_of,
+};
+use secrecy::SecretString;
+use std::{path::PathBuf, time::Duration};
+use url::Url;
+
+/// The service that is meant where none is named.
+const LOCAL: &str = "local";
+/// How long the local service may take to start.
+const START: Duration = Duration::from_secs(20);
+
+/// Options of every `session` command.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Service and login")]
+pub struct Connection {
+    /// The session service
+    #[arg(long, global = true, value_name = "URL", env = "GAMESIDE_SERVICE", default_value = LOCAL)]
+    service: String,
+    /// Certificate authorities (PEM) that the service's certificate must come from
+    #[arg(long, global = true, value_name = "FILE", env = "GAMESIDE_CA_FILE")]
+    ca_file: Option<PathBuf>,
+    /// Be this player. A password on the command line can be seen by others on this machine: use the variable
+    #[arg(long = "as", global = true, value_name = "NAME[:PASSWORD]", env = "GAMESIDE_AS", hide_env_values = true)]
+    player: Option<String>,
+    /// Be this client: a server, or a platform's backend
+    #[arg(long, global = true, value_name = "ID", env = "GAMESIDE_CLIENT_ID")]
+    client_id: Option<String>,
+    /// The client's secret; else the variable GAMESIDE_CLIENT_SECRET
+    #[arg(long, global = true, value_name = "FILE", env = "GAMESIDE_CLIENT_SECRET_FILE")]
+    client_secret_file: Option<PathBuf>,
+    /// Use the access token in this file; wins over the other ways
+    #[arg(long, global = true, value_name = "FILE", env = "GAMESIDE_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// The version of the player's game
+    #[arg(long, global = true, value_name = "SEMVER", env = "GAMESIDE_GAME_VERSION", default_value = "1.0.0")]
+    game_version: semver::Version,
+}
+
+/// A client that has logged in, and the names that it knows.
+#[derive(Debug)]
+pub struct Connected {
+    pub sessions: Sessions,
+    names: Names,
+}
+
+impl Connection {
+    /// Logs in; starts the local service where that is meant and none runs.
+    pub async fn connect(&self, places: &Places) -> Result<Connected, Failure> {
+        let local = self.service == LOCAL;
+        let url = if local { "http://localhost" } else { &self.service };
+        let url = Url::parse(url).or_exit(Exit::Usage).map_err(|why| {
+            Failure::new(why.exit, format!("--service {:?} is no URL: {why}; example: http://127.0.0.1:8787", self.service))
+        })?;
+        let (who, credentials) = self.credentials(places, local)?;
+        let mut settings = ClientSettings::new(url, credentials);
+        settings.client_version = self.game_version.clone();
+        settings.endpoint.ca_file.clone_from(&self.ca_file);
+        if local {
+            settings.endpoint.unix_socket = Some(places.sessions_socket());
+            local_service(places).await?;
+        }
+        let sessions = Sessions::new(settings).or_exit(Exit::Usage)?;
+        sessions.log_in().await.map_err(failed)?;
+        let names = Names::read(places, &self.service, &who)?;
+        names.give_to(&sessions);
+        Ok(Connected { sessions, names })
+    }
+
+    /// Who this is, for the names that it keeps, and how that is proved.
+    fn credentials(&self, places: &Places, local: bool) -> Result<(String, Credentials), Failure> {
+        if let Some(file) = &self.token_file {
+            return Ok((format!("token {}", file.display()), Credentials::Token(Secret::File(file.clone()))));
+        }
+        if let Some(id) = &self.client_id {
+            let credentials = if local && id == LOCAL_CLIENT_ID {
+                Credentials::Local { secret_file: places.sessions_secret() }
+            } else {
+                Credentials::Client { id: id.clone(), secret: self.secret(id)? }
+            };
+            return Ok((format!("client {id}"), credentials));
+        }
+        let player = match &self.player {
+            Some(player) => player.clone(),
+            None if local => std::env::var("USER").ok().filter(|user| !user.is_empty()).unwrap_or("player".to_owned()),
+            None => {
+                return Err(Failure::new(
+                    Exit::Usage,
+                    "say who you are: --as NAME[:PASSWORD], --client-id ID with --client-secret-file, or --token-file",
+                ));
+            }
+        };
+        let name = player.split(':').next().unwrap_or_default().to_owned();
+        let user_password = if player.contains(':') { player } else { format!("{player}:") };
+        let client = local.then(|| (LOCAL_CLIENT_ID.to_owned(), Secret::File(places.sessions_secret())));
+        let user_password = Secret::Text(SecretString::from(user_password));
+        Ok((format!("player {name}"), Credentials::Basic { user_password, client }))
+    }
+
+    fn secret(&self, id: &str) -> Result<Secret, Failure> {
+        if let Some(file) = &self.client_secret_file {
+            return Ok(Secret::File(file.clone()));
+        }
+        let given = std::env::var("GAMESIDE_CLIENT_SECRET").ok().filter(|secret| !secret.is_empty());
+        given.map(|secret| Secret::Text(SecretString::from(secret))).ok_or_else(|| {
+            let message = format!("the secret of client {id:?} is missing: --client-secret-file, or GAMESIDE_CLIENT_SECRET");
+            Failure::new(Exit::Usage, message)
+        })
+    }
+}
+
+/// Starts the local service if none runs, and waits until it has said where it is: it listens by then.
+async fn local_service(places: &Places) -> Result<(), Failure> {
+    let begun = tokio::time::Instant::now();
+    local::ensure(places).await?;
+    while local::SessionsRecord::read(places).is_none() {
+        if begun.elapsed() > START {
+            let message = "the local session service does not start: see what `gameside sessions --local` says";
+            return Err(Failure::new(Exit::Failed, message));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+impl Connected {
+    /// The session that is meant, and the name that it goes by in the client: one of ours, else an id or short code.
+    pub fn session(&self, given: Option<&str>) -> Result<(String, SessionId), Failure> {
+        let known = self.sessions.names();
+        let Some(given) = given else {
+            return match known.into_iter().collect::<Vec<_>>().as_slice() {
+                [only] => Ok(only.clone()),
+                [] => Err(Failure::new(Exit::Usage, "no session has a name here yet: name one by its id")),
+                several => {
+                    let names: Vec<_> = several.iter().map(|(name, _)| name.as_str()).collect();
+                    Err(Failure::new(Exit::Usage, format!("which session? There are: {}", names.join(", "))))
+                }
+            };
+        };
+        if let Some(id) = known.get(given) {
+            return Ok((given.to_owned(), id.clone()));
+        }
+        let id = SessionId::new(given).or_exit(Exit::Usage)?;
+        if let Some((name, _)) = known.iter().find(|(_, known)| **known == id) {
+            return Ok((name.clone(), id));
+        }
+        // For this call alone: it is told by its id, so the name isn't kept.
+        self.sessions.keep(given, id.clone());
+        Ok((given.to_owned(), id))
+    }
+
+    /// Writes down which names were given and which are free now.
+    pub fn keep_names(&self) -> Result<(), Failure> {
+        self.names.keep(&self.sessions)
+    }
+}
+
+/// A player's UUID, or a name: the player whom a service with `--dev`, or the local one, makes of it.
+pub fn player(text: &str) -> Result<PlayerUuid, String> {
+    match text.parse() {
+        Ok(uuid) => Ok(PlayerUuid(uuid)),
+        Err(_) if text.is_empty() => Err("expected a player's UUID or name".to_owned()),
+        Err(_) => Ok(player_of(text)),
+    }
+}
+
+/// `KEY=VALUE`
+pub fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("expected KEY=VALUE, found {text:?}")),
+    }
+}
+
+/// Prints what was done: a line for people, or the value.
+pub fn say(form: Form, line: &str, value: &serde_json::Value) {
+    match form {
+        Form::Text => println!("{line}"),
+        Form::Json => println!("{value}"),
+    }
+}

@@ -1,0 +1,201 @@
+//! `create`, `update`, `leave`, `destroy`, `matchmake`.
+
+use super::{
+    Form, Which,
+    connect::{Connected, key_value, say},
+    failed,
+    settings::{Conditions, NewSession, Settings},
+    show,
+};
+use crate::{
+    cli::{
+        exit::Exit,
+        failure::Failure,
+        screen::{Paint, Tone},
+    },
+    client::{CreateSession, Leaving, Matchmaking},
+    host::escape::escape,
+    model::{
+        session::{JoinStatus, Session, StartupParams},
+        units::Span,
+    },
+};
+use serde_json::json;
+
+/// The name of a session that is given none.
+const NAME: &str = "session";
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  gameside session create match --policy public --max-players 8 --set map=harbour\n  gameside session create match --dedicated --map harbour --mode duel"
+)]
+pub struct Create {
+    /// What this machine calls the session from now on
+    #[arg(default_value = NAME)]
+    name: String,
+    #[command(flatten)]
+    new: NewSession,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// What server the session gets.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Server")]
+struct Server {
+    /// Ask for a dedicated server, wait until it can be joined, and print where to connect
+    #[arg(long)]
+    dedicated: bool,
+    /// What the server starts with
+    #[arg(long, requires = "dedicated")]
+    map: Option<String>,
+    #[arg(long, requires = "map")]
+    mode: Option<String>,
+    /// Raw text for the game
+    #[arg(long, requires = "map", default_value = "", hide_default_value = true)]
+    misc: String,
+    /// A value for the game; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, requires = "map")]
+    custom: Vec<(String, String)>,
+    /// Don't wait for the server
+    #[arg(long, requires = "dedicated")]
+    no_wait: bool,
+    /// How long to wait for the server
+    #[arg(long, value_name = "SPAN", default_value = "3m", requires = "dedicated")]
+    timeout: Span,
+}
+
+impl Server {
+    fn startup(&self) -> Option<StartupParams> {
+        let map = self.map.clone()?;
+        let custom_data = self.custom.iter().cloned().collect();
+        Some(StartupParams { map, mode: self.mode.clone(), misc_params: self.misc.clone(), custom_data })
+    }
+}
+
+pub async fn create(args: Create, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+    let sessions = &connected.sessions;
+    let name = args.name.clone();
+    let session = sessions.create_session(args.new.named(args.name)).await.map_err(failed)?;
+    connected.keep_names()?;
+    if form == Form::Text {
+        eprintln!("session {} is {}", escape(&name), session.session_id);
+    }
+    if !args.server.dedicated {
+        return Ok(created(form, &name, &session, None));
+    }
+    sessions.request_dedicated_server(&name, args.server.startup()).await.map_err(failed)?;
+    if args.server.no_wait {
+        return Ok(created(form, &name, &session, None));
+    }
+    let mut progress = Progress { form, told: None };
+    let waiting = sessions.wait_until_joinable(&session.session_id, |seen| progress.tell(seen));
+    let Ok(address) = tokio::time::timeout(args.server.timeout.get(), waiting).await else {
+        let id = &session.session_id;
+        let message = format!(
+            "session {id} got no server that can be joined within {}; it is left as it is: \
+             `gameside session show {name}`, `gameside session destroy {name}`",
+            args.server.timeout
+        );
+        return Err(Failure::new(Exit::Failed, message));
+    };
+    Ok(created(form, &name, &session, Some(&address.map_err(failed)?)))
+}
+
+/// Prints what a script needs: the connect string, else the session's id.
+fn created(form: Form, name: &str, session: &Session, address: Option<&str>) -> Exit {
+    match form {
+        Form::Text => println!("{}", escape(address.unwrap_or(session.session_id.as_str()))),
+        Form::Json => {
+            let mut value = json!({ "name": name, "session_id": session.session_id });
+            if let Some(address) = address {
+                value["connect_string"] = address.into();
+            }
+            println!("{value}");
+        }
+    }
+    Exit::Done
+}
+
+/// Tells on stderr how far the server is, so that stdout has only the connect string.
+struct Progress {
+    form: Form,
+    told: Option<JoinStatus>,
+}
+
+impl Progress {
+    fn tell(&mut self, session: &Session) {
+        let Some(instance) = &session.instance else { return };
+        if self.form == Form::Json || self.told == Some(instance.join_status) {
+            return;
+        }
+        self.told = Some(instance.join_status);
+        let host = instance.host_dedicated_server_id.as_deref().map_or(String::new(), |id| format!(" {}", escape(id)));
+        let (tone, word, text) = match instance.join_status {
+            JoinStatus::Requested => (Tone::Busy, "requested", "waits for a free server".to_owned()),
+            JoinStatus::Allocated => (Tone::Busy, "allocated", format!("a server was picked:{host}")),
+            JoinStatus::Pending => (Tone::Busy, "pending", "the game is starting".to_owned()),
+            JoinStatus::Joinable => (Tone::Good, "joinable", "players can connect".to_owned()),
+            JoinStatus::Unjoinable => (Tone::Busy, "unjoinable", "the server takes nobody new".to_owned()),
+            JoinStatus::Closed => (Tone::Bad, "closed", "the server has ended".to_owned()),
+        };
+        eprintln!("{}  {text}", Paint { on: false }.apply(tone, &format!("{word:<10}")));
+    }
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  gameside session update match --new-members refuse\n  gameside session update match --policy invite --set level=4 --unset map"
+)]
+pub struct Update {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    settings: Settings,
+    /// Remove a custom setting; may be repeated
+    #[arg(long = "unset", value_name = "KEY")]
+    unset: Vec<String>,
+}
+
+pub async fn update(args: Update, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+    let (name, _) = connected.session(args.which.session.as_deref())?;
+    let update = args.settings.update(args.unset);
+    let session = connected.sessions.update_session_settings(&name, update).await.map_err(failed)?;
+    show::session(form, Some(&name), &session);
+    Ok(Exit::Done)
+}
+
+pub async fn leave(which: Which, connected: &Connected, form: Form, how: Leaving) -> Result<Exit, Failure> {
+    let (name, id) = connected.session(which.session.as_deref())?;
+    connected.sessions.leave_session(&name, how).await.map_err(failed)?;
+    let word = match how {
+        Leaving::Leave => "left",
+        Leaving::Destroy => "destroyed",
+    };
+    say(form, &format!("{word} session {id}"), &json!({ "session_id": id, "done": word }));
+    Ok(Exit::Done)
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  gameside session matchmake --where map=harbour --where 'level>=3' --policy public --set map=harbour --set level=3"
+)]
+pub struct Matchmake {
+    /// What this machine calls the session from now on
+    #[arg(default_value = NAME)]
+    name: String,
+    #[command(flatten)]
+    conditions: Conditions,
+    #[command(flatten)]
+    new: NewSession,
+}
+
+pub async fn matchmake(args: Matchmake, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+    let create: CreateSession = args.new.named(args.name.clone());
+    let wanted = Matchmaking { search: args.conditions.search(None, None), create };
+    let (session, created) = connected.sessions.start_matchmaking(wanted).await.map_err(failed)?;
+    let word = if created { "created" } else { "joined" };
+    let value = json!({ "name": args.name, "session_id": session.session_id, "created": created });
+    say(form, &format!("{word} session {}", session.session_id), &value);
+    Ok(Exit::Done)
+}

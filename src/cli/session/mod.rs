@@ -1,0 +1,154 @@
+//! `gameside session …`: the Sessions Interface from the shell.
+//!
+//! | file | commands |
+//! |---|---|
+//! | [`create`] | `create`, `update`, `leave`, `destroy`, `matchmake` |
+//! | [`find`] | `find`, `join`, `list`, `show`, `connect-string` |
+//! | [`people`] | `members`, `invite`, `invites`, `reject` |
+//! | [`presence`], [`events`] | `presence`; `events` |
+//! | [`connect`] | which service, and as whom |
+//! | [`names`] | names of sessions, kept in the state directory |
+//! | [`settings`] | options that say what a session is like, and filters |
+//! | [`show`] | sessions for people |
+
+pub mod connect;
+pub mod create;
+pub mod events;
+pub mod find;
+pub mod names;
+pub mod people;
+pub mod presence;
+pub mod settings;
+pub mod show;
+
+use super::{exit::Exit, failure::Failure, find::Finder};
+use crate::client::ClientError;
+use crate::model::calls::Refusal;
+use clap::Subcommand;
+use connect::{Connected, Connection};
+
+const EXAMPLES: &str = "\
+Examples:
+  gameside session create match --policy public --set map=harbour
+  gameside session create match --dedicated --map harbour
+  gameside session connect-string match
+  gameside session find --where map=harbour --where 'level>=3'
+  gameside session join 3c1d0a5e-… --name match
+  gameside session destroy match
+
+Without --service: the service of this user and machine, started when there is none.
+Without --as, --client-id and --token-file, there: a player named like the user.
+The names of sessions are this machine's own; an id or a short code serves everywhere in place of a name.";
+
+/// Create, find, join and change sessions, as a player or as a server.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    connection: Connection,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Create a session; with --dedicated also ask for a server and wait until it can be joined
+    Create(create::Create),
+    /// Find sessions by their settings, their members or their id
+    Find(find::Find),
+    /// Join a session, by id, short code or invite
+    Join(find::Join),
+    /// Leave a session
+    Leave(Which),
+    /// Remove a session, so that everybody leaves it
+    Destroy(Which),
+    /// Change a session's settings
+    Update(create::Update),
+    /// Invite players to a session
+    Invite(people::Invite),
+    /// List the invites that wait for an answer
+    Invites,
+    /// Reject an invite
+    Reject(people::Reject),
+    /// Show, set or clear the session that friends see
+    Presence(presence::Presence),
+    /// Join the best session that fits, or create one
+    Matchmake(create::Matchmake),
+    /// List a session's members; register and unregister them as its host
+    Members(people::Members),
+    /// Print where to connect
+    ConnectString(find::ConnectString),
+    /// Print what happens to the player's sessions, as it happens
+    Events(events::Events),
+    /// List the player's sessions
+    List,
+    /// Print one session
+    Show(Which),
+}
+
+/// A session that is there.
+#[derive(Debug, clap::Args)]
+pub struct Which {
+    /// Its name, id or short code; may be left out where one session has a name
+    session: Option<String>,
+}
+
+/// How a command prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Text,
+    Json,
+}
+
+pub fn run(args: Args, finder: &Finder) -> Result<Exit, Failure> {
+    let form = if args.json { Form::Json } else { Form::Text };
+    super::block_on(async {
+        let connected = args.connection.connect(&finder.places).await?;
+        let outcome = dispatch(args.what, &connected, form).await;
+        connected.keep_names()?;
+        outcome
+    })
+}
+
+async fn dispatch(what: What, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+    match what {
+        What::Create(args) => create::create(args, connected, form).await,
+        What::Find(args) => find::find(args, connected, form).await,
+        What::Join(args) => find::join(args, connected, form).await,
+        What::Leave(which) => create::leave(which, connected, form, crate::client::Leaving::Leave).await,
+        What::Destroy(which) => create::leave(which, connected, form, crate::client::Leaving::Destroy).await,
+        What::Update(args) => create::update(args, connected, form).await,
+        What::Invite(args) => people::invite(args, connected, form).await,
+        What::Invites => people::invites(connected, form).await,
+        What::Reject(args) => people::reject(args, connected, form).await,
+        What::Presence(args) => presence::presence(args, connected, form).await,
+        What::Matchmake(args) => create::matchmake(args, connected, form).await,
+        What::Members(args) => people::members(args, connected, form).await,
+        What::ConnectString(args) => find::connect_string(args, connected, form).await,
+        What::Events(args) => events::events(args, connected, form).await,
+        What::List => find::list(connected, form).await,
+        What::Show(which) => find::show(which, connected, form).await,
+    }
+}
+
+/// The exit code that a client's error deserves.
+pub fn failed(error: ClientError) -> Failure {
+    let exit = match &error {
+        ClientError::UnknownName { .. } | ClientError::NameTaken { .. } => Exit::Usage,
+        ClientError::Service {
+            why: Refusal::Unreachable { .. } | Refusal::Ambiguous { .. } | Refusal::Busy { .. } | Refusal::NoSuchApi,
+            ..
+        }
+        | ClientError::KeepsChanging { .. } => Exit::Failed,
+        ClientError::Service { .. }
+        | ClientError::Login { .. }
+        | ClientError::NoPlayer
+        | ClientError::NoInvite { .. }
+        | ClientError::NoConnectString { .. }
+        | ClientError::NotAMember { .. } => Exit::Refused,
+    };
+    Failure { exit, error: error.into() }
+}

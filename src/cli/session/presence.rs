@@ -1,0 +1,55 @@
+//! `presence`: the one session that friends see.
+
+use super::{
+    Form, Which,
+    connect::{Connected, player, say},
+    failed,
+};
+use crate::{
+    cli::{exit::Exit, failure::Failure},
+    model::ids::{PlayerUuid, SessionId},
+};
+use serde_json::json;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  gameside session presence\n  gameside session presence set match\n  gameside session presence of bob"
+)]
+pub struct Presence {
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Show this session to friends
+    Set(Which),
+    /// Show none
+    Clear,
+    /// What a friend shows
+    Of {
+        /// UUID or name
+        #[arg(value_parser = player)]
+        player: PlayerUuid,
+    },
+}
+
+pub async fn presence(args: Presence, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+    let sessions = &connected.sessions;
+    let shown = match args.what {
+        None => sessions.get_presence_session().await.map_err(failed)?,
+        Some(What::Of { player }) => sessions.get_presence_session_of(player).await.map_err(failed)?,
+        Some(What::Clear) => {
+            sessions.clear_presence_session().await.map_err(failed)?;
+            None
+        }
+        Some(What::Set(which)) => {
+            let (_, id) = connected.session(which.session.as_deref())?;
+            sessions.set_presence_session(&id).await.map_err(failed)?;
+            Some(id)
+        }
+    };
+    let line = shown.as_ref().map_or("no session is shown", SessionId::as_str);
+    say(form, line, &shown.as_ref().map_or(json!({}), |id| json!({ "session_id": id })));
+    Ok(Exit::Done)
+}

@@ -1,0 +1,116 @@
+//! What can go wrong, typed; each message says what was being done, to what, and what to do.
+
+use crate::{
+    access::{
+        NotDone,
+        classify::bounded,
+        login::NoToken,
+        segment,
+        wire::Incoming,
+    },
+    model::{
+        calls::Refusal,
+        ids::{PlayerUuid, SessionId},
+        session::JoinStatus,
+    },
+};
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+/// Why a call did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// The service said no, or couldn't be asked; [`Refusal`] tells which, and whether anything may have been done.
+    #[error("could not {doing}: {why}")]
+    Service { doing: String, why: Refusal },
+    /// The service doesn't accept the credentials.
+    #[error("could not {doing}: the login was refused: {why}")]
+    Login { doing: String, why: String },
+    /// Names are this handle's own.
+    #[error("no session is named {name:?} here: create or join one under that name, or use its id")]
+    UnknownName { name: String },
+    #[error("the name {name:?} is taken by session {session}: leave it first, or choose another name")]
+    NameTaken { name: String, session: SessionId },
+    /// Only players have invites, a presence session and places in sessions.
+    #[error("this login is no player's: log in as a player to do this")]
+    NoPlayer,
+    #[error("there is no pending invite {invite}; it may have been withdrawn or answered")]
+    NoInvite { invite: Uuid },
+    /// The session's instance can't be connected to (yet, or any more).
+    #[error("session {session} can't be connected to: {}", standing(*join_status))]
+    NoConnectString { session: SessionId, join_status: Option<JoinStatus> },
+    /// Somebody else changed the session each time we tried.
+    #[error("session {session} changes all the time; the settings were not written: try again")]
+    KeepsChanging { session: SessionId },
+    #[error("player {player} is not in session {session}")]
+    NotAMember { session: SessionId, player: PlayerUuid },
+}
+
+fn standing(join_status: Option<JoinStatus>) -> &'static str {
+    match join_status {
+        None => "it has no instance; ask for one, or wait for its host",
+        Some(JoinStatus::Requested) => "its instance waits for a free server",
+        Some(JoinStatus::Allocated | JoinStatus::Pending) => "its instance is starting",
+        Some(JoinStatus::Joinable | JoinStatus::Unjoinable) => {
+            "its connect string isn't shown to you; join the session first"
+        }
+        Some(JoinStatus::Closed) => "its instance has ended",
+    }
+}
+
+impl ClientError {
+    /// The service's code for a refusal, where it gave one: `not_joinable`, `wrong_password`, …
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            ClientError::Service { why: Refusal::Conflict { code, .. } | Refusal::NotFound { code }, .. } => Some(code),
+            _ => None,
+        }
+    }
+
+    /// The session doesn't exist (any more).
+    pub fn is_gone(&self) -> bool {
+        matches!(self, ClientError::Service { why: Refusal::SessionNotFound, .. })
+    }
+}
+
+/// What is being done, for errors: "join session 3c1d…".
+#[derive(Debug, Clone)]
+pub(super) struct Doing(String);
+
+impl Doing {
+    pub(super) fn new(what: impl Into<String>) -> Self {
+        Doing(what.into())
+    }
+
+    /// "…join session ID"
+    pub(super) fn to(verb: &str, session: &SessionId) -> Self {
+        Doing(format!("{verb} session {session}"))
+    }
+
+    pub(super) fn failed(&self, why: NotDone) -> ClientError {
+        let doing = self.0.clone();
+        match why {
+            NotDone::Login(NoToken::Refused(why)) => ClientError::Login { doing, why },
+            NotDone::Login(NoToken::Trouble(why)) | NotDone::Call(why) => ClientError::Service { doing, why },
+        }
+    }
+
+    pub(super) fn invalid(&self, why: &str) -> ClientError {
+        self.failed(Refusal::Invalid { desc: why.to_owned() }.into())
+    }
+
+    /// The path of a session, and of what lies below it.
+    pub(super) fn path(&self, session: &SessionId, rest: &str) -> Result<String, ClientError> {
+        let segment = segment(session.as_str()).map_err(|why| self.failed(why.into()))?;
+        Ok(format!("/session/v1/session/{segment}{rest}"))
+    }
+
+    /// What an answer says. One that can't be read leaves open what was done.
+    pub(super) fn read<T: DeserializeOwned>(&self, incoming: &Incoming) -> Result<T, ClientError> {
+        let body = if incoming.body.is_empty() { b"null" } else { &incoming.body[..] };
+        serde_json::from_slice(body).map_err(|error| {
+            let why = bounded(&format!("the answer ({}) can't be read: {error}", incoming.status.as_u16()));
+            self.failed(Refusal::Ambiguous { why }.into())
+        })
+    }
+}

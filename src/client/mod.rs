@@ -1,0 +1,224 @@
+//! The Sessions Interface for Rust programs: every function and event of Epic's Online Services Sessions Interface, under its own
+//! name in snake case, on the Session API.
+//!
+//! ```no_run
+//! use gameside::{
+//!     access::{Credentials, Secret},
+//!     client::{ClientError, ClientSettings, CreateSession, JoinPolicy, Sessions, SettingsUpdate},
+//! };
+//!
+//! # async fn story() -> Result<(), Box<dyn std::error::Error>> {
+//! // A player of a service that runs with --dev; elsewhere client credentials or a token file.
+//! let credentials = Credentials::Basic { user_password: Secret::Text("ada:".to_owned().into()), client: None };
+//! let sessions = Sessions::new(ClientSettings::new("http://127.0.0.1:8787".parse()?, credentials))?;
+//!
+//! // Create, and change what others see of it.
+//! let mut wanted = CreateSession::named("MySession");
+//! wanted.join_policy = Some(JoinPolicy::Public);
+//! wanted.custom_settings.insert("map".into(), "harbour".into());
+//! let session = sessions.create_session(wanted).await?;
+//! let closed = SettingsUpdate { allow_new_members: Some(false), ..SettingsUpdate::default() };
+//! sessions.update_session_settings("MySession", closed).await?;
+//!
+//! // Where to connect, once a server runs it.
+//! match sessions.get_resolved_connect_string(&session.session_id).await {
+//!     Ok(address) => println!("connect to {address}"),
+//!     Err(ClientError::NoConnectString { join_status, .. }) => println!("not yet: {join_status:?}"),
+//!     Err(error) => return Err(error.into()),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | file | functions |
+//! |---|---|
+//! | [`create`] | `create_session`, `update_session_settings`, `leave_session` |
+//! | [`discover`] | `find_sessions`, `join_session`, `start_matchmaking`, `get_all_sessions`, `get_session_by_name`, `get_session_by_id` |
+//! | [`invites`] | `send_session_invite`, `get_all_session_invites`, `get_session_invite_by_id`, `reject_session_invite` |
+//! | [`presence`] | `get_presence_session`, `is_presence_session`, `set_presence_session`, `clear_presence_session` |
+//! | [`host`] | `get_resolved_connect_string`, `add_session_member`, `remove_session_member`; asking for a dedicated server and waiting for it |
+//! | [`events`] | the events, as one stream that goes on where it broke |
+//! | [`error`] | what can go wrong |
+//!
+//! Names of sessions are the handle's own: `create_session`, `join_session` and `start_matchmaking` give one, `leave_session` takes it
+//! away; [`Sessions::names`] and [`Sessions::keep`] are for programs that keep them longer than they run.
+//!
+//! Invariants: a call is sent once (after a token that was refused, twice); it ends within [`ClientSettings::call_timeout`] for each
+//! exchange; no password, secret or token is in an error or a `Debug` output. Date-times and ids are those of [`crate::model`].
+
+pub mod create;
+pub mod discover;
+pub mod error;
+pub mod events;
+pub mod host;
+pub mod invites;
+pub mod presence;
+
+pub use create::{CreateSession, JoinPolicy, Leaving, SettingsUpdate};
+pub use discover::{JoinSession, Matchmaking};
+pub use error::ClientError;
+pub use events::{EventStream, Told};
+pub use invites::SessionInvite;
+
+use crate::{
+    access::{
+        Access, BadEndpoint, Credentials, Endpoint,
+        classify::{self, Asked},
+        etag_of,
+        login::Turn,
+        wire::{Incoming, Outgoing},
+    },
+    model::{
+        ids::{PlayerUuid, SessionId},
+        session::Session,
+    },
+};
+use error::Doing;
+use http::Method;
+use semver::Version;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use url::Url;
+
+/// Which service, and who plays with what.
+#[derive(Debug, Clone)]
+pub struct ClientSettings {
+    pub endpoint: Endpoint,
+    /// The version of the player's game: sessions of an incompatible one can't be joined.
+    pub client_version: Version,
+    /// The contract's `ClientSettings`: input and platform. The platform of the token overrides the one given here.
+    pub client_settings: Value,
+    /// How long one exchange may take.
+    pub call_timeout: Duration,
+}
+
+impl ClientSettings {
+    /// For a service at this URL; everything else as for a player with a keyboard, whose game is at 1.0.0.
+    pub fn new(base_url: Url, credentials: Credentials) -> Self {
+        let user_agent = concat!("gameside-client/", env!("CARGO_PKG_VERSION")).to_owned();
+        ClientSettings {
+            endpoint: Endpoint { base_url, unix_socket: None, ca_file: None, credentials, user_agent },
+            client_version: Version::new(1, 0, 0),
+            client_settings: json!({ "input": "keyboardandmouse", "platform": "Basic" }),
+            call_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A player's (or a server's) view of the session service. Cheap to clone; clones share names and login.
+#[derive(Debug, Clone)]
+pub struct Sessions(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    access: Arc<Access>,
+    client_version: Version,
+    client_settings: Value,
+    call_timeout: Duration,
+    names: Mutex<BTreeMap<String, SessionId>>,
+}
+
+/// A session and the version of what was seen of it.
+#[derive(Debug, Clone)]
+struct Seen {
+    session: Session,
+    etag: Option<String>,
+}
+
+impl Sessions {
+    /// Sets the client up; nothing is sent before the first call.
+    pub fn new(settings: ClientSettings) -> Result<Self, BadEndpoint> {
+        Ok(Sessions(Arc::new(Inner {
+            access: Access::new(&settings.endpoint)?,
+            client_version: settings.client_version,
+            client_settings: settings.client_settings,
+            call_timeout: settings.call_timeout,
+            names: Mutex::default(),
+        })))
+    }
+
+    /// Logs in if that wasn't done yet. The player whom this handle acts for; none if it is a server's or a backend's.
+    pub async fn log_in(&self) -> Result<Option<PlayerUuid>, ClientError> {
+        let doing = Doing::new("log in");
+        let access = &self.0.access;
+        let client = access.wire.client().map_err(|lost| doing.failed(classify::lost(lost).into()))?;
+        access.login.ticket(&access.wire, &client, Turn::Shared).await.map_err(|why| doing.failed(why.into()))?;
+        Ok(access.login.player())
+    }
+
+    /// The names that this handle gives to sessions.
+    pub fn names(&self) -> BTreeMap<String, SessionId> {
+        self.book().clone()
+    }
+
+    /// Gives a session a name, in this handle alone. Replaces what had the name before.
+    pub fn keep(&self, name: impl Into<String>, session: SessionId) {
+        self.book().insert(name.into(), session);
+    }
+
+    /// Takes a name away; the session stays as it is.
+    pub fn forget(&self, name: &str) -> Option<SessionId> {
+        self.book().remove(name)
+    }
+
+    /// The session of that name.
+    pub fn named(&self, name: &str) -> Result<SessionId, ClientError> {
+        self.book().get(name).cloned().ok_or_else(|| ClientError::UnknownName { name: name.to_owned() })
+    }
+
+    fn is_free(&self, name: &str) -> Result<(), ClientError> {
+        match self.book().get(name) {
+            Some(session) => Err(ClientError::NameTaken { name: name.to_owned(), session: session.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn book(&self) -> MutexGuard<'_, BTreeMap<String, SessionId>> {
+        self.0.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One exchange that must end in a success.
+    async fn exchange(&self, doing: &Doing, outgoing: &Outgoing) -> Result<Incoming, ClientError> {
+        let access = &self.0.access;
+        let client = access.wire.client().map_err(|lost| doing.failed(classify::lost(lost).into()))?;
+        let answer = access.exchange(&client, outgoing, Asked::Other, Turn::Shared, self.0.call_timeout).await;
+        answer.map_err(|why| doing.failed(why))
+    }
+
+    /// A request without a body, and what its answer says.
+    async fn ask<T: DeserializeOwned>(&self, doing: &Doing, method: Method, path: &str) -> Result<T, ClientError> {
+        doing.read(&self.exchange(doing, &Outgoing::bare(method, path)).await?)
+    }
+
+    /// A request with a body, and what its answer says.
+    async fn send<T: DeserializeOwned>(
+        &self,
+        doing: &Doing,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let outgoing = with_body(doing, Outgoing::bare(method, path), body)?;
+        doing.read(&self.exchange(doing, &outgoing).await?)
+    }
+
+    async fn read_session(&self, doing: &Doing, id: &SessionId) -> Result<Seen, ClientError> {
+        let incoming = self.exchange(doing, &Outgoing::bare(Method::GET, doing.path(id, "")?)).await?;
+        Ok(Seen { etag: etag_of(&incoming), session: doing.read(&incoming)? })
+    }
+
+    /// The player that this handle acts for.
+    async fn myself(&self) -> Result<PlayerUuid, ClientError> {
+        self.log_in().await?.ok_or(ClientError::NoPlayer)
+    }
+}
+
+fn with_body(doing: &Doing, outgoing: Outgoing, body: &impl Serialize) -> Result<Outgoing, ClientError> {
+    let body = serde_json::to_vec(body).map_err(|error| doing.invalid(&error.to_string()))?;
+    Ok(Outgoing { body: Some(body), ..outgoing })
+}
