@@ -32,7 +32,7 @@ pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 const MAX_DESC: usize = 300;
 
 /// The codes of a 403 that speak of a state rather than of a permission.
-const STATE_CODES: [&str; 9] = [
+const STATE_CODES: [&str; 11] = [
     codes::ALLOCATION_MISMATCH,
     codes::INSTANCE_MISMATCH,
     codes::INSTANCE_CLOSED,
@@ -42,6 +42,8 @@ const STATE_CODES: [&str; 9] = [
     codes::NOT_JOINABLE,
     codes::WRONG_PASSWORD,
     codes::VERSION_MISMATCH,
+    codes::SANCTIONED,
+    codes::NOT_FRIENDS,
 ];
 
 /// What was asked, as far as it changes what an answer means.

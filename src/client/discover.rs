@@ -4,7 +4,9 @@ use super::{ClientError, CreateSession, Sessions, error::Doing};
 use crate::{
     access::segment,
     model::{
-        CustomData, discovery,
+        CustomData,
+        calls::Refusal,
+        discovery,
         discovery::{Matched, SearchAnswer, SessionSearch},
         errors::codes,
         ids::{PlayerUuid, SessionId},
@@ -166,7 +168,7 @@ fn team_for(teams: &[SessionTeam], player: PlayerUuid) -> u32 {
 
 /// Whether an error says that there is no such thing, rather than that something went wrong.
 pub(super) fn is_missing(error: &ClientError) -> bool {
-    error.code().is_some_and(|code| code != codes::METHOD_NOT_ALLOWED && code.ends_with("not_found"))
+    matches!(error, ClientError::Service { why: Refusal::NotFound { code }, .. } if code != codes::NOT_FOUND)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClientError {
     /// The service said no, or couldn't be asked; [`Refusal`] tells which, and whether anything may have been done.
-    #[error("could not {doing}: {why}")]
+    #[error("could not {doing}: {}", refused(why))]
     Service { doing: String, why: Refusal },
     /// The service doesn't accept the credentials.
     #[error("could not {doing}: the login was refused: {why}")]
@@ -44,6 +44,14 @@ pub enum ClientError {
     KeepsChanging { session: SessionId },
     #[error("player {player} is not in session {session}")]
     NotAMember { session: SessionId, player: PlayerUuid },
+}
+
+/// As a player reads it: here the credentials themselves are good.
+fn refused(why: &Refusal) -> String {
+    match why {
+        Refusal::Credentials { desc } => format!("not permitted: {desc}"),
+        why => why.to_string(),
+    }
 }
 
 fn standing(join_status: Option<JoinStatus>) -> &'static str {

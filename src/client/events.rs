@@ -190,7 +190,8 @@ impl Parser {
     fn end_of_line(&mut self, line: &str) {
         if line.is_empty() {
             let message = std::mem::take(&mut self.message);
-            if !message.data.is_empty() {
+            // A position without an event counts too: it is where to go on.
+            if !message.data.is_empty() || message.id.is_some() {
                 self.ready.push_back(message);
             }
             return;
@@ -217,12 +218,12 @@ mod tests {
 
     #[test]
     fn events_come_out_whole_however_they_are_cut() {
-        let text = ": hello\r\n\r\nid: 1\nevent: a\ndata: x\ndata: y\n\n:\n\nevent: empty\n\nid:2\ndata:z\n\n";
+        let text = ": hello\r\n\r\nid: 1\nevent: a\ndata: x\ndata: y\n\n:\n\nevent: empty\n\nid:2\ndata:z\n\n: alive\nid: 3\n\n";
         for size in 1..text.len() {
             let mut parser = Parser::default();
             assert!(text.as_bytes().chunks(size).all(|chunk| parser.take(chunk)));
             let found: Vec<_> = parser.ready.iter().map(|m| (m.id.as_deref(), &*m.event, &*m.data)).collect();
-            assert_eq!(found, [(Some("1"), "a", "x\ny"), (Some("2"), "", "z")], "in pieces of {size}");
+            assert_eq!(found, [(Some("1"), "a", "x\ny"), (Some("2"), "", "z"), (Some("3"), "", "")], "in pieces of {size}");
         }
     }
 

@@ -31,22 +31,24 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let (ending, ended) = watch::channel(false);
-    let graceful = GracefulShutdown::new();
+    let graceful = Arc::new(GracefulShutdown::new());
     let places = Arc::new(Semaphore::new(shared.settings().limits.connections as usize));
     let mut accepting = tokio::task::JoinSet::new();
     for tcp in listeners.tcp {
-        let door = Door { shared: shared.clone(), watcher: graceful.watcher(), tls: listeners.tls.clone() };
+        let door = Door { shared: shared.clone(), graceful: graceful.clone(), tls: listeners.tls.clone() };
         accepting.spawn(accept(Acceptor::Tcp(tcp), door, places.clone(), ended.clone()));
     }
     for unix in listeners.unix {
-        let door = Door { shared: shared.clone(), watcher: graceful.watcher(), tls: None };
+        let door = Door { shared: shared.clone(), graceful: graceful.clone(), tls: None };
         accepting.spawn(accept(Acceptor::Unix(unix), door, places.clone(), ended.clone()));
     }
     shutdown.await;
     let _ = ending.send(true);
     shared.end();
     while accepting.join_next().await.is_some() {}
-    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+    if let Some(graceful) = Arc::into_inner(graceful)
+        && tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err()
+    {
         tracing::warn!("some connections did not end in time");
     }
     Ok(())
@@ -86,13 +88,17 @@ async fn accept(acceptor: Acceptor, door: Door, places: Arc<Semaphore>, mut ende
             _ = ended.wait_for(|ended| *ended) => return,
         };
         match (accepted, &door.tls) {
-            (Ok(Stream::Unix(stream)), _) => door.open(stream, None, place),
-            (Ok(Stream::Tcp(stream, peer)), None) => door.open(stream, Some(peer), place),
+            (Ok(Stream::Unix(stream)), _) => open(&door.shared, door.graceful.watcher(), stream, None, place),
+            (Ok(Stream::Tcp(stream, peer)), None) => {
+                open(&door.shared, door.graceful.watcher(), stream, Some(peer), place);
+            }
             (Ok(Stream::Tcp(stream, peer)), Some(tls)) => {
-                let (door, handshake) = (door.clone(), tls.acceptor().accept(stream));
+                // A handshake holds no more than a watcher, so that the service's end waits for it, and not for long.
+                let (shared, watcher) = (door.shared.clone(), door.graceful.watcher());
+                let handshake = tls.acceptor().accept(stream);
                 tokio::spawn(async move {
                     match tokio::time::timeout(HANDSHAKE, handshake).await {
-                        Ok(Ok(stream)) => door.open(stream, Some(peer), place),
+                        Ok(Ok(stream)) => open(&shared, watcher, stream, Some(peer), place),
                         Ok(Err(why)) => tracing::debug!(%peer, %why, "TLS handshake failed"),
                         Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
                     }
@@ -116,37 +122,34 @@ async fn failed(why: &io::Error) {
     tokio::time::sleep(ACCEPT_AGAIN).await;
 }
 
-/// What every connection of a listener needs.
-#[derive(Clone)]
+/// What the connections of a listener need.
 struct Door {
     shared: Arc<Shared>,
-    watcher: Watcher,
+    graceful: Arc<GracefulShutdown>,
     tls: Option<Arc<Tls>>,
 }
 
-impl Door {
-    /// Serves a connection in a task of its own; `place` is free again when it ends.
-    fn open<S>(&self, stream: S, peer: Option<IpAddr>, place: OwnedSemaphorePermit)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let answering = self.shared.clone();
-        let service = service_fn(move |request| {
-            let shared = answering.clone();
-            async move { Ok::<_, Infallible>(answer::answer(shared, peer, request).await) }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.shared.settings().limits.idle_timeout.get().max(Duration::from_secs(1)))
-            .max_headers(MAX_HEADERS)
-            .max_header_size(MAX_HEADER_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
-        let watched = self.watcher.clone().watch(connection);
-        tokio::spawn(async move {
-            if let Err(why) = watched.await {
-                tracing::debug!(%why, "connection ended");
-            }
-            drop(place);
-        });
-    }
+/// Serves a connection in a task of its own; `place` is free again when it ends.
+fn open<S>(shared: &Arc<Shared>, watcher: Watcher, stream: S, peer: Option<IpAddr>, place: OwnedSemaphorePermit)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let answering = shared.clone();
+    let service = service_fn(move |request| {
+        let shared = answering.clone();
+        async move { Ok::<_, Infallible>(answer::answer(shared, peer, request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(shared.settings().limits.idle_timeout.get().max(Duration::from_secs(1)))
+        .max_headers(MAX_HEADERS)
+        .max_header_size(MAX_HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let watched = watcher.watch(connection);
+    tokio::spawn(async move {
+        if let Err(why) = watched.await {
+            tracing::debug!(%why, "connection ended");
+        }
+        drop(place);
+    });
 }
