@@ -1,13 +1,7 @@
 //! What can go wrong, typed; each message says what was being done, to what, and what to do.
 
 use crate::{
-    access::{
-        NotDone,
-        classify::bounded,
-        login::NoToken,
-        segment,
-        wire::Incoming,
-    },
+    access::{NotDone, classify::bounded, login::NoToken, segment, wire::Incoming},
     model::{
         calls::Refusal,
         ids::{PlayerUuid, SessionId},

@@ -223,7 +223,11 @@ mod tests {
             let mut parser = Parser::default();
             assert!(text.as_bytes().chunks(size).all(|chunk| parser.take(chunk)));
             let found: Vec<_> = parser.ready.iter().map(|m| (m.id.as_deref(), &*m.event, &*m.data)).collect();
-            assert_eq!(found, [(Some("1"), "a", "x\ny"), (Some("2"), "", "z"), (Some("3"), "", "")], "in pieces of {size}");
+            assert_eq!(
+                found,
+                [(Some("1"), "a", "x\ny"), (Some("2"), "", "z"), (Some("3"), "", "")],
+                "in pieces of {size}"
+            );
         }
     }
 

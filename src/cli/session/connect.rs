@@ -72,7 +72,10 @@ impl Connection {
         let local = self.service == LOCAL;
         let url = if local { "http://localhost" } else { &self.service };
         let url = Url::parse(url).or_exit(Exit::Usage).map_err(|why| {
-            Failure::new(why.exit, format!("--service {:?} is no URL: {why}; example: http://127.0.0.1:8787", self.service))
+            Failure::new(
+                why.exit,
+                format!("--service {:?} is no URL: {why}; example: http://127.0.0.1:8787", self.service),
+            )
         })?;
         let (who, credentials) = self.credentials(places, local)?;
         let mut settings = ClientSettings::new(url, credentials);
@@ -125,7 +128,8 @@ impl Connection {
         }
         let given = std::env::var("GAMESIDE_CLIENT_SECRET").ok().filter(|secret| !secret.is_empty());
         given.map(|secret| Secret::Text(SecretString::from(secret))).ok_or_else(|| {
-            let message = format!("the secret of client {id:?} is missing: --client-secret-file, or GAMESIDE_CLIENT_SECRET");
+            let message =
+                format!("the secret of client {id:?} is missing: --client-secret-file, or GAMESIDE_CLIENT_SECRET");
             Failure::new(Exit::Usage, message)
         })
     }

@@ -52,7 +52,9 @@ pub async fn members(args: Members, connected: &Connected, form: Form) -> Result
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  gameside session invite bob eve\n  gameside session invite 5f0c1b7e-… --session match")]
+#[command(
+    after_help = "Examples:\n  gameside session invite bob eve\n  gameside session invite 5f0c1b7e-… --session match"
+)]
 pub struct Invite {
     /// Whom: UUIDs, or names of players of a service with --dev or the local one
     #[arg(required = true, value_name = "PLAYER", value_parser = player)]

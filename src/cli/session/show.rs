@@ -43,9 +43,8 @@ pub fn session(form: Form, name: Option<&str>, session: &Session) {
 
 /// A list of them.
 pub fn sessions(form: Form, found: &[Session], names: &BTreeMap<String, SessionId>) {
-    let name_of = |session: &Session| {
-        names.iter().find(|(_, id)| **id == session.session_id).map(|(name, _)| name.as_str())
-    };
+    let name_of =
+        |session: &Session| names.iter().find(|(_, id)| **id == session.session_id).map(|(name, _)| name.as_str());
     if form == Form::Json {
         let values: Vec<_> = found.iter().map(|session| value(name_of(session), session)).collect();
         println!("{}", Value::from(values));
