@@ -11,6 +11,7 @@ use super::{
     journal, local,
     ports::GamePorts,
     provide::Provider,
+    quit::Asker,
     record::AgentRecord,
     settings,
 };
@@ -86,6 +87,8 @@ pub(super) async fn build(
         timeline: Arc::clone(&timeline),
         tokens: tokens.clone(),
     };
+    let around = settings::surroundings(config, place, &ground.found)?;
+    let outfits = ground.registry.iter().filter_map(|frontend| frontend.outfit(&ground.bound, &around)).collect();
     let hands = Hands {
         answers,
         provider,
@@ -96,8 +99,10 @@ pub(super) async fn build(
         viewer: options.viewer.clone(),
         tokens,
         game_secret: SecretString::from(files::secret(&place.game_secret())?),
+        outfits,
         eyes: eyes(config, findings, &ground.keeper),
         hooks: hooks(config, place),
+        asker: Asker::new(config, &ground.found.ports)?,
         memory: hands::Memory { seq, ..hands::Memory::default() },
         keeper: ground.keeper,
         upstream: ground.upstream,

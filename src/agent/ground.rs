@@ -12,7 +12,7 @@ use crate::{
     frontends::{self, Bound, Frontend, Place},
     host::{paths::AgentPlace, signals::Signals},
     keeper::{self, Keeper, KeeperEvent, KeeperPlace, ListenerAddress, ListenerSpec, Mode, SpawnKeeper},
-    model::{calls::Backend, keeper::KeeperFact, units::Size},
+    model::{calls::Backend, game::IfTaken, keeper::KeeperFact, units::Size},
     upstream::{self, Upstream},
 };
 use std::{
@@ -112,9 +112,10 @@ pub fn keeper_args(config: &AgentConfig) -> Vec<OsString> {
 fn listener(wanted: frontends::Wanted) -> ListenerSpec {
     let address = match wanted.place {
         Place::Tcp(address) => ListenerAddress::Tcp(address),
+        Place::Udp(address) => ListenerAddress::Udp(address),
         Place::Unix(path, mode) => ListenerAddress::Unix(path, mode),
     };
-    ListenerSpec { name: wanted.name, address }
+    ListenerSpec { name: wanted.name, address, or_any: wanted.taken == IfTaken::Move }
 }
 
 /// The sockets that the keeper holds for us, and what it said meanwhile. A keeper that isn't there is waited for.

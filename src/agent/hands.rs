@@ -6,13 +6,16 @@
 //! | keeper order | the keeper client's book | levels coalesce; a refusal comes back as an event |
 //! | call | a task of its own | the core has one under way a lane |
 //! | offer | a watch | the newest counts |
+//! | ask | the game's remote console, in a task | one at a time |
 //! | told | the game's event log | slow readers are told that they lag |
 //! | happening | timeline and its thread | dropped on disk, and counted |
 
-use super::{chronicle::Chronicle, hooks::Hooks, inbox::Answered, journal::Writer, provide::Provider, secrets};
+use super::{
+    chronicle::Chronicle, hooks::Hooks, inbox::Answered, journal::Writer, provide::Provider, quit::Asker, secrets,
+};
 use crate::{
     core::io::{Effect, Ending, Happening, Input, Provide, Watch},
-    frontends::{Events, Timeline, TokenBook},
+    frontends::{Events, Outfit, Timeline, TokenBook},
     host::clock,
     keeper::{Keeper, Losses},
     model::{
@@ -72,8 +75,11 @@ pub struct Hands {
     pub viewer: Option<SyncSender<TimelineEntry>>,
     pub tokens: Arc<TokenBook>,
     pub game_secret: SecretString,
+    /// What each run is given besides.
+    pub outfits: Vec<Box<dyn Outfit>>,
     pub eyes: Eyes,
     pub hooks: Hooks,
+    pub asker: Asker,
     pub memory: Memory,
 }
 
@@ -111,6 +117,7 @@ impl Hands {
             Effect::Provide(Provide::Withdraw) => self.provider.offer(Offer::Withdrawn),
             Effect::Tell { run, told } => self.events.tell(run, told),
             Effect::Watch(watch) => self.watch(watch),
+            Effect::Ask { run: _ } => self.asker.ask(),
             Effect::Happened(happening) => self.happened(happening, now),
             Effect::ExitHook { report, reason } => self.hooks.exited(&report, &reason, now.wall),
             Effect::Reply { .. } | Effect::End(_) => {}
@@ -129,6 +136,7 @@ impl Hands {
     fn start(&mut self, run: RunNumber, mut spec: Box<LaunchSpec>) {
         if let Some(token) = self.token_of(run) {
             spec.env.insert("GAMESIDE_TOKEN".to_owned(), token.expose_secret().to_owned());
+            self.outfits.iter().for_each(|outfit| outfit.fit(&token, &mut spec));
             self.tokens.set_game(run, token);
         }
         // Before the start: its first line may be the one that matters.

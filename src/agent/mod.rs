@@ -11,7 +11,7 @@
 //! | [`driver`], [`inbox`], [`hands`] | the loop; what comes in; where decisions go |
 //! | [`journal`], [`chronicle`] | the durable state; the timeline on disk |
 //! | [`vet`], [`settings`], [`reload`] | is it sound; from the configuration to what each room wants; SIGHUP |
-//! | [`ports`], [`secrets`], [`provide`], [`hooks`], [`local`] | reserved ports; tokens; the provider; `on_exit`; the local session service |
+//! | [`ports`], [`secrets`], [`provide`], [`hooks`], [`quit`], [`local`] | reserved ports; tokens; the provider; `on_exit`; the remote console; the local session service |
 //! | [`record`], [`aftermath`], [`summary`] | how others find an agent; what is left of a dead one; the status in a line |
 //! | [`crash`] | places where a test kills the agent |
 //!
@@ -29,6 +29,7 @@ pub mod journal;
 pub mod local;
 pub mod ports;
 pub mod provide;
+pub mod quit;
 pub mod record;
 pub mod reload;
 pub mod secrets;

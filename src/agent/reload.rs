@@ -92,6 +92,8 @@ fn merge(running: &AgentConfig, new: AgentConfig) -> (AgentConfig, Vec<&'static 
     keep(new.keeper != running.keeper, "[keeper]");
     keep(new.hooks != running.hooks, "[hooks]");
     keep(new.api != running.api, "[api]");
+    keep(new.gsdk != running.gsdk, "[gsdk]");
+    keep(new.a2s != running.a2s, "[a2s]");
     let mut merged = new;
     let old = running.clone();
     merged.agent.name = old.agent.name;
@@ -107,6 +109,8 @@ fn merge(running: &AgentConfig, new: AgentConfig) -> (AgentConfig, Vec<&'static 
     merged.keeper = old.keeper;
     merged.hooks = old.hooks;
     merged.api = old.api;
+    merged.gsdk = old.gsdk;
+    merged.a2s = old.a2s;
     (merged, fixed)
 }
 

@@ -2,9 +2,9 @@
 
 use crate::{
     access::{Credentials, Endpoint, Secret},
-    config::agent::{AgentConfig, session::LoginBy},
+    config::agent::{AgentConfig, sdk, session::LoginBy},
     core::settings::{Addresses, Launch, SessionSettings, Settings},
-    frontends,
+    frontends::{self, Surroundings},
     host::{network, paths::AgentPlace, paths::Places, secrets},
     model::{allocation::ProviderKind, policy::Admission, units::Span},
     providers::{ProviderSettings, sic::SicSettings},
@@ -32,8 +32,17 @@ pub enum BadSetup {
     OwnProgram(std::io::Error),
     #[error("[allocation.sic] registers an address, and none is known: set addresses.public or addresses.private")]
     NoAddress,
-    #[error("addresses.port = {port:?} names no port; [game.ports] has {known}")]
+    #[error("{port:?} names no port; [game.ports] has {known}")]
     NoPort { port: String, known: String },
+    #[error("[game.stop.quit] needs the password of the game's remote console: {source}")]
+    NoRconPassword { source: secrets::NoSecret },
+}
+
+impl BadSetup {
+    pub fn no_port(port: &str, ports: &BTreeMap<String, u16>) -> Self {
+        let known: Vec<_> = ports.keys().map(String::as_str).collect();
+        BadSetup::NoPort { port: port.to_owned(), known: known.join(", ") }
+    }
 }
 
 /// What was found out about this machine, and what was reserved on it.
@@ -222,10 +231,7 @@ fn sic(config: &AgentConfig, found: &Found) -> Result<SicSettings, BadSetup> {
 
 fn game_port(config: &AgentConfig, found: &Found) -> Result<u16, BadSetup> {
     let port = &config.addresses.port;
-    found.ports.get(port).copied().ok_or_else(|| {
-        let known: Vec<_> = found.ports.keys().map(String::as_str).collect();
-        BadSetup::NoPort { port: port.clone(), known: known.join(", ") }
-    })
+    found.ports.get(port).copied().ok_or_else(|| BadSetup::no_port(port, &found.ports))
 }
 
 fn hostname() -> String {
@@ -239,7 +245,42 @@ pub fn frontends(config: &AgentConfig, place: &AgentPlace) -> frontends::Setting
         socket: Some(place.api_socket()),
         operator_socket: Some(place.operator_socket()),
     };
-    frontends::Settings { native }
+    frontends::Settings { native, gsdk: config.gsdk.enabled.then(|| gsdk(&config.gsdk)) }
+}
+
+fn gsdk(gsdk: &sdk::Gsdk) -> frontends::gsdk::Settings {
+    frontends::gsdk::Settings {
+        listen: gsdk.listen,
+        taken: gsdk.if_taken,
+        terminate: match gsdk.terminate {
+            sdk::Terminate::AtStop => frontends::gsdk::Terminate::AtStop,
+            sdk::Terminate::AtDrain => frontends::gsdk::Terminate::AtDrain,
+        },
+        trust_health: gsdk.trust_health,
+        empty_means_nobody: gsdk.empty_means_nobody,
+        title_id: gsdk.title_id.clone(),
+        build_id: gsdk.build_id.clone(),
+        log_dir: gsdk.log_dir.clone(),
+        shared_content_dir: gsdk.shared_content_dir.clone(),
+        certificate_dir: gsdk.certificate_dir.clone(),
+        certificates: gsdk.certificates.clone(),
+        metadata: gsdk.metadata.clone(),
+    }
+}
+
+/// Where the game runs, as frontends may tell it.
+pub fn surroundings(config: &AgentConfig, place: &AgentPlace, found: &Found) -> Result<Surroundings, BadSetup> {
+    Ok(Surroundings {
+        name: config.agent.name.clone(),
+        public: found.hosts.public.clone(),
+        private: found.hosts.private.clone(),
+        hostname: hostname(),
+        region: config.session.region.clone(),
+        version: version(config)?.map(|version| version.to_string()),
+        ports: found.ports.clone(),
+        work_dir: config.game.dir.clone().filter(|dir| dir.starts_with('/') && !dir.contains("{{")),
+        game_dir: place.game(),
+    })
 }
 
 /// The log that the keeper writes.

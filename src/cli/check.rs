@@ -5,7 +5,7 @@ use super::{exit::Exit, failure::Failure, load, screen};
 use crate::{
     agent::vet,
     config::{
-        agent::{AgentConfig, Loaded, Overrides},
+        agent::{AgentConfig, Loaded, Overrides, game::QuitBy},
         report::Report,
         service,
     },
@@ -144,10 +144,19 @@ fn ladder(config: &AgentConfig) -> String {
             StopAction::Stdin(line) => format!("{line:?} on stdin"),
             StopAction::Signal(number) => format!("signal {number}"),
             StopAction::Kill => "kill".to_owned(),
+            StopAction::Ask => asks(config),
         };
         format!("{action}, {}", Span(step.wait))
     });
     each.collect::<Vec<_>>().join("; then ")
+}
+
+fn asks(config: &AgentConfig) -> String {
+    let quit = &config.game.stop.quit;
+    match quit.by {
+        QuitBy::SourceRcon | QuitBy::MinecraftRcon => format!("{:?} on its remote console", quit.command),
+        QuitBy::Nothing | QuitBy::Sdk | QuitBy::Stdin => "told by its SDK".to_owned(),
+    }
 }
 
 fn sessions(config: &AgentConfig) -> String {

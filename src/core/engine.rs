@@ -24,7 +24,7 @@ use super::{
 };
 use crate::model::{
     calls::{Answer, Backend, Call, CallId, Refusal},
-    ids::InstanceId,
+    ids::{InstanceId, RunNumber},
     keeper::KeeperOrder,
     orders::RequestId,
     process::{KeeperHello, ProcessStats, StandingOrders},
@@ -115,6 +115,8 @@ pub(super) struct Last {
     pub record: Option<String>,
     pub standing: Option<StandingOrders>,
     pub shown: Option<(InstanceId, JoinStatus)>,
+    /// The run that was told what is in force.
+    pub told: Option<RunNumber>,
 }
 
 /// Why a call was made.

@@ -258,6 +258,12 @@ impl Core {
     fn count_silence(&mut self) {
         let Some(span) = self.settings.health.heartbeat.map(Span::get) else { return };
         let Some(last) = self.health.next_beat else { return };
+        // Who is on the way out needn't say that it lives.
+        let going = self.state.process.run().is_some_and(|run| run.orderly)
+            || matches!(self.state.phase, Phase::Draining(..) | Phase::Closing(..));
+        if going {
+            return;
+        }
         if last == self.now {
             // A beat in this very step.
             if self.health.trends.get(&Signal::Heartbeat).is_none_or(|t| t.failures > 0 || t.successes == 0) {
@@ -363,7 +369,8 @@ impl Core {
 
     pub(super) fn health_deadline(&self) -> Option<When> {
         let silence = self.settings.health.heartbeat.and_then(|span| Some(self.health.next_beat? + span.get()));
-        let silence = silence.filter(|_| matches!(self.state.process, Process::Up(_)));
+        let going = matches!(self.state.phase, Phase::Draining(..) | Phase::Closing(..));
+        let silence = silence.filter(|_| !going && matches!(&self.state.process, Process::Up(run) if !run.orderly));
         let post = self.health.next_post.filter(|_| !self.health.under_way && self.writes() && self.linked().is_some());
         earliest([silence, post])
     }

@@ -107,6 +107,10 @@ pub enum Effect {
         told: Told,
     },
     Watch(Watch),
+    /// Ask this run through its remote console to end. Where it has none, what its SDK was told must do.
+    Ask {
+        run: RunNumber,
+    },
     Reply {
         request: RequestId,
         reply: Result<Accepted, Refused>,

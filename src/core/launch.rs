@@ -64,7 +64,7 @@ pub fn render(launch: &Launch, values: &Values<'_>) -> Result<LaunchSpec, Launch
     }
     let dir = launch.dir.as_deref().map(|dir| filler.fill("the working directory", dir)).transpose()?;
     let file = LaunchFile { path: launch.startup_file.clone(), text: startup_json(launch, values) };
-    Ok(LaunchSpec { argv, env, dir, file: Some(file), forking: launch.forking })
+    Ok(LaunchSpec { argv, env, dir, file: Some(file), files: Vec::new(), forking: launch.forking })
 }
 
 /// Checks every template of the launch with stand-ins for what only an allocation knows. All faults, not the first.

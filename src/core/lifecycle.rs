@@ -24,7 +24,7 @@ use super::{
 use crate::model::{
     allocation::ProviderKind,
     game::{Gate, Told},
-    ids::InstanceId,
+    ids::{InstanceId, RunNumber},
     keeper::KeeperOrder,
     orders::Accepted,
     policy::Start,
@@ -220,11 +220,7 @@ impl Core {
             return;
         };
         while let Some(action) = closing.ladder.climb(&steps, self.now) {
-            self.out.push(Effect::Keeper(match action {
-                StopAction::Stdin(line) => KeeperOrder::Stdin { run: number, line },
-                StopAction::Signal(signal) => KeeperOrder::Signal { run: number, signal },
-                StopAction::Kill => KeeperOrder::Kill { run: number },
-            }));
+            self.out.push(rung(number, action));
         }
     }
 
@@ -355,6 +351,16 @@ impl Core {
             Phase::Leaving(leaving) => Some(leaving.until),
         }
     }
+}
+
+/// A rung of the ladder, to be carried out.
+pub(super) fn rung(run: RunNumber, action: StopAction) -> Effect {
+    Effect::Keeper(match action {
+        StopAction::Stdin(line) => KeeperOrder::Stdin { run, line },
+        StopAction::Signal(signal) => KeeperOrder::Signal { run, signal },
+        StopAction::Kill => KeeperOrder::Kill { run },
+        StopAction::Ask => return Effect::Ask { run },
+    })
 }
 
 /// After this, an allocation that has led to nothing is given back.

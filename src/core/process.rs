@@ -9,14 +9,15 @@ use super::{
     io::{Effect, Watch},
     ladder::Ladder,
     launch::{self, LaunchError, Values},
-    state::{Match, Phase, Process, Run},
+    lifecycle::rung,
+    state::{Drain, Match, Phase, Process, Run},
 };
 use crate::model::{
     game::Told,
     ids::RunNumber,
     keeper::KeeperOrder,
     policy::ReadyBy,
-    process::{LaunchSpec, StopAction},
+    process::LaunchSpec,
     time::Timestamp,
 };
 use std::time::Duration;
@@ -116,6 +117,21 @@ impl Core {
         self.effect(Effect::Watch(Watch::Run { run, ports }));
         self.health.new_run(self.now);
         self.next_stats = Some(self.now);
+        self.tell_levels(run);
+    }
+
+    /// What is in force for a run that this life of the agent hasn't told anything yet.
+    fn tell_levels(&mut self, run: RunNumber) {
+        if self.last.told != Some(run) && !self.stranger {
+            self.last.told = Some(run);
+            self.tell_allocation();
+            if let Phase::Draining(_, Drain { reason, deadline: Some(deadline), .. }) = &self.state.phase {
+                self.tell(Told::Drain { reason: reason.clone(), deadline: deadline.0 });
+            }
+            if self.is_closing() || matches!(self.state.process, Process::Failing(..)) {
+                self.tell(Told::Stop { within: Ladder::total(&self.settings.ladder) });
+            }
+        }
     }
 
     /// Readiness was proved.
@@ -172,12 +188,7 @@ impl Core {
         let steps = self.settings.ladder.clone();
         let Process::Failing(run, ladder, _) = &mut self.state.process else { return };
         while let Some(action) = ladder.climb(&steps, self.now) {
-            let run = run.number;
-            self.out.push(Effect::Keeper(match action {
-                StopAction::Stdin(line) => KeeperOrder::Stdin { run, line },
-                StopAction::Signal(signal) => KeeperOrder::Signal { run, signal },
-                StopAction::Kill => KeeperOrder::Kill { run },
-            }));
+            self.out.push(rung(run.number, action));
         }
     }
 

@@ -18,7 +18,7 @@ use crate::model::{
     ids::InstanceId,
     keeper::KeeperOrder,
     policy::ReportBy,
-    process::StandingOrders,
+    process::{StandingOrders, StopAction, StopStep},
     session::{InstanceUpdate, JoinParams, JoinStatus},
 };
 
@@ -304,11 +304,9 @@ impl Core {
         if !self.keeper.connected {
             return;
         }
-        let standing = StandingOrders {
-            ladder: self.settings.ladder.clone(),
-            total: Ladder::total(&self.settings.ladder),
-            unattended: self.settings.unattended,
-        };
+        let by_keeper = |step: &&StopStep| step.action != StopAction::Ask;
+        let ladder: Vec<_> = self.settings.ladder.iter().filter(by_keeper).cloned().collect();
+        let standing = StandingOrders { total: Ladder::total(&ladder), ladder, unattended: self.settings.unattended };
         if self.last.standing.as_ref() != Some(&standing) {
             self.last.standing = Some(standing.clone());
             self.order(KeeperOrder::Standing { orders: standing });

@@ -41,6 +41,7 @@ impl Core {
             }
             Said::CustomData { whose, data } => run.custom.entry(whose).or_default().extend(data),
             Said::Version(version) => run.version = Some(version),
+            Said::Sdk(name) => run.sdk = Some(name),
             Said::Shutdown => {
                 run.orderly = true;
                 run.gate = Gate::Closed;
@@ -116,6 +117,7 @@ impl Core {
             | Said::MatchEnded
             | Said::CustomData { .. }
             | Said::Version(_)
+            | Said::Sdk(_)
             | Said::Shutdown => return,
         };
         for change in changes {

@@ -318,6 +318,8 @@ pub struct Run {
     pub mode: Option<String>,
     #[serde(default)]
     pub speaks: BTreeSet<Door>,
+    #[serde(default)]
+    pub sdk: Option<String>,
 }
 
 impl Run {
@@ -339,6 +341,7 @@ impl Run {
             map: None,
             mode: None,
             speaks: BTreeSet::new(),
+            sdk: None,
         }
     }
 }

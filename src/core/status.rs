@@ -133,6 +133,7 @@ impl Core {
             restarts: self.state.phase.game().map_or(0, |game| game.restarts),
             version: self.version().map(|version| version.to_string()),
             speaks: run.map(|run| run.speaks.iter().copied().collect()).unwrap_or_default(),
+            sdk: run.and_then(|run| run.sdk.clone()),
             memory: self.stats.map(|stats| stats.memory),
             tick_rate: self.health.tick_rate(),
         }

@@ -281,6 +281,7 @@ impl World {
                 | Effect::Watch(_)
                 | Effect::Reply { .. }
                 | Effect::Happened(_)
+                | Effect::Ask { .. }
                 | Effect::ExitHook { .. } => {}
             }
             self.seen.push(effect);

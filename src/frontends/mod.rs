@@ -13,8 +13,10 @@
 //! | [`ring`] | a bounded log that any number of readers follow at their own pace |
 //! | [`events`] | what the game is told, with the levels that are in force |
 //! | [`timeline`] | what people want to see, for operators |
+//! | [`outfit`] | what a run of the game is given besides: variables and files |
 //! | [`http`] | one small HTTP/1.1 server for all of them: bounds, Host and Origin |
 //! | [`native`] | Gameside's own API |
+//! | [`gsdk`] | PlayFab's heartbeats |
 //!
 //! Adding a frontend is one file with a [`Frontend`] and one row in [`registry`].
 //!
@@ -22,19 +24,22 @@
 //! nothing wakes while nothing happens.
 
 pub mod events;
+pub mod gsdk;
 pub mod http;
 pub mod native;
+pub mod outfit;
 pub mod ring;
 pub mod timeline;
 pub mod tokens;
 
 use crate::model::{
-    game::{Door, Said},
+    game::{Door, IfTaken, Said},
     ids::RunNumber,
     orders::{Accepted, Order, Refused},
     status::Status,
 };
 pub use events::Events;
+pub use outfit::{Outfit, Surroundings};
 use std::{
     collections::BTreeMap,
     io,
@@ -97,6 +102,8 @@ impl std::fmt::Debug for Shared {
 pub struct Settings {
     /// The native API is always on: operators need it.
     pub native: native::Settings,
+    /// None: off.
+    pub gsdk: Option<gsdk::Settings>,
 }
 
 /// A socket that a frontend wants; the keeper binds and holds it, so that it outlives the agent.
@@ -105,6 +112,7 @@ pub struct Wanted {
     /// Unique among all frontends, e.g. `native-tcp`.
     pub name: String,
     pub place: Place,
+    pub taken: IfTaken,
 }
 
 /// Where a socket is bound.
@@ -112,6 +120,7 @@ pub struct Wanted {
 pub enum Place {
     /// Port 0: any free one.
     Tcp(SocketAddr),
+    Udp(SocketAddr),
     /// With the mode of the file.
     Unix(PathBuf, u32),
 }
@@ -124,8 +133,8 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// The address that a TCP socket really has; none for another kind.
-    pub fn tcp_address(&self) -> Option<SocketAddr> {
+    /// The address that a TCP or UDP socket really has; none for another kind.
+    pub fn address(&self) -> Option<SocketAddr> {
         rustix::net::getsockname(self.fd.as_fd()).ok().and_then(|address| SocketAddr::try_from(address).ok())
     }
 }
@@ -136,13 +145,21 @@ pub trait Frontend: Send {
     fn sockets(&self) -> Vec<Wanted>;
     /// What the game needs in its environment to find it. `bound` holds at least the sockets wanted.
     fn env(&self, bound: &[Bound]) -> BTreeMap<String, String>;
+    /// What each run is given besides, at its start.
+    fn outfit(&self, _bound: &[Bound], _around: &Surroundings) -> Option<Box<dyn Outfit>> {
+        None
+    }
     /// Takes its sockets out of `bound` and serves until the set is dropped.
     fn serve(self: Box<Self>, bound: &mut Vec<Bound>, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()>;
 }
 
 /// The frontends that are switched on. One row each.
 pub fn registry(settings: &Settings) -> Vec<Box<dyn Frontend>> {
-    vec![Box::new(native::Native::new(settings.native.clone()))]
+    let mut on: Vec<Box<dyn Frontend>> = vec![Box::new(native::Native::new(settings.native.clone()))];
+    if let Some(gsdk) = &settings.gsdk {
+        on.push(Box::new(gsdk::Gsdk::new(gsdk.clone())));
+    }
+    on
 }
 
 /// Takes the socket of that name out of `bound`.

@@ -15,6 +15,13 @@ pub enum Bearer {
 /// Knows tokens. Must compare in constant time ([`same`]).
 pub trait Tokens: Send + Sync {
     fn bearer(&self, token: &str) -> Option<Bearer>;
+    /// The run that goes by this [`host_id`].
+    fn host(&self, id: &str) -> Option<RunNumber>;
+}
+
+/// A run's name where a protocol has no room for a token: made of it, and as hard to guess.
+pub fn host_id(token: &SecretString) -> uuid::Uuid {
+    uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, token.expose_secret().as_bytes())
 }
 
 /// The two tokens of an agent: the operator's, for life, and the game's, until the next run begins.
@@ -41,6 +48,11 @@ impl Tokens for TokenBook {
         let game = self.game.lock().unwrap_or_else(PoisonError::into_inner);
         let game = game.as_ref().filter(|(_, known)| same(known.expose_secret(), token)).map(|(run, _)| *run);
         if same(self.operator.expose_secret(), token) { Some(Bearer::Operator) } else { game.map(Bearer::Game) }
+    }
+
+    fn host(&self, id: &str) -> Option<RunNumber> {
+        let game = self.game.lock().unwrap_or_else(PoisonError::into_inner);
+        game.as_ref().filter(|(_, token)| same(&host_id(token).to_string(), id)).map(|(run, _)| *run)
     }
 }
 
@@ -79,6 +91,9 @@ mod tests {
         book.set_game(RunNumber(2), "second".into());
         assert_eq!(book.bearer("first"), None);
         assert_eq!(book.bearer("second"), Some(Bearer::Game(RunNumber(2))));
+        let id = |token: &str| host_id(&token.into()).to_string();
+        assert_eq!(book.host(&id("second")), Some(RunNumber(2)));
+        assert_eq!((book.host(&id("first")), book.host("second"), book.host("")), (None, None, None));
     }
 
     #[test]

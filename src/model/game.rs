@@ -67,6 +67,8 @@ pub enum Said {
         data: CustomData,
     },
     Version(semver::Version),
+    /// Which SDK it uses, as that names itself: `Unity 0.7`.
+    Sdk(String),
     /// It wants to end: an orderly end, also when the process exits in the same instant.
     Shutdown,
 }
@@ -167,4 +169,15 @@ impl Told {
 pub enum Evidence {
     Up,
     Down { why: String },
+}
+
+/// What becomes of a port that somebody else has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum IfTaken {
+    /// The agent doesn't start, and says so.
+    Fail,
+    /// Another one is used, which the game finds in its environment.
+    #[default]
+    Move,
 }

@@ -79,6 +79,9 @@ impl KeeperOrder {
 pub struct ListenerSpec {
     pub name: String,
     pub address: ListenerAddress,
+    /// Where the port is taken by somebody else, any free one will do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub or_any: bool,
 }
 
 /// Where it listens.
@@ -87,6 +90,8 @@ pub struct ListenerSpec {
 pub enum ListenerAddress {
     /// Port 0 = any free one, which then stays.
     Tcp(SocketAddr),
+    /// Bound; datagrams wait in it while no agent reads.
+    Udp(SocketAddr),
     /// Path and permission bits. A left-over socket is unlinked.
     Unix(PathBuf, u32),
 }

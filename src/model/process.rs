@@ -22,6 +22,9 @@ pub struct LaunchSpec {
     /// A file written before the start, for games that read their startup parameters as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<LaunchFile>,
+    /// More such files, for what the game's SDK reads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<LaunchFile>,
     /// The game daemonises: the run lasts as long as anything of it lives, not only the first process.
     #[serde(default)]
     pub forking: bool,
@@ -52,6 +55,8 @@ pub enum StopAction {
     Signal(i32),
     /// SIGKILL to everything that belongs to the run.
     Kill,
+    /// The game is asked by the agent, through its SDK or its remote console. Never in standing orders: a keeper can't.
+    Ask,
 }
 
 /// What the keeper does on its own when it is told to stop, or left alone for too long, and no agent answers.

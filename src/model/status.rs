@@ -103,6 +103,9 @@ pub struct GameStatus {
     pub version: Option<String>,
     /// Through which doors it has spoken.
     pub speaks: Vec<Door>,
+    /// Its SDK, as that names itself.
+    #[serde(default)]
+    pub sdk: Option<String>,
     pub memory: Option<u64>,
     pub tick_rate: Option<String>,
 }

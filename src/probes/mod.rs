@@ -6,12 +6,14 @@
 //! | [`query`] | a game query protocol, through `gamedig` |
 //! | [`quake`] | the Quake family's, by ourselves |
 //! | [`port`] | TCP connections; the kernel, whether a port is bound |
+//! | [`rcon`] | nothing: through its remote console a game is asked to quit |
 //! | [`log`] | nothing: it reads the lines that the game prints |
 
 pub mod log;
 pub mod port;
 pub mod quake;
 pub mod query;
+pub mod rcon;
 pub mod watch;
 
 use crate::model::{

@@ -61,6 +61,7 @@ const NEVER: &[&str] = &[
     "after-remove-player",
     "after-update-browser",
     "after-audit",
+    "after-ask",
     "before-away",
     "before-unkillable",
     "before-stop-requested",

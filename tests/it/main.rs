@@ -6,6 +6,7 @@
 //! | [`contract`] | every answer of the session service, judged by the published contract |
 //! | [`crash`] | the agent killed after every single effect |
 //! | [`docs`] | what the documents say |
+//! | [`gsdk`] | games that speak PlayFab's GSDK, flavour by flavour |
 //! | [`keeper`] | the keeper and the agent's client for it |
 //! | [`layers`] | which room may import which |
 //! | [`main_job`] | allocated, run, reported, supervised, through every crash |
@@ -28,6 +29,7 @@ mod containers;
 mod contract;
 mod crash;
 mod docs;
+mod gsdk;
 mod keeper;
 mod layers;
 mod main_job;

@@ -209,6 +209,7 @@ struct Desk {
 fn bind(wanted: frontends::Wanted) -> Bound {
     let fd = match wanted.place {
         Place::Tcp(address) => std::net::TcpListener::bind(address).unwrap().into(),
+        Place::Udp(address) => std::net::UdpSocket::bind(address).unwrap().into(),
         Place::Unix(path, _) => std::os::unix::net::UnixListener::bind(path).unwrap().into(),
     };
     Bound { name: wanted.name, fd }

@@ -1,6 +1,9 @@
 //! What the types can't say about an agent's configuration. One function a section; each pushes every fault it finds.
 
-use super::{AgentConfig, game::Rung};
+mod sdk;
+mod stop;
+
+use super::AgentConfig;
 use crate::{
     config::{keys::KeyPath, read::Fault, sheet::Sheet},
     model::{
@@ -13,14 +16,11 @@ use crate::{
     },
 };
 use regex::Regex;
-use std::time::Duration;
 
 /// The names of limits that the keeper knows; all but `memory` are those of `prlimit`.
 const LIMITS: [&str; 10] = ["nofile", "nproc", "core", "fsize", "as", "stack", "memlock", "rtprio", "nice", "memory"];
 /// The Session API's bound on a custom-data value, in characters.
 const LONGEST_VALUE: usize = 4096;
-/// What the ladder needs beyond its own time to report the end.
-const REPORTING: Duration = Duration::from_secs(2);
 
 /// Collects faults.
 #[derive(Default)]
@@ -44,7 +44,9 @@ pub fn faults(config: &AgentConfig, sheet: &Sheet) -> Vec<Fault> {
     versions(config, &mut faults);
     ports(config, sheet, &mut faults);
     readiness(config, &mut faults);
-    ladder(config, &mut faults);
+    stop::ladder(config, &mut faults);
+    stop::quit(config, &mut faults);
+    sdk::sdk(config, &mut faults);
     probe(config, &mut faults);
     log_patterns(config, &mut faults);
     session(config, &mut faults);
@@ -170,27 +172,6 @@ fn readiness(config: &AgentConfig, faults: &mut Faults) {
         ReadyBy::Delay => (readiness.delay < readiness.timeout, "a delay that is shorter than the timeout"),
     };
     faults.require(good, "game.readiness.by", expected);
-}
-
-fn ladder(config: &AgentConfig, faults: &mut Faults) {
-    let ladder = &config.game.stop.ladder;
-    faults.require(
-        !ladder.is_empty(),
-        "game.stop.ladder",
-        "at least one step, such as { signal = \"SIGTERM\", wait = \"20s\" }",
-    );
-    for (index, rung) in ladder.iter().enumerate() {
-        let key = format!("game.stop.ladder[{index}]");
-        faults.require(rung.step().is_some(), &key, "exactly one of stdin, signal and kill in a step");
-        faults.positive(rung.wait, &format!("{key}.wait"));
-        let one_line = rung.stdin.as_deref().is_none_or(|line| !line.contains(['\n', '\r']));
-        faults.require(one_line, &format!("{key}.stdin"), "one line; its end is added");
-    }
-    let needs = ladder.iter().map(|rung: &Rung| rung.wait.get()).sum::<Duration>() + REPORTING;
-    if let Some(deadline) = config.drain.host_deadline {
-        let expected = format!("at least {}, which the stop ladder needs to end and report", Span(needs));
-        faults.require(deadline.get() >= needs, "drain.host_deadline", &expected);
-    }
 }
 
 fn probe(config: &AgentConfig, faults: &mut Faults) {

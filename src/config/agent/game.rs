@@ -11,7 +11,11 @@ use crate::{
 use schemars::JsonSchema;
 use semver::Version;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+};
 
 /// `[game]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -96,6 +100,8 @@ impl Default for Port {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Stop {
+    /// How the game is asked to end before the ladder begins.
+    pub quit: Quit,
     /// What is done one after the other until the game has ended: a line on its stdin, a signal, or a kill of everything that belongs to it; each with the time it is given.
     pub ladder: Vec<Rung>,
 }
@@ -104,6 +110,7 @@ impl Default for Stop {
     fn default() -> Self {
         let rung = |signal| Rung { signal: Some(signal), ..Rung::default() };
         Stop {
+            quit: Quit::default(),
             ladder: vec![
                 Rung { wait: Span::from_secs(20), ..rung(Signal::TERM) },
                 Rung { kill: true, wait: Span::from_secs(5), ..Rung::default() },
@@ -152,6 +159,79 @@ impl Rung {
 impl Stop {
     /// The ladder as the core and the keeper take it.
     pub fn steps(&self) -> Vec<StopStep> {
-        self.ladder.iter().filter_map(Rung::step).collect()
+        self.quit.step().into_iter().chain(self.ladder.iter().filter_map(Rung::step)).collect()
+    }
+}
+
+/// How a game is asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum QuitBy {
+    /// It isn't: the ladder begins at once.
+    #[default]
+    Nothing,
+    /// Its SDK tells it; this only gives it the time.
+    Sdk,
+    /// `command` on its stdin.
+    Stdin,
+    /// `command` through Source's RCON.
+    SourceRcon,
+    /// `command` through Minecraft's RCON.
+    MinecraftRcon,
+}
+
+/// `[game.stop.quit]`: the step before the ladder, for games that end in good order when they are asked to, and not on a signal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Quit {
+    /// How the game is asked.
+    pub by: QuitBy,
+    /// What it is told on its stdin or remote console.
+    pub command: String,
+    /// How long it may take before the ladder begins.
+    pub wait: Span,
+    /// Name of the remote console's port in `[game.ports]`; unset = the port that players connect to.
+    #[schemars(example = &"rcon")]
+    pub port: Option<String>,
+    /// Where the remote console listens.
+    pub host: IpAddr,
+    /// A file with the remote console's password, read at each use. Nobody else may be able to read it.
+    #[schemars(example = &"/etc/gameside/rcon-password")]
+    pub password_file: Option<PathBuf>,
+    /// The name of a systemd credential (LoadCredential=) with the password.
+    pub password_credential: String,
+    /// An environment variable of the agent with the password.
+    pub password_env: String,
+}
+
+impl Default for Quit {
+    fn default() -> Self {
+        Quit {
+            by: QuitBy::default(),
+            command: "quit".to_owned(),
+            wait: Span::from_secs(20),
+            port: None,
+            host: Ipv4Addr::LOCALHOST.into(),
+            password_file: None,
+            password_credential: "gameside-rcon-password".to_owned(),
+            password_env: "GAMESIDE_RCON_PASSWORD".to_owned(),
+        }
+    }
+}
+
+impl Quit {
+    /// The step; `None` where the game isn't asked.
+    pub fn step(&self) -> Option<StopStep> {
+        let action = match self.by {
+            QuitBy::Nothing => return None,
+            QuitBy::Stdin => StopAction::Stdin(self.command.clone()),
+            QuitBy::Sdk | QuitBy::SourceRcon | QuitBy::MinecraftRcon => StopAction::Ask,
+        };
+        Some(StopStep { action, wait: self.wait.get() })
+    }
+
+    /// It needs a port and a password.
+    pub fn is_rcon(&self) -> bool {
+        matches!(self.by, QuitBy::SourceRcon | QuitBy::MinecraftRcon)
     }
 }

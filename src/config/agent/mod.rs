@@ -6,6 +6,7 @@
 //! | [`game`] | `[game]` with readiness, stop, restart, recycle |
 //! | [`session`] | `[session]`, `[custom_data]`, `[credentials]`, `[allocation]`, `[report]` |
 //! | [`host`] | `[agent]`, `[api]`, `[addresses]`, `[keeper]`, `[hooks]` |
+//! | [`sdk`] | `[gsdk]`, `[a2s]` |
 //! | [`mod@load`], [`check`] | from a file to these types; what the types can't say |
 //! | `model::policy`, `model::probe` | the rest, as the core and the probes use it |
 
@@ -13,6 +14,7 @@ pub mod check;
 pub mod game;
 pub mod host;
 pub mod load;
+pub mod sdk;
 pub mod session;
 
 pub use load::{Loaded, Overrides, load, load_with};
@@ -65,6 +67,10 @@ pub struct AgentConfig {
     pub hooks: host::Hooks,
     /// The HTTP API for the game and for operators.
     pub api: host::Api,
+    /// PlayFab's game server SDK, so that a game that was built for PlayFab runs unchanged.
+    pub gsdk: sdk::Gsdk,
+    /// Steam's server queries, answered in the game's stead.
+    pub a2s: sdk::A2s,
 }
 
 /// What the practice game plays when it isn't told.

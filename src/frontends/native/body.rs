@@ -2,22 +2,15 @@
 
 use super::Api;
 use crate::{
-    frontends::{Bearer, http::Problem},
+    frontends::{
+        Bearer,
+        http::{self, Problem},
+    },
     model::ids::RunNumber,
 };
-use axum::{
-    body::Bytes,
-    extract::{FromRequest, FromRequestParts, Request},
-};
-use http::{StatusCode, header, request::Parts};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use ::http::{StatusCode, header, request::Parts};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use serde::de::DeserializeOwned;
-use std::time::Duration;
-
-/// The longest body, in bytes.
-pub const MAX_BODY: usize = 256 * 1024;
-/// A body that takes longer to arrive is given up.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The game asks, in this run.
 #[derive(Debug, Clone, Copy)]
@@ -81,27 +74,12 @@ pub struct Json<T>(pub T);
 impl<T: DeserializeOwned> FromRequest<Api> for Json<T> {
     type Rejection = Problem;
     async fn from_request(request: Request, _: &Api) -> Result<Self, Problem> {
-        let body = read(request).await?;
+        let body = http::body(request).await?;
         let text: &[u8] = if body.trim_ascii().is_empty() { b"{}" } else { &body };
         serde_json::from_slice(text).map(Json).map_err(|error| {
             let code = if error.is_data() { "bad_body" } else { "bad_json" };
             Problem::new(StatusCode::BAD_REQUEST, code, format!("the body can't be read: {error}"))
         })
-    }
-}
-
-async fn read(request: Request) -> Result<Bytes, Problem> {
-    let body = Limited::new(request.into_body(), MAX_BODY).collect();
-    match tokio::time::timeout(BODY_TIMEOUT, body).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let message = format!("a body has at most {MAX_BODY} bytes here");
-            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message))
-        }
-        Ok(Err(error)) => {
-            Err(Problem::new(StatusCode::BAD_REQUEST, "cut_off", format!("the body was cut off: {error}")))
-        }
-        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "slow_body", "the body took too long to arrive")),
     }
 }
 

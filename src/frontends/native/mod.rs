@@ -25,6 +25,7 @@ use super::{
     http::{self, Problem},
     take,
 };
+use crate::model::game::IfTaken;
 use ::http::{Method, StatusCode};
 use axum::{
     Router,
@@ -83,9 +84,13 @@ impl Frontend for Native {
 
     fn sockets(&self) -> Vec<Wanted> {
         let unix = |name: &str, path: &Option<PathBuf>, mode| {
-            path.clone().map(|path| Wanted { name: name.to_owned(), place: Place::Unix(path, mode) })
+            path.clone().map(|path| Wanted {
+                name: name.to_owned(),
+                place: Place::Unix(path, mode),
+                taken: IfTaken::Fail,
+            })
         };
-        let tcp = Wanted { name: TCP.to_owned(), place: Place::Tcp(self.settings.tcp) };
+        let tcp = Wanted { name: TCP.to_owned(), place: Place::Tcp(self.settings.tcp), taken: IfTaken::Fail };
         std::iter::once(tcp)
             .chain(unix(UNIX, &self.settings.socket, 0o666))
             .chain(unix(OPERATOR, &self.settings.operator_socket, 0o600))
@@ -93,7 +98,7 @@ impl Frontend for Native {
     }
 
     fn env(&self, bound: &[Bound]) -> BTreeMap<String, String> {
-        let tcp = bound.iter().find(|bound| bound.name == TCP).and_then(Bound::tcp_address);
+        let tcp = bound.iter().find(|bound| bound.name == TCP).and_then(Bound::address);
         let api = tcp.map(|address| ("GAMESIDE_API".to_owned(), format!("http://{address}")));
         let socket = self.settings.socket.as_ref();
         let socket = socket.map(|path| ("GAMESIDE_SOCKET".to_owned(), path.display().to_string()));

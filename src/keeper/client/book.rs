@@ -196,7 +196,14 @@ mod tests {
     use crate::model::{ids::RunNumber, process::LaunchSpec};
 
     fn start(run: u64) -> Order {
-        let spec = LaunchSpec { argv: vec!["x".into()], env: [].into(), dir: None, file: None, forking: false };
+        let spec = LaunchSpec {
+            argv: vec!["x".into()],
+            env: [].into(),
+            dir: None,
+            file: None,
+            files: Vec::new(),
+            forking: false,
+        };
         Order::Start { run: RunNumber(run), spec: Box::new(spec) }
     }
 

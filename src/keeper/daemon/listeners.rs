@@ -7,7 +7,7 @@ use rustix::{
 };
 use std::{
     fs, io,
-    net::TcpListener,
+    net::{SocketAddr, TcpListener, UdpSocket},
     os::{
         fd::{AsRawFd, OwnedFd},
         unix::fs::{FileTypeExt, PermissionsExt},
@@ -49,10 +49,8 @@ impl Held {
             return socket.try_clone().map_err(failed);
         }
         let socket = match &spec.address {
-            ListenerAddress::Tcp(address) => TcpListener::bind(address).and_then(|socket| {
-                socket.set_nonblocking(true)?;
-                Ok(OwnedFd::from(socket))
-            }),
+            ListenerAddress::Tcp(address) => somewhere(*address, spec.or_any, tcp),
+            ListenerAddress::Udp(address) => somewhere(*address, spec.or_any, udp),
             ListenerAddress::Unix(path, mode) => match within {
                 Some(root) if !is_within(path, root) => {
                     return Err(format!(
@@ -69,6 +67,26 @@ impl Held {
         self.sockets.push((spec.clone(), socket));
         Ok(copy)
     }
+}
+
+/// At that port; where it is taken, and another will do, at any.
+fn somewhere(at: SocketAddr, or_any: bool, bind: fn(SocketAddr) -> io::Result<OwnedFd>) -> io::Result<OwnedFd> {
+    match bind(at) {
+        Err(error) if or_any && error.kind() == io::ErrorKind::AddrInUse => bind(SocketAddr::new(at.ip(), 0)),
+        bound => bound,
+    }
+}
+
+fn tcp(at: SocketAddr) -> io::Result<OwnedFd> {
+    let socket = TcpListener::bind(at)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+fn udp(at: SocketAddr) -> io::Result<OwnedFd> {
+    let socket = UdpSocket::bind(at)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
 }
 
 /// A unix stream socket that listens; what an earlier owner left at the path is unlinked. Paths may be longer than 107 bytes.
@@ -101,7 +119,7 @@ fn is_within(path: &Path, root: &Path) -> bool {
 
 fn shown(address: &ListenerAddress) -> String {
     match address {
-        ListenerAddress::Tcp(address) => address.to_string(),
+        ListenerAddress::Tcp(address) | ListenerAddress::Udp(address) => address.to_string(),
         ListenerAddress::Unix(path, _) => path.display().to_string(),
     }
 }
@@ -112,7 +130,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     fn tcp(name: &str, address: &str) -> ListenerSpec {
-        ListenerSpec { name: name.into(), address: ListenerAddress::Tcp(address.parse().unwrap()) }
+        ListenerSpec { name: name.into(), address: ListenerAddress::Tcp(address.parse().unwrap()), or_any: false }
     }
 
     fn port(socket: &OwnedFd) -> u16 {
@@ -128,6 +146,22 @@ mod tests {
         assert_eq!(held.names(), ["api"]);
         assert_ne!(port(&held.get(&[tcp("api", "127.0.0.2:0")], None).unwrap()[0]), 0);
         assert_eq!(held.names(), ["api"]);
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_refused_or_another_found_as_asked() {
+        let (stream, datagrams) = (TcpListener::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        let (tcp_at, udp_at) = (stream.local_addr().unwrap(), datagrams.local_addr().unwrap());
+        let mut held = Held::default();
+        for (name, address) in [("t", ListenerAddress::Tcp(tcp_at)), ("u", ListenerAddress::Udp(udp_at))] {
+            let mut spec = ListenerSpec { name: name.into(), address, or_any: false };
+            let why = held.get(&[spec.clone()], None).unwrap_err();
+            assert!(why.contains(&shown(&spec.address)), "{why}");
+            spec.or_any = true;
+            let moved = port(&held.get(&[spec.clone()], None).unwrap()[0]);
+            assert!(moved != 0 && moved != tcp_at.port() && moved != udp_at.port());
+            assert_eq!(port(&held.get(&[spec], None).unwrap()[0]), moved, "and there it stays");
+        }
     }
 
     #[test]
@@ -147,7 +181,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut held = Held::default();
         let outside =
-            ListenerSpec { name: "x".into(), address: ListenerAddress::Unix("/tmp/outside.sock".into(), 0o600) };
+            ListenerSpec { address: ListenerAddress::Unix("/tmp/outside.sock".into(), 0o600), ..tcp("x", "[::]:0") };
         assert!(held.get(&[outside], Some(dir.path())).unwrap_err().contains("outside"));
         let many: Vec<_> = (0..=MAX_LISTENERS).map(|n| tcp(&n.to_string(), "127.0.0.1:0")).collect();
         assert!(held.get(&many, None).unwrap_err().contains("at most"));

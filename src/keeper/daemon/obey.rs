@@ -228,7 +228,7 @@ impl Daemon {
     fn begin(&mut self, run: RunNumber, spec: &LaunchSpec) -> Result<Begun, String> {
         let account = self.identity.account.as_ref();
         let plan = spawn::plan(&spec.argv, &spec.env, spec.dir.as_deref(), &self.settings, account)?;
-        if let Some(file) = &spec.file {
+        for file in spec.file.iter().chain(&spec.files) {
             self.write_file(file).map_err(|why| format!("writing {} for the game: {why}", file.path))?;
         }
         let leaf = self.leaf(&run.to_string())?;

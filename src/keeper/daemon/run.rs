@@ -212,6 +212,8 @@ impl Run {
                     StopAction::Stdin(line) => drop(self.console.push(&line)),
                     StopAction::Signal(signal) => self.signal(signal, helpers),
                     StopAction::Kill => self.kill(last_deadline, now),
+                    // Not ours to do: on to the next.
+                    StopAction::Ask => self.ladder.as_mut().map_or((), |ladder| ladder.hasten(now)),
                 }
             }
         }

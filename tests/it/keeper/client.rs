@@ -140,7 +140,10 @@ fn sockets_stay_while_agents_come_and_go() {
     let want = || {
         let tcp = ListenerAddress::Tcp("127.0.0.1:0".parse().unwrap());
         let unix = ListenerAddress::Unix(dir.path().join("api.sock"), 0o660);
-        vec![ListenerSpec { name: "tcp".into(), address: tcp }, ListenerSpec { name: "unix".into(), address: unix }]
+        vec![
+            ListenerSpec { name: "tcp".into(), address: tcp, or_any: false },
+            ListenerSpec { name: "unix".into(), address: unix, or_any: false },
+        ]
     };
     let address = |sockets: &[(String, OwnedFd)]| {
         std::net::TcpListener::from(sockets[0].1.try_clone().unwrap()).local_addr().unwrap()
@@ -161,7 +164,7 @@ fn sockets_stay_while_agents_come_and_go() {
         let listener = std::net::TcpListener::from(sockets[0].1.try_clone().unwrap());
         listener.set_nonblocking(false).unwrap();
         assert_eq!(listener.accept().unwrap().1, early.local_addr().unwrap());
-        let busy = ListenerSpec { name: "busy".into(), address: ListenerAddress::Tcp(first) };
+        let busy = ListenerSpec { name: "busy".into(), address: ListenerAddress::Tcp(first), or_any: false };
         let error = agent.keeper.listeners(vec![busy]).await.unwrap_err().to_string();
         assert!(error.contains("busy"), "{error}");
         let result = agent.keeper.exec(vec!["sh".into(), "-c".into(), "echo hi".into()], PATIENCE).await.unwrap();

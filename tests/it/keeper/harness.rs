@@ -245,6 +245,7 @@ pub fn spec(script: &str) -> LaunchSpec {
         env: [].into(),
         dir: None,
         file: None,
+        files: Vec::new(),
         forking: false,
     }
 }

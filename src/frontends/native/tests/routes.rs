@@ -114,7 +114,7 @@ async fn texts_and_bodies_have_their_bounds() {
     let got = send(&house.router, request("POST", "/v1/game/players", GAME, id)).await;
     assert_eq!((got.status.as_u16(), got.code().as_str()), (422, "invalid"));
     assert!(got.text.contains("1 to 128 characters, found 129"), "{}", got.text);
-    let big = format!(r#"{{"match_id":"{}"}}"#, "x".repeat(super::super::body::MAX_BODY));
+    let big = format!(r#"{{"match_id":"{}"}}"#, "x".repeat(crate::frontends::http::MAX_BODY));
     let got = send(&house.router, request("POST", "/v1/game/match/start", GAME, big)).await;
     assert_eq!((got.status.as_u16(), got.code().as_str()), (413, "body_too_large"));
     let many: Vec<String> = (0..1025).map(|n| format!(r#"{{"id":"{n}"}}"#)).collect();

@@ -29,6 +29,7 @@ impl Served {
 fn bind(wanted: Wanted) -> Bound {
     let fd = match wanted.place {
         Place::Tcp(address) => std::net::TcpListener::bind(address).unwrap().into(),
+        Place::Udp(address) => std::net::UdpSocket::bind(address).unwrap().into(),
         Place::Unix(path, _) => std::os::unix::net::UnixListener::bind(path).unwrap().into(),
     };
     Bound { name: wanted.name, fd }
@@ -40,7 +41,7 @@ fn serve(house: &House) -> Served {
     let frontend = Box::new(Native::new(settings));
     let mut bound: Vec<Bound> = frontend.sockets().into_iter().map(bind).collect();
     assert_eq!(bound.iter().map(|bound| bound.name.as_str()).collect::<Vec<_>>(), [TCP, UNIX]);
-    let tcp = bound[0].tcp_address().unwrap();
+    let tcp = bound[0].address().unwrap();
     let env = frontend.env(&bound);
     let mut tasks = JoinSet::new();
     frontend.serve(&mut bound, house.shared.clone(), &mut tasks).unwrap();

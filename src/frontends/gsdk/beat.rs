@@ -1,0 +1,137 @@
+//! What the flavours send: keys in any case, members that may be null or absent, a spelling mistake.
+
+use serde_json::{Map, Value};
+
+const MAX_PLAYERS: usize = 1024;
+const MAX_TEXT: usize = 128;
+
+/// What the game says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GameState {
+    /// Also whatever we don't know: it lives.
+    Invalid,
+    Initializing,
+    StandingBy,
+    Active,
+    Terminating,
+    Terminated,
+    Quarantined,
+}
+
+impl GameState {
+    /// C# spells one of them in its own way.
+    fn named(name: &str) -> Self {
+        match name.to_ascii_lowercase().as_str() {
+            "initializing" => GameState::Initializing,
+            "standingby" => GameState::StandingBy,
+            "active" => GameState::Active,
+            "terminating" => GameState::Terminating,
+            "terminated" => GameState::Terminated,
+            "quarantined" | "quarentined" => GameState::Quarantined,
+            _ => GameState::Invalid,
+        }
+    }
+}
+
+/// The game's opinion of its health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    Healthy,
+    Unhealthy,
+}
+
+/// One heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beat {
+    pub state: GameState,
+    pub health: Option<Health>,
+    /// None: null or absent, which says nothing about players.
+    pub players: Option<Vec<String>>,
+}
+
+impl Beat {
+    /// Only a body that is no JSON object is an error.
+    pub fn read(body: &[u8]) -> Result<Beat, String> {
+        let beat = object(body)?;
+        let state = text(&beat, "CurrentGameState").map_or(GameState::Invalid, |name| GameState::named(&name));
+        let health = text(&beat, "CurrentGameHealth").and_then(|health| match health.to_ascii_lowercase().as_str() {
+            "healthy" => Some(Health::Healthy),
+            "unhealthy" => Some(Health::Unhealthy),
+            _ => None,
+        });
+        let players = member(&beat, "CurrentPlayers").and_then(Value::as_array);
+        let players = players.map(|list| list.iter().take(MAX_PLAYERS).filter_map(player).collect());
+        Ok(Beat { state, health, players })
+    }
+}
+
+fn player(value: &Value) -> Option<String> {
+    let id = match value {
+        Value::Object(player) => text(player, "PlayerId")?,
+        Value::String(id) => bounded(id),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => return None,
+    };
+    Some(id).filter(|id| !id.is_empty())
+}
+
+/// Which SDK the game uses.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Info {
+    pub flavour: Option<String>,
+    pub version: Option<String>,
+}
+
+impl Info {
+    /// What can't be read is unknown; nobody is refused for it.
+    pub fn read(body: &[u8]) -> Info {
+        let Ok(info) = object(body) else { return Info::default() };
+        Info { flavour: text(&info, "Flavor").or_else(|| text(&info, "Flavour")), version: text(&info, "Version") }
+    }
+}
+
+/// The way a beat came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    SessionHost,
+    Heartbeats,
+}
+
+/// What silence means, as far as the way of beating tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Silence {
+    /// It beats every second, whatever happens.
+    Counts,
+    /// It may be Unity's, which pauses for minutes after a beat that failed.
+    MayBeAPause,
+}
+
+impl Route {
+    pub fn told_by(self, user_agent: &str) -> Silence {
+        let go = user_agent.starts_with("Go-http-client");
+        match self {
+            Route::SessionHost => Silence::Counts,
+            Route::Heartbeats if go => Silence::Counts,
+            Route::Heartbeats => Silence::MayBeAPause,
+        }
+    }
+}
+
+fn object(body: &[u8]) -> Result<Map<String, Value>, String> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err("a heartbeat is a JSON object".to_owned()),
+        Err(error) => Err(format!("the heartbeat can't be read: {error}")),
+    }
+}
+
+fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+fn text(object: &Map<String, Value>, name: &str) -> Option<String> {
+    member(object, name).and_then(Value::as_str).map(bounded)
+}
+
+fn bounded(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect()
+}

@@ -1,0 +1,138 @@
+//! The file that every flavour reads at its start, and the variables beside it.
+//!
+//! Values of maps are texts, maps are never null, and one key stands there twice: two flavours know only its misspelling.
+
+use super::Settings;
+use crate::{
+    frontends::{
+        outfit::{self, Outfit, Surroundings},
+        tokens::host_id,
+    },
+    model::process::LaunchSpec,
+};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+/// The file's name, below the directory for the game's files.
+pub const FILE: &str = "gsdk.json";
+
+/// Everything but the run's own name.
+#[derive(Debug)]
+pub struct Kit {
+    path: PathBuf,
+    config: Value,
+    env: Vec<(&'static str, String)>,
+}
+
+impl Kit {
+    pub fn new(endpoint: SocketAddr, settings: &Settings, around: &Surroundings) -> Self {
+        let facts = Facts::of(settings, around);
+        let env = facts.env(endpoint);
+        Kit { path: around.game_dir.join(FILE), config: facts.config(endpoint, settings, around), env }
+    }
+}
+
+impl Outfit for Kit {
+    fn fit(&self, token: &SecretString, spec: &mut LaunchSpec) {
+        let id = host_id(token).to_string();
+        let mut config = self.config.clone();
+        config["sessionHostId"] = id.clone().into();
+        outfit::variable(spec, "GSDK_CONFIG_FILE", self.path.display().to_string());
+        outfit::variable(spec, "SESSION_HOST_ID", id);
+        for (key, text) in &self.env {
+            outfit::variable(spec, key, text);
+        }
+        outfit::file(spec, &self.path, config.to_string());
+    }
+}
+
+/// What stands both in the file and in variables.
+struct Facts {
+    title: String,
+    build: String,
+    region: String,
+    machine: String,
+    logs: String,
+    shared: String,
+    certificates: String,
+    fqdn: String,
+    ip: Ipv4Addr,
+}
+
+impl Facts {
+    fn of(settings: &Settings, around: &Surroundings) -> Self {
+        let hosts = || [&around.public, &around.private].into_iter().flatten();
+        let logs = settings.log_dir.clone().or_else(|| around.work_dir.as_ref().map(PathBuf::from));
+        let logs = logs.unwrap_or_else(|| PathBuf::from("/tmp"));
+        let or_logs = |dir: &Option<PathBuf>| text(dir.as_deref().unwrap_or(&logs));
+        let build = settings.build_id.as_ref().or(around.version.as_ref()).unwrap_or(&around.name);
+        let named = around.public.as_ref().filter(|host| host.parse::<IpAddr>().is_err());
+        Facts {
+            title: settings.title_id.clone(),
+            build: build.clone(),
+            region: around.region.clone().unwrap_or_else(|| "local".to_owned()),
+            machine: around.hostname.clone(),
+            logs: text(&logs),
+            shared: or_logs(&settings.shared_content_dir),
+            certificates: or_logs(&settings.certificate_dir),
+            fqdn: named.unwrap_or(&around.hostname).clone(),
+            ip: hosts().find_map(|host| host.parse().ok()).unwrap_or(Ipv4Addr::LOCALHOST),
+        }
+    }
+
+    fn env(&self, endpoint: SocketAddr) -> Vec<(&'static str, String)> {
+        vec![
+            ("HEARTBEAT_ENDPOINT", endpoint.to_string()),
+            ("GSDK_LOG_FOLDER", self.logs.clone()),
+            ("PF_TITLE_ID", self.title.clone()),
+            ("PF_BUILD_ID", self.build.clone()),
+            ("PF_REGION", self.region.clone()),
+            ("PF_VM_ID", self.machine.clone()),
+            ("PF_SERVER_INSTANCE_NUMBER", "0".to_owned()),
+            ("PF_SERVER_LOG_DIRECTORY", self.logs.clone()),
+            ("CERTIFICATE_FOLDER", self.certificates.clone()),
+            ("PF_SHARED_CONTENT_FOLDER", self.shared.clone()),
+            ("PF_FQDN", self.fqdn.clone()),
+            ("PUBLIC_IPV4_ADDRESS", self.ip.to_string()),
+        ]
+    }
+
+    fn config(&self, endpoint: SocketAddr, settings: &Settings, around: &Surroundings) -> Value {
+        let ports: Value =
+            around.ports.iter().map(|(name, port)| (name.clone(), Value::from(port.to_string()))).collect();
+        let configured: Vec<_> = around
+            .ports
+            .iter()
+            .map(|(name, port)| json!({"name": name, "serverListeningPort": port, "clientConnectionPort": port}))
+            .collect();
+        json!({
+            "heartbeatEndpoint": endpoint.to_string(),
+            "titleId": self.title,
+            "buildId": self.build,
+            "region": self.region,
+            "vmId": self.machine,
+            "serverInstanceNumber": "0",
+            "logFolder": self.logs,
+            "sharedContentFolder": self.shared,
+            "certificateFolder": self.certificates,
+            "gameCertificates": settings.certificates,
+            "buildMetadata": settings.metadata,
+            "gamePorts": ports,
+            "publicIpV4Address": self.ip.to_string(),
+            "fullyQualifiedDomainName": self.fqdn,
+            "gameServerConnectionInfo": {
+                "publicIpV4Adress": self.ip.to_string(),
+                "publicIpV4Address": self.ip.to_string(),
+                "gamePortsConfiguration": configured,
+            },
+        })
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}

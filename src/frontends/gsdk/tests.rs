@@ -1,0 +1,238 @@
+//! The rules that keep each flavour alive, one by one.
+
+use super::{
+    answer::{Answer, Operation},
+    beat::{Beat, GameState, Health, Info, Route, Silence},
+    launch::{FILE, Kit},
+    memory::Memory,
+    *,
+};
+use crate::{
+    frontends::{Outfit as _, tokens::host_id},
+    model::{
+        allocation::Allocation,
+        game::{Said, Told},
+        process::LaunchSpec,
+        session::{InstanceHealth, StartupParams},
+        time::Timestamp,
+    },
+};
+use serde_json::{Value, json};
+
+const RUN: RunNumber = RunNumber(3);
+
+fn settings() -> Settings {
+    Settings {
+        listen: ([127, 0, 0, 1], 0).into(),
+        taken: IfTaken::Fail,
+        terminate: Terminate::AtStop,
+        trust_health: false,
+        empty_means_nobody: false,
+        title_id: "F00D".to_owned(),
+        build_id: None,
+        log_dir: None,
+        shared_content_dir: None,
+        certificate_dir: None,
+        certificates: BTreeMap::new(),
+        metadata: BTreeMap::from([("flavour".to_owned(), "vanilla".to_owned())]),
+    }
+}
+
+fn beat(text: &str) -> Beat {
+    Beat::read(text.as_bytes()).unwrap()
+}
+
+fn allocated(session: &str) -> Told {
+    let allocation: Allocation = serde_json::from_value(json!({
+        "allocation_id": "a1", "session_id": session, "players": ["6c4d3b7e-3d5b-4f6c-9a53-0f6f2f2f0c11"],
+    }))
+    .unwrap();
+    let startup_params: StartupParams = serde_json::from_value(json!({
+        "map": "dm1", "misc_params": "?bots=2", "custom_data": {"league": "gold"},
+    }))
+    .unwrap();
+    let instance_id = "i1".parse().unwrap();
+    Told::Allocated { allocation, session_id: session.parse().unwrap(), instance_id, startup_params, join_token: None }
+}
+
+fn answer(state: GameState, told: &[Told]) -> Answer {
+    Answer::to(state, told.iter(), Terminate::AtStop, 7)
+}
+
+fn hear(memory: &mut Memory, text: &str, settings: &Settings) -> Vec<Said> {
+    let news = memory.heard(RUN, &beat(text), Silence::Counts, false, settings);
+    memory.keep(news.then);
+    news.said.into_iter().filter(|said| *said != Said::Heartbeat).collect()
+}
+
+#[test]
+fn keys_come_in_any_case_and_members_may_be_null_or_absent() {
+    let players = Some(vec!["ann".to_owned()]);
+    let rows = [
+        r#"{"CurrentGameState":"Active","CurrentGameHealth":"Healthy","CurrentPlayers":[{"PlayerId":"ann"}]}"#,
+        r#"{"currentGameState":"active","currentGameHealth":"healthy","currentPlayers":[{"playerId":"ann"}]}"#,
+        r#"{"CURRENTGAMESTATE":"ACTIVE","currentgamehealth":"HEALTHY","CurrentPlayers":[{"PLAYERID":"ann","x":1}]}"#,
+    ];
+    for row in rows {
+        let expected = Beat { state: GameState::Active, health: Some(Health::Healthy), players: players.clone() };
+        assert_eq!(beat(row), expected, "{row}");
+    }
+    for row in [r#"{"CurrentGameState":"StandingBy","CurrentPlayers":null}"#, r#"{"CurrentGameState":"StandingBy"}"#] {
+        assert_eq!(beat(row), Beat { state: GameState::StandingBy, health: None, players: None }, "{row}");
+    }
+    assert_eq!(beat(r#"{"CurrentGameState":"Quarentined"}"#).state, GameState::Quarantined);
+    assert_eq!(beat(r#"{"CurrentGameState":"Dreaming"}"#).state, GameState::Invalid);
+    assert!(Beat::read(b"[]").is_err() && Beat::read(b"{").is_err());
+}
+
+#[test]
+fn active_is_said_only_to_who_stands_by_and_the_session_only_once_there_is_one() {
+    let bare = serde_json::to_value(answer(GameState::StandingBy, &[])).unwrap();
+    assert_eq!(bare, json!({"operation": "Continue", "nextHeartbeatIntervalMs": 1000}));
+
+    let session = "11111111-2222-3333-4444-555555555555";
+    let given = serde_json::to_value(answer(GameState::StandingBy, &[allocated(session)])).unwrap();
+    assert_eq!(given["operation"], "Active");
+    assert_eq!(given["sessionConfig"]["sessionId"], session);
+    assert_eq!(given["sessionConfig"]["sessionCookie"], "?bots=2");
+    assert_eq!(given["sessionConfig"]["initialPlayers"], json!(["6c4d3b7e-3d5b-4f6c-9a53-0f6f2f2f0c11"]));
+    let metadata = &given["sessionConfig"]["metadata"];
+    assert_eq!(
+        (&metadata["map"], &metadata["league"], &metadata["allocation_id"]),
+        (&json!("dm1"), &json!("gold"), &json!("a1"))
+    );
+
+    for state in [GameState::Initializing, GameState::Active, GameState::Terminating, GameState::Invalid] {
+        let answer = answer(state, &[allocated(session)]);
+        assert_eq!(answer.operation, Operation::Continue, "{state:?}");
+        assert!(answer.session_config.is_some());
+    }
+    let odd = answer(GameState::StandingBy, &[allocated("not a guid")]).session_config.unwrap();
+    assert_eq!(
+        odd.session_id,
+        answer(GameState::Active, &[allocated("not a guid")]).session_config.unwrap().session_id
+    );
+}
+
+#[test]
+fn a_drain_is_maintenance_and_a_stop_terminates() {
+    let drain = Told::Drain { reason: "upgrade".to_owned(), deadline: Timestamp::EPOCH };
+    let told = [allocated("s"), drain.clone()];
+    let draining = serde_json::to_value(answer(GameState::Active, &told)).unwrap();
+    assert_eq!(draining["operation"], "Continue");
+    assert_eq!(draining["nextScheduledMaintenanceUtc"], "1970-01-01T00:00:00.000Z");
+    let schedule = &draining["maintenanceSchedule"];
+    assert_eq!(schedule["documentIncarnation"], "7");
+    assert_eq!(schedule["Events"][0]["notBefore"], "1970-01-01T00:00:00.000Z");
+    assert_eq!(schedule["Events"][0]["Resources"], json!([]));
+    assert_eq!(schedule["Events"][0]["durationInSeconds"], -1);
+    assert_eq!(Answer::to(GameState::Active, told.iter(), Terminate::AtDrain, 7).operation, Operation::Terminate);
+    let stop = [drain, Told::Stop { within: Duration::from_secs(5) }];
+    assert_eq!(answer(GameState::StandingBy, &stop).operation, Operation::Terminate);
+}
+
+#[test]
+fn only_what_changed_is_passed_on() {
+    let (mut memory, settings) = (Memory::default(), settings());
+    assert_eq!(hear(&mut memory, r#"{"CurrentGameState":"Initializing","CurrentPlayers":[]}"#, &settings), []);
+    assert_eq!(hear(&mut memory, r#"{"CurrentGameState":"StandingBy","CurrentPlayers":[]}"#, &settings), [Said::Ready]);
+    assert_eq!(hear(&mut memory, r#"{"CurrentGameState":"StandingBy","CurrentPlayers":[]}"#, &settings), []);
+    let ann = r#"{"CurrentGameState":"Active","CurrentPlayers":[{"PlayerId":"ann"}]}"#;
+    assert!(matches!(&hear(&mut memory, ann, &settings)[..], [Said::Players(list)] if list[0].id == "ann"));
+    assert_eq!(hear(&mut memory, ann, &settings), []);
+    assert_eq!(hear(&mut memory, r#"{"CurrentGameState":"Active","CurrentPlayers":null}"#, &settings), []);
+    let none = r#"{"CurrentGameState":"Active","CurrentPlayers":[]}"#;
+    assert_eq!(hear(&mut memory, none, &settings), [Said::Players(Vec::new())], "somebody was named before");
+    assert_eq!(hear(&mut memory, r#"{"CurrentGameState":"Terminating"}"#, &settings), [Said::Shutdown]);
+    assert_eq!(hear(&mut memory, r#"{"CurrentGameState":"Terminated"}"#, &settings), []);
+}
+
+#[test]
+fn a_beat_that_was_not_passed_on_is_news_again() {
+    let memory = Memory::default();
+    let standing = beat(r#"{"CurrentGameState":"StandingBy"}"#);
+    for _ in 0..2 {
+        let news = memory.heard(RUN, &standing, Silence::Counts, false, &settings());
+        assert_eq!(news.said, [Said::Heartbeat, Said::Ready]);
+    }
+}
+
+#[test]
+fn an_empty_list_says_nothing_before_anybody_was_named_unless_it_is_wanted() {
+    let none = beat(r#"{"CurrentGameState":"Active","CurrentPlayers":[]}"#);
+    let lists = |someone, settings: &Settings| {
+        let news = Memory::default().heard(RUN, &none, Silence::Counts, someone, settings);
+        news.said.iter().filter(|said| matches!(said, Said::Players(_))).count()
+    };
+    assert_eq!(lists(false, &settings()), 0);
+    assert_eq!(lists(true, &settings()), 1, "an agent that was restarted knows of players");
+    assert_eq!(lists(false, &Settings { empty_means_nobody: true, ..settings() }), 1);
+}
+
+#[test]
+fn health_counts_only_where_it_is_trusted() {
+    let ill = r#"{"CurrentGameState":"Active","CurrentGameHealth":"Unhealthy"}"#;
+    assert_eq!(hear(&mut Memory::default(), ill, &settings()), [Said::Ready]);
+    let trusting = Settings { trust_health: true, ..settings() };
+    let said = hear(&mut Memory::default(), ill, &trusting);
+    assert_eq!(said[1], Said::Health { health: InstanceHealth::Unhealthy, reason: None });
+}
+
+#[test]
+fn unity_may_pause_and_others_may_not() {
+    let standing = beat(r#"{"CurrentGameState":"StandingBy"}"#);
+    let beats =
+        |memory: &Memory, way| memory.heard(RUN, &standing, way, false, &settings()).said.contains(&Said::Heartbeat);
+    let mut memory = Memory::default();
+    assert!(beats(&memory, Route::SessionHost.told_by("")));
+    assert!(!beats(&memory, Route::Heartbeats.told_by("UnityPlayer/2021.3")));
+    assert!(beats(&memory, Route::Heartbeats.told_by("Go-http-client/1.1")));
+    let info = |flavour: &str| Info { flavour: Some(flavour.to_owned()), version: Some("1.0".to_owned()) };
+    assert_eq!(memory.introduced(RUN, info("Unity")), Some(Said::Sdk("PlayFab GSDK, Unity 1.0".to_owned())));
+    assert!(!beats(&memory, Silence::Counts));
+    memory.introduced(RUN, info("Godot"));
+    assert!(beats(&memory, Silence::MayBeAPause));
+}
+
+#[test]
+fn the_file_has_every_key_and_no_map_is_null() {
+    let around = Surroundings {
+        name: "arena".to_owned(),
+        private: Some("10.0.0.7".to_owned()),
+        hostname: "metal-17".to_owned(),
+        ports: BTreeMap::from([("game".to_owned(), 7777)]),
+        game_dir: PathBuf::from("/state/game"),
+        ..Surroundings::default()
+    };
+    let kit = Kit::new("127.0.0.1:56001".parse().unwrap(), &settings(), &around);
+    let mut spec = LaunchSpec {
+        argv: vec!["game".to_owned()],
+        env: BTreeMap::from([("PF_REGION".to_owned(), "mine".to_owned())]),
+        dir: None,
+        file: None,
+        files: Vec::new(),
+        forking: false,
+    };
+    kit.fit(&"token".into(), &mut spec);
+    assert_eq!(spec.env["GSDK_CONFIG_FILE"], format!("/state/game/{FILE}"));
+    assert_eq!(spec.env["PF_REGION"], "mine", "what is configured wins");
+    assert_eq!(spec.env["SESSION_HOST_ID"], host_id(&"token".into()).to_string());
+    let config: Value = serde_json::from_str(&spec.files[0].text).unwrap();
+    assert_eq!(config["sessionHostId"], spec.env["SESSION_HOST_ID"].as_str());
+    assert_eq!(config["heartbeatEndpoint"], "127.0.0.1:56001");
+    assert_eq!(config["gamePorts"], json!({"game": "7777"}));
+    assert_eq!(config["buildMetadata"], json!({"flavour": "vanilla"}));
+    assert_eq!(config["gameCertificates"], json!({}));
+    let connection = &config["gameServerConnectionInfo"];
+    assert_eq!(
+        (&connection["publicIpV4Adress"], &connection["publicIpV4Address"]),
+        (&json!("10.0.0.7"), &json!("10.0.0.7"))
+    );
+    let port = json!({"name": "game", "serverListeningPort": 7777, "clientConnectionPort": 7777});
+    assert_eq!(connection["gamePortsConfiguration"], json!([port]));
+    for key in
+        ["vmId", "logFolder", "sharedContentFolder", "certificateFolder", "serverInstanceNumber", "buildId", "region"]
+    {
+        assert!(config[key].as_str().is_some_and(|text| !text.is_empty()), "{key}");
+    }
+}

@@ -1,0 +1,44 @@
+//! What a run of the game is given besides by a frontend: variables, and files that an SDK reads before it can ask anybody.
+//!
+//! Made once, when the sockets are bound; used at each start, with the run's own token. What the user configured wins.
+
+use crate::model::process::{LaunchFile, LaunchSpec};
+use secrecy::SecretString;
+use std::{collections::BTreeMap, fmt, path::PathBuf};
+
+/// Where the game runs, as a frontend may tell it.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// The agent's name.
+    pub name: String,
+    /// The host that players reach, and the one in the local network.
+    pub public: Option<String>,
+    pub private: Option<String>,
+    /// This machine's name.
+    pub hostname: String,
+    pub region: Option<String>,
+    /// The game's version, where it is known before the game says it.
+    pub version: Option<String>,
+    /// Port numbers by name.
+    pub ports: BTreeMap<String, u16>,
+    /// The game's working directory.
+    pub work_dir: Option<String>,
+    /// Where files for the game are written.
+    pub game_dir: PathBuf,
+}
+
+/// Adds to what is started.
+pub trait Outfit: Send + fmt::Debug {
+    /// `token`: the game's for this run.
+    fn fit(&self, token: &SecretString, spec: &mut LaunchSpec);
+}
+
+/// Sets a variable unless it is set.
+pub fn variable(spec: &mut LaunchSpec, key: &str, text: impl Into<String>) {
+    spec.env.entry(key.to_owned()).or_insert_with(|| text.into());
+}
+
+/// Has a file written before the start.
+pub fn file(spec: &mut LaunchSpec, path: &std::path::Path, text: String) {
+    spec.files.push(LaunchFile { path: path.display().to_string(), text });
+}

@@ -1,0 +1,336 @@
+//! Games that speak PlayFab's GSDK, under a real agent. The game's process is a shell that waits; its SDK is a client of each
+//! flavour's spellings and habits, which finds everything where the flavour would: in the file that `GSDK_CONFIG_FILE` names.
+
+use crate::support::{
+    agent::Agent,
+    http, proc,
+    service::Service,
+    world::{PATIENCE, World},
+};
+use serde_json::{Value, json};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+/// How a flavour beats.
+struct Flavour {
+    name: &'static str,
+    /// What it calls itself in `gsdkinfo`; none: it doesn't introduce itself.
+    info: Option<&'static str>,
+    method: &'static str,
+    route: &'static str,
+    user_agent: &'static str,
+    body: fn(state: &str, players: &[&str]) -> Value,
+}
+
+fn pascal(state: &str, players: &[&str]) -> Value {
+    let players: Vec<_> = players.iter().map(|id| json!({"PlayerId": id})).collect();
+    json!({"CurrentGameState": state, "CurrentGameHealth": "Healthy", "CurrentPlayers": players})
+}
+/// Says Unhealthy, for want of a callback, and has no list before there is anybody.
+fn csharp(state: &str, players: &[&str]) -> Value {
+    let list = (!players.is_empty()).then(|| pascal(state, players)["CurrentPlayers"].clone());
+    json!({"CurrentGameState": state, "CurrentGameHealth": "Unhealthy", "CurrentPlayers": list})
+}
+fn camel(state: &str, players: &[&str]) -> Value {
+    let players: Vec<_> = players.iter().map(|id| json!({"playerId": id})).collect();
+    json!({"currentGameState": state, "currentGameHealth": "Healthy", "currentPlayers": players})
+}
+fn unity(state: &str, players: &[&str]) -> Value {
+    json!({"CurrentGameState": state, "CurrentPlayers": camel(state, players)["currentPlayers"]})
+}
+
+const CPP: Flavour =
+    Flavour { name: "C++", info: Some("Cpp"), method: "PATCH", route: "", user_agent: "", body: pascal };
+const UNITY: Flavour = Flavour {
+    name: "Unity",
+    info: Some("Unity"),
+    method: "POST",
+    route: "/heartbeats",
+    user_agent: "UnityPlayer/2021.3.16f1",
+    body: unity,
+};
+const FLAVOURS: [Flavour; 7] = [
+    CPP,
+    Flavour { name: "C#", info: Some("CSharp"), body: csharp, ..CPP },
+    Flavour { name: "Java", info: Some("Java"), body: camel, ..CPP },
+    UNITY,
+    Flavour { name: "Go", info: None, user_agent: "Go-http-client/1.1", body: csharp, ..UNITY },
+    Flavour { name: "Godot", info: Some("Godot"), user_agent: "GodotEngine/4.2", body: pascal, ..UNITY },
+    Flavour { name: "Unreal", info: Some("Unreal"), ..CPP },
+];
+
+/// The SDK of a game that runs, as one flavour has it.
+struct Sdk<'f> {
+    flavour: &'f Flavour,
+    config: Value,
+}
+
+impl<'f> Sdk<'f> {
+    /// Reads the file that the game's environment names.
+    fn start(flavour: &'f Flavour, pid: u32) -> Self {
+        let file = environment(pid, "GSDK_CONFIG_FILE").expect("GSDK_CONFIG_FILE in the game's environment");
+        assert!(file.starts_with('/'), "{file}");
+        let config: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+        assert_eq!(environment(pid, "HEARTBEAT_ENDPOINT").as_deref(), config["heartbeatEndpoint"].as_str());
+        assert_eq!(environment(pid, "SESSION_HOST_ID").as_deref(), config["sessionHostId"].as_str());
+        let sdk = Sdk { flavour, config };
+        if let Some(name) = flavour.info {
+            let info = json!({"Flavor": name, "Version": "0.7.20"});
+            let url = sdk.url(&format!("/v1/metrics/{}/gsdkinfo", sdk.id()));
+            assert_eq!(http::exchange("POST", &url, &[], Some(&info)).unwrap().status, 200);
+        }
+        sdk
+    }
+
+    fn id(&self) -> &str {
+        self.config["sessionHostId"].as_str().unwrap()
+    }
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.config["heartbeatEndpoint"].as_str().unwrap())
+    }
+
+    fn send(&self, state: &str, players: &[&str]) -> std::io::Result<http::Answer> {
+        let url = self.url(&format!("/v1/sessionHosts/{}{}", self.id(), self.flavour.route));
+        let headers = [("user-agent", self.flavour.user_agent)];
+        http::exchange(self.flavour.method, &url, &headers, Some(&(self.flavour.body)(state, players)))
+    }
+
+    /// One beat, and what it was answered.
+    fn beat(&self, state: &str, players: &[&str]) -> Value {
+        let answer = self.send(state, players).unwrap().ok();
+        assert!(answer["nextHeartbeatIntervalMs"].as_u64().unwrap() >= 1000, "{answer}");
+        let session = &answer["sessionConfig"];
+        assert!(session.is_null() || session["sessionId"].as_str().unwrap().parse::<uuid::Uuid>().is_ok(), "{answer}");
+        answer
+    }
+
+    /// Beats until it is told to do this.
+    fn until(&self, operation: &str, state: &str, players: &[&str]) -> Value {
+        let begun = Instant::now();
+        loop {
+            let answer = self.beat(state, players);
+            if answer["operation"] == operation {
+                return answer;
+            }
+            assert_eq!(answer["operation"], "Continue", "{}", self.flavour.name);
+            assert!(begun.elapsed() < PATIENCE, "{}: waited in vain for {operation}: {answer}", self.flavour.name);
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+    }
+}
+
+fn environment(pid: u32, name: &str) -> Option<String> {
+    let text = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let found = text.split('\0').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=').map(str::to_owned));
+    found
+}
+
+/// A game that does nothing by itself: it ends as it is told through a pipe, and hears no signal.
+struct Shell {
+    pipe: PathBuf,
+}
+
+impl Shell {
+    fn new(world: &World, name: &str) -> Self {
+        let pipe = world.path().join(name);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        Shell { pipe }
+    }
+    fn command(&self) -> String {
+        let script = format!("trap '' TERM; read how < {}; eval $how", self.pipe.display());
+        format!("command = ['/bin/sh', '-c', \"{script}\"]\n")
+    }
+    /// Ends it: `exit 0`, `kill -ABRT $$`.
+    fn ends(&self, how: &str) {
+        std::fs::write(&self.pipe, format!("{how}\n")).unwrap();
+    }
+}
+
+const STOP: &str =
+    "[game.stop.quit]\nby = 'sdk'\nwait = '60s'\n[guards]\nno_show_timeout = '1h'\nempty_timeout = '1h'\n";
+
+fn hooked<'w>(world: &'w World, service: &Service<'_>, shell: &Shell, more: &str) -> Agent<'w> {
+    let game = format!("[allocation]\nprovider = 'hook'\n[game]\nstart = 'at-boot'\n{}", shell.command());
+    let startup = "[session.startup]\nmap = 'dm1'\nmisc_params = '?bots=2'\n";
+    world.agent("server", &format!("{}{startup}{game}{STOP}{more}", service.agent_config()))
+}
+
+fn game_of(status: &Value) -> u32 {
+    u32::try_from(status["game"]["pid"].as_u64().unwrap()).unwrap()
+}
+
+fn allocate(agent: &Agent<'_>, player: &str) -> Value {
+    let wish = json!({"allocation_id": uuid::Uuid::new_v4().to_string(), "players": [player]});
+    agent.call("POST", "/v1/allocation", Some(&wish)).unwrap().ok()
+}
+
+/// From the start to the end, warm, allocated, played, stopped; the end is an abort, as the C++ flavour's.
+fn whole_life(flavour: &Flavour) {
+    let world = World::new();
+    let service = Service::start(&world);
+    let shell = Shell::new(&world, "end");
+    let mut agent = hooked(&world, &service, &shell, "");
+    let up = agent.wait("the game's process", |status| status["game"]["pid"].is_u64());
+    let sdk = Sdk::start(flavour, game_of(&up));
+    assert_eq!(sdk.config["gamePorts"]["game"], up["ports"]["game"].to_string());
+    let first = sdk.beat("Initializing", &[]);
+    assert_eq!((&first["operation"], &first["sessionConfig"]), (&json!("Continue"), &Value::Null));
+    sdk.beat("StandingBy", &[]);
+    let warm = agent.wait("readiness", |status| status["game"]["ready"] == true);
+    assert_eq!(warm["game"]["speaks"], json!(["gsdk"]), "{}", flavour.name);
+    let sdk_name = flavour.info.map(|name| format!("PlayFab GSDK, {name} 0.7.20"));
+    assert_eq!(warm["game"]["sdk"], json!(sdk_name));
+    assert!(world.told(["status", "server"]).contains("gsdk"));
+
+    let player = uuid::Uuid::new_v4().to_string();
+    let allocated = allocate(&agent, &player);
+    let active = sdk.until("Active", "StandingBy", &[]);
+    let session = &active["sessionConfig"];
+    assert_eq!(session["sessionId"], allocated["session_id"]);
+    assert_eq!(session["sessionCookie"], "?bots=2");
+    assert_eq!(session["initialPlayers"], json!([player]));
+    assert_eq!(session["metadata"]["map"], "dm1");
+    assert_eq!(sdk.beat("Active", &[])["operation"], "Continue", "a repeat would throw in some flavours");
+    agent.wait_join_status("joinable");
+
+    sdk.beat("Active", &[&player]);
+    let played = agent.wait("the player", |status| status["players"] == 1);
+    assert_eq!(played["players_known"][0]["id"], player);
+    assert_eq!(played["instance_health"], "healthy", "{}: its own word isn't trusted unasked", flavour.name);
+
+    let said = std::thread::scope(|scope| {
+        let stopping = scope.spawn(|| agent.stop());
+        sdk.until("Terminate", "Active", &[&player]);
+        // From here on it is silent.
+        shell.ends("kill -ABRT $$");
+        stopping.join().unwrap()
+    });
+    service.wait_closed(allocated["session_id"].as_str().unwrap());
+    let end: Value = serde_json::from_slice(&world.ask(["status", "server", "--json"]).stdout).unwrap();
+    assert_eq!(end["last_end"]["exit"]["status"]["signal"], 6, "{said}");
+    assert_eq!(end["last_end"]["reported"], true);
+    let kinds = world.told(["events", "server", "-n", "1000", "--json"]);
+    assert!(!kinds.contains("\"restart\""), "no crash: {kinds}");
+}
+
+#[test]
+fn a_game_of_each_flavour_is_allocated_plays_and_terminates() {
+    std::thread::scope(|scope| {
+        for flavour in &FLAVOURS {
+            scope.spawn(|| whole_life(flavour));
+        }
+    });
+}
+
+#[test]
+fn a_beat_is_answered_across_a_crash_of_the_agent_and_the_session_is_still_there() {
+    let world = World::new();
+    let service = Service::start(&world);
+    let shell = Shell::new(&world, "end");
+    let mut agent = hooked(&world, &service, &shell, "");
+    let up = agent.wait("the game's process", |status| status["game"]["pid"].is_u64());
+    let sdk = Sdk::start(&UNITY, game_of(&up));
+    sdk.beat("StandingBy", &[]);
+    agent.wait("readiness", |status| status["game"]["ready"] == true);
+    let allocated = allocate(&agent, "3a5c1a9e-7b0e-4a3c-8a55-90c1b8d1c001");
+    agent.kill();
+    // Unity gives up for half a minute after one failure, so there must be none.
+    let answered = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| sdk.send("StandingBy", &[]));
+        agent.start();
+        waiting.join().unwrap().unwrap()
+    });
+    assert_eq!(answered.status, 200, "{}", answered.text);
+    let active =
+        if answered.body["operation"] == "Active" { answered.body } else { sdk.until("Active", "StandingBy", &[]) };
+    assert_eq!(active["sessionConfig"]["sessionId"], allocated["session_id"], "told again by the next agent");
+    sdk.beat("Active", &[]);
+    agent.wait_join_status("joinable");
+    shell.ends("exit 0");
+    service.wait_closed(allocated["session_id"].as_str().unwrap());
+}
+
+#[test]
+fn a_game_that_says_that_it_ends_ends_in_good_order_however_it_exits() {
+    let world = World::new();
+    let service = Service::start(&world);
+    let shell = Shell::new(&world, "end");
+    let agent = hooked(&world, &service, &shell, "[game.restart]\nbudget = 1\n");
+    let up = agent.wait("the game's process", |status| status["game"]["pid"].is_u64());
+    let sdk = Sdk::start(&CPP, game_of(&up));
+    sdk.beat("StandingBy", &[]);
+    agent.wait("readiness", |status| status["game"]["ready"] == true);
+    let allocated = allocate(&agent, "3a5c1a9e-7b0e-4a3c-8a55-90c1b8d1c002");
+    sdk.until("Active", "StandingBy", &[]);
+    sdk.beat("Active", &[]);
+    agent.wait_join_status("joinable");
+    sdk.beat("Terminating", &[]);
+    agent.wait_join_status("unjoinable");
+    shell.ends("exit 134");
+    service.wait_closed(allocated["session_id"].as_str().unwrap());
+    let next = agent.wait("another process", |status| {
+        status["game"]["pid"].as_u64().is_some_and(|pid| pid != u64::from(game_of(&up)))
+    });
+    assert_eq!(next["last_end"]["reason"], "the game ended, as it had said");
+    // The old run's name is worth nothing any more.
+    let late = sdk.send("StandingBy", &[]).unwrap();
+    assert_eq!((late.status, &late.body["error"]), (404, &json!("unknown_session_host")));
+    assert!(proc::alive(game_of(&next)));
+}
+
+#[test]
+fn a_drain_is_told_as_maintenance_while_players_finish() {
+    let world = World::new();
+    let service = Service::start(&world);
+    let shell = Shell::new(&world, "end");
+    let agent = hooked(&world, &service, &shell, "");
+    let up = agent.wait("the game's process", |status| status["game"]["pid"].is_u64());
+    let sdk = Sdk::start(&CPP, game_of(&up));
+    sdk.beat("StandingBy", &[]);
+    agent.wait("readiness", |status| status["game"]["ready"] == true);
+    let player = "3a5c1a9e-7b0e-4a3c-8a55-90c1b8d1c003";
+    allocate(&agent, player);
+    sdk.until("Active", "StandingBy", &[]);
+    sdk.beat("Active", &[player]);
+    agent.wait("the player", |status| status["players"] == 1 && status["join_status"] == "joinable");
+    agent.call("POST", "/v1/drain", Some(&json!({"then": "recycle"}))).unwrap().ok();
+    let draining = agent.wait_phase("draining");
+    let told = sdk.beat("Active", &[player]);
+    assert_eq!(told["operation"], "Continue");
+    assert_eq!(told["nextScheduledMaintenanceUtc"], draining["deadline"]);
+    assert_eq!(told["maintenanceSchedule"]["Events"][0]["notBefore"], draining["deadline"]);
+    // The last player goes, and with it the reason to wait.
+    sdk.until("Terminate", "Active", &[]);
+    shell.ends("exit 0");
+    agent.wait("another process", |status| {
+        status["game"]["pid"].as_u64().is_some_and(|pid| pid != u64::from(game_of(&up)))
+    });
+}
+
+#[test]
+fn switched_off_nothing_of_it_is_there_and_a_port_in_use_is_named_or_passed_over() {
+    let world = World::new();
+    let service = Service::start(&world);
+    let shell = Shell::new(&world, "end");
+    let off = hooked(&world, &service, &shell, "[gsdk]\nenabled = false\n");
+    let up = off.wait("the game's process", |status| status["game"]["pid"].is_u64());
+    assert_eq!(environment(game_of(&up), "GSDK_CONFIG_FILE"), None);
+    assert!(!off.dir().join("game/gsdk.json").exists());
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let listen = format!("[session.startup]\nmap = 'dm1'\n[gsdk]\nlisten = '127.0.0.1:{port}'\n");
+    let mut refused = world.agent("refused", &format!("{listen}if_taken = 'fail'\n"));
+    assert!(!refused.ended().success());
+    let log = std::fs::read_to_string(world.path().join("logs/refused.log")).unwrap();
+    assert!(log.contains(&format!("127.0.0.1:{port}")) && log.contains("gsdk"), "{log}");
+
+    let moved = world.agent("moved", &listen);
+    let up = moved.wait("the game's process", |status| status["game"]["pid"].is_u64());
+    let endpoint = environment(game_of(&up), "HEARTBEAT_ENDPOINT").unwrap();
+    assert_ne!(endpoint, format!("127.0.0.1:{port}"));
+    assert!(std::net::TcpStream::connect(endpoint).is_ok());
+}
