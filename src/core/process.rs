@@ -13,12 +13,7 @@ use super::{
     state::{Drain, Match, Phase, Process, Run},
 };
 use crate::model::{
-    game::Told,
-    ids::RunNumber,
-    keeper::KeeperOrder,
-    policy::ReadyBy,
-    process::LaunchSpec,
-    time::Timestamp,
+    game::Told, ids::RunNumber, keeper::KeeperOrder, policy::ReadyBy, process::LaunchSpec, time::Timestamp,
 };
 use std::time::Duration;
 
