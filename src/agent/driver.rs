@@ -196,14 +196,14 @@ impl Driver {
     }
 
     fn heard(&mut self, heard: Heard, course: &mut Course, now: Now) -> Option<Ending> {
-        let before = self.hands.last_commit();
+        let before = self.core.written().revision;
         let ending = self.take(Input::Said { run: heard.run, door: heard.door, said: heard.said }, course, now);
         if let Some(taken) = heard.taken {
-            let commit = self.hands.last_commit();
-            if commit == before {
+            let written = self.core.written();
+            if written.revision == before {
                 let _ = taken.send(());
             } else {
-                course.unacknowledged.push_back((commit, taken));
+                course.unacknowledged.push_back((written.by, taken));
             }
         }
         ending

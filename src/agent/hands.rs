@@ -88,7 +88,6 @@ pub struct Hands {
 pub struct Memory {
     /// Number of the last timeline entry.
     pub seq: u64,
-    pub last_commit: u64,
     pub keeper: Option<KeeperId>,
     pub process: Option<(RunNumber, i32)>,
     pub watcher: Option<Watcher>,
@@ -98,10 +97,7 @@ impl Hands {
     /// Carries one effect out. `Reply` and `End` are the driver's own.
     pub fn carry_out(&mut self, effect: Effect, now: Now) {
         match effect {
-            Effect::Commit { seq, text } => {
-                self.memory.last_commit = seq;
-                self.journal.commit(seq, text);
-            }
+            Effect::Commit { seq, text } => self.journal.commit(seq, text),
             Effect::Keeper(order) => self.order(order),
             Effect::Call { id, call } => {
                 let (upstream, answers) = (self.upstream.clone(), self.answers.clone());
@@ -240,11 +236,6 @@ impl Hands {
         let fields = BTreeMap::from([("exit_code".to_owned(), exit_code.to_string())]);
         let text = super::words(ending);
         self.happened(Happening { kind: "ended", text, fields }, clock::now());
-    }
-
-    /// The number of the newest commit that was given to the journal.
-    pub fn last_commit(&self) -> u64 {
-        self.memory.last_commit
     }
 
     /// This life is a good one.

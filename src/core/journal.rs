@@ -20,6 +20,9 @@ pub(super) struct Journal {
     asked: u64,
     /// What it said.
     text: String,
+    /// The state of now, as text, and how often it has changed.
+    present: String,
+    written: Written,
     since: Option<When>,
     under_way: bool,
     /// The last one that reached the disk.
@@ -31,6 +34,15 @@ pub(super) struct Journal {
     held: Vec<(u64, Effect, Hold)>,
     pub trouble: Option<String>,
     pub set_aside: Option<String>,
+}
+
+/// Where the present state stands on its way to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Written {
+    /// Goes up with every change of what is remembered.
+    pub revision: u64,
+    /// The commit that has it on disk once it is done.
+    pub by: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +82,11 @@ impl Journal {
 }
 
 impl Core {
+    /// Where the present state stands on its way to the disk: what changed it is safe once that commit is done.
+    pub fn written(&self) -> Written {
+        self.journal.written
+    }
+
     pub(super) fn journal_fact(&mut self, fact: &JournalFact) {
         match fact {
             JournalFact::Committed { seq } if *seq == self.journal.asked => {
@@ -121,6 +138,11 @@ impl Core {
         // Until the next commit says so, the state of now isn't on disk.
         let needs = if journal.text == text { journal.asked } else { journal.asked + 1 };
         let needs = if journal.retry_at.is_some() { journal.asked + 1 } else { needs };
+        journal.written.by = needs;
+        if journal.present != text {
+            journal.written.revision += 1;
+            journal.present = text;
+        }
         for (effect, hold) in std::mem::take(&mut journal.fresh) {
             journal.held.push((needs, effect, hold));
         }

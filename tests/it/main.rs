@@ -6,6 +6,8 @@
 //! | [`contract`] | every answer of the session service, judged by the published contract |
 //! | [`crash`] | the agent killed after every single effect |
 //! | [`docs`] | what the documents say |
+//! | [`driver`] | the agent's loop on paused time, between edges that the test plays |
+//! | [`full_disk`] | the journal where no room is left |
 //! | [`gsdk`] | games that speak PlayFab's GSDK, flavour by flavour |
 //! | [`keeper`] | the keeper and the agent's client for it |
 //! | [`layers`] | which room may import which |
@@ -29,6 +31,8 @@ mod containers;
 mod contract;
 mod crash;
 mod docs;
+mod driver;
+mod full_disk;
 mod gsdk;
 mod keeper;
 mod layers;

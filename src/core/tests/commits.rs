@@ -60,6 +60,21 @@ fn a_commit_that_takes_too_long_counts_as_trouble_until_it_is_done() {
 }
 
 #[test]
+fn what_changes_while_a_commit_is_under_way_is_safe_only_with_the_next() {
+    let mut w = World::serving(settings());
+    let calm = w.core.written();
+    w.say(Said::Heartbeat);
+    assert_eq!(w.core.written(), calm, "nothing to remember");
+    w.disk = Disk::Silent;
+    w.say(Said::Joinable(Gate::Closed));
+    let first = w.core.written();
+    w.say(Said::Joinable(Gate::Open));
+    let second = w.core.written();
+    assert!(calm.revision < first.revision && first.revision < second.revision);
+    assert!(first.by < second.by, "{first:?} {second:?}");
+}
+
+#[test]
 fn the_journals_text_survives_being_read() {
     let mut w = World::serving(settings());
     let text = w.journal.clone().unwrap();

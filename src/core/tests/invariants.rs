@@ -17,7 +17,7 @@ use crate::model::{
     process::{ExitStatus, RunState},
     session::JoinStatus,
 };
-use proptest::{prelude::*, test_runner::RngSeed};
+use proptest::prelude::*;
 use std::{collections::BTreeSet, time::Duration};
 
 #[derive(Debug, Clone)]
@@ -231,17 +231,13 @@ fn an_agent_that_died_over_its_last_words_says_them_in_its_next_life() {
     play(ProviderKind::Auto, acts.to_vec());
 }
 
-/// Few and always the same, as this runs with every test; `PROPTEST_CASES` asks for more, and for new ones each time.
-fn few_cases() -> ProptestConfig {
-    let default = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    match std::env::var_os("PROPTEST_CASES") {
-        Some(_) => default,
-        None => ProptestConfig { cases: 48, rng_seed: RngSeed::Fixed(2026), ..default },
-    }
+/// 256, new ones each time; `PROPTEST_CASES` asks for more. A failure prints its shortest case: it becomes a test of its own, above.
+fn cases() -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {
-    #![proptest_config(few_cases())]
+    #![proptest_config(cases())]
 
     #[test]
     fn the_invariants_hold_whatever_happens_to_an_own_session(acts in acts()) {

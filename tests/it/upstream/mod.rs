@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, time::Duration};
 use tokio::sync::mpsc;
 use url::Url;
 
-fn settings(url: Url) -> UpstreamSettings {
+pub fn settings(url: Url) -> UpstreamSettings {
     let secret = Secret::Text("s3cret".to_owned().into());
     let endpoint = Endpoint {
         base_url: url,
