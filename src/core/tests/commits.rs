@@ -70,8 +70,9 @@ fn what_changes_while_a_commit_is_under_way_is_safe_only_with_the_next() {
     let first = w.core.written();
     w.say(Said::Joinable(Gate::Open));
     let second = w.core.written();
-    assert!(calm.revision < first.revision && first.revision < second.revision);
-    assert!(first.by < second.by, "{first:?} {second:?}");
+    assert!(calm.revision < first.revision && first.revision < second.revision, "{first:?} {second:?}");
+    let asked = w.seen.iter().filter_map(|e| if let Effect::Commit { seq, .. } = e { Some(*seq) } else { None }).max();
+    assert_eq!(Some(second.by), asked.map(|seq| seq + 1), "the one under way doesn't know of it");
 }
 
 #[test]
