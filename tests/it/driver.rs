@@ -17,6 +17,7 @@ use gameside::{
         inbox::Inbox,
         journal,
         provide::Provider,
+        quit::Asker,
         settings::{self, Found},
     },
     config::agent::AgentConfig,
@@ -123,6 +124,8 @@ impl Rig {
                 findings,
                 exec: ExecHandle(Arc::new(|_, _| async { Err("nothing runs here".to_owned()) }.boxed())),
             },
+            outfits: Vec::new(),
+            asker: Asker::new(&AgentConfig::default(), &BTreeMap::new()).unwrap(),
             hooks: Hooks::new("rig".into(), Vec::new(), NEVER, dir.path().join("game.log")),
             memory: hands::Memory::default(),
         };
