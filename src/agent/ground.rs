@@ -55,7 +55,7 @@ pub(super) async fn ground(
     }
     let (upstream, backend) = upstream::connect(settings::upstream(config, &options.places)?)?;
     let (keeper, mut events) = keeper::attach(KeeperPlace { dir: place.dir.clone() }, keeper_mode(config)?);
-    let registry = frontends::registry(&settings::frontends(config, place));
+    let registry = frontends::registry(&settings::frontends(config, place, &ports.numbers())?);
     let want = registry.iter().flat_map(|frontend| frontend.sockets()).map(listener).collect();
     let Some((bound, early)) = sockets(&keeper, want, &mut events, orders, place).await? else { return Ok(None) };
     let env: BTreeMap<_, _> = registry.iter().flat_map(|frontend| frontend.env(&bound)).collect();

@@ -239,13 +239,37 @@ fn hostname() -> String {
 }
 
 /// Which frontends are on, and where.
-pub fn frontends(config: &AgentConfig, place: &AgentPlace) -> frontends::Settings {
+pub fn frontends(
+    config: &AgentConfig,
+    place: &AgentPlace,
+    ports: &BTreeMap<String, u16>,
+) -> Result<frontends::Settings, BadSetup> {
     let native = frontends::native::Settings {
         tcp: config.api.listen,
         socket: Some(place.api_socket()),
         operator_socket: Some(place.operator_socket()),
     };
-    frontends::Settings { native, gsdk: config.gsdk.enabled.then(|| gsdk(&config.gsdk)) }
+    let a2s = config.a2s.enabled.then(|| a2s(config, ports)).transpose()?;
+    Ok(frontends::Settings { native, gsdk: config.gsdk.enabled.then(|| gsdk(&config.gsdk)), a2s })
+}
+
+fn a2s(config: &AgentConfig, ports: &BTreeMap<String, u16>) -> Result<frontends::a2s::Settings, BadSetup> {
+    let given = &config.a2s;
+    let port = *ports.get(&given.port).ok_or_else(|| BadSetup::no_port(&given.port, ports))?;
+    let browser = config.custom_data.browser.clone();
+    Ok(frontends::a2s::Settings {
+        listen: (given.host, port).into(),
+        name: given.name.clone().unwrap_or_else(|| config.agent.name.clone()),
+        game: given.game.clone(),
+        folder: given.folder.clone(),
+        app_id: given.app_id,
+        keywords: given.keywords.clone(),
+        rules: browser.into_iter().chain(given.rules.clone()).collect(),
+        port: config.addresses.port.clone(),
+        rate: given.rate,
+        rate_per_address: given.rate_per_address,
+        challenge_lifetime: given.challenge_lifetime.get(),
+    })
 }
 
 fn gsdk(gsdk: &sdk::Gsdk) -> frontends::gsdk::Settings {

@@ -10,15 +10,16 @@ use crate::{
     model::probe::Probe,
     service::settings::ServiceSettings,
 };
+use clap::ValueEnum as _;
 use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::PathBuf};
 
-/// Write a commented configuration with every key at its default.
+/// Write a commented configuration: every key at its default, or a complete example for a kind of game.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What it is for.
     #[arg(long = "for", value_name = "WHAT", default_value = "agent")]
     role: Role,
-    /// Where to write it; `-` prints it [default: agent.toml, sessions.toml or openarena.toml].
+    /// Where to write it; `-` prints it [default: WHAT.toml].
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// Replace a file that is there.
@@ -32,8 +33,18 @@ enum Role {
     Agent,
     /// The session service.
     Sessions,
-    /// An agent for OpenArena's dedicated server, a complete example.
+    /// OpenArena's dedicated server, which knows no SDK: by its query protocol.
     Openarena,
+    /// An Unreal Engine server that reports its own instance.
+    Unreal,
+    /// A Unity server that calls Gameside's API.
+    Unity,
+    /// A Source engine server: queries, remote console.
+    Source,
+    /// A Minecraft server: its log, its console.
+    Minecraft,
+    /// A game that was built for PlayFab.
+    Playfab,
 }
 
 impl Role {
@@ -42,30 +53,38 @@ impl Role {
             Role::Agent => agent_file(),
             Role::Sessions => sessions_file(),
             Role::Openarena => include_str!("../../config/openarena.toml").to_owned(),
+            Role::Unreal => include_str!("../../config/unreal.toml").to_owned(),
+            Role::Unity => include_str!("../../config/unity.toml").to_owned(),
+            Role::Source => include_str!("../../config/source.toml").to_owned(),
+            Role::Minecraft => include_str!("../../config/minecraft.toml").to_owned(),
+            Role::Playfab => include_str!("../../config/playfab.toml").to_owned(),
         }
     }
-    fn file(self) -> &'static str {
-        match self {
-            Role::Agent => "agent.toml",
-            Role::Sessions => "sessions.toml",
-            Role::Openarena => "openarena.toml",
-        }
+    fn file(self) -> PathBuf {
+        let name = self.to_possible_value().map(|value| value.get_name().to_owned());
+        PathBuf::from(name.unwrap_or_default()).with_extension("toml")
     }
     /// What to type next.
     fn next(self, file: &str) -> String {
         match self {
-            Role::Agent | Role::Openarena => {
-                format!("gameside check --config {file}, then gameside run --config {file}")
-            }
             Role::Sessions => {
                 format!("gameside check --service --config {file}, then gameside sessions --config {file}")
+            }
+            Role::Agent
+            | Role::Openarena
+            | Role::Unreal
+            | Role::Unity
+            | Role::Source
+            | Role::Minecraft
+            | Role::Playfab => {
+                format!("gameside check --config {file}, then gameside run --config {file}")
             }
         }
     }
 }
 
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let file = args.file.clone().unwrap_or_else(|| args.role.file().into());
+    let file = args.file.clone().unwrap_or_else(|| args.role.file());
     let text = args.role.text();
     if file.as_os_str() == "-" {
         std::io::stdout().write_all(text.as_bytes())?;
@@ -126,7 +145,10 @@ fn sessions() -> Reference {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::read::read_text;
+    use crate::{
+        agent::vet,
+        config::{agent::Overrides, read::read_text},
+    };
     use std::path::Path;
 
     /// Compares a file of the repository with what the types say, or writes it (`UPDATE=1`).
@@ -147,6 +169,23 @@ mod tests {
         is_up_to_date("config/agent.toml", &agent_file());
         is_up_to_date("config/sessions.toml", &sessions_file());
         is_up_to_date("docs/configuration.md", &chapter());
+    }
+
+    #[test]
+    fn every_example_passes_the_check_and_has_its_page() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for role in Role::value_variants().iter().filter(|role| !matches!(role, Role::Agent | Role::Sessions)) {
+            let file = root.join("config").join(role.file());
+            assert_eq!(fs::read_to_string(&file).unwrap(), role.text());
+            let loaded = vet::load(Some(&file), Vec::new(), Overrides::default());
+            let loaded = loaded.unwrap_or_else(|report| panic!("{}: {report}", file.display()));
+            assert_eq!(loaded.warnings, [""; 0], "{}", file.display());
+            let name = role.file().with_extension("");
+            assert_eq!(Path::new(&loaded.config.agent.name), name);
+            let page = root.join("docs").join(name).with_extension("md");
+            let page = fs::read_to_string(&page).unwrap_or_else(|error| panic!("{}: {error}", page.display()));
+            assert!(page.contains(&format!("config/{}", role.file().display())));
+        }
     }
 
     #[test]

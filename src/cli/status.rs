@@ -232,7 +232,8 @@ fn game(status: &Status) -> Option<String> {
     parts.extend(game.tick_rate.as_ref().map(|rate| format!("{rate} ticks/s")));
     if !game.speaks.is_empty() {
         let doors: Vec<_> = game.speaks.iter().map(|door| format!("{door:?}").to_lowercase()).collect();
-        parts.push(format!("speaks {}", doors.join(", ")));
+        let sdk = game.sdk.as_ref().map_or(String::new(), |sdk| format!(" ({sdk})"));
+        parts.push(format!("speaks {}{sdk}", doors.join(", ")));
     }
     Some(parts.join(", "))
 }

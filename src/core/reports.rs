@@ -157,6 +157,14 @@ impl Core {
         }
     }
 
+    /// What is played now, where that isn't what the match was started with.
+    fn played(&self) -> Vec<(String, String)> {
+        let (Some(game), Some(run)) = (self.state.phase.game(), self.state.process.run()) else { return Vec::new() };
+        let map = run.map.clone().filter(|map| *map != game.params.map);
+        let mode = run.mode.clone().filter(|mode| Some(mode) != game.params.mode.as_ref());
+        [("map", map), ("mode", mode)].into_iter().filter_map(|(key, text)| Some((key.to_owned(), text?))).collect()
+    }
+
     /// The configuration's data, and the game's over it; an empty value of the game's removes the key.
     pub(super) fn custom(&self, whose: CustomDataOf) -> CustomData {
         let session = &self.settings.session;
@@ -166,6 +174,9 @@ impl Core {
             CustomDataOf::Browser => session.browser_data.clone(),
         };
         let said = self.state.process.run().and_then(|run| run.custom.get(&whose));
+        if whose == CustomDataOf::Instance {
+            data.extend(self.played());
+        }
         for (key, value) in said.into_iter().flatten() {
             if value.is_empty() {
                 data.remove(key);

@@ -35,10 +35,7 @@ impl Core {
             Said::Heartbeat => self.health.beat(now),
             Said::Health { health, reason } => self.health.opinion(health, reason),
             Said::TickRate { measured, target } => self.health.ticks(&self.settings.health, measured, target),
-            Said::Map { map, mode } => {
-                run.map = map.or(run.map.take());
-                run.mode = mode.or(run.mode.take());
-            }
+            Said::Map { map, mode } => self.map_changed(map, mode),
             Said::CustomData { whose, data } => run.custom.entry(whose).or_default().extend(data),
             Said::Version(version) => run.version = Some(version),
             Said::Sdk(name) => run.sdk = Some(name),
@@ -67,6 +64,19 @@ impl Core {
             self.close_match("the game ended, as it had said", Then::Recycle, None);
         }
         true
+    }
+
+    fn map_changed(&mut self, map: Option<String>, mode: Option<String>) {
+        let Some(run) = self.state.process.run_mut() else { return };
+        let before = (run.map.clone(), run.mode.clone());
+        run.map = map.or(run.map.take());
+        run.mode = mode.or(run.mode.take());
+        if (&run.map, &run.mode) == (&before.0, &before.1) {
+            return;
+        }
+        let (map, mode) = (run.map.clone().unwrap_or_default(), run.mode.clone().unwrap_or_default());
+        let text = if mode.is_empty() { format!("playing {map}") } else { format!("playing {map} ({mode})") };
+        self.happened("map", text, &[("map", &map), ("mode", &mode)]);
     }
 
     fn match_started(&mut self, match_id: Option<MatchId>) {

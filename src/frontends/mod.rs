@@ -17,12 +17,14 @@
 //! | [`http`] | one small HTTP/1.1 server for all of them: bounds, Host and Origin |
 //! | [`native`] | Gameside's own API |
 //! | [`gsdk`] | PlayFab's heartbeats |
+//! | [`a2s`] | Steam's server queries |
 //!
 //! Adding a frontend is one file with a [`Frontend`] and one row in [`registry`].
 //!
 //! Invariants: a frontend decides nothing; a reader that stops reading holds up nobody (it owns a cursor, not a queue);
 //! nothing wakes while nothing happens.
 
+pub mod a2s;
 pub mod events;
 pub mod gsdk;
 pub mod http;
@@ -104,6 +106,7 @@ pub struct Settings {
     pub native: native::Settings,
     /// None: off.
     pub gsdk: Option<gsdk::Settings>,
+    pub a2s: Option<a2s::Settings>,
 }
 
 /// A socket that a frontend wants; the keeper binds and holds it, so that it outlives the agent.
@@ -158,6 +161,9 @@ pub fn registry(settings: &Settings) -> Vec<Box<dyn Frontend>> {
     let mut on: Vec<Box<dyn Frontend>> = vec![Box::new(native::Native::new(settings.native.clone()))];
     if let Some(gsdk) = &settings.gsdk {
         on.push(Box::new(gsdk::Gsdk::new(gsdk.clone())));
+    }
+    if let Some(a2s) = &settings.a2s {
+        on.push(Box::new(a2s::A2s::new(a2s.clone())));
     }
     on
 }

@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`a2s`] | Steam's server queries, asked by other people's clients |
 //! | [`containers`] | both container shapes, as namespaces |
 //! | [`contract`] | every answer of the session service, judged by the published contract |
 //! | [`crash`] | the agent killed after every single effect |
@@ -18,6 +19,7 @@
 //! | [`systemd`] | the units |
 //! | [`openarena`] | a real game server, by its example configuration |
 //! | [`openarena_probe`] | the same server, watched by queries and by its log |
+//! | [`quit`] | games that end in good order only when they are asked to |
 //! | [`practice`] | the practice game as a program |
 //! | [`outage`] | the session service away in every way, and back |
 //! | [`stories`] | the whole thing, end to end |
@@ -27,6 +29,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 #![allow(clippy::disallowed_methods, reason = "a test may wait by the clock, though never sleep")]
 
+mod a2s;
 mod containers;
 mod contract;
 mod crash;
@@ -42,6 +45,7 @@ mod openarena;
 mod openarena_probe;
 mod outage;
 mod practice;
+mod quit;
 mod service_allocation;
 mod service_api;
 mod service_bench;

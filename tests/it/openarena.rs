@@ -60,3 +60,54 @@ fn openarena_is_started_with_the_sessions_map_found_ready_watched_and_stopped() 
     let end: Value = serde_json::from_slice(&end.stdout).unwrap();
     assert_eq!(end["last_end"]["exit"]["status"], json!({"how": "exited", "code": 0}), "stopped cleanly: {said}");
 }
+
+/// The first block of TOML of a page.
+fn block(page: &str) -> String {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
+    text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap().to_owned()
+}
+
+#[test]
+fn openarena_is_reported_by_its_log_alone_players_map_and_the_end_of_the_match() {
+    if component::program("openarena-server", "openarena-server").is_none() {
+        return;
+    }
+    let world = World::new();
+    let service = Service::start(&world);
+    // The example with its probe taken out, and what the page says instead.
+    let example = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/openarena.toml")).unwrap();
+    let (before, probe) = example.split_once("# The server answers about one query a second.\n[probe]").unwrap();
+    let (_, behind) = probe.split_once("[session.startup]").unwrap();
+    let before = before.replace("[game.readiness]\nby = \"probe\"\ntimeout = \"2m\"\n", "");
+    let config = format!(
+        "{}{before}{}[drain]\ndeadline = '1s'\n[session.startup]{behind}",
+        service.agent_config(),
+        block("docs/openarena.md")
+    );
+    let config = config.replace("[game]\n", "[allocation]\nprovider = 'sic'\n[game]\n");
+    let agent = world.agent("arena", &config);
+    agent.wait("registration", |status| status["agent"]["registered"] == true);
+
+    let session = service.make_session(&json!({}));
+    let misc = format!("+set rconPassword {PASSWORD}");
+    service.request_instance(&session, &json!({"map": "oa_dm2", "mode": "0", "misc_params": misc}));
+    let ready = agent.wait_join_status("joinable");
+    assert_eq!((&ready["map"], &ready["game"]["speaks"]), (&json!("oa_dm2"), &json!(["log"])));
+
+    console(&ready["ports"]["game"], "addbot sarge 3");
+    let one = agent.wait("a player", |status| status["players"] == 1);
+    assert_eq!(one["players_known"][0]["name"], "Sarge", "{one}");
+    console(&ready["ports"]["game"], "kick Sarge");
+    agent.wait("nobody", |status| status["players"] == 0);
+
+    console(&ready["ports"]["game"], "map oa_dm1");
+    agent.wait("the other map", |status| status["map"] == "oa_dm1");
+    service.wait(&session, "the other map", |session| session["instance"]["custom_data"]["map"] == "oa_dm1");
+
+    // A minute of the game's own time has passed when this is heard, or soon will have.
+    console(&ready["ports"]["game"], "timelimit 1");
+    console(&ready["ports"]["game"], "addbot sarge 3");
+    service.wait_closed(&session);
+    let end = agent.wait("the end", |status| status["last_end"].is_object());
+    assert_eq!(end["last_end"]["reason"], "the match is over");
+}

@@ -46,7 +46,8 @@ pub fn faults(config: &AgentConfig, sheet: &Sheet) -> Vec<Fault> {
     readiness(config, &mut faults);
     stop::ladder(config, &mut faults);
     stop::quit(config, &mut faults);
-    sdk::sdk(config, &mut faults);
+    sdk::gsdk(config, &mut faults);
+    sdk::a2s(config, &mut faults);
     probe(config, &mut faults);
     log_patterns(config, &mut faults);
     session(config, &mut faults);
@@ -416,6 +417,20 @@ limits = { nofiles = 5 }
     fn a_value_that_is_already_at_fault_is_not_complained_about_twice() {
         assert_eq!(check("[game.stop]\nladder = 5\n").lines().count(), 1);
         assert_eq!(check("[game]\nports = {}\n[addresses]\nport = 5\n").lines().count(), 1);
+    }
+
+    #[test]
+    fn faults_about_quitting_and_other_platforms_have_their_places() {
+        let text = "[game.stop.quit]\nby = \"source-rcon\"\ncommand = \"a\\nb\"\nport = \"rcon\"\n[gsdk]\nlisten = \"0.0.0.0:56001\"\n\
+                    log_dir = \"logs\"\n[a2s]\nenabled = true\nport = \"nowhere\"\nrate = 0\n[probe]\nkind = \"tcp\"\nport = \"nowhere\"\n";
+        let found = check(text);
+        for key in
+            ["game.stop.quit.command", "game.stop.quit.port", "gsdk.listen", "gsdk.log_dir", "a2s.port", "a2s.rate", "probe.port"]
+        {
+            assert!(found.contains(&format!(" {key}: ")), "{key} in {found}");
+        }
+        let udp = check("[game.stop.quit]\nby = \"minecraft-rcon\"\ncommand = \"stop\"\n");
+        assert!(udp.contains("game.stop.quit.port") && udp.contains("tcp"), "{udp}");
     }
 
     #[test]

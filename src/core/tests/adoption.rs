@@ -6,8 +6,9 @@ use crate::core::{
 };
 use crate::model::{
     calls::Refusal,
-    game::{GamePlayer, Said},
+    game::{GamePlayer, Said, Told},
     ids::RunNumber,
+    orders::{After, Order},
     process::{ExitStatus, RunState},
     session::JoinStatus,
     status::PhaseName,
@@ -27,6 +28,20 @@ fn run_n_alive_is_adopted_with_session_instance_players_and_readiness() {
     assert!(w.take_told().is_empty(), "the service already knows");
     assert_eq!(w.keeper.starts, [1]);
     assert!(matches!(w.offer, Some(Provide::Withdraw)), "no second registration");
+}
+
+#[test]
+fn the_next_life_tells_the_game_once_what_is_in_force() {
+    let mut w = World::serving(settings());
+    w.say(Said::PlayerJoined(GamePlayer { id: "ann".into(), name: None, team: None }));
+    let allocations = |w: &World| w.told_game().iter().filter(|told| matches!(told, Told::Allocated { .. })).count();
+    let drains = |w: &World| w.told_game().iter().filter(|told| matches!(told, Told::Drain { .. })).count();
+    assert_eq!(allocations(&w), 1, "a game that was started for it hears of it too");
+    w.order(Order::Drain { reason: None, then: After::Recycle });
+    w.kill_agent();
+    assert_eq!((allocations(&w), drains(&w)), (2, 2));
+    w.connect();
+    assert_eq!((allocations(&w), drains(&w)), (2, 2), "its keeper coming back is no news");
 }
 
 #[test]

@@ -7,10 +7,11 @@ use crate::core::{
 use crate::model::{
     calls::Refusal,
     game::{GamePlayer, Said, Told},
-    keeper::KeeperFact,
+    keeper::{KeeperFact, KeeperOrder},
     orders::{After, Order, Refused},
     policy::OnSessionLost,
-    session::JoinStatus,
+    process::{StopAction, StopStep},
+    session::{InstanceHealth, JoinStatus},
     status::PhaseName,
     units::Span,
 };
@@ -102,6 +103,36 @@ fn stop_waits_for_nobody_and_drain_with_recycle_leaves_the_agent_free() {
     assert!(w.ended.is_none());
     assert_eq!(w.status().last_end.unwrap().reason, "new map");
     assert_eq!(w.keeper.starts, [1, 2]);
+}
+
+#[test]
+fn the_agent_asks_before_the_ladder_and_a_keeper_alone_passes_that_over() {
+    let mut s = settings();
+    s.ladder.insert(0, StopStep { action: StopAction::Ask, wait: secs(20) });
+    let mut w = World::serving(s);
+    let standing = w.seen.iter().rev().find_map(|effect| match effect {
+        Effect::Keeper(KeeperOrder::Standing { orders }) => Some(orders.clone()),
+        _ => None,
+    });
+    let standing = standing.unwrap();
+    assert!(standing.ladder.iter().all(|step| step.action != StopAction::Ask));
+    assert_eq!(standing.total, standing.ladder.iter().map(|step| step.wait).sum());
+    w.order(Order::Stop { reason: None });
+    assert!(w.seen.iter().any(|effect| matches!(effect, Effect::Ask { .. })));
+    assert!(!w.keeper.orders.iter().any(|order| order.starts_with("signal")), "it has its time");
+    w.pass(secs(20));
+    assert!(w.keeper.orders.iter().any(|order| order.starts_with("signal")));
+    assert!(matches!(w.ended, Some(Ending::Orderly { .. })));
+}
+
+#[test]
+fn who_is_on_the_way_out_neednt_say_that_it_lives() {
+    let mut w = World::serving(settings());
+    w.say(joins("ann"));
+    w.say(Said::Heartbeat);
+    w.order(Order::Drain { reason: None, then: After::Recycle });
+    w.pass(secs(300));
+    assert_eq!(w.status().instance_health, InstanceHealth::Healthy);
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub mod operator;
 pub mod state;
 pub mod stream;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use super::{
     Bound, Frontend, Place, Shared, Wanted,

@@ -40,3 +40,14 @@ pub fn with_systemd() -> Option<PathBuf> {
     let found = told.into_iter().chain([beside]).find(|file| file.is_file());
     present(found.is_some(), "no `with-systemd`; name one in GAMESIDE_WITH_SYSTEMD").then_some(found).flatten()
 }
+
+/// A Python that has this module, as `tests/run` makes one.
+pub fn python(module: &str) -> Option<PathBuf> {
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/python/bin/python");
+    let imports = |python: &Path| {
+        let tried = std::process::Command::new(python).args(["-c", &format!("import {module}")]).output();
+        tried.is_ok_and(|output| output.status.success())
+    };
+    let found = imports(&ours);
+    present(found, &format!("no Python module `{module}` in target/python; `tests/run` installs it")).then_some(ours)
+}

@@ -62,7 +62,8 @@ impl Got {
     }
 }
 
-fn status() -> Status {
+/// A server that plays.
+pub(in crate::frontends) fn status() -> Status {
     Status {
         name: "arena".to_owned(),
         phase: PhaseName::Serving,
