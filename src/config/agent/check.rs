@@ -424,9 +424,15 @@ limits = { nofiles = 5 }
         let text = "[game.stop.quit]\nby = \"source-rcon\"\ncommand = \"a\\nb\"\nport = \"rcon\"\n[gsdk]\nlisten = \"0.0.0.0:56001\"\n\
                     log_dir = \"logs\"\n[a2s]\nenabled = true\nport = \"nowhere\"\nrate = 0\n[probe]\nkind = \"tcp\"\nport = \"nowhere\"\n";
         let found = check(text);
-        for key in
-            ["game.stop.quit.command", "game.stop.quit.port", "gsdk.listen", "gsdk.log_dir", "a2s.port", "a2s.rate", "probe.port"]
-        {
+        for key in [
+            "game.stop.quit.command",
+            "game.stop.quit.port",
+            "gsdk.listen",
+            "gsdk.log_dir",
+            "a2s.port",
+            "a2s.rate",
+            "probe.port",
+        ] {
             assert!(found.contains(&format!(" {key}: ")), "{key} in {found}");
         }
         let udp = check("[game.stop.quit]\nby = \"minecraft-rcon\"\ncommand = \"stop\"\n");
