@@ -16,7 +16,9 @@ use crate::{
         telemetry,
     },
     model::{policy::LogFormat, units::Span},
-    service::{Listeners, Reload, Service, ServiceSettings, auth::clients::Clients, http::tls::Tls},
+    service::{
+        Listeners, Reload, Service, ServiceSettings, auth::clients::Clients, exchange, http::tls::Tls,
+    },
 };
 use std::{
     net::SocketAddr,
@@ -69,6 +71,17 @@ pub enum SessionsCommand {
     /// Client credentials
     #[command(subcommand)]
     Client(ClientCommand),
+    /// Print session types, regions, templates, profiles and deserter rules as JSON of the API
+    ///
+    /// Of the configuration that stands before it: gameside sessions --config FILE export
+    Export,
+    /// Print the configuration (TOML) with such JSON in place of its own
+    ///
+    /// gameside sessions --config OLD import FILE > NEW. What has no counterpart in FILE stays as OLD has it
+    Import {
+        /// A document as `export` prints it, or with fewer members; `-` reads it from standard input
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -103,6 +116,8 @@ fn dispatch(args: &SessionsArgs, state_dir: Option<PathBuf>) -> Result<(), Failu
     let dir = state_dir.unwrap_or_else(|| places.sessions());
     match args.what.clone() {
         Some(SessionsCommand::Client(command)) => client(command, &dir),
+        Some(SessionsCommand::Export) => export(args),
+        Some(SessionsCommand::Import { file }) => import(args, &file),
         None => serve(args, &dir, &places),
     }
 }
@@ -131,6 +146,30 @@ fn client(command: ClientCommand, dir: &Path) -> Result<(), Failure> {
             }
         }
     }
+    Ok(())
+}
+
+fn export(args: &SessionsArgs) -> Result<(), Failure> {
+    println!("{:#}", exchange::export(&load(args)?));
+    Ok(())
+}
+
+fn import(args: &SessionsArgs, path: &Path) -> Result<(), Failure> {
+    let unread = |why: &dyn std::fmt::Display| {
+        Failure::new(Exit::Usage, format!("could not read the document {}: {why}", path.display()))
+    };
+    let text =
+        if path == Path::new("-") { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) };
+    let document = serde_json::from_str(&text.map_err(|why| unread(&why))?).map_err(|why| unread(&why))?;
+    let mut settings = load(args)?;
+    let passed_over = exchange::import(&mut settings, &document).map_err(|why| unread(&why))?;
+    for member in passed_over {
+        eprintln!("gameside: passed over, not used here: {}", screen::escape_lines(&member));
+    }
+    if let Some((key, expected)) = settings.faults().first() {
+        return Err(unread(&format!("{key}: expected {expected}")));
+    }
+    print!("{}", toml::to_string(&settings).map_err(|why| unread(&why))?);
     Ok(())
 }
 
@@ -261,8 +300,7 @@ async fn signalled(args: &SessionsArgs, reload: &Reload, tls: Option<&Tls>) {
             Caught::Reload => {
                 notify::reloading();
                 match load(args).and_then(|settings| Ok(reload.apply(settings)?)) {
-                    Ok(kept) if kept.is_empty() => tracing::info!("configuration read again"),
-                    Ok(kept) => tracing::warn!(keys = kept.join(", "), "these need a restart; the rest is in force"),
+                    Ok(()) => tracing::info!("configuration read again"),
                     Err(why) => tracing::error!(%why, "the configuration stays as it was"),
                 }
                 match tls.map(Tls::reload) {

@@ -9,7 +9,7 @@
 //!
 //! | room | holds |
 //! |---|---|
-//! | [`settings`], [`templates`] | the configuration |
+//! | [`settings`], [`templates`], [`profiles`] | the configuration; [`exchange`]: as JSON of the API |
 //! | [`http`] | requests and answers; the router |
 //! | [`auth`] | tokens, client credentials, login |
 //! | [`ops`] | the operations, a file a group |
@@ -22,9 +22,11 @@
 //! missed checks count from that moment; a live session is never touched by a reload.
 
 pub mod auth;
+pub mod exchange;
 pub mod http;
 pub mod metrics;
 pub mod ops;
+pub mod profiles;
 pub mod rules;
 pub mod settings;
 pub mod store;
@@ -49,7 +51,7 @@ use std::{
 use store::{Seq, redb_store::RedbStore, writer::Progress};
 use tokio::{
     net::{TcpListener, UnixListener},
-    sync::{Notify, watch},
+    sync::{Notify, Semaphore, watch},
 };
 use world::World;
 
@@ -102,6 +104,9 @@ pub struct Shared {
     timer: Notify,
     timer_at: Mutex<Option<Instant>>,
     ended: watch::Sender<bool>,
+    /// Room for connections.
+    pub places: Arc<Semaphore>,
+    pub rate: http::rate::Rate,
 }
 
 /// Where the time comes from.
@@ -137,6 +142,7 @@ impl Service {
         let failed = |why: store::StoreError| ServeError::Store { path: path.clone(), why: why.to_string() };
         let store = RedbStore::open(&path).map_err(failed)?;
         let clock = Clock::system();
+        let places = Arc::new(Semaphore::new(settings.limits.connections as usize));
         let settings = Arc::new(settings);
         let (world, progress) = World::open(settings.clone(), Box::new(store), clock.now()).map_err(failed)?;
         let shared = Shared {
@@ -152,6 +158,8 @@ impl Service {
             timer: Notify::new(),
             timer_at: Mutex::new(None),
             ended: watch::channel(false).0,
+            places,
+            rate: http::rate::Rate::default(),
         };
         Ok(Service { shared: Arc::new(shared) })
     }
@@ -176,22 +184,32 @@ impl Service {
 }
 
 impl Reload {
-    /// Uses new settings from now on. Live sessions, tokens and registrations stay as they are. Returns what needs a
-    /// restart: those keys keep their old value.
-    pub fn apply(&self, mut settings: ServiceSettings) -> Result<Vec<&'static str>, ServeError> {
+    /// Uses new settings from now on. Live sessions, tokens, registrations and connections stay as they are; above a lower
+    /// `limits.connections` new connections wait until enough old ones have ended. What only the command line says stays.
+    pub fn apply(&self, mut settings: ServiceSettings) -> Result<(), ServeError> {
         checked(&settings)?;
         let old = self.0.settings();
-        let mut kept = Vec::new();
-        if settings.limits.connections != old.limits.connections {
-            kept.push("limits.connections");
-            settings.limits.connections = old.limits.connections;
-        }
         settings.auth.dev = old.auth.dev;
         settings.auth.local_secret.clone_from(&old.auth.local_secret);
+        self.resize(old.limits.connections, settings.limits.connections);
         let settings = Arc::new(settings);
         *self.0.settings.write().unwrap_or_else(PoisonError::into_inner) = settings.clone();
         self.0.visit(|world| world.settings = settings);
-        Ok(kept)
+        Ok(())
+    }
+
+    fn resize(&self, old: u32, new: u32) {
+        let places = self.0.places.clone();
+        if new >= old {
+            places.add_permits((new - old) as usize);
+            return;
+        }
+        tokio::spawn(async move {
+            // Fails only when the semaphore is closed, which it never is.
+            if let Ok(surplus) = places.acquire_many_owned(old - new).await {
+                surplus.forget();
+            }
+        });
     }
 }
 

@@ -2,13 +2,16 @@
 //!
 //! | section | holds |
 //! |---|---|
-//! | [`ServiceSettings`] | session types, regions, request templates, deserter rules, and the sections below |
+//! | [`ServiceSettings`] | session types, regions, request templates, deserter rules, matchmaking, and the sections below |
 //! | [`Timings`] | leases, health, backfill |
 //! | [`AllocationSettings`] | how registered servers are chosen and for how long anybody waits |
 //! | [`AuthSettings`] | who may log in, and how long that lasts |
 //! | [`Limits`] | what a caller may send |
 
-use super::templates::{Deserter, Region, RequestTemplate, SessionType};
+use super::{
+    profiles::{Profile, TemplateGroup},
+    templates::{Deserter, Region, RequestTemplate, SessionType},
+};
 use crate::model::{
     ids::PlayerUuid,
     login::{Restriction, RestrictionReason, RestrictionType},
@@ -34,6 +37,11 @@ pub struct ServiceSettings {
     /// Rules for players who desert matches, by their UUID.
     #[schemars(with = "BTreeMap<String, Deserter>")]
     pub deserters: BTreeMap<uuid::Uuid, Deserter>,
+    /// Pools of players who may be matched, by name.
+    pub match_making_profiles: BTreeMap<String, Profile>,
+    /// Which profiles a session is put into, by the group's UUID.
+    #[schemars(with = "BTreeMap<String, TemplateGroup>")]
+    pub match_making_template_groups: BTreeMap<uuid::Uuid, TemplateGroup>,
     /// Leases, health and backfill.
     pub timings: Timings,
     /// How registered servers are handed out.
@@ -130,6 +138,12 @@ pub struct Limits {
     pub body: Size,
     /// Connections at a time.
     pub connections: u32,
+    /// Requests a second of one player, or of one address without a token; more are refused with 429. 0: any number.
+    pub requests_per_second: u32,
+    /// The same for a client with credentials of its own, such as a dedicated server. 0: any number.
+    pub server_requests_per_second: u32,
+    /// Requests that may come at once before these rates count.
+    pub request_burst: u32,
     /// How long a client may take to send a request's body.
     pub read_timeout: Span,
     /// How long a connection may stay without a request, or with half of one's headers.
@@ -161,6 +175,8 @@ impl Default for ServiceSettings {
             regions: vec![Region { region_id: "local".to_owned(), ..Region::default() }],
             request_templates: BTreeMap::new(),
             deserters: BTreeMap::new(),
+            match_making_profiles: BTreeMap::new(),
+            match_making_template_groups: BTreeMap::new(),
             timings: Timings::default(),
             allocation: AllocationSettings::default(),
             auth: AuthSettings::default(),
@@ -229,6 +245,9 @@ impl Default for Limits {
         Limits {
             body: Size(1 << 20),
             connections: 20_000,
+            requests_per_second: 0,
+            server_requests_per_second: 0,
+            request_burst: 100,
             read_timeout: Span::from_secs(20),
             idle_timeout: Span::from_secs(120),
             longest_wait: Span::from_secs(60),
@@ -237,7 +256,7 @@ impl Default for Limits {
             audit_events: 100_000,
             event_retention: Span::from_secs(900),
             events_per_player: 256,
-            events: 500_000,
+            events: 100_000,
             streams_per_player: 8,
             friends: 1000,
         }
@@ -291,6 +310,28 @@ impl ServiceSettings {
                 kind.auto_startup_instance_template_id.is_none_or(|id| self.request_templates.contains_key(&id));
             check(known, &format!("{key}.auto_startup_instance_template_id"), "the id of one of [request_templates]");
         }
+        check(self.limits.connections >= 1, "limits.connections", "at least 1");
+        check(self.limits.request_burst >= 1, "limits.request_burst", "at least 1");
+        check(self.limits.events_per_player >= 1, "limits.events_per_player", "at least 1");
+        check(self.limits.events >= 1, "limits.events", "at least 1");
+        self.matchmaking_faults(&mut check);
         faults
+    }
+
+    fn matchmaking_faults(&self, check: &mut impl FnMut(bool, &str, &str)) {
+        for (name, profile) in &self.match_making_profiles {
+            let key = format!("match_making_profiles.{name}");
+            let known = self.request_templates.contains_key(&profile.instance_request_template_id);
+            check(known, &format!("{key}.instance_request_template_id"), "the id of one of [request_templates]");
+            let known = profile.deserter_id.is_none_or(|id| self.deserters.contains_key(&id));
+            check(known, &format!("{key}.deserter_id"), "the id of one of [deserters]");
+        }
+        for (id, group) in &self.match_making_template_groups {
+            for (number, option) in group.template_options.iter().enumerate() {
+                let known = option.profiles.iter().all(|name| self.match_making_profiles.contains_key(name));
+                let key = format!("match_making_template_groups.{id}.template_options[{number}].profiles");
+                check(known, &key, "names of [match_making_profiles]");
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! An answer is looked up by method, path and status; its body must match that schema, hold no null anywhere, and every
 //! error must have the shape of an error. Statuses that the contract doesn't list for an operation are allowed only where
-//! `session-semantics.md` says so (304, 404, 409, 412) or where any HTTP service gives them (400, 405, 413, 503).
+//! `session-semantics.md` says so (304, 404, 409, 412) or where any HTTP service gives them (400, 405, 413, 429, 503).
 
 use serde_json::{Value, json};
 use std::{
@@ -93,7 +93,7 @@ impl Contract {
         }
         let schema = match listed["content"]["application/json"].get("schema") {
             Some(schema) => schema.clone(),
-            None if matches!(status, 400 | 404 | 405 | 409 | 412 | 413 | 503) => {
+            None if matches!(status, 400 | 404 | 405 | 409 | 412 | 413 | 429 | 503) => {
                 json!({ "$ref": "#/components/schemas/HzApiErrorModel" })
             }
             None => return Err(format!("{status} is not a status of {}", operation.id)),

@@ -15,7 +15,7 @@
 //! | [`main_job`] | allocated, run, reported, supervised, through every crash |
 //! | [`manifests`] | what must be true of the Kubernetes manifests |
 //! | [`sic`] | the provider `sic` against scripted answers |
-//! | [`service_api`], [`service_interface`], [`service_allocation`], [`service_durable`] | the session service from outside |
+//! | [`service_api`], [`service_interface`], [`service_allocation`], [`service_durable`], [`service_events`], [`service_config`], [`service_limits`], [`service_semantics`] | the session service from outside |
 //! | [`systemd`] | the units |
 //! | [`openarena`] | a real game server, by its example configuration |
 //! | [`openarena_probe`] | the same server, watched by queries and by its log |
@@ -49,8 +49,12 @@ mod quit;
 mod service_allocation;
 mod service_api;
 mod service_bench;
+mod service_config;
 mod service_durable;
+mod service_events;
 mod service_interface;
+mod service_limits;
+mod service_semantics;
 mod sic;
 mod stories;
 mod support;

@@ -12,7 +12,6 @@ use std::collections::BTreeSet;
 const SEARCH: &str = "/session/v1/browser:search";
 const MATCHMAKING: &str = "/session/v1/matchmaking";
 const PRESENCE: &str = "/session/v1/player/me/presence-session";
-const POLL: &str = "/notification/v1/player/me/stream/notification/lp";
 
 /// One good answer of each operation that this file is about.
 pub async fn every_extension(bench: &Bench, path: &str, ann: &str, bob: &str) {

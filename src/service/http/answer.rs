@@ -21,7 +21,7 @@ use crate::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited, StreamBody};
-use hyper::body::{Frame, Incoming};
+use hyper::body::{Body as _, Frame, Incoming};
 use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 
 type Streamed = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
@@ -40,7 +40,7 @@ pub async fn answer(shared: Arc<Shared>, peer: Option<IpAddr>, request: http::Re
         Found::Nothing => return refused_lost(&shared, parts.uri.path()),
         Found::OtherMethods(methods) => return other_methods(&shared, &methods),
     };
-    let prepared = prepare(&shared, row, &parts.headers, body).await;
+    let prepared = prepare(&shared, row, &parts.headers, peer, body).await;
     let outcome = match prepared {
         Ok((caller, body)) => {
             let query = route::query(parts.uri.query());
@@ -60,22 +60,45 @@ async fn prepare(
     shared: &Arc<Shared>,
     row: &'static Row,
     headers: &HeaderMap,
+    peer: Option<IpAddr>,
     body: Incoming,
 ) -> Outcome<(Arc<Caller>, Bytes)> {
     let settings = shared.settings();
-    let caller = caller(shared, row, headers)?;
+    let caller = caller(shared, row, headers);
+    // A bad token is counted too, by its address.
+    let counted = caller.as_deref().map_or("", |caller| &caller.subject);
+    let address = || address(&settings.trusted_proxies, peer, headers.get("x-forwarded-for"));
+    if !matches!(row.operation, "livez" | "readyz" | "metrics") {
+        shared.rate.admit(counted, address, &settings.limits, || shared.clock.now().mono)?;
+    }
+    let caller = caller?;
+    let too_large = || {
+        let desc = format!("a body may have {} bytes", settings.limits.body.0);
+        Stop::from(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, codes::TOO_LARGE, desc))
+    };
+    // What is announced as too large isn't waited for.
+    if body.size_hint().lower() > settings.limits.body.0 {
+        return Err(too_large());
+    }
     let read = Limited::new(body, settings.limits.body.0 as usize).collect();
     match tokio::time::timeout(settings.limits.read_timeout.get(), read).await {
         Ok(Ok(body)) => Ok((caller, body.to_bytes())),
-        Ok(Err(why)) if why.downcast_ref::<LengthLimitError>().is_some() => Err(Refused::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            codes::TOO_LARGE,
-            format!("a body may have {} bytes", settings.limits.body.0),
-        )
-        .into()),
+        Ok(Err(why)) if why.downcast_ref::<LengthLimitError>().is_some() => Err(too_large()),
         Ok(Err(why)) => Err(super::reply::bad_request("bad_body", format!("the body could not be read: {why}"))),
         Err(_) => Err(Refused::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body came too slowly").into()),
     }
+}
+
+/// Where a request comes from. `X-Forwarded-For` counts only from a configured proxy: then its last entry that no proxy of ours
+/// added. A unix socket is this machine.
+pub fn address(trusted: &[IpAddr], peer: Option<IpAddr>, forwarded: Option<&HeaderValue>) -> IpAddr {
+    let peer = peer.unwrap_or(IpAddr::from([127, 0, 0, 1]));
+    let list = forwarded.and_then(|value| value.to_str().ok()).filter(|_| trusted.contains(&peer));
+    let hop = list.and_then(|list| {
+        let hops = list.rsplit(',').map(|hop| hop.trim().parse::<IpAddr>());
+        hops.map_while(Result::ok).find(|hop| !trusted.contains(hop))
+    });
+    hop.unwrap_or(peer)
 }
 
 fn caller(shared: &Arc<Shared>, row: &Row, headers: &HeaderMap) -> Outcome<Arc<Caller>> {

@@ -6,11 +6,13 @@
 //! | [`asked`] | a request as a handler sees it |
 //! | [`read`] | bodies, queries and paths, with every fault located |
 //! | [`reply`] | answers and refusals |
+//! | [`rate`] | how fast a caller may ask |
 //! | [`answer`] | one request from its bytes to its answer |
 //! | [`serve`], [`tls`] | listeners and connections; TLS on them |
 
 pub mod answer;
 pub mod asked;
+pub mod rate;
 pub mod read;
 pub mod reply;
 pub mod route;

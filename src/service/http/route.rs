@@ -1,7 +1,7 @@
 //! The router: one table, one row an operation.
 //!
 //! A pattern is literal segments and `{parameter}` segments; a parameter may be followed by a literal verb
-//! (`{session_id}:generate-short-code`). Literals win over parameters. A path that no row matches is a 404 without
+//! (`{session_id}:generate-short-code`), or follow one (`vivox:{vivox_action}`). Literals win over parameters. A path that no row matches is a 404 without
 //! `session_not_found`: the API isn't there, which a client must not take for a lost session.
 
 use super::{
@@ -72,8 +72,8 @@ pub enum Found {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Segment {
     Literal(&'static str),
-    /// A parameter, and the verb behind it.
-    Parameter(&'static str, &'static str),
+    /// What stands before a parameter, its name, and the verb behind it.
+    Parameter(&'static str, &'static str, &'static str),
 }
 
 /// The table, ready for look-ups: by number of segments.
@@ -119,14 +119,15 @@ impl Router {
 fn rank(segment: &Segment) -> u8 {
     match segment {
         Segment::Literal(_) => 0,
-        Segment::Parameter(_, verb) if !verb.is_empty() => 1,
-        Segment::Parameter(..) => 2,
+        Segment::Parameter("", _, "") => 2,
+        Segment::Parameter(..) => 1,
     }
 }
 
 fn segment(text: &'static str) -> Segment {
-    match text.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
-        Some((name, verb)) => Segment::Parameter(name, verb),
+    let parameter = text.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)));
+    match parameter {
+        Some((before, (name, verb))) => Segment::Parameter(before, name, verb),
         None => Segment::Literal(text),
     }
 }
@@ -137,8 +138,8 @@ fn matches(pattern: &[Segment], parts: &[&str]) -> Option<Vec<(&'static str, Str
         match segment {
             Segment::Literal(text) if text == part => {}
             Segment::Literal(_) => return None,
-            Segment::Parameter(name, verb) => {
-                let value = part.strip_suffix(verb)?;
+            Segment::Parameter(before, name, verb) => {
+                let value = part.strip_prefix(before)?.strip_suffix(verb)?;
                 parameters.push((*name, percent_decoded(value)?));
             }
         }
@@ -189,6 +190,10 @@ mod tests {
             ("generate_session_short_code", "abc".into())
         );
         assert_eq!(find(Method::POST, "/session/v1/session/abc/player/me").0, "join_session_by_id_self");
+        assert_eq!(
+            find(Method::GET, "/session/v1/session/abc/player/me/voip/vivox:mute"),
+            ("get_vivox_action_token_me", "abc".into())
+        );
         assert!(matches!(router.find(&Method::GET, "/session/v1/nothing/here"), Found::Nothing));
         assert!(matches!(router.find(&Method::PUT, "/session/v1/session/abc"), Found::OtherMethods(_)));
     }

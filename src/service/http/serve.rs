@@ -32,7 +32,7 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let (ending, ended) = watch::channel(false);
     let graceful = Arc::new(GracefulShutdown::new());
-    let places = Arc::new(Semaphore::new(shared.settings().limits.connections as usize));
+    let places = shared.places.clone();
     let mut accepting = tokio::task::JoinSet::new();
     for tcp in listeners.tcp {
         let door = Door { shared: shared.clone(), graceful: graceful.clone(), tls: listeners.tls.clone() };

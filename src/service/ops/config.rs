@@ -5,12 +5,13 @@ use crate::{
     model::{CustomData, errors::codes, session::BackfillSettings},
     service::{
         http::{
+            answer,
             asked::Asked,
             read,
             reply::{Outcome, Reply, not_found},
             route::{Needs, Row, Run},
         },
-        templates::{RequestTemplate, SessionType},
+        templates::{Region, RequestTemplate, SessionType},
         world::{World, timers::health_settings},
     },
 };
@@ -67,7 +68,7 @@ fn template(world: &mut World, asked: &Asked) -> Outcome {
     Ok(tagged(asked, &template_view(&name, kind.ok_or_else(missing)?)))
 }
 
-fn template_view(name: &str, kind: &SessionType) -> Value {
+pub fn template_view(name: &str, kind: &SessionType) -> Value {
     let mut view = serde_json::to_value(kind).unwrap_or_default();
     if let Value::Object(members) = &mut view {
         members.insert("session_type".into(), name.into());
@@ -118,18 +119,20 @@ pub fn page<T>(asked: &Asked, items: Vec<T>) -> Outcome<(Vec<T>, usize)> {
 }
 
 fn regions(world: &mut World, asked: &Asked) -> Outcome {
-    let all: Vec<Value> = (0u32..)
-        .zip(&world.settings.regions)
-        .map(|(order, region)| {
-            let mut view = serde_json::to_value(region).unwrap_or_default();
-            if let Value::Object(members) = &mut view {
-                members.insert("sort_order".into(), order.into());
-            }
-            view
-        })
-        .collect();
-    let (regions, cursor) = page(asked, all)?;
+    let (regions, cursor) = page(asked, region_views(&world.settings.regions))?;
     Ok(Reply::json(&json!({ "regions": regions, "cursor": cursor })))
+}
+
+/// `Region`s, in their order.
+pub fn region_views(regions: &[Region]) -> Vec<Value> {
+    let view = |(order, region): (u32, &Region)| {
+        let mut view = serde_json::to_value(region).unwrap_or_default();
+        if let Value::Object(members) = &mut view {
+            members.insert("sort_order".into(), order.into());
+        }
+        view
+    };
+    (0u32..).zip(regions).map(view).collect()
 }
 
 fn request_template(world: &mut World, asked: &Asked) -> Outcome {
@@ -139,7 +142,7 @@ fn request_template(world: &mut World, asked: &Asked) -> Outcome {
     Ok(tagged(asked, &request_template_view(id, found.ok_or_else(missing)?)))
 }
 
-fn request_template_view(id: Uuid, template: &RequestTemplate) -> Value {
+pub fn request_template_view(id: Uuid, template: &RequestTemplate) -> Value {
     #[derive(Serialize)]
     struct Choice<'a> {
         map_id: String,
@@ -177,19 +180,12 @@ fn backfill_config(world: &mut World, _: &Asked) -> Outcome {
     Ok(Reply::json(&BackfillSettings { timeout: world.settings.served_backfill_timeout() }))
 }
 
-/// `X-Forwarded-For` counts only from a configured proxy: then its last entry that no proxy of ours added.
 fn connection_info(world: &mut World, asked: &Asked) -> Outcome {
     Ok(Reply::json(&json!({ "ip": address(world, asked) })))
 }
 
 fn address(world: &World, asked: &Asked) -> IpAddr {
-    let trusted = &world.settings.trusted_proxies;
-    let peer = asked.peer.unwrap_or(IpAddr::from([127, 0, 0, 1]));
-    let forwarded = asked.header("x-forwarded-for").filter(|_| trusted.contains(&peer)).and_then(|list| {
-        let hops = list.rsplit(',').map(|hop| hop.trim().parse::<IpAddr>());
-        hops.map_while(Result::ok).find(|hop| !trusted.contains(hop))
-    });
-    forwarded.unwrap_or(peer)
+    answer::address(&world.settings.trusted_proxies, asked.peer, asked.headers.get("x-forwarded-for"))
 }
 
 /// Whether the caller is in the service's own network, where LAN sessions are shown: on this machine, or at a private or

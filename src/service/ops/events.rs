@@ -216,3 +216,60 @@ fn reset(id: &str, reason: ResetReason) -> String {
     let data = serde_json::to_string(&Reset { reason }).unwrap_or_default();
     format!("id: {id}\nevent: reset\ndata: {data}\n\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::{
+        Service, ServiceSettings,
+        auth::Caller,
+        http::route::{Found, query},
+        world::testing,
+    };
+    use http::HeaderMap;
+
+    fn asked(shared: &Shared, caller: Caller) -> Asked {
+        let Found::Row(row, path) = shared.router.find(&Method::GET, TABLE[0].path) else { panic!("no row") };
+        Asked {
+            row,
+            caller: Arc::new(caller),
+            path,
+            query: query(None),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            peer: None,
+            verified: None,
+            hashed: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_subscriber_that_reads_too_slowly_is_told_and_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = ServiceSettings::default();
+        settings.limits.events_per_player = 2;
+        let shared = Service::open(settings, dir.path()).unwrap().shared;
+        let ann = testing::player("ann");
+        let player = ann.player.unwrap();
+        let Ok(Answer::Events(mut stream)) = stream(shared.clone(), asked(&shared, ann)).await else {
+            panic!("no stream")
+        };
+        let mut next = async || stream.next().await.map(|Ok(chunk)| String::from_utf8(chunk.to_vec()).unwrap());
+        assert!(next().await.unwrap().starts_with("retry: "));
+        let tell = || {
+            let note = serde_json::from_value(serde_json::json!({
+                "message": "m", "notification_id": "", "created": "2026-01-01T00:00:00Z",
+            }));
+            shared.visit(|world| world.tell(player, Told::Note(note.unwrap())));
+        };
+        tell();
+        assert!(next().await.unwrap().starts_with("id: "), "in time");
+        (0..3).for_each(|_| tell());
+        let told = next().await.unwrap();
+        assert!(told.contains("event: reset\ndata: {\"reason\":\"slow\"}"), "{told}");
+        assert_eq!(next().await, None);
+        drop(next);
+        drop(stream);
+        assert!(shared.visit(|world| world.events.watch(player, 1)).0.is_some(), "its place is free again");
+    }
+}

@@ -12,6 +12,9 @@
 //! | [`presence`], [`friends`] | the session that a player shows; the friend graph |
 //! | [`events`], [`notifications`] | what players are told: a stream, and the notification API |
 //! | [`config`] | templates, regions, request templates, health and backfill settings, connection info |
+//! | [`profiles`] | matchmaking profiles and templates, launch templates |
+//! | [`deserters`] | rules and marks |
+//! | [`voice`] | tokens of voice vendors: not configured |
 //! | [`audit`] | read and write what happened |
 //! | [`sic`] | registration of servers |
 //! | [`operate`] | login, health of the service, metrics |
@@ -24,6 +27,7 @@ pub mod bodies;
 pub mod browser;
 pub mod config;
 pub mod create;
+pub mod deserters;
 pub mod discovery;
 pub mod events;
 pub mod friends;
@@ -34,8 +38,10 @@ pub mod notifications;
 pub mod operate;
 pub mod players;
 pub mod presence;
+pub mod profiles;
 pub mod sessions;
 pub mod sic;
+pub mod voice;
 
 use super::http::route::Row;
 
@@ -56,6 +62,9 @@ pub fn tables() -> Vec<&'static [Row]> {
         events::TABLE,
         notifications::TABLE,
         config::TABLE,
+        profiles::TABLE,
+        deserters::TABLE,
+        voice::TABLE,
         audit::TABLE,
         sic::TABLE,
         operate::TABLE,

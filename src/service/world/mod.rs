@@ -10,6 +10,7 @@
 //! | [`allocator`] | who gets which |
 //! | [`audit`] | what happened |
 //! | [`events`] | what players are told |
+//! | [`deserters`] | who deserted matches |
 //! | [`friends`], [`presence`] | the friend graph; who shows which session |
 //!
 //! Invariants: a change either happens whole, with its indexes, write and events, or not at all; `touched` covers
@@ -17,6 +18,7 @@
 
 pub mod allocator;
 pub mod audit;
+pub mod deserters;
 pub mod entry;
 pub mod events;
 pub mod friends;
@@ -63,6 +65,7 @@ pub struct World {
     pub events: events::Journal,
     pub friends: friends::Friends,
     presence: presence::Presence,
+    deserters: deserters::Deserters,
     sessions: HashMap<SessionId, Entry>,
     index: index::Index,
     timers: timers::Timers,
@@ -85,6 +88,7 @@ impl World {
         let audit = audit::AuditLog::read(&mut *store)?;
         let friends = friends::Friends::read(&mut *store)?;
         let presence = presence::Presence::read(&mut *store)?;
+        let deserters = deserters::Deserters::read(&mut *store)?;
         let (writer, progress) =
             Writer::start(store, claim).map_err(|why| StoreError::new("start the writer of the store", why))?;
         let mut world = World {
@@ -95,6 +99,7 @@ impl World {
             events: events::Journal::default(),
             friends,
             presence,
+            deserters,
             sessions: HashMap::new(),
             index: index::Index::default(),
             timers: timers::Timers::default(),

@@ -207,3 +207,35 @@ fn a_short_lease_is_a_setting() {
     bench.pass(5.1);
     assert_eq!(bench.code(&ann, "GET", &path, Value::Null), "session_not_found");
 }
+
+#[test]
+fn an_expired_session_is_told_to_its_members() {
+    use crate::{model::events::EventKind, service::world::events::Told};
+    let mut bench = Bench::new(settings());
+    let ann = player("ann");
+    bench.session(&ann, "default");
+    let player = ann.player.unwrap();
+    let begun = bench.world.events.last();
+    bench.pass(301.0);
+    let told = bench.world.events.after(player, begun, 10).unwrap();
+    let [last] = &told[..] else { panic!("{told:?}") };
+    let Told::Event(event) = &*last.told else { panic!("{last:?}") };
+    assert!(event.event == EventKind::OnSessionLeft && event.destroyed && event.etag.is_none(), "{event:?}");
+}
+
+#[test]
+fn a_hidden_session_is_neither_found_nor_matched() {
+    let mut bench = Bench::new(settings());
+    let (host, ann) = (server("host"), player("ann"));
+    let path = bench.hosted(&host);
+    let id = path.rsplit('/').next().unwrap().to_owned();
+    let found = |bench: &mut Bench| {
+        bench.json(&ann, "POST", "/session/v1/browser:search", json!({"session_id": id}))["session_ids"].clone()
+    };
+    assert_eq!(found(&mut bench), json!([id]));
+    bench.pass(400.0);
+    assert_eq!(found(&mut bench), json!([]));
+    let create = json!({"client_version": "1.0.0", "client_settings": {"input": "gamepad"}, "session_type": "default"});
+    let matched = bench.json(&ann, "POST", "/session/v1/matchmaking", json!({"create": create}));
+    assert_eq!(matched["created"], true);
+}

@@ -1,0 +1,90 @@
+//! Voice tokens. They are made with a vendor's secret, and none is configured: 403 `voice_not_configured`, after the
+//! permission, the path and the query were checked as the contract says.
+
+use super::bodies::word;
+use crate::service::{
+    http::{
+        asked::Asked,
+        read::Faults,
+        reply::{Outcome, Stop, forbidden},
+        route::{Needs, Row, Run},
+    },
+    world::World,
+};
+use http::Method;
+
+const VIVOX: Needs = Needs::AnyOf(&[
+    "session:vivox:join",
+    "session:vivox:join_muted",
+    "session:vivox:kick:all",
+    "session:vivox:kick:self",
+    "session:vivox:kick:as-leader",
+    "session:vivox:mute:all",
+    "session:vivox:mute:self",
+    "session:vivox:mute:as-leader",
+    "session:vivox:transcribe:any",
+    "session:vivox:transcribe:as-member",
+]);
+
+pub static TABLE: &[Row] = &[
+    Row {
+        method: Method::GET,
+        path: "/session/v1/voip/vivox:login",
+        operation: "get_vivox_login_token",
+        needs: Needs::AnyOf(&["session:vivox:login"]),
+        run: Run::Now(log_in),
+    },
+    Row {
+        method: Method::GET,
+        path: "/session/v1/session/{session_id}/player/me/voip/vivox:{vivox_action}",
+        operation: "get_vivox_action_token_me",
+        needs: VIVOX,
+        run: Run::Now(act),
+    },
+    Row {
+        method: Method::GET,
+        path: "/session/v1/session/{session_id}/player/{player_uuid}/voip/vivox:{vivox_action}",
+        operation: "get_vivox_action_token",
+        needs: VIVOX,
+        run: Run::Now(act),
+    },
+    Row {
+        method: Method::GET,
+        path: "/session/v1/session/{session_id}/player/me/voip/epic:join",
+        operation: "get_epic_voice_join_token_me",
+        needs: Needs::AnyOf(&["session:voip:epic:join"]),
+        run: Run::Now(join_epic),
+    },
+];
+
+fn not_configured(vendor: &str) -> Stop {
+    forbidden(
+        "voice_not_configured",
+        format!("this service has no credentials of {vendor}: it can't make voice tokens"),
+    )
+}
+
+fn log_in(_: &mut World, _: &Asked) -> Outcome {
+    Err(not_configured("Vivox"))
+}
+
+fn room(world: &mut World, asked: &Asked) -> Outcome<()> {
+    world.session(&asked.session_id()?)?;
+    let kind = asked.query_as("voip_session_type", word(&["session", "team"]))?;
+    kind.map(|_| ()).ok_or_else(|| {
+        let mut faults = Faults::default();
+        faults.add(&["query".into(), "voip_session_type".into()], "value_error.missing", "field required");
+        Stop::Invalid(faults.0)
+    })
+}
+
+fn act(world: &mut World, asked: &Asked) -> Outcome {
+    asked.path_as("vivox_action", word(&["join", "join_muted", "kick", "mute", "trxn"]))?;
+    room(world, asked)?;
+    Err(not_configured("Vivox"))
+}
+
+fn join_epic(world: &mut World, asked: &Asked) -> Outcome {
+    room(world, asked)?;
+    Err(not_configured("Epic"))
+}

@@ -1,0 +1,149 @@
+//! What happens to callers who send too much, too fast, too slowly, or something hostile: a clear answer, bounded memory.
+
+use crate::service_bench::{Bench, create, settings};
+use gameside::{model::units::Span, service::auth::login::player_of};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// Sends bytes and reads until the other end closes.
+async fn raw(bench: &Bench, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(bench.base.trim_start_matches("http://")).await.unwrap();
+    // The service may answer and close before it has read everything.
+    let _ = stream.write_all(bytes).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn a_caller_who_asks_too_fast_is_told_when_to_come_again() {
+    let mut settings = settings();
+    settings.limits.requests_per_second = 1;
+    settings.limits.request_burst = 5;
+    let bench = Bench::start(settings).await;
+    let server = bench.client("server", None).await;
+    let (ann, bob) = (bench.player("ann").await, bench.player("bob").await);
+    let mut refused = None;
+    for _ in 0..200 {
+        let answer = bench.get("/session/v1/regions", &ann).await;
+        if answer.status == 429 {
+            refused = Some(answer);
+            break;
+        }
+    }
+    assert_eq!(refused.expect("200 requests at one a second").code(), "too_many_requests");
+    assert_eq!(bench.get("/session/v1/regions", &bob).await.status, 200, "another player");
+    for _ in 0..20 {
+        assert_eq!(bench.get("/session/v1/regions", &server).await.status, 200, "a server's rate is its own");
+        assert_eq!(bench.get("/livez", "").await.status, 200);
+    }
+    let mut last = String::new();
+    for _ in 0..200 {
+        last = raw(&bench, b"GET /session/v1/regions HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+        if last.starts_with("HTTP/1.1 429") {
+            break;
+        }
+        assert!(last.starts_with("HTTP/1.1 403"), "{last}");
+    }
+    assert!(last.starts_with("HTTP/1.1 429") && last.contains("retry-after: 1"), "without a token, by address: {last}");
+}
+
+#[tokio::test]
+async fn hostile_json_is_refused_with_422_and_the_service_goes_on() {
+    let bench = Bench::start(settings()).await;
+    let ann = bench.player("ann").await;
+    let path = bench.session(&ann).await;
+    let http = crate::service_bench::http();
+    let deep = format!("{{\"custom_data\":{}{}}}", "[".repeat(400_000), "]".repeat(400_000));
+    let objects = "{\"a\":".repeat(100_000) + "1" + &"}".repeat(100_000);
+    let rows = [
+        deep,
+        objects,
+        "{\"teams\":[{\"max_size\":1e999}]}".into(),
+        "{\"teams\":[{\"max_size\":123456789012345678901234567890}]}".into(),
+        "{\"teams\":[{\"max_size\":4.5}]}".into(),
+        "{\"teams\":[{\"max_size\":-0.0}]}".into(),
+        format!("{{\"teams\":[{{\"max_size\":{}}}]}}", "9".repeat(100_000)),
+        "{\"custom_data\":{\"a\":\"\\ud800\"}}".into(),
+        "{\"custom_data\":{\"a\":\"b\"}} trailing".into(),
+        "{\"custom_data\":{\"a\":\"b\"},}".into(),
+        "\u{feff}{}".into(),
+        "[]".into(),
+        "\"{}\"".into(),
+        "NaN".into(),
+        String::new(),
+    ];
+    for body in rows {
+        let start: String = body.chars().take(60).collect();
+        let request = http.patch(format!("{}{path}", bench.base)).bearer_auth(&ann).body(body);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 422, "{start}");
+        let said: serde_json::Value = answer.json().await.unwrap();
+        assert!(!said["detail"].as_array().unwrap().is_empty(), "{start}: {said}");
+    }
+    let bytes = http.patch(format!("{}{path}", bench.base)).bearer_auth(&ann).body(vec![0xff, 0xfe, 0x00]);
+    assert_eq!(bytes.send().await.unwrap().status(), 422);
+    let many: serde_json::Map<String, serde_json::Value> = (0..257).map(|n| (n.to_string(), json!("x"))).collect();
+    assert_eq!(bench.patch(&path, &ann, json!({"custom_data": many})).await.status, 422);
+    let twice = "{\"custom_data\":{\"a\":\"1\"},\"custom_data\":{\"a\":\"2\",\"a\":\"3\"}}";
+    let twice = http.patch(format!("{}{path}", bench.base)).bearer_auth(&ann).body(twice).send().await.unwrap();
+    let twice: serde_json::Value = twice.json().await.unwrap();
+    assert_eq!(twice["custom_data"], json!({"a": "3"}), "the last counts");
+}
+
+#[tokio::test]
+async fn pages_ids_and_headers_are_bounded() {
+    let bench = Bench::start(settings()).await;
+    let ann = bench.player("ann").await;
+    for path in [
+        "/session/v1/browser?session_type=default&page_size=51",
+        "/session/v1/browser?session_type=default&page_size=0",
+        "/session/v1/browser?session_type=default&cursor=-1",
+        "/session/v1/browser?session_type=default&cursor=99999999999999999999",
+        "/notification/v1/player/me/notification?page_size=101",
+        "/session/v1/player/not-a-uuid/session",
+    ] {
+        assert_eq!(bench.get(path, &ann).await.status, 422, "{path}");
+    }
+    let audit = format!("/session/v1/audit?player_uuid={}&page_size=51", player_of("ann"));
+    assert_eq!(bench.get(&audit, &ann).await.status, 422);
+    assert_eq!(bench.get(&format!("/session/v1/session/{}", "a".repeat(129)), &ann).await.status, 422);
+    assert_eq!(bench.get(&format!("/session/v1/session/{}", "%00".repeat(8)), &ann).await.code(), "session_not_found");
+    let long = format!("GET /livez HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "y".repeat(20 * 1024));
+    assert!(raw(&bench, long.as_bytes()).await.starts_with("HTTP/1.1 431"));
+    let many = "x: y\r\n".repeat(200);
+    assert!(
+        raw(&bench, format!("GET /livez HTTP/1.1\r\nhost: x\r\n{many}\r\n").as_bytes())
+            .await
+            .starts_with("HTTP/1.1 431")
+    );
+    let login = "POST /users/v1/login HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 99999999999\r\n\r\n";
+    assert!(raw(&bench, format!("{login}{{").as_bytes()).await.starts_with("HTTP/1.1 413"));
+}
+
+#[tokio::test]
+async fn a_client_that_sends_too_slowly_is_let_go() {
+    let mut settings = settings();
+    settings.limits.read_timeout = Span::from_secs(1);
+    settings.limits.idle_timeout = Span::from_secs(1);
+    let bench = Bench::start(settings).await;
+    let body = b"POST /users/v1/login HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 10\r\n\r\n{";
+    let answer = raw(&bench, body).await;
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body_timeout"), "{answer}");
+    assert_eq!(raw(&bench, b"GET /livez HTTP/1.1\r\nhost: ").await, "", "half a header: closed");
+    assert_eq!(bench.player("ann").await.is_empty(), false);
+}
+
+#[tokio::test]
+async fn sessions_at_a_time_are_bounded() {
+    let mut settings = settings();
+    settings.limits.sessions = 1;
+    let bench = Bench::start(settings).await;
+    let ann = bench.player("ann").await;
+    bench.session(&ann).await;
+    let refused = bench.post("/session/v1/session", &ann, create("default")).await;
+    assert_eq!((refused.status, refused.code()), (503, "unavailable"));
+}
