@@ -16,9 +16,7 @@ use crate::{
         telemetry,
     },
     model::{policy::LogFormat, units::Span},
-    service::{
-        Listeners, Reload, Service, ServiceSettings, auth::clients::Clients, exchange, http::tls::Tls,
-    },
+    service::{Listeners, Reload, Service, ServiceSettings, auth::clients::Clients, exchange, http::tls::Tls},
 };
 use std::{
     net::SocketAddr,

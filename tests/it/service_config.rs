@@ -152,7 +152,8 @@ async fn a_reload_changes_everything_but_live_sessions_the_number_of_connections
     let url = format!("http://{}/livez", listener.local_addr().unwrap());
     let service = Service::open(settings(), dir.path()).unwrap();
     let reload = service.reload_handle();
-    let served = tokio::spawn(service.run(Listeners { tcp: vec![listener], unix: vec![] }, std::future::pending()));
+    let served =
+        tokio::spawn(service.run(Listeners { tcp: vec![listener], ..Listeners::default() }, std::future::pending()));
 
     let with = |connections: u32| {
         let mut settings = settings();
