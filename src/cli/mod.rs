@@ -256,6 +256,9 @@ mod tests {
             "gameside session events -n 3 --json",
             "gameside session list",
             "gameside session show match",
+            "gameside session whoami --json",
+            "gameside sessions client add servers --secret-file servers.secret",
+            "gameside sessions --listen 0.0.0.0:8787 --tls-cert cert.pem --tls-key key.pem",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

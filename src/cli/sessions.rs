@@ -90,6 +90,9 @@ pub enum ClientCommand {
         /// What the client may do; may be given more than once. Without: what a dedicated server needs
         #[arg(long = "permission", value_name = "PERMISSION")]
         permissions: Vec<String>,
+        /// Write the secret into this file, for its owner alone, instead of printing it
+        #[arg(long, value_name = "FILE")]
+        secret_file: Option<PathBuf>,
     },
     /// Withdraw a client's credentials
     Remove { name: String },
@@ -124,13 +127,21 @@ fn client(command: ClientCommand, dir: &Path) -> Result<(), Failure> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let clients = Clients::at(dir);
     match command {
-        ClientCommand::Add { name, permissions } => {
+        ClientCommand::Add { name, permissions, secret_file } => {
             if name.is_empty() || name.contains(':') || name.chars().count() > 128 {
                 return Err(Failure::new(Exit::Usage, "a client's name has 1 to 128 characters and no colon"));
             }
             let permissions = (!permissions.is_empty()).then_some(permissions);
             let secret = clients.add(&name, permissions, clock::wall())?;
-            println!("client_id     {name}\nclient_secret {secret}\n\nThe secret is not kept; write it down now.");
+            match secret_file {
+                None => {
+                    println!("client_id     {name}\nclient_secret {secret}\n\nThe secret is not kept; write it down now.");
+                }
+                Some(file) => {
+                    files::write(&file, secret.as_bytes(), 0o600)?;
+                    println!("client_id     {name}\nclient_secret in {}", file.display());
+                }
+            }
         }
         ClientCommand::Remove { name } => {
             if !clients.remove(&name)? {

@@ -37,9 +37,9 @@ pub use settings::ServiceSettings;
 
 use crate::{
     host::clock,
-    model::time::{Instant, Now},
+    model::time::{Instant, Now, Timestamp},
 };
-use auth::{clients::Clients, tokens::Tokens};
+use auth::{Caller, clients::Clients, issuer::Issuer, tokens::Tokens};
 use http::route::Router;
 use std::{
     future::Future,
@@ -97,6 +97,7 @@ pub struct Shared {
     pub router: Router,
     pub tokens: Tokens,
     pub clients: Clients,
+    issuer: RwLock<Option<Arc<Issuer>>>,
     pub clock: Clock,
     pub progress: watch::Receiver<Progress>,
     pub metrics: metrics::Metrics,
@@ -147,6 +148,7 @@ impl Service {
         let (world, progress) = World::open(settings.clone(), Box::new(store), clock.now()).map_err(failed)?;
         let shared = Shared {
             world: Mutex::new(world),
+            issuer: RwLock::new(issuer(&settings)),
             settings: RwLock::new(settings),
             router: Router::new(&ops::tables()),
             tokens: Tokens::open(state_dir)?,
@@ -193,6 +195,7 @@ impl Reload {
         settings.auth.local_secret.clone_from(&old.auth.local_secret);
         self.resize(old.limits.connections, settings.limits.connections);
         let settings = Arc::new(settings);
+        self.0.use_issuer(&settings);
         *self.0.settings.write().unwrap_or_else(PoisonError::into_inner) = settings.clone();
         self.0.visit(|world| world.settings = settings);
         Ok(())
@@ -275,6 +278,27 @@ impl Shared {
         *self.last_used.lock().unwrap_or_else(PoisonError::into_inner) = self.clock.now().mono;
     }
 
+    /// Who holds a token of the external issuer, if there is one and it is good.
+    pub async fn of_issuer(&self, token: &str, now: Timestamp) -> Option<Arc<Caller>> {
+        let issuer = self.issuer.read().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let auth = &self.settings().auth;
+        let caller = issuer.verify(token, now, &auth.player_permissions).await?;
+        let player = caller.player?;
+        self.visit(|world| world.know_player(player));
+        if auth.restrictions_of(player, now).is_empty() {
+            return Some(caller);
+        }
+        Some(Arc::new(Caller { restricted: true, ..(*caller).clone() }))
+    }
+
+    /// Keeps the keys that were fetched unless the issuer's settings have changed.
+    fn use_issuer(&self, settings: &ServiceSettings) {
+        let mut issuer = self.issuer.write().unwrap_or_else(PoisonError::into_inner);
+        if issuer.as_ref().is_none_or(|known| !known.is_for(&settings.auth.issuer)) {
+            *issuer = self::issuer(settings);
+        }
+    }
+
     /// Tells long polls and streams that the service ends.
     pub fn end(&self) {
         self.ended.send_replace(true);
@@ -283,6 +307,11 @@ impl Shared {
         // The sender is ours: waiting for it can't fail.
         let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
     }
+}
+
+fn issuer(settings: &ServiceSettings) -> Option<Arc<Issuer>> {
+    let configured = &settings.auth.issuer;
+    (!configured.issuer.is_empty()).then(|| Arc::new(Issuer::new(configured.clone())))
 }
 
 async fn run_timers(shared: Arc<Shared>) {

@@ -1,9 +1,14 @@
 //! What the documents say, against what is there.
 
-use crate::support::{http, service::Service, world::World};
+use crate::support::{
+    http,
+    service::Service,
+    world::{GAMESIDE, PATIENCE, World},
+};
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 fn root() -> PathBuf {
@@ -88,4 +93,64 @@ fn the_readme_gives_the_command_that_ci_runs() {
 fn executable(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     file.metadata().unwrap().permissions().mode() & 0o111 != 0
+}
+
+/// The commands between the marks in a document, as a reader would paste them.
+fn commands(document: &str) -> String {
+    let text = std::fs::read_to_string(root().join(document)).unwrap();
+    let (_, rest) = text.split_once("<!-- test: begin -->").unwrap_or_else(|| panic!("{document} has no marks"));
+    let (marked, _) = rest.split_once("<!-- test: end -->").unwrap();
+    marked.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap()).collect()
+}
+
+/// Runs them from an empty directory, on a free port; what they print.
+fn run_document(world: &World, document: &str) -> String {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let script = commands(document).replace("127.0.0.1:8787", &format!("127.0.0.1:{port}"));
+    let empty = world.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let (out, err) = (world.log("document.out"), world.log("document.err"));
+    let mut command = world.command("bash", ["-eu", "-c", &script]);
+    let path = [Path::new(GAMESIDE).parent().unwrap().as_os_str().to_owned(), std::env::var_os("PATH").unwrap()];
+    command.env("PATH", path.join(std::ffi::OsStr::new(":"))).env_remove("GAMESIDE_STATE_DIR");
+    let mut child = command.current_dir(&empty).stdout(out).stderr(err).spawn().unwrap();
+    let begun = Instant::now();
+    let said = |name: &str| std::fs::read_to_string(world.path().join("logs").join(name)).unwrap();
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None if begun.elapsed() > 3 * PATIENCE => {
+                child.kill().unwrap();
+                break child.wait().unwrap();
+            }
+            None => std::thread::park_timeout(std::time::Duration::from_millis(50)),
+        }
+    };
+    let logs = || {
+        let files = std::fs::read_dir(&empty).unwrap().map(|entry| entry.unwrap().path());
+        let logs = files.filter(|file| file.extension().is_some_and(|ext| ext == "log"));
+        logs.map(|log| format!("--- {}\n{}", log.display(), std::fs::read_to_string(&log).unwrap())).collect::<String>()
+    };
+    assert!(status.success(), "{status}\n{}\n{}\n{}", said("document.out"), said("document.err"), logs());
+    said("document.out")
+}
+
+fn addresses(said: &str) -> usize {
+    said.lines().filter(|line| line.parse::<std::net::SocketAddr>().is_ok()).count()
+}
+
+#[test]
+fn the_readmes_fleet_works_as_pasted() {
+    let world = World::new();
+    let said = run_document(&world, "README.md");
+    assert_eq!(addresses(&said), 1, "one connect string: {said}");
+    assert!((1..=10).all(|n| said.contains(&format!("server-{n} "))), "{said}");
+}
+
+#[test]
+fn the_sessions_interfaces_story_works_as_pasted() {
+    let world = World::new();
+    let said = run_document(&world, "docs/sessions-interface.md");
+    assert_eq!(addresses(&said), 1, "the connect string: {said}");
+    assert!(said.contains("level=4") && said.contains("leader") && said.contains("destroyed session"), "{said}");
 }

@@ -11,12 +11,15 @@
 //! | [`full_disk`] | the journal where no room is left |
 //! | [`gsdk`] | games that speak PlayFab's GSDK, flavour by flavour |
 //! | [`keeper`] | the keeper and the agent's client for it |
+//! | [`issuer`] | access tokens that somebody else signs |
 //! | [`layers`] | which room may import which |
 //! | [`main_job`] | allocated, run, reported, supervised, through every crash |
 //! | [`manifests`] | what must be true of the Kubernetes manifests |
 //! | [`sic`] | the provider `sic` against scripted answers |
 //! | [`service_api`], [`service_interface`], [`service_allocation`], [`service_durable`], [`service_events`], [`service_config`], [`service_limits`], [`service_semantics`] | the session service from outside |
+//! | [`sessions_interface`] | the life of a session, by the Rust client |
 //! | [`systemd`] | the units |
+//! | [`tls`] | TLS on the session service |
 //! | [`openarena`] | a real game server, by its example configuration |
 //! | [`openarena_probe`] | the same server, watched by queries and by its log |
 //! | [`quit`] | games that end in good order only when they are asked to |
@@ -37,6 +40,7 @@ mod docs;
 mod driver;
 mod full_disk;
 mod gsdk;
+mod issuer;
 mod keeper;
 mod layers;
 mod main_job;
@@ -55,8 +59,10 @@ mod service_events;
 mod service_interface;
 mod service_limits;
 mod service_semantics;
+mod sessions_interface;
 mod sic;
 mod stories;
 mod support;
 mod systemd;
+mod tls;
 mod upstream;

@@ -15,11 +15,13 @@ use crate::{
         exit::Exit,
         failure::{Failure, OrExit},
     },
-    client::{ClientSettings, Sessions},
+    client::{ClientError, ClientSettings, Sessions},
     host::paths::Places,
     model::{
+        calls::Refusal,
         ids::{PlayerUuid, SessionId},
         login::LOCAL_CLIENT_ID,
+        units::Span,
     },
     service::auth::login::player_of,
 };
@@ -31,6 +33,8 @@ use url::Url;
 const LOCAL: &str = "local";
 /// How long the local service may take to start.
 const START: Duration = Duration::from_secs(20);
+/// Between attempts to reach a service.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// Options of every `session` command.
 #[derive(Debug, clap::Args)]
@@ -54,6 +58,9 @@ pub struct Connection {
     /// Use the access token in this file; wins over the other ways
     #[arg(long, global = true, value_name = "FILE", env = "GAMESIDE_TOKEN_FILE")]
     token_file: Option<PathBuf>,
+    /// How long to wait for a service that can't be reached (yet)
+    #[arg(long, global = true, value_name = "SPAN", default_value = "10s")]
+    connect_timeout: Span,
     /// The version of the player's game
     #[arg(long, global = true, value_name = "SEMVER", env = "GAMESIDE_GAME_VERSION", default_value = "1.0.0")]
     game_version: semver::Version,
@@ -86,7 +93,7 @@ impl Connection {
             local_service(places).await?;
         }
         let sessions = Sessions::new(settings).or_exit(Exit::Usage)?;
-        sessions.log_in().await.map_err(failed)?;
+        log_in(&sessions, self.connect_timeout.get()).await?;
         let names = Names::read(places, &self.service, &who)?;
         names.give_to(&sessions);
         Ok(Connected { sessions, names })
@@ -132,6 +139,19 @@ impl Connection {
                 format!("the secret of client {id:?} is missing: --client-secret-file, or GAMESIDE_CLIENT_SECRET");
             Failure::new(Exit::Usage, message)
         })
+    }
+}
+
+/// Logs in; a service that was just started may need a moment until it listens.
+async fn log_in(sessions: &Sessions, patience: Duration) -> Result<(), Failure> {
+    let begun = tokio::time::Instant::now();
+    loop {
+        match sessions.log_in().await {
+            Err(ClientError::Service { why: Refusal::Unreachable { .. }, .. }) if begun.elapsed() < patience => {
+                tokio::time::sleep(AGAIN).await;
+            }
+            outcome => return outcome.map(drop).map_err(failed),
+        }
     }
 }
 

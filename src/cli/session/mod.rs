@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`create`] | `create`, `update`, `leave`, `destroy`, `matchmake` |
 //! | [`find`] | `find`, `join`, `list`, `show`, `connect-string` |
-//! | [`people`] | `members`, `invite`, `invites`, `reject` |
+//! | [`people`] | `members`, `invite`, `invites`, `reject`, `whoami` |
 //! | [`presence`], [`events`] | `presence`; `events` |
 //! | [`connect`] | which service, and as whom |
 //! | [`names`] | names of sessions, kept in the state directory |
@@ -87,6 +87,8 @@ enum What {
     List,
     /// Print one session
     Show(Which),
+    /// Print the UUID of the player that you are
+    Whoami,
 }
 
 /// A session that is there.
@@ -131,6 +133,7 @@ async fn dispatch(what: What, connected: &Connected, form: Form) -> Result<Exit,
         What::Events(args) => events::events(args, connected, form).await,
         What::List => find::list(connected, form).await,
         What::Show(which) => find::show(which, connected, form).await,
+        What::Whoami => people::whoami(connected, form).await,
     }
 }
 

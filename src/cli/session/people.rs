@@ -1,4 +1,4 @@
-//! `members`, `invite`, `invites`, `reject`.
+//! `members`, `invite`, `invites`, `reject`, `whoami`.
 
 use super::{
     Form, Which,
@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     cli::{exit::Exit, failure::Failure, screen},
+    client::ClientError,
     host::escape::escape,
     model::ids::PlayerUuid,
 };
@@ -98,5 +99,11 @@ pub async fn reject(args: Reject, connected: &Connected, form: Form) -> Result<E
     let invite = args.invite;
     connected.sessions.reject_session_invite(invite).await.map_err(failed)?;
     say(form, &format!("rejected invite {invite}"), &json!({ "rejected": invite }));
+    Ok(Exit::Done)
+}
+
+pub async fn whoami(connected: &Connected, form: Form) -> Result<Exit, Failure> {
+    let player = connected.sessions.log_in().await.map_err(failed)?.ok_or_else(|| failed(ClientError::NoPlayer))?;
+    say(form, &player.to_string(), &json!({ "player_uuid": player }));
     Ok(Exit::Done)
 }

@@ -30,7 +30,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use uuid::Uuid;
 
 /// Players' UUIDs are made of their names in this namespace: the same name is the same player everywhere.
-const PLAYERS: Uuid = Uuid::from_u128(0x7a1d_5d0e_93f4_4b5c_9c39_6f0a_67c2_41aa);
+pub(super) const PLAYERS: Uuid = Uuid::from_u128(0x7a1d_5d0e_93f4_4b5c_9c39_6f0a_67c2_41aa);
 /// The client of the machine's local service.
 pub const LOCAL: &str = "local";
 

@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`tokens`] | signing and verifying access and refresh tokens (Ed25519) |
+//! | [`issuer`] | verifying access tokens that an external issuer signs |
 //! | [`clients`] | client credentials, hashed at rest, in a file that the command line may change while the service runs |
 //! | [`secrets`] | hashing and comparing |
 //! | [`login`] | the grants |
@@ -11,6 +12,7 @@
 //! of the login, so that a reload doesn't change what a live token may do.
 
 pub mod clients;
+pub mod issuer;
 pub mod login;
 pub mod secrets;
 pub mod tokens;

@@ -64,7 +64,7 @@ async fn prepare(
     body: Incoming,
 ) -> Outcome<(Arc<Caller>, Bytes)> {
     let settings = shared.settings();
-    let caller = caller(shared, row, headers);
+    let caller = caller(shared, row, headers).await;
     // A bad token is counted too, by its address.
     let counted = caller.as_deref().map_or("", |caller| &caller.subject);
     let address = || address(&settings.trusted_proxies, peer, headers.get("x-forwarded-for"));
@@ -101,7 +101,7 @@ pub fn address(trusted: &[IpAddr], peer: Option<IpAddr>, forwarded: Option<&Head
     hop.unwrap_or(peer)
 }
 
-fn caller(shared: &Arc<Shared>, row: &Row, headers: &HeaderMap) -> Outcome<Arc<Caller>> {
+async fn caller(shared: &Arc<Shared>, row: &Row, headers: &HeaderMap) -> Outcome<Arc<Caller>> {
     let needed = match row.needs {
         Needs::Nothing => return Ok(Arc::new(Caller::nobody())),
         Needs::Login => None,
@@ -114,10 +114,12 @@ fn caller(shared: &Arc<Shared>, row: &Row, headers: &HeaderMap) -> Outcome<Arc<C
         .map(|(_, token)| token.trim());
     let bad = |desc: &str| Stop::from(Refused::new(StatusCode::FORBIDDEN, codes::BAD_TOKEN, desc));
     let token = token.ok_or_else(|| bad("send an access token: Authorization: Bearer …"))?;
-    let caller = shared
-        .tokens
-        .verify(token, Use::Access, shared.clock.now().wall)
-        .ok_or_else(|| bad("the access token is bad or has expired; log in again"))?;
+    let now = shared.clock.now().wall;
+    let caller = match shared.tokens.verify(token, Use::Access, now) {
+        Some(caller) => Some(caller),
+        None => shared.of_issuer(token, now).await,
+    };
+    let caller = caller.ok_or_else(|| bad("the access token is bad or has expired; log in again"))?;
     match needed {
         Some(permissions) if !caller.may(permissions) => {
             Err(super::reply::not_permitted(&format!("do this without one of: session:*, {}", permissions.join(", "))))

@@ -21,6 +21,7 @@ pub struct Service<'w> {
     agents: (String, String),
     platform: (String, String),
     token: RefCell<Option<String>>,
+    env: Vec<(String, String)>,
 }
 
 /// What a platform's own backend may do here: everything.
@@ -33,6 +34,11 @@ impl<'w> Service<'w> {
 
     /// With a configuration of its own.
     pub fn start_with(world: &'w World, config: &str) -> Self {
+        Self::start_with_env(world, config, &[])
+    }
+
+    /// And with variables of its own.
+    pub fn start_with_env(world: &'w World, config: &str, env: &[(&str, &str)]) -> Self {
         // A port of its own from the start, so that it can come back on the same.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         world.file("sessions.toml", config);
@@ -43,6 +49,7 @@ impl<'w> Service<'w> {
             agents: <_>::default(),
             platform: <_>::default(),
             token: <_>::default(),
+            env: env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         };
         service.agents = service.client("agents", &[]);
         service.platform = service.client("platform", &[PLATFORM]);
@@ -98,6 +105,7 @@ impl<'w> Service<'w> {
         let config = self.world.path().join("sessions.toml");
         let mut command = self.world.gameside(["sessions", "--dev", "--listen", &listen]);
         command.arg("--state-dir").arg(state).arg("--config").arg(config);
+        command.envs(self.env.iter().map(|(key, value)| (key, value)));
         self.child = Some(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
         let begun = Instant::now();
         while http::exchange("GET", &format!("{}/readyz", self.url()), &[], None).map_or(0, |answer| answer.status)

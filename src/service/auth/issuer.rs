@@ -1,0 +1,303 @@
+//! Access tokens that somebody else signs: an issuer with a JSON Web Key Set, by URL or from a file.
+//!
+//! ```text
+//!   token ── remembered? ──► caller
+//!     └─ header: algorithm allowed? ── key id known, keys fresh? ── signature, issuer, audience, times ──► caller
+//!                                        └ no: fetch the keys (one at a time, seldom), look again
+//! ```
+//!
+//! | rule | why |
+//! |---|---|
+//! | only asymmetric algorithms, of those configured; the key's own kind and `alg` must fit | a public key is never taken for a shared secret |
+//! | keys marked for encryption, and symmetric ones, count for nothing | likewise |
+//! | an unknown key id fetches at most every [`FETCH_AGAIN`] | a stranger's tokens can't make us hammer the issuer |
+//! | keys that can't be fetched stay in force, keys that are no longer listed don't | an issuer's outage logs nobody out; a withdrawn key does |
+//! | `exp` is required; [`LEEWAY`] for clocks that differ | |
+//!
+//! Invariant: no token and no claim reaches a log or an error.
+
+use super::{Caller, login::PLAYERS};
+use crate::{
+    model::{ids::PlayerUuid, time::Timestamp},
+    service::settings::{IssuerSettings, TokenAlgorithm},
+};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, Validation, decode, decode_header,
+    jwk::{AlgorithmParameters, Jwk, PublicKeyUse},
+};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// Clocks may differ by so much, in seconds.
+const LEEWAY: i64 = 60;
+/// How soon keys are fetched again for the sake of an unknown key id, or after a failure.
+const FETCH_AGAIN: Duration = Duration::from_secs(5);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// The largest key set, in bytes.
+const MAX_SET: usize = 1 << 20;
+/// Verified tokens remembered at a time.
+const REMEMBERED: usize = 65_536;
+
+/// One trusted issuer.
+#[derive(Debug)]
+pub struct Issuer {
+    settings: IssuerSettings,
+    keys: Mutex<Arc<Keys>>,
+    /// Held by the one who fetches.
+    fetching: tokio::sync::Mutex<Option<Instant>>,
+    remembered: Mutex<Remembered>,
+}
+
+#[derive(Debug, Default)]
+struct Keys {
+    set: Vec<Jwk>,
+    fetched: Option<Instant>,
+}
+
+/// Callers by token, with their end; good for one set of keys.
+#[derive(Debug, Default)]
+struct Remembered {
+    callers: HashMap<String, (Arc<Caller>, i64)>,
+}
+
+#[derive(Debug, Deserialize)]
+struct KeySet {
+    keys: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    exp: i64,
+    #[serde(default)]
+    nbf: Option<i64>,
+    #[serde(flatten)]
+    more: Map<String, Value>,
+}
+
+impl Issuer {
+    /// Nothing is fetched before the first token.
+    pub fn new(settings: IssuerSettings) -> Issuer {
+        Issuer {
+            settings,
+            keys: Mutex::default(),
+            fetching: tokio::sync::Mutex::default(),
+            remembered: Mutex::default(),
+        }
+    }
+
+    /// Whether these are the settings that it works with.
+    pub fn is_for(&self, settings: &IssuerSettings) -> bool {
+        self.settings == *settings
+    }
+
+    /// Who holds this token; none if it isn't this issuer's, not for us, badly signed, or not good now. `players` is what a player may
+    /// do whose token doesn't say.
+    pub async fn verify(&self, token: &str, now: Timestamp, players: &[String]) -> Option<Arc<Caller>> {
+        let seconds = now.unix_millis() / 1000;
+        let keys = self.fresh_keys().await;
+        if let Some(caller) = self.remembered().get(token, seconds) {
+            return Some(caller);
+        }
+        let header = decode_header(token).ok()?;
+        let algorithm = self.settings.algorithms.iter().map(|known| known.algorithm()).find(|a| *a == header.alg)?;
+        let key = match find(&keys.set, header.kid.as_deref(), algorithm) {
+            Some(key) => key.clone(),
+            None => find(&self.fetch(&keys).await.set, header.kid.as_deref(), algorithm)?.clone(),
+        };
+        let claims = self.checked(token, &key, algorithm, seconds)?;
+        let caller = Arc::new(self.caller(&claims, players)?);
+        self.remembered().add(token, &caller, claims.exp, seconds);
+        Some(caller)
+    }
+
+    /// Signature, issuer, audience and times.
+    fn checked(&self, token: &str, key: &Jwk, algorithm: Algorithm, now: i64) -> Option<Claims> {
+        let mut rules = Validation::new(algorithm);
+        rules.set_issuer(&[&self.settings.issuer]);
+        rules.set_audience(&[&self.settings.audience]);
+        rules.set_required_spec_claims(&["exp", "iss", "aud"]);
+        // The times are checked against the clock that we were handed.
+        (rules.validate_exp, rules.validate_nbf) = (false, false);
+        let claims = decode::<Claims>(token, &DecodingKey::from_jwk(key).ok()?, &rules).ok()?.claims;
+        let begun = claims.nbf.is_none_or(|begin| begin <= now.saturating_add(LEEWAY));
+        (begun && claims.exp.saturating_add(LEEWAY) > now).then_some(claims)
+    }
+
+    fn caller(&self, claims: &Claims, players: &[String]) -> Option<Caller> {
+        let text = |key: &str| claims.more.get(key).and_then(Value::as_str);
+        let player = text(&self.settings.player_claim).filter(|text| !text.is_empty()).map(|text| self.player(text))?;
+        let permissions = match claims.more.get(&self.settings.permissions_claim) {
+            None => players.iter().cloned().collect(),
+            Some(given) => words(given)?,
+        };
+        Some(Caller {
+            subject: format!("player:{player}"),
+            player: Some(player),
+            name: text("name").unwrap_or_default().to_owned(),
+            platform: text("platform").map(str::to_owned),
+            permissions,
+            ..Caller::nobody()
+        })
+    }
+
+    /// A UUID is the player's own; of anything else one is made, the same each time.
+    fn player(&self, claim: &str) -> PlayerUuid {
+        let made = || Uuid::new_v5(&PLAYERS, format!("{}\n{claim}", self.settings.issuer).as_bytes());
+        PlayerUuid(Uuid::parse_str(claim).unwrap_or_else(|_| made()))
+    }
+
+    /// The keys, fetched if they were never, or too long ago.
+    async fn fresh_keys(&self) -> Arc<Keys> {
+        let keys = self.keys();
+        match keys.fetched {
+            Some(at) if at.elapsed() < self.settings.refresh.get() => keys,
+            _ => self.fetch(&keys).await,
+        }
+    }
+
+    /// Fetches the keys, unless somebody else just did or it was tried a moment ago.
+    async fn fetch(&self, seen: &Arc<Keys>) -> Arc<Keys> {
+        let mut tried = self.fetching.lock().await;
+        let keys = self.keys();
+        if !Arc::ptr_eq(&keys, seen) || tried.is_some_and(|at| at.elapsed() < FETCH_AGAIN) {
+            return keys;
+        }
+        *tried = Some(Instant::now());
+        match get(&self.settings).await {
+            Ok(set) => {
+                let fresh = Arc::new(Keys { set, fetched: Some(Instant::now()) });
+                *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
+                // What a withdrawn key has signed counts for nothing any more.
+                self.remembered().callers.clear();
+                fresh
+            }
+            Err(why) => {
+                let issuer = &self.settings.issuer;
+                tracing::warn!(issuer, why, "the issuer's keys can't be read; those known stay in force");
+                keys
+            }
+        }
+    }
+
+    fn keys(&self) -> Arc<Keys> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn remembered(&self) -> std::sync::MutexGuard<'_, Remembered> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Remembered {
+    fn get(&self, token: &str, now: i64) -> Option<Arc<Caller>> {
+        let (caller, expires) = self.callers.get(token)?;
+        (expires.saturating_add(LEEWAY) > now).then(|| caller.clone())
+    }
+
+    fn add(&mut self, token: &str, caller: &Arc<Caller>, expires: i64, now: i64) {
+        if self.callers.len() >= REMEMBERED {
+            self.callers.retain(|_, (_, expires)| *expires > now);
+        }
+        if self.callers.len() >= REMEMBERED {
+            self.callers.clear();
+        }
+        self.callers.insert(token.to_owned(), (caller.clone(), expires));
+    }
+}
+
+impl TokenAlgorithm {
+    fn algorithm(self) -> Algorithm {
+        match self {
+            TokenAlgorithm::EdDSA => Algorithm::EdDSA,
+            TokenAlgorithm::ES256 => Algorithm::ES256,
+            TokenAlgorithm::ES384 => Algorithm::ES384,
+            TokenAlgorithm::RS256 => Algorithm::RS256,
+            TokenAlgorithm::RS384 => Algorithm::RS384,
+            TokenAlgorithm::RS512 => Algorithm::RS512,
+            TokenAlgorithm::PS256 => Algorithm::PS256,
+        }
+    }
+}
+
+/// The key that a token names; a token that names none fits the one key there is.
+fn find<'a>(set: &'a [Jwk], kid: Option<&str>, algorithm: Algorithm) -> Option<&'a Jwk> {
+    let mut fitting = set.iter().filter(|key| fits(key, algorithm));
+    match kid {
+        Some(_) => fitting.find(|key| key.common.key_id.as_deref() == kid),
+        None => fitting.next().filter(|_| fitting.next().is_none()),
+    }
+}
+
+fn fits(key: &Jwk, algorithm: Algorithm) -> bool {
+    let kind = match &key.algorithm {
+        AlgorithmParameters::RSA(_) => {
+            matches!(algorithm, Algorithm::RS256 | Algorithm::RS384 | Algorithm::RS512 | Algorithm::PS256)
+        }
+        AlgorithmParameters::EllipticCurve(_) => matches!(algorithm, Algorithm::ES256 | Algorithm::ES384),
+        AlgorithmParameters::OctetKeyPair(_) => algorithm == Algorithm::EdDSA,
+        // A symmetric key in a public set, or one of a later kind.
+        _ => false,
+    };
+    let signs = key.common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature);
+    let same = key.common.key_algorithm.is_none_or(|own| own.to_string() == format!("{algorithm:?}"));
+    kind && signs && same
+}
+
+/// A list of words, or words with spaces between them.
+fn words(given: &Value) -> Option<BTreeSet<String>> {
+    match given {
+        Value::String(text) => Some(text.split_whitespace().map(str::to_owned).collect()),
+        Value::Array(items) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
+        _ => None,
+    }
+}
+
+async fn get(settings: &IssuerSettings) -> Result<Vec<Jwk>, String> {
+    let text = match (&settings.jwks_file, settings.jwks_url.as_str()) {
+        (Some(file), _) => tokio::fs::read(file).await.map_err(|why| format!("{}: {why}", file.display()))?,
+        (None, url) => tokio::time::timeout(FETCH_TIMEOUT, download(url, settings))
+            .await
+            .unwrap_or_else(|_| Err(format!("{url}: no answer within {} s", FETCH_TIMEOUT.as_secs())))?,
+    };
+    let set: KeySet =
+        serde_json::from_slice(&text).map_err(|why| format!("what is there is no JSON Web Key Set: {why}"))?;
+    // A key of a kind that this version doesn't know must not spoil the others.
+    Ok(set.keys.into_iter().filter_map(|key| serde_json::from_value(key).ok()).collect())
+}
+
+async fn download(url: &str, settings: &IssuerSettings) -> Result<Vec<u8>, String> {
+    let _ = rustls::crypto::ring::default_provider().install_default(); // An error means that it is there already.
+    let failed = |why: reqwest::Error| {
+        let cause: &dyn std::error::Error = &why;
+        let innermost = std::iter::successors(Some(cause), |cause| cause.source()).last().map(ToString::to_string);
+        format!("{url}: {}", innermost.unwrap_or_default())
+    };
+    let mut builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    if url.starts_with("http://") {
+        builder = builder.no_proxy().tls_certs_only([]);
+    }
+    if let Some(file) = &settings.ca_file {
+        let pem = tokio::fs::read(file).await.map_err(|why| format!("{}: {why}", file.display()))?;
+        let authorities = reqwest::Certificate::from_pem_bundle(&pem).map_err(failed)?;
+        builder = builder.tls_certs_only(authorities);
+    }
+    let mut response = builder.build().map_err(failed)?.get(url).send().await.map_err(failed)?;
+    if response.status() != reqwest::StatusCode::OK {
+        return Err(format!("{url}: answered {}", response.status()));
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        if body.len() + chunk.len() > MAX_SET {
+            return Err(format!("{url}: larger than {MAX_SET} bytes"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}

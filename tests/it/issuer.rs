@@ -1,0 +1,275 @@
+//! Access tokens of an external issuer, against a real HTTP server with its key set.
+
+use crate::support::{
+    service::Service,
+    world::{PATIENCE, World},
+};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::{SocketAddr, TcpListener},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Instant, SystemTime},
+};
+
+const ISSUER: &str = "https://login.example.com/";
+const AUDIENCE: &str = "my-game";
+const PLAYER: &str = "5f0c1b7e-93f4-4b5c-9c39-6f0a67c241aa";
+
+/// The issuer's key set, as it is now.
+struct KeyServer {
+    address: SocketAddr,
+    set: Arc<Mutex<Option<Value>>>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl KeyServer {
+    fn start(set: Value) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = KeyServer {
+            address: listener.local_addr().unwrap(),
+            set: Arc::new(Mutex::new(Some(set))),
+            asked: Arc::default(),
+        };
+        let (set, asked) = (server.set.clone(), server.asked.clone());
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+                if !lines.any(|line| line.is_empty()) {
+                    continue;
+                }
+                asked.fetch_add(1, Ordering::SeqCst);
+                let (status, body) = match &*set.lock().unwrap() {
+                    Some(set) => ("200 OK", set.to_string()),
+                    None => ("500 Oops", String::new()),
+                };
+                let length = body.len();
+                let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+                let _ = stream.write_all((head + &body).as_bytes());
+            }
+        });
+        server
+    }
+
+    fn serve(&self, set: Option<Value>) {
+        *self.set.lock().unwrap() = set;
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/jwks.json", self.address)
+    }
+}
+
+/// A key pair of the issuer.
+struct Key {
+    signing: EncodingKey,
+    algorithm: Algorithm,
+    id: &'static str,
+}
+
+/// What a PKCS#8 document of an Ed25519 key begins with; the 32 bytes of the seed follow.
+const PKCS8: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+
+impl Key {
+    fn ed25519(id: &'static str) -> Self {
+        let mut der = PKCS8.to_vec();
+        der.extend(rand::random::<[u8; 32]>());
+        Key { signing: EncodingKey::from_ed_der(&der), algorithm: Algorithm::EdDSA, id }
+    }
+
+    fn p256(id: &'static str) -> Self {
+        use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+        let random = ring::rand::SystemRandom::new();
+        let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+        Key { signing: EncodingKey::from_ec_der(der.as_ref()), algorithm: Algorithm::ES256, id }
+    }
+
+    fn public(&self) -> Value {
+        let mut jwk = Jwk::from_encoding_key(&self.signing, self.algorithm).unwrap();
+        jwk.common.key_id = Some(self.id.to_owned());
+        serde_json::to_value(jwk).unwrap()
+    }
+
+    /// A token with these claims, and nothing wrong with it otherwise.
+    fn sign(&self, claims: &Value) -> String {
+        self.sign_as(self.id, claims)
+    }
+
+    fn sign_as(&self, id: &str, claims: &Value) -> String {
+        let mut header = Header::new(self.algorithm);
+        header.kid = Some(id.to_owned());
+        encode(&header, claims, &self.signing).unwrap()
+    }
+}
+
+fn set(keys: &[&Key]) -> Value {
+    json!({ "keys": keys.iter().map(|key| key.public()).collect::<Vec<_>>() })
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn claims() -> Value {
+    json!({ "iss": ISSUER, "aud": AUDIENCE, "sub": PLAYER, "exp": now() + 3600, "permissions": ["session:read-player:self"] })
+}
+
+/// Good claims but for one.
+fn with(key: &str, value: Value) -> Value {
+    let mut claims = claims();
+    match value {
+        Value::Null => drop(claims.as_object_mut().unwrap().remove(key)),
+        value => claims[key] = value,
+    }
+    claims
+}
+
+fn config(keys: &str) -> String {
+    format!("[auth.issuer]\nissuer = \"{ISSUER}\"\naudience = \"{AUDIENCE}\"\nalgorithms = [\"EdDSA\"]\n{keys}\n")
+}
+
+/// The status that a token gets; 200, or 403 with `auth_success: false`.
+fn status(service: &Service<'_>, token: &str) -> u16 {
+    let answer = service.call_as(token, "GET", "/v1/player/me/session", None);
+    if answer.status == 403 {
+        assert_eq!(answer.body["auth_success"], false, "{}", answer.text);
+    }
+    answer.status
+}
+
+/// Waits until a token is taken or refused, as wanted: keys are fetched again only now and then.
+#[track_caller]
+fn wait_status(service: &Service<'_>, token: &str, wanted: u16) {
+    let begun = Instant::now();
+    while status(service, token) != wanted {
+        assert!(begun.elapsed() < PATIENCE, "never answered {wanted}");
+        std::thread::park_timeout(std::time::Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn an_issuers_players_are_let_in_and_nobody_else() {
+    let world = World::new();
+    let (key, other, unlisted) = (Key::ed25519("k1"), Key::ed25519("k1"), Key::p256("k2"));
+    let server = KeyServer::start(set(&[&key, &unlisted]));
+    let service = Service::start_with(&world, &config(&format!("jwks_url = {:?}", server.url())));
+
+    assert_eq!(status(&service, &key.sign(&claims())), 200);
+    assert_eq!(status(&service, &key.sign(&with("aud", json!(["else", AUDIENCE])))), 200, "one of several audiences");
+    assert_eq!(status(&service, &key.sign(&with("exp", json!(now() - 5)))), 200, "clocks differ");
+    assert_eq!(server.asked.load(Ordering::SeqCst), 1, "the keys are kept");
+
+    let refused = [
+        ("another issuer", key.sign(&with("iss", json!("https://evil.example.com/")))),
+        ("no issuer", key.sign(&with("iss", Value::Null))),
+        ("another audience", key.sign(&with("aud", json!("your-game")))),
+        ("no audience", key.sign(&with("aud", Value::Null))),
+        ("expired", key.sign(&with("exp", json!(now() - 3600)))),
+        ("no end", key.sign(&with("exp", Value::Null))),
+        ("not yet good", key.sign(&with("nbf", json!(now() + 3600)))),
+        ("no player", key.sign(&with("sub", Value::Null))),
+        ("permissions that are none", key.sign(&with("permissions", json!(7)))),
+        ("another key under that id", other.sign(&claims())),
+        ("an unknown key", other.sign_as("k9", &claims())),
+        ("an algorithm that isn't allowed", unlisted.sign(&claims())),
+        ("signed with the public key as a shared secret", shared_secret(&key)),
+        ("not signed", unsigned()),
+        ("cut", key.sign(&claims())[..80].to_owned()),
+        ("no token at all", "eyJ".to_owned()),
+    ];
+    for (what, token) in refused {
+        assert_eq!(status(&service, &token), 403, "{what}");
+    }
+    let lacking = key.sign(&with("permissions", json!("session:read:self session:read:config")));
+    let answer = service.call_as(&lacking, "GET", "/v1/player/me/session", None);
+    assert_eq!((answer.status, &answer.body["auth_success"]), (403, &json!(true)), "{}", answer.text);
+    let own = service.player("ada").0;
+    assert_eq!(status(&service, &own), 200, "the service's own tokens are good as before");
+}
+
+/// HS256 over the public key's own bytes: good where a verifier lets the token choose the algorithm.
+fn shared_secret(key: &Key) -> String {
+    let public = serde_json::to_vec(&key.public()).unwrap();
+    let mut header = Header::new(Algorithm::HS256);
+    header.kid = Some(key.id.to_owned());
+    encode(&header, &claims(), &EncodingKey::from_secret(&public)).unwrap()
+}
+
+fn unsigned() -> String {
+    use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+    let part = |value: Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    format!("{}.{}.", part(json!({ "alg": "none", "typ": "JWT", "kid": "k1" })), part(claims()))
+}
+
+#[test]
+fn keys_are_rotated_withdrawn_and_outlive_an_outage() {
+    let world = World::new();
+    let (old, new) = (Key::ed25519("old"), Key::ed25519("new"));
+    let server = KeyServer::start(set(&[&old]));
+    let service = Service::start_with(&world, &config(&format!("jwks_url = {:?}\nrefresh = \"1s\"", server.url())));
+    let (by_old, by_new) = (old.sign(&claims()), new.sign(&claims()));
+    assert_eq!(status(&service, &by_old), 200);
+    assert_eq!(status(&service, &by_new), 403);
+
+    server.serve(None);
+    let asked = server.asked.load(Ordering::SeqCst);
+    let begun = Instant::now();
+    while server.asked.load(Ordering::SeqCst) == asked {
+        assert_eq!(status(&service, &by_old), 200, "an outage of the issuer logs nobody out");
+        assert!(begun.elapsed() < PATIENCE, "the keys are never looked at again");
+        std::thread::park_timeout(std::time::Duration::from_millis(100));
+    }
+    assert_eq!(status(&service, &by_old), 200);
+
+    server.serve(Some(set(&[&old, &new])));
+    wait_status(&service, &by_new, 200);
+    assert_eq!(status(&service, &by_old), 200);
+    server.serve(Some(set(&[&new])));
+    wait_status(&service, &by_old, 403);
+    assert_eq!(status(&service, &by_new), 200);
+}
+
+#[test]
+fn keys_may_come_from_a_file_and_players_need_not_be_uuids() {
+    let world = World::new();
+    let key = Key::ed25519("k");
+    let file = world.file("keys.json", &set(&[&key]).to_string());
+    let service = Service::start_with(&world, &config(&format!("jwks_file = {file:?}")));
+    let uuid = |name: &str| {
+        let token = key.sign(&with("sub", json!(name)));
+        let body = json!({"session_type": "default", "client_version": "1.0.0", "force_create": true,
+            "client_settings": {"input": "gamepad", "platform": "Anon"}});
+        let everything = key.sign(&json!({ "iss": ISSUER, "aud": AUDIENCE, "sub": name, "exp": now() + 60 }));
+        let made = service.call_as(&everything, "POST", "/v1/session", Some(&body)).ok();
+        let session = service.session(made["session_id"].as_str().unwrap());
+        assert_eq!(status(&service, &token), 200);
+        session["teams"][0]["players"][0]["player_uuid"].as_str().unwrap().to_owned()
+    };
+    let ada = uuid("auth0|ada");
+    assert_eq!(uuid("auth0|ada"), ada, "the same name is the same player");
+    assert_ne!(uuid("auth0|bob"), ada);
+    assert_eq!(uuid(PLAYER), PLAYER);
+}
+
+#[test]
+fn an_issuer_is_configured_whole_or_not_at_all() {
+    let world = World::new();
+    let rows = [
+        ("issuer = \"x\"\njwks_url = \"https://x/\"", "auth.issuer.audience"),
+        ("issuer = \"x\"\naudience = \"y\"", "auth.issuer.jwks_url"),
+        ("issuer = \"x\"\naudience = \"y\"\njwks_url = \"http://example.com/keys\"", "auth.issuer.jwks_url"),
+        ("issuer = \"x\"\naudience = \"y\"\njwks_file = \"/k\"\nalgorithms = []", "auth.issuer.algorithms"),
+        ("issuer = \"x\"\naudience = \"y\"\njwks_file = \"/k\"\nalgorithms = [\"HS256\"]", "auth.issuer.algorithms"),
+    ];
+    for (lines, key) in rows {
+        let file = world.file("sessions.toml", &format!("[auth.issuer]\n{lines}\n"));
+        let output = world.ask(["check", "--service", "--config", file.to_str().unwrap()]);
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert!(!output.status.success() && said.contains(key), "{lines}: {said}");
+    }
+}

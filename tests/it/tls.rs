@@ -1,0 +1,158 @@
+//! TLS on the session service: served, trusted, replaced while it runs, and refused with a reason.
+
+use crate::support::{
+    component, proc,
+    world::{PATIENCE, World},
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output},
+    time::Instant,
+};
+
+/// A certificate authority of its own, and a certificate for this machine from it.
+struct Certificates {
+    ca: PathBuf,
+    cert: PathBuf,
+    key: PathBuf,
+}
+
+fn openssl(dir: &Path, args: &str) {
+    let output = Command::new("openssl").args(args.split(' ')).current_dir(dir).output().unwrap();
+    assert!(output.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+impl Certificates {
+    fn make(world: &World, name: &str) -> Self {
+        let dir = world.path().join(name);
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("leaf.ext"), "subjectAltName=IP:127.0.0.1,DNS:localhost\nbasicConstraints=CA:FALSE\n").unwrap();
+        let curve = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+        openssl(&dir, &format!("req -x509 {curve} -days 2 -subj /CN={name} -keyout ca.key -out ca.pem"));
+        openssl(&dir, &format!("req {curve} -subj /CN=localhost -keyout key.pem -out leaf.csr"));
+        openssl(
+            &dir,
+            "x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -set_serial 1 -days 2 -extfile leaf.ext -out cert.pem",
+        );
+        Certificates { ca: dir.join("ca.pem"), cert: dir.join("cert.pem"), key: dir.join("key.pem") }
+    }
+}
+
+/// A service that ends with its value.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts the service with this certificate; its URL as it says it itself.
+fn serve(world: &World, with: &Certificates) -> (Running, String) {
+    let (log, state) = (world.log("tls.log"), world.path().join("sessions"));
+    let mut command = world.gameside(["sessions", "--dev", "--listen", "127.0.0.1:0", "--state-dir"]);
+    command.arg(state).arg("--tls-cert").arg(&with.cert).arg("--tls-key").arg(&with.key);
+    let child = Running(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
+    let said = wait_logged(world, "session service: ");
+    let line = said.lines().find_map(|line| line.strip_prefix("session service: ")).unwrap();
+    (child, line.split(' ').next().unwrap().to_owned())
+}
+
+fn wait_logged(world: &World, wanted: &str) -> String {
+    let begun = Instant::now();
+    loop {
+        let said = fs::read_to_string(world.path().join("logs/tls.log")).unwrap();
+        if said.split_inclusive('\n').any(|line| line.contains(wanted) && line.ends_with('\n')) {
+            return said;
+        }
+        assert!(begun.elapsed() < PATIENCE, "waited in vain for {wanted:?}: {said}");
+        std::thread::park_timeout(std::time::Duration::from_millis(20));
+    }
+}
+
+fn whoami(world: &World, url: &str, ca: Option<&Path>) -> Output {
+    let mut command = world.gameside(["session", "whoami", "--as", "ada", "--connect-timeout", "1s", "--service", url]);
+    command.args(ca.iter().flat_map(|ca| [Path::new("--ca-file"), ca]));
+    command.output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn clients_and_agents_trust_a_given_authority_and_no_other_and_certificates_are_replaced_while_it_runs() {
+    if component::program("openssl", "openssl").is_none() {
+        return;
+    }
+    let world = World::new();
+    let (first, second) = (Certificates::make(&world, "first"), Certificates::make(&world, "second"));
+    let (service, url) = serve(&world, &first);
+    assert!(url.starts_with("https://127.0.0.1:"), "{url}");
+    let output = whoami(&world, &url, Some(&first.ca));
+    assert!(output.status.success(), "{}", stderr(&output));
+    for ca in [None, Some(second.ca.as_path())] {
+        let output = whoami(&world, &url, ca);
+        assert_eq!(output.status.code(), Some(1), "{ca:?}");
+        assert!(stderr(&output).contains("certificate"), "{}", stderr(&output));
+    }
+    let output = whoami(&world, &url.replace("https", "http"), None);
+    assert_eq!(output.status.code(), Some(1), "no plain HTTP on that port: {}", stderr(&output));
+
+    let secret = world.path().join("servers.secret");
+    let state = world.path().join("sessions");
+    world.told([
+        "sessions", "--state-dir", state.to_str().unwrap(), "client", "add", "servers", "--secret-file", secret.to_str().unwrap(),
+    ]);
+    let config = format!(
+        "[session]\nurl = {url:?}\nca_file = {:?}\n[credentials]\nclient_id = \"servers\"\nclient_secret_file = {secret:?}\n",
+        first.ca
+    );
+    let mut agent = world.agent("server", &config);
+    agent.wait_join_status("joinable");
+    agent.stop();
+
+    // A pair that doesn't fit stays out of force; one that does is in force for the next connection.
+    fs::copy(&second.cert, &first.cert).unwrap();
+    proc::signal(service.0.id(), 1);
+    wait_logged(&world, "the TLS certificate stays as it was");
+    assert!(whoami(&world, &url, Some(&first.ca)).status.success());
+    fs::copy(&second.key, &first.key).unwrap();
+    proc::signal(service.0.id(), 1);
+    wait_logged(&world, "TLS certificate read again");
+    assert!(whoami(&world, &url, Some(&second.ca)).status.success());
+    assert_eq!(whoami(&world, &url, Some(&first.ca)).status.code(), Some(1));
+}
+
+#[test]
+fn files_that_cant_be_used_are_named_with_what_is_wrong() {
+    if component::program("openssl", "openssl").is_none() {
+        return;
+    }
+    let world = World::new();
+    let (good, other) = (Certificates::make(&world, "good"), Certificates::make(&world, "other"));
+    let empty = world.file("empty.pem", "");
+    let broken = world.file("broken.pem", "-----BEGIN CERTIFICATE-----\nnot base64!\n-----END CERTIFICATE-----\n");
+    let missing = world.path().join("missing.pem");
+    let rows = [
+        (&missing, &good.key, "can't read the certificate in", "missing.pem"),
+        (&good.cert, &missing, "can't read the private key in", "missing.pem"),
+        (&empty, &good.key, "there is no certificate in", "empty.pem"),
+        (&good.cert, &empty, "there is no private key in", "empty.pem"),
+        (&broken, &good.key, "can't read the certificate in", "broken.pem"),
+        (&good.cert, &other.key, "can't be used together", "key.pem"),
+    ];
+    for (cert, key, wanted, file) in rows {
+        let mut command = world.gameside(["sessions", "--listen", "127.0.0.1:0", "--state-dir"]);
+        command.arg(world.path().join("sessions")).arg("--tls-cert").arg(cert).arg("--tls-key").arg(key);
+        let output = command.output().unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(wanted) && said.contains(file), "{said}");
+    }
+    let output = whoami(&world, "https://127.0.0.1:1", Some(&empty));
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("there is no certificate in it"), "{}", stderr(&output));
+}
