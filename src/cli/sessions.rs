@@ -135,9 +135,12 @@ fn client(command: ClientCommand, dir: &Path) -> Result<(), Failure> {
             let secret = clients.add(&name, permissions, clock::wall())?;
             match secret_file {
                 None => {
-                    println!("client_id     {name}\nclient_secret {secret}\n\nThe secret is not kept; write it down now.");
+                    println!(
+                        "client_id     {name}\nclient_secret {secret}\n\nThe secret is not kept; write it down now."
+                    );
                 }
                 Some(file) => {
+                    let file = std::path::absolute(file)?;
                     files::write(&file, secret.as_bytes(), 0o600)?;
                     println!("client_id     {name}\nclient_secret in {}", file.display());
                 }

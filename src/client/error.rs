@@ -2,11 +2,7 @@
 
 use crate::{
     access::{NotDone, classify::bounded, login::NoToken, segment, wire::Incoming},
-    model::{
-        calls::Refusal,
-        ids::{PlayerUuid, SessionId},
-        session::JoinStatus,
-    },
+    model::{calls::Refusal, ids::SessionId, session::JoinStatus},
 };
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -36,8 +32,6 @@ pub enum ClientError {
     /// Somebody else changed the session each time we tried.
     #[error("session {session} changes all the time; the settings were not written: try again")]
     KeepsChanging { session: SessionId },
-    #[error("player {player} is not in session {session}")]
-    NotAMember { session: SessionId, player: PlayerUuid },
 }
 
 /// As a player reads it: here the credentials themselves are good.

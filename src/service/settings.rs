@@ -8,6 +8,7 @@
 //! | [`AuthSettings`], [`IssuerSettings`] | who may log in, and how long that lasts; whose tokens are good besides ours |
 //! | [`Limits`] | what a caller may send |
 
+pub use super::auth::issuer_settings::IssuerSettings;
 use super::{
     profiles::{Profile, TemplateGroup},
     templates::{Deserter, Region, RequestTemplate, SessionType},
@@ -112,89 +113,6 @@ pub struct AuthSettings {
     /// A file with a secret that is accepted from the client named `local`; set by `--local` alone.
     #[serde(skip)]
     pub local_secret: Option<PathBuf>,
-}
-
-/// An external issuer of players' access tokens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct IssuerSettings {
-    /// Its name, the claim `iss`. Empty: there is none.
-    #[schemars(example = &"https://login.example.com/")]
-    pub issuer: String,
-    /// What must be among a token's audiences, the claim `aud`.
-    #[schemars(example = &"my-game")]
-    pub audience: String,
-    /// Where its key set is: https, or http on this machine.
-    #[schemars(example = &"https://login.example.com/.well-known/jwks.json")]
-    pub jwks_url: String,
-    /// The key set as a file, in place of the URL.
-    #[schemars(example = &"/etc/gameside/jwks.json")]
-    pub jwks_file: Option<PathBuf>,
-    /// Certificate authorities (PEM) that the URL's certificate must come from; without it the machine's own are trusted.
-    #[schemars(example = &"/etc/gameside/ca.pem")]
-    pub ca_file: Option<PathBuf>,
-    /// How its tokens may be signed. Shared secrets are never accepted.
-    pub algorithms: Vec<TokenAlgorithm>,
-    /// The keys are read again when they are older.
-    pub refresh: Span,
-    /// The claim with the player: a UUID, or anything else from which one is made.
-    pub player_claim: String,
-    /// The claim with what the player may do: a list, or words with spaces between them. Tokens without it get `player_permissions`.
-    pub permissions_claim: String,
-}
-
-/// How a token may be signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum TokenAlgorithm {
-    EdDSA,
-    ES256,
-    ES384,
-    RS256,
-    RS384,
-    RS512,
-    PS256,
-}
-
-impl Default for IssuerSettings {
-    fn default() -> Self {
-        IssuerSettings {
-            issuer: String::new(),
-            audience: String::new(),
-            jwks_url: String::new(),
-            jwks_file: None,
-            ca_file: None,
-            algorithms: vec![TokenAlgorithm::EdDSA, TokenAlgorithm::ES256, TokenAlgorithm::RS256],
-            refresh: Span::from_secs(900),
-            player_claim: "sub".to_owned(),
-            permissions_claim: "permissions".to_owned(),
-        }
-    }
-}
-
-impl IssuerSettings {
-    /// What is wrong, as (key, what is expected).
-    fn faults(&self) -> Vec<(&'static str, &'static str)> {
-        if self.issuer.is_empty() {
-            return Vec::new();
-        }
-        let url = url::Url::parse(&self.jwks_url).ok();
-        let safe = url.is_some_and(|url| {
-            let loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-            url.scheme() == "https" || url.scheme() == "http" && loopback
-        });
-        let rows = [
-            (!self.audience.is_empty(), "auth.issuer.audience", "the audience that tokens are made for"),
-            (
-                safe || self.jwks_file.is_some(),
-                "auth.issuer.jwks_url",
-                "an https URL (http on this machine alone), or `jwks_file`",
-            ),
-            (!self.algorithms.is_empty(), "auth.issuer.algorithms", "at least one algorithm"),
-            (self.refresh.get().as_secs() >= 1, "auth.issuer.refresh", "at least 1s"),
-            (!self.player_claim.is_empty(), "auth.issuer.player_claim", "the name of a claim"),
-        ];
-        rows.into_iter().filter(|(good, ..)| !good).map(|(_, key, expected)| (key, expected)).collect()
-    }
 }
 
 /// One sanction of one player.

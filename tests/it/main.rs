@@ -15,6 +15,7 @@
 //! | [`layers`] | which room may import which |
 //! | [`main_job`] | allocated, run, reported, supervised, through every crash |
 //! | [`manifests`] | what must be true of the Kubernetes manifests |
+//! | [`replay`] | the calls of an existing Unreal plugin, as data |
 //! | [`sic`] | the provider `sic` against scripted answers |
 //! | [`service_api`], [`service_interface`], [`service_allocation`], [`service_durable`], [`service_events`], [`service_config`], [`service_limits`], [`service_semantics`] | the session service from outside |
 //! | [`sessions_interface`] | the life of a session, by the Rust client |
@@ -50,6 +51,7 @@ mod openarena_probe;
 mod outage;
 mod practice;
 mod quit;
+mod replay;
 mod service_allocation;
 mod service_api;
 mod service_bench;

@@ -28,6 +28,8 @@ use std::{path::Path, process::Child};
 /// What must be in no log.
 const PASSWORD: &str = "correct-horse-battery";
 const SESSION_PASSWORD: &str = "sesame-7391-sesame";
+/// Sessions that aren't listed by themselves, so that a search finds them only when they can be joined.
+const QUIET: &str = "[session_types.quiet]\ncan_be_created_by_players_directly = true\n";
 
 struct Player {
     sessions: Sessions,
@@ -71,6 +73,10 @@ fn code<T: std::fmt::Debug>(outcome: Result<T, ClientError>) -> String {
     }
 }
 
+fn quiet(name: &str) -> CreateSession {
+    CreateSession { session_type: "quiet".into(), ..CreateSession::named(name) }
+}
+
 fn filters(level: &str) -> SessionSearch {
     let filter = |key: &str, comparison, value: &str| Filter { key: key.into(), comparison, value: value.into() };
     let filters = vec![filter("map", Comparison::Eq, "harbour"), filter("level", Comparison::Gte, level)];
@@ -95,7 +101,7 @@ fn connects(world: &World, address: &str, player: PlayerUuid) -> Child {
 #[test]
 fn the_life_of_a_session() {
     let world = World::new();
-    let service = Service::start_with_env(&world, "", &[("GAMESIDE_LOG", "trace")]);
+    let service = Service::start_with_env(&world, QUIET, &[("GAMESIDE_LOG", "trace")]);
     let config = format!(
         "{}[allocation]\nprovider = \"sic\"\n[guards]\nno_show_timeout = \"1h\"\nempty_timeout = \"1h\"\n",
         service.agent_config()
@@ -133,7 +139,7 @@ async fn story(world: &World, service: &Service<'_>, agent: &Agent<'_>) {
 }
 
 async fn create(ada: &Player, bob: &Player, told: &mut EventStream) -> Session {
-    let mut wanted = CreateSession::named("match");
+    let mut wanted = quiet("match");
     wanted.join_policy = Some(JoinPolicy::InviteOnly);
     wanted.max_players = Some(4);
     wanted.custom_settings.extend([("map".into(), "harbour".into()), ("level".into(), "3".into())]);
@@ -179,7 +185,11 @@ async fn update(ada: &Player, id: &SessionId, told: &mut EventStream) {
 
     // Who comes back later goes on where it was.
     let mut resumed = ada.sessions.events(told.last_event_id().map(str::to_owned));
-    let gone = SettingsUpdate { remove: vec!["nothing".into()], set: [("mode".into(), "duel".into())].into(), ..<_>::default() };
+    let gone = SettingsUpdate {
+        remove: vec!["nothing".into()],
+        set: [("mode".into(), "duel".into())].into(),
+        ..<_>::default()
+    };
     ada.sessions.update_session_settings("match", gone).await.unwrap();
     assert_eq!(hears(&mut resumed, EventKind::OnSessionUpdated).await.session_id, *id);
 }
@@ -224,7 +234,7 @@ async fn presence(service: &Service<'_>, ada: &Player, bob: &Player, id: &Sessio
 
 async fn matchmaking(service: &Service<'_>, id: &SessionId) {
     let zoe = Player::log_in(service, "zoe").await;
-    let wanted = |name: &str, level: &str| Matchmaking { search: filters(level), create: CreateSession::named(name) };
+    let wanted = |name: &str, level: &str| Matchmaking { search: filters(level), create: quiet(name) };
     let (session, created) = zoe.sessions.start_matchmaking(wanted("found", "4")).await.unwrap();
     assert_eq!((&session.session_id, created), (id, false));
     let (session, created) = zoe.sessions.start_matchmaking(wanted("made", "9")).await.unwrap();

@@ -27,7 +27,8 @@ impl Certificates {
     fn make(world: &World, name: &str) -> Self {
         let dir = world.path().join(name);
         fs::create_dir(&dir).unwrap();
-        fs::write(dir.join("leaf.ext"), "subjectAltName=IP:127.0.0.1,DNS:localhost\nbasicConstraints=CA:FALSE\n").unwrap();
+        fs::write(dir.join("leaf.ext"), "subjectAltName=IP:127.0.0.1,DNS:localhost\nbasicConstraints=CA:FALSE\n")
+            .unwrap();
         let curve = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
         openssl(&dir, &format!("req -x509 {curve} -days 2 -subj /CN={name} -keyout ca.key -out ca.pem"));
         openssl(&dir, &format!("req {curve} -subj /CN=localhost -keyout key.pem -out leaf.csr"));
@@ -104,7 +105,14 @@ fn clients_and_agents_trust_a_given_authority_and_no_other_and_certificates_are_
     let secret = world.path().join("servers.secret");
     let state = world.path().join("sessions");
     world.told([
-        "sessions", "--state-dir", state.to_str().unwrap(), "client", "add", "servers", "--secret-file", secret.to_str().unwrap(),
+        "sessions",
+        "--state-dir",
+        state.to_str().unwrap(),
+        "client",
+        "add",
+        "servers",
+        "--secret-file",
+        secret.to_str().unwrap(),
     ]);
     let config = format!(
         "[session]\nurl = {url:?}\nca_file = {:?}\n[credentials]\nclient_id = \"servers\"\nclient_secret_file = {secret:?}\n",

@@ -48,7 +48,7 @@ pub struct Connection {
     ca_file: Option<PathBuf>,
     /// Be this player. A password on the command line can be seen by others on this machine: use the variable
     #[arg(long = "as", global = true, value_name = "NAME[:PASSWORD]", env = "GAMESIDE_AS", hide_env_values = true)]
-    player: Option<String>,
+    as_player: Option<String>,
     /// Be this client: a server, or a platform's backend
     #[arg(long, global = true, value_name = "ID", env = "GAMESIDE_CLIENT_ID")]
     client_id: Option<String>,
@@ -112,7 +112,7 @@ impl Connection {
             };
             return Ok((format!("client {id}"), credentials));
         }
-        let player = match &self.player {
+        let player = match &self.as_player {
             Some(player) => player.clone(),
             None if local => std::env::var("USER").ok().filter(|user| !user.is_empty()).unwrap_or("player".to_owned()),
             None => {

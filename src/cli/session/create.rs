@@ -11,7 +11,7 @@ use crate::{
     cli::{
         exit::Exit,
         failure::Failure,
-        screen::{Paint, Tone},
+        screen::{self, Paint, Tone},
     },
     client::{CreateSession, Leaving, Matchmaking},
     host::escape::escape,
@@ -21,6 +21,7 @@ use crate::{
     },
 };
 use serde_json::json;
+use std::io::IsTerminal as _;
 
 /// The name of a session that is given none.
 const NAME: &str = "session";
@@ -139,7 +140,8 @@ impl Progress {
             JoinStatus::Unjoinable => (Tone::Busy, "unjoinable", "the server takes nobody new".to_owned()),
             JoinStatus::Closed => (Tone::Bad, "closed", "the server has ended".to_owned()),
         };
-        eprintln!("{}  {text}", Paint { on: false }.apply(tone, &format!("{word:<10}")));
+        let paint = Paint { on: screen::colours() && std::io::stderr().is_terminal() };
+        eprintln!("{}  {text}", paint.apply(tone, &format!("{word:<10}")));
     }
 }
 

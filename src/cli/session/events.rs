@@ -55,9 +55,7 @@ fn print(form: Form, told: &Told, id: Option<&str>) {
         }
         Form::Text => match told {
             Told::Event(event) => text(event),
-            Told::Reset(_) => {
-                Paint::here().apply(Tone::Bad, "events are missing here: look at your sessions again").clone()
-            }
+            Told::Reset(_) => Paint::here().apply(Tone::Bad, "events are missing here: look at your sessions again"),
         },
     };
     // A reader that went away ends the command by its signal.

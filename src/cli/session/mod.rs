@@ -150,8 +150,7 @@ pub fn failed(error: ClientError) -> Failure {
         | ClientError::Login { .. }
         | ClientError::NoPlayer
         | ClientError::NoInvite { .. }
-        | ClientError::NoConnectString { .. }
-        | ClientError::NotAMember { .. } => Exit::Refused,
+        | ClientError::NoConnectString { .. } => Exit::Refused,
     };
     Failure { exit, error: error.into() }
 }

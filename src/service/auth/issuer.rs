@@ -16,11 +16,12 @@
 //!
 //! Invariant: no token and no claim reaches a log or an error.
 
-use super::{Caller, login::PLAYERS};
-use crate::{
-    model::{ids::PlayerUuid, time::Timestamp},
-    service::settings::{IssuerSettings, TokenAlgorithm},
+use super::{
+    Caller,
+    issuer_settings::{IssuerSettings, TokenAlgorithm},
+    login::PLAYERS,
 };
+use crate::model::{ids::PlayerUuid, time::Timestamp};
 use jsonwebtoken::{
     Algorithm, DecodingKey, Validation, decode, decode_header,
     jwk::{AlgorithmParameters, Jwk, PublicKeyUse},

@@ -3,7 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`tokens`] | signing and verifying access and refresh tokens (Ed25519) |
-//! | [`issuer`] | verifying access tokens that an external issuer signs |
+//! | [`issuer`], [`issuer_settings`] | verifying access tokens that an external issuer signs |
 //! | [`clients`] | client credentials, hashed at rest, in a file that the command line may change while the service runs |
 //! | [`secrets`] | hashing and comparing |
 //! | [`login`] | the grants |
@@ -13,6 +13,7 @@
 
 pub mod clients;
 pub mod issuer;
+pub mod issuer_settings;
 pub mod login;
 pub mod secrets;
 pub mod tokens;

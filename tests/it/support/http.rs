@@ -13,6 +13,7 @@ pub struct Answer {
     pub status: u16,
     pub body: Value,
     pub text: String,
+    pub etag: Option<String>,
 }
 
 impl Answer {
@@ -90,7 +91,8 @@ pub fn read(stream: &mut BufReader<TcpStream>) -> std::io::Result<Answer> {
         stream.read_to_end(&mut content)?;
     }
     let text = String::from_utf8_lossy(&content).into_owned();
-    Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or_default(), text })
+    let etag = header("etag").cloned();
+    Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or_default(), text, etag })
 }
 
 /// The next chunk of a chunked body; none at its end.

@@ -153,6 +153,10 @@ impl<'w> Service<'w> {
         ];
         pairs.map(|(key, value)| (key.to_owned(), value)).into()
     }
+    /// Id and secret of the agents' client.
+    pub fn agents(&self) -> (&str, &str) {
+        (&self.agents.0, &self.agents.1)
+    }
     /// For `GAMESIDE_CLIENT_SECRET`.
     pub fn secret(&self) -> String {
         self.agents.1.clone()
