@@ -2,6 +2,7 @@
 
 mod sdk;
 mod stop;
+mod watch;
 
 use super::AgentConfig;
 use crate::{
@@ -48,8 +49,8 @@ pub fn faults(config: &AgentConfig, sheet: &Sheet) -> Vec<Fault> {
     stop::quit(config, &mut faults);
     sdk::gsdk(config, &mut faults);
     sdk::a2s(config, &mut faults);
-    probe(config, &mut faults);
-    log_patterns(config, &mut faults);
+    watch::probe(config, &mut faults);
+    watch::log_patterns(config, &mut faults);
     session(config, &mut faults);
     custom_data(config, &mut faults);
     numbers(config, &mut faults);
@@ -160,7 +161,7 @@ fn readiness(config: &AgentConfig, faults: &mut Faults) {
     faults.positive(readiness.timeout, "game.readiness.timeout");
     let pattern = readiness.pattern.as_deref();
     if let Some(Err(why)) = pattern.map(Regex::new) {
-        faults.0.push(bad_pattern("game.readiness.pattern", &why));
+        faults.0.push(watch::bad_pattern("game.readiness.pattern", &why));
     }
     let (good, expected) = match readiness.by {
         ReadyBy::Sdk => (true, ""),
@@ -173,52 +174,6 @@ fn readiness(config: &AgentConfig, faults: &mut Faults) {
         ReadyBy::Delay => (readiness.delay < readiness.timeout, "a delay that is shorter than the timeout"),
     };
     faults.require(good, "game.readiness.by", expected);
-}
-
-fn probe(config: &AgentConfig, faults: &mut Faults) {
-    let Some(probe) = &config.probe else { return };
-    faults.positive(probe.interval, "probe.interval");
-    faults.positive(probe.timeout, "probe.timeout");
-    match probe.kind {
-        ProbeKind::Gamedig => {
-            faults.require(probe.protocol.is_some(), "probe.protocol", "a protocol or game, such as \"quake3\"");
-        }
-        ProbeKind::Exec => faults.require(!probe.command.is_empty(), "probe.command", "a program to run"),
-        ProbeKind::Http => faults.require(probe.path.starts_with('/'), "probe.path", "a path that starts with '/'"),
-        ProbeKind::Tcp | ProbeKind::Udp => {}
-    }
-    let needs_port = probe.kind != ProbeKind::Exec;
-    faults.require(!needs_port || !config.game.ports.is_empty(), "probe.port", "a port in [game.ports] to ask");
-}
-
-fn log_patterns(config: &AgentConfig, faults: &mut Faults) {
-    let patterns = &config.log_patterns;
-    let rows: [(&str, &Option<String>, &[&str]); 6] = [
-        ("ready", &patterns.ready, &[]),
-        ("player_joined", &patterns.player_joined, &["id", "name"]),
-        ("player_left", &patterns.player_left, &["id", "name"]),
-        ("map_changed", &patterns.map_changed, &["map"]),
-        ("match_started", &patterns.match_started, &[]),
-        ("match_ended", &patterns.match_ended, &[]),
-    ];
-    for (name, pattern, groups) in rows {
-        let key = format!("log_patterns.{name}");
-        match pattern.as_deref().map(Regex::new) {
-            Some(Err(why)) => faults.0.push(bad_pattern(&key, &why)),
-            Some(Ok(pattern)) => {
-                let has = pattern.capture_names().flatten().any(|group| groups.contains(&group));
-                let expected = format!("a named group such as (?<{}>\\S+)", groups.first().unwrap_or(&"id"));
-                faults.require(groups.is_empty() || has, &key, &expected);
-            }
-            None => {}
-        }
-    }
-}
-
-fn bad_pattern(key: &str, why: &regex::Error) -> Fault {
-    let why = why.to_string();
-    let reason = why.lines().last().unwrap_or(&why).trim_start_matches("error: ").to_owned();
-    Fault::new(key, format!("a regular expression ({reason})"))
 }
 
 fn session(config: &AgentConfig, faults: &mut Faults) {

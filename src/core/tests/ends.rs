@@ -116,7 +116,7 @@ fn the_agent_asks_before_the_ladder_and_a_keeper_alone_passes_that_over() {
     });
     let standing = standing.unwrap();
     assert!(standing.ladder.iter().all(|step| step.action != StopAction::Ask));
-    assert_eq!(standing.total, standing.ladder.iter().map(|step| step.wait).sum());
+    assert_eq!(standing.total, standing.ladder.iter().map(|step| step.wait).sum::<Duration>());
     w.order(Order::Stop { reason: None });
     assert!(w.seen.iter().any(|effect| matches!(effect, Effect::Ask { .. })));
     assert!(!w.keeper.orders.iter().any(|order| order.starts_with("signal")), "it has its time");
