@@ -94,6 +94,7 @@ fn merge(running: &AgentConfig, new: AgentConfig) -> (AgentConfig, Vec<&'static 
     keep(new.api != running.api, "[api]");
     keep(new.gsdk != running.gsdk, "[gsdk]");
     keep(new.a2s != running.a2s, "[a2s]");
+    keep(new.agones != running.agones, "[agones]");
     let mut merged = new;
     let old = running.clone();
     merged.agent.name = old.agent.name;
@@ -111,6 +112,7 @@ fn merge(running: &AgentConfig, new: AgentConfig) -> (AgentConfig, Vec<&'static 
     merged.api = old.api;
     merged.gsdk = old.gsdk;
     merged.a2s = old.a2s;
+    merged.agones = old.agones;
     (merged, fixed)
 }
 

@@ -2,7 +2,12 @@
 
 use crate::{
     access::{Credentials, Endpoint, Secret},
-    config::agent::{AgentConfig, sdk, session::LoginBy},
+    config::agent::{
+        AgentConfig,
+        agones::{self, Agones},
+        sdk,
+        session::LoginBy,
+    },
     core::settings::{Addresses, Launch, SessionSettings, Settings},
     frontends::{self, Surroundings},
     host::{network, paths::AgentPlace, paths::Places, secrets},
@@ -250,7 +255,9 @@ pub fn frontends(
         operator_socket: Some(place.operator_socket()),
     };
     let a2s = config.a2s.enabled.then(|| a2s(config, ports)).transpose()?;
-    Ok(frontends::Settings { native, gsdk: config.gsdk.enabled.then(|| gsdk(&config.gsdk)), a2s })
+    let gsdk = config.gsdk.enabled.then(|| gsdk(&config.gsdk));
+    let agones = config.agones.as_ref().filter(|agones| agones.enabled).map(|given| agones(config, given));
+    Ok(frontends::Settings { native, gsdk, a2s, agones })
 }
 
 fn a2s(config: &AgentConfig, ports: &BTreeMap<String, u16>) -> Result<frontends::a2s::Settings, BadSetup> {
@@ -305,6 +312,35 @@ pub fn surroundings(config: &AgentConfig, place: &AgentPlace, found: &Found) -> 
         work_dir: config.game.dir.clone().filter(|dir| dir.starts_with('/') && !dir.contains("{{")),
         game_dir: place.game(),
     })
+}
+
+fn agones(config: &AgentConfig, given: &Agones) -> frontends::agones::Settings {
+    use frontends::agones::{Settings, health, tallies};
+    let hosts = hosts(config, None);
+    let counter = |(name, it): (&String, &agones::Counter)| {
+        (name.clone(), tallies::Counter { count: it.count.into(), capacity: it.capacity.into() })
+    };
+    let list = |(name, it): (&String, &agones::List)| {
+        (name.clone(), tallies::List { capacity: it.capacity.into(), values: it.values.clone() })
+    };
+    Settings {
+        grpc: given.grpc,
+        http: given.http,
+        if_taken: given.if_taken,
+        health: health::Settings {
+            disabled: given.health.disabled,
+            period: given.health.period.get(),
+            failure_threshold: given.health.failure_threshold,
+            initial_delay: given.health.initial_delay.get(),
+        },
+        counters: given.counters.iter().map(counter).collect(),
+        lists: given.lists.iter().map(list).collect(),
+        player_capacity: given.player_capacity.map(i64::from),
+        players_list: given.players_list.clone(),
+        players_counter: given.players_counter.clone(),
+        public: hosts.public,
+        private: hosts.private,
+    }
 }
 
 /// The log that the keeper writes.

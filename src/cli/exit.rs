@@ -98,6 +98,7 @@ impl From<&Refused> for Exit {
             Refused::Unkillable => Exit::Unkillable,
             Refused::Busy { .. }
             | Refused::Draining
+            | Refused::HeldBack
             | Refused::EndUndelivered
             | Refused::JournalBroken { .. }
             | Refused::NoKeeper

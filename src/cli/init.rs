@@ -5,7 +5,7 @@
 
 use super::{exit::Exit, failure::Failure};
 use crate::{
-    config::{agent::AgentConfig, reference::Reference},
+    config::{agent::{AgentConfig, agones::Agones}, reference::Reference},
     host::files,
     model::probe::Probe,
     service::settings::ServiceSettings,
@@ -135,7 +135,8 @@ pub fn chapter() -> String {
 }
 
 fn agent() -> Reference {
-    Reference::of(&AgentConfig { probe: Some(Probe::default()), ..AgentConfig::default() })
+    let (probe, agones) = (Some(Probe::default()), Some(Agones::default()));
+    Reference::of(&AgentConfig { probe, agones, ..AgentConfig::default() })
 }
 
 fn sessions() -> Reference {

@@ -185,6 +185,7 @@ impl Core {
             if let Some(run) = self.state.process.run_mut() {
                 run.served += 1;
                 run.gate = Gate::Open;
+                run.withheld = false;
                 run.roster.next_match();
             }
             self.close_match(reason, then, None);

@@ -37,6 +37,9 @@ impl Core {
         if self.stranger {
             return Some(Refused::Busy { allocation: "unknown: a game runs that no journal explains".to_owned() });
         }
+        if self.state.process.run().is_some_and(|run| run.withheld) {
+            return Some(Refused::HeldBack);
+        }
         if !self.state.lanes.is_empty() {
             return Some(Refused::EndUndelivered);
         }

@@ -3,7 +3,7 @@
 use super::{
     engine::{Core, Purpose},
     players::{Change, Verdict},
-    state::{Process, Then},
+    state::{Phase, Process, Then},
 };
 use crate::model::{
     calls::{Answer, Call, Refusal},
@@ -44,6 +44,10 @@ impl Core {
                 run.gate = Gate::Closed;
                 self.happened("shutdown", "the game says that it ends", &[]);
             }
+            Said::StopMe => self.stop_wanted(),
+            Said::Hello => {}
+            Said::Offer(gate) => run.withheld = gate == Gate::Closed,
+            Said::Keep(kept) => drop(run.kept.insert(door, kept)),
             Said::MatchStarted { match_id } => self.match_started(match_id),
             Said::MatchEnded => self.match_ended(),
             players @ (Said::PlayerJoined(_)
@@ -58,7 +62,7 @@ impl Core {
     /// `Shutdown` that arrives after the exit that it announced: the end was orderly after all.
     fn overtaken(&mut self, number: RunNumber, said: &Said) -> bool {
         let Process::Delayed { after, stopped, .. } = &self.state.process else { return false };
-        let announced = *after == number && *said == Said::Shutdown && !stopped;
+        let announced = *after == number && matches!(said, Said::Shutdown | Said::StopMe) && !stopped;
         if announced && self.state.phase.game().is_some() {
             self.state.failures.times.pop();
             self.close_match("the game ended, as it had said", Then::Recycle, None);
@@ -77,6 +81,26 @@ impl Core {
         let (map, mode) = (run.map.clone().unwrap_or_default(), run.mode.clone().unwrap_or_default());
         let text = if mode.is_empty() { format!("playing {map}") } else { format!("playing {map} ({mode})") };
         self.happened("map", text, &[("map", &map), ("mode", &mode)]);
+    }
+
+    /// The ladder begins at once, and the end that it leads to is an orderly one.
+    fn stop_wanted(&mut self) {
+        const WHY: &str = "the game asked to be ended";
+        let Some(run) = self.state.process.run_mut() else { return };
+        run.gate = Gate::Closed;
+        if !std::mem::replace(&mut run.orderly, true) {
+            self.happened("shutdown", "the game asks to be ended", &[]);
+        }
+        match &self.state.phase {
+            Phase::Idle | Phase::Starting(_) | Phase::Serving(_) => self.stop_process(WHY, Then::Recycle, None),
+            Phase::Draining(_, drain) => {
+                let then = drain.then.clone();
+                self.stop_process(WHY, then, None);
+            }
+            // The match that is about to begin gets a fresh process.
+            Phase::Acquiring(_) => self.fail(WHY),
+            Phase::Closing(..) | Phase::Leaving(_) => {}
+        }
     }
 
     fn match_started(&mut self, match_id: Option<MatchId>) {
@@ -128,6 +152,10 @@ impl Core {
             | Said::CustomData { .. }
             | Said::Version(_)
             | Said::Sdk(_)
+            | Said::StopMe
+            | Said::Hello
+            | Said::Offer(_)
+            | Said::Keep(_)
             | Said::Shutdown => return,
         };
         for change in changes {

@@ -13,7 +13,7 @@ use super::{clock::When, ladder::Ladder, mint::Backoff, players::Roster, publish
 use crate::model::{
     CustomData,
     allocation::Allocation,
-    game::{CustomDataOf, Door, Gate},
+    game::{CustomDataOf, Door, Gate, Kept},
     ids::{AllocationId, InstanceId, KeeperId, MatchId, RunNumber, SessionId},
     process::LaunchSpec,
     session::StartupParams,
@@ -320,6 +320,12 @@ pub struct Run {
     pub speaks: BTreeSet<Door>,
     #[serde(default)]
     pub sdk: Option<String>,
+    /// It holds itself back from being allocated.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withheld: bool,
+    /// What the frontends remember of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kept: BTreeMap<Door, Kept>,
 }
 
 impl Run {
@@ -342,6 +348,8 @@ impl Run {
             mode: None,
             speaks: BTreeSet::new(),
             sdk: None,
+            withheld: false,
+            kept: BTreeMap::new(),
         }
     }
 }

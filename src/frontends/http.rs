@@ -18,9 +18,12 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::server::conn::http1;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+};
 use hyper_util::{
-    rt::{TokioIo, TokioTimer},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use rustix::{
@@ -29,6 +32,7 @@ use rustix::{
 };
 use serde::Serialize;
 use std::{
+    convert::Infallible,
     io,
     net::{IpAddr, SocketAddr},
     os::fd::{AsFd, OwnedFd},
@@ -42,6 +46,16 @@ use tokio::{
     task::JoinSet,
 };
 
+/// Which HTTP a listener speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    Http1,
+    /// Without TLS and without an upgrade, as gRPC does it.
+    Http2,
+}
+
+/// Requests at a time on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 64;
 pub const MAX_CONNECTIONS: usize = 128;
 pub const MAX_HEADERS: usize = 64;
 pub const MAX_HEADER_BYTES: usize = 16 * 1024;
@@ -144,7 +158,7 @@ pub async fn serve(listening: Listening, router: Router) {
             loop {
                 if let Some((stream, _)) = server.next(listener.accept()).await {
                     let _ = stream.set_nodelay(true);
-                    server.connection(stream, &router);
+                    server.connection(stream, Wire::Http1, TowerToHyperService::new(router.clone()));
                 }
             }
         }
@@ -152,11 +166,60 @@ pub async fn serve(listening: Listening, router: Router) {
             let router = router.layer(middleware::from_fn(no_browser));
             loop {
                 if let Some((stream, _)) = server.next(listener.accept()).await {
-                    server.connection(stream, &router);
+                    server.connection(stream, Wire::Http1, TowerToHyperService::new(router.clone()));
                 }
             }
         }
     }
+}
+
+/// The same without a router in between, for one that answers thousands of requests a second.
+pub async fn serve_with<H, F>(listening: Listening, wire: Wire, handler: H)
+where
+    H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
+    let mut server = Server { places: Arc::new(Semaphore::new(MAX_CONNECTIONS)), connections: JoinSet::new() };
+    match listening {
+        Listening::Tcp(listener) => loop {
+            if let Some((stream, _)) = server.next(listener.accept()).await {
+                let _ = stream.set_nodelay(true);
+                server.connection(stream, wire, checked(handler.clone(), check_loopback));
+            }
+        },
+        Listening::Unix(listener) => loop {
+            if let Some((stream, _)) = server.next(listener.accept()).await {
+                server.connection(stream, wire, checked(handler.clone(), |request| check_origin(request.headers())));
+            }
+        },
+    }
+}
+
+type Checked = Result<(), Problem>;
+
+/// The handler behind a check.
+fn checked<H, F>(
+    handler: H,
+    check: impl Fn(&Request<Incoming>) -> Checked + Send + Sync + 'static,
+) -> impl hyper::service::Service<
+    Request<Incoming>,
+    Response = Response,
+    Error = Infallible,
+    Future = impl Future<Output = Result<Response, Infallible>> + Send,
+> + Send
+where
+    H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
+    hyper::service::service_fn(move |request| {
+        let answer = check(&request).map(|()| handler(request));
+        async move {
+            Ok(match answer {
+                Ok(answer) => answer.await,
+                Err(problem) => problem.into_response(),
+            })
+        }
+    })
 }
 
 struct Server {
@@ -184,29 +247,58 @@ impl Server {
         }
     }
 
-    fn connection<S>(&mut self, mut stream: S, router: &Router)
+    fn connection<S, V>(&mut self, mut stream: S, wire: Wire, service: V)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        V: hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible> + Send + 'static,
+        V::Future: Send + 'static,
     {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             self.connections.spawn(async move { drop(stream.write_all(TOO_MANY).await) });
             return;
         };
-        let service = TowerToHyperService::new(router.clone());
+        let stream = TokioIo::new(stream);
         self.connections.spawn(async move {
-            let served = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_TIMEOUT)
-                .max_headers(MAX_HEADERS)
-                .max_header_size(MAX_HEADER_BYTES)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            let served = match wire {
+                Wire::Http1 => one(stream, service).await,
+                Wire::Http2 => two(stream, service).await,
+            };
             if let Err(error) = served {
                 tracing::debug!(%error, "a connection ended early");
             }
             drop(place);
         });
     }
+}
+
+async fn one<S, V>(stream: TokioIo<S>, service: V) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    V: hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible> + Send,
+    V::Future: Send,
+{
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_headers(MAX_HEADERS)
+        .max_header_size(MAX_HEADER_BYTES)
+        .serve_connection(stream, service)
+        .with_upgrades()
+        .await
+}
+
+async fn two<S, V>(stream: TokioIo<S>, service: V) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    V: hyper::service::Service<Request<Incoming>, Response = Response, Error = Infallible> + Send,
+    V::Future: Send + 'static,
+{
+    http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADER_BYTES as u32)
+        .serve_connection(stream, service)
+        .await
 }
 
 /// Out of descriptors or memory: others will give some back. Anything else concerned one connection only.
@@ -219,10 +311,14 @@ async fn accept_failed(error: &io::Error) {
 }
 
 async fn loopback_only(request: Request, next: Next) -> Response {
-    match check_host(request.uri(), request.headers()).and_then(|()| check_origin(request.headers())) {
+    match check_loopback(&request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
+}
+
+fn check_loopback<B>(request: &Request<B>) -> Checked {
+    check_host(request.uri(), request.headers()).and_then(|()| check_origin(request.headers()))
 }
 
 async fn no_browser(request: Request, next: Next) -> Response {
@@ -232,7 +328,7 @@ async fn no_browser(request: Request, next: Next) -> Response {
     }
 }
 
-/// Exactly one `Host`, and it names the loopback; so does the URI if it is absolute.
+/// Exactly one `Host`, and it names the loopback; so does the URI if it is absolute. HTTP/2 has its authority in the URI alone.
 fn check_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let bad = |found: &str| {
         let message =
@@ -240,7 +336,8 @@ fn check_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
         Problem::new(StatusCode::FORBIDDEN, "foreign_host", message)
     };
     let mut hosts = headers.get_all(header::HOST).iter();
-    let host = hosts.next().and_then(|host| host.to_str().ok()).unwrap_or("");
+    let authority = uri.authority().map_or("", http::uri::Authority::as_str);
+    let host = hosts.next().map_or(authority, |host| host.to_str().unwrap_or(""));
     if hosts.next().is_some() || !is_loopback(host) {
         return Err(bad(host));
     }

@@ -18,6 +18,7 @@
 //! | [`native`] | Gameside's own API |
 //! | [`gsdk`] | PlayFab's heartbeats |
 //! | [`a2s`] | Steam's server queries |
+//! | [`agones`] | the Agones SDK |
 //!
 //! Adding a frontend is one file with a [`Frontend`] and one row in [`registry`].
 //!
@@ -25,6 +26,7 @@
 //! nothing wakes while nothing happens.
 
 pub mod a2s;
+pub mod agones;
 pub mod events;
 pub mod gsdk;
 pub mod http;
@@ -107,6 +109,7 @@ pub struct Settings {
     /// None: off.
     pub gsdk: Option<gsdk::Settings>,
     pub a2s: Option<a2s::Settings>,
+    pub agones: Option<agones::Settings>,
 }
 
 /// A socket that a frontend wants; the keeper binds and holds it, so that it outlives the agent.
@@ -164,6 +167,9 @@ pub fn registry(settings: &Settings) -> Vec<Box<dyn Frontend>> {
     }
     if let Some(a2s) = &settings.a2s {
         on.push(Box::new(a2s::A2s::new(a2s.clone())));
+    }
+    if let Some(agones) = &settings.agones {
+        on.push(Box::new(agones::Agones::new(agones.clone())));
     }
     on
 }

@@ -71,6 +71,37 @@ pub enum Said {
     Sdk(String),
     /// It wants to end: an orderly end, also when the process exits in the same instant.
     Shutdown,
+    /// As `Shutdown`, but it waits to be ended, as on platforms that end what has said so.
+    StopMe,
+    /// It speaks at all.
+    Hello,
+    /// Free to be allocated, or held back by the game itself, until said otherwise.
+    Offer(Gate),
+    /// What a frontend has to remember for as long as the run lives; replaces what it said before.
+    Keep(Kept),
+}
+
+/// A frontend's memory of a run: a text that only the frontend reads. It lies in the journal with the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct Kept(std::sync::Arc<str>);
+
+impl Kept {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Kept {
+    fn from(text: String) -> Self {
+        Kept(text.into())
+    }
+}
+
+impl From<Kept> for String {
+    fn from(kept: Kept) -> Self {
+        kept.as_str().to_owned()
+    }
 }
 
 /// Whether new players may come.

@@ -71,6 +71,8 @@ pub enum Refused {
     Busy { allocation: String },
     #[error("the agent is draining and takes no further allocation")]
     Draining,
+    #[error("the game holds itself back (its SDK's Reserve or Allocate) until it says that it is ready again")]
+    HeldBack,
     #[error("an earlier end could not be reported yet; no allocation until it is")]
     EndUndelivered,
     #[error("the journal can't be written, so no allocation is taken: {why}")]
@@ -99,6 +101,7 @@ impl Refused {
         match self {
             Refused::Busy { .. } => "busy",
             Refused::Draining => "draining",
+            Refused::HeldBack => "held_back",
             Refused::EndUndelivered => "end_undelivered",
             Refused::JournalBroken { .. } => "journal_broken",
             Refused::NoKeeper => "no_keeper",
@@ -115,7 +118,11 @@ impl Refused {
     /// The HTTP status that says it.
     pub fn http_status(&self) -> u16 {
         match self {
-            Refused::Busy { .. } | Refused::Draining | Refused::NotByHook { .. } | Refused::Nothing { .. } => 409,
+            Refused::Busy { .. }
+            | Refused::Draining
+            | Refused::HeldBack
+            | Refused::NotByHook { .. }
+            | Refused::Nothing { .. } => 409,
             Refused::UnknownSession { .. } => 404,
             Refused::Expired { .. } | Refused::Launch { .. } => 422,
             Refused::EndUndelivered

@@ -3,7 +3,7 @@
 use super::{
     CustomData,
     calls::Backend,
-    game::{Door, GamePlayer},
+    game::{Door, GamePlayer, Kept},
     ids::{AllocationId, InstanceId, MatchId, RunNumber, SessionId},
     process::{Containment, ExitReport},
     session::{InstanceHealth, JoinStatus},
@@ -108,6 +108,9 @@ pub struct GameStatus {
     pub sdk: Option<String>,
     pub memory: Option<u64>,
     pub tick_rate: Option<String>,
+    /// What the frontends remember of this run; theirs alone.
+    #[serde(skip)]
+    pub kept: BTreeMap<Door, Kept>,
 }
 
 /// How a match ended.

@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`a2s`] | Steam's server queries, asked by other people's clients |
+//! | [`agones`] | the Agones SDK's server |
 //! | [`containers`] | both container shapes, as namespaces |
 //! | [`contract`] | every answer of the session service, judged by the published contract |
 //! | [`crash`] | the agent killed after every single effect |
@@ -34,6 +35,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test may wait by the clock, though never sleep")]
 
 mod a2s;
+mod agones;
 mod containers;
 mod contract;
 mod crash;

@@ -7,9 +7,11 @@
 //! | [`session`] | `[session]`, `[custom_data]`, `[credentials]`, `[allocation]`, `[report]` |
 //! | [`host`] | `[agent]`, `[api]`, `[addresses]`, `[keeper]`, `[hooks]` |
 //! | [`sdk`] | `[gsdk]`, `[a2s]` |
+//! | [`agones`] | `[agones]` |
 //! | [`mod@load`], [`check`] | from a file to these types; what the types can't say |
 //! | `model::policy`, `model::probe` | the rest, as the core and the probes use it |
 
+pub mod agones;
 pub mod check;
 pub mod game;
 pub mod host;
@@ -71,6 +73,8 @@ pub struct AgentConfig {
     pub gsdk: sdk::Gsdk,
     /// Steam's server queries, answered in the game's stead.
     pub a2s: sdk::A2s,
+    /// The Agones SDK, for games that were built for Agones. Without this section it isn't served.
+    pub agones: Option<agones::Agones>,
 }
 
 /// What the practice game plays when it isn't told.

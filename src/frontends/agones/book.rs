@@ -1,0 +1,364 @@
+//! What the game has said by this SDK in one run, and what follows from it. Pure: no clock, no socket.
+//!
+//! ```text
+//!   Scheduled ──Ready──► Ready ◄──────────► Reserved        any ──► Unhealthy (pings stop) ──► as before (pings again)
+//!                          ▲ │ Allocate,      │ Reserve      any ──► Shutdown, for good
+//!        Ready: match over │ ▼ a session      ▼
+//!                        Allocated ◄──────────┘
+//! ```
+//!
+//! `Ready` shows as `Allocated` for as long as a session is served. A game that has seen that and calls Ready again gives the
+//! match back, as on Agones; one that only repeats an unanswered Ready doesn't.
+//!
+//! Invariants: an operation changes everything it means to, or nothing; nothing leads out of Shutdown, and only pings
+//! and Shutdown out of Unhealthy; the whole of it is the text that is kept for the next agent.
+
+use super::{
+    Settings, Shown,
+    fault::{Code, Fault},
+    proto,
+    tallies::{Counter, List, ListParts, MAX_LIST},
+};
+use crate::model::{
+    CustomData,
+    game::{CustomDataOf, GamePlayer, Gate, Said},
+    ids::AllocationId,
+    session::InstanceHealth,
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, time::Duration};
+
+/// What a game's own labels and annotations are stored under.
+pub const PREFIX: &str = "agones.dev/sdk-";
+/// Set when the game is allocated.
+pub const LAST_ALLOCATED: &str = "agones.dev/last-allocated";
+const MAX_KEY: usize = 100;
+const MAX_VALUE: usize = 4096;
+const MAX_KEYS: usize = 64;
+const MAX_PLAYER_ID: usize = 128;
+
+/// Where the game has put itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Own {
+    #[default]
+    Scheduled,
+    Ready,
+    Allocated,
+    /// Until this time; none: until it says otherwise.
+    Reserved { until: Option<Timestamp> },
+    Shutdown,
+}
+
+/// What counts of the agent's state.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct View {
+    /// Readiness was proved, by whatever means.
+    pub ready: bool,
+    /// A session is served under this allocation.
+    pub allocation: Option<AllocationId>,
+    /// The process is being ended.
+    pub closing: bool,
+}
+
+/// Players of the alpha API.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Players {
+    pub capacity: i64,
+    pub ids: Vec<String>,
+}
+
+/// What an operation answers, and what the agent is told.
+#[derive(Debug)]
+pub struct Done<T> {
+    pub value: T,
+    pub says: Vec<Said>,
+}
+
+pub type Outcome<T> = Result<Done<T>, Fault>;
+
+fn done<T>(value: T, says: impl Into<Vec<Said>>) -> Outcome<T> {
+    Ok(Done { value, says: says.into() })
+}
+
+/// Everything that this SDK knows of one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Book {
+    #[serde(default)]
+    pub own: Own,
+    #[serde(default)]
+    pub unhealthy: bool,
+    /// It has said something; from then on silence counts.
+    #[serde(default)]
+    pub spoken: bool,
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+    #[serde(default)]
+    pub counters: BTreeMap<String, Counter>,
+    #[serde(default)]
+    pub lists: BTreeMap<String, List>,
+    /// None: this game doesn't use player tracking.
+    #[serde(default)]
+    pub players: Option<Players>,
+    /// The allocation that was noted last.
+    #[serde(default)]
+    pub allocation: Option<AllocationId>,
+    /// The game has given this allocation back.
+    #[serde(default)]
+    pub returned: Option<AllocationId>,
+    /// The game has seen that it is allocated. Not kept: it looks again when the agent is another one.
+    #[serde(skip)]
+    pub seen: Option<AllocationId>,
+}
+
+impl Book {
+    /// Of a run that has said nothing.
+    pub fn new(settings: &Settings) -> Self {
+        Book {
+            own: Own::Scheduled,
+            unhealthy: false,
+            spoken: false,
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            counters: settings.counters.clone(),
+            lists: settings.lists.clone(),
+            players: settings.player_capacity.map(|capacity| Players { capacity, ids: Vec::new() }),
+            allocation: None,
+            returned: None,
+            seen: None,
+        }
+    }
+
+    /// The state as Agones names it.
+    pub fn shown(&self, view: &View) -> Shown {
+        let serves = view.allocation.is_some() && self.returned != view.allocation;
+        let well = match self.own {
+            Own::Shutdown => return Shown::Shutdown,
+            Own::Reserved { .. } => Shown::Reserved,
+            Own::Allocated => Shown::Allocated,
+            Own::Scheduled if !view.ready => Shown::Scheduled,
+            Own::Scheduled | Own::Ready => if serves { Shown::Allocated } else { Shown::Ready },
+        };
+        if view.closing {
+            Shown::Shutdown
+        } else if self.unhealthy {
+            Shown::Unhealthy
+        } else {
+            well
+        }
+    }
+
+    /// Follows the agent: a new session allocates the game, the end of one frees it.
+    pub fn follow(&mut self, view: &View, now: Timestamp) {
+        if self.allocation == view.allocation {
+            return;
+        }
+        self.allocation.clone_from(&view.allocation);
+        self.returned = None;
+        self.seen = None;
+        if view.allocation.is_some() {
+            self.annotations.insert(LAST_ALLOCATED.to_owned(), now.to_string());
+        } else if matches!(self.own, Own::Allocated | Own::Reserved { .. }) {
+            self.own = Own::Ready;
+        }
+    }
+
+    fn may_move(&self, to: &str) -> Result<(), Fault> {
+        let refused = |from: &str, what: &str| {
+            Err(Fault::new(Code::FailedPrecondition, format!("{from} → {to}: {what}")))
+        };
+        if self.own == Own::Shutdown {
+            return refused("Shutdown", "the game server has said that it ends; nothing leads back");
+        }
+        if self.unhealthy {
+            return refused("Unhealthy", "health pings have stopped; send them again first");
+        }
+        Ok(())
+    }
+
+    pub fn ready(&mut self, view: &View) -> Outcome<()> {
+        self.may_move("Ready")?;
+        let mut says = vec![Said::Ready, Said::Offer(Gate::Open)];
+        let knows = match self.own {
+            Own::Allocated => true,
+            Own::Ready => self.seen.is_some() && self.seen == view.allocation,
+            Own::Scheduled | Own::Reserved { .. } | Own::Shutdown => false,
+        };
+        if knows && view.allocation.is_some() && self.returned != view.allocation {
+            self.returned.clone_from(&view.allocation);
+            says.push(Said::MatchEnded);
+        }
+        self.own = Own::Ready;
+        done((), says)
+    }
+
+    pub fn allocate(&mut self, now: Timestamp) -> Outcome<()> {
+        self.may_move("Allocated")?;
+        self.own = Own::Allocated;
+        self.annotations.insert(LAST_ALLOCATED.to_owned(), now.to_string());
+        done((), [Said::Ready, Said::Offer(Gate::Closed)])
+    }
+
+    /// Kept out of allocation for so many seconds; 0 or less: until it says otherwise.
+    pub fn reserve(&mut self, seconds: i64, now: Timestamp) -> Outcome<()> {
+        self.may_move("Reserved")?;
+        let span = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
+        self.own = Own::Reserved { until: span.map(|span| now.plus(span)) };
+        done((), [Said::Offer(Gate::Closed)])
+    }
+
+    pub fn reserved_until(&self) -> Option<Timestamp> {
+        match self.own {
+            Own::Reserved { until } => until,
+            Own::Scheduled | Own::Ready | Own::Allocated | Own::Shutdown => None,
+        }
+    }
+
+    /// Allowed from everywhere, and as often as the game likes.
+    pub fn shutdown(&mut self) -> Outcome<()> {
+        self.own = Own::Shutdown;
+        done((), [Said::StopMe])
+    }
+
+    /// A sign of life.
+    pub fn ping(&mut self) -> Outcome<()> {
+        let mut says = vec![Said::Heartbeat];
+        if std::mem::take(&mut self.unhealthy) {
+            says.push(Said::Health { health: InstanceHealth::Healthy, reason: None });
+        }
+        done((), says)
+    }
+
+    /// Too many periods without one.
+    pub fn silent(&mut self, why: String) -> Outcome<()> {
+        self.unhealthy = true;
+        done((), [Said::Health { health: InstanceHealth::Unhealthy, reason: Some(why) }])
+    }
+
+    pub fn label(&mut self, key: &str, value: &str) -> Outcome<()> {
+        let says = set(&mut self.labels, "label", key, value)?;
+        done((), [says])
+    }
+
+    pub fn annotate(&mut self, key: &str, value: &str) -> Outcome<()> {
+        let says = set(&mut self.annotations, "annotation", key, value)?;
+        done((), [says])
+    }
+
+    pub fn counter(&self, name: &str) -> Result<Counter, Fault> {
+        self.counters.get(name).copied().ok_or_else(|| unknown("counter", name, self.counters.keys()))
+    }
+
+    pub fn update_counter(&mut self, asked: &proto::CounterUpdate, settings: &Settings) -> Outcome<proto::Counter> {
+        let new = self.counter(&asked.name)?.update(&asked.name, asked)?;
+        self.counters.insert(asked.name.clone(), new);
+        let counted = settings.players_counter.as_deref() == Some(&asked.name);
+        let says = counted.then(|| Said::PlayerCount { players: small(new.count), max: Some(small(new.capacity)) });
+        let value = proto::Counter { name: asked.name.clone(), count: new.count, capacity: new.capacity };
+        done(value, says.into_iter().collect::<Vec<_>>())
+    }
+
+    pub fn list(&self, name: &str) -> Result<&List, Fault> {
+        self.lists.get(name).ok_or_else(|| unknown("list", name, self.lists.keys()))
+    }
+
+    pub fn update_list(&mut self, asked: &proto::List, parts: ListParts, settings: &Settings) -> Outcome<proto::List> {
+        let new = self.list(&asked.name)?.update(&asked.name, asked, parts)?;
+        self.put_list(&asked.name, new, settings)
+    }
+
+    pub fn add_value(&mut self, name: &str, value: &str, settings: &Settings) -> Outcome<proto::List> {
+        let new = self.list(name)?.add(name, value)?;
+        self.put_list(name, new, settings)
+    }
+
+    pub fn remove_value(&mut self, name: &str, value: &str, settings: &Settings) -> Outcome<proto::List> {
+        let new = self.list(name)?.remove(name, value)?;
+        self.put_list(name, new, settings)
+    }
+
+    fn put_list(&mut self, name: &str, new: List, settings: &Settings) -> Outcome<proto::List> {
+        let mut says = Vec::new();
+        if settings.players_list.as_deref() == Some(name) {
+            says.push(Said::Players(new.values.iter().map(|id| player(id)).collect()));
+        }
+        let value = proto::List { name: name.to_owned(), capacity: new.capacity, values: new.values.clone() };
+        self.lists.insert(name.to_owned(), new);
+        done(value, says)
+    }
+
+    /// False: it was there already.
+    pub fn connect(&mut self, id: &str) -> Outcome<bool> {
+        let length = id.chars().count();
+        if !(1..=MAX_PLAYER_ID).contains(&length) {
+            let message = format!("a player's id must have 1 to {MAX_PLAYER_ID} characters, found {length}");
+            return Err(Fault::invalid(message));
+        }
+        let players = self.players.get_or_insert_default();
+        if players.ids.iter().any(|known| known == id) {
+            return done(false, []);
+        }
+        if players.ids.len() as i64 >= players.capacity.min(MAX_LIST) {
+            let message = format!("no place for player {id:?}: the capacity is {}", players.capacity);
+            return Err(Fault::new(Code::OutOfRange, message));
+        }
+        players.ids.push(id.to_owned());
+        done(true, [Said::PlayerJoined(player(id))])
+    }
+
+    /// False: it wasn't there.
+    pub fn disconnect(&mut self, id: &str) -> Outcome<bool> {
+        let Some(at) = self.players.as_ref().and_then(|players| players.ids.iter().position(|known| known == id))
+        else {
+            return done(false, []);
+        };
+        self.players.get_or_insert_default().ids.remove(at);
+        done(true, [Said::PlayerLeft { id: id.to_owned() }])
+    }
+
+    pub fn set_player_capacity(&mut self, capacity: i64) -> Outcome<()> {
+        if capacity < 0 {
+            let message = format!("the player capacity must be 0 or more, found {capacity}");
+            return Err(Fault::new(Code::OutOfRange, message));
+        }
+        let players = self.players.get_or_insert_default();
+        players.capacity = capacity;
+        let count = small(players.ids.len() as i64);
+        done((), [Said::PlayerCount { players: count, max: Some(small(capacity)) }])
+    }
+}
+
+/// Stores a label or annotation of the game's, and says it for the session's custom data.
+fn set(map: &mut BTreeMap<String, String>, what: &str, key: &str, value: &str) -> Result<Said, Fault> {
+    let (key_length, length) = (key.chars().count(), value.chars().count());
+    if !(1..=MAX_KEY).contains(&key_length) || length > MAX_VALUE {
+        return Err(Fault::invalid(format!(
+            "the {what}'s key must have 1 to {MAX_KEY} characters and its value at most {MAX_VALUE}, found {key_length} and {length}"
+        )));
+    }
+    let stored = format!("{PREFIX}{key}");
+    if !map.contains_key(&stored) && map.len() >= MAX_KEYS {
+        let message = format!("at most {MAX_KEYS} {what}s are kept; use one of them again");
+        return Err(Fault::new(Code::ResourceExhausted, message));
+    }
+    map.insert(stored, value.to_owned());
+    let data = CustomData::from([(format!("agones.{what}.{key}"), value.to_owned())]);
+    Ok(Said::CustomData { whose: CustomDataOf::Instance, data })
+}
+
+fn player(id: &str) -> GamePlayer {
+    GamePlayer { id: id.to_owned(), name: None, team: None }
+}
+
+fn small(number: i64) -> u32 {
+    u32::try_from(number).unwrap_or(if number < 0 { 0 } else { u32::MAX })
+}
+
+fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a String>) -> Fault {
+    let known: Vec<_> = known.map(String::as_str).collect();
+    let known = if known.is_empty() { "there is none".to_owned() } else { format!("there are: {}", known.join(", ")) };
+    Fault::new(Code::NotFound, format!("there is no {what} {name:?}; [agones.{what}s] defines them, {known}"))
+}

@@ -1,0 +1,147 @@
+//! The Agones SDK: gRPC and REST, stable, beta and alpha, for games that were built for Agones. See `docs/agones.md`.
+//!
+//! | file | holds |
+//! |---|---|
+//! | this one | where it listens, the frontend |
+//! | [`grpc`], [`rest`], [`stream`] | the two wires; the watch as chunks and as WebSocket |
+//! | [`ops`] | the operations, for both wires |
+//! | [`desk`] | what both work with: words in order, the state that is shown |
+//! | [`book`] | what the game has said, and the state machine that follows from it |
+//! | [`tallies`], [`health`] | counters and lists; the clock of the health pings |
+//! | [`picture`] | the GameServer as it is shown |
+//! | [`proto`], [`json`], [`fault`] | messages, JSON, errors |
+//!
+//! | the game says | the agent hears |
+//! |---|---|
+//! | Ready | readiness is proved, free for allocation; after it has seen that it is allocated: the match is over |
+//! | Allocate, Reserve | not free for allocation |
+//! | Shutdown | to be ended, in order |
+//! | Health | a heartbeat; too long without one: unhealthy |
+//! | labels, annotations | custom data of the instance |
+//! | players | joined and left |
+//!
+//! What this SDK holds (labels, counters, lists, players, the end of a reservation) lies in the agent's journal with the run.
+
+pub mod book;
+pub mod desk;
+pub mod fault;
+pub mod grpc;
+pub mod health;
+pub mod json;
+pub mod ops;
+pub mod picture;
+pub mod proto;
+pub mod rest;
+pub mod stream;
+pub mod tallies;
+#[cfg(test)]
+mod tests;
+
+use super::{
+    Bound, Frontend, Place, Shared, Wanted,
+    http::{self, Wire},
+    take,
+};
+use crate::model::game::IfTaken;
+use desk::Desk;
+use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc};
+use tokio::task::JoinSet;
+
+/// Where it listens, and what a GameServer's specification would say on Agones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Loopback only; port 0 = any free one.
+    pub grpc: SocketAddr,
+    pub http: SocketAddr,
+    pub if_taken: IfTaken,
+    pub health: health::Settings,
+    pub counters: BTreeMap<String, tallies::Counter>,
+    pub lists: BTreeMap<String, tallies::List>,
+    /// Where player tracking begins; none = it isn't used until the game does.
+    pub player_capacity: Option<i64>,
+    /// The list whose values, or the counter whose count, are the connected players.
+    pub players_list: Option<String>,
+    pub players_counter: Option<String>,
+    /// Under which players reach this machine.
+    pub public: Option<String>,
+    pub private: Option<String>,
+}
+
+/// The state of a GameServer, as far as a game on one machine goes through it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    Scheduled,
+    Ready,
+    Allocated,
+    Reserved,
+    Unhealthy,
+    Shutdown,
+}
+
+impl Shown {
+    pub fn name(self) -> &'static str {
+        match self {
+            Shown::Scheduled => "Scheduled",
+            Shown::Ready => "Ready",
+            Shown::Allocated => "Allocated",
+            Shown::Reserved => "Reserved",
+            Shown::Unhealthy => "Unhealthy",
+            Shown::Shutdown => "Shutdown",
+        }
+    }
+}
+
+/// Names of its sockets at the keeper.
+pub const GRPC: &str = "agones-grpc";
+pub const HTTP: &str = "agones-http";
+
+/// The frontend.
+#[derive(Debug)]
+pub struct Agones {
+    settings: Settings,
+}
+
+impl Agones {
+    pub fn new(settings: Settings) -> Self {
+        Agones { settings }
+    }
+}
+
+impl Frontend for Agones {
+    fn name(&self) -> &'static str {
+        "agones"
+    }
+
+    fn sockets(&self) -> Vec<Wanted> {
+        let tcp = |name: &str, address| Wanted {
+            name: name.to_owned(),
+            place: Place::Tcp(address),
+            taken: self.settings.if_taken,
+        };
+        vec![tcp(GRPC, self.settings.grpc), tcp(HTTP, self.settings.http)]
+    }
+
+    fn env(&self, bound: &[Bound]) -> BTreeMap<String, String> {
+        let port = |name: &str, variable: &str| {
+            let address = bound.iter().find(|bound| bound.name == name).and_then(Bound::address)?;
+            Some((variable.to_owned(), address.port().to_string()))
+        };
+        [port(GRPC, "AGONES_SDK_GRPC_PORT"), port(HTTP, "AGONES_SDK_HTTP_PORT")].into_iter().flatten().collect()
+    }
+
+    fn serve(self: Box<Self>, bound: &mut Vec<Bound>, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()> {
+        let desk = Desk::new(self.settings, shared);
+        if let Some(fd) = take(bound, HTTP) {
+            let desk = Arc::clone(&desk);
+            let answer = move |request| rest::answer(Arc::clone(&desk), request);
+            tasks.spawn(http::serve_with(http::listen(fd)?, Wire::Http1, answer));
+        }
+        if let Some(fd) = take(bound, GRPC) {
+            let router = grpc::router(Arc::clone(&desk));
+            let answer = move |request| grpc::answer(router.clone(), request);
+            tasks.spawn(http::serve_with(http::listen(fd)?, Wire::Http2, answer));
+        }
+        tasks.spawn(desk.keep_time());
+        Ok(())
+    }
+}

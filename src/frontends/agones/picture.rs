@@ -1,0 +1,188 @@
+//! The GameServer as the game is shown it: put together from the agent's status and the game's own words.
+//!
+//! | of a GameServer | is |
+//! |---|---|
+//! | name, namespace, uid | the agent's name, `default`, an id of the run that stays the same under the next agent |
+//! | resource version | goes up with every change, also from one agent to the next |
+//! | creation, deletion | the start of the process; the deadline of a drain or stop |
+//! | labels, annotations | the game's own; besides, session, instance, allocation, match, map and mode as `gameside/…`, and the custom data of the startup parameters |
+//! | address, ports | those that players reach |
+
+use super::{Settings, Shown, book::Book, book::View, json, proto};
+use crate::{
+    frontends::events::Levels,
+    model::{
+        game::Told,
+        ids::AllocationId,
+        status::{PhaseName, Status},
+        time::Timestamp,
+    },
+};
+use bytes::Bytes;
+use std::{collections::BTreeMap, sync::OnceLock};
+use uuid::Uuid;
+
+/// One state of the GameServer, written once for all who read it.
+#[derive(Debug)]
+pub struct Picture {
+    pub server: proto::GameServer,
+    /// The allocation, if it shows as allocated.
+    pub allocated: Option<AllocationId>,
+    json: OnceLock<Bytes>,
+    line: OnceLock<Bytes>,
+}
+
+impl Picture {
+    pub fn new(server: proto::GameServer, allocated: Option<AllocationId>) -> Self {
+        Picture { server, allocated, json: OnceLock::new(), line: OnceLock::new() }
+    }
+
+    /// Of `GET /gameserver`.
+    pub fn json(&self) -> Bytes {
+        self.json.get_or_init(|| json::game_server(&self.server).to_string().into()).clone()
+    }
+
+    /// Of the watch: `{"result":…}` and the end of the line.
+    pub fn line(&self) -> Bytes {
+        let line = || {
+            let json = self.json();
+            [b"{\"result\":".as_slice(), json.as_ref(), b"}\n".as_slice()].concat().into()
+        };
+        self.line.get_or_init(line).clone()
+    }
+
+    /// Whether it shows the same, whatever its version.
+    pub fn shows(&self, other: &proto::GameServer) -> bool {
+        let meta = |server: &proto::GameServer| {
+            let meta = server.object_meta.clone().unwrap_or_default();
+            proto::ObjectMeta { resource_version: String::new(), ..meta }
+        };
+        self.server.status == other.status && self.server.spec == other.spec && meta(&self.server) == meta(other)
+    }
+}
+
+/// What counts of the status.
+pub fn view(status: &Status) -> View {
+    let running = status.game.run.is_some();
+    let ending = match status.phase {
+        PhaseName::Closing | PhaseName::Ended => true,
+        PhaseName::Idle | PhaseName::Starting | PhaseName::Serving | PhaseName::Draining => false,
+    };
+    View {
+        ready: status.game.ready,
+        allocation: status.session_id.as_ref().and(status.allocation_id.clone()),
+        closing: ending || !running,
+    }
+}
+
+/// The GameServer with that version.
+pub fn game_server(
+    settings: &Settings,
+    status: &Status,
+    levels: &Levels,
+    (book, view): (&Book, &View),
+    version: String,
+) -> proto::GameServer {
+    let meta = proto::ObjectMeta {
+        name: status.name.clone(),
+        namespace: "default".to_owned(),
+        uid: uid(status),
+        resource_version: version,
+        generation: 1,
+        creation_timestamp: seconds(status.game.started.unwrap_or(status.since)),
+        deletion_timestamp: deletion(status),
+        annotations: annotations(status, levels, book),
+        labels: book.labels.clone(),
+    };
+    let health = &settings.health;
+    let whole = |span: std::time::Duration| i32::try_from(span.as_secs()).unwrap_or(i32::MAX);
+    let health = proto::Health {
+        disabled: health.disabled,
+        period_seconds: whole(health.period),
+        failure_threshold: i32::try_from(health.failure_threshold).unwrap_or(i32::MAX),
+        initial_delay_seconds: whole(health.initial_delay),
+    };
+    proto::GameServer {
+        object_meta: Some(meta),
+        spec: Some(proto::Spec { health: Some(health) }),
+        status: Some(state(settings, status, book, book.shown(view))),
+    }
+}
+
+fn state(settings: &Settings, status: &Status, book: &Book, shown: Shown) -> proto::Status {
+    let address = |kind: &str, address: &Option<String>| {
+        address.clone().map(|address| proto::Address { r#type: kind.to_owned(), address })
+    };
+    let players = book.players.as_ref().map(|players| proto::PlayerStatus {
+        count: players.ids.len() as i64,
+        capacity: players.capacity,
+        ids: players.ids.clone(),
+    });
+    let counters = book.counters.iter().map(|(name, counter)| {
+        (name.clone(), proto::CounterStatus { count: counter.count, capacity: counter.capacity })
+    });
+    let lists = book.lists.iter().map(|(name, list)| {
+        (name.clone(), proto::ListStatus { capacity: list.capacity, values: list.values.clone() })
+    });
+    let known = settings.public.clone().or_else(|| settings.private.clone());
+    proto::Status {
+        state: shown.name().to_owned(),
+        address: known.unwrap_or_else(|| "127.0.0.1".to_owned()),
+        addresses: address("ExternalIP", &settings.public)
+            .into_iter()
+            .chain(address("InternalIP", &settings.private))
+            .collect(),
+        ports: status
+            .ports
+            .iter()
+            .map(|(name, port)| proto::Port { name: name.clone(), port: i32::from(*port) })
+            .collect(),
+        players,
+        counters: counters.collect(),
+        lists: lists.collect(),
+    }
+}
+
+/// The allocation's data, and over it the game's own.
+fn annotations(status: &Status, levels: &Levels, book: &Book) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    if levels.run.is_some() && levels.run == status.game.run {
+        for event in &levels.events {
+            if let Told::Allocated { startup_params, .. } = &event.told {
+                all.extend(startup_params.custom_data.clone());
+            }
+        }
+    }
+    let text = |id: Option<&str>| id.map(str::to_owned);
+    let known = [
+        ("session-id", text(status.session_id.as_ref().map(|id| id.as_str()))),
+        ("instance-id", text(status.instance_id.as_ref().map(|id| id.as_str()))),
+        ("allocation-id", text(status.allocation_id.as_ref().map(|id| id.as_str()))),
+        ("match-id", text(status.match_id.as_ref().map(|id| id.as_str()))),
+        ("map", status.map.clone()),
+        ("mode", status.mode.clone()),
+    ];
+    all.extend(known.into_iter().filter_map(|(key, value)| Some((format!("gameside/{key}"), value?))));
+    all.extend(book.annotations.clone());
+    all
+}
+
+/// The same for every agent that looks after this run.
+fn uid(status: &Status) -> String {
+    let keeper = status.keeper.id.as_ref().map(ToString::to_string).unwrap_or_default();
+    let run = status.game.run.map_or(0, |run| run.0);
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("gameside/{keeper}/{run}").as_bytes()).to_string()
+}
+
+/// 0: it isn't going to be deleted.
+fn deletion(status: &Status) -> i64 {
+    match status.phase {
+        PhaseName::Draining | PhaseName::Closing => seconds(status.deadline.unwrap_or(status.since)),
+        PhaseName::Ended => seconds(status.since),
+        PhaseName::Idle | PhaseName::Starting | PhaseName::Serving => 0,
+    }
+}
+
+fn seconds(at: Timestamp) -> i64 {
+    at.unix_millis().div_euclid(1000)
+}

@@ -1,0 +1,319 @@
+//! The REST wire: routes, bodies, answers, as a gRPC gateway has them.
+//!
+//! | asked | answered |
+//! |---|---|
+//! | a path that isn't known; a known one with another verb | 404 with code 5; 501 with code 12 |
+//! | a body that can't be read | 400 with code 3 |
+//! | anything else that can't be granted | the code of the protocol, and the status that goes with it |
+
+use super::{
+    desk::Desk,
+    fault::{Code, Fault},
+    json, stream,
+};
+use axum::{
+    body::Body,
+    extract::Request,
+    response::{IntoResponse, Response},
+};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Method, header};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
+
+/// The longest body, in bytes.
+const MAX_BODY: usize = 256 * 1024;
+/// A body that takes longer to arrive is given up; but for the pings, which may come one by one for as long as the game lives.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    Ready,
+    Allocate,
+    Shutdown,
+    Health,
+    Reserve,
+    GameServer,
+    Watch,
+    Label,
+    Annotation,
+    PlayerConnect,
+    PlayerDisconnect,
+    SetPlayerCapacity,
+    PlayerCapacity,
+    PlayerCount,
+    IsPlayerConnected(String),
+    ConnectedPlayers,
+    Counter(String),
+    UpdateCounter(String),
+    List(String),
+    UpdateList(String),
+    AddValue(String),
+    RemoveValue(String),
+}
+
+/// Finds the route, or the error that a gateway answers.
+pub fn find(method: &Method, path: &str) -> Result<Route, Fault> {
+    let get = Method::GET;
+    let fixed = [
+        ("/ready", Method::POST, Route::Ready),
+        ("/allocate", Method::POST, Route::Allocate),
+        ("/shutdown", Method::POST, Route::Shutdown),
+        ("/health", Method::POST, Route::Health),
+        ("/reserve", Method::POST, Route::Reserve),
+        ("/gameserver", get.clone(), Route::GameServer),
+        ("/watch/gameserver", get.clone(), Route::Watch),
+        ("/metadata/label", Method::PUT, Route::Label),
+        ("/metadata/annotation", Method::PUT, Route::Annotation),
+        ("/alpha/player/connect", Method::POST, Route::PlayerConnect),
+        ("/alpha/player/disconnect", Method::POST, Route::PlayerDisconnect),
+        ("/alpha/player/capacity", Method::PUT, Route::SetPlayerCapacity),
+        ("/alpha/player/capacity", get.clone(), Route::PlayerCapacity),
+        ("/alpha/player/count", get.clone(), Route::PlayerCount),
+        ("/alpha/player/connected", get.clone(), Route::ConnectedPlayers),
+    ];
+    let mut known = false;
+    for (other, verb, route) in fixed.into_iter().chain(named(path)?) {
+        if other == path {
+            if verb == *method {
+                return Ok(route);
+            }
+            known = true;
+        }
+    }
+    if known {
+        return Err(Fault::new(Code::Unimplemented, format!("{path} has another verb than {method}")));
+    }
+    Err(Fault::new(Code::NotFound, format!("there is no {path} in the Agones SDK")))
+}
+
+/// The routes with a name in the path.
+fn named(path: &str) -> Result<Vec<(&str, Method, Route)>, Fault> {
+    let decoded = |text: &str| match percent_decode_str(text).decode_utf8() {
+        Ok(name) => Ok(name.into_owned()),
+        Err(_) => Err(Fault::invalid(format!("{path} isn't UTF-8"))),
+    };
+    let below = |parent: &str| path.strip_prefix(parent).filter(|rest| !rest.is_empty() && !rest.contains('/'));
+    if let Some(id) = below("/alpha/player/connected/") {
+        return Ok(vec![(path, Method::GET, Route::IsPlayerConnected(decoded(id)?))]);
+    }
+    if let Some(name) = below("/v1beta1/counters/") {
+        let name = decoded(name)?;
+        return Ok(vec![(path, Method::GET, Route::Counter(name.clone())), (path, Method::PATCH, Route::UpdateCounter(name))]);
+    }
+    let Some(name) = below("/v1beta1/lists/") else { return Ok(Vec::new()) };
+    if let Some(name) = name.strip_suffix(":addValue") {
+        return Ok(vec![(path, Method::POST, Route::AddValue(decoded(name)?))]);
+    }
+    if let Some(name) = name.strip_suffix(":removeValue") {
+        return Ok(vec![(path, Method::POST, Route::RemoveValue(decoded(name)?))]);
+    }
+    let name = decoded(name)?;
+    Ok(vec![(path, Method::GET, Route::List(name.clone())), (path, Method::PATCH, Route::UpdateList(name))])
+}
+
+/// Answers one request.
+pub async fn answer(desk: Arc<Desk>, request: Request<Incoming>) -> Response {
+    // The one that is asked thousands of times a second.
+    if request.uri().path() == "/gameserver" && request.method() == Method::GET {
+        return page(desk.look().json());
+    }
+    handle(&desk, request).await.unwrap_or_else(|fault| refusal(&fault))
+}
+
+async fn handle(desk: &Arc<Desk>, request: Request<Incoming>) -> Result<Response, Fault> {
+    match find(request.method(), request.uri().path())? {
+        Route::Watch => stream::watch(desk, request),
+        Route::Health => pings(desk, request.into_body()).await,
+        route => {
+            let body = read(request.into_body()).await?;
+            carry_out(desk, route, &body).await.map(|value| page(value.to_string().into()))
+        }
+    }
+}
+
+/// Any object; what is in it doesn't matter.
+type Anything = serde_json::Map<String, Value>;
+
+async fn carry_out(desk: &Desk, route: Route, body: &[u8]) -> Result<Value, Fault> {
+    match route {
+        Route::Ready => object(body).map(|()| desk.ready())?.await.map(empty),
+        Route::Allocate => object(body).map(|()| desk.allocate())?.await.map(empty),
+        Route::Shutdown => object(body).map(|()| desk.shutdown())?.await.map(empty),
+        Route::Reserve => {
+            let seconds = json::read::<json::Seconds>(body)?.seconds;
+            desk.reserve(seconds.map_or(0, |seconds| seconds.0)).await.map(empty)
+        }
+        Route::Label => {
+            let json::KeyValue { key, value } = json::read(body)?;
+            desk.label(&key, &value).await.map(empty)
+        }
+        Route::Annotation => {
+            let json::KeyValue { key, value } = json::read(body)?;
+            desk.annotate(&key, &value).await.map(empty)
+        }
+        Route::PlayerConnect => desk.connect(&json::read::<json::PlayerId>(body)?.player_id).await.map(bool),
+        Route::PlayerDisconnect => desk.disconnect(&json::read::<json::PlayerId>(body)?.player_id).await.map(bool),
+        Route::SetPlayerCapacity => {
+            let count = json::read::<json::Count>(body)?.count.map_or(0, |count| count.0);
+            desk.set_player_capacity(count).await.map(empty)
+        }
+        Route::PlayerCapacity => Ok(json::count(desk.player_capacity())),
+        Route::PlayerCount => Ok(json::count(desk.players().len() as i64)),
+        Route::IsPlayerConnected(id) => Ok(bool(desk.players().contains(&id))),
+        Route::ConnectedPlayers => Ok(json!({ "list": desk.players() })),
+        Route::Counter(name) => desk.counter(&name).map(|counter| json::counter(&counter)),
+        Route::UpdateCounter(name) => {
+            let update = json::read::<json::CounterUpdate>(body)?.of(name);
+            desk.update_counter(&update).await.map(|counter| json::counter(&counter))
+        }
+        Route::List(name) => desk.list(&name).map(|list| json::list(&list)),
+        Route::UpdateList(name) => {
+            let (list, parts) = json::read::<json::ListUpdate>(body)?.of(name)?;
+            desk.update_list(&list, parts).await.map(|list| json::list(&list))
+        }
+        Route::AddValue(name) => {
+            let value = json::read::<json::ListValue>(body)?.value;
+            desk.add_value(&name, &value).await.map(|list| json::list(&list))
+        }
+        Route::RemoveValue(name) => {
+            let value = json::read::<json::ListValue>(body)?.value;
+            desk.remove_value(&name, &value).await.map(|list| json::list(&list))
+        }
+        Route::GameServer => Ok(json::game_server(&desk.look().server)),
+        // Answered by their own.
+        Route::Watch | Route::Health => Ok(json!({})),
+    }
+}
+
+/// Reads a body that has to be an object, whatever is in it.
+fn object(body: &[u8]) -> Result<(), Fault> {
+    json::read::<Anything>(body).map(drop)
+}
+
+fn empty((): ()) -> Value {
+    json!({})
+}
+
+fn bool(bool: bool) -> Value {
+    json!({ "bool": bool })
+}
+
+async fn read(body: Incoming) -> Result<Bytes, Fault> {
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) => Err(Fault::invalid(format!("the body can't be read (at most {MAX_BODY} bytes): {error}"))),
+        Err(_) => Err(Fault::invalid("the body took too long to arrive")),
+    }
+}
+
+/// One ping for each object of the body, when it arrives.
+async fn pings(desk: &Desk, mut body: Incoming) -> Result<Response, Fault> {
+    let mut unread = BytesMut::new();
+    let mut pings = 0_u64;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Fault::invalid(format!("the body was cut off: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if unread.len() + data.len() > MAX_BODY {
+            return Err(Fault::invalid(format!("more than {MAX_BODY} bytes at a time")));
+        }
+        unread.extend_from_slice(&data);
+        for _ in 0..objects(&mut unread)? {
+            desk.ping().await?;
+            pings += 1;
+        }
+    }
+    if !unread.trim_ascii().is_empty() {
+        return Err(Fault::invalid("the body ends within an object"));
+    }
+    if pings == 0 {
+        return Err(Fault::invalid("the body is empty; a ping is {}"));
+    }
+    Ok(page(Bytes::from_static(b"{}")))
+}
+
+/// Takes the whole objects from the front, and counts them.
+fn objects(unread: &mut BytesMut) -> Result<usize, Fault> {
+    let mut stream = serde_json::Deserializer::from_slice(unread).into_iter::<Anything>();
+    let mut count = 0;
+    let read = loop {
+        match stream.next() {
+            Some(Ok(_)) => count += 1,
+            None => break stream.byte_offset(),
+            Some(Err(error)) if error.is_eof() => break stream.byte_offset(),
+            Some(Err(error)) => return Err(Fault::invalid(format!("the body can't be read: {error}"))),
+        }
+    };
+    let _ = unread.split_to(read);
+    Ok(count)
+}
+
+fn page(body: Bytes) -> Response {
+    let json = HeaderValue::from_static("application/json");
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+fn refusal(fault: &Fault) -> Response {
+    (fault.code.http(), [(header::CONTENT_TYPE, "application/json")], fault.json()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_is_found_by_its_own_verb_and_path_alone() {
+        let table = [
+            ("POST", "/ready", Route::Ready),
+            ("POST", "/allocate", Route::Allocate),
+            ("POST", "/shutdown", Route::Shutdown),
+            ("POST", "/health", Route::Health),
+            ("POST", "/reserve", Route::Reserve),
+            ("GET", "/gameserver", Route::GameServer),
+            ("GET", "/watch/gameserver", Route::Watch),
+            ("PUT", "/metadata/label", Route::Label),
+            ("PUT", "/metadata/annotation", Route::Annotation),
+            ("POST", "/alpha/player/connect", Route::PlayerConnect),
+            ("POST", "/alpha/player/disconnect", Route::PlayerDisconnect),
+            ("PUT", "/alpha/player/capacity", Route::SetPlayerCapacity),
+            ("GET", "/alpha/player/capacity", Route::PlayerCapacity),
+            ("GET", "/alpha/player/count", Route::PlayerCount),
+            ("GET", "/alpha/player/connected/a%20b", Route::IsPlayerConnected("a b".into())),
+            ("GET", "/alpha/player/connected", Route::ConnectedPlayers),
+            ("GET", "/v1beta1/counters/rooms", Route::Counter("rooms".into())),
+            ("PATCH", "/v1beta1/counters/rooms", Route::UpdateCounter("rooms".into())),
+            ("GET", "/v1beta1/lists/players", Route::List("players".into())),
+            ("PATCH", "/v1beta1/lists/players", Route::UpdateList("players".into())),
+            ("POST", "/v1beta1/lists/players:addValue", Route::AddValue("players".into())),
+            ("POST", "/v1beta1/lists/players:removeValue", Route::RemoveValue("players".into())),
+        ];
+        for (verb, path, route) in &table {
+            assert_eq!(find(&verb.parse().unwrap(), path).as_ref(), Ok(route), "{verb} {path}");
+            let others = table.iter().filter(|(_, other, _)| other == path).count();
+            assert!(others <= 2);
+            assert_eq!(find(&Method::DELETE, path).unwrap_err().code, Code::Unimplemented, "{path}");
+        }
+        for path in ["/", "/ready/", "/v1beta1/lists/", "/v1beta1/lists/a/b", "/beta/counters/rooms", "/gameserver/x"] {
+            assert_eq!(find(&Method::GET, path).unwrap_err().code, Code::NotFound, "{path}");
+        }
+        assert_eq!(find(&Method::GET, "/v1beta1/lists/%ff").unwrap_err().code, Code::InvalidArgument);
+    }
+
+    #[test]
+    fn pings_are_counted_as_they_arrive() {
+        let count = |text: &str| {
+            let mut unread = BytesMut::from(text);
+            objects(&mut unread).map(|count| (count, String::from_utf8(unread.to_vec()).unwrap()))
+        };
+        assert_eq!(count("{}{} {\"a\":1}\n{"), Ok((3, "{".to_owned())));
+        assert_eq!(count(""), Ok((0, String::new())));
+        assert!(count("{}x").is_err());
+        assert!(count("[]").is_err());
+    }
+}

@@ -1,0 +1,100 @@
+//! The watch over HTTP/1.1: chunks of JSON lines, or a WebSocket with one line a text frame.
+
+use super::{
+    desk::{Desk, Watch},
+    fault::Fault,
+};
+use axum::{
+    body::Body,
+    extract::Request,
+    response::{IntoResponse, Response},
+};
+use futures_util::{SinkExt as _, StreamExt as _, stream};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use hyper::{
+    body::Incoming,
+    upgrade::{OnUpgrade, Upgraded},
+};
+use hyper_util::rt::TokioIo;
+use std::{convert::Infallible, sync::Arc};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        handshake::derive_accept_key,
+        protocol::{Message, Role, WebSocketConfig},
+    },
+};
+
+/// What a client may send us, in bytes: it has nothing to say.
+const MAX_MESSAGE: usize = 4 * 1024;
+
+/// Answers `GET /watch/gameserver`.
+pub fn watch(desk: &Arc<Desk>, mut request: Request<Incoming>) -> Result<Response, Fault> {
+    let key = websocket_key(request.headers())?;
+    let watch = desk.watch()?;
+    let Some(key) = key else { return Ok(chunks(watch)) };
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(frames(upgrade, watch));
+    let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes())).expect("base64 is a header's text");
+    let headers = [
+        (header::CONNECTION, HeaderValue::from_static("upgrade")),
+        (header::UPGRADE, HeaderValue::from_static("websocket")),
+        (header::SEC_WEBSOCKET_ACCEPT, accept),
+    ];
+    Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
+}
+
+/// The key of a WebSocket's handshake; none: no WebSocket is asked for.
+fn websocket_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+    let says = |name: header::HeaderName, word: &str| {
+        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(word))
+    };
+    if !says(header::CONNECTION, "upgrade") || !says(header::UPGRADE, "websocket") {
+        return Ok(None);
+    }
+    if !says(header::SEC_WEBSOCKET_VERSION, "13") {
+        return Err(Fault::invalid("this WebSocket has version 13"));
+    }
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok());
+    key.map(|key| Some(key.to_owned())).ok_or_else(|| Fault::invalid("Sec-WebSocket-Key is missing"))
+}
+
+fn chunks(watch: Watch) -> Response {
+    let lines = stream::unfold(watch, |mut watch| async move {
+        let line = watch.next().await.line();
+        Some((Ok::<_, Infallible>(line), watch))
+    });
+    ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(lines)).into_response()
+}
+
+async fn frames(upgrade: OnUpgrade, watch: Watch) {
+    match upgrade.await {
+        Ok(upgraded) => serve(upgraded, watch).await,
+        Err(error) => tracing::debug!(%error, "a WebSocket came to nothing"),
+    }
+}
+
+/// Until the client goes. Its pings are answered while it is read.
+async fn serve(upgraded: Upgraded, mut watch: Watch) {
+    let config = WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
+    let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+    let (mut to, mut from) = socket.split();
+    loop {
+        tokio::select! {
+            picture = watch.next() => {
+                let line = String::from_utf8_lossy(picture.line().trim_ascii_end()).into_owned();
+                if to.send(Message::text(line)).await.is_err() {
+                    return;
+                }
+            }
+            heard = from.next() => match heard {
+                Some(Ok(Message::Close(_)) | Err(_)) | None => {
+                    let _ = to.close().await;
+                    return;
+                }
+                Some(Ok(_)) => if to.flush().await.is_err() { return },
+            },
+        }
+    }
+}

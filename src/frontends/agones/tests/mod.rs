@@ -1,0 +1,232 @@
+//! The gRPC wire and the desk, with a driver that only takes note.
+
+mod moves;
+
+use super::{
+    Settings,
+    desk::Desk,
+    grpc, health, proto,
+    tallies::{Counter, List},
+};
+use crate::{
+    frontends::{Events, Heard, Shared, Timeline, TokenBook},
+    model::{
+        CustomData,
+        calls::Backend,
+        game::{Door, IfTaken, Said},
+        ids::RunNumber,
+        session::InstanceHealth,
+        status::{AgentStatus, GameStatus, KeeperStatus, PhaseName, Status},
+        time::Timestamp,
+    },
+};
+use axum::{body::Body, extract::Request};
+use http_body_util::BodyExt as _;
+use prost::Message;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::sync::{mpsc, watch};
+use tower::ServiceExt as _;
+
+fn settings() -> Settings {
+    Settings {
+        grpc: ([127, 0, 0, 1], 0).into(),
+        http: ([127, 0, 0, 1], 0).into(),
+        if_taken: IfTaken::Move,
+        health: health::Settings {
+            disabled: true,
+            period: Duration::from_secs(5),
+            failure_threshold: 3,
+            initial_delay: Duration::from_secs(5),
+        },
+        counters: BTreeMap::from([("rooms".to_owned(), Counter { count: 1, capacity: 10 })]),
+        lists: BTreeMap::from([("players".to_owned(), List { capacity: 2, values: vec!["a".to_owned()] })]),
+        player_capacity: None,
+        players_list: Some("players".to_owned()),
+        players_counter: None,
+        public: None,
+        private: None,
+    }
+}
+
+fn status() -> Status {
+    Status {
+        name: "arena".to_owned(),
+        phase: PhaseName::Idle,
+        since: Timestamp::EPOCH,
+        join_status: None,
+        instance_health: InstanceHealth::Healthy,
+        health_reasons: Vec::new(),
+        reason: None,
+        session_id: None,
+        instance_id: None,
+        allocation_id: None,
+        match_id: None,
+        public_conn_str: None,
+        private_conn_str: None,
+        map: None,
+        mode: None,
+        ports: BTreeMap::from([("game".to_owned(), 7777)]),
+        players: 0,
+        players_known: Vec::new(),
+        max_players: None,
+        custom_data: CustomData::new(),
+        agent: AgentStatus::default(),
+        keeper: KeeperStatus::default(),
+        game: GameStatus { run: Some(RunNumber(7)), pid: Some(42), ..GameStatus::default() },
+        sessions_url: None,
+        backend: Backend::Up,
+        outbox: Vec::new(),
+        backfill_id: None,
+        warnings: Vec::new(),
+        last_end: None,
+        deadline: None,
+    }
+}
+
+/// A desk, and the driver's end of it.
+struct House {
+    desk: Arc<Desk>,
+    heard: Arc<Mutex<Vec<Said>>>,
+    status: watch::Sender<Arc<Status>>,
+}
+
+fn house(status: Status) -> House {
+    let (said, mut words) = mpsc::channel::<Heard>(16);
+    let (status, reader) = watch::channel(Arc::new(status));
+    let shared = Shared {
+        said,
+        orders: mpsc::channel(1).0,
+        pulse: mpsc::channel(1).0,
+        status: reader,
+        events: Arc::new(Events::new("life")),
+        timeline: Arc::new(Timeline::new(0)),
+        tokens: Arc::new(TokenBook::new("operator".into())),
+    };
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&heard);
+    tokio::spawn(async move {
+        while let Some(word) = words.recv().await {
+            assert_eq!((word.run, word.door), (RunNumber(7), Door::Agones));
+            noted.lock().unwrap().push(word.said);
+            if let Some(taken) = word.taken {
+                let _ = taken.send(());
+            }
+        }
+    });
+    House { desk: Desk::new(settings(), shared), heard, status }
+}
+
+impl House {
+    /// A procedure with one message in: the code, and the messages that came out.
+    async fn call<Out: Message + Default>(&self, name: &str, asked: &impl Message) -> (i32, Vec<Out>) {
+        let router = grpc::router(Arc::clone(&self.desk));
+        let mut frame = vec![0];
+        frame.extend(u32::try_from(asked.encoded_len()).unwrap().to_be_bytes());
+        frame.extend(asked.encode_to_vec());
+        let request = Request::post(format!("/agones.dev.{name}")).header("content-type", "application/grpc");
+        let response = router.oneshot(request.body(Body::from(frame)).unwrap()).await.unwrap();
+        assert_eq!(response.headers()["content-type"], "application/grpc");
+        let early = response.headers().get("grpc-status").cloned();
+        let body = response.into_body().collect().await.unwrap();
+        let late = body.trailers().and_then(|trailers| trailers.get("grpc-status").cloned());
+        let code = early.or(late).expect("a code").to_str().unwrap().parse().unwrap();
+        let bytes = body.to_bytes();
+        let mut rest = bytes.as_ref();
+        let mut messages = Vec::new();
+        while let Some((head, body)) = rest.split_at_checked(5) {
+            let (message, next) = body.split_at(u32::from_be_bytes(head[1..].try_into().unwrap()) as usize);
+            messages.push(Out::decode(message).unwrap());
+            rest = next;
+        }
+        (code, messages)
+    }
+
+    fn heard(&self) -> Vec<Said> {
+        std::mem::take(&mut self.heard.lock().unwrap())
+    }
+}
+
+#[tokio::test]
+async fn procedures_do_what_they_are_called_and_words_come_in_order() {
+    let house = house(status());
+    let (code, out) = house.call::<proto::Empty>("sdk.SDK/Ready", &proto::Empty {}).await;
+    assert_eq!((code, out.len()), (0, 1));
+    let heard = house.heard();
+    assert!(matches!(heard[..], [Said::Ready, Said::Offer(_), Said::Keep(_)]), "{heard:?}");
+    let label = proto::KeyValue { key: "a".to_owned(), value: "b".to_owned() };
+    assert_eq!(house.call::<proto::Empty>("sdk.SDK/SetLabel", &label).await.0, 0);
+    let (code, servers) = house.call::<proto::GameServer>("sdk.SDK/GetGameServer", &proto::Empty {}).await;
+    assert_eq!((code, servers.len()), (0, 1));
+    assert_eq!(servers[0].object_meta.as_ref().unwrap().labels["agones.dev/sdk-a"], "b");
+    assert_eq!(servers[0].status.as_ref().unwrap().state, "Ready");
+    let value = |value: &str| proto::ListValue { name: "players".to_owned(), value: value.to_owned() };
+    let add = "sdk.beta.SDK/AddListValue";
+    assert_eq!(house.call::<proto::List>(add, &value("b")).await.1[0].values, ["a", "b"]);
+    assert_eq!(house.call::<proto::List>(add, &value("b")).await.0, 6);
+    assert_eq!(house.call::<proto::List>(add, &value("c")).await.0, 11);
+    assert!(house.heard().iter().any(|said| matches!(said, Said::Players(all) if all.len() == 2)));
+    let empty_mask = proto::UpdateList {
+        list: Some(proto::List { name: "players".to_owned(), capacity: 1, values: Vec::new() }),
+        update_mask: None,
+    };
+    assert_eq!(house.call::<proto::List>("sdk.beta.SDK/UpdateList", &empty_mask).await.1[0].values, ["a"]);
+    assert_eq!(house.call::<proto::Empty>("sdk.SDK/Nothing", &proto::Empty {}).await.0, 12);
+}
+
+#[tokio::test]
+async fn the_next_agent_knows_what_was_kept_and_nothing_of_another_run() {
+    let first = house(status());
+    first.desk.label("a", "b").await.unwrap();
+    first.desk.reserve(3600).await.unwrap();
+    let kept = first.heard().into_iter().rev().find_map(|said| match said {
+        Said::Keep(kept) => Some(kept),
+        _ => None,
+    });
+    let mut later = status();
+    later.game.kept = BTreeMap::from([(Door::Agones, kept.unwrap())]);
+    let second = house(later.clone());
+    let server = second.desk.look().server.clone();
+    assert_eq!(server.object_meta.unwrap().labels["agones.dev/sdk-a"], "b");
+    assert_eq!(server.status.unwrap().state, "Reserved");
+    later.game = GameStatus { run: Some(RunNumber(8)), ..GameStatus::default() };
+    second.status.send_replace(Arc::new(later));
+    let server = second.desk.look().server.clone();
+    assert!(server.object_meta.unwrap().labels.is_empty());
+}
+
+#[tokio::test]
+async fn a_change_between_the_first_state_and_the_stream_is_in_the_stream() {
+    let house = house(status());
+    let mut watch = house.desk.watch().unwrap();
+    let mut slow = house.desk.watch().unwrap();
+    for round in 0..100 {
+        house.desk.label("round", &round.to_string()).await.unwrap();
+    }
+    let round = |server: &proto::GameServer| server.object_meta.as_ref()?.labels.get("agones.dev/sdk-round").cloned();
+    assert_eq!(round(&watch.next().await.server), None, "the state as it was");
+    while round(&watch.next().await.server).as_deref() != Some("99") {}
+    // One that reads now for the first time has the newest within what is kept.
+    let mut states = 0;
+    while round(&slow.next().await.server).as_deref() != Some("99") {
+        states += 1;
+    }
+    assert!(states <= 33, "{states}");
+}
+
+#[tokio::test]
+async fn more_than_can_be_kept_is_refused_whole() {
+    let house = house(status());
+    let long = "x".repeat(4000);
+    let mut refused = None;
+    for round in 0..10 {
+        refused = house.desk.annotate(&format!("k{round}"), &long).await.err().or(refused);
+    }
+    assert_eq!(refused.unwrap().code, super::fault::Code::ResourceExhausted);
+    let kept = house.desk.look().server.object_meta.as_ref().unwrap().annotations.len();
+    assert!((1..10).contains(&kept), "{kept}");
+    house.desk.label("small", "fits").await.unwrap();
+}

@@ -1,0 +1,95 @@
+//! Across the death of the agent; ports that somebody else has; the off switch.
+
+use super::*;
+use std::net::TcpListener;
+
+#[test]
+fn what_the_sdk_holds_survives_the_agent_and_a_call_meanwhile_waits() {
+    let world = World::new();
+    let mut agent = world.agent("server", &warm(FIXTURE));
+    let sdk = Sdk::of(&agent);
+    sdk.ready();
+    sdk.put("/metadata/label", &json!({"key": "mode", "value": "duel"}));
+    sdk.put("/metadata/annotation", &json!({"key": "note", "value": "kept"}));
+    sdk.ask("PATCH", "/v1beta1/counters/rooms", &json!({"countDiff": 4})).ok();
+    sdk.post("/v1beta1/lists/players:removeValue", &json!({"value": "test1"}));
+    sdk.post("/alpha/player/connect", &json!({"playerID": "ada"}));
+    sdk.post("/reserve", &json!({"seconds": 4}));
+    let before = sdk.get("/gameserver");
+    let mut watch = Lines::open(&sdk);
+    watch.next();
+
+    agent.kill();
+    assert!(watch.try_next().is_err(), "the watch ends with the agent");
+    // Asked while nobody is there: the keeper holds the socket.
+    let meanwhile = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| sdk.get("/gameserver"));
+        agent.start();
+        asked.join().unwrap()
+    });
+    let mut watch = Lines::open(&sdk);
+    let first = watch.next();
+    for server in [&meanwhile, &first] {
+        for part in ["labels", "annotations", "uid", "creation_timestamp"] {
+            assert_eq!(server["object_meta"][part], before["object_meta"][part], "{part}");
+        }
+        for part in ["counters", "lists", "players"] {
+            assert_eq!(server["status"][part], before["status"][part], "{part}");
+        }
+        let version = |server: &Value| server["object_meta"]["resource_version"].as_str().unwrap().parse::<i64>().unwrap();
+        assert!(version(server) >= version(&before));
+    }
+    // The deadline of the reservation is the one it was.
+    if first["status"]["state"] == "Reserved" {
+        watch.until_state("Ready");
+    }
+    let status = agent.wait("the player", |status| status["players"] == 1);
+    assert_eq!(status["custom_data"]["agones.label.mode"], "duel");
+    assert_eq!(sdk.post("/alpha/player/connect", &json!({"playerID": "ada"})), json!({"bool": false}));
+}
+
+#[test]
+fn a_port_that_is_taken_moves_or_is_a_clear_error_as_configured() {
+    let world = World::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let config = |if_taken: &str| {
+        own("").replace("http = \"127.0.0.1:0\"", &format!("http = \"{address}\"\nif_taken = \"{if_taken}\""))
+    };
+    let mut moved = world.agent("moved", &config("move"));
+    let sdk = Sdk::of(&moved);
+    assert!(!sdk.http.ends_with(&format!(":{}", address.port())), "{}", sdk.http);
+    sdk.ready();
+    moved.kill();
+    drop(taken);
+    moved.start();
+    assert_eq!(sdk.state(), "Allocated", "it stays where it has moved to, also when the port is free");
+    moved.stop();
+
+    let _taken = TcpListener::bind(address).unwrap();
+    let mut fails = world.agent("fails", &config("fail"));
+    assert!(!fails.ended().success());
+    let log = std::fs::read_to_string(world.path().join("logs/fails.log")).unwrap();
+    assert!(log.contains(&address.to_string()) && log.contains("agones-http"), "{log}");
+}
+
+#[test]
+fn it_can_be_off_and_games_speak_several_at_once() {
+    let world = World::new();
+    let agent = world.agent("off", &own("enabled = false\n"));
+    let status = agent.wait("a game", |status| status["game"]["pid"].is_u64());
+    let env = std::fs::read_to_string(format!("/proc/{}/environ", status["game"]["pid"])).unwrap();
+    assert!(!env.contains("AGONES") && env.contains("GAMESIDE_API="), "{env}");
+
+    let agent = world.agent("both", &own(""));
+    let sdk = Sdk::of(&agent);
+    sdk.ready();
+    let status = agent.wait_join_status("joinable");
+    let env = std::fs::read_to_string(format!("/proc/{}/environ", status["game"]["pid"])).unwrap();
+    let value = |name: &str| env.split('\0').find_map(|entry| entry.strip_prefix(name)?.strip_prefix('=')).unwrap();
+    let bearer = format!("Bearer {}", value("GAMESIDE_TOKEN"));
+    let url = format!("{}/v1/game/joinable", value("GAMESIDE_API"));
+    http::exchange("POST", &url, &[("authorization", &bearer)], Some(&json!({"joinable": false}))).unwrap().ok();
+    let status = agent.wait_join_status("unjoinable");
+    assert_eq!(status["game"]["speaks"], json!(["native", "agones"]));
+}
