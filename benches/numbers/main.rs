@@ -2,6 +2,7 @@
 //!
 //! | file | measures |
 //! |---|---|
+//! | [`agones`] | the Agones SDK, against sdk-server |
 //! | [`idle`] | sizes, memory, wake-ups |
 //! | [`latency`] | start to READY; allocation to game; the game's end to `closed` on the wire |
 //! | [`output`] | the game's output, against `cat > file` on the same pipe |
@@ -12,6 +13,7 @@
 #![allow(clippy::unwrap_used, reason = "a measurement that fails has no result")]
 #![allow(clippy::disallowed_methods, reason = "measuring time is what this is for")]
 
+mod agones;
 mod game;
 mod idle;
 mod latency;
@@ -29,8 +31,12 @@ fn main() {
     }
     // `cargo bench -- latency` measures one part.
     let only: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let parts: [(&str, fn()); 3] =
-        [("idle", idle::measure), ("latency", latency::measure), ("output", output::measure)];
+    let parts: [(&str, fn()); 4] = [
+        ("idle", idle::measure),
+        ("latency", latency::measure),
+        ("output", output::measure),
+        ("agones", agones::measure),
+    ];
     println!("{:<58} {:>14}   to reach", "what", "measured");
     for (name, measure) in parts {
         if only.is_empty() || only.iter().any(|only| only == name) {

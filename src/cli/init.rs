@@ -5,7 +5,10 @@
 
 use super::{exit::Exit, failure::Failure};
 use crate::{
-    config::{agent::{AgentConfig, agones::Agones}, reference::Reference},
+    config::{
+        agent::{AgentConfig, agones::Agones},
+        reference::Reference,
+    },
     host::files,
     model::probe::Probe,
     service::settings::ServiceSettings,
@@ -45,6 +48,8 @@ enum Role {
     Minecraft,
     /// A game that was built for PlayFab.
     Playfab,
+    /// A game that was built for Agones, on a bare machine.
+    Agones,
 }
 
 impl Role {
@@ -58,6 +63,7 @@ impl Role {
             Role::Source => include_str!("../../config/source.toml").to_owned(),
             Role::Minecraft => include_str!("../../config/minecraft.toml").to_owned(),
             Role::Playfab => include_str!("../../config/playfab.toml").to_owned(),
+            Role::Agones => include_str!("../../config/agones.toml").to_owned(),
         }
     }
     fn file(self) -> PathBuf {

@@ -69,12 +69,7 @@ pub struct Pings {
 
 impl Default for Pings {
     fn default() -> Self {
-        Pings {
-            disabled: false,
-            period: Span::from_secs(5),
-            failure_threshold: 3,
-            initial_delay: Span::from_secs(5),
-        }
+        Pings { disabled: false, period: Span::from_secs(5), failure_threshold: 3, initial_delay: Span::from_secs(5) }
     }
 }
 

@@ -118,7 +118,11 @@ fn agones(config: &AgentConfig, faults: &mut Faults) {
     for (key, address) in [("agones.grpc", agones.grpc), ("agones.http", agones.http)] {
         faults.require(address.ip().is_loopback(), key, "a loopback address: the Agones SDK has no login");
     }
-    faults.require(agones.grpc != agones.http || agones.grpc.port() == 0, "agones.http", "another port than agones.grpc");
+    faults.require(
+        agones.grpc != agones.http || agones.grpc.port() == 0,
+        "agones.http",
+        "another port than agones.grpc",
+    );
     faults.positive(agones.health.period, "agones.health.period");
     faults.require(agones.health.failure_threshold > 0, "agones.health.failure_threshold", "1 or more");
     for (name, counter) in &agones.counters {

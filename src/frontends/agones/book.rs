@@ -47,7 +47,9 @@ pub enum Own {
     Ready,
     Allocated,
     /// Until this time; none: until it says otherwise.
-    Reserved { until: Option<Timestamp> },
+    Reserved {
+        until: Option<Timestamp>,
+    },
     Shutdown,
 }
 
@@ -140,7 +142,13 @@ impl Book {
             Own::Reserved { .. } => Shown::Reserved,
             Own::Allocated => Shown::Allocated,
             Own::Scheduled if !view.ready => Shown::Scheduled,
-            Own::Scheduled | Own::Ready => if serves { Shown::Allocated } else { Shown::Ready },
+            Own::Scheduled | Own::Ready => {
+                if serves {
+                    Shown::Allocated
+                } else {
+                    Shown::Ready
+                }
+            }
         };
         if view.closing {
             Shown::Shutdown
@@ -167,9 +175,8 @@ impl Book {
     }
 
     fn may_move(&self, to: &str) -> Result<(), Fault> {
-        let refused = |from: &str, what: &str| {
-            Err(Fault::new(Code::FailedPrecondition, format!("{from} → {to}: {what}")))
-        };
+        let refused =
+            |from: &str, what: &str| Err(Fault::new(Code::FailedPrecondition, format!("{from} → {to}: {what}")));
         if self.own == Own::Shutdown {
             return refused("Shutdown", "the game server has said that it ends; nothing leads back");
         }

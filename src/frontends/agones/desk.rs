@@ -323,7 +323,8 @@ impl Desk {
         let kept = status.game.kept.get(&Door::Agones);
         let known = kept.and_then(|kept| {
             let read = serde_json::from_str::<Book>(kept.as_str());
-            read.inspect_err(|error| tracing::warn!(%error, "what an earlier agent kept of the Agones SDK is lost")).ok()
+            read.inspect_err(|error| tracing::warn!(%error, "what an earlier agent kept of the Agones SDK is lost"))
+                .ok()
         });
         inner.run = Some(run);
         inner.book = known.unwrap_or_else(|| Book::new(&self.settings));
@@ -347,13 +348,8 @@ impl Desk {
         let (levels, _) = self.shared.events.levels();
         // Higher than any that an earlier agent has shown.
         let version = (inner.version + 1).max(clock::wall().unix_millis());
-        let server = picture::game_server(
-            &self.settings,
-            status,
-            &levels,
-            (&inner.book, &inner.view),
-            version.to_string(),
-        );
+        let server =
+            picture::game_server(&self.settings, status, &levels, (&inner.book, &inner.view), version.to_string());
         if inner.picture.shows(&server) {
             return;
         }

@@ -15,14 +15,9 @@ use axum::{
 };
 use futures_util::{StreamExt as _, stream};
 use hyper::body::Incoming;
-use proto::Empty;
 use prost::Message;
-use std::{
-    convert::Infallible,
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-};
+use proto::Empty;
+use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc};
 use tonic::{Status, Streaming, server::Grpc};
 use tonic_prost::ProstCodec;
 use tower::{ServiceExt as _, service_fn};
@@ -67,7 +62,9 @@ fn alpha(router: Router<Desks>) -> Router<Desks> {
         )
         .route(
             &alpha("PlayerDisconnect"),
-            unary(move |desk: Desks, it: proto::PlayerId| async move { desk.disconnect(&it.player_id).await.map(bool) }),
+            unary(
+                move |desk: Desks, it: proto::PlayerId| async move { desk.disconnect(&it.player_id).await.map(bool) },
+            ),
         )
         .route(
             &alpha("SetPlayerCapacity"),
@@ -83,7 +80,9 @@ fn alpha(router: Router<Desks>) -> Router<Desks> {
         )
         .route(
             &alpha("IsPlayerConnected"),
-            unary(move |desk: Desks, it: proto::PlayerId| async move { Ok(bool(desk.players().contains(&it.player_id))) }),
+            unary(
+                move |desk: Desks, it: proto::PlayerId| async move { Ok(bool(desk.players().contains(&it.player_id))) },
+            ),
         )
         .route(
             &alpha("GetConnectedPlayers"),

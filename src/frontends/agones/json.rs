@@ -44,12 +44,14 @@ fn status(status: &proto::Status) -> Value {
     let counters = status.counters.iter().map(|(name, counter)| {
         (name.clone(), json!({ "count": long(counter.count), "capacity": long(counter.capacity) }))
     });
-    let lists = status.lists.iter().map(|(name, list)| {
-        (name.clone(), json!({ "capacity": long(list.capacity), "values": list.values }))
-    });
-    let players = status.players.as_ref().map(
-        |players| json!({ "count": long(players.count), "capacity": long(players.capacity), "ids": players.ids }),
-    );
+    let lists = status
+        .lists
+        .iter()
+        .map(|(name, list)| (name.clone(), json!({ "capacity": long(list.capacity), "values": list.values })));
+    let players = status
+        .players
+        .as_ref()
+        .map(|players| json!({ "count": long(players.count), "capacity": long(players.capacity), "ids": players.ids }));
     json!({
         "state": status.state,
         "address": status.address,
@@ -93,9 +95,7 @@ impl<'de> Deserialize<'de> for Long {
                 Ok(Long(number))
             }
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<Long, E> {
-                i64::try_from(number)
-                    .map(Long)
-                    .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(number), &self))
+                i64::try_from(number).map(Long).map_err(|_| E::invalid_value(de::Unexpected::Unsigned(number), &self))
             }
             fn visit_f64<E: de::Error>(self, number: f64) -> Result<Long, E> {
                 // As far as a double is exact.

@@ -1,11 +1,6 @@
 //! The operations of the three packages, one each, for both wires.
 
-use super::{
-    desk::Desk,
-    fault::Fault,
-    proto,
-    tallies::ListParts,
-};
+use super::{desk::Desk, fault::Fault, proto, tallies::ListParts};
 use crate::host::clock;
 
 impl Desk {

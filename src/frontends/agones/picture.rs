@@ -121,9 +121,10 @@ fn state(settings: &Settings, status: &Status, book: &Book, shown: Shown) -> pro
     let counters = book.counters.iter().map(|(name, counter)| {
         (name.clone(), proto::CounterStatus { count: counter.count, capacity: counter.capacity })
     });
-    let lists = book.lists.iter().map(|(name, list)| {
-        (name.clone(), proto::ListStatus { capacity: list.capacity, values: list.values.clone() })
-    });
+    let lists = book
+        .lists
+        .iter()
+        .map(|(name, list)| (name.clone(), proto::ListStatus { capacity: list.capacity, values: list.values.clone() }));
     let known = settings.public.clone().or_else(|| settings.private.clone());
     proto::Status {
         state: shown.name().to_owned(),

@@ -103,7 +103,10 @@ fn named(path: &str) -> Result<Vec<(&str, Method, Route)>, Fault> {
     }
     if let Some(name) = below("/v1beta1/counters/") {
         let name = decoded(name)?;
-        return Ok(vec![(path, Method::GET, Route::Counter(name.clone())), (path, Method::PATCH, Route::UpdateCounter(name))]);
+        return Ok(vec![
+            (path, Method::GET, Route::Counter(name.clone())),
+            (path, Method::PATCH, Route::UpdateCounter(name)),
+        ]);
     }
     let Some(name) = below("/v1beta1/lists/") else { return Ok(Vec::new()) };
     if let Some(name) = name.strip_suffix(":addValue") {

@@ -89,8 +89,7 @@ impl List {
         let mut new = self.clone();
         if parts.capacity {
             if !(0..=MAX_LIST).contains(&asked.capacity) {
-                let message =
-                    format!("list {name:?}: the capacity must be 0 to {MAX_LIST}, found {}", asked.capacity);
+                let message = format!("list {name:?}: the capacity must be 0 to {MAX_LIST}, found {}", asked.capacity);
                 return Err(Fault::new(Code::OutOfRange, message));
             }
             new.capacity = asked.capacity;

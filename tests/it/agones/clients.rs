@@ -113,7 +113,8 @@ fn free_port() -> u16 {
 fn plays(command: Command, started: Started) {
     let world = World::new();
     let port = free_port();
-    let config = warm(FIXTURE).replace("grpc = \"127.0.0.1:0\"", &format!("grpc = \"127.0.0.1:{port}\"\nif_taken = \"fail\""));
+    let config =
+        warm(FIXTURE).replace("grpc = \"127.0.0.1:0\"", &format!("grpc = \"127.0.0.1:{port}\"\nif_taken = \"fail\""));
     let file = world.file("server.toml", &config);
     let mut agent = Agent::new(&world, "server", ["--config", file.to_str().unwrap()]);
     let mut command = Some(command);

@@ -24,7 +24,11 @@ fn a_game_server_has_the_shape_that_a_gateway_gives_it() {
     let mut server = sdk.get("/gameserver");
     // What depends on the machine.
     let addresses = server["status"]["addresses"].take();
-    assert!(addresses.as_array().is_some_and(|all| all.iter().all(|it| it["type"].is_string() && it["address"].is_string())));
+    assert!(
+        addresses
+            .as_array()
+            .is_some_and(|all| all.iter().all(|it| it["type"].is_string() && it["address"].is_string()))
+    );
     server["object_meta"]["annotations"] = json!({});
     let expected = json!({
         "object_meta": {"name": "local", "namespace": "default", "uid": "1234", "resource_version": "v1", "generation": "1",
@@ -35,7 +39,10 @@ fn a_game_server_has_the_shape_that_a_gateway_gives_it() {
             "lists": {"players": {"capacity": "100", "values": ["a", "b", "c"]}}},
     });
     assert_eq!(shape(&server), shape(&expected));
-    assert_eq!(server["spec"]["health"], json!({"disabled": false, "period_seconds": 5, "failure_threshold": 3, "initial_delay_seconds": 5}));
+    assert_eq!(
+        server["spec"]["health"],
+        json!({"disabled": false, "period_seconds": 5, "failure_threshold": 3, "initial_delay_seconds": 5})
+    );
     assert_eq!(server["status"]["lists"]["players"]["values"], json!(["test0", "test1", "test2"]));
 }
 
@@ -103,7 +110,10 @@ fn raw(sdk: &Sdk, method: &str, path: &str, body: &str) -> Answer {
     use std::io::{Read as _, Write as _};
     let host = sdk.http.strip_prefix("http://").unwrap();
     let mut stream = std::net::TcpStream::connect(host).unwrap();
-    let head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
     stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();

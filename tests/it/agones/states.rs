@@ -164,3 +164,24 @@ fn shutdown_counts_also_when_the_process_fails_in_the_same_instant() {
     assert_eq!(status["last_end"]["session_id"], first["session_id"]);
     std::fs::remove_file(&go).unwrap();
 }
+
+#[test]
+fn the_example_of_a_game_moved_to_bare_metal_runs() {
+    let world = World::new();
+    let text = world.told(["init", "--for", "agones", "-"]);
+    let program = "[\"/usr/local/bin/simple-game-server\", \"-port\", \"{{ports.default}}\"]";
+    assert!(text.contains(program), "the line that a reader replaces: {text}");
+    let agent = world.agent("example", &text.replace(program, GAME).replace("127.0.0.1:935", "127.0.0.1:4935"));
+    let sdk = Sdk::of(&agent);
+    sdk.ready();
+    sdk.post("/health", &json!({}));
+    agent.wait("readiness", |status| status["game"]["ready"] == true);
+    world.told(["allocate", "example"]);
+    agent.wait_join_status("joinable");
+    sdk.ask("PATCH", "/v1beta1/counters/rooms", &json!({"countDiff": 1})).ok();
+    let server = sdk.get("/gameserver");
+    assert_eq!(server["status"]["counters"]["rooms"], json!({"count": "1", "capacity": "10"}));
+    assert_eq!(server["status"]["ports"][0]["name"], "default");
+    sdk.post("/shutdown", &json!({}));
+    agent.wait("a fresh game", |status| status["phase"] == "idle");
+}

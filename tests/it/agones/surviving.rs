@@ -36,7 +36,8 @@ fn what_the_sdk_holds_survives_the_agent_and_a_call_meanwhile_waits() {
         for part in ["counters", "lists", "players"] {
             assert_eq!(server["status"][part], before["status"][part], "{part}");
         }
-        let version = |server: &Value| server["object_meta"]["resource_version"].as_str().unwrap().parse::<i64>().unwrap();
+        let version =
+            |server: &Value| server["object_meta"]["resource_version"].as_str().unwrap().parse::<i64>().unwrap();
         assert!(version(server) >= version(&before));
     }
     // The deadline of the reservation is the one it was.

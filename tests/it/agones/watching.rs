@@ -65,7 +65,8 @@ fn every_change_raises_an_event_and_none_is_lost_behind_the_first_state() {
     let sdk = Sdk::of(&agent);
     sdk.ready();
     agent.wait_join_status("joinable");
-    let count = |server: &Value| server["status"]["counters"]["rooms"]["count"].as_str().unwrap().parse::<i64>().unwrap();
+    let count =
+        |server: &Value| server["status"]["counters"]["rooms"]["count"].as_str().unwrap().parse::<i64>().unwrap();
     for _ in 0..20 {
         let before = count(&sdk.get("/gameserver"));
         let step = if before < 5 { 1 } else { -1 };
@@ -80,7 +81,10 @@ fn every_change_raises_an_event_and_none_is_lost_behind_the_first_state() {
     sdk.post("/v1beta1/lists/players:addValue", &json!({"value": "new"}));
     assert_eq!(next(&mut watch, "the list")["lists"]["players"]["values"][3], "new");
     sdk.ask("PATCH", "/v1beta1/lists/players", &json!({"capacity": 2})).ok();
-    assert_eq!(next(&mut watch, "the capacity")["lists"]["players"], json!({"capacity": "2", "values": ["test0", "test1"]}));
+    assert_eq!(
+        next(&mut watch, "the capacity")["lists"]["players"],
+        json!({"capacity": "2", "values": ["test0", "test1"]})
+    );
     sdk.ask("PATCH", "/v1beta1/counters/rooms", &json!({"capacity": "20"})).ok();
     assert_eq!(next(&mut watch, "the counter")["counters"]["rooms"]["capacity"], "20");
 }

@@ -70,9 +70,12 @@ fn every_way_through_the_states() {
         let (book, answers) = book(words, view);
         assert_eq!(book.shown(view), shown, "{words}");
         let spoken = words.split_whitespace().filter(|word| *word != "sees");
-        let said_no: Vec<_> = spoken.zip(&answers).filter(|(_, answer)| answer.is_err()).map(|(word, _)| word).collect();
+        let said_no: Vec<_> =
+            spoken.zip(&answers).filter(|(_, answer)| answer.is_err()).map(|(word, _)| word).collect();
         assert_eq!(said_no.join(" "), refused, "{words}");
-        assert!(answers.iter().all(|answer| answer.as_ref().err().is_none_or(|code| *code == Code::FailedPrecondition)));
+        assert!(
+            answers.iter().all(|answer| answer.as_ref().err().is_none_or(|code| *code == Code::FailedPrecondition))
+        );
         let ended = answers.iter().flatten().flatten().filter(|said| **said == Said::MatchEnded).count();
         assert_eq!(ended == 1, words == "ready sees ready", "{words}");
     }
