@@ -12,3 +12,4 @@ mod matches;
 mod publishing;
 mod restarts;
 mod roster;
+mod sdks;

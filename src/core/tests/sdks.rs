@@ -1,0 +1,90 @@
+//! What SDKs of other platforms say that the native one doesn't: to be ended, to be held back, to be remembered.
+
+use crate::core::{
+    io::{Effect, Provide},
+    testing::{World, allocation, secs, settings},
+};
+use crate::model::{
+    allocation::ProviderKind,
+    game::{Door, Gate, Kept, Said},
+    orders::{Order, Refused},
+    policy::Start,
+    process::ExitStatus,
+    session::JoinStatus,
+    status::PhaseName,
+};
+
+/// A warm game that is ready, and waits for an order.
+fn warm() -> World {
+    let mut s = settings();
+    s.provider = ProviderKind::Hook;
+    s.launch.start = Start::AtBoot;
+    let mut w = World::new(s);
+    w.say(Said::Ready);
+    w
+}
+
+fn allocate(w: &mut World, id: &str) -> Option<Refused> {
+    w.order(Order::Allocate(Box::new(allocation(id, None))));
+    w.seen.iter().rev().find_map(|effect| match effect {
+        Effect::Reply { reply, .. } => Some(reply.clone().err()),
+        _ => None,
+    })?
+}
+
+#[test]
+fn a_game_that_asks_to_be_ended_gets_the_ladder_and_an_orderly_end() {
+    let mut w = World::serving(settings());
+    w.take_told();
+    w.say(Said::StopMe);
+    assert_eq!(w.status().last_end.unwrap().reason, "the game asked to be ended");
+    assert!(w.take_told().contains(&"closed".to_owned()));
+    w.pass(secs(1));
+    assert_eq!(w.keeper.starts, [1, 2], "the next match, without a delay");
+    assert!(!w.kinds().contains(&"restart"));
+}
+
+#[test]
+fn it_counts_also_when_it_exits_before_its_word_was_read() {
+    let mut w = World::serving(settings());
+    let run = w.status().game.run.unwrap();
+    w.game_exits(ExitStatus::Exited { code: 7 });
+    w.give(crate::core::io::Input::Said { run, door: Door::Agones, said: Said::StopMe });
+    assert_eq!(w.status().last_end.unwrap().reason, "the game ended, as it had said");
+    assert!(w.seen.iter().all(|effect| !matches!(effect, Effect::End(_))));
+}
+
+#[test]
+fn a_warm_game_may_ask_for_it_too() {
+    let mut w = warm();
+    w.say(Said::StopMe);
+    w.pass(secs(1));
+    assert_eq!(w.keeper.starts, [1, 2]);
+    assert_eq!(w.status().phase, PhaseName::Idle);
+    assert!(!w.kinds().contains(&"restart"));
+}
+
+#[test]
+fn a_game_that_holds_itself_back_is_neither_offered_nor_allocated() {
+    let mut w = warm();
+    assert!(matches!(w.offer, Some(Provide::Offer { .. })));
+    w.say(Said::Offer(Gate::Closed));
+    assert!(matches!(w.offer, Some(Provide::Withdraw)));
+    assert_eq!(allocate(&mut w, "a1"), Some(Refused::HeldBack));
+    w.say(Said::Offer(Gate::Open));
+    assert!(matches!(w.offer, Some(Provide::Offer { .. })));
+    assert_eq!(allocate(&mut w, "a2"), None);
+    assert_eq!(w.shown(), Some(JoinStatus::Joinable));
+}
+
+#[test]
+fn what_a_frontend_keeps_is_there_for_the_next_agent_and_gone_with_the_run() {
+    let mut w = warm();
+    let kept = Kept::from("a book".to_owned());
+    w.say(Said::Keep(kept.clone()));
+    w.kill_agent();
+    assert_eq!(w.status().game.kept.get(&Door::Native), Some(&kept));
+    w.say(Said::StopMe);
+    w.pass(secs(1));
+    assert!(w.status().game.kept.is_empty());
+}
