@@ -82,7 +82,8 @@ impl Role {
             | Role::Unity
             | Role::Source
             | Role::Minecraft
-            | Role::Playfab => {
+            | Role::Playfab
+            | Role::Agones => {
                 format!("gameside check --config {file}, then gameside run --config {file}")
             }
         }
