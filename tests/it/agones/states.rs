@@ -18,7 +18,8 @@ fn ready_is_offered_an_allocation_is_shown_and_the_next_ready_gives_the_match_ba
     assert!(shown.contains("speaks agones"), "which SDK it used is shown: {shown}");
 
     // Another map would need another process, as the game is started with it.
-    let body = json!({"allocation_id": "first", "startup_params": {"map": "harbour", "custom_data": {"ticket": "4711"}}});
+    let body =
+        json!({"allocation_id": "first", "startup_params": {"map": "harbour", "custom_data": {"ticket": "4711"}}});
     agent.call("POST", "/v1/allocation", Some(&body)).unwrap().ok();
     let server = watch.until("the allocation's data", |server| {
         server["status"]["state"] == "Allocated" && server["object_meta"]["annotations"]["ticket"] == "4711"
