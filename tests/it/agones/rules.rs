@@ -120,5 +120,5 @@ fn raw(sdk: &Sdk, method: &str, path: &str, body: &str) -> Answer {
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     assert!(head.to_lowercase().contains("content-type: application/json"), "{head}");
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, body: serde_json::from_str(body).unwrap(), text: body.to_owned() }
+    Answer { status, etag: None, body: serde_json::from_str(body).unwrap(), text: body.to_owned() }
 }
