@@ -104,7 +104,7 @@ struct Reading {
     profiles: BTreeMap<String, Profile>,
 }
 
-fn bad(place: &str, why: impl ToString) -> BadDocument {
+fn bad(place: &str, why: &(impl ToString + ?Sized)) -> BadDocument {
     BadDocument { place: place.to_owned(), why: why.to_string() }
 }
 
@@ -145,7 +145,7 @@ impl Reading {
             members.remove(&key);
             self.passed_over.push(format!("{place}.{key}"));
         }
-        serde_json::from_value(Value::Object(members)).map_err(|why| bad(place, why))
+        serde_json::from_value(Value::Object(members)).map_err(|why| bad(place, &why))
     }
 
     /// A list whose items bear their ids.
@@ -161,7 +161,7 @@ impl Reading {
             let place = format!("{place}[{number}]");
             let mut members = object(item, &place)?;
             let key = members.remove(id).and_then(|key| key.as_str().and_then(|key| key.parse().ok()));
-            let key = key.ok_or_else(|| bad(&place, format!("{id} is missing, or no id")))?;
+            let key = key.ok_or_else(|| bad(&place, &format!("{id} is missing, or no id")))?;
             all.insert(key, read(self, Value::Object(members), &place)?);
         }
         Ok(all)

@@ -52,6 +52,7 @@ struct Config {
 
 /// `PlayerDeserterStatus`.
 #[derive(Serialize, Default)]
+#[allow(clippy::struct_field_names, reason = "the contract's names")]
 struct Status {
     deserter_id: Uuid,
     deserter_status: bool,

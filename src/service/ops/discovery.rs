@@ -71,7 +71,7 @@ fn condition(at: At<'_>, faults: &mut Faults) -> Option<Condition> {
     let comparison = object.required("comparison", one_of::<Comparison>)?;
     let values = object.required("value", |at, faults| match comparison {
         Comparison::In | Comparison::NotIn => list(1, MOST_VALUES, scalar)(at, faults),
-        Comparison::Near => number(at, faults).map(|number| vec![number]),
+        Comparison::Near => number(&at, faults).map(|number| vec![number]),
         Comparison::Eq | Comparison::Ne | Comparison::Gt | Comparison::Gte | Comparison::Lt | Comparison::Lte => {
             scalar(at, faults).map(|scalar| vec![scalar])
         }
@@ -90,9 +90,9 @@ fn scalar(at: At<'_>, faults: &mut Faults) -> Option<Scalar> {
     }
 }
 
-fn number(at: At<'_>, faults: &mut Faults) -> Option<Scalar> {
-    let scalar = scalar(at.clone(), faults)?;
-    if scalar.is_number() { Some(scalar) } else { at.fault(faults, "type_error.float", "near needs a number") }
+fn number(at: &At<'_>, faults: &mut Faults) -> Option<Scalar> {
+    let value = scalar(at.clone(), faults)?;
+    if value.is_number() { Some(value) } else { at.fault(faults, "type_error.float", "near needs a number") }
 }
 
 fn search(world: &mut World, asked: &Asked) -> Outcome {

@@ -82,9 +82,10 @@ fn etag_of(asked: &Asked, side: &FriendRelationship) -> String {
 
 fn add(world: &mut World, asked: &Asked) -> Outcome {
     let (player, other) = writing(world, asked)?;
-    let notes = match asked.body.is_empty() {
-        true => None,
-        false => asked.body(|object| Some(object.optional("notes", text(1, 4000))))?,
+    let notes = if asked.body.is_empty() {
+        None
+    } else {
+        asked.body(|object| Some(object.optional("notes", text(1, 4000))))?
     };
     let side = world.befriend(player, other, notes)?;
     Ok(Reply::json(&side).tagged(etag_of(asked, &side)))
