@@ -80,6 +80,7 @@ pub struct Done<T> {
 
 pub type Outcome<T> = Result<Done<T>, Fault>;
 
+#[allow(clippy::unnecessary_wraps, reason = "every operation ends with it")]
 fn done<T>(value: T, says: impl Into<Vec<Said>>) -> Outcome<T> {
     Ok(Done { value, says: says.into() })
 }

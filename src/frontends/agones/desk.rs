@@ -258,8 +258,7 @@ impl Desk {
         };
         let health = &self.settings.health;
         let why = format!("no health ping in {} periods of {} s", health.failure_threshold, health.period.as_secs());
-        let late = (silent && !self.try_act(|book, _| book.silent(why)))
-            || (lapsed && !self.try_act(|book, view| book.ready(view)));
+        let late = (silent && !self.try_act(|book, _| book.silent(why))) || (lapsed && !self.try_act(Book::ready));
         if late {
             return Some(AGAIN);
         }

@@ -13,7 +13,7 @@ use crate::{
     frontends::events::Levels,
     model::{
         game::Told,
-        ids::AllocationId,
+        ids::{AllocationId, InstanceId, MatchId, SessionId},
         status::{PhaseName, Status},
         time::Timestamp,
     },
@@ -156,10 +156,10 @@ fn annotations(status: &Status, levels: &Levels, book: &Book) -> BTreeMap<String
     }
     let text = |id: Option<&str>| id.map(str::to_owned);
     let known = [
-        ("session-id", text(status.session_id.as_ref().map(|id| id.as_str()))),
-        ("instance-id", text(status.instance_id.as_ref().map(|id| id.as_str()))),
-        ("allocation-id", text(status.allocation_id.as_ref().map(|id| id.as_str()))),
-        ("match-id", text(status.match_id.as_ref().map(|id| id.as_str()))),
+        ("session-id", text(status.session_id.as_ref().map(SessionId::as_str))),
+        ("instance-id", text(status.instance_id.as_ref().map(InstanceId::as_str))),
+        ("allocation-id", text(status.allocation_id.as_ref().map(AllocationId::as_str))),
+        ("match-id", text(status.match_id.as_ref().map(MatchId::as_str))),
         ("map", status.map.clone()),
         ("mode", status.mode.clone()),
     ];
