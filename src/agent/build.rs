@@ -37,7 +37,10 @@ use crate::{
 };
 use futures_util::FutureExt as _;
 use secrecy::SecretString;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -60,12 +63,12 @@ pub struct Built {
 pub(super) async fn build(
     options: &Options,
     place: &AgentPlace,
-    ports: &GamePorts,
+    ports: GamePorts,
     control: mpsc::Sender<Control>,
     mut orders: mpsc::Receiver<Control>,
 ) -> Result<Option<Built>, NoAgent> {
     let config = &options.loaded.config;
-    let Some(mut ground) = ground(options, place, ports, control, &mut orders).await? else { return Ok(None) };
+    let Some(mut ground) = ground(options, place, &ports, control, &mut orders).await? else { return Ok(None) };
     let api = ground.found.frontends.get("GAMESIDE_API").cloned();
     let (core, first, journal, journal_facts) = wake(config, place, &ground)?;
 
@@ -75,6 +78,7 @@ pub(super) async fn build(
     let ((answers, answered), (findings, found_out)) = (mpsc::channel(64), mpsc::channel(64));
     let ((said, heard), (asking, asked)) = (mpsc::channel(QUEUE), mpsc::channel(QUEUE));
     let (pulse, pulses) = mpsc::channel(16);
+    let (examining, examined) = mpsc::channel(4);
     let (timeline, seq) = timeline(place);
     let tokens = Arc::new(TokenBook::new(operator_token(config, place)?));
     let game_events = Arc::new(Events::new(files::random_hex()[..16].to_owned()));
@@ -100,9 +104,11 @@ pub(super) async fn build(
         tokens,
         game_secret: SecretString::from(files::secret(&place.game_secret())?),
         outfits,
-        eyes: eyes(config, findings, &ground.keeper),
+        eyes: eyes(config, place, findings, &ground.keeper),
         hooks: hooks(config, place),
         asker: Asker::new(config, &ground.found.ports)?,
+        ports: Arc::new(Mutex::new(ports)),
+        examining,
         memory: hands::Memory { seq, ..hands::Memory::default() },
         keeper: ground.keeper,
         upstream: ground.upstream,
@@ -128,6 +134,7 @@ pub(super) async fn build(
         asked,
         pulse: pulses,
         found: found_out,
+        examined,
         control: orders,
     };
     let driver = Driver { core, inbox, hands, status, identity: identity_reader, clock: clock::now };
@@ -172,7 +179,12 @@ fn operator_token(config: &AgentConfig, place: &AgentPlace) -> Result<SecretStri
     Ok(SecretString::from(files::secret(&path)?))
 }
 
-fn eyes(config: &AgentConfig, findings: mpsc::Sender<crate::probes::Finding>, keeper: &Keeper) -> Eyes {
+fn eyes(
+    config: &AgentConfig,
+    place: &AgentPlace,
+    findings: mpsc::Sender<crate::probes::Finding>,
+    keeper: &Keeper,
+) -> Eyes {
     let readiness = config.game.readiness.clone();
     let log = Log::compile(&config.log_patterns, &readiness).unwrap_or_else(|faults| {
         for fault in &faults {
@@ -195,8 +207,8 @@ fn eyes(config: &AgentConfig, findings: mpsc::Sender<crate::probes::Finding>, ke
         }
         .boxed()
     });
-    let port = config.addresses.port.clone();
-    Eyes { probe: config.probe.clone(), readiness, log, port, findings, exec: ExecHandle(exec) }
+    let (port, logs) = (config.addresses.port.clone(), place.logs());
+    Eyes { probe: config.probe.clone(), readiness, log, logs, port, findings, exec: ExecHandle(exec) }
 }
 
 fn hooks(config: &AgentConfig, place: &AgentPlace) -> Hooks {

@@ -18,6 +18,7 @@ use super::{
     crash,
     hands::Hands,
     inbox::{Arrival, Control, Inbox},
+    ports::Examined,
 };
 use crate::{
     core::{
@@ -28,6 +29,8 @@ use crate::{
     host::notify,
     keeper::KeeperEvent,
     model::{
+        ids::RunNumber,
+        keeper::KeeperFact,
         orders::{Accepted, Refused, RequestId},
         status::{AgentStatus, PhaseName, Status},
         time::{Instant, Now},
@@ -164,6 +167,7 @@ impl Driver {
                 };
                 self.take(input, course, now)
             }
+            Arrival::Examined(examined) => self.examined(examined, course, now),
             Arrival::Control(Control::Terminate) => self.take(Input::Terminate, course, now),
             Arrival::Control(Control::Reload(settings)) => self.take(Input::Reloaded(settings), course, now),
             Arrival::Control(Control::Note { kind, text }) => {
@@ -175,6 +179,10 @@ impl Driver {
 
     fn keeper(&mut self, event: KeeperEvent, course: &mut Course, now: Now) -> Option<Ending> {
         match event {
+            KeeperEvent::Fact(KeeperFact::Exited(report)) if self.is_unready(report.run) => {
+                self.hands.examine_ports(report);
+                None
+            }
             KeeperEvent::Fact(fact) => {
                 self.hands.note(&fact);
                 self.take(Input::Keeper(fact), course, now)
@@ -193,6 +201,24 @@ impl Driver {
                 None
             }
         }
+    }
+
+    fn is_unready(&self, run: RunNumber) -> bool {
+        let status = self.status.borrow();
+        status.game.run == Some(run) && !status.game.ready
+    }
+
+    /// Its ports first, so that what is started next gets them.
+    fn examined(&mut self, examined: Examined, course: &mut Course, now: Now) -> Option<Ending> {
+        for text in examined.taken {
+            self.hands.happened(Happening { kind: "port_taken", text, fields: BTreeMap::new() }, now);
+        }
+        let mut ending = None;
+        if let Some(ports) = examined.renewed {
+            self.hands.relocate(&ports);
+            ending = self.take(Input::Ports(ports), course, now);
+        }
+        ending.or_else(|| self.take(Input::Keeper(KeeperFact::Exited(examined.report)), course, now))
     }
 
     fn heard(&mut self, heard: Heard, course: &mut Course, now: Now) -> Option<Ending> {
@@ -285,7 +311,7 @@ impl Driver {
             notify::status(&line);
             course.told = line;
         }
-        if status.agent.journal.is_some() {
+        if status.agent.journal.is_some() || self.core.is_written() {
             for (_, taken) in course.unacknowledged.drain(..) {
                 let _ = taken.send(());
             }

@@ -11,7 +11,14 @@
 //! | happening | timeline and its thread | dropped on disk, and counted |
 
 use super::{
-    chronicle::Chronicle, hooks::Hooks, inbox::Answered, journal::Writer, provide::Provider, quit::Asker, secrets,
+    chronicle::Chronicle,
+    hooks::Hooks,
+    inbox::Answered,
+    journal::Writer,
+    ports::{Examined, GamePorts},
+    provide::Provider,
+    quit::Asker,
+    reread, secrets,
 };
 use crate::{
     core::io::{Effect, Ending, Happening, Input, Provide, Watch},
@@ -19,11 +26,12 @@ use crate::{
     host::clock,
     keeper::{Keeper, Losses},
     model::{
+        game::{Door, Evidence},
         ids::{KeeperId, RunId, RunNumber},
         keeper::{KeeperFact, KeeperOrder},
-        policy::Readiness,
+        policy::{Readiness, ReadyBy},
         probe::Probe,
-        process::{KeeperHello, LaunchSpec, RunState},
+        process::{ExitReport, KeeperHello, LaunchSpec, OutputFrom, RunState},
         status::TimelineEntry,
         time::Now,
     },
@@ -34,7 +42,8 @@ use crate::{
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, mpsc::SyncSender},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError, mpsc::SyncSender},
 };
 use tokio::sync::mpsc;
 
@@ -44,6 +53,8 @@ pub struct Eyes {
     pub probe: Option<Probe>,
     pub readiness: Readiness,
     pub log: Log,
+    /// Where the keeper keeps the game's output.
+    pub logs: PathBuf,
     /// The port that players connect to.
     pub port: String,
     pub findings: mpsc::Sender<Finding>,
@@ -80,6 +91,9 @@ pub struct Hands {
     pub eyes: Eyes,
     pub hooks: Hooks,
     pub asker: Asker,
+    pub ports: Arc<Mutex<GamePorts>>,
+    /// Whoever examined the ports says so here.
+    pub examining: mpsc::Sender<Examined>,
     pub memory: Memory,
 }
 
@@ -91,6 +105,8 @@ pub struct Memory {
     pub keeper: Option<KeeperId>,
     pub process: Option<(RunNumber, i32)>,
     pub watcher: Option<Watcher>,
+    /// A run that printed while no agent listened.
+    pub unread: Option<(RunNumber, OutputFrom)>,
 }
 
 impl Hands {
@@ -170,6 +186,7 @@ impl Hands {
             RunState::Empty => None,
             RunState::Running { run, pid, .. } => {
                 self.memory.process = Some((*run, *pid));
+                self.memory.unread = hello.output_from.map(|from| (*run, from));
                 Some(*run)
             }
             RunState::Exited { report } => Some(report.run),
@@ -195,11 +212,52 @@ impl Hands {
         self.memory.watcher =
             Some(probes::start(eyes.probe.clone(), &eyes.readiness, target, exec, eyes.findings.clone()));
         self.keeper.output(!self.eyes.log.is_empty());
+        if let Some((_, from)) = self.memory.unread.take().filter(|(unread, _)| *unread == run) {
+            self.reread(run, from);
+        }
+    }
+
+    /// The line that proves a run ready may have been printed while nobody listened.
+    fn reread(&self, run: RunNumber, from: OutputFrom) {
+        if self.eyes.readiness.by != ReadyBy::Log {
+            return;
+        }
+        let (logs, proof, findings) = (self.eyes.logs.clone(), self.eyes.log.proof(), self.eyes.findings.clone());
+        tokio::task::spawn_blocking(move || match reread::proves(&logs, from, &proof) {
+            Ok(true) => {
+                let found = Found::Evidence(Evidence::Up);
+                // The receiver goes only with the driver.
+                let _ = findings.blocking_send(Finding { run, door: Door::Log, found });
+            }
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%error, logs = %logs.display(), "what the game printed while no agent was there can't be read");
+            }
+        });
+    }
+
+    /// A run ended before it was ready: perhaps somebody else has one of its ports. The answer comes as an arrival.
+    pub fn examine_ports(&self, report: ExitReport) {
+        let (ports, examining) = (Arc::clone(&self.ports), self.examining.clone());
+        tokio::task::spawn_blocking(move || {
+            let examined = ports.lock().unwrap_or_else(PoisonError::into_inner).renew(report);
+            // The receiver goes only with the driver; the keeper has the report for the next agent.
+            let _ = examining.blocking_send(examined);
+        });
+    }
+
+    /// The game has other ports from now on.
+    pub fn relocate(&mut self, ports: &BTreeMap<String, u16>) {
+        self.outfits.iter_mut().for_each(|outfit| outfit.relocate(ports));
+        self.asker.relocate(ports);
+        if let Some(port) = ports.get(&self.eyes.port) {
+            self.provider.relocate(*port);
+        }
     }
 
     /// What a line of the game's output says.
     pub fn read_line(&mut self, run: RunNumber, line: &str) -> Vec<Input> {
-        let door = crate::model::game::Door::Log;
+        let door = Door::Log;
         let inputs = self.eyes.log.line(line).into_iter().map(|found| match found {
             Found::Evidence(evidence) => Input::Evidence { run, door, evidence },
             Found::Said(said) => Input::Said { run, door, said },

@@ -9,6 +9,7 @@
 //! | the game's words, orders | [`QUEUE`] | the frontend answers 503 |
 //! | journal | one fact a commit | never: the core commits one at a time |
 
+use super::ports::Examined;
 use crate::{
     core::io::JournalFact,
     frontends::{Asked, Heard},
@@ -49,6 +50,7 @@ pub enum Arrival {
     Asked(Asked),
     Pulse(oneshot::Sender<()>),
     Found(Finding),
+    Examined(Examined),
     Control(Control),
 }
 
@@ -66,6 +68,7 @@ pub struct Inbox {
     pub asked: mpsc::Receiver<Asked>,
     pub pulse: mpsc::Receiver<oneshot::Sender<()>>,
     pub found: mpsc::Receiver<Finding>,
+    pub examined: mpsc::Receiver<Examined>,
     pub control: mpsc::Receiver<Control>,
 }
 
@@ -85,6 +88,7 @@ impl Inbox {
             Some(asked) = self.asked.recv() => Arrival::Asked(asked),
             Some(pulse) = self.pulse.recv() => Arrival::Pulse(pulse),
             Some(found) = self.found.recv() => Arrival::Found(found),
+            Some(examined) = self.examined.recv() => Arrival::Examined(examined),
             Some(control) = self.control.recv() => Arrival::Control(control),
             else => std::future::pending().await,
         }

@@ -12,6 +12,7 @@
 //! | [`journal`], [`chronicle`] | the durable state; the timeline on disk |
 //! | [`vet`], [`settings`], [`reload`] | is it sound; from the configuration to what each room wants; SIGHUP |
 //! | [`ports`], [`secrets`], [`provide`], [`hooks`], [`quit`], [`local`] | reserved ports; tokens; the provider; `on_exit`; the remote console; the local session service |
+//! | [`reread`] | what the game printed while no agent was there |
 //! | [`record`], [`aftermath`], [`summary`] | how others find an agent; what is left of a dead one; the status in a line |
 //! | [`crash`] | places where a test kills the agent |
 //!
@@ -32,6 +33,7 @@ pub mod provide;
 pub mod quit;
 pub mod record;
 pub mod reload;
+pub mod reread;
 pub mod secrets;
 pub mod settings;
 pub mod summary;
@@ -123,9 +125,9 @@ pub async fn run(options: Options) -> Result<Ending, NoAgent> {
         tracing::warn!(%error, "core dumps of this process can't be forbidden here");
     }
     let (control, orders) = mpsc::channel(16);
-    let ports = ports::reserve(&options.loaded.config, &options.places, &place)?;
+    let ports = ports::reserve(&options.loaded.config, &place)?;
 
-    let Some(built) = build::build(&options, &place, &ports, control, orders).await? else {
+    let Some(built) = build::build(&options, &place, ports, control, orders).await? else {
         return Ok(Ending::Orderly { reason: "told to stop before the keeper was there".to_owned() });
     };
     let Built { driver, first, frontends, tasks } = built;

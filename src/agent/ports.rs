@@ -1,52 +1,118 @@
 //! The game's ports: those of the last life again, else free ones, reserved across the agents of this machine.
 //!
-//! A game that was kept through an agent's crash still has its ports bound, so an earlier port is taken again without a try.
+//! | when | a port is |
+//! |---|---|
+//! | the keeper holds a game that was kept | the one of the last life, without a try: the game has it bound |
+//! | the agent starts otherwise | the one of the last life if it is free, else another |
+//! | a run ended before it was ready ([`GamePorts::renew`]) | another, if somebody else has bound it meanwhile |
 
 use crate::{
     config::agent::AgentConfig,
     host::{
-        files, lock,
-        paths::{AgentPlace, Places},
-        ports::{NoPort, Ports, Reserved},
+        files,
+        paths::AgentPlace,
+        ports::{self, NoPort, Ports, Reserved},
+    },
+    keeper::{self, Peek},
+    model::{
+        policy::Transport,
+        process::{ExitReport, RunState},
     },
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf};
 
 /// The reservations; dropping them gives the ports back.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct GamePorts {
-    reserved: BTreeMap<String, Reserved>,
+    ports: BTreeMap<String, Port>,
+    /// Where the next life finds them.
+    note: PathBuf,
+}
+
+#[derive(Debug)]
+struct Port {
+    reserved: Reserved,
+    range: RangeInclusive<u16>,
+    transport: Transport,
+}
+
+/// A run that ended before it was ready, and what its ports have to do with it.
+#[derive(Debug)]
+pub struct Examined {
+    pub report: ExitReport,
+    /// For the timeline, a sentence each.
+    pub taken: Vec<String>,
+    /// The ports from now on, if there are others.
+    pub renewed: Option<BTreeMap<String, u16>>,
+}
+
+/// Reserves every configured port.
+pub fn reserve(config: &AgentConfig, place: &AgentPlace) -> Result<GamePorts, NoPort> {
+    let earlier = earlier(place);
+    let kept = match keeper::peek(&place.dir) {
+        Peek::None => false,
+        Peek::Silent { .. } => true,
+        Peek::Here(hello) => match hello.run {
+            RunState::Running { .. } | RunState::Unkillable { .. } => true,
+            RunState::Empty | RunState::Exited { .. } => false,
+        },
+    };
+    let mut reserved = BTreeMap::new();
+    for (name, port) in &config.game.ports {
+        let (range, transport) = (port.range.ports(), port.protocol);
+        let again = earlier.get(name).copied().filter(|number| range.contains(number));
+        let taken = match again {
+            Some(number) if kept || ports::is_free(number, transport)? => Ports.again(number),
+            Some(_) | None => Ports.pick(name, range.clone(), transport),
+        };
+        let taken = match taken {
+            Err(NoPort::Reserved { .. }) => Ports.pick(name, range.clone(), transport)?,
+            other => other?,
+        };
+        reserved.insert(name.clone(), Port { reserved: taken, range, transport });
+    }
+    let ports = GamePorts { ports: reserved, note: place.ports() };
+    ports.write_down();
+    Ok(ports)
 }
 
 impl GamePorts {
     /// Numbers by name.
     pub fn numbers(&self) -> BTreeMap<String, u16> {
-        self.reserved.iter().map(|(name, reserved)| (name.clone(), reserved.port)).collect()
+        self.ports.iter().map(|(name, port)| (name.clone(), port.reserved.port)).collect()
     }
-}
 
-/// Reserves every configured port.
-pub fn reserve(config: &AgentConfig, places: &Places, place: &AgentPlace) -> Result<GamePorts, NoPort> {
-    let ports = Ports::new(&places.ports(), &format!("agent {}", place.name));
-    // Where no keeper is, no game of ours has them either, and they are tried like any other.
-    let kept = !matches!(lock::holder(&place.keeper_lock()), Ok(None));
-    let earlier = if kept { earlier(place) } else { BTreeMap::new() };
-    let mut reserved = BTreeMap::new();
-    for (name, port) in &config.game.ports {
-        let again = earlier.get(name).filter(|number| port.range.ports().contains(number));
-        let taken = match again.map(|number| ports.again(*number)) {
-            Some(Ok(taken)) => taken,
-            Some(Err(NoPort::Reserved { .. })) | None => ports.pick(name, port.range.ports(), port.protocol)?,
-            Some(Err(error)) => return Err(error),
-        };
-        reserved.insert(name.clone(), taken);
+    /// While no game of ours runs: what somebody else has bound is given up for another port of its range, where there is one.
+    pub fn renew(&mut self, report: ExitReport) -> Examined {
+        let mut taken = Vec::new();
+        let mut moved = false;
+        for (name, port) in &mut self.ports {
+            let number = port.reserved.port;
+            if !matches!(ports::is_free(number, port.transport), Ok(false)) {
+                continue;
+            }
+            let lost = format!("port {number} ({name}) was reserved for the game, but another program has bound it");
+            match Ports.pick(name, port.range.clone(), port.transport) {
+                Ok(other) => {
+                    taken.push(format!("{lost}; the next start gets {}", other.port));
+                    port.reserved = other;
+                    moved = true;
+                }
+                Err(error) => taken.push(format!("{lost}; {error}")),
+            }
+        }
+        if moved {
+            self.write_down();
+        }
+        Examined { report, taken, renewed: moved.then(|| self.numbers()) }
     }
-    let ports = GamePorts { reserved };
-    let text = serde_json::to_vec(&ports.numbers()).unwrap_or_default();
-    if let Err(error) = files::write(&place.ports(), &text, 0o644) {
-        tracing::warn!(%error, "the ports could not be noted; after a crash others may be used");
+
+    fn write_down(&self) {
+        let text = serde_json::to_vec(&self.numbers()).unwrap_or_default();
+        if let Err(error) = files::write(&self.note, &text, 0o644) {
+            tracing::warn!(%error, "the ports could not be noted; after a crash others may be used");
+        }
     }
-    Ok(ports)
 }
 
 fn earlier(place: &AgentPlace) -> BTreeMap<String, u16> {

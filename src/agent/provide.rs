@@ -18,6 +18,7 @@ pub struct Provider {
     upstream: Upstream,
     offers: watch::Sender<Offer>,
     events: mpsc::Sender<ProviderEvent>,
+    keeper: Option<KeeperId>,
     task: Option<JoinHandle<()>>,
 }
 
@@ -26,7 +27,7 @@ impl Provider {
     pub fn new(settings: ProviderSettings, upstream: Upstream) -> (Self, mpsc::Receiver<ProviderEvent>) {
         let (events, receiver) = mpsc::channel(16);
         let offers = watch::Sender::new(Offer::Withdrawn);
-        (Provider { settings, upstream, offers, events, task: None }, receiver)
+        (Provider { settings, upstream, offers, events, keeper: None, task: None }, receiver)
     }
 
     /// Starts under this keeper's id.
@@ -34,6 +35,7 @@ impl Provider {
         if let Some(task) = self.task.take() {
             task.abort();
         }
+        self.keeper = Some(keeper.clone());
         let mut from = providers::start(self.settings.clone(), self.upstream.clone(), self.offers.subscribe(), keeper);
         let to = self.events.clone();
         self.task = Some(tokio::spawn(async move {
@@ -43,6 +45,17 @@ impl Provider {
                 }
             }
         }));
+    }
+
+    /// The game has another port, which is a part of this server's identity where it registers: it begins anew there.
+    pub fn relocate(&mut self, port: u16) {
+        match &mut self.settings {
+            ProviderSettings::Sic(sic) if sic.public_port != port => sic.public_port = port,
+            ProviderSettings::Sic(_) | ProviderSettings::Auto | ProviderSettings::Hook => return,
+        }
+        if let Some(keeper) = self.keeper.clone() {
+            self.incarnate(keeper);
+        }
     }
 
     /// The newest offer counts.

@@ -27,6 +27,8 @@ pub struct Asker {
 #[derive(Debug, Clone)]
 struct Console {
     dialect: Dialect,
+    /// Name of the console's port.
+    port: String,
     at: SocketAddr,
     command: String,
     secret: secrets::Source,
@@ -48,8 +50,17 @@ impl Asker {
         let secret = secrets::find(wanted(quit), |key| std::env::var(key).ok());
         let secret = secret.map_err(|source| BadSetup::NoRconPassword { source })?;
         let (at, command) = (SocketAddr::new(quit.host, port), quit.command.clone());
-        let console = Console { dialect, at, command, secret, within: quit.wait.get() };
+        let console = Console { dialect, port: name.clone(), at, command, secret, within: quit.wait.get() };
         Ok(Asker { console: Some(console), running: JoinSet::new() })
+    }
+
+    /// From the next start on the game has these ports.
+    pub fn relocate(&mut self, ports: &BTreeMap<String, u16>) {
+        if let Some(console) = &mut self.console
+            && let Some(port) = ports.get(&console.port)
+        {
+            console.at.set_port(*port);
+        }
     }
 
     /// Asks, in the background. Must be called within a tokio runtime.

@@ -1,7 +1,7 @@
 //! `gameside check`: every fault of a configuration at once; or, when there is none, what it comes to and what about it
 //! is open to whom.
 
-use super::{exit::Exit, failure::Failure, load, screen};
+use super::{exit::Exit, failure::Failure, find::Finder, load, screen};
 use crate::{
     agent::vet,
     config::{
@@ -23,6 +23,9 @@ pub struct Args {
     /// The configuration (TOML). Without: the defaults and what the environment overrides.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The agent's name, as `run` would be given it.
+    #[arg(long, conflicts_with = "service")]
+    name: Option<String>,
     /// It is the session service's.
     #[arg(long)]
     service: bool,
@@ -34,16 +37,16 @@ pub struct Args {
     command: Vec<String>,
 }
 
-pub fn run(args: Args) -> Result<Exit, Failure> {
+pub fn run(args: Args, finder: &Finder) -> Result<Exit, Failure> {
     let path = args.config.as_deref();
     if args.service {
         let loaded = service::load::<ServiceSettings>(path, vet::environment(), ServiceSettings::faults);
         let what = |settings: &ServiceSettings| Outcome { summary: of_service(settings), notes: Vec::new() };
         return tell(args.json, path, loaded.as_ref().map(what));
     }
-    let overrides = Overrides { name: None, command: args.command };
+    let overrides = Overrides { name: args.name, command: args.command };
     let loaded = vet::load(path, vet::environment(), overrides);
-    tell(args.json, path, loaded.as_ref().map(of_agent))
+    tell(args.json, path, loaded.as_ref().map(|loaded| of_agent(loaded, finder)))
 }
 
 /// A configuration without a fault.
@@ -84,10 +87,11 @@ fn tell(json: bool, path: Option<&Path>, outcome: Result<Outcome, &Report>) -> R
     }
 }
 
-fn of_agent(loaded: &Loaded) -> Outcome {
+fn of_agent(loaded: &Loaded, finder: &Finder) -> Outcome {
     let config = &loaded.config;
     let mut notes = loaded.warnings.clone();
-    notes.extend(notes::security(loaded));
+    let place = finder.places.agent(&config.agent.name).ok();
+    notes.extend(notes::security(loaded, place.as_ref().map(|place| place.dir.as_path())));
     Outcome {
         summary: vec![
             ("name", config.agent.name.clone()),

@@ -163,7 +163,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Events(args) => events::run(&args, &place),
         Command::Keeper(args) => Ok(keeper::unreachable_by_clap(&args)),
         Command::Probes(args) => Ok(probes::run(&args)),
-        Command::Check(args) => check::run(args),
+        Command::Check(args) => check::run(args, &place),
         Command::Init(args) => init::run(&args),
         Command::Completion(args) => Ok(completion::run(&args)),
         Command::Session(args) => session::run(*args, &place),

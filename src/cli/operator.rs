@@ -31,7 +31,7 @@ const MAX_BODY: usize = 8 << 20;
 pub const ANSWER: Duration = Duration::from_secs(10);
 /// An order may wait for the session service; the agent itself gives up after 120 s.
 pub const DECISION: Duration = Duration::from_secs(130);
-/// A process that is killed loses its connections a moment before its lock.
+/// A process that ends loses its connections and its lock in any order, and its last answer may come behind both.
 const DYING: Duration = Duration::from_secs(1);
 
 /// A way to one agent.
@@ -148,17 +148,23 @@ impl Operator {
         path: &str,
         asking: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        tokio::select! {
+        let mut asking = std::pin::pin!(asking);
+        let answer = tokio::select! {
             biased;
-            answer = asking => match answer {
-                Ok(answer) => Ok(answer),
-                Err(failure) => match tokio::time::timeout(DYING, self.found.gone()).await {
-                    Ok(()) => Err(self.lost(path)),
-                    Err(_) => Err(failure),
-                },
+            answer = &mut asking => answer,
+            // Its last answer may be on the way.
+            () = self.found.gone() => match tokio::time::timeout(DYING, &mut asking).await {
+                Ok(answer) => answer,
+                Err(_) => return Err(self.lost(path)),
             },
-            () = self.found.gone() => Err(self.lost(path)),
-            () = tokio::time::sleep(patience) => Err(self.silent(path, patience)),
+            () = tokio::time::sleep(patience) => return Err(self.silent(path, patience)),
+        };
+        match answer {
+            Ok(answer) => Ok(answer),
+            Err(failure) => match tokio::time::timeout(DYING, self.found.gone()).await {
+                Ok(()) => Err(self.lost(path)),
+                Err(_) => Err(failure),
+            },
         }
     }
 

@@ -212,6 +212,7 @@ impl Core {
     fn stop_requested(&mut self) {
         if !self.keeper.stop_seen {
             self.keeper.stop_seen = true;
+            self.learn_host_deadline();
             self.terminate("the keeper was asked to stop");
         }
     }

@@ -16,6 +16,7 @@ use crate::model::{
     game::Told,
     orders::{Accepted, After, Order, Refused, RequestId},
     session::JoinStatus,
+    units::Span,
 };
 use std::time::Duration;
 
@@ -112,6 +113,14 @@ impl Core {
                 self.stop_process(reason, Then::End, kill_by);
             }
         }
+    }
+
+    /// The configured one, or less if the keeper's host, which told it to stop, waits no longer.
+    pub(super) fn learn_host_deadline(&mut self) {
+        let keepers =
+            self.keeper.hello.as_ref().filter(|_| self.keeper.stop_seen).and_then(|hello| hello.host_deadline);
+        let configured = self.settings.drain.host_deadline.map(Span::get);
+        self.host_deadline = [keepers, configured].into_iter().flatten().min();
     }
 
     fn kill_by(&self) -> Option<When> {

@@ -229,7 +229,10 @@ impl Core {
             Input::Backend(backend) => self.backend_changed(backend),
             Input::Ordered { request, order } => self.ordered(request, order),
             Input::Terminate => self.terminate("asked to end by a signal"),
-            Input::HostDeadline(span) => self.host_deadline = Some(span),
+            Input::Ports(ports) => {
+                self.settings.launch.ports = ports;
+                self.conn_strs = super::reports::ConnStrs::new(&self.settings);
+            }
             Input::Reloaded(settings) => self.reloaded(*settings),
             Input::Gap(span) => self.gap(span),
             Input::Tick => {}

@@ -71,8 +71,8 @@ pub enum Input {
     },
     /// SIGTERM or SIGINT: drain and end. A second one hastens: straight to the ladder.
     Terminate,
-    /// The host told us how long it will wait from SIGTERM to SIGKILL.
-    HostDeadline(Duration),
+    /// Other ports than before are reserved for the game; while none of ours runs.
+    Ports(BTreeMap<String, u16>),
     /// A reload that was accepted.
     Reloaded(Box<Settings>),
     /// The machine slept, or the driver was late, for this long: nothing that should have come meanwhile counts as missed.

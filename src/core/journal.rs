@@ -87,6 +87,11 @@ impl Core {
         self.journal.written
     }
 
+    /// The present state is on the disk.
+    pub fn is_written(&self) -> bool {
+        self.journal.written.by <= self.journal.done
+    }
+
     pub(super) fn journal_fact(&mut self, fact: &JournalFact) {
         match fact {
             JournalFact::Committed { seq } if *seq == self.journal.asked => {
@@ -139,6 +144,10 @@ impl Core {
         let needs = if journal.text == text { journal.asked } else { journal.asked + 1 };
         let needs = if journal.retry_at.is_some() { journal.asked + 1 } else { needs };
         journal.written.by = needs;
+        if needs <= journal.done {
+            // What changed while a commit was under way has changed back: none will follow it.
+            journal.held.iter_mut().for_each(|(waits_for, ..)| *waits_for = (*waits_for).min(needs));
+        }
         if journal.present != text {
             journal.written.revision += 1;
             journal.present = text;

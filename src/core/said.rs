@@ -11,7 +11,6 @@ use crate::model::{
     ids::{MatchId, RunNumber},
     policy::ReadyBy,
     process::ProcessStats,
-    units::Span,
 };
 use std::time::Duration;
 
@@ -278,9 +277,11 @@ impl Core {
     }
 
     pub(super) fn reloaded(&mut self, settings: super::settings::Settings) {
-        self.host_deadline = settings.drain.host_deadline.map(Span::get).or(self.host_deadline);
-        self.conn_strs = super::reports::ConnStrs::new(&settings);
-        self.settings = settings;
+        // What is reserved may have moved since the agent's start, which is what a reload knows.
+        let ports = std::mem::replace(&mut self.settings, settings).launch.ports;
+        self.settings.launch.ports = ports;
+        self.conn_strs = super::reports::ConnStrs::new(&self.settings);
+        self.learn_host_deadline();
         self.happened("reloaded", "the configuration was reloaded; launch settings count from the next start", &[]);
     }
 }

@@ -31,6 +31,8 @@ pub struct Surroundings {
 pub trait Outfit: Send + fmt::Debug {
     /// `token`: the game's for this run.
     fn fit(&self, token: &SecretString, spec: &mut LaunchSpec);
+    /// From the next start on the game has these ports.
+    fn relocate(&mut self, ports: &BTreeMap<String, u16>);
 }
 
 /// Sets a variable unless it is set.

@@ -3,8 +3,8 @@
 //! ```text
 //! <state>/                                  <runtime>/
 //!   NAME/            0711                     agents/NAME.json   {name, state_dir, pid, api, socket}
-//!     agent.lock journal                      ports/PORT.lock    held = reserved by an agent
-//!     keeper.lock keeper.sock                 sessions.lock sessions.json sessions.secret
+//!     agent.lock journal                      sessions.lock sessions.json sessions.secret
+//!     keeper.lock keeper.sock
 //!     keeper/ logs/  0700
 //!     operator.token game.secret  0600
 //!     game/          0755, what the game may read: startup.json, api.sock
@@ -22,7 +22,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -105,8 +105,7 @@ impl Places {
         make_dir(&self.state, 0o711, self.uid, open_to_all)?;
         let mode = if self.uid == 0 { 0o755 } else { 0o700 };
         make_dir(&self.runtime, mode, self.uid, Openness::Refused)?;
-        make_dir(&self.agents(), mode, self.uid, Openness::Refused)?;
-        make_dir(&self.ports(), mode, self.uid, Openness::Refused)
+        make_dir(&self.agents(), mode, self.uid, Openness::Refused)
     }
 
     /// The files of the agent NAME. Checks the name, creates nothing.
@@ -142,10 +141,6 @@ impl Places {
     /// `<runtime>/agents`
     pub fn agents(&self) -> PathBuf {
         self.runtime.join("agents")
-    }
-    /// `<runtime>/ports`
-    pub fn ports(&self) -> PathBuf {
-        self.runtime.join("ports")
     }
     /// Held by the elected local session service for its life.
     pub fn sessions_lock(&self) -> PathBuf {
@@ -245,7 +240,8 @@ pub fn make_dir(path: &Path, mode: u32, uid: u32, openness: Openness) -> Result<
         fs::create_dir_all(parent).map_err(io("create the parent of"))?;
     }
     match fs::DirBuilder::new().mode(mode).create(path) {
-        Ok(()) => {}
+        // Whatever the umask says: the game is another user, and has to get through to what it may read.
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(io("open"))?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(io("create")(error)),
     }
@@ -319,7 +315,7 @@ fn absolute(path: &Path, from: &'static str) -> Result<(), BadPlace> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     fn places(uid: u32, env: &[(&str, &str)]) -> Result<Places, BadPlace> {
         Places::find(None, uid, |key| env.iter().find(|(name, _)| *name == key).map(|(_, value)| (*value).to_owned()))

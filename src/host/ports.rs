@@ -1,31 +1,31 @@
-//! Free ports, reserved across the agents of a machine.
+//! Free ports, reserved across all agents of a machine, whoever runs them.
 //!
-//! A port is ours while we hold `<runtime>/ports/PORT.lock`; before it is given to a game, it is bound once, on IPv4 and
-//! IPv6, to see that no program of somebody else's has it. A reservation of an earlier life is taken [`again`](Ports::again)
-//! without that test: the game that was kept has the port bound.
+//! A port is ours while we are bound to the abstract unix socket `gameside-port-PORT`. Such names belong to the network
+//! namespace, as ports do: agents of several users, and of several containers of one pod, see each other's; no file is left, and
+//! the kernel frees the name when its holder ends, however that happens. Before a port is given to a game, it is bound once, on
+//! IPv4 and IPv6, to see that no other program has it. A reservation of an earlier life is taken [`again`](Ports::again) without
+//! that test: the game that was kept has the port bound.
+//!
+//! Nothing keeps a program that knows nothing of this from binding the port before the game does: see [`is_free`].
 
-use super::lock::{Lock, NotLocked};
 use crate::model::policy::Transport;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, sockopt};
 use std::{
-    io,
+    fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
     ops::RangeInclusive,
-    path::{Path, PathBuf},
+    os::{linux::net::SocketAddrExt as _, unix::net},
 };
 
-/// The reservations of a machine (of a user, where the runtime directory is a user's).
-#[derive(Debug, Clone)]
-pub struct Ports {
-    dir: PathBuf,
-    /// Who reserves: shown to others who don't get the port.
-    owner: String,
-}
+/// The reservations of a machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ports;
 
 /// A reserved port. Dropping it gives it back.
 #[derive(Debug)]
 pub struct Reserved {
     pub port: u16,
-    _lock: Lock,
+    _name: net::UnixListener,
 }
 
 /// Why there is no port.
@@ -43,19 +43,14 @@ pub enum NoPort {
     #[error("port {port} is reserved by {by}")]
     Reserved { port: u16, by: String },
     #[error("could not reserve port {port}: {source}")]
-    Lock { port: u16, source: NotLocked },
+    Claim { port: u16, source: io::Error },
     #[error("could not try port {port}: {source}")]
     Bind { port: u16, source: io::Error },
 }
 
 impl Ports {
-    /// `dir`: [`super::paths::Places::ports`], which must be there.
-    pub fn new(dir: &Path, owner: &str) -> Self {
-        Ports { dir: dir.to_owned(), owner: owner.to_owned() }
-    }
-
     /// The first port of the range that nobody has reserved or bound. `name` is for the error.
-    pub fn pick(&self, name: &str, range: RangeInclusive<u16>, transport: Transport) -> Result<Reserved, NoPort> {
+    pub fn pick(self, name: &str, range: RangeInclusive<u16>, transport: Transport) -> Result<Reserved, NoPort> {
         let (mut reserved, mut bound) = (Vec::new(), 0);
         for port in range.clone() {
             match self.again(port) {
@@ -71,20 +66,39 @@ impl Ports {
     }
 
     /// Reserves this port without trying to bind it: it was ours before, and our game has it.
-    pub fn again(&self, port: u16) -> Result<Reserved, NoPort> {
-        match Lock::take(&self.dir.join(format!("{port}.lock")), &self.owner) {
-            Ok(lock) => Ok(Reserved { port, _lock: lock }),
-            Err(NotLocked::Held { holder, .. }) => {
-                let by = holder.map_or_else(|| "another agent".to_owned(), |holder| holder.label);
-                Err(NoPort::Reserved { port, by })
+    pub fn again(self, port: u16) -> Result<Reserved, NoPort> {
+        let name = name(port);
+        let claimed = net::SocketAddr::from_abstract_name(&name).and_then(|name| net::UnixListener::bind_addr(&name));
+        match claimed {
+            Ok(listener) => Ok(Reserved { port, _name: listener }),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                Err(NoPort::Reserved { port, by: holder(&name).unwrap_or_else(|| "another agent".to_owned()) })
             }
-            Err(source @ NotLocked::Io { .. }) => Err(NoPort::Lock { port, source }),
+            Err(source) => Err(NoPort::Claim { port, source }),
         }
     }
 }
 
+fn name(port: u16) -> String {
+    format!("gameside-port-{port}")
+}
+
+/// Who is bound to that name: pid and command, as far as they can be seen from here.
+fn holder(name: &str) -> Option<String> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).ok()?;
+    connect(&socket, &SocketAddrUnix::new_abstract_name(name.as_bytes()).ok()?).ok()?;
+    let peer = sockopt::socket_peercred(&socket).ok()?;
+    let (pid, uid) = (peer.pid.as_raw_nonzero(), peer.uid.as_raw());
+    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words: Vec<_> =
+        command.split(|byte| *byte == 0).filter(|word| !word.is_empty()).map(String::from_utf8_lossy).collect();
+    let command = if words.is_empty() { String::new() } else { format!(": {}", words.join(" ")) };
+    Some(format!("pid {pid} of uid {uid}{command}"))
+}
+
 /// Whether the port can be bound now, by both address families.
-fn is_free(port: u16, transport: Transport) -> Result<bool, NoPort> {
+pub fn is_free(port: u16, transport: Transport) -> Result<bool, NoPort> {
     let any: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
     for address in any.map(|ip| SocketAddr::new(ip, port)) {
         let tried = match transport {
@@ -140,32 +154,26 @@ mod tests {
 
     #[test]
     fn two_agents_never_get_the_same_port() {
-        let dir = tempfile::tempdir().unwrap();
-        let (one, two) = (Ports::new(dir.path(), "one"), Ports::new(dir.path(), "two"));
-        let held = one.pick("game", 10_000..=19_999, Transport::Udp).unwrap();
+        let held = Ports.pick("game", 10_000..=19_999, Transport::Udp).unwrap();
         let port = held.port;
 
-        let error = two.pick("game", port..=port, Transport::Udp).unwrap_err();
-        assert!(error.to_string().contains("reserved by one"), "{error}");
+        let error = Ports.pick("game", port..=port, Transport::Udp).unwrap_err();
+        assert!(error.to_string().contains(&format!("reserved by pid {} of uid", std::process::id())), "{error}");
         drop(held);
-        assert_eq!(two.again(port).unwrap().port, port);
+        assert_eq!(Ports.again(port).unwrap().port, port);
     }
 
     #[test]
     fn a_port_that_somebody_else_has_bound_is_passed_over() {
-        let dir = tempfile::tempdir().unwrap();
-        let ports = Ports::new(dir.path(), "one");
         let other = UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = other.local_addr().unwrap().port();
-        let error = ports.pick("game", port..=port, Transport::Udp).unwrap_err();
+        let error = Ports.pick("game", port..=port, Transport::Udp).unwrap_err();
         assert!(matches!(error, NoPort::Exhausted { bound: 1, .. }), "{error}");
     }
 
     #[test]
     fn a_kept_game_may_have_its_port_bound_already() {
-        let dir = tempfile::tempdir().unwrap();
-        let ports = Ports::new(dir.path(), "one");
         let game = UdpSocket::bind("0.0.0.0:0").unwrap();
-        ports.again(game.local_addr().unwrap().port()).unwrap();
+        Ports.again(game.local_addr().unwrap().port()).unwrap();
     }
 }

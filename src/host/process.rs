@@ -1,6 +1,9 @@
 //! What this process does to itself before it handles a secret.
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use rustix::{
+    process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit},
+    thread::{CapabilitySet, capabilities},
+};
 use std::io;
 
 /// No core dump, and no memory of ours for other processes of the same user (`PR_SET_DUMPABLE`). Only the soft limit is
@@ -30,4 +33,10 @@ pub fn end_with_the_reader() {
 /// Whether this process runs as root.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// Whether what this process starts may become another user.
+pub fn may_switch_users() -> bool {
+    let wanted = CapabilitySet::SETUID | CapabilitySet::SETGID;
+    is_root() || capabilities(None).is_ok_and(|held| held.inheritable.contains(wanted))
 }

@@ -177,6 +177,29 @@ pub struct KeeperHello {
     /// The keeper was told to stop, and it still stands.
     #[serde(default)]
     pub stop_requested: bool,
+    /// Where the output of the run begins, while one runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_from: Option<OutputFrom>,
+    /// How long the keeper's host waits from SIGTERM to SIGKILL; what is left of it, once the keeper was told to stop.
+    #[serde(default, rename = "host_deadline_ms", with = "opt_millis", skip_serializing_if = "Option::is_none")]
+    pub host_deadline: Option<Duration>,
+    /// Who they are; not known of older keepers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<Users>,
+}
+
+/// A place in the game's output on disk: the file, which keeps its inode when it is rotated, and the bytes before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputFrom {
+    pub inode: u64,
+    pub offset: u64,
+}
+
+/// Which users keeper and game run as, as the keeper's user namespace has it. The same one: nothing stands between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Users {
+    pub keeper: u32,
+    pub game: u32,
 }
 
 /// What makes up "everything of the run".

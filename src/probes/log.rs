@@ -50,6 +50,22 @@ pub struct Log {
     present: Vec<GamePlayer>,
 }
 
+/// What shows that the game is up.
+#[derive(Debug, Clone)]
+pub struct Proof(Vec<Regex>);
+
+impl Proof {
+    pub fn is_in(&self, line: &str) -> bool {
+        let line = beginning(line);
+        self.0.iter().any(|pattern| pattern.is_match(line))
+    }
+}
+
+/// What is looked at of a line.
+fn beginning(line: &str) -> &str {
+    &line[..line.floor_char_boundary(MAX_LINE)]
+}
+
 /// What a pattern's groups must hold.
 enum Needs {
     Nothing,
@@ -118,6 +134,11 @@ impl Log {
         self.ready.is_empty() && others.into_iter().all(Option::is_none)
     }
 
+    /// The patterns of readiness alone, for somebody who reads elsewhere.
+    pub fn proof(&self) -> Proof {
+        Proof(self.ready.clone())
+    }
+
     /// Another run: nobody is there any more.
     pub fn start_anew(&mut self) {
         self.present.clear();
@@ -125,7 +146,7 @@ impl Log {
 
     /// What this line says.
     pub fn line(&mut self, line: &str) -> Vec<Found> {
-        let line = &line[..(0..=line.len().min(MAX_LINE)).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0)];
+        let line = beginning(line);
         let mut found = Vec::new();
         if self.ready.iter().any(|pattern| pattern.is_match(line)) {
             found.push(Found::Evidence(Evidence::Up));

@@ -98,8 +98,10 @@ fn pod<'w>(world: &'w World, name: &str) -> (PathBuf, Agent<'w>) {
 const ENV: &[(&str, &str)] =
     &[("GAMESIDE_STATE_DIR", "/mnt/gameside/state"), ("GAMESIDE_RUNTIME_DIR", "/mnt/gameside/run")];
 
-fn configuration(volume: &Path, service: &Service<'_>, more: &str) {
-    let text = format!("{}\n[guards]\nno_show_timeout = \"1h\"\n{more}", service.agent_config_by_env());
+/// Containers know nothing of what others reserve, but the network is one.
+fn configuration(world: &World, volume: &Path, service: &Service<'_>, more: &str) {
+    let (own, ports) = (service.agent_config_by_env(), world.game_ports());
+    let text = format!("{own}\n[guards]\nno_show_timeout = \"1h\"\n[game.ports.game]\nrange = \"{ports}\"\n{more}");
     std::fs::write(volume.join("gameside.toml"), text).unwrap();
 }
 
@@ -123,7 +125,7 @@ fn one_container_keeps_the_match_through_a_crash_of_the_agent_and_drains() {
     let world = World::new();
     let service = Service::start(&world);
     let (volume, agent) = pod(&world, "match");
-    configuration(&volume, &service, "");
+    configuration(&world, &volume, &service, "");
     let command = ["gameside", "run", "--name", "match", "--config", "/mnt/gameside/gameside.toml"];
     let secret = service.secret();
     let env: Vec<_> = ENV.iter().copied().chain([("GAMESIDE_CLIENT_SECRET", secret.as_str())]).collect();
@@ -157,7 +159,7 @@ fn a_sidecar_and_a_keeper_in_the_games_container_end_in_the_kubelets_order() {
     let world = World::new();
     let service = Service::start(&world);
     let (volume, agent) = pod(&world, "match");
-    configuration(&volume, &service, "[keeper]\nmode = \"connect\"\n");
+    configuration(&world, &volume, &service, "[keeper]\nmode = \"connect\"\n");
     let command = ["gameside", "run", "--name", "match", "--config", "/mnt/gameside/gameside.toml"];
     let secret = service.secret();
     let env: Vec<_> = ENV.iter().copied().chain([("GAMESIDE_CLIENT_SECRET", secret.as_str())]).collect();

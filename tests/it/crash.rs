@@ -72,7 +72,7 @@ const NEVER: &[&str] = &[
     "before-deallocated",
     "before-registered",
     "before-terminate",
-    "before-host-deadline",
+    "before-ports",
     "before-reloaded",
     "before-gap",
     "before-tick",

@@ -104,6 +104,7 @@ impl Rig {
         let (_, control) = mpsc::channel(1);
         let identity = Identity { agent: AgentStatus::default(), sessions_url: None };
         let (identity_sender, identity) = watch::channel(identity);
+        let (examining, examined) = mpsc::channel(1);
         let hands = Hands {
             keeper: client,
             upstream,
@@ -120,12 +121,15 @@ impl Rig {
                 probe: None,
                 readiness: Readiness::default(),
                 log: Log::compile(&LogPatterns::default(), &Readiness::default()).unwrap(),
+                logs: dir.path().to_owned(),
                 port: "game".to_owned(),
                 findings,
                 exec: ExecHandle(Arc::new(|_, _| async { Err("nothing runs here".to_owned()) }.boxed())),
             },
             outfits: Vec::new(),
             asker: Asker::new(&AgentConfig::default(), &BTreeMap::new()).unwrap(),
+            ports: Arc::default(),
+            examining,
             hooks: Hooks::new("rig".into(), Vec::new(), NEVER, dir.path().join("game.log")),
             memory: hands::Memory::default(),
         };
@@ -140,6 +144,7 @@ impl Rig {
             asked,
             pulse: pulses,
             found,
+            examined,
             control,
         };
         let driver = Driver { core, inbox, hands, status: status_sender, identity, clock: paused };
@@ -224,6 +229,9 @@ fn hello(run: RunState) -> KeeperHello {
         record: None,
         listeners: Vec::new(),
         stop_requested: false,
+        output_from: None,
+        host_deadline: None,
+        users: None,
     }
 }
 

@@ -174,6 +174,45 @@ fn it_misbehaves_as_told() {
 }
 
 #[test]
+fn it_leaks_starts_slowly_and_misbehaves_on_command() {
+    let world = World::new();
+    let begun = std::time::Instant::now();
+    let slow = Game::alone(&world, &["--start-delay", "400ms"]);
+    slow.prints("ready");
+    assert!(begun.elapsed() >= Duration::from_millis(400), "ready after {:?}", begun.elapsed());
+
+    let memory = |game: &Game| -> u64 {
+        let text = crate::support::proc::status(game.child.id(), "VmRSS").unwrap();
+        text.split(' ').next().unwrap().parse().unwrap()
+    };
+    let leaks = |game: &Game| {
+        let begun = std::time::Instant::now();
+        let before = memory(game);
+        while memory(game) < before + 64 * 1024 {
+            assert!(begun.elapsed() < PATIENCE, "it doesn't leak: {} kB", memory(game));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let leaky = Game::alone(&world, &["--leak", "256MiB"]);
+    leaky.prints("ready");
+    leaks(&leaky);
+
+    let mut told = Game::alone(&world, &[]);
+    told.prints("ready");
+    told.tell("spam 1000");
+    told.prints("spam 100 ");
+    told.tell("leak 256MiB");
+    leaks(&told);
+    told.tell("crash segv");
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&told.ends()), Some(11));
+
+    let mut stuck = Game::alone(&world, &[]);
+    stuck.prints("ready");
+    stuck.tell("hang");
+    stuck.prints("hanging from here on");
+}
+
+#[test]
 fn it_leaves_processes_behind_as_told() {
     let world = World::new();
     let mut daemon = Game::alone(&world, &["--daemonise"]);

@@ -1,6 +1,7 @@
 //! The units: their rating, and what happens under a real systemd.
 
 use crate::support::{component, world};
+use gameside::model::units::Span;
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -28,6 +29,19 @@ fn agent_and_service_expose_little() {
         );
         assert!(said.contains("Overall exposure level"), "{said}");
     }
+}
+
+#[test]
+fn the_keeper_knows_how_long_systemd_waits_for_it() {
+    let text = std::fs::read_to_string(unit("gameside-keeper@.service")).unwrap();
+    let value = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.unwrap_or_else(|| panic!("no {key}")).to_owned()
+    };
+    let (command, stop) = (value("ExecStart"), value("TimeoutStopSec"));
+    let words: Vec<_> = command.split(' ').collect();
+    let told = words.windows(2).find(|pair| pair[0] == "--host-deadline").expect("it is told")[1];
+    assert_eq!(told.parse::<Span>().unwrap(), stop.parse::<Span>().unwrap());
 }
 
 /// Runs a story of `tests/it/systemd.sh` in a systemd of its own.

@@ -114,15 +114,20 @@ all_ended() {
 
 users_and_rights() {
   up
-  local set
+  local set held; held=$(status keeper.pid)
   equal "the agent's user" "$(stat -c %U "/proc/$agent")" gameside
-  equal "the keeper's user" "$(ps -o user:32= -p "$keeper" | tr -d ' ')" gameside
-  equal "the game's user" "$(ps -o user:32= -p "$game" | tr -d ' ')" gameside
+  equal "the keeper's user" "$(ps -o user:32= -p "$held" | tr -d ' ')" gameside
+  equal "the watcher's user" "$(ps -o user:32= -p "$keeper" | tr -d ' ')" gameside
+  equal "the game's user" "$(ps -o user:32= -p "$game" | tr -d ' ')" gameside-game
   for set in CapInh CapPrm CapEff CapBnd CapAmb; do
-    equal "the agent's $set" "$(awk "/^$set/ {print \$2}" "/proc/$agent/status")" 0000000000000000
-    equal "the game's $set" "$(awk "/^$set/ {print \$2}" "/proc/$game/status")" 0000000000000000
+    equal "the agent's $set" "$(capabilities "$agent" $set)" 0000000000000000
+    equal "the game's $set" "$(capabilities "$game" $set)" 0000000000000000
   done
-  equal "the game's NoNewPrivs" "$(awk '/^NoNewPrivs/ {print $2}' "/proc/$game/status")" 1
+  # CAP_KILL, CAP_SETGID, CAP_SETUID; nothing of it can be inherited.
+  equal "the keeper's CapPrm" "$(capabilities "$held" CapPrm)" 00000000000000e0
+  equal "the keeper's CapInh" "$(capabilities "$held" CapInh)" 0000000000000000
+  equal "the keeper's CapAmb" "$(capabilities "$held" CapAmb)" 0000000000000000
+  equal "the game's NoNewPrivs" "$(capabilities "$game" NoNewPrivs)" 1
   # An empty answer would prove nothing.
   tr '\0' '\n' < "/proc/$game/environ" | grep '^PATH=' >/dev/null || fail "the game's environment can't be read"
   tr '\0' '\n' < "/proc/$game/environ" | grep -E '^(NOTIFY_SOCKET|WATCHDOG_|LISTEN_|CREDENTIALS_DIRECTORY|INVOCATION_ID)' \
@@ -132,7 +137,43 @@ users_and_rights() {
   # The keeper's own cgroup stays delegated and the game has one below it.
   grep -q "gameside-keeper@arena.service/." "/proc/$game/cgroup" || fail "the game has no cgroup of its own: $(cat "/proc/$game/cgroup")"
   systemctl is-active -q gameside-sessions.service || fail "the session service is gone"
+
+  # What the game may, seen from where it lives.
+  local dir=/var/lib/gameside/arena file
+  as_game test -r $dir/game/startup.json || fail "the game can't read its startup parameters"
+  as_game test -w $dir/game/api.sock || fail "the game can't reach its API"
+  as_game touch /var/lib/gameside-game/save || fail "the game can't write in its home"
+  for file in operator.token game.secret journal keeper.sock logs keeper; do
+    [ -e $dir/$file ] || fail "there is no $file to be kept from the game"
+    as_game test -r $dir/$file && fail "the game can read $file"
+  done
+  for file in $dir $dir/game $dir/game/startup.json $dir/logs $dir/journal /var/lib/gameside /run/gameside; do
+    as_game test -w $file && fail "the game can write $file"
+  done
+  as_game kill -0 "$agent" 2>/dev/null && fail "the game may signal the agent"
+  as_game kill -0 "$held" 2>/dev/null && fail "the game may signal the keeper"
+  local checked
+  checked=$(GAMESIDE_KEEPER__MODE=connect gameside check --name arena --config /etc/gameside/arena.toml) || fail "check: $checked"
+  grep "nothing stands between" <<<"$checked" && fail "check finds no boundary"
+
+  # What it leaves behind is reported as before.
+  kill -ABRT "$game"
+  wait_for "the next run" another_game
+  gameside events arena -n 200 --json | grep '"kind":"exit"' | grep -q "signal 6" || fail "the exit report: $(gameside events arena -n 20)"
+  [ "$(gameside logs arena -n 1000 | grep -c '^ready: ')" -ge 1 ] || fail "no output of the game"
+
+  # Without the user of its own, check says so.
+  systemctl stop gameside@arena.service || fail "stop"
+  drop_in gameside-keeper@arena.service "ExecStart=" "ExecStart=/usr/bin/gameside-keeper --dir /var/lib/gameside/arena"
+  systemctl daemon-reload
+  systemctl start gameside-keeper@arena.service || fail "a keeper without --user doesn't start"
+  wait_for "the keeper" test -S $dir/keeper.sock
+  checked=$(GAMESIDE_KEEPER__MODE=connect gameside check --name arena --config /etc/gameside/arena.toml) || fail "check: $checked"
+  grep -q "nothing stands between" <<<"$checked" || fail "check says nothing of the missing boundary: $checked"
 }
+capabilities() { awk -v set="$2:" '$1 == set {print $2}' "/proc/$1/status"; }
+as_game() { nsenter -t "$game" -m -S "$(id -u gameside-game)" -G "$(id -g gameside-game)" -- "$@"; }
+another_game() { local pid; pid=$(status game.pid); [ "$pid" != null ] && [ "$pid" != "$game" ]; }
 
 agent_killed() {
   up

@@ -3,14 +3,16 @@
 use crate::{
     config::agent::{AgentConfig, Loaded, host::KeeperMode},
     host::{files, process, secrets},
+    keeper::{self, Peek},
+    model::process::Users,
 };
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
-/// Everything that weakens a boundary.
-pub fn security(loaded: &Loaded) -> Vec<String> {
+/// Everything that weakens a boundary. `dir`: the agent's state directory, where a keeper may be that can be asked.
+pub fn security(loaded: &Loaded, dir: Option<&Path>) -> Vec<String> {
     let config = &loaded.config;
     let mut notes = Vec::new();
-    notes.extend(boundary(config));
+    notes.extend(boundary(config, dir));
     notes.extend(loaded.path.as_deref().and_then(|path| writable(path, "the configuration")));
     notes.extend(program(config));
     notes.extend(client_secret(config));
@@ -19,23 +21,39 @@ pub fn security(loaded: &Loaded) -> Vec<String> {
 }
 
 /// Whether anything stands between the game and those who hold it.
-fn boundary(config: &AgentConfig) -> Option<String> {
+fn boundary(config: &AgentConfig, dir: Option<&Path>) -> Option<String> {
     let (root, keeper) = (process::is_root(), &config.keeper);
     match (keeper.mode, &keeper.user) {
-        (KeeperMode::Connect, _) => {
-            Some("the keeper's own command line says which user the game runs as; if it is the keeper's or the agent's own, nothing stands between them".to_owned())
-        }
-        (KeeperMode::Spawn, Some(user)) if !root => Some(format!(
-            "keeper.user = {user:?} needs a keeper that runs as root; started by this user it will refuse"
+        (KeeperMode::Connect, _) => connected(dir),
+        (KeeperMode::Spawn, Some(user)) if !process::may_switch_users() => Some(format!(
+            "keeper.user = {user:?} needs a keeper that runs as root, or with CAP_SETUID, CAP_SETGID and CAP_KILL; started by this user it will refuse"
         )),
         (KeeperMode::Spawn, Some(user)) => (user == "root").then(|| "the game runs as root".to_owned()),
         (KeeperMode::Spawn, None) if root => Some(
             "the game runs as root, like keeper and agent: nothing stands between them; set keeper.user".to_owned(),
         ),
         (KeeperMode::Spawn, None) => Some(
-            "the game runs as the same user as keeper and agent: nothing stands between them, it could end them and read what they can read; for a boundary run the keeper as root and set keeper.user".to_owned(),
+            "the game runs as the same user as keeper and agent: nothing stands between them, it could end them and read what they can read; for a boundary run the keeper as root and set keeper.user, or use the systemd units".to_owned(),
         ),
     }
+}
+
+/// A keeper of its own unit or container decides who the game is. Where it runs, it is asked.
+fn connected(dir: Option<&Path>) -> Option<String> {
+    let open = "the keeper's own command line says which user the game runs as (--user); if it is the keeper's or the agent's own, nothing stands between them";
+    let Some(Peek::Here(hello)) = dir.map(keeper::peek) else { return Some(open.to_owned()) };
+    let Some(Users { keeper, game }) = hello.users else { return Some(open.to_owned()) };
+    let agent = dir.and_then(|dir| fs::metadata(dir).ok()).map(|about| about.uid());
+    let whose = match (game == keeper, Some(game) == agent) {
+        (true, true) => "keeper and agent do",
+        (true, false) => "its keeper does",
+        (false, true) => "the agent does",
+        (false, false) => return None,
+    };
+    Some(format!(
+        "the game of keeper {} runs as uid {game}, as {whose}: nothing stands between them, it could end them and read what they can read; give the keeper --user",
+        hello.pid
+    ))
 }
 
 /// A program that others may replace runs whatever they put there.
@@ -95,7 +113,7 @@ mod tests {
         fs::set_permissions(&secret, fs::Permissions::from_mode(0o644)).unwrap();
         fs::write(&path, text.replace("SECRET", secret.to_str().unwrap())).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        security(&load(Some(&path), Vec::new(), Overrides::default()).unwrap()).join("\n")
+        security(&load(Some(&path), Vec::new(), Overrides::default()).unwrap(), Some(dir.path())).join("\n")
     }
 
     #[test]

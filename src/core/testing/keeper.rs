@@ -6,6 +6,8 @@ use crate::model::{
     process::{Containment, KeeperHello, RunState},
 };
 
+use std::time::Duration;
+
 /// The keeper and the game under it.
 #[derive(Debug)]
 pub struct Keeper {
@@ -13,6 +15,7 @@ pub struct Keeper {
     pub run: RunState,
     pub record: Option<String>,
     pub stop_requested: bool,
+    pub host_deadline: Option<Duration>,
     pub starts: Vec<u64>,
     /// What the game does when it is signalled.
     pub obeys: bool,
@@ -27,6 +30,7 @@ impl Keeper {
             run: RunState::Empty,
             record: None,
             stop_requested: false,
+            host_deadline: None,
             starts: Vec::new(),
             obeys: true,
             orders: Vec::new(),
@@ -44,6 +48,9 @@ impl Keeper {
             record: self.record.clone(),
             listeners: Vec::new(),
             stop_requested: self.stop_requested,
+            output_from: None,
+            host_deadline: self.host_deadline,
+            users: None,
         }
     }
 }

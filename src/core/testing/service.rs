@@ -34,6 +34,8 @@ pub struct Service {
     pub ack_answer: VecDeque<Result<Answer, Refusal>>,
     created: u32,
     pub closed_by_others: bool,
+    /// What an audit event is answered with, for want of a permission.
+    pub audit_refused: Option<Refusal>,
 }
 
 impl Service {
@@ -49,6 +51,7 @@ impl Service {
             ack_answer: VecDeque::new(),
             created: 0,
             closed_by_others: false,
+            audit_refused: None,
         }
     }
 
@@ -130,8 +133,11 @@ impl Service {
             }
             Call::UpdateBrowser { .. } => Ok(Answer::Done),
             Call::Audit { name, at, .. } => {
-                self.audits.push((name, *at));
                 self.told.push(format!("audit {name}"));
+                if let Some(refusal) = &self.audit_refused {
+                    return Err(refusal.clone());
+                }
+                self.audits.push((name, *at));
                 Ok(Answer::Done)
             }
         }

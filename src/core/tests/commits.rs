@@ -76,6 +76,19 @@ fn what_changes_while_a_commit_is_under_way_is_safe_only_with_the_next() {
 }
 
 #[test]
+fn what_changed_back_while_a_commit_was_under_way_needs_no_other() {
+    let mut w = World::serving(settings());
+    w.disk = Disk::Silent;
+    w.say(Said::Joinable(Gate::Closed));
+    w.say(Said::Joinable(Gate::Open));
+    w.say(Said::Joinable(Gate::Closed));
+    w.disk = Disk::Works;
+    w.catch_up();
+    assert!(w.core.is_written());
+    assert_eq!(w.shown(), Some(JoinStatus::Unjoinable));
+}
+
+#[test]
 fn the_journals_text_survives_being_read() {
     let mut w = World::serving(settings());
     let text = w.journal.clone().unwrap();

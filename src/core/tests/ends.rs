@@ -285,3 +285,23 @@ fn what_cannot_be_killed_is_never_used_again() {
     w.pass(secs(6));
     assert!(matches!(w.ended, Some(Ending::Unkillable)));
 }
+
+#[test]
+fn told_to_stop_by_its_keeper_it_keeps_to_the_keepers_host_deadline() {
+    let mut w = World::serving(settings());
+    w.keeper.host_deadline = Some(secs(90));
+    w.connect();
+    w.say(joins("ann"));
+    w.give(Input::Keeper(KeeperFact::StopRequested));
+    let ladder: Duration = settings().ladder.iter().map(|step| step.wait).sum();
+    let deadline = w.status().deadline.unwrap().since(w.now().wall);
+    assert_eq!(deadline, secs(90) - ladder - secs(2));
+
+    let mut w = World::serving(settings());
+    w.keeper.host_deadline = Some(secs(90));
+    w.connect();
+    w.say(joins("ann"));
+    w.give(Input::Terminate);
+    let deadline = w.status().deadline.unwrap().since(w.now().wall);
+    assert_eq!(deadline, settings().drain.deadline.get(), "it wasn't the keeper's host that said so");
+}

@@ -145,9 +145,15 @@ fn every_write_to_an_allocated_instance_carries_its_allocation_id() {
 fn a_missing_permission_for_the_audit_does_not_hold_up_the_last_word() {
     let mut w = World::serving(settings());
     w.allocates = false;
+    w.service.audit_refused = Some(Refusal::Credentials { desc: "session:audit is missing".into() });
     w.say(Said::MatchEnded);
-    w.pass(secs(5));
+    w.pass(secs(60));
+    let told = w.take_told();
+    assert!(told.iter().any(|what| what.starts_with("audit")), "it was tried: {told:?}");
+    assert!(w.service.audits.is_empty(), "and refused each time");
     assert_eq!(w.shown(), Some(JoinStatus::Closed));
+    assert!(w.status().outbox.is_empty(), "{:?}", w.status().outbox);
+    assert_eq!(w.status().last_end.map(|end| end.reported), Some(true));
 }
 
 #[test]

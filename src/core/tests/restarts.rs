@@ -5,6 +5,7 @@ use crate::core::{
     testing::{World, secs, settings},
 };
 use crate::model::{
+    keeper::KeeperOrder,
     allocation::ProviderKind,
     game::{Door, Said},
     ids::RunNumber,
@@ -167,4 +168,26 @@ fn exit_0_before_it_was_ready_is_a_failed_start() {
     assert_eq!(w.shown(), Some(JoinStatus::Pending));
     w.pass(secs(1));
     assert_eq!(w.keeper.starts, [1, 2]);
+}
+
+#[test]
+fn the_next_start_gets_the_ports_that_are_reserved_by_then() {
+    let mut settings = settings();
+    settings.launch.command = vec!["server".into(), "{{ports.game}}".into()];
+    settings.launch.ports = [("game".to_owned(), 1000)].into();
+    let mut w = World::serving(settings.clone());
+    w.give(Input::Ports([("game".to_owned(), 1001)].into()));
+    w.game_exits(ExitStatus::Exited { code: 1 });
+    w.pass(secs(60));
+    let started = |w: &World| -> Vec<String> {
+        let starts = w.seen.iter().filter_map(|effect| match effect {
+            Effect::Keeper(KeeperOrder::Start { spec, .. }) => Some(spec.argv[1].clone()),
+            _ => None,
+        });
+        starts.collect()
+    };
+    assert_eq!(started(&w)[..2], ["1000", "1001"]);
+    // A reload knows only what was reserved when the agent started.
+    w.give(Input::Reloaded(Box::new(settings)));
+    assert_eq!(w.status().ports["game"], 1001);
 }

@@ -13,6 +13,7 @@ use crate::{
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
@@ -48,6 +49,22 @@ impl Outfit for Kit {
         }
         outfit::file(spec, &self.path, config.to_string());
     }
+
+    fn relocate(&mut self, ports: &BTreeMap<String, u16>) {
+        self.config["gamePorts"] = numbers(ports);
+        self.config["gameServerConnectionInfo"]["gamePortsConfiguration"] = listening(ports);
+    }
+}
+
+fn numbers(ports: &BTreeMap<String, u16>) -> Value {
+    ports.iter().map(|(name, port)| (name.clone(), Value::from(port.to_string()))).collect()
+}
+
+fn listening(ports: &BTreeMap<String, u16>) -> Value {
+    let each = ports
+        .iter()
+        .map(|(name, port)| json!({"name": name, "serverListeningPort": port, "clientConnectionPort": port}));
+    each.collect()
 }
 
 /// What stands both in the file and in variables.
@@ -102,13 +119,6 @@ impl Facts {
     }
 
     fn config(&self, endpoint: SocketAddr, settings: &Settings, around: &Surroundings) -> Value {
-        let ports: Value =
-            around.ports.iter().map(|(name, port)| (name.clone(), Value::from(port.to_string()))).collect();
-        let configured: Vec<_> = around
-            .ports
-            .iter()
-            .map(|(name, port)| json!({"name": name, "serverListeningPort": port, "clientConnectionPort": port}))
-            .collect();
         json!({
             "heartbeatEndpoint": endpoint.to_string(),
             "titleId": self.title,
@@ -121,13 +131,13 @@ impl Facts {
             "certificateFolder": self.certificates,
             "gameCertificates": settings.certificates,
             "buildMetadata": settings.metadata,
-            "gamePorts": ports,
+            "gamePorts": numbers(&around.ports),
             "publicIpV4Address": self.ip.to_string(),
             "fullyQualifiedDomainName": self.fqdn,
             "gameServerConnectionInfo": {
                 "publicIpV4Adress": self.ip.to_string(),
                 "publicIpV4Address": self.ip.to_string(),
-                "gamePortsConfiguration": configured,
+                "gamePortsConfiguration": listening(&around.ports),
             },
         })
     }

@@ -204,7 +204,7 @@ fn the_file_has_every_key_and_no_map_is_null() {
         game_dir: PathBuf::from("/state/game"),
         ..Surroundings::default()
     };
-    let kit = Kit::new("127.0.0.1:56001".parse().unwrap(), &settings(), &around);
+    let mut kit = Kit::new("127.0.0.1:56001".parse().unwrap(), &settings(), &around);
     let mut spec = LaunchSpec {
         argv: vec!["game".to_owned()],
         env: BTreeMap::from([("PF_REGION".to_owned(), "mine".to_owned())]),
@@ -221,6 +221,13 @@ fn the_file_has_every_key_and_no_map_is_null() {
     assert_eq!(config["sessionHostId"], spec.env["SESSION_HOST_ID"].as_str());
     assert_eq!(config["heartbeatEndpoint"], "127.0.0.1:56001");
     assert_eq!(config["gamePorts"], json!({"game": "7777"}));
+    kit.relocate(&BTreeMap::from([("game".to_owned(), 7778)]));
+    let mut moved = LaunchSpec { files: Vec::new(), ..spec.clone() };
+    kit.fit(&"token".into(), &mut moved);
+    let moved: Value = serde_json::from_str(&moved.files[0].text).unwrap();
+    assert_eq!(moved["gamePorts"], json!({"game": "7778"}));
+    let listening = &moved["gameServerConnectionInfo"]["gamePortsConfiguration"];
+    assert_eq!(listening[0]["serverListeningPort"], 7778);
     assert_eq!(config["buildMetadata"], json!({"flavour": "vanilla"}));
     assert_eq!(config["gameCertificates"], json!({}));
     let connection = &config["gameServerConnectionInfo"];

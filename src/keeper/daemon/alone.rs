@@ -41,6 +41,11 @@ impl Alone {
         self.asked.is_some()
     }
 
+    /// How long ago we were asked to stop; no time, if we weren't.
+    pub(super) fn asked_ago(&self) -> Duration {
+        self.asked.map_or(Duration::ZERO, |asked| clock::mono().since(asked))
+    }
+
     pub(super) fn controller_came(&mut self) {
         self.since = None;
         self.met = true;

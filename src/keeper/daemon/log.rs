@@ -3,7 +3,7 @@
 //! Invariants: writing never blocks on a reader and never fails loudly; what the disk doesn't take is counted, and a note in the
 //! log says how much is missing once it takes something again. Files are opened without following links.
 
-use crate::keeper::protocol::names::LOG;
+use crate::{keeper::protocol::names::LOG, model::process::OutputFrom};
 use rustix::fs::{AtFlags, Mode, OFlags, SeekFrom, openat, renameat, seek, unlinkat};
 use std::{
     fs::File,
@@ -38,6 +38,13 @@ impl Log {
     /// Bytes that were lost, since the start.
     pub(super) fn lost(&self) -> u64 {
         self.lost
+    }
+
+    /// Where the next byte goes.
+    pub(super) fn end(&self) -> Option<OutputFrom> {
+        let file = self.file.as_ref()?;
+        let inode = rustix::fs::fstat(file).ok()?.st_ino;
+        Some(OutputFrom { inode, offset: seek(file, SeekFrom::End(0)).ok()? })
     }
 
     /// Appends; a file may go over its cap by nothing but the last line that still fitted.

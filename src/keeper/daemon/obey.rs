@@ -19,7 +19,7 @@ use crate::{
     },
     model::{
         ids::RunNumber,
-        process::{Containment, ExitReport, ExitStatus, KeeperHello, LaunchFile, LaunchSpec, RunState},
+        process::{Containment, ExitReport, ExitStatus, KeeperHello, LaunchFile, LaunchSpec, RunState, Users},
     },
 };
 use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
@@ -139,6 +139,11 @@ impl Daemon {
             self.peers.answer(peer, Some(re), Event::Incompatible { versions: VERSIONS.to_vec() }, Vec::new());
             return self.peers.drop_peer(peer);
         };
+        if !observe && !self.peers.may_control(peer) {
+            let why = format!("only uid {} may control this keeper; you may observe", self.identity.agent_uid);
+            self.refuse(peer, Some(re), "hello", why);
+            return self.peers.drop_peer(peer);
+        }
         if observe {
             self.peers.set_role(peer, Role::Observer);
         } else if epoch.is_some_and(|epoch| epoch < self.store.epoch()) {
@@ -161,6 +166,8 @@ impl Daemon {
             (None, None, Some(report)) => RunState::Exited { report: report.clone() },
             (None, None, None) => RunState::Empty,
         };
+        let own = rustix::process::geteuid().as_raw();
+        let game = self.identity.account.as_ref().map_or(own, |account| account.uid);
         KeeperHello {
             keeper: self.store.keeper.clone(),
             pid: std::process::id() as i32,
@@ -170,6 +177,9 @@ impl Daemon {
             record: self.record.clone(),
             listeners: self.held.names(),
             stop_requested: self.alone.is_asked(),
+            output_from: self.run.as_ref().and_then(|run| run.output_from),
+            host_deadline: self.settings.host_deadline.map(|span| span.saturating_sub(self.alone.asked_ago())),
+            users: Some(Users { keeper: own, game }),
         }
     }
 
@@ -241,10 +251,17 @@ impl Daemon {
         let ((console, input), (out, output), (err, error)) =
             pipes().map_err(|error| format!("making pipes: {error}"))?;
         let stdio = Stdio { input, output, error };
-        let started = clock::wall();
+        let (started, output_from) = (clock::wall(), self.log.end());
         let child = spawn::spawn(&plan, &stdio, leaf.as_ref(), &self.settings, account)
             .map_err(|error| format!("starting a process: {error}"))?;
-        Ok(Begun { child, started, leaf, console, drains: vec![(Stream::Stdout, out), (Stream::Stderr, err)] })
+        Ok(Begun {
+            child,
+            started,
+            output_from,
+            leaf,
+            console,
+            drains: vec![(Stream::Stdout, out), (Stream::Stderr, err)],
+        })
     }
 
     fn leaf(&self, name: &str) -> Result<Option<Leaf>, String> {

@@ -5,6 +5,8 @@
 //!                           └───hello observe──► Observer (may look, and say stop)
 //! ```
 //!
+//! Only the agent's user controls. Root, who could kill us anyway, may observe.
+//!
 //! Facts and answers are never dropped: a peer that lets [`MAX_OUTBOX`] of them pile up is closed, and learns everything anew from
 //! its next hello. Lines of output are dropped, and counted, from [`MAX_LINES`] on.
 
@@ -43,6 +45,8 @@ pub(super) enum Role {
 pub(super) struct Peer {
     socket: OwnedFd,
     pub(super) role: Role,
+    /// It is the user who may control.
+    is_agent: bool,
     /// Names the connection for as long as the keeper lives.
     pub(super) number: u64,
     inbox: Vec<u8>,
@@ -73,7 +77,7 @@ impl Peers {
     pub(super) fn accept(&mut self, server: &OwnedFd, uid: u32) {
         while let Ok(socket) = accept_with(server, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
             let peer = super::sys::peer_uid(&socket).unwrap_or(u32::MAX);
-            if peer != uid {
+            if peer != uid && peer != 0 {
                 eprintln!("gameside-keeper: a connection from uid {peer} was refused; only uid {uid} may give orders");
                 continue;
             }
@@ -86,6 +90,7 @@ impl Peers {
             self.list.push(Peer {
                 socket,
                 role: Role::New,
+                is_agent: peer == uid,
                 number: self.last,
                 inbox: Vec::new(),
                 outbox: VecDeque::new(),
@@ -102,6 +107,10 @@ impl Peers {
 
     pub(super) fn role(&self, number: u64) -> Option<Role> {
         self.list.iter().find(|peer| peer.number == number).map(|peer| peer.role)
+    }
+
+    pub(super) fn may_control(&self, number: u64) -> bool {
+        self.list.iter().any(|peer| peer.number == number && peer.is_agent)
     }
 
     pub(super) fn has_controller(&self) -> bool {

@@ -6,13 +6,21 @@
 //! | anybody with SETUID, SETGID, KILL | `--user` | yes, between the game and us |
 //! | root | root | none, and allowed only where the agent is root too |
 //! | anybody | the same | none needed |
+//!
+//! A game of another user gets no capability at all: none is inheritable or ambient ([`shed`]), its own sets are emptied before
+//! exec ([`surrender`]), and what exec could give back is shut twice: by `no_new_privs`, and, where the keeper was started with
+//! CAP_SETPCAP, by an empty bounding set ([`close_bounds`]).
 
 use super::settings::Settings;
 use rustix::{
+    io::Errno,
     process::{DumpableBehavior, geteuid, set_dumpable_behavior},
-    thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities},
+    thread::{
+        CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, remove_capability_from_bounding_set,
+        set_capabilities, set_no_new_privs,
+    },
 };
-use std::fs;
+use std::{fs, io};
 
 /// Who the game runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +55,7 @@ impl Identity {
         let account = account.filter(|account| own == 0 || account.uid != own);
         if account.is_some() && !may_switch() {
             return Err(format!(
-                "uid {own} can't start the game as another user; run the keeper as root or with CAP_SETUID, CAP_SETGID and CAP_KILL"
+                "uid {own} can't start the game as another user; run the keeper as root, or with CAP_SETUID, CAP_SETGID and CAP_KILL as gameside-keeper@.service does"
             ));
         }
         let agent_uid = settings.agent_uid.unwrap_or(own);
@@ -79,6 +87,36 @@ pub(super) fn shed(keep: CapabilitySet) -> Result<(), String> {
     let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
     set_capabilities(None, sets).map_err(|error| format!("giving up capabilities: {error}"))?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| format!("becoming undumpable: {error}"))
+}
+
+/// Nothing that is executed from here on can get a capability from its file; what we hold stays ours. Without CAP_SETPCAP the
+/// bounding set stays as it is.
+pub(super) fn close_bounds() -> Result<(), String> {
+    let held = capabilities(None).map_err(|error| format!("reading our capabilities: {error}"))?;
+    if !held.effective.contains(CapabilitySet::SETPCAP) {
+        return Ok(());
+    }
+    for capability in CapabilitySet::all().iter() {
+        match remove_capability_from_bounding_set(capability) {
+            // Newer than this kernel.
+            Ok(()) | Err(Errno::INVAL) => {}
+            Err(error) => return Err(format!("emptying the bounding set: {error}")),
+        }
+    }
+    Ok(())
+}
+
+/// In the game's process, which has its user already: what another user than root keeps over a change of user is given up here,
+/// not only by exec.
+pub(super) fn surrender() -> io::Result<()> {
+    match clear_ambient_capability_set() {
+        // Kernels before 4.3 have none.
+        Ok(()) | Err(Errno::INVAL) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let none = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
+    Ok(set_no_new_privs(true)?)
 }
 
 /// From `/etc/passwd` and `/etc/group` alone: asking a directory service would load half of libc.

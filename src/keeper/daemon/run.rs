@@ -25,7 +25,7 @@ use crate::{
     keeper::protocol::Stream,
     model::{
         ids::RunNumber,
-        process::{ExitReport, ExitStatus, LaunchSpec, StandingOrders, StopAction},
+        process::{ExitReport, ExitStatus, LaunchSpec, OutputFrom, StandingOrders, StopAction},
         time::Timestamp,
     },
 };
@@ -45,6 +45,8 @@ pub(super) struct Run {
     pub(super) pid: i32,
     main_lives: bool,
     pub(super) started: Timestamp,
+    /// Where in the log its output begins.
+    pub(super) output_from: Option<OutputFrom>,
     pub(super) leaf: Option<Leaf>,
     /// Open until exec has closed it or failed.
     pub(super) outcome: Option<OwnedFd>,
@@ -84,6 +86,7 @@ pub(super) struct Begun {
     pub(super) leaf: Option<Leaf>,
     pub(super) console: Console,
     pub(super) drains: Vec<(Stream, Drain)>,
+    pub(super) output_from: Option<OutputFrom>,
 }
 
 impl Run {
@@ -95,6 +98,7 @@ impl Run {
             pid: begun.child.pid,
             main_lives: true,
             started: begun.started,
+            output_from: begun.output_from,
             leaf: begun.leaf,
             outcome: Some(begun.child.outcome),
             console: begun.console,

@@ -12,7 +12,7 @@ usage: gameside-keeper --dir DIR [OPTION…] [--run-agent COMMAND…]
   --dir DIR               the agent's state directory: lock, socket, logs lie here
   --detach                go into the background once lock and socket stand
   --config FILE           lines of KEY=VALUE with these words without dashes; the command line wins
-  --user NAME             who the game runs as, by name or number (root only)
+  --user NAME             who the game runs as, by name or number; wants root, or CAP_SETUID, CAP_SETGID and CAP_KILL
   --group NAME            its group, if not the user's own
   --executable-root DIR   only programs below are started; may be given several times
   --limit NAME=N[:HARD]   a resource limit of the game: nofile, nproc, core, fsize, as, stack, memlock, rtprio, nice; or memory=SIZE (cgroup)
@@ -22,8 +22,9 @@ usage: gameside-keeper --dir DIR [OPTION…] [--run-agent COMMAND…]
   --unattended SPAN       how long the game may live without an agent, unless the agent says otherwise (default: for ever)
   --idle SPAN             without a game and without an agent, end after this long (default: 10m when detached, else never)
   --last-deadline SPAN    after SIGKILL, how long until the run counts as unkillable (default 10s)
+  --host-deadline SPAN    how long the host waits from SIGTERM to SIGKILL (TimeoutStopSec=, the pod's grace period); the agent drains in less
   --no-cgroup             hold the game by descent alone, even where a cgroup could be made
-  --no-new-privileges     the game can't gain rights through set-user-id programs
+  --no-new-privileges     the game can't gain rights through set-user-id programs (always so with --user)
   --run-agent COMMAND…    all that follows is the agent: started as a child, started again when it ends (PID 1 of a container)
 ";
 
@@ -44,6 +45,7 @@ pub(super) struct Settings {
     pub(super) unattended: Option<Duration>,
     pub(super) idle: Option<Duration>,
     pub(super) last_deadline: Duration,
+    pub(super) host_deadline: Option<Duration>,
     pub(super) no_new_privileges: bool,
     pub(super) no_cgroup: bool,
     /// What the game's `oom_score_adj` is to be: ours, before we lowered it. Not from the command line.
@@ -75,6 +77,7 @@ impl Default for Settings {
             unattended: None,
             idle: None,
             last_deadline: Duration::from_secs(10),
+            host_deadline: None,
             no_new_privileges: false,
             no_cgroup: false,
             oom_score_adj: "0".into(),
@@ -132,6 +135,7 @@ impl Settings {
             "log-files" => self.log_files = number::<u32>(value)?.clamp(1, 100),
             "unattended" => self.unattended = Some(span(value)?),
             "idle" => self.idle = Some(span(value)?),
+            "host-deadline" => self.host_deadline = Some(span(value)?),
             "last-deadline" => self.last_deadline = span(value)?,
             _ => return Err(format!("unknown; gameside-keeper --help lists what there is, not `{word}`")),
         }

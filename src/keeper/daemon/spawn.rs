@@ -10,7 +10,7 @@
 
 use super::{
     cgroup::Leaf,
-    privileges::Account,
+    privileges::{self, Account},
     settings::Settings,
     sys::{self, Forked},
 };
@@ -168,6 +168,7 @@ fn prepare(
     }
     if let Some(account) = account {
         sys::become_user(account.uid, account.gid, &account.groups).map_err(step("becoming the game's user"))?;
+        privileges::surrender().map_err(step("giving up our capabilities"))?;
     }
     if settings.no_new_privileges {
         set_no_new_privs(true).map_err(step("giving up new privileges"))?;

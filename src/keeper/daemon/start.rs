@@ -81,6 +81,10 @@ fn stand(mut settings: Settings, ready: &mut Option<Ready>) -> Result<Daemon, Fa
         cgroups.hand_down_controllers(watcher);
     }
     raise_limits(&mut settings);
+    // An agent of ours, started again, would miss them.
+    if identity.account.is_some() && settings.agent.is_empty() {
+        privileges::close_bounds().map_err(|why| (why, exit::TROUBLE))?;
+    }
     privileges::shed(privileges::KEEPER).map_err(|why| (why, exit::TROUBLE))?;
     let daemon = Daemon::new(settings, identity, store, cgroups, server, signals, runner)
         .map_err(|error| trouble("opening the log", &error))?;

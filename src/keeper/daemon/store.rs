@@ -82,9 +82,10 @@ impl Store {
             LockError::Held(pid) => StoreError::Locked(pid),
             LockError::Io(why) => failed("opening keeper.lock")(why),
         })?;
-        let own = subdirectory(&dir, names::STORE).map_err(failed("making keeper/"))?;
-        let game = subdirectory(&dir, names::GAME).map_err(failed("making game/"))?;
-        let logs = subdirectory(&dir, names::LOGS).map_err(failed("making logs/"))?;
+        let own = subdirectory(&dir, names::STORE, 0o700).map_err(failed("making keeper/"))?;
+        // The game, perhaps another user, reads here.
+        let game = subdirectory(&dir, names::GAME, 0o755).map_err(failed("making game/"))?;
+        let logs = subdirectory(&dir, names::LOGS, 0o700).map_err(failed("making logs/"))?;
         let kept = read_report(&own);
         let (epoch_file, epoch) = open_epoch(&own);
         let keeper = kept.as_ref().map_or(fresh, |kept| kept.keeper.clone());
@@ -150,8 +151,8 @@ impl Store {
 }
 
 /// A directory of ours below another: made if need be, never a link, and ours even if somebody else made it first.
-fn subdirectory(dir: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
-    match mkdirat(dir, name, Mode::from(0o755)) {
+fn subdirectory(dir: &OwnedFd, name: &str, mode: u32) -> Result<OwnedFd, Errno> {
+    match mkdirat(dir, name, Mode::from(mode)) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(error),
     }

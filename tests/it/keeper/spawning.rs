@@ -6,7 +6,7 @@ use gameside::{
     keeper::protocol::{Event, Order},
     model::{
         ids::RunNumber,
-        process::{ExitStatus, LaunchFile, LaunchSpec},
+        process::{ExitStatus, LaunchFile, LaunchSpec, Users},
     },
 };
 use std::{os::unix::fs::PermissionsExt, path::Path, process::Command};
@@ -176,7 +176,7 @@ fn a_root_keeper_without_bounds_is_no_door_for_another_user() {
 }
 
 #[test]
-fn three_capabilities_are_enough_and_the_game_gets_none() {
+fn a_few_capabilities_are_enough_three_are_kept_and_the_game_gets_none() {
     if !component::present(component::root(), "hands out capabilities") {
         return;
     }
@@ -186,7 +186,7 @@ fn three_capabilities_are_enough_and_the_game_gets_none() {
     install(Path::new(super::harness::PROGRAM), &program);
     let state = dir.path().join("state");
     // As systemd does it for gameside-keeper@.service.
-    let caps = "-all,+setuid,+setgid,+kill";
+    let caps = "-all,+setuid,+setgid,+kill,+setpcap";
     let mut command = Command::new("setpriv");
     command.args([
         "--reuid=65533",
@@ -204,10 +204,20 @@ fn three_capabilities_are_enough_and_the_game_gets_none() {
     std::fs::set_permissions(state.join("keeper.sock"), PermissionsExt::from_mode(0o666)).unwrap();
     let mut wire = super::harness::Wire::at(&state.join("keeper.sock"));
     let hello = wire.hello(None);
-    let game = wire.run(1, "(setsid sh -c 'echo helper $$; exec sleep 600' &); echo who $(id -u); grep CapEff /proc/self/status; exec sleep 600");
+    let game = wire.run(
+        1,
+        "(setsid sh -c 'echo helper $$; exec sleep 600' &); echo who $(id -u); cat /proc/self/status; exec sleep 600",
+    );
     let helper = super::harness::number(&wire.output("helper "), "helper ");
     assert_eq!(wire.output("who"), "who 65534");
-    assert!(wire.output("CapEff").ends_with("0000000000000000"));
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert!(wire.output(set).ends_with("0000000000000000"), "{set}");
+    }
+    assert!(wire.output("NoNewPrivs").ends_with('1'));
+    assert_eq!(hello.users, Some(Users { keeper: 65533, game: 65534 }));
+    let kept = |set| proc::status(hello.pid as u32, set).unwrap();
+    assert_eq!((kept("CapPrm").as_str(), kept("CapEff").as_str()), ("00000000000000e0", "00000000000000e0"));
+    assert_eq!((kept("CapInh").as_str(), kept("CapAmb").as_str()), ("0000000000000000", "0000000000000000"));
     proc::signal(hello.pid as u32, 9);
     assert!(proc::gone(game, super::harness::PATIENCE) && proc::gone(helper, super::harness::PATIENCE));
 }

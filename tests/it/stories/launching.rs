@@ -127,3 +127,61 @@ fn a_template_error_or_a_missing_map_is_refused_before_anything_is_spawned() {
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("nonsense") && text.contains("query"), "both errors at once: {text}");
 }
+
+#[test]
+fn a_port_that_somebody_else_has_bound_meanwhile_is_given_up_for_another() {
+    let world = World::new();
+    let service = Service::start(&world);
+    let agent = hooked(&world, &service, PATIENT);
+    let reserved = agent.status()["ports"]["game"].clone();
+    let port = u16::try_from(reserved.as_u64().unwrap()).unwrap();
+    let thief = std::net::UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, port)).unwrap();
+
+    allocate(&agent, "");
+    let status = agent.wait_join_status("joinable");
+    assert_ne!(status["ports"]["game"], reserved);
+    assert_eq!(status["game"]["restarts"], 1);
+    let entry = agent.timeline().into_iter().find(|entry| entry["kind"] == "port_taken").expect("it is told");
+    let (text, port) = (entry["text"].as_str().unwrap(), status["ports"]["game"].to_string());
+    assert!(text.contains(&reserved.to_string()) && text.ends_with(&format!("the next start gets {port}")), "{text}");
+    let _player = Player::joins(&world, &status, "6b6f1a3e-58a5-4f0e-9f5a-3f4f0e1f6a02");
+    agent.wait("a player at the new port", |status| status["players"] == 1);
+    drop(thief);
+}
+
+#[test]
+fn agents_who_share_nothing_but_the_network_get_different_ports() {
+    // Two users' agents have two runtime directories, as these two worlds have.
+    let (one, two) = (World::new(), World::new());
+    let service = Service::start(&one);
+    let config = format!("{}{PATIENT}{HOOK}", service.agent_config());
+    let first = one.agent("first", &config);
+    let taken = first.wait_phase("idle")["ports"]["game"].as_u64().unwrap();
+    let file = two.file("second.toml", &config);
+    let mut second = Agent::new(&two, "second", ["--config", file.to_str().unwrap()]);
+    second.env("GAMESIDE_GAME__PORTS__GAME__RANGE", &one.game_ports());
+    second.start();
+    assert_eq!(second.wait_phase("idle")["ports"]["game"], taken + 1, "the next of the same range");
+}
+
+#[test]
+fn a_ready_line_printed_while_no_agent_was_there_is_found_by_the_next() {
+    let world = World::new();
+    let service = Service::start(&world);
+    let go = world.path().join("go");
+    let script = format!("while ! [ -e {} ]; do sleep 0.05; done; echo up and ready; exec sleep 1000", go.display());
+    let game = format!(
+        "[game]\ncommand = [\"/bin/sh\", \"-c\", {script:?}]\n[game.readiness]\nby = \"log\"\npattern = \"ready$\"\n"
+    );
+    let mut agent = world.agent("one", &format!("{}{PATIENT}{game}", service.agent_config()));
+    let before = agent.wait("a game that loads", |status| status["join_status"] == "pending");
+    agent.wait("its process", |status| status["game"]["pid"].is_u64());
+    agent.kill();
+    std::fs::write(&go, "").unwrap();
+    while !said(&log(&agent), "up and ready") {
+        agent.pause();
+    }
+    agent.start();
+    let after = agent.wait_join_status("joinable");
+    assert_eq!((&before["session_id"], &after["game"]["restarts"]), (&after["session_id"], &0.into()));
+}

@@ -72,6 +72,11 @@ impl World {
         self.path().join("run/gameside")
     }
 
+    /// Ports for games that are configured in a way of their own: the network is everybody's.
+    pub fn game_ports(&self) -> String {
+        self.ports.range()
+    }
+
     /// `gameside …` in this world, with an environment of its own and nothing of ours.
     pub fn gameside<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         self.command(GAMESIDE, args)
