@@ -5,10 +5,10 @@ use crate::core::{
     testing::{World, secs, settings},
 };
 use crate::model::{
-    keeper::KeeperOrder,
     allocation::ProviderKind,
     game::{Door, Said},
     ids::RunNumber,
+    keeper::KeeperOrder,
     orders::Order,
     policy::RestartWhen,
     process::ExitStatus,
