@@ -290,7 +290,8 @@ async fn member(wire: &mut Wire, server: &str, number: usize) -> Member {
     let path = format!("/session/v1/session/{}", text(&made, "/session_id"));
     let instance = json!({"instance_id": format!("i{number}"), "host_type": "preallocated"});
     wire.ask(&request("POST", &format!("{path}/instance"), server, &[], Some(&instance))).await.ok();
-    let up = json!({"join_status": "joinable", "version": "1.0.0", "join_params": {"public_conn_str": "192.0.2.1:7777"}});
+    let up =
+        json!({"join_status": "joinable", "version": "1.0.0", "join_params": {"public_conn_str": "192.0.2.1:7777"}});
     wire.ask(&request("PATCH", &format!("{path}/instance"), server, &[], Some(&up))).await.ok();
     wire.ask(&request("PATCH", &path, server, &[], Some(&json!({"joinable": true})))).await.ok();
     let who = log_in(wire, &format!("fleet{number}")).await;

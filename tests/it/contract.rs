@@ -37,6 +37,13 @@ pub struct Operation<'c> {
     document: &'c Value,
 }
 
+impl Operation<'_> {
+    /// What it says for people, permissions included.
+    pub fn description(&self) -> &str {
+        self.document["description"].as_str().unwrap_or_default()
+    }
+}
+
 /// Where the contracts lie.
 pub fn specs_dir() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -57,6 +64,11 @@ impl Contract {
             })
             .collect();
         Contract { specs, compiled: Mutex::default() }
+    }
+
+    /// The contracts as they were published, each with its base path.
+    pub fn documents(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.specs.iter().map(|spec| (spec.base.as_str(), &spec.document))
     }
 
     /// Every operation.

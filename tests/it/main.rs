@@ -20,6 +20,9 @@
 //! | [`sic`] | the provider `sic` against scripted answers |
 //! | [`service_api`], [`service_interface`], [`service_allocation`], [`service_durable`], [`service_events`], [`service_config`], [`service_limits`], [`service_semantics`] | the session service from outside |
 //! | [`sessions_interface`] | the life of a session, by the Rust client |
+//! | [`service_refusals`] | who may not do what: every documented refusal, by a table |
+//! | [`service_hostile`] | bodies, headers, ids and clients that mean harm |
+//! | [`schemathesis`] | the published contracts, fuzzed |
 //! | [`systemd`] | the units |
 //! | [`tls`] | TLS on the session service |
 //! | [`openarena`] | a real game server, by its example configuration |
@@ -54,14 +57,17 @@ mod outage;
 mod practice;
 mod quit;
 mod replay;
+mod schemathesis;
 mod service_allocation;
 mod service_api;
 mod service_bench;
 mod service_config;
 mod service_durable;
 mod service_events;
+mod service_hostile;
 mod service_interface;
 mod service_limits;
+mod service_refusals;
 mod service_semantics;
 mod sessions_interface;
 mod sic;

@@ -133,6 +133,18 @@ impl Bench {
         body: Option<Value>,
         headers: &[(&str, &str)],
     ) -> Answer {
+        self.send(method, path, who, body.map(|body| body.to_string().into_bytes()), headers).await
+    }
+
+    /// The same with any bytes for a body.
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        who: &str,
+        body: Option<Vec<u8>>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let mut request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.base));
         if !who.is_empty() {
             request = request.bearer_auth(who);
@@ -141,7 +153,7 @@ impl Bench {
             request = request.header(*name, *value);
         }
         if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
+            request = request.header("content-type", "application/json").body(body);
         }
         let response = request.send().await.unwrap();
         let status = response.status().as_u16();

@@ -72,6 +72,7 @@ pub fn command_line(pid: u32) -> Vec<String> {
 }
 
 /// What its threads have spent of processors so far, in its own code and in the kernel.
+#[allow(dead_code, reason = "the benchmarks measure it")]
 pub fn processor_time(pid: u32) -> Duration {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let spent = threads.filter_map(|thread| {

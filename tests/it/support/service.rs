@@ -123,6 +123,7 @@ impl<'w> Service<'w> {
         child.wait().unwrap();
     }
 
+    #[allow(dead_code, reason = "the benchmarks look at the process")]
     pub fn pid(&self) -> u32 {
         self.child.as_ref().unwrap().id()
     }
