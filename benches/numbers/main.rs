@@ -1,4 +1,4 @@
-//! `cargo bench`: the agent's and the session service's figures, measured on this machine with the programs as they are released, and printed.
+//! `cargo bench`: the agent's figures, measured on this machine with the programs as they are released, and printed.
 //!
 //! | file | measures |
 //! |---|---|
@@ -6,9 +6,6 @@
 //! | [`idle`] | sizes, memory, wake-ups |
 //! | [`latency`] | start to READY; allocation to game; the game's end to `closed` on the wire |
 //! | [`output`] | the game's output, against `cat > file` on the same pipe |
-//! | [`service`] | the session service: reads, joins and leaves, a fleet of agents with their players |
-//! | [`bare`] | its peer: a handler of the same HTTP library that does nothing |
-//! | [`wire`] | HTTP for the load generator |
 //! | [`game`] | the game: this program itself, started by the agent |
 //!
 //! Nothing passes or fails here; docs/numbers.md names the figures to reach.
@@ -17,16 +14,13 @@
 #![allow(clippy::disallowed_methods, reason = "measuring time is what this is for")]
 
 mod agones;
-mod bare;
 mod game;
 mod idle;
 mod latency;
 mod output;
-mod service;
 #[allow(dead_code, reason = "the tests' harness; not all of it is needed here")]
 #[path = "../../tests/it/support/mod.rs"]
 mod support;
-mod wire;
 
 use std::time::Duration;
 
@@ -37,12 +31,11 @@ fn main() {
     }
     // `cargo bench -- latency` measures one part.
     let only: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let parts: [(&str, fn()); 5] = [
+    let parts: [(&str, fn()); 4] = [
         ("idle", idle::measure),
         ("latency", latency::measure),
         ("output", output::measure),
         ("agones", agones::measure),
-        ("service", service::measure),
     ];
     println!("{:<58} {:>14}   to reach", "what", "measured");
     for (name, measure) in parts {

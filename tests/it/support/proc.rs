@@ -71,17 +71,6 @@ pub fn command_line(pid: u32) -> Vec<String> {
     line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }
 
-/// What its threads have spent of processors so far, in its own code and in the kernel.
-#[allow(dead_code, reason = "the benchmarks measure it")]
-pub fn processor_time(pid: u32) -> Duration {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let spent = threads.filter_map(|thread| {
-        let figures = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        figures.split(' ').next()?.parse().ok().map(Duration::from_nanos)
-    });
-    spent.sum()
-}
-
 /// A line of `/proc/PID/status`, without its name.
 pub fn status(pid: u32, name: &str) -> Option<String> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

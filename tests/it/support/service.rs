@@ -87,12 +87,12 @@ impl<'w> Service<'w> {
     pub fn withdraw_agents(&self) {
         self.clients(&["remove", "agents"]);
     }
+    /// They get new ones, in the file that they read.
     /// Gives the agents other permissions than the usual ones.
     pub fn permit_agents(&mut self, permissions: &[&str]) {
         self.withdraw_agents();
         self.agents = self.client("agents", permissions);
     }
-    /// They get new ones, in the file that they read.
     pub fn readmit_agents(&mut self) {
         self.agents = self.client("agents", &[]);
     }
@@ -123,10 +123,6 @@ impl<'w> Service<'w> {
         child.wait().unwrap();
     }
 
-    #[allow(dead_code, reason = "the benchmarks look at the process")]
-    pub fn pid(&self) -> u32 {
-        self.child.as_ref().unwrap().id()
-    }
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
