@@ -19,7 +19,7 @@ use std::{
 /// Printed with every failure; `GAMESIDE_SEED` sets another.
 const SEED: &str = "20260101";
 /// Cases an operation, besides those that are the same every time. More find more: `GAMESIDE_CASES`.
-const CASES: &str = "10";
+const CASES: &str = "6";
 
 /// A caller who may do everything, and finds nothing to wait for.
 const CONFIG: &str = r#"
@@ -64,7 +64,9 @@ fn every_answer_is_in_the_published_contracts() {
         command.arg("--config-file").arg(&settings).arg("run").arg(file);
         command.args(["--url", &format!("{}{base}", service.url()), "--seed", &seed, "--max-examples", &cases]);
         command.args(["--header", &format!("Authorization: Bearer {token}"), "--checks", CHECKS]);
-        command.args(["--phases", "coverage,fuzzing", "--workers", "2", "--continue-on-failure"]);
+        command.args(["--phases", "coverage,fuzzing", "--continue-on-failure"]);
+        // With more, a seed means nothing, and CPython 3.11 stumbles over its own parser (gh-106905).
+        command.args(["--workers", "1"]);
         command.args(["--generation-database", "none", "--warnings", "off", "--request-timeout", "60", "--no-color"]);
         command.current_dir(world.path()).env("HOME", world.path()).env("NO_PROXY", "*");
         let output = command.output().unwrap();
