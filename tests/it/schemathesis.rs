@@ -26,7 +26,7 @@ const CONFIG: &str = r#"
 [auth]
 player_permissions = ["session:*", "friend:*", "notification:player:*"]
 [limits]
-longest_wait = "1s"
+longest_wait = "10ms"
 "#;
 
 /// 503 is no failure as such; that it is documented is another check.
