@@ -105,6 +105,25 @@ const REFUSES: &[(&str, &[Who])] = &[
     ("player_get_notifications_page", BOTH),
     ("player_create_notification", BOTH),
     ("player_get_notification_by_id", BOTH),
+    ("get_all_map_game_info", NOBODY),
+    ("get_match_making_templates", NOBODY),
+    ("get_match_making_templates_v2", NOBODY),
+    ("get_match_making_profile", NOBODY),
+    ("get_match_making_profile_v2", NOBODY),
+    ("get_vivox_login_token", NOBODY),
+    ("get_vivox_action_token_me", NOBODY),
+    ("get_vivox_action_token", NOBODY),
+    ("get_epic_voice_join_token_me", NOBODY),
+    ("get_all_deserter_configs", NOBODY),
+    ("get_specific_deserter_config", NOBODY),
+    ("get_player_deserter_self", NOBODY),
+    ("get_player_deserter", BOTH),
+    ("get_all_player_deserters", BOTH),
+    ("put_player_deserter", BOTH),
+    ("delete_player_deserter", BOTH),
+    ("delete_all_player_deserter", BOTH),
+    ("clear_all_deserter", BOTH),
+    ("clear_specific_deserter", BOTH),
     ("sic_register", NOBODY),
     ("sic_state", NOBODY),
     ("sic_deregister", NOBODY),
@@ -132,6 +151,8 @@ impl Stage {
         let mut settings = settings();
         // So that only their place keeps them from an instance.
         settings.auth.player_permissions.push("session:instance:health".to_owned());
+        let deserter = uuid::Uuid::from_u128(9);
+        settings.deserters.insert(deserter, <_>::default());
         let bench = Bench::start(settings).await;
         let server = bench.client("server", Some(&["session:*"])).await;
         let ann = bench.player("ann").await;
@@ -157,6 +178,7 @@ impl Stage {
             ("platform", "Basic".to_owned()),
             ("platform_session_id_base64", "cGFydHk".to_owned()),
             ("notification_id", "1".to_owned()),
+            ("deserter_id", deserter.to_string()),
         ]);
         let stage = Stage { bench, server, member, outsider, values };
         stage.furnish(&path).await;
