@@ -88,6 +88,7 @@ struct Rig {
 
 impl Rig {
     /// Wakes with this memory. Nobody is told that anything was written before [`Rig::disk_catches_up`].
+    #[allow(clippy::too_many_lines, reason = "a list of parts, each made and connected once")]
     fn start(server: &Server, memory: Memory) -> Rig {
         let dir = tempfile::tempdir().unwrap();
         let (place, settings) = place_and_settings(&dir);
