@@ -102,7 +102,7 @@ async fn numbers_beyond_all_bounds_are_refused_where_they_stand() {
 async fn no_id_in_a_path_makes_any_operation_fail() {
     let (bench, ann, _) = omnipotent().await;
     let long = "x".repeat(5000);
-    let ids = ["%00", "%ff%fe", "..", "%2e%2e%2f%2e%2e", "'", "%25", "%", "%7B%7D", "%F0%9F%8E%AE", " ".trim(), &long];
+    let ids = ["%00", "%ff%fe", "..", "%2e%2e%2f%2e%2e", "'", "%25", "%", "%7B%7D", "%F0%9F%8E%AE", &long];
     for row in rows().filter(|row| row.path.contains('{')) {
         for id in ids {
             let filled = row.path.split('/').map(|segment| match segment.split_once('}') {

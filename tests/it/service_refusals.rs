@@ -230,12 +230,11 @@ impl Stage {
             "acknowledge_backfill_request" | "delete_backfill_request" => json!({"instance_id": "i1"}),
             "update_backfill_request" => json!({"instance_id": "i1", "teams": []}),
             "put_backfill" => json!({"teams": []}),
-            "post_browser_info" | "update_browser_info" => json!({"custom_data": {"k": "w"}}),
+            "post_browser_info" | "update_browser_info" | "update_session_by_id" => json!({"custom_data": {"k": "w"}}),
             "create_session_audit" => json!({"event_name": "e", "session_id": session}),
             "set_presence_session" => json!({"session_id": session}),
             "delete_friends_v2" => json!({"friends": [self.values["other_player_uuid"]]}),
             "player_create_notification" => json!({"notifications": [{"message": "m", "custom_data": {}}]}),
-            "update_session_by_id" => json!({"custom_data": {"k": "w"}}),
             "update_team_by_id" => json!({"max_size": 5}),
             _ => json!({}),
         }

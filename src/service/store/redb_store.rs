@@ -235,10 +235,7 @@ mod tests {
 
     impl Disk {
         fn room(&self) -> io::Result<()> {
-            match self.full.load(Ordering::SeqCst) {
-                true => Err(io::ErrorKind::StorageFull.into()),
-                false => Ok(()),
-            }
+            if self.full.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
         }
     }
 
