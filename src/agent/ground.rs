@@ -53,7 +53,7 @@ pub(super) async fn ground(
     if config.session.is_local() {
         local::ensure(&options.places).await.map_err(NoAgent::io("start the local session service"))?;
     }
-    let (upstream, backend) = upstream::connect(settings::upstream(config, &options.places)?)?;
+    let (upstream, backend) = upstream::connect(&settings::upstream(config, &options.places)?)?;
     let (keeper, mut events) = keeper::attach(KeeperPlace { dir: place.dir.clone() }, keeper_mode(config)?);
     let registry = frontends::registry(&settings::frontends(config, place, &ports.numbers())?);
     let want = registry.iter().flat_map(|frontend| frontend.sockets()).map(listener).collect();

@@ -85,7 +85,7 @@ impl EventStream {
         loop {
             if let Some(message) = self.parser.ready.pop_front() {
                 if message.id.is_some() {
-                    self.last = message.id.clone();
+                    self.last.clone_from(&message.id);
                 }
                 match message.told() {
                     Some(told) => return Ok(told),
@@ -121,8 +121,8 @@ impl EventStream {
             Ok(response) => self.response = Some(response),
             Err(why) => {
                 let error = doing.failed(why);
-                let pause = pause_after(&error).ok_or(error)?;
-                tokio::time::sleep(pause.unwrap_or(self.pause).mul_f64(rand::random_range(0.75..1.25))).await;
+                let pause = pause_after(&error, self.pause).ok_or(error)?;
+                tokio::time::sleep(pause.mul_f64(rand::random_range(0.75..1.25))).await;
                 self.pause = (self.pause * 2).min(LAST_PAUSE);
             }
         }
@@ -130,12 +130,12 @@ impl EventStream {
     }
 }
 
-/// None: no use in trying again. Some(None): after the usual pause.
-fn pause_after(error: &ClientError) -> Option<Option<Duration>> {
+/// None: no use in trying again.
+fn pause_after(error: &ClientError, usual: Duration) -> Option<Duration> {
     let ClientError::Service { why, .. } = error else { return None };
     match why {
-        Refusal::Unreachable { .. } | Refusal::Ambiguous { .. } => Some(None),
-        Refusal::Busy { retry_after } => Some(*retry_after),
+        Refusal::Unreachable { .. } | Refusal::Ambiguous { .. } => Some(usual),
+        Refusal::Busy { retry_after } => Some(retry_after.unwrap_or(usual)),
         Refusal::SessionNotFound
         | Refusal::NotFound { .. }
         | Refusal::NoSuchApi
@@ -241,10 +241,12 @@ mod tests {
     #[test]
     fn refusals_are_final_and_outages_are_not() {
         let service = |why| ClientError::Service { doing: "x".into(), why };
-        assert_eq!(pause_after(&service(Refusal::Unreachable { why: "x".into() })), Some(None));
-        let second = Some(Duration::from_secs(1));
-        assert_eq!(pause_after(&service(Refusal::Busy { retry_after: second })), Some(second));
-        assert_eq!(pause_after(&service(Refusal::NoSuchApi)), None);
-        assert_eq!(pause_after(&ClientError::NoPlayer), None);
+        let (usual, second) = (Duration::from_millis(250), Duration::from_secs(1));
+        let pause = |error| pause_after(&error, usual);
+        assert_eq!(pause(service(Refusal::Unreachable { why: "x".into() })), Some(usual));
+        assert_eq!(pause(service(Refusal::Busy { retry_after: None })), Some(usual));
+        assert_eq!(pause(service(Refusal::Busy { retry_after: Some(second) })), Some(second));
+        assert_eq!(pause(service(Refusal::NoSuchApi)), None);
+        assert_eq!(pause(ClientError::NoPlayer), None);
     }
 }

@@ -63,7 +63,8 @@ impl Proof {
 
 /// What is looked at of a line.
 fn beginning(line: &str) -> &str {
-    &line[..line.floor_char_boundary(MAX_LINE)]
+    let end = (0..=line.len().min(MAX_LINE)).rev().find(|end| line.is_char_boundary(*end)).unwrap_or(0);
+    &line[..end]
 }
 
 /// What a pattern's groups must hold.

@@ -116,7 +116,7 @@ struct Fault {
 
 /// Sets the client up; nothing is sent before the first call. Must be called within a tokio runtime. The receiver gets every
 /// change of [`Backend`], beginning with the first that differs from [`Backend::Untried`]; a slow reader gets the latest.
-pub fn connect(settings: UpstreamSettings) -> Result<(Upstream, mpsc::Receiver<Backend>), BadEndpoint> {
+pub fn connect(settings: &UpstreamSettings) -> Result<(Upstream, mpsc::Receiver<Backend>), BadEndpoint> {
     let inner = Arc::new(Inner {
         access: Access::new(&settings.endpoint)?,
         reach: Reach::default(),
@@ -201,10 +201,10 @@ impl Inner {
 
     async fn carry_out(self: &Arc<Self>, client: &Client, call: &Call, timeout: Duration) -> Result<Answer, Fault> {
         let mut outgoing = client::request(call)?;
-        if let Call::ReadSession { session } = call {
-            if let Some(etag) = self.etags.get(session) {
-                outgoing = outgoing.with(header::IF_NONE_MATCH, &etag);
-            }
+        if let Call::ReadSession { session } = call
+            && let Some(etag) = self.etags.get(session)
+        {
+            outgoing = outgoing.with(header::IF_NONE_MATCH, &etag);
         }
         let asked = if matches!(call, Call::AckBackfill { .. }) { Asked::BackfillAck } else { Asked::Other };
         let mut outcome = self.exchange(client, &outgoing, asked, Turn::Shared, timeout).await;

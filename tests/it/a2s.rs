@@ -14,7 +14,7 @@ const CONFIG: &str = "[session.startup]\nmap = 'harbour'\nmode = 'duel'\n[guards
 [a2s]\nenabled = true\nname = 'Arena 1'\ngame = 'Practice'\nfolder = 'practice'\nkeywords = 'eu,fast'\nhost = '127.0.0.1'\n";
 
 /// A served query port, with a player there.
-fn served<'w>(world: &'w World) -> (Agent<'w>, SocketAddr) {
+fn served(world: &World) -> (Agent<'_>, SocketAddr) {
     // Of this test alone: free when it was asked for, and reserved by the agent from then on.
     let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let agent = world.agent("arena", &format!("{CONFIG}[game.ports.query]\nrange = '{free}'\n"));

@@ -129,7 +129,8 @@ fn run_document(world: &World, document: &str) -> String {
     let logs = || {
         let files = std::fs::read_dir(&empty).unwrap().map(|entry| entry.unwrap().path());
         let logs = files.filter(|file| file.extension().is_some_and(|ext| ext == "log"));
-        logs.map(|log| format!("--- {}\n{}", log.display(), std::fs::read_to_string(&log).unwrap())).collect::<String>()
+        let text = |log: PathBuf| format!("--- {}\n{}", log.display(), std::fs::read_to_string(&log).unwrap());
+        logs.map(text).collect::<Vec<_>>().join("\n")
     };
     assert!(status.success(), "{status}\n{}\n{}\n{}", said("document.out"), said("document.err"), logs());
     said("document.out")

@@ -92,7 +92,7 @@ impl Rig {
     fn start(server: &Server, memory: Memory) -> Rig {
         let dir = tempfile::tempdir().unwrap();
         let (place, settings) = place_and_settings(&dir);
-        let (upstream, backend) = connect(upstream_settings(server.url())).unwrap();
+        let (upstream, backend) = connect(&upstream_settings(server.url())).unwrap();
         let (client, ignored) = attach(KeeperPlace { dir: place.dir.clone() }, Mode::Connect);
         let (core, first) = Core::new(settings, Restored { memory, entropy: [7; 32] }, paused());
         let (writer, written) = journal::open(&place.journal(), paused().wall).unwrap().journal.start().unwrap();

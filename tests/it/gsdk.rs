@@ -122,10 +122,9 @@ impl<'f> Sdk<'f> {
 }
 
 fn environment(pid: u32, name: &str) -> Option<String> {
-    let text = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let found = text.split('\0').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=').map(str::to_owned));
-    found
+    let bytes = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    text.split('\0').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
 }
 
 /// A game that does nothing by itself: it ends as it is told through a pipe, and hears no signal.

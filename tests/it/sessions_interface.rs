@@ -197,7 +197,7 @@ async fn update(ada: &Player, id: &SessionId, told: &mut EventStream) {
 async fn discover_and_join(service: &Service<'_>, ada: &Player, bob: &Player, id: &SessionId) -> Player {
     assert_eq!(bob.sessions.find_sessions(&filters("5")).await.unwrap(), []);
     let found = bob.sessions.find_sessions(&filters("4")).await.unwrap();
-    assert_eq!(found, [id.clone()]);
+    assert_eq!(found, std::slice::from_ref(id));
     let joined = bob.sessions.join_session("with ada", &found[0], JoinSession::default()).await.unwrap();
     assert!(joined.teams.iter().flat_map(|team| &team.players).any(|player| player.player_uuid == bob.uuid));
 

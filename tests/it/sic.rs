@@ -32,7 +32,7 @@ async fn world() -> World {
         user_agent: "gameside/test".into(),
     };
     let settings = UpstreamSettings { endpoint, call_timeout: UpstreamSettings::CALL_TIMEOUT };
-    let (upstream, _) = connect(settings).unwrap();
+    let (upstream, _) = connect(&settings).unwrap();
     let (offer, offers) = watch::channel(Offer::Withdrawn);
     let settings = SicSettings {
         public_host: "play.example.com".into(),

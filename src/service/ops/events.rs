@@ -268,7 +268,6 @@ mod tests {
         let told = next().await.unwrap();
         assert!(told.contains("event: reset\ndata: {\"reason\":\"slow\"}"), "{told}");
         assert_eq!(next().await, None);
-        drop(next);
         drop(stream);
         assert!(shared.visit(|world| world.events.watch(player, 1)).0.is_some(), "its place is free again");
     }

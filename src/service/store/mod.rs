@@ -25,6 +25,7 @@
 //! they belong to, so no engine needs to know of them: `scan` reads both.
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "a rule has its engine to itself, and ends it")]
 pub(crate) mod conformance;
 #[cfg(test)]
 pub(crate) mod memory;

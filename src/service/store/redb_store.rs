@@ -172,10 +172,13 @@ fn write_all(
                 To::Value { bytes, expires } => {
                     // A row that expires at the epoch has expired all the same.
                     let until = expires.map_or(NEVER, |at| at.unix_millis().max(NEVER + 1));
-                    (rows.insert(key.as_str(), (version.0, until, bytes.as_slice()))?.map(head), until)
+                    (
+                        rows.insert(key.as_str(), (version.0, until, bytes.as_slice()))?.map(|stored| head(&stored)),
+                        until,
+                    )
                 }
-                To::Nothing => (rows.remove(key.as_str())?.map(head), NEVER),
-                To::Same => (rows.get(key.as_str())?.map(head), NEVER),
+                To::Nothing => (rows.remove(key.as_str())?.map(|stored| head(&stored)), NEVER),
+                To::Same => (rows.get(key.as_str())?.map(|stored| head(&stored)), NEVER),
             };
             let found = before.map(|(version, _)| Version(version));
             if !only.allows(found) {
@@ -195,7 +198,7 @@ fn write_all(
     Ok(Ok(()))
 }
 
-fn head(stored: AccessGuard<'_, Stored>) -> (u64, i64) {
+fn head(stored: &AccessGuard<'_, Stored>) -> (u64, i64) {
     let (version, expires, _) = stored.value();
     (version, expires)
 }

@@ -46,6 +46,6 @@ impl InProcess {
             credentials: Credentials::Local { secret_file: self.secret() },
             user_agent: "gameside/test".into(),
         };
-        connect(UpstreamSettings { endpoint, call_timeout: UpstreamSettings::CALL_TIMEOUT }).unwrap()
+        connect(&UpstreamSettings { endpoint, call_timeout: UpstreamSettings::CALL_TIMEOUT }).unwrap()
     }
 }

@@ -31,7 +31,7 @@ pub fn settings(url: Url) -> UpstreamSettings {
 
 async fn start(logins: Logins) -> (Server, Upstream, mpsc::Receiver<Backend>) {
     let server = Server::start(logins).await;
-    let (upstream, backend) = connect(settings(server.url())).unwrap();
+    let (upstream, backend) = connect(&settings(server.url())).unwrap();
     (server, upstream, backend)
 }
 
@@ -137,7 +137,7 @@ async fn refused_credentials_show_and_a_new_secret_in_the_file_heals_them() {
     let credentials = Credentials::Client { id: "agent".into(), secret: Secret::File(file.clone()) };
     let mut settings = settings(server.url());
     settings.endpoint.credentials = credentials;
-    let (upstream, mut backend) = connect(settings).unwrap();
+    let (upstream, mut backend) = connect(&settings).unwrap();
 
     let asked = call(&upstream, read());
     let no = json!({"auth_success": false, "error_code": "client_credentials_invalid", "desc": "no"});
@@ -225,7 +225,7 @@ async fn what_is_no_answer_leaves_open_what_was_done() {
 async fn without_a_connection_nothing_was_sent() {
     let server = Server::start(Logins::Server).await;
     let nobody = server.stop().await;
-    let (upstream, mut backend) = connect(settings(nobody)).unwrap();
+    let (upstream, mut backend) = connect(&settings(nobody)).unwrap();
     assert!(matches!(upstream.carry_out(read()).await, Err(Refusal::Unreachable { .. })));
     assert!(away(backend.recv().await).contains("refused"));
 }
@@ -271,7 +271,7 @@ async fn over_a_socket_whose_path_is_too_long_for_an_address() {
     let mut server = Server::start_unix(&deep, Logins::Server);
     let mut settings = settings("http://localhost".parse().unwrap());
     settings.endpoint.unix_socket = Some(socket);
-    let (upstream, _backend) = connect(settings).unwrap();
+    let (upstream, _backend) = connect(&settings).unwrap();
     let asked = call(&upstream, read());
     server.expect(READ).await.json(200, &session());
     assert!(asked.await.unwrap().is_ok());
@@ -282,7 +282,7 @@ fn urls_that_cannot_be_used_are_refused_without_their_password() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _inside = runtime.enter();
     for url in ["ftp://x/", "http://u:hunter2@x/", "http://x/?a=b", "http://x/#f"] {
-        let error = connect(settings(url.parse().unwrap())).unwrap_err().to_string();
+        let error = connect(&settings(url.parse().unwrap())).unwrap_err().to_string();
         assert!(error.contains("can't use") && !error.contains("hunter2"), "{error}");
     }
 }
@@ -292,6 +292,6 @@ fn no_secret_is_in_debug_output() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _inside = runtime.enter();
     let settings = settings("http://127.0.0.1:1".parse().unwrap());
-    let text = format!("{settings:?} {:?}", connect(settings.clone()).unwrap().0);
+    let text = format!("{settings:?} {:?}", connect(&settings).unwrap().0);
     assert!(text.contains("agent") && !text.contains("s3cret"), "{text}");
 }
