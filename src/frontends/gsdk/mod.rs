@@ -16,7 +16,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`beat`] | what the flavours send, in all their spellings |
+//! | [`mod@beat`] | what the flavours send, in all their spellings |
 //! | [`answer`] | what every flavour can read |
 //! | [`memory`] | what a beat says that the last one didn't |
 //! | [`launch`] | the file and the variables by which the game finds us |
