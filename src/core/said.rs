@@ -45,7 +45,7 @@ impl Core {
             }
             Said::StopMe => self.stop_wanted(),
             Said::Hello => {}
-            Said::Offer(gate) => run.withheld = gate == Gate::Closed,
+            Said::Offer(gate) => self.offered(gate),
             Said::Keep(kept) => drop(run.kept.insert(door, kept)),
             Said::MatchStarted { match_id } => self.match_started(match_id),
             Said::MatchEnded => self.match_ended(),
@@ -99,6 +99,19 @@ impl Core {
             // The match that is about to begin gets a fresh process.
             Phase::Acquiring(_) => self.fail(WHY),
             Phase::Closing(..) | Phase::Leaving(_) => {}
+        }
+    }
+
+    /// A game that says it is free has nobody playing; where players are counted, that count says so itself.
+    fn offered(&mut self, gate: Gate) {
+        let Some(run) = self.state.process.run_mut() else { return };
+        run.withheld = gate == Gate::Closed;
+        if let Phase::Draining(_, drain) = &mut self.state.phase
+            && gate == Gate::Open
+            && drain.then == Then::Recycle
+            && !run.roster.countable
+        {
+            drain.deadline = Some(self.now);
         }
     }
 

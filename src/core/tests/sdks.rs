@@ -1,12 +1,13 @@
 //! What SDKs of other platforms say that the native one doesn't: to be ended, to be held back, to be remembered.
 
 use crate::core::{
-    io::{Effect, Provide},
+    io::{Effect, Input, Provide},
+    settings::Settings,
     testing::{World, allocation, secs, settings},
 };
 use crate::model::{
     allocation::ProviderKind,
-    game::{Door, Gate, Kept, Said},
+    game::{Door, GamePlayer, Gate, Kept, Said},
     orders::{Order, Refused},
     policy::Start,
     process::ExitStatus,
@@ -16,12 +17,16 @@ use crate::model::{
 
 /// A warm game that is ready, and waits for an order.
 fn warm() -> World {
+    let mut w = World::new(at_boot());
+    w.say(Said::Ready);
+    w
+}
+
+fn at_boot() -> Settings {
     let mut s = settings();
     s.provider = ProviderKind::Hook;
     s.launch.start = Start::AtBoot;
-    let mut w = World::new(s);
-    w.say(Said::Ready);
-    w
+    s
 }
 
 fn allocate(w: &mut World, id: &str) -> Option<Refused> {
@@ -49,7 +54,7 @@ fn it_counts_also_when_it_exits_before_its_word_was_read() {
     let mut w = World::serving(settings());
     let run = w.status().game.run.unwrap();
     w.game_exits(ExitStatus::Exited { code: 7 });
-    w.give(crate::core::io::Input::Said { run, door: Door::Agones, said: Said::StopMe });
+    w.give(Input::Said { run, door: Door::Agones, said: Said::StopMe });
     assert_eq!(w.status().last_end.unwrap().reason, "the game ended, as it had said");
     assert!(w.seen.iter().all(|effect| !matches!(effect, Effect::End(_))));
 }
@@ -75,6 +80,32 @@ fn a_game_that_holds_itself_back_is_neither_offered_nor_allocated() {
     assert!(matches!(w.offer, Some(Provide::Offer { .. })));
     assert_eq!(allocate(&mut w, "a2"), None);
     assert_eq!(w.shown(), Some(JoinStatus::Joinable));
+}
+
+#[test]
+fn a_game_that_is_free_again_doesnt_wait_for_players_whom_nobody_counts() {
+    let mut s = at_boot();
+    s.recycle.after_matches = 0;
+    let mut w = World::new(s);
+    let says = |w: &mut World, said| {
+        let run = w.status().game.run.unwrap();
+        w.give(Input::Said { run, door: Door::Agones, said });
+    };
+    says(&mut w, Said::Ready);
+    assert_eq!(allocate(&mut w, "a1"), None);
+    says(&mut w, Said::MatchEnded);
+    assert_eq!(w.status().phase, PhaseName::Draining);
+    says(&mut w, Said::Offer(Gate::Open));
+    assert_eq!(w.status().phase, PhaseName::Idle);
+    assert_eq!(w.keeper.starts, [1], "the same process");
+
+    assert_eq!(allocate(&mut w, "a2"), None);
+    says(&mut w, Said::PlayerJoined(GamePlayer { id: "ann".to_owned(), name: None, team: None }));
+    says(&mut w, Said::MatchEnded);
+    says(&mut w, Said::Offer(Gate::Open));
+    assert_eq!(w.status().phase, PhaseName::Draining, "she may finish");
+    says(&mut w, Said::PlayerLeft { id: "ann".to_owned() });
+    assert_eq!(w.status().phase, PhaseName::Idle);
 }
 
 #[test]

@@ -189,7 +189,7 @@ impl Book {
 
     pub fn ready(&mut self, view: &View) -> Outcome<()> {
         self.may_move("Ready")?;
-        let mut says = vec![Said::Ready, Said::Offer(Gate::Open)];
+        let mut says = vec![Said::Ready];
         let knows = match self.own {
             Own::Allocated => true,
             Own::Ready => self.seen.is_some() && self.seen == view.allocation,
@@ -199,6 +199,7 @@ impl Book {
             self.returned.clone_from(&view.allocation);
             says.push(Said::MatchEnded);
         }
+        says.push(Said::Offer(Gate::Open));
         self.own = Own::Ready;
         done((), says)
     }

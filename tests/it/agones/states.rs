@@ -33,7 +33,9 @@ fn ready_is_offered_an_allocation_is_shown_and_the_next_ready_gives_the_match_ba
     sdk.ready();
     let server = watch.until_state("Ready");
     assert_ne!(server["status"]["state"], "Allocated");
-    let again = agent.wait("the next match may come", |status| status["phase"] == "idle");
+    let again = agent.wait("the next match may come", |status| {
+        status["phase"] == "idle" && status["outbox"].as_array().is_some_and(Vec::is_empty)
+    });
     assert_eq!(again["game"]["pid"], status["game"]["pid"], "the same process");
     agent.call("POST", "/v1/allocation", Some(&json!({"allocation_id": "second"}))).unwrap().ok();
     watch.until_state("Allocated");
