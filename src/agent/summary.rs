@@ -2,14 +2,14 @@
 
 use crate::model::{
     calls::Backend,
-    session::{InstanceHealth, JoinStatus},
+    session::InstanceHealth,
     status::{PhaseName, Status},
 };
 
 /// `serving: joinable, 3 players, harbour (duel), healthy`.
 pub fn line(status: &Status) -> String {
     let mut parts = Vec::new();
-    parts.extend(status.join_status.map(|status| join_word(status).to_owned()));
+    parts.extend(status.join_status.map(|status| status.word().to_owned()));
     if status.phase != PhaseName::Idle {
         parts.push(if status.players == 1 { "1 player".to_owned() } else { format!("{} players", status.players) });
         parts.extend(status.map.as_ref().map(|map| match &status.mode {
@@ -41,17 +41,6 @@ pub fn phase_word(phase: PhaseName) -> &'static str {
         PhaseName::Draining => "draining",
         PhaseName::Closing => "closing",
         PhaseName::Ended => "ended",
-    }
-}
-
-pub fn join_word(status: JoinStatus) -> &'static str {
-    match status {
-        JoinStatus::Requested => "requested",
-        JoinStatus::Allocated => "allocated",
-        JoinStatus::Pending => "pending",
-        JoinStatus::Joinable => "joinable",
-        JoinStatus::Unjoinable => "unjoinable",
-        JoinStatus::Closed => "closed",
     }
 }
 

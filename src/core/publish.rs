@@ -31,7 +31,7 @@ use crate::model::{
     session::{InstanceInfo, InstanceRequest, InstanceUpdate, JoinStatus},
     time::Timestamp,
 };
-use level::{difference, level_of, note_name, status_name};
+use level::{difference, level_of, note_name};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -267,7 +267,7 @@ impl Lane {
             Op::Browser(data) => Call::UpdateBrowser { session, data: data.clone() },
             Op::Audit => {
                 let (name, reason, at) = match self.queue.front()? {
-                    Item::Status { status, at } => (status_name(*status), None, *at),
+                    Item::Status { status, at } => (status.word(), None, *at),
                     Item::Note { name, reason, at } => (note_name(name), Some(reason.clone()), *at),
                 };
                 Call::Audit { session, instance: self.instance.clone(), name, reason, at }
@@ -290,12 +290,12 @@ impl Lane {
         let mut owed: Vec<_> = self.post.iter().map(|_| "instance".to_owned()).collect();
         if self.report == ReportBy::Agent {
             owed.extend(self.queue.iter().map(|item| match item {
-                Item::Status { status, at } => format!("{} at {at}", status_name(*status)),
+                Item::Status { status, at } => format!("{} at {at}", status.word()),
                 Item::Note { name, at, .. } => format!("{name} at {at}"),
             }));
             let update = difference(&self.want, &self.shown);
             if self.closing.is_none() && self.queue.is_empty() && update != InstanceUpdate::default() {
-                owed.push(update.join_status.map_or("details", status_name).to_owned());
+                owed.push(update.join_status.map_or("details", JoinStatus::word).to_owned());
             }
         }
         owed.extend(self.closing.iter().map(|close| format!("closed at {}: {}", close.at, close.reason)));

@@ -25,6 +25,20 @@ pub enum JoinStatus {
     Closed,
 }
 
+impl JoinStatus {
+    /// As the contract writes it.
+    pub fn word(self) -> &'static str {
+        match self {
+            JoinStatus::Requested => "requested",
+            JoinStatus::Allocated => "allocated",
+            JoinStatus::Pending => "pending",
+            JoinStatus::Joinable => "joinable",
+            JoinStatus::Unjoinable => "unjoinable",
+            JoinStatus::Closed => "closed",
+        }
+    }
+}
+
 /// What a health check says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -9,7 +9,7 @@ use crate::{
         CustomData,
         ids::SessionId,
         player::PlayerStatus,
-        session::{JoinStatus, Joinability, Session},
+        session::{Joinability, Session},
     },
 };
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ pub fn session(form: Form, name: Option<&str>, session: &Session) {
         rows.push(("settings", settings(&session.custom_data)));
     }
     if let Some(instance) = &session.instance {
-        rows.push(("server", word(instance.join_status).to_owned()));
+        rows.push(("server", instance.join_status.word().to_owned()));
         rows.extend(instance.instance_startup_params.as_ref().map(|params| ("map", params.map.clone())));
     }
     rows.extend(connect_string(session).map(|address| ("connect to", address)));
@@ -58,7 +58,7 @@ pub fn sessions(form: Form, found: &[Session], names: &BTreeMap<String, SessionI
             escape(&session.session_type),
             players(session),
             policy(session.joinability.unwrap_or_default()).to_owned(),
-            session.instance.as_ref().map_or("-", |instance| word(instance.join_status)).to_owned(),
+            session.instance.as_ref().map_or("-", |instance| instance.join_status.word()).to_owned(),
             escape(&settings(&session.custom_data)),
         ]
     });
@@ -118,15 +118,4 @@ fn policy(joinability: Joinability) -> &'static str {
 
 fn settings(data: &CustomData) -> String {
     data.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
-}
-
-fn word(status: JoinStatus) -> &'static str {
-    match status {
-        JoinStatus::Requested => "requested",
-        JoinStatus::Allocated => "allocated",
-        JoinStatus::Pending => "pending",
-        JoinStatus::Joinable => "joinable",
-        JoinStatus::Unjoinable => "unjoinable",
-        JoinStatus::Closed => "closed",
-    }
 }

@@ -1,6 +1,6 @@
 //! The instance's level: what is wanted, what is shown, and what lies between.
 
-use crate::model::session::{InstanceInfo, InstanceUpdate, JoinStatus};
+use crate::model::session::{InstanceInfo, InstanceUpdate};
 
 pub(super) fn level_of(info: &InstanceInfo) -> InstanceUpdate {
     InstanceUpdate {
@@ -36,17 +36,6 @@ pub(super) fn merge(shown: &mut InstanceUpdate, update: InstanceUpdate) {
     shown.version = update.version.or(shown.version.take());
     shown.custom_data = update.custom_data.or(shown.custom_data.take());
     shown.match_id = update.match_id.or(shown.match_id.take());
-}
-
-pub(super) fn status_name(status: JoinStatus) -> &'static str {
-    match status {
-        JoinStatus::Requested => "requested",
-        JoinStatus::Allocated => "allocated",
-        JoinStatus::Pending => "pending",
-        JoinStatus::Joinable => "joinable",
-        JoinStatus::Unjoinable => "unjoinable",
-        JoinStatus::Closed => "closed",
-    }
 }
 
 /// The names of notes are few; a journal may hold one that this version doesn't know.

@@ -23,12 +23,6 @@ const READ: Needs = Needs::AnyOf(&["session:read-player:any", "session:read-play
 const WRITE: Needs = Needs::AnyOf(&["session:update-player:any"]);
 const CLEAR: Needs = Needs::AnyOf(&["session:deserter:clear"]);
 
-macro_rules! row {
-    ($method:ident $path:literal, $operation:literal, $needs:ident, $handler:path) => {
-        Row { method: Method::$method, path: $path, operation: $operation, needs: $needs, run: Run::Now($handler) }
-    };
-}
-
 pub static TABLE: &[Row] = &[
     row!(GET "/session/v1/deserter", "get_all_deserter_configs", CONFIG, configs),
     row!(GET "/session/v1/deserter/{deserter_id}", "get_specific_deserter_config", CONFIG, config),

@@ -23,12 +23,6 @@ use http::{Method, StatusCode};
 const READ: Needs = Needs::AnyOf(&["friend:*", "friend:friend_list:read", "friend:friend_list:read:any"]);
 const WRITE: Needs = Needs::AnyOf(&["friend:*", "friend:friend_list:write", "friend:friend_list:write:any"]);
 
-macro_rules! row {
-    ($method:ident $path:literal, $operation:literal, $needs:ident, $handler:path) => {
-        Row { method: Method::$method, path: $path, operation: $operation, needs: $needs, run: Run::Now($handler) }
-    };
-}
-
 pub static TABLE: &[Row] = &[
     row!(GET "/friends/v2/player/{player_uuid}/friend", "get_friends_list_for_player_v2", READ, list),
     row!(DELETE "/friends/v2/player/{player_uuid}/friend", "delete_friends_v2", WRITE, remove_all),

@@ -35,12 +35,6 @@ const READ_PLAYER: Needs = Needs::AnyOf(&["session:read-player:any", "session:re
 const UPDATE_PLAYER: Needs = Needs::AnyOf(&["session:update-player:any", "session:update-player:self"]);
 const UPDATE_PLATFORM: Needs = Needs::AnyOf(&["session:update:platform"]);
 
-macro_rules! row {
-    ($method:ident $path:literal, $operation:literal, $needs:expr, $handler:path) => {
-        Row { method: Method::$method, path: $path, operation: $operation, needs: $needs, run: Run::Now($handler) }
-    };
-}
-
 pub static TABLE: &[Row] = &[
     row!(GET "/session/v1/player/me/session", "get_player_sessions_self", READ_PLAYER, own_sessions),
     row!(GET "/session/v1/player/{player_uuid}/session", "get_player_sessions_by_uuid_v2", READ_PLAYER, sessions_of),

@@ -35,12 +35,6 @@ use serde_json::{Value, json};
 const UPDATE: Needs = Needs::AnyOf(&["session:update:any", "session:update:self"]);
 const UPDATE_PLAYER: Needs = Needs::AnyOf(&["session:update-player:any", "session:update-player:self"]);
 
-macro_rules! row {
-    ($method:ident $path:literal, $operation:literal, $needs:expr, $handler:path) => {
-        Row { method: Method::$method, path: $path, operation: $operation, needs: $needs, run: Run::Now($handler) }
-    };
-}
-
 pub static TABLE: &[Row] = &[
     row!(
         POST "/session/v2/session/{session_id}/player/{player_uuid}:invite",

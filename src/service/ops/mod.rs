@@ -21,6 +21,13 @@
 
 #![allow(clippy::unnecessary_wraps, reason = "handlers share a signature, and so do parsers of bodies")]
 
+/// A row whose handler answers at once.
+macro_rules! row {
+    ($method:ident $path:literal, $operation:literal, $needs:expr, $handler:path) => {
+        Row { method: Method::$method, path: $path, operation: $operation, needs: $needs, run: Run::Now($handler) }
+    };
+}
+
 pub mod audit;
 pub mod backfill;
 pub mod bodies;

@@ -42,12 +42,6 @@ const CHANGE: Needs = Needs::AnyOf(&[
     "session:update-player:self",
 ]);
 
-macro_rules! row {
-    ($method:ident $path:literal, $operation:literal, $needs:ident, $handler:path) => {
-        Row { method: Method::$method, path: $path, operation: $operation, needs: $needs, run: Run::Now($handler) }
-    };
-}
-
 pub static TABLE: &[Row] = &[
     row!(GET "/session/v1/session/{session_id}/player", "get_players_in_session", READ, list),
     row!(GET "/session/v1/session/{session_id}/player/{player_uuid}", "get_player_in_session", READ, read_one),
