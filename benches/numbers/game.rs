@@ -22,6 +22,7 @@ pub fn main(args: &[String]) {
         "spawned" => spawned(&args[1]),
         "told" => told(&args[1]),
         "write" => write(args[1].parse().unwrap()),
+        "bare" => crate::bare::main(),
         "paced" => paced(args[1].parse().unwrap(), args[2].parse().unwrap()),
         other => panic!("no game {other}"),
     }

@@ -170,7 +170,8 @@ fn end_to_closed() {
     row("fsync of 4 KiB in the same directory, p50", &crate::millis(fsync(&world)), "(the disk)");
 }
 
-fn fsync(world: &World) -> Duration {
+/// The disk's part in what has to be durable.
+pub fn fsync(world: &World) -> Duration {
     let mut file = std::fs::File::create(world.path().join("fsync")).unwrap();
     let times = (0..ROUNDS).map(|_| {
         let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! `cargo bench`: the agent's figures, measured on this machine with the programs as they are released, and printed.
+//! `cargo bench`: the agent's and the session service's figures, measured on this machine with the programs as they are released, and printed.
 //!
 //! | file | measures |
 //! |---|---|
@@ -6,6 +6,9 @@
 //! | [`idle`] | sizes, memory, wake-ups |
 //! | [`latency`] | start to READY; allocation to game; the game's end to `closed` on the wire |
 //! | [`output`] | the game's output, against `cat > file` on the same pipe |
+//! | [`service`] | the session service as its load sees it: [`reads`], [`joins`], [`fleet`] and [`muster`], which makes the fleet |
+//! | [`bare`] | the service's peer: a handler of the same HTTP library |
+//! | [`wire`] | HTTP for the load generators |
 //! | [`game`] | the game: this program itself, started by the agent |
 //!
 //! Nothing passes or fails here; docs/numbers.md names the figures to reach.
@@ -14,13 +17,20 @@
 #![allow(clippy::disallowed_methods, reason = "measuring time is what this is for")]
 
 mod agones;
+mod bare;
+mod fleet;
 mod game;
 mod idle;
+mod joins;
 mod latency;
+mod muster;
 mod output;
+mod reads;
+mod service;
 #[allow(dead_code, reason = "the tests' harness; not all of it is needed here")]
 #[path = "../../tests/it/support/mod.rs"]
 mod support;
+mod wire;
 
 use std::time::Duration;
 
@@ -29,17 +39,20 @@ fn main() {
     if args.next().as_deref() == Some(game::WORD) {
         return game::main(&args.collect::<Vec<_>>());
     }
-    // `cargo bench -- latency` measures one part.
+    // `cargo bench -- latency` measures one part, `-- service` all whose names begin so.
     let only: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let parts: [(&str, fn()); 4] = [
+    let parts: [(&str, fn()); 7] = [
         ("idle", idle::measure),
         ("latency", latency::measure),
         ("output", output::measure),
         ("agones", agones::measure),
+        ("service-reads", reads::measure),
+        ("service-joins", joins::measure),
+        ("service-fleet", fleet::measure),
     ];
     println!("{:<58} {:>14}   to reach", "what", "measured");
     for (name, measure) in parts {
-        if only.is_empty() || only.iter().any(|only| only == name) {
+        if only.is_empty() || only.iter().any(|only| name.starts_with(only.as_str())) {
             measure();
         }
     }

@@ -87,12 +87,12 @@ impl<'w> Service<'w> {
     pub fn withdraw_agents(&self) {
         self.clients(&["remove", "agents"]);
     }
-    /// They get new ones, in the file that they read.
     /// Gives the agents other permissions than the usual ones.
     pub fn permit_agents(&mut self, permissions: &[&str]) {
         self.withdraw_agents();
         self.agents = self.client("agents", permissions);
     }
+    /// They get new ones, in the file that they read.
     pub fn readmit_agents(&mut self) {
         self.agents = self.client("agents", &[]);
     }
@@ -123,6 +123,9 @@ impl<'w> Service<'w> {
         child.wait().unwrap();
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("the service is up").id()
+    }
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -163,7 +166,7 @@ impl<'w> Service<'w> {
     }
 
     /// Logs in as the platform.
-    fn platform_token(&self) -> String {
+    pub fn platform_token(&self) -> String {
         let (id, secret) = &self.platform;
         let basic = base64::engine::general_purpose::STANDARD.encode(format!("{id}:{secret}"));
         let url = format!("{}/users/v1/login", self.url());
