@@ -41,20 +41,38 @@ fn for_ever() {
 /// Says that it has been started, and lives.
 fn spawned(address: &str) {
     knock(address, "spawned");
+    nobody_plays();
     println!("ready");
     for_ever();
 }
 
-/// Follows the agent's events, and says when it is told of its allocation.
-fn told(address: &str) {
+/// A request to the agent's API, with the game's token.
+fn ask(request: &str, body: &str) -> BufReader<TcpStream> {
     let api = std::env::var("GAMESIDE_API").unwrap();
     let token = std::env::var("GAMESIDE_TOKEN").unwrap();
     let host = api.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(host).unwrap();
-    write!(stream, "GET /v1/events HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n\r\n").unwrap();
+    let length = body.len();
+    let head = format!("{request} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n");
+    let about = format!("content-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+    stream.write_all(format!("{head}{about}{body}").as_bytes()).unwrap();
+    BufReader::new(stream)
+}
+
+/// This game counts its players, so that a drain needn't wait for those whom nobody counts.
+fn nobody_plays() {
+    let mut answer = String::new();
+    ask("PUT /v1/game/players", r#"{"players":[]}"#).read_line(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 2"), "{answer}");
+}
+
+/// Follows the agent's events, and says when it is told of its allocation.
+fn told(address: &str) {
+    nobody_plays();
+    let events = ask("GET /v1/events", "");
     println!("ready");
-    for line in BufReader::new(stream).lines().map_while(Result::ok) {
-        if line.contains("allocated") {
+    for line in events.lines().map_while(Result::ok) {
+        if line.starts_with("event: allocated") {
             knock(address, "told");
         }
     }

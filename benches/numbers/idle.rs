@@ -1,8 +1,9 @@
-//! Sizes, memory and wake-ups of an agent that waits for an allocation.
+//! Sizes; memory and wake-ups of an agent that waits for an allocation, and of one whose game waits for players.
 
 use crate::{
     row,
     support::{
+        agent::Agent,
         proc,
         service::Service,
         world::{GAMESIDE, KEEPER, World},
@@ -11,42 +12,85 @@ use crate::{
 use std::time::{Duration, Instant};
 
 /// How long wake-ups are counted.
-const WATCHED: Duration = Duration::from_secs(20);
+const WATCHED: Duration = Duration::from_secs(30);
 
 pub fn measure() {
-    let size = |program: &str| format!("{:.1} MB", std::fs::metadata(program).unwrap().len() as f64 / 1e6);
+    let size = |program: &str| format!("{:.2} MB", std::fs::metadata(program).unwrap().len() as f64 / 1e6);
     row("size of gameside", &size(GAMESIDE), "<= 12 MB");
     row("size of gameside-keeper", &size(KEEPER), "<= 1.5 MB");
+    idle();
+    serving();
+}
 
+/// Registered, with every frontend on, and the game off.
+fn idle() {
     let world = World::new();
     let service = Service::start(&world);
-    let agent = world.agent("idle", &format!("{}[allocation]\nprovider = \"sic\"\n", service.agent_config()));
-    let status = agent.wait("registration", |status| status["agent"]["registered"] == true);
-    let agent = agent.pid();
-    let keeper = u32::try_from(status["keeper"]["pid"].as_u64().unwrap()).unwrap();
+    let mut agent = world.agent("idle", &config(&world, &service, "provider = \"sic\""));
+    agent.wait("registration", |status| status["agent"]["registered"] == true);
+    let watched = watch(&agent);
+    watched.memory("idle and registered", ["<= 8 MiB", "<= 3 MiB", "<= 1.5 MiB", "<= 300 KiB"]);
+    watched.wake_ups("idle", "<= 3 /s");
+    agent.stop();
+}
 
+/// The practice game is joinable, and nobody plays. What it says of itself, and being looked at, wakes the agent, too.
+fn serving() {
+    let world = World::new();
+    let service = Service::start(&world);
+    let mut agent = world.agent("serving", &config(&world, &service, "provider = \"auto\""));
+    agent.wait_join_status("joinable");
+    let watched = watch(&agent);
+    watched.memory("with a joinable game", [""; 4]);
+    watched.wake_ups("with a joinable game", "");
+    agent.stop();
+}
+
+fn config(world: &World, service: &Service<'_>, allocation: &str) -> String {
+    let (common, range) = (service.agent_config(), world.game_ports());
+    let frontends = "[agones]\ngrpc = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\n[a2s]\nenabled = true\nhost = \"127.0.0.1\"\n";
+    format!("{common}[allocation]\n{allocation}\n{frontends}[game.ports.query]\nrange = \"{range}\"\n")
+}
+
+/// An agent, its keeper, and how often they were woken in a second.
+struct Watched {
+    agent: u32,
+    keeper: u32,
+    rates: [f64; 2],
+}
+
+fn watch(agent: &Agent<'_>) -> Watched {
+    let keeper = u32::try_from(agent.status()["keeper"]["pid"].as_u64().unwrap()).unwrap();
+    let agent = agent.pid();
     let wakes = || [agent, keeper].map(wake_ups);
     let (before, begun) = (wakes(), Instant::now());
     while begun.elapsed() < WATCHED {
         std::thread::park_timeout(WATCHED.saturating_sub(begun.elapsed()));
     }
     let after = wakes();
-    let memory = |pid: u32, name: &str| {
-        let text = proc::status(pid, name).unwrap();
-        text.trim_end_matches(" kB").parse::<f64>().unwrap()
-    };
-    let mebibytes = |pid, name| format!("{:.2} MiB", memory(pid, name) / 1024.0);
-    row("agent, resident, idle and registered", &mebibytes(agent, "VmRSS"), "<= 8 MiB");
-    row("agent, private (RssAnon)", &mebibytes(agent, "RssAnon"), "<= 3 MiB");
-    row("keeper, resident", &mebibytes(keeper, "VmRSS"), "<= 1.5 MiB");
-    row("keeper, private (RssAnon)", &format!("{} KiB", memory(keeper, "RssAnon")), "<= 300 KiB");
     let rate = |which: usize| (after[which] - before[which]) as f64 / WATCHED.as_secs_f64();
-    let both = format!("{:.2} /s", rate(0) + rate(1));
-    row(
-        "wake-ups of agent and keeper, idle",
-        &both,
-        &format!("<= 3 /s   (agent {:.2}, keeper {:.2})", rate(0), rate(1)),
-    );
+    Watched { agent, keeper, rates: [rate(0), rate(1)] }
+}
+
+impl Watched {
+    fn memory(&self, when: &str, wanted: [&str; 4]) {
+        let kibibytes = |pid: u32, name: &str| {
+            let text = proc::status(pid, name).unwrap();
+            text.trim_end_matches(" kB").parse::<f64>().unwrap()
+        };
+        let mebibytes = |pid, name| format!("{:.2} MiB", kibibytes(pid, name) / 1024.0);
+        row(&format!("agent, resident, {when}"), &mebibytes(self.agent, "VmRSS"), wanted[0]);
+        row("agent, private (RssAnon)", &mebibytes(self.agent, "RssAnon"), wanted[1]);
+        row(&format!("keeper, resident, {when}"), &mebibytes(self.keeper, "VmRSS"), wanted[2]);
+        row("keeper, private (RssAnon)", &format!("{} KiB", kibibytes(self.keeper, "RssAnon")), wanted[3]);
+    }
+
+    fn wake_ups(&self, when: &str, wanted: &str) {
+        let [agent, keeper] = self.rates;
+        let both = format!("{:.2} /s", agent + keeper);
+        let parts = format!("{wanted}   (agent {agent:.2}, keeper {keeper:.2})");
+        row(&format!("wake-ups of agent and keeper, {when}"), &both, &parts);
+    }
 }
 
 /// How often all threads of a process have been woken so far.

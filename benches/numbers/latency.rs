@@ -39,6 +39,7 @@ impl Door {
     fn address(&self) -> String {
         self.socket.local_addr().unwrap().to_string()
     }
+    /// Once the game knocks.
     fn knocked(&self) -> Instant {
         self.socket.recv(&mut [0; 64]).expect("the game knocks");
         Instant::now()
@@ -129,16 +130,22 @@ fn through_service(service: &Service<'_>, door: &Door) -> Duration {
 fn rounds(agent: &Agent<'_>, mut measure: impl FnMut() -> Duration) -> Vec<Duration> {
     (0..ROUNDS)
         .map(|_| {
-            agent.wait("a free agent", |status| {
-                let free = status["phase"] == "idle";
-                free && (status["agent"]["provider"] == "hook" || status["agent"]["registered"] == true)
-            });
+            wait_free(agent);
             let took = measure();
             agent.wait_join_status("joinable");
             agent.call("POST", "/v1/drain", Some(&json!({"then": "recycle"}))).unwrap().ok();
             took
         })
         .collect()
+}
+
+/// Until it takes allocations, and the end of the last match has been delivered.
+fn wait_free(agent: &Agent<'_>) {
+    agent.wait("a free agent", |status| {
+        let delivered = status["outbox"].as_array().is_some_and(Vec::is_empty);
+        let listening = status["agent"]["provider"] == "hook" || status["agent"]["registered"] == true;
+        status["phase"] == "idle" && delivered && listening
+    });
 }
 
 /// From SIGKILL of the game until `closed` passes a proxy on its way to the service.
@@ -153,7 +160,7 @@ fn end_to_closed() {
     let mut agent = world.agent("end", &config);
     let times = (0..ROUNDS)
         .map(|_| {
-            agent.wait_phase("idle");
+            wait_free(&agent);
             let body =
                 json!({"allocation_id": uuid::Uuid::new_v4(), "startup_params": {"map": "a", "misc_params": ""}});
             agent.call("POST", "/v1/allocation", Some(&body)).unwrap().ok();
