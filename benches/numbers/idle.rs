@@ -48,7 +48,8 @@ fn serving() {
 
 fn config(world: &World, service: &Service<'_>, allocation: &str) -> String {
     let (common, range) = (service.agent_config(), world.game_ports());
-    let frontends = "[agones]\ngrpc = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\n[a2s]\nenabled = true\nhost = \"127.0.0.1\"\n";
+    let frontends =
+        "[agones]\ngrpc = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\n[a2s]\nenabled = true\nhost = \"127.0.0.1\"\n";
     format!("{common}[allocation]\n{allocation}\n{frontends}[game.ports.query]\nrange = \"{range}\"\n")
 }
 

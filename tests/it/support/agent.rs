@@ -240,8 +240,13 @@ impl Drop for Agent<'_> {
 fn follow(places: &Places, changed: &mpsc::Sender<()>) -> std::io::Result<()> {
     let (api, token) = places.way().ok_or(std::io::ErrorKind::NotFound)?;
     let authorization = format!("Bearer {token}");
-    let mut stream =
-        http::open("GET", &format!("{api}/v1/timeline?follow"), &[("authorization", &authorization)], None, "keep-alive")?;
+    let mut stream = http::open(
+        "GET",
+        &format!("{api}/v1/timeline?follow"),
+        &[("authorization", &authorization)],
+        None,
+        "keep-alive",
+    )?;
     http::head(&mut stream)?;
     while http::chunk(&mut stream)?.is_some() {
         if changed.send(()).is_err() {
