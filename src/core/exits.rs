@@ -8,7 +8,7 @@
 //! | lost with its keeper | the match is closed |
 //! | otherwise | started again after a delay, within the crash budget; else the match is closed |
 //!
-//! In `Idle` a warm game is started again. A word of the game that is overtaken by its exit still counts while the
+//! In `Idle` a warm game is started again; an end that it had announced is no failure. A word of the game that is overtaken by its exit still counts while the
 //! restart is being waited for.
 
 use super::{
@@ -125,7 +125,8 @@ impl Core {
         if failing == Some(REPLACED) || idle_and_cold {
             return;
         }
-        let success = report.status.is_success() && run.ready.is_some() && failing.is_none();
+        let meant = run.orderly || (report.status.is_success() && run.ready.is_some());
+        let success = meant && failing.is_none();
         match self.book(run, success) {
             Next::Again { delay } => self.restart(run, failing, status, delay),
             Next::NotAgain => self.restart(run, failing, status, self.settings.restart.delay.get()),

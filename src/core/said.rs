@@ -30,7 +30,9 @@ impl Core {
                     self.ready("sdk");
                 }
             }
-            Said::Joinable(gate) => run.gate = gate,
+            // Who has said that it ends takes nobody in any more.
+            Said::Joinable(gate) if !run.orderly => run.gate = gate,
+            Said::Joinable(_) => {}
             Said::Heartbeat => self.health.beat(now),
             Said::Health { health, reason } => self.health.opinion(health, reason),
             Said::TickRate { measured, target } => self.health.ticks(&self.settings.health, measured, target),
@@ -60,11 +62,15 @@ impl Core {
 
     /// `Shutdown` that arrives after the exit that it announced: the end was orderly after all.
     fn overtaken(&mut self, number: RunNumber, said: &Said) -> bool {
-        let Process::Delayed { after, stopped, .. } = &self.state.process else { return false };
-        let announced = *after == number && matches!(said, Said::Shutdown | Said::StopMe) && !stopped;
-        if announced && self.state.phase.game().is_some() {
+        let Process::Delayed { after, stopped, .. } = &mut self.state.process else { return false };
+        let announced = *after == number && matches!(said, Said::Shutdown | Said::StopMe) && !*stopped;
+        if announced {
+            // It counts once.
+            *stopped = true;
             self.state.failures.times.pop();
-            self.close_match("the game ended, as it had said", Then::Recycle, None);
+            if self.state.phase.game().is_some() {
+                self.close_match("the game ended, as it had said", Then::Recycle, None);
+            }
         }
         true
     }

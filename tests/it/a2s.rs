@@ -7,7 +7,7 @@ use gameside::{
     probes::query::{self, Answer},
 };
 use serde_json::{Value, json};
-use std::{net::SocketAddr, process::Command, time::Duration};
+use std::{net::{SocketAddr, UdpSocket}, process::Command, time::Duration};
 
 const CONFIG: &str = "[session.startup]\nmap = 'harbour'\nmode = 'duel'\n[guards]\nno_show_timeout = '1h'\nempty_timeout = '1h'\n\
 [custom_data.browser]\nleague = 'gold'\n[addresses]\nport = 'game'\n[game]\nversion = '1.4.2'\n\
@@ -16,7 +16,7 @@ const CONFIG: &str = "[session.startup]\nmap = 'harbour'\nmode = 'duel'\n[guards
 /// A served query port, with a player there.
 fn served(world: &World) -> (Agent<'_>, SocketAddr) {
     // Of this test alone: free when it was asked for, and reserved by the agent from then on.
-    let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let agent = world.agent("arena", &format!("{CONFIG}[game.ports.query]\nrange = '{free}'\n"));
     let status = agent.wait_join_status("joinable");
     assert_eq!(status["ports"]["query"], free);
@@ -76,4 +76,28 @@ fn python_a2s_reads_info_players_and_rules() {
     assert_eq!(told, expected);
     proc::signal(player.id(), 2);
     player.wait().unwrap();
+}
+
+#[test]
+fn switched_off_nobody_answers_and_a_port_in_use_is_passed_over_or_named() {
+    let world = World::new();
+    let taken = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let query = |range: &str| format!("[game.ports.query]\nrange = '{range}'\n");
+    let off = CONFIG.replace("enabled = true", "enabled = false");
+    let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let agent = world.agent("off", &format!("{off}{}", query(&free.to_string())));
+    agent.wait_join_status("joinable");
+    assert!(UdpSocket::bind(("127.0.0.1", free)).is_ok(), "the query port is left to the game");
+
+    let last = port.checked_add(40).unwrap_or(u16::MAX);
+    let moved = world.agent("moved", &format!("{CONFIG}{}", query(&format!("{port}-{last}"))));
+    let at = u16::try_from(moved.wait_join_status("joinable")["ports"]["query"].as_u64().unwrap()).unwrap();
+    assert_ne!(at, port);
+    assert_eq!(ask(([127, 0, 0, 1], at).into()).map.as_deref(), Some("harbour"));
+
+    let mut refused = world.agent("refused", &format!("{CONFIG}{}", query(&port.to_string())));
+    assert!(!refused.ended().success());
+    let log = std::fs::read_to_string(world.path().join("logs/refused.log")).unwrap();
+    assert!(log.contains("no free port for \"query\"") && log.contains(&port.to_string()), "{log}");
 }

@@ -3,156 +3,19 @@
 
 use crate::support::{
     agent::Agent,
-    http, proc,
+    gsdk::{CPP, FLAVOURS, Flavour, Sdk, UNITY, environment},
+    proc,
     service::Service,
-    world::{PATIENCE, World},
+    shell::Shell,
+    world::World,
 };
 use serde_json::{Value, json};
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
-
-/// How a flavour beats.
-struct Flavour {
-    name: &'static str,
-    /// What it calls itself in `gsdkinfo`; none: it doesn't introduce itself.
-    info: Option<&'static str>,
-    method: &'static str,
-    route: &'static str,
-    user_agent: &'static str,
-    body: fn(state: &str, players: &[&str]) -> Value,
-}
-
-fn pascal(state: &str, players: &[&str]) -> Value {
-    let players: Vec<_> = players.iter().map(|id| json!({"PlayerId": id})).collect();
-    json!({"CurrentGameState": state, "CurrentGameHealth": "Healthy", "CurrentPlayers": players})
-}
-/// Says Unhealthy, for want of a callback, and has no list before there is anybody.
-fn csharp(state: &str, players: &[&str]) -> Value {
-    let list = (!players.is_empty()).then(|| pascal(state, players)["CurrentPlayers"].clone());
-    json!({"CurrentGameState": state, "CurrentGameHealth": "Unhealthy", "CurrentPlayers": list})
-}
-fn camel(state: &str, players: &[&str]) -> Value {
-    let players: Vec<_> = players.iter().map(|id| json!({"playerId": id})).collect();
-    json!({"currentGameState": state, "currentGameHealth": "Healthy", "currentPlayers": players})
-}
-fn unity(state: &str, players: &[&str]) -> Value {
-    json!({"CurrentGameState": state, "CurrentPlayers": camel(state, players)["currentPlayers"]})
-}
-
-const CPP: Flavour =
-    Flavour { name: "C++", info: Some("Cpp"), method: "PATCH", route: "", user_agent: "", body: pascal };
-const UNITY: Flavour = Flavour {
-    name: "Unity",
-    info: Some("Unity"),
-    method: "POST",
-    route: "/heartbeats",
-    user_agent: "UnityPlayer/2021.3.16f1",
-    body: unity,
-};
-const FLAVOURS: [Flavour; 7] = [
-    CPP,
-    Flavour { name: "C#", info: Some("CSharp"), body: csharp, ..CPP },
-    Flavour { name: "Java", info: Some("Java"), body: camel, ..CPP },
-    UNITY,
-    Flavour { name: "Go", info: None, user_agent: "Go-http-client/1.1", body: csharp, ..UNITY },
-    Flavour { name: "Godot", info: Some("Godot"), user_agent: "GodotEngine/4.2", body: pascal, ..UNITY },
-    Flavour { name: "Unreal", info: Some("Unreal"), ..CPP },
-];
-
-/// The SDK of a game that runs, as one flavour has it.
-struct Sdk<'f> {
-    flavour: &'f Flavour,
-    config: Value,
-}
-
-impl<'f> Sdk<'f> {
-    /// Reads the file that the game's environment names.
-    fn start(flavour: &'f Flavour, pid: u32) -> Self {
-        let file = environment(pid, "GSDK_CONFIG_FILE").expect("GSDK_CONFIG_FILE in the game's environment");
-        assert!(file.starts_with('/'), "{file}");
-        let config: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
-        assert_eq!(environment(pid, "HEARTBEAT_ENDPOINT").as_deref(), config["heartbeatEndpoint"].as_str());
-        assert_eq!(environment(pid, "SESSION_HOST_ID").as_deref(), config["sessionHostId"].as_str());
-        let sdk = Sdk { flavour, config };
-        if let Some(name) = flavour.info {
-            let info = json!({"Flavor": name, "Version": "0.7.20"});
-            let url = sdk.url(&format!("/v1/metrics/{}/gsdkinfo", sdk.id()));
-            assert_eq!(http::exchange("POST", &url, &[], Some(&info)).unwrap().status, 200);
-        }
-        sdk
-    }
-
-    fn id(&self) -> &str {
-        self.config["sessionHostId"].as_str().unwrap()
-    }
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.config["heartbeatEndpoint"].as_str().unwrap())
-    }
-
-    fn send(&self, state: &str, players: &[&str]) -> std::io::Result<http::Answer> {
-        let url = self.url(&format!("/v1/sessionHosts/{}{}", self.id(), self.flavour.route));
-        let headers = [("user-agent", self.flavour.user_agent)];
-        http::exchange(self.flavour.method, &url, &headers, Some(&(self.flavour.body)(state, players)))
-    }
-
-    /// One beat, and what it was answered.
-    fn beat(&self, state: &str, players: &[&str]) -> Value {
-        let answer = self.send(state, players).unwrap().ok();
-        assert!(answer["nextHeartbeatIntervalMs"].as_u64().unwrap() >= 1000, "{answer}");
-        let session = &answer["sessionConfig"];
-        assert!(session.is_null() || session["sessionId"].as_str().unwrap().parse::<uuid::Uuid>().is_ok(), "{answer}");
-        answer
-    }
-
-    /// Beats until it is told to do this.
-    fn until(&self, operation: &str, state: &str, players: &[&str]) -> Value {
-        let begun = Instant::now();
-        loop {
-            let answer = self.beat(state, players);
-            if answer["operation"] == operation {
-                return answer;
-            }
-            assert_eq!(answer["operation"], "Continue", "{}", self.flavour.name);
-            assert!(begun.elapsed() < PATIENCE, "{}: waited in vain for {operation}: {answer}", self.flavour.name);
-            std::thread::park_timeout(Duration::from_millis(100));
-        }
-    }
-}
-
-fn environment(pid: u32, name: &str) -> Option<String> {
-    let bytes = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let text = String::from_utf8_lossy(&bytes);
-    text.split('\0').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
-}
-
-/// A game that does nothing by itself: it ends as it is told through a pipe, and hears no signal.
-struct Shell {
-    pipe: PathBuf,
-}
-
-impl Shell {
-    fn new(world: &World, name: &str) -> Self {
-        let pipe = world.path().join(name);
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-        Shell { pipe }
-    }
-    fn command(&self) -> String {
-        let script = format!("trap '' TERM; read how < {}; eval $how", self.pipe.display());
-        format!("command = ['/bin/sh', '-c', \"{script}\"]\n")
-    }
-    /// Ends it: `exit 0`, `kill -ABRT $$`.
-    fn ends(&self, how: &str) {
-        std::fs::write(&self.pipe, format!("{how}\n")).unwrap();
-    }
-}
 
 const STOP: &str =
     "[game.stop.quit]\nby = 'sdk'\nwait = '60s'\n[guards]\nno_show_timeout = '1h'\nempty_timeout = '1h'\n";
 
 fn hooked<'w>(world: &'w World, service: &Service<'_>, shell: &Shell, more: &str) -> Agent<'w> {
-    let game = format!("[allocation]\nprovider = 'hook'\n[game]\nstart = 'at-boot'\n{}", shell.command());
+    let game = format!("[allocation]\nprovider = 'hook'\n[game]\nstart = 'at-boot'\ncommand = {:?}\n", shell.words());
     let startup = "[session.startup]\nmap = 'dm1'\nmisc_params = '?bots=2'\n";
     world.agent("server", &format!("{}{startup}{game}{STOP}{more}", service.agent_config()))
 }

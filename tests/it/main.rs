@@ -9,6 +9,7 @@
 //! | [`crash`] | the agent killed after every single effect |
 //! | [`docs`] | what the documents say |
 //! | [`driver`] | the agent's loop on paused time, between edges that the test plays |
+//! | [`examples`] | the example configurations as they are shipped, from start to end |
 //! | [`full_disk`] | the journal where no room is left |
 //! | [`gsdk`] | games that speak PlayFab's GSDK, flavour by flavour |
 //! | [`keeper`] | the keeper and the agent's client for it |
@@ -44,6 +45,7 @@ mod contract;
 mod crash;
 mod docs;
 mod driver;
+mod examples;
 mod full_disk;
 mod gsdk;
 mod issuer;

@@ -1,56 +1,20 @@
 //! Games that end in good order only when they are asked to: `[game.stop.quit]` before the stop ladder.
 
-use crate::support::world::World;
-use serde_json::{Value, json};
-use std::{
-    io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+use crate::support::{
+    rcon::{self, Dialect},
+    shell::Shell,
+    world::World,
 };
+use serde_json::{Value, json};
+use std::net::TcpListener;
 
 const PASSWORD: &str = "open sesame";
 
-fn packet(stream: &mut TcpStream) -> std::io::Result<(i32, i32, String)> {
-    let mut number = || -> std::io::Result<i32> {
-        let mut bytes = [0; 4];
-        stream.read_exact(&mut bytes)?;
-        Ok(i32::from_le_bytes(bytes))
-    };
-    let (size, id, kind) = (number()?, number()?, number()?);
-    let mut body = vec![0; usize::try_from(size).unwrap() - 8];
-    stream.read_exact(&mut body)?;
-    Ok((id, kind, String::from_utf8(body[..body.len() - 2].to_vec()).unwrap()))
-}
-
-fn answer(stream: &mut TcpStream, id: i32, kind: i32) {
-    let numbers = [10i32, id, kind].into_iter().flat_map(i32::to_le_bytes).chain([0, 0]);
-    stream.write_all(&numbers.collect::<Vec<u8>>()).unwrap();
-}
-
-/// A remote console that lets in who knows the password; what the first of them said.
-fn console(listener: &TcpListener, answers_twice: bool) -> String {
-    loop {
-        let (mut stream, _) = listener.accept().unwrap();
-        let (id, kind, password) = packet(&mut stream).unwrap();
-        assert_eq!(kind, 3);
-        if answers_twice {
-            answer(&mut stream, id, 0);
-        }
-        answer(&mut stream, if password == PASSWORD { id } else { -1 }, 2);
-        if password == PASSWORD {
-            let (_, kind, command) = packet(&mut stream).unwrap();
-            assert_eq!(kind, 2);
-            return command;
-        }
-    }
-}
-
-/// A game that hears no signal and ends when something is written into its pipe.
-fn deaf(world: &World) -> (std::path::PathBuf, String) {
-    let pipe = world.path().join("end");
-    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-    let script = format!("trap '' TERM; read how < {}; exit 0", pipe.display());
-    let game = format!("[session.startup]\nmap = 'dm1'\n[game]\ncommand = ['/bin/sh', '-c', \"{script}\"]\n");
-    (pipe, format!("{game}[game.readiness]\nby = 'delay'\ndelay = '10ms'\n"))
+/// A game that hears no signal and ends as it is told.
+fn deaf(world: &World) -> (Shell, String) {
+    let shell = Shell::new(world, "end");
+    let game = format!("[session.startup]\nmap = 'dm1'\n[game]\ncommand = {:?}\n", shell.words());
+    (shell, format!("{game}[game.readiness]\nby = 'delay'\ndelay = '10ms'\n"))
 }
 
 fn last_end(world: &World) -> Value {
@@ -58,12 +22,12 @@ fn last_end(world: &World) -> Value {
     status["last_end"].clone()
 }
 
-fn asked_through_its_console(by: &str, command: &str, answers_twice: bool) {
+fn asked_through_its_console(by: &str, command: &str, dialect: Dialect) {
     let world = World::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     // The console is this test's, so its port is bound already, and the agent must take it for the game's.
-    let (pipe, game) = deaf(&world);
+    let (shell, game) = deaf(&world);
     let secret = world.file("rcon-password", &format!("{PASSWORD}\n"));
     let config = format!(
         "{game}[addresses]\nport = 'game'\n[game.stop.quit]\nby = '{by}'\ncommand = '{command}'\nwait = '100s'\nport = 'rcon'\n\
@@ -75,8 +39,8 @@ fn asked_through_its_console(by: &str, command: &str, answers_twice: bool) {
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     let said = std::thread::scope(|scope| {
         let console = scope.spawn(|| {
-            let said = console(&listener, answers_twice);
-            std::fs::write(&pipe, "now\n").unwrap();
+            let said = rcon::console(&listener, PASSWORD, dialect);
+            shell.ends("exit 0");
             said
         });
         agent.stop();
@@ -91,12 +55,12 @@ fn asked_through_its_console(by: &str, command: &str, answers_twice: bool) {
 
 #[test]
 fn a_source_server_is_asked_through_its_remote_console() {
-    asked_through_its_console("source-rcon", "quit", true);
+    asked_through_its_console("source-rcon", "quit", Dialect::Source);
 }
 
 #[test]
 fn a_minecraft_server_is_asked_through_its_remote_console() {
-    asked_through_its_console("minecraft-rcon", "stop", false);
+    asked_through_its_console("minecraft-rcon", "stop", Dialect::Minecraft);
 }
 
 #[test]

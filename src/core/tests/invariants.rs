@@ -1,24 +1,38 @@
 //! Random inputs against a simple model: whatever happens, the invariants of [`crate::core`] hold.
 //!
 //! The world of these tests checks some of them all the time (one game at a time, no start before its commit, one write of a
-//! lane under way, nothing after `closed`, no offer while an end is owed or the journal broken); the model here knows which runs have been proved, and that in the end every instance is closed.
+//! lane under way, nothing after `closed`, no offer while an end is owed or the journal broken); the model here knows
+//!
+//! | of a run | what must hold |
+//! |---|---|
+//! | whether it was proved | `joinable` is never published before |
+//! | whether it said that it ends | it isn't shown joinable any more |
+//! | whether it holds itself back | it isn't offered |
+//! | what its frontends keep | it is there, also in the agent's next life |
+//!
+//! and that in the end every instance is closed. What the game said while the disk failed may be forgotten by the next life.
 
 use crate::core::{
-    io::{Effect, Input, Memory},
+    io::{Effect, Input, Memory, Provide},
     testing::{Disk, Keeper, Net, World, allocation, secs, settings},
 };
 use crate::model::{
     allocation::ProviderKind,
     calls::{Backend, Call, Refusal},
-    game::{Door, GamePlayer, Gate, Said},
+    game::{Door, GamePlayer, Gate, Kept, Said},
     ids::RunNumber,
     keeper::KeeperOrder,
     orders::{After, Order},
+    policy::Start,
     process::{ExitStatus, RunState},
-    session::JoinStatus,
+    session::{InstanceHealth, JoinStatus},
+    status::LastEnd,
 };
 use proptest::{prelude::*, test_runner::RngSeed};
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 #[derive(Debug, Clone)]
 enum Act {
@@ -27,9 +41,10 @@ enum Act {
     LateReady,
     Join,
     Leave,
-    Gate(bool),
-    Shutdown,
-    MatchEnded,
+    /// Anything else, through whatever the game speaks.
+    Says(Door, Said),
+    /// A word of the last run, which may be over.
+    LateEnd(Said),
     Exit(i32),
     Net(Net),
     TimeOuts,
@@ -64,6 +79,35 @@ fn nets() -> impl Strategy<Value = Net> {
     prop_oneof![4 => Just(Net::Up), 2 => Just(Net::LosesAnswers), 1 => Just(Net::Silent), 3 => refusals.prop_map(Net::Refuses)]
 }
 
+fn doors() -> impl Strategy<Value = Door> {
+    prop_oneof![Just(Door::Native), Just(Door::Agones), Just(Door::Gsdk), Just(Door::Log), Just(Door::Probe)]
+}
+
+fn words() -> impl Strategy<Value = Said> {
+    let gate = prop_oneof![Just(Gate::Open), Just(Gate::Closed)];
+    let player = |number: u128| GamePlayer { id: uuid::Uuid::from_u128(number).to_string(), name: None, team: None };
+    let health = prop_oneof![Just(InstanceHealth::Healthy), Just(InstanceHealth::Unhealthy)];
+    prop_oneof![
+        2 => gate.clone().prop_map(Said::Joinable),
+        2 => gate.prop_map(Said::Offer),
+        1 => Just(Said::Shutdown),
+        2 => Just(Said::StopMe),
+        2 => Just(Said::MatchEnded),
+        1 => Just(Said::MatchStarted { match_id: None }),
+        2 => (0u8..4).prop_map(|number| Said::Keep(Kept::from(format!("book {number}")))),
+        1 => Just(Said::Hello),
+        1 => Just(Said::Heartbeat),
+        1 => health.prop_map(|health| Said::Health { health, reason: None }),
+        1 => (0u128..4).prop_map(move |count| Said::Players((0..count).map(player).collect())),
+        1 => (0u32..3).prop_map(|players| Said::PlayerCount { players, max: Some(8) }),
+        1 => (0u8..3).prop_map(|number| Said::Map { map: Some(format!("map{number}")), mode: None }),
+    ]
+}
+
+fn starts() -> impl Strategy<Value = Start> {
+    prop_oneof![Just(Start::OnAllocation), Just(Start::AtBoot)]
+}
+
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
         6 => (0u64..40_000).prop_map(Act::Pass),
@@ -71,9 +115,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => Just(Act::LateReady),
         2 => Just(Act::Join),
         2 => Just(Act::Leave),
-        2 => any::<bool>().prop_map(Act::Gate),
-        1 => Just(Act::Shutdown),
-        2 => Just(Act::MatchEnded),
+        8 => (doors(), words()).prop_map(|(door, said)| Act::Says(door, said)),
+        1 => prop_oneof![Just(Said::Shutdown), Just(Said::StopMe)].prop_map(Act::LateEnd),
         3 => (0i32..2).prop_map(Act::Exit),
         5 => nets().prop_map(Act::Net),
         2 => Just(Act::TimeOuts),
@@ -104,6 +147,60 @@ struct Model {
     run: u64,
     looked_at: usize,
     keepers: u32,
+    said: Words,
+}
+
+/// What a run has said of itself.
+#[derive(Default)]
+struct Words {
+    run: u64,
+    ends: bool,
+    /// It holds itself back; and the match that had ended last by then, because the next one gives it back.
+    withheld: Option<Option<LastEnd>>,
+    kept: BTreeMap<Door, Kept>,
+    /// Something was said that may not have reached the disk.
+    doubtful: bool,
+}
+
+impl Words {
+    fn heard(&mut self, w: &World, run: RunNumber, door: Door, said: &Said) {
+        if w.status().game.run != Some(run) {
+            return;
+        }
+        if self.run != run.0 {
+            *self = Words { run: run.0, ..Words::default() };
+        }
+        self.doubtful |= w.disk != Disk::Works;
+        match said {
+            Said::Shutdown | Said::StopMe => self.ends = true,
+            Said::Offer(gate) => self.withheld = (*gate == Gate::Closed).then(|| w.status().last_end),
+            Said::Keep(kept) => drop(self.kept.insert(door, kept.clone())),
+            _ => {}
+        }
+    }
+
+    /// The agent has begun another life.
+    fn reborn(&mut self) {
+        if self.doubtful {
+            *self = Words::default();
+        }
+    }
+
+    fn look(&self, w: &World) {
+        let status = w.status();
+        let RunState::Running { run, .. } = w.keeper.run else { return };
+        if run.0 != self.run || status.game.run != Some(run) {
+            return;
+        }
+        let shown = status.join_status == Some(JoinStatus::Joinable);
+        assert!(!(self.ends && shown), "run {run} has said that it ends, and is joinable");
+        if self.withheld.as_ref() == Some(&status.last_end) {
+            assert!(!matches!(w.offer, Some(Provide::Offer { .. })), "run {run} holds itself back, and is offered");
+        }
+        for (door, kept) in &self.kept {
+            assert_eq!(status.game.kept.get(door), Some(kept), "what run {run} keeps by {door:?}");
+        }
+    }
 }
 
 impl Model {
@@ -121,6 +218,7 @@ impl Model {
             }
         }
         self.looked_at = w.seen.len();
+        self.said.look(w);
     }
 }
 
@@ -140,9 +238,16 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
             w.say(Said::PlayerJoined(GamePlayer { id: uuid::Uuid::from_u128(1).to_string(), name: None, team: None }));
         }
         Act::Leave => w.say(Said::PlayerLeft { id: uuid::Uuid::from_u128(1).to_string() }),
-        Act::Gate(open) => w.say(Said::Joinable(if open { Gate::Open } else { Gate::Closed })),
-        Act::Shutdown => w.say(Said::Shutdown),
-        Act::MatchEnded => w.say(Said::MatchEnded),
+        Act::Says(door, said) => {
+            if let Some(run) = running {
+                model.said.heard(w, run, door, &said);
+                w.give(Input::Said { run, door, said });
+            }
+        }
+        Act::LateEnd(said) if running.is_none() => {
+            w.give(Input::Said { run: RunNumber(model.run), door: Door::Agones, said });
+        }
+        Act::LateEnd(_) => {}
         Act::Exit(code) if running.is_some() => w.game_exits(ExitStatus::Exited { code }),
         Act::Exit(_) => {}
         Act::Net(net) => {
@@ -157,9 +262,16 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
             w.disk = disk;
             w.catch_up();
         }
-        Act::KillAgent => w.kill_agent(),
-        Act::LoseJournal => w.wake(Memory::SetAside { why: "damaged".into() }),
+        Act::KillAgent => {
+            w.kill_agent();
+            model.said.reborn();
+        }
+        Act::LoseJournal => {
+            w.wake(Memory::SetAside { why: "damaged".into() });
+            model.said = Words::default();
+        }
         Act::NewKeeper => {
+            model.said = Words::default();
             model.keepers += 1;
             model.proved.clear();
             let starts = std::mem::take(&mut w.keeper.starts);
@@ -186,9 +298,12 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
     }
 }
 
-fn play(provider: ProviderKind, acts: Vec<Act>) {
+fn play(provider: ProviderKind, start: Start, acts: Vec<Act>) {
     let mut s = settings();
     s.provider = provider;
+    s.launch.start = start;
+    // A game that waits warm is given match after match; the other gets a process for each.
+    s.recycle.after_matches = u32::from(start == Start::OnAllocation);
     s.restart.budget = 1000;
     let mut w = World::new(s);
     let mut model = Model::default();
@@ -198,6 +313,7 @@ fn play(provider: ProviderKind, acts: Vec<Act>) {
         model.look(&w);
         if w.ended.is_some() {
             w.kill_agent();
+            model.said.reborn();
             model.look(&w);
         }
     }
@@ -206,6 +322,7 @@ fn play(provider: ProviderKind, acts: Vec<Act>) {
     w.catch_up();
     w.time_out();
     w.kill_agent();
+    model.said.reborn();
     w.pass(secs(200));
     if w.ended.is_none() {
         w.order(Order::Stop { reason: None });
@@ -222,13 +339,13 @@ fn play(provider: ProviderKind, acts: Vec<Act>) {
 fn an_end_that_waits_for_a_silent_disk_is_reported_by_the_next_life() {
     use Act::{Allocate, Exit, KillAgent, Late, Pass, Ready};
     let acts = [Allocate(0), Exit(0), Pass(447), Ready, Act::Disk(Disk::Silent), Exit(0), KillAgent, Late];
-    play(ProviderKind::Hook, acts.to_vec());
+    play(ProviderKind::Hook, Start::OnAllocation, acts.to_vec());
 }
 
 #[test]
 fn an_agent_that_died_over_its_last_words_says_them_in_its_next_life() {
     let acts = [Act::Net(Net::LosesAnswers), Act::Terminate, Act::Disk(Disk::Fails), Act::Pass(4990)];
-    play(ProviderKind::Auto, acts.to_vec());
+    play(ProviderKind::Auto, Start::OnAllocation, acts.to_vec());
 }
 
 /// 256 new cases each time; `PROPTEST_CASES` asks for more. A failure prints its shortest case: it becomes a test of its own, above.
@@ -248,8 +365,8 @@ proptest! {
     #![proptest_config(few_cases())]
 
     #[test]
-    fn the_invariants_hold_whatever_happens_to_an_own_session(acts in acts()) {
-        play(ProviderKind::Auto, acts);
+    fn the_invariants_hold_whatever_happens_to_an_own_session(start in starts(), acts in acts()) {
+        play(ProviderKind::Auto, start, acts);
     }
 }
 
@@ -257,7 +374,7 @@ proptest! {
     #![proptest_config(new_cases())]
 
     #[test]
-    fn the_invariants_hold_whatever_happens_to_a_hooked_one(acts in acts()) {
-        play(ProviderKind::Hook, acts);
+    fn the_invariants_hold_whatever_happens_to_a_hooked_one(start in starts(), acts in acts()) {
+        play(ProviderKind::Hook, start, acts);
     }
 }

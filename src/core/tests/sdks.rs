@@ -70,6 +70,37 @@ fn a_warm_game_may_ask_for_it_too() {
 }
 
 #[test]
+fn a_warm_game_that_announces_its_end_may_do_so_as_often_as_it_likes() {
+    for late in [false, true] {
+        let mut s = at_boot();
+        s.restart.budget = 2;
+        let mut w = World::new(s);
+        for _ in 0..5 {
+            w.say(Said::Ready);
+            let run = w.status().game.run.unwrap();
+            if !late {
+                w.say(Said::Shutdown);
+            }
+            w.game_exits(ExitStatus::Exited { code: 7 });
+            if late {
+                w.give(Input::Said { run, door: Door::Agones, said: Said::StopMe });
+            }
+            w.pass(secs(60));
+        }
+        assert!(w.seen.iter().all(|effect| !matches!(effect, Effect::End(_))), "no crash loop: {:?}", w.kinds());
+        assert_eq!(w.keeper.starts.len(), 6);
+    }
+}
+
+#[test]
+fn a_game_that_has_said_that_it_ends_takes_nobody_in_any_more() {
+    let mut w = World::serving(settings());
+    w.say(Said::Shutdown);
+    w.say(Said::Joinable(Gate::Open));
+    assert_eq!(w.shown(), Some(JoinStatus::Unjoinable));
+}
+
+#[test]
 fn a_game_that_holds_itself_back_is_neither_offered_nor_allocated() {
     let mut w = warm();
     assert!(matches!(w.offer, Some(Provide::Offer { .. })));

@@ -19,6 +19,7 @@ mod watching;
 use crate::support::{
     agent::Agent,
     http::{self, Answer},
+    service::Service,
     world::World,
 };
 use serde_json::{Value, json};
@@ -53,6 +54,7 @@ const FIXTURE: &str = "player_capacity = 2\n[agones.counters.rooms]\ncount = 1\n
 /// The game's side of the SDK.
 struct Sdk {
     http: String,
+    grpc: u16,
 }
 
 impl Sdk {
@@ -65,8 +67,15 @@ impl Sdk {
             let value = env.split('\0').find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='));
             value.unwrap_or_else(|| panic!("no {name} in the game's environment")).parse::<u16>().unwrap()
         };
-        assert_ne!(port("AGONES_SDK_GRPC_PORT"), port("AGONES_SDK_HTTP_PORT"));
-        Sdk { http: format!("http://127.0.0.1:{}", port("AGONES_SDK_HTTP_PORT")) }
+        let (grpc, http) = (port("AGONES_SDK_GRPC_PORT"), port("AGONES_SDK_HTTP_PORT"));
+        assert_ne!(grpc, http);
+        Sdk { http: format!("http://127.0.0.1:{http}"), grpc }
+    }
+
+    /// Where `grpc` or `http` is served.
+    fn port(&self, wire: &str) -> u16 {
+        let (_, http) = self.http.rsplit_once(':').unwrap();
+        if wire == "grpc" { self.grpc } else { http.parse().unwrap() }
     }
 
     fn ask(&self, method: &str, path: &str, body: &Value) -> Answer {

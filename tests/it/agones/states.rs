@@ -81,7 +81,8 @@ fn a_game_that_holds_itself_back_is_not_allocated_until_its_time_is_over() {
 #[test]
 fn what_the_game_says_of_itself_is_in_the_sessions_custom_data_and_in_status() {
     let world = World::new();
-    let agent = world.agent("server", &own(FIXTURE));
+    let service = Service::start(&world);
+    let agent = world.agent("server", &format!("{}{}", service.agent_config(), own(FIXTURE)));
     let sdk = Sdk::of(&agent);
     sdk.ready();
     agent.wait_join_status("joinable");
@@ -99,8 +100,15 @@ fn what_the_game_says_of_itself_is_in_the_sessions_custom_data_and_in_status() {
     let status = agent.wait("a player", |status| status["players"] == 1);
     assert_eq!(status["custom_data"]["agones.label.created"], created.as_str());
     assert_eq!(status["custom_data"]["agones.annotation.uid"], meta["uid"]);
-    let url = status["sessions_url"].as_str().unwrap();
-    assert!(!url.is_empty());
+    let session = status["session_id"].as_str().unwrap();
+    service.wait(session, "what the game says of itself", |session| {
+        let data = &session["instance"]["custom_data"];
+        data["agones.label.created"] == created.as_str() && data["agones.annotation.uid"] == meta["uid"]
+    });
+    sdk.put("/metadata/label", &json!({"key": "created", "value": "later"}));
+    service.wait(session, "the later value", |session| {
+        session["instance"]["custom_data"]["agones.label.created"] == "later"
+    });
     assert_eq!(status["players_known"][0]["id"], "ada");
     assert_eq!(sdk.post("/alpha/player/disconnect", &json!({"playerID": "ada"})), json!({"bool": true}));
     agent.wait("nobody", |status| status["players"] == 0);

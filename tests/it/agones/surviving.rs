@@ -51,27 +51,33 @@ fn what_the_sdk_holds_survives_the_agent_and_a_call_meanwhile_waits() {
 
 #[test]
 fn a_port_that_is_taken_moves_or_is_a_clear_error_as_configured() {
-    let world = World::new();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap();
-    let config = |if_taken: &str| {
-        own("").replace("http = \"127.0.0.1:0\"", &format!("http = \"{address}\"\nif_taken = \"{if_taken}\""))
-    };
-    let mut moved = world.agent("moved", &config("move"));
-    let sdk = Sdk::of(&moved);
-    assert!(!sdk.http.ends_with(&format!(":{}", address.port())), "{}", sdk.http);
-    sdk.ready();
-    moved.kill();
-    drop(taken);
-    moved.start();
-    assert_eq!(sdk.state(), "Allocated", "it stays where it has moved to, also when the port is free");
-    moved.stop();
+    for wire in ["grpc", "http"] {
+        let world = World::new();
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let config = |if_taken: &str| {
+            let there = format!("{wire} = \"{address}\"\nif_taken = \"{if_taken}\"");
+            own("").replace(&format!("{wire} = \"127.0.0.1:0\""), &there)
+        };
+        let mut moved = world.agent("moved", &config("move"));
+        let sdk = Sdk::of(&moved);
+        assert_ne!(sdk.port(wire), address.port());
+        let first = sdk.port(wire);
+        sdk.ready();
+        moved.kill();
+        drop(taken);
+        moved.start();
+        assert_eq!(sdk.state(), "Allocated");
+        let held = std::net::TcpStream::connect(("127.0.0.1", first));
+        assert!(held.is_ok(), "{wire} stays where it has moved to, also when the port is free");
+        moved.stop();
 
-    let _taken = TcpListener::bind(address).unwrap();
-    let mut fails = world.agent("fails", &config("fail"));
-    assert!(!fails.ended().success());
-    let log = std::fs::read_to_string(world.path().join("logs/fails.log")).unwrap();
-    assert!(log.contains(&address.to_string()) && log.contains("agones-http"), "{log}");
+        let _taken = TcpListener::bind(address).unwrap();
+        let mut fails = world.agent("fails", &config("fail"));
+        assert!(!fails.ended().success());
+        let log = std::fs::read_to_string(world.path().join("logs/fails.log")).unwrap();
+        assert!(log.contains(&address.to_string()) && log.contains(&format!("agones-{wire}")), "{log}");
+    }
 }
 
 #[test]

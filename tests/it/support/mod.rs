@@ -2,11 +2,14 @@
 
 pub mod agent;
 pub mod component;
+pub mod gsdk;
 pub mod http;
 pub mod inprocess;
 pub mod proc;
 pub mod proxy;
+pub mod rcon;
 pub mod scripted;
 pub mod service;
+pub mod shell;
 pub mod source;
 pub mod world;
