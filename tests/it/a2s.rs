@@ -7,7 +7,11 @@ use gameside::{
     probes::query::{self, Answer},
 };
 use serde_json::{Value, json};
-use std::{net::{SocketAddr, UdpSocket}, process::Command, time::Duration};
+use std::{
+    net::{SocketAddr, UdpSocket},
+    process::Command,
+    time::Duration,
+};
 
 const CONFIG: &str = "[session.startup]\nmap = 'harbour'\nmode = 'duel'\n[guards]\nno_show_timeout = '1h'\nempty_timeout = '1h'\n\
 [custom_data.browser]\nleague = 'gold'\n[addresses]\nport = 'game'\n[game]\nversion = '1.4.2'\n\

@@ -117,7 +117,9 @@ fn the_playfab_example_stands_by_is_active_and_terminates_with_a_client_of_that_
     let shell = Shell::new(&world, "end");
     let mut agent = example(&world, &service, "playfab", &words(&shell.words()));
     // This harness gives every agent a port "game" besides.
-    agent.env("GAMESIDE_ADDRESSES__PORT", "game_port").env("GAMESIDE_GAME__PORTS__GAME_PORT__RANGE", &world.game_ports());
+    agent
+        .env("GAMESIDE_ADDRESSES__PORT", "game_port")
+        .env("GAMESIDE_GAME__PORTS__GAME_PORT__RANGE", &world.game_ports());
     agent.start();
     let up = agent.wait("the game's process", |status| status["game"]["pid"].is_u64());
     let sdk = Sdk::start(&CPP, pid(&up));

@@ -136,7 +136,8 @@ fn openarena_is_reported_whole_by_its_log_alone() {
 
     console_logged(port, "map oa_dm1");
     agent.wait("the other map", |status| status["map"] == "oa_dm1");
-    let shown = service.wait(&session, "the other map", |session| session["instance"]["custom_data"]["map"] == "oa_dm1");
+    let shown =
+        service.wait(&session, "the other map", |session| session["instance"]["custom_data"]["map"] == "oa_dm1");
     assert_eq!(shown["instance"]["join_status"], "joinable");
 
     // A minute after the map's start the match is over; nobody plays, so the server is given back.
