@@ -7,9 +7,10 @@ use crate::{
         proc,
         world::{PATIENCE, World},
     },
+    wire::{Caller, request},
 };
 use std::{
-    io::{BufRead, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Write as _},
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -63,7 +64,10 @@ fn theirs(program: std::ffi::OsString) -> Figures {
     let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (grpc, http) = (free(), free());
     let mut command = Command::new(program);
-    command.args(["--local", "--grpc-port", &grpc.to_string(), "--http-port", &http.to_string()]);
+    command.args(["--local", "--address", "127.0.0.1"]);
+    command.args(["--grpc-port", &grpc.to_string(), "--http-port", &http.to_string()]);
+    // At its own level it writes a line a request.
+    command.env("LOG_LEVEL", "error");
     let peer = Peer(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let begun = Instant::now();
     while TcpStream::connect(("127.0.0.1", http)).is_err() {
@@ -102,33 +106,17 @@ fn resident(pid: u32) -> f64 {
 
 /// One connection's worth: how long each request took.
 fn ask(port: u16, begun: Instant) -> Vec<Duration> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_nodelay(true).unwrap();
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let get = request("GET", "/gameserver", "", &[], None);
+    let mut caller = Caller::open(([127, 0, 0, 1], port).into(), vec![get]);
     let mut times = Vec::new();
     while begun.elapsed() < MEASURED {
         let asked = Instant::now();
-        stream.write_all(b"GET /gameserver HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-        answer(&mut reader);
+        caller.ask();
+        let answer = caller.hear();
         times.push(asked.elapsed());
+        assert_eq!(answer.status, 200);
     }
     times
-}
-
-fn answer(reader: &mut impl BufRead) {
-    let (mut line, mut length) = (String::new(), 0);
-    loop {
-        line.clear();
-        reader.read_line(&mut line).unwrap();
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().unwrap();
-        }
-        if line == "\r\n" {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
 }
 
 /// A watch that has got its first state.
