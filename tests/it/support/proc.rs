@@ -71,11 +71,11 @@ pub fn command_line(pid: u32) -> Vec<String> {
     line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
 }
 
-/// Ticks a second of `/proc/PID/stat`, on every machine that we run on.
-const TICKS: u32 = 100;
-
 /// What it has spent of processors so far, in its own code and in the kernel.
+#[allow(dead_code, reason = "for the measurements")]
 pub fn processor_time(pid: u32) -> Duration {
+    // A second's worth of `/proc/PID/stat`, on every machine that we run on.
+    const TICKS: u32 = 100;
     let ticks = |number: usize| field(pid, number).and_then(|ticks| ticks.parse::<u64>().ok()).unwrap_or(0);
     Duration::from_secs(ticks(11) + ticks(12)) / TICKS
 }

@@ -123,6 +123,7 @@ impl<'w> Service<'w> {
         child.wait().unwrap();
     }
 
+    #[allow(dead_code, reason = "for the measurements")]
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("the service is up").id()
     }
