@@ -92,8 +92,12 @@ impl Core {
                 run.started = Some(started);
                 run.up = Some(self.now);
                 run.ready_by = Some(self.now + by);
+                let proved = run.proved.take();
                 self.state.process = Process::Up(run);
                 self.attend();
+                if let Some(how) = proved {
+                    self.ready(&how);
+                }
             }
             Process::Up(run) | Process::Failing(run, ..) if run.number == number => run.pid = Some(pid),
             Process::Off
@@ -129,13 +133,18 @@ impl Core {
         }
     }
 
-    /// Readiness was proved.
+    /// Readiness was proved. Of a run that the keeper hasn't told of yet, this is kept until it does.
     pub(super) fn ready(&mut self, how: &str) {
         let now = self.now;
-        let Process::Up(run) = &mut self.state.process else { return };
-        if run.ready.is_some() {
-            return;
-        }
+        let run = match &mut self.state.process {
+            Process::Up(run) if run.ready.is_none() => run,
+            Process::Intended(run) => return run.proved = Some(how.to_owned()),
+            Process::Off
+            | Process::Delayed { .. }
+            | Process::Up(_)
+            | Process::Failing(..)
+            | Process::Unkillable { .. } => return,
+        };
         run.ready = Some(now);
         run.ready_by = None;
         let took = run.up.map_or(Duration::ZERO, |up| now.since(up));

@@ -123,8 +123,10 @@ impl Core {
 
     fn match_started(&mut self, match_id: Option<MatchId>) {
         let minted = MatchId::from_uuid(self.mint.uuid());
-        if let Some(game) = self.state.phase.game_mut() {
-            game.match_id = Some(match_id.unwrap_or(minted));
+        let Some(game) = self.state.phase.game_mut() else { return };
+        let begun = Some(match_id.unwrap_or(minted));
+        // A game repeats what it said to an agent that is new to it.
+        if std::mem::replace(&mut game.match_id, begun.clone()) != begun {
             self.happened("match_started", "the match has begun", &[]);
         }
     }

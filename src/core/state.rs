@@ -299,6 +299,9 @@ pub struct Run {
     /// A start that takes longer has failed.
     pub ready_by: Option<When>,
     pub ready: Option<When>,
+    /// How it was proved ready before the keeper said that it runs: the two come by different ways.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proved: Option<String>,
     /// It said `Shutdown`: however it ends, the end is orderly.
     #[serde(default)]
     pub orderly: bool,
@@ -338,6 +341,7 @@ impl Run {
             up: None,
             ready_by: None,
             ready: None,
+            proved: None,
             orderly: false,
             gate: Gate::Open,
             served: 0,

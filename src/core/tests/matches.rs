@@ -6,8 +6,8 @@ use crate::core::{
 };
 use crate::model::{
     game::{CustomDataOf, Door, Evidence, Gate, Said, Told},
-    ids::RunNumber,
-    keeper::KeeperOrder,
+    ids::{MatchId, RunNumber},
+    keeper::{KeeperFact, KeeperOrder},
     orders::Order,
     policy::{ReadyBy, ReportBy, Start},
     process::ExitStatus,
@@ -72,6 +72,34 @@ fn every_proof_of_readiness_counts_only_where_it_is_asked_for() {
         door.into_iter().for_each(|door| w.give(up(door)));
         assert_eq!(w.shown(), Some(JoinStatus::Joinable), "{by:?}");
     }
+}
+
+#[test]
+fn a_game_may_be_ready_before_the_keeper_has_said_that_it_runs() {
+    for agent_dies in [false, true] {
+        let mut w = World::serving(settings());
+        w.keeper.running = false;
+        w.game_exits(ExitStatus::Exited { code: 0 });
+        w.say(Said::Ready);
+        assert_ne!(w.shown(), Some(JoinStatus::Joinable), "nothing is known of a process yet");
+        if agent_dies {
+            w.kill_agent();
+        } else {
+            let started = w.now().wall;
+            w.give(Input::Keeper(KeeperFact::Started { run: RunNumber(2), pid: 1002, started }));
+        }
+        assert_eq!(w.shown(), Some(JoinStatus::Joinable), "what the game said is not forgotten");
+    }
+}
+
+#[test]
+fn a_match_that_is_told_again_has_begun_once() {
+    let mut w = World::serving(settings());
+    let begun = |id: &str| Said::MatchStarted { match_id: MatchId::new(id).ok() };
+    for id in ["m-1", "m-1", "m-2"] {
+        w.say(begun(id));
+    }
+    assert_eq!(w.kinds().iter().filter(|kind| **kind == "match_started").count(), 2);
 }
 
 #[test]
