@@ -284,6 +284,7 @@ fn read_answer(incoming: &Incoming) -> Result<LoginAnswer, NoToken> {
 fn unsent(refusal: Refusal) -> Refusal {
     match refusal {
         Refusal::Busy { .. } | Refusal::NoSuchApi => refusal,
+        Refusal::Unreachable { why } => Refusal::Unreachable { why: format!("login: {why}") },
         other => Refusal::Unreachable { why: format!("login: {other}") },
     }
 }

@@ -8,8 +8,8 @@ use crate::{
         io::{Input, Memory, Restored},
     },
     host::paths::AgentPlace,
-    keeper::{Peek, peek},
-    model::{keeper::KeeperFact, status::Status, time::Now},
+    keeper::{self, Peek, peek},
+    model::{ids::KeeperId, keeper::KeeperFact, process::KeeperHello, status::Status, time::Now},
     upstream::addresses::Hosts,
 };
 use std::collections::BTreeMap;
@@ -27,11 +27,23 @@ pub fn status(name: &str, place: &AgentPlace, now: Now) -> Status {
     let settings =
         settings::core(&config, place, &found).unwrap_or_else(|_| unreachable!("the defaults can be carried out"));
     let (mut core, _) = Core::new(settings, Restored { memory, entropy: [0; 32] }, now);
-    if let Peek::Here(hello) = peek(&place.dir) {
+    let running = core.status().game.run.is_some();
+    let (hello, gone) = match peek(&place.dir) {
+        Peek::Here(hello) => (Some(hello), false),
+        Peek::Silent { .. } => (None, false),
+        // What ran under it is gone; the next keeper will say how it ended.
+        Peek::None => (running.then(|| heir(place)), true),
+    };
+    if let Some(hello) = hello {
         // The effects are dropped: this only looks.
         let _ = core.handle(Input::Keeper(KeeperFact::Connected(hello)), now);
     }
     let mut status = core.status();
+    if gone {
+        (status.keeper.connected, status.keeper.id, status.keeper.pid) = (false, None, None);
+        status.keeper.containment = None;
+        status.game.pid = None;
+    }
     name.clone_into(&mut status.name);
     status.agent.api = None;
     status.agent.pid = 0;
@@ -39,4 +51,9 @@ pub fn status(name: &str, place: &AgentPlace, now: Now) -> Status {
         record.name.clone_into(&mut status.name);
     }
     status
+}
+
+fn heir(place: &AgentPlace) -> Box<KeeperHello> {
+    let nobody = KeeperId::new("nobody").unwrap_or_else(|_| unreachable!("a word is an id"));
+    Box::new(keeper::heir(&place.dir, nobody))
 }

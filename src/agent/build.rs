@@ -185,7 +185,7 @@ fn eyes(
     findings: mpsc::Sender<crate::probes::Finding>,
     keeper: &Keeper,
 ) -> Eyes {
-    let readiness = config.game.readiness.clone();
+    let readiness = config.readiness();
     let log = Log::compile(&config.log_patterns, &readiness).unwrap_or_else(|faults| {
         for fault in &faults {
             tracing::warn!(%fault, "the log patterns are not used");

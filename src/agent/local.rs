@@ -6,18 +6,23 @@
 //!     └── the backend is away? look again
 //! ```
 //!
-//! It is reached through its socket, so it may come back on another port. Ctrl-C in the agent's terminal never reaches it.
+//! It is reached through its socket, so it may come back on another port. Ctrl-C in the agent's terminal never reaches it. What it
+//! has to say goes to `sessions.log` in the runtime directory.
 
-use crate::host::{files, lock, paths::Places};
+use crate::host::{files, lock, paths::Places, socket};
 use serde::{Deserialize, Serialize};
 use std::{
+    fs::File,
     io,
     net::{Ipv4Addr, SocketAddr},
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::Stdio,
 };
 use tokio::process::Command;
+
+/// Bytes of old warnings that are kept when a service is started.
+const LONGEST_LOG: u64 = 256 * 1024;
 
 /// `sessions.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,11 +51,26 @@ pub async fn ensure(places: &Places) -> io::Result<()> {
     command.arg("__detach").arg(&program).args(["sessions", "--local"]);
     // The state root was found from this environment, or named; the service must find the same.
     command.env("GAMESIDE_STATE_DIR", &places.state).env("GAMESIDE_RUNTIME_DIR", &places.runtime);
+    if std::env::var_os("GAMESIDE_LOG").is_none() {
+        command.env("GAMESIDE_LOG", "warn");
+    }
     for ours in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "GAMESIDE_CRASH_AT"] {
         command.env_remove(ours);
     }
-    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().await?;
+    let log = log(places).map_or_else(|_| Stdio::null(), Stdio::from);
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).status().await?;
     if status.success() { Ok(()) } else { Err(io::Error::other(format!("{} __detach: {status}", program.display()))) }
+}
+
+/// Where the service's warnings go. Appended to, since several agents may be about to start one; begun anew when it is long.
+fn log(places: &Places) -> io::Result<File> {
+    places.prepare().map_err(io::Error::other)?;
+    let flags = libc::O_NOFOLLOW;
+    let log = File::options().create(true).append(true).mode(0o600).custom_flags(flags).open(places.sessions_log())?;
+    if log.metadata()?.len() > LONGEST_LOG {
+        log.set_len(0)?;
+    }
+    Ok(log)
 }
 
 /// The rest of [`ensure`], in the process that it started: leaves the terminal's session, starts the program and goes, so that
@@ -63,7 +83,7 @@ pub fn detach(argv: &[std::ffi::OsString]) -> io::Result<()> {
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(Stdio::inherit())
         .spawn()
         .map(drop)
 }
@@ -90,11 +110,7 @@ pub fn elect(places: &Places, state_dir: &Path, listen: Option<SocketAddr>) -> i
     let secret = files::secret(&places.sessions_secret()).map_err(io::Error::other)?;
     let tcp = bind(listen, last_port(places))?;
     let socket = places.sessions_socket();
-    match std::fs::remove_file(&socket) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let unix = std::os::unix::net::UnixListener::bind(&socket)?;
+    let unix = socket::listen(&socket)?;
     std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600))?;
     let record = SessionsRecord {
         url: format!("http://{}", tcp.local_addr()?),
@@ -130,7 +146,9 @@ mod tests {
     #[test]
     fn one_is_elected_and_the_next_keeps_its_port() {
         let dir = tempfile::tempdir().unwrap();
-        let env = |key: &str| (key == "GAMESIDE_RUNTIME_DIR").then(|| dir.path().join("r").display().to_string());
+        // Longer than the kernel takes for a socket.
+        let runtime = dir.path().join("r".repeat(120));
+        let env = |key: &str| (key == "GAMESIDE_RUNTIME_DIR").then(|| runtime.display().to_string());
         let state = dir.path().join("s");
         let places = Places::find(Some(&state), rustix::process::geteuid().as_raw(), env).unwrap();
         let first = elect(&places, &state, None).unwrap().expect("nobody else is there");

@@ -81,7 +81,7 @@ pub fn core(config: &AgentConfig, place: &AgentPlace, found: &Found) -> Result<S
             ports: found.ports.clone(),
             frontends: found.frontends.clone(),
         },
-        readiness: game.readiness.clone(),
+        readiness: config.readiness(),
         restart: game.restart.clone(),
         recycle: game.recycle.clone(),
         ladder: game.stop.steps(),

@@ -12,7 +12,10 @@ use crate::{
         launch::{self, LaunchError, Values},
         settings::Launch,
     },
-    host::{paths::check_name, telemetry::check_filter},
+    host::{
+        paths::{BadPlace, NAME_RULE, check_name},
+        telemetry::check_filter,
+    },
     model::{
         allocation::ProviderKind,
         ids::{AllocationId, InstanceId, SessionId},
@@ -40,7 +43,9 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
 pub fn faults(config: &AgentConfig) -> Vec<Fault> {
     let mut faults = Vec::new();
     if let Err(error) = check_name(&config.agent.name) {
-        faults.push(Fault::new("agent.name", error.to_string()).found(format!("{:?}", config.agent.name)));
+        let rule = matches!(error, BadPlace::Name { .. }).then(|| NAME_RULE.to_owned());
+        let expected = rule.unwrap_or_else(|| format!("another name: {error}"));
+        faults.push(Fault::new("agent.name", expected).found(format!("{:?}", config.agent.name)));
     }
     if let Some(Err(error)) = config.agent.log.as_deref().map(check_filter) {
         faults.push(Fault::new("agent.log", error.to_string()));

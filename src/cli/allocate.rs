@@ -1,20 +1,20 @@
 //! `gameside allocate NAME --map …`: what a hook does over HTTP, from the shell.
 
-use super::{exit::Exit, failure::Failure, find::Finder, operator::Operator};
+use super::{exit::Exit, failure::Failure, find::Finder, operator::Operator, startup::Startup};
 use crate::{
     host::{clock, escape::escape},
     model::{
         allocation::Allocation,
         ids::{AllocationId, PlayerUuid, SessionId},
         orders::Accepted,
-        session::StartupParams,
         units::Span,
     },
 };
 use uuid::Uuid;
 
-/// Allocate an agent for a match. The agent must take its allocations from a hook.
+/// Allocate an agent for a match (provider `hook`).
 ///
+/// The agent must take its allocations from a hook. Without --map, what the session or the agent's configuration says is played.
 /// The same --allocation-id again gives the same answer; another while a match is on is refused (exit code 4).
 #[derive(Debug, clap::Args)]
 #[command(
@@ -23,17 +23,8 @@ use uuid::Uuid;
 pub struct Args {
     /// The agent; may be left out where one runs.
     name: Option<String>,
-    /// The map to start with; without it, what the session or the configuration says.
-    #[arg(long)]
-    map: Option<String>,
-    #[arg(long, requires = "map")]
-    mode: Option<String>,
-    /// Raw text for the game, `{{misc}}` in its arguments.
-    #[arg(long, requires = "map", default_value = "", hide_default_value = true)]
-    misc: String,
-    /// A value for the game, `{{custom.KEY}}` in its arguments; may be repeated.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, requires = "map")]
-    custom: Vec<(String, String)>,
+    #[command(flatten)]
+    startup: Startup,
     /// The session that it is for; without it the agent makes its own.
     #[arg(long, value_name = "ID")]
     session: Option<SessionId>,
@@ -49,11 +40,6 @@ pub struct Args {
     /// Print the agent's answer as JSON.
     #[arg(long)]
     json: bool,
-}
-
-fn key_value(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or_else(|| format!("expected KEY=VALUE, found {text:?}"))?;
-    Ok((key.to_owned(), value.to_owned()))
 }
 
 pub fn run(args: Args, finder: &Finder) -> Result<Exit, Failure> {
@@ -79,11 +65,10 @@ pub fn run(args: Args, finder: &Finder) -> Result<Exit, Failure> {
 }
 
 fn allocation(args: Args) -> Allocation {
-    let (mode, misc_params, custom_data) = (args.mode, args.misc, args.custom.into_iter().collect());
     Allocation {
         allocation_id: args.allocation_id.unwrap_or_else(|| AllocationId::from_uuid(Uuid::new_v4())),
         session_id: args.session,
-        startup_params: args.map.map(|map| StartupParams { map, mode, misc_params, custom_data }),
+        startup_params: args.startup.params(),
         players: args.players.into_iter().map(PlayerUuid).collect(),
         expires: args.expires.map(|span| clock::wall().plus(span.get())),
     }

@@ -8,6 +8,7 @@ use crate::{
         agent::{AgentConfig, Loaded, Overrides, game::QuitBy},
         report::Report,
         service,
+        values::Signal,
     },
     model::{allocation::ProviderKind, policy::ReadyBy, probe::ProbeKind, process::StopAction, units::Span},
     service::settings::ServiceSettings,
@@ -17,7 +18,9 @@ use std::path::{Path, PathBuf};
 
 mod notes;
 
-/// Check a configuration without doing anything: all faults at once, each with its place.
+/// Check a configuration and report all its faults at once.
+///
+/// Nothing is done, and nothing is started. `run` checks the same before it does anything.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The configuration (TOML). Without: the defaults and what the environment overrides.
@@ -116,10 +119,16 @@ fn command(config: &AgentConfig) -> String {
     format!("{}, {when}", shell_words::join(&config.game.command))
 }
 
-fn readiness(config: &AgentConfig) -> String {
+/// When the game counts as ready.
+pub fn readiness(config: &AgentConfig) -> String {
     let within = config.game.readiness.timeout;
     let by = match config.game.readiness.by {
         ReadyBy::Sdk => "when the game says so".to_owned(),
+        ReadyBy::Auto if config.is_practice() => "when the game says so".to_owned(),
+        ReadyBy::Auto if config.probe.is_some() => {
+            "when the game says so; if it speaks no SDK, when the probe is answered".to_owned()
+        }
+        ReadyBy::Auto => "when the game says so; if it speaks no SDK, once its first port stays bound".to_owned(),
         ReadyBy::Probe => match &config.probe {
             Some(probe) if probe.kind == ProbeKind::Gamedig => {
                 format!("when it answers a {} query", probe.protocol.as_deref().unwrap_or("game"))
@@ -146,7 +155,9 @@ fn ladder(config: &AgentConfig) -> String {
     let each = config.game.stop.steps().into_iter().map(|step| {
         let action = match step.action {
             StopAction::Stdin(line) => format!("{line:?} on stdin"),
-            StopAction::Signal(number) => format!("signal {number}"),
+            StopAction::Signal(number) => {
+                Signal::name(number).map_or_else(|| format!("signal {number}"), str::to_owned)
+            }
             StopAction::Kill => "kill".to_owned(),
             StopAction::Ask => asks(config),
         };

@@ -3,6 +3,8 @@
 use super::{Cli, exit::Exit};
 use clap::CommandFactory as _;
 
+/// Print a completion script for a shell.
+///
 /// Put it where your shell looks, e.g. `gameside completion bash > ~/.local/share/bash-completion/completions/gameside`.
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -1,8 +1,14 @@
 //! `gameside detach [NAME] [--restart]`.
 
 use super::{exit::Exit, failure::Failure, find::Finder, operator::Operator};
+use crate::{
+    keeper::{self, Peek},
+    model::process::RunState,
+};
 
-/// End the agent but leave the game running under its keeper; the next `gameside run` of that name takes it over.
+/// End the agent but leave the game running under its keeper.
+///
+/// The next `gameside run` of that name takes it over.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  gameside detach --restart     an upgrade: the supervisor starts the new agent\n  gameside detach && gameside run --name default"
@@ -13,6 +19,9 @@ pub struct Args {
     /// Ask the supervisor (systemd: RestartForceExitStatus=75) for a new agent.
     #[arg(long)]
     restart: bool,
+    /// Print one JSON object: `name`, and `game_pid`, none if no game runs.
+    #[arg(long)]
+    json: bool,
 }
 
 pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
@@ -24,6 +33,18 @@ pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
         found.gone().await;
         Ok(())
     })?;
-    println!("{} let go; the game goes on under its keeper", found.name);
+    let pid = match keeper::peek(&found.place.dir) {
+        Peek::Here(hello) => match hello.run {
+            RunState::Running { pid, .. } => Some(pid),
+            RunState::Empty | RunState::Exited { .. } | RunState::Unkillable { .. } => None,
+        },
+        Peek::None | Peek::Silent { .. } => None,
+    };
+    let name = &found.name;
+    match (args.json, pid) {
+        (true, _) => println!("{}", serde_json::json!({ "name": name, "game_pid": pid })),
+        (false, Some(pid)) => println!("{name} let go; the game (pid {pid}) goes on under its keeper"),
+        (false, None) => println!("{name} let go; no game was running"),
+    }
     Ok(Exit::Done)
 }

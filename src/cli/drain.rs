@@ -20,7 +20,7 @@ pub struct Args {
     /// With `--then end`: wait for the end and say how it ended.
     #[arg(long)]
     wait: bool,
-    /// Print the agent's answer as JSON.
+    /// Print the agent's answer as JSON, and with --wait a second object as `gameside stop` does.
     #[arg(long)]
     json: bool,
 }
@@ -49,5 +49,5 @@ pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     } else if let Ok(Accepted::Draining { deadline }) = serde_json::from_value(accepted) {
         println!("{} drains, until {deadline} at the latest", found.name);
     }
-    if args.wait { stop::wait_for_end(&found) } else { Ok(Exit::Done) }
+    if args.wait { stop::wait_for_end(&found, stop::Form::of(args.json)) } else { Ok(Exit::Done) }
 }

@@ -16,7 +16,9 @@ use crate::{
 use clap::ValueEnum as _;
 use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::PathBuf};
 
-/// Write a commented configuration: every key at its default, or a complete example for a kind of game.
+/// Write a commented configuration.
+///
+/// Every key at its default, or a complete example for a kind of game.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What it is for.

@@ -9,7 +9,7 @@
 //! | [`practice`] | a small game server to try everything with, and its players |
 //! | [`check`], [`init`], [`load`] | a configuration: its faults, a first one, loading it |
 //! | [`session`], [`sessions`] | sessions from the shell; the session service |
-//! | [`find`], [`operator`], [`screen`] | which agent is meant; its API; text for a terminal |
+//! | [`find`], [`operator`], [`startup`], [`screen`] | which agent is meant; its API; what a match starts with; text for a terminal |
 //! | [`exit`], [`failure`] | exit codes, and errors that carry one |
 
 pub mod allocate;
@@ -33,11 +33,15 @@ pub mod run;
 pub mod screen;
 pub mod session;
 pub mod sessions;
+pub mod startup;
 pub mod status;
 pub mod stop;
 pub mod viewer;
 
-use clap::{Parser, Subcommand};
+use clap::{
+    Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use exit::Exit;
 use failure::Failure;
 use std::{
@@ -60,47 +64,33 @@ More: `gameside help COMMAND`, `gameside help exit-codes`";
 pub struct Cli {
     /// Where state is kept [default: $GAMESIDE_STATE_DIR, $STATE_DIRECTORY, /var/lib/gameside for root, else
     /// $XDG_STATE_HOME/gameside].
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", display_order = 900)]
     pub state_dir: Option<PathBuf>,
     #[command(subcommand)]
     pub command: Command,
 }
 
+/// What each does stands at its arguments; a line here would hide that from `--help`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run an agent: start and supervise a game, and report it to the session service.
     Run(run::Args),
-    /// List the agents on this machine.
     Ps(ps::Args),
-    /// Say what an agent does, and why.
     Status(status::Args),
-    /// Allocate an agent for a match (provider `hook`).
     Allocate(allocate::Args),
-    /// Let players finish, then end or take the next match.
     Drain(drain::Args),
-    /// Stop the game now and end the agent; wait for it and say how it ended.
     Stop(stop::Args),
-    /// End the agent but leave the game running under its keeper.
     Detach(detach::Args),
-    /// Print what the game wrote.
     Logs(logs::Args),
-    /// Print the agent's timeline.
     Events(events::Args),
     /// Be the keeper: the small process that holds the game (`gameside-keeper` is the same).
     Keeper(keeper::Args),
-    /// Run a small game server to try everything with, or join one as a player.
     Practice(Box<practice::Practice>),
     /// List the game query protocols that a probe can speak.
     Probes(probes::Args),
-    /// Check a configuration and report all its faults at once.
     Check(check::Args),
-    /// Write a commented configuration.
     Init(init::Args),
-    /// Print a completion script for a shell.
     Completion(completion::Args),
-    /// Create, find, join and change sessions, as a player or as a server.
     Session(Box<session::Args>),
-    /// Run the session service, or make credentials for it.
     Sessions(sessions::SessionsArgs),
     /// Leave the terminal's session and run a program there.
     #[command(name = "__detach", hide = true)]
@@ -120,8 +110,9 @@ pub struct ProgramArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct HelpArgs {
-    /// A command, or `exit-codes`.
-    topic: Option<String>,
+    /// A command, as it is typed: `run`, `session create`; or `exit-codes`.
+    #[arg(value_name = "COMMAND")]
+    topic: Vec<String>,
 }
 
 /// The whole program. Roles that must not be touched by anything of ours come first.
@@ -142,7 +133,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
                 failure.exit.into()
             })
         }
-        Err(error) => {
+        Err(mut error) => {
+            hint_at_the_games_command(&mut error, &args);
             let _ = error.print();
             ExitCode::from(if error.use_stderr() { Exit::Usage } else { Exit::Done })
         }
@@ -183,23 +175,37 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     exit.map(ExitCode::from)
 }
 
+/// `gameside run ./MyServer`: what is meant is a command, and commands stand after `--`.
+fn hint_at_the_games_command(error: &mut clap::Error, args: &[OsString]) {
+    let runs = args.iter().any(|arg| arg == "run" || arg == "check");
+    let word = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word)) if error.kind() == ErrorKind::UnknownArgument && runs => word.clone(),
+        _ => return,
+    };
+    if !word.starts_with('-') {
+        let tip = format!("the game's command stands after `--`: gameside run -- {word} …");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+}
+
 fn help(args: HelpArgs) -> Result<Exit, Failure> {
     use clap::CommandFactory as _;
+    if args.topic == ["exit-codes"] {
+        print!("Exit codes of gameside:\n\n{}", exit::table());
+        return Ok(Exit::Done);
+    }
     let mut command = Cli::command();
     command.build();
-    match args.topic {
-        None => println!("{}", command.render_long_help()),
-        Some(topic) if topic == "exit-codes" => print!("Exit codes of gameside:\n\n{}", exit::table()),
-        Some(topic) => match command.find_subcommand_mut(&topic) {
-            Some(found) => println!("{}", found.render_long_help()),
-            None => {
-                return Err(Failure::new(
-                    Exit::Usage,
-                    format!("there is no command {topic:?}; `gameside help` lists them"),
-                ));
-            }
-        },
+    let mut found = &mut command;
+    for (depth, word) in args.topic.iter().enumerate() {
+        found = found.find_subcommand_mut(word).ok_or_else(|| {
+            let asked = args.topic[..=depth].join(" ");
+            let lists = ["gameside help"].into_iter().chain(args.topic[..depth].iter().map(String::as_str));
+            let lists = lists.collect::<Vec<_>>().join(" ");
+            Failure::new(Exit::Usage, format!("there is no command {asked:?}; `{lists}` lists them"))
+        })?;
     }
+    println!("{}", found.render_long_help());
     Ok(Exit::Done)
 }
 
@@ -216,6 +222,19 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_games_command_without_its_dashes_is_told_where_it_belongs() {
+        let told = |line: &str| {
+            let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let mut error = Cli::try_parse_from(&args).unwrap_err();
+            hint_at_the_games_command(&mut error, &args);
+            error.to_string()
+        };
+        assert!(told("gameside run ./MyServer").contains("gameside run -- ./MyServer"));
+        assert!(!told("gameside run --bogus").contains("the game's command"));
+        assert!(!told("gameside ps extra").contains("the game's command"));
     }
 
     #[test]
@@ -237,6 +256,9 @@ mod tests {
             "gameside init --for sessions - --force",
             "gameside completion bash",
             "gameside help exit-codes",
+            "gameside help sessions client add",
+            "gameside stop a --json",
+            "gameside detach a --json",
             "gameside session create match --policy public --set map=harbour --max-players 8",
             "gameside session create match --dedicated --map harbour --mode duel --json",
             "gameside session find --where map=harbour --where level>=3 --with bob --ids",

@@ -14,7 +14,7 @@ use std::{
     process::ExitCode,
 };
 
-/// A small real UDP game server, to try Gameside with.
+/// Run a small game server to try everything with, or join one as a player.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Practice {
@@ -122,6 +122,7 @@ struct TroubleArgs {
 struct Join {
     /// HOST:PORT, as a session's connection string says.
     server: String,
+    /// What the player is called.
     #[arg(long, default_value = "player")]
     name: String,
     /// Player UUID; a random one if it isn't given.

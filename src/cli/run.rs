@@ -24,7 +24,8 @@ use std::{
 ///
 /// Without a configuration it runs the practice game, in a session of its own, at a session service on this machine that is
 /// started if there is none. If a game of that name still runs under its keeper, it is taken over instead.
-/// Ctrl-C or SIGTERM drains: players may finish, then the game is stopped. A second one hastens.
+/// Ctrl-C or SIGTERM drains: players may finish, then the game is stopped. A second one hastens. A terminal that is closed ends
+/// nothing (SIGHUP reads the configuration again): `gameside stop` does.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   gameside run

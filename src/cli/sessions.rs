@@ -13,7 +13,7 @@ use crate::{
         paths::Places,
         process,
         signals::{Caught, Signals},
-        telemetry,
+        socket, telemetry,
     },
     model::{policy::LogFormat, units::Span},
     service::{Listeners, Reload, Service, ServiceSettings, auth::clients::Clients, exchange, http::tls::Tls},
@@ -33,7 +33,7 @@ const LISTEN: &str = "127.0.0.1:8787";
 /// How long the local service stays when nobody uses it.
 const IDLE_EXIT: Span = Span::from_secs(900);
 
-/// Run the session service.
+/// Run the session service, or make credentials for it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SessionsArgs {
     #[command(subcommand)]
@@ -86,6 +86,7 @@ pub enum SessionsCommand {
 pub enum ClientCommand {
     /// Make credentials and print them once; a client of that name gets a new secret
     Add {
+        /// What the client is called, in logs and in the list
         name: String,
         /// What the client may do; may be given more than once. Without: what a dedicated server needs
         #[arg(long = "permission", value_name = "PERMISSION")]
@@ -95,7 +96,10 @@ pub enum ClientCommand {
         secret_file: Option<PathBuf>,
     },
     /// Withdraw a client's credentials
-    Remove { name: String },
+    Remove {
+        /// The client, as `list` shows it
+        name: String,
+    },
     /// List the clients
     List,
 }
@@ -255,11 +259,10 @@ fn listen(
         }
     }
     if let Some(path) = &args.listen_unix {
-        match std::fs::remove_file(path) {
-            Err(why) if why.kind() != std::io::ErrorKind::NotFound => return Err(why.into()),
-            _ => {}
-        }
-        listeners.unix.push(UnixListener::bind(path)?);
+        let socket = socket::listen(path)
+            .map_err(|why| Failure::new(Exit::Failed, format!("could not listen on {}: {why}", path.display())))?;
+        socket.set_nonblocking(true)?;
+        listeners.unix.push(UnixListener::from_std(socket)?);
     }
     Ok(Some((listeners, elected)))
 }

@@ -178,7 +178,7 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
     row("game", game(status));
     row("keeper", Some(keeper(status)));
     row("agent", agent(status));
-    row("service", Some(service(status)));
+    row("service", (status.agent.pid != 0).then(|| service(status)));
     row("deadline", status.deadline.map(|deadline| deadline.to_string()));
     row("to report", (!status.outbox.is_empty()).then(|| status.outbox.join("; ")));
     row("last end", status.last_end.as_ref().map(last_end));
@@ -275,7 +275,8 @@ pub fn last_end(end: &LastEnd) -> String {
     let how = end.exit.as_ref().map_or("no process", |_| "").to_owned();
     let how = end.exit.as_ref().map_or(how, |report| exit_words(&report.status));
     let told = if end.reported { "reported as closed" } else { "not yet reported as closed" };
-    format!("{} ago: {}; {how}; {told}", age(end.at), end.reason)
+    let how = if end.reason.contains(&how) { String::new() } else { format!("; {how}") };
+    format!("{} ago: {}{how}; {told}", age(end.at), end.reason)
 }
 
 /// How a process ended, in words.

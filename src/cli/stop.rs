@@ -30,42 +30,73 @@ pub struct Args {
     #[arg(long)]
     reason: Option<String>,
     /// How long to wait for a keeper without an agent.
-    #[arg(long, default_value = "2m")]
+    #[arg(long, value_name = "SPAN", default_value = "2m")]
     timeout: Span,
+    /// Print one JSON object at the end: `name`, `how`, and `exit_code`, the agent's own.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is printed while it ends, and then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Text,
+    Json,
+}
+
+impl Form {
+    pub fn of(json: bool) -> Self {
+        if json { Form::Json } else { Form::Text }
+    }
+
+    fn progress(self, line: impl FnOnce() -> String) {
+        if self == Form::Text {
+            println!("{}", line());
+        }
+    }
+
+    /// The last word: `line` for people; `how` and the agent's exit code, as far as they are known, for programs.
+    fn end(self, name: &str, line: &str, how: Option<&str>, exit: Option<u8>) {
+        match self {
+            Form::Text => println!("{line}"),
+            Form::Json => println!("{}", serde_json::json!({ "name": name, "how": how, "exit_code": exit })),
+        }
+    }
 }
 
 pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     let found = finder.one(args.name.as_deref())?;
+    let form = Form::of(args.json);
     if found.pid.is_none() {
-        return stop_keeper(&found, args.timeout);
+        return stop_keeper(&found, args.timeout, form);
     }
     let operator = Operator::of(&found)?;
     let body = serde_json::json!({"reason": args.reason});
     let seen = last_seen(&found);
     match super::block_on(operator.order::<serde_json::Value>("/v1/stop", &body)) {
-        Ok(_) => wait_from(&found, seen),
+        Ok(_) => wait_from(&found, seen, form),
         // It died before it heard of it.
-        Err(failure) if failure.exit == Exit::NotRunning => stop_keeper(&found, args.timeout),
+        Err(failure) if failure.exit == Exit::NotRunning => stop_keeper(&found, args.timeout, form),
         Err(failure) => Err(failure),
     }
 }
 
 /// Shows what happens from now on, until the agent has ended.
-pub fn wait_for_end(found: &Found) -> Result<Exit, Failure> {
-    wait_from(found, last_seen(found))
+pub fn wait_for_end(found: &Found, form: Form) -> Result<Exit, Failure> {
+    wait_from(found, last_seen(found), form)
 }
 
 fn last_seen(found: &Found) -> u64 {
     chronicle::read_back(&found.place.timeline(), 1).last().map_or(0, |entry| entry.seq)
 }
 
-fn wait_from(found: &Found, mut seen: u64) -> Result<Exit, Failure> {
+fn wait_from(found: &Found, mut seen: u64, form: Form) -> Result<Exit, Failure> {
     let paint = Paint::here();
     if let Ok(operator) = Operator::of(found) {
         // The stream ends with the agent.
         let _ = super::block_on(events::stream(&operator, seen, |entry| {
             seen = entry.seq;
-            println!("{}", paint.timeline(entry));
+            form.progress(|| paint.timeline(entry));
         }));
     }
     super::block_on(async {
@@ -74,50 +105,43 @@ fn wait_from(found: &Found, mut seen: u64) -> Result<Exit, Failure> {
     })?;
     let rest = chronicle::read_back(&found.place.timeline(), 256);
     for entry in rest.iter().filter(|entry| entry.seq > seen) {
-        println!("{}", paint.timeline(entry));
+        form.progress(|| paint.timeline(entry));
     }
+    let name = &found.name;
     let how = rest.last().filter(|entry| entry.kind == "ended");
-    println!(
-        "{}",
-        match how {
-            Some(entry) => format!("{} has ended: {}", found.name, escape(&entry.text)),
-            None => format!(
-                "{} is gone without a last word; `gameside status {}` says what is left",
-                found.name, found.name
-            ),
-        }
-    );
+    let line = match how {
+        Some(entry) => format!("{name} has ended: {}", escape(&entry.text)),
+        None => format!("{name} is gone without a last word; `gameside status {name}` says what is left"),
+    };
     let code = how.and_then(|entry| entry.fields.get("exit_code")).and_then(|code| code.parse::<u8>().ok());
+    form.end(name, &line, how.map(|entry| entry.text.as_str()), code);
     Ok(Exit::ALL.into_iter().find(|exit| Some(exit.code()) == code).unwrap_or(Exit::Failed))
 }
 
 /// Only the keeper is left, or nothing.
-fn stop_keeper(found: &Found, wait: Span) -> Result<Exit, Failure> {
+fn stop_keeper(found: &Found, wait: Span, form: Form) -> Result<Exit, Failure> {
+    let name = &found.name;
     match keeper::peek(&found.place.dir) {
         keeper::Peek::None => {
-            let left = aftermath::status(&found.name, &found.place, clock::now());
-            println!("{}: neither agent nor keeper runs", found.name);
-            if let Some(end) = left.last_end {
-                println!("  last end  {}", escape(&status::last_end(&end)));
-            }
+            let left = aftermath::status(name, &found.place, clock::now());
+            let end = left.last_end.as_ref().map(status::last_end);
+            let last = end.as_ref().map_or_else(String::new, |end| format!("\n  last end  {}", escape(end)));
+            form.end(name, &format!("{name}: neither agent nor keeper runs{last}"), end.as_deref(), None);
             return Ok(Exit::Done);
         }
         keeper::Peek::Silent { pid, why } => {
-            println!(
-                "the keeper{} doesn't answer ({}); waiting for it",
-                pid.map_or(String::new(), |pid| format!(" (pid {pid})")),
-                escape(&why)
-            );
+            let pid = pid.map_or(String::new(), |pid| format!(" (pid {pid})"));
+            form.progress(|| format!("the keeper{pid} doesn't answer ({}); waiting for it", escape(&why)));
         }
-        keeper::Peek::Here(hello) => println!("the agent is down; telling its keeper (pid {}) to stop", hello.pid),
+        keeper::Peek::Here(hello) => {
+            form.progress(|| format!("the agent is down; telling its keeper (pid {}) to stop", hello.pid));
+        }
     }
     let report = keeper::stop(&found.place.dir, wait.get())
-        .with_context(|| format!("stopping {:?} through its keeper", found.name))
+        .with_context(|| format!("stopping {name:?} through its keeper"))
         .or_exit(Exit::Failed)?;
-    match report {
-        Some(report) => println!("{} has ended: {}", found.name, escape(&status::exit_words(&report.status))),
-        None => println!("{} has ended; no game was running", found.name),
-    }
-    println!("the session service hears of it when `gameside run --name {}` is started next", found.name);
+    let how = report.map_or_else(|| "no game was running".to_owned(), |report| status::exit_words(&report.status));
+    let next = format!("the session service hears of it when `gameside run --name {name}` is started next");
+    form.end(name, &format!("{name} has ended: {}\n{next}", escape(&how)), Some(&how), None);
     Ok(Exit::Done)
 }

@@ -41,6 +41,7 @@ impl Viewer {
             hints: form == Form::Text && io::stdout().is_terminal(),
             name: config.agent.name.clone(),
             practice: config.is_practice(),
+            waits: super::check::readiness(config),
         };
         printer.greet(config, places);
         let thread = thread::Builder::new()
@@ -70,6 +71,8 @@ struct Printer {
     hints: bool,
     name: String,
     practice: bool,
+    /// For what, until it is joinable.
+    waits: String,
 }
 
 impl Printer {
@@ -106,7 +109,7 @@ impl Printer {
         let field = |key: &str| entry.fields.get(key).filter(|value| !value.is_empty()).map(|value| escape(value));
         match entry.kind.as_str() {
             "joinable" => {
-                let address = field("private").or_else(|| field("public"));
+                let address = field("private_conn_str").or_else(|| field("public_conn_str"));
                 let join = address
                     .filter(|_| self.practice)
                     .map(|address| format!("play:    gameside practice join {address}"));
@@ -115,6 +118,7 @@ impl Printer {
                 let end = format!("end:     Ctrl-C drains, a second one hastens   gameside stop{name}");
                 join.into_iter().chain([look, end]).collect()
             }
+            "pending" if !self.practice => vec![format!("joinable {}: [game.readiness]", self.waits)],
             "registered" => vec!["waiting for an allocation: POST /session/v1/session/{id}/instance".to_owned()],
             "drain" => vec!["players may finish; Ctrl-C again stops the game now".to_owned()],
             "detached" => vec![format!("take over again: gameside run --name {}", self.name)],

@@ -154,7 +154,10 @@ fn unsuitable(error: &toml::de::Error, path: &KeyPath, schema: &Schema, sheet: &
     let said = message.strip_prefix("expected ").and_then(|rest| rest.split_once(", found "));
     let expected = match (said, schema.at(path)) {
         (Some((expected, _)), _) => expected.to_owned(),
-        (None, Some(node)) if !path.is_root() => format!("{} ({message})", node.expected()),
+        (None, Some(node)) if !path.is_root() => match node.example() {
+            Some(example) => format!("{} such as {example} ({message})", node.expected()),
+            None => format!("{} ({message})", node.expected()),
+        },
         (None, _) => message.to_owned(),
     };
     sheet.problem(path, Part::Value, expected)

@@ -206,7 +206,9 @@ impl Diagnostic for Shown<'_> {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        let nearest = self.problem.nearest.as_ref()?;
+        // Where the whole problem is the headline, it is said there.
+        let shown = matches!(self.problem.place, Place::File { .. }) && !self.problem.hidden;
+        let nearest = self.problem.nearest.as_ref().filter(|_| shown)?;
         Some(Box::new(format!("did you mean {nearest:?}?")))
     }
 }

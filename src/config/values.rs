@@ -82,6 +82,11 @@ const SIGNALS: [(&str, i32); 7] = [
 impl Signal {
     pub const TERM: Signal = Signal(libc::SIGTERM);
 
+    /// What it is called, of those that may be sent to a game.
+    pub fn name(number: i32) -> Option<&'static str> {
+        SIGNALS.iter().find(|(_, known)| *known == number).map(|(name, _)| *name)
+    }
+
     pub fn number(self) -> i32 {
         self.0
     }
@@ -100,8 +105,7 @@ impl FromStr for Signal {
 
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = SIGNALS.iter().find(|(_, number)| *number == self.0).map_or("SIGTERM", |(name, _)| name);
-        f.write_str(name)
+        f.write_str(Signal::name(self.0).unwrap_or("SIGTERM"))
     }
 }
 

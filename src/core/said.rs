@@ -26,7 +26,7 @@ impl Core {
         }
         match said {
             Said::Ready => {
-                if self.settings.readiness.by == ReadyBy::Sdk {
+                if matches!(self.settings.readiness.by, ReadyBy::Sdk | ReadyBy::Auto) {
                     self.ready("sdk");
                 }
             }
@@ -258,7 +258,9 @@ impl Core {
             (ReadyBy::Log, Door::Log) => Some("log"),
             (ReadyBy::Probe, Door::Probe) => Some("probe"),
             (ReadyBy::Port, Door::Probe) => Some("port"),
-            (ReadyBy::Sdk | ReadyBy::Delay | ReadyBy::Log | ReadyBy::Probe | ReadyBy::Port, _) => None,
+            // A game that speaks an SDK says it itself.
+            (ReadyBy::Auto, Door::Probe) if !run.speaks_an_sdk() => Some("seen from outside"),
+            (ReadyBy::Auto | ReadyBy::Sdk | ReadyBy::Delay | ReadyBy::Log | ReadyBy::Probe | ReadyBy::Port, _) => None,
         };
         match evidence {
             Evidence::Up => {

@@ -356,6 +356,13 @@ impl Run {
             kept: BTreeMap::new(),
         }
     }
+
+    pub fn speaks_an_sdk(&self) -> bool {
+        self.speaks.iter().any(|door| match door {
+            Door::Native | Door::Agones | Door::Gsdk => true,
+            Door::Probe | Door::Log => false,
+        })
+    }
 }
 
 /// The crash book.

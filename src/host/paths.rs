@@ -3,7 +3,7 @@
 //! ```text
 //! <state>/                                  <runtime>/
 //!   NAME/            0711                     agents/NAME.json   {name, state_dir, pid, api, socket}
-//!     agent.lock journal                      sessions.lock sessions.json sessions.secret
+//!     agent.lock journal                      sessions.lock sessions.json sessions.secret sessions.log
 //!     keeper.lock keeper.sock
 //!     keeper/ logs/  0700
 //!     operator.token game.secret  0600
@@ -33,12 +33,13 @@ const SESSIONS: &str = "sessions";
 /// Directory of the names that `gameside session` keeps, likewise.
 const SESSION_NAMES: &str = "session-names";
 
+/// What the name of an agent is made of.
+pub const NAME_RULE: &str = "1 to 64 letters, digits, '.', '_' or '-', not starting with '.' or '-'";
+
 /// A directory that can't be used, or a name that can't be one.
 #[derive(Debug, thiserror::Error)]
 pub enum BadPlace {
-    #[error(
-        "{name:?} is no name for an agent: use 1 to 64 letters, digits, '.', '_' or '-', not starting with '.' or '-'"
-    )]
+    #[error("{name:?} is no name for an agent: use {rule}", rule = NAME_RULE)]
     Name { name: String },
     #[error("{name:?} is a directory of the session service or its client; choose another name for the agent")]
     ReservedName { name: String },
@@ -155,6 +156,11 @@ impl Places {
         self.runtime.join("sessions.sock")
     }
     /// The local session service's secret, 0600.
+    /// What the local session service warned of.
+    pub fn sessions_log(&self) -> PathBuf {
+        self.runtime.join("sessions.log")
+    }
+
     pub fn sessions_secret(&self) -> PathBuf {
         self.runtime.join("sessions.secret")
     }

@@ -15,7 +15,7 @@ mod place;
 pub mod protocol;
 
 pub use client::{Keeper, KeeperError, KeeperEvent, KeeperPlace, Mode, SpawnKeeper, attach};
-pub use peek::{Peek, StopError, peek, stop};
+pub use peek::{Peek, StopError, heir, peek, stop};
 pub use protocol::{ExecResult, ExecStatus, ListenerAddress, ListenerSpec, Losses, Stream};
 
 use std::{ffi::OsString, process::ExitCode};

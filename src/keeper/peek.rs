@@ -1,12 +1,16 @@
 //! A look at a keeper without taking it over; for `gameside status` and `gameside stop` while the agent is down. Blocking.
 
 use super::{
+    daemon,
     place::{self, Lock},
     protocol::{Event, Order, Reply, Request, VERSIONS},
 };
 use crate::{
     host::clock,
-    model::process::{ExitReport, KeeperHello, RunState},
+    model::{
+        ids::KeeperId,
+        process::{Containment, ExitReport, KeeperHello, RunState},
+    },
 };
 use rustix::{
     io::Errno,
@@ -55,6 +59,28 @@ pub fn peek(dir: &Path) -> Peek {
             Ok((_, hello)) => Peek::Here(hello),
             Err(error) => Peek::Silent { pid, why: error.to_string() },
         },
+    }
+}
+
+/// What the next keeper in this state directory would say: the end that the last one left, or that it holds nothing. For when
+/// [`peek`] finds none: whatever ran under it is gone.
+pub fn heir(dir: &Path, fresh: KeeperId) -> KeeperHello {
+    let (keeper, run) = match daemon::left(dir) {
+        Some((keeper, report)) => (keeper, RunState::Exited { report }),
+        None => (fresh, RunState::Empty),
+    };
+    KeeperHello {
+        keeper,
+        pid: 0,
+        epoch: 0,
+        run,
+        containment: Containment::Subreaper,
+        record: None,
+        listeners: Vec::new(),
+        stop_requested: false,
+        output_from: None,
+        host_deadline: None,
+        users: None,
     }
 }
 

@@ -51,8 +51,10 @@ pub enum Start {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReadyBy {
-    /// The game says so, through whatever SDK it speaks.
+    /// The game says so; one that speaks no SDK is seen: `[probe]` answers, or without one its first port stays bound.
     #[default]
+    Auto,
+    /// The game says so, through whatever SDK it speaks. Nothing else counts.
     Sdk,
     /// `[probe]` answers.
     Probe,

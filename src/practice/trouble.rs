@@ -14,6 +14,8 @@ use std::{
 const DAEMON_MARK: &str = "GAMESIDE_PRACTICE_DAEMON";
 /// Memory is taken this often.
 const LEAK_EVERY: Duration = Duration::from_millis(100);
+/// Each time so many bytes more are gone, it says so.
+const LEAK_TOLD: usize = 64 << 20;
 /// Lines are spat out this often.
 const SPAM_EVERY: Duration = Duration::from_millis(20);
 /// A helper that nobody ends goes by itself after this time, so that nothing is left on a machine for ever.
@@ -55,6 +57,11 @@ impl Schedule {
         .min()
     }
 
+    /// Bytes leaked so far.
+    fn hoard(&self) -> usize {
+        self.leaked.iter().map(Vec::len).sum()
+    }
+
     /// Does what is due. May not return.
     pub fn act(&mut self, now: Duration) {
         let due = |span: Option<Duration>| span.is_some_and(|span| self.base + span <= now);
@@ -70,7 +77,11 @@ impl Schedule {
         if let Some(rate) = self.trouble.leak.filter(|_| self.last_leak + LEAK_EVERY <= now) {
             let bytes = rate as f64 * now.saturating_sub(self.last_leak).as_secs_f64();
             // Written to, or it would take no memory.
+            let before = self.hoard();
             self.leaked.push(vec![1; bytes as usize]);
+            if self.hoard() / LEAK_TOLD > before / LEAK_TOLD {
+                log(format_args!("leaked {} MiB", self.hoard() >> 20));
+            }
             self.last_leak = now;
         }
         if let Some(rate) = self.trouble.spam.filter(|_| self.last_spam + SPAM_EVERY <= now) {
@@ -138,7 +149,7 @@ mod tests {
         assert_eq!(schedule.next(), Some(ms(1100)));
         schedule.act(ms(1100));
         schedule.act(ms(2100));
-        let leaked: usize = schedule.leaked.iter().map(Vec::len).sum();
+        let leaked = schedule.hoard();
         assert!((1_150_000..1_160_000).contains(&leaked), "{leaked}");
         schedule.trouble.leak = None;
         assert_eq!(schedule.next(), Some(ms(6000)));

@@ -25,6 +25,8 @@ use tokio::{
 };
 
 pub const EAGER: Duration = Duration::from_millis(100);
+/// With `by = "auto"`, the port must stay bound for so long: a game that speaks an SDK has been heard by then.
+const SETTLED: Duration = Duration::from_secs(3);
 pub const EAGER_FOR: Duration = Duration::from_secs(10);
 const SHORTEST: Duration = Duration::from_millis(100);
 
@@ -77,8 +79,13 @@ pub fn start(
     findings: mpsc::Sender<Finding>,
 ) -> Watcher {
     let mut tasks = Vec::new();
-    if readiness.by == ReadyBy::Port {
-        tasks.push(tokio::spawn(wait_for_port(target.clone(), findings.clone())));
+    let settled = match readiness.by {
+        ReadyBy::Port => Some(Duration::ZERO),
+        ReadyBy::Auto => Some(SETTLED).filter(|_| probe.is_none() && !target.ports.is_empty()),
+        ReadyBy::Sdk | ReadyBy::Probe | ReadyBy::Log | ReadyBy::Delay => None,
+    };
+    if let Some(settled) = settled {
+        tasks.push(tokio::spawn(wait_for_port(target.clone(), settled, findings.clone())));
     }
     if let Some(probe) = probe {
         let prober = Prober { exec, target, findings, told: Told::default(), probe };
@@ -87,13 +94,14 @@ pub fn start(
     Watcher { tasks }
 }
 
-/// Until the port is bound, by UDP or TCP; that is proof enough, and then it is over.
-async fn wait_for_port(target: Target, findings: mpsc::Sender<Finding>) {
+/// Until the port is bound, by UDP or TCP, and has been for as long as is wanted; that is proof enough, and then it is over.
+async fn wait_for_port(target: Target, settled: Duration, findings: mpsc::Sender<Finding>) {
     let Some(number) = target.ports.get(&target.port).copied() else {
         tracing::warn!(port = target.port, "readiness waits for a port that isn't configured");
         return;
     };
     let mut pace = Pace::new(Duration::from_secs(1));
+    let mut since = None;
     loop {
         let bound = |kind| {
             port::is_bound(kind, number, target.pid).unwrap_or_else(|error| {
@@ -101,7 +109,8 @@ async fn wait_for_port(target: Target, findings: mpsc::Sender<Finding>) {
                 false
             })
         };
-        if bound(port::Kind::Udp) || bound(port::Kind::Tcp) {
+        since = (bound(port::Kind::Udp) || bound(port::Kind::Tcp)).then(|| since.unwrap_or_else(Instant::now));
+        if since.is_some_and(|since| since.elapsed() >= settled) {
             let found = Found::Evidence(Evidence::Up);
             let _ = findings.send(Finding { run: target.run, door: Door::Probe, found }).await;
             return;

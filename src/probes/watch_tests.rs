@@ -182,6 +182,21 @@ async fn a_bound_port_proves_readiness_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_a_probe_a_port_that_stays_bound_proves_it_too_but_not_at_once() {
+    let bound = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = bound.local_addr().unwrap().port();
+    let began = Instant::now();
+    let (to, mut findings) = mpsc::channel(8);
+    let _watcher = start(None, &Readiness { by: ReadyBy::Auto, ..Readiness::default() }, target(port), None, to);
+    assert_eq!(next(&mut findings).await, Found::Evidence(Evidence::Up));
+    assert!(began.elapsed() >= SETTLED);
+
+    let (to, mut findings) = mpsc::channel(8);
+    let _watcher = start(None, &Readiness { by: ReadyBy::Sdk, ..Readiness::default() }, target(port), None, to);
+    assert!(findings.recv().await.is_none(), "where the SDK's word is wanted nobody looks at ports");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_game_that_starts_is_asked_eagerly_then_slower() {
     let mut pace = Pace::new(Duration::from_secs(5));
     assert_eq!(pace.starting(), EAGER);

@@ -10,6 +10,7 @@
 //! | [`docs`] | what the documents say |
 //! | [`driver`] | the agent's loop on paused time, between edges that the test plays |
 //! | [`examples`] | the example configurations as they are shipped, from start to end |
+//! | [`first_hour`] | what a newcomer types, and what is answered |
 //! | [`full_disk`] | the journal where no room is left |
 //! | [`gsdk`] | games that speak PlayFab's GSDK, flavour by flavour |
 //! | [`keeper`] | the keeper and the agent's client for it |
@@ -46,6 +47,7 @@ mod crash;
 mod docs;
 mod driver;
 mod examples;
+mod first_hour;
 mod full_disk;
 mod gsdk;
 mod issuer;

@@ -186,12 +186,8 @@ fn it_leaks_starts_slowly_and_misbehaves_on_command() {
         text.split(' ').next().unwrap().parse().unwrap()
     };
     let leaks = |game: &Game| {
-        let begun = std::time::Instant::now();
-        let before = memory(game);
-        while memory(game) < before + 64 * 1024 {
-            assert!(begun.elapsed() < PATIENCE, "it doesn't leak: {} kB", memory(game));
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        game.prints("leaked ");
+        assert!(memory(game) >= 64 * 1024, "{} kB", memory(game));
     };
     let leaky = Game::alone(&world, &["--leak", "256MiB"]);
     leaky.prints("ready");

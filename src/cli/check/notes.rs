@@ -1,4 +1,4 @@
-//! What about a configuration is open to whom: not wrong, but to be known.
+//! What is to be known about a configuration that isn't wrong: what is open to whom, and what isn't there yet.
 
 use crate::{
     config::agent::{AgentConfig, Loaded, host::KeeperMode},
@@ -8,7 +8,7 @@ use crate::{
 };
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
-/// Everything that weakens a boundary. `dir`: the agent's state directory, where a keeper may be that can be asked.
+/// Everything that weakens a boundary, or will be missed at the start. `dir`: the agent's state directory, where a keeper may be that can be asked.
 pub fn security(loaded: &Loaded, dir: Option<&Path>) -> Vec<String> {
     let config = &loaded.config;
     let mut notes = Vec::new();
@@ -56,14 +56,31 @@ fn connected(dir: Option<&Path>) -> Option<String> {
     ))
 }
 
-/// A program that others may replace runs whatever they put there.
+/// A program that isn't there won't start, and one that others may replace runs whatever they put there. Where the keeper is another
+/// container's, nothing can be said from here; nor of a name with something to fill in.
 fn program(config: &AgentConfig) -> Option<String> {
-    let program = Path::new(config.game.command.first()?);
+    let name = config.game.command.first().filter(|name| !name.contains("{{") && !name.contains("{%"))?;
+    let place = Path::new(name);
     let path = match &config.game.dir {
-        Some(dir) if program.is_relative() => Path::new(dir).join(program),
-        _ => program.to_owned(),
+        _ if !name.contains('/') => return nowhere_in_path(name).filter(|_| config.keeper.mode == KeeperMode::Spawn),
+        Some(dir) if place.is_relative() => Path::new(dir).join(place),
+        _ => place.to_owned(),
     };
-    writable(&path, "the game's program")
+    let trouble = match fs::metadata(&path) {
+        Err(error) => error.to_string(),
+        Ok(about) if !about.is_file() => "it is no file".to_owned(),
+        Ok(about) if about.mode() & 0o111 == 0 => "it isn't executable; chmod +x it".to_owned(),
+        Ok(_) => return writable(&path, "the game's program"),
+    };
+    let shown = path.display();
+    (config.keeper.mode == KeeperMode::Spawn)
+        .then(|| format!("the game's program, {shown}, can't be started from here: {trouble}"))
+}
+
+fn nowhere_in_path(name: &str) -> Option<String> {
+    let dirs = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&dirs).any(|dir| fs::metadata(dir.join(name)).is_ok_and(|about| about.is_file()));
+    (!found).then(|| format!("the game's program, {name}, is nowhere in PATH; give its full path"))
 }
 
 fn client_secret(config: &AgentConfig) -> Option<String> {
@@ -87,6 +104,9 @@ fn client_secret(config: &AgentConfig) -> Option<String> {
 }
 
 fn readable(path: &Path, what: &str) -> Option<String> {
+    if let Err(error) = fs::metadata(path) {
+        return Some(format!("{what}, {}, can't be read from here: {error}", path.display()));
+    }
     match files::readable_by_others(path) {
         Some(true) => Some(format!("{what}, {}, can be read by others; chmod 600 it", path.display())),
         Some(false) => None,
@@ -128,6 +148,22 @@ mod tests {
         let notes = notes(text, 0o666);
         assert!(notes.contains("the client's secret, ") && notes.contains("can be read by others"), "{notes}");
         assert!(notes.contains("the configuration, ") && notes.contains("can be changed by others"), "{notes}");
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_started_is_missed_before_the_start() {
+        let command = |word: &str| format!("[game]\ncommand = [\"{word}\"]\n");
+        assert!(
+            notes(&command("/no/such/server"), 0o600).contains("/no/such/server, can't be started from here: No such")
+        );
+        assert!(notes(&command("no-such-server"), 0o600).contains("nowhere in PATH"));
+        // The configuration itself: a file, not executable.
+        assert!(notes(&command("SECRET"), 0o600).contains("isn't executable"));
+        for good in ["/bin/sh", "sh", "/srv/{{map}}/server"] {
+            assert!(!notes(&command(good), 0o600).contains("the game's program"), "{good}");
+        }
+        let elsewhere = "[keeper]\nmode = \"connect\"\n[game]\ncommand = [\"/no/such/server\"]\n";
+        assert!(!notes(elsewhere, 0o600).contains("the game's program"));
     }
 
     #[test]

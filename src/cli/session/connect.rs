@@ -210,14 +210,6 @@ pub fn player(text: &str) -> Result<PlayerUuid, String> {
     }
 }
 
-/// `KEY=VALUE`
-pub fn key_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err(format!("expected KEY=VALUE, found {text:?}")),
-    }
-}
-
 /// Prints what was done: a line for people, or the value.
 pub fn say(form: Form, line: &str, value: &serde_json::Value) {
     match form {

@@ -2,7 +2,7 @@
 
 use super::{
     Form, Which,
-    connect::{Connected, key_value, say},
+    connect::{Connected, say},
     failed,
     settings::{Conditions, NewSession, Settings},
     show,
@@ -12,11 +12,12 @@ use crate::{
         exit::Exit,
         failure::Failure,
         screen::{self, Paint, Tone},
+        startup::Startup,
     },
     client::{CreateSession, Leaving, Matchmaking},
     host::escape::escape,
     model::{
-        session::{JoinStatus, Session, StartupParams},
+        session::{JoinStatus, Session},
         units::Span,
     },
 };
@@ -47,17 +48,8 @@ struct Server {
     /// Ask for a dedicated server, wait until it can be joined, and print where to connect
     #[arg(long)]
     dedicated: bool,
-    /// What the server starts with
-    #[arg(long, requires = "dedicated")]
-    map: Option<String>,
-    #[arg(long, requires = "map")]
-    mode: Option<String>,
-    /// Raw text for the game
-    #[arg(long, requires = "map", default_value = "", hide_default_value = true)]
-    misc: String,
-    /// A value for the game; may be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, requires = "map")]
-    custom: Vec<(String, String)>,
+    #[command(flatten)]
+    startup: Startup,
     /// Don't wait for the server
     #[arg(long, requires = "dedicated")]
     no_wait: bool,
@@ -66,17 +58,14 @@ struct Server {
     timeout: Span,
 }
 
-impl Server {
-    fn startup(&self) -> Option<StartupParams> {
-        let map = self.map.clone()?;
-        let custom_data = self.custom.iter().cloned().collect();
-        Some(StartupParams { map, mode: self.mode.clone(), misc_params: self.misc.clone(), custom_data })
-    }
-}
-
 pub async fn create(args: Create, connected: &Connected, form: Form) -> Result<Exit, Failure> {
     let sessions = &connected.sessions;
     let name = args.name.clone();
+    let startup = args.server.startup.params();
+    if startup.is_some() && !args.server.dedicated {
+        let message = "--map and what goes with it are for a dedicated server: add --dedicated";
+        return Err(Failure::new(Exit::Usage, message));
+    }
     let session = sessions.create_session(args.new.named(args.name)).await.map_err(failed)?;
     connected.keep_names()?;
     if form == Form::Text {
@@ -85,7 +74,7 @@ pub async fn create(args: Create, connected: &Connected, form: Form) -> Result<E
     if !args.server.dedicated {
         return Ok(created(form, &name, &session, None));
     }
-    sessions.request_dedicated_server(&name, args.server.startup()).await.map_err(failed)?;
+    sessions.request_dedicated_server(&name, startup).await.map_err(failed)?;
     if args.server.no_wait {
         return Ok(created(form, &name, &session, None));
     }

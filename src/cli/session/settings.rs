@@ -1,6 +1,7 @@
 //! Options that say what a session is like, and conditions that sessions must meet.
 
-use super::connect::{key_value, player};
+use super::connect::player;
+use crate::cli::startup::key_value;
 use crate::{
     client::{CreateSession, JoinPolicy, SettingsUpdate},
     model::{

@@ -195,7 +195,7 @@ fn readiness(config: &AgentConfig, faults: &mut Faults) {
         faults.0.push(watch::bad_pattern("game.readiness.pattern", &why));
     }
     let (good, expected) = match readiness.by {
-        ReadyBy::Sdk => (true, ""),
+        ReadyBy::Auto | ReadyBy::Sdk => (true, ""),
         ReadyBy::Probe => (config.probe.is_some(), "a section [probe] for by = \"probe\""),
         ReadyBy::Port => (!config.game.ports.is_empty(), "a port in [game.ports] for by = \"port\""),
         ReadyBy::Log => {

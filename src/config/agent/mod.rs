@@ -22,7 +22,7 @@ pub mod session;
 pub use load::{Loaded, Overrides, load, load_with};
 
 use crate::model::{
-    policy::{Backfill, Drain, Guards, Health, Players},
+    policy::{Backfill, Drain, Guards, Health, Players, Readiness, ReadyBy},
     probe::{LogPatterns, Probe},
     session::StartupParams,
 };
@@ -85,6 +85,15 @@ impl AgentConfig {
     /// No command: the practice game that ships with us.
     pub fn is_practice(&self) -> bool {
         self.game.command.is_empty()
+    }
+
+    /// What proves the game ready. The practice game speaks for itself.
+    pub fn readiness(&self) -> Readiness {
+        let mut readiness = self.game.readiness.clone();
+        if self.is_practice() && readiness.by == ReadyBy::Auto {
+            readiness.by = ReadyBy::Sdk;
+        }
+        readiness
     }
 
     /// What own sessions start with, and what an allocation that brings nothing falls back to. The practice game has

@@ -4,7 +4,7 @@ use crate::core::settings::{Addresses, Launch, SessionSettings, Settings};
 use crate::model::{
     allocation::{Allocation, ProviderKind},
     ids::{AllocationId, InstanceId, RunNumber, SessionId},
-    policy::{Admission, ReportBy, Start},
+    policy::{Admission, Readiness, ReadyBy, ReportBy, Start},
     process::{ExitReport, ExitStatus, StopAction, StopStep},
     session::{BackfillInfo, HostType, InstanceInfo, JoinStatus, Session, StartupParams},
     time::{Instant, Now, Timestamp},
@@ -32,7 +32,7 @@ pub fn settings() -> Settings {
             ports: BTreeMap::from([("game".into(), 7777)]),
             frontends: BTreeMap::new(),
         },
-        readiness: crate::model::policy::Readiness::default(),
+        readiness: Readiness { by: ReadyBy::Sdk, ..Readiness::default() },
         restart: crate::model::policy::Restart::default(),
         recycle: crate::model::policy::Recycle::default(),
         ladder: vec![

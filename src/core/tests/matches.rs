@@ -103,6 +103,22 @@ fn a_match_that_is_told_again_has_begun_once() {
 }
 
 #[test]
+fn a_game_that_speaks_an_sdk_says_itself_that_it_is_ready_and_of_any_other_it_is_seen() {
+    for (speaks, shown) in [(false, JoinStatus::Joinable), (true, JoinStatus::Pending)] {
+        let mut s = settings();
+        s.readiness.by = ReadyBy::Auto;
+        let mut w = World::new(s);
+        if speaks {
+            w.say(Said::Heartbeat);
+        }
+        w.give(Input::Evidence { run: RunNumber(1), door: Door::Probe, evidence: Evidence::Up });
+        assert_eq!(w.shown(), Some(shown));
+        w.say(Said::Ready);
+        assert_eq!(w.shown(), Some(JoinStatus::Joinable));
+    }
+}
+
+#[test]
 fn a_fixed_delay_is_the_weakest_proof_and_ends_with_the_process() {
     let mut s = settings();
     s.readiness.by = ReadyBy::Delay;

@@ -75,6 +75,7 @@ use std::{ffi::OsString, io, os::fd::OwnedFd, process::ExitCode, time::Duration}
 use store::Store;
 
 pub(super) use crate::model::time::Instant;
+pub(super) use store::left;
 
 /// The signals that the loop reads.
 const SIGNALS: [i32; 5] = [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];

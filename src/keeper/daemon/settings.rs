@@ -5,7 +5,7 @@
 use crate::model::units::{Size, Span};
 use std::{ffi::OsString, fs, path::PathBuf, time::Duration};
 
-/// Printed with a bad command line, and with `--help`.
+/// Printed with `--help`.
 pub(super) const USAGE: &str = "\
 usage: gameside-keeper --dir DIR [OPTION…] [--run-agent COMMAND…]
 
@@ -27,6 +27,43 @@ usage: gameside-keeper --dir DIR [OPTION…] [--run-agent COMMAND…]
   --no-new-privileges     the game can't gain rights through set-user-id programs (always so with --user)
   --run-agent COMMAND…    all that follows is the agent: started as a child, started again when it ends (PID 1 of a container)
 ";
+
+const UNKNOWN: &str = "there is no such option";
+/// Options that stand alone, and those with a value.
+const FLAGS: [&str; 3] = ["detach", "no-new-privileges", "no-cgroup"];
+const OPTIONS: [&str; 13] = [
+    "dir",
+    "config",
+    "user",
+    "group",
+    "executable-root",
+    "limit",
+    "agent-uid",
+    "log-cap",
+    "log-files",
+    "unattended",
+    "idle",
+    "host-deadline",
+    "last-deadline",
+];
+
+/// What is asked about the program itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Question {
+    Help,
+    Version,
+}
+
+impl Question {
+    /// What follows `--run-agent` belongs to the agent and its game: nobody asks us there.
+    pub(super) fn of(args: &[OsString]) -> Option<Self> {
+        args.iter().take_while(|arg| *arg != "--run-agent").find_map(|arg| match arg.to_str()? {
+            "--help" | "-h" => Some(Question::Help),
+            "--version" => Some(Question::Version),
+            _ => None,
+        })
+    }
+}
 
 /// The whole of it.
 #[derive(Debug, Clone)]
@@ -137,7 +174,7 @@ impl Settings {
             "idle" => self.idle = Some(span(value)?),
             "host-deadline" => self.host_deadline = Some(span(value)?),
             "last-deadline" => self.last_deadline = span(value)?,
-            _ => return Err(format!("unknown; gameside-keeper --help lists what there is, not `{word}`")),
+            _ => return Err(format!("{UNKNOWN} as `{word}`")),
         }
         Ok(())
     }
@@ -184,7 +221,8 @@ impl Given {
             }
             let (word, value) = match word.split_once('=') {
                 Some((word, value)) => (word.to_owned(), value.to_owned()),
-                None if matches!(word.as_str(), "detach" | "no-new-privileges" | "no-cgroup") => (word, String::new()),
+                None if FLAGS.contains(&word.as_str()) => (word, String::new()),
+                None if !OPTIONS.contains(&word.as_str()) => return Err(format!("--{word}: {UNKNOWN}")),
                 None => {
                     let value = args.next().ok_or_else(|| format!("--{word} wants a value"))?;
                     let value = value.into_string().map_err(|_| format!("--{word}: the value isn't UTF-8"))?;
@@ -246,6 +284,14 @@ mod tests {
     }
 
     #[test]
+    fn help_that_is_asked_of_the_agent_or_its_game_is_not_asked_of_us() {
+        let asked = |line: &str| Question::of(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(asked("--dir /s -h"), Some(Question::Help));
+        assert_eq!(asked("--version"), Some(Question::Version));
+        assert_eq!(asked("--dir /s --run-agent gameside run -- ./server -h 0.0.0.0 --version"), None);
+    }
+
+    #[test]
     fn the_command_line_wins_over_the_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(&file, "# ours\nlog-files = 9\nunattended=1h\ndir=/file\n").unwrap();
@@ -259,6 +305,7 @@ mod tests {
         assert!(parse("--detach").unwrap_err().contains("--dir"));
         assert!(parse("--dir /s --limit nofiles=1").unwrap_err().contains("nofiles"));
         assert!(parse("--dir /s --levitate 1").unwrap_err().contains("levitate"));
+        assert!(parse("--dir /s --levitate").unwrap_err().contains("no such option"), "a value wouldn't help");
         assert!(parse("--dir /s --detach --run-agent x").unwrap_err().contains("exclude"));
     }
 }

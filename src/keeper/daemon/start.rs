@@ -10,7 +10,7 @@ use super::{
     init::Runner,
     listeners, privileges,
     privileges::Identity,
-    settings::{Settings, USAGE},
+    settings::{Question, Settings, USAGE},
     store::{Store, StoreError},
     sys::{self, Forked},
     watcher,
@@ -31,19 +31,22 @@ type Failure = (String, u8);
 
 /// The whole life; returns the exit code.
 pub(super) fn life(args: Vec<OsString>) -> u8 {
-    if args.iter().any(|arg| arg == "--help" || arg == "-h") {
-        print!("{USAGE}");
-        return 0;
-    }
-    if args.iter().any(|arg| arg == "--version") {
-        println!("gameside-keeper {}", env!("CARGO_PKG_VERSION"));
-        return 0;
+    match Question::of(&args) {
+        Some(Question::Help) => {
+            print!("{USAGE}");
+            return 0;
+        }
+        Some(Question::Version) => {
+            println!("gameside-keeper {}", env!("CARGO_PKG_VERSION"));
+            return 0;
+        }
+        None => {}
     }
     sys::close_from(3);
     umask(Mode::from(0o022));
     let mut ready = None;
     let outcome = Settings::parse(args)
-        .map_err(|why| (format!("{why}\n\n{USAGE}"), exit::USAGE))
+        .map_err(|why| (format!("{why}\nsee gameside-keeper --help"), exit::USAGE))
         .and_then(|settings| stand(settings, &mut ready));
     match outcome {
         Ok(mut daemon) => daemon.run(),

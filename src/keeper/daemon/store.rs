@@ -200,6 +200,13 @@ fn open_epoch(own: &OwnedFd) -> (Option<File>, u64) {
     (Some(file), text.trim().parse().unwrap_or(0))
 }
 
+/// The end that a keeper left in this state directory, and its id. None: there is none, or it isn't ours to read.
+pub(in crate::keeper) fn left(path: &Path) -> Option<(KeeperId, ExitReport)> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let own = openat(CWD, path.join(names::STORE), flags, Mode::empty()).ok()?;
+    read_report(&own).map(|kept| (kept.keeper, kept.report))
+}
+
 fn read_report(own: &OwnedFd) -> Option<Kept> {
     let fd = openat(own, REPORT, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let mut text = String::new();
@@ -288,6 +295,17 @@ mod tests {
         drop(next);
         let last = Store::open(dir.path(), id("c")).unwrap();
         assert_eq!((&last.keeper, last.untaken()), (&id("c"), None));
+    }
+
+    #[test]
+    fn what_a_keeper_left_can_be_read_by_others_until_it_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(left(dir.path()), None);
+        let mut store = Store::open(dir.path(), id("k1")).unwrap();
+        store.keep(report(3));
+        assert_eq!(left(dir.path()), Some((id("k1"), report(3))));
+        store.forget();
+        assert_eq!(left(dir.path()), None);
     }
 
     #[test]

@@ -175,34 +175,43 @@ fn a_root_keeper_without_bounds_is_no_door_for_another_user() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("--executable-root"));
 }
 
+/// A keeper's program and state where another user can reach them.
+struct Home {
+    dir: tempfile::TempDir,
+    program: std::path::PathBuf,
+}
+
+impl Home {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
+        let program = dir.path().join("gameside-keeper");
+        install(Path::new(super::harness::PROGRAM), &program);
+        Home { dir, program }
+    }
+
+    /// Starts it detached, as the user that `setpriv` is told of, and for this user's orders.
+    fn start(&self, user: &[&str], options: &[&str]) -> super::harness::Wire {
+        let state = self.dir.path().join("state");
+        let mut command = Command::new("setpriv");
+        command.args(user).args(["--clear-groups", "--"]).arg(&self.program).arg("--dir").arg(&state);
+        let output = command.args(["--detach", "--agent-uid", "0"]).args(options).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        std::fs::set_permissions(state.join("keeper.sock"), PermissionsExt::from_mode(0o666)).unwrap();
+        super::harness::Wire::at(&state.join("keeper.sock"))
+    }
+}
+
 #[test]
 fn a_few_capabilities_are_enough_three_are_kept_and_the_game_gets_none() {
     if !component::present(component::root(), "hands out capabilities") {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
-    let program = dir.path().join("gameside-keeper");
-    install(Path::new(super::harness::PROGRAM), &program);
-    let state = dir.path().join("state");
+    let home = Home::new();
     // As systemd does it for gameside-keeper@.service.
     let caps = "-all,+setuid,+setgid,+kill,+setpcap";
-    let mut command = Command::new("setpriv");
-    command.args([
-        "--reuid=65533",
-        "--regid=65533",
-        "--clear-groups",
-        "--inh-caps",
-        caps,
-        "--ambient-caps",
-        caps,
-        "--",
-    ]);
-    command.arg(&program).arg("--dir").arg(&state).args(["--detach", "--agent-uid", "0", "--user", "65534"]);
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    std::fs::set_permissions(state.join("keeper.sock"), PermissionsExt::from_mode(0o666)).unwrap();
-    let mut wire = super::harness::Wire::at(&state.join("keeper.sock"));
+    let user = ["--reuid=65533", "--regid=65533", "--inh-caps", caps, "--ambient-caps", caps];
+    let mut wire = home.start(&user, &["--user", "65534"]);
     let hello = wire.hello(None);
     let game = wire.run(
         1,
@@ -227,16 +236,8 @@ fn an_unprivileged_keeper_does_it_all_too() {
     if !component::present(component::root(), "becomes another user for it") {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
-    let program = dir.path().join("gameside-keeper");
-    install(Path::new(super::harness::PROGRAM), &program);
-    let state = dir.path().join("state");
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(&program);
-    assert!(command.arg("--dir").arg(&state).args(["--detach", "--agent-uid", "0"]).status().unwrap().success());
-    std::fs::set_permissions(state.join("keeper.sock"), PermissionsExt::from_mode(0o666)).unwrap();
-    let mut wire = super::harness::Wire::at(&state.join("keeper.sock"));
+    let home = Home::new();
+    let mut wire = home.start(&["--reuid=65534", "--regid=65534"], &[]);
     let hello = wire.hello(None);
     let game = wire.run(1, "(setsid sh -c 'echo helper $$; exec sleep 600' &); exec sleep 600");
     let helper = super::harness::number(&wire.output("helper "), "helper ");
