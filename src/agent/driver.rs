@@ -26,7 +26,7 @@ use crate::{
         io::{Effect, Ending, Happening, Input, JournalFact},
     },
     frontends::{Asked, Heard},
-    host::notify,
+    host::{memory, notify},
     keeper::KeeperEvent,
     model::{
         ids::RunNumber,
@@ -279,7 +279,7 @@ impl Driver {
         notify::is_supervised() && matches!(self.status.borrow().phase, PhaseName::Draining | PhaseName::Closing)
     }
 
-    /// Watchdog, more time, the replay counter.
+    /// Watchdog, more time, the replay counter; and what only the start needed.
     fn keep_house(&mut self, course: &mut Course, now: Now) {
         if let Some(every) = notify::watchdog_interval()
             && course.feed.is_some_and(|feed| feed <= now.mono)
@@ -293,6 +293,7 @@ impl Driver {
         }
         if course.settled.is_some_and(|settled| settled <= now.mono) {
             self.hands.settled();
+            memory::forget_start();
             course.settled = None;
         }
     }

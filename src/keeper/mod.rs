@@ -20,8 +20,8 @@ pub use protocol::{ExecResult, ExecStatus, ListenerAddress, ListenerSpec, Losses
 
 use std::{ffi::OsString, process::ExitCode};
 
-/// The keeper's whole life; `args` without the program's name. Call it first thing in a process: before any thread, and with
-/// no descriptor open besides the three standard ones.
-pub fn main(args: Vec<OsString>) -> ExitCode {
-    daemon::main(args)
+/// The keeper's whole life; `args` without the program's name, `up`: called once it stands. Call it first thing in a process: before
+/// any thread, and with no descriptor open besides the three standard ones.
+pub fn main(args: Vec<OsString>, up: fn()) -> ExitCode {
+    daemon::main(args, up)
 }

@@ -83,8 +83,8 @@ const SIGNALS: [i32; 5] = [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIG
 const BUFFER: usize = 64 << 10;
 
 /// See [`super::main`].
-pub(super) fn main(args: Vec<OsString>) -> ExitCode {
-    ExitCode::from(start::life(args))
+pub(super) fn main(args: Vec<OsString>, up: fn()) -> ExitCode {
+    ExitCode::from(start::life(args, up))
 }
 
 /// Everything the keeper knows.
