@@ -93,6 +93,11 @@ impl Cgroups {
 }
 
 impl Leaf {
+    /// For a process that is to be born in it.
+    pub(super) fn open(&self) -> io::Result<fs::File> {
+        fs::File::open(&self.path)
+    }
+
     /// A process enters by writing `0` here.
     pub(super) fn procs_file(&self) -> PathBuf {
         self.path.join("cgroup.procs")

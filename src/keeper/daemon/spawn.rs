@@ -1,7 +1,7 @@
 //! Starting a process of the game, in the order that makes it safe.
 //!
 //! ```text
-//!   fork ─► new session ─► leaf cgroup ─► limits ─► groups, user ─► PDEATHSIG, parent still there? ─► exec
+//!   fork, into the leaf cgroup ─► new session ─► limits ─► groups, user ─► PDEATHSIG, parent still there? ─► exec
 //!                              any failure: one line through a pipe that exec closes ─► spawn-failed
 //! ```
 //!
@@ -25,7 +25,7 @@ use std::{
     ffi::{CString, OsString},
     fs, io,
     os::{
-        fd::OwnedFd,
+        fd::{AsFd, OwnedFd},
         unix::{ffi::OsStringExt, fs::PermissionsExt},
     },
     path::{Path, PathBuf},
@@ -111,7 +111,10 @@ pub(super) fn spawn(
 ) -> io::Result<Child> {
     let (outcome, report) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     let keeper = getpid();
-    match sys::fork()? {
+    let born_inside = leaf.and_then(|leaf| sys::fork_into(leaf.open().ok()?.as_fd()).ok());
+    // Where that can't be, it enters by itself.
+    let leaf = leaf.filter(|_| born_inside.is_none());
+    match born_inside.map_or_else(sys::fork, Ok)? {
         Forked::Parent(pid) => {
             rustix::fs::fcntl_setfl(&outcome, OFlags::NONBLOCK)?;
             Ok(Child { pid, outcome })
