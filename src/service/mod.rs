@@ -15,13 +15,14 @@
 //! | [`ops`] | the operations, a file a group |
 //! | [`rules`] | pure rules on a session |
 //! | [`world`] | the state in memory: sessions, indexes, timers, registered servers, allocation, audit |
-//! | [`store`] | durability: one trait, redb behind it, group commit |
+//! | [`store`], [`durable`] | durability: one trait, redb behind it, group commit; who waits for it |
 //! | [`metrics`] | what is counted |
 //!
 //! Invariants: nothing is acknowledged that a crash could take back; an operation is atomic; after a start, leases, culling and
 //! missed checks count from that moment; a live session is never touched by a reload.
 
 pub mod auth;
+pub mod durable;
 pub mod exchange;
 pub mod http;
 pub mod metrics;
@@ -40,6 +41,7 @@ use crate::{
     model::time::{Instant, Now, Timestamp},
 };
 use auth::{Caller, clients::Clients, issuer::Issuer, tokens::Tokens};
+use durable::Durable;
 use http::route::Router;
 use std::{
     future::Future,
@@ -48,7 +50,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
-use store::{Seq, redb_store::RedbStore, writer::Progress};
+use store::{Seq, redb_store::RedbStore};
 use tokio::{
     net::{TcpListener, UnixListener},
     sync::{Notify, Semaphore, watch},
@@ -99,7 +101,7 @@ pub struct Shared {
     pub clients: Clients,
     issuer: RwLock<Option<Arc<Issuer>>>,
     pub clock: Clock,
-    pub progress: watch::Receiver<Progress>,
+    pub durable: Durable,
     pub metrics: metrics::Metrics,
     last_used: Mutex<Instant>,
     timer: Notify,
@@ -155,7 +157,7 @@ impl Service {
             clients: Clients::at(state_dir),
             last_used: Mutex::new(clock.now().mono),
             clock,
-            progress,
+            durable: Durable::new(progress),
             metrics: metrics::Metrics::default(),
             timer: Notify::new(),
             timer_at: Mutex::new(None),
@@ -178,8 +180,11 @@ impl Service {
     pub async fn run(self, listeners: Listeners, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let shared = self.shared;
         let timers = tokio::spawn(run_timers(shared.clone()));
+        let waking = shared.clone();
+        let waking = tokio::spawn(async move { waking.durable.wake().await });
         let served = http::serve::serve(shared.clone(), listeners, shutdown).await;
         timers.abort();
+        waking.abort();
         shared.world().finish();
         served
     }
@@ -314,7 +319,11 @@ fn issuer(settings: &ServiceSettings) -> Option<Arc<Issuer>> {
     (!configured.issuer.is_empty()).then(|| Arc::new(Issuer::new(configured.clone())))
 }
 
+/// How often the registry is looked through for servers that have gone; a fleet's timers fire many times a second.
+const SWEEP: Duration = Duration::from_secs(60);
+
 async fn run_timers(shared: Arc<Shared>) {
+    let mut swept = shared.clock.now().mono;
     loop {
         let next = shared.world().next_deadline();
         *shared.timer_at.lock().unwrap_or_else(PoisonError::into_inner) = next;
@@ -327,7 +336,10 @@ async fn run_timers(shared: Arc<Shared>) {
         let now = shared.clock.now();
         let mut world = shared.world();
         world.tick(now);
-        world.servers.forget_silent(now.mono);
+        if now.mono.since(swept) >= SWEEP {
+            swept = now.mono;
+            world.servers.forget_silent(now.mono);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     Answer,
     asked::Asked,
-    reply::{Outcome, Refused, Reply, Stop, invalid_body, unavailable},
+    reply::{Outcome, Refused, Reply, Stop, invalid_body},
     route::{self, Found, Needs, Row, Run},
 };
 use crate::{
@@ -15,20 +15,16 @@ use crate::{
             secrets::{self, Strength},
             tokens::Use,
         },
-        store::Seq,
     },
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited, StreamBody};
 use hyper::body::{Body as _, Frame, Incoming};
-use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
 type Streamed = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
 pub type Body = Either<Full<Bytes>, Streamed>;
-
-/// How long an answer waits for the disk.
-const DURABLE_WITHIN: Duration = Duration::from_secs(20);
 
 /// Answers a request of a connection from `peer`.
 pub async fn answer(shared: Arc<Shared>, peer: Option<IpAddr>, request: http::Request<Incoming>) -> Response<Body> {
@@ -145,7 +141,7 @@ pub async fn carry_out(shared: &Arc<Shared>, mut asked: Asked) -> Outcome<Answer
                 asked.hashed = Some(hashed(password).await);
             }
             outcome => {
-                durable(shared, touched).await?;
+                shared.durable.reach(touched).await?;
                 return outcome.map(Answer::from);
             }
         }
@@ -159,20 +155,6 @@ async fn verified(hash: String, password: String) -> String {
 
 async fn hashed(password: String) -> String {
     tokio::task::spawn_blocking(move || secrets::hash(&password, Strength::Chosen)).await.unwrap_or_default()
-}
-
-/// Waits until a change is on disk, so that nothing is acknowledged that a crash could take back.
-pub async fn durable(shared: &Shared, seq: Seq) -> Outcome<()> {
-    let mut progress = shared.progress.clone();
-    if progress.borrow().durable >= seq {
-        return Ok(());
-    }
-    let reached = progress.wait_for(|progress| progress.durable >= seq || progress.failing.is_some());
-    match tokio::time::timeout(DURABLE_WITHIN, reached).await {
-        Ok(Ok(progress)) if progress.durable >= seq => Ok(()),
-        Ok(Ok(_)) => Err(unavailable("nothing can be stored at the moment", 1)),
-        Ok(Err(_)) | Err(_) => Err(unavailable("the store does not answer", 1)),
-    }
 }
 
 fn refused_lost(shared: &Shared, path: &str) -> Response<Body> {

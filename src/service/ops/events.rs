@@ -19,7 +19,6 @@ use crate::{
         Shared,
         http::{
             Answer,
-            answer::durable,
             asked::Asked,
             reply::{Outcome, Refused, Stop},
             route::{Answering, Needs, Row, Run},
@@ -80,7 +79,7 @@ impl Watch {
             (world.events.after(self.player, position, most), world.events.last())
         });
         let seq = found.0.iter().flatten().map(|kept| kept.seq).fold(Seq::default(), Seq::max);
-        durable(&self.shared, seq).await?;
+        self.shared.durable.reach(seq).await?;
         Ok(found)
     }
 

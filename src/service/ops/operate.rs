@@ -43,7 +43,7 @@ fn alive(_: &mut World, _: &Asked) -> Outcome {
 /// Ready while changes can be made durable.
 fn ready(shared: Arc<Shared>, _: Asked) -> Answering {
     Box::pin(async move {
-        match &shared.progress.borrow().failing {
+        match shared.durable.progress().failing {
             None => Ok(Reply::text("ok\n".to_owned()).into()),
             Some(why) => Err(unavailable(format!("nothing can be stored: {why}"), 1)),
         }
@@ -52,7 +52,7 @@ fn ready(shared: Arc<Shared>, _: Asked) -> Answering {
 
 fn metrics(shared: Arc<Shared>, _: Asked) -> Answering {
     Box::pin(async move {
-        let progress = shared.progress.borrow().clone();
+        let progress = shared.durable.progress();
         let (text, _) = shared.visit(|world| shared.metrics.text(world, &progress));
         Ok(Reply::text(text).into())
     })

@@ -18,7 +18,6 @@ use crate::{
     service::{
         Shared,
         http::{
-            answer::durable,
             asked::Asked,
             read::{self, At, Faults, any_text, id, list, text, unsigned},
             reply::{Outcome, Reply, not_permitted},
@@ -204,7 +203,7 @@ async fn look(
         let woken = items.iter().filter_map(|item| world.servers.get(&item.id)).map(|server| server.woken.clone());
         (answers, news, woken.collect())
     });
-    durable(shared, touched).await?;
+    shared.durable.reach(touched).await?;
     Ok(looked)
 }
 
