@@ -202,7 +202,10 @@ impl Reload {
         let settings = Arc::new(settings);
         self.0.use_issuer(&settings);
         *self.0.settings.write().unwrap_or_else(PoisonError::into_inner) = settings.clone();
-        self.0.visit(|world| world.settings = settings);
+        self.0.visit(|world| {
+            world.settings = settings;
+            world.allocate_waiting();
+        });
         Ok(())
     }
 

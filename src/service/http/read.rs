@@ -13,18 +13,54 @@ use serde_json::Value;
 #[derive(Debug, Default)]
 pub struct Faults(pub Vec<Fault>);
 
+/// Where a value stands. Written out only for a fault, so that good requests don't pay for it.
+#[derive(Debug, Clone, Copy)]
+struct Place<'v> {
+    steps: [Step<'v>; DEEPEST],
+    depth: usize,
+}
+
+/// Deeper than any body of the API; steps below aren't named.
+const DEEPEST: usize = 8;
+
+#[derive(Debug, Clone, Copy)]
+enum Step<'v> {
+    Name(&'v str),
+    Index(usize),
+}
+
+impl<'v> Place<'v> {
+    fn top(name: &'v str) -> Self {
+        Place { steps: [Step::Name(name); DEEPEST], depth: 1 }
+    }
+    fn below(mut self, step: Step<'v>) -> Self {
+        if let Some(free) = self.steps.get_mut(self.depth) {
+            *free = step;
+            self.depth += 1;
+        }
+        self
+    }
+    fn loc(&self) -> Vec<Value> {
+        let written = |step: &Step<'_>| match *step {
+            Step::Name(name) => name.into(),
+            Step::Index(index) => index.into(),
+        };
+        self.steps[..self.depth].iter().map(written).collect()
+    }
+}
+
 /// A value and where it stands.
 #[derive(Debug, Clone)]
 pub struct At<'v> {
     pub value: &'v Value,
-    loc: Vec<Value>,
+    place: Place<'v>,
 }
 
 /// An object whose members are read one by one.
 #[derive(Debug)]
 pub struct Object<'v, 'f> {
     members: &'v serde_json::Map<String, Value>,
-    loc: Vec<Value>,
+    place: Place<'v>,
     pub faults: &'f mut Faults,
 }
 
@@ -37,48 +73,42 @@ impl Faults {
 impl<'v> At<'v> {
     /// The top of a body.
     pub fn body(value: &'v Value) -> Self {
-        At { value, loc: vec!["body".into()] }
+        At { value, place: Place::top("body") }
     }
     /// One parameter of a query.
-    pub fn query(name: &str, value: &'v Value) -> Self {
-        At { value, loc: vec!["query".into(), name.into()] }
+    pub fn query(name: &'v str, value: &'v Value) -> Self {
+        At { value, place: Place::top("query").below(Step::Name(name)) }
     }
     /// One parameter of the path.
-    pub fn path(name: &str, value: &'v Value) -> Self {
-        At { value, loc: vec!["path".into(), name.into()] }
+    pub fn path(name: &'v str, value: &'v Value) -> Self {
+        At { value, place: Place::top("path").below(Step::Name(name)) }
     }
     pub fn fault<T>(&self, faults: &mut Faults, kind: &str, msg: impl Into<String>) -> Option<T> {
-        faults.add(&self.loc, kind, msg);
+        faults.add(&self.place.loc(), kind, msg);
         None
     }
     /// The members of an object.
     pub fn object<'f>(self, faults: &'f mut Faults) -> Option<Object<'v, 'f>> {
         match self.value {
-            Value::Object(members) => Some(Object { members, loc: self.loc, faults }),
+            Value::Object(members) => Some(Object { members, place: self.place, faults }),
             _ => self.fault(faults, "type_error.dict", "value is not a valid dict"),
         }
     }
-    fn below(&self, step: impl Into<Value>, value: &'v Value) -> At<'v> {
-        let mut loc = self.loc.clone();
-        loc.push(step.into());
-        At { value, loc }
+    fn below(&self, step: Step<'v>, value: &'v Value) -> At<'v> {
+        At { value, place: self.place.below(step) }
     }
 }
 
 impl<'v> Object<'v, '_> {
     /// A member that may be left out.
-    pub fn optional<T>(&mut self, name: &str, parse: impl FnOnce(At<'v>, &mut Faults) -> Option<T>) -> Option<T> {
+    pub fn optional<T>(&mut self, name: &'v str, parse: impl FnOnce(At<'v>, &mut Faults) -> Option<T>) -> Option<T> {
         let value = self.members.get(name).filter(|value| !value.is_null())?;
-        let mut loc = self.loc.clone();
-        loc.push(name.into());
-        parse(At { value, loc }, self.faults)
+        parse(At { value, place: self.place.below(Step::Name(name)) }, self.faults)
     }
     /// A member that must be there.
-    pub fn required<T>(&mut self, name: &str, parse: impl FnOnce(At<'v>, &mut Faults) -> Option<T>) -> Option<T> {
+    pub fn required<T>(&mut self, name: &'v str, parse: impl FnOnce(At<'v>, &mut Faults) -> Option<T>) -> Option<T> {
         if self.members.get(name).is_none_or(Value::is_null) {
-            let mut loc = self.loc.clone();
-            loc.push(name.into());
-            self.faults.add(&loc, "value_error.missing", "field required");
+            self.fault(name, "value_error.missing", "field required");
             return None;
         }
         self.optional(name, parse)
@@ -87,9 +117,7 @@ impl<'v> Object<'v, '_> {
         self.members.get(name).is_some_and(|value| !value.is_null())
     }
     pub fn fault(&mut self, name: &str, kind: &str, msg: impl Into<String>) {
-        let mut loc = self.loc.clone();
-        loc.push(name.into());
-        self.faults.add(&loc, kind, msg);
+        self.faults.add(&self.place.below(Step::Name(name)).loc(), kind, msg);
     }
 }
 
@@ -222,7 +250,8 @@ pub fn list<'v, T>(
             return at.fault(faults, kind, format!("ensure this value has {min} to {max} items"));
         }
         let before = faults.0.len();
-        let read: Vec<T> = items.iter().enumerate().filter_map(|(i, item)| parse(at.below(i, item), faults)).collect();
+        let read: Vec<T> =
+            items.iter().enumerate().filter_map(|(i, item)| parse(at.below(Step::Index(i), item), faults)).collect();
         (faults.0.len() == before).then_some(read)
     }
 }
@@ -238,7 +267,7 @@ pub fn custom_data(at: At<'_>, faults: &mut Faults) -> Option<CustomData> {
     let before = faults.0.len();
     let mut read = CustomData::new();
     for (key, value) in members {
-        if let Some(value) = text(1, 4096)(at.below(key.as_str(), value), faults) {
+        if let Some(value) = text(1, 4096)(at.below(Step::Name(key), value), faults) {
             read.insert(key.clone(), value);
         }
     }

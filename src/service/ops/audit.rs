@@ -150,7 +150,7 @@ const IDS: [&str; 10] = [
 fn keep<'v, T: serde::Serialize>(
     kept: &mut Map<String, Value>,
     object: &mut Object<'v, '_>,
-    name: &str,
+    name: &'v str,
     parse: impl FnOnce(At<'v>, &mut Faults) -> Option<T>,
 ) {
     if let Some(value) = object.optional(name, parse) {

@@ -119,7 +119,7 @@ fn register(world: &mut World, asked: &Asked) -> Outcome {
     let mut answers = Vec::new();
     for registration in items {
         let fresh = Uuid::new_v4().to_string();
-        let now = world.now.mono;
+        let (now, id) = (world.now.mono, registration.id.clone());
         answers.push(match world.servers.register(registration, &asked.caller.subject, now, fresh) {
             Registered::Free => Item::fine(),
             Registered::UnderWay => Item::failed(UNDER_WAY, "an allocation is under way: poll its state"),
@@ -128,8 +128,8 @@ fn register(world: &mut World, asked: &Asked) -> Outcome {
                 Item::fine()
             }
         });
+        world.offer_server(&id);
     }
-    world.allocate_waiting();
     Ok(Reply::json(&json!({ "items": answers })))
 }
 
@@ -209,10 +209,14 @@ async fn look(
 
 fn state_of(world: &mut World, asked: &Asked, item: &StateItem) -> Item {
     let now = world.now.mono;
+    let unknown = || Item::failed(UNKNOWN, "not registered");
     let Some(server) = world.servers.get_mut(&item.id).filter(|server| server.subject == asked.caller.subject) else {
-        return Item::failed(UNKNOWN, "not registered");
+        return unknown();
     };
     server.seen = now;
+    // It may have been silent for so long that it couldn't be handed out.
+    world.offer_server(&item.id);
+    let Some(server) = world.servers.get_mut(&item.id) else { return unknown() };
     match server.term.clone() {
         Term::Free => Item { state: Some("allocating"), ..Item::fine() },
         Term::Over => Item { state: Some("deallocated"), ..Item::fine() },
@@ -247,8 +251,6 @@ impl Waiting {
                     server.long_polls = true;
                 }
             }
-            // One more that can be handed out.
-            world.allocate_waiting();
         });
         Waiting { shared: shared.clone(), ids }
     }

@@ -4,6 +4,9 @@
 //! the version of whoever made the session and of every member. Of those that fit: one that is warm for the map before
 //! others, one with an open long poll before others, and then whoever has been free longest. Requests are served in the order in which
 //! they came.
+//!
+//! Invariant: no request waits that a server fits which could be handed out. So a new request looks at all servers once, and a server
+//! that comes, or polls, looks at the requests that wait, never at other servers: thousands of idle ones poll all the time.
 
 use super::{
     World,
@@ -22,15 +25,46 @@ use uuid::Uuid;
 impl World {
     /// An instance waits for a server: now, or once one comes.
     pub fn request_server(&mut self, id: &SessionId) {
-        self.requested.push_back(id.clone());
-        self.allocate_waiting();
+        if !self.allocate(id) {
+            self.requested.push_back(id.clone());
+        }
     }
 
-    /// Serves the queue as far as there are servers.
+    /// A server can be handed out, perhaps: to the oldest request that it fits. The others that could be handed out fit none.
+    pub fn offer_server(&mut self, id: &str) {
+        let (now, allocation) = (self.now.mono, &self.settings.allocation);
+        let Some(server) = self.servers.get(id).filter(|server| Registry::is_available(server, now, allocation)) else {
+            return;
+        };
+        let mut waiting = std::mem::take(&mut self.requested);
+        waiting.retain(|id| self.waits(id));
+        let record = |id: &SessionId| self.sessions.get(id).map(|entry| entry.record.clone());
+        let fitting = waiting
+            .iter()
+            .position(|id| record(id).is_some_and(|record| fits(server, &record, self.settings.versions)));
+        let chosen = fitting.and_then(|at| waiting.remove(at)).map(|id| (id, Chosen::of(server)));
+        self.requested = waiting;
+        if let Some((id, server)) = chosen {
+            self.give(&id, &server);
+        }
+    }
+
+    /// Serves the whole queue as far as there are servers: other rules hold now.
     pub fn allocate_waiting(&mut self) {
         let mut left = std::mem::take(&mut self.requested);
         left.retain(|id| self.waits(id) && !self.allocate(id));
         self.requested = left;
+    }
+
+    /// A session that waits for a server may fit one now that it didn't before.
+    pub(super) fn request_changed(&mut self, old: &SessionRecord, new: &SessionRecord) {
+        let requested = |record: &SessionRecord| {
+            record.instance.as_ref().is_some_and(|instance| instance.info.join_status == JoinStatus::Requested)
+        };
+        let same = old.region_id == new.region_id && old.teams == new.teams;
+        if !same && requested(old) && requested(new) {
+            self.allocate(&new.id);
+        }
     }
 
     /// The server of a session's instance was told of its allocation.
@@ -52,10 +86,13 @@ impl World {
     /// Whether a server was found.
     fn allocate(&mut self, id: &SessionId) -> bool {
         let Some(record) = self.sessions.get(id).map(|entry| entry.record.clone()) else { return false };
-        let Some(server) = self.choose(&record) else { return false };
+        self.choose(&record).is_some_and(|server| self.give(id, &server))
+    }
+
+    fn give(&mut self, id: &SessionId, server: &Chosen) -> bool {
         let allocation = AllocationId::from_uuid(Uuid::new_v4());
         let done = self.update(id, |session| {
-            give(session, &server, allocation.clone());
+            give(session, server, allocation.clone());
             Ok(())
         });
         if done.is_ok() {
@@ -121,5 +158,64 @@ fn give(session: &mut SessionRecord, server: &Chosen, allocation: AllocationId) 
         instance.host.subject = Some(server.subject.clone());
         instance.host.server = Some(server.id.clone());
         instance.host.incarnation = Some(server.incarnation.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::service::{
+        settings::ServiceSettings,
+        templates::Region,
+        world::testing::{Bench, server},
+    };
+    use serde_json::{Value, json};
+
+    fn bench() -> Bench {
+        let region = |name: &str| Region { region_id: name.into(), ..Region::default() };
+        Bench::new(ServiceSettings { regions: vec![region("a"), region("b")], ..ServiceSettings::default() })
+    }
+
+    fn waiting(bench: &mut Bench, region: &str) -> String {
+        let body = json!({"client_version": "1.0.0", "client_settings": {"input": "gamepad"}, "session_type": "default",
+            "region_id": region, "force_create": true});
+        let made = bench.json(&server("platform"), "POST", "/session/v1/session", body);
+        let path = format!("/session/v1/session/{}", made["session_id"].as_str().unwrap());
+        bench.json(&server("platform"), "POST", &format!("{path}/instance"), json!({"host_type": "dedicated"}));
+        path
+    }
+
+    fn register(bench: &mut Bench, name: &str, region: &str) {
+        let item = json!({"id": name, "public_host": "h", "public_port": 1, "incarnation": "k", "region_id": region});
+        bench.json(&server("s"), "POST", "/instances/sic_registration/v3/register", json!({"items": [item]}));
+    }
+
+    fn status(bench: &mut Bench, path: &str) -> Value {
+        bench.json(&server("platform"), "GET", path, Value::Null)["instance"]["join_status"].clone()
+    }
+
+    #[test]
+    fn a_server_that_comes_gets_the_oldest_request_that_it_fits() {
+        let mut bench = bench();
+        let paths = ["a", "b", "b"].map(|region| waiting(&mut bench, region));
+        let mut shown = |bench: &mut Bench| paths.each_ref().map(|path| status(bench, path));
+        register(&mut bench, "one", "b");
+        assert_eq!(shown(&mut bench), ["requested", "allocated", "requested"]);
+        register(&mut bench, "two", "b");
+        register(&mut bench, "three", "b");
+        assert_eq!(shown(&mut bench), ["requested", "allocated", "allocated"]);
+        register(&mut bench, "four", "a");
+        assert_eq!(shown(&mut bench), ["allocated", "allocated", "allocated"]);
+        let late = waiting(&mut bench, "b");
+        assert_eq!(status(&mut bench, &late), "allocated", "one was left over");
+    }
+
+    #[test]
+    fn a_request_that_changes_gets_the_server_that_it_fits_now() {
+        let mut bench = bench();
+        register(&mut bench, "one", "a");
+        let path = waiting(&mut bench, "b");
+        assert_eq!(status(&mut bench, &path), "requested");
+        bench.json(&server("platform"), "PATCH", &path, json!({"region_id": "a"}));
+        assert_eq!(status(&mut bench, &path), "allocated");
     }
 }

@@ -17,6 +17,7 @@ use crate::{
         events::{EventKind, Notification, SessionEvent},
         ids::PlayerUuid,
         player::PlayerStatus,
+        session::InstanceInfo,
         time::Instant,
     },
     service::{
@@ -191,8 +192,13 @@ impl Stream {
 impl World {
     /// Tells a player something that is durable with the present operation. Answers its number.
     pub fn tell(&mut self, player: PlayerUuid, told: Told) -> u64 {
+        self.tell_too(player, Arc::new(told))
+    }
+
+    /// The same for one of several who are told the same.
+    fn tell_too(&mut self, player: PlayerUuid, told: Arc<Told>) -> u64 {
         let settings = self.settings.clone();
-        self.events.push(player, Arc::new(told), self.touched, self.now.mono, &settings.limits)
+        self.events.push(player, told, self.touched, self.now.mono, &settings.limits)
     }
 
     /// Tells everybody whom a change of a session concerns, and clears the presence of whoever has left.
@@ -200,7 +206,7 @@ impl World {
         let Some(record) = new.or(old) else { return };
         let reserved_told =
             self.settings.session_types.get(&record.session_type).is_none_or(|kind| kind.notify_on_reservation);
-        let changed = changed(old, new);
+        let updated = self.updated(old, new);
         for gone in old.into_iter().flat_map(SessionRecord::active).map(|player| player.player_uuid) {
             if !new.is_some_and(|new| new.is_active(gone)) {
                 let left =
@@ -214,8 +220,10 @@ impl World {
             let event = |kind| self.event(kind, record, new);
             let events = match (before, player.status) {
                 (Some(PlayerStatus::Leader | PlayerStatus::Member), PlayerStatus::Leader | PlayerStatus::Member) => {
-                    let updated = SessionEvent { changed: changed.clone(), ..event(EventKind::OnSessionUpdated) };
-                    if changed.is_empty() { vec![] } else { vec![updated] }
+                    if let Some(updated) = &updated {
+                        self.tell_too(player.player_uuid, updated.clone());
+                    }
+                    vec![]
                 }
                 (Some(PlayerStatus::Invited), PlayerStatus::Leader | PlayerStatus::Member) => {
                     let invite_id = old.and_then(|old| old.invites.get(&player.player_uuid)).copied();
@@ -243,6 +251,14 @@ impl World {
         }
     }
 
+    /// What members are told of a change, if it changed anything that they see.
+    fn updated(&self, old: Option<&SessionRecord>, new: Option<&SessionRecord>) -> Option<Arc<Told>> {
+        let changed = changed(old, new);
+        let record = new.filter(|_| !changed.is_empty())?;
+        let event = self.event(EventKind::OnSessionUpdated, record, new);
+        Some(Arc::new(Told::Event(SessionEvent { changed, ..event })))
+    }
+
     /// A player joined through a platform's session.
     pub fn tell_joined_by_platform(&mut self, player: PlayerUuid, session: &SessionRecord) {
         let event = self.event(EventKind::OnUISessionJoinRequested, session, Some(session));
@@ -268,7 +284,9 @@ impl World {
 /// The session's top-level members that differ, as they are named on the wire.
 fn changed(old: Option<&SessionRecord>, new: Option<&SessionRecord>) -> Vec<String> {
     let (Some(old), Some(new)) = (old, new) else { return Vec::new() };
-    let info = |record: &SessionRecord| record.instance.as_ref().map(|instance| instance.info.clone());
+    fn info(record: &SessionRecord) -> Option<&InstanceInfo> {
+        record.instance.as_ref().map(|instance| &instance.info)
+    }
     let rows = [
         ("instance", info(old) != info(new)),
         ("backfill", old.backfill != new.backfill),

@@ -224,6 +224,7 @@ impl World {
         self.audit_change(Some(&old), Some(&record));
         self.tell_change(Some(&old), Some(&record));
         self.wake_by_deadline(id);
+        self.request_changed(&old, &record);
         Ok(answer)
     }
 
