@@ -29,6 +29,7 @@
 //! | `drain`, `ladder` | ways out, and how a process is stopped |
 //! | `said`, `players`, `health`, `backfill` | what follows from the game's words; who is a member; how it is; who is still wanted |
 //! | `reports`, `publish` | what the session should show; in which order it is told |
+//! | `deposit` | what the keeper holds for the agent |
 //! | `poll` | when the session is read, and whether it is still there |
 //! | `status` | nothing: the agent as seen from outside |
 //! | `clock`, `mint` | nothing: moments; ids, tokens and jitter from given entropy |
@@ -39,6 +40,7 @@ mod acquire;
 mod adopt;
 mod backfill;
 mod clock;
+mod deposit;
 mod drain;
 mod engine;
 mod exits;

@@ -33,6 +33,8 @@ pub mod http;
 pub mod native;
 pub mod outfit;
 pub mod ring;
+#[cfg(test)]
+mod testing;
 pub mod timeline;
 pub mod tokens;
 

@@ -14,6 +14,7 @@
 //! failure is followed by another try, after a jittered, growing pause that ends early when the service is back.
 
 mod answers;
+mod asking;
 
 use super::{Offer, ProviderEvent};
 use crate::{
@@ -21,16 +22,16 @@ use crate::{
         allocation::Allocation,
         calls::{Backend, Refusal},
         ids::{AllocationId, KeeperId},
-        sic::{Register, RegisterItem, Registered, Server, Servers, States},
+        sic::{Register, RegisterItem, Registered, Server, Servers},
     },
-    upstream::{Request, Upstream},
+    upstream::Upstream,
 };
-use answers::{News, Trouble, accepted, state};
-use serde::{Serialize, de::DeserializeOwned};
+use answers::{News, Trouble, accepted};
+use asking::{Heard, jittered};
 use std::time::Duration;
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, sleep},
+    time::Instant,
 };
 
 /// How the agent registers itself.
@@ -313,73 +314,6 @@ impl Sic {
         }
     }
 
-    /// Asks for our state, held for up to `wait`.
-    async fn state(&mut self, wait: Duration) -> Result<Heard<News>, Over> {
-        let body = self.server();
-        let held = if wait.is_zero() { String::new() } else { format!("?wait={}", wait.as_secs()) };
-        Ok(match self.ask::<States>(&format!("/v1/state{held}"), &body, wait).await? {
-            Heard::Answer(answer) => Heard::Answer(answer.and_then(state)),
-            Heard::Offer => Heard::Offer,
-        })
-    }
-
-    /// One request, given up when there is a new offer: what it brings is asked for again.
-    async fn ask<T: DeserializeOwned>(
-        &mut self,
-        path: &str,
-        body: &impl Serialize,
-        wait: Duration,
-    ) -> Result<Heard<T>, Over> {
-        self.backend.mark_unchanged();
-        let request = Request {
-            method: http::Method::POST,
-            path: format!("/instances/sic_registration{path}"),
-            body: serde_json::to_vec(body).ok(),
-            patience: wait + GRACE,
-        };
-        tokio::select! {
-            answer = self.upstream.authorised(request) => Ok(Heard::Answer(answer.map_err(Trouble::Refused).and_then(
-                |heard| serde_json::from_slice(&heard.body).map_err(|_| Trouble::Unreadable),
-            ))),
-            changed = self.offers.changed() => changed.map(|()| Heard::Offer).map_err(|_| Over),
-            () = self.events.closed() => Err(Over),
-        }
-    }
-
-    /// A pause after a failure: longer each time, ended early when the service is back.
-    async fn rest(&mut self, at_least: Option<Duration>) -> Result<Woken, Over> {
-        let pause = self.pause.max(at_least.unwrap_or_default());
-        self.pause = (self.pause * 2).min(LAST_PAUSE);
-        let mut backend = self.backend.clone();
-        let back = async {
-            while backend.changed().await.is_ok() {
-                if *backend.borrow_and_update() == Backend::Up {
-                    return;
-                }
-            }
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            woken = self.wait(jittered(pause)) => woken,
-            () = back, if at_least.is_none() => Ok(Woken::Done),
-        }
-    }
-
-    async fn wait(&mut self, span: Duration) -> Result<Woken, Over> {
-        tokio::select! {
-            () = sleep(span) => Ok(Woken::Done),
-            changed = self.offers.changed() => changed.map(|()| Woken::Offer).map_err(|_| Over),
-            () = self.events.closed() => Err(Over),
-        }
-    }
-
-    async fn next_offer(&mut self) -> Result<(), Over> {
-        tokio::select! {
-            changed = self.offers.changed() => changed.map_err(|_| Over),
-            () = self.events.closed() => Err(Over),
-        }
-    }
-
     /// Says how the registration stands, where that is news.
     async fn tell(&mut self, registered: bool, trouble: Option<String>) -> Result<(), Over> {
         let now = (registered, trouble);
@@ -416,16 +350,4 @@ impl Sic {
             region_id: self.settings.region_id.clone(),
         }
     }
-}
-
-/// How a request ended.
-enum Heard<T> {
-    Answer(Result<T, Trouble>),
-    /// It was given up for a new offer.
-    Offer,
-}
-
-/// Earlier only, so that the longest pause is kept.
-fn jittered(span: Duration) -> Duration {
-    span.mul_f64(rand::random_range(0.75..1.0))
 }

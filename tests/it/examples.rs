@@ -6,13 +6,14 @@
 //! | `unreal.toml` | the practice game without its SDK; what the engine's plugin writes, the test writes |
 //! | `playfab.toml` | a shell, and the client that has each flavour's habits |
 //! | `source.toml` | a shell, and at its port a stand-in for queries and remote console, in the form that Valve documents |
-//! | `minecraft.toml` | a shell that prints the server's lines as they are known and ends at its `stop` |
+//! | `minecraft.toml` | a shell that prints the server's lines as they are known and ends at its `stop`; and, asked instead of read, a server that speaks the game's protocol, by PyPI's `quarry` |
 //!
 //! So ports, arguments, patterns, queries and quit commands are the examples' own; the true servers are nothing that a machine can
 //! install by itself. [`crate::openarena`] runs one that is, and [`crate::agones`] the example that is left.
 
 use crate::support::{
     agent::Agent,
+    component,
     gsdk::{CPP, Sdk},
     rcon::{self, Dialect},
     service::Service,
@@ -24,7 +25,12 @@ use std::{
     fs::File,
     io::Write as _,
     net::{TcpListener, UdpSocket},
-    sync::{Arc, Mutex, atomic::AtomicBool, atomic::Ordering},
+    path::Path,
+    process::Command,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -177,6 +183,35 @@ fn the_minecraft_example_reads_the_servers_lines_and_stops_it_on_its_console() {
     stops_in_order(&mut agent, &service, &session);
 }
 
+#[test]
+fn the_minecraft_example_with_its_query_and_a_server_that_speaks_the_protocol() {
+    let Some(python) = component::python("quarry") else { return };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/minecraft.py");
+    let world = World::new();
+    let service = Service::start(&world);
+    let server = format!("exec '{}' '{}' server $GAMESIDE_PORT_GAME 7", python.display(), script.display());
+    let run = noting(&server);
+    let mut agent = example(&world, &service, "minecraft", &words(&run));
+    agent.env("GAMESIDE_GAME__READINESS__BY", "probe").env("GAMESIDE_PROBE__PROTOCOL", "minecraft");
+    agent.env("GAMESIDE_PROBE__INTERVAL", "500ms").start();
+    let status = agent.wait_join_status("joinable");
+    let session = session_of(&status).to_owned();
+    service.wait_join_status(&session, "joinable");
+    assert_eq!((&status["game"]["speaks"], &status["max_players"]), (&json!(["probe"]), &json!(7)));
+    let port = status["ports"]["game"].to_string();
+    let mut player = Command::new(python)
+        .arg(script)
+        .args(["player", &port, "Pia"])
+        .stdout(world.log("player.log"))
+        .spawn()
+        .unwrap();
+    agent.wait("the player", |status| status["players"] == 1);
+    player.kill().unwrap();
+    player.wait().unwrap();
+    agent.wait("nobody", |status| status["players"] == 0);
+    stops_in_order(&mut agent, &service, &session);
+}
+
 const PASSWORD: &str = "open sesame";
 
 /// Answers queries as Source servers do: information at once, players to whoever has been challenged.
@@ -219,7 +254,7 @@ fn the_source_example_is_ready_by_query_and_quits_by_remote_console_with_a_stand
     assert_ne!(up["game"]["ready"], true);
     let queries = UdpSocket::bind(("127.0.0.1", port)).unwrap();
     let consoles = TcpListener::bind(("127.0.0.1", port)).unwrap();
-    let (players, over) = (Arc::new(Mutex::new(Vec::new())), AtomicBool::new(false));
+    let (players, over) = (Mutex::new(Vec::new()), AtomicBool::new(false));
     std::thread::scope(|scope| {
         scope.spawn(|| answers_queries(&queries, &players, &over));
         let status = agent.wait_join_status("joinable");

@@ -1,5 +1,15 @@
 //! Games that speak PlayFab's GSDK, under a real agent. The game's process is a shell that waits; its SDK is a client of each
 //! flavour's spellings and habits, which finds everything where the flavour would: in the file that `GSDK_CONFIG_FILE` names.
+//!
+//! | rule | test |
+//! |---|---|
+//! | an operation and an interval of a second or more in every answer; only Continue, Active, Terminate | every beat: [`Sdk::beat`], [`Sdk::until`] |
+//! | no session before the allocation, then always a GUID; `Active` only while it stands by | `a_game_of_each_flavour_is_allocated_plays_and_terminates`; `active_is_said_only_to_who_stands_by_…` beside the code |
+//! | after Terminate it may be silent and end oddly | the same: it aborts; `a_game_that_says_that_it_ends_ends_in_good_order_however_it_exits` |
+//! | Unhealthy for want of a callback counts for nothing unless asked for | the flavours C# and Go of the first; `health_counts_only_where_it_is_trusted` beside the code |
+//! | no failed beat for Unity, whose silence is no failure | `a_beat_is_answered_across_a_crash_of_the_agent_…`; `unity_may_pause_and_others_may_not` beside the code |
+//! | keys in any case, null and missing members, `Quarentined` | each flavour's body; `keys_come_in_any_case_and_members_may_be_null_or_absent` beside the code |
+//! | every key of the file, no null map, `publicIpV4Adress` | `the_file_has_every_key_and_no_map_is_null` beside the code |
 
 use crate::support::{
     agent::Agent,

@@ -1,6 +1,7 @@
 //! What the types can't say about an agent's configuration. One function a section; each pushes every fault it finds.
 
 mod sdk;
+mod session;
 mod stop;
 mod watch;
 
@@ -8,9 +9,7 @@ use super::AgentConfig;
 use crate::{
     config::{keys::KeyPath, read::Fault, sheet::Sheet},
     model::{
-        CustomData,
-        allocation::ProviderKind,
-        policy::{OnSessionLost, ReadyBy, Transport},
+        policy::{ReadyBy, Transport},
         probe::ProbeKind,
         process::StopAction,
         units::Span,
@@ -20,9 +19,6 @@ use regex::Regex;
 
 /// The names of limits that the keeper knows; all but `memory` are those of `prlimit`.
 const LIMITS: [&str; 10] = ["nofile", "nproc", "core", "fsize", "as", "stack", "memlock", "rtprio", "nice", "memory"];
-/// The Session API's bound on a custom-data value, in characters.
-const LONGEST_VALUE: usize = 4096;
-
 /// Collects faults.
 #[derive(Default)]
 struct Faults(Vec<Fault>);
@@ -51,11 +47,11 @@ pub fn faults(config: &AgentConfig, sheet: &Sheet) -> Vec<Fault> {
     sdk::a2s(config, &mut faults);
     watch::probe(config, &mut faults);
     watch::log_patterns(config, &mut faults);
-    session(config, &mut faults);
-    custom_data(config, &mut faults);
+    session::session(config, &mut faults);
+    session::custom_data(config, &mut faults);
     numbers(config, &mut faults);
     keeper(config, &mut faults);
-    agones(config, &mut faults);
+    sdk::agones(config, &mut faults);
     faults.0
 }
 
@@ -68,7 +64,7 @@ pub fn warnings(config: &AgentConfig) -> Vec<String> {
             config.api.listen
         ));
     }
-    if config.session.url.starts_with("http://") && !is_loopback_url(&config.session.url) {
+    if config.session.url.starts_with("http://") && !session::is_loopback_url(&config.session.url) {
         warnings.push(format!(
             "session.url = {:?} isn't encrypted; credentials and tokens could be overheard",
             config.session.url
@@ -111,36 +107,6 @@ fn game(config: &AgentConfig, faults: &mut Faults) {
     }
     let file = config.game.startup_file.as_deref();
     faults.require(file.is_none_or(|file| file.starts_with('/')), "game.startup_file", "an absolute path");
-}
-
-fn agones(config: &AgentConfig, faults: &mut Faults) {
-    let Some(agones) = &config.agones else { return };
-    for (key, address) in [("agones.grpc", agones.grpc), ("agones.http", agones.http)] {
-        faults.require(address.ip().is_loopback(), key, "a loopback address: the Agones SDK has no login");
-    }
-    faults.require(
-        agones.grpc != agones.http || agones.grpc.port() == 0,
-        "agones.http",
-        "another port than agones.grpc",
-    );
-    faults.positive(agones.health.period, "agones.health.period");
-    faults.require(agones.health.failure_threshold > 0, "agones.health.failure_threshold", "1 or more");
-    for (name, counter) in &agones.counters {
-        let key = KeyPath::parse("agones.counters").key(name).key("count").to_string();
-        faults.require(counter.count <= counter.capacity, &key, "at most the counter's capacity");
-    }
-    for (name, list) in &agones.lists {
-        let key = |key: &str| KeyPath::parse("agones.lists").key(name).key(key).to_string();
-        faults.require(list.capacity <= 1000, &key("capacity"), "at most 1000");
-        let fits = list.values.len() <= list.capacity as usize;
-        faults.require(fits, &key("values"), "no more values than the list's capacity");
-    }
-    let unknown = |name: &Option<String>, known: bool| name.is_none() || known;
-    let list = agones.players_list.as_ref().is_some_and(|name| agones.lists.contains_key(name));
-    faults.require(unknown(&agones.players_list, list), "agones.players_list", "the name of one of [agones.lists]");
-    let counter = agones.players_counter.as_ref().is_some_and(|name| agones.counters.contains_key(name));
-    let expected = "the name of one of [agones.counters]";
-    faults.require(unknown(&agones.players_counter, counter), "agones.players_counter", expected);
 }
 
 fn versions(config: &AgentConfig, faults: &mut Faults) {
@@ -205,71 +171,6 @@ fn readiness(config: &AgentConfig, faults: &mut Faults) {
         ReadyBy::Delay => (readiness.delay < readiness.timeout, "a delay that is shorter than the timeout"),
     };
     faults.require(good, "game.readiness.by", expected);
-}
-
-fn session(config: &AgentConfig, faults: &mut Faults) {
-    let session = &config.session;
-    let url = url::Url::parse(&session.url);
-    let good = session.is_local()
-        || url.as_ref().is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && no_login(url));
-    faults.require(
-        good,
-        "session.url",
-        "\"local\", or a URL that starts with https:// or http:// and holds no password",
-    );
-    faults.require(!session.session_type.is_empty(), "session.type", "a session type");
-    faults.require(session.poll >= Span::from_secs(1), "session.poll", "at least 1s");
-    faults.positive(session.call_timeout, "session.call_timeout");
-    for (index, size) in session.teams.iter().enumerate() {
-        faults.require((1..=100).contains(size), &format!("session.teams[{index}]"), "a team size from 1 to 100");
-    }
-    faults.require(session.teams.len() <= 50, "session.teams", "at most 50 teams");
-    let own = config.allocation.provider != ProviderKind::Sic;
-    let recreates = session.on_session_lost == Some(OnSessionLost::Recreate);
-    faults.require(own || !recreates, "session.on_session_lost", "another choice: only own sessions can be made anew");
-    let by_login = !session.is_local() && config.credentials.client_id.is_none();
-    let by = config.credentials.by;
-    faults.require(
-        !by_login || by == super::session::LoginBy::Basic,
-        "credentials.client_id",
-        "the client id with which the session service lets this agent in",
-    );
-    let sic = &config.allocation.sic;
-    faults.positive(sic.interval, "allocation.sic.interval");
-    faults.require(!sic.profile.is_empty(), "allocation.sic.profile", "a profile");
-}
-
-fn no_login(url: &url::Url) -> bool {
-    url.username().is_empty() && url.password().is_none()
-}
-
-fn is_loopback_url(text: &str) -> bool {
-    let Ok(url) = url::Url::parse(text) else { return false };
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
-fn custom_data(config: &AgentConfig, faults: &mut Faults) {
-    let data = &config.custom_data;
-    let maps: [(&str, &CustomData); 5] = [
-        ("custom_data.session", &data.session),
-        ("custom_data.instance", &data.instance),
-        ("custom_data.join_params", &data.join_params),
-        ("custom_data.browser", &data.browser),
-        ("session.startup.custom_data", &config.session.startup.custom_data),
-    ];
-    for (name, map) in maps {
-        for (key, value) in map {
-            let path = KeyPath::parse(name).key(key).to_string();
-            faults.require(!key.is_empty(), &path, "a key that isn't empty");
-            let length = value.chars().count();
-            faults.require((1..=LONGEST_VALUE).contains(&length), &path, "a text of 1 to 4096 characters");
-        }
-    }
 }
 
 fn numbers(config: &AgentConfig, faults: &mut Faults) {

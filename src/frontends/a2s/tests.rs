@@ -6,7 +6,7 @@ use super::{
     wire::{LARGEST, Request, What},
     *,
 };
-use crate::{frontends::native::tests::status as playing, model::game::GamePlayer};
+use crate::{frontends::testing::status as playing, model::game::GamePlayer};
 
 const INFO: &[u8] = b"\xff\xff\xff\xffTSource Engine Query\0";
 

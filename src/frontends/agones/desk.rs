@@ -15,6 +15,9 @@
 //! 3. A watcher's first state and its place in the ring are taken under one lock, so that no change falls in between.
 //! 4. Nobody who reads is waited for: a watcher is a position; one that falls behind goes on from the newest state.
 
+mod time;
+mod watching;
+
 use super::{
     Settings,
     book::{Book, Done, Outcome, View},
@@ -23,10 +26,7 @@ use super::{
     picture::{self, Picture},
 };
 use crate::{
-    frontends::{
-        Heard, Shared,
-        ring::{Next, Ring},
-    },
+    frontends::{Heard, Shared, ring::Ring},
     host::clock,
     model::{
         game::{Door, Said},
@@ -38,12 +38,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc::PermitIterator, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, mpsc::PermitIterator, oneshot};
+pub use watching::Watch;
 
 /// States that a slow watcher can still read one by one.
 const RETENTION: usize = 32;
-/// Watches open at a time.
-pub const MAX_WATCHERS: usize = 64;
 /// The most that one operation says.
 const MAX_WORDS: usize = 6;
 /// How much is kept of one run, in bytes.
@@ -51,8 +50,6 @@ const MAX_KEPT: usize = 24 * 1024;
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(3);
 const QUEUE_PATIENCE: Duration = Duration::from_secs(2);
 const GAME_PATIENCE: Duration = Duration::from_secs(30);
-/// After a word that found the driver's queue full.
-const AGAIN: Duration = Duration::from_millis(200);
 
 /// The one place where this SDK's state lies.
 #[derive(Debug)]
@@ -104,7 +101,7 @@ impl Desk {
             inner: Mutex::new(inner),
             ring: Ring::new(RETENTION, 0),
             wake: Notify::new(),
-            places: Arc::new(Semaphore::new(MAX_WATCHERS)),
+            places: Arc::new(Semaphore::new(watching::MAX_WATCHERS)),
         };
         drop(desk.fresh());
         Arc::new(desk)
@@ -216,67 +213,6 @@ impl Desk {
         (picture, self.ring.head())
     }
 
-    /// Follows the GameServer: the state now, then every change.
-    pub fn watch(self: &Arc<Self>) -> Result<Watch, Fault> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-            let message = format!("{MAX_WATCHERS} watches are open; close one of them");
-            Fault::new(Code::ResourceExhausted, message)
-        })?;
-        let head = self.ring.watch();
-        let (picture, seen) = self.now();
-        Ok(Watch { desk: Arc::clone(self), first: Some(picture), seen, head, _place: place })
-    }
-
-    /// Follows the agent's state, and does what time brings about: the end of a reservation, silence.
-    pub async fn keep_time(self: Arc<Self>) {
-        let (mut status, mut events) = (self.shared.status.clone(), self.shared.events.watch());
-        loop {
-            let due = self.tick();
-            let sleep = async {
-                match due {
-                    Some(span) => tokio::time::sleep(span).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = sleep => {}
-                () = self.wake.notified() => {}
-                changed = status.changed() => if changed.is_err() { return },
-                changed = events.changed() => if changed.is_err() { return },
-            }
-        }
-    }
-
-    /// Does what is due; how long until something is again.
-    fn tick(&self) -> Option<Duration> {
-        let now = clock::now();
-        let (silent, lapsed) = {
-            let mut inner = self.fresh();
-            let silent = inner.pulse.is_over(&self.settings.health, now.mono);
-            let silent = silent && inner.book.spoken && !inner.book.unhealthy && !inner.view.closing;
-            (silent, inner.book.reserved_until().is_some_and(|until| until <= now.wall))
-        };
-        let health = &self.settings.health;
-        let why = format!("no health ping in {} periods of {} s", health.failure_threshold, health.period.as_secs());
-        let late = (silent && !self.try_act(|book, _| book.silent(why))) || (lapsed && !self.try_act(Book::ready));
-        if late {
-            return Some(AGAIN);
-        }
-        let inner = self.fresh();
-        let pulse = inner.pulse.due().filter(|_| inner.book.spoken).map(|due| due.since(now.mono));
-        let reserve = inner.book.reserved_until().map(|until| until.since(now.wall));
-        [pulse, reserve].into_iter().flatten().min().map(|span| span.max(Duration::from_millis(1)))
-    }
-
-    /// Says something that nobody waits for; false: no place in the queue.
-    fn try_act(&self, op: impl FnOnce(&mut Book, &View) -> Outcome<()>) -> bool {
-        let Ok(places) = self.shared.said.try_reserve_many(MAX_WORDS) else { return false };
-        if let Err(fault) = self.apply(op, places) {
-            tracing::debug!(%fault, "what time brought about was refused");
-        }
-        true
-    }
-
     /// The state with everything in it that is known by now.
     fn fresh(&self) -> MutexGuard<'_, Inner> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -374,43 +310,6 @@ impl Inner {
     fn saw(&mut self, picture: &Picture) {
         if picture.allocated.is_some() && self.book.seen != picture.allocated {
             self.book.seen.clone_from(&picture.allocated);
-        }
-    }
-}
-
-/// One who follows the GameServer.
-#[derive(Debug)]
-pub struct Watch {
-    desk: Arc<Desk>,
-    first: Option<Arc<Picture>>,
-    seen: u64,
-    head: watch::Receiver<u64>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Watch {
-    /// The next state. Cancel-safe.
-    pub async fn next(&mut self) -> Arc<Picture> {
-        if let Some(first) = self.first.take() {
-            return first;
-        }
-        loop {
-            match self.desk.ring.after(self.seen, 1) {
-                Next::Entries(mut entries) => {
-                    if let Some((number, picture)) = entries.pop() {
-                        self.seen = number;
-                        self.desk.inner.lock().unwrap_or_else(PoisonError::into_inner).saw(&picture);
-                        return picture;
-                    }
-                }
-                Next::Lagged => {
-                    let (picture, number) = self.desk.now();
-                    self.seen = number;
-                    return picture;
-                }
-            }
-            // The sender lives as long as the desk.
-            let _ = self.head.changed().await;
         }
     }
 }

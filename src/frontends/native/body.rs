@@ -9,7 +9,7 @@ use crate::{
     model::ids::RunNumber,
 };
 use ::http::{StatusCode, header, request::Parts};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use serde::de::DeserializeOwned;
 
 /// The game asks, in this run.
@@ -80,6 +80,18 @@ impl<T: DeserializeOwned> FromRequest<Api> for Json<T> {
             let code = if error.is_data() { "bad_body" } else { "bad_json" };
             Problem::new(StatusCode::BAD_REQUEST, code, format!("the body can't be read: {error}"))
         })
+    }
+}
+
+/// What stands behind the `?`.
+#[derive(Debug)]
+pub struct Parameters<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<Api> for Parameters<T> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let read = Query::from_request_parts(parts, api).await;
+        read.map(|Query(read)| Parameters(read)).map_err(|error| invalid(format!("the query can't be read: {error}")))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::{
     Api,
-    body::{Anyone, Operator, invalid},
+    body::{Anyone, Operator, Parameters},
     stream::{self, Follow},
 };
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
 };
 use axum::{
     body::Body,
-    extract::{Query, State, rejection::QueryRejection},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -183,7 +183,7 @@ pub async fn state(State(api): State<Api>, _: Anyone, headers: HeaderMap) -> Res
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StatusQuery {
-    follow: Option<String>,
+    follow: Follow,
 }
 
 /// The agent, whole. With `If-None-Match`: 304 while nothing has changed. With `?follow`: NDJSON, the status now and again after
@@ -196,11 +196,10 @@ pub struct StatusQuery {
 pub async fn status(
     State(api): State<Api>,
     _: Operator,
-    query: Result<Query<StatusQuery>, QueryRejection>,
+    Parameters(query): Parameters<StatusQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(|error| invalid(format!("the query can't be read: {error}")))?;
-    match Follow::parse(query.follow.as_deref())? {
+    match query.follow {
         Follow::No => Ok(whole(&api).answer(&headers)),
         Follow::Yes => {
             let place = stream::place(&api)?;

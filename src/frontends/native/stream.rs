@@ -11,7 +11,7 @@
 
 use super::{
     Api,
-    body::{Anyone, Operator, invalid},
+    body::{Anyone, Operator, Parameters},
 };
 use crate::{
     frontends::{
@@ -25,13 +25,13 @@ use crate::{
 };
 use axum::{
     body::Body,
-    extract::{Query, State, rejection::QueryRejection},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http::{HeaderMap, StatusCode, header};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
@@ -59,20 +59,20 @@ trait Source: Send + Sync + 'static {
     }
 }
 
-/// Whether a stream waits for more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether a stream waits for more. In a query: empty, a yes or a no; without the word, no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Follow {
     Yes,
+    #[default]
     No,
 }
 
-impl Follow {
-    /// The query's `follow`: empty, a yes or a no.
-    pub fn parse(text: Option<&str>) -> Result<Self, Problem> {
-        match text {
-            Some("" | "1" | "true") => Ok(Follow::Yes),
-            None | Some("0" | "false") => Ok(Follow::No),
-            Some(other) => Err(invalid(format!("follow must be true or false, found {other:?}"))),
+impl<'de> Deserialize<'de> for Follow {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "" | "1" | "true" => Ok(Follow::Yes),
+            "0" | "false" => Ok(Follow::No),
+            other => Err(serde::de::Error::custom(format_args!("follow must be true or false, found {other:?}"))),
         }
     }
 }
@@ -277,7 +277,7 @@ impl Source for Entries {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimelineQuery {
-    follow: Option<String>,
+    follow: Follow,
     after: Option<u64>,
 }
 
@@ -292,11 +292,9 @@ pub struct TimelineQuery {
 pub async fn timeline(
     State(api): State<Api>,
     _: Operator,
-    query: Result<Query<TimelineQuery>, QueryRejection>,
+    Parameters(query): Parameters<TimelineQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(|error| invalid(format!("the query can't be read: {error}")))?;
-    let follow = Follow::parse(query.follow.as_deref())?;
     let sse = headers
         .get_all(header::ACCEPT)
         .iter()
@@ -314,5 +312,5 @@ pub async fn timeline(
         None => (BytesMut::new(), tail),
     };
     let place = place(&api)?;
-    Ok(answer(kind, body(source, opening, seen, follow, place, Arc::clone(&api.lagged))))
+    Ok(answer(kind, body(source, opening, seen, query.follow, place, Arc::clone(&api.lagged))))
 }

@@ -8,6 +8,18 @@
 //! | [`surviving`] | across the death of the agent; ports; the off switch |
 //! | [`clients`] | npm `@google-cloud/agones-sdk` and crates.io `agones`, through their whole surface |
 //!
+//! What other servers of this SDK were seen to do wrong, and the test that it is right here:
+//!
+//! | fault | test |
+//! |---|---|
+//! | one watcher that stops reading blocks everybody | [`watching`]`::a_watcher_that_stops_reading_harms_nobody_and_then_sees_the_newest` |
+//! | an update between a watch's first state and its stream is lost | [`watching`]`::every_change_raises_an_event_and_none_is_lost_behind_the_first_state` |
+//! | counters and lists raise no event | the same |
+//! | Unhealthy swallows a later Shutdown | [`states`]`::silence_makes_unhealthy_and_shutdown_ends_even_that_in_order` |
+//! | illegal transitions are accepted | [`states`]`::nothing_leads_back_from_shutdown`; as a table in `src/frontends/agones/tests/moves.rs` |
+//! | reads wait for somebody far away | [`states`]`::nothing_waits_for_a_session_service_that_doesnt_answer` |
+//! | a missing counter, a full list, a duplicate are "unknown" errors | [`rules`]`::requests_are_read_as_a_gateway_reads_them_and_refused_with_the_promised_codes` |
+//!
 //! The SDK knows no login, so the test speaks for the game: the process itself only waits for its end.
 
 mod clients;

@@ -115,6 +115,32 @@ fn what_the_game_says_of_itself_is_in_the_sessions_custom_data_and_in_status() {
 }
 
 #[test]
+fn nothing_waits_for_a_session_service_that_doesnt_answer() {
+    let world = World::new();
+    // It takes connections and never says a word.
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let session = format!(
+        "[session]\nurl = \"http://{}\"\n[credentials]\nclient_id = \"nobody\"\nclient_secret_file = {:?}\n",
+        mute.local_addr().unwrap(),
+        world.file("secret", "secret\n")
+    );
+    let agent = world.agent("server", &format!("{session}{}", warm(FIXTURE)));
+    let sdk = Sdk::of(&agent);
+    let mut watch = Lines::open(&sdk);
+    assert_eq!(watch.next()["status"]["state"], "Scheduled");
+    sdk.ready();
+    watch.until_state("Ready");
+    sdk.put("/metadata/label", &json!({"key": "a", "value": "b"}));
+    sdk.ask("PATCH", "/v1beta1/counters/rooms", &json!({"countDiff": 1})).ok();
+    let server = sdk.get("/gameserver");
+    assert_eq!(
+        (&server["status"]["state"], &server["status"]["counters"]["rooms"]["count"]),
+        (&json!("Ready"), &json!("2"))
+    );
+    assert_ne!(agent.status()["backend"]["state"], "up");
+}
+
+#[test]
 fn silence_makes_unhealthy_and_shutdown_ends_even_that_in_order() {
     let world = World::new();
     let agones = "[agones.health]\nperiod = \"1s\"\nfailure_threshold = 1\ninitial_delay = \"0s\"\n";

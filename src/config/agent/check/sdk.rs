@@ -1,7 +1,10 @@
-//! What games speak that were built for other platforms: `[gsdk]`, `[a2s]`.
+//! What games speak that were built for other platforms: `[gsdk]`, `[a2s]`, `[agones]`.
 
 use super::Faults;
-use crate::{config::agent::AgentConfig, model::policy::Transport};
+use crate::{
+    config::{agent::AgentConfig, keys::KeyPath},
+    model::policy::Transport,
+};
 
 pub(super) fn gsdk(config: &AgentConfig, faults: &mut Faults) {
     let gsdk = &config.gsdk;
@@ -31,4 +34,34 @@ pub(super) fn a2s(config: &AgentConfig, faults: &mut Faults) {
     faults.require(a2s.rate > 0, "a2s.rate", "at least 1");
     faults.require(a2s.rate_per_address > 0, "a2s.rate_per_address", "at least 1");
     faults.positive(a2s.challenge_lifetime, "a2s.challenge_lifetime");
+}
+
+pub(super) fn agones(config: &AgentConfig, faults: &mut Faults) {
+    let Some(agones) = &config.agones else { return };
+    for (key, address) in [("agones.grpc", agones.grpc), ("agones.http", agones.http)] {
+        faults.require(address.ip().is_loopback(), key, "a loopback address: the Agones SDK has no login");
+    }
+    faults.require(
+        agones.grpc != agones.http || agones.grpc.port() == 0,
+        "agones.http",
+        "another port than agones.grpc",
+    );
+    faults.positive(agones.health.period, "agones.health.period");
+    faults.require(agones.health.failure_threshold > 0, "agones.health.failure_threshold", "1 or more");
+    for (name, counter) in &agones.counters {
+        let key = KeyPath::parse("agones.counters").key(name).key("count").to_string();
+        faults.require(counter.count <= counter.capacity, &key, "at most the counter's capacity");
+    }
+    for (name, list) in &agones.lists {
+        let key = |key: &str| KeyPath::parse("agones.lists").key(name).key(key).to_string();
+        faults.require(list.capacity <= 1000, &key("capacity"), "at most 1000");
+        let fits = list.values.len() <= list.capacity as usize;
+        faults.require(fits, &key("values"), "no more values than the list's capacity");
+    }
+    let unknown = |name: &Option<String>, known: bool| name.is_none() || known;
+    let list = agones.players_list.as_ref().is_some_and(|name| agones.lists.contains_key(name));
+    faults.require(unknown(&agones.players_list, list), "agones.players_list", "the name of one of [agones.lists]");
+    let counter = agones.players_counter.as_ref().is_some_and(|name| agones.counters.contains_key(name));
+    let expected = "the name of one of [agones.counters]";
+    faults.require(unknown(&agones.players_counter, counter), "agones.players_counter", expected);
 }

@@ -9,15 +9,11 @@ use super::{
     tallies::{Counter, List},
 };
 use crate::{
-    frontends::{Events, Heard, Shared, Timeline, TokenBook},
+    frontends::testing::{self, Driver},
     model::{
-        CustomData,
-        calls::Backend,
         game::{Door, IfTaken, Said},
         ids::RunNumber,
-        session::InstanceHealth,
-        status::{AgentStatus, GameStatus, KeeperStatus, PhaseName, Status},
-        time::Timestamp,
+        status::{GameStatus, PhaseName, Status},
     },
 };
 use axum::{body::Body, extract::Request};
@@ -28,7 +24,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 fn settings() -> Settings {
@@ -52,39 +48,11 @@ fn settings() -> Settings {
     }
 }
 
+/// A warm game that no match is served by.
 fn status() -> Status {
-    Status {
-        name: "arena".to_owned(),
-        phase: PhaseName::Idle,
-        since: Timestamp::EPOCH,
-        join_status: None,
-        instance_health: InstanceHealth::Healthy,
-        health_reasons: Vec::new(),
-        reason: None,
-        session_id: None,
-        instance_id: None,
-        allocation_id: None,
-        match_id: None,
-        public_conn_str: None,
-        private_conn_str: None,
-        map: None,
-        mode: None,
-        ports: BTreeMap::from([("game".to_owned(), 7777)]),
-        players: 0,
-        players_known: Vec::new(),
-        max_players: None,
-        custom_data: CustomData::new(),
-        agent: AgentStatus::default(),
-        keeper: KeeperStatus::default(),
-        game: GameStatus { run: Some(RunNumber(7)), pid: Some(42), ..GameStatus::default() },
-        sessions_url: None,
-        backend: Backend::Up,
-        outbox: Vec::new(),
-        backfill_id: None,
-        warnings: Vec::new(),
-        last_end: None,
-        deadline: None,
-    }
+    let playing = testing::status();
+    let game = GameStatus { run: Some(testing::RUN), pid: Some(42), ..GameStatus::default() };
+    Status { phase: PhaseName::Idle, map: None, players: 0, max_players: None, game, ..playing }
 }
 
 /// A desk, and the driver's end of it.
@@ -95,22 +63,14 @@ struct House {
 }
 
 fn house(status: Status) -> House {
-    let (said, mut words) = mpsc::channel::<Heard>(16);
-    let (status, reader) = watch::channel(Arc::new(status));
-    let shared = Shared {
-        said,
-        orders: mpsc::channel(1).0,
-        pulse: mpsc::channel(1).0,
-        status: reader,
-        events: Arc::new(Events::new("life")),
-        timeline: Arc::new(Timeline::new(0)),
-        tokens: Arc::new(TokenBook::new("operator".into())),
-    };
+    let (shared, driver) = testing::shared(status);
+    let Driver { mut said, orders, pulse, status, tokens } = driver;
     let heard = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&heard);
     tokio::spawn(async move {
-        while let Some(word) = words.recv().await {
-            assert_eq!((word.run, word.door), (RunNumber(7), Door::Agones));
+        let _ends = (orders, pulse, tokens);
+        while let Some(word) = said.recv().await {
+            assert_eq!((word.run, word.door), (testing::RUN, Door::Agones));
             noted.lock().unwrap().push(word.said);
             if let Some(taken) = word.taken {
                 let _ = taken.send(());

@@ -6,14 +6,16 @@ mod streams;
 
 use super::router;
 use crate::{
-    frontends::{Asked, Events, Heard, Shared, Timeline, TokenBook},
+    frontends::{
+        Asked, Heard, Shared, TokenBook,
+        testing::{self, Driver, OPERATOR, RUN, status},
+    },
     model::{
         CustomData,
-        calls::Backend,
         game::Told,
         ids::RunNumber,
         session::{InstanceHealth, StartupParams},
-        status::{AgentStatus, GameStatus, KeeperStatus, PhaseName, Status, TimelineEntry},
+        status::{KeeperStatus, Status, TimelineEntry},
         time::Timestamp,
     },
 };
@@ -26,8 +28,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tower::ServiceExt;
 
 const GAME: &str = "game-token";
-const OPERATOR: &str = "operator-token";
-const RUN: RunNumber = RunNumber(7);
 
 /// An API and the driver's end of everything.
 struct House {
@@ -62,58 +62,10 @@ impl Got {
     }
 }
 
-/// A server that plays.
-pub(in crate::frontends) fn status() -> Status {
-    Status {
-        name: "arena".to_owned(),
-        phase: PhaseName::Serving,
-        since: Timestamp::EPOCH,
-        join_status: None,
-        instance_health: InstanceHealth::Healthy,
-        health_reasons: Vec::new(),
-        reason: None,
-        session_id: None,
-        instance_id: None,
-        allocation_id: None,
-        match_id: None,
-        public_conn_str: None,
-        private_conn_str: None,
-        map: Some("oa_dm1".to_owned()),
-        mode: None,
-        ports: BTreeMap::from([("game".to_owned(), 7777)]),
-        players: 2,
-        players_known: Vec::new(),
-        max_players: Some(8),
-        custom_data: CustomData::new(),
-        agent: AgentStatus::default(),
-        keeper: KeeperStatus { connected: true, ..KeeperStatus::default() },
-        game: GameStatus { run: Some(RUN), pid: Some(42), ready: true, ..GameStatus::default() },
-        sessions_url: None,
-        backend: Backend::Up,
-        outbox: Vec::new(),
-        backfill_id: None,
-        warnings: Vec::new(),
-        last_end: None,
-        deadline: None,
-    }
-}
-
 fn house() -> House {
-    let (said_to, said) = mpsc::channel(8);
-    let (orders_to, orders) = mpsc::channel(8);
-    let (pulse_to, pulse) = mpsc::channel(1);
-    let (status, status_rx) = watch::channel(Arc::new(status()));
-    let tokens = Arc::new(TokenBook::new(OPERATOR.into()));
-    tokens.set_game(RUN, GAME.into());
-    let shared = Shared {
-        said: said_to,
-        orders: orders_to,
-        pulse: pulse_to,
-        status: status_rx,
-        events: Arc::new(Events::new("life")),
-        timeline: Arc::new(Timeline::new(0)),
-        tokens: Arc::clone(&tokens) as Arc<dyn crate::frontends::Tokens>,
-    };
+    let (shared, driver) = testing::shared(status());
+    driver.tokens.set_game(RUN, GAME.into());
+    let Driver { said, orders, pulse, status, tokens } = driver;
     House { router: router(shared.clone()), shared, said, orders, pulse, status, tokens }
 }
 
