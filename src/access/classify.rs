@@ -32,7 +32,7 @@ pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 const MAX_DESC: usize = 300;
 
 /// The codes of a 403 that speak of a state rather than of a permission.
-const STATE_CODES: [&str; 11] = [
+const STATE_CODES: [&str; 13] = [
     codes::ALLOCATION_MISMATCH,
     codes::INSTANCE_MISMATCH,
     codes::INSTANCE_CLOSED,
@@ -44,6 +44,8 @@ const STATE_CODES: [&str; 11] = [
     codes::VERSION_MISMATCH,
     codes::SANCTIONED,
     codes::NOT_FRIENDS,
+    codes::FRIENDS_UNAVAILABLE,
+    codes::FRIENDS_ELSEWHERE,
 ];
 
 /// What was asked, as far as it changes what an answer means.

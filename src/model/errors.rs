@@ -28,6 +28,10 @@ pub mod codes {
     pub const CONSTANT_SETTING: &str = "constant_setting";
     pub const NO_PRESENCE: &str = "presence_session_not_found";
     pub const NOT_FRIENDS: &str = "not_friends";
+    /// Who is a friend isn't known at the moment.
+    pub const FRIENDS_UNAVAILABLE: &str = "friends_unavailable";
+    /// The friend graph is another service's.
+    pub const FRIENDS_ELSEWHERE: &str = "friends_elsewhere";
     pub const VERSION_MISMATCH: &str = "version_mismatch";
     pub const ETAG_MISMATCH: &str = "etag_mismatch";
     pub const BAD_TOKEN: &str = "invalid_token";

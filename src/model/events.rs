@@ -73,7 +73,7 @@ pub struct SessionEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResetReason {
-    /// `Last-Event-ID` names an event that isn't kept any more, or is from before a restart of the service.
+    /// `Last-Event-ID` names an event that isn't kept any more, or that this service never told of.
     Retention,
     /// The subscriber reads too slowly; the stream ends after this.
     Slow,

@@ -12,6 +12,7 @@
 //! | [`settings`], [`templates`], [`profiles`] | the configuration; [`exchange`]: as JSON of the API |
 //! | [`http`] | requests and answers; the router |
 //! | [`auth`] | tokens, client credentials, login |
+//! | [`graph`] | another service's friend graph, where one is configured |
 //! | [`ops`] | the operations, a file a group |
 //! | [`rules`] | pure rules on a session |
 //! | [`world`] | the state in memory: sessions, indexes, timers, registered servers, allocation, audit |
@@ -24,6 +25,7 @@
 pub mod auth;
 pub mod durable;
 pub mod exchange;
+pub mod graph;
 pub mod http;
 pub mod metrics;
 pub mod ops;
@@ -38,10 +40,14 @@ pub use settings::ServiceSettings;
 
 use crate::{
     host::clock,
-    model::time::{Instant, Now, Timestamp},
+    model::{
+        ids::PlayerUuid,
+        time::{Instant, Now, Timestamp},
+    },
 };
 use auth::{Caller, clients::Clients, issuer::Issuer, tokens::Tokens};
 use durable::Durable;
+use graph::{Friends, FriendsSettings, Graph};
 use http::route::Router;
 use std::{
     future::Future,
@@ -100,6 +106,7 @@ pub struct Shared {
     pub tokens: Tokens,
     pub clients: Clients,
     issuer: RwLock<Option<Arc<Issuer>>>,
+    graph: RwLock<Option<Arc<Graph>>>,
     pub clock: Clock,
     pub durable: Durable,
     pub metrics: metrics::Metrics,
@@ -151,6 +158,7 @@ impl Service {
         let shared = Shared {
             world: Mutex::new(world),
             issuer: RwLock::new(issuer(&settings)),
+            graph: RwLock::new(graph(&settings.friends)?),
             settings: RwLock::new(settings),
             router: Router::new(&ops::tables()),
             tokens: Tokens::open(state_dir)?,
@@ -198,6 +206,7 @@ impl Reload {
         let old = self.0.settings();
         settings.auth.dev = old.auth.dev;
         settings.auth.local_secret.clone_from(&old.auth.local_secret);
+        self.0.use_graph(&settings.friends)?;
         self.resize(old.limits.connections, settings.limits.connections);
         let settings = Arc::new(settings);
         self.0.use_issuer(&settings);
@@ -270,7 +279,7 @@ impl Shared {
         let mut world = self.world();
         world.begin(self.clock.now());
         let answer = operation(&mut world);
-        let (touched, next) = (world.touched(), world.next_deadline());
+        let (touched, next) = (world.end(), world.next_deadline());
         drop(world);
         let sooner = {
             let at = self.timer_at.lock().unwrap_or_else(PoisonError::into_inner);
@@ -307,6 +316,21 @@ impl Shared {
         }
     }
 
+    /// A player's friends, of the other service that keeps them; none while nobody knows.
+    pub async fn friends_of(&self, player: PlayerUuid) -> Friends {
+        let graph = self.graph.read().unwrap_or_else(PoisonError::into_inner).clone()?;
+        graph.friends_of(player).await
+    }
+
+    /// Keeps what is remembered unless the settings have changed.
+    fn use_graph(&self, settings: &FriendsSettings) -> Result<(), ServeError> {
+        let mut known = self.graph.write().unwrap_or_else(PoisonError::into_inner);
+        if !known.as_ref().is_some_and(|known| known.is_for(settings)) {
+            *known = graph(settings)?;
+        }
+        Ok(())
+    }
+
     /// Tells long polls and streams that the service ends.
     pub fn end(&self) {
         self.ended.send_replace(true);
@@ -324,6 +348,11 @@ fn issuer(settings: &ServiceSettings) -> Option<Arc<Issuer>> {
 
 /// How often the registry is looked through for servers that have gone; a fleet's timers fire many times a second.
 const SWEEP: Duration = Duration::from_secs(60);
+
+fn graph(settings: &FriendsSettings) -> Result<Option<Arc<Graph>>, ServeError> {
+    let configured = settings.elsewhere().then(|| Graph::new(settings.clone()).map(Arc::new));
+    configured.transpose().map_err(|why| ServeError::Settings(format!("friends.url: {why}")))
+}
 
 async fn run_timers(shared: Arc<Shared>) {
     let mut swept = shared.clock.now().mono;

@@ -6,9 +6,10 @@
 //! | [`Timings`] | leases, health, backfill |
 //! | [`AllocationSettings`] | how registered servers are chosen and for how long anybody waits |
 //! | [`AuthSettings`], [`IssuerSettings`] | who may log in, and how long that lasts; whose tokens are good besides ours |
+//! | [`FriendsSettings`] | another service's friend graph |
 //! | [`Limits`] | what a caller may send |
 
-pub use super::auth::issuer_settings::IssuerSettings;
+pub use super::{auth::issuer_settings::IssuerSettings, graph::FriendsSettings};
 use super::{
     profiles::{Profile, TemplateGroup},
     templates::{Deserter, Region, RequestTemplate, SessionType},
@@ -23,6 +24,17 @@ use crate::model::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
+
+/// A key with a bad value, and what is expected there.
+pub type BadKey = (&'static str, &'static str);
+
+/// Whether secrets may go there, and what comes back be believed: https, or http on this machine.
+pub fn is_safe_url(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| {
+        let loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        url.scheme() == "https" || url.scheme() == "http" && loopback
+    })
+}
 
 /// The session service's configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -51,6 +63,8 @@ pub struct ServiceSettings {
     pub auth: AuthSettings,
     /// What a caller may send.
     pub limits: Limits,
+    /// Another service's friend graph in place of the own one.
+    pub friends: FriendsSettings,
     /// Which versions may play together.
     pub versions: Matching,
     /// Proxies whose `X-Forwarded-For` counts for `connection-info`.
@@ -151,8 +165,10 @@ pub struct Limits {
     pub read_timeout: Span,
     /// How long a connection may stay without a request, or with half of one's headers.
     pub idle_timeout: Span,
-    /// The longest long poll.
+    /// The longest long poll of a server for its allocation.
     pub longest_wait: Span,
+    /// The longest long poll of a player for notifications.
+    pub longest_notification_wait: Span,
     /// Sessions at a time; more are refused with 503.
     pub sessions: u32,
     /// Audit events kept a session.
@@ -184,6 +200,7 @@ impl Default for ServiceSettings {
             allocation: AllocationSettings::default(),
             auth: AuthSettings::default(),
             limits: Limits::default(),
+            friends: FriendsSettings::default(),
             versions: Matching::default(),
             trusted_proxies: Vec::new(),
             public_url: String::new(),
@@ -255,6 +272,7 @@ impl Default for Limits {
             read_timeout: Span::from_secs(20),
             idle_timeout: Span::from_secs(120),
             longest_wait: Span::from_secs(60),
+            longest_notification_wait: Span::from_secs(900),
             sessions: 200_000,
             audit_events_per_session: 500,
             audit_events: 100_000,
@@ -305,7 +323,7 @@ impl ServiceSettings {
         );
         check(timings.session_ttl.get().as_secs() >= 1, "timings.session_ttl", "at least 1s");
         check(timings.backfill_expiry.get().as_secs() >= 3, "timings.backfill_expiry", "at least 3s");
-        for (key, expected) in self.auth.issuer.faults() {
+        for (key, expected) in self.auth.issuer.faults().into_iter().chain(self.friends.faults()) {
             check(false, key, expected);
         }
         check(!self.session_types.is_empty(), "session_types", "at least one session type");

@@ -17,7 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("providers", &["model", "upstream", "clock"]),
     ("frontends", &["model", "clock"]),
     ("probes", &["model", "clock"]),
-    ("service", &["model", "clock"]),
+    ("service", &["model", "access", "clock"]),
     ("client", &["model", "access", "clock"]),
     ("config", &["model", "clock"]),
     ("practice", &["model", "clock"]),

@@ -1,6 +1,9 @@
 //! `[auth.issuer]`: an external issuer of players' access tokens.
 
-use crate::model::units::Span;
+use crate::{
+    model::units::Span,
+    service::settings::{BadKey, is_safe_url},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -63,20 +66,15 @@ impl Default for IssuerSettings {
 }
 
 impl IssuerSettings {
-    /// What is wrong, as (key, what is expected).
-    pub fn faults(&self) -> Vec<(&'static str, &'static str)> {
+    /// What is wrong.
+    pub fn faults(&self) -> Vec<BadKey> {
         if self.issuer.is_empty() {
             return Vec::new();
         }
-        let url = url::Url::parse(&self.jwks_url).ok();
-        let safe = url.is_some_and(|url| {
-            let loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-            url.scheme() == "https" || url.scheme() == "http" && loopback
-        });
         let rows = [
             (!self.audience.is_empty(), "auth.issuer.audience", "the audience that tokens are made for"),
             (
-                safe || self.jwks_file.is_some(),
+                is_safe_url(&self.jwks_url) || self.jwks_file.is_some(),
                 "auth.issuer.jwks_url",
                 "an https URL (http on this machine alone), or `jwks_file`",
             ),

@@ -15,6 +15,7 @@ use crate::{
             secrets::{self, Strength},
             tokens::Use,
         },
+        graph,
     },
 };
 use bytes::Bytes;
@@ -40,8 +41,9 @@ pub async fn answer(shared: Arc<Shared>, peer: Option<IpAddr>, request: http::Re
     let outcome = match prepared {
         Ok((caller, body)) => {
             let query = route::query(parts.uri.query());
-            let asked =
-                Asked { row, caller, path, query, headers: parts.headers, body, peer, verified: None, hashed: None };
+            let headers = parts.headers;
+            let (verified, hashed, friends) = (None, None, None);
+            let asked = Asked { row, caller, path, query, headers, body, peer, verified, hashed, friends };
             carry_out(&shared, asked).await
         }
         Err(stop) => Err(stop),
@@ -125,7 +127,7 @@ async fn caller(shared: &Arc<Shared>, row: &Row, headers: &HeaderMap) -> Outcome
     }
 }
 
-/// Runs an operation; does slow hashing in between, where it asks for it.
+/// Runs an operation; does slow work in between, where it asks for it.
 pub async fn carry_out(shared: &Arc<Shared>, mut asked: Asked) -> Outcome<Answer> {
     let handler = match asked.row.run {
         Run::Now(handler) => handler,
@@ -139,6 +141,10 @@ pub async fn carry_out(shared: &Arc<Shared>, mut asked: Asked) -> Outcome<Answer
             }
             Err(Stop::Hash { password }) if asked.hashed.is_none() => {
                 asked.hashed = Some(hashed(password).await);
+            }
+            Err(Stop::Friends { player }) if asked.friends.is_none() => {
+                let friends = shared.friends_of(player).await;
+                asked.friends = Some(graph::Found { player, friends });
             }
             outcome => {
                 shared.durable.reach(touched).await?;
@@ -183,8 +189,8 @@ fn response(outcome: Outcome<Answer>) -> Response<Body> {
         Err(Stop::Invalid(faults)) => {
             Reply { status: StatusCode::UNPROCESSABLE_ENTITY, ..Reply::json(&invalid_body(&faults)) }
         }
-        Err(Stop::Verify { .. } | Stop::Hash { .. }) => {
-            let why = "an operation asked for the same password twice";
+        Err(Stop::Verify { .. } | Stop::Hash { .. } | Stop::Friends { .. }) => {
+            let why = "an operation asked for the same work twice";
             return refusal(&Refused::new(StatusCode::INTERNAL_SERVER_ERROR, codes::INTERNAL, why));
         }
     };

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     model::ids::{PlayerUuid, SessionId},
-    service::auth::Caller,
+    service::{auth::Caller, graph},
 };
 use bytes::Bytes;
 use http::HeaderMap;
@@ -30,6 +30,8 @@ pub struct Asked {
     pub verified: Option<String>,
     /// The hash of this request's password (see [`Stop::Hash`]).
     pub hashed: Option<String>,
+    /// A player's friends as another service has them (see [`Stop::Friends`]).
+    pub friends: Option<graph::Found>,
 }
 
 impl Asked {

@@ -4,9 +4,12 @@
 //! |---|---|---|
 //! | [`Stop::Refused`] | 400, 403, 404, 409, 412, 413, 429, 503 | `{auth_success, error_code, desc}` |
 //! | [`Stop::Invalid`] | 422 | `{detail: [{loc, msg, type}]}` |
-//! | [`Stop::Verify`], [`Stop::Hash`] | none: the driver does the slow work elsewhere and runs the handler again | |
+//! | [`Stop::Verify`], [`Stop::Hash`], [`Stop::Friends`] | none: the driver does the slow work elsewhere and runs the handler again | |
 
-use crate::model::errors::{ApiError, Fault, Invalid, codes};
+use crate::model::{
+    errors::{ApiError, Fault, Invalid, codes},
+    ids::PlayerUuid,
+};
 use bytes::Bytes;
 use http::StatusCode;
 use serde::Serialize;
@@ -33,6 +36,10 @@ pub enum Stop {
     /// Hash a password, then run the handler again.
     Hash {
         password: String,
+    },
+    /// Ask another service for a player's friends, then run the handler again.
+    Friends {
+        player: PlayerUuid,
     },
 }
 

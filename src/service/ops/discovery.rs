@@ -97,7 +97,7 @@ fn number(at: &At<'_>, faults: &mut Faults) -> Option<Scalar> {
 
 fn search(world: &mut World, asked: &Asked) -> Outcome {
     let wanted = asked.body(|object| Some(wanted(object)))?;
-    let mut found = find(world, &wanted, |entry| visible(world, asked, entry));
+    let mut found = find(world, &wanted, |entry| visible(world, asked, entry))?;
     found.truncate(wanted.most);
     let ids = found.iter().map(|session| session.id.clone()).collect();
     // What is shown must be durable.
@@ -108,39 +108,43 @@ fn search(world: &mut World, asked: &Asked) -> Outcome {
 }
 
 /// The sessions that fit, best first.
-fn find(world: &World, wanted: &Wanted, shown: impl Fn(&Entry) -> bool) -> Vec<Arc<SessionRecord>> {
+fn find(
+    world: &World,
+    wanted: &Wanted,
+    shown: impl Fn(&Entry) -> Outcome<bool>,
+) -> Outcome<Vec<Arc<SessionRecord>>> {
     let ids: Vec<SessionId> = match (&wanted.session, wanted.player, &wanted.kind) {
         (Some(id), _, _) => vec![id.clone()],
         (None, Some(player), _) => world.index().of_player(player),
         (None, None, Some(kind)) => world.index().of_type(kind, 0).map(|(_, id)| id.clone()).collect(),
         (None, None, None) => world.index().all().cloned().collect(),
     };
-    let entries = ids.iter().filter_map(|id| world.peek(id));
-    let mut found: Vec<Arc<SessionRecord>> = entries
-        .filter(|entry| !entry.hidden && wanted.fits(&entry.record) && shown(entry))
-        .map(|entry| entry.record.clone())
-        .collect();
+    let mut found: Vec<Arc<SessionRecord>> = Vec::new();
+    for entry in ids.iter().filter_map(|id| world.peek(id)) {
+        if !entry.hidden && wanted.fits(&entry.record) && shown(entry)? {
+            found.push(entry.record.clone());
+        }
+    }
     found.sort_by(|one, two| wanted.better(one, two));
-    found
+    Ok(found)
 }
 
 /// Listed, or open to the caller; a LAN session only from the own network, or to whoever has a place in it.
-fn visible(world: &World, asked: &Asked, entry: &Entry) -> bool {
+fn visible(world: &World, asked: &Asked, entry: &Entry) -> Outcome<bool> {
     let session = &entry.record;
     let member = asked.caller.player.is_some_and(|player| session.player(player).is_some());
     if member || asked.caller.may(&["session:read:any"]) {
-        return true;
+        return Ok(true);
     }
     let near = !session.lan || own_network(world, asked);
-    near && (session.browser.is_some() || joinable(world, asked, session))
+    Ok(near && (session.browser.is_some() || joinable(world, asked, session)?))
 }
 
 /// Whether the caller could come in now.
-fn joinable(world: &World, asked: &Asked, session: &SessionRecord) -> bool {
-    asked.caller.player.is_some_and(|player| {
-        let way = world.way_of_friends(session, player, None);
-        join::could_join(session, player, way, world.sanctioned(&asked.caller, player))
-    })
+fn joinable(world: &World, asked: &Asked, session: &SessionRecord) -> Outcome<bool> {
+    let Some(player) = asked.caller.player else { return Ok(false) };
+    let way = world.way_of_friends(asked, session, player, None)?;
+    Ok(join::could_join(session, player, way, world.sanctioned(&asked.caller, player)))
 }
 
 fn matchmake(world: &mut World, asked: &Asked) -> Outcome {
@@ -159,8 +163,8 @@ fn matchmake(world: &mut World, asked: &Asked) -> Outcome {
         let session = &entry.record;
         let elsewhere = new.region.is_some() && session.region_id.is_some() && new.region != session.region_id;
         let fresh = !session.is_active(player);
-        fresh && !elsewhere && (near || !session.lan) && joinable(world, asked, session)
-    });
+        Ok(fresh && !elsewhere && (near || !session.lan) && joinable(world, asked, session)?)
+    })?;
     for session in found {
         if let Some(id) = enter(world, asked, &session, &new)? {
             return Ok(Reply::json(&Matched { session_id: id, created: false }));
@@ -173,7 +177,7 @@ fn matchmake(world: &mut World, asked: &Asked) -> Outcome {
 /// Joins a session if its rules let the caller in: another's version, or a team without room, are no errors here.
 fn enter(world: &mut World, asked: &Asked, session: &SessionRecord, new: &Create) -> Outcome<Option<SessionId>> {
     let player = oneself(asked)?;
-    let way = world.way_of_friends(session, player, None);
+    let way = world.way_of_friends(asked, session, player, None)?;
     let joining = join::Joining { way, ..create::joining(world, asked, player, new) };
     if world.update(&session.id, |session| join::join(session, joining)).is_err() {
         return Ok(None);

@@ -24,7 +24,10 @@ use crate::{
             route::{Answering, Needs, Row, Run},
         },
         store::Seq,
-        world::events::{Gap, Kept, Told},
+        world::{
+            World,
+            journal::{Gap, Kept, Told},
+        },
     },
 };
 use bytes::Bytes;
@@ -54,6 +57,22 @@ pub struct Watch {
     woken: Arc<Notify>,
 }
 
+/// The newest position there is. It is shown only once it is durable.
+#[derive(Debug, Clone, Copy)]
+pub struct Newest {
+    number: u64,
+    seq: Seq,
+}
+
+impl Newest {
+    fn of(world: &World) -> Newest {
+        Newest { number: world.events.last(), seq: world.events.last_seq() }
+    }
+}
+
+/// What follows a position, and the newest position there is.
+type News = (Result<Vec<Kept>, Gap>, Newest);
+
 /// Why waiting ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Woke {
@@ -64,19 +83,24 @@ pub enum Woke {
 
 impl Watch {
     /// Subscribes, at most so often a player. Answers the newest position besides.
-    pub fn start(shared: &Arc<Shared>, player: PlayerUuid) -> Outcome<(Watch, u64)> {
+    pub fn start(shared: &Arc<Shared>, player: PlayerUuid) -> Outcome<(Watch, Newest)> {
         let most = shared.settings().limits.streams_per_player;
-        let (started, _) = shared.visit(|world| (world.events.watch(player, most), world.events.last()));
-        let (Some(woken), last) = started else { return Err(too_many(most)) };
-        Ok((Watch { shared: shared.clone(), player, woken }, last))
+        let (started, _) = shared.visit(|world| (world.events.watch(player, most), Newest::of(world)));
+        let (Some(woken), newest) = started else { return Err(too_many(most)) };
+        Ok((Watch { shared: shared.clone(), player, woken }, newest))
     }
 
-    /// What follows a position, and the newest position there is; once it is durable.
-    pub async fn after(&self, position: u64, most: usize) -> Outcome<(Result<Vec<Kept>, Gap>, u64)> {
+    /// The newest position, now that it may be shown: after a crash its number won't be given to anything else.
+    pub async fn shown(&self, newest: Newest) -> Outcome<u64> {
+        self.shared.durable.reach(newest.seq).await?;
+        Ok(newest.number)
+    }
+
+    /// What follows a position, once it is durable.
+    pub async fn after(&self, position: u64, most: usize) -> Outcome<News> {
         let (found, _) = self.shared.visit(|world| {
-            let (now, settings) = (world.now.mono, world.settings.clone());
-            world.events.expire(now, &settings.limits);
-            (world.events.after(self.player, position, most), world.events.last())
+            world.expire_events();
+            (world.events.after(self.player, position, most), Newest::of(world))
         });
         let seq = found.0.iter().flatten().map(|kept| kept.seq).fold(Seq::default(), Seq::max);
         self.shared.durable.reach(seq).await?;
@@ -84,25 +108,20 @@ impl Watch {
     }
 
     /// Like [`Watch::after`], but waits while there is nothing; empty when the wait is over.
-    pub async fn next(
-        &self,
-        position: u64,
-        most: usize,
-        until: Instant,
-    ) -> Outcome<(Result<Vec<Kept>, Gap>, u64, Woke)> {
+    pub async fn next(&self, position: u64, most: usize, until: Instant) -> Outcome<(News, Woke)> {
         loop {
             // Listening must begin before looking, or what comes in between is missed.
             let listening = self.woken.notified();
             tokio::pin!(listening);
             listening.as_mut().enable();
-            let (found, last) = self.after(position, most).await?;
-            if found.as_ref().map_or(true, |found| !found.is_empty()) {
-                return Ok((found, last, Woke::News));
+            let news = self.after(position, most).await?;
+            if news.0.as_ref().map_or(true, |found| !found.is_empty()) {
+                return Ok((news, Woke::News));
             }
             tokio::select! {
                 () = listening => {}
-                () = tokio::time::sleep_until(until) => return Ok((found, last, Woke::Over)),
-                () = self.shared.ended() => return Ok((found, last, Woke::Ended)),
+                () = tokio::time::sleep_until(until) => return Ok((news, Woke::Over)),
+                () = self.shared.ended() => return Ok((news, Woke::Ended)),
             }
         }
     }
@@ -139,7 +158,8 @@ struct Reading {
 fn stream(shared: Arc<Shared>, asked: Asked) -> Answering {
     Box::pin(async move {
         let player = oneself(&asked)?;
-        let (watch, last) = Watch::start(&shared, player)?;
+        let (watch, newest) = Watch::start(&shared, player)?;
+        let last = watch.shown(newest).await?;
         let until = Instant::now() + shared.settings().auth.access_lifetime.get();
         let mut reading = Reading { position: last, until, first: None, over: false, watch };
         let mut first = "retry: 1000\n".to_owned();
@@ -178,17 +198,18 @@ impl Reading {
         }
         let until = self.until.min(Instant::now() + KEEP_ALIVE);
         // What can't be made durable isn't told; the client comes back.
-        let (found, last, woke) = self.watch.next(self.position, BATCH, until).await.ok()?;
+        let ((found, newest), woke) = self.watch.next(self.position, BATCH, until).await.ok()?;
         self.watch.shared.someone_is_here();
         match found {
             Err(Gap) => {
                 self.over = true;
+                let last = self.watch.shown(newest).await.ok()?;
                 Some(reset(&self.watch.id(last), ResetReason::Slow))
             }
             Ok(_) if woke == Woke::Ended => None,
             Ok(kept) if kept.is_empty() => {
-                self.position = last;
-                Some(format!(": here\nid: {}\n\n", self.watch.id(last)))
+                self.position = self.watch.shown(newest).await.unwrap_or(self.position);
+                Some(format!(": here\nid: {}\n\n", self.watch.id(self.position)))
             }
             Ok(kept) => {
                 let chunk = kept.iter().map(|kept| event(&self.watch.id(kept.number), &kept.told)).collect();
@@ -239,6 +260,7 @@ mod tests {
             peer: None,
             verified: None,
             hashed: None,
+            friends: None,
         }
     }
 
@@ -248,6 +270,8 @@ mod tests {
         let mut settings = ServiceSettings::default();
         settings.limits.events_per_player = 2;
         let shared = Service::open(settings, dir.path()).unwrap().shared;
+        let waking = shared.clone();
+        tokio::spawn(async move { waking.durable.wake().await });
         let ann = testing::player("ann");
         let player = ann.player.unwrap();
         let Ok(Answer::Events(mut stream)) = stream(shared.clone(), asked(&shared, ann)).await else {

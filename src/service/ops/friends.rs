@@ -12,7 +12,7 @@ use crate::{
         http::{
             asked::Asked,
             read::{self, list as items, text},
-            reply::{Outcome, Refused, Reply, not_permitted},
+            reply::{Outcome, Refused, Reply, conflict, not_permitted},
             route::{Needs, Row, Run},
         },
         world::World,
@@ -32,7 +32,11 @@ pub static TABLE: &[Row] = &[
 ];
 
 /// The player of the path, if the caller may do this with its list.
-fn owner(asked: &Asked, any: &str) -> Outcome<PlayerUuid> {
+fn owner(world: &World, asked: &Asked, any: &str) -> Outcome<PlayerUuid> {
+    if world.settings.friends.elsewhere() {
+        let desc = format!("the friend graph is kept by {}", world.settings.friends.url);
+        return Err(conflict(codes::FRIENDS_ELSEWHERE, desc));
+    }
     let player = asked.player("player_uuid")?;
     if asked.caller.player == Some(player) || asked.caller.may(&["friend:*", any]) {
         return Ok(player);
@@ -41,7 +45,7 @@ fn owner(asked: &Asked, any: &str) -> Outcome<PlayerUuid> {
 }
 
 fn list(world: &mut World, asked: &Asked) -> Outcome {
-    let player = owner(asked, "friend:friend_list:read:any")?;
+    let player = owner(world, asked, "friend:friend_list:read:any")?;
     let page = asked.query_number("page", 0, u32::MAX, 0)?;
     let limit = asked.query_number("limit", 1, 10_000, 50)?;
     let all = world.relationships(player);
@@ -53,14 +57,14 @@ fn list(world: &mut World, asked: &Asked) -> Outcome {
 }
 
 fn one(world: &mut World, asked: &Asked) -> Outcome {
-    let player = owner(asked, "friend:friend_list:read:any")?;
+    let player = owner(world, asked, "friend:friend_list:read:any")?;
     let other = asked.player("other_player_uuid")?;
     Ok(tagged(asked, &world.relationship(player, other)))
 }
 
 /// Both players of the path, for a caller who may write and hasn't seen an older relationship.
 fn writing(world: &mut World, asked: &Asked) -> Outcome<(PlayerUuid, PlayerUuid)> {
-    let player = owner(asked, "friend:friend_list:write:any")?;
+    let player = owner(world, asked, "friend:friend_list:write:any")?;
     let other = asked.player("other_player_uuid")?;
     let is = etag_of(asked, &world.relationship(player, other));
     if asked.wants_other(&is) {
@@ -93,7 +97,7 @@ fn remove(world: &mut World, asked: &Asked) -> Outcome {
 }
 
 fn remove_all(world: &mut World, asked: &Asked) -> Outcome {
-    let player = owner(asked, "friend:friend_list:write:any")?;
+    let player = owner(world, asked, "friend:friend_list:write:any")?;
     let others = asked.body(|object| object.required("friends", items(1, 50, read::player)))?;
     for other in others {
         world.unfriend(player, other);

@@ -23,7 +23,7 @@ use crate::{
         },
         world::{
             World,
-            events::{Kept, Told},
+            journal::{Kept, Told},
         },
     },
 };
@@ -140,8 +140,10 @@ fn long_poll(shared: Arc<Shared>, asked: Asked) -> Answering {
         let player = player?;
         let most = asked.query_number("max_page_size", 1, 100, 10)? as usize;
         let deadline = Duration::from_secs(asked.query_number("deadline", 0, 900, 30)?.into());
+        let deadline = deadline.min(shared.settings().limits.longest_notification_wait.get());
         let unknown = asked.query_as("offset_reset_strategy", one_of::<Unknown>)?;
-        let (watch, last) = Watch::start(&shared, player)?;
+        let (watch, newest) = Watch::start(&shared, player)?;
+        let last = watch.shown(newest).await?;
         let (from, earliest) = shared
             .visit(|world| {
                 let earliest = world.events.earliest(player);
@@ -151,12 +153,16 @@ fn long_poll(shared: Arc<Shared>, asked: Asked) -> Answering {
             .0;
         let reset = if unknown == Some(Unknown::Earliest) { earliest } else { last };
         let from = from.unwrap_or(reset);
-        let (found, last, _) = watch.next(from, most, Instant::now() + deadline).await?;
+        let ((found, newest), _) = watch.next(from, most, Instant::now() + deadline).await?;
         shared.someone_is_here();
         let base = base(&shared.settings().public_url, &asked);
         // Only a reader that is slower than the retention sees a gap here: it goes on with what there is.
         let kept = found.unwrap_or_default();
-        let cursor = watch.id(kept.last().map_or(last, |kept| kept.number));
+        let cursor = match kept.last() {
+            Some(last) => last.number,
+            None => watch.shown(newest).await?,
+        };
+        let cursor = watch.id(cursor);
         let notifications = kept.iter().map(|kept| notification(watch.id(kept.number), &base, &kept.told)).collect();
         Ok(Reply::json(&Notifications { notifications, cursor }).into())
     })
@@ -164,8 +170,7 @@ fn long_poll(shared: Arc<Shared>, asked: Asked) -> Answering {
 
 /// Everything that is kept for a player, newest first.
 fn newest_first(world: &mut World, player: PlayerUuid) -> Vec<Kept> {
-    let (now, settings) = (world.now.mono, world.settings.clone());
-    world.events.expire(now, &settings.limits);
+    world.expire_events();
     let mut kept = world.events.after(player, world.events.earliest(player), usize::MAX).unwrap_or_default();
     kept.reverse();
     kept
@@ -180,8 +185,9 @@ fn page(world: &mut World, asked: &Asked) -> Outcome {
     let kept = newest_first(world, player);
     let mut kept = kept.into_iter().filter(|kept| kept.number <= start && kept.number > exclude);
     let page: Vec<Kept> = kept.by_ref().take(size).collect();
-    let cursor = world.events.id(kept.next().map_or(0, |next| next.number));
-    world.depend_on(page.iter().map(|kept| kept.seq));
+    let next = kept.next();
+    let cursor = world.events.id(next.as_ref().map_or(0, |next| next.number));
+    world.depend_on(page.iter().chain(&next).map(|kept| kept.seq));
     let base = base(&world.settings.public_url, asked);
     let shown = |kept: &Kept| notification(world.events.id(kept.number), &base, &kept.told);
     let notifications = page.iter().map(shown).collect();

@@ -112,7 +112,7 @@ fn join_self(world: &mut World, asked: &Asked) -> Outcome {
     let player = oneself(asked)?;
     let session = world.session(&asked.session_id()?)?;
     let wanted = asked.body(self_update)?;
-    let way = world.way_of_friends(&session, player, wanted.friend);
+    let way = world.way_of_friends(asked, &session, player, wanted.friend)?;
     join_as(world, asked, &session, player, wanted, way)?;
     answer(world, asked, &session.id, player)
 }
@@ -245,7 +245,7 @@ fn activate(
         custom_data: wanted.custom_data,
         password: None,
         verified: None,
-        way: if elevated { Way::Elevated } else { world.way_of_friends(session, player, None) },
+        way: if elevated { Way::Elevated } else { world.way_of_friends(asked, session, player, None)? },
         sanctioned: world.sanctioned(caller, player),
         matching: world.settings.versions,
         now: world.now.wall,

@@ -67,9 +67,16 @@ fn read_own(world: &mut World, asked: &Asked) -> Outcome {
 /// For friends, and those who may read every player.
 fn read_other(world: &mut World, asked: &Asked) -> Outcome {
     let player = asked.player("player_uuid")?;
-    let friend = asked.caller.player.is_some_and(|own| own == player || world.friends.are(own, player));
-    if !friend && !asked.caller.may(&["session:read-player:any"]) {
-        return Err(forbidden(codes::NOT_FRIENDS, "only friends see a player's presence session"));
+    if !asked.caller.may(&["session:read-player:any"]) {
+        let friend = match asked.caller.player {
+            Some(own) if own == player => Some(true),
+            Some(own) => world.has_friend(asked, own, std::iter::once(player))?,
+            None => Some(false),
+        };
+        let unknown = || forbidden(codes::FRIENDS_UNAVAILABLE, "who your friends are can't be found out at the moment");
+        if !friend.ok_or_else(unknown)? {
+            return Err(forbidden(codes::NOT_FRIENDS, "only friends see a player's presence session"));
+        }
     }
     shown(world, player)
 }

@@ -57,6 +57,8 @@ pub enum Way {
     Plain,
     /// A friend of an active member.
     Friend,
+    /// Perhaps a friend's: whoever keeps the friend graph can't say at the moment.
+    Unknown,
     /// Through a platform session that belongs to this one.
     Platform,
     /// An elevated caller, or the session's own admin, puts the player in.
@@ -165,6 +167,10 @@ fn admitted(session: &SessionRecord, joining: &Joining) -> Outcome<()> {
             Err(Stop::Verify { hash: hash.clone(), password: password.clone() })
         }
         (Some(_), Some(_)) => Err(forbidden(codes::WRONG_PASSWORD, "the password is wrong")),
+        _ if rules.friends && joining.way == Way::Unknown => {
+            let desc = "friends may join, and who yours are can't be found out at the moment; try again soon";
+            Err(forbidden(codes::FRIENDS_UNAVAILABLE, desc))
+        }
         _ => Err(forbidden(codes::NOT_JOINABLE, "the session is not open to you")),
     }
 }
@@ -255,6 +261,7 @@ mod tests {
             ("open", Joinability { open: true, ..closed }, Way::Plain, true),
             ("closed", closed, Way::Plain, false),
             ("friends, a friend", Joinability { friends: true, ..closed }, Way::Friend, true),
+            ("friends, nobody knows", Joinability { friends: true, ..closed }, Way::Unknown, false),
             ("friends, a stranger", Joinability { friends: true, ..closed }, Way::Plain, false),
             ("no friends, a friend", closed, Way::Friend, false),
             ("platform, through it", Joinability { platform: true, ..closed }, Way::Platform, true),

@@ -1,7 +1,7 @@
 //! Durability.
 //!
 //! ```text
-//!   handler ──changes memory──► World ──Write{seq}──► writer thread ──one batch──► Store (fsync)
+//!   handler ──changes memory──► World ──operation──► writer thread ──one batch──► Store (fsync)
 //!      └────────── waits until `durable ≥ seq`, then answers ◄───────────────────────┘
 //! ```
 //!
@@ -14,7 +14,7 @@
 //! | `memory` | an engine for tests, and the shortest example of one |
 //!
 //! Invariants: a write is answered only when it is durable, and so is a read of something that isn't durable yet; batches are
-//! committed in the order of their sequence numbers, each wholly or not at all; of two services on one store only the one
+//! committed in the order of their sequence numbers, each wholly or not at all, and what one operation changes never stands in two; of two services on one store only the one
 //! that claimed it last writes ([`writer::Claim`]).
 //!
 //! # Adding an engine
@@ -54,11 +54,20 @@ pub enum Table {
     Friends,
     /// Player UUID → session id.
     Presence,
+    /// Number of its first entry, 16 hexadecimal digits → what players were told; `epoch` → what positions begin with.
+    Events,
 }
 
 impl Table {
-    pub const ALL: [Table; 6] =
-        [Table::Owner, Table::Sessions, Table::Audit, Table::Deserters, Table::Friends, Table::Presence];
+    pub const ALL: [Table; 7] = [
+        Table::Owner,
+        Table::Sessions,
+        Table::Audit,
+        Table::Deserters,
+        Table::Friends,
+        Table::Presence,
+        Table::Events,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -68,6 +77,7 @@ impl Table {
             Table::Deserters => "deserters",
             Table::Friends => "friends",
             Table::Presence => "presence",
+            Table::Events => "events",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The writer thread: group commit.
 //!
-//! It takes everything that is queued, keeps the newest change of each key, serialises, commits, and announces the last
+//! What an operation changes comes as one piece, so that a crash never leaves half of it. The thread takes everything that is queued, keeps the newest change of each key, serialises, commits, and announces the last
 //! sequence number as durable. While a commit fails it tries the same changes again, together with what has come meanwhile,
 //! and everybody who waits is answered 503.
 //!
@@ -10,7 +10,10 @@
 //! The queue needs no bound of its own: each entry belongs to a request that waits for it, or to a timer of a session.
 
 use super::{CommitError, Only, Seq, Store, StoreError, Table, To, Version, Write};
-use crate::service::rules::record::SessionRecord;
+use crate::service::{
+    rules::record::SessionRecord,
+    world::journal::{self, Telling},
+};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -22,10 +25,12 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// A change as the world makes it. Sessions are serialised by the writer, off the world's lock.
+/// A change as the world makes it. Sessions and events are serialised by the writer, off the world's lock.
 #[derive(Debug, Clone)]
 pub enum Change {
     Session(Arc<SessionRecord>),
+    /// By the number of the first.
+    Events(u64, Arc<Telling>),
     Row(Table, String, Option<Vec<u8>>),
 }
 
@@ -63,10 +68,15 @@ impl Claim {
     }
 }
 
+/// The changes of one operation, in order.
+type Operation = Vec<(Seq, Change)>;
+
 /// The world's end of the queue.
 #[derive(Debug)]
 pub struct Writer {
-    queue: Option<Sender<(Seq, Change)>>,
+    queue: Option<Sender<Operation>>,
+    /// What the present operation has changed so far.
+    operation: Operation,
     next: Seq,
     thread: Option<JoinHandle<()>>,
 }
@@ -78,21 +88,29 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || Batcher { store, claim, changes, progress, waiting: BTreeMap::new() }.run())?;
-        Ok((Writer { queue: Some(queue), next: Seq(0), thread: Some(thread) }, seen))
+        let operation = Operation::new();
+        Ok((Writer { queue: Some(queue), operation, next: Seq(0), thread: Some(thread) }, seen))
     }
 
-    /// Queues a change; it is durable once the progress has reached the returned number.
+    /// Notes a change of the present operation; once that was sent, it is durable when the progress has reached the returned number.
     pub fn push(&mut self, change: Change) -> Seq {
         self.next.0 += 1;
-        if let Some(queue) = &self.queue {
-            // The thread lives as long as this sender; if it has died, nothing becomes durable and callers get 503.
-            let _ = queue.send((self.next, change));
-        }
+        self.operation.push((self.next, change));
         self.next
+    }
+
+    /// Queues what the present operation has changed.
+    pub fn send(&mut self) {
+        let operation = std::mem::take(&mut self.operation);
+        if let Some(queue) = self.queue.as_ref().filter(|_| !operation.is_empty()) {
+            // The thread lives as long as this sender; if it has died, nothing becomes durable and callers get 503.
+            let _ = queue.send(operation);
+        }
     }
 
     /// Writes what is queued and ends the thread.
     pub fn finish(&mut self) {
+        self.send();
         self.queue = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -109,7 +127,7 @@ impl Drop for Writer {
 struct Batcher {
     store: Box<dyn Store>,
     claim: Claim,
-    changes: Receiver<(Seq, Change)>,
+    changes: Receiver<Operation>,
     progress: watch::Sender<Progress>,
     waiting: BTreeMap<(Table, String), Change>,
 }
@@ -152,7 +170,7 @@ impl Batcher {
         if first.is_none() && self.waiting.is_empty() {
             return None;
         }
-        for (seq, change) in first.into_iter().chain(self.changes.try_iter()) {
+        for (seq, change) in first.into_iter().chain(self.changes.try_iter()).flatten() {
             last = last.max(seq);
             self.waiting.insert(key(&change), change);
         }
@@ -185,6 +203,7 @@ impl Batcher {
 fn key(change: &Change) -> (Table, String) {
     match change {
         Change::Session(session) => (Table::Sessions, session.id.as_str().to_owned()),
+        Change::Events(first, _) => (Table::Events, journal::key(*first)),
         Change::Row(table, key, _) => (*table, key.clone()),
     }
 }
@@ -193,6 +212,9 @@ fn serialised(table: Table, key: &str, change: &Change) -> Result<Write, StoreEr
     let bytes = match change {
         Change::Session(session) => {
             Some(serde_json::to_vec(&**session).map_err(|why| StoreError::new("serialise a session", why))?)
+        }
+        Change::Events(_, telling) => {
+            Some(serde_json::to_vec(&**telling).map_err(|why| StoreError::new("serialise events", why))?)
         }
         Change::Row(_, _, value) => value.clone(),
     };
@@ -213,14 +235,21 @@ mod tests {
         Change::Row(Table::Deserters, key.into(), Some(value.into()))
     }
 
+    /// An operation of one change.
+    fn write(writer: &mut Writer, change: Change) -> Seq {
+        let seq = writer.push(change);
+        writer.send();
+        seq
+    }
+
     #[tokio::test]
     async fn a_failing_store_is_said_so_and_loses_nothing_once_it_works_again() {
         let mut store = Memory::default();
         let (mut writer, mut progress) = start(&store);
         store.refuse_writes(true);
-        writer.push(row("a", "1"));
+        write(&mut writer, row("a", "1"));
         progress.wait_for(|progress| progress.failing.is_some()).await.unwrap();
-        let last = writer.push(row("a", "2"));
+        let last = write(&mut writer, row("a", "2"));
         store.refuse_writes(false);
         progress.wait_for(|progress| progress.durable >= last && progress.failing.is_none()).await.unwrap();
         writer.finish();
@@ -231,7 +260,7 @@ mod tests {
     async fn finishing_writes_what_is_queued() {
         let mut store = Memory::default();
         let (mut writer, progress) = start(&store);
-        let last = (0..100).map(|n| writer.push(row(&n.to_string(), "x"))).last().unwrap();
+        let last = (0..100).map(|n| write(&mut writer, row(&n.to_string(), "x"))).last().unwrap();
         writer.finish();
         assert_eq!(progress.borrow().durable, last);
         assert_eq!(store.read(Table::Deserters).unwrap().len(), 100);
@@ -241,16 +270,34 @@ mod tests {
     async fn a_service_that_was_superseded_writes_nothing_more() {
         let mut store = Memory::default();
         let (mut old, mut old_progress) = start(&store);
-        let first = old.push(row("a", "old"));
+        let first = write(&mut old, row("a", "old"));
         old_progress.wait_for(|progress| progress.durable >= first).await.unwrap();
         let (mut new, mut new_progress) = start(&store);
-        let second = new.push(row("a", "new"));
+        let second = write(&mut new, row("a", "new"));
         new_progress.wait_for(|progress| progress.durable >= second).await.unwrap();
-        let lost = old.push(row("a", "late"));
+        let lost = write(&mut old, row("a", "late"));
         let told = old_progress.wait_for(|progress| progress.failing.is_some()).await.unwrap().clone();
         assert!(told.durable < lost && told.failing.unwrap().contains("another service"));
         old.finish();
         new.finish();
         assert_eq!(store.get(Table::Deserters, "a").unwrap().unwrap().value, b"new");
+    }
+
+    #[tokio::test]
+    async fn what_one_operation_changes_is_never_stored_by_half() {
+        let mut store = Memory::default();
+        let (mut writer, progress) = start(&store);
+        for n in 0..200 {
+            writer.push(row("a", &n.to_string()));
+            std::thread::yield_now();
+            writer.push(row("b", &n.to_string()));
+            let rows = store.read(Table::Deserters).unwrap();
+            assert!(rows.windows(2).all(|pair| pair[0].1 == pair[1].1), "{rows:?}");
+            assert_ne!(rows.len(), 1);
+            writer.send();
+        }
+        writer.finish();
+        assert_eq!(progress.borrow().durable, Seq(400));
+        assert_eq!(store.get(Table::Deserters, "a").unwrap().unwrap().value, b"199");
     }
 }

@@ -8,6 +8,8 @@
 //! | friends | nothing | none, both |
 //! | declined by the other | nothing: removing it first asks anew | none |
 //!
+//! Where `friends.url` names another service, its graph ([`crate::service::graph`]) decides, and this one rests.
+//!
 //! Whoever adds a player whose request it declined becomes a friend at once. Invariant: both sides change in one
 //! operation, and `friends` stands on both or on neither.
 
@@ -19,7 +21,10 @@ use crate::{
         time::Timestamp,
     },
     service::{
-        http::reply::{Outcome, bad_request, conflict},
+        http::{
+            asked::Asked,
+            reply::{Outcome, Stop, bad_request, conflict},
+        },
         rules::{join::Way, record::SessionRecord},
         store::{Seq, Store, StoreError, Table},
     },
@@ -158,12 +163,44 @@ impl World {
         self.friends.sides.entry(player).or_default().insert(other, (side, self.touched));
     }
 
-    /// How a player may come into a session besides openness and password: as a friend of `named`, or of anybody active.
-    pub fn way_of_friends(&self, session: &SessionRecord, player: PlayerUuid, named: Option<PlayerUuid>) -> Way {
-        let mut members = session.active().map(|member| member.player_uuid);
-        let friend =
-            members.any(|member| named.is_none_or(|named| named == member) && self.friends.are(player, member));
-        if friend { Way::Friend } else { Way::Plain }
+    /// How a player may come into a session besides openness and password: as a friend of `named`, or of anybody active. Where friendship
+    /// decides nothing, nobody is asked for it.
+    pub fn way_of_friends(
+        &self,
+        asked: &Asked,
+        session: &SessionRecord,
+        player: PlayerUuid,
+        named: Option<PlayerUuid>,
+    ) -> Outcome<Way> {
+        let rules = session.joinability;
+        if !rules.friends || rules.open || !session.allow_new_members || session.player(player).is_some() {
+            return Ok(Way::Plain);
+        }
+        let members = session.active().map(|member| member.player_uuid);
+        let members = members.filter(|member| named.is_none_or(|named| named == *member));
+        Ok(match self.has_friend(asked, player, members)? {
+            Some(true) => Way::Friend,
+            Some(false) => Way::Plain,
+            None => Way::Unknown,
+        })
+    }
+
+    /// Whether any of the others is a player's friend; none if the service that keeps the friend graph can't say.
+    pub fn has_friend(
+        &self,
+        asked: &Asked,
+        player: PlayerUuid,
+        mut others: impl Iterator<Item = PlayerUuid>,
+    ) -> Outcome<Option<bool>> {
+        if !self.settings.friends.elsewhere() {
+            return Ok(Some(others.any(|other| self.friends.are(player, other))));
+        }
+        match &asked.friends {
+            Some(found) if found.player == player => {
+                Ok(found.friends.as_ref().map(|friends| others.any(|other| friends.contains(&other))))
+            }
+            Some(_) | None => Err(Stop::Friends { player }),
+        }
     }
 }
 

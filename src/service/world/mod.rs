@@ -9,7 +9,7 @@
 //! | [`registry`] | registered servers |
 //! | [`allocator`] | who gets which |
 //! | [`audit`] | what happened |
-//! | [`events`] | what players are told |
+//! | [`events`], [`journal`] | what players are told; kept for whoever was away |
 //! | [`deserters`] | who deserted matches |
 //! | [`friends`], [`presence`] | the friend graph; who shows which session |
 //!
@@ -23,6 +23,7 @@ pub mod entry;
 pub mod events;
 pub mod friends;
 pub mod index;
+pub mod journal;
 pub mod presence;
 pub mod registry;
 pub mod timers;
@@ -62,7 +63,7 @@ pub struct World {
     pub now: Now,
     pub servers: registry::Registry,
     pub audit: audit::AuditLog,
-    pub events: events::Journal,
+    pub events: journal::Journal,
     pub friends: friends::Friends,
     presence: presence::Presence,
     deserters: deserters::Deserters,
@@ -89,6 +90,7 @@ impl World {
         let friends = friends::Friends::read(&mut *store)?;
         let presence = presence::Presence::read(&mut *store)?;
         let deserters = deserters::Deserters::read(&mut *store)?;
+        let events = journal::Journal::read(&mut *store, now, &settings.limits)?;
         let (writer, progress) =
             Writer::start(store, claim).map_err(|why| StoreError::new("start the writer of the store", why))?;
         let mut world = World {
@@ -96,7 +98,7 @@ impl World {
             now,
             servers: registry::Registry::default(),
             audit,
-            events: events::Journal::default(),
+            events,
             friends,
             presence,
             deserters,
@@ -111,6 +113,10 @@ impl World {
         for record in sessions {
             world.restore(record);
         }
+        let epoch = world.events.epoch().into_bytes();
+        world.write(Table::Events, journal::EPOCH.to_owned(), Some(epoch));
+        world.expire_events();
+        world.end();
         Ok((world, progress))
     }
 
@@ -134,8 +140,9 @@ impl World {
         self.touched = Seq::default();
     }
 
-    /// What the operation since [`World::begin`] depends on.
-    pub fn touched(&self) -> Seq {
+    /// Ends an operation: what it changed goes to the store as one piece. Answers what it depends on.
+    pub fn end(&mut self) -> Seq {
+        self.writer.send();
         self.touched
     }
 

@@ -76,6 +76,7 @@ impl Bench {
             peer: None,
             verified: None,
             hashed: None,
+            friends: None,
         };
         self.world.begin(self.now);
         handler(&mut self.world, &asked)

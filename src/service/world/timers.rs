@@ -57,6 +57,7 @@ impl World {
                 self.wake_by_deadline(&id);
             }
         }
+        self.end();
     }
 
     /// Puts a session where its next deadline is, if that is earlier than where it stands.

@@ -1,0 +1,419 @@
+//! The journal of what players are told, kept for a while so that a subscriber who was away goes on where it was.
+//!
+//! ```text
+//!   change of a session ─► World::tell_change ─► one row of the store, a numbered entry for each player who is told
+//!                                                    └─► event stream, long poll: each with a cursor of its own
+//! ```
+//!
+//! A position is `EPOCH-NUMBER`; the epoch is the store's, numbers grow over all players. Nobody has a queue: a
+//! subscriber reads what follows its cursor, and learns of a gap when that is gone.
+//!
+//! Invariants: a row is committed together with the change that it tells of; an entry, and a position, is shown only once it is
+//! durable, so that no number is given twice; an entry is dropped only after `limits.event_retention`, or when its player or all
+//! players together have more than the limits say, oldest first; whoever asks for what follows a position gets all of it or [`Gap`],
+//! also after the service was killed and started again.
+
+use crate::{
+    model::{
+        events::{Notification, SessionEvent},
+        ids::PlayerUuid,
+        time::{Instant, Now, Timestamp},
+    },
+    service::{
+        settings::Limits,
+        store::{Seq, Store, StoreError, Table},
+    },
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+use tokio::sync::Notify;
+
+/// Something a player is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    Event(SessionEvent),
+    /// From the notification API; its id is put in when it is read.
+    Note(Notification),
+}
+
+/// What one change tells: a row of the store. Its entries are numbered from the row's own number on.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Telling {
+    at: Timestamp,
+    told: Vec<ToPlayers>,
+}
+
+/// The same for several players.
+#[derive(Debug, Serialize, Deserialize)]
+struct ToPlayers {
+    #[serde(with = "shared")]
+    told: Arc<Told>,
+    players: Vec<PlayerUuid>,
+}
+
+/// An entry of the journal.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    pub number: u64,
+    /// The write that made it durable.
+    pub seq: Seq,
+    pub told: Arc<Told>,
+    at: Instant,
+}
+
+/// Entries that were asked for are gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap;
+
+#[derive(Debug, Default)]
+pub struct Journal {
+    epoch: u32,
+    last: u64,
+    /// The write that made the last entry durable.
+    last_seq: Seq,
+    players: HashMap<PlayerUuid, Stream>,
+    /// Every entry, oldest first; those that a player's own limit dropped are passed over.
+    order: VecDeque<(u64, PlayerUuid)>,
+    /// Rows of the store, by their first and last number, oldest first.
+    rows: VecDeque<(u64, u64)>,
+    /// Up to here entries of players that have no stream any more are gone.
+    forgotten: u64,
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    kept: VecDeque<Kept>,
+    /// Up to here this player's entries are gone.
+    dropped: u64,
+    woken: Arc<Notify>,
+    /// Subscribers; the stream stays while there are any.
+    watchers: u32,
+}
+
+/// The row with the epoch; all others are numbers.
+pub const EPOCH: &str = "epoch";
+
+/// The key of a row.
+pub fn key(first: u64) -> String {
+    format!("{first:016x}")
+}
+
+impl Telling {
+    /// `told` to each in turn; what is the same for several players in a row is kept once.
+    pub fn new(at: Timestamp, told: Vec<(PlayerUuid, Arc<Told>)>) -> Telling {
+        let mut grouped: Vec<ToPlayers> = Vec::new();
+        for (player, told) in told {
+            match grouped.last_mut() {
+                Some(last) if Arc::ptr_eq(&last.told, &told) => last.players.push(player),
+                Some(_) | None => grouped.push(ToPlayers { told, players: vec![player] }),
+            }
+        }
+        Telling { at, told: grouped }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (PlayerUuid, &Arc<Told>)> {
+        self.told.iter().flat_map(|same| same.players.iter().map(|player| (*player, &same.told)))
+    }
+}
+
+impl Journal {
+    /// What the store has that isn't too old; a store without a journal gets an epoch, which the caller writes.
+    pub fn read(store: &mut dyn Store, now: Now, limits: &Limits) -> Result<Journal, StoreError> {
+        let failed = |key: &str, why: String| StoreError::new("read the journal of events", format!("row {key}: {why}"));
+        let mut journal = Journal { epoch: rand::random(), ..Journal::default() };
+        for (key, bytes) in store.read(Table::Events)? {
+            if key == EPOCH {
+                let text = String::from_utf8(bytes).map_err(|why| failed(&key, why.to_string()))?;
+                journal.epoch = u32::from_str_radix(&text, 16).map_err(|why| failed(&key, why.to_string()))?;
+                continue;
+            }
+            let first = u64::from_str_radix(&key, 16).map_err(|why| failed(&key, why.to_string()))?;
+            let telling: Telling = serde_json::from_slice(&bytes).map_err(|why| failed(&key, why.to_string()))?;
+            if journal.rows.is_empty() {
+                journal.forgotten = first.saturating_sub(1);
+            }
+            journal.last = first.saturating_sub(1);
+            let age = now.wall.since(telling.at);
+            journal.add(&telling, Seq::default(), Instant(now.mono.0.saturating_sub(age)), limits);
+        }
+        Ok(journal)
+    }
+
+    /// The epoch as text.
+    pub fn epoch(&self) -> String {
+        format!("{:08x}", self.epoch)
+    }
+    /// A position as callers see it.
+    pub fn id(&self, number: u64) -> String {
+        format!("{}-{number}", self.epoch())
+    }
+    /// The newest position. It may be shown once [`Journal::last_seq`] is durable.
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+    pub fn last_seq(&self) -> Seq {
+        self.last_seq
+    }
+    /// A position of this store.
+    pub fn position(&self, id: &str) -> Option<u64> {
+        let (epoch, number) = id.split_once('-')?;
+        let number = number.parse().ok().filter(|number| *number <= self.last)?;
+        (u32::from_str_radix(epoch, 16).ok()? == self.epoch).then_some(number)
+    }
+
+    /// The oldest position from which nothing is missing.
+    pub fn earliest(&self, player: PlayerUuid) -> u64 {
+        self.players.get(&player).map_or(self.forgotten, |stream| stream.dropped)
+    }
+
+    /// A player's entries after a position, oldest first, at most `most`.
+    pub fn after(&self, player: PlayerUuid, position: u64, most: usize) -> Result<Vec<Kept>, Gap> {
+        if position < self.earliest(player) {
+            return Err(Gap);
+        }
+        let kept = self.players.get(&player).map(|stream| &stream.kept);
+        Ok(kept.into_iter().flatten().filter(|kept| kept.number > position).take(most).cloned().collect())
+    }
+
+    /// Subscribes: what wakes the subscriber; none if the player has too many subscribers.
+    pub fn watch(&mut self, player: PlayerUuid, most: u32) -> Option<Arc<Notify>> {
+        let forgotten = self.forgotten;
+        let new = || Stream { dropped: forgotten, ..Stream::default() };
+        let stream = self.players.entry(player).or_insert_with(new);
+        if stream.watchers >= most {
+            return None;
+        }
+        stream.watchers += 1;
+        Some(stream.woken.clone())
+    }
+
+    pub fn unwatch(&mut self, player: PlayerUuid) {
+        if let Some(stream) = self.players.get_mut(&player) {
+            stream.watchers = stream.watchers.saturating_sub(1);
+        }
+        self.forget_empty(player);
+    }
+
+    fn forget_empty(&mut self, player: PlayerUuid) {
+        let empty = |stream: &Stream| stream.watchers == 0 && stream.kept.is_empty();
+        if self.players.get(&player).is_some_and(empty)
+            && let Some(stream) = self.players.remove(&player)
+        {
+            self.forgotten = self.forgotten.max(stream.dropped);
+        }
+    }
+
+    /// Takes what one change tells; `seq` is the write of its row. Rows that nobody needs any more are dropped by [`Journal::expire`].
+    pub fn add(&mut self, telling: &Telling, seq: Seq, at: Instant, limits: &Limits) {
+        let first = self.last + 1;
+        for (player, told) in telling.entries() {
+            self.last += 1;
+            let forgotten = self.forgotten;
+            let new = || Stream { dropped: forgotten, ..Stream::default() };
+            let stream = self.players.entry(player).or_insert_with(new);
+            stream.kept.push_back(Kept { number: self.last, seq, told: told.clone(), at });
+            if stream.kept.len() > limits.events_per_player as usize {
+                stream.drop_oldest();
+            }
+            stream.woken.notify_waiters();
+            self.order.push_back((self.last, player));
+        }
+        self.rows.push_back((first, self.last));
+        self.last_seq = seq;
+    }
+
+    /// Drops what is too old or too much. Answers the rows that the store needn't keep any more: never the newest, which says how far the
+    /// numbers have come.
+    #[must_use]
+    pub fn expire(&mut self, now: Instant, limits: &Limits) -> Vec<u64> {
+        while let Some((number, player)) = self.order.front().copied() {
+            if let Some(stream) = self.players.get_mut(&player)
+                && let Some(oldest) = stream.kept.front()
+                && oldest.number == number
+            {
+                let old = oldest.at + limits.event_retention.get() <= now;
+                if !old && self.order.len() <= limits.events as usize {
+                    break;
+                }
+                stream.drop_oldest();
+            }
+            // Else the player's own limit was faster.
+            self.order.pop_front();
+            self.forget_empty(player);
+        }
+        self.spent_rows()
+    }
+
+    /// Rows before the oldest entry that is kept.
+    fn spent_rows(&mut self) -> Vec<u64> {
+        let oldest = self.order.front().map_or(u64::MAX, |(number, _)| *number);
+        let mut spent = Vec::new();
+        while self.rows.len() > 1
+            && let Some((first, last)) = self.rows.front().copied()
+            && last < oldest
+        {
+            self.rows.pop_front();
+            spent.push(first);
+        }
+        spent
+    }
+}
+
+impl Stream {
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.kept.pop_front() {
+            self.dropped = oldest.number;
+        }
+    }
+}
+
+/// What several entries share, as if each had its own.
+mod shared {
+    use super::{Arc, Told};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(told: &Arc<Told>, serializer: S) -> Result<S::Ok, S::Error> {
+        told.as_ref().serialize(serializer)
+    }
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Told>, D::Error> {
+        Told::deserialize(deserializer).map(Arc::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{events::EventKind, ids::SessionId, units::Span},
+        service::store::{Write, memory::Memory},
+    };
+    use std::time::Duration;
+
+    fn at(second: u64) -> Instant {
+        Instant(Duration::from_secs(1000 + second))
+    }
+    fn player(n: u128) -> PlayerUuid {
+        PlayerUuid(uuid::Uuid::from_u128(n))
+    }
+    fn limits() -> Limits {
+        Limits { events_per_player: 3, events: 5, event_retention: Span::from_secs(60), ..Limits::default() }
+    }
+    fn told() -> Arc<Told> {
+        Arc::new(Told::Event(SessionEvent {
+            event: EventKind::OnSessionUpdated,
+            session_id: SessionId::new("s").unwrap(),
+            session_type: "t".into(),
+            etag: None,
+            changed: vec![],
+            destroyed: false,
+            status: None,
+            invite_id: None,
+            inviting_player_uuid: None,
+            created: Timestamp::EPOCH,
+        }))
+    }
+    fn push(journal: &mut Journal, who: u128, second: u64) -> u64 {
+        push_row(journal, &Telling::new(Timestamp::EPOCH, vec![(player(who), told())]), second)
+    }
+    fn push_row(journal: &mut Journal, telling: &Telling, second: u64) -> u64 {
+        journal.add(telling, Seq(0), at(second), &limits());
+        let _ = journal.expire(at(second), &limits());
+        journal.last()
+    }
+    fn numbers(journal: &Journal, who: u128, position: u64) -> Result<Vec<u64>, Gap> {
+        journal.after(player(who), position, 100).map(|kept| kept.iter().map(|kept| kept.number).collect())
+    }
+
+    #[test]
+    fn whoever_resumes_gets_all_or_a_gap() {
+        let mut journal = Journal::default();
+        let mut tell = |who: u128, second| push(&mut journal, who, second);
+        for second in 0..4 {
+            tell(1, second);
+        }
+        assert_eq!(tell(2, 4), 5);
+        assert_eq!(numbers(&journal, 1, 0), Err(Gap), "its own limit of three dropped the first");
+        assert_eq!(numbers(&journal, 1, 1), Ok(vec![2, 3, 4]));
+        assert_eq!(numbers(&journal, 2, 0), Ok(vec![5]));
+        assert_eq!(numbers(&journal, 3, 0), Ok(vec![]), "a player to whom nothing happened misses nothing");
+    }
+
+    #[test]
+    fn age_and_the_common_limit_drop_the_oldest_of_all() {
+        let mut journal = Journal::default();
+        for second in 0..5 {
+            push(&mut journal, u128::from(second), second);
+        }
+        push(&mut journal, 9, 5);
+        assert_eq!(numbers(&journal, 0, 0), Err(Gap));
+        assert_eq!(numbers(&journal, 4, 0), Ok(vec![5]), "its stream is whole");
+        assert_eq!(numbers(&journal, 77, 0), Err(Gap), "nobody knows any more whether it had any");
+        assert_eq!(numbers(&journal, 77, 1), Ok(vec![]));
+        let _ = journal.expire(at(64), &limits());
+        assert_eq!(numbers(&journal, 4, 0), Err(Gap));
+        assert_eq!(numbers(&journal, 9, 5), Ok(vec![6]));
+    }
+
+    #[test]
+    fn what_others_forget_is_no_gap_for_whoever_listens() {
+        let mut journal = Journal::default();
+        assert!(journal.watch(player(1), 1).is_some());
+        assert!(journal.watch(player(1), 1).is_none(), "bounded");
+        let position = journal.last();
+        for second in 0..9 {
+            push(&mut journal, 2, second);
+        }
+        let _ = journal.expire(at(100), &limits());
+        push(&mut journal, 1, 100);
+        assert_eq!(numbers(&journal, 1, position), Ok(vec![10]));
+        journal.unwatch(player(1));
+        assert_eq!(numbers(&journal, 1, position), Ok(vec![10]), "kept for whoever comes back");
+    }
+
+    #[test]
+    fn positions_of_another_life_or_of_the_future_are_none() {
+        let mut journal = Journal::default();
+        push(&mut journal, 1, 0);
+        assert_eq!(journal.position(&journal.id(1)), Some(1));
+        assert_eq!(journal.position(&journal.id(2)), None);
+        let other = Journal { epoch: journal.epoch.wrapping_add(1), ..Journal::default() };
+        assert_eq!(journal.position(&other.id(1)), None);
+        for text in ["", "1", "x-1", "-", "00000000-99999999999999999999999"] {
+            assert_eq!(journal.position(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_journal_that_is_read_again_goes_on_where_it_was() {
+        let mut store = Memory::default();
+        let mut journal = Journal { epoch: 7, ..Journal::default() };
+        store.commit(&[Write::put(Table::Events, EPOCH, journal.epoch())]).unwrap();
+        let shared = told();
+        for second in 0..4 {
+            let wall = Timestamp::EPOCH.plus(Duration::from_secs(second));
+            let telling = Telling::new(wall, vec![(player(1), shared.clone()), (player(2), shared.clone())]);
+            let key = key(journal.last() + 1);
+            store.commit(&[Write::put(Table::Events, key, serde_json::to_vec(&telling).unwrap())]).unwrap();
+            push_row(&mut journal, &telling, second);
+        }
+        let now = |second| {
+            let wall = Timestamp::EPOCH.plus(Duration::from_secs(second));
+            Now { boot: at(second).0, mono: at(second), wall }
+        };
+        let read = |second| Journal::read(&mut store.clone(), now(second), &limits()).unwrap();
+        let mut again = read(4);
+        let _ = again.expire(at(4), &limits());
+        for (who, position) in [(1, 1), (1, 3), (2, 4), (2, 8), (3, 3)] {
+            assert_eq!(numbers(&again, who, position), numbers(&journal, who, position), "{who} from {position}");
+        }
+        assert_eq!((again.id(8), again.position(&journal.id(8))), (journal.id(8), Some(8)));
+        let mut late = read(62);
+        assert_eq!(late.expire(at(62), &limits()), [1, 3, 5], "what was too old meanwhile, but never the newest row");
+        assert_eq!((numbers(&late, 1, 3), numbers(&late, 1, 5)), (Err(Gap), Ok(vec![7])));
+        assert_eq!(push(&mut late, 1, 62), 9, "no number is given twice");
+    }
+}
