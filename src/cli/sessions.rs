@@ -281,7 +281,7 @@ fn warn_if_public(listeners: &Listeners) {
         return;
     }
     for address in listeners.tcp.iter().filter_map(|listener| listener.local_addr().ok()) {
-        if !address.ip().is_loopback() {
+        if !address.ip().to_canonical().is_loopback() {
             tracing::warn!(%address, "credentials and tokens pass in the clear here: use --tls-cert and --tls-key, or put a TLS proxy in front");
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     access::{NotDone, classify::bounded, login::NoToken, segment, wire::Incoming},
-    model::{calls::Refusal, ids::SessionId, session::JoinStatus},
+    model::{calls::Refusal, ids::{PlayerUuid, SessionId}, session::JoinStatus},
 };
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -26,6 +26,8 @@ pub enum ClientError {
     NoPlayer,
     #[error("there is no pending invite {invite}; it may have been withdrawn or answered")]
     NoInvite { invite: Uuid },
+    #[error("player {player} has not asked for friendship, or has taken it back")]
+    NoFriendRequest { player: PlayerUuid },
     /// The session's instance can't be connected to (yet, or any more).
     #[error("session {session} can't be connected to: {}", standing(*join_status))]
     NoConnectString { session: SessionId, join_status: Option<JoinStatus> },

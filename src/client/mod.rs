@@ -36,6 +36,7 @@
 //! | [`discover`] | `find_sessions`, `join_session`, `start_matchmaking`, `get_all_sessions`, `get_session_by_name`, `get_session_by_id` |
 //! | [`invites`] | `send_session_invite`, `get_all_session_invites`, `get_session_invite_by_id`, `reject_session_invite` |
 //! | [`presence`] | `get_presence_session`, `is_presence_session`, `set_presence_session`, `clear_presence_session` |
+//! | [`friends`] | `get_friends`, `get_friendship`, `add_friend`, `accept_friend`, `remove_friend`: beside the interface |
 //! | [`host`] | `get_resolved_connect_string`, `add_session_member`, `remove_session_member`; asking for a dedicated server and waiting for it |
 //! | [`events`] | the events, as one stream that goes on where it broke |
 //! | [`error`] | what can go wrong |
@@ -50,6 +51,7 @@ pub mod create;
 pub mod discover;
 pub mod error;
 pub mod events;
+pub mod friends;
 pub mod host;
 pub mod invites;
 pub mod presence;

@@ -163,6 +163,8 @@ pub struct Limits {
     pub request_burst: u32,
     /// How long a client may take to send a request's body.
     pub read_timeout: Span,
+    /// How long a client may leave what it was answered unread.
+    pub write_timeout: Span,
     /// How long a connection may stay without a request, or with half of one's headers.
     pub idle_timeout: Span,
     /// The longest long poll of a server for its allocation.
@@ -270,6 +272,7 @@ impl Default for Limits {
             server_requests_per_second: 0,
             request_burst: 100,
             read_timeout: Span::from_secs(20),
+            write_timeout: Span::from_secs(20),
             idle_timeout: Span::from_secs(120),
             longest_wait: Span::from_secs(60),
             longest_notification_wait: Span::from_secs(900),
@@ -335,6 +338,7 @@ impl ServiceSettings {
                 kind.auto_startup_instance_template_id.is_none_or(|id| self.request_templates.contains_key(&id));
             check(known, &format!("{key}.auto_startup_instance_template_id"), "the id of one of [request_templates]");
         }
+        check(!self.limits.write_timeout.get().is_zero(), "limits.write_timeout", "more than 0");
         check(self.limits.connections >= 1, "limits.connections", "at least 1");
         check(self.limits.request_burst >= 1, "limits.request_burst", "at least 1");
         check(self.limits.events_per_player >= 1, "limits.events_per_player", "at least 1");

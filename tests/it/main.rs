@@ -21,6 +21,8 @@
 //! | [`replay`] | the calls of an existing Unreal plugin, as data |
 //! | [`sic`] | the provider `sic` against scripted answers |
 //! | [`service_api`], [`service_interface`], [`service_allocation`], [`service_durable`], [`service_events`], [`service_config`], [`service_limits`], [`service_semantics`] | the session service from outside |
+//! | [`service_friends`] | the friend graph of one service, used by another |
+//! | [`session_command`] | what `gameside session` prints |
 //! | [`sessions_interface`] | the life of a session, by the Rust client |
 //! | [`service_refusals`] | who may not do what: every documented refusal, by a table |
 //! | [`service_hostile`] | bodies, headers, ids and clients that mean harm |
@@ -68,11 +70,13 @@ mod service_bench;
 mod service_config;
 mod service_durable;
 mod service_events;
+mod service_friends;
 mod service_hostile;
 mod service_interface;
 mod service_limits;
 mod service_refusals;
 mod service_semantics;
+mod session_command;
 mod sessions_interface;
 mod sic;
 mod stories;

@@ -78,6 +78,10 @@ impl Events {
         }
     }
 
+    pub fn of(response: reqwest::Response) -> Events {
+        Events { response, text: String::new(), id: String::new() }
+    }
+
     /// Reads until a position is known.
     pub async fn begin(mut self) -> Events {
         while !self.text.contains("\n\n") {
@@ -190,7 +194,7 @@ impl Bench {
         }
         let response = request.send().await.unwrap();
         self.judge("GET", path, response.status().as_u16(), None);
-        Events { response, text: String::new(), id: String::new() }
+        Events::of(response)
     }
 
     pub async fn get(&self, path: &str, who: &str) -> Answer {

@@ -3,8 +3,10 @@
 //! Writers of every kind send as fast as they are answered, each on its own, and each remembers what it was told. SIGKILL comes after
 //! a random number of acknowledgements, while all of them have a request under way. After a restart each looks for what is its own: what
 //! was acknowledged must be there, what was under way may be there or not, and there must be nothing else. Then the next kill.
+//!
+//! An event stream goes on over the same kills: each change once, in order.
 
-use crate::service_bench::{create, http, join};
+use crate::service_bench::{Events, create, http, join};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
@@ -31,7 +33,8 @@ impl Drop for Killed {
 fn start(dir: &Path) -> (Killed, String) {
     let config = dir.join("service.toml");
     // Nobody comes back to a session of an earlier round until the end.
-    std::fs::write(&config, "[timings]\nsession_ttl = \"1h\"\n").unwrap();
+    let settings = "[timings]\nsession_ttl = \"1h\"\n[limits]\nevents_per_player = 100000\n";
+    std::fs::write(&config, settings).unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_gameside"))
         .args(["sessions", "--dev", "--listen", "127.0.0.1:0", "--config"])
         .arg(config)
@@ -256,4 +259,68 @@ async fn log_in(base: &str, name: &str, acknowledged: &watch::Sender<usize>) -> 
     let body = json!({"grant_type": "basic", "portal_access_token": format!("{name}:x")});
     let (_, answer) = player.send("POST", "/users/v1/login", body).await.unwrap();
     Player { token: answer["access_token"].as_str().unwrap().to_owned(), ..player }
+}
+
+impl Player {
+    async fn get(&self, path: &str, last_event_id: Option<&str>) -> reqwest::Response {
+        let mut request = self.http.get(format!("{}{path}", self.base)).bearer_auth(&self.token);
+        if let Some(id) = last_event_id {
+            request = request.header("last-event-id", id);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        response
+    }
+
+    async fn listen(&self, last_event_id: Option<&str>) -> Events {
+        Events::of(self.get("/session/v1/player/me/events", last_event_id).await).begin().await
+    }
+
+    /// Changes a setting until the service dies.
+    async fn keep_changing(self, session: String) {
+        while self.change("PATCH", &session, json!({"custom_data": {"n": rand::random::<u64>().to_string()}})).await.is_some() {}
+    }
+}
+
+/// The number in an entity tag; each change of a session has the next.
+fn version(etag: &str) -> u64 {
+    etag.trim_matches(['"', 'f']).parse().unwrap_or_else(|why| panic!("{etag}: {why}"))
+}
+
+async fn next_version(stream: &mut Events) -> u64 {
+    let (name, data) = stream.next().await.unwrap();
+    assert_eq!(name, "OnSessionUpdated", "{data}");
+    version(data["etag"].as_str().unwrap())
+}
+
+/// A subscriber reads some events and goes; the service is killed while more come; the subscriber comes back for the rest.
+#[tokio::test]
+async fn a_stream_goes_on_over_sigkill_without_a_gap() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut service, base) = start(dir.path());
+    let (acknowledged, mut count) = watch::channel(0);
+    let mut ann = log_in(&base, "ann", &acknowledged).await;
+    let session = ann.session().await.unwrap();
+    let mut stream = ann.listen(None).await;
+    let mut seen = Vec::new();
+    for _ in 0..KILLS {
+        let writing = tokio::spawn(ann.clone().keep_changing(session.clone()));
+        for _ in 0..rand::random_range(1..40) {
+            seen.push(next_version(&mut stream).await);
+        }
+        let position = stream.id.clone();
+        drop(stream);
+        let enough = *count.borrow() + rand::random_range(1..200);
+        count.wait_for(|count| *count >= enough).await.unwrap();
+        service.0.kill().unwrap();
+        service.0.wait().unwrap();
+        writing.await.unwrap();
+        (service, ann.base) = start(dir.path());
+        stream = ann.listen(Some(&position)).await;
+    }
+    let now = version(ann.get(&session, None).await.headers()["etag"].to_str().unwrap());
+    while seen.last() != Some(&now) {
+        seen.push(next_version(&mut stream).await);
+    }
+    assert!(seen.windows(2).all(|pair| pair[0] + 1 == pair[1]), "each change once, in order: {seen:?}");
 }

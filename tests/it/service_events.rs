@@ -88,7 +88,7 @@ async fn whoever_comes_back_goes_on_without_a_gap() {
 }
 
 #[tokio::test]
-async fn beyond_the_retention_and_after_a_restart_a_reset_says_so() {
+async fn beyond_the_retention_a_reset_says_so_and_a_restart_is_no_gap() {
     let mut settings = settings();
     settings.limits.events_per_player = 3;
     let bench = Bench::start(settings.clone()).await;
@@ -115,7 +115,10 @@ async fn beyond_the_retention_and_after_a_restart_a_reset_says_so() {
 
     let bench = Bench::on(bench.stop().await, settings).await;
     let ann = bench.player("ann").await;
-    for unknown in [id.as_str(), "garbage"] {
+    let mut after = bench.events(&ann, Some(&id)).await;
+    set(&bench, &path, &ann, 6).await;
+    assert_eq!(names(&mut after, 1).await, ["OnSessionUpdated"]);
+    for unknown in ["00000000-1", "garbage"] {
         let mut after = bench.events(&ann, Some(unknown)).await;
         assert_eq!(after.next().await, Some(("reset".into(), json!({"reason": "retention"}))), "{unknown}");
     }

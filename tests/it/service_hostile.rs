@@ -249,6 +249,23 @@ async fn a_head_that_drips_in_ends_all_the_same() {
     assert!(end.is_empty(), "{}", String::from_utf8_lossy(&end));
 }
 
+/// They ask and ask and never read an answer, until nothing fits into any buffer any more.
+#[tokio::test(start_paused = true)]
+async fn clients_that_never_read_keep_nobody_out_for_long() {
+    let mut settings = ServiceSettings::default();
+    settings.limits.connections = 4;
+    let bench = Bench::start(settings).await;
+    let greedy = (0..8).map(|_| async {
+        let mut stream = connect(&bench).await;
+        // What isn't read keeps the service from reading on, and that this from being written.
+        while stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: h\r\n\r\n").await.is_ok() {}
+    });
+    let sent_away = futures_util::future::join_all(greedy);
+    tokio::time::timeout(std::time::Duration::from_secs(3600), sent_away).await.expect("all are sent away");
+    let answer = said(&bench, b"GET /livez HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await;
+    assert_eq!(answer.0, 200, "{answer:?}");
+}
+
 /// Places are few, and all of them are taken by clients that say nothing: a good one is served once those have been sent away.
 #[tokio::test(start_paused = true)]
 async fn clients_that_hoard_connections_keep_nobody_out_for_long() {

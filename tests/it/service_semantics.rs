@@ -97,7 +97,8 @@ const RULES: &[(&str, &str, &str)] = &[
     ("search", INTERFACE, "a_search_finds_by_settings_and_shows_only_what_is_listed_or_open_to_the_caller"),
     ("atomic matchmaking", INTERFACE, "of_many_who_look_for_a_match_at_once_only_so_many_create_one_as_must"),
     ("resume by Last-Event-ID", EVENTS, "whoever_comes_back_goes_on_without_a_gap"),
-    ("reset", EVENTS, "beyond_the_retention_and_after_a_restart_a_reset_says_so"),
+    ("reset", EVENTS, "beyond_the_retention_a_reset_says_so_and_a_restart_is_no_gap"),
+    ("resume over a crash", "tests/it/service_durable.rs", "a_stream_goes_on_over_sigkill_without_a_gap"),
     ("notification long poll", EVENTS, "the_long_poll_waits_tells_and_goes_on_from_its_cursor"),
 ];
 const HERE: &str = "tests/it/service_semantics.rs";

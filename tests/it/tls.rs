@@ -2,7 +2,7 @@
 
 use crate::support::{
     component, proc,
-    world::{PATIENCE, World},
+    world::{GAMESIDE, PATIENCE, World},
 };
 use std::{
     fs,
@@ -163,4 +163,33 @@ fn files_that_cant_be_used_are_named_with_what_is_wrong() {
     let output = whoami(&world, "https://127.0.0.1:1", Some(&empty));
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert!(stderr(&output).contains("there is no certificate in it"), "{}", stderr(&output));
+}
+
+/// In a network of its own, where nobody can reach it.
+#[test]
+fn a_listener_beyond_this_machine_without_tls_is_warned_of_and_no_other() {
+    if component::program("openssl", "openssl").is_none() || component::program("unshare", "util-linux").is_none() {
+        return;
+    }
+    let world = World::new();
+    let made = Certificates::make(&world, "made");
+    let tls = ["--tls-cert".into(), made.cert.into_os_string(), "--tls-key".into(), made.key.into_os_string()];
+    let rows: [(&str, &[_], bool); 4] = [
+        ("0.0.0.0:0", &[], true),
+        ("127.0.0.1:0", &[], false),
+        ("[::ffff:127.0.0.1]:0", &[], false),
+        ("0.0.0.0:0", &tls, false),
+    ];
+    for (listen, more, warned) in rows {
+        fs::write(world.path().join("logs/tls.log"), "").unwrap();
+        let log = world.log("tls.log");
+        let own_network = ["--user", "--map-root-user", "--net", "sh", "-c", "ip link set lo up; exec \"$@\"", "sh"];
+        let mut command = world.command("unshare", own_network);
+        command.args([GAMESIDE, "sessions", "--listen", listen, "--state-dir"]).arg(world.path().join("sessions"));
+        let child = command.args(more).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let running = Running(child);
+        let said = wait_logged(&world, "session service: ");
+        assert_eq!(said.contains("pass in the clear"), warned, "{listen} {more:?}: {said}");
+        drop(running);
+    }
 }

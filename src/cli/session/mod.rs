@@ -5,7 +5,7 @@
 //! | [`create`] | `create`, `update`, `leave`, `destroy`, `matchmake` |
 //! | [`find`] | `find`, `join`, `list`, `show`, `connect-string` |
 //! | [`people`] | `members`, `invite`, `invites`, `reject`, `whoami` |
-//! | [`presence`], [`events`] | `presence`; `events` |
+//! | [`presence`], [`friends`], [`events`] | `presence`; `friends`; `events` |
 //! | [`connect`] | which service, and as whom |
 //! | [`names`] | names of sessions, kept in the state directory |
 //! | [`settings`] | options that say what a session is like, and filters |
@@ -15,6 +15,7 @@ pub mod connect;
 pub mod create;
 pub mod events;
 pub mod find;
+pub mod friends;
 pub mod names;
 pub mod people;
 pub mod presence;
@@ -75,6 +76,8 @@ enum What {
     Reject(people::Reject),
     /// Show, set or clear the session that friends see
     Presence(presence::Presence),
+    /// List friends; ask, accept and remove them
+    Friends(friends::Friends),
     /// Join the best session that fits, or create one
     Matchmake(create::Matchmake),
     /// List a session's members; register and unregister them as its host
@@ -127,6 +130,7 @@ async fn dispatch(what: What, connected: &Connected, form: Form) -> Result<Exit,
         What::Invites => people::invites(connected, form).await,
         What::Reject(args) => people::reject(args, connected, form).await,
         What::Presence(args) => presence::presence(args, connected, form).await,
+        What::Friends(args) => friends::friends(args, connected, form).await,
         What::Matchmake(args) => create::matchmake(args, connected, form).await,
         What::Members(args) => people::members(args, connected, form).await,
         What::ConnectString(args) => find::connect_string(args, connected, form).await,
@@ -150,6 +154,7 @@ pub fn failed(error: ClientError) -> Failure {
         | ClientError::Login { .. }
         | ClientError::NoPlayer
         | ClientError::NoInvite { .. }
+        | ClientError::NoFriendRequest { .. }
         | ClientError::NoConnectString { .. } => Exit::Refused,
     };
     Failure { exit, error: error.into() }

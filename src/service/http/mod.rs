@@ -8,10 +8,11 @@
 //! | [`reply`] | answers and refusals |
 //! | [`rate`] | how fast a caller may ask |
 //! | [`answer`] | one request from its bytes to its answer |
-//! | [`serve`], [`tls`] | listeners and connections; TLS on them |
+//! | [`serve`], [`tls`], [`patience`] | listeners and connections; TLS on them; who doesn't read is dropped |
 
 pub mod answer;
 pub mod asked;
+pub mod patience;
 pub mod rate;
 pub mod read;
 pub mod reply;

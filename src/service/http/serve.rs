@@ -1,6 +1,6 @@
 //! Listeners and connections: bounded in number, in header size and in time; on shutdown every request under way is answered.
 
-use super::{answer, tls::Tls};
+use super::{answer, patience::Patient, tls::Tls};
 use crate::service::{Listeners, ServeError, Shared};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::{
@@ -139,12 +139,13 @@ where
         let shared = answering.clone();
         async move { Ok::<_, Infallible>(answer::answer(shared, peer, request).await) }
     });
+    let limits = &shared.settings().limits;
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(shared.settings().limits.idle_timeout.get().max(Duration::from_secs(1)))
+        .header_read_timeout(limits.idle_timeout.get().max(Duration::from_secs(1)))
         .max_headers(MAX_HEADERS)
         .max_header_size(MAX_HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Patient::new(stream, limits.write_timeout.get())), service);
     let watched = watcher.watch(connection);
     tokio::spawn(async move {
         if let Err(why) = watched.await {
