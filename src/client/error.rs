@@ -2,7 +2,11 @@
 
 use crate::{
     access::{NotDone, classify::bounded, login::NoToken, segment, wire::Incoming},
-    model::{calls::Refusal, ids::{PlayerUuid, SessionId}, session::JoinStatus},
+    model::{
+        calls::Refusal,
+        ids::{PlayerUuid, SessionId},
+        session::JoinStatus,
+    },
 };
 use serde::de::DeserializeOwned;
 use uuid::Uuid;

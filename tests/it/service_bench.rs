@@ -218,6 +218,15 @@ impl Bench {
         answer.text("/access_token")
     }
 
+    /// Several players' tokens.
+    pub async fn players<const N: usize>(&self, names: [&str; N]) -> [String; N] {
+        let mut tokens = names.map(str::to_owned);
+        for name in &mut tokens {
+            *name = self.player(name).await;
+        }
+        tokens
+    }
+
     /// A new client's token, with these permissions or what clients have by default.
     pub async fn client(&self, name: &str, permissions: Option<&[&str]>) -> String {
         let secret = add_client(self.dir.path(), name, permissions);

@@ -278,7 +278,11 @@ impl Player {
 
     /// Changes a setting until the service dies.
     async fn keep_changing(self, session: String) {
-        while self.change("PATCH", &session, json!({"custom_data": {"n": rand::random::<u64>().to_string()}})).await.is_some() {}
+        while self
+            .change("PATCH", &session, json!({"custom_data": {"n": rand::random::<u64>().to_string()}}))
+            .await
+            .is_some()
+        {}
     }
 }
 

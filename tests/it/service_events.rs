@@ -28,7 +28,7 @@ async fn names(events: &mut Events, count: usize) -> Vec<String> {
 #[tokio::test]
 async fn a_stream_tells_of_invites_joins_updates_and_departures_under_the_interface_s_names() {
     let bench = Bench::start(settings()).await;
-    let (ann, bob) = (bench.player("ann").await, bench.player("bob").await);
+    let [ann, bob] = bench.players(["ann", "bob"]).await;
     let path = bench.session(&ann).await;
     let id = path.rsplit('/').next().unwrap();
     let mut events = bench.events(&bob, None).await.begin().await;
@@ -129,7 +129,7 @@ async fn streams_of_a_player_are_bounded_and_end_with_the_service() {
     let mut settings = settings();
     settings.limits.streams_per_player = 2;
     let bench = Bench::start(settings).await;
-    let (ann, bob) = (bench.player("ann").await, bench.player("bob").await);
+    let [ann, bob] = bench.players(["ann", "bob"]).await;
     let mut one = bench.events(&ann, None).await.begin().await;
     let two = bench.events(&ann, None).await.begin().await;
     let refused = bench.get(POLL, &ann).await;
@@ -155,7 +155,7 @@ async fn the_long_poll_waits_tells_and_goes_on_from_its_cursor() {
     let mut settings = settings();
     settings.public_url = "https://play.example.net/".into();
     let bench = Bench::start(settings).await;
-    let (ann, bob) = (bench.player("ann").await, bench.player("bob").await);
+    let [ann, bob] = bench.players(["ann", "bob"]).await;
     let path = bench.session(&ann).await;
     let id = path.rsplit('/').next().unwrap();
     let begin = bench.get(&format!("{POLL}?deadline=0"), &ann).await;
@@ -190,7 +190,7 @@ async fn the_long_poll_waits_tells_and_goes_on_from_its_cursor() {
 #[tokio::test]
 async fn notifications_are_paged_newest_first_and_may_be_sent_by_whoever_may() {
     let bench = Bench::start(settings()).await;
-    let (ann, bob) = (bench.player("ann").await, bench.player("bob").await);
+    let [ann, bob] = bench.players(["ann", "bob"]).await;
     let platform = bench.client("platform", Some(&["notification:player:write", "notification:player:read"])).await;
     let all = format!("/notification/v1/player/{}/notification", player_of("ann"));
     let notes: Vec<Value> = (0..5).map(|n| json!({"message": format!("m{n}"), "rh_url": "x", "etag": "e"})).collect();
@@ -218,7 +218,7 @@ async fn a_place_that_is_held_is_told_only_if_the_type_says_so() {
     };
     settings.session_types.insert("quiet".into(), quiet);
     let bench = Bench::start(settings).await;
-    let (ann, bob) = (bench.player("ann").await, bench.player("bob").await);
+    let [ann, bob] = bench.players(["ann", "bob"]).await;
     let mut events = bench.events(&bob, None).await.begin().await;
     for kind in ["quiet", "default"] {
         let made = bench.post("/session/v1/session", &ann, create(kind)).await.text("/session_id");

@@ -18,7 +18,7 @@ async fn graph() -> (Bench, PathBuf) {
     let secret = add_client(graph.dir.path(), "reader", Some(&["friend:friend_list:read:any"]));
     let file = graph.dir.path().join("reader.secret");
     std::fs::write(&file, secret).unwrap();
-    let (ann, bob) = (graph.player("ann").await, graph.player("bob").await);
+    let [ann, bob] = graph.players(["ann", "bob"]).await;
     befriend(&graph, "ann", &ann, "bob", &bob).await;
     (graph, file)
 }
@@ -53,7 +53,7 @@ async fn friendship_in_one_service_opens_the_sessions_of_another() {
     let mut settings = reading(&graph.base, secret);
     settings.session_types.get_mut("default").unwrap().auto_add_to_browser = false;
     let bench = Bench::start(settings).await;
-    let (ann, bob, eve) = (bench.player("ann").await, bench.player("bob").await, bench.player("eve").await);
+    let [ann, bob, eve] = bench.players(["ann", "bob", "eve"]).await;
     let path = for_friends(&bench, &ann).await;
     let id = path.rsplit('/').next().unwrap();
 
@@ -86,7 +86,7 @@ async fn an_answer_counts_for_a_while_and_no_longer() {
     let mut settings = reading(&graph.base, secret);
     settings.friends.keep = Span::from_secs(3600);
     let bench = Bench::start(settings.clone()).await;
-    let (ann, bob) = (bench.player("ann").await, bench.player("bob").await);
+    let [ann, bob] = bench.players(["ann", "bob"]).await;
     assert_eq!(joins(&bench, &for_friends(&bench, &ann).await, &bob).await, "in");
     let friend = format!("/friends/v2/player/{}/friend/{}", player_of("ann"), player_of("bob"));
     assert_eq!(graph.delete(&friend, &graph.player("ann").await).await.status, 204);
@@ -94,7 +94,7 @@ async fn an_answer_counts_for_a_while_and_no_longer() {
 
     settings.friends.keep = Span(Duration::from_millis(1));
     let bench = Bench::on(bench.stop().await, settings).await;
-    let (ann, bob) = (bench.player("ann").await, bench.player("bob").await);
+    let [ann, bob] = bench.players(["ann", "bob"]).await;
     assert_eq!(joins(&bench, &for_friends(&bench, &ann).await, &bob).await, "403 not_joinable");
 }
 
@@ -102,7 +102,7 @@ async fn an_answer_counts_for_a_while_and_no_longer() {
 async fn while_the_graph_is_away_friends_are_refused_by_a_code_of_its_own_and_all_others_go_on() {
     let (graph, secret) = graph().await;
     let bench = Bench::start(reading(&graph.base, secret)).await;
-    let (ann, bob) = (bench.player("ann").await, bench.player("bob").await);
+    let [ann, bob] = bench.players(["ann", "bob"]).await;
     let _dir = graph.stop().await;
     let path = for_friends(&bench, &ann).await;
     for _ in 0..3 {
@@ -127,7 +127,7 @@ async fn silence_and_a_refused_login_end_in_the_same_refusal() {
     hurried.friends.timeout = Span(Duration::from_millis(50));
     for settings in [reading(&graph.base, wrong), hurried] {
         let bench = Bench::start(settings).await;
-        let (ann, bob) = (bench.player("ann").await, bench.player("bob").await);
+        let [ann, bob] = bench.players(["ann", "bob"]).await;
         let path = for_friends(&bench, &ann).await;
         let all = (0..20).map(|_| joins(&bench, &path, &bob));
         for refused in futures_util::future::join_all(all).await {

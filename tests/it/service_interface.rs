@@ -74,7 +74,7 @@ async fn a_search_finds_by_settings_and_shows_only_what_is_listed_or_open_to_the
     let mut settings = settings();
     settings.session_types.get_mut("default").unwrap().auto_add_to_browser = false;
     let bench = Bench::start(settings).await;
-    let (ann, bob) = (bench.player("ann").await, bench.player("bob").await);
+    let [ann, bob] = bench.players(["ann", "bob"]).await;
     let with = |data: Value, open: bool| json!({"custom_data": data, "joinability": {"open": open}});
     let low = make(&bench, &ann, with(json!({"map": "dm1", "skill": "900"}), true)).await;
     let high = make(&bench, &ann, with(json!({"map": "dm2", "skill": "2000"}), true)).await;
@@ -129,7 +129,7 @@ async fn of_many_who_look_for_a_match_at_once_only_so_many_create_one_as_must() 
 #[tokio::test]
 async fn matchmaking_passes_over_other_regions_versions_and_closed_doors() {
     let bench = Bench::start(settings()).await;
-    let (ann, bob) = (bench.player("ann").await, bench.player("bob").await);
+    let [ann, bob] = bench.players(["ann", "bob"]).await;
     let body = |version: &str, region: &str, open: bool| {
         let mut create = create("default");
         create["client_version"] = json!(version);
@@ -152,8 +152,8 @@ async fn matchmaking_passes_over_other_regions_versions_and_closed_doors() {
 #[tokio::test]
 async fn friends_come_into_sessions_of_friends_and_may_name_which() {
     let bench = Bench::start(settings()).await;
-    let (ann, bob) = (bench.player("ann").await, bench.player("bob").await);
-    let (cat, eve) = (bench.player("cat").await, bench.player("eve").await);
+    let [ann, bob] = bench.players(["ann", "bob"]).await;
+    let [cat, eve] = bench.players(["cat", "eve"]).await;
     let id = make(&bench, &ann, json!({"joinability": {"open": false, "friends": true}})).await;
     let path = format!("/session/v1/session/{id}/player/me");
     befriend(&bench, "ann", &ann, "bob", &bob).await;
@@ -180,7 +180,7 @@ async fn the_friend_graph_asks_declines_limits_and_outlives_a_restart() {
     let mut settings = settings();
     settings.limits.friends = 2;
     let bench = Bench::start(settings.clone()).await;
-    let (ann, bob) = (bench.player("ann").await, bench.player("bob").await);
+    let [ann, bob] = bench.players(["ann", "bob"]).await;
     let of = |from: &str, to: &str| format!("/friends/v2/player/{}/friend/{}", player_of(from), player_of(to));
     let status = async |who: &str, from: &str, to: &str| bench.get(&of(from, to), who).await.text("/status");
     let stranger = bench.get(&of("ann", "bob"), &ann).await;
@@ -214,7 +214,7 @@ async fn the_friend_graph_asks_declines_limits_and_outlives_a_restart() {
 #[tokio::test]
 async fn a_presence_session_outlives_a_restart_and_ends_with_leaving() {
     let bench = Bench::start(settings()).await;
-    let (ann, bob) = (bench.player("ann").await, bench.player("bob").await);
+    let [ann, bob] = bench.players(["ann", "bob"]).await;
     let id = make(&bench, &ann, json!({})).await;
     let show = json!({"session_id": id});
     assert_eq!(bench.call("PUT", PRESENCE, &bob, Some(show.clone())).await.code(), "not_in_session");
@@ -235,7 +235,7 @@ async fn a_sanctioned_player_joins_only_where_it_may_and_the_flags_stay_as_they_
     let kind = RestrictionType::AccountPendingDeletion;
     settings.auth.restrictions.push(RestrictedPlayer { player: "eve".into(), kind, reason: None, expiration: None });
     let bench = Bench::start(settings).await;
-    let (ann, eve) = (bench.player("ann").await, bench.player("eve").await);
+    let [ann, eve] = bench.players(["ann", "eve"]).await;
     let login = json!({"grant_type": "basic", "portal_access_token": "eve:x"});
     let said = bench.post("/users/v1/login", "", login).await;
     assert_eq!(said.body["restrictions"], json!([{"type": "account_pending_deletion"}]));
@@ -268,7 +268,7 @@ async fn a_lan_session_is_shown_only_in_the_own_network() {
     let mut settings = settings();
     settings.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
     let bench = Bench::start(settings).await;
-    let (ann, bob) = (bench.player("ann").await, bench.player("bob").await);
+    let [ann, bob] = bench.players(["ann", "bob"]).await;
     let id = make(&bench, &ann, json!({"lan": true, "joinability": {"open": true}})).await;
     let search = Some(json!({"lan": true}));
     for (from, shown) in [("10.0.0.7", true), ("fd00::1", true), ("9.9.9.9", false), ("2001:db8::1", false)] {

@@ -25,7 +25,7 @@ async fn a_caller_who_asks_too_fast_is_told_when_to_come_again() {
     settings.limits.request_burst = 5;
     let bench = Bench::start(settings).await;
     let server = bench.client("server", None).await;
-    let (ann, bob) = (bench.player("ann").await, bench.player("bob").await);
+    let [ann, bob] = bench.players(["ann", "bob"]).await;
     let mut refused = None;
     for _ in 0..200 {
         let answer = bench.get("/session/v1/regions", &ann).await;

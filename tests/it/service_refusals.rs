@@ -157,7 +157,7 @@ impl Stage {
         let server = bench.client("server", Some(&["session:*"])).await;
         let ann = bench.player("ann").await;
         let path = bench.session(&ann).await;
-        let (member, carl) = (bench.player("bob").await, bench.player("carl").await);
+        let [member, carl] = bench.players(["bob", "carl"]).await;
         for who in [&member, &carl] {
             assert_eq!(bench.post(&format!("{path}/player/me"), who, join()).await.status, 200);
         }

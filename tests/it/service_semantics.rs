@@ -70,7 +70,7 @@ const RULES: &[(&str, &str, &str)] = &[
     ("ETag, If-Match, by view", API, "etags_if_match_and_views"),
     ("limited results", "src/service/rules/view.rs", "limited_results_hide_field_by_field"),
     ("browser paging", LIMITS, "pages_ids_and_headers_are_bounded"),
-    ("platform sessions, audit, short codes", API, "every_operation_succeeds_as_the_contract_says"),
+    ("platform sessions, audit, short codes", OPERATIONS, "every_operation_succeeds_as_the_contract_says"),
     ("connection-info", HERE, "connection_info_believes_only_configured_proxies"),
     ("limits of ids and bodies", API, "faults_of_a_body_are_all_found_and_located"),
     ("404 with and without session_not_found", API, "a_404_means_a_lost_session_only_with_its_code"),
@@ -103,6 +103,7 @@ const RULES: &[(&str, &str, &str)] = &[
 ];
 const HERE: &str = "tests/it/service_semantics.rs";
 const API: &str = "tests/it/service_api.rs";
+const OPERATIONS: &str = "tests/it/service_operations.rs";
 const EVENTS: &str = "tests/it/service_events.rs";
 const INTERFACE: &str = "tests/it/service_interface.rs";
 const LIMITS: &str = "tests/it/service_limits.rs";
@@ -146,7 +147,7 @@ async fn a_password_applies_only_to_a_session_that_is_created() {
     let kind = SessionType { attempt_auto_join: true, ..SessionType::built_in() };
     settings.session_types.insert("open".into(), kind);
     let bench = Bench::start(settings).await;
-    let (ann, bob, cat) = (bench.player("ann").await, bench.player("bob").await, bench.player("cat").await);
+    let [ann, bob, cat] = bench.players(["ann", "bob", "cat"]).await;
     let first = bench.post("/session/v1/session", &ann, create("open")).await.text("/session_id");
     let mut with = create("open");
     with["password"] = json!("secret");
@@ -204,7 +205,7 @@ async fn flags_of_a_session_type_default_to_false_but_two() {
 #[tokio::test]
 async fn an_invite_is_declined_by_its_player_and_cancelled_by_the_leader() {
     let bench = Bench::start(settings()).await;
-    let (ann, bob, eve) = (bench.player("ann").await, bench.player("bob").await, bench.player("eve").await);
+    let [ann, bob, eve] = bench.players(["ann", "bob", "eve"]).await;
     let path = bench.session(&ann).await;
     let there = format!("{path}/player/{}", player_of("bob"));
     let invites = async || {
@@ -223,7 +224,7 @@ async fn an_invite_is_declined_by_its_player_and_cancelled_by_the_leader() {
 async fn each_role_opens_its_gates_and_no_other() {
     let bench = Bench::start(settings()).await;
     let (path, server, _) = hosted(&bench).await;
-    let (lead, member, eve) = (bench.player("lead").await, bench.player("member").await, bench.player("eve").await);
+    let [lead, member, eve] = bench.players(["lead", "member", "eve"]).await;
     let guest = player_of("guest");
     for who in [&lead, &member] {
         assert_eq!(bench.post(&format!("{path}/player/me"), who, join()).await.status, 200);

@@ -97,7 +97,10 @@ fn every_command_prints_the_json_that_is_documented() {
     play_and_end(&shell, &id);
     let documented: BTreeSet<String> = shell.shapes.keys().cloned().collect();
     assert_eq!(*shell.ran.borrow(), documented, "every row of the table was run");
-    assert_eq!(commands(&world), documented.iter().filter_map(|row| row.split(' ').next()).map(str::to_owned).collect());
+    assert_eq!(
+        commands(&world),
+        documented.iter().filter_map(|row| row.split(' ').next()).map(str::to_owned).collect()
+    );
 }
 
 /// All that `gameside session --help` lists.

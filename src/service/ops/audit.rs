@@ -21,30 +21,26 @@ use ::http::Method;
 use serde_json::{Map, Value, json};
 
 pub static TABLE: &[Row] = &[
-    Row {
-        method: Method::GET,
-        path: "/session/v1/audit",
-        operation: "get_session_audit",
-        needs: Needs::AnyOf(&[
+    row!(
+        GET "/session/v1/audit", "get_session_audit",
+        Needs::AnyOf(&[
             "session-audit:read:all",
             "session-audit:read:self",
             "session-player-audit:read:all",
             "session-player-audit:read:self",
         ]),
-        run: Run::Now(read_audit),
-    },
-    Row {
-        method: Method::POST,
-        path: "/session/v1/audit",
-        operation: "create_session_audit",
-        needs: Needs::AnyOf(&[
+        read_audit
+    ),
+    row!(
+        POST "/session/v1/audit", "create_session_audit",
+        Needs::AnyOf(&[
             "session-audit:update:all",
             "session-audit:update:self",
             "session-player-audit:update:all",
             "session-player-audit:update:self",
         ]),
-        run: Run::Now(write_audit),
-    },
+        write_audit
+    ),
 ];
 
 fn read_audit(world: &mut World, asked: &Asked) -> Outcome {

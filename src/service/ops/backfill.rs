@@ -35,34 +35,13 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 pub static TABLE: &[Row] = &[
-    Row {
-        method: Method::PUT,
-        path: "/session/v1/backfill/session/{session_id}",
-        operation: "put_backfill",
-        needs: Needs::AnyOf(&["session:create:matchmade", "session:update:any", "session:update:self"]),
-        run: Run::Now(put),
-    },
-    Row {
-        method: Method::POST,
-        path: "/session/v1/backfill/session/{session_id}",
-        operation: "acknowledge_backfill_request",
-        needs: Needs::Login,
-        run: Run::Now(acknowledge),
-    },
-    Row {
-        method: Method::PATCH,
-        path: "/session/v1/backfill/session/{session_id}",
-        operation: "update_backfill_request",
-        needs: Needs::Login,
-        run: Run::Now(update),
-    },
-    Row {
-        method: Method::DELETE,
-        path: "/session/v1/backfill/session/{session_id}",
-        operation: "delete_backfill_request",
-        needs: Needs::Login,
-        run: Run::Now(delete),
-    },
+    row!(
+        PUT "/session/v1/backfill/session/{session_id}",
+        "put_backfill", Needs::AnyOf(&["session:create:matchmade", "session:update:any", "session:update:self"]), put
+    ),
+    row!(POST "/session/v1/backfill/session/{session_id}", "acknowledge_backfill_request", Needs::Login, acknowledge),
+    row!(PATCH "/session/v1/backfill/session/{session_id}", "update_backfill_request", Needs::Login, update),
+    row!(DELETE "/session/v1/backfill/session/{session_id}", "delete_backfill_request", Needs::Login, delete),
 ];
 
 fn instance_id(object: &mut Object<'_, '_>) -> Option<InstanceId> {

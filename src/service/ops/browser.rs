@@ -21,34 +21,10 @@ use std::sync::Arc;
 const WRITE: Needs = Needs::AnyOf(&["session:update:browser"]);
 
 pub static TABLE: &[Row] = &[
-    Row {
-        method: Method::GET,
-        path: "/session/v1/browser",
-        operation: "get_browser_sessions_by_type",
-        needs: Needs::AnyOf(&["session:read:browser"]),
-        run: Run::Now(list),
-    },
-    Row {
-        method: Method::POST,
-        path: "/session/v1/session/{session_id}/browser",
-        operation: "post_browser_info",
-        needs: WRITE,
-        run: Run::Now(post),
-    },
-    Row {
-        method: Method::PATCH,
-        path: "/session/v1/session/{session_id}/browser",
-        operation: "update_browser_info",
-        needs: WRITE,
-        run: Run::Now(patch),
-    },
-    Row {
-        method: Method::DELETE,
-        path: "/session/v1/session/{session_id}/browser",
-        operation: "delete_browser_info",
-        needs: WRITE,
-        run: Run::Now(delete),
-    },
+    row!(GET "/session/v1/browser", "get_browser_sessions_by_type", Needs::AnyOf(&["session:read:browser"]), list),
+    row!(POST "/session/v1/session/{session_id}/browser", "post_browser_info", WRITE, post),
+    row!(PATCH "/session/v1/session/{session_id}/browser", "update_browser_info", WRITE, patch),
+    row!(DELETE "/session/v1/session/{session_id}/browser", "delete_browser_info", WRITE, delete),
 ];
 
 /// The cursor is the number of the session to go on from; 0 means the end.

@@ -26,24 +26,17 @@ use uuid::Uuid;
 
 const CONFIG: Needs = Needs::AnyOf(&["session:read:config"]);
 
-macro_rules! get {
-    ($path:literal, $operation:literal, $handler:path) => {
-        Row { method: Method::GET, path: $path, operation: $operation, needs: CONFIG, run: Run::Now($handler) }
-    };
-}
-
 pub static TABLE: &[Row] = &[
-    get!("/session/v1/template", "get_all_session_templates", templates),
-    get!("/session/v1/template/{session_type}", "get_session_template_by_type", template),
-    get!("/session/v1/regions", "get_all_regions", regions),
-    get!(
-        "/session/v1/instance-request-template/{instance_request_template_id}",
-        "get_instance_request_template",
-        request_template
+    row!(GET "/session/v1/template", "get_all_session_templates", CONFIG, templates),
+    row!(GET "/session/v1/template/{session_type}", "get_session_template_by_type", CONFIG, template),
+    row!(GET "/session/v1/regions", "get_all_regions", CONFIG, regions),
+    row!(
+        GET "/session/v1/instance-request-template/{instance_request_template_id}",
+        "get_instance_request_template", CONFIG, request_template
     ),
-    get!("/session/v1/instance/health/config", "instance_health_config", health_config),
-    get!("/session/v1/backfill/config", "backfill_config", backfill_config),
-    get!("/session/v1/connection-info", "get_connection_info_self", connection_info),
+    row!(GET "/session/v1/instance/health/config", "instance_health_config", CONFIG, health_config),
+    row!(GET "/session/v1/backfill/config", "backfill_config", CONFIG, backfill_config),
+    row!(GET "/session/v1/connection-info", "get_connection_info_self", CONFIG, connection_info),
 ];
 
 /// Answers 200 with a tag made of the content, or 304.

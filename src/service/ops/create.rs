@@ -31,13 +31,8 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-pub static TABLE: &[Row] = &[Row {
-    method: Method::POST,
-    path: "/session/v1/session",
-    operation: "create_or_join_session",
-    needs: Needs::AnyOf(&["session:create"]),
-    run: Run::Now(create_or_join),
-}];
+pub static TABLE: &[Row] =
+    &[row!(POST "/session/v1/session", "create_or_join_session", Needs::AnyOf(&["session:create"]), create_or_join)];
 
 /// `CreateOrJoinRequest`, with the extensions `force_create` and `settings`.
 pub struct Create {

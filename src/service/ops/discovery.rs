@@ -31,20 +31,8 @@ use serde_json::Value;
 use std::sync::Arc;
 
 pub static TABLE: &[Row] = &[
-    Row {
-        method: Method::POST,
-        path: "/session/v1/browser:search",
-        operation: "search_sessions",
-        needs: Needs::AnyOf(&["session:read:browser"]),
-        run: Run::Now(search),
-    },
-    Row {
-        method: Method::POST,
-        path: "/session/v1/matchmaking",
-        operation: "start_matchmaking",
-        needs: Needs::AnyOf(&["session:create"]),
-        run: Run::Now(matchmake),
-    },
+    row!(POST "/session/v1/browser:search", "search_sessions", Needs::AnyOf(&["session:read:browser"]), search),
+    row!(POST "/session/v1/matchmaking", "start_matchmaking", Needs::AnyOf(&["session:create"]), matchmake),
 ];
 
 /// Filters a search may have, and values a list in one.
@@ -108,11 +96,7 @@ fn search(world: &mut World, asked: &Asked) -> Outcome {
 }
 
 /// The sessions that fit, best first.
-fn find(
-    world: &World,
-    wanted: &Wanted,
-    shown: impl Fn(&Entry) -> Outcome<bool>,
-) -> Outcome<Vec<Arc<SessionRecord>>> {
+fn find(world: &World, wanted: &Wanted, shown: impl Fn(&Entry) -> Outcome<bool>) -> Outcome<Vec<Arc<SessionRecord>>> {
     let ids: Vec<SessionId> = match (&wanted.session, wanted.player, &wanted.kind) {
         (Some(id), _, _) => vec![id.clone()],
         (None, Some(player), _) => world.index().of_player(player),

@@ -36,13 +36,10 @@ use http::{Method, StatusCode};
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::Instant};
 
-pub static TABLE: &[Row] = &[Row {
-    method: Method::GET,
-    path: "/session/v1/player/me/events",
-    operation: "get_player_events_self",
-    needs: Needs::AnyOf(&["session:read-player:any", "session:read-player:self"]),
-    run: Run::Later(stream),
-}];
+pub static TABLE: &[Row] = &[row!(
+    later GET "/session/v1/player/me/events",
+    "get_player_events_self", Needs::AnyOf(&["session:read-player:any", "session:read-player:self"]), stream
+)];
 
 /// How often a quiet stream says where it stands.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);

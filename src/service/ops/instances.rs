@@ -32,34 +32,13 @@ use uuid::Uuid;
 const UPDATE: Needs = Needs::AnyOf(&["session:update:any", "session:update:self"]);
 
 pub static TABLE: &[Row] = &[
-    Row {
-        method: Method::POST,
-        path: "/session/v1/session/{session_id}/instance",
-        operation: "create_instance_request",
-        needs: UPDATE,
-        run: Run::Now(post_instance),
-    },
-    Row {
-        method: Method::PATCH,
-        path: "/session/v1/session/{session_id}/instance",
-        operation: "update_instance_info",
-        needs: UPDATE,
-        run: Run::Now(patch_instance),
-    },
-    Row {
-        method: Method::DELETE,
-        path: "/session/v1/session/{session_id}/instance",
-        operation: "end_instance",
-        needs: UPDATE,
-        run: Run::Now(end_instance),
-    },
-    Row {
-        method: Method::POST,
-        path: "/session/v1/session/{session_id}/instance/health",
-        operation: "instance_health_check",
-        needs: Needs::AnyOf(&["session:instance:health"]),
-        run: Run::Now(health_check),
-    },
+    row!(POST "/session/v1/session/{session_id}/instance", "create_instance_request", UPDATE, post_instance),
+    row!(PATCH "/session/v1/session/{session_id}/instance", "update_instance_info", UPDATE, patch_instance),
+    row!(DELETE "/session/v1/session/{session_id}/instance", "end_instance", UPDATE, end_instance),
+    row!(
+        POST "/session/v1/session/{session_id}/instance/health",
+        "instance_health_check", Needs::AnyOf(&["session:instance:health"]), health_check
+    ),
 ];
 
 /// `InstanceRequest`.

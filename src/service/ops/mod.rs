@@ -21,8 +21,11 @@
 
 #![allow(clippy::unnecessary_wraps, reason = "handlers share a signature, and so do parsers of bodies")]
 
-/// A row whose handler answers at once.
+/// A row: its handler answers at once, or `later`.
 macro_rules! row {
+    (later $method:ident $path:literal, $operation:literal, $needs:expr, $handler:path) => {
+        Row { method: Method::$method, path: $path, operation: $operation, needs: $needs, run: Run::Later($handler) }
+    };
     ($method:ident $path:literal, $operation:literal, $needs:expr, $handler:path) => {
         Row { method: Method::$method, path: $path, operation: $operation, needs: $needs, run: Run::Now($handler) }
     };

@@ -45,35 +45,29 @@ const WRITE: Needs = Needs::AnyOf(&[
     "notification:player:self:write",
 ]);
 
-macro_rules! row {
-    ($method:ident $path:literal, $operation:literal, $needs:ident, $run:expr) => {
-        Row { method: Method::$method, path: $path, operation: $operation, needs: $needs, run: $run }
-    };
-}
-
 pub static TABLE: &[Row] = &[
     row!(
-        GET "/notification/v1/player/me/stream/notification/lp",
-        "player_long_poll_for_notifications_self", READ, Run::Later(long_poll)
+        later GET "/notification/v1/player/me/stream/notification/lp",
+        "player_long_poll_for_notifications_self", READ, long_poll
     ),
     row!(
-        GET "/notification/v1/player/{player_uuid}/stream/notification/lp",
-        "player_long_poll_for_notifications", READ, Run::Later(long_poll)
+        later GET "/notification/v1/player/{player_uuid}/stream/notification/lp",
+        "player_long_poll_for_notifications", READ, long_poll
     ),
-    row!(GET "/notification/v1/player/me/notification", "player_get_notifications_page_self", READ, Run::Now(page)),
-    row!(GET "/notification/v1/player/{player_uuid}/notification", "player_get_notifications_page", READ, Run::Now(page)),
-    row!(POST "/notification/v1/player/me/notification", "player_create_notification_self", WRITE, Run::Now(create)),
+    row!(GET "/notification/v1/player/me/notification", "player_get_notifications_page_self", READ, page),
+    row!(GET "/notification/v1/player/{player_uuid}/notification", "player_get_notifications_page", READ, page),
+    row!(POST "/notification/v1/player/me/notification", "player_create_notification_self", WRITE, create),
     row!(
         POST "/notification/v1/player/{player_uuid}/notification",
-        "player_create_notification", WRITE, Run::Now(create)
+        "player_create_notification", WRITE, create
     ),
     row!(
         GET "/notification/v1/player/me/notification/{notification_id}",
-        "player_get_notification_by_id_self", READ, Run::Now(one)
+        "player_get_notification_by_id_self", READ, one
     ),
     row!(
         GET "/notification/v1/player/{player_uuid}/notification/{notification_id}",
-        "player_get_notification_by_id", READ, Run::Now(one)
+        "player_get_notification_by_id", READ, one
     ),
 ];
 

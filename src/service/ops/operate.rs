@@ -14,22 +14,10 @@ use http::Method;
 use std::sync::Arc;
 
 pub static TABLE: &[Row] = &[
-    Row {
-        method: Method::POST,
-        path: "/users/v1/login",
-        operation: "login",
-        needs: Needs::Nothing,
-        run: Run::Later(log_in),
-    },
-    Row { method: Method::GET, path: "/livez", operation: "livez", needs: Needs::Nothing, run: Run::Now(alive) },
-    Row { method: Method::GET, path: "/readyz", operation: "readyz", needs: Needs::Nothing, run: Run::Later(ready) },
-    Row {
-        method: Method::GET,
-        path: "/metrics",
-        operation: "metrics",
-        needs: Needs::Nothing,
-        run: Run::Later(metrics),
-    },
+    row!(later POST "/users/v1/login", "login", Needs::Nothing, log_in),
+    row!(GET "/livez", "livez", Needs::Nothing, alive),
+    row!(later GET "/readyz", "readyz", Needs::Nothing, ready),
+    row!(later GET "/metrics", "metrics", Needs::Nothing, metrics),
 ];
 
 fn log_in(shared: Arc<Shared>, asked: Asked) -> Answering {

@@ -23,34 +23,10 @@ const READ: Needs = Needs::AnyOf(&["session:read-player:any", "session:read-play
 const WRITE: Needs = Needs::AnyOf(&["session:update-player:any", "session:update-player:self"]);
 
 pub static TABLE: &[Row] = &[
-    Row {
-        method: Method::GET,
-        path: "/session/v1/player/me/presence-session",
-        operation: "get_presence_session_self",
-        needs: READ,
-        run: Run::Now(read_own),
-    },
-    Row {
-        method: Method::PUT,
-        path: "/session/v1/player/me/presence-session",
-        operation: "set_presence_session",
-        needs: WRITE,
-        run: Run::Now(set),
-    },
-    Row {
-        method: Method::DELETE,
-        path: "/session/v1/player/me/presence-session",
-        operation: "clear_presence_session",
-        needs: WRITE,
-        run: Run::Now(clear),
-    },
-    Row {
-        method: Method::GET,
-        path: "/session/v1/player/{player_uuid}/presence-session",
-        operation: "get_presence_session",
-        needs: READ,
-        run: Run::Now(read_other),
-    },
+    row!(GET "/session/v1/player/me/presence-session", "get_presence_session_self", READ, read_own),
+    row!(PUT "/session/v1/player/me/presence-session", "set_presence_session", WRITE, set),
+    row!(DELETE "/session/v1/player/me/presence-session", "clear_presence_session", WRITE, clear),
+    row!(GET "/session/v1/player/{player_uuid}/presence-session", "get_presence_session", READ, read_other),
 ];
 
 fn shown(world: &mut World, player: PlayerUuid) -> Outcome {

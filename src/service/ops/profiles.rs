@@ -21,38 +21,29 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-macro_rules! get {
-    ($path:literal, $operation:literal, $handler:expr) => {
-        Row {
-            method: Method::GET,
-            path: $path,
-            operation: $operation,
-            needs: Needs::AnyOf(&["session:read:config"]),
-            run: Run::Now($handler),
-        }
-    };
-}
+const CONFIG: Needs = Needs::AnyOf(&["session:read:config"]);
 
 pub static TABLE: &[Row] = &[
-    get!(
-        "/session/v1/instance-launch-templates/{instance_launch_template_id}",
-        "get_all_map_game_info",
-        launch_template
+    row!(
+        GET "/session/v1/instance-launch-templates/{instance_launch_template_id}",
+        "get_all_map_game_info", CONFIG, launch_template
     ),
-    get!("/session/v1/match-making-profile/{match_making_profile_id}", "get_match_making_profile", |world, asked| {
-        profile(world, asked, Form::Deprecated)
-    }),
-    get!(
-        "/session/v2/match-making-profile/{match_making_profile_id}",
-        "get_match_making_profile_v2",
-        |world, asked| { profile(world, asked, Form::Present) }
+    row!(
+        GET "/session/v1/match-making-profile/{match_making_profile_id}",
+        "get_match_making_profile", CONFIG, deprecated_profile
     ),
-    get!("/session/v1/match-making-templates/{template_group_id}", "get_match_making_templates", |world, asked| {
-        templates(world, asked, Form::Deprecated)
-    }),
-    get!("/session/v2/match-making-templates/{template_group_id}", "get_match_making_templates_v2", |world, asked| {
-        templates(world, asked, Form::Present)
-    }),
+    row!(
+        GET "/session/v2/match-making-profile/{match_making_profile_id}",
+        "get_match_making_profile_v2", CONFIG, present_profile
+    ),
+    row!(
+        GET "/session/v1/match-making-templates/{template_group_id}",
+        "get_match_making_templates", CONFIG, deprecated_templates
+    ),
+    row!(
+        GET "/session/v2/match-making-templates/{template_group_id}",
+        "get_match_making_templates_v2", CONFIG, present_templates
+    ),
 ];
 
 /// Which of the contract's two shapes.
@@ -97,6 +88,14 @@ fn launch_view(id: Uuid, template: &RequestTemplate) -> Value {
     })
 }
 
+fn deprecated_profile(world: &mut World, asked: &Asked) -> Outcome {
+    profile(world, asked, Form::Deprecated)
+}
+
+fn present_profile(world: &mut World, asked: &Asked) -> Outcome {
+    profile(world, asked, Form::Present)
+}
+
 fn profile(world: &mut World, asked: &Asked, form: Form) -> Outcome {
     let id = asked.id("match_making_profile_id")?;
     let found = world.settings.match_making_profiles.get(&id).ok_or_else(|| missing("matchmaking profile", &id))?;
@@ -120,6 +119,14 @@ pub fn profile_view(id: &str, profile: &Profile, form: Form) -> Value {
         }
     }
     view
+}
+
+fn deprecated_templates(world: &mut World, asked: &Asked) -> Outcome {
+    templates(world, asked, Form::Deprecated)
+}
+
+fn present_templates(world: &mut World, asked: &Asked) -> Outcome {
+    templates(world, asked, Form::Present)
 }
 
 fn templates(world: &mut World, asked: &Asked, form: Form) -> Outcome {

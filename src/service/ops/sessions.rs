@@ -22,41 +22,23 @@ use crate::{
 use http::{Method, StatusCode};
 
 pub static TABLE: &[Row] = &[
-    Row {
-        method: Method::GET,
-        path: "/session/v1/session/{session_id}",
-        operation: "get_session_by_id",
-        needs: Needs::AnyOf(&["session:read:any", "session:read:self"]),
-        run: Run::Now(read_session),
-    },
-    Row {
-        method: Method::PATCH,
-        path: "/session/v1/session/{session_id}",
-        operation: "update_session_by_id",
-        needs: Needs::AnyOf(&["session:update:any", "session:update:self"]),
-        run: Run::Now(update_session),
-    },
-    Row {
-        method: Method::DELETE,
-        path: "/session/v1/session/{session_id}",
-        operation: "delete_session",
-        needs: Needs::Login,
-        run: Run::Now(delete_session),
-    },
-    Row {
-        method: Method::PATCH,
-        path: "/session/v1/session/{session_id}/team/{team_id}",
-        operation: "update_team_by_id",
-        needs: Needs::AnyOf(&["session:update:any", "session:update:self"]),
-        run: Run::Now(update_team),
-    },
-    Row {
-        method: Method::GET,
-        path: "/session/v1/session/allocation/{allocation_id}",
-        operation: "get_session_by_allocation_id",
-        needs: Needs::AnyOf(&["session:read:allocation"]),
-        run: Run::Now(read_by_allocation),
-    },
+    row!(
+        GET "/session/v1/session/{session_id}",
+        "get_session_by_id", Needs::AnyOf(&["session:read:any", "session:read:self"]), read_session
+    ),
+    row!(
+        PATCH "/session/v1/session/{session_id}",
+        "update_session_by_id", Needs::AnyOf(&["session:update:any", "session:update:self"]), update_session
+    ),
+    row!(DELETE "/session/v1/session/{session_id}", "delete_session", Needs::Login, delete_session),
+    row!(
+        PATCH "/session/v1/session/{session_id}/team/{team_id}",
+        "update_team_by_id", Needs::AnyOf(&["session:update:any", "session:update:self"]), update_team
+    ),
+    row!(
+        GET "/session/v1/session/allocation/{allocation_id}",
+        "get_session_by_allocation_id", Needs::AnyOf(&["session:read:allocation"]), read_by_allocation
+    ),
 ];
 
 fn read_session(world: &mut World, asked: &Asked) -> Outcome {

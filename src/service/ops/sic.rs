@@ -37,27 +37,9 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 pub static TABLE: &[Row] = &[
-    Row {
-        method: Method::POST,
-        path: "/instances/sic_registration/v3/register",
-        operation: "sic_register",
-        needs: Needs::Login,
-        run: Run::Now(register),
-    },
-    Row {
-        method: Method::POST,
-        path: "/instances/sic_registration/v1/state",
-        operation: "sic_state",
-        needs: Needs::Login,
-        run: Run::Later(state),
-    },
-    Row {
-        method: Method::POST,
-        path: "/instances/sic_registration/v1/deregister",
-        operation: "sic_deregister",
-        needs: Needs::Login,
-        run: Run::Now(deregister),
-    },
+    row!(POST "/instances/sic_registration/v3/register", "sic_register", Needs::Login, register),
+    row!(later POST "/instances/sic_registration/v1/state", "sic_state", Needs::Login, state),
+    row!(POST "/instances/sic_registration/v1/deregister", "sic_deregister", Needs::Login, deregister),
 ];
 
 /// Items a call may have.

@@ -27,34 +27,19 @@ const VIVOX: Needs = Needs::AnyOf(&[
 ]);
 
 pub static TABLE: &[Row] = &[
-    Row {
-        method: Method::GET,
-        path: "/session/v1/voip/vivox:login",
-        operation: "get_vivox_login_token",
-        needs: Needs::AnyOf(&["session:vivox:login"]),
-        run: Run::Now(log_in),
-    },
-    Row {
-        method: Method::GET,
-        path: "/session/v1/session/{session_id}/player/me/voip/vivox:{vivox_action}",
-        operation: "get_vivox_action_token_me",
-        needs: VIVOX,
-        run: Run::Now(act),
-    },
-    Row {
-        method: Method::GET,
-        path: "/session/v1/session/{session_id}/player/{player_uuid}/voip/vivox:{vivox_action}",
-        operation: "get_vivox_action_token",
-        needs: VIVOX,
-        run: Run::Now(act),
-    },
-    Row {
-        method: Method::GET,
-        path: "/session/v1/session/{session_id}/player/me/voip/epic:join",
-        operation: "get_epic_voice_join_token_me",
-        needs: Needs::AnyOf(&["session:voip:epic:join"]),
-        run: Run::Now(join_epic),
-    },
+    row!(GET "/session/v1/voip/vivox:login", "get_vivox_login_token", Needs::AnyOf(&["session:vivox:login"]), log_in),
+    row!(
+        GET "/session/v1/session/{session_id}/player/me/voip/vivox:{vivox_action}",
+        "get_vivox_action_token_me", VIVOX, act
+    ),
+    row!(
+        GET "/session/v1/session/{session_id}/player/{player_uuid}/voip/vivox:{vivox_action}",
+        "get_vivox_action_token", VIVOX, act
+    ),
+    row!(
+        GET "/session/v1/session/{session_id}/player/me/voip/epic:join",
+        "get_epic_voice_join_token_me", Needs::AnyOf(&["session:voip:epic:join"]), join_epic
+    ),
 ];
 
 fn not_configured(vendor: &str) -> Stop {

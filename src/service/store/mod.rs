@@ -59,15 +59,8 @@ pub enum Table {
 }
 
 impl Table {
-    pub const ALL: [Table; 7] = [
-        Table::Owner,
-        Table::Sessions,
-        Table::Audit,
-        Table::Deserters,
-        Table::Friends,
-        Table::Presence,
-        Table::Events,
-    ];
+    pub const ALL: [Table; 7] =
+        [Table::Owner, Table::Sessions, Table::Audit, Table::Deserters, Table::Friends, Table::Presence, Table::Events];
 
     pub fn name(self) -> &'static str {
         match self {

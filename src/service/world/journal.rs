@@ -123,7 +123,8 @@ impl Telling {
 impl Journal {
     /// What the store has that isn't too old; a store without a journal gets an epoch, which the caller writes.
     pub fn read(store: &mut dyn Store, now: Now, limits: &Limits) -> Result<Journal, StoreError> {
-        let failed = |key: &str, why: String| StoreError::new("read the journal of events", format!("row {key}: {why}"));
+        let failed =
+            |key: &str, why: String| StoreError::new("read the journal of events", format!("row {key}: {why}"));
         let mut journal = Journal { epoch: rand::random(), ..Journal::default() };
         for (key, bytes) in store.read(Table::Events)? {
             if key == EPOCH {
