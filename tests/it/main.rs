@@ -20,7 +20,7 @@
 //! | [`manifests`] | what must be true of the Kubernetes manifests |
 //! | [`replay`] | the calls of an existing Unreal plugin, as data |
 //! | [`sic`] | the provider `sic` against scripted answers |
-//! | [`service_api`], [`service_operations`], [`service_interface`], [`service_allocation`], [`service_durable`], [`service_events`], [`service_config`], [`service_limits`], [`service_semantics`] | the session service from outside |
+//! | [`service_api`], [`service_operations`], [`service_interface`], [`service_allocation`], [`service_durable`], [`service_events`], [`service_config`], [`service_limits`], [`service_rules`], [`service_semantics`] | the session service from outside |
 //! | [`service_friends`] | the friend graph of one service, used by another |
 //! | [`session_command`] | what `gameside session` prints |
 //! | [`sessions_interface`] | the life of a session, by the Rust client |
@@ -76,6 +76,7 @@ mod service_interface;
 mod service_limits;
 mod service_operations;
 mod service_refusals;
+mod service_rules;
 mod service_semantics;
 mod session_command;
 mod sessions_interface;

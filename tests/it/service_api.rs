@@ -1,8 +1,9 @@
 //! The Session API from outside: the rules that callers see.
 
 use crate::service_bench::{Bench, add_client, create, join, settings};
-use gameside::service::{auth::login::player_of, http::route::Needs, ops, templates::SessionType};
+use gameside::service::{http::route::Needs, ops, templates::SessionType};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 #[tokio::test]
 async fn login_by_every_grant_and_its_refusals() {

@@ -3,119 +3,132 @@
 use crate::service_bench::{Answer, Bench, create, join, settings};
 use gameside::service::{auth::login::player_of, templates::SessionType};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
-/// Rule, file of its test, name of its test.
-const RULES: &[(&str, &str, &str)] = &[
-    (
-        "unset members are left out",
-        "tests/it/contract.rs",
-        "the_judge_finds_nulls_missing_members_and_unlisted_statuses",
-    ),
-    ("a null that comes in is an absent member", "src/service/http/read.rs", "a_null_is_an_absent_member"),
-    (
-        "date-times out; match mirrors match_id; joinable",
-        HERE,
-        "date_times_end_in_z_match_mirrors_and_joinable_is_there",
-    ),
-    ("date-times in", "src/service/http/read.rs", "date_times_need_an_offset_or_are_unix_seconds"),
-    (
-        "create or join, auto-join, force_create",
-        API,
-        "auto_join_skips_other_regions_and_versions_and_force_create_skips_it",
-    ),
-    ("a password only for what is created", HERE, "a_password_applies_only_to_a_session_that_is_created"),
-    (
-        "settings before anybody sees it; PATCH replaces whole",
-        HERE,
-        "what_a_patch_names_is_replaced_whole_and_the_rest_stays",
-    ),
-    ("flags of session types", HERE, "flags_of_a_session_type_default_to_false_but_two"),
-    ("culling", TIMERS, "whoever_does_not_ask_is_culled_and_connected_players_never_are"),
-    ("keep_alive_on_empty", TIMERS, "a_session_goes_with_its_last_player_unless_its_type_keeps_it"),
-    ("statuses: invited, reserved", EVENTS, "a_place_that_is_held_is_told_only_if_the_type_says_so"),
-    ("decline and cancel", HERE, "an_invite_is_declined_by_its_player_and_cancelled_by_the_leader"),
-    ("promotion", "src/service/rules/leave.rs", "promotion_is_explicit_and_leaves_one_leader"),
-    ("succession", "src/service/rules/leave.rs", "the_longest_standing_member_succeeds_the_leader"),
-    ("only invited left: empty", "src/service/rules/leave.rs", "a_session_with_only_invited_players_left_is_empty"),
-    ("leaders can't be swapped", "src/service/rules/teams.rs", "leaders_can_not_be_swapped_and_others_change_teams"),
-    ("overflow", "src/service/rules/teams.rs", "overflow_actions_place_as_their_names_say"),
-    ("team_below_occupancy", "src/service/rules/teams.rs", "shrinking_below_occupancy_is_refused"),
-    ("joinability", "src/service/rules/join.rs", "joinability_decides_who_may_come_uninvited"),
-    ("passwords", API, "passwords_admit_and_are_kept_as_hashes"),
-    ("friends", INTERFACE, "friends_come_into_sessions_of_friends_and_may_name_which"),
-    ("the friend graph", INTERFACE, "the_friend_graph_asks_declines_limits_and_outlives_a_restart"),
-    ("roles and grants inside a session", HERE, "each_role_opens_its_gates_and_no_other"),
-    ("a host who leaves closes the instance", TIMERS, "when_the_player_who_hosts_leaves_the_instance_is_closed"),
-    ("auth permissions", API, "every_permission_is_asked_for"),
-    (
-        "closed is absorbing",
-        "src/service/rules/instance.rs",
-        "closed_is_absorbing_and_only_the_service_says_requested_or_allocated",
-    ),
-    ("allocation_mismatch", "src/service/rules/instance.rs", "an_update_needs_the_instance_s_own_allocation_id"),
-    ("TTL, by timer, refreshed by participants", TIMERS, "a_session_expires_300_seconds_after_its_last_participant"),
-    ("expiry emits an event", TIMERS, "an_expired_session_is_told_to_its_members"),
-    (
-        "a silent host is hidden, kept, restored",
-        TIMERS,
-        "a_silent_instance_is_hidden_kept_for_two_hours_and_restored_by_its_next_word",
-    ),
-    ("hidden from search and matchmaking", TIMERS, "a_hidden_session_is_neither_found_nor_matched"),
-    ("leases count from a start", TIMERS, "leases_and_missed_checks_count_from_a_start_of_the_service"),
-    (
-        "503 while nothing can be stored",
-        "src/service/store/writer.rs",
-        "a_failing_store_is_said_so_and_loses_nothing_once_it_works_again",
-    ),
-    ("ETag, If-Match, by view", API, "etags_if_match_and_views"),
-    ("limited results", "src/service/rules/view.rs", "limited_results_hide_field_by_field"),
-    ("browser paging", LIMITS, "pages_ids_and_headers_are_bounded"),
-    ("platform sessions, audit, short codes", OPERATIONS, "every_operation_succeeds_as_the_contract_says"),
-    ("connection-info", HERE, "connection_info_believes_only_configured_proxies"),
-    ("limits of ids and bodies", API, "faults_of_a_body_are_all_found_and_located"),
-    ("404 with and without session_not_found", API, "a_404_means_a_lost_session_only_with_its_code"),
-    (
-        "invites have ids of their own",
-        EVENTS,
-        "a_stream_tells_of_invites_joins_updates_and_departures_under_the_interface_s_names",
-    ),
-    ("health", TIMERS, "three_missed_checks_are_unknown_and_the_answer_to_a_check_may_differ_from_it"),
-    ("backfill", TIMERS, "a_backfill_acknowledged_at_a_tenth_more_than_the_served_timeout_is_never_lost"),
-    ("version", "src/service/rules/join.rs", "an_incompatible_version_is_refused_whoever_asks"),
-    ("presence session", INTERFACE, "a_presence_session_outlives_a_restart_and_ends_with_leaving"),
-    ("LAN sessions", INTERFACE, "a_lan_session_is_shown_only_in_the_own_network"),
-    (
-        "sanctioned players; 409 later",
-        INTERFACE,
-        "a_sanctioned_player_joins_only_where_it_may_and_the_flags_stay_as_they_were_made",
-    ),
-    (
-        "allow_new_members",
-        "src/service/rules/join.rs",
-        "an_invitation_and_a_reservation_open_every_door_and_allow_new_members_closes_it_for_others",
-    ),
-    ("search", INTERFACE, "a_search_finds_by_settings_and_shows_only_what_is_listed_or_open_to_the_caller"),
-    ("atomic matchmaking", INTERFACE, "of_many_who_look_for_a_match_at_once_only_so_many_create_one_as_must"),
-    ("resume by Last-Event-ID", EVENTS, "whoever_comes_back_goes_on_without_a_gap"),
-    ("reset", EVENTS, "beyond_the_retention_a_reset_says_so_and_a_restart_is_no_gap"),
-    ("resume over a crash", "tests/it/service_durable.rs", "a_stream_goes_on_over_sigkill_without_a_gap"),
-    ("notification long poll", EVENTS, "the_long_poll_waits_tells_and_goes_on_from_its_cursor"),
+/// The heading of the rule, or the function, in `session-semantics.md`; what of it; the file and the name of its test.
+#[rustfmt::skip]
+const RULES: &[(&str, &str, &str, &str)] = &[
+    ("Shapes", "unset members are left out", "tests/it/contract.rs", "the_judge_finds_nulls_missing_members_and_unlisted_statuses"),
+    ("Shapes", "a null that comes in is an absent member", "src/service/http/read.rs", "a_null_is_an_absent_member"),
+    ("Shapes", "date-times out; match mirrors match_id; joinable", HERE, "date_times_end_in_z_match_mirrors_and_joinable_is_there"),
+    ("Shapes", "date-times in", "src/service/http/read.rs", "date_times_need_an_offset_or_are_unix_seconds"),
+    ("Create or join", "auto-join, force_create", API, "auto_join_skips_other_regions_and_versions_and_force_create_skips_it"),
+    ("Create or join", "a password only for what is created", HERE, "a_password_applies_only_to_a_session_that_is_created"),
+    ("Create or join", "a server without a player may", RULE_TESTS, "a_server_without_a_player_creates_a_session_and_leads_nothing"),
+    ("Create or join", "settings before anybody sees it", HERE, "what_a_patch_names_is_replaced_whole_and_the_rest_stays"),
+    ("PATCH session", "replaced whole; browser", HERE, "what_a_patch_names_is_replaced_whole_and_the_rest_stays"),
+    ("PATCH session", "If-Match, 412", API, "etags_if_match_and_views"),
+    ("Templates", "flags and numbers", HERE, "flags_of_a_session_type_default_to_false_but_two"),
+    ("Templates", "instances that start by themselves", RULE_TESTS, "a_type_starts_an_instance_by_itself_and_the_request_template_wins"),
+    ("Templates", "culling", TIMERS, "whoever_does_not_ask_is_culled_and_connected_players_never_are"),
+    ("Templates", "keep_alive_on_empty", TIMERS, "a_session_goes_with_its_last_player_unless_its_type_keeps_it"),
+    ("Templates", "from the configuration", "tests/it/service_config.rs", "the_commands_export_and_import_the_configuration_as_json"),
+    ("Statuses", "invited, reserved", EVENTS, "a_place_that_is_held_is_told_only_if_the_type_says_so"),
+    ("Statuses", "decline and cancel", HERE, "an_invite_is_declined_by_its_player_and_cancelled_by_the_leader"),
+    ("Leadership", "promotion", "src/service/rules/leave.rs", "promotion_is_explicit_and_leaves_one_leader"),
+    ("Leadership", "succession", "src/service/rules/leave.rs", "the_longest_standing_member_succeeds_the_leader"),
+    ("Leadership", "only invited left: empty", "src/service/rules/leave.rs", "a_session_with_only_invited_players_left_is_empty"),
+    ("Leadership", "leaders can't be swapped", "src/service/rules/teams.rs", "leaders_can_not_be_swapped_and_others_change_teams"),
+    ("Teams", "overflow", "src/service/rules/teams.rs", "overflow_actions_place_as_their_names_say"),
+    ("Teams", "the wanted number", HERE, "what_a_patch_names_is_replaced_whole_and_the_rest_stays"),
+    ("Teams", "team_below_occupancy", "src/service/rules/teams.rs", "shrinking_below_occupancy_is_refused"),
+    ("Joinability", "open, friends, platform", "src/service/rules/join.rs", "joinability_decides_who_may_come_uninvited"),
+    ("Joinability", "passwords", API, "passwords_admit_and_are_kept_as_hashes"),
+    ("Joinability", "friends, and which", INTERFACE, "friends_come_into_sessions_of_friends_and_may_name_which"),
+    ("Joinability", "the friend graph, embedded", INTERFACE, "the_friend_graph_asks_declines_limits_and_outlives_a_restart"),
+    ("Joinability", "the friend graph of another service", FRIENDS, "friendship_in_one_service_opens_the_sessions_of_another"),
+    ("Joinability", "while that is away", FRIENDS, "while_the_graph_is_away_friends_are_refused_by_a_code_of_its_own_and_all_others_go_on"),
+    ("Permissions inside a session", "roles and grants", HERE, "each_role_opens_its_gates_and_no_other"),
+    ("Permissions inside a session", "a host who leaves closes the instance", TIMERS, "when_the_player_who_hosts_leaves_the_instance_is_closed"),
+    ("Auth permissions", "each is asked for", API, "every_permission_is_asked_for"),
+    ("Instance", "closed is absorbing; requested and allocated", "src/service/rules/instance.rs", "closed_is_absorbing_and_only_the_service_says_requested_or_allocated"),
+    ("Instance", "allocation_mismatch", "src/service/rules/instance.rs", "an_update_needs_the_instance_s_own_allocation_id"),
+    ("Instance", "the host's ids come from registration", "tests/it/service_allocation.rs", "a_waiting_server_is_told_at_once_and_lives_its_term"),
+    ("TTL", "by timer, refreshed by participants", TIMERS, "a_session_expires_300_seconds_after_its_last_participant"),
+    ("TTL", "configurable", TIMERS, "a_short_lease_is_a_setting"),
+    ("TTL", "expiry emits an event", TIMERS, "an_expired_session_is_told_to_its_members"),
+    ("TTL", "a silent host is hidden, kept, restored", TIMERS, "a_silent_instance_is_hidden_kept_for_two_hours_and_restored_by_its_next_word"),
+    ("TTL", "hidden from search and matchmaking", TIMERS, "a_hidden_session_is_neither_found_nor_matched"),
+    ("TTL", "leases count from a start", TIMERS, "leases_and_missed_checks_count_from_a_start_of_the_service"),
+    ("TTL", "503 while nothing can be stored", "src/service/store/writer.rs", "a_failing_store_is_said_so_and_loses_nothing_once_it_works_again"),
+    ("TTL", "connected players are never culled", TIMERS, "whoever_does_not_ask_is_culled_and_connected_players_never_are"),
+    ("ETag", "by view; mutations return it", API, "etags_if_match_and_views"),
+    ("ETag", "304 wherever a tag is given", RULE_TESTS, "a_tag_that_matches_is_answered_304_without_a_body"),
+    ("Limited results", "field by field", "src/service/rules/view.rs", "limited_results_hide_field_by_field"),
+    ("Browser", "paging", LIMITS, "pages_ids_and_headers_are_bounded"),
+    ("Platform sessions", "links, joins, 503", OPERATIONS, "every_operation_succeeds_as_the_contract_says"),
+    ("Platform sessions", "the platform is the token's", RULE_TESTS, "the_platform_comes_from_the_token_whatever_the_client_says"),
+    ("Short code", "in place of the id; 409", RULE_TESTS, "a_short_code_stands_for_the_session_and_there_is_one"),
+    ("connection-info", "only a configured proxy counts", HERE, "connection_info_believes_only_configured_proxies"),
+    ("Audit", "prefix and pages", OPERATIONS, "every_operation_succeeds_as_the_contract_says"),
+    ("Limits", "ids and bodies", API, "faults_of_a_body_are_all_found_and_located"),
+    ("Limits", "ids in paths", "tests/it/service_hostile.rs", "no_id_in_a_path_makes_any_operation_fail"),
+    ("Errors", "404 with and without session_not_found; auth_success", API, "a_404_means_a_lost_session_only_with_its_code"),
+    ("Errors", "422 located", API, "faults_of_a_body_are_all_found_and_located"),
+    ("Invites", "ids of their own", EVENTS, "a_stream_tells_of_invites_joins_updates_and_departures_under_the_interface_s_names"),
+    ("Health", "missed checks", TIMERS, "three_missed_checks_are_unknown_and_the_answer_to_a_check_may_differ_from_it"),
+    ("Backfill", "acknowledged in time", TIMERS, "a_backfill_acknowledged_at_a_tenth_more_than_the_served_timeout_is_never_lost"),
+    ("Version", "who may play together", "src/service/rules/join.rs", "an_incompatible_version_is_refused_whoever_asks"),
+    ("Version", "compatible, exact, any", "src/model/version.rs", "the_table_of_versions"),
+    ("GetAllSessions", "it does what it says", STORY, "matchmaking"),
+    ("GetSessionByName", "it does what it says", STORY, "create"),
+    ("GetSessionById", "it does what it says", STORY, "discover_and_join"),
+    ("Get/Is/Set/ClearPresenceSession", "it does what it says", INTERFACE, "a_presence_session_outlives_a_restart_and_ends_with_leaving"),
+    ("CreateSession", "it does what it says", STORY, "create"),
+    ("CreateSession", "LAN", INTERFACE, "a_lan_session_is_shown_only_in_the_own_network"),
+    ("CreateSession", "sanctioned players; 409 later", INTERFACE, "a_sanctioned_player_joins_only_where_it_may_and_the_flags_stay_as_they_were_made"),
+    ("UpdateSessionSettings", "it does what it says", STORY, "update"),
+    ("UpdateSessionSettings", "allow_new_members", "src/service/rules/join.rs", "an_invitation_and_a_reservation_open_every_door_and_allow_new_members_closes_it_for_others"),
+    ("LeaveSession(false / true)", "it does what it says", STORY, "end"),
+    ("FindSessions", "it does what it says", INTERFACE, "a_search_finds_by_settings_and_shows_only_what_is_listed_or_open_to_the_caller"),
+    ("JoinSession", "it does what it says", STORY, "discover_and_join"),
+    ("GetResolvedConnectString", "it does what it says", STORY, "a_server_serves_it"),
+    ("StartMatchmaking", "it does what it says", INTERFACE, "of_many_who_look_for_a_match_at_once_only_so_many_create_one_as_must"),
+    ("AddSessionMember / RemoveSessionMember", "it does what it says", STORY, "members"),
+    ("SendSessionInvite", "it does what it says", STORY, "discover_and_join"),
+    ("GetAllSessionInvites / GetSessionInviteById", "it does what it says", STORY, "discover_and_join"),
+    ("RejectSessionInvite", "it does what it says", STORY, "discover_and_join"),
+    ("OnSessionJoined / Left / Updated / InviteReceived", "it does what it says", EVENTS, "a_stream_tells_of_invites_joins_updates_and_departures_under_the_interface_s_names"),
+    ("OnSessionJoined / Left / Updated / InviteReceived", "resumed", EVENTS, "whoever_comes_back_goes_on_without_a_gap"),
+    ("OnSessionJoined / Left / Updated / InviteReceived", "resumed after a crash", "tests/it/service_durable.rs", "a_stream_goes_on_over_sigkill_without_a_gap"),
+    ("OnSessionJoined / Left / Updated / InviteReceived", "reset", EVENTS, "beyond_the_retention_a_reset_says_so_and_a_restart_is_no_gap"),
+    ("OnSessionJoined / Left / Updated / InviteReceived", "long poll", EVENTS, "the_long_poll_waits_tells_and_goes_on_from_its_cursor"),
+    ("OnUISessionJoinRequested", "it does what it says", EVENTS, "a_stream_tells_of_invites_joins_updates_and_departures_under_the_interface_s_names"),
+    ("Auth permissions", "each documented refusal", "tests/it/service_refusals.rs", "the_table_of_refusals_covers_what_the_contract_documents"),
 ];
 const HERE: &str = "tests/it/service_semantics.rs";
+const RULE_TESTS: &str = "tests/it/service_rules.rs";
 const API: &str = "tests/it/service_api.rs";
 const OPERATIONS: &str = "tests/it/service_operations.rs";
 const EVENTS: &str = "tests/it/service_events.rs";
+const FRIENDS: &str = "tests/it/service_friends.rs";
 const INTERFACE: &str = "tests/it/service_interface.rs";
 const LIMITS: &str = "tests/it/service_limits.rs";
+const STORY: &str = "tests/it/sessions_interface.rs";
 const TIMERS: &str = "src/service/world/timer_tests.rs";
 
 #[test]
 fn every_rule_has_the_test_that_names_it() {
-    for (rule, file, test) in RULES {
+    for (rule, what, file, test) in RULES {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         let text = std::fs::read_to_string(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
-        assert!(text.contains(&format!("fn {test}(")), "{rule}: there is no test {test} in {file}");
+        assert!(text.contains(&format!("fn {test}(")), "{rule}, {what}: there is no test {test} in {file}");
     }
+}
+
+/// The bold words that begin a rule, and the first column of the interface's table.
+#[test]
+fn every_rule_of_the_page_is_in_the_table() {
+    let page = std::fs::read_to_string(crate::contract::specs_dir().join("session-semantics.md")).unwrap();
+    let bold = regex::Regex::new(r"(?m)^- \*\*(.+?)\.?\*\*|\. \*\*([A-Z]\w+):\*\* ").unwrap();
+    let rules = bold.captures_iter(&page).filter_map(|found| found.get(1).or(found.get(2)));
+    let mut named: BTreeSet<String> = rules.map(|rule| rule.as_str().trim_end_matches([':', '.']).to_owned()).collect();
+    named.remove("Decided");
+    let (_, table) = page.split_once("| function or event | realised by |").unwrap();
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
+    named.extend(rows.map(str::to_owned));
+    let tested: BTreeSet<String> = RULES.iter().map(|(rule, ..)| (*rule).to_owned()).collect();
+    assert_eq!(named, tested);
 }
 
 async fn hosted(bench: &Bench) -> (String, String, Answer) {

@@ -210,7 +210,7 @@ fn a_short_lease_is_a_setting() {
 
 #[test]
 fn an_expired_session_is_told_to_its_members() {
-    use crate::{model::events::EventKind, service::world::events::Told};
+    use crate::{model::events::EventKind, service::world::journal::Told};
     let mut bench = Bench::new(settings());
     let ann = player("ann");
     bench.session(&ann, "default");
