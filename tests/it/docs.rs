@@ -1,7 +1,7 @@
 //! What the documents say, against what is there.
 
 use crate::support::{
-    http,
+    component, http,
     service::Service,
     world::{GAMESIDE, PATIENCE, World},
 };
@@ -146,6 +146,18 @@ fn the_readmes_fleet_works_as_pasted() {
     let said = run_document(&world, "README.md");
     assert_eq!(addresses(&said), 1, "one connect string: {said}");
     assert!((1..=10).all(|n| said.contains(&format!("server-{n} "))), "{said}");
+}
+
+#[test]
+fn the_services_api_works_as_pasted() {
+    if component::program("curl", "curl").is_none() || component::program("jq", "jq").is_none() {
+        return;
+    }
+    let world = World::new();
+    let said = run_document(&world, "docs/service.md");
+    for line in ["member", "{\"map\":\"docks\"}", "etag_mismatch", "OnSessionJoined", "OnSessionUpdated"] {
+        assert!(said.lines().any(|found| found == line), "{line}: {said}");
+    }
 }
 
 #[test]
