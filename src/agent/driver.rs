@@ -125,7 +125,7 @@ impl Driver {
         };
         let now = (self.clock)();
         let mut ending = None;
-        if let Some(gap) = gap(course, now) {
+        if let Some(gap) = gap(course.last, course.due, now) {
             ending = self.take(Input::Gap(gap), course, now);
         }
         course.last = now;
@@ -327,10 +327,10 @@ impl Driver {
     }
 }
 
-/// What lies between the last input and now that nobody could have acted on.
-fn gap(course: &Course, now: Now) -> Option<Duration> {
-    let asleep = now.boot.saturating_sub(course.last.boot).saturating_sub(now.mono.since(course.last.mono));
-    let late = course.due.map_or(Duration::ZERO, |due| now.mono.since(due));
+/// What lies between the last input and now that nobody could have acted on. `due`: when somebody should have.
+fn gap(last: Now, due: Option<Instant>, now: Now) -> Option<Duration> {
+    let asleep = now.boot.saturating_sub(last.boot).saturating_sub(now.mono.since(last.mono));
+    let late = due.map_or(Duration::ZERO, |due| now.mono.since(due));
     let gap = asleep.max(late);
     (gap >= GAP).then_some(gap)
 }
@@ -356,5 +356,28 @@ async fn sleep_for(span: Option<Duration>) {
     match span {
         Some(span) => tokio::time::sleep(span).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::time::Timestamp;
+
+    #[test]
+    fn a_gap_is_a_machine_that_slept_or_an_agent_that_was_late() {
+        let seconds = Duration::from_secs;
+        let at = |boot, mono| Now { boot: seconds(boot), mono: Instant(seconds(mono)), wall: Timestamp::EPOCH };
+        let rows = [
+            ("a quiet hour", None, at(3610, 3610), None),
+            ("a little late", Some(12), at(13, 13), None),
+            ("stopped for a while", Some(12), at(15, 15), Some(3)),
+            ("asleep for an hour", None, at(3611, 11), Some(3600)),
+            ("asleep, with something due", Some(12), at(3613, 13), Some(3600)),
+        ];
+        for (what, due, now, expected) in rows {
+            let due = due.map(|due| Instant(seconds(due)));
+            assert_eq!(gap(at(10, 10), due, now), expected.map(seconds), "{what}");
+        }
     }
 }

@@ -170,7 +170,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
             }
             Ok(Exit::Done)
         }
-        Command::Help(args) => help(args),
+        Command::Help(args) => help(&args.topic),
     };
     exit.map(ExitCode::from)
 }
@@ -188,19 +188,19 @@ fn hint_at_the_games_command(error: &mut clap::Error, args: &[OsString]) {
     }
 }
 
-fn help(args: HelpArgs) -> Result<Exit, Failure> {
+fn help(topic: &[String]) -> Result<Exit, Failure> {
     use clap::CommandFactory as _;
-    if args.topic == ["exit-codes"] {
+    if topic == ["exit-codes"] {
         print!("Exit codes of gameside:\n\n{}", exit::table());
         return Ok(Exit::Done);
     }
     let mut command = Cli::command();
     command.build();
     let mut found = &mut command;
-    for (depth, word) in args.topic.iter().enumerate() {
+    for (depth, word) in topic.iter().enumerate() {
         found = found.find_subcommand_mut(word).ok_or_else(|| {
-            let asked = args.topic[..=depth].join(" ");
-            let lists = ["gameside help"].into_iter().chain(args.topic[..depth].iter().map(String::as_str));
+            let asked = topic[..=depth].join(" ");
+            let lists = ["gameside help"].into_iter().chain(topic[..depth].iter().map(String::as_str));
             let lists = lists.collect::<Vec<_>>().join(" ");
             Failure::new(Exit::Usage, format!("there is no command {asked:?}; `{lists}` lists them"))
         })?;

@@ -105,7 +105,7 @@ fn commands(document: &str) -> String {
 
 /// Runs them from an empty directory, on a free port; what they print.
 fn run_document(world: &World, document: &str) -> String {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = world.service_port();
     let script = commands(document).replace("127.0.0.1:8787", &format!("127.0.0.1:{port}"));
     let empty = world.path().join("empty");
     std::fs::create_dir(&empty).unwrap();

@@ -2,12 +2,13 @@
 
 use crate::support::{
     agent::{Agent, Places},
-    proc,
-    world::{GAMESIDE, PATIENCE, World},
+    component, proc,
+    world::{GAMESIDE, KEEPER, PATIENCE, World},
 };
 use serde_json::Value;
 use std::{
     io::{BufRead as _, BufReader, Write as _},
+    os::unix::fs::chown,
     process::{Command, Output, Stdio},
 };
 
@@ -152,4 +153,57 @@ fn every_shell_gets_its_completion() {
             assert!(script.contains(word), "{shell} lacks {word}");
         }
     }
+}
+
+#[test]
+fn it_all_works_for_a_user_without_any_privilege_below_the_users_own_directories() {
+    if !component::present(component::root(), "becomes another user for it") {
+        return;
+    }
+    let world = World::new();
+    let own = world.path().join("own");
+    for below in ["own", "own/state", "own/run"] {
+        let dir = world.path().join(below);
+        std::fs::create_dir(&dir).unwrap();
+        chown(&dir, Some(65534), Some(65534)).unwrap();
+    }
+    for program in [GAMESIDE, KEEPER] {
+        std::fs::copy(program, own.join(std::path::Path::new(program).file_name().unwrap())).unwrap();
+    }
+    let gameside = |args: &[&str]| {
+        let mut command = world.command("setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
+        command.arg(own.join("gameside")).args(args).current_dir(&own).env_remove("GAMESIDE_STATE_DIR");
+        command
+            .env("HOME", "/nonexistent")
+            .env("XDG_STATE_HOME", own.join("state"))
+            .env("XDG_RUNTIME_DIR", own.join("run"));
+        command
+    };
+    let mut agent = gameside(&["run"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(agent.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("joinable at")), "it ended before anybody could join");
+
+    let output = gameside(&["status", "--json"]).output().unwrap();
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", told(&output)));
+    assert_eq!(proc::status(pid(&status, "game"), "Uid").unwrap().split_whitespace().next(), Some("65534"));
+    assert!(own.join("state/gameside/default/journal").exists() && own.join("run/gameside/agents").is_dir());
+    let output = gameside(&["stop"]).output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    assert!(lines.any(|line| line.contains("ended in order")));
+    assert!(agent.wait().unwrap().success());
+}
+
+#[test]
+fn the_local_session_service_goes_when_nobody_uses_it_any_more() {
+    let world = World::new();
+    let mut command = world.gameside(["sessions", "--local", "--idle-exit", "10s"]);
+    let mut service = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(service.stdout.take().unwrap()).lines();
+    let said = said.next().expect("where it is").unwrap();
+    let agent = world.agent_with("one", [] as [&str; 0]);
+    let status = agent.wait_join_status("joinable");
+    assert!(said.contains(status["sessions_url"].as_str().unwrap()), "{said}");
+    world.told(["stop", "one"]);
+    assert!(service.try_wait().unwrap().is_none(), "it goes only after a while");
+    assert!(service.wait().unwrap().success());
 }

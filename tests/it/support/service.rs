@@ -40,7 +40,7 @@ impl<'w> Service<'w> {
     /// And with variables of its own.
     pub fn start_with_env(world: &'w World, config: &str, env: &[(&str, &str)]) -> Self {
         // A port of its own from the start, so that it can come back on the same.
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = world.service_port();
         world.file("sessions.toml", config);
         let mut service = Service {
             world,
@@ -111,6 +111,9 @@ impl<'w> Service<'w> {
         while http::exchange("GET", &format!("{}/readyz", self.url()), &[], None).map_or(0, |answer| answer.status)
             != 200
         {
+            // Whoever answers at its port instead is none of ours.
+            let ended = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
+            assert!(ended.is_none(), "the session service ended: {ended:?}");
             assert!(begun.elapsed() < PATIENCE, "the session service doesn't come up");
             std::thread::park_timeout(Duration::from_millis(20));
         }

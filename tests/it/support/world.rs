@@ -11,6 +11,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
 use tempfile::TempDir;
@@ -29,24 +30,34 @@ pub struct World {
     ports: PortBlock,
 }
 
-/// Ports for the games of this world: worlds know nothing of each other's reservations.
+/// Ports for the games and services of this world: worlds know nothing of each other's reservations. They lie below those that the
+/// kernel gives to whoever asks for any.
 struct PortBlock {
     first: u16,
+    /// So many were given to session services.
+    services: AtomicU16,
     /// Held for as long as the block is ours, whoever else runs such tests on this machine.
     _mark: TcpListener,
 }
 
 const BLOCK: u16 = 20;
+/// Of a block, the last ones.
+const SERVICES: u16 = 4;
 
 impl PortBlock {
     fn take() -> Self {
         let blocks = (0..450).map(|block| 23_000 + block * BLOCK);
         let mut free = blocks.filter_map(|first| Some((first, TcpListener::bind(("127.0.0.1", first)).ok()?)));
         let (first, mark) = free.next().expect("a free block of ports");
-        PortBlock { first, _mark: mark }
+        PortBlock { first, services: AtomicU16::new(0), _mark: mark }
     }
     fn range(&self) -> String {
-        format!("{}-{}", self.first + 1, self.first + BLOCK - 1)
+        format!("{}-{}", self.first + 1, self.first + BLOCK - SERVICES - 1)
+    }
+    fn service(&self) -> u16 {
+        let given = self.services.fetch_add(1, Ordering::Relaxed);
+        assert!(given < SERVICES, "a world has ports for {SERVICES} session services");
+        self.first + BLOCK - 1 - given
     }
 }
 
@@ -75,6 +86,11 @@ impl World {
     /// Ports for games that are configured in a way of their own: the network is everybody's.
     pub fn game_ports(&self) -> String {
         self.ports.range()
+    }
+
+    /// A TCP port that a session service may have, lose and have again: nobody else is given it.
+    pub fn service_port(&self) -> u16 {
+        self.ports.service()
     }
 
     /// `gameside …` in this world, with an environment of its own and nothing of ours.
