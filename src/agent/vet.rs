@@ -112,6 +112,7 @@ fn fault(path: &KeyPath, error: &LaunchError) -> Fault {
         LaunchError::Template { why, .. } => format!("a template that can be filled in ({why})"),
         LaunchError::NoMap { .. } => "a map in [session.startup] for {{map}}".to_owned(),
         LaunchError::Words { why, .. } => format!("misc_params that can be split into words ({why})"),
+        LaunchError::ZeroByte { .. } => "text without a zero byte".to_owned(),
         LaunchError::NoCommand => "a program".to_owned(),
     };
     Fault::new(path.to_string(), expected)

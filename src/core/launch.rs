@@ -30,6 +30,8 @@ pub enum LaunchError {
     NoMap { place: String },
     #[error("failed to split misc_params into words for {place}: {why}")]
     Words { place: String, why: String },
+    #[error("{place} would hold a zero byte, which no program can be given")]
+    ZeroByte { place: String },
     #[error("the command is empty")]
     NoCommand,
 }
@@ -64,7 +66,19 @@ pub fn render(launch: &Launch, values: &Values<'_>) -> Result<LaunchSpec, Launch
     }
     let dir = launch.dir.as_deref().map(|dir| filler.fill("the working directory", dir)).transpose()?;
     let file = LaunchFile { path: launch.startup_file.clone(), text: startup_json(launch, values) };
-    Ok(LaunchSpec { argv, env, dir, file: Some(file), files: Vec::new(), forking: launch.forking })
+    let spec = LaunchSpec { argv, env, dir, file: Some(file), files: Vec::new(), forking: launch.forking };
+    match zero_byte(&spec) {
+        Some(place) => Err(LaunchError::ZeroByte { place }),
+        None => Ok(spec),
+    }
+}
+
+/// Where a text holds a zero byte, which ends it for the system.
+fn zero_byte(spec: &LaunchSpec) -> Option<String> {
+    let arguments = spec.argv.iter().enumerate().map(|(index, text)| (format!("argument {index}"), text));
+    let variables = spec.env.iter().map(|(key, text)| (format!("the variable {key}"), text));
+    let dir = spec.dir.iter().map(|text| ("the working directory".to_owned(), text));
+    arguments.chain(variables).chain(dir).find(|(_, text)| text.contains('\0')).map(|(place, _)| place)
 }
 
 /// Checks every template of the launch with stand-ins for what only an allocation knows. All faults, not the first.

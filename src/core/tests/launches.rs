@@ -49,6 +49,10 @@ fn what_is_missing_is_a_clear_error() {
     assert!(argv(&["g", "{{custom.other}}"], &params("m", None, "")).is_err());
     assert!(matches!(argv(&["g", "{{misc_args}}"], &params("m", None, "'open")), Err(LaunchError::Words { .. })));
     assert!(matches!(argv(&["{{misc}}"], &params("m", None, "")), Err(LaunchError::NoCommand)));
+    let place = "argument 1".to_owned();
+    assert_eq!(argv(&["g", "{{misc_args}}"], &params("m", None, "-a\0")), Err(LaunchError::ZeroByte { place }));
+    let place = "the variable GAMESIDE_MAP".to_owned();
+    assert_eq!(argv(&["g"], &params("m\0", None, "")), Err(LaunchError::ZeroByte { place }), "every game gets it");
 }
 
 #[test]
