@@ -258,7 +258,7 @@ impl Idle {
         let (needed, _) =
             self.0.visit(|world| world.live_instances() > 0 || world.servers.iter().any(|server| server.waiting > 0));
         if needed {
-            self.0.someone_is_here();
+            self.0.someone_is_here(now);
             return now;
         }
         *self.0.last_used.lock().unwrap_or_else(PoisonError::into_inner)
@@ -291,8 +291,8 @@ impl Shared {
         (answer, touched)
     }
 
-    pub fn someone_is_here(&self) {
-        *self.last_used.lock().unwrap_or_else(PoisonError::into_inner) = self.clock.now().mono;
+    pub fn someone_is_here(&self, now: Instant) {
+        *self.last_used.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 
     /// Who holds a token of the external issuer, if there is one and it is good.

@@ -7,7 +7,10 @@ use super::{
     route::{self, Found, Needs, Row, Run},
 };
 use crate::{
-    model::errors::codes,
+    model::{
+        errors::codes,
+        time::{Now, Timestamp},
+    },
     service::{
         Shared,
         auth::{
@@ -30,14 +33,15 @@ pub type Body = Either<Full<Bytes>, Streamed>;
 /// Answers a request of a connection from `peer`.
 pub async fn answer(shared: Arc<Shared>, peer: Option<IpAddr>, request: http::Request<Incoming>) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    shared.someone_is_here();
+    let now = shared.clock.now();
+    shared.someone_is_here(now.mono);
     let found = shared.router.find(&parts.method, parts.uri.path());
     let (row, path) = match found {
         Found::Row(row, path) => (row, path),
         Found::Nothing => return refused_lost(&shared, parts.uri.path()),
         Found::OtherMethods(methods) => return other_methods(&shared, &methods),
     };
-    let prepared = prepare(&shared, row, &parts.headers, peer, body).await;
+    let prepared = prepare(&shared, row, now, &parts.headers, peer, body).await;
     let outcome = match prepared {
         Ok((caller, body)) => {
             let query = route::query(parts.uri.query());
@@ -57,19 +61,23 @@ pub async fn answer(shared: Arc<Shared>, peer: Option<IpAddr>, request: http::Re
 async fn prepare(
     shared: &Arc<Shared>,
     row: &'static Row,
+    now: Now,
     headers: &HeaderMap,
     peer: Option<IpAddr>,
     body: Incoming,
 ) -> Outcome<(Arc<Caller>, Bytes)> {
     let settings = shared.settings();
-    let caller = caller(shared, row, headers).await;
+    let caller = caller(shared, row, now.wall, headers).await;
     // A bad token is counted too, by its address.
     let counted = caller.as_deref().map_or("", |caller| &caller.subject);
     let address = || address(&settings.trusted_proxies, peer, headers.get("x-forwarded-for"));
     if !matches!(row.operation, "livez" | "readyz" | "metrics") {
-        shared.rate.admit(counted, address, &settings.limits, || shared.clock.now().mono)?;
+        shared.rate.admit(counted, address, &settings.limits, now.mono)?;
     }
     let caller = caller?;
+    if body.is_end_stream() {
+        return Ok((caller, Bytes::new()));
+    }
     let too_large = || {
         let desc = format!("a body may have {} bytes", settings.limits.body.0);
         Stop::from(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, codes::TOO_LARGE, desc))
@@ -100,7 +108,7 @@ pub fn address(trusted: &[IpAddr], peer: Option<IpAddr>, forwarded: Option<&Head
     hop.unwrap_or(peer)
 }
 
-async fn caller(shared: &Arc<Shared>, row: &Row, headers: &HeaderMap) -> Outcome<Arc<Caller>> {
+async fn caller(shared: &Arc<Shared>, row: &Row, now: Timestamp, headers: &HeaderMap) -> Outcome<Arc<Caller>> {
     let needed = match row.needs {
         Needs::Nothing => return Ok(Arc::new(Caller::nobody())),
         Needs::Login => None,
@@ -108,12 +116,11 @@ async fn caller(shared: &Arc<Shared>, row: &Row, headers: &HeaderMap) -> Outcome
     };
     let token = headers
         .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
+        .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
         .and_then(|value| value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")))
         .map(|(_, token)| token.trim());
     let bad = |desc: &str| Stop::from(Refused::new(StatusCode::FORBIDDEN, codes::BAD_TOKEN, desc));
     let token = token.ok_or_else(|| bad("send an access token: Authorization: Bearer …"))?;
-    let now = shared.clock.now().wall;
     let caller = match shared.tokens.verify(token, Use::Access, now) {
         Some(caller) => Some(caller),
         None => shared.of_issuer(token, now).await,

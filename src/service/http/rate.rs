@@ -39,19 +39,12 @@ impl Bucket {
 
 impl Rate {
     /// Counts a request of `subject` (`client:…`, `player:…`, or empty: then by address), or refuses it with 429.
-    pub fn admit(
-        &self,
-        subject: &str,
-        address: impl FnOnce() -> IpAddr,
-        limits: &Limits,
-        now: impl FnOnce() -> Instant,
-    ) -> Outcome<()> {
+    pub fn admit(&self, subject: &str, address: impl FnOnce() -> IpAddr, limits: &Limits, now: Instant) -> Outcome<()> {
         let server = subject.starts_with("client:");
         let rate = if server { limits.server_requests_per_second } else { limits.requests_per_second };
         if rate == 0 {
             return Ok(());
         }
-        let now = now();
         let key = if subject.is_empty() { address().to_string() } else { subject.to_owned() };
         let burst = limits.request_burst;
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,14 +87,14 @@ mod tests {
     fn a_burst_then_the_rate_each_caller_for_itself() {
         let limits = Limits { requests_per_second: 2, request_burst: 3, ..Limits::default() };
         let rate = Rate::default();
-        let admitted = |who: &str, from, millis| rate.admit(who, ip(from), &limits, || at(millis)).is_ok();
+        let admitted = |who: &str, from, millis| rate.admit(who, ip(from), &limits, at(millis)).is_ok();
         assert_eq!([0, 0, 0, 0].map(|millis| admitted("player:a", 1, millis)), [true, true, true, false]);
         assert!(admitted("player:b", 1, 0), "another player of the same address");
         assert!(admitted("client:s", 1, 0), "servers have a rate of their own, which is off");
         assert!(admitted("", 1, 0) && admitted("", 1, 0) && admitted("", 1, 0) && !admitted("", 1, 0));
         assert!(admitted("", 2, 0), "another address");
         assert!(!admitted("player:a", 1, 250) && admitted("player:a", 1, 500));
-        let refused = rate.admit("player:a", ip(1), &limits, || at(500)).unwrap_err();
+        let refused = rate.admit("player:a", ip(1), &limits, at(500)).unwrap_err();
         assert!(matches!(refused, super::super::reply::Stop::Refused(no) if no.retry_after == Some(1)));
     }
 
@@ -110,15 +103,14 @@ mod tests {
         let limits = Limits { requests_per_second: 1, request_burst: 2, ..Limits::default() };
         let rate = Rate::default();
         for n in 0..REMEMBERED {
-            rate.admit(&format!("player:{n}"), ip(0), &limits, || at(0)).unwrap();
+            rate.admit(&format!("player:{n}"), ip(0), &limits, at(0)).unwrap();
         }
         let busy = "player:7";
-        assert!(rate.admit(busy, ip(0), &limits, || at(875)).is_ok());
-        rate.admit("player:new", ip(0), &limits, || at(1000)).unwrap();
+        assert!(rate.admit(busy, ip(0), &limits, at(875)).is_ok());
+        rate.admit("player:new", ip(0), &limits, at(1000)).unwrap();
         assert_eq!(rate.0.lock().unwrap().len(), 2);
         assert!(
-            rate.admit(busy, ip(0), &limits, || at(1000)).is_ok()
-                && rate.admit(busy, ip(0), &limits, || at(1000)).is_err()
+            rate.admit(busy, ip(0), &limits, at(1000)).is_ok() && rate.admit(busy, ip(0), &limits, at(1000)).is_err()
         );
     }
 }

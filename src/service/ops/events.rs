@@ -196,7 +196,7 @@ impl Reading {
         let until = self.until.min(Instant::now() + KEEP_ALIVE);
         // What can't be made durable isn't told; the client comes back.
         let ((found, newest), woke) = self.watch.next(self.position, BATCH, until).await.ok()?;
-        self.watch.shared.someone_is_here();
+        self.watch.shared.someone_is_here(self.watch.shared.clock.now().mono);
         match found {
             Err(Gap) => {
                 self.over = true;

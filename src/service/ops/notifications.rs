@@ -148,7 +148,7 @@ fn long_poll(shared: Arc<Shared>, asked: Asked) -> Answering {
         let reset = if unknown == Some(Unknown::Earliest) { earliest } else { last };
         let from = from.unwrap_or(reset);
         let ((found, newest), _) = watch.next(from, most, Instant::now() + deadline).await?;
-        shared.someone_is_here();
+        shared.someone_is_here(shared.clock.now().mono);
         let base = base(&shared.settings().public_url, &asked);
         // Only a reader that is slower than the retention sees a gap here: it goes on with what there is.
         let kept = found.unwrap_or_default();
