@@ -8,7 +8,7 @@ use crate::support::{
 use std::time::Duration;
 
 /// Serves a match through a service that breaks; something changes meanwhile; it mends.
-fn rides_out(fault: &Fault) {
+fn rides_out(name: &str, fault: &Fault) {
     let world = World::new();
     let service = Service::start(&world);
     let proxy = Proxy::start(service.address());
@@ -43,7 +43,7 @@ fn rides_out(fault: &Fault) {
     // Two seconds are the rule. On paused time it is asserted, of the core and of the client; here it is told, for a busy machine proves nothing.
     let back = agent.timeline().into_iter().rfind(|entry| entry["kind"] == "backend_up").expect("its return is told");
     let at: chrono::DateTime<chrono::Utc> = back["at"].as_str().unwrap().parse().unwrap();
-    eprintln!("{fault:?}: back {} ms after it was mended", (at - mended).num_milliseconds());
+    eprintln!("{name}: back {} ms after it was mended", (at - mended).num_milliseconds());
 }
 
 macro_rules! faults {
@@ -51,7 +51,7 @@ macro_rules! faults {
         $(
             #[test]
             fn $name() {
-                rides_out(&$fault);
+                rides_out(stringify!($name), &$fault);
             }
         )*
     };
