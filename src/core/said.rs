@@ -32,7 +32,6 @@ impl Core {
             }
             // Who has said that it ends takes nobody in any more.
             Said::Joinable(gate) if !run.orderly => run.gate = gate,
-            Said::Joinable(_) => {}
             Said::Heartbeat => self.health.beat(now),
             Said::Health { health, reason } => self.health.opinion(health, reason),
             Said::TickRate { measured, target } => self.health.ticks(&self.settings.health, measured, target),
@@ -46,7 +45,7 @@ impl Core {
                 self.happened("shutdown", "the game says that it ends", &[]);
             }
             Said::StopMe => self.stop_wanted(),
-            Said::Hello => {}
+            Said::Joinable(_) | Said::Hello => {}
             Said::Offer(gate) => self.offered(gate),
             Said::Keep(kept) => drop(run.kept.insert(door, kept)),
             Said::MatchStarted { match_id } => self.match_started(match_id),

@@ -31,6 +31,7 @@
 //! | [`tls`] | TLS on the session service |
 //! | [`openarena`] | a real game server, by its example configuration |
 //! | [`openarena_probe`] | the same server, watched by queries and by its log |
+//! | [`probes`] | games that speak nothing, each kind of probe asking them |
 //! | [`quit`] | games that end in good order only when they are asked to |
 //! | [`practice`] | the practice game as a program |
 //! | [`outage`] | the session service away in every way, and back |
@@ -61,6 +62,7 @@ mod openarena;
 mod openarena_probe;
 mod outage;
 mod practice;
+mod probes;
 mod quit;
 mod replay;
 mod schemathesis;
