@@ -87,7 +87,7 @@ async fn play(target: &Rc<Target>, agents: usize) -> Seen {
     tokio::time::sleep_until(watch.from.into()).await;
     let before = proc::processor_time(target.pid);
     tokio::time::sleep_until(watch.until.into()).await;
-    let spent = proc::processor_time(target.pid) - before;
+    let spent = proc::processor_time(target.pid).saturating_sub(before);
     let answers = playing.join_all().await.concat();
     Seen {
         busy: spent.as_secs_f64() / (CADENCE * MEASURED).as_secs_f64(),

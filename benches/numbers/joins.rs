@@ -22,7 +22,7 @@ pub fn measure() {
     keep_busy(&mut callers, Duration::ZERO);
     let (commits, before) = (commits(&service), proc::processor_time(target.pid));
     let (changes, took) = keep_busy(&mut callers, COUNTED);
-    let spent = proc::processor_time(target.pid) - before;
+    let spent = proc::processor_time(target.pid).saturating_sub(before);
     let commits = self::commits(&service) - commits;
     let rate = changes as f64 / took.as_secs_f64();
     row(

@@ -62,7 +62,7 @@ impl Rate {
     fn add(&mut self, pid: u32, callers: &mut [Caller]) {
         let before = proc::processor_time(pid);
         let (answers, took) = keep_busy(callers, TURN);
-        self.spent += proc::processor_time(pid) - before;
+        self.spent += proc::processor_time(pid).saturating_sub(before);
         self.answers += answers;
         self.took += took;
     }

@@ -133,12 +133,13 @@ impl World {
     }
 }
 
+fn info(record: &SessionRecord) -> Option<&InstanceInfo> {
+    record.instance.as_ref().map(|instance| &instance.info)
+}
+
 /// The session's top-level members that differ, as they are named on the wire.
 fn changed(old: Option<&SessionRecord>, new: Option<&SessionRecord>) -> Vec<String> {
     let (Some(old), Some(new)) = (old, new) else { return Vec::new() };
-    fn info(record: &SessionRecord) -> Option<&InstanceInfo> {
-        record.instance.as_ref().map(|instance| &instance.info)
-    }
     let rows = [
         ("instance", info(old) != info(new)),
         ("backfill", old.backfill != new.backfill),
