@@ -9,7 +9,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 /// The path of a row with values that lead somewhere.
@@ -255,8 +255,12 @@ async fn clients_that_never_read_keep_nobody_out_for_long() {
     let mut settings = ServiceSettings::default();
     settings.limits.connections = 4;
     let bench = Bench::start(settings).await;
+    let address = bench.base.strip_prefix("http://").unwrap().parse().unwrap();
     let greedy = (0..8).map(|_| async {
-        let mut stream = connect(&bench).await;
+        let socket = TcpSocket::new_v4().unwrap();
+        // Soon full.
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut stream = socket.connect(address).await.unwrap();
         // What isn't read keeps the service from reading on, and that this from being written.
         while stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: h\r\n\r\n").await.is_ok() {}
     });

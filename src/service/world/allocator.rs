@@ -197,7 +197,7 @@ mod tests {
     fn a_server_that_comes_gets_the_oldest_request_that_it_fits() {
         let mut bench = bench();
         let paths = ["a", "b", "b"].map(|region| waiting(&mut bench, region));
-        let mut shown = |bench: &mut Bench| paths.each_ref().map(|path| status(bench, path));
+        let shown = |bench: &mut Bench| paths.each_ref().map(|path| status(bench, path));
         register(&mut bench, "one", "b");
         assert_eq!(shown(&mut bench), ["requested", "allocated", "requested"]);
         register(&mut bench, "two", "b");
