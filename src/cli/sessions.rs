@@ -19,6 +19,7 @@ use crate::{
     service::{Listeners, Reload, Service, ServiceSettings, auth::clients::Clients, exchange, http::tls::Tls},
 };
 use std::{
+    io::Write as _,
     net::SocketAddr,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
@@ -296,7 +297,8 @@ fn announce(listeners: &Listeners, dir: &Path) {
         .filter_map(|listener| listener.local_addr().ok())
         .map(|address| format!("{scheme}://{address}"))
         .collect();
-    println!("session service: {} (state in {})", urls.join(", "), dir.display());
+    // Where it goes to a file on a full disk, the service is no worse for it.
+    let _ = writeln!(std::io::stdout(), "session service: {} (state in {})", urls.join(", "), dir.display());
     notify::ready(&format!("serving on {}", urls.join(", ")));
 }
 
