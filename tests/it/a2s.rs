@@ -94,7 +94,7 @@ fn switched_off_nobody_answers_and_a_port_in_use_is_passed_over_or_named() {
     agent.wait_join_status("joinable");
     assert!(UdpSocket::bind(("127.0.0.1", free)).is_ok(), "the query port is left to the game");
 
-    let last = port.checked_add(40).unwrap_or(u16::MAX);
+    let last = port.saturating_add(40);
     let moved = world.agent("moved", &format!("{CONFIG}{}", query(&format!("{port}-{last}"))));
     let at = u16::try_from(moved.wait_join_status("joinable")["ports"]["query"].as_u64().unwrap()).unwrap();
     assert_ne!(at, port);
