@@ -12,12 +12,13 @@
 
 use super::{
     backfill::BackfillDesk,
-    clock::{Clock, When},
+    clock::{Clock, When, earliest},
     health::HealthDesk,
     io::{Effect, Ending, Happening, Input, Memory, Provide, Restored},
     journal::Journal,
     mint::{Jitter, Mint},
     poll::Poll,
+    publish::Lane,
     reports::ConnStrs,
     settings::Settings,
     state::Durable,
@@ -237,6 +238,63 @@ impl Core {
             Input::Gap(span) => self.gap(span),
             Input::Tick => {}
         }
+    }
+
+    /// Does what time has brought about.
+    fn advance(&mut self) {
+        self.journal_tick();
+        self.acquire_tick();
+        self.link_tick();
+        // What the process did moves the match, and the other way round; a start or an end is at most a few such moves away.
+        for _ in 0..8 {
+            let before = (self.state.phase.name(), self.state.last_run, std::mem::discriminant(&self.state.process));
+            self.process_tick();
+            self.phase_tick();
+            if before == (self.state.phase.name(), self.state.last_run, std::mem::discriminant(&self.state.process)) {
+                break;
+            }
+        }
+        self.players_tick();
+        self.stats_tick();
+        self.health_tick();
+        self.poll_tick();
+        self.backfill_tick();
+    }
+
+    /// Makes so whatever follows from the new state.
+    fn settle(&mut self) {
+        let detaching = matches!(&self.farewell, Some((Ending::Detached { .. }, _)));
+        if !detaching {
+            self.first_joinable_later();
+            self.levels();
+            self.pump();
+        }
+        self.say_offer();
+        self.say_to_keeper();
+        self.commit();
+        self.part();
+    }
+
+    /// Of everything that time alone brings about: what [`Core::advance`] looks at.
+    fn deadline(&self) -> Option<When> {
+        if let Some((_, until)) = &self.farewell {
+            return earliest([Some(*until), self.journal.deadline()]);
+        }
+        let lanes = earliest(self.state.lanes.iter().map(Lane::deadline));
+        earliest([
+            self.journal.deadline(),
+            self.acquire_deadline(),
+            self.link_deadline(),
+            self.process_deadline(),
+            self.phase_deadline(),
+            self.state.process.run().and_then(|run| run.roster.deadline()),
+            self.stats_deadline(),
+            self.health_deadline(),
+            self.poll_deadline(),
+            self.backfill_deadline(),
+            lanes,
+            self.offer_deadline(),
+        ])
     }
 
     pub(super) fn effect(&mut self, effect: Effect) {

@@ -14,7 +14,7 @@
 //! A game that may serve another match stays up, and `Closing` is passed over.
 
 use super::{
-    clock::{When, earliest},
+    clock::When,
     engine::Core,
     io::{Effect, Ending},
     ladder::Ladder,
@@ -62,27 +62,7 @@ impl Core {
         }
     }
 
-    /// Does what time has brought about.
-    pub(super) fn advance(&mut self) {
-        self.journal_tick();
-        self.acquire_tick();
-        self.link_tick();
-        for _ in 0..8 {
-            let before = (self.state.phase.name(), self.state.last_run, std::mem::discriminant(&self.state.process));
-            self.process_tick();
-            self.phase_tick();
-            if before == (self.state.phase.name(), self.state.last_run, std::mem::discriminant(&self.state.process)) {
-                break;
-            }
-        }
-        self.players_tick();
-        self.stats_tick();
-        self.health_tick();
-        self.poll_tick();
-        self.backfill_tick();
-    }
-
-    fn phase_tick(&mut self) {
+    pub(super) fn phase_tick(&mut self) {
         match &self.state.phase {
             Phase::Idle => self.idle_tick(),
             Phase::Acquiring(_) => {}
@@ -319,28 +299,7 @@ impl Core {
         self.close_match(why, then, exit);
     }
 
-    pub(super) fn deadline(&self) -> Option<When> {
-        if let Some((_, until)) = &self.farewell {
-            return earliest([Some(*until), self.journal.deadline()]);
-        }
-        let lanes = earliest(self.state.lanes.iter().map(Lane::deadline));
-        earliest([
-            self.journal.deadline(),
-            self.acquire_deadline(),
-            self.link_deadline(),
-            self.process_deadline(),
-            self.phase_deadline(),
-            self.state.process.run().and_then(|run| run.roster.deadline()),
-            self.stats_deadline(),
-            self.health_deadline(),
-            self.poll_deadline(),
-            self.backfill_deadline(),
-            lanes,
-            self.offer_deadline(),
-        ])
-    }
-
-    fn phase_deadline(&self) -> Option<When> {
+    pub(super) fn phase_deadline(&self) -> Option<When> {
         match &self.state.phase {
             Phase::Idle | Phase::Acquiring(_) => None,
             Phase::Starting(game) => expiry(game),

@@ -17,6 +17,9 @@
 //! 4. Within a lane, reports keep their order, and one call is under way.
 //! 5. No allocation is accepted while an earlier end is undeliverable or the journal can't be written.
 //!
+//! To read it, follow an input: `engine` (the three steps), `lifecycle` (the match), `reports` and `publish` (what the session is told),
+//! then whichever decision you came for.
+//!
 //! | file | decides |
 //! |---|---|
 //! | [`io`], [`settings`] | nothing: what goes in and comes out; what the user configured, as the core wants it |

@@ -53,22 +53,8 @@ impl Core {
         self.state.lanes.iter_mut().find(|lane| lane.is_ours(instance))
     }
 
-    /// Makes so whatever follows from the new state.
-    pub(super) fn settle(&mut self) {
-        let detaching = matches!(&self.farewell, Some((super::io::Ending::Detached { .. }, _)));
-        if !detaching {
-            self.first_joinable_later();
-            self.levels();
-            self.pump();
-        }
-        self.say_offer();
-        self.say_to_keeper();
-        self.commit();
-        self.part();
-    }
-
     /// The gate opened after the start of serving.
-    fn first_joinable_later(&mut self) {
+    pub(super) fn first_joinable_later(&mut self) {
         let Phase::Serving(game) = &self.state.phase else { return };
         if game.first_joinable.is_none() && self.gate_of(game) == Gate::Open {
             let now = self.now;
@@ -109,7 +95,7 @@ impl Core {
         }
     }
 
-    fn levels(&mut self) {
+    pub(super) fn levels(&mut self) {
         let Some(game) = self.state.phase.game() else { return };
         let (instance, level) = (game.instance.clone(), self.level(game));
         let browser = self.custom(CustomDataOf::Browser);
@@ -183,7 +169,7 @@ impl Core {
     }
 
     /// Sends what may be sent: one request a lane, and a session's next lane only after its last.
-    fn pump(&mut self) {
+    pub(super) fn pump(&mut self) {
         self.drop_idle_lanes();
         for index in 0..self.state.lanes.len() {
             let (before, rest) = self.state.lanes.split_at_mut(index);
@@ -298,7 +284,7 @@ impl Core {
         self.drain(why, Then::Recycle);
     }
 
-    fn say_offer(&mut self) {
+    pub(super) fn say_offer(&mut self) {
         let offer = self.offer();
         if self.last.provide.as_ref() != Some(&offer) {
             self.last.provide = Some(offer.clone());
