@@ -26,8 +26,8 @@ async fn graph() -> (Bench, PathBuf) {
 /// A service that reads it.
 fn reading(graph: &str, secret: PathBuf) -> ServiceSettings {
     let mut settings = settings();
-    settings.friends.url = graph.to_owned();
-    settings.friends.client_id = "reader".to_owned();
+    graph.clone_into(&mut settings.friends.url);
+    "reader".clone_into(&mut settings.friends.client_id);
     settings.friends.client_secret_file = Some(secret);
     settings.friends.timeout = Span::from_secs(60);
     settings

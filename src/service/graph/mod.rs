@@ -260,8 +260,8 @@ mod tests {
     fn player(n: u128) -> PlayerUuid {
         PlayerUuid(uuid::Uuid::from_u128(n))
     }
-    fn friends(count: u128) -> Friends {
-        Some(Arc::new((1000..1000 + count).map(player).collect()))
+    fn friends(count: u128) -> Arc<HashSet<PlayerUuid>> {
+        Arc::new((1000..1000 + count).map(player).collect())
     }
     const KEEP: Duration = Duration::from_secs(30);
 
@@ -269,15 +269,15 @@ mod tests {
     async fn what_is_remembered_is_bounded_and_ends() {
         let mut known = Known::default();
         for n in 0..4 {
-            known.remember(player(n), friends(9), KEEP, 30);
+            known.remember(player(n), Some(friends(9)), KEEP, 30);
             tokio::time::advance(Duration::from_secs(1)).await;
         }
         let there = |known: &Known| (0..4).map(|n| known.get(player(n)).is_some()).collect::<Vec<_>>();
         assert_eq!((there(&known), known.weight), (vec![false, true, true, true], 30), "the oldest went");
-        known.remember(player(9), friends(100), KEEP, 30);
+        known.remember(player(9), Some(friends(100)), KEEP, 30);
         assert_eq!((known.answers.len(), known.weight), (0, 0), "one that is too large isn't kept");
         for _ in 0..1000 {
-            known.remember(player(1), friends(1), KEEP, 30);
+            known.remember(player(1), Some(friends(1)), KEEP, 30);
             tokio::time::advance(Duration::from_secs(1)).await;
         }
         assert!(known.order.len() <= 2 + LANES && known.weight == 2, "{} {}", known.order.len(), known.weight);
@@ -288,8 +288,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn while_that_service_is_away_nobody_is_asked() {
         let mut known = Known { away_until: Some(Instant::now() + KEEP), ..Known::default() };
-        known.remember(player(1), friends(1), KEEP, 30);
-        assert_eq!((known.get(player(1)), known.get(player(2))), (Some(friends(1)), Some(None)));
+        known.remember(player(1), Some(friends(1)), KEEP, 30);
+        assert_eq!((known.get(player(1)), known.get(player(2))), (Some(Some(friends(1))), Some(None)));
         tokio::time::advance(KEEP).await;
         assert_eq!(known.get(player(2)), None, "it is asked again");
     }
