@@ -12,7 +12,7 @@
 //! | [`settings`], [`templates`], [`profiles`] | the configuration; [`exchange`]: as JSON of the API |
 //! | [`http`] | requests and answers; the router |
 //! | [`auth`] | tokens, client credentials, login |
-//! | [`graph`] | another service's friend graph, where one is configured |
+//! | [`mod@graph`] | another service's friend graph, where one is configured |
 //! | [`ops`] | the operations, a file a group |
 //! | [`rules`] | pure rules on a session |
 //! | [`world`] | the state in memory: sessions, indexes, timers, registered servers, allocation, audit |
