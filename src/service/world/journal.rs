@@ -182,9 +182,7 @@ impl Journal {
 
     /// Subscribes: what wakes the subscriber; none if the player has too many subscribers.
     pub fn watch(&mut self, player: PlayerUuid, most: u32) -> Option<Arc<Notify>> {
-        let forgotten = self.forgotten;
-        let new = || Stream { dropped: forgotten, ..Stream::default() };
-        let stream = self.players.entry(player).or_insert_with(new);
+        let stream = self.stream(player);
         if stream.watchers >= most {
             return None;
         }
@@ -197,6 +195,12 @@ impl Journal {
             stream.watchers = stream.watchers.saturating_sub(1);
         }
         self.forget_empty(player);
+    }
+
+    /// A player's stream; a new one doesn't know what came before.
+    fn stream(&mut self, player: PlayerUuid) -> &mut Stream {
+        let new = || Stream { dropped: self.forgotten, ..Stream::default() };
+        self.players.entry(player).or_insert_with(new)
     }
 
     fn forget_empty(&mut self, player: PlayerUuid) {
@@ -213,15 +217,14 @@ impl Journal {
         let first = self.last + 1;
         for (player, told) in telling.entries() {
             self.last += 1;
-            let forgotten = self.forgotten;
-            let new = || Stream { dropped: forgotten, ..Stream::default() };
-            let stream = self.players.entry(player).or_insert_with(new);
-            stream.kept.push_back(Kept { number: self.last, seq, told: told.clone(), at });
+            let number = self.last;
+            let stream = self.stream(player);
+            stream.kept.push_back(Kept { number, seq, told: told.clone(), at });
             if stream.kept.len() > limits.events_per_player as usize {
                 stream.drop_oldest();
             }
             stream.woken.notify_waiters();
-            self.order.push_back((self.last, player));
+            self.order.push_back((number, player));
         }
         self.rows.push_back((first, self.last));
         self.last_seq = seq;
