@@ -26,15 +26,15 @@ pub fn measure() {
 }
 
 /// Tells when the game knocked.
-struct Door {
+struct EventSource {
     socket: UdpSocket,
 }
 
-impl Door {
+impl EventSource {
     fn new() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        Door { socket }
+        EventSource { socket }
     }
     fn address(&self) -> String {
         self.socket.local_addr().unwrap().to_string()
@@ -85,7 +85,7 @@ fn ready(world: &World, agent: &mut Agent<'_>) -> Duration {
 const BY_LOG: &str = "[game.readiness]\nby = \"log\"\npattern = \"^ready\"\n[game.restart]\nwhen = \"never\"\n";
 
 fn allocation_to_game() {
-    let (world, door) = (World::new(), Door::new());
+    let (world, door) = (World::new(), EventSource::new());
     let service = Service::start(&world);
     let common = format!("{}{BY_LOG}", service.agent_config());
     let cold = |provider: &str| {
@@ -119,7 +119,7 @@ fn allocation_to_game() {
 }
 
 /// A platform makes a session and asks for a server; until the game knocks.
-fn through_service(service: &Service<'_>, door: &Door) -> Duration {
+fn through_service(service: &Service<'_>, door: &EventSource) -> Duration {
     let session = service.make_session(&json!({}));
     let begun = Instant::now();
     service.request_instance(&session, &json!({"map": "a", "misc_params": ""}));
@@ -153,7 +153,7 @@ fn end_to_closed() {
     let world = World::new();
     let service = Service::start(&world);
     let (proxy, seen) = wire(service.address());
-    let door = Door::new();
+    let door = EventSource::new();
     let command = game::command("spawned", &[&door.address()]);
     let config = service.agent_config_through(&format!("http://{proxy}"));
     let config = format!("{config}{BY_LOG}[allocation]\nprovider = \"hook\"\n[game]\ncommand = {command}\n");

@@ -163,7 +163,7 @@ impl Driver {
                 let (run, door) = (finding.run, finding.door);
                 let input = match finding.found {
                     Found::Evidence(evidence) => Input::Evidence { run, door, evidence },
-                    Found::Said(said) => Input::Said { run, door, said },
+                    Found::GameEvent(said) => Input::GameEvent { run, door, said },
                 };
                 self.take(input, course, now)
             }
@@ -223,7 +223,7 @@ impl Driver {
 
     fn heard(&mut self, heard: Heard, course: &mut Course, now: Now) -> Option<Ending> {
         let before = self.core.written().revision;
-        let ending = self.take(Input::Said { run: heard.run, door: heard.door, said: heard.said }, course, now);
+        let ending = self.take(Input::GameEvent { run: heard.run, door: heard.door, said: heard.said }, course, now);
         if let Some(taken) = heard.taken {
             let written = self.core.written();
             if written.revision == before {

@@ -26,7 +26,7 @@ use crate::{
     host::clock,
     keeper::{Keeper, Losses},
     model::{
-        game::{Door, Evidence},
+        game::{EventSource, Evidence},
         ids::{KeeperId, RunId, RunNumber},
         keeper::{KeeperFact, KeeperOrder},
         policy::{Readiness, ReadyBy},
@@ -227,7 +227,7 @@ impl Hands {
             Ok(true) => {
                 let found = Found::Evidence(Evidence::Up);
                 // The receiver goes only with the driver.
-                let _ = findings.blocking_send(Finding { run, door: Door::Log, found });
+                let _ = findings.blocking_send(Finding { run, door: EventSource::Log, found });
             }
             Ok(false) => {}
             Err(error) => {
@@ -257,10 +257,10 @@ impl Hands {
 
     /// What a line of the game's output says.
     pub fn read_line(&mut self, run: RunNumber, line: &str) -> Vec<Input> {
-        let door = Door::Log;
+        let door = EventSource::Log;
         let inputs = self.eyes.log.line(line).into_iter().map(|found| match found {
             Found::Evidence(evidence) => Input::Evidence { run, door, evidence },
-            Found::Said(said) => Input::Said { run, door, said },
+            Found::GameEvent(said) => Input::GameEvent { run, door, said },
         });
         inputs.collect()
     }

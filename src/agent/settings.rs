@@ -11,7 +11,7 @@ use crate::{
     core::settings::{Addresses, Launch, SessionSettings, Settings},
     frontends::{self, Surroundings},
     host::{network, paths::AgentPlace, paths::Places, secrets},
-    model::{allocation::ProviderKind, policy::Admission, units::Span},
+    model::{allocation::ProviderKind, policy::AdmissionPolicy, units::Span},
     providers::{ProviderSettings, sic::SicSettings},
     upstream::{
         UpstreamSettings,
@@ -65,7 +65,7 @@ pub fn core(config: &AgentConfig, place: &AgentPlace, found: &Found) -> Result<S
     let (game, data, session) = (&config.game, &config.custom_data, &config.session);
     let startup_file = game.startup_file.clone();
     // Nobody else adds players to a session that was made for this machine only.
-    let own_admission = if session.is_local() { Admission::Open } else { Admission::Members };
+    let own_admission = if session.is_local() { AdmissionPolicy::Open } else { AdmissionPolicy::Members };
     Ok(Settings {
         name: config.agent.name.clone(),
         seed: found.seed,

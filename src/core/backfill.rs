@@ -15,7 +15,7 @@ use super::{
 };
 use crate::model::{
     calls::{Answer, Call, Refusal},
-    game::{Gate, Told},
+    game::{Admission, GameNotice},
     ids::BackfillId,
     session::{BackfillAck, BackfillInfo, BackfillNeed, BackfillUpdate, Session},
 };
@@ -121,7 +121,7 @@ impl Core {
         let policy = &self.settings.backfill;
         match &self.state.phase {
             Phase::Draining(..) | Phase::Closing(..) => true,
-            Phase::Serving(_) if policy.delete_when_unjoinable && self.gate_of(game) == Gate::Closed => true,
+            Phase::Serving(_) if policy.delete_when_unjoinable && self.gate_of(game) == Admission::Closed => true,
             Phase::Serving(_) | Phase::Starting(_) => {
                 policy.delete_when_full
                     && self.needs().is_some_and(|needs| needs.iter().all(|need| need.players_required == 0))
@@ -176,7 +176,7 @@ impl Core {
                 let names: Vec<_> = players.iter().map(ToString::to_string).collect();
                 let text = format!("{} players were backfilled", players.len());
                 self.happened("backfilled", text, &[("players", &names.join(" "))]);
-                self.tell(Told::Backfilled { players });
+                self.tell(GameNotice::Backfilled { players });
                 self.poll.now();
             }
             Ok(_) => {}

@@ -13,7 +13,7 @@ use super::{
     state::{Drain, Link, Match, Phase, Process, Then},
 };
 use crate::model::{
-    game::Told,
+    game::GameNotice,
     orders::{Accepted, After, Order, Refused, RequestId},
     session::JoinStatus,
     units::Span,
@@ -33,10 +33,10 @@ impl Core {
                 Ok(Accepted::Stopping)
             }
             Order::Detach { restart } => Ok(self.detach(restart)),
-            Order::Gate(gate) => match self.state.phase.game_mut() {
+            Order::Admission(gate) => match self.state.phase.game_mut() {
                 Some(game) => {
                     game.operator_gate = Some(gate);
-                    Ok(Accepted::Gate)
+                    Ok(Accepted::Admission)
                 }
                 None => Err(Refused::Nothing { why: "no match is on".to_owned() }),
             },
@@ -171,7 +171,7 @@ impl Core {
         self.milestone(JoinStatus::Unjoinable);
         self.note("drain", reason);
         self.happened("drain", format!("draining until {}: {reason}", deadline.0), &[("reason", reason)]);
-        self.tell(Told::Drain { reason: reason.to_owned(), deadline: deadline.0 });
+        self.tell(GameNotice::Drain { reason: reason.to_owned(), deadline: deadline.0 });
     }
 
     pub(super) fn drain_tick(&mut self) {

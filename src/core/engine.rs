@@ -221,7 +221,7 @@ impl Core {
         match input {
             Input::Keeper(fact) => self.keeper_fact(fact),
             Input::Journal(fact) => self.journal_fact(&fact),
-            Input::Said { run, door, said } => self.said(run, door, said),
+            Input::GameEvent { run, door, said } => self.said(run, door, said),
             Input::Evidence { run, door, evidence } => self.evidence(run, door, &evidence),
             Input::Allocated(allocation) => self.allocated(allocation),
             Input::Deallocated { allocation } => self.deallocated(&allocation),

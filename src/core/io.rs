@@ -4,7 +4,7 @@ use super::settings::Settings;
 use crate::model::{
     allocation::Allocation,
     calls::{Answer, Backend, Call, CallId, Refusal},
-    game::{Door, Evidence, Said, Told},
+    game::{EventSource, Evidence, GameEvent, GameNotice},
     ids::RunNumber,
     keeper::{KeeperFact, KeeperOrder},
     orders::{Accepted, Order, Refused, RequestId},
@@ -38,15 +38,15 @@ pub enum Input {
     Keeper(KeeperFact),
     Journal(JournalFact),
     /// The game said something; `run` is the run whose token or socket it used.
-    Said {
+    GameEvent {
         run: RunNumber,
-        door: Door,
-        said: Said,
+        door: EventSource,
+        said: GameEvent,
     },
     /// A probe or log pattern found out whether the game is up.
     Evidence {
         run: RunNumber,
-        door: Door,
+        door: EventSource,
         evidence: Evidence,
     },
     /// The provider allocated us. For a hook, see [`Order::Allocate`].
@@ -104,7 +104,7 @@ pub enum Effect {
     Provide(Provide),
     Tell {
         run: RunNumber,
-        told: Told,
+        told: GameNotice,
     },
     Watch(Watch),
     /// Ask this run through its remote console to end. Where it has none, what its SDK was told must do.

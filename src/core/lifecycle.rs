@@ -23,7 +23,7 @@ use super::{
 };
 use crate::model::{
     allocation::ProviderKind,
-    game::{Gate, Told},
+    game::{Admission, GameNotice},
     ids::{InstanceId, RunNumber},
     keeper::KeeperOrder,
     orders::Accepted,
@@ -140,7 +140,7 @@ impl Core {
     fn serve(&mut self) {
         let Some(mut game) = self.state.phase.take_game() else { return };
         let first = game.first_joinable.is_none();
-        if first && self.gate_of(&game) == Gate::Open {
+        if first && self.gate_of(&game) == Admission::Open {
             game.first_joinable = Some(self.now);
         }
         let joinable = game.first_joinable.is_some() && first;
@@ -151,11 +151,11 @@ impl Core {
     }
 
     /// Whether new players may come, as game, operator and health have it.
-    pub(super) fn gate_of(&self, game: &Match) -> Gate {
-        let said = self.state.process.run().map_or(Gate::Closed, |run| run.gate);
+    pub(super) fn gate_of(&self, game: &Match) -> Admission {
+        let said = self.state.process.run().map_or(Admission::Closed, |run| run.gate);
         match game.operator_gate.unwrap_or(said) {
-            Gate::Open if self.health.closes_gate() => Gate::Closed,
-            gate @ (Gate::Open | Gate::Closed) => gate,
+            Admission::Open if self.health.closes_gate() => Admission::Closed,
+            gate @ (Admission::Open | Admission::Closed) => gate,
         }
     }
 
@@ -164,7 +164,7 @@ impl Core {
         if then == Then::Recycle && !self.leaving && self.may_reuse() {
             if let Some(run) = self.state.process.run_mut() {
                 run.served += 1;
-                run.gate = Gate::Open;
+                run.gate = Admission::Open;
                 run.withheld = false;
                 run.roster.next_match();
             }
@@ -182,7 +182,7 @@ impl Core {
         self.enter(Phase::Closing(game, Closing { reason: reason.to_owned(), then, ladder }));
         if matches!(self.state.process, Process::Up(_) | Process::Failing(..)) {
             let within = Ladder::total(&self.settings.ladder);
-            self.tell(Told::Stop { within });
+            self.tell(GameNotice::Stop { within });
             self.happened("stopping", format!("stopping the game: {reason}"), &[("reason", reason)]);
         }
         if let Process::Failing(run, ..) = &self.state.process {

@@ -17,9 +17,9 @@
 
 use super::clock::{When, earliest};
 use crate::model::{
-    game::{Door, GamePlayer},
+    game::{EventSource, GamePlayer},
     ids::PlayerUuid,
-    policy::Admission,
+    policy::AdmissionPolicy,
     session::Session,
 };
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,7 @@ pub struct Roster {
     pub known: BTreeMap<String, GamePlayer>,
     /// Who tells.
     #[serde(default)]
-    source: Option<Door>,
+    source: Option<EventSource>,
     /// From a source that only counts.
     count: Option<u32>,
     pub max: Option<u32>,
@@ -86,7 +86,7 @@ impl Roster {
     }
 
     /// Whether this source's word on players counts. A nearer one than before begins with an empty list.
-    pub fn heeds(&mut self, door: Door, now: When) -> bool {
+    pub fn heeds(&mut self, door: EventSource, now: When) -> bool {
         match self.source {
             Some(source) if distance(source) < distance(door) => return false,
             Some(source) if distance(source) > distance(door) => {
@@ -171,7 +171,7 @@ impl Roster {
     }
 
     /// Judges those who came, by a fresh reading of the session.
-    pub fn judge(&mut self, session: &Session, admission: Admission) -> Vec<Verdict> {
+    pub fn judge(&mut self, session: &Session, admission: AdmissionPolicy) -> Vec<Verdict> {
         let mut free: Vec<u32> = session.teams.iter().map(|t| t.max_size.saturating_sub(active(t))).collect();
         let mut verdicts = Vec::new();
         for id in std::mem::take(&mut self.unjudged) {
@@ -184,7 +184,7 @@ impl Roster {
             let place = wished
                 .filter(|team| free.get(*team as usize).is_some_and(|free| *free > 0))
                 .or(place.map(|p| p as u32));
-            verdicts.push(match place.filter(|_| admission == Admission::Open) {
+            verdicts.push(match place.filter(|_| admission == AdmissionPolicy::Open) {
                 Some(team) => {
                     free[team as usize] -= 1;
                     Verdict::Add { known_as: id, player: uuid, team: Some(team) }
@@ -224,13 +224,13 @@ impl Roster {
 }
 
 /// How far a source is from the game: the nearest knows best.
-fn distance(door: Door) -> u8 {
+fn distance(door: EventSource) -> u8 {
     match door {
-        Door::Native => 0,
-        Door::Agones => 1,
-        Door::Gsdk => 2,
-        Door::Log => 3,
-        Door::Probe => 4,
+        EventSource::Native => 0,
+        EventSource::Agones => 1,
+        EventSource::Gsdk => 2,
+        EventSource::Log => 3,
+        EventSource::Probe => 4,
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::model::{
     calls::{Answer, Call, Refusal},
-    game::Told,
+    game::GameNotice,
     ids::InstanceId,
     policy::OnSessionLost,
     session::{JoinStatus, Session},
@@ -158,7 +158,7 @@ impl Core {
         };
         let reason = "the session is gone";
         self.happened("session_lost", format!("{reason}; confirmed by {CONFIRM_ANSWERS} answers"), &[]);
-        self.tell(Told::SessionLost);
+        self.tell(GameNotice::SessionLost);
         match policy {
             OnSessionLost::Drain => self.drain(reason, Then::Recycle),
             OnSessionLost::Stop => self.stop_process(reason, Then::Recycle, None),

@@ -13,7 +13,7 @@ use super::{
     state::{Drain, Match, Phase, Process, Run},
 };
 use crate::model::{
-    game::Told, ids::RunNumber, keeper::KeeperOrder, policy::ReadyBy, process::LaunchSpec, time::Timestamp,
+    game::GameNotice, ids::RunNumber, keeper::KeeperOrder, policy::ReadyBy, process::LaunchSpec, time::Timestamp,
 };
 use std::time::Duration;
 
@@ -125,10 +125,10 @@ impl Core {
             self.last.told = Some(run);
             self.tell_allocation();
             if let Phase::Draining(_, Drain { reason, deadline: Some(deadline), .. }) = &self.state.phase {
-                self.tell(Told::Drain { reason: reason.clone(), deadline: deadline.0 });
+                self.tell(GameNotice::Drain { reason: reason.clone(), deadline: deadline.0 });
             }
             if self.is_closing() || matches!(self.state.process, Process::Failing(..)) {
-                self.tell(Told::Stop { within: Ladder::total(&self.settings.ladder) });
+                self.tell(GameNotice::Stop { within: Ladder::total(&self.settings.ladder) });
             }
         }
     }
@@ -184,7 +184,7 @@ impl Core {
         let Process::Up(run) = &self.state.process else { return };
         let ladder = Ladder::new(self.now, None);
         self.state.process = Process::Failing(run.clone(), ladder, why.to_owned());
-        self.tell(Told::Stop { within: Ladder::total(&self.settings.ladder) });
+        self.tell(GameNotice::Stop { within: Ladder::total(&self.settings.ladder) });
         self.happened("stopping", format!("stopping the game: {why}"), &[("reason", why)]);
     }
 
@@ -238,7 +238,7 @@ impl Core {
 
     pub(super) fn tell_allocation(&mut self) {
         let Some(game) = self.state.phase.game() else { return };
-        let told = Told::Allocated {
+        let told = GameNotice::Allocated {
             allocation: game.allocation.clone(),
             session_id: game.session.clone(),
             instance_id: game.instance.clone(),
@@ -248,7 +248,7 @@ impl Core {
         self.tell(told);
     }
 
-    pub(super) fn tell(&mut self, told: Told) {
+    pub(super) fn tell(&mut self, told: GameNotice) {
         if let Some(run) = self.state.process.run().map(|run| run.number) {
             self.effect(Effect::Tell { run, told });
         }

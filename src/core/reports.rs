@@ -13,7 +13,7 @@ use super::{
 use crate::model::{
     CustomData,
     calls::{Answer, Backend, Call, Refusal},
-    game::{CustomDataOf, Gate},
+    game::{Admission, CustomDataOf},
     ids::InstanceId,
     policy::ReportBy,
     session::{InstanceUpdate, JoinParams, JoinStatus},
@@ -56,7 +56,7 @@ impl Core {
     /// The gate opened after the start of serving.
     pub(super) fn first_joinable_later(&mut self) {
         let Phase::Serving(game) = &self.state.phase else { return };
-        if game.first_joinable.is_none() && self.gate_of(game) == Gate::Open {
+        if game.first_joinable.is_none() && self.gate_of(game) == Admission::Open {
             let now = self.now;
             if let Some(game) = self.state.phase.game_mut() {
                 game.first_joinable = Some(now);
@@ -88,8 +88,8 @@ impl Core {
             Phase::Idle | Phase::Acquiring(_) | Phase::Leaving(_) | Phase::Closing(None, _) => None,
             Phase::Starting(_) => Some(JoinStatus::Pending),
             Phase::Serving(game) => Some(match self.gate_of(game) {
-                Gate::Open => JoinStatus::Joinable,
-                Gate::Closed => JoinStatus::Unjoinable,
+                Admission::Open => JoinStatus::Joinable,
+                Admission::Closed => JoinStatus::Unjoinable,
             }),
             Phase::Draining(..) | Phase::Closing(Some(_), _) => Some(JoinStatus::Unjoinable),
         }

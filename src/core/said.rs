@@ -7,7 +7,7 @@ use super::{
 };
 use crate::model::{
     calls::{Answer, Call, Refusal},
-    game::{Door, Evidence, Gate, Said, Told},
+    game::{Admission, EventSource, Evidence, GameEvent, GameNotice},
     ids::{MatchId, RunNumber},
     policy::ReadyBy,
     process::ProcessStats,
@@ -15,54 +15,54 @@ use crate::model::{
 use std::time::Duration;
 
 impl Core {
-    pub(super) fn said(&mut self, number: RunNumber, door: Door, said: Said) {
+    pub(super) fn said(&mut self, number: RunNumber, door: EventSource, said: GameEvent) {
         if self.overtaken(number, &said) {
             return;
         }
         let now = self.now;
         let Some(run) = self.state.process.run_mut().filter(|run| run.number == number) else { return };
-        if run.speaks.insert(door) && door == Door::Native {
+        if run.speaks.insert(door) && door == EventSource::Native {
             run.roster.speaks_of_players();
         }
         match said {
-            Said::Ready => {
+            GameEvent::Ready => {
                 if matches!(self.settings.readiness.by, ReadyBy::Sdk | ReadyBy::Auto) {
                     self.ready("sdk");
                 }
             }
             // Who has said that it ends takes nobody in any more.
-            Said::Joinable(gate) if !run.orderly => run.gate = gate,
-            Said::Heartbeat => self.health.beat(now),
-            Said::Health { health, reason } => self.health.opinion(health, reason),
-            Said::TickRate { measured, target } => self.health.ticks(&self.settings.health, measured, target),
-            Said::Map { map, mode } => self.map_changed(map, mode),
-            Said::CustomData { whose, data } => run.custom.entry(whose).or_default().extend(data),
-            Said::Version(version) => run.version = Some(version),
-            Said::Sdk(name) => run.sdk = Some(name),
-            Said::Shutdown => {
+            GameEvent::Joinable(gate) if !run.orderly => run.gate = gate,
+            GameEvent::Heartbeat => self.health.beat(now),
+            GameEvent::Health { health, reason } => self.health.opinion(health, reason),
+            GameEvent::TickRate { measured, target } => self.health.ticks(&self.settings.health, measured, target),
+            GameEvent::Map { map, mode } => self.map_changed(map, mode),
+            GameEvent::CustomData { whose, data } => run.custom.entry(whose).or_default().extend(data),
+            GameEvent::Version(version) => run.version = Some(version),
+            GameEvent::Sdk(name) => run.sdk = Some(name),
+            GameEvent::Shutdown => {
                 run.orderly = true;
-                run.gate = Gate::Closed;
+                run.gate = Admission::Closed;
                 self.happened("shutdown", "the game says that it ends", &[]);
             }
-            Said::StopMe => self.stop_wanted(),
-            Said::Joinable(_) | Said::Hello => {}
-            Said::Offer(gate) => self.offered(gate),
-            Said::Keep(kept) => drop(run.kept.insert(door, kept)),
-            Said::MatchStarted { match_id } => self.match_started(match_id),
-            Said::MatchEnded => self.match_ended(),
-            players @ (Said::PlayerJoined(_)
-            | Said::PlayerLeft { .. }
-            | Said::Players(_)
-            | Said::PlayerCount { .. }) => {
+            GameEvent::StopMe => self.stop_wanted(),
+            GameEvent::Joinable(_) | GameEvent::Hello => {}
+            GameEvent::Offer(gate) => self.offered(gate),
+            GameEvent::Keep(kept) => drop(run.kept.insert(door, kept)),
+            GameEvent::MatchStarted { match_id } => self.match_started(match_id),
+            GameEvent::MatchEnded => self.match_ended(),
+            players @ (GameEvent::PlayerJoined(_)
+            | GameEvent::PlayerLeft { .. }
+            | GameEvent::Players(_)
+            | GameEvent::PlayerCount { .. }) => {
                 self.said_of_players(door, players);
             }
         }
     }
 
     /// `Shutdown` that arrives after the exit that it announced: the end was orderly after all.
-    fn overtaken(&mut self, number: RunNumber, said: &Said) -> bool {
+    fn overtaken(&mut self, number: RunNumber, said: &GameEvent) -> bool {
         let Process::Delayed { after, stopped, .. } = &mut self.state.process else { return false };
-        let announced = *after == number && matches!(said, Said::Shutdown | Said::StopMe) && !*stopped;
+        let announced = *after == number && matches!(said, GameEvent::Shutdown | GameEvent::StopMe) && !*stopped;
         if announced {
             // It counts once.
             *stopped = true;
@@ -91,7 +91,7 @@ impl Core {
     fn stop_wanted(&mut self) {
         const WHY: &str = "the game asked to be ended";
         let Some(run) = self.state.process.run_mut() else { return };
-        run.gate = Gate::Closed;
+        run.gate = Admission::Closed;
         if !std::mem::replace(&mut run.orderly, true) {
             self.happened("shutdown", "the game asks to be ended", &[]);
         }
@@ -108,11 +108,11 @@ impl Core {
     }
 
     /// A game that says it is free has nobody playing; where players are counted, that count says so itself.
-    fn offered(&mut self, gate: Gate) {
+    fn offered(&mut self, gate: Admission) {
         let Some(run) = self.state.process.run_mut() else { return };
-        run.withheld = gate == Gate::Closed;
+        run.withheld = gate == Admission::Closed;
         if let Phase::Draining(_, drain) = &mut self.state.phase
-            && gate == Gate::Open
+            && gate == Admission::Open
             && drain.then == Then::Recycle
             && !run.roster.countable
         {
@@ -137,22 +137,22 @@ impl Core {
         }
     }
 
-    fn said_of_players(&mut self, door: Door, said: Said) {
+    fn said_of_players(&mut self, door: EventSource, said: GameEvent) {
         let (now, keep) = (self.now, self.settings.players.reconnect_grace.get());
         let session = self.session.as_ref();
         let Some(run) = self.state.process.run_mut() else { return };
         let roster = &mut run.roster;
         if !roster.heeds(door, now) {
-            if let Said::PlayerCount { max, .. } = said {
+            if let GameEvent::PlayerCount { max, .. } = said {
                 roster.max = max.or(roster.max);
             }
             return;
         }
         let changes: Vec<_> = match said {
-            Said::PlayerJoined(player) => roster.joined(player, now, session).into_iter().collect(),
-            Said::PlayerLeft { id } => roster.left(&id, now, keep, session).into_iter().collect(),
-            Said::Players(list) => roster.replace(list, now, keep, session),
-            Said::PlayerCount { players, max } => {
+            GameEvent::PlayerJoined(player) => roster.joined(player, now, session).into_iter().collect(),
+            GameEvent::PlayerLeft { id } => roster.left(&id, now, keep, session).into_iter().collect(),
+            GameEvent::Players(list) => roster.replace(list, now, keep, session),
+            GameEvent::PlayerCount { players, max } => {
                 let before = roster.players();
                 roster.count(players, max, now);
                 if roster.players() != before {
@@ -160,22 +160,22 @@ impl Core {
                 }
                 return;
             }
-            Said::Ready
-            | Said::Joinable(_)
-            | Said::Heartbeat
-            | Said::Health { .. }
-            | Said::TickRate { .. }
-            | Said::Map { .. }
-            | Said::MatchStarted { .. }
-            | Said::MatchEnded
-            | Said::CustomData { .. }
-            | Said::Version(_)
-            | Said::Sdk(_)
-            | Said::StopMe
-            | Said::Hello
-            | Said::Offer(_)
-            | Said::Keep(_)
-            | Said::Shutdown => return,
+            GameEvent::Ready
+            | GameEvent::Joinable(_)
+            | GameEvent::Heartbeat
+            | GameEvent::Health { .. }
+            | GameEvent::TickRate { .. }
+            | GameEvent::Map { .. }
+            | GameEvent::MatchStarted { .. }
+            | GameEvent::MatchEnded
+            | GameEvent::CustomData { .. }
+            | GameEvent::Version(_)
+            | GameEvent::Sdk(_)
+            | GameEvent::StopMe
+            | GameEvent::Hello
+            | GameEvent::Offer(_)
+            | GameEvent::Keep(_)
+            | GameEvent::Shutdown => return,
         };
         for change in changes {
             let (kind, player, verb) = match &change {
@@ -212,7 +212,7 @@ impl Core {
             match verdict {
                 Verdict::NotInSession { id } => {
                     self.happened("not_in_session", format!("{id} is no member of the session"), &[("player", &id)]);
-                    self.tell(Told::NotInSession { id });
+                    self.tell(GameNotice::NotInSession { id });
                 }
                 Verdict::Add { known_as, player, team } => {
                     let call = Call::AddPlayer { session: id.clone(), player, team };
@@ -239,7 +239,7 @@ impl Core {
             (Some(id), Err(refusal)) if refused => {
                 let text = format!("{id} can't be added to the session: {refusal}");
                 self.happened("not_in_session", text, &[("player", &id)]);
-                self.tell(Told::NotInSession { id });
+                self.tell(GameNotice::NotInSession { id });
             }
             (Some(id), Ok(_)) => {
                 self.happened("admitted", format!("{id} was added to the session"), &[("player", &id)]);
@@ -250,15 +250,15 @@ impl Core {
         self.poll.now();
     }
 
-    pub(super) fn evidence(&mut self, number: RunNumber, door: Door, evidence: &Evidence) {
+    pub(super) fn evidence(&mut self, number: RunNumber, door: EventSource, evidence: &Evidence) {
         let Some(run) = self.state.process.run_mut().filter(|run| run.number == number) else { return };
         run.speaks.insert(door);
         let proves = match (self.settings.readiness.by, door) {
-            (ReadyBy::Log, Door::Log) => Some("log"),
-            (ReadyBy::Probe, Door::Probe) => Some("probe"),
-            (ReadyBy::Port, Door::Probe) => Some("port"),
+            (ReadyBy::Log, EventSource::Log) => Some("log"),
+            (ReadyBy::Probe, EventSource::Probe) => Some("probe"),
+            (ReadyBy::Port, EventSource::Probe) => Some("port"),
             // A game that speaks an SDK says it itself.
-            (ReadyBy::Auto, Door::Probe) if !run.speaks_an_sdk() => Some("seen from outside"),
+            (ReadyBy::Auto, EventSource::Probe) if !run.speaks_an_sdk() => Some("seen from outside"),
             (ReadyBy::Auto | ReadyBy::Sdk | ReadyBy::Delay | ReadyBy::Log | ReadyBy::Probe | ReadyBy::Port, _) => None,
         };
         match evidence {
@@ -270,7 +270,7 @@ impl Core {
             Evidence::Down { .. } => {}
         }
         let ready = self.state.process.run().is_some_and(|run| run.ready.is_some());
-        if ready && door == Door::Probe {
+        if ready && door == EventSource::Probe {
             self.health.probed(&self.settings.health, evidence);
         }
     }

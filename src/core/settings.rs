@@ -4,8 +4,8 @@ use crate::model::{
     CustomData,
     allocation::ProviderKind,
     policy::{
-        Admission, Backfill, Drain, Guards, Health, OnSessionLost, Players, Readiness, Recycle, ReportBy, Restart,
-        Start,
+        AdmissionPolicy, Backfill, Drain, Guards, Health, OnSessionLost, Players, Readiness, Recycle, ReportBy,
+        Restart, Start,
     },
     process::StopStep,
     session::StartupParams,
@@ -66,9 +66,9 @@ pub struct SessionSettings {
     pub teams: Vec<u32>,
     pub joinable: bool,
     /// Which players become members of sessions that were made here …
-    pub own_admission: Admission,
+    pub own_admission: AdmissionPolicy,
     /// … and of all others.
-    pub admission: Admission,
+    pub admission: AdmissionPolicy,
     pub custom_data: CustomData,
     pub report: ReportBy,
     pub on_lost: Option<OnSessionLost>,

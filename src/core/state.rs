@@ -13,7 +13,7 @@ use super::{clock::When, ladder::Ladder, mint::Backoff, players::Roster, publish
 use crate::model::{
     CustomData,
     allocation::Allocation,
-    game::{CustomDataOf, Door, Gate, Kept},
+    game::{Admission, CustomDataOf, EventSource, Kept},
     ids::{AllocationId, InstanceId, KeeperId, MatchId, RunNumber, SessionId},
     process::LaunchSpec,
     session::StartupParams,
@@ -195,7 +195,7 @@ pub struct Match {
     pub first_joinable: Option<When>,
     /// The operator's word on the gate; overrides the game's.
     #[serde(default)]
-    pub operator_gate: Option<Gate>,
+    pub operator_gate: Option<Admission>,
     /// Starts after a failure.
     #[serde(default)]
     pub restarts: u32,
@@ -305,7 +305,7 @@ pub struct Run {
     /// It said `Shutdown`: however it ends, the end is orderly.
     #[serde(default)]
     pub orderly: bool,
-    pub gate: Gate,
+    pub gate: Admission,
     /// Matches that it served to their end.
     #[serde(default)]
     pub served: u32,
@@ -320,7 +320,7 @@ pub struct Run {
     #[serde(default)]
     pub mode: Option<String>,
     #[serde(default)]
-    pub speaks: BTreeSet<Door>,
+    pub speaks: BTreeSet<EventSource>,
     #[serde(default)]
     pub sdk: Option<String>,
     /// It holds itself back from being allocated.
@@ -328,7 +328,7 @@ pub struct Run {
     pub withheld: bool,
     /// What the frontends remember of it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub kept: BTreeMap<Door, Kept>,
+    pub kept: BTreeMap<EventSource, Kept>,
 }
 
 impl Run {
@@ -343,7 +343,7 @@ impl Run {
             ready: None,
             proved: None,
             orderly: false,
-            gate: Gate::Open,
+            gate: Admission::Open,
             served: 0,
             roster: Roster::default(),
             custom: BTreeMap::new(),
@@ -359,8 +359,8 @@ impl Run {
 
     pub fn speaks_an_sdk(&self) -> bool {
         self.speaks.iter().any(|door| match door {
-            Door::Native | Door::Agones | Door::Gsdk => true,
-            Door::Probe | Door::Log => false,
+            EventSource::Native | EventSource::Agones | EventSource::Gsdk => true,
+            EventSource::Probe | EventSource::Log => false,
         })
     }
 }

@@ -22,7 +22,7 @@ use super::{
 use crate::model::{
     allocation::ProviderKind,
     calls::{Backend, CallId, Refusal},
-    game::{Door, Said, Told},
+    game::{EventSource, GameEvent, GameNotice},
     ids::{RunNumber, SessionId},
     keeper::{KeeperFact, KeeperOrder},
     orders::{Order, RequestId},
@@ -101,7 +101,7 @@ impl World {
     /// The same, up to a game that serves.
     pub fn serving(settings: Settings) -> Self {
         let mut world = World::new(settings);
-        world.say(Said::Ready);
+        world.say(GameEvent::Ready);
         assert_eq!(world.shown(), Some(JoinStatus::Joinable), "{:?}", world.service.told);
         world
     }
@@ -150,9 +150,9 @@ impl World {
         self.give(Input::Keeper(KeeperFact::Connected(Box::new(self.keeper.hello()))));
     }
 
-    pub fn say(&mut self, said: Said) {
+    pub fn say(&mut self, said: GameEvent) {
         if let RunState::Running { run, .. } = self.keeper.run {
-            self.give(Input::Said { run, door: Door::Native, said });
+            self.give(Input::GameEvent { run, door: EventSource::Native, said });
         }
     }
 
@@ -251,7 +251,7 @@ impl World {
         texts.collect()
     }
 
-    pub fn told_game(&self) -> Vec<&Told> {
+    pub fn told_game(&self) -> Vec<&GameNotice> {
         let told = self.seen.iter().filter_map(|effect| match effect {
             Effect::Tell { told, .. } => Some(told),
             _ => None,

@@ -12,7 +12,7 @@
 //! | `NotInSession` | no | |
 
 use super::ring::{Next, Ring};
-use crate::model::{game::Told, ids::RunNumber};
+use crate::model::{game::GameNotice, ids::RunNumber};
 use bytes::Bytes;
 use serde::Serialize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,7 +28,7 @@ const MAX_BACKFILLED: usize = 1024;
 pub struct Event {
     pub number: u64,
     pub run: RunNumber,
-    pub told: Told,
+    pub told: GameNotice,
     /// `{"run": …, "event": …, …}`: serialised once for all readers.
     pub json: Bytes,
 }
@@ -57,7 +57,7 @@ impl Events {
     }
 
     /// Tells the game. After an agent has adopted a run it tells the levels again; a frontend that resumes sees a new life.
-    pub fn tell(&self, run: RunNumber, told: Told) {
+    pub fn tell(&self, run: RunNumber, told: GameNotice) {
         let mut levels = self.lock();
         let event = Arc::new(Event::new(self.ring.head() + 1, run, told));
         levels.absorb(&event);
@@ -89,12 +89,12 @@ impl Events {
 }
 
 impl Event {
-    fn new(number: u64, run: RunNumber, told: Told) -> Self {
+    fn new(number: u64, run: RunNumber, told: GameNotice) -> Self {
         #[derive(Serialize)]
         struct Wire<'a> {
             run: RunNumber,
             #[serde(flatten)]
-            told: &'a Told,
+            told: &'a GameNotice,
         }
         let json = serde_json::to_vec(&Wire { run, told: &told }).expect("plain data always serialises");
         Event { number, run, told, json: json.into() }
@@ -109,13 +109,13 @@ impl Levels {
             Some(_) | None => *self = Levels { run: Some(event.run), events: Vec::new() },
         }
         let event = match &event.told {
-            Told::NotInSession { .. } => return,
-            Told::Allocated { .. } => {
+            GameNotice::NotInSession { .. } => return,
+            GameNotice::Allocated { .. } => {
                 self.events.clear();
                 Arc::clone(event)
             }
-            Told::Backfilled { .. } => self.merged(event),
-            Told::Drain { .. } | Told::Stop { .. } | Told::SessionLost => Arc::clone(event),
+            GameNotice::Backfilled { .. } => self.merged(event),
+            GameNotice::Drain { .. } | GameNotice::Stop { .. } | GameNotice::SessionLost => Arc::clone(event),
         };
         let kind = std::mem::discriminant(&event.told);
         self.events.retain(|other| std::mem::discriminant(&other.told) != kind);
@@ -124,13 +124,13 @@ impl Levels {
 
     /// The new event with the players of the level before it.
     fn merged(&self, event: &Arc<Event>) -> Arc<Event> {
-        let named = |told: &Told| match told {
-            Told::Backfilled { players } => players.clone(),
-            Told::Allocated { .. }
-            | Told::NotInSession { .. }
-            | Told::Drain { .. }
-            | Told::Stop { .. }
-            | Told::SessionLost => Vec::new(),
+        let named = |told: &GameNotice| match told {
+            GameNotice::Backfilled { players } => players.clone(),
+            GameNotice::Allocated { .. }
+            | GameNotice::NotInSession { .. }
+            | GameNotice::Drain { .. }
+            | GameNotice::Stop { .. }
+            | GameNotice::SessionLost => Vec::new(),
         };
         let mut players: Vec<_> = self.events.iter().flat_map(|event| named(&event.told)).collect();
         for player in named(&event.told) {
@@ -140,6 +140,6 @@ impl Levels {
         }
         let surplus = players.len().saturating_sub(MAX_BACKFILLED);
         players.drain(..surplus);
-        Arc::new(Event::new(event.number, event.run, Told::Backfilled { players }))
+        Arc::new(Event::new(event.number, event.run, GameNotice::Backfilled { players }))
     }
 }

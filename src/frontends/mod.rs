@@ -1,8 +1,8 @@
 //! What games speak to us, and operators: a frontend a file, all of them mapped onto one set of nouns.
 //!
 //! ```text
-//!   game ──► native │ agones │ gsdk │ a2s ──► Said ──► driver ──► core
-//!        ◄──        │        │      │     ◄── Told ── Events ◄──┘
+//!   game ──► native │ agones │ gsdk │ a2s ──► GameEvent ──► driver ──► core
+//!        ◄──        │        │      │     ◄── GameNotice ── Events ◄──┘
 //!                   └── read Status (a watch) and never wait for the core
 //! ```
 //!
@@ -39,7 +39,7 @@ pub mod timeline;
 pub mod tokens;
 
 use crate::model::{
-    game::{Door, IfTaken, Said},
+    game::{EventSource, GameEvent, IfTaken},
     ids::RunNumber,
     orders::{Accepted, Order, Refused},
     status::Status,
@@ -65,8 +65,8 @@ use tokio::{
 #[derive(Debug)]
 pub struct Heard {
     pub run: RunNumber,
-    pub door: Door,
-    pub said: Said,
+    pub door: EventSource,
+    pub said: GameEvent,
     /// To be sent once what it changed is in the journal, or can't be written there; at once if it changed nothing. The
     /// game is answered then, so that what was acknowledged survives the agent. None: nobody waits.
     pub taken: Option<oneshot::Sender<()>>,

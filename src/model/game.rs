@@ -1,6 +1,6 @@
 //! What a game says to us, through whatever it speaks, and what we tell it.
 //!
-//! A frontend translates its protocol into [`Said`] and [`Told`] into its protocol; the core knows no protocol.
+//! A frontend translates its protocol into [`GameEvent`] and [`GameNotice`] into its protocol; the core knows no protocol.
 
 use super::{
     CustomData,
@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Through which door a fact came in. Shown in status: which SDK the game really used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Door {
+pub enum EventSource {
     Native,
     Agones,
     Gsdk,
@@ -25,11 +25,11 @@ pub enum Door {
 
 /// A statement of the game, or about the game by a probe or its log.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Said {
+pub enum GameEvent {
     /// It can take players. Proof of readiness where `[game.readiness]` trusts the SDK.
     Ready,
     /// Open to new players, or closed to them, until said otherwise.
-    Joinable(Gate),
+    Joinable(Admission),
     Heartbeat,
     /// Its own opinion of its health; stands until replaced.
     Health {
@@ -76,7 +76,7 @@ pub enum Said {
     /// It speaks at all.
     Hello,
     /// Free to be allocated, or held back by the game itself, until said otherwise.
-    Offer(Gate),
+    Offer(Admission),
     /// What a frontend has to remember for as long as the run lives; replaces what it said before.
     Keep(Kept),
 }
@@ -107,7 +107,7 @@ impl From<Kept> for String {
 /// Whether new players may come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Gate {
+pub enum Admission {
     Open,
     Closed,
 }
@@ -149,7 +149,7 @@ pub struct GamePlayer {
 /// What the game is told. Levels (allocation) are also in the state that it can read; these are the changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case", tag = "event")]
-pub enum Told {
+pub enum GameNotice {
     /// It now plays for this session. Sent to a warm game, and again if the session is recreated.
     Allocated {
         allocation: Allocation,
@@ -181,16 +181,16 @@ pub enum Told {
     SessionLost,
 }
 
-impl Told {
+impl GameNotice {
     /// The word that names it on the wire.
     pub fn name(&self) -> &'static str {
         match self {
-            Told::Allocated { .. } => "allocated",
-            Told::Backfilled { .. } => "backfilled",
-            Told::NotInSession { .. } => "not_in_session",
-            Told::Drain { .. } => "drain",
-            Told::Stop { .. } => "stop",
-            Told::SessionLost => "session_lost",
+            GameNotice::Allocated { .. } => "allocated",
+            GameNotice::Backfilled { .. } => "backfilled",
+            GameNotice::NotInSession { .. } => "not_in_session",
+            GameNotice::Drain { .. } => "drain",
+            GameNotice::Stop { .. } => "stop",
+            GameNotice::SessionLost => "session_lost",
         }
     }
 }

@@ -31,7 +31,7 @@ pub enum Order {
         restart: bool,
     },
     /// Overrides the game's own gate.
-    Gate(super::game::Gate),
+    Admission(super::game::Admission),
 }
 
 /// What follows a drain.
@@ -61,7 +61,7 @@ pub enum Accepted {
     },
     Stopping,
     Detached,
-    Gate,
+    Admission,
 }
 
 /// Why an order was refused.

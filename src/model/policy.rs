@@ -215,7 +215,7 @@ pub enum ReportBy {
 /// Which players become members of the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Admission {
+pub enum AdmissionPolicy {
     /// Only who already is; another is reported to the game as `not_in_session`.
     #[default]
     Members,
@@ -228,7 +228,7 @@ pub enum Admission {
 #[serde(deny_unknown_fields, default)]
 pub struct Players {
     /// Which players become members of the session. Unset: `open` in sessions that the agent itself made at the local session service, where nobody else adds any; else `members`.
-    pub admission: Option<Admission>,
+    pub admission: Option<AdmissionPolicy>,
     /// How long a disconnected player's place is kept, and not backfilled.
     pub reconnect_grace: Span,
 }

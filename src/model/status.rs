@@ -3,7 +3,7 @@
 use super::{
     CustomData,
     calls::Backend,
-    game::{Door, GamePlayer, Kept},
+    game::{EventSource, GamePlayer, Kept},
     ids::{AllocationId, InstanceId, MatchId, RunNumber, SessionId},
     process::{Containment, ExitReport},
     session::{InstanceHealth, JoinStatus},
@@ -102,7 +102,7 @@ pub struct GameStatus {
     pub restarts: u32,
     pub version: Option<String>,
     /// Through which doors it has spoken.
-    pub speaks: Vec<Door>,
+    pub speaks: Vec<EventSource>,
     /// Its SDK, as that names itself.
     #[serde(default)]
     pub sdk: Option<String>,
@@ -110,7 +110,7 @@ pub struct GameStatus {
     pub tick_rate: Option<String>,
     /// What the frontends remember of this run; theirs alone.
     #[serde(skip)]
-    pub kept: BTreeMap<Door, Kept>,
+    pub kept: BTreeMap<EventSource, Kept>,
 }
 
 /// How a match ended.

@@ -14,7 +14,7 @@
 
 use super::Found;
 use crate::model::{
-    game::{Evidence, GamePlayer, Said},
+    game::{Evidence, GameEvent, GamePlayer},
     ids::MatchId,
     policy::{Readiness, ReadyBy},
     probe::LogPatterns,
@@ -158,18 +158,18 @@ impl Log {
             joined.and_then(|captures| self.came(&captures)),
             left.and_then(|captures| self.went(&captures)),
             captures(&self.map).and_then(|captures| {
-                Some(Said::Map { map: Some(group(&captures, "map")?), mode: group(&captures, "mode") })
+                Some(GameEvent::Map { map: Some(group(&captures, "map")?), mode: group(&captures, "mode") })
             }),
-            captures(&self.started).map(|captures| Said::MatchStarted {
+            captures(&self.started).map(|captures| GameEvent::MatchStarted {
                 match_id: group(&captures, "match").and_then(|id| MatchId::new(id).ok()),
             }),
-            captures(&self.ended).map(|_| Said::MatchEnded),
+            captures(&self.ended).map(|_| GameEvent::MatchEnded),
         ];
-        found.extend(said.into_iter().flatten().map(Found::Said));
+        found.extend(said.into_iter().flatten().map(Found::GameEvent));
         found
     }
 
-    fn came(&mut self, captures: &Captures<'_>) -> Option<Said> {
+    fn came(&mut self, captures: &Captures<'_>) -> Option<GameEvent> {
         let name = group(captures, "name");
         let id = group(captures, "id").or_else(|| name.clone())?;
         let team = group(captures, "team").and_then(|team| team.parse().ok());
@@ -182,15 +182,15 @@ impl Log {
         if self.present.len() < MAX_PLAYERS {
             self.present.push(player.clone());
         }
-        Some(Said::PlayerJoined(player))
+        Some(GameEvent::PlayerJoined(player))
     }
 
-    fn went(&mut self, captures: &Captures<'_>) -> Option<Said> {
+    fn went(&mut self, captures: &Captures<'_>) -> Option<GameEvent> {
         let (id, name) = (group(captures, "id"), group(captures, "name"));
         let at = self.present.iter().position(|player| Some(&player.id) == id.as_ref());
         let at = at.or_else(|| self.present.iter().position(|player| name.is_some() && player.name == name));
         let known = at.map(|at| self.present.remove(at).id);
-        Some(Said::PlayerLeft { id: known.or(id).or(name)? })
+        Some(GameEvent::PlayerLeft { id: known.or(id).or(name)? })
     }
 }
 
@@ -226,13 +226,13 @@ mod tests {
             ("ready: map harbour", &[Found::Evidence(Evidence::Up)]),
             (
                 "join Pia as 7 team 2",
-                &[Found::Said(Said::PlayerJoined(GamePlayer { team: Some(2), ..player("7", Some("Pia")) }))],
+                &[Found::GameEvent(GameEvent::PlayerJoined(GamePlayer { team: Some(2), ..player("7", Some("Pia")) }))],
             ),
-            ("left 7", &[Found::Said(Said::PlayerLeft { id: "7".to_owned() })]),
-            ("map a b", &[Found::Said(Said::Map { map: Some("a".to_owned()), mode: Some("b".to_owned()) })]),
-            ("match", &[Found::Said(Said::MatchStarted { match_id: None })]),
-            ("match m", &[Found::Said(Said::MatchStarted { match_id: Some("m".parse().unwrap()) })]),
-            ("over and out", &[Found::Said(Said::MatchEnded)]),
+            ("left 7", &[Found::GameEvent(GameEvent::PlayerLeft { id: "7".to_owned() })]),
+            ("map a b", &[Found::GameEvent(GameEvent::Map { map: Some("a".to_owned()), mode: Some("b".to_owned()) })]),
+            ("match", &[Found::GameEvent(GameEvent::MatchStarted { match_id: None })]),
+            ("match m", &[Found::GameEvent(GameEvent::MatchStarted { match_id: Some("m".parse().unwrap()) })]),
+            ("over and out", &[Found::GameEvent(GameEvent::MatchEnded)]),
             ("nothing of interest", &[]),
         ];
         for (line, expected) in rows {
@@ -248,14 +248,14 @@ mod tests {
             ..LogPatterns::default()
         });
         log.line("7 is Pia");
-        assert_eq!(log.line("Pia gone"), [Found::Said(Said::PlayerLeft { id: "7".to_owned() })]);
+        assert_eq!(log.line("Pia gone"), [Found::GameEvent(GameEvent::PlayerLeft { id: "7".to_owned() })]);
         log.line("8 is Olu");
         assert_eq!(log.line("8 is Olu"), [], "once is enough");
-        assert_eq!(log.line("slot 8 gone"), [Found::Said(Said::PlayerLeft { id: "8".to_owned() })]);
-        assert_eq!(log.line("Nobody gone"), [Found::Said(Said::PlayerLeft { id: "Nobody".to_owned() })]);
+        assert_eq!(log.line("slot 8 gone"), [Found::GameEvent(GameEvent::PlayerLeft { id: "8".to_owned() })]);
+        assert_eq!(log.line("Nobody gone"), [Found::GameEvent(GameEvent::PlayerLeft { id: "Nobody".to_owned() })]);
         log.line("9 is Pia");
         log.start_anew();
-        assert_eq!(log.line("Pia gone"), [Found::Said(Said::PlayerLeft { id: "Pia".to_owned() })]);
+        assert_eq!(log.line("Pia gone"), [Found::GameEvent(GameEvent::PlayerLeft { id: "Pia".to_owned() })]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub mod rcon;
 pub mod watch;
 
 use crate::model::{
-    game::{Door, Evidence, Said},
+    game::{EventSource, Evidence, GameEvent},
     ids::RunNumber,
 };
 use futures_util::future::BoxFuture;
@@ -30,7 +30,7 @@ pub use watch::{Watcher, check, start};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     pub run: RunNumber,
-    pub door: Door,
+    pub door: EventSource,
     pub found: Found,
 }
 
@@ -38,7 +38,7 @@ pub struct Finding {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Found {
     Evidence(Evidence),
-    Said(Said),
+    GameEvent(GameEvent),
 }
 
 /// The run to watch.

@@ -13,7 +13,7 @@ use super::{
     query::{self, Answer, How},
 };
 use crate::model::{
-    game::{Door, Evidence, GamePlayer, Said},
+    game::{EventSource, Evidence, GameEvent, GamePlayer},
     policy::{Readiness, ReadyBy},
     probe::{Probe, ProbeKind},
 };
@@ -112,7 +112,7 @@ async fn wait_for_port(target: Target, settled: Duration, findings: mpsc::Sender
         since = (bound(port::Kind::Udp) || bound(port::Kind::Tcp)).then(|| since.unwrap_or_else(Instant::now));
         if since.is_some_and(|since| since.elapsed() >= settled) {
             let found = Found::Evidence(Evidence::Up);
-            let _ = findings.send(Finding { run: target.run, door: Door::Probe, found }).await;
+            let _ = findings.send(Finding { run: target.run, door: EventSource::Probe, found }).await;
             return;
         }
         sleep(pace.starting()).await;
@@ -166,7 +166,9 @@ impl Prober {
                 Ok(answer) => {
                     was_up = true;
                     let said = answer.map(|answer| self.told.changes(answer)).unwrap_or_default();
-                    std::iter::once(Found::Evidence(Evidence::Up)).chain(said.into_iter().map(Found::Said)).collect()
+                    std::iter::once(Found::Evidence(Evidence::Up))
+                        .chain(said.into_iter().map(Found::GameEvent))
+                        .collect()
                 }
                 Err(why) if was_up || complained.is_none_or(|at| at.elapsed() >= pace.interval) => {
                     complained = Some(Instant::now());
@@ -175,7 +177,7 @@ impl Prober {
                 Err(_) => Vec::new(),
             };
             for found in found.drain(..) {
-                let finding = Finding { run: self.target.run, door: Door::Probe, found };
+                let finding = Finding { run: self.target.run, door: EventSource::Probe, found };
                 if self.findings.send(finding).await.is_err() {
                     return;
                 }
@@ -226,10 +228,10 @@ impl Prober {
 
 impl Told {
     /// What is new in an answer. The first list of players is told whole, then who came and who went.
-    fn changes(&mut self, answer: Answer) -> Vec<Said> {
+    fn changes(&mut self, answer: Answer) -> Vec<GameEvent> {
         let mut said = Vec::new();
         if answer.map.is_some() && answer.map != self.map {
-            said.push(Said::Map { map: answer.map.clone(), mode: None });
+            said.push(GameEvent::Map { map: answer.map.clone(), mode: None });
             self.map.clone_from(&answer.map);
         }
         if let Some(names) = answer.names {
@@ -238,21 +240,21 @@ impl Told {
         if self.count.map(|(_, max)| max) != Some(answer.max)
             || self.players.is_none() && self.count != Some((answer.count, answer.max))
         {
-            said.push(Said::PlayerCount { players: answer.count, max: answer.max });
+            said.push(GameEvent::PlayerCount { players: answer.count, max: answer.max });
         }
         self.count = Some((answer.count, answer.max));
         said
     }
 
-    fn diff(&mut self, now: Vec<String>, said: &mut Vec<Said>) {
+    fn diff(&mut self, now: Vec<String>, said: &mut Vec<GameEvent>) {
         let player = |id: &String| GamePlayer { id: id.clone(), name: Some(id.clone()), team: None };
         match &self.players {
-            None => said.push(Said::Players(now.iter().map(player).collect())),
+            None => said.push(GameEvent::Players(now.iter().map(player).collect())),
             Some(before) => {
                 let gone = before.iter().filter(|id| !now.contains(id));
-                said.extend(gone.map(|id| Said::PlayerLeft { id: id.clone() }));
+                said.extend(gone.map(|id| GameEvent::PlayerLeft { id: id.clone() }));
                 let new = now.iter().filter(|id| !before.contains(id));
-                said.extend(new.map(|id| Said::PlayerJoined(player(id))));
+                said.extend(new.map(|id| GameEvent::PlayerJoined(player(id))));
             }
         }
         self.players = Some(now);

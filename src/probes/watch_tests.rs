@@ -29,23 +29,23 @@ fn watch(probe: Probe, port: u16, exec: Option<Exec>) -> (Watcher, mpsc::Receive
 
 async fn next(findings: &mut mpsc::Receiver<Finding>) -> Found {
     let finding = findings.recv().await.unwrap();
-    assert_eq!((finding.run, finding.door), (RunNumber(1), Door::Probe));
+    assert_eq!((finding.run, finding.door), (RunNumber(1), EventSource::Probe));
     finding.found
 }
 
 /// The next that isn't mere evidence.
-async fn said(findings: &mut mpsc::Receiver<Finding>) -> Said {
+async fn said(findings: &mut mpsc::Receiver<Finding>) -> GameEvent {
     loop {
         match next(findings).await {
-            Found::Said(said) => return said,
+            Found::GameEvent(said) => return said,
             // Under load an answer may come too late.
             Found::Evidence(_) => {}
         }
     }
 }
 
-fn joined(name: &str) -> Said {
-    Said::PlayerJoined(GamePlayer { id: name.to_owned(), name: Some(name.to_owned()), team: None })
+fn joined(name: &str) -> GameEvent {
+    GameEvent::PlayerJoined(GamePlayer { id: name.to_owned(), name: Some(name.to_owned()), team: None })
 }
 
 fn answer(map: &str, names: &[&str], max: u32) -> Answer {
@@ -58,21 +58,21 @@ fn only_changes_are_told_after_the_first_list() {
     let mut told = Told::default();
     let first = told.changes(answer("a", &["Pia", "Pia"], 8));
     let list = ["Pia", "Pia #2"].map(|id| GamePlayer { id: id.to_owned(), name: Some(id.to_owned()), team: None });
-    let map = Said::Map { map: Some("a".to_owned()), mode: None };
-    assert_eq!(first, [map, Said::Players(list.to_vec()), Said::PlayerCount { players: 2, max: Some(8) }]);
+    let map = GameEvent::Map { map: Some("a".to_owned()), mode: None };
+    assert_eq!(first, [map, GameEvent::Players(list.to_vec()), GameEvent::PlayerCount { players: 2, max: Some(8) }]);
     assert_eq!(told.changes(answer("a", &["Pia", "Pia"], 8)), []);
     let next = told.changes(answer("b", &["Pia", "Olu"], 8));
-    let map = Said::Map { map: Some("b".to_owned()), mode: None };
-    assert_eq!(next, [map, Said::PlayerLeft { id: "Pia #2".to_owned() }, joined("Olu")]);
+    let map = GameEvent::Map { map: Some("b".to_owned()), mode: None };
+    assert_eq!(next, [map, GameEvent::PlayerLeft { id: "Pia #2".to_owned() }, joined("Olu")]);
 }
 
 #[test]
 fn where_only_numbers_are_known_numbers_are_told() {
     let mut told = Told::default();
     let count = |count| Answer { count, max: Some(8), ..Answer::default() };
-    assert_eq!(told.changes(count(3)), [Said::PlayerCount { players: 3, max: Some(8) }]);
+    assert_eq!(told.changes(count(3)), [GameEvent::PlayerCount { players: 3, max: Some(8) }]);
     assert_eq!(told.changes(count(3)), []);
-    assert_eq!(told.changes(count(0)), [Said::PlayerCount { players: 0, max: Some(8) }]);
+    assert_eq!(told.changes(count(0)), [GameEvent::PlayerCount { players: 0, max: Some(8) }]);
 }
 
 #[test]
@@ -115,13 +115,13 @@ async fn a_game_is_seen_to_come_up_fill_empty_and_fall_silent() {
     assert!(matches!(next(&mut findings).await, Found::Evidence(Evidence::Down { why }) if why.contains("no answer")));
     *script.lock().unwrap() = Some("");
     while next(&mut findings).await != Found::Evidence(Evidence::Up) {}
-    assert_eq!(said(&mut findings).await, Said::Map { map: Some("oa_dm1".to_owned()), mode: None });
-    assert_eq!(said(&mut findings).await, Said::Players(Vec::new()));
-    assert_eq!(said(&mut findings).await, Said::PlayerCount { players: 0, max: Some(4) });
+    assert_eq!(said(&mut findings).await, GameEvent::Map { map: Some("oa_dm1".to_owned()), mode: None });
+    assert_eq!(said(&mut findings).await, GameEvent::Players(Vec::new()));
+    assert_eq!(said(&mut findings).await, GameEvent::PlayerCount { players: 0, max: Some(4) });
     *script.lock().unwrap() = Some("0 5 \"Pia\"\n0 0 \"Bot\"\n");
     assert_eq!([said(&mut findings).await, said(&mut findings).await], [joined("Pia"), joined("Bot")]);
     *script.lock().unwrap() = Some("0 0 \"Bot\"\n");
-    assert_eq!(said(&mut findings).await, Said::PlayerLeft { id: "Pia".to_owned() });
+    assert_eq!(said(&mut findings).await, GameEvent::PlayerLeft { id: "Pia".to_owned() });
     *script.lock().unwrap() = None;
     while !matches!(next(&mut findings).await, Found::Evidence(Evidence::Down { .. })) {}
 }

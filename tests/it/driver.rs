@@ -32,7 +32,7 @@ use gameside::{
     model::{
         allocation::Allocation,
         calls::{Answer, Backend, Call, Refusal},
-        game::{Door, Gate, Said},
+        game::{Admission, EventSource, GameEvent},
         ids::{KeeperId, RunNumber},
         keeper::{KeeperFact, KeeperOrder},
         orders::{Accepted, Order, Refused, RequestId},
@@ -174,9 +174,9 @@ impl Rig {
     }
 
     /// The game's word; the receiver hears when it is acknowledged.
-    async fn says(&self, said: Said) -> oneshot::Receiver<()> {
+    async fn says(&self, said: GameEvent) -> oneshot::Receiver<()> {
         let (taken, acknowledged) = oneshot::channel();
-        self.said.send(Heard { run: RUN, door: Door::Native, said, taken: Some(taken) }).await.unwrap();
+        self.said.send(Heard { run: RUN, door: EventSource::Native, said, taken: Some(taken) }).await.unwrap();
         acknowledged
     }
 
@@ -275,7 +275,8 @@ fn served(settings: Settings) -> String {
         match inputs.pop_front() {
             Some(input) => effects = core.handle(input, now),
             None if !std::mem::replace(&mut ready, true) => {
-                effects = core.handle(Input::Said { run: RUN, door: Door::Native, said: Said::Ready }, now);
+                effects =
+                    core.handle(Input::GameEvent { run: RUN, door: EventSource::Native, said: GameEvent::Ready }, now);
             }
             None => break,
         }
@@ -322,7 +323,7 @@ fn instance(id: &str, join_status: JoinStatus) -> InstanceInfo {
 async fn neither_a_silent_disk_nor_a_silent_service_holds_it_up() {
     let server = Server::start(Logins::Server).await;
     let mut rig = Rig::serving(&server).await;
-    let mut acknowledged = rig.says(Said::Joinable(Gate::Closed)).await;
+    let mut acknowledged = rig.says(GameEvent::Joinable(Admission::Closed)).await;
     let status = rig.wait("unjoinable", |status| status.join_status == Some(JoinStatus::Unjoinable)).await;
     assert_eq!(status.agent.journal, None, "long before anybody could know how slow the disk is");
     rig.pulse().await;
@@ -333,7 +334,7 @@ async fn neither_a_silent_disk_nor_a_silent_service_holds_it_up() {
     let status = rig.wait("trouble", |status| status.agent.journal.is_some()).await;
     assert!(status.agent.journal.as_ref().unwrap().contains("more than 2 s"), "{:?}", status.agent.journal);
     assert_eq!(status.phase, PhaseName::Serving);
-    rig.says(Said::Joinable(Gate::Open)).await;
+    rig.says(GameEvent::Joinable(Admission::Open)).await;
     rig.wait("joinable", |status| status.join_status == Some(JoinStatus::Joinable)).await;
     rig.pulse().await;
 }
@@ -409,7 +410,7 @@ async fn back_from_a_black_hole_the_truth_is_the_first_thing_that_is_written() {
     }
     // The black hole takes everything, and the game changes its mind.
     let mut swallowed = Vec::new();
-    rig.says(Said::Joinable(Gate::Closed)).await;
+    rig.says(GameEvent::Joinable(Admission::Closed)).await;
     while !matches!(rig.status.borrow().backend, Backend::Away { .. }) || swallowed.len() < 30 {
         tokio::select! {
             request = server.next() => swallowed.push(request),

@@ -3,7 +3,7 @@
 use crate::support::component;
 use gameside::{
     model::{
-        game::{Evidence, Said},
+        game::{Evidence, GameEvent},
         ids::RunNumber,
         policy::Readiness,
         probe::{LogPatterns, Probe, ProbeKind},
@@ -81,12 +81,12 @@ impl Drop for Server {
     }
 }
 
-async fn probed(findings: &mut mpsc::Receiver<Finding>, wanted: impl Fn(&Said) -> bool) -> Said {
+async fn probed(findings: &mut mpsc::Receiver<Finding>, wanted: impl Fn(&GameEvent) -> bool) -> GameEvent {
     let look = async {
         loop {
             match findings.recv().await.unwrap().found {
-                Found::Said(said) if wanted(&said) => return said,
-                Found::Said(_) | Found::Evidence(_) => {}
+                Found::GameEvent(said) if wanted(&said) => return said,
+                Found::GameEvent(_) | Found::Evidence(_) => {}
             }
         }
     };
@@ -104,7 +104,7 @@ fn patterns() -> LogPatterns {
 }
 
 fn map(name: &str) -> Found {
-    Found::Said(Said::Map { map: Some(name.to_owned()), mode: None })
+    Found::GameEvent(GameEvent::Map { map: Some(name.to_owned()), mode: None })
 }
 
 #[tokio::test]
@@ -128,23 +128,31 @@ async fn both_ways_see_it_come_up_and_players_come_and_go() {
     let (to, mut findings) = mpsc::channel(64);
     let _watcher = start(Some(probe), &Readiness::default(), target, None, to);
 
-    assert_eq!(server.logged(&mut log, |found| matches!(found, Found::Said(_))).await, map("oa_dm1"));
+    assert_eq!(server.logged(&mut log, |found| matches!(found, Found::GameEvent(_))).await, map("oa_dm1"));
     server.logged(&mut log, |found| *found == Found::Evidence(Evidence::Up)).await;
-    probed(&mut findings, |said| *said == Said::Map { map: Some("oa_dm1".to_owned()), mode: None }).await;
-    probed(&mut findings, |said| *said == Said::Players(Vec::new())).await;
-    probed(&mut findings, |said| *said == Said::PlayerCount { players: 0, max: Some(6) }).await;
+    probed(&mut findings, |said| *said == GameEvent::Map { map: Some("oa_dm1".to_owned()), mode: None }).await;
+    probed(&mut findings, |said| *said == GameEvent::Players(Vec::new())).await;
+    probed(&mut findings, |said| *said == GameEvent::PlayerCount { players: 0, max: Some(6) }).await;
 
     server.tell("addbot sarge 3");
-    let logged = server.logged(&mut log, |found| matches!(found, Found::Said(Said::PlayerJoined(_)))).await;
-    assert!(matches!(&logged, Found::Said(Said::PlayerJoined(player)) if player.name.as_deref() == Some("Sarge")));
-    probed(&mut findings, |said| matches!(said, Said::PlayerJoined(player) if player.id == "Sarge")).await;
+    let logged = server.logged(&mut log, |found| matches!(found, Found::GameEvent(GameEvent::PlayerJoined(_)))).await;
+    assert!(
+        matches!(&logged, Found::GameEvent(GameEvent::PlayerJoined(player)) if player.name.as_deref() == Some("Sarge"))
+    );
+    probed(&mut findings, |said| matches!(said, GameEvent::PlayerJoined(player) if player.id == "Sarge")).await;
 
     server.tell("kick Sarge");
-    let left = Found::Said(Said::PlayerLeft { id: "0".to_owned() });
-    assert_eq!(server.logged(&mut log, |found| matches!(found, Found::Said(Said::PlayerLeft { .. }))).await, left);
-    probed(&mut findings, |said| *said == Said::PlayerLeft { id: "Sarge".to_owned() }).await;
+    let left = Found::GameEvent(GameEvent::PlayerLeft { id: "0".to_owned() });
+    assert_eq!(
+        server.logged(&mut log, |found| matches!(found, Found::GameEvent(GameEvent::PlayerLeft { .. }))).await,
+        left
+    );
+    probed(&mut findings, |said| *said == GameEvent::PlayerLeft { id: "Sarge".to_owned() }).await;
 
     server.tell("map oa_dm2");
-    assert_eq!(server.logged(&mut log, |found| matches!(found, Found::Said(Said::Map { .. }))).await, map("oa_dm2"));
-    probed(&mut findings, |said| *said == Said::Map { map: Some("oa_dm2".to_owned()), mode: None }).await;
+    assert_eq!(
+        server.logged(&mut log, |found| matches!(found, Found::GameEvent(GameEvent::Map { .. }))).await,
+        map("oa_dm2")
+    );
+    probed(&mut findings, |said| *said == GameEvent::Map { map: Some("oa_dm2".to_owned()), mode: None }).await;
 }

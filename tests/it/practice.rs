@@ -5,7 +5,7 @@ use gameside::{
     frontends::{self, Asked, Bound, Events, Frontend, Heard, Place, Shared, Timeline, TokenBook, native},
     model::{
         calls::Backend,
-        game::{Said, Told},
+        game::{GameEvent, GameNotice},
         ids::RunNumber,
         session::{InstanceHealth, StartupParams},
         status::{AgentStatus, GameStatus, KeeperStatus, PhaseName, Status},
@@ -278,7 +278,7 @@ fn desk(life: &str, settings: &native::Settings, bound: Vec<Bound>) -> Desk {
 }
 
 impl Desk {
-    async fn hears(&mut self, wanted: impl Fn(&Said) -> bool) -> Said {
+    async fn hears(&mut self, wanted: impl Fn(&GameEvent) -> bool) -> GameEvent {
         let listen = async {
             loop {
                 let mut heard = self.said.recv().await.unwrap();
@@ -311,15 +311,15 @@ async fn it_speaks_to_its_agent_through_the_agents_restart() {
     command.envs(&first.env);
     let game = Game::start(command);
 
-    assert_eq!(first.hears(|_| true).await, Said::Version("1.2.3".parse().unwrap()));
-    first.hears(|said| *said == Said::Heartbeat).await;
-    first.hears(|said| *said == Said::Ready).await;
+    assert_eq!(first.hears(|_| true).await, GameEvent::Version("1.2.3".parse().unwrap()));
+    first.hears(|said| *said == GameEvent::Heartbeat).await;
+    first.hears(|said| *said == GameEvent::Ready).await;
     first.events.tell(RUN, allocated("a1", "foundry"));
-    let map = Said::Map { map: Some("foundry".to_owned()), mode: Some("siege".to_owned()) };
+    let map = GameEvent::Map { map: Some("foundry".to_owned()), mode: Some("siege".to_owned()) };
     first.hears(|said| *said == map).await;
-    first.hears(|said| matches!(said, Said::MatchStarted { match_id: Some(_) })).await;
+    first.hears(|said| matches!(said, GameEvent::MatchStarted { match_id: Some(_) })).await;
     let pia = game.join("Pia");
-    first.hears(|said| matches!(said, Said::PlayerJoined(player) if player.name.as_deref() == Some("Pia"))).await;
+    first.hears(|said| matches!(said, GameEvent::PlayerJoined(player) if player.name.as_deref() == Some("Pia"))).await;
 
     // The agent dies. Its listening sockets live on, and the game says something meanwhile.
     first.tasks.abort_all();
@@ -331,19 +331,19 @@ async fn it_speaks_to_its_agent_through_the_agents_restart() {
 
     let mut second = desk("second", &settings, kept);
     second.events.tell(RUN, allocated("a1", "foundry"));
-    let both = |said: &Said| matches!(said, Said::Players(players) if players.len() == 2);
+    let both = |said: &GameEvent| matches!(said, GameEvent::Players(players) if players.len() == 2);
     second.hears(both).await;
-    second.events.tell(RUN, Told::Drain { reason: "test".to_owned(), deadline: Timestamp::EPOCH });
+    second.events.tell(RUN, GameNotice::Drain { reason: "test".to_owned(), deadline: Timestamp::EPOCH });
     let mut game = aside(move || {
         game.prints("draining");
         assert_eq!(game.join("late").join().unwrap(), Visit::Refused("draining".to_owned()));
         game
     })
     .await;
-    second.events.tell(RUN, Told::Stop { within: Duration::from_secs(5) });
-    second.hears(|said| matches!(said, Said::PlayerLeft { .. } | Said::Players(_))).await;
-    second.hears(|said| *said == Said::MatchEnded).await;
-    second.hears(|said| *said == Said::Shutdown).await;
+    second.events.tell(RUN, GameNotice::Stop { within: Duration::from_secs(5) });
+    second.hears(|said| matches!(said, GameEvent::PlayerLeft { .. } | GameEvent::Players(_))).await;
+    second.hears(|said| *said == GameEvent::MatchEnded).await;
+    second.hears(|said| *said == GameEvent::Shutdown).await;
     aside(move || {
         assert!(game.ends().success());
         for visit in [pia, olu] {
@@ -377,10 +377,10 @@ fn an_admin_needs_the_password_and_browsers_get_an_answer() {
     assert!(String::from_utf8_lossy(&answer[..length]).contains("\\mapname\\by-sesame\\"));
 }
 
-fn allocated(id: &str, map: &str) -> Told {
+fn allocated(id: &str, map: &str) -> GameNotice {
     let startup_params =
         StartupParams { map: map.to_owned(), mode: Some("siege".to_owned()), ..StartupParams::default() };
-    Told::Allocated {
+    GameNotice::Allocated {
         allocation: serde_json::from_value(serde_json::json!({ "allocation_id": id })).unwrap(),
         session_id: "s".parse().unwrap(),
         instance_id: "i".parse().unwrap(),

@@ -10,8 +10,8 @@ use crate::support::{
 use gameside::{
     access::{Credentials, Secret},
     client::{
-        ClientError, ClientSettings, CreateSession, EventStream, JoinPolicy, JoinSession, Leaving, Matchmaking,
-        Sessions, SettingsUpdate, Told,
+        ClientError, ClientSettings, CreateSession, EventStream, GameNotice, JoinPolicy, JoinSession, Leaving,
+        Matchmaking, Sessions, SettingsUpdate,
     },
     model::{
         calls::Refusal,
@@ -57,9 +57,9 @@ async fn hears(stream: &mut EventStream, kind: EventKind) -> SessionEvent {
     let wanted = async {
         loop {
             match stream.next().await.unwrap() {
-                Told::Event(event) if event.event == kind => return event,
-                Told::Event(_) => {}
-                Told::Reset(reset) => panic!("events are missing: {reset:?}"),
+                GameNotice::Event(event) if event.event == kind => return event,
+                GameNotice::Event(_) => {}
+                GameNotice::Reset(reset) => panic!("events are missing: {reset:?}"),
             }
         }
     };

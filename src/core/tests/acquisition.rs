@@ -44,7 +44,7 @@ fn sic_waits_until_the_session_shows_the_allocation_and_takes_its_instance_over(
     assert_eq!(w.status().instance_id.unwrap().as_str(), "i1");
     assert_eq!(w.status().map.as_deref(), Some("theirs"));
     assert_eq!(w.take_told(), ["pending"], "the instance is there: nothing is posted");
-    w.say(crate::model::game::Said::Ready);
+    w.say(crate::model::game::GameEvent::Ready);
     w.game_exits(ExitStatus::Exited { code: 0 });
     assert!(matches!(w.offer, Some(Provide::Offer { term: 1, .. })));
 }
@@ -127,7 +127,7 @@ fn an_allocation_that_expires_before_the_game_is_ready_is_given_back() {
 fn nothing_is_accepted_while_an_end_is_undelivered_or_the_journal_broken() {
     let mut w = world(ProviderKind::Hook);
     allocate(&mut w, "a1", None);
-    w.say(crate::model::game::Said::Ready);
+    w.say(crate::model::game::GameEvent::Ready);
     w.service.net = Net::Refuses(Refusal::Unreachable { why: "refused".into() });
     w.game_exits(ExitStatus::Exited { code: 0 });
     allocate(&mut w, "a2", None);
@@ -152,6 +152,6 @@ fn an_own_session_is_asked_for_until_there_is_one() {
     w.pass(secs(3600));
     w.service.net = Net::Up;
     w.pass(secs(2));
-    w.say(crate::model::game::Said::Ready);
+    w.say(crate::model::game::GameEvent::Ready);
     assert_eq!(w.shown(), Some(JoinStatus::Joinable));
 }

@@ -6,7 +6,7 @@ use crate::core::{
 };
 use crate::model::{
     calls::Refusal,
-    game::{GamePlayer, Said, Told},
+    game::{GameEvent, GameNotice, GamePlayer},
     ids::RunNumber,
     orders::{After, Order},
     process::{ExitStatus, RunState},
@@ -18,7 +18,7 @@ use crate::model::{
 #[test]
 fn run_n_alive_is_adopted_with_session_instance_players_and_readiness() {
     let mut w = World::serving(settings());
-    w.say(Said::PlayerJoined(GamePlayer { id: "ann".into(), name: None, team: None }));
+    w.say(GameEvent::PlayerJoined(GamePlayer { id: "ann".into(), name: None, team: None }));
     let before = w.status();
     w.take_told();
     w.kill_agent();
@@ -33,9 +33,10 @@ fn run_n_alive_is_adopted_with_session_instance_players_and_readiness() {
 #[test]
 fn the_next_life_tells_the_game_once_what_is_in_force() {
     let mut w = World::serving(settings());
-    w.say(Said::PlayerJoined(GamePlayer { id: "ann".into(), name: None, team: None }));
-    let allocations = |w: &World| w.told_game().iter().filter(|told| matches!(told, Told::Allocated { .. })).count();
-    let drains = |w: &World| w.told_game().iter().filter(|told| matches!(told, Told::Drain { .. })).count();
+    w.say(GameEvent::PlayerJoined(GamePlayer { id: "ann".into(), name: None, team: None }));
+    let allocations =
+        |w: &World| w.told_game().iter().filter(|told| matches!(told, GameNotice::Allocated { .. })).count();
+    let drains = |w: &World| w.told_game().iter().filter(|told| matches!(told, GameNotice::Drain { .. })).count();
     assert_eq!(allocations(&w), 1, "a game that was started for it hears of it too");
     w.order(Order::Drain { reason: None, then: After::Recycle });
     w.kill_agent();
@@ -107,7 +108,7 @@ fn an_older_journal_yields_to_the_keeper() {
     let mut w = World::serving(settings());
     let old = w.journal.clone().unwrap();
     w.game_exits(ExitStatus::Exited { code: 0 });
-    w.say(Said::Ready);
+    w.say(GameEvent::Ready);
     let before = w.status();
     w.wake(Memory::Journal(old));
     let after = w.status();
@@ -146,7 +147,7 @@ fn an_end_that_was_committed_but_not_taken_is_taken() {
 #[test]
 fn a_drain_goes_on_with_the_deadline_that_it_had() {
     let mut w = World::serving(settings());
-    w.say(Said::PlayerJoined(GamePlayer { id: "ann".into(), name: None, team: None }));
+    w.say(GameEvent::PlayerJoined(GamePlayer { id: "ann".into(), name: None, team: None }));
     w.give(crate::core::io::Input::Terminate);
     let deadline = w.status().deadline;
     w.pass(secs(300));

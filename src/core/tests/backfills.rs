@@ -3,7 +3,7 @@
 use crate::core::testing::{World, backfill, secs, settings};
 use crate::model::{
     calls::{Answer, Refusal},
-    game::{Gate, Said, Told},
+    game::{Admission, GameEvent, GameNotice},
     ids::PlayerUuid,
     player::{PlayerStatus, SessionPlayer},
     process::ExitStatus,
@@ -56,7 +56,7 @@ fn the_game_is_told_who_comes() {
     w.service.ack_answer.push_back(Ok(Answer::Backfilled(vec![player(5)])));
     w.pass(secs(11));
     let told = w.told_game();
-    assert!(told.iter().any(|told| matches!(told, Told::Backfilled { players } if players[0].0.as_u128() == 5)));
+    assert!(told.iter().any(|told| matches!(told, GameNotice::Backfilled { players } if players[0].0.as_u128() == 5)));
 }
 
 #[test]
@@ -85,8 +85,8 @@ fn the_places_needed_are_told_as_players_come_and_go_but_not_those_that_are_kept
     assert!(w.service.told.contains(&"needs 1+2".to_owned()), "{:?}", w.service.told);
     w.take_told();
     let id = uuid::Uuid::from_u128(5).to_string();
-    w.say(Said::PlayerJoined(crate::model::game::GamePlayer { id: id.clone(), name: None, team: None }));
-    w.say(Said::PlayerLeft { id: id.clone() });
+    w.say(GameEvent::PlayerJoined(crate::model::game::GamePlayer { id: id.clone(), name: None, team: None }));
+    w.say(GameEvent::PlayerLeft { id: id.clone() });
     w.pass(secs(100));
     assert!(!w.service.told.iter().any(|told| told.starts_with("needs")), "its place is kept: {:?}", w.service.told);
     w.pass(secs(20));
@@ -104,7 +104,7 @@ fn it_is_deleted_when_full_when_unjoinable_and_at_the_end() {
     let mut w = World::serving(settings());
     session(&mut w).backfill = Some(backfill("b1"));
     w.pass(secs(11));
-    w.say(Said::Joinable(Gate::Closed));
+    w.say(GameEvent::Joinable(Admission::Closed));
     assert!(w.service.told.contains(&"delete backfill".to_owned()));
 
     let mut w = World::serving(settings());
@@ -118,7 +118,7 @@ fn it_is_deleted_when_full_when_unjoinable_and_at_the_end() {
     let mut w = World::serving(s);
     session(&mut w).backfill = Some(backfill("b1"));
     w.pass(secs(11));
-    w.say(Said::Joinable(Gate::Closed));
+    w.say(GameEvent::Joinable(Admission::Closed));
     let acks = w.service.acks.len();
     w.pass(secs(30));
     assert!(w.service.acks.len() > acks + 4, "kept alive on purpose");

@@ -5,7 +5,7 @@ use crate::core::{
     testing::{Disk, World, secs, settings},
 };
 use crate::model::{
-    game::{Gate, Said},
+    game::{Admission, GameEvent},
     keeper::KeeperOrder,
     process::ExitStatus,
     session::JoinStatus,
@@ -29,7 +29,7 @@ fn a_start_waits_for_its_intent_and_the_taking_of_an_end_for_the_end() {
 fn a_broken_journal_lets_the_match_go_on_and_its_reports_out() {
     let mut w = World::serving(settings());
     w.disk = Disk::Fails;
-    w.say(Said::Joinable(Gate::Closed));
+    w.say(GameEvent::Joinable(Admission::Closed));
     assert_eq!(w.shown(), Some(JoinStatus::Unjoinable));
     assert!(w.status().warnings.iter().any(|warning| warning.contains("no space left")));
     w.game_exits(ExitStatus::Exited { code: 0 });
@@ -63,12 +63,12 @@ fn a_commit_that_takes_too_long_counts_as_trouble_until_it_is_done() {
 fn what_changes_while_a_commit_is_under_way_is_safe_only_with_the_next() {
     let mut w = World::serving(settings());
     let calm = w.core.written();
-    w.say(Said::Heartbeat);
+    w.say(GameEvent::Heartbeat);
     assert_eq!(w.core.written(), calm, "nothing to remember");
     w.disk = Disk::Silent;
-    w.say(Said::Joinable(Gate::Closed));
+    w.say(GameEvent::Joinable(Admission::Closed));
     let first = w.core.written();
-    w.say(Said::Joinable(Gate::Open));
+    w.say(GameEvent::Joinable(Admission::Open));
     let second = w.core.written();
     assert!(calm.revision < first.revision && first.revision < second.revision, "{first:?} {second:?}");
     let asked = w.seen.iter().filter_map(|e| if let Effect::Commit { seq, .. } = e { Some(*seq) } else { None }).max();
@@ -79,9 +79,9 @@ fn what_changes_while_a_commit_is_under_way_is_safe_only_with_the_next() {
 fn what_changed_back_while_a_commit_was_under_way_needs_no_other() {
     let mut w = World::serving(settings());
     w.disk = Disk::Silent;
-    w.say(Said::Joinable(Gate::Closed));
-    w.say(Said::Joinable(Gate::Open));
-    w.say(Said::Joinable(Gate::Closed));
+    w.say(GameEvent::Joinable(Admission::Closed));
+    w.say(GameEvent::Joinable(Admission::Open));
+    w.say(GameEvent::Joinable(Admission::Closed));
     w.disk = Disk::Works;
     w.catch_up();
     assert!(w.core.is_written());

@@ -6,7 +6,7 @@ use crate::core::{
 };
 use crate::model::{
     calls::Refusal,
-    game::{GamePlayer, Said, Told},
+    game::{GameEvent, GameNotice, GamePlayer},
     keeper::{KeeperFact, KeeperOrder},
     orders::{After, Order, Refused},
     policy::OnSessionLost,
@@ -17,11 +17,11 @@ use crate::model::{
 };
 use std::time::Duration;
 
-fn joins(id: &str) -> Said {
-    Said::PlayerJoined(GamePlayer { id: id.into(), name: None, team: None })
+fn joins(id: &str) -> GameEvent {
+    GameEvent::PlayerJoined(GamePlayer { id: id.into(), name: None, team: None })
 }
-fn leaves(id: &str) -> Said {
-    Said::PlayerLeft { id: id.into() }
+fn leaves(id: &str) -> GameEvent {
+    GameEvent::PlayerLeft { id: id.into() }
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn players_may_finish_and_the_last_one_to_leave_ends_it() {
     w.give(Input::Terminate);
     assert_eq!(w.status().phase, PhaseName::Draining);
     assert_eq!(w.shown(), Some(JoinStatus::Unjoinable));
-    assert!(matches!(w.told_game().last().unwrap(), Told::Drain { .. }));
+    assert!(matches!(w.told_game().last().unwrap(), GameNotice::Drain { .. }));
     w.pass(secs(100));
     assert!(w.ended.is_none());
     w.say(leaves("ann"));
@@ -129,7 +129,7 @@ fn the_agent_asks_before_the_ladder_and_a_keeper_alone_passes_that_over() {
 fn who_is_on_the_way_out_neednt_say_that_it_lives() {
     let mut w = World::serving(settings());
     w.say(joins("ann"));
-    w.say(Said::Heartbeat);
+    w.say(GameEvent::Heartbeat);
     w.order(Order::Drain { reason: None, then: After::Recycle });
     w.pass(secs(300));
     assert_eq!(w.status().instance_health, InstanceHealth::Healthy);
@@ -229,8 +229,8 @@ fn an_own_session_that_is_lost_is_made_anew_and_the_game_told() {
     assert_eq!(w.shown(), Some(JoinStatus::Joinable));
     assert_eq!(w.keeper.starts, [1]);
     let told = w.told_game();
-    assert!(told.iter().any(|told| matches!(told, Told::SessionLost)));
-    assert!(matches!(told.last().unwrap(), Told::Allocated { session_id, .. } if session_id.as_str() == "own-2"));
+    assert!(told.iter().any(|told| matches!(told, GameNotice::SessionLost)));
+    assert!(matches!(told.last().unwrap(), GameNotice::Allocated { session_id, .. } if session_id.as_str() == "own-2"));
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn no_other_404_no_credentials_and_no_silence_touch_the_game() {
         assert_eq!(w.keeper.starts, [1]);
         assert!(!w.keeper.orders.iter().any(|order| order.starts_with("signal")));
         w.service.net = Net::Up;
-        w.say(Said::Joinable(crate::model::game::Gate::Closed));
+        w.say(GameEvent::Joinable(crate::model::game::Admission::Closed));
         w.pass(secs(31));
         assert_eq!(w.shown(), Some(JoinStatus::Unjoinable), "{refusal}");
     }

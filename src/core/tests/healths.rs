@@ -6,7 +6,7 @@ use crate::core::{
 };
 use crate::model::{
     calls::Call,
-    game::{Door, Evidence, Said},
+    game::{EventSource, Evidence, GameEvent},
     ids::RunNumber,
     keeper::KeeperFact,
     policy::WhenUnhealthy,
@@ -18,7 +18,7 @@ use InstanceHealth::{Degraded, Healthy, Unhealthy};
 use std::time::Duration;
 
 fn probe(w: &mut World, evidence: Evidence) {
-    w.give(Input::Evidence { run: RunNumber(1), door: Door::Probe, evidence });
+    w.give(Input::Evidence { run: RunNumber(1), door: EventSource::Probe, evidence });
 }
 fn down() -> Evidence {
     Evidence::Down { why: "no answer".into() }
@@ -28,7 +28,7 @@ fn down() -> Evidence {
 fn it_is_unknown_before_the_first_evidence_and_healthy_with_the_proof() {
     let mut w = World::new(settings());
     assert_eq!(w.status().instance_health, InstanceHealth::Unknown);
-    w.say(Said::Ready);
+    w.say(GameEvent::Ready);
     assert_eq!(w.status().instance_health, InstanceHealth::Healthy);
     assert!(w.status().health_reasons.is_empty());
 }
@@ -54,21 +54,21 @@ fn silence_counts_only_once_it_has_spoken() {
     let mut w = World::serving(settings());
     w.pass(secs(100));
     assert_eq!(w.status().instance_health, InstanceHealth::Healthy);
-    w.say(Said::Heartbeat);
+    w.say(GameEvent::Heartbeat);
     w.pass(secs(45));
     assert_eq!(w.status().instance_health, InstanceHealth::Degraded);
     w.pass(secs(45));
     assert_eq!(w.status().instance_health, InstanceHealth::Unhealthy);
-    w.say(Said::Heartbeat);
+    w.say(GameEvent::Heartbeat);
     w.pass(secs(1));
-    w.say(Said::Heartbeat);
+    w.say(GameEvent::Heartbeat);
     assert_eq!(w.status().instance_health, InstanceHealth::Healthy);
 }
 
 #[test]
 fn what_was_missed_inside_a_gap_does_not_count() {
     let mut w = World::serving(settings());
-    w.say(Said::Heartbeat);
+    w.say(GameEvent::Heartbeat);
     w.pass(secs(44));
     w.mono += secs(3600);
     w.give(Input::Gap(secs(3600)));
@@ -90,9 +90,9 @@ fn memory_pressure_ticks_and_its_own_opinion_count() {
     };
     for _ in 0..3 {
         w.give(Input::Keeper(KeeperFact::Stats(stats)));
-        w.say(Said::TickRate { measured: 20.0, target: Some(60.0) });
+        w.say(GameEvent::TickRate { measured: 20.0, target: Some(60.0) });
     }
-    w.say(Said::Health { health: InstanceHealth::Degraded, reason: Some("the navmesh is broken".into()) });
+    w.say(GameEvent::Health { health: InstanceHealth::Degraded, reason: Some("the navmesh is broken".into()) });
     let reasons = w.status().health_reasons.join("; ");
     for part in ["95 % of its memory", "memory pressure", "20.0 of 60.0 ticks", "navmesh"] {
         assert!(reasons.contains(part), "{part}: {reasons}");

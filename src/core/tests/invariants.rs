@@ -19,7 +19,7 @@ use crate::core::{
 use crate::model::{
     allocation::ProviderKind,
     calls::{Backend, Call, Refusal},
-    game::{Door, GamePlayer, Gate, Kept, Said},
+    game::{Admission, EventSource, GameEvent, GamePlayer, Kept},
     ids::RunNumber,
     keeper::KeeperOrder,
     orders::{After, Order},
@@ -42,9 +42,9 @@ enum Act {
     Join,
     Leave,
     /// Anything else, through whatever the game speaks.
-    Says(Door, Said),
+    Says(EventSource, GameEvent),
     /// A word of the last run, which may be over.
-    LateEnd(Said),
+    LateEnd(GameEvent),
     Exit(i32),
     Net(Net),
     TimeOuts,
@@ -79,28 +79,34 @@ fn nets() -> impl Strategy<Value = Net> {
     prop_oneof![4 => Just(Net::Up), 2 => Just(Net::LosesAnswers), 1 => Just(Net::Silent), 3 => refusals.prop_map(Net::Refuses)]
 }
 
-fn doors() -> impl Strategy<Value = Door> {
-    prop_oneof![Just(Door::Native), Just(Door::Agones), Just(Door::Gsdk), Just(Door::Log), Just(Door::Probe)]
+fn doors() -> impl Strategy<Value = EventSource> {
+    prop_oneof![
+        Just(EventSource::Native),
+        Just(EventSource::Agones),
+        Just(EventSource::Gsdk),
+        Just(EventSource::Log),
+        Just(EventSource::Probe)
+    ]
 }
 
-fn words() -> impl Strategy<Value = Said> {
-    let gate = prop_oneof![Just(Gate::Open), Just(Gate::Closed)];
+fn words() -> impl Strategy<Value = GameEvent> {
+    let gate = prop_oneof![Just(Admission::Open), Just(Admission::Closed)];
     let player = |number: u128| GamePlayer { id: uuid::Uuid::from_u128(number).to_string(), name: None, team: None };
     let health = prop_oneof![Just(InstanceHealth::Healthy), Just(InstanceHealth::Unhealthy)];
     prop_oneof![
-        2 => gate.clone().prop_map(Said::Joinable),
-        2 => gate.prop_map(Said::Offer),
-        1 => Just(Said::Shutdown),
-        2 => Just(Said::StopMe),
-        2 => Just(Said::MatchEnded),
-        1 => Just(Said::MatchStarted { match_id: None }),
-        2 => (0u8..4).prop_map(|number| Said::Keep(Kept::from(format!("book {number}")))),
-        1 => Just(Said::Hello),
-        1 => Just(Said::Heartbeat),
-        1 => health.prop_map(|health| Said::Health { health, reason: None }),
-        1 => (0u128..4).prop_map(move |count| Said::Players((0..count).map(player).collect())),
-        1 => (0u32..3).prop_map(|players| Said::PlayerCount { players, max: Some(8) }),
-        1 => (0u8..3).prop_map(|number| Said::Map { map: Some(format!("map{number}")), mode: None }),
+        2 => gate.clone().prop_map(GameEvent::Joinable),
+        2 => gate.prop_map(GameEvent::Offer),
+        1 => Just(GameEvent::Shutdown),
+        2 => Just(GameEvent::StopMe),
+        2 => Just(GameEvent::MatchEnded),
+        1 => Just(GameEvent::MatchStarted { match_id: None }),
+        2 => (0u8..4).prop_map(|number| GameEvent::Keep(Kept::from(format!("book {number}")))),
+        1 => Just(GameEvent::Hello),
+        1 => Just(GameEvent::Heartbeat),
+        1 => health.prop_map(|health| GameEvent::Health { health, reason: None }),
+        1 => (0u128..4).prop_map(move |count| GameEvent::Players((0..count).map(player).collect())),
+        1 => (0u32..3).prop_map(|players| GameEvent::PlayerCount { players, max: Some(8) }),
+        1 => (0u8..3).prop_map(|number| GameEvent::Map { map: Some(format!("map{number}")), mode: None }),
     ]
 }
 
@@ -116,7 +122,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         2 => Just(Act::Join),
         2 => Just(Act::Leave),
         8 => (doors(), words()).prop_map(|(door, said)| Act::Says(door, said)),
-        1 => prop_oneof![Just(Said::Shutdown), Just(Said::StopMe)].prop_map(Act::LateEnd),
+        1 => prop_oneof![Just(GameEvent::Shutdown), Just(GameEvent::StopMe)].prop_map(Act::LateEnd),
         3 => (0i32..2).prop_map(Act::Exit),
         5 => nets().prop_map(Act::Net),
         2 => Just(Act::TimeOuts),
@@ -156,7 +162,7 @@ struct Words {
     run: u64,
     ends: bool,
     withheld: Option<HeldBack>,
-    kept: BTreeMap<Door, Kept>,
+    kept: BTreeMap<EventSource, Kept>,
     /// Something was said that may not have reached the disk.
     doubtful: bool,
 }
@@ -166,7 +172,7 @@ struct Words {
 struct HeldBack(Option<LastEnd>);
 
 impl Words {
-    fn heard(&mut self, w: &World, run: RunNumber, door: Door, said: &Said) {
+    fn heard(&mut self, w: &World, run: RunNumber, door: EventSource, said: &GameEvent) {
         if w.status().game.run != Some(run) {
             return;
         }
@@ -175,9 +181,11 @@ impl Words {
         }
         self.doubtful |= w.disk != Disk::Works;
         match said {
-            Said::Shutdown | Said::StopMe => self.ends = true,
-            Said::Offer(gate) => self.withheld = (*gate == Gate::Closed).then(|| HeldBack(w.status().last_end)),
-            Said::Keep(kept) => drop(self.kept.insert(door, kept.clone())),
+            GameEvent::Shutdown | GameEvent::StopMe => self.ends = true,
+            GameEvent::Offer(gate) => {
+                self.withheld = (*gate == Admission::Closed).then(|| HeldBack(w.status().last_end))
+            }
+            GameEvent::Keep(kept) => drop(self.kept.insert(door, kept.clone())),
             _ => {}
         }
     }
@@ -231,19 +239,23 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
         Act::Pass(millis) => w.pass(Duration::from_millis(millis)),
         Act::Ready => {
             model.proved.extend(running.map(|run| run.0));
-            w.say(Said::Ready);
+            w.say(GameEvent::Ready);
         }
         Act::LateReady => {
             let late = RunNumber(running.map_or(1, |run| run.0.saturating_sub(1)));
-            w.give(Input::Said { run: late, door: Door::Native, said: Said::Ready });
+            w.give(Input::GameEvent { run: late, door: EventSource::Native, said: GameEvent::Ready });
         }
         Act::Join => {
-            w.say(Said::PlayerJoined(GamePlayer { id: uuid::Uuid::from_u128(1).to_string(), name: None, team: None }));
+            w.say(GameEvent::PlayerJoined(GamePlayer {
+                id: uuid::Uuid::from_u128(1).to_string(),
+                name: None,
+                team: None,
+            }));
         }
-        Act::Leave => w.say(Said::PlayerLeft { id: uuid::Uuid::from_u128(1).to_string() }),
+        Act::Leave => w.say(GameEvent::PlayerLeft { id: uuid::Uuid::from_u128(1).to_string() }),
         Act::Says(door, said) => says(w, model, door, said),
         Act::LateEnd(said) if running.is_none() => {
-            w.give(Input::Said { run: RunNumber(model.run), door: Door::Agones, said });
+            w.give(Input::GameEvent { run: RunNumber(model.run), door: EventSource::Agones, said });
         }
         Act::Exit(code) if running.is_some() => w.game_exits(ExitStatus::Exited { code }),
         Act::LateEnd(_) | Act::Exit(_) => {}
@@ -283,10 +295,10 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
     }
 }
 
-fn says(w: &mut World, model: &mut Model, door: Door, said: Said) {
+fn says(w: &mut World, model: &mut Model, door: EventSource, said: GameEvent) {
     if let RunState::Running { run, .. } = w.keeper.run {
         model.said.heard(w, run, door, &said);
-        w.give(Input::Said { run, door, said });
+        w.give(Input::GameEvent { run, door, said });
     }
 }
 

@@ -5,7 +5,7 @@ use crate::core::{
     testing::{World, secs, settings},
 };
 use crate::model::{
-    game::{CustomDataOf, Door, Evidence, Gate, Said, Told},
+    game::{Admission, CustomDataOf, EventSource, Evidence, GameEvent, GameNotice},
     ids::{MatchId, RunNumber},
     keeper::{KeeperFact, KeeperOrder},
     orders::Order,
@@ -22,7 +22,7 @@ fn a_match_of_our_own_from_offer_to_closed_and_the_next() {
     assert_eq!(w.status().phase, PhaseName::Starting);
     assert_eq!(w.take_told(), ["create", "post", "pending"]);
     assert_eq!(w.keeper.starts, [1]);
-    w.say(Said::Ready);
+    w.say(GameEvent::Ready);
     assert_eq!(w.status().phase, PhaseName::Serving);
     assert_eq!(w.take_told(), ["joinable"]);
     assert_eq!(w.status().private_conn_str.as_deref(), Some("10.0.0.5:7777"));
@@ -48,10 +48,10 @@ fn the_timeline_tells_the_story() {
 #[test]
 fn every_proof_of_readiness_counts_only_where_it_is_asked_for() {
     let rows = [
-        (ReadyBy::Sdk, Some(Said::Ready), None),
-        (ReadyBy::Probe, None, Some(Door::Probe)),
-        (ReadyBy::Port, None, Some(Door::Probe)),
-        (ReadyBy::Log, None, Some(Door::Log)),
+        (ReadyBy::Sdk, Some(GameEvent::Ready), None),
+        (ReadyBy::Probe, None, Some(EventSource::Probe)),
+        (ReadyBy::Port, None, Some(EventSource::Probe)),
+        (ReadyBy::Log, None, Some(EventSource::Log)),
     ];
     for (by, said, door) in rows {
         let mut s = settings();
@@ -59,13 +59,13 @@ fn every_proof_of_readiness_counts_only_where_it_is_asked_for() {
         let mut w = World::new(s);
         let up = |door| Input::Evidence { run: RunNumber(1), door, evidence: Evidence::Up };
         if by != ReadyBy::Sdk {
-            w.say(Said::Ready);
+            w.say(GameEvent::Ready);
         }
-        if door != Some(Door::Log) {
-            w.give(up(Door::Log));
+        if door != Some(EventSource::Log) {
+            w.give(up(EventSource::Log));
         }
-        if door != Some(Door::Probe) {
-            w.give(up(Door::Probe));
+        if door != Some(EventSource::Probe) {
+            w.give(up(EventSource::Probe));
         }
         assert_eq!(w.shown(), Some(JoinStatus::Pending), "{by:?}: the wrong proof");
         said.into_iter().for_each(|said| w.say(said));
@@ -80,7 +80,7 @@ fn a_game_may_be_ready_before_the_keeper_has_said_that_it_runs() {
         let mut w = World::serving(settings());
         w.keeper.running = false;
         w.game_exits(ExitStatus::Exited { code: 0 });
-        w.say(Said::Ready);
+        w.say(GameEvent::Ready);
         assert_ne!(w.shown(), Some(JoinStatus::Joinable), "nothing is known of a process yet");
         if agent_dies {
             w.kill_agent();
@@ -95,7 +95,7 @@ fn a_game_may_be_ready_before_the_keeper_has_said_that_it_runs() {
 #[test]
 fn a_match_that_is_told_again_has_begun_once() {
     let mut w = World::serving(settings());
-    let begun = |id: &str| Said::MatchStarted { match_id: MatchId::new(id).ok() };
+    let begun = |id: &str| GameEvent::MatchStarted { match_id: MatchId::new(id).ok() };
     for id in ["m-1", "m-1", "m-2"] {
         w.say(begun(id));
     }
@@ -109,11 +109,11 @@ fn a_game_that_speaks_an_sdk_says_itself_that_it_is_ready_and_of_any_other_it_is
         s.readiness.by = ReadyBy::Auto;
         let mut w = World::new(s);
         if speaks {
-            w.say(Said::Heartbeat);
+            w.say(GameEvent::Heartbeat);
         }
-        w.give(Input::Evidence { run: RunNumber(1), door: Door::Probe, evidence: Evidence::Up });
+        w.give(Input::Evidence { run: RunNumber(1), door: EventSource::Probe, evidence: Evidence::Up });
         assert_eq!(w.shown(), Some(shown));
-        w.say(Said::Ready);
+        w.say(GameEvent::Ready);
         assert_eq!(w.shown(), Some(JoinStatus::Joinable));
     }
 }
@@ -133,10 +133,10 @@ fn a_fixed_delay_is_the_weakest_proof_and_ends_with_the_process() {
 fn the_gate_goes_to_and_fro_and_the_operators_word_is_above_the_games() {
     let mut w = World::serving(settings());
     w.take_told();
-    w.say(Said::Joinable(Gate::Closed));
-    w.say(Said::Joinable(Gate::Open));
-    w.order(Order::Gate(Gate::Closed));
-    w.say(Said::Joinable(Gate::Open));
+    w.say(GameEvent::Joinable(Admission::Closed));
+    w.say(GameEvent::Joinable(Admission::Open));
+    w.order(Order::Admission(Admission::Closed));
+    w.say(GameEvent::Joinable(Admission::Open));
     assert_eq!(w.take_told(), ["unjoinable", "joinable", "unjoinable"]);
 }
 
@@ -147,7 +147,7 @@ fn what_the_game_says_goes_into_the_three_maps_and_an_empty_value_removes() {
     s.session.join_token = true;
     let mut w = World::serving(s);
     let data = [("b".to_owned(), String::new()), ("c".to_owned(), "3".to_owned())].into();
-    w.say(Said::CustomData { whose: CustomDataOf::Instance, data });
+    w.say(GameEvent::CustomData { whose: CustomDataOf::Instance, data });
     let info = w.service.sessions.values().next().unwrap().instance.clone().unwrap();
     assert_eq!(info.custom_data, [("a".to_owned(), "1".to_owned()), ("c".to_owned(), "3".to_owned())].into());
     let token = &info.join_params.unwrap().custom_data["rh.SessionSecurityToken"];
@@ -162,7 +162,7 @@ fn what_the_game_says_goes_into_the_three_maps_and_an_empty_value_removes() {
 #[test]
 fn shutdown_said_by_the_game_is_an_orderly_end_also_with_a_bad_exit_code() {
     let mut w = World::serving(settings());
-    w.say(Said::Shutdown);
+    w.say(GameEvent::Shutdown);
     w.take_told();
     w.game_exits(ExitStatus::Exited { code: 1 });
     assert_eq!(w.take_told()[0], "closed");
@@ -176,7 +176,7 @@ fn shutdown_overtaken_by_the_exit_still_makes_the_end_orderly() {
     w.take_told();
     w.game_exits(ExitStatus::Exited { code: 1 });
     assert_eq!(w.shown(), Some(JoinStatus::Pending), "it is to be started again");
-    w.give(Input::Said { run: RunNumber(1), door: Door::Native, said: Said::Shutdown });
+    w.give(Input::GameEvent { run: RunNumber(1), door: EventSource::Native, said: GameEvent::Shutdown });
     assert_eq!(w.take_told(), ["pending", "closed"]);
     assert_eq!(w.keeper.starts, [1]);
 }
@@ -189,7 +189,7 @@ fn a_warm_game_serves_what_it_was_started_for_and_is_replaced_for_anything_else(
         s.provider = crate::model::allocation::ProviderKind::Hook;
         let mut w = World::new(s);
         assert!(matches!(w.offer, Some(crate::core::io::Provide::Withdraw)), "not before it is ready");
-        w.say(Said::Ready);
+        w.say(GameEvent::Ready);
         let Some(crate::core::io::Provide::Offer { warm_map, .. }) = &w.offer else { panic!("no offer") };
         assert_eq!(warm_map.as_deref(), Some("arena"));
         let mut wish = crate::core::testing::allocation("a1", None);
@@ -197,11 +197,11 @@ fn a_warm_game_serves_what_it_was_started_for_and_is_replaced_for_anything_else(
         w.order(Order::Allocate(Box::new(wish)));
         assert_eq!(w.keeper.starts, starts, "{map}");
         if map == "arena" {
-            assert!(matches!(w.told_game()[0], Told::Allocated { .. }));
+            assert!(matches!(w.told_game()[0], GameNotice::Allocated { .. }));
             assert_eq!(w.shown(), Some(JoinStatus::Joinable));
         } else {
             assert_eq!(w.shown(), Some(JoinStatus::Pending));
-            w.say(Said::Ready);
+            w.say(GameEvent::Ready);
             assert_eq!(w.shown(), Some(JoinStatus::Joinable));
         }
     }
@@ -212,11 +212,11 @@ fn one_process_serves_as_many_matches_as_it_may() {
     let mut s = settings();
     s.recycle.after_matches = 2;
     let mut w = World::serving(s);
-    w.say(Said::MatchEnded);
+    w.say(GameEvent::MatchEnded);
     assert_eq!(w.keeper.starts, [1], "the second match has the same process");
     assert_eq!(w.shown(), Some(JoinStatus::Joinable));
     assert_eq!(w.service.sessions.len(), 2);
-    w.say(Said::MatchEnded);
+    w.say(GameEvent::MatchEnded);
     assert_eq!(w.keeper.starts, [1, 2], "the third a fresh one");
 }
 
@@ -225,7 +225,7 @@ fn a_game_that_writes_its_own_instance_only_gets_its_closed_written() {
     let mut s = settings();
     s.session.report = ReportBy::Game;
     let mut w = World::new(s);
-    w.say(Said::Ready);
+    w.say(GameEvent::Ready);
     w.pass(secs(60));
     w.game_exits(ExitStatus::Exited { code: 0 });
     assert_eq!(w.take_told()[..3], ["create", "post", "closed"]);

@@ -6,7 +6,7 @@ use crate::core::{
 };
 use crate::model::{
     calls::{Backend, Call, Refusal},
-    game::{Gate, Said},
+    game::{Admission, GameEvent},
     process::ExitStatus,
     session::JoinStatus,
 };
@@ -20,8 +20,8 @@ fn the_newest_level_wins() {
     let mut w = World::serving(settings());
     w.service.net = unreachable();
     w.take_told();
-    for gate in [Gate::Closed, Gate::Open, Gate::Closed, Gate::Open, Gate::Closed] {
-        w.say(Said::Joinable(gate));
+    for gate in [Admission::Closed, Admission::Open, Admission::Closed, Admission::Open, Admission::Closed] {
+        w.say(GameEvent::Joinable(gate));
     }
     w.service.net = Net::Up;
     w.give(Input::Backend(Backend::Up));
@@ -35,10 +35,10 @@ fn milestones_that_were_passed_over_are_told_in_order_with_their_times() {
     w.service.net = unreachable();
     w.pass(secs(3));
     let joinable = w.now().wall;
-    w.say(Said::Ready);
+    w.say(GameEvent::Ready);
     w.pass(secs(3));
     let unjoinable = w.now().wall;
-    w.say(Said::MatchEnded);
+    w.say(GameEvent::MatchEnded);
     w.pass(secs(3));
     w.service.net = Net::Up;
     w.give(Input::Backend(Backend::Up));
@@ -52,7 +52,7 @@ fn it_converges_within_two_seconds_of_the_services_return_even_if_nobody_says_th
     s.guards.no_show_timeout = None;
     let mut w = World::serving(s);
     w.service.net = unreachable();
-    w.say(Said::Joinable(Gate::Closed));
+    w.say(GameEvent::Joinable(Admission::Closed));
     w.pass(secs(3600));
     w.service.net = Net::Up;
     w.pass(secs(2));
@@ -64,7 +64,7 @@ fn an_answer_that_was_lost_is_read_back_before_the_next_write() {
     let mut w = World::serving(settings());
     w.take_told();
     w.service.net = Net::LosesAnswers;
-    w.say(Said::Joinable(Gate::Closed));
+    w.say(GameEvent::Joinable(Admission::Closed));
     assert_eq!(w.take_told(), ["unjoinable"]);
     w.seen.clear();
     w.service.net = Net::Up;
@@ -135,7 +135,7 @@ fn every_write_to_an_allocated_instance_carries_its_allocation_id() {
     let info = crate::core::testing::instance("i1".parse().unwrap(), Some("a1"), JoinStatus::Allocated, created);
     w.service.add_session("s1").instance = Some(info);
     w.give(Input::Allocated(crate::core::testing::allocation("a1", Some("s1"))));
-    w.say(Said::Ready);
+    w.say(GameEvent::Ready);
     w.game_exits(ExitStatus::Exited { code: 0 });
     // The service of these tests refuses another allocation id, and none.
     assert_eq!(w.take_told(), ["pending", "joinable", "closed"]);
@@ -146,7 +146,7 @@ fn a_missing_permission_for_the_audit_does_not_hold_up_the_last_word() {
     let mut w = World::serving(settings());
     w.allocates = false;
     w.service.audit_refused = Some(Refusal::Credentials { desc: "session:audit is missing".into() });
-    w.say(Said::MatchEnded);
+    w.say(GameEvent::MatchEnded);
     w.pass(secs(60));
     let told = w.take_told();
     assert!(told.iter().any(|what| what.starts_with("audit")), "it was tried: {told:?}");
@@ -162,10 +162,10 @@ fn each_refusal_stands_until_its_own_end() {
     let dropped = |w: &World| w.status().warnings.iter().any(|text| text.contains("it was dropped: not this"));
     let mut w = World::serving(settings());
     w.service.net = Net::Refuses(Refusal::Invalid { desc: "not this".into() });
-    w.say(Said::Joinable(Gate::Closed));
+    w.say(GameEvent::Joinable(Admission::Closed));
     assert!(dropped(&w) && !waits(&w));
     w.service.net = Net::Refuses(Refusal::Credentials { desc: "no permission".into() });
-    w.say(Said::Joinable(Gate::Open));
+    w.say(GameEvent::Joinable(Admission::Open));
     w.pass(secs(5));
     assert!(dropped(&w) && waits(&w));
     assert_eq!(w.kinds().into_iter().filter(|kind| *kind == "report_refused").count(), 2, "once for each");
@@ -194,7 +194,7 @@ fn a_last_word_that_is_refused_is_shown_for_as_long_as_it_waits() {
 fn retry_after_is_honoured() {
     let mut w = World::serving(settings());
     w.service.net = Net::Refuses(Refusal::Busy { retry_after: Some(secs(30)) });
-    w.say(Said::Joinable(Gate::Closed));
+    w.say(GameEvent::Joinable(Admission::Closed));
     w.service.net = Net::Up;
     w.take_told();
     w.pass(secs(29));

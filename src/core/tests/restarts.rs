@@ -6,7 +6,7 @@ use crate::core::{
 };
 use crate::model::{
     allocation::ProviderKind,
-    game::{Door, Said},
+    game::{EventSource, GameEvent},
     ids::RunNumber,
     keeper::KeeperOrder,
     orders::Order,
@@ -28,7 +28,7 @@ fn a_crash_is_followed_by_a_delay_and_a_start_in_the_same_instance() {
     assert_eq!(w.keeper.starts, [1]);
     w.pass(secs(1));
     assert_eq!(w.keeper.starts, [1, 2]);
-    w.say(Said::Ready);
+    w.say(GameEvent::Ready);
     assert_eq!(w.take_told(), ["joinable"]);
     assert_eq!((w.status().instance_id, w.status().game.restarts), (instance, 1));
 }
@@ -86,7 +86,7 @@ fn a_stable_run_starts_the_delays_anew() {
         w.game_exits(CRASH);
         w.pass(secs(31));
     }
-    w.say(Said::Ready);
+    w.say(GameEvent::Ready);
     w.pass(secs(100));
     let starts = w.keeper.starts.len();
     w.game_exits(CRASH);
@@ -138,11 +138,11 @@ fn a_start_that_never_got_ready_has_failed_however_orderly_it_ends() {
         w.keeper.obeys = false;
         w.pass(secs(301));
         w.take_told();
-        // Told to stop, it says that it ends, and does; its word may come before the exit or after it.
-        w.say(Said::Shutdown);
+        // GameNotice to stop, it says that it ends, and does; its word may come before the exit or after it.
+        w.say(GameEvent::Shutdown);
         w.game_exits(ExitStatus::Exited { code: 0 });
         let run = RunNumber(1);
-        w.give(Input::Said { run, door: Door::Native, said: Said::Shutdown });
+        w.give(Input::GameEvent { run, door: EventSource::Native, said: GameEvent::Shutdown });
         let hook = w.seen.iter().find_map(|effect| match effect {
             Effect::ExitHook { reason, .. } => Some(reason.as_str()),
             _ => None,

@@ -6,14 +6,14 @@ use crate::core::{
 };
 use crate::model::{
     allocation::ProviderKind,
-    game::{Door, GamePlayer, Said, Told},
+    game::{EventSource, GameEvent, GameNotice, GamePlayer},
     ids::RunNumber,
     orders::Order,
-    policy::Admission,
+    policy::AdmissionPolicy,
 };
 
-fn joins(id: &str) -> Said {
-    Said::PlayerJoined(GamePlayer { id: id.into(), name: None, team: None })
+fn joins(id: &str) -> GameEvent {
+    GameEvent::PlayerJoined(GamePlayer { id: id.into(), name: None, team: None })
 }
 const ANN: &str = "00000000-0000-0000-0000-00000000000a";
 const BOB: &str = "00000000-0000-0000-0000-00000000000b";
@@ -24,15 +24,16 @@ fn an_unknown_player_is_reported_where_only_members_may_play() {
     w.pass(secs(1));
     w.say(joins(ANN));
     w.say(joins("bot-1"));
-    let told: Vec<_> = w.told_game().into_iter().filter(|told| matches!(told, Told::NotInSession { .. })).collect();
-    assert_eq!(told, [&Told::NotInSession { id: ANN.into() }]);
+    let told: Vec<_> =
+        w.told_game().into_iter().filter(|told| matches!(told, GameNotice::NotInSession { .. })).collect();
+    assert_eq!(told, [&GameNotice::NotInSession { id: ANN.into() }]);
     assert_eq!(w.status().players, 2, "both show in status and counts");
 }
 
 #[test]
 fn where_all_may_play_they_are_added_within_team_size() {
     let mut s = settings();
-    s.session.own_admission = Admission::Open;
+    s.session.own_admission = AdmissionPolicy::Open;
     let mut w = World::serving(s);
     for session in w.service.sessions.values_mut() {
         session.teams.truncate(1);
@@ -40,29 +41,29 @@ fn where_all_may_play_they_are_added_within_team_size() {
     }
     w.pass(secs(11));
     w.take_told();
-    w.say(Said::Players(vec![
+    w.say(GameEvent::Players(vec![
         GamePlayer { id: ANN.into(), name: None, team: None },
         GamePlayer { id: BOB.into(), name: None, team: None },
     ]));
     assert_eq!(w.take_told(), [format!("add {ANN} to 0")]);
-    assert!(w.told_game().contains(&&Told::NotInSession { id: BOB.into() }));
+    assert!(w.told_game().contains(&&GameNotice::NotInSession { id: BOB.into() }));
 }
 
 #[test]
 fn a_session_of_our_own_may_admit_others_than_one_that_was_given_to_us() {
     for own in [true, false] {
         let mut s = settings();
-        s.session.own_admission = Admission::Open;
+        s.session.own_admission = AdmissionPolicy::Open;
         s.provider = ProviderKind::Hook;
         let mut w = World::new(s);
         w.service.add_session("given");
         let session = (!own).then_some("given");
         w.order(Order::Allocate(Box::new(allocation("a1", session))));
-        w.say(Said::Ready);
+        w.say(GameEvent::Ready);
         w.pass(secs(1));
         w.take_told();
         w.say(joins(ANN));
-        let refused = w.told_game().contains(&&Told::NotInSession { id: ANN.into() });
+        let refused = w.told_game().contains(&&GameNotice::NotInSession { id: ANN.into() });
         assert_eq!((w.take_told().contains(&format!("add {ANN} to 0")), refused), (own, !own), "own: {own}");
     }
 }
@@ -72,22 +73,26 @@ fn the_source_nearest_to_the_game_tells_who_plays_and_nobody_is_counted_twice() 
     let player = |id: &str, name: &str| GamePlayer { id: id.into(), name: Some(name.into()), team: None };
     let mut w = World::serving(settings());
     let run = RunNumber(1);
-    let probed = Said::Players(vec![player("Pia", "Pia"), player("Bo", "Bo")]);
-    w.give(Input::Said { run, door: Door::Probe, said: probed.clone() });
+    let probed = GameEvent::Players(vec![player("Pia", "Pia"), player("Bo", "Bo")]);
+    w.give(Input::GameEvent { run, door: EventSource::Probe, said: probed.clone() });
     assert_eq!(w.status().players, 2);
     for (id, name) in [("0", "Pia"), ("1", "Bo")] {
-        w.give(Input::Said { run, door: Door::Log, said: Said::PlayerJoined(player(id, name)) });
+        w.give(Input::GameEvent { run, door: EventSource::Log, said: GameEvent::PlayerJoined(player(id, name)) });
     }
     let ids = |w: &World| w.status().players_known.into_iter().map(|player| player.id).collect::<Vec<_>>();
     assert_eq!(ids(&w), ["0", "1"]);
-    w.give(Input::Said { run, door: Door::Probe, said: probed });
-    w.give(Input::Said { run, door: Door::Probe, said: Said::PlayerCount { players: 7, max: Some(8) } });
+    w.give(Input::GameEvent { run, door: EventSource::Probe, said: probed });
+    w.give(Input::GameEvent {
+        run,
+        door: EventSource::Probe,
+        said: GameEvent::PlayerCount { players: 7, max: Some(8) },
+    });
     assert_eq!(ids(&w), ["0", "1"]);
     assert_eq!(w.status().max_players, Some(8), "how many it takes, only the probe knows");
     w.kill_agent();
-    w.give(Input::Said { run, door: Door::Log, said: Said::PlayerLeft { id: "0".into() } });
+    w.give(Input::GameEvent { run, door: EventSource::Log, said: GameEvent::PlayerLeft { id: "0".into() } });
     assert_eq!(ids(&w), ["1"]);
-    w.say(Said::PlayerJoined(player(ANN, "Ann")));
+    w.say(GameEvent::PlayerJoined(player(ANN, "Ann")));
     assert_eq!(ids(&w), [ANN], "an SDK knows better than the log");
 }
 
@@ -95,13 +100,13 @@ fn the_source_nearest_to_the_game_tells_who_plays_and_nobody_is_counted_twice() 
 fn lists_and_counts_become_joins_and_leaves() {
     let mut w = World::serving(settings());
     let list = |ids: &[&str]| {
-        Said::Players(ids.iter().map(|id| GamePlayer { id: (*id).into(), name: None, team: None }).collect())
+        GameEvent::Players(ids.iter().map(|id| GamePlayer { id: (*id).into(), name: None, team: None }).collect())
     };
     w.say(list(&["a", "b"]));
     w.say(list(&["b", "c"]));
     let kinds: Vec<_> = w.kinds().into_iter().filter(|kind| kind.starts_with("player_")).collect();
     assert_eq!(kinds, ["player_joined", "player_joined", "player_left", "player_joined"]);
     let mut w = World::serving(settings());
-    w.say(Said::PlayerCount { players: 3, max: Some(8) });
+    w.say(GameEvent::PlayerCount { players: 3, max: Some(8) });
     assert_eq!((w.status().players, w.status().max_players), (3, Some(8)));
 }

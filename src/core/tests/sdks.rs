@@ -7,7 +7,7 @@ use crate::core::{
 };
 use crate::model::{
     allocation::ProviderKind,
-    game::{Door, GamePlayer, Gate, Kept, Said},
+    game::{Admission, EventSource, GameEvent, GamePlayer, Kept},
     orders::{Order, Refused},
     policy::Start,
     process::ExitStatus,
@@ -18,7 +18,7 @@ use crate::model::{
 /// A warm game that is ready, and waits for an order.
 fn warm() -> World {
     let mut w = World::new(at_boot());
-    w.say(Said::Ready);
+    w.say(GameEvent::Ready);
     w
 }
 
@@ -41,7 +41,7 @@ fn allocate(w: &mut World, id: &str) -> Option<Refused> {
 fn a_game_that_asks_to_be_ended_gets_the_ladder_and_an_orderly_end() {
     let mut w = World::serving(settings());
     w.take_told();
-    w.say(Said::StopMe);
+    w.say(GameEvent::StopMe);
     assert_eq!(w.status().last_end.unwrap().reason, "the game asked to be ended");
     assert!(w.take_told().contains(&"closed".to_owned()));
     w.pass(secs(1));
@@ -54,7 +54,7 @@ fn it_counts_also_when_it_exits_before_its_word_was_read() {
     let mut w = World::serving(settings());
     let run = w.status().game.run.unwrap();
     w.game_exits(ExitStatus::Exited { code: 7 });
-    w.give(Input::Said { run, door: Door::Agones, said: Said::StopMe });
+    w.give(Input::GameEvent { run, door: EventSource::Agones, said: GameEvent::StopMe });
     assert_eq!(w.status().last_end.unwrap().reason, "the game ended, as it had said");
     assert!(w.seen.iter().all(|effect| !matches!(effect, Effect::End(_))));
 }
@@ -62,7 +62,7 @@ fn it_counts_also_when_it_exits_before_its_word_was_read() {
 #[test]
 fn a_warm_game_may_ask_for_it_too() {
     let mut w = warm();
-    w.say(Said::StopMe);
+    w.say(GameEvent::StopMe);
     w.pass(secs(1));
     assert_eq!(w.keeper.starts, [1, 2]);
     assert_eq!(w.status().phase, PhaseName::Idle);
@@ -76,14 +76,14 @@ fn a_warm_game_that_announces_its_end_may_do_so_as_often_as_it_likes() {
         s.restart.budget = 2;
         let mut w = World::new(s);
         for _ in 0..5 {
-            w.say(Said::Ready);
+            w.say(GameEvent::Ready);
             let run = w.status().game.run.unwrap();
             if !late {
-                w.say(Said::Shutdown);
+                w.say(GameEvent::Shutdown);
             }
             w.game_exits(ExitStatus::Exited { code: 7 });
             if late {
-                w.give(Input::Said { run, door: Door::Agones, said: Said::StopMe });
+                w.give(Input::GameEvent { run, door: EventSource::Agones, said: GameEvent::StopMe });
             }
             w.pass(secs(60));
         }
@@ -95,8 +95,8 @@ fn a_warm_game_that_announces_its_end_may_do_so_as_often_as_it_likes() {
 #[test]
 fn a_game_that_has_said_that_it_ends_takes_nobody_in_any_more() {
     let mut w = World::serving(settings());
-    w.say(Said::Shutdown);
-    w.say(Said::Joinable(Gate::Open));
+    w.say(GameEvent::Shutdown);
+    w.say(GameEvent::Joinable(Admission::Open));
     assert_eq!(w.shown(), Some(JoinStatus::Unjoinable));
 }
 
@@ -104,10 +104,10 @@ fn a_game_that_has_said_that_it_ends_takes_nobody_in_any_more() {
 fn a_game_that_holds_itself_back_is_neither_offered_nor_allocated() {
     let mut w = warm();
     assert!(matches!(w.offer, Some(Provide::Offer { .. })));
-    w.say(Said::Offer(Gate::Closed));
+    w.say(GameEvent::Offer(Admission::Closed));
     assert!(matches!(w.offer, Some(Provide::Withdraw)));
     assert_eq!(allocate(&mut w, "a1"), Some(Refused::HeldBack));
-    w.say(Said::Offer(Gate::Open));
+    w.say(GameEvent::Offer(Admission::Open));
     assert!(matches!(w.offer, Some(Provide::Offer { .. })));
     assert_eq!(allocate(&mut w, "a2"), None);
     assert_eq!(w.shown(), Some(JoinStatus::Joinable));
@@ -120,22 +120,22 @@ fn a_game_that_is_free_again_doesnt_wait_for_players_whom_nobody_counts() {
     let mut w = World::new(s);
     let says = |w: &mut World, said| {
         let run = w.status().game.run.unwrap();
-        w.give(Input::Said { run, door: Door::Agones, said });
+        w.give(Input::GameEvent { run, door: EventSource::Agones, said });
     };
-    says(&mut w, Said::Ready);
+    says(&mut w, GameEvent::Ready);
     assert_eq!(allocate(&mut w, "a1"), None);
-    says(&mut w, Said::MatchEnded);
+    says(&mut w, GameEvent::MatchEnded);
     assert_eq!(w.status().phase, PhaseName::Draining);
-    says(&mut w, Said::Offer(Gate::Open));
+    says(&mut w, GameEvent::Offer(Admission::Open));
     assert_eq!(w.status().phase, PhaseName::Idle);
     assert_eq!(w.keeper.starts, [1], "the same process");
 
     assert_eq!(allocate(&mut w, "a2"), None);
-    says(&mut w, Said::PlayerJoined(GamePlayer { id: "ann".to_owned(), name: None, team: None }));
-    says(&mut w, Said::MatchEnded);
-    says(&mut w, Said::Offer(Gate::Open));
+    says(&mut w, GameEvent::PlayerJoined(GamePlayer { id: "ann".to_owned(), name: None, team: None }));
+    says(&mut w, GameEvent::MatchEnded);
+    says(&mut w, GameEvent::Offer(Admission::Open));
     assert_eq!(w.status().phase, PhaseName::Draining, "she may finish");
-    says(&mut w, Said::PlayerLeft { id: "ann".to_owned() });
+    says(&mut w, GameEvent::PlayerLeft { id: "ann".to_owned() });
     assert_eq!(w.status().phase, PhaseName::Idle);
 }
 
@@ -143,10 +143,10 @@ fn a_game_that_is_free_again_doesnt_wait_for_players_whom_nobody_counts() {
 fn what_a_frontend_keeps_is_there_for_the_next_agent_and_gone_with_the_run() {
     let mut w = warm();
     let kept = Kept::from("a book".to_owned());
-    w.say(Said::Keep(kept.clone()));
+    w.say(GameEvent::Keep(kept.clone()));
     w.kill_agent();
-    assert_eq!(w.status().game.kept.get(&Door::Native), Some(&kept));
-    w.say(Said::StopMe);
+    assert_eq!(w.status().game.kept.get(&EventSource::Native), Some(&kept));
+    w.say(GameEvent::StopMe);
     w.pass(secs(1));
     assert!(w.status().game.kept.is_empty());
 }

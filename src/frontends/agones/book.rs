@@ -21,7 +21,7 @@ use super::{
 };
 use crate::model::{
     CustomData,
-    game::{CustomDataOf, GamePlayer, Gate, Said},
+    game::{Admission, CustomDataOf, GameEvent, GamePlayer},
     ids::AllocationId,
     session::InstanceHealth,
     time::Timestamp,
@@ -75,13 +75,13 @@ pub struct Players {
 #[derive(Debug)]
 pub struct Done<T> {
     pub value: T,
-    pub says: Vec<Said>,
+    pub says: Vec<GameEvent>,
 }
 
 pub type Outcome<T> = Result<Done<T>, Fault>;
 
 #[allow(clippy::unnecessary_wraps, reason = "every operation ends with it")]
-fn done<T>(value: T, says: impl Into<Vec<Said>>) -> Outcome<T> {
+fn done<T>(value: T, says: impl Into<Vec<GameEvent>>) -> Outcome<T> {
     Ok(Done { value, says: says.into() })
 }
 
@@ -189,7 +189,7 @@ impl Book {
 
     pub fn ready(&mut self, view: &View) -> Outcome<()> {
         self.may_move("Ready")?;
-        let mut says = vec![Said::Ready];
+        let mut says = vec![GameEvent::Ready];
         let knows = match self.own {
             Own::Allocated => true,
             Own::Ready => self.seen.is_some() && self.seen == view.allocation,
@@ -197,9 +197,9 @@ impl Book {
         };
         if knows && view.allocation.is_some() && self.returned != view.allocation {
             self.returned.clone_from(&view.allocation);
-            says.push(Said::MatchEnded);
+            says.push(GameEvent::MatchEnded);
         }
-        says.push(Said::Offer(Gate::Open));
+        says.push(GameEvent::Offer(Admission::Open));
         self.own = Own::Ready;
         done((), says)
     }
@@ -208,7 +208,7 @@ impl Book {
         self.may_move("Allocated")?;
         self.own = Own::Allocated;
         self.annotations.insert(LAST_ALLOCATED.to_owned(), now.to_string());
-        done((), [Said::Ready, Said::Offer(Gate::Closed)])
+        done((), [GameEvent::Ready, GameEvent::Offer(Admission::Closed)])
     }
 
     /// Kept out of allocation for so many seconds; 0 or less: until it says otherwise.
@@ -216,7 +216,7 @@ impl Book {
         self.may_move("Reserved")?;
         let span = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
         self.own = Own::Reserved { until: span.map(|span| now.plus(span)) };
-        done((), [Said::Offer(Gate::Closed)])
+        done((), [GameEvent::Offer(Admission::Closed)])
     }
 
     pub fn reserved_until(&self) -> Option<Timestamp> {
@@ -229,14 +229,14 @@ impl Book {
     /// Allowed from everywhere, and as often as the game likes.
     pub fn shutdown(&mut self) -> Outcome<()> {
         self.own = Own::Shutdown;
-        done((), [Said::StopMe])
+        done((), [GameEvent::StopMe])
     }
 
     /// A sign of life.
     pub fn ping(&mut self) -> Outcome<()> {
-        let mut says = vec![Said::Heartbeat];
+        let mut says = vec![GameEvent::Heartbeat];
         if std::mem::take(&mut self.unhealthy) {
-            says.push(Said::Health { health: InstanceHealth::Healthy, reason: None });
+            says.push(GameEvent::Health { health: InstanceHealth::Healthy, reason: None });
         }
         done((), says)
     }
@@ -244,7 +244,7 @@ impl Book {
     /// Too many periods without one.
     pub fn silent(&mut self, why: String) -> Outcome<()> {
         self.unhealthy = true;
-        done((), [Said::Health { health: InstanceHealth::Unhealthy, reason: Some(why) }])
+        done((), [GameEvent::Health { health: InstanceHealth::Unhealthy, reason: Some(why) }])
     }
 
     pub fn label(&mut self, key: &str, value: &str) -> Outcome<()> {
@@ -265,7 +265,8 @@ impl Book {
         let new = self.counter(&asked.name)?.update(&asked.name, asked)?;
         self.counters.insert(asked.name.clone(), new);
         let counted = settings.players_counter.as_deref() == Some(&asked.name);
-        let says = counted.then(|| Said::PlayerCount { players: small(new.count), max: Some(small(new.capacity)) });
+        let says =
+            counted.then(|| GameEvent::PlayerCount { players: small(new.count), max: Some(small(new.capacity)) });
         let value = proto::Counter { name: asked.name.clone(), count: new.count, capacity: new.capacity };
         done(value, says.into_iter().collect::<Vec<_>>())
     }
@@ -292,7 +293,7 @@ impl Book {
     fn put_list(&mut self, name: &str, new: List, settings: &Settings) -> Outcome<proto::List> {
         let mut says = Vec::new();
         if settings.players_list.as_deref() == Some(name) {
-            says.push(Said::Players(new.values.iter().map(|id| player(id)).collect()));
+            says.push(GameEvent::Players(new.values.iter().map(|id| player(id)).collect()));
         }
         let value = proto::List { name: name.to_owned(), capacity: new.capacity, values: new.values.clone() };
         self.lists.insert(name.to_owned(), new);
@@ -315,7 +316,7 @@ impl Book {
             return Err(Fault::new(Code::OutOfRange, message));
         }
         players.ids.push(id.to_owned());
-        done(true, [Said::PlayerJoined(player(id))])
+        done(true, [GameEvent::PlayerJoined(player(id))])
     }
 
     /// False: it wasn't there.
@@ -325,7 +326,7 @@ impl Book {
             return done(false, []);
         };
         self.players.get_or_insert_default().ids.remove(at);
-        done(true, [Said::PlayerLeft { id: id.to_owned() }])
+        done(true, [GameEvent::PlayerLeft { id: id.to_owned() }])
     }
 
     pub fn set_player_capacity(&mut self, capacity: i64) -> Outcome<()> {
@@ -336,12 +337,12 @@ impl Book {
         let players = self.players.get_or_insert_default();
         players.capacity = capacity;
         let count = small(players.ids.len() as i64);
-        done((), [Said::PlayerCount { players: count, max: Some(small(capacity)) }])
+        done((), [GameEvent::PlayerCount { players: count, max: Some(small(capacity)) }])
     }
 }
 
 /// Stores a label or annotation of the game's, and says it for the session's custom data.
-fn set(map: &mut BTreeMap<String, String>, what: &str, key: &str, value: &str) -> Result<Said, Fault> {
+fn set(map: &mut BTreeMap<String, String>, what: &str, key: &str, value: &str) -> Result<GameEvent, Fault> {
     let (key_length, length) = (key.chars().count(), value.chars().count());
     if !(1..=MAX_KEY).contains(&key_length) || length > MAX_VALUE {
         return Err(Fault::invalid(format!(
@@ -355,7 +356,7 @@ fn set(map: &mut BTreeMap<String, String>, what: &str, key: &str, value: &str) -
     }
     map.insert(stored, value.to_owned());
     let data = CustomData::from([(format!("agones.{what}.{key}"), value.to_owned())]);
-    Ok(Said::CustomData { whose: CustomDataOf::Instance, data })
+    Ok(GameEvent::CustomData { whose: CustomDataOf::Instance, data })
 }
 
 fn player(id: &str) -> GamePlayer {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   REST ─┐             ┌──────────── Desk ────────────┐
-//!   gRPC ─┴─ act(op) ──►│ Book ──► Said … Keep(text) ──┼─► driver ─► core ─► journal
+//!   gRPC ─┴─ act(op) ──►│ Book ──► GameEvent … Keep(text) ──┼─► driver ─► core ─► journal
 //!                       │   │                          │                │
 //!   watch ◄── Ring ◄────┤ Picture ◄── Status, levels ◄─┼────────────────┘
 //!                       └──────────────────────────────┘
@@ -29,7 +29,7 @@ use crate::{
     frontends::{Heard, Shared, ring::Ring},
     host::clock,
     model::{
-        game::{Door, Said},
+        game::{EventSource, GameEvent},
         ids::RunNumber,
         status::Status,
     },
@@ -168,7 +168,7 @@ impl Desk {
             inner.pulse.ping(&self.settings.health, clock::mono());
         }
         if kept != inner.kept {
-            says.push(Said::Keep(kept.clone().into()));
+            says.push(GameEvent::Keep(kept.clone().into()));
             inner.kept = kept;
         }
         inner.greeted |= !says.is_empty();
@@ -185,7 +185,7 @@ impl Desk {
             if inner.book.spoken && !inner.book.unhealthy {
                 // The usual case, many times a second maybe: nothing is kept, and one that finds no place is no loss.
                 if let Some(run) = inner.run {
-                    drop(self.shared.said.try_send(heard(run, Said::Heartbeat, None)));
+                    drop(self.shared.said.try_send(heard(run, GameEvent::Heartbeat, None)));
                 }
                 return Ok(());
             }
@@ -247,7 +247,7 @@ impl Desk {
         let kept = text(&inner.book);
         if kept != inner.kept
             && let Some(run) = inner.run
-            && self.shared.said.try_send(heard(run, Said::Keep(kept.clone().into()), None)).is_ok()
+            && self.shared.said.try_send(heard(run, GameEvent::Keep(kept.clone().into()), None)).is_ok()
         {
             inner.kept = kept;
         }
@@ -255,7 +255,7 @@ impl Desk {
 
     /// A run that is new to this agent: what an earlier one kept of it, or an empty book.
     fn open_book(&self, inner: &mut Inner, run: RunNumber, status: &Status) {
-        let kept = status.game.kept.get(&Door::Agones);
+        let kept = status.game.kept.get(&EventSource::Agones);
         let known = kept.and_then(|kept| {
             let read = serde_json::from_str::<Book>(kept.as_str());
             read.inspect_err(|error| tracing::warn!(%error, "what an earlier agent kept of the Agones SDK is lost"))
@@ -266,7 +266,7 @@ impl Desk {
         inner.kept = text(&inner.book);
         inner.pulse = Pulse::default();
         inner.pulse_runs = false;
-        inner.greeted = status.game.speaks.contains(&Door::Agones);
+        inner.greeted = status.game.speaks.contains(&EventSource::Agones);
         if inner.book.unhealthy {
             let why = "its health pings had stopped".to_owned();
             if let Ok(done) = inner.book.silent(why) {
@@ -300,7 +300,7 @@ impl Desk {
         if !inner.greeted
             && let Some(run) = inner.run
         {
-            inner.greeted = self.shared.said.try_send(heard(run, Said::Hello, None)).is_ok();
+            inner.greeted = self.shared.said.try_send(heard(run, GameEvent::Hello, None)).is_ok();
         }
     }
 }
@@ -314,12 +314,12 @@ impl Inner {
     }
 }
 
-fn heard(run: RunNumber, said: Said, taken: Option<oneshot::Sender<()>>) -> Heard {
-    Heard { run, door: Door::Agones, said, taken }
+fn heard(run: RunNumber, said: GameEvent, taken: Option<oneshot::Sender<()>>) -> Heard {
+    Heard { run, door: EventSource::Agones, said, taken }
 }
 
 /// Sends the words in their order; the receiver hears when the last of them is safe.
-fn send(run: RunNumber, says: Vec<Said>, places: PermitIterator<'_, Heard>) -> Option<oneshot::Receiver<()>> {
+fn send(run: RunNumber, says: Vec<GameEvent>, places: PermitIterator<'_, Heard>) -> Option<oneshot::Receiver<()>> {
     let last = says.len().checked_sub(1)?;
     let (taken, wait) = oneshot::channel();
     let mut taken = Some(taken);

@@ -12,7 +12,7 @@ use super::{Settings, Shown, book::Book, book::View, json, proto};
 use crate::{
     frontends::events::Levels,
     model::{
-        game::Told,
+        game::GameNotice,
         ids::{AllocationId, InstanceId, MatchId, SessionId},
         status::{PhaseName, Status},
         time::Timestamp,
@@ -149,7 +149,7 @@ fn annotations(status: &Status, levels: &Levels, book: &Book) -> BTreeMap<String
     let mut all = BTreeMap::new();
     if levels.run.is_some() && levels.run == status.game.run {
         for event in &levels.events {
-            if let Told::Allocated { startup_params, .. } = &event.told {
+            if let GameNotice::Allocated { startup_params, .. } = &event.told {
                 all.extend(startup_params.custom_data.clone());
             }
         }

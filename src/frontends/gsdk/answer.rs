@@ -3,7 +3,7 @@
 use super::{Terminate, beat::GameState};
 use crate::model::{
     allocation::Allocation,
-    game::Told,
+    game::GameNotice,
     ids::{InstanceId, SessionId},
     session::StartupParams,
     time::Timestamp,
@@ -76,17 +76,22 @@ pub struct Maintenance {
 
 impl Answer {
     /// To a game in this state that was told this. `number`: of the last thing it was told.
-    pub fn to<'a>(state: GameState, told: impl Iterator<Item = &'a Told>, terminate: Terminate, number: u64) -> Answer {
+    pub fn to<'a>(
+        state: GameState,
+        told: impl Iterator<Item = &'a GameNotice>,
+        terminate: Terminate,
+        number: u64,
+    ) -> Answer {
         let (mut session, mut drain, mut stop) = (None, None, false);
         for told in told {
             match told {
-                Told::Allocated { allocation, session_id, instance_id, startup_params, join_token } => {
+                GameNotice::Allocated { allocation, session_id, instance_id, startup_params, join_token } => {
                     let token = join_token.as_deref();
                     session = Some(SessionConfig::of(allocation, session_id, instance_id, startup_params, token));
                 }
-                Told::Drain { reason, deadline } => drain = Some((reason, *deadline)),
-                Told::Stop { .. } => stop = true,
-                Told::Backfilled { .. } | Told::NotInSession { .. } | Told::SessionLost => {}
+                GameNotice::Drain { reason, deadline } => drain = Some((reason, *deadline)),
+                GameNotice::Stop { .. } => stop = true,
+                GameNotice::Backfilled { .. } | GameNotice::NotInSession { .. } | GameNotice::SessionLost => {}
             }
         }
         let ends = stop || drain.is_some() && terminate == Terminate::AtDrain;

@@ -7,7 +7,7 @@ use super::{
     beat::{Beat, GameState, Health, Info, Silence},
 };
 use crate::model::{
-    game::{GamePlayer, Said},
+    game::{GameEvent, GamePlayer},
     ids::RunNumber,
     session::InstanceHealth,
 };
@@ -26,7 +26,7 @@ pub struct Memory {
 /// What to pass on, and what to remember once that is done.
 #[derive(Debug)]
 pub struct News {
-    pub said: Vec<Said>,
+    pub said: Vec<GameEvent>,
     pub then: Memory,
 }
 
@@ -36,12 +36,12 @@ impl Memory {
     }
 
     /// The game named its SDK.
-    pub fn introduced(&mut self, run: RunNumber, info: Info) -> Option<Said> {
+    pub fn introduced(&mut self, run: RunNumber, info: Info) -> Option<GameEvent> {
         *self = self.of(run);
         let flavour = info.flavour?;
         let name = format!("PlayFab GSDK, {flavour} {}", info.version.unwrap_or_default());
         self.flavour = Some(flavour);
-        Some(Said::Sdk(name.trim_end().to_owned()))
+        Some(GameEvent::Sdk(name.trim_end().to_owned()))
     }
 
     /// `someone`: players are known to be there.
@@ -49,19 +49,19 @@ impl Memory {
         let mut then = self.of(run);
         let mut said = Vec::new();
         if then.silence(way) == Silence::Counts {
-            said.push(Said::Heartbeat);
+            said.push(GameEvent::Heartbeat);
         }
         if matches!(beat.state, GameState::StandingBy | GameState::Active) && !std::mem::replace(&mut then.up, true) {
-            said.push(Said::Ready);
+            said.push(GameEvent::Ready);
         }
         if let Some(health) = opinion(beat, settings).filter(|health| then.health != Some(*health)) {
             then.health = Some(health);
-            said.push(Said::Health { health, reason: None });
+            said.push(GameEvent::Health { health, reason: None });
         }
         said.extend(then.list(beat, someone, settings));
         let ending = matches!(beat.state, GameState::Terminating | GameState::Terminated);
         if ending && !std::mem::replace(&mut then.ending, true) {
-            said.push(Said::Shutdown);
+            said.push(GameEvent::Shutdown);
         }
         News { said, then }
     }
@@ -81,7 +81,7 @@ impl Memory {
         }
     }
 
-    fn list(&mut self, beat: &Beat, someone: bool, settings: &Settings) -> Option<Said> {
+    fn list(&mut self, beat: &Beat, someone: bool, settings: &Settings) -> Option<GameEvent> {
         let list = beat.players.as_ref()?;
         let known = someone || self.players.is_some() || settings.empty_means_nobody;
         if self.players.as_ref() == Some(list) || list.is_empty() && !known {
@@ -89,7 +89,7 @@ impl Memory {
         }
         self.players = Some(list.clone());
         let player = |id: &String| GamePlayer { id: id.clone(), name: None, team: None };
-        Some(Said::Players(list.iter().map(player).collect()))
+        Some(GameEvent::Players(list.iter().map(player).collect()))
     }
 }
 

@@ -39,7 +39,7 @@ use super::{
     take,
 };
 use crate::model::{
-    game::{Door, IfTaken},
+    game::{EventSource, IfTaken},
     ids::RunNumber,
 };
 use ::http::{HeaderMap, StatusCode, header};
@@ -165,8 +165,8 @@ async fn info(State(api): State<Api>, Path(id): Path<String>, request: Request) 
     let info = Info::read(&http::body(request).await?);
     let said = api.memory().introduced(run, info);
     if let Some(said) = said {
-        // Said again by nobody, but worth no failure.
-        let _ = api.shared.said.try_send(Heard { run, door: Door::Gsdk, said, taken: None });
+        // GameEvent again by nobody, but worth no failure.
+        let _ = api.shared.said.try_send(Heard { run, door: EventSource::Gsdk, said, taken: None });
     }
     Ok(Json(serde_json::json!({})).into_response())
 }
@@ -192,7 +192,7 @@ async fn beat(
     let someone = api.shared.status.borrow().players > 0;
     let heard = api.memory().heard(run, &beat, route.told_by(&agent), someone, &api.settings);
     for said in heard.said {
-        if api.shared.said.try_send(Heard { run, door: Door::Gsdk, said, taken: None }).is_err() {
+        if api.shared.said.try_send(Heard { run, door: EventSource::Gsdk, said, taken: None }).is_err() {
             // The next beat says it again.
             return Ok(Json(api.answer(run, &beat)));
         }

@@ -11,7 +11,7 @@ use crate::{
     frontends::{Outfit as _, tokens::host_id},
     model::{
         allocation::Allocation,
-        game::{Said, Told},
+        game::{GameEvent, GameNotice},
         process::LaunchSpec,
         session::{InstanceHealth, StartupParams},
         time::Timestamp,
@@ -42,7 +42,7 @@ fn beat(text: &str) -> Beat {
     Beat::read(text.as_bytes()).unwrap()
 }
 
-fn allocated(session: &str) -> Told {
+fn allocated(session: &str) -> GameNotice {
     let allocation: Allocation = serde_json::from_value(json!({
         "allocation_id": "a1", "session_id": session, "players": ["6c4d3b7e-3d5b-4f6c-9a53-0f6f2f2f0c11"],
     }))
@@ -52,17 +52,23 @@ fn allocated(session: &str) -> Told {
     }))
     .unwrap();
     let instance_id = "i1".parse().unwrap();
-    Told::Allocated { allocation, session_id: session.parse().unwrap(), instance_id, startup_params, join_token: None }
+    GameNotice::Allocated {
+        allocation,
+        session_id: session.parse().unwrap(),
+        instance_id,
+        startup_params,
+        join_token: None,
+    }
 }
 
-fn answer(state: GameState, told: &[Told]) -> Answer {
+fn answer(state: GameState, told: &[GameNotice]) -> Answer {
     Answer::to(state, told.iter(), Terminate::AtStop, 7)
 }
 
-fn hear(memory: &mut Memory, text: &str, settings: &Settings) -> Vec<Said> {
+fn hear(memory: &mut Memory, text: &str, settings: &Settings) -> Vec<GameEvent> {
     let news = memory.heard(RUN, &beat(text), Silence::Counts, false, settings);
     memory.keep(news.then);
-    news.said.into_iter().filter(|said| *said != Said::Heartbeat).collect()
+    news.said.into_iter().filter(|said| *said != GameEvent::Heartbeat).collect()
 }
 
 #[test]
@@ -116,7 +122,7 @@ fn active_is_said_only_to_who_stands_by_and_the_session_only_once_there_is_one()
 
 #[test]
 fn a_drain_is_maintenance_and_a_stop_terminates() {
-    let drain = Told::Drain { reason: "upgrade".to_owned(), deadline: Timestamp::EPOCH };
+    let drain = GameNotice::Drain { reason: "upgrade".to_owned(), deadline: Timestamp::EPOCH };
     let told = [allocated("s"), drain.clone()];
     let draining = serde_json::to_value(answer(GameState::Active, &told)).unwrap();
     assert_eq!(draining["operation"], "Continue");
@@ -127,7 +133,7 @@ fn a_drain_is_maintenance_and_a_stop_terminates() {
     assert_eq!(schedule["Events"][0]["Resources"], json!([]));
     assert_eq!(schedule["Events"][0]["durationInSeconds"], -1);
     assert_eq!(Answer::to(GameState::Active, told.iter(), Terminate::AtDrain, 7).operation, Operation::Terminate);
-    let stop = [drain, Told::Stop { within: Duration::from_secs(5) }];
+    let stop = [drain, GameNotice::Stop { within: Duration::from_secs(5) }];
     assert_eq!(answer(GameState::StandingBy, &stop).operation, Operation::Terminate);
 }
 
@@ -135,15 +141,18 @@ fn a_drain_is_maintenance_and_a_stop_terminates() {
 fn only_what_changed_is_passed_on() {
     let (mut memory, settings) = (Memory::default(), settings());
     assert_eq!(hear(&mut memory, r#"{"CurrentGameState":"Initializing","CurrentPlayers":[]}"#, &settings), []);
-    assert_eq!(hear(&mut memory, r#"{"CurrentGameState":"StandingBy","CurrentPlayers":[]}"#, &settings), [Said::Ready]);
+    assert_eq!(
+        hear(&mut memory, r#"{"CurrentGameState":"StandingBy","CurrentPlayers":[]}"#, &settings),
+        [GameEvent::Ready]
+    );
     assert_eq!(hear(&mut memory, r#"{"CurrentGameState":"StandingBy","CurrentPlayers":[]}"#, &settings), []);
     let ann = r#"{"CurrentGameState":"Active","CurrentPlayers":[{"PlayerId":"ann"}]}"#;
-    assert!(matches!(&hear(&mut memory, ann, &settings)[..], [Said::Players(list)] if list[0].id == "ann"));
+    assert!(matches!(&hear(&mut memory, ann, &settings)[..], [GameEvent::Players(list)] if list[0].id == "ann"));
     assert_eq!(hear(&mut memory, ann, &settings), []);
     assert_eq!(hear(&mut memory, r#"{"CurrentGameState":"Active","CurrentPlayers":null}"#, &settings), []);
     let none = r#"{"CurrentGameState":"Active","CurrentPlayers":[]}"#;
-    assert_eq!(hear(&mut memory, none, &settings), [Said::Players(Vec::new())], "somebody was named before");
-    assert_eq!(hear(&mut memory, r#"{"CurrentGameState":"Terminating"}"#, &settings), [Said::Shutdown]);
+    assert_eq!(hear(&mut memory, none, &settings), [GameEvent::Players(Vec::new())], "somebody was named before");
+    assert_eq!(hear(&mut memory, r#"{"CurrentGameState":"Terminating"}"#, &settings), [GameEvent::Shutdown]);
     assert_eq!(hear(&mut memory, r#"{"CurrentGameState":"Terminated"}"#, &settings), []);
 }
 
@@ -153,7 +162,7 @@ fn a_beat_that_was_not_passed_on_is_news_again() {
     let standing = beat(r#"{"CurrentGameState":"StandingBy"}"#);
     for _ in 0..2 {
         let news = memory.heard(RUN, &standing, Silence::Counts, false, &settings());
-        assert_eq!(news.said, [Said::Heartbeat, Said::Ready]);
+        assert_eq!(news.said, [GameEvent::Heartbeat, GameEvent::Ready]);
     }
 }
 
@@ -162,7 +171,7 @@ fn an_empty_list_says_nothing_before_anybody_was_named_unless_it_is_wanted() {
     let none = beat(r#"{"CurrentGameState":"Active","CurrentPlayers":[]}"#);
     let lists = |someone, settings: &Settings| {
         let news = Memory::default().heard(RUN, &none, Silence::Counts, someone, settings);
-        news.said.iter().filter(|said| matches!(said, Said::Players(_))).count()
+        news.said.iter().filter(|said| matches!(said, GameEvent::Players(_))).count()
     };
     assert_eq!(lists(false, &settings()), 0);
     assert_eq!(lists(true, &settings()), 1, "an agent that was restarted knows of players");
@@ -172,23 +181,24 @@ fn an_empty_list_says_nothing_before_anybody_was_named_unless_it_is_wanted() {
 #[test]
 fn health_counts_only_where_it_is_trusted() {
     let ill = r#"{"CurrentGameState":"Active","CurrentGameHealth":"Unhealthy"}"#;
-    assert_eq!(hear(&mut Memory::default(), ill, &settings()), [Said::Ready]);
+    assert_eq!(hear(&mut Memory::default(), ill, &settings()), [GameEvent::Ready]);
     let trusting = Settings { trust_health: true, ..settings() };
     let said = hear(&mut Memory::default(), ill, &trusting);
-    assert_eq!(said[1], Said::Health { health: InstanceHealth::Unhealthy, reason: None });
+    assert_eq!(said[1], GameEvent::Health { health: InstanceHealth::Unhealthy, reason: None });
 }
 
 #[test]
 fn unity_may_pause_and_others_may_not() {
     let standing = beat(r#"{"CurrentGameState":"StandingBy"}"#);
-    let beats =
-        |memory: &Memory, way| memory.heard(RUN, &standing, way, false, &settings()).said.contains(&Said::Heartbeat);
+    let beats = |memory: &Memory, way| {
+        memory.heard(RUN, &standing, way, false, &settings()).said.contains(&GameEvent::Heartbeat)
+    };
     let mut memory = Memory::default();
     assert!(beats(&memory, Route::SessionHost.told_by("")));
     assert!(!beats(&memory, Route::Heartbeats.told_by("UnityPlayer/2021.3")));
     assert!(beats(&memory, Route::Heartbeats.told_by("Go-http-client/1.1")));
     let info = |flavour: &str| Info { flavour: Some(flavour.to_owned()), version: Some("1.0".to_owned()) };
-    assert_eq!(memory.introduced(RUN, info("Unity")), Some(Said::Sdk("PlayFab GSDK, Unity 1.0".to_owned())));
+    assert_eq!(memory.introduced(RUN, info("Unity")), Some(GameEvent::Sdk("PlayFab GSDK, Unity 1.0".to_owned())));
     assert!(!beats(&memory, Silence::Counts));
     memory.introduced(RUN, info("Godot"));
     assert!(beats(&memory, Silence::MayBeAPause));

@@ -15,7 +15,7 @@ use crate::{
     },
     model::{
         CustomData,
-        game::{CustomDataOf, Door, GamePlayer, Gate, Said},
+        game::{Admission, CustomDataOf, EventSource, GameEvent, GamePlayer},
         ids::{MatchId, RunNumber},
         session::InstanceHealth,
     },
@@ -119,7 +119,7 @@ enum Answered {
     OnceDurable,
 }
 
-async fn say(api: &Api, run: RunNumber, said: Said, answered: Answered) -> Answer {
+async fn say(api: &Api, run: RunNumber, said: GameEvent, answered: Answered) -> Answer {
     let gone =
         || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ending", "the agent is ending; the next one will answer");
     let (taken, wait) = match answered {
@@ -129,7 +129,7 @@ async fn say(api: &Api, run: RunNumber, said: Said, answered: Answered) -> Answe
             (Some(taken), Some(wait))
         }
     };
-    let heard = Heard { run, door: Door::Native, said, taken };
+    let heard = Heard { run, door: EventSource::Native, said, taken };
     match api.shared.said.send_timeout(heard, QUEUE_PATIENCE).await {
         Ok(()) => {}
         Err(SendTimeoutError::Closed(_)) => return Err(gone()),
@@ -150,22 +150,22 @@ async fn say(api: &Api, run: RunNumber, said: Said, answered: Answered) -> Answe
 #[utoipa::path(post, path = "/v1/game/ready", tag = "game", request_body = Nothing,
     responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
 pub async fn ready(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
-    say(&api, run, Said::Ready, Answered::OnceDurable).await
+    say(&api, run, GameEvent::Ready, Answered::OnceDurable).await
 }
 
 /// Open to new players, or closed to them, until said otherwise.
 #[utoipa::path(post, path = "/v1/game/joinable", tag = "game", request_body = Joinable,
     responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
 pub async fn joinable(State(api): State<Api>, Game(run): Game, Json(body): Json<Joinable>) -> Answer {
-    let gate = if body.joinable { Gate::Open } else { Gate::Closed };
-    say(&api, run, Said::Joinable(gate), Answered::OnceDurable).await
+    let gate = if body.joinable { Admission::Open } else { Admission::Closed };
+    say(&api, run, GameEvent::Joinable(gate), Answered::OnceDurable).await
 }
 
 /// It is alive. From the first one on, silence counts against its health.
 #[utoipa::path(post, path = "/v1/game/heartbeat", tag = "game", request_body = Nothing,
     responses((status = 204), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
 pub async fn heartbeat(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
-    say(&api, run, Said::Heartbeat, Answered::AtOnce).await
+    say(&api, run, GameEvent::Heartbeat, Answered::AtOnce).await
 }
 
 /// Its own opinion of its health; stands until replaced.
@@ -175,7 +175,7 @@ pub async fn health(State(api): State<Api>, Game(run): Game, Json(body): Json<He
     if let Some(reason) = &body.reason {
         text("reason", reason, 0..=MAX_TEXT)?;
     }
-    let said = Said::Health { health: body.health, reason: body.reason.filter(|reason| !reason.is_empty()) };
+    let said = GameEvent::Health { health: body.health, reason: body.reason.filter(|reason| !reason.is_empty()) };
     say(&api, run, said, Answered::OnceDurable).await
 }
 
@@ -189,7 +189,7 @@ pub async fn tick_rate(State(api): State<Api>, Game(run): Game, Json(body): Json
     if let Some(target) = body.target.filter(|target| *target <= 0.0 || *target > MAX_TICKS) {
         return Err(invalid(format!("target must be above 0 and at most {MAX_TICKS} ticks a second, found {target}")));
     }
-    let said = Said::TickRate { measured: body.measured, target: body.target };
+    let said = GameEvent::TickRate { measured: body.measured, target: body.target };
     say(&api, run, said, Answered::AtOnce).await
 }
 
@@ -203,7 +203,7 @@ fn check_player(player: &GamePlayer) -> Result<(), Problem> {
     responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
 pub async fn player_joined(State(api): State<Api>, Game(run): Game, Json(player): Json<GamePlayer>) -> Answer {
     check_player(&player)?;
-    say(&api, run, Said::PlayerJoined(player), Answered::OnceDurable).await
+    say(&api, run, GameEvent::PlayerJoined(player), Answered::OnceDurable).await
 }
 
 /// A player is gone. One that isn't there is no error.
@@ -217,7 +217,7 @@ pub async fn player_left(
 ) -> Answer {
     let Path(id) = id.map_err(|error| invalid(format!("the player's id can't be read: {error}")))?;
     text("a player's id", &id, 1..=MAX_ID)?;
-    say(&api, run, Said::PlayerLeft { id }, Answered::OnceDurable).await
+    say(&api, run, GameEvent::PlayerLeft { id }, Answered::OnceDurable).await
 }
 
 /// Everybody who is connected; replaces what was known.
@@ -234,21 +234,21 @@ pub async fn players(State(api): State<Api>, Game(run): Game, Json(body): Json<P
             return Err(invalid(format!("player {:?} is named twice", player.id)));
         }
     }
-    say(&api, run, Said::Players(body.players), Answered::OnceDurable).await
+    say(&api, run, GameEvent::Players(body.players), Answered::OnceDurable).await
 }
 
 /// A match begins.
 #[utoipa::path(post, path = "/v1/game/match/start", tag = "game", request_body = MatchStart,
     responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
 pub async fn match_start(State(api): State<Api>, Game(run): Game, Json(body): Json<MatchStart>) -> Answer {
-    say(&api, run, Said::MatchStarted { match_id: body.match_id }, Answered::OnceDurable).await
+    say(&api, run, GameEvent::MatchStarted { match_id: body.match_id }, Answered::OnceDurable).await
 }
 
 /// The match is over.
 #[utoipa::path(post, path = "/v1/game/match/end", tag = "game", request_body = Nothing,
     responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
 pub async fn match_end(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
-    say(&api, run, Said::MatchEnded, Answered::OnceDurable).await
+    say(&api, run, GameEvent::MatchEnded, Answered::OnceDurable).await
 }
 
 /// Data of the game's own, for the session's instance, its join parameters, or the browser. Merged key by key over what is
@@ -273,7 +273,7 @@ pub async fn custom_data(
         text("a key", key, 1..=MAX_ID)?;
         text(&format!("the value of {key:?}"), value, 0..=MAX_VALUE)?;
     }
-    say(&api, run, Said::CustomData { whose, data }, Answered::OnceDurable).await
+    say(&api, run, GameEvent::CustomData { whose, data }, Answered::OnceDurable).await
 }
 
 /// The map or mode changed.
@@ -286,19 +286,19 @@ pub async fn map(State(api): State<Api>, Game(run): Game, Json(body): Json<Map>)
     for (what, value) in [("map", &body.map), ("mode", &body.mode)] {
         value.as_ref().map_or(Ok(()), |value| text(what, value, 1..=MAX_TEXT))?;
     }
-    say(&api, run, Said::Map { map: body.map, mode: body.mode }, Answered::OnceDurable).await
+    say(&api, run, GameEvent::Map { map: body.map, mode: body.mode }, Answered::OnceDurable).await
 }
 
 /// The game's version, if it knows better than the configuration.
 #[utoipa::path(post, path = "/v1/game/version", tag = "game", request_body = Version,
     responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
 pub async fn version(State(api): State<Api>, Game(run): Game, Json(body): Json<Version>) -> Answer {
-    say(&api, run, Said::Version(body.version), Answered::OnceDurable).await
+    say(&api, run, GameEvent::Version(body.version), Answered::OnceDurable).await
 }
 
 /// The game is about to end, in good order: its exit is no crash.
 #[utoipa::path(post, path = "/v1/game/shutdown", tag = "game", request_body = Nothing,
     responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
 pub async fn shutdown(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
-    say(&api, run, Said::Shutdown, Answered::OnceDurable).await
+    say(&api, run, GameEvent::Shutdown, Answered::OnceDurable).await
 }

@@ -11,7 +11,7 @@ use crate::{
     },
     model::{
         allocation::Allocation,
-        game::Gate,
+        game::Admission,
         orders::{Accepted, After, Order, Refused},
     },
 };
@@ -128,5 +128,5 @@ pub async fn detach(State(api): State<Api>, _: Operator, Json(body): Json<Detach
 #[utoipa::path(post, path = "/v1/gate", tag = "operator", request_body = SetGate,
     responses((status = 200, body = Accepted), (status = "default", body = ErrorBody<'static>)), security(("operator" = [])))]
 pub async fn gate(State(api): State<Api>, _: Operator, Json(body): Json<SetGate>) -> Answer {
-    ask(&api, Order::Gate(if body.joinable { Gate::Open } else { Gate::Closed })).await
+    ask(&api, Order::Admission(if body.joinable { Admission::Open } else { Admission::Closed })).await
 }

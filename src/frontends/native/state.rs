@@ -75,7 +75,7 @@ pub struct GameState<'a> {
     #[schema(value_type = BTreeMap<String, String>)]
     pub custom_data: &'a CustomData,
     /// The events that are in force, as `/v1/events` would send them: allocation, backfilled players, drain, stop.
-    #[schema(value_type = Vec<crate::model::game::Told>)]
+    #[schema(value_type = Vec<crate::model::game::GameNotice>)]
     pub told: Vec<&'a RawValue>,
     /// `Last-Event-ID` for a stream that goes on from here.
     pub last_event_id: String,

@@ -195,7 +195,7 @@ impl Source for GameEvents {
 /// force comes first. A game gets those of its run, an operator all.
 #[utoipa::path(get, path = "/v1/events", tag = "game",
     params(("last-event-id" = Option<String>, Header, description = "Go on after this one")),
-    responses((status = 200, content_type = "text/event-stream", body = crate::model::game::Told), (status = "default", body = ErrorBody<'static>)),
+    responses((status = 200, content_type = "text/event-stream", body = crate::model::game::GameNotice), (status = "default", body = ErrorBody<'static>)),
     security(("game" = []), ("operator" = [])))]
 pub async fn events(State(api): State<Api>, Anyone(bearer): Anyone, headers: HeaderMap) -> Result<Response, Problem> {
     let run = match bearer {

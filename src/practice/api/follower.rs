@@ -1,7 +1,7 @@
 //! What the agent tells the game: its event stream, followed for life.
 
 use super::http;
-use crate::{model::game::Told, practice::options::ApiPlace};
+use crate::{model::game::GameNotice, practice::options::ApiPlace};
 use std::{io, io::BufRead, sync::mpsc::Sender, time::Duration};
 
 const RETRY: Duration = Duration::from_millis(250);
@@ -9,7 +9,7 @@ const RETRY: Duration = Duration::from_millis(250);
 /// What came.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Followed {
-    Told(Told),
+    GameNotice(GameNotice),
     /// Another life of the agent: it may know less than the last.
     Reset,
 }
@@ -46,7 +46,7 @@ fn follow(place: &ApiPlace, seen: &mut Option<String>, deliver: &impl Fn(Followe
             let followed = match done.event.as_str() {
                 "reset" => Some(Followed::Reset),
                 "lagged" => None,
-                _ => serde_json::from_str(&done.data).ok().map(Followed::Told),
+                _ => serde_json::from_str(&done.data).ok().map(Followed::GameNotice),
             };
             if followed.is_some_and(|followed| !deliver(followed)) {
                 return Err(io::Error::other("the game is over"));

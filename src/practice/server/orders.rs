@@ -2,7 +2,7 @@
 
 use super::{End, LOAD, MAX_LINE, Server, Sources};
 use crate::{
-    model::game::Told,
+    model::game::GameNotice,
     practice::{
         api::follower::Followed,
         console::{Command, HELP},
@@ -18,7 +18,9 @@ impl Server {
                 log!("the agent has started anew; telling it everything again");
                 self.reporter.forget();
             }
-            Followed::Told(Told::Allocated { allocation, session_id, startup_params, join_token, .. }) => {
+            Followed::GameNotice(GameNotice::Allocated {
+                allocation, session_id, startup_params, join_token, ..
+            }) => {
                 let id = allocation.allocation_id.to_string();
                 log!("allocated: {id} for session {session_id}");
                 self.game.join_token = join_token;
@@ -27,22 +29,24 @@ impl Server {
                     self.begin(&startup_params.map, startup_params.mode.as_deref(), &startup_params.misc_params);
                 }
             }
-            Followed::Told(Told::Backfilled { players }) => log!("backfilled: {} players will come", players.len()),
-            Followed::Told(Told::NotInSession { id }) => log!("player {id} is no member of the session"),
-            Followed::Told(Told::Drain { reason, deadline }) => {
+            Followed::GameNotice(GameNotice::Backfilled { players }) => {
+                log!("backfilled: {} players will come", players.len())
+            }
+            Followed::GameNotice(GameNotice::NotInSession { id }) => log!("player {id} is no member of the session"),
+            Followed::GameNotice(GameNotice::Drain { reason, deadline }) => {
                 log!("draining until {deadline}: {reason}");
                 self.draining = true;
                 self.game.door = Door::Shut("draining");
                 let told = self.game.announce("this server ends soon: finish your match");
                 self.apply(told);
             }
-            Followed::Told(Told::Stop { within }) => {
+            Followed::GameNotice(GameNotice::Stop { within }) => {
                 log!("the agent stops this server within {within:?}");
                 if self.schedule.trouble.refuse_sigterm == Stubborn::No {
                     return Some(self.end("told by the agent"));
                 }
             }
-            Followed::Told(Told::SessionLost) => log!("the session is gone; playing on"),
+            Followed::GameNotice(GameNotice::SessionLost) => log!("the session is gone; playing on"),
         }
         None
     }

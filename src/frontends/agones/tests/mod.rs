@@ -11,7 +11,7 @@ use super::{
 use crate::{
     frontends::testing::{self, Driver},
     model::{
-        game::{Door, IfTaken, Said},
+        game::{EventSource, GameEvent, IfTaken},
         ids::RunNumber,
         status::{GameStatus, PhaseName, Status},
     },
@@ -58,7 +58,7 @@ fn status() -> Status {
 /// A desk, and the driver's end of it.
 struct House {
     desk: Arc<Desk>,
-    heard: Arc<Mutex<Vec<Said>>>,
+    heard: Arc<Mutex<Vec<GameEvent>>>,
     status: watch::Sender<Arc<Status>>,
 }
 
@@ -70,7 +70,7 @@ fn house(status: Status) -> House {
     tokio::spawn(async move {
         let _ends = (orders, pulse, tokens);
         while let Some(word) = said.recv().await {
-            assert_eq!((word.run, word.door), (testing::RUN, Door::Agones));
+            assert_eq!((word.run, word.door), (testing::RUN, EventSource::Agones));
             noted.lock().unwrap().push(word.said);
             if let Some(taken) = word.taken {
                 let _ = taken.send(());
@@ -105,7 +105,7 @@ impl House {
         (code, messages)
     }
 
-    fn heard(&self) -> Vec<Said> {
+    fn heard(&self) -> Vec<GameEvent> {
         std::mem::take(&mut self.heard.lock().unwrap())
     }
 }
@@ -116,7 +116,7 @@ async fn procedures_do_what_they_are_called_and_words_come_in_order() {
     let (code, out) = house.call::<proto::Empty>("sdk.SDK/Ready", &proto::Empty {}).await;
     assert_eq!((code, out.len()), (0, 1));
     let heard = house.heard();
-    assert!(matches!(heard[..], [Said::Ready, Said::Offer(_), Said::Keep(_)]), "{heard:?}");
+    assert!(matches!(heard[..], [GameEvent::Ready, GameEvent::Offer(_), GameEvent::Keep(_)]), "{heard:?}");
     let label = proto::KeyValue { key: "a".to_owned(), value: "b".to_owned() };
     assert_eq!(house.call::<proto::Empty>("sdk.SDK/SetLabel", &label).await.0, 0);
     let (code, servers) = house.call::<proto::GameServer>("sdk.SDK/GetGameServer", &proto::Empty {}).await;
@@ -128,7 +128,7 @@ async fn procedures_do_what_they_are_called_and_words_come_in_order() {
     assert_eq!(house.call::<proto::List>(add, &value("b")).await.1[0].values, ["a", "b"]);
     assert_eq!(house.call::<proto::List>(add, &value("b")).await.0, 6);
     assert_eq!(house.call::<proto::List>(add, &value("c")).await.0, 11);
-    assert!(house.heard().iter().any(|said| matches!(said, Said::Players(all) if all.len() == 2)));
+    assert!(house.heard().iter().any(|said| matches!(said, GameEvent::Players(all) if all.len() == 2)));
     let empty_mask = proto::UpdateList {
         list: Some(proto::List { name: "players".to_owned(), capacity: 1, values: Vec::new() }),
         update_mask: None,
@@ -143,11 +143,11 @@ async fn the_next_agent_knows_what_was_kept_and_nothing_of_another_run() {
     first.desk.label("a", "b").await.unwrap();
     first.desk.reserve(3600).await.unwrap();
     let kept = first.heard().into_iter().rev().find_map(|said| match said {
-        Said::Keep(kept) => Some(kept),
+        GameEvent::Keep(kept) => Some(kept),
         _ => None,
     });
     let mut later = status();
-    later.game.kept = BTreeMap::from([(Door::Agones, kept.unwrap())]);
+    later.game.kept = BTreeMap::from([(EventSource::Agones, kept.unwrap())]);
     let second = house(later.clone());
     let server = second.desk.look().server.clone();
     assert_eq!(server.object_meta.unwrap().labels["agones.dev/sdk-a"], "b");

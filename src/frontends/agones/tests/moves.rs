@@ -8,11 +8,11 @@ use super::{
     },
     settings,
 };
-use crate::model::{game::Said, ids::AllocationId, time::Timestamp};
+use crate::model::{game::GameEvent, ids::AllocationId, time::Timestamp};
 
 const NOW: Timestamp = Timestamp::EPOCH;
 
-fn book(words: &str, view: &View) -> (Book, Vec<Result<Vec<Said>, Code>>) {
+fn book(words: &str, view: &View) -> (Book, Vec<Result<Vec<GameEvent>, Code>>) {
     let mut book = Book::new(&settings());
     book.follow(view, NOW);
     let mut answers = Vec::new();
@@ -76,7 +76,7 @@ fn every_way_through_the_states() {
         assert!(
             answers.iter().all(|answer| answer.as_ref().err().is_none_or(|code| *code == Code::FailedPrecondition))
         );
-        let ended = answers.iter().flatten().flatten().filter(|said| **said == Said::MatchEnded).count();
+        let ended = answers.iter().flatten().flatten().filter(|said| **said == GameEvent::MatchEnded).count();
         assert_eq!(ended == 1, words == "ready sees ready", "{words}");
     }
 }

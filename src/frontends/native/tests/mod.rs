@@ -12,7 +12,7 @@ use crate::{
     },
     model::{
         CustomData,
-        game::Told,
+        game::GameNotice,
         ids::RunNumber,
         session::{InstanceHealth, StartupParams},
         status::{KeeperStatus, Status, TimelineEntry},
@@ -102,8 +102,8 @@ impl House {
     }
 }
 
-fn allocated(id: &str) -> Told {
-    Told::Allocated {
+fn allocated(id: &str) -> GameNotice {
+    GameNotice::Allocated {
         allocation: serde_json::from_value(serde_json::json!({ "allocation_id": id })).unwrap(),
         session_id: "s".parse().unwrap(),
         instance_id: "i".parse().unwrap(),

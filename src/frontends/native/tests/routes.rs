@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     frontends::native::{openapi, routes},
     model::{
-        game::{CustomDataOf, Door, GamePlayer, Gate, Said},
+        game::{Admission, CustomDataOf, EventSource, GameEvent, GamePlayer},
         orders::{Accepted, After, Order, Refused},
     },
 };
@@ -13,46 +13,56 @@ async fn every_statement_reaches_the_driver_as_it_was_meant() {
     let mut house = house();
     let player = |id: &str| GamePlayer { id: id.to_owned(), name: None, team: None };
     let named = GamePlayer { id: "p".to_owned(), name: Some("Pia".to_owned()), team: Some(1) };
-    let rows: Vec<(&str, &str, &'static str, Said)> = vec![
-        ("POST", "ready", "", Said::Ready),
-        ("POST", "joinable", r#"{"joinable":false}"#, Said::Joinable(Gate::Closed)),
-        ("POST", "joinable", r#"{"joinable":true}"#, Said::Joinable(Gate::Open)),
-        ("POST", "heartbeat", "{}", Said::Heartbeat),
+    let rows: Vec<(&str, &str, &'static str, GameEvent)> = vec![
+        ("POST", "ready", "", GameEvent::Ready),
+        ("POST", "joinable", r#"{"joinable":false}"#, GameEvent::Joinable(Admission::Closed)),
+        ("POST", "joinable", r#"{"joinable":true}"#, GameEvent::Joinable(Admission::Open)),
+        ("POST", "heartbeat", "{}", GameEvent::Heartbeat),
         (
             "POST",
             "health",
             r#"{"health":"degraded","reason":"hot"}"#,
-            Said::Health { health: InstanceHealth::Degraded, reason: Some("hot".to_owned()) },
+            GameEvent::Health { health: InstanceHealth::Degraded, reason: Some("hot".to_owned()) },
         ),
         (
             "POST",
             "tick-rate",
             r#"{"measured":29.5,"target":30}"#,
-            Said::TickRate { measured: 29.5, target: Some(30.0) },
+            GameEvent::TickRate { measured: 29.5, target: Some(30.0) },
         ),
-        ("POST", "players", r#"{"id":"p","name":"Pia","team":1}"#, Said::PlayerJoined(named)),
-        ("DELETE", "players/p%20q", "", Said::PlayerLeft { id: "p q".to_owned() }),
-        ("PUT", "players", r#"{"players":[{"id":"a"},{"id":"b"}]}"#, Said::Players(vec![player("a"), player("b")])),
-        ("POST", "match/start", r#"{"match_id":"m"}"#, Said::MatchStarted { match_id: Some("m".parse().unwrap()) }),
-        ("POST", "match/start", "", Said::MatchStarted { match_id: None }),
-        ("POST", "match/end", "", Said::MatchEnded),
+        ("POST", "players", r#"{"id":"p","name":"Pia","team":1}"#, GameEvent::PlayerJoined(named)),
+        ("DELETE", "players/p%20q", "", GameEvent::PlayerLeft { id: "p q".to_owned() }),
+        (
+            "PUT",
+            "players",
+            r#"{"players":[{"id":"a"},{"id":"b"}]}"#,
+            GameEvent::Players(vec![player("a"), player("b")]),
+        ),
+        (
+            "POST",
+            "match/start",
+            r#"{"match_id":"m"}"#,
+            GameEvent::MatchStarted { match_id: Some("m".parse().unwrap()) },
+        ),
+        ("POST", "match/start", "", GameEvent::MatchStarted { match_id: None }),
+        ("POST", "match/end", "", GameEvent::MatchEnded),
         (
             "PUT",
             "custom-data/join_params",
             r#"{"k":"v","gone":""}"#,
-            Said::CustomData {
+            GameEvent::CustomData {
                 whose: CustomDataOf::JoinParams,
                 data: CustomData::from([("k".to_owned(), "v".to_owned()), ("gone".to_owned(), String::new())]),
             },
         ),
-        ("POST", "map", r#"{"map":"m"}"#, Said::Map { map: Some("m".to_owned()), mode: None }),
-        ("POST", "version", r#"{"version":"1.2.3-rc.1"}"#, Said::Version("1.2.3-rc.1".parse().unwrap())),
-        ("POST", "shutdown", "{}", Said::Shutdown),
+        ("POST", "map", r#"{"map":"m"}"#, GameEvent::Map { map: Some("m".to_owned()), mode: None }),
+        ("POST", "version", r#"{"version":"1.2.3-rc.1"}"#, GameEvent::Version("1.2.3-rc.1".parse().unwrap())),
+        ("POST", "shutdown", "{}", GameEvent::Shutdown),
     ];
     for (method, path, body, said) in rows {
         let (got, heard) = house.hear(method, &format!("/v1/game/{path}"), body).await;
         assert_eq!(got.status, StatusCode::NO_CONTENT, "{path}: {}", got.text);
-        assert_eq!((heard.run, heard.door, heard.said), (RUN, Door::Native, said), "{path}");
+        assert_eq!((heard.run, heard.door, heard.said), (RUN, EventSource::Native, said), "{path}");
     }
 }
 
@@ -203,7 +213,7 @@ async fn orders_are_asked_and_refusals_carry_their_code() {
     let mut house = house();
     let expired = Refused::Expired { expired: Timestamp::EPOCH };
     let rows: Vec<(&str, &'static str, Order, Result<Accepted, Refused>)> = vec![
-        ("gate", r#"{"joinable":false}"#, Order::Gate(Gate::Closed), Ok(Accepted::Gate)),
+        ("gate", r#"{"joinable":false}"#, Order::Admission(Admission::Closed), Ok(Accepted::Admission)),
         (
             "drain",
             "",

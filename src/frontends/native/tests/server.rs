@@ -155,7 +155,7 @@ async fn a_subscriber_that_reads_nothing_wedges_nobody() {
     // More than any socket buffer holds: the stuck one's connection is full.
     let id = "x".repeat(60_000);
     for _ in 0..400 {
-        house.shared.events.tell(RUN, Told::NotInSession { id: id.clone() });
+        house.shared.events.tell(RUN, GameNotice::NotInSession { id: id.clone() });
         tokio::task::yield_now().await;
     }
     let state = format!("GET /v1/state HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {GAME}");
