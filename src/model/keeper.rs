@@ -100,7 +100,7 @@ pub enum ListenerAddress {
 #[derive(Debug, Clone, PartialEq)]
 pub enum KeeperFact {
     Connected(Box<KeeperHello>),
-    /// GameEvent once for each reason, not with every attempt.
+    /// Said once for each reason, not with every attempt.
     Away {
         why: String,
     },

@@ -100,7 +100,7 @@ impl Player {
 
 /// What one writer was told.
 #[derive(Debug)]
-enum GameNotice {
+enum Told {
     /// A session's setting: the last that was acknowledged, and the one that was under way.
     Setting { session: String, acknowledged: u32, under_way: u32 },
     /// Whether a player is in a session, and whether it had asked for the opposite.
@@ -111,12 +111,12 @@ enum GameNotice {
     Events { session: String, acknowledged: u32 },
 }
 
-async fn set(player: Player) -> Option<GameNotice> {
+async fn set(player: Player) -> Option<Told> {
     let session = player.session().await?;
     for round in 1.. {
         let body = json!({"custom_data": {"round": round.to_string()}});
         if player.change("PATCH", &session, body).await.is_none() {
-            return Some(GameNotice::Setting { session, acknowledged: round - 1, under_way: round });
+            return Some(Told::Setting { session, acknowledged: round - 1, under_way: round });
         }
     }
     None
@@ -124,21 +124,21 @@ async fn set(player: Player) -> Option<GameNotice> {
 
 /// Joins and leaves a session that others join and leave, too, and stays where it is after a while: what is under way at the
 /// kill says nothing about such a player.
-async fn come_and_go(player: Player, session: String) -> GameNotice {
+async fn come_and_go(player: Player, session: String) -> Told {
     let me = format!("{session}/player/me");
     let id = gameside::service::auth::login::player_of(&player.name).to_string();
     let mut present = false;
     for _ in 0..rand::random_range(1..30) {
         let (method, body) = if present { ("DELETE", json!({})) } else { ("POST", join()) };
         if player.change(method, &me, body).await.is_none() {
-            return GameNotice::Presence { session, player: id, present, open: true };
+            return Told::Presence { session, player: id, present, open: true };
         }
         present = !present;
     }
-    GameNotice::Presence { session, player: id, present, open: false }
+    Told::Presence { session, player: id, present, open: false }
 }
 
-async fn make_and_delete(player: Player) -> Option<GameNotice> {
+async fn make_and_delete(player: Player) -> Option<Told> {
     let (mut made, mut gone) = (Vec::new(), BTreeSet::new());
     while let Some(session) = player.session().await {
         made.push(session.clone());
@@ -149,43 +149,43 @@ async fn make_and_delete(player: Player) -> Option<GameNotice> {
             gone.insert(session);
         }
     }
-    Some(GameNotice::Sessions { made, gone })
+    Some(Told::Sessions { made, gone })
 }
 
-async fn report(player: Player) -> Option<GameNotice> {
+async fn report(player: Player) -> Option<Told> {
     let session = player.session().await?;
     let id = session.rsplit('/').next().unwrap().to_owned();
     for number in 1.. {
         let body = json!({"event_name": format!("n{number}"), "session_id": id});
         if player.change("POST", "/session/v1/audit", body).await.is_none() {
-            return Some(GameNotice::Events { session: id, acknowledged: number - 1 });
+            return Some(Told::Events { session: id, acknowledged: number - 1 });
         }
     }
     None
 }
 
 /// Looks for what a writer was told.
-async fn look(player: &Player, told: &GameNotice) {
+async fn look(player: &Player, told: &Told) {
     match told {
-        GameNotice::Setting { session, acknowledged, under_way } => {
+        Told::Setting { session, acknowledged, under_way } => {
             let (status, body) = player.read(session).await;
             assert_eq!(status, 200, "{told:?}");
             let there = body["custom_data"]["round"].as_str().map_or(0, |round| round.parse().unwrap());
             assert!(there == *acknowledged || there == *under_way, "{there}: {told:?}");
         }
-        GameNotice::Presence { session, player: who, present, open } => {
+        Told::Presence { session, player: who, present, open } => {
             let (status, _) = player.read(&format!("{session}/player/{who}")).await;
             let there = status == 200;
             assert!(*open || there == *present, "{status}: {told:?}");
         }
-        GameNotice::Sessions { made, gone } => {
+        Told::Sessions { made, gone } => {
             for session in made {
                 let (status, _) = player.read(session).await;
                 let unsure = made.last() == Some(session);
                 assert!(unsure || (status == 200) != gone.contains(session), "{session} {status}: {told:?}");
             }
         }
-        GameNotice::Events { session, acknowledged } => {
+        Told::Events { session, acknowledged } => {
             let kept = 500; // limits.audit_events_per_session
             let from = acknowledged.saturating_sub(kept / 2).max(1);
             let there = events(player, session).await;
@@ -215,7 +215,7 @@ async fn events(player: &Player, session: &str) -> BTreeSet<String> {
 async fn what_was_acknowledged_survives_sigkill_under_load() {
     let dir = tempfile::tempdir().unwrap();
     let (mut service, mut base) = start(dir.path());
-    let mut all: Vec<(Player, GameNotice)> = Vec::new();
+    let mut all: Vec<(Player, Told)> = Vec::new();
     for round in 0..KILLS {
         let (acknowledged, mut count) = watch::channel(0);
         let mut writing = JoinSet::new();

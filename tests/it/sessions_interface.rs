@@ -10,7 +10,7 @@ use crate::support::{
 use gameside::{
     access::{Credentials, Secret},
     client::{
-        ClientError, ClientSettings, CreateSession, EventStream, GameNotice, JoinPolicy, JoinSession, Leaving,
+        ClientError, ClientSettings, CreateSession, EventStream, Told, JoinPolicy, JoinSession, Leaving,
         Matchmaking, Sessions, SettingsUpdate,
     },
     model::{
@@ -57,9 +57,9 @@ async fn hears(stream: &mut EventStream, kind: EventKind) -> SessionEvent {
     let wanted = async {
         loop {
             match stream.next().await.unwrap() {
-                GameNotice::Event(event) if event.event == kind => return event,
-                GameNotice::Event(_) => {}
-                GameNotice::Reset(reset) => panic!("events are missing: {reset:?}"),
+                Told::Event(event) if event.event == kind => return event,
+                Told::Event(_) => {}
+                Told::Reset(reset) => panic!("events are missing: {reset:?}"),
             }
         }
     };

@@ -165,7 +165,7 @@ async fn info(State(api): State<Api>, Path(id): Path<String>, request: Request) 
     let info = Info::read(&http::body(request).await?);
     let said = api.memory().introduced(run, info);
     if let Some(said) = said {
-        // GameEvent again by nobody, but worth no failure.
+        // Said again by nobody, but worth no failure.
         let _ = api.shared.said.try_send(Heard { run, door: EventSource::Gsdk, said, taken: None });
     }
     Ok(Json(serde_json::json!({})).into_response())

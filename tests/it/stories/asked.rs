@@ -60,7 +60,7 @@ fn no_command_hangs_when_its_agent_dies_and_each_says_who_holds_the_game() {
     }
     assert!(proc::alive(pid(&before, "game")));
 
-    // GameNotice to stop, it goes on where the agent can't: with the keeper.
+    // Told to stop, it goes on where the agent can't: with the keeper.
     agent.start();
     agent.wait_join_status("joinable");
     let mut children = asking(&world, &agent, &[&["stop", "one"]]);

@@ -77,7 +77,7 @@ async fn levels_come_first_merged_and_in_order_then_every_change() {
     events.tell(RUN, GameNotice::NotInSession { id: "x".to_owned() });
     events.tell(RUN, backfilled(&[1, 2]));
     let mut reader = subscribe(&house, None).await;
-    // GameNotice after the reader was let in and before it read anything.
+    // Told after the reader was let in and before it read anything.
     events.tell(RUN, GameNotice::NotInSession { id: "y".to_owned() });
     let first = reader.next().await.unwrap();
     assert_eq!((first.event.as_str(), &first.data["allocation"]["allocation_id"]), ("allocated", &"new".into()));
