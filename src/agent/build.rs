@@ -2,10 +2,9 @@
 
 use super::{
     NoAgent, Options,
-    chronicle::{self, Chronicle},
     driver::{Driver, Identity},
+    effect_executor::{EffectExecutor, ExecHandle, ExecutorState, WatchConfig},
     ground::{Ground, ground},
-    hands::{self, ExecHandle, Eyes, Hands},
     hooks::Hooks,
     inbox::{Arrival, Control, Inbox, QUEUE},
     journal, local,
@@ -14,12 +13,13 @@ use super::{
     quit::Asker,
     record::AgentRecord,
     settings,
+    timeline_writer::{self, TimelineWriter},
 };
 use crate::{
     config::agent::AgentConfig,
     core::{
         Core,
-        io::{Effect, JournalFact, Memory, Restored},
+        io::{Effect, JournalFact, Restored, SavedState},
     },
     frontends::{self, Events, Shared, Timeline, TokenBook},
     host::{
@@ -93,23 +93,23 @@ pub(super) async fn build(
     };
     let around = settings::surroundings(config, place, &ground.found)?;
     let outfits = ground.registry.iter().filter_map(|frontend| frontend.outfit(&ground.bound, &around)).collect();
-    let hands = Hands {
+    let executor = EffectExecutor {
         answers,
         provider,
         journal,
         events: game_events,
         timeline,
-        chronicle: Chronicle::start(&place.timeline()).map_err(NoAgent::io("open the timeline"))?,
+        timeline_file: TimelineWriter::start(&place.timeline()).map_err(NoAgent::io("open the timeline"))?,
         viewer: options.viewer.clone(),
         tokens,
         game_secret: SecretString::from(files::secret(&place.game_secret())?),
         outfits,
-        eyes: eyes(config, place, findings, &ground.keeper),
+        watch: watch_config(config, place, findings, &ground.keeper),
         hooks: hooks(config, place),
         asker: Asker::new(config, &ground.found.ports)?,
         ports: Arc::new(Mutex::new(ports)),
         examining,
-        memory: hands::Memory { seq, ..hands::Memory::default() },
+        state: ExecutorState { seq, ..ExecutorState::default() },
         keeper: ground.keeper,
         upstream: ground.upstream,
     };
@@ -137,7 +137,7 @@ pub(super) async fn build(
         examined,
         control: orders,
     };
-    let driver = Driver { core, inbox, hands, status, identity: identity_reader, clock: clock::now };
+    let driver = Driver { core, inbox, executor, status, identity: identity_reader, clock: clock::now };
     Ok(Some(Built { driver, first, frontends, tasks: ground.tasks }))
 }
 
@@ -150,21 +150,21 @@ fn wake(config: &AgentConfig, place: &AgentPlace, ground: &Ground) -> Result<Wok
     let path = place.journal();
     let trouble = |source| NoAgent::Journal { path: path.clone(), source };
     let opened = journal::open(&path, now.wall).map_err(trouble)?;
-    let memory = match (opened.text, opened.aside) {
-        (Some(text), _) => Memory::Journal(text),
+    let saved = match (opened.text, opened.aside) {
+        (Some(text), _) => SavedState::Journal(text),
         (None, Some(aside)) => {
-            Memory::SetAside { why: format!("{}; it is kept as {}", aside.why, aside.path.display()) }
+            SavedState::SetAside { why: format!("{}; it is kept as {}", aside.why, aside.path.display()) }
         }
-        (None, None) => Memory::Fresh,
+        (None, None) => SavedState::Fresh,
     };
-    let (core, first) = Core::new(settings, Restored { memory, entropy: ground.entropy }, now);
+    let (core, first) = Core::new(settings, Restored { saved, entropy: ground.entropy }, now);
     let (journal, facts) = opened.journal.start().map_err(trouble)?;
     Ok((core, first, journal, facts))
 }
 
 /// What happened before, so that it can be read back, and its last number.
 fn timeline(place: &AgentPlace) -> (Arc<Timeline>, u64) {
-    let past = chronicle::read_back(&place.timeline(), frontends::timeline::RETENTION);
+    let past = timeline_writer::read_back(&place.timeline(), frontends::timeline::RETENTION);
     let before = past.first().map_or(0, |entry| entry.seq.saturating_sub(1));
     let seq = past.last().map_or(0, |entry| entry.seq);
     let timeline = Timeline::new(before);
@@ -179,12 +179,12 @@ fn operator_token(config: &AgentConfig, place: &AgentPlace) -> Result<SecretStri
     Ok(SecretString::from(files::secret(&path)?))
 }
 
-fn eyes(
+fn watch_config(
     config: &AgentConfig,
     place: &AgentPlace,
     findings: mpsc::Sender<crate::probes::Finding>,
     keeper: &Keeper,
-) -> Eyes {
+) -> WatchConfig {
     let readiness = config.readiness();
     let log = Log::compile(&config.log_patterns, &readiness).unwrap_or_else(|faults| {
         for fault in &faults {
@@ -208,7 +208,7 @@ fn eyes(
         .boxed()
     });
     let (port, logs) = (config.addresses.port.clone(), place.logs());
-    Eyes { probe: config.probe.clone(), readiness, log, logs, port, findings, exec: ExecHandle(exec) }
+    WatchConfig { probe: config.probe.clone(), readiness, log, logs, port, findings, exec: ExecHandle(exec) }
 }
 
 fn hooks(config: &AgentConfig, place: &AgentPlace) -> Hooks {

@@ -5,7 +5,7 @@
 //! synced but before anybody knows (`journal-synced`).
 
 use crate::{
-    core::io::{Effect, Input, JournalFact, Provide, Watch},
+    core::io::{Availability, Effect, Input, JournalFact, Watch},
     model::{
         calls::Call,
         keeper::{KeeperFact, KeeperOrder},
@@ -109,14 +109,14 @@ pub fn after(effect: &Effect) -> &'static str {
         Effect::Commit { .. } => "after-commit",
         Effect::Keeper(order) => after_keeper(order),
         Effect::Call { call, .. } => after_call(call),
-        Effect::Provide(Provide::Offer { .. }) => "after-offer",
-        Effect::Provide(Provide::Withdraw) => "after-withdraw",
-        Effect::Tell { .. } => "after-tell",
+        Effect::Availability(Availability::Free { .. }) => "after-offer",
+        Effect::Availability(Availability::Unavailable) => "after-withdraw",
+        Effect::Notify { .. } => "after-tell",
         Effect::Watch(Watch::Run { .. }) => "after-watch",
         Effect::Watch(Watch::Nothing) => "after-unwatch",
-        Effect::Ask { .. } => "after-ask",
+        Effect::AskToQuit { .. } => "after-ask",
         Effect::Reply { .. } => "after-reply",
-        Effect::Happened(_) => "after-happened",
+        Effect::Timeline(_) => "after-happened",
         Effect::ExitHook { .. } => "after-exit-hook",
         Effect::End(_) => "after-end",
     }

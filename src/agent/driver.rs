@@ -1,7 +1,7 @@
 //! The driver: one task that owns the core.
 //!
 //! ```text
-//!   inbox ──► arrival ──► Input ──► core.handle ──► effects ──► hands (queued to the edges, never waited for)
+//!   inbox ──► arrival ──► Input ──► core.handle ──► effects ──► executor (queued to the edges, never waited for)
 //!                 ▲                     │
 //!   deadline ─────┘                     └─► status (a watch), timeline, systemd
 //! ```
@@ -16,14 +16,14 @@
 
 use super::{
     crash,
-    hands::Hands,
+    effect_executor::EffectExecutor,
     inbox::{Arrival, Control, Inbox},
     ports::Examined,
 };
 use crate::{
     core::{
         Core,
-        io::{Effect, Ending, Happening, Input, JournalFact},
+        io::{Effect, Ending, Input, JournalFact, TimelineEvent},
     },
     frontends::{Asked, Heard},
     host::{memory, notify},
@@ -66,7 +66,7 @@ pub struct Identity {
 pub struct Driver {
     pub core: Core,
     pub inbox: Inbox,
-    pub hands: Hands,
+    pub executor: EffectExecutor,
     pub status: watch::Sender<Arc<Status>>,
     pub identity: watch::Receiver<Identity>,
     pub clock: fn() -> Now,
@@ -74,7 +74,7 @@ pub struct Driver {
 
 /// What the loop remembers between two inputs.
 #[derive(Debug)]
-struct Course {
+struct LoopState {
     last: Now,
     /// When this task wanted to be woken at the latest.
     due: Option<Instant>,
@@ -91,9 +91,9 @@ struct Course {
 impl Driver {
     /// Runs until the core ends. `first`: what the core wanted at its birth. The inbox comes back too: the edges go on until
     /// it is dropped, and the keeper has to hear the last orders.
-    pub async fn run(mut self, first: Vec<Effect>) -> (Ending, Hands, Inbox) {
+    pub async fn run(mut self, first: Vec<Effect>) -> (Ending, EffectExecutor, Inbox) {
         let now = (self.clock)();
-        let mut course = Course {
+        let mut state = LoopState {
             last: now,
             due: None,
             feed: notify::watchdog_interval().map(|every| now.mono + every),
@@ -104,20 +104,20 @@ impl Driver {
             next_request: 1,
             unacknowledged: VecDeque::new(),
         };
-        let mut ending = self.dispatch(first, &mut course, now);
-        self.publish(&mut course);
+        let mut ending = self.dispatch(first, &mut state, now);
+        self.publish(&mut state);
         loop {
             if let Some(ending) = ending {
-                return (ending, self.hands, self.inbox);
+                return (ending, self.executor, self.inbox);
             }
-            ending = self.step(&mut course).await;
+            ending = self.step(&mut state).await;
         }
     }
 
     /// Waits for one thing, and deals with it.
-    async fn step(&mut self, course: &mut Course) -> Option<Ending> {
-        course.due = self.next_wake(course);
-        let sleep = course.due.map(|due| due.since((self.clock)().mono).max(Duration::from_millis(1)));
+    async fn step(&mut self, state: &mut LoopState) -> Option<Ending> {
+        state.due = self.next_wake(state);
+        let sleep = state.due.map(|due| due.since((self.clock)().mono).max(Duration::from_millis(1)));
         let arrival = tokio::select! {
             biased;
             () = sleep_for(sleep) => None,
@@ -125,36 +125,36 @@ impl Driver {
         };
         let now = (self.clock)();
         let mut ending = None;
-        if let Some(gap) = gap(course.last, course.due, now) {
-            ending = self.take(Input::Gap(gap), course, now);
+        if let Some(gap) = gap(state.last, state.due, now) {
+            ending = self.take(Input::Gap(gap), state, now);
         }
-        course.last = now;
+        state.last = now;
         if ending.is_none() && self.core.next_deadline().is_some_and(|due| due <= now.mono) {
-            ending = self.take(Input::Tick, course, now);
+            ending = self.take(Input::Tick, state, now);
         }
         if ending.is_none()
             && let Some(arrival) = arrival
         {
-            ending = self.arrive(arrival, course, now);
+            ending = self.arrive(arrival, state, now);
         }
-        self.keep_house(course, now);
-        self.publish(course);
+        self.keep_house(state, now);
+        self.publish(state);
         ending
     }
 
     /// Turns an arrival into an input, or deals with it where the core needn't know.
-    fn arrive(&mut self, arrival: Arrival, course: &mut Course, now: Now) -> Option<Ending> {
+    fn arrive(&mut self, arrival: Arrival, state: &mut LoopState, now: Now) -> Option<Ending> {
         match arrival {
-            Arrival::Keeper(event) => self.keeper(event, course, now),
+            Arrival::Keeper(event) => self.keeper(event, state, now),
             Arrival::Journal(fact) => {
-                acknowledge(course, &fact);
-                self.take(Input::Journal(fact), course, now)
+                acknowledge(state, &fact);
+                self.take(Input::Journal(fact), state, now)
             }
-            Arrival::Answered((call, answer)) => self.take(Input::Answered { call, answer }, course, now),
-            Arrival::Backend(backend) => self.take(Input::Backend(backend), course, now),
-            Arrival::Provider(event) => self.take(provided(event), course, now),
-            Arrival::Heard(heard) => self.heard(heard, course, now),
-            Arrival::Asked(asked) => self.asked(asked, course, now),
+            Arrival::Answered((call, answer)) => self.take(Input::Answered { call, answer }, state, now),
+            Arrival::Backend(backend) => self.take(Input::Backend(backend), state, now),
+            Arrival::Provider(event) => self.take(provided(event), state, now),
+            Arrival::Heard(heard) => self.heard(heard, state, now),
+            Arrival::Asked(asked) => self.asked(asked, state, now),
             Arrival::Pulse(pulse) => {
                 let _ = pulse.send(());
                 None
@@ -162,42 +162,42 @@ impl Driver {
             Arrival::Found(finding) => {
                 let (run, door) = (finding.run, finding.door);
                 let input = match finding.found {
-                    Found::Evidence(evidence) => Input::Evidence { run, door, evidence },
-                    Found::GameEvent(said) => Input::GameEvent { run, door, said },
+                    Found::Evidence(evidence) => Input::Evidence { run, source: door, evidence },
+                    Found::GameEvent(said) => Input::GameEvent { run, source: door, event: said },
                 };
-                self.take(input, course, now)
+                self.take(input, state, now)
             }
-            Arrival::Examined(examined) => self.examined(examined, course, now),
-            Arrival::Control(Control::Terminate) => self.take(Input::Terminate, course, now),
-            Arrival::Control(Control::Reload(settings)) => self.take(Input::Reloaded(settings), course, now),
+            Arrival::Examined(examined) => self.examined(examined, state, now),
+            Arrival::Control(Control::Terminate) => self.take(Input::Terminate, state, now),
+            Arrival::Control(Control::Reload(settings)) => self.take(Input::Reloaded(settings), state, now),
             Arrival::Control(Control::Note { kind, text }) => {
-                self.hands.happened(Happening { kind, text, fields: BTreeMap::new() }, now);
+                self.executor.happened(TimelineEvent { kind, text, fields: BTreeMap::new() }, now);
                 None
             }
         }
     }
 
-    fn keeper(&mut self, event: KeeperEvent, course: &mut Course, now: Now) -> Option<Ending> {
+    fn keeper(&mut self, event: KeeperEvent, state: &mut LoopState, now: Now) -> Option<Ending> {
         match event {
             KeeperEvent::Fact(KeeperFact::Exited(report)) if self.is_unready(report.run) => {
-                self.hands.examine_ports(report);
+                self.executor.examine_ports(report);
                 None
             }
             KeeperEvent::Fact(fact) => {
-                self.hands.note(&fact);
-                self.take(Input::Keeper(fact), course, now)
+                self.executor.note(&fact);
+                self.take(Input::Keeper(fact), state, now)
             }
             KeeperEvent::Lost(losses) => {
-                self.hands.lost(losses, now);
+                self.executor.lost(losses, now);
                 None
             }
             KeeperEvent::Output { run, stream: _, line } => {
-                let said = self.hands.read_line(run, &line);
-                said.into_iter().find_map(|input| self.take(input, course, now))
+                let said = self.executor.read_line(run, &line);
+                said.into_iter().find_map(|input| self.take(input, state, now))
             }
             KeeperEvent::Refused { order, why } => {
                 let text = format!("the keeper refused {order}: {why}");
-                self.hands.happened(Happening { kind: "keeper", text, fields: BTreeMap::new() }, now);
+                self.executor.happened(TimelineEvent { kind: "keeper", text, fields: BTreeMap::new() }, now);
                 None
             }
         }
@@ -209,70 +209,70 @@ impl Driver {
     }
 
     /// Its ports first, so that what is started next gets them.
-    fn examined(&mut self, examined: Examined, course: &mut Course, now: Now) -> Option<Ending> {
+    fn examined(&mut self, examined: Examined, state: &mut LoopState, now: Now) -> Option<Ending> {
         for text in examined.taken {
-            self.hands.happened(Happening { kind: "port_taken", text, fields: BTreeMap::new() }, now);
+            self.executor.happened(TimelineEvent { kind: "port_taken", text, fields: BTreeMap::new() }, now);
         }
         let mut ending = None;
         if let Some(ports) = examined.renewed {
-            self.hands.relocate(&ports);
-            ending = self.take(Input::Ports(ports), course, now);
+            self.executor.set_ports(&ports);
+            ending = self.take(Input::Ports(ports), state, now);
         }
-        ending.or_else(|| self.take(Input::Keeper(KeeperFact::Exited(examined.report)), course, now))
+        ending.or_else(|| self.take(Input::Keeper(KeeperFact::Exited(examined.report)), state, now))
     }
 
-    fn heard(&mut self, heard: Heard, course: &mut Course, now: Now) -> Option<Ending> {
+    fn heard(&mut self, heard: Heard, state: &mut LoopState, now: Now) -> Option<Ending> {
         let before = self.core.written().revision;
-        let ending = self.take(Input::GameEvent { run: heard.run, door: heard.door, said: heard.said }, course, now);
+        let ending = self.take(Input::GameEvent { run: heard.run, source: heard.door, event: heard.said }, state, now);
         if let Some(taken) = heard.taken {
             let written = self.core.written();
             if written.revision == before {
                 let _ = taken.send(());
             } else {
-                course.unacknowledged.push_back((written.by, taken));
+                state.unacknowledged.push_back((written.by, taken));
             }
         }
         ending
     }
 
-    fn asked(&mut self, asked: Asked, course: &mut Course, now: Now) -> Option<Ending> {
-        let request = RequestId(course.next_request);
-        course.next_request += 1;
-        course.requests.retain(|_, reply| !reply.is_closed());
-        course.requests.insert(request, asked.reply);
-        self.take(Input::Ordered { request, order: asked.order }, course, now)
+    fn asked(&mut self, asked: Asked, state: &mut LoopState, now: Now) -> Option<Ending> {
+        let request = RequestId(state.next_request);
+        state.next_request += 1;
+        state.requests.retain(|_, reply| !reply.is_closed());
+        state.requests.insert(request, asked.reply);
+        self.take(Input::Ordered { request, order: asked.order }, state, now)
     }
 
-    /// Hands one input to the core and dispatches what follows.
-    fn take(&mut self, input: Input, course: &mut Course, now: Now) -> Option<Ending> {
+    /// EffectExecutor one input to the core and dispatches what follows.
+    fn take(&mut self, input: Input, state: &mut LoopState, now: Now) -> Option<Ending> {
         tracing::trace!(?input, "input");
         crash::point(crash::before(&input));
         let effects = self.core.handle(input, now);
-        self.dispatch(effects, course, now)
+        self.dispatch(effects, state, now)
     }
 
-    fn dispatch(&mut self, effects: Vec<Effect>, course: &mut Course, now: Now) -> Option<Ending> {
+    fn dispatch(&mut self, effects: Vec<Effect>, state: &mut LoopState, now: Now) -> Option<Ending> {
         let mut ending = None;
         for effect in effects {
             tracing::trace!(?effect, "effect");
             let point = crash::after(&effect);
             match effect {
                 Effect::Reply { request, reply } => {
-                    if let Some(asker) = course.requests.remove(&request) {
+                    if let Some(asker) = state.requests.remove(&request) {
                         let _ = asker.send(reply);
                     }
                 }
                 Effect::End(how) => ending = Some(how),
-                other => self.hands.carry_out(other, now),
+                other => self.executor.carry_out(other, now),
             }
             crash::point(point);
         }
         ending
     }
 
-    fn next_wake(&self, course: &Course) -> Option<Instant> {
-        let extend = self.is_going().then_some(course.extend);
-        [self.core.next_deadline(), course.feed, course.settled, extend].into_iter().flatten().min()
+    fn next_wake(&self, state: &LoopState) -> Option<Instant> {
+        let extend = self.is_going().then_some(state.extend);
+        [self.core.next_deadline(), state.feed, state.settled, extend].into_iter().flatten().min()
     }
 
     fn is_going(&self) -> bool {
@@ -280,26 +280,26 @@ impl Driver {
     }
 
     /// Watchdog, more time, the replay counter; and what only the start needed.
-    fn keep_house(&mut self, course: &mut Course, now: Now) {
+    fn keep_house(&mut self, state: &mut LoopState, now: Now) {
         if let Some(every) = notify::watchdog_interval()
-            && course.feed.is_some_and(|feed| feed <= now.mono)
+            && state.feed.is_some_and(|feed| feed <= now.mono)
         {
             notify::watchdog();
-            course.feed = Some(now.mono + every);
+            state.feed = Some(now.mono + every);
         }
-        if self.is_going() && course.extend <= now.mono {
+        if self.is_going() && state.extend <= now.mono {
             notify::extend_timeout(EXTEND_BY);
-            course.extend = now.mono + EXTEND_EVERY;
+            state.extend = now.mono + EXTEND_EVERY;
         }
-        if course.settled.is_some_and(|settled| settled <= now.mono) {
-            self.hands.settled();
+        if state.settled.is_some_and(|settled| settled <= now.mono) {
+            self.executor.settled();
             memory::forget_start();
-            course.settled = None;
+            state.settled = None;
         }
     }
 
     /// Makes the state visible, where it changed.
-    fn publish(&mut self, course: &mut Course) {
+    fn publish(&mut self, state: &mut LoopState) {
         let mut status = self.core.status();
         let identity = self.identity.borrow_and_update().clone();
         status.agent.pid = identity.agent.pid;
@@ -308,12 +308,12 @@ impl Driver {
         status.agent.api = identity.agent.api;
         status.sessions_url = identity.sessions_url;
         let line = super::summary::line(&status);
-        if line != course.told {
+        if line != state.told {
             notify::status(&line);
-            course.told = line;
+            state.told = line;
         }
         if status.agent.journal.is_some() || self.core.is_written() {
-            for (_, taken) in course.unacknowledged.drain(..) {
+            for (_, taken) in state.unacknowledged.drain(..) {
                 let _ = taken.send(());
             }
         }
@@ -335,10 +335,10 @@ fn gap(last: Now, due: Option<Instant>, now: Now) -> Option<Duration> {
     (gap >= GAP).then_some(gap)
 }
 
-fn acknowledge(course: &mut Course, fact: &JournalFact) {
+fn acknowledge(state: &mut LoopState, fact: &JournalFact) {
     let (JournalFact::Committed { seq: done } | JournalFact::Failed { seq: done, .. }) = fact;
-    while course.unacknowledged.front().is_some_and(|(seq, _)| seq <= done)
-        && let Some((_, taken)) = course.unacknowledged.pop_front()
+    while state.unacknowledged.front().is_some_and(|(seq, _)| seq <= done)
+        && let Some((_, taken)) = state.unacknowledged.pop_front()
     {
         let _ = taken.send(());
     }

@@ -8,26 +8,25 @@
 //! |---|---|
 //! | this one | the agent's life, from the lock to its last words |
 //! | `ground`, `build` | the edges that are there before the core; the core, the driver and the rest |
-//! | [`driver`], [`inbox`], [`hands`] | the loop; what comes in; where decisions go |
-//! | [`journal`], [`chronicle`] | the durable state; the timeline on disk |
+//! | [`driver`], [`inbox`], [`effect_executor`] | the loop; what comes in; where decisions go |
+//! | [`journal`], [`timeline_writer`] | the durable state; the timeline on disk |
 //! | [`vet`], [`settings`], [`reload`] | is it sound; from the configuration to what each room wants; SIGHUP |
 //! | [`ports`], [`secrets`], [`provide`], [`hooks`], [`quit`], [`local`] | reserved ports; tokens; the provider; `on_exit`; the remote console; the local session service |
 //! | [`reread`] | what the game printed while no agent was there |
-//! | [`record`], [`aftermath`], [`summary`] | how others find an agent; what is left of a dead one; the status in a line |
+//! | [`record`], [`offline_status`], [`summary`] | how others find an agent; what is left of a dead one; the status in a line |
 //! | [`crash`] | places where a test kills the agent |
 //!
 //! Invariants: an agent that holds `agent.lock` is the only one of its name; whatever fails here fails before the game is
 //! touched, and leaves a game that runs alone.
 
-pub mod aftermath;
-pub mod chronicle;
 pub mod crash;
 pub mod driver;
-pub mod hands;
+pub mod effect_executor;
 pub mod hooks;
 pub mod inbox;
 pub mod journal;
 pub mod local;
+pub mod offline_status;
 pub mod ports;
 pub mod provide;
 pub mod quit;
@@ -37,6 +36,7 @@ pub mod reread;
 pub mod secrets;
 pub mod settings;
 pub mod summary;
+pub mod timeline_writer;
 pub mod vet;
 
 mod build;
@@ -132,12 +132,12 @@ pub async fn run(options: Options) -> Result<Ending, NoAgent> {
     };
     let Built { driver, first, frontends, tasks } = built;
     notify::ready("started");
-    let (ending, mut hands, inbox) = driver.run(first).await;
+    let (ending, mut executor, inbox) = driver.run(first).await;
 
     notify::stopping(&words(&ending));
-    hands.last_words(&ending, (options.exit_code)(&ending));
-    let _ = tokio::time::timeout(LAST_ORDERS, hands.keeper.settled()).await;
-    hands.hooks.finish().await;
+    executor.write_exit_entry(&ending, (options.exit_code)(&ending));
+    let _ = tokio::time::timeout(LAST_ORDERS, executor.keeper.settled()).await;
+    executor.hooks.finish().await;
     // Answers that were given are written out before their connections go.
     for _ in 0..64 {
         tokio::task::yield_now().await;
@@ -168,7 +168,7 @@ fn take_lock(name: &str, place: &AgentPlace) -> Result<Lock, NoAgent> {
     })
 }
 
-/// Hands signals on for as long as the agent lives.
+/// EffectExecutor signals on for as long as the agent lives.
 async fn follow_signals(mut signals: Signals, control: mpsc::Sender<Control>, mut reloader: reload::Reloader) {
     loop {
         let order = match signals.next().await {

@@ -84,7 +84,7 @@ pub fn core(config: &AgentConfig, place: &AgentPlace, found: &Found) -> Result<S
         readiness: config.readiness(),
         restart: game.restart.clone(),
         recycle: game.recycle.clone(),
-        ladder: game.stop.steps(),
+        stop_steps: game.stop.steps(),
         unattended: config.keeper.unattended.map(Span::get),
         guards: config.guards.clone(),
         drain: config.drain.clone(),

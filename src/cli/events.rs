@@ -1,7 +1,7 @@
 //! `gameside events [NAME] [-f]`: the timeline, of a living agent or of what a dead one left.
 
 use super::{exit::Exit, failure::Failure, find::Finder, operator::Operator, screen::Paint};
-use crate::{agent::chronicle, model::status::TimelineEntry};
+use crate::{agent::timeline_writer, model::status::TimelineEntry};
 
 /// Print the agent's timeline.
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
         _ => println!("{}", paint.timeline(entry)),
     };
     // One more than wanted, so that the position before the first is known even if none is wanted.
-    let past = chronicle::read_back(&found.place.timeline(), args.lines.max(1));
+    let past = timeline_writer::read_back(&found.place.timeline(), args.lines.max(1));
     past.iter().rev().take(args.lines).rev().for_each(print);
     if args.follow {
         let seen = past.last().map_or(0, |entry| entry.seq);

@@ -8,7 +8,7 @@ use super::{
     screen::{Paint, Tone},
 };
 use crate::{
-    agent::{aftermath, summary},
+    agent::{offline_status, summary},
     host::{clock, escape::escape},
     model::{
         calls::Backend,
@@ -138,7 +138,7 @@ pub async fn look(found: &Found) -> Result<(serde_json::Value, Exit), Failure> {
             Err(_) => {}
         }
     }
-    let status = aftermath::status(&found.name, &found.place, clock::now());
+    let status = offline_status::status(&found.name, &found.place, clock::now());
     let mut status = serde_json::to_value(status)?;
     status["agent"]["pid"] = serde_json::Value::Null;
     Ok((status, Exit::NotRunning))

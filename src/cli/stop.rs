@@ -10,7 +10,7 @@ use super::{
     status,
 };
 use crate::{
-    agent::{aftermath, chronicle},
+    agent::{offline_status, timeline_writer},
     host::{clock, escape::escape},
     keeper,
     model::units::Span,
@@ -87,7 +87,7 @@ pub fn wait_for_end(found: &Found, form: Form) -> Result<Exit, Failure> {
 }
 
 fn last_seen(found: &Found) -> u64 {
-    chronicle::read_back(&found.place.timeline(), 1).last().map_or(0, |entry| entry.seq)
+    timeline_writer::read_back(&found.place.timeline(), 1).last().map_or(0, |entry| entry.seq)
 }
 
 fn wait_from(found: &Found, mut seen: u64, form: Form) -> Result<Exit, Failure> {
@@ -103,7 +103,7 @@ fn wait_from(found: &Found, mut seen: u64, form: Form) -> Result<Exit, Failure> 
         found.gone().await;
         Ok(())
     })?;
-    let rest = chronicle::read_back(&found.place.timeline(), 256);
+    let rest = timeline_writer::read_back(&found.place.timeline(), 256);
     for entry in rest.iter().filter(|entry| entry.seq > seen) {
         form.progress(|| paint.timeline(entry));
     }
@@ -123,7 +123,7 @@ fn stop_keeper(found: &Found, wait: Span, form: Form) -> Result<Exit, Failure> {
     let name = &found.name;
     match keeper::peek(&found.place.dir) {
         keeper::Peek::None => {
-            let left = aftermath::status(name, &found.place, clock::now());
+            let left = offline_status::status(name, &found.place, clock::now());
             let end = left.last_end.as_ref().map(status::last_end);
             let last = end.as_ref().map_or_else(String::new, |end| format!("\n  last end  {}", escape(end)));
             form.end(name, &format!("{name}: neither agent nor keeper runs{last}"), end.as_deref(), None);

@@ -16,7 +16,7 @@ impl Core {
             return;
         }
         let by_keeper = |step: &&StopStep| step.action != StopAction::Ask;
-        let ladder: Vec<_> = self.settings.ladder.iter().filter(by_keeper).cloned().collect();
+        let ladder: Vec<_> = self.settings.stop_steps.iter().filter(by_keeper).cloned().collect();
         let standing = StandingOrders { total: Ladder::total(&ladder), ladder, unattended: self.settings.unattended };
         if self.last.standing.as_ref() != Some(&standing) {
             self.last.standing = Some(standing.clone());

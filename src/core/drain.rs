@@ -130,7 +130,7 @@ impl Core {
     /// The players' time: as configured, or less if the host waits no longer.
     fn drain_span(&self, then: &Then) -> Duration {
         let configured = self.settings.drain.deadline.get();
-        let ladder = Ladder::total(&self.settings.ladder);
+        let ladder = Ladder::total(&self.settings.stop_steps);
         match self.host_deadline.filter(|_| *then != Then::Recycle) {
             Some(host) => configured.min(host.saturating_sub(ladder + MARGIN)),
             None => configured,

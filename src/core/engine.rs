@@ -14,7 +14,7 @@ use super::{
     backfill::BackfillDesk,
     clock::{Clock, When, earliest},
     health::HealthDesk,
-    io::{Effect, Ending, Happening, Input, Memory, Provide, Restored},
+    io::{Availability, Effect, Ending, Input, Restored, SavedState, TimelineEvent},
     journal::Journal,
     mint::{Jitter, Mint},
     poll::Poll,
@@ -112,7 +112,7 @@ pub(super) struct AcquireDesk {
 /// What was said last, for comparison.
 #[derive(Debug, Default)]
 pub(super) struct Last {
-    pub provide: Option<Provide>,
+    pub provide: Option<Availability>,
     pub record: Option<String>,
     pub standing: Option<StandingOrders>,
     pub shown: Option<(InstanceId, JoinStatus)>,
@@ -141,13 +141,13 @@ impl Core {
     /// Wakes a core with what it remembers. Nothing is known of the keeper until it says hello.
     pub fn new(settings: Settings, restored: Restored, now: Now) -> (Self, Vec<Effect>) {
         let clock = Clock::starting(now);
-        let (state, trouble) = match restored.memory {
-            Memory::Fresh => (None, None),
-            Memory::Journal(text) => match Durable::read(&text) {
+        let (state, trouble) = match restored.saved {
+            SavedState::Fresh => (None, None),
+            SavedState::Journal(text) => match Durable::read(&text) {
                 Ok(state) => (Some(state), None),
                 Err(why) => (None, Some(format!("the journal can't be read: {why}"))),
             },
-            Memory::SetAside { why } => (None, Some(why)),
+            SavedState::SetAside { why } => (None, Some(why)),
         };
         let amnesia = state.is_none();
         let mut core = Core {
@@ -221,8 +221,8 @@ impl Core {
         match input {
             Input::Keeper(fact) => self.keeper_fact(fact),
             Input::Journal(fact) => self.journal_fact(&fact),
-            Input::GameEvent { run, door, said } => self.said(run, door, said),
-            Input::Evidence { run, door, evidence } => self.evidence(run, door, &evidence),
+            Input::GameEvent { run, source, event } => self.said(run, source, event),
+            Input::Evidence { run, source, evidence } => self.evidence(run, source, &evidence),
             Input::Allocated(allocation) => self.allocated(allocation),
             Input::Deallocated { allocation } => self.deallocated(&allocation),
             Input::Registered { registered, trouble } => self.registration(registered, trouble),
@@ -331,7 +331,7 @@ impl Core {
 
     pub(super) fn happened(&mut self, kind: &'static str, text: impl Into<String>, fields: &[(&str, &str)]) {
         let fields = fields.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        self.effect(Effect::Happened(Happening { kind, text: text.into(), fields }));
+        self.effect(Effect::Timeline(TimelineEvent { kind, text: text.into(), fields }));
     }
 
     fn answered(&mut self, call: CallId, answer: Result<Answer, Refusal>) {

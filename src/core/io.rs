@@ -15,14 +15,14 @@ use std::{collections::BTreeMap, time::Duration};
 /// What a core is born with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
-    pub memory: Memory,
+    pub saved: SavedState,
     /// Drawn from the operating system at each start: ids and join tokens are minted from it.
     pub entropy: [u8; 32],
 }
 
 /// What is known of the life before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Memory {
+pub enum SavedState {
     /// There was none: a new state directory.
     Fresh,
     /// The text of the last [`Effect::Commit`] that reached the disk.
@@ -40,13 +40,13 @@ pub enum Input {
     /// The game said something; `run` is the run whose token or socket it used.
     GameEvent {
         run: RunNumber,
-        door: EventSource,
-        said: GameEvent,
+        source: EventSource,
+        event: GameEvent,
     },
     /// A probe or log pattern found out whether the game is up.
     Evidence {
         run: RunNumber,
-        door: EventSource,
+        source: EventSource,
         evidence: Evidence,
     },
     /// The provider allocated us. For a hook, see [`Order::Allocate`].
@@ -101,21 +101,21 @@ pub enum Effect {
         id: CallId,
         call: Call,
     },
-    Provide(Provide),
-    Tell {
+    Availability(Availability),
+    Notify {
         run: RunNumber,
-        told: GameNotice,
+        notice: GameNotice,
     },
     Watch(Watch),
     /// Ask this run through its remote console to end. Where it has none, what its SDK was told must do.
-    Ask {
+    AskToQuit {
         run: RunNumber,
     },
     Reply {
         request: RequestId,
         reply: Result<Accepted, Refused>,
     },
-    Happened(Happening),
+    Timeline(TimelineEvent),
     /// Run the `on_exit` hook with this.
     ExitHook {
         report: ExitReport,
@@ -127,15 +127,15 @@ pub enum Effect {
 
 /// What the provider is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Provide {
+pub enum Availability {
     /// Free for an allocation; `warm_map` = the map of a game that is already up. `term` counts up with every match, so
     /// that a provider that only sees the latest offer still notices a new one.
-    Offer {
+    Free {
         term: u64,
         warm_map: Option<String>,
         version: Option<semver::Version>,
     },
-    Withdraw,
+    Unavailable,
 }
 
 /// What probes and log patterns are told.
@@ -147,7 +147,7 @@ pub enum Watch {
 
 /// Something a person wants to see in the timeline; the driver adds number and time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Happening {
+pub struct TimelineEvent {
     pub kind: &'static str,
     pub text: String,
     pub fields: BTreeMap<String, String>,

@@ -181,7 +181,7 @@ impl Core {
         self.take_back_start();
         self.enter(Phase::Closing(game, Closing { reason: reason.to_owned(), then, ladder }));
         if matches!(self.state.process, Process::Up(_) | Process::Failing(..)) {
-            let within = Ladder::total(&self.settings.ladder);
+            let within = Ladder::total(&self.settings.stop_steps);
             self.tell(GameNotice::Stop { within });
             self.happened("stopping", format!("stopping the game: {reason}"), &[("reason", reason)]);
         }
@@ -191,7 +191,7 @@ impl Core {
     }
 
     fn closing_tick(&mut self) {
-        let steps = self.settings.ladder.clone();
+        let steps = self.settings.stop_steps.clone();
         let Phase::Closing(_, closing) = &mut self.state.phase else { return };
         let Some(number) = self.state.process.run().map(|run| run.number) else {
             if matches!(self.state.process, Process::Off | Process::Delayed { .. }) {
@@ -306,7 +306,7 @@ impl Core {
             Phase::Serving(game) => self.guards_deadline(game),
             Phase::Draining(_, drain) => drain.deadline,
             Phase::Closing(_, closing) => {
-                self.state.process.run().and_then(|_| closing.ladder.deadline(&self.settings.ladder))
+                self.state.process.run().and_then(|_| closing.ladder.deadline(&self.settings.stop_steps))
             }
             Phase::Leaving(leaving) => Some(leaving.until),
         }
@@ -319,7 +319,7 @@ pub(super) fn rung(run: RunNumber, action: StopAction) -> Effect {
         StopAction::Stdin(line) => KeeperOrder::Stdin { run, line },
         StopAction::Signal(signal) => KeeperOrder::Signal { run, signal },
         StopAction::Kill => KeeperOrder::Kill { run },
-        StopAction::Ask => return Effect::Ask { run },
+        StopAction::Ask => return Effect::AskToQuit { run },
     })
 }
 

@@ -6,7 +6,7 @@
 use super::{
     clock::When,
     engine::Core,
-    io::Provide,
+    io::Availability,
     state::{Phase, Process},
 };
 use crate::model::{orders::Refused, policy::Start};
@@ -55,16 +55,16 @@ impl Core {
     }
 
     /// What the provider is told.
-    pub(super) fn offer(&self) -> Provide {
+    pub(super) fn offer(&self) -> Availability {
         let resting = self.state.failures.rest_until.is_some_and(|until| self.now < until);
         let warm = self.settings.launch.start == Start::AtBoot;
         let run = self.state.process.run().filter(|run| run.ready.is_some());
         let up = if warm { run.is_some() } else { run.is_some() || self.state.process.run().is_none() };
         if self.obstacle().is_some() || resting || !up || self.amnesia {
-            return Provide::Withdraw;
+            return Availability::Unavailable;
         }
         let params = self.settings.session.startup_params.as_ref();
         let warm_map = run.and_then(|run| run.map.clone().or_else(|| params.map(|params| params.map.clone())));
-        Provide::Offer { term: self.state.term, warm_map, version: self.version() }
+        Availability::Free { term: self.state.term, warm_map, version: self.version() }
     }
 }

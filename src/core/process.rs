@@ -128,7 +128,7 @@ impl Core {
                 self.tell(GameNotice::Drain { reason: reason.clone(), deadline: deadline.0 });
             }
             if self.is_closing() || matches!(self.state.process, Process::Failing(..)) {
-                self.tell(GameNotice::Stop { within: Ladder::total(&self.settings.ladder) });
+                self.tell(GameNotice::Stop { within: Ladder::total(&self.settings.stop_steps) });
             }
         }
     }
@@ -184,12 +184,12 @@ impl Core {
         let Process::Up(run) = &self.state.process else { return };
         let ladder = Ladder::new(self.now, None);
         self.state.process = Process::Failing(run.clone(), ladder, why.to_owned());
-        self.tell(GameNotice::Stop { within: Ladder::total(&self.settings.ladder) });
+        self.tell(GameNotice::Stop { within: Ladder::total(&self.settings.stop_steps) });
         self.happened("stopping", format!("stopping the game: {why}"), &[("reason", why)]);
     }
 
     fn failing_tick(&mut self) {
-        let steps = self.settings.ladder.clone();
+        let steps = self.settings.stop_steps.clone();
         let Process::Failing(run, ladder, _) = &mut self.state.process else { return };
         while let Some(action) = ladder.climb(&steps, self.now) {
             self.out.push(rung(run.number, action));
@@ -204,7 +204,7 @@ impl Core {
                 let by_delay = run.up.map(|up| up + delay).filter(|_| self.settings.readiness.by == ReadyBy::Delay);
                 earliest([by_delay, run.ready_by.filter(|_| !self.is_closing())])
             }
-            Process::Failing(_, ladder, _) if !self.is_closing() => ladder.deadline(&self.settings.ladder),
+            Process::Failing(_, ladder, _) if !self.is_closing() => ladder.deadline(&self.settings.stop_steps),
             Process::Off
             | Process::Up(_)
             | Process::Intended(_)
@@ -248,9 +248,9 @@ impl Core {
         self.tell(told);
     }
 
-    pub(super) fn tell(&mut self, told: GameNotice) {
+    pub(super) fn tell(&mut self, notice: GameNotice) {
         if let Some(run) = self.state.process.run().map(|run| run.number) {
-            self.effect(Effect::Tell { run, told });
+            self.effect(Effect::Notify { run, notice });
         }
     }
 

@@ -288,7 +288,7 @@ impl Core {
         let offer = self.offer();
         if self.last.provide.as_ref() != Some(&offer) {
             self.last.provide = Some(offer.clone());
-            self.effect(Effect::Provide(offer));
+            self.effect(Effect::Availability(offer));
         }
     }
 

@@ -24,7 +24,7 @@ pub struct Settings {
     pub readiness: Readiness,
     pub restart: Restart,
     pub recycle: Recycle,
-    pub ladder: Vec<StopStep>,
+    pub stop_steps: Vec<StopStep>,
     /// How long the game may live without an agent (standing orders); none = for ever.
     pub unattended: Option<Duration>,
     pub guards: Guards,

@@ -74,7 +74,7 @@ impl Core {
     fn shown_deadline(&self) -> Option<Timestamp> {
         match &self.state.phase {
             Phase::Draining(_, drain) => drain.deadline.map(|when| when.0),
-            Phase::Closing(_, closing) => closing.ladder.deadline(&self.settings.ladder).map(|when| when.0),
+            Phase::Closing(_, closing) => closing.ladder.deadline(&self.settings.stop_steps).map(|when| when.0),
             Phase::Leaving(leaving) => Some(leaving.until.0),
             Phase::Idle | Phase::Acquiring(_) | Phase::Starting(_) | Phase::Serving(_) => None,
         }

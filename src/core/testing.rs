@@ -16,7 +16,7 @@ pub use service::{Net, Service};
 
 use super::{
     Core,
-    io::{Effect, Ending, Input, JournalFact, Memory, Provide, Restored},
+    io::{Availability, Effect, Ending, Input, JournalFact, Restored, SavedState},
     settings::Settings,
 };
 use crate::model::{
@@ -55,7 +55,7 @@ pub struct World {
     pub service: Service,
     pub keeper: Keeper,
     pub seen: Vec<Effect>,
-    pub offer: Option<Provide>,
+    pub offer: Option<Availability>,
     pub ended: Option<Ending>,
     pub allocates: bool,
     allocations: u32,
@@ -71,7 +71,7 @@ impl World {
     /// A core that has met its keeper.
     pub fn new(settings: Settings) -> Self {
         let now = at(Duration::ZERO);
-        let restored = Restored { memory: Memory::Fresh, entropy: [7; 32] };
+        let restored = Restored { saved: SavedState::Fresh, entropy: [7; 32] };
         let (core, effects) = Core::new(settings.clone(), restored, now);
         let mut world = World {
             core,
@@ -152,7 +152,7 @@ impl World {
 
     pub fn say(&mut self, said: GameEvent) {
         if let RunState::Running { run, .. } = self.keeper.run {
-            self.give(Input::GameEvent { run, door: EventSource::Native, said });
+            self.give(Input::GameEvent { run, source: EventSource::Native, event: said });
         }
     }
 
@@ -172,15 +172,15 @@ impl World {
     pub fn kill_agent(&mut self) {
         self.inputs.clear();
         self.mono += Duration::from_millis(10);
-        let memory = self.journal.clone().map_or(Memory::Fresh, Memory::Journal);
+        let memory = self.journal.clone().map_or(SavedState::Fresh, SavedState::Journal);
         self.wake(memory);
     }
 
-    pub fn wake(&mut self, memory: Memory) {
+    pub fn wake(&mut self, memory: SavedState) {
         let mut entropy = [7; 32];
         entropy[0] = self.mono.as_millis() as u8;
         entropy[1] = (self.mono.as_millis() >> 8) as u8;
-        let (core, effects) = Core::new(self.settings.clone(), Restored { memory, entropy }, self.now());
+        let (core, effects) = Core::new(self.settings.clone(), Restored { saved: memory, entropy }, self.now());
         self.core = core;
         self.open.clear();
         self.answered.clear();
@@ -236,7 +236,7 @@ impl World {
 
     pub fn kinds(&self) -> Vec<&'static str> {
         let kinds = self.seen.iter().filter_map(|effect| match effect {
-            Effect::Happened(happening) => Some(happening.kind),
+            Effect::Timeline(happening) => Some(happening.kind),
             _ => None,
         });
         kinds.collect()
@@ -245,7 +245,7 @@ impl World {
     /// What the timeline shows.
     pub fn timeline(&self) -> Vec<&str> {
         let texts = self.seen.iter().filter_map(|effect| match effect {
-            Effect::Happened(happening) => Some(happening.text.as_str()),
+            Effect::Timeline(happening) => Some(happening.text.as_str()),
             _ => None,
         });
         texts.collect()
@@ -253,7 +253,7 @@ impl World {
 
     pub fn told_game(&self) -> Vec<&GameNotice> {
         let told = self.seen.iter().filter_map(|effect| match effect {
-            Effect::Tell { told, .. } => Some(told),
+            Effect::Notify { notice, .. } => Some(notice),
             _ => None,
         });
         told.collect()
@@ -275,13 +275,13 @@ impl World {
                         self.inputs.push_back(Input::Answered { call: *id, answer });
                     }
                 }
-                Effect::Provide(provide) => self.provide(provide.clone()),
+                Effect::Availability(provide) => self.provide(provide.clone()),
                 Effect::End(ending) => self.ended = Some(ending.clone()),
-                Effect::Tell { .. }
+                Effect::Notify { .. }
                 | Effect::Watch(_)
                 | Effect::Reply { .. }
-                | Effect::Happened(_)
-                | Effect::Ask { .. }
+                | Effect::Timeline(_)
+                | Effect::AskToQuit { .. }
                 | Effect::ExitHook { .. } => {}
             }
             self.seen.push(effect);
@@ -302,8 +302,8 @@ impl World {
     }
 
     /// What `auto` does; other providers' allocations are given by the test.
-    fn provide(&mut self, provide: Provide) {
-        let offered = matches!(provide, Provide::Offer { .. });
+    fn provide(&mut self, provide: Availability) {
+        let offered = matches!(provide, Availability::Free { .. });
         let status = self.core.status();
         let free = status.agent.journal.is_none() && status.outbox.is_empty() && status.keeper.connected;
         assert!(free || !offered, "offered though it isn't free: {:?} {:?}", status.warnings, status.outbox);

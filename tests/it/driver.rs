@@ -10,20 +10,20 @@ use crate::{
 use futures_util::FutureExt as _;
 use gameside::{
     agent::{
-        chronicle::Chronicle,
         driver::{Driver, Identity},
-        hands::{self, ExecHandle, Eyes, Hands},
+        effect_executor::{EffectExecutor, ExecHandle, ExecutorState, WatchConfig},
         hooks::Hooks,
         inbox::Inbox,
         journal,
         provide::Provider,
         quit::Asker,
         settings::{self, Found},
+        timeline_writer::TimelineWriter,
     },
     config::agent::AgentConfig,
     core::{
         Core,
-        io::{Effect, Input, JournalFact, Memory, Restored},
+        io::{Effect, Input, JournalFact, Restored, SavedState},
         settings::Settings,
     },
     frontends::{Asked, Events, Heard, Timeline, TokenBook},
@@ -89,12 +89,12 @@ struct Rig {
 impl Rig {
     /// Wakes with this memory. Nobody is told that anything was written before [`Rig::disk_catches_up`].
     #[allow(clippy::too_many_lines, reason = "a list of parts, each made and connected once")]
-    fn start(server: &Server, memory: Memory) -> Rig {
+    fn start(server: &Server, saved: SavedState) -> Rig {
         let dir = tempfile::tempdir().unwrap();
         let (place, settings) = place_and_settings(&dir);
         let (upstream, backend) = connect(&upstream_settings(server.url())).unwrap();
         let (client, ignored) = attach(KeeperPlace { dir: place.dir.clone() }, Mode::Connect);
-        let (core, first) = Core::new(settings, Restored { memory, entropy: [7; 32] }, paused());
+        let (core, first) = Core::new(settings, Restored { saved, entropy: [7; 32] }, paused());
         let (writer, written) = journal::open(&place.journal(), paused().wall).unwrap().journal.start().unwrap();
         let (facts, journal) = mpsc::unbounded_channel();
         let (status_sender, status) = watch::channel(Arc::new(core.status()));
@@ -106,7 +106,7 @@ impl Rig {
         let identity = Identity { agent: AgentStatus::default(), sessions_url: None };
         let (identity_sender, identity) = watch::channel(identity);
         let (examining, examined) = mpsc::channel(1);
-        let hands = Hands {
+        let executor = EffectExecutor {
             keeper: client,
             upstream,
             answers,
@@ -114,11 +114,11 @@ impl Rig {
             journal: writer,
             events: Arc::new(Events::new("life")),
             timeline: Arc::new(Timeline::new(0)),
-            chronicle: Chronicle::start(&place.timeline()).unwrap(),
+            timeline_file: TimelineWriter::start(&place.timeline()).unwrap(),
             viewer: None,
             tokens: Arc::new(TokenBook::new("operator".to_owned().into())),
             game_secret: "game".to_owned().into(),
-            eyes: Eyes {
+            watch: WatchConfig {
                 probe: None,
                 readiness: Readiness::default(),
                 log: Log::compile(&LogPatterns::default(), &Readiness::default()).unwrap(),
@@ -132,7 +132,7 @@ impl Rig {
             ports: Arc::default(),
             examining,
             hooks: Hooks::new("rig".into(), Vec::new(), NEVER, dir.path().join("game.log")),
-            memory: hands::Memory::default(),
+            state: ExecutorState::default(),
         };
         let inbox = Inbox {
             early: VecDeque::new(),
@@ -148,7 +148,7 @@ impl Rig {
             examined,
             control,
         };
-        let driver = Driver { core, inbox, hands, status: status_sender, identity, clock: paused };
+        let driver = Driver { core, inbox, executor, status: status_sender, identity, clock: paused };
         tokio::spawn(driver.run(first));
         let written = Some((written, facts));
         Rig { keeper, said, orders, pulse, status, written, _kept: (dir, ignored, identity_sender) }
@@ -158,7 +158,7 @@ impl Rig {
     async fn serving(server: &Server) -> Rig {
         let dir = tempfile::tempdir().unwrap();
         let text = served(place_and_settings(&dir).1);
-        let mut rig = Rig::start(server, Memory::Journal(text));
+        let mut rig = Rig::start(server, SavedState::Journal(text));
         rig.meets(RunState::Running { run: RUN, pid: 4711, started: paused().wall }).await;
         rig.wait("serving", |status| status.keeper.connected && status.phase == PhaseName::Serving).await;
         rig
@@ -250,7 +250,7 @@ fn allocate(id: &str) -> Order {
 /// The journal of a life in which all went well, up to a joinable match in the session `s1`.
 fn served(settings: Settings) -> String {
     let now = paused();
-    let (mut core, mut effects) = Core::new(settings, Restored { memory: Memory::Fresh, entropy: [7; 32] }, now);
+    let (mut core, mut effects) = Core::new(settings, Restored { saved: SavedState::Fresh, entropy: [7; 32] }, now);
     let mut inputs = VecDeque::from([
         Input::Keeper(KeeperFact::Connected(Box::new(hello(RunState::Empty)))),
         Input::Ordered { request: RequestId(1), order: allocate("a1") },
@@ -275,8 +275,8 @@ fn served(settings: Settings) -> String {
         match inputs.pop_front() {
             Some(input) => effects = core.handle(input, now),
             None if !std::mem::replace(&mut ready, true) => {
-                effects =
-                    core.handle(Input::GameEvent { run: RUN, door: EventSource::Native, said: GameEvent::Ready }, now);
+                effects = core
+                    .handle(Input::GameEvent { run: RUN, source: EventSource::Native, event: GameEvent::Ready }, now);
             }
             None => break,
         }
@@ -342,7 +342,7 @@ async fn neither_a_silent_disk_nor_a_silent_service_holds_it_up() {
 #[tokio::test(start_paused = true)]
 async fn while_the_disk_is_too_slow_no_allocation_is_taken() {
     let server = Server::start(Logins::Server).await;
-    let mut rig = Rig::start(&server, Memory::Fresh);
+    let mut rig = Rig::start(&server, SavedState::Fresh);
     rig.meets(RunState::Empty).await;
     let status = rig.wait("trouble", |status| status.agent.journal.is_some()).await;
     assert!(status.warnings.iter().any(|warning| warning.contains("no new allocation is taken")), "{status:?}");

@@ -10,8 +10,8 @@ use crate::support::{
 use gameside::{
     access::{Credentials, Secret},
     client::{
-        ClientError, ClientSettings, CreateSession, EventStream, Told, JoinPolicy, JoinSession, Leaving,
-        Matchmaking, Sessions, SettingsUpdate,
+        ClientError, ClientSettings, CreateSession, EventStream, JoinPolicy, JoinSession, Leaving, Matchmaking,
+        Sessions, SettingsUpdate, Told,
     },
     model::{
         calls::Refusal,

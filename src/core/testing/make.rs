@@ -35,7 +35,7 @@ pub fn settings() -> Settings {
         readiness: Readiness { by: ReadyBy::Sdk, ..Readiness::default() },
         restart: crate::model::policy::Restart::default(),
         recycle: crate::model::policy::Recycle::default(),
-        ladder: vec![
+        stop_steps: vec![
             StopStep { action: StopAction::Signal(15), wait: secs(10) },
             StopStep { action: StopAction::Kill, wait: secs(5) },
         ],

@@ -1,7 +1,7 @@
 //! From an allocation to a session: SIC, hook, own.
 
 use crate::core::{
-    io::{Effect, Input, Provide},
+    io::{Availability, Effect, Input},
     testing::{Disk, Net, World, allocation, instance, secs, settings},
 };
 use crate::model::{
@@ -32,10 +32,10 @@ fn replies(w: &World) -> Vec<Result<Accepted, Refused>> {
 #[test]
 fn sic_waits_until_the_session_shows_the_allocation_and_takes_its_instance_over() {
     let mut w = world(ProviderKind::Sic);
-    assert!(matches!(w.offer, Some(Provide::Offer { term: 0, .. })));
+    assert!(matches!(w.offer, Some(Availability::Free { term: 0, .. })));
     w.service.add_session("s1");
     w.give(Input::Allocated(allocation("a1", Some("s1"))));
-    assert!(matches!(w.offer, Some(Provide::Withdraw)));
+    assert!(matches!(w.offer, Some(Availability::Unavailable)));
     w.pass(secs(5));
     assert!(w.keeper.starts.is_empty());
     let info = instance("i1".parse().unwrap(), Some("a1"), JoinStatus::Allocated, w.now().wall);
@@ -46,7 +46,7 @@ fn sic_waits_until_the_session_shows_the_allocation_and_takes_its_instance_over(
     assert_eq!(w.take_told(), ["pending"], "the instance is there: nothing is posted");
     w.say(crate::model::game::GameEvent::Ready);
     w.game_exits(ExitStatus::Exited { code: 0 });
-    assert!(matches!(w.offer, Some(Provide::Offer { term: 1, .. })));
+    assert!(matches!(w.offer, Some(Availability::Free { term: 1, .. })));
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn sic_gives_up_on_an_allocation_that_no_session_shows() {
     w.give(Input::Allocated(allocation("a1", Some("s1"))));
     w.pass(secs(31));
     assert_eq!(w.status().phase, PhaseName::Idle);
-    assert!(matches!(w.offer, Some(Provide::Offer { term: 1, .. })));
+    assert!(matches!(w.offer, Some(Availability::Free { term: 1, .. })));
     assert!(w.kinds().contains(&"refused"));
 }
 

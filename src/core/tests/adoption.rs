@@ -1,7 +1,7 @@
 //! Journal × keeper, row by row; and what a new life goes on with.
 
 use crate::core::{
-    io::{Effect, Memory, Provide},
+    io::{Availability, Effect, SavedState},
     testing::{Keeper, Net, World, exit, secs, settings},
 };
 use crate::model::{
@@ -27,7 +27,7 @@ fn run_n_alive_is_adopted_with_session_instance_players_and_readiness() {
     assert_eq!((after.phase, after.game.ready), (PhaseName::Serving, true));
     assert!(w.take_told().is_empty(), "the service already knows");
     assert_eq!(w.keeper.starts, [1]);
-    assert!(matches!(w.offer, Some(Provide::Withdraw)), "no second registration");
+    assert!(matches!(w.offer, Some(Availability::Unavailable)), "no second registration");
 }
 
 #[test]
@@ -83,14 +83,16 @@ fn the_same_keeper_empty_means_lost_for_a_run_that_ran_and_start_for_one_that_wa
         _ => None,
     });
     let text = intended.into_iter().next_back().unwrap();
-    w.wake(Memory::Journal(text));
+    w.wake(SavedState::Journal(text));
     assert_eq!(w.keeper.starts, [1, 1], "the same run, asked for again");
     assert_eq!(w.status().phase, PhaseName::Starting);
 }
 
 #[test]
 fn without_a_journal_the_keepers_record_is_the_state() {
-    for memory in [Memory::Fresh, Memory::SetAside { why: "damaged".into() }, Memory::Journal("{broken".into())] {
+    for memory in
+        [SavedState::Fresh, SavedState::SetAside { why: "damaged".into() }, SavedState::Journal("{broken".into())]
+    {
         let mut w = World::serving(settings());
         let before = w.status();
         w.take_told();
@@ -110,7 +112,7 @@ fn an_older_journal_yields_to_the_keeper() {
     w.game_exits(ExitStatus::Exited { code: 0 });
     w.say(GameEvent::Ready);
     let before = w.status();
-    w.wake(Memory::Journal(old));
+    w.wake(SavedState::Journal(old));
     let after = w.status();
     assert_eq!((after.game.run, after.session_id), (Some(RunNumber(2)), before.session_id));
     assert_eq!(w.keeper.starts, [1, 2]);
@@ -121,10 +123,10 @@ fn a_run_that_nothing_explains_is_kept_until_the_operator_says_so() {
     let mut w = World::serving(settings());
     w.keeper.record = None;
     w.seen.clear();
-    w.wake(Memory::Fresh);
+    w.wake(SavedState::Fresh);
     w.pass(secs(1000));
     assert!(matches!(w.keeper.run, RunState::Running { .. }));
-    assert!(matches!(w.offer, Some(Provide::Withdraw)));
+    assert!(matches!(w.offer, Some(Availability::Unavailable)));
     assert!(w.status().warnings.iter().any(|warning| warning.contains("gameside stop")));
     w.order(crate::model::orders::Order::Stop { reason: None });
     assert!(w.ended.is_some());
@@ -175,9 +177,9 @@ fn the_end_of_a_match_is_delivered_by_the_next_life_before_it_takes_another_allo
     let mut w = World::serving(settings());
     w.service.net = Net::Refuses(Refusal::Unreachable { why: "refused".into() });
     w.game_exits(ExitStatus::Exited { code: 0 });
-    assert!(matches!(w.offer, Some(Provide::Withdraw)));
+    assert!(matches!(w.offer, Some(Availability::Unavailable)));
     w.kill_agent();
-    assert!(matches!(w.offer, Some(Provide::Withdraw)));
+    assert!(matches!(w.offer, Some(Availability::Unavailable)));
     assert_eq!(w.status().outbox.len(), 1);
     w.service.net = Net::Up;
     w.take_told();

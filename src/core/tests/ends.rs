@@ -108,7 +108,7 @@ fn stop_waits_for_nobody_and_drain_with_recycle_leaves_the_agent_free() {
 #[test]
 fn the_agent_asks_before_the_ladder_and_a_keeper_alone_passes_that_over() {
     let mut s = settings();
-    s.ladder.insert(0, StopStep { action: StopAction::Ask, wait: secs(20) });
+    s.stop_steps.insert(0, StopStep { action: StopAction::Ask, wait: secs(20) });
     let mut w = World::serving(s);
     let standing = w.seen.iter().rev().find_map(|effect| match effect {
         Effect::Keeper(KeeperOrder::Standing { orders }) => Some(orders.clone()),
@@ -118,7 +118,7 @@ fn the_agent_asks_before_the_ladder_and_a_keeper_alone_passes_that_over() {
     assert!(standing.ladder.iter().all(|step| step.action != StopAction::Ask));
     assert_eq!(standing.total, standing.ladder.iter().map(|step| step.wait).sum::<Duration>());
     w.order(Order::Stop { reason: None });
-    assert!(w.seen.iter().any(|effect| matches!(effect, Effect::Ask { .. })));
+    assert!(w.seen.iter().any(|effect| matches!(effect, Effect::AskToQuit { .. })));
     assert!(!w.keeper.orders.iter().any(|order| order.starts_with("signal")), "it has its time");
     w.pass(secs(20));
     assert!(w.keeper.orders.iter().any(|order| order.starts_with("signal")));
@@ -156,7 +156,7 @@ fn superseded_it_ends_at_once_and_says_nothing() {
     w.give(Input::Keeper(KeeperFact::Superseded));
     assert!(matches!(w.ended, Some(Ending::Superseded)));
     assert!(w.take_told().is_empty());
-    assert!(w.seen.iter().all(|effect| matches!(effect, Effect::Happened(_) | Effect::End(_))), "{:?}", w.seen);
+    assert!(w.seen.iter().all(|effect| matches!(effect, Effect::Timeline(_) | Effect::End(_))), "{:?}", w.seen);
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn told_to_stop_by_its_keeper_it_keeps_to_the_keepers_host_deadline() {
     w.connect();
     w.say(joins("ann"));
     w.give(Input::Keeper(KeeperFact::StopRequested));
-    let ladder: Duration = settings().ladder.iter().map(|step| step.wait).sum();
+    let ladder: Duration = settings().stop_steps.iter().map(|step| step.wait).sum();
     let deadline = w.status().deadline.unwrap().since(w.now().wall);
     assert_eq!(deadline + ladder + secs(2), secs(90));
 

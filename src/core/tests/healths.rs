@@ -18,7 +18,7 @@ use InstanceHealth::{Degraded, Healthy, Unhealthy};
 use std::time::Duration;
 
 fn probe(w: &mut World, evidence: Evidence) {
-    w.give(Input::Evidence { run: RunNumber(1), door: EventSource::Probe, evidence });
+    w.give(Input::Evidence { run: RunNumber(1), source: EventSource::Probe, evidence });
 }
 fn down() -> Evidence {
     Evidence::Down { why: "no answer".into() }

@@ -13,7 +13,7 @@
 //! and that in the end every instance is closed. What the game said while the disk failed may be forgotten by the next life.
 
 use crate::core::{
-    io::{Effect, Input, Memory, Provide},
+    io::{Availability, Effect, Input, SavedState},
     testing::{Disk, Keeper, Net, World, allocation, secs, settings},
 };
 use crate::model::{
@@ -206,7 +206,7 @@ impl Words {
         let shown = status.join_status == Some(JoinStatus::Joinable);
         assert!(!(self.ends && shown), "run {run} has said that it ends, and is joinable");
         if self.withheld.as_ref().is_some_and(|held| held.0 == status.last_end) {
-            assert!(!matches!(w.offer, Some(Provide::Offer { .. })), "run {run} holds itself back, and is offered");
+            assert!(!matches!(w.offer, Some(Availability::Free { .. })), "run {run} holds itself back, and is offered");
         }
         for (door, kept) in &self.kept {
             assert_eq!(status.game.kept.get(door), Some(kept), "what run {run} keeps by {door:?}");
@@ -243,7 +243,7 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
         }
         Act::LateReady => {
             let late = RunNumber(running.map_or(1, |run| run.0.saturating_sub(1)));
-            w.give(Input::GameEvent { run: late, door: EventSource::Native, said: GameEvent::Ready });
+            w.give(Input::GameEvent { run: late, source: EventSource::Native, event: GameEvent::Ready });
         }
         Act::Join => {
             w.say(GameEvent::PlayerJoined(GamePlayer {
@@ -255,7 +255,7 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
         Act::Leave => w.say(GameEvent::PlayerLeft { id: uuid::Uuid::from_u128(1).to_string() }),
         Act::Says(door, said) => says(w, model, door, said),
         Act::LateEnd(said) if running.is_none() => {
-            w.give(Input::GameEvent { run: RunNumber(model.run), door: EventSource::Agones, said });
+            w.give(Input::GameEvent { run: RunNumber(model.run), source: EventSource::Agones, event: said });
         }
         Act::Exit(code) if running.is_some() => w.game_exits(ExitStatus::Exited { code }),
         Act::LateEnd(_) | Act::Exit(_) => {}
@@ -276,7 +276,7 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
             model.said.reborn();
         }
         Act::LoseJournal => {
-            w.wake(Memory::SetAside { why: "damaged".into() });
+            w.wake(SavedState::SetAside { why: "damaged".into() });
             model.said = Words::default();
         }
         Act::NewKeeper => new_keeper(w, model),
@@ -298,7 +298,7 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
 fn says(w: &mut World, model: &mut Model, door: EventSource, said: GameEvent) {
     if let RunState::Running { run, .. } = w.keeper.run {
         model.said.heard(w, run, door, &said);
-        w.give(Input::GameEvent { run, door, said });
+        w.give(Input::GameEvent { run, source: door, event: said });
     }
 }
 

@@ -57,7 +57,7 @@ fn every_proof_of_readiness_counts_only_where_it_is_asked_for() {
         let mut s = settings();
         s.readiness.by = by;
         let mut w = World::new(s);
-        let up = |door| Input::Evidence { run: RunNumber(1), door, evidence: Evidence::Up };
+        let up = |door| Input::Evidence { run: RunNumber(1), source: door, evidence: Evidence::Up };
         if by != ReadyBy::Sdk {
             w.say(GameEvent::Ready);
         }
@@ -111,7 +111,7 @@ fn a_game_that_speaks_an_sdk_says_itself_that_it_is_ready_and_of_any_other_it_is
         if speaks {
             w.say(GameEvent::Heartbeat);
         }
-        w.give(Input::Evidence { run: RunNumber(1), door: EventSource::Probe, evidence: Evidence::Up });
+        w.give(Input::Evidence { run: RunNumber(1), source: EventSource::Probe, evidence: Evidence::Up });
         assert_eq!(w.shown(), Some(shown));
         w.say(GameEvent::Ready);
         assert_eq!(w.shown(), Some(JoinStatus::Joinable));
@@ -176,7 +176,7 @@ fn shutdown_overtaken_by_the_exit_still_makes_the_end_orderly() {
     w.take_told();
     w.game_exits(ExitStatus::Exited { code: 1 });
     assert_eq!(w.shown(), Some(JoinStatus::Pending), "it is to be started again");
-    w.give(Input::GameEvent { run: RunNumber(1), door: EventSource::Native, said: GameEvent::Shutdown });
+    w.give(Input::GameEvent { run: RunNumber(1), source: EventSource::Native, event: GameEvent::Shutdown });
     assert_eq!(w.take_told(), ["pending", "closed"]);
     assert_eq!(w.keeper.starts, [1]);
 }
@@ -188,9 +188,9 @@ fn a_warm_game_serves_what_it_was_started_for_and_is_replaced_for_anything_else(
         s.launch.start = Start::AtBoot;
         s.provider = crate::model::allocation::ProviderKind::Hook;
         let mut w = World::new(s);
-        assert!(matches!(w.offer, Some(crate::core::io::Provide::Withdraw)), "not before it is ready");
+        assert!(matches!(w.offer, Some(crate::core::io::Availability::Unavailable)), "not before it is ready");
         w.say(GameEvent::Ready);
-        let Some(crate::core::io::Provide::Offer { warm_map, .. }) = &w.offer else { panic!("no offer") };
+        let Some(crate::core::io::Availability::Free { warm_map, .. }) = &w.offer else { panic!("no offer") };
         assert_eq!(warm_map.as_deref(), Some("arena"));
         let mut wish = crate::core::testing::allocation("a1", None);
         wish.startup_params = Some(StartupParams { map: map.into(), ..StartupParams::default() });

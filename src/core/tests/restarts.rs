@@ -58,9 +58,9 @@ fn who_waits_for_others_orders_rests_instead_and_tries_again() {
     }
     assert_eq!(w.status().phase, PhaseName::Idle);
     assert!(w.ended.is_none());
-    assert!(matches!(w.offer, Some(crate::core::io::Provide::Withdraw)));
+    assert!(matches!(w.offer, Some(crate::core::io::Availability::Unavailable)));
     w.pass(secs(300));
-    assert!(matches!(w.offer, Some(crate::core::io::Provide::Offer { .. })));
+    assert!(matches!(w.offer, Some(crate::core::io::Availability::Free { .. })));
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_start_that_never_got_ready_has_failed_however_orderly_it_ends() {
         w.say(GameEvent::Shutdown);
         w.game_exits(ExitStatus::Exited { code: 0 });
         let run = RunNumber(1);
-        w.give(Input::GameEvent { run, door: EventSource::Native, said: GameEvent::Shutdown });
+        w.give(Input::GameEvent { run, source: EventSource::Native, event: GameEvent::Shutdown });
         let hook = w.seen.iter().find_map(|effect| match effect {
             Effect::ExitHook { reason, .. } => Some(reason.as_str()),
             _ => None,

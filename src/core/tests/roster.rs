@@ -74,23 +74,23 @@ fn the_source_nearest_to_the_game_tells_who_plays_and_nobody_is_counted_twice() 
     let mut w = World::serving(settings());
     let run = RunNumber(1);
     let probed = GameEvent::Players(vec![player("Pia", "Pia"), player("Bo", "Bo")]);
-    w.give(Input::GameEvent { run, door: EventSource::Probe, said: probed.clone() });
+    w.give(Input::GameEvent { run, source: EventSource::Probe, event: probed.clone() });
     assert_eq!(w.status().players, 2);
     for (id, name) in [("0", "Pia"), ("1", "Bo")] {
-        w.give(Input::GameEvent { run, door: EventSource::Log, said: GameEvent::PlayerJoined(player(id, name)) });
+        w.give(Input::GameEvent { run, source: EventSource::Log, event: GameEvent::PlayerJoined(player(id, name)) });
     }
     let ids = |w: &World| w.status().players_known.into_iter().map(|player| player.id).collect::<Vec<_>>();
     assert_eq!(ids(&w), ["0", "1"]);
-    w.give(Input::GameEvent { run, door: EventSource::Probe, said: probed });
+    w.give(Input::GameEvent { run, source: EventSource::Probe, event: probed });
     w.give(Input::GameEvent {
         run,
-        door: EventSource::Probe,
-        said: GameEvent::PlayerCount { players: 7, max: Some(8) },
+        source: EventSource::Probe,
+        event: GameEvent::PlayerCount { players: 7, max: Some(8) },
     });
     assert_eq!(ids(&w), ["0", "1"]);
     assert_eq!(w.status().max_players, Some(8), "how many it takes, only the probe knows");
     w.kill_agent();
-    w.give(Input::GameEvent { run, door: EventSource::Log, said: GameEvent::PlayerLeft { id: "0".into() } });
+    w.give(Input::GameEvent { run, source: EventSource::Log, event: GameEvent::PlayerLeft { id: "0".into() } });
     assert_eq!(ids(&w), ["1"]);
     w.say(GameEvent::PlayerJoined(player(ANN, "Ann")));
     assert_eq!(ids(&w), [ANN], "an SDK knows better than the log");

@@ -1,7 +1,7 @@
 //! What SDKs of other platforms say that the native one doesn't: to be ended, to be held back, to be remembered.
 
 use crate::core::{
-    io::{Effect, Input, Provide},
+    io::{Availability, Effect, Input},
     settings::Settings,
     testing::{World, allocation, secs, settings},
 };
@@ -54,7 +54,7 @@ fn it_counts_also_when_it_exits_before_its_word_was_read() {
     let mut w = World::serving(settings());
     let run = w.status().game.run.unwrap();
     w.game_exits(ExitStatus::Exited { code: 7 });
-    w.give(Input::GameEvent { run, door: EventSource::Agones, said: GameEvent::StopMe });
+    w.give(Input::GameEvent { run, source: EventSource::Agones, event: GameEvent::StopMe });
     assert_eq!(w.status().last_end.unwrap().reason, "the game ended, as it had said");
     assert!(w.seen.iter().all(|effect| !matches!(effect, Effect::End(_))));
 }
@@ -83,7 +83,7 @@ fn a_warm_game_that_announces_its_end_may_do_so_as_often_as_it_likes() {
             }
             w.game_exits(ExitStatus::Exited { code: 7 });
             if late {
-                w.give(Input::GameEvent { run, door: EventSource::Agones, said: GameEvent::StopMe });
+                w.give(Input::GameEvent { run, source: EventSource::Agones, event: GameEvent::StopMe });
             }
             w.pass(secs(60));
         }
@@ -103,12 +103,12 @@ fn a_game_that_has_said_that_it_ends_takes_nobody_in_any_more() {
 #[test]
 fn a_game_that_holds_itself_back_is_neither_offered_nor_allocated() {
     let mut w = warm();
-    assert!(matches!(w.offer, Some(Provide::Offer { .. })));
+    assert!(matches!(w.offer, Some(Availability::Free { .. })));
     w.say(GameEvent::Offer(Admission::Closed));
-    assert!(matches!(w.offer, Some(Provide::Withdraw)));
+    assert!(matches!(w.offer, Some(Availability::Unavailable)));
     assert_eq!(allocate(&mut w, "a1"), Some(Refused::HeldBack));
     w.say(GameEvent::Offer(Admission::Open));
-    assert!(matches!(w.offer, Some(Provide::Offer { .. })));
+    assert!(matches!(w.offer, Some(Availability::Free { .. })));
     assert_eq!(allocate(&mut w, "a2"), None);
     assert_eq!(w.shown(), Some(JoinStatus::Joinable));
 }
@@ -120,7 +120,7 @@ fn a_game_that_is_free_again_doesnt_wait_for_players_whom_nobody_counts() {
     let mut w = World::new(s);
     let says = |w: &mut World, said| {
         let run = w.status().game.run.unwrap();
-        w.give(Input::GameEvent { run, door: EventSource::Agones, said });
+        w.give(Input::GameEvent { run, source: EventSource::Agones, event: said });
     };
     says(&mut w, GameEvent::Ready);
     assert_eq!(allocate(&mut w, "a1"), None);

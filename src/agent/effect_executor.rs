@@ -1,4 +1,4 @@
-//! The driver's hands: each effect is passed to the edge that carries it out, and nothing is waited for.
+//! Carries out the effects: each is passed to the edge that carries it out, and nothing is waited for.
 //!
 //! | effect | goes to | overflow |
 //! |---|---|---|
@@ -11,7 +11,6 @@
 //! | happening | timeline and its thread | dropped on disk, and counted |
 
 use super::{
-    chronicle::Chronicle,
     hooks::Hooks,
     inbox::Answered,
     journal::Writer,
@@ -19,9 +18,10 @@ use super::{
     provide::Provider,
     quit::Asker,
     reread, secrets,
+    timeline_writer::TimelineWriter,
 };
 use crate::{
-    core::io::{Effect, Ending, Happening, Input, Provide, Watch},
+    core::io::{Availability, Effect, Ending, Input, TimelineEvent, Watch},
     frontends::{Events, Outfit, Timeline, TokenBook},
     host::clock,
     keeper::{Keeper, Losses},
@@ -49,7 +49,7 @@ use tokio::sync::mpsc;
 
 /// What is watched from outside, and how.
 #[derive(Debug)]
-pub struct Eyes {
+pub struct WatchConfig {
     pub probe: Option<Probe>,
     pub readiness: Readiness,
     pub log: Log,
@@ -73,7 +73,7 @@ impl std::fmt::Debug for ExecHandle {
 
 /// Everything that effects go to.
 #[derive(Debug)]
-pub struct Hands {
+pub struct EffectExecutor {
     pub keeper: Keeper,
     pub upstream: Upstream,
     pub answers: mpsc::Sender<Answered>,
@@ -81,25 +81,25 @@ pub struct Hands {
     pub journal: Writer,
     pub events: Arc<Events>,
     pub timeline: Arc<Timeline>,
-    pub chronicle: Chronicle,
+    pub timeline_file: TimelineWriter,
     /// Someone who looks on: the live view of `gameside run`.
     pub viewer: Option<SyncSender<TimelineEntry>>,
     pub tokens: Arc<TokenBook>,
     pub game_secret: SecretString,
     /// What each run is given besides.
     pub outfits: Vec<Box<dyn Outfit>>,
-    pub eyes: Eyes,
+    pub watch: WatchConfig,
     pub hooks: Hooks,
     pub asker: Asker,
     pub ports: Arc<Mutex<GamePorts>>,
     /// Whoever examined the ports says so here.
     pub examining: mpsc::Sender<Examined>,
-    pub memory: Memory,
+    pub state: ExecutorState,
 }
 
-/// What the hands have to remember.
+/// What the executor has to remember.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub struct ExecutorState {
     /// Number of the last timeline entry.
     pub seq: u64,
     pub keeper: Option<KeeperId>,
@@ -109,7 +109,7 @@ pub struct Memory {
     pub unread: Option<(RunNumber, OutputFrom)>,
 }
 
-impl Hands {
+impl EffectExecutor {
     /// Carries one effect out. `Reply` and `End` are the driver's own.
     pub fn carry_out(&mut self, effect: Effect, now: Now) {
         match effect {
@@ -123,14 +123,14 @@ impl Hands {
                     let _ = answers.send((id, answer)).await;
                 });
             }
-            Effect::Provide(Provide::Offer { term: _, warm_map, version }) => {
+            Effect::Availability(Availability::Free { term: _, warm_map, version }) => {
                 self.provider.offer(Offer::Open { warm_map, version });
             }
-            Effect::Provide(Provide::Withdraw) => self.provider.offer(Offer::Withdrawn),
-            Effect::Tell { run, told } => self.events.tell(run, told),
+            Effect::Availability(Availability::Unavailable) => self.provider.offer(Offer::Withdrawn),
+            Effect::Notify { run, notice } => self.events.tell(run, notice),
             Effect::Watch(watch) => self.watch(watch),
-            Effect::Ask { run: _ } => self.asker.ask(),
-            Effect::Happened(happening) => self.happened(happening, now),
+            Effect::AskToQuit { run: _ } => self.asker.ask(),
+            Effect::Timeline(happening) => self.happened(happening, now),
             Effect::ExitHook { report, reason } => self.hooks.exited(&report, &reason, now.wall),
             Effect::Reply { .. } | Effect::End(_) => {}
         }
@@ -152,20 +152,20 @@ impl Hands {
             self.tokens.set_game(run, token);
         }
         // Before the start: its first line may be the one that matters.
-        self.keeper.output(!self.eyes.log.is_empty());
+        self.keeper.output(!self.watch.log.is_empty());
         self.keeper.give(KeeperOrder::Start { run, spec });
     }
 
     fn token_of(&self, run: RunNumber) -> Option<SecretString> {
-        let keeper = self.memory.keeper.clone()?;
+        let keeper = self.state.keeper.clone()?;
         Some(secrets::game_token(&self.game_secret, &RunId { keeper, run }))
     }
 
-    /// What the hands have to know of it, before the core decides.
+    /// What the executor has to know of it, before the core decides.
     pub fn note(&mut self, fact: &KeeperFact) {
         match fact {
             KeeperFact::Connected(hello) => self.greet(hello),
-            KeeperFact::Started { run, pid, .. } => self.memory.process = Some((*run, *pid)),
+            KeeperFact::Started { run, pid, .. } => self.state.process = Some((*run, *pid)),
             KeeperFact::Away { .. }
             | KeeperFact::Exited(_)
             | KeeperFact::Unkillable { .. }
@@ -178,15 +178,15 @@ impl Hands {
 
     /// A keeper introduced itself: runs are named after it from now on, and its game's token is valid again.
     fn greet(&mut self, hello: &KeeperHello) {
-        if self.memory.keeper.as_ref() != Some(&hello.keeper) {
-            self.memory.keeper = Some(hello.keeper.clone());
+        if self.state.keeper.as_ref() != Some(&hello.keeper) {
+            self.state.keeper = Some(hello.keeper.clone());
             self.provider.incarnate(hello.keeper.clone());
         }
         let run = match &hello.run {
             RunState::Empty => None,
             RunState::Running { run, pid, .. } => {
-                self.memory.process = Some((*run, *pid));
-                self.memory.unread = hello.output_from.map(|from| (*run, from));
+                self.state.process = Some((*run, *pid));
+                self.state.unread = hello.output_from.map(|from| (*run, from));
                 Some(*run)
             }
             RunState::Exited { report } => Some(report.run),
@@ -199,30 +199,30 @@ impl Hands {
 
     fn watch(&mut self, watch: Watch) {
         // The old watcher ends before the new one begins.
-        self.memory.watcher = None;
+        self.state.watcher = None;
         let Watch::Run { run, ports } = watch else {
             self.keeper.output(false);
             return;
         };
-        let pid = self.memory.process.filter(|(known, _)| *known == run).map(|(_, pid)| pid);
-        self.eyes.log.start_anew();
-        let target = Target { run, ports, port: self.eyes.port.clone(), pid };
-        let eyes = &self.eyes;
-        let exec = Some(eyes.exec.0.clone());
-        self.memory.watcher =
-            Some(probes::start(eyes.probe.clone(), &eyes.readiness, target, exec, eyes.findings.clone()));
-        self.keeper.output(!self.eyes.log.is_empty());
-        if let Some((_, from)) = self.memory.unread.take().filter(|(unread, _)| *unread == run) {
+        let pid = self.state.process.filter(|(known, _)| *known == run).map(|(_, pid)| pid);
+        self.watch.log.start_anew();
+        let target = Target { run, ports, port: self.watch.port.clone(), pid };
+        let watch = &self.watch;
+        let exec = Some(watch.exec.0.clone());
+        self.state.watcher =
+            Some(probes::start(watch.probe.clone(), &watch.readiness, target, exec, watch.findings.clone()));
+        self.keeper.output(!self.watch.log.is_empty());
+        if let Some((_, from)) = self.state.unread.take().filter(|(unread, _)| *unread == run) {
             self.reread(run, from);
         }
     }
 
     /// The line that proves a run ready may have been printed while nobody listened.
     fn reread(&self, run: RunNumber, from: OutputFrom) {
-        if self.eyes.readiness.by != ReadyBy::Log {
+        if self.watch.readiness.by != ReadyBy::Log {
             return;
         }
-        let (logs, proof, findings) = (self.eyes.logs.clone(), self.eyes.log.proof(), self.eyes.findings.clone());
+        let (logs, proof, findings) = (self.watch.logs.clone(), self.watch.log.proof(), self.watch.findings.clone());
         tokio::task::spawn_blocking(move || match reread::proves(&logs, from, &proof) {
             Ok(true) => {
                 let found = Found::Evidence(Evidence::Up);
@@ -247,10 +247,10 @@ impl Hands {
     }
 
     /// The game has other ports from now on.
-    pub fn relocate(&mut self, ports: &BTreeMap<String, u16>) {
+    pub fn set_ports(&mut self, ports: &BTreeMap<String, u16>) {
         self.outfits.iter_mut().for_each(|outfit| outfit.relocate(ports));
         self.asker.relocate(ports);
-        if let Some(port) = ports.get(&self.eyes.port) {
+        if let Some(port) = ports.get(&self.watch.port) {
             self.provider.relocate(*port);
         }
     }
@@ -258,9 +258,9 @@ impl Hands {
     /// What a line of the game's output says.
     pub fn read_line(&mut self, run: RunNumber, line: &str) -> Vec<Input> {
         let door = EventSource::Log;
-        let inputs = self.eyes.log.line(line).into_iter().map(|found| match found {
-            Found::Evidence(evidence) => Input::Evidence { run, door, evidence },
-            Found::GameEvent(said) => Input::GameEvent { run, door, said },
+        let inputs = self.watch.log.line(line).into_iter().map(|found| match found {
+            Found::Evidence(evidence) => Input::Evidence { run, source: door, evidence },
+            Found::GameEvent(said) => Input::GameEvent { run, source: door, event: said },
         });
         inputs.collect()
     }
@@ -271,15 +271,15 @@ impl Hands {
             "output of the game was lost: {} bytes the log could not take, {} lines nobody read in time",
             losses.log_bytes, losses.lines
         );
-        self.happened(Happening { kind: "output_lost", text, fields: BTreeMap::new() }, now);
+        self.happened(TimelineEvent { kind: "output_lost", text, fields: BTreeMap::new() }, now);
     }
 
     /// Into the timeline: for readers here, on disk, and on the terminal.
-    pub fn happened(&mut self, happening: Happening, now: Now) {
-        self.memory.seq += 1;
-        let Happening { kind, text, fields } = happening;
-        let entry = TimelineEntry { seq: self.memory.seq, at: now.wall, kind: kind.to_owned(), text, fields };
-        self.chronicle.write(entry.clone());
+    pub fn happened(&mut self, happening: TimelineEvent, now: Now) {
+        self.state.seq += 1;
+        let TimelineEvent { kind, text, fields } = happening;
+        let entry = TimelineEntry { seq: self.state.seq, at: now.wall, kind: kind.to_owned(), text, fields };
+        self.timeline_file.write(entry.clone());
         if let Some(viewer) = &self.viewer {
             // A terminal that is stopped misses entries; they are in the file.
             drop(viewer.try_send(entry.clone()));
@@ -290,10 +290,10 @@ impl Hands {
     }
 
     /// The last entry: how it ended, with the exit code for whoever waits for it.
-    pub fn last_words(&mut self, ending: &Ending, exit_code: u8) {
+    pub fn write_exit_entry(&mut self, ending: &Ending, exit_code: u8) {
         let fields = BTreeMap::from([("exit_code".to_owned(), exit_code.to_string())]);
         let text = super::words(ending);
-        self.happened(Happening { kind: "ended", text, fields }, clock::now());
+        self.happened(TimelineEvent { kind: "ended", text, fields }, clock::now());
     }
 
     /// This life is a good one.

@@ -5,7 +5,7 @@ use crate::{
     config::agent::{AgentConfig, Overrides, load},
     core::{
         Core,
-        io::{Input, Memory, Restored},
+        io::{Input, Restored, SavedState},
     },
     host::paths::AgentPlace,
     keeper::{self, Peek, peek},
@@ -16,9 +16,9 @@ use std::collections::BTreeMap;
 
 /// The status of a dead agent. Nothing is taken over and nothing changed.
 pub fn status(name: &str, place: &AgentPlace, now: Now) -> Status {
-    let memory = match journal::peek(&place.journal()) {
-        Ok(Some(text)) => Memory::Journal(text),
-        Ok(None) | Err(_) => Memory::Fresh,
+    let saved = match journal::peek(&place.journal()) {
+        Ok(Some(text)) => SavedState::Journal(text),
+        Ok(None) | Err(_) => SavedState::Fresh,
     };
     let overrides = Overrides { name: Some(name.to_owned()), ..Overrides::default() };
     let config = load(None, [], overrides).map_or_else(|_| AgentConfig::default(), |loaded| loaded.config);
@@ -26,7 +26,7 @@ pub fn status(name: &str, place: &AgentPlace, now: Now) -> Status {
         settings::Found { ports: BTreeMap::new(), frontends: BTreeMap::new(), hosts: Hosts::default(), seed: 0 };
     let settings =
         settings::core(&config, place, &found).unwrap_or_else(|_| unreachable!("the defaults can be carried out"));
-    let (mut core, _) = Core::new(settings, Restored { memory, entropy: [0; 32] }, now);
+    let (mut core, _) = Core::new(settings, Restored { saved, entropy: [0; 32] }, now);
     let running = core.status().game.run.is_some();
     let (hello, gone) = match peek(&place.dir) {
         Peek::Here(hello) => (Some(hello), false),

@@ -23,7 +23,7 @@ const WAITING: usize = 1024;
 
 /// The driver's end.
 #[derive(Debug)]
-pub struct Chronicle {
+pub struct TimelineWriter {
     entries: Option<SyncSender<TimelineEntry>>,
     thread: Option<JoinHandle<()>>,
     dropped: AtomicU64,
@@ -43,7 +43,7 @@ pub fn read_back(path: &Path, limit: usize) -> Vec<TimelineEntry> {
     entries
 }
 
-impl Chronicle {
+impl TimelineWriter {
     /// Starts the thread.
     pub fn start(path: &Path) -> io::Result<Self> {
         let (sender, entries) = sync_channel(WAITING);
@@ -54,7 +54,7 @@ impl Chronicle {
             .name("timeline".into())
             .stack_size(64 * 1024)
             .spawn(move || write_on(&path, file, &entries))?;
-        Ok(Chronicle { entries: Some(sender), thread: Some(thread), dropped: AtomicU64::new(0) })
+        Ok(TimelineWriter { entries: Some(sender), thread: Some(thread), dropped: AtomicU64::new(0) })
     }
 
     /// Queues an entry; never blocks.
@@ -71,7 +71,7 @@ impl Chronicle {
 }
 
 /// Waits until what was queued is written.
-impl Drop for Chronicle {
+impl Drop for TimelineWriter {
     fn drop(&mut self) {
         drop(self.entries.take());
         if let Some(thread) = self.thread.take() {
@@ -149,12 +149,12 @@ mod tests {
     fn entries_survive_a_restart_and_a_torn_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("timeline.ndjson");
-        let first = Chronicle::start(&path).unwrap();
+        let first = TimelineWriter::start(&path).unwrap();
         first.write(entry(1, "one"));
         first.write(entry(2, "two"));
         drop(first);
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"seq\": 3, \"te").unwrap();
-        let second = Chronicle::start(&path).unwrap();
+        let second = TimelineWriter::start(&path).unwrap();
         second.write(entry(4, "four"));
         drop(second);
         let texts: Vec<_> = read_back(&path, 10).into_iter().map(|entry| entry.text).collect();
@@ -168,9 +168,9 @@ mod tests {
         let path = dir.path().join("timeline.ndjson");
         let long = "x".repeat(10_000);
         for round in 0..3 {
-            let chronicle = Chronicle::start(&path).unwrap();
+            let writer = TimelineWriter::start(&path).unwrap();
             for seq in 0..100 {
-                chronicle.write(entry(round * 100 + seq, &long));
+                writer.write(entry(round * 100 + seq, &long));
             }
         }
         assert!(std::fs::metadata(&path).unwrap().len() <= MAX_BYTES + 20_000);
