@@ -74,7 +74,7 @@ pub(super) async fn build(
 
     let (status, status_reader) = watch::channel(Arc::new(core.status()));
     let provider = settings::provider(config, &ground.found)?;
-    let (provider, provider_events) = Provider::new(provider, ground.upstream.clone());
+    let (provider, provider_events) = Provider::new(provider, ground.session_client.clone());
     let ((answers, answered), (findings, found_out)) = (mpsc::channel(64), mpsc::channel(64));
     let ((said, heard), (asking, asked)) = (mpsc::channel(QUEUE), mpsc::channel(QUEUE));
     let (pulse, pulses) = mpsc::channel(16);
@@ -111,7 +111,7 @@ pub(super) async fn build(
         examining,
         state: ExecutorState { seq, ..ExecutorState::default() },
         keeper: ground.keeper,
-        upstream: ground.upstream,
+        session_client: ground.session_client,
     };
     let mut frontends = JoinSet::new();
     for frontend in ground.registry {

@@ -37,7 +37,7 @@ use crate::{
     },
     probes::{self, Exec, Finding, Found, Log, Target, Watcher},
     providers::Offer,
-    upstream::Upstream,
+    session_api::agent::SessionClient,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{
@@ -75,7 +75,7 @@ impl std::fmt::Debug for ExecHandle {
 #[derive(Debug)]
 pub struct EffectExecutor {
     pub keeper: Keeper,
-    pub upstream: Upstream,
+    pub session_client: SessionClient,
     pub answers: mpsc::Sender<Answered>,
     pub provider: Provider,
     pub journal: Writer,
@@ -116,9 +116,9 @@ impl EffectExecutor {
             Effect::Commit { seq, text } => self.journal.commit(seq, text),
             Effect::Keeper(order) => self.order(order),
             Effect::Call { id, call } => {
-                let (upstream, answers) = (self.upstream.clone(), self.answers.clone());
+                let (session_client, answers) = (self.session_client.clone(), self.answers.clone());
                 tokio::spawn(async move {
-                    let answer = upstream.carry_out(call).await;
+                    let answer = session_client.carry_out(call).await;
                     // The receiver goes only with the driver, and then nobody wants to know.
                     let _ = answers.send((id, answer)).await;
                 });

@@ -13,7 +13,7 @@ use crate::{
     host::{paths::AgentPlace, signals::Signals},
     keeper::{self, Keeper, KeeperEvent, KeeperPlace, ListenerAddress, ListenerSpec, Mode, SpawnKeeper},
     model::{calls::Backend, game::IfTaken, keeper::KeeperFact, units::Size},
-    upstream::{self, Upstream},
+    session_api::agent::{self, SessionClient},
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -24,7 +24,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 
 /// The edges that everything else stands on.
 pub(super) struct Ground {
-    pub upstream: Upstream,
+    pub session_client: SessionClient,
     pub backend: mpsc::Receiver<Backend>,
     pub keeper: Keeper,
     pub events: mpsc::Receiver<KeeperEvent>,
@@ -53,18 +53,18 @@ pub(super) async fn ground(
     if config.session.is_local() {
         local::ensure(&options.places).await.map_err(NoAgent::io("start the local session service"))?;
     }
-    let (upstream, backend) = upstream::connect(&settings::upstream(config, &options.places)?)?;
+    let (session_client, backend) = agent::connect(&settings::session_client(config, &options.places)?)?;
     let (keeper, mut events) = keeper::attach(KeeperPlace { dir: place.dir.clone() }, keeper_mode(config)?);
     let registry = frontends::registry(&settings::frontends(config, place, &ports.numbers())?);
     let want = registry.iter().flat_map(|frontend| frontend.sockets()).map(listener).collect();
     let Some((bound, early)) = sockets(&keeper, want, &mut events, orders, place).await? else { return Ok(None) };
     let env: BTreeMap<_, _> = registry.iter().flat_map(|frontend| frontend.env(&bound)).collect();
-    let hosts = settings::hosts(config, seen(config, &upstream).await);
+    let hosts = settings::hosts(config, seen(config, &session_client).await);
     let entropy: [u8; 32] = rand::random();
     let seed = u64::from_le_bytes(std::array::from_fn(|i| entropy[i]));
     let found = settings::Found { ports: ports.numbers(), frontends: env, hosts, seed };
     let _ = reloading.send(Some(found.clone()));
-    Ok(Some(Ground { upstream, backend, keeper, events, early, registry, bound, found, entropy, tasks }))
+    Ok(Some(Ground { session_client, backend, keeper, events, early, registry, bound, found, entropy, tasks }))
 }
 
 /// Where the keeper comes from, and how it is started.
@@ -160,11 +160,11 @@ async fn sockets(
 }
 
 /// The address under which the service sees us, where the user wants it asked and nothing better is configured.
-async fn seen(config: &AgentConfig, upstream: &Upstream) -> Option<std::net::IpAddr> {
+async fn seen(config: &AgentConfig, session_client: &SessionClient) -> Option<std::net::IpAddr> {
     if !config.addresses.connection_info || config.addresses.public.is_some() {
         return None;
     }
-    match tokio::time::timeout(Duration::from_secs(5), upstream.connection_info()).await {
+    match tokio::time::timeout(Duration::from_secs(5), session_client.connection_info()).await {
         Ok(Ok(address)) => Some(address),
         Ok(Err(error)) => {
             tracing::warn!(%error, "the session service didn't say from which address it sees us");

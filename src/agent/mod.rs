@@ -46,7 +46,6 @@ pub use build::Built;
 pub use ground::keeper_args;
 
 use crate::{
-    access::BadEndpoint,
     config::agent::Loaded,
     core::io::Ending,
     host::{
@@ -61,6 +60,7 @@ use crate::{
     },
     keeper::KeeperError,
     model::status::TimelineEntry,
+    session_api::SetupError,
 };
 use inbox::Control;
 use std::{io, path::PathBuf, sync::mpsc::SyncSender, time::Duration};
@@ -105,7 +105,7 @@ pub enum NoAgent {
     #[error("another agent has taken the keeper in {} over", dir.display())]
     Superseded { dir: PathBuf },
     #[error(transparent)]
-    Upstream(#[from] BadEndpoint),
+    SessionClient(#[from] SetupError),
     #[error("failed to {doing}: {source}")]
     Io { doing: &'static str, source: io::Error },
 }

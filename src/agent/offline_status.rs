@@ -7,10 +7,10 @@ use crate::{
         Core,
         io::{Input, Restored, SavedState},
     },
+    host::addresses::Hosts,
     host::paths::AgentPlace,
     keeper::{self, Peek, peek},
     model::{ids::KeeperId, keeper::KeeperFact, process::KeeperHello, status::Status, time::Now},
-    upstream::addresses::Hosts,
 };
 use std::collections::BTreeMap;
 

@@ -4,7 +4,7 @@
 use crate::{
     model::ids::KeeperId,
     providers::{self, Offer, ProviderEvent, ProviderSettings},
-    upstream::Upstream,
+    session_api::agent::SessionClient,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -15,7 +15,7 @@ use tokio::{
 #[derive(Debug)]
 pub struct Provider {
     settings: ProviderSettings,
-    upstream: Upstream,
+    session_client: SessionClient,
     offers: watch::Sender<Offer>,
     events: mpsc::Sender<ProviderEvent>,
     keeper: Option<KeeperId>,
@@ -24,10 +24,10 @@ pub struct Provider {
 
 impl Provider {
     /// Nothing runs before the first keeper is known. Events come through the receiver.
-    pub fn new(settings: ProviderSettings, upstream: Upstream) -> (Self, mpsc::Receiver<ProviderEvent>) {
+    pub fn new(settings: ProviderSettings, session_client: SessionClient) -> (Self, mpsc::Receiver<ProviderEvent>) {
         let (events, receiver) = mpsc::channel(16);
         let offers = watch::Sender::new(Offer::Withdrawn);
-        (Provider { settings, upstream, offers, events, keeper: None, task: None }, receiver)
+        (Provider { settings, session_client, offers, events, keeper: None, task: None }, receiver)
     }
 
     /// Starts under this keeper's id.
@@ -36,7 +36,8 @@ impl Provider {
             task.abort();
         }
         self.keeper = Some(keeper.clone());
-        let mut from = providers::start(self.settings.clone(), self.upstream.clone(), self.offers.subscribe(), keeper);
+        let mut from =
+            providers::start(self.settings.clone(), self.session_client.clone(), self.offers.subscribe(), keeper);
         let to = self.events.clone();
         self.task = Some(tokio::spawn(async move {
             while let Some(event) = from.recv().await {

@@ -1,7 +1,6 @@
 //! From the configuration file to what each room wants to know.
 
 use crate::{
-    access::{Credentials, Endpoint, Secret},
     config::agent::{
         AgentConfig,
         agones::{self, Agones},
@@ -10,13 +9,16 @@ use crate::{
     },
     core::settings::{Addresses, Launch, SessionSettings, Settings},
     frontends::{self, Surroundings},
-    host::{network, paths::AgentPlace, paths::Places, secrets},
+    host::{
+        addresses::{Hosts, Wanted, choose},
+        network,
+        paths::AgentPlace,
+        paths::Places,
+        secrets,
+    },
     model::{allocation::ProviderKind, policy::AdmissionPolicy, units::Span},
     providers::{ProviderSettings, sic::SicSettings},
-    upstream::{
-        UpstreamSettings,
-        addresses::{Hosts, Wanted, choose},
-    },
+    session_api::{ConnectionSettings, Credentials, Secret, agent::SessionClientSettings},
 };
 use secrecy::SecretString;
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
@@ -154,7 +156,7 @@ pub fn hosts(config: &AgentConfig, seen: Option<IpAddr>) -> Hosts {
 }
 
 /// The way to the session service. A local one is reached through its socket, so that it may come back on another port.
-pub fn upstream(config: &AgentConfig, places: &Places) -> Result<UpstreamSettings, BadSetup> {
+pub fn session_client(config: &AgentConfig, places: &Places) -> Result<SessionClientSettings, BadSetup> {
     let session = &config.session;
     let text = if session.is_local() { "http://localhost" } else { session.url.as_str() };
     let base_url = Url::parse(text).map_err(|error| BadSetup::Url { url: text.to_owned(), why: error.to_string() })?;
@@ -163,14 +165,14 @@ pub fn upstream(config: &AgentConfig, places: &Places) -> Result<UpstreamSetting
     } else {
         credentials(config)?
     };
-    let endpoint = Endpoint {
+    let connection = ConnectionSettings {
         base_url,
         unix_socket: session.is_local().then(|| places.sessions_socket()),
         ca_file: session.ca_file.clone(),
         credentials,
         user_agent: concat!("gameside/", env!("CARGO_PKG_VERSION")).to_owned(),
     };
-    Ok(UpstreamSettings { endpoint, call_timeout: session.call_timeout.get() })
+    Ok(SessionClientSettings { connection, call_timeout: session.call_timeout.get() })
 }
 
 fn credentials(config: &AgentConfig) -> Result<Credentials, BadSetup> {

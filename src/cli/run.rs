@@ -137,7 +137,7 @@ fn exit_of(error: &NoAgent) -> Exit {
         | NoAgent::File(_)
         | NoAgent::Journal { .. }
         | NoAgent::Keeper(_)
-        | NoAgent::Upstream(_)
+        | NoAgent::SessionClient(_)
         | NoAgent::Io { .. } => Exit::Failed,
     }
 }

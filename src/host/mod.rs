@@ -10,6 +10,7 @@
 //! | [`secrets`] | where a secret lies, without reading it before it is needed |
 //! | [`signals`] | TERM, INT and HUP as a stream |
 //! | [`notify`] | systemd: ready, status, watchdog, more time |
+//! | [`addresses`] | which of this machine's addresses go into which connection string |
 //! | [`network`] | the addresses of this machine's interfaces |
 //! | [`process`] | what this process does to itself: no core dumps, nobody reads its memory |
 //! | [`memory`] | what only the start needed, given back |
@@ -18,6 +19,7 @@
 //! | [`telemetry`] | the agent's own log |
 //! | [`escape`] | foreign text made harmless for a terminal |
 
+pub mod addresses;
 pub mod clock;
 pub mod escape;
 pub mod files;

@@ -13,7 +13,7 @@ use tracing_subscriber::{
 #[derive(Debug, thiserror::Error)]
 pub enum NoLog {
     #[error(
-        "{filter:?} is no log filter: use a level (error, warn, info, debug, trace) or directives such as \"warn,gameside::upstream=debug\""
+        "{filter:?} is no log filter: use a level (error, warn, info, debug, trace) or directives such as \"warn,gameside::session_api=debug\""
     )]
     Filter { filter: String },
     #[error("could not reach systemd's journal: {0}; choose another log format")]
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn filters_are_checked_before_they_are_used() {
-        for good in ["warn", "info,gameside::upstream=debug", "off"] {
+        for good in ["warn", "info,gameside::session_api=debug", "off"] {
             check_filter(good).unwrap();
         }
         for bad in ["gameside=loud", "loud"] {

@@ -12,6 +12,7 @@
 //! | [`errors`] | the Session API's error answers and codes |
 //! | [`version`] | semantic versions and who may play with whom |
 //! | [`address`] | an address of a network interface |
+//! | [`backoff`] | how long to wait before the next attempt |
 //! | [`allocation`] | one allocation, wherever it came from |
 //! | [`process`] | what the keeper is told to run, and how it ended |
 //! | [`keeper`] | orders to the keeper, facts from it |
@@ -25,6 +26,7 @@
 
 pub mod address;
 pub mod allocation;
+pub mod backoff;
 pub mod calls;
 pub mod discovery;
 pub mod errors;

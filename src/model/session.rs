@@ -6,11 +6,12 @@
 use super::{
     CustomData,
     ids::{AllocationId, BackfillId, InstanceId, PlayerUuid, SessionId},
-    player::SessionTeam,
+    player::{SessionPlayer, SessionTeam},
     time::Timestamp,
 };
 use semver::Version;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// Where an instance stands. The order is the order of a normal life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -237,6 +238,12 @@ pub struct HealthUpdate {
     pub instance_id: InstanceId,
 }
 
+/// Its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceHealthStatusResponse {
+    pub updated_instance_health: InstanceHealth,
+}
+
 /// How a team that would grow too large is treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -282,4 +289,44 @@ pub struct BackfillUpdate {
 pub struct BackfillNeed {
     pub team_id: u32,
     pub players_required: u32,
+}
+
+/// `DELETE /v1/backfill/session/{id}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseBackfillRequest {
+    pub instance_id: InstanceId,
+}
+
+/// Answer to [`BackfillAck`]: the players that have arrived since the last one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AcknowledgeBackfillResponse {
+    #[serde(default)]
+    pub backfilled_players: Vec<SessionPlayer>,
+}
+
+/// Answer to `POST /v1/session`: the session that was created or joined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionJoinResponse {
+    pub session_id: SessionId,
+}
+
+/// `GET /v1/connection-info`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionInfo {
+    /// The caller's address, as the service sees it.
+    pub ip: IpAddr,
+}
+
+/// `POST /v1/audit`, with the members that a host sends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateAuditRequest {
+    /// The service puts `customer.` before it.
+    pub event_name: String,
+    pub session_id: SessionId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<InstanceId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    #[serde(default, skip_serializing_if = "CustomData::is_empty")]
+    pub custom_data: CustomData,
 }

@@ -17,7 +17,7 @@ use crate::{
         allocation::{Allocation, ProviderKind},
         ids::{AllocationId, KeeperId},
     },
-    upstream::Upstream,
+    session_api::agent::SessionClient,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -70,14 +70,16 @@ pub enum ProviderEvent {
 /// Starts the provider as a task; it ends when the receiver or the sender of offers is dropped.
 pub fn start(
     settings: ProviderSettings,
-    upstream: Upstream,
+    session_client: SessionClient,
     offers: watch::Receiver<Offer>,
     incarnation: KeeperId,
 ) -> mpsc::Receiver<ProviderEvent> {
     let (events, facts) = mpsc::channel(BACKLOG);
     match settings {
         ProviderSettings::Auto => tokio::spawn(auto::run(offers, events)),
-        ProviderSettings::Sic(settings) => tokio::spawn(sic::run(settings, upstream, offers, incarnation, events)),
+        ProviderSettings::Sic(settings) => {
+            tokio::spawn(sic::run(settings, session_client, offers, incarnation, events))
+        }
         ProviderSettings::Hook => tokio::spawn(hook::run(offers, events)),
     };
     facts

@@ -24,7 +24,7 @@ use crate::{
         ids::{AllocationId, KeeperId},
         sic::{Register, RegisterItem, Registered, Server, Servers},
     },
-    upstream::Upstream,
+    session_api::agent::SessionClient,
 };
 use answers::{News, Trouble, accepted};
 use asking::{Heard, jittered};
@@ -68,15 +68,15 @@ const LAST_PAUSE: Duration = Duration::from_secs(15);
 
 pub(super) async fn run(
     settings: SicSettings,
-    upstream: Upstream,
+    session_client: SessionClient,
     offers: watch::Receiver<Offer>,
     incarnation: KeeperId,
     events: mpsc::Sender<ProviderEvent>,
 ) {
-    let backend = upstream.backend();
+    let backend = session_client.backend();
     let mut sic = Sic {
         settings,
-        upstream,
+        session_client,
         offers,
         incarnation,
         events,
@@ -95,7 +95,7 @@ struct Over;
 /// The agent's life with the service.
 struct Sic {
     settings: SicSettings,
-    upstream: Upstream,
+    session_client: SessionClient,
     offers: watch::Receiver<Offer>,
     incarnation: KeeperId,
     events: mpsc::Sender<ProviderEvent>,

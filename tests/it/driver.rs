@@ -4,8 +4,8 @@
 //! Time goes on only when nobody has anything to do, so whoever waited for disk or network would show as time that passed.
 
 use crate::{
+    session_client::settings as session_client_settings,
     support::scripted::{Asked as Request, Logins, PROBE, Server, health_config},
-    upstream::settings as upstream_settings,
 };
 use futures_util::FutureExt as _;
 use gameside::{
@@ -27,7 +27,10 @@ use gameside::{
         settings::Settings,
     },
     frontends::{Asked, Events, Heard, Timeline, TokenBook},
-    host::paths::{AgentPlace, Places},
+    host::{
+        addresses::Hosts,
+        paths::{AgentPlace, Places},
+    },
     keeper::{KeeperEvent, KeeperPlace, Mode, attach},
     model::{
         allocation::Allocation,
@@ -45,7 +48,7 @@ use gameside::{
     },
     probes::Log,
     providers::ProviderSettings,
-    upstream::{addresses::Hosts, connect},
+    session_api::agent::connect,
 };
 use serde_json::{Value, json};
 use std::{
@@ -92,13 +95,13 @@ impl Rig {
     fn start(server: &Server, saved: SavedState) -> Rig {
         let dir = tempfile::tempdir().unwrap();
         let (place, settings) = place_and_settings(&dir);
-        let (upstream, backend) = connect(&upstream_settings(server.url())).unwrap();
+        let (session_client, backend) = connect(&session_client_settings(server.url())).unwrap();
         let (client, ignored) = attach(KeeperPlace { dir: place.dir.clone() }, Mode::Connect);
         let (core, first) = Core::new(settings, Restored { saved, entropy: [7; 32] }, paused());
         let (writer, written) = journal::open(&place.journal(), paused().wall).unwrap().journal.start().unwrap();
         let (facts, journal) = mpsc::unbounded_channel();
         let (status_sender, status) = watch::channel(Arc::new(core.status()));
-        let (provider, provider_events) = Provider::new(ProviderSettings::Hook, upstream.clone());
+        let (provider, provider_events) = Provider::new(ProviderSettings::Hook, session_client.clone());
         let ((answers, answered), (findings, found)) = (mpsc::channel(64), mpsc::channel(64));
         let ((keeper, from_keeper), (said, heard)) = (mpsc::channel(64), mpsc::channel(64));
         let ((orders, asked), (pulse, pulses)) = (mpsc::channel(64), mpsc::channel(16));
@@ -108,7 +111,7 @@ impl Rig {
         let (examining, examined) = mpsc::channel(1);
         let executor = EffectExecutor {
             keeper: client,
-            upstream,
+            session_client,
             answers,
             provider,
             journal: writer,

@@ -10,15 +10,13 @@ use std::path::Path;
 const ROOMS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("core", &["model"]),
-    ("access", &["model", "clock"]),
-    ("agent", &["model", "core", "access", "keeper", "upstream", "providers", "frontends", "probes", "config", "host"]),
+    ("agent", &["model", "core", "keeper", "session_api", "providers", "frontends", "probes", "config", "host"]),
     ("keeper", &["model", "clock"]),
-    ("upstream", &["model", "access", "clock"]),
-    ("providers", &["model", "upstream", "clock"]),
+    ("session_api", &["model", "clock"]),
+    ("providers", &["model", "session_api", "clock"]),
     ("frontends", &["model", "clock"]),
     ("probes", &["model", "clock"]),
-    ("service", &["model", "access", "clock"]),
-    ("client", &["model", "access", "clock"]),
+    ("service", &["model", "session_api", "clock"]),
     ("config", &["model", "clock"]),
     ("practice", &["model", "clock"]),
     ("host", &["model"]),
@@ -123,7 +121,7 @@ fn the_scan_finds_what_it_looks_for() {
         &["keeper", "daemon"],
         r##"
         // crate::service::in_a_comment
-        use crate::{model::{ids::RunNumber, time}, upstream::client as c};
+        use crate::{model::{ids::RunNumber, time}, session_api::client as c};
         use super::super::core::settings;
         const TEXT: &str = "crate::cli::in_a_string";
         const RAW: &str = r#"crate::cli::in_a_raw_string"#;
@@ -138,7 +136,7 @@ fn the_scan_finds_what_it_looks_for() {
     let expected = [
         "model::ids::RunNumber",
         "model::time",
-        "upstream::client",
+        "session_api::client",
         "core::settings",
         "probes::x",
         "providers::sic",

@@ -36,7 +36,7 @@
 //! | [`practice`] | the practice game as a program |
 //! | [`outage`] | the session service away in every way, and back |
 //! | [`stories`] | the whole thing, end to end |
-//! | [`upstream`] | the client of the session service against scripted answers |
+//! | [`session_client`] | the client of the session service against scripted answers |
 //! | [`support`] | the harness: a world of its own for each test |
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
@@ -80,6 +80,7 @@ mod service_operations;
 mod service_refusals;
 mod service_rules;
 mod service_semantics;
+mod session_client;
 mod session_command;
 mod sessions_interface;
 mod sic;
@@ -87,4 +88,3 @@ mod stories;
 mod support;
 mod systemd;
 mod tls;
-mod upstream;

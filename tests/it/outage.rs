@@ -13,7 +13,7 @@ use gameside::{
         session::{HostType, InstanceRequest, InstanceUpdate, JoinStatus, Session, StartupParams},
     },
     providers::{self, Offer, ProviderEvent, ProviderSettings, sic::SicSettings},
-    upstream::Upstream,
+    session_api::agent::SessionClient,
 };
 use std::time::Duration;
 use tokio::{
@@ -75,7 +75,7 @@ async fn the_proxy_breaks_as_told_and_mends() {
 }
 
 /// A session of the agent's own, with its instance.
-async fn own_session(upstream: &Upstream) -> SessionId {
+async fn own_session(session_client: &SessionClient) -> SessionId {
     let new = NewSession {
         session_type: "default".into(),
         region: None,
@@ -86,13 +86,15 @@ async fn own_session(upstream: &Upstream) -> SessionId {
         custom_data: CustomData::new(),
         teams: Vec::new(),
     };
-    let Ok(Answer::Created(session)) = upstream.carry_out(Call::CreateSession(Box::new(new))).await else { panic!() };
+    let Ok(Answer::Created(session)) = session_client.carry_out(Call::CreateSession(Box::new(new))).await else {
+        panic!()
+    };
     session
 }
 
-async fn post(upstream: &Upstream, session: &SessionId, host_type: HostType) {
+async fn post(session_client: &SessionClient, session: &SessionId, host_type: HostType) {
     let body = InstanceRequest { host_type, ..InstanceRequest::default() };
-    upstream.carry_out(Call::PostInstance { session: session.clone(), body: Box::new(body) }).await.unwrap();
+    session_client.carry_out(Call::PostInstance { session: session.clone(), body: Box::new(body) }).await.unwrap();
 }
 
 fn status(session: &SessionId, join_status: JoinStatus) -> Call {
@@ -100,8 +102,8 @@ fn status(session: &SessionId, join_status: JoinStatus) -> Call {
     Call::PatchInstance { session: session.clone(), body: Box::new(body) }
 }
 
-async fn read(upstream: &Upstream, session: &SessionId) -> Box<Session> {
-    match upstream.carry_out(Call::ReadSession { session: session.clone() }).await {
+async fn read(session_client: &SessionClient, session: &SessionId) -> Box<Session> {
+    match session_client.carry_out(Call::ReadSession { session: session.clone() }).await {
         Ok(Answer::Session(session)) => session,
         other => panic!("{other:?}"),
     }
@@ -111,16 +113,16 @@ async fn read(upstream: &Upstream, session: &SessionId) -> Box<Session> {
 async fn lose_and_regain(fault: Fault) -> Refusal {
     let service = InProcess::start().await;
     let proxy = Proxy::start(service.address);
-    let (upstream, mut backend) = service.client(proxy.address());
-    let session = own_session(&upstream).await;
-    post(&upstream, &session, HostType::Preallocated).await;
-    upstream.carry_out(status(&session, JoinStatus::Pending)).await.unwrap();
+    let (session_client, mut backend) = service.client(proxy.address());
+    let session = own_session(&session_client).await;
+    post(&session_client, &session, HostType::Preallocated).await;
+    session_client.carry_out(status(&session, JoinStatus::Pending)).await.unwrap();
     assert_eq!(backend.recv().await, Some(Backend::Up));
 
     // The first call meets the old connection, cut by the change; the second meets the fault itself.
     proxy.set(fault);
-    upstream.carry_out(status(&session, JoinStatus::Joinable)).await.unwrap_err();
-    let refusal = upstream.carry_out(status(&session, JoinStatus::Joinable)).await.unwrap_err();
+    session_client.carry_out(status(&session, JoinStatus::Joinable)).await.unwrap_err();
+    let refusal = session_client.carry_out(status(&session, JoinStatus::Joinable)).await.unwrap_err();
     let Some(Backend::Away { .. }) = backend.recv().await else { panic!("it should be away") };
     proxy.set(Fault::None);
     loop {
@@ -130,8 +132,8 @@ async fn lose_and_regain(fault: Fault) -> Refusal {
             other => panic!("{other:?}"),
         }
     }
-    upstream.carry_out(status(&session, JoinStatus::Joinable)).await.unwrap();
-    assert_eq!(read(&upstream, &session).await.instance.unwrap().join_status, JoinStatus::Joinable);
+    session_client.carry_out(status(&session, JoinStatus::Joinable)).await.unwrap();
+    assert_eq!(read(&session_client, &session).await.instance.unwrap().join_status, JoinStatus::Joinable);
     refusal
 }
 
@@ -237,6 +239,6 @@ async fn a_registered_server_is_allocated_also_after_an_outage() {
 #[tokio::test]
 async fn the_service_says_from_where_it_is_called() {
     let service = InProcess::start().await;
-    let (upstream, _backend) = service.client(service.address);
-    assert!(upstream.connection_info().await.unwrap().is_loopback());
+    let (session_client, _backend) = service.client(service.address);
+    assert!(session_client.connection_info().await.unwrap().is_loopback());
 }

@@ -8,10 +8,9 @@ use crate::support::{
     world::{PATIENCE, World},
 };
 use gameside::{
-    access::{Credentials, Secret},
     client::{
         ClientError, ClientSettings, CreateSession, EventStream, JoinPolicy, JoinSession, Leaving, Matchmaking,
-        Sessions, SettingsUpdate, Told,
+        Sessions, SettingsUpdate, StreamItem,
     },
     model::{
         calls::Refusal,
@@ -21,6 +20,7 @@ use gameside::{
         player::PlayerStatus,
         session::{JoinStatus, Session, StartupParams},
     },
+    session_api::{Credentials, Secret},
 };
 use serde_json::json;
 use std::process::Child;
@@ -57,9 +57,9 @@ async fn hears(stream: &mut EventStream, kind: EventKind) -> SessionEvent {
     let wanted = async {
         loop {
             match stream.next().await.unwrap() {
-                Told::Event(event) if event.event == kind => return event,
-                Told::Event(_) => {}
-                Told::Reset(reset) => panic!("events are missing: {reset:?}"),
+                StreamItem::Event(event) if event.event == kind => return event,
+                StreamItem::Event(_) => {}
+                StreamItem::Reset(reset) => panic!("events are missing: {reset:?}"),
             }
         }
     };

@@ -2,9 +2,11 @@
 
 use crate::support::scripted::{Asked, Logins, Server};
 use gameside::{
-    access::{Credentials, Endpoint, Secret},
     providers::{Offer, ProviderEvent, ProviderSettings, sic::SicSettings, start},
-    upstream::{UpstreamSettings, connect},
+    session_api::{
+        ConnectionSettings, Credentials, Secret,
+        agent::{SessionClientSettings, connect},
+    },
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -24,15 +26,15 @@ struct World {
 async fn world() -> World {
     let server = Server::start(Logins::Server).await;
     let secret = Secret::Text("s3cret".to_owned().into());
-    let endpoint = Endpoint {
+    let connection = ConnectionSettings {
         base_url: server.url(),
         unix_socket: None,
         ca_file: None,
         credentials: Credentials::Client { id: "agent".into(), secret },
         user_agent: "gameside/test".into(),
     };
-    let settings = UpstreamSettings { endpoint, call_timeout: UpstreamSettings::CALL_TIMEOUT };
-    let (upstream, _) = connect(&settings).unwrap();
+    let settings = SessionClientSettings { connection, call_timeout: SessionClientSettings::CALL_TIMEOUT };
+    let (session_client, _) = connect(&settings).unwrap();
     let (offer, offers) = watch::channel(Offer::Withdrawn);
     let settings = SicSettings {
         public_host: "play.example.com".into(),
@@ -42,7 +44,7 @@ async fn world() -> World {
         wait: SicSettings::WAIT,
         interval: SicSettings::INTERVAL,
     };
-    let events = start(ProviderSettings::Sic(settings), upstream, offers, "keeper-1".parse().unwrap());
+    let events = start(ProviderSettings::Sic(settings), session_client, offers, "keeper-1".parse().unwrap());
     World { server, offer, events }
 }
 

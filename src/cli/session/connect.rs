@@ -9,13 +9,11 @@
 
 use super::{Form, failed, names::Names};
 use crate::{
-    access::{Credentials, Secret},
     agent::local,
     cli::{
         exit::Exit,
         failure::{Failure, OrExit},
     },
-    client::{ClientError, ClientSettings, Sessions},
     host::paths::Places,
     model::{
         calls::Refusal,
@@ -24,6 +22,8 @@ use crate::{
         units::Span,
     },
     service::auth::login::player_of,
+    session_api::client::{ClientError, ClientSettings, Sessions},
+    session_api::{Credentials, Secret},
 };
 use secrecy::SecretString;
 use std::{path::PathBuf, time::Duration};
@@ -87,9 +87,9 @@ impl Connection {
         let (who, credentials) = self.credentials(places, local)?;
         let mut settings = ClientSettings::new(url, credentials);
         settings.client_version = self.game_version.clone();
-        settings.endpoint.ca_file.clone_from(&self.ca_file);
+        settings.connection.ca_file.clone_from(&self.ca_file);
         if local {
-            settings.endpoint.unix_socket = Some(places.sessions_socket());
+            settings.connection.unix_socket = Some(places.sessions_socket());
             local_service(places).await?;
         }
         let sessions = Sessions::new(settings).or_exit(Exit::Usage)?;

@@ -14,12 +14,12 @@ use crate::{
         screen::{self, Paint, Tone},
         startup::Startup,
     },
-    client::{CreateSession, Leaving, Matchmaking},
     host::escape::escape,
     model::{
         session::{JoinStatus, Session},
         units::Span,
     },
+    session_api::client::{CreateSession, Leaving, Matchmaking},
 };
 use serde_json::json;
 use std::io::IsTerminal as _;

@@ -7,9 +7,9 @@ use crate::{
         failure::Failure,
         screen::{Paint, Tone},
     },
-    client::Told,
     host::escape::escape,
     model::events::SessionEvent,
+    session_api::client::StreamItem,
 };
 use chrono::Local;
 use serde_json::{Value, json};
@@ -43,19 +43,21 @@ pub async fn events(args: Events, connected: &Connected, form: Form) -> Result<E
     Ok(Exit::Done)
 }
 
-fn print(form: Form, told: &Told, id: Option<&str>) {
+fn print(form: Form, told: &StreamItem, id: Option<&str>) {
     let line = match form {
         Form::Json => {
             let mut value = match told {
-                Told::Event(event) => json!(event),
-                Told::Reset(reset) => json!({ "event": "reset", "reason": reset.reason }),
+                StreamItem::Event(event) => json!(event),
+                StreamItem::Reset(reset) => json!({ "event": "reset", "reason": reset.reason }),
             };
             value["id"] = id.map_or(Value::Null, Value::from);
             value.to_string()
         }
         Form::Text => match told {
-            Told::Event(event) => text(event),
-            Told::Reset(_) => Paint::here().apply(Tone::Bad, "events are missing here: look at your sessions again"),
+            StreamItem::Event(event) => text(event),
+            StreamItem::Reset(_) => {
+                Paint::here().apply(Tone::Bad, "events are missing here: look at your sessions again")
+            }
         },
     };
     // A reader that went away ends the command by its signal.

@@ -12,12 +12,12 @@ use crate::{
         exit::Exit,
         failure::{Failure, OrExit as _},
     },
-    client::JoinSession,
     host::escape::escape,
     model::{
         ids::{PlayerUuid, SessionId},
         units::Span,
     },
+    session_api::client::JoinSession,
 };
 use serde_json::json;
 use uuid::Uuid;

@@ -23,8 +23,8 @@ pub mod settings;
 pub mod show;
 
 use super::{exit::Exit, failure::Failure, find::Finder};
-use crate::client::ClientError;
 use crate::model::calls::Refusal;
+use crate::session_api::client::ClientError;
 use clap::Subcommand;
 use connect::{Connected, Connection};
 
@@ -123,8 +123,10 @@ async fn dispatch(what: What, connected: &Connected, form: Form) -> Result<Exit,
         What::Create(args) => create::create(args, connected, form).await,
         What::Find(args) => find::find(args, connected, form).await,
         What::Join(args) => find::join(args, connected, form).await,
-        What::Leave(which) => create::leave(which, connected, form, crate::client::Leaving::Leave).await,
-        What::Destroy(which) => create::leave(which, connected, form, crate::client::Leaving::Destroy).await,
+        What::Leave(which) => create::leave(which, connected, form, crate::session_api::client::Leaving::Leave).await,
+        What::Destroy(which) => {
+            create::leave(which, connected, form, crate::session_api::client::Leaving::Destroy).await
+        }
         What::Update(args) => create::update(args, connected, form).await,
         What::Invite(args) => people::invite(args, connected, form).await,
         What::Invites => people::invites(connected, form).await,

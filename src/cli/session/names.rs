@@ -3,10 +3,10 @@
 
 use super::super::failure::Failure;
 use crate::{
-    access::segment,
-    client::Sessions,
     host::{files, paths::Places},
     model::ids::SessionId,
+    session_api::client::Sessions,
+    session_api::segment,
 };
 use anyhow::{Context as _, anyhow};
 use std::{collections::BTreeMap, io, path::PathBuf};
@@ -91,8 +91,8 @@ fn percent_decoded(text: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::{
-        access::{Credentials, Secret},
-        client::ClientSettings,
+        session_api::client::ClientSettings,
+        session_api::{Credentials, Secret},
     };
 
     fn sessions() -> Sessions {

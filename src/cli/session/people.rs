@@ -7,9 +7,9 @@ use super::{
 };
 use crate::{
     cli::{exit::Exit, failure::Failure, screen},
-    client::ClientError,
     host::escape::escape,
     model::ids::PlayerUuid,
+    session_api::client::ClientError,
 };
 use serde_json::json;
 use uuid::Uuid;

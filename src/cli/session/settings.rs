@@ -3,11 +3,11 @@
 use super::connect::player;
 use crate::cli::startup::key_value;
 use crate::{
-    client::{CreateSession, JoinPolicy, SettingsUpdate},
     model::{
         discovery::{Comparison, Filter, SessionSearch},
         ids::{PlayerUuid, SessionId},
     },
+    session_api::client::{CreateSession, JoinPolicy, SettingsUpdate},
 };
 use clap::ValueEnum;
 use serde_json::Value;

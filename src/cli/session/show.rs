@@ -3,7 +3,6 @@
 use super::Form;
 use crate::{
     cli::screen,
-    client::host::connect_string,
     host::escape::escape,
     model::{
         CustomData,
@@ -11,6 +10,7 @@ use crate::{
         player::PlayerStatus,
         session::{Joinability, Session},
     },
+    session_api::client::host::connect_string,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -16,7 +16,7 @@ pub struct Agent {
     pub name: String,
     /// How the agent's own log is written.
     pub log_format: LogFormat,
-    /// What is logged: a level (error, warn, info, debug, trace) or directives such as "warn,gameside::upstream=debug". Unset: "warn" in a terminal, else "info".
+    /// What is logged: a level (error, warn, info, debug, trace) or directives such as "warn,gameside::session_api=debug". Unset: "warn" in a terminal, else "info".
     #[schemars(example = &"info")]
     pub log: Option<String>,
 }

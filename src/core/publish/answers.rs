@@ -21,7 +21,7 @@ use crate::model::{
 use std::time::Duration;
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
-/// While the service is away; `upstream` says when it is back, this is what remains if it doesn't.
+/// While the service is away; `session_api` says when it is back, this is what remains if it doesn't.
 const LAST_RETRY: Duration = Duration::from_millis(1500);
 /// For what isn't worth holding up the rest.
 const MAX_TRIES: u32 = 4;

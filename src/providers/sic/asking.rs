@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     model::{calls::Backend, sic::States},
-    upstream::Request,
+    session_api::agent::ProviderRequest,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
@@ -38,14 +38,14 @@ impl Sic {
         wait: Duration,
     ) -> Result<Heard<T>, Over> {
         self.backend.mark_unchanged();
-        let request = Request {
+        let request = ProviderRequest {
             method: http::Method::POST,
             path: format!("/instances/sic_registration{path}"),
             body: serde_json::to_vec(body).ok(),
             patience: wait + GRACE,
         };
         tokio::select! {
-            answer = self.upstream.authorised(request) => Ok(Heard::Answer(answer.map_err(Trouble::Refused).and_then(
+            answer = self.session_client.authorised(request) => Ok(Heard::Answer(answer.map_err(Trouble::Refused).and_then(
                 |heard| serde_json::from_slice(&heard.body).map_err(|_| Trouble::Unreadable),
             ))),
             changed = self.offers.changed() => changed.map(|()| Heard::Offer).map_err(|_| Over),

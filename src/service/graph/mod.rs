@@ -21,16 +21,16 @@ pub mod settings;
 pub use settings::FriendsSettings;
 
 use crate::{
-    access::{
-        Access, BadEndpoint, Credentials, Endpoint, NotDone, Secret,
-        classify::{self, Asked},
-        login::{NoToken, Turn},
-        wire::Outgoing,
-    },
     model::{
         calls::Refusal,
         friends::{FriendsList, FriendshipStatus},
         ids::PlayerUuid,
+    },
+    session_api::{
+        ApiClient, CallError, ConnectionSettings, Credentials, Secret, SetupError,
+        login::{LoginError, LoginSharing},
+        response::{self, Asked},
+        transport::Request,
     },
 };
 use http::Method;
@@ -61,7 +61,7 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Graph {
     settings: FriendsSettings,
-    access: Arc<Access>,
+    api: Arc<ApiClient>,
     lanes: [tokio::sync::Mutex<()>; LANES],
     known: Mutex<Known>,
 }
@@ -95,8 +95,8 @@ enum Lost {
 
 impl Graph {
     /// Sets the client up; nothing is asked before the first player.
-    pub fn new(settings: FriendsSettings) -> Result<Graph, BadEndpoint> {
-        let bad = |_| BadEndpoint::Url { url: settings.url.clone(), why: "it is no URL" };
+    pub fn new(settings: FriendsSettings) -> Result<Graph, SetupError> {
+        let bad = |_| SetupError::Url { url: settings.url.clone(), why: "it is no URL" };
         let credentials = match (&settings.token_file, &settings.client_secret_file) {
             (Some(file), _) => Credentials::Token(Secret::File(file.clone())),
             (None, file) => {
@@ -104,14 +104,14 @@ impl Graph {
                 Credentials::Client { id: settings.client_id.clone(), secret }
             }
         };
-        let access = Access::new(&Endpoint {
+        let api = ApiClient::new(&ConnectionSettings {
             base_url: settings.url.parse().map_err(bad)?,
             unix_socket: None,
             ca_file: settings.ca_file.clone(),
             credentials,
             user_agent: concat!("gameside-sessions/", env!("CARGO_PKG_VERSION")).to_owned(),
         })?;
-        Ok(Graph { settings, access, lanes: <_>::default(), known: Mutex::default() })
+        Ok(Graph { settings, api, lanes: <_>::default(), known: Mutex::default() })
     }
 
     /// Whether these are the settings that it works with.
@@ -158,13 +158,13 @@ impl Graph {
     }
 
     async fn page(&self, player: PlayerUuid, page: u32) -> Result<FriendsList, Lost> {
-        let access = &self.access;
-        let client = access.wire.client().map_err(|lost| why(classify::lost(lost).into()))?;
+        let api = &self.api;
+        let client = api.transport.client().map_err(|error| why(response::lost(error).into()))?;
         let path = format!("/friends/v2/player/{player}/friend?page={page}&limit={PAGE}");
-        let outgoing = Outgoing::bare(Method::GET, path);
-        let exchange = access.exchange(&client, &outgoing, Asked::Other, Turn::Shared, self.settings.timeout.get());
-        let incoming = exchange.await.map_err(why)?;
-        serde_json::from_slice(&incoming.body).map_err(|why| Lost::Service(format!("no list of friends: {why}")))
+        let request = Request::bare(Method::GET, path);
+        let exchange = api.exchange(&client, &request, Asked::Other, LoginSharing::Shared, self.settings.timeout.get());
+        let response = exchange.await.map_err(why)?;
+        serde_json::from_slice(&response.body).map_err(|why| Lost::Service(format!("no list of friends: {why}")))
     }
 
     fn answered(&self, player: PlayerUuid, friends: HashSet<PlayerUuid>) -> Friends {
@@ -233,11 +233,11 @@ impl Answer {
     }
 }
 
-fn why(done: NotDone) -> Lost {
+fn why(done: CallError) -> Lost {
     match done {
-        NotDone::Login(NoToken::Refused(why)) => Lost::Service(format!("the login was refused: {why}")),
-        NotDone::Login(NoToken::Trouble(refusal)) => Lost::Service(refusal.to_string()),
-        NotDone::Call(refusal) => match refusal {
+        CallError::Login(LoginError::Refused(why)) => Lost::Service(format!("the login was refused: {why}")),
+        CallError::Login(LoginError::Trouble(refusal)) => Lost::Service(refusal.to_string()),
+        CallError::Call(refusal) => match refusal {
             Refusal::SessionNotFound
             | Refusal::NotFound { .. }
             | Refusal::Conflict { .. }

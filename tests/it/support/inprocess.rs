@@ -1,10 +1,12 @@
 //! The real session service, in the test's own process, and a client that it knows.
 
 use gameside::{
-    access::{Credentials, Endpoint},
     model::calls::Backend,
     service::{self, Listeners, ServiceSettings},
-    upstream::{Upstream, UpstreamSettings, connect},
+    session_api::{
+        ConnectionSettings, Credentials,
+        agent::{SessionClient, SessionClientSettings, connect},
+    },
 };
 use std::{net::SocketAddr, path::PathBuf};
 use tempfile::TempDir;
@@ -38,14 +40,14 @@ impl InProcess {
     }
 
     /// A client that reaches it at `address`: its own, or a proxy's.
-    pub fn client(&self, address: SocketAddr) -> (Upstream, mpsc::Receiver<Backend>) {
-        let endpoint = Endpoint {
+    pub fn client(&self, address: SocketAddr) -> (SessionClient, mpsc::Receiver<Backend>) {
+        let connection = ConnectionSettings {
             base_url: format!("http://{address}").parse().unwrap(),
             unix_socket: None,
             ca_file: None,
             credentials: Credentials::Local { secret_file: self.secret() },
             user_agent: "gameside/test".into(),
         };
-        connect(&UpstreamSettings { endpoint, call_timeout: UpstreamSettings::CALL_TIMEOUT }).unwrap()
+        connect(&SessionClientSettings { connection, call_timeout: SessionClientSettings::CALL_TIMEOUT }).unwrap()
     }
 }

@@ -105,12 +105,12 @@ async fn every_call_is_an_operation_of_the_contract() {
         return;
     };
     let contract: Value = serde_json::from_str(&text).unwrap();
-    let (mut server, upstream, _backend) = start(Logins::Server).await;
+    let (mut server, session_client, _backend) = start(Logins::Server).await;
     for (asked, method, template, answer) in session_calls().into_iter().chain(host_calls()).chain(side_calls()) {
         let name = format!("{asked:?}");
         let operation = &contract["paths"][template][method];
         assert!(operation.is_object(), "{method} {template}");
-        let running = call(&upstream, asked);
+        let running = call(&session_client, asked);
         let request = server.next().await;
         assert_eq!(request.method.to_lowercase(), method, "{name}");
         let expected = template.replace("{session_id}", "s1").replace("{allocation_id}", "a1");

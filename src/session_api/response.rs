@@ -2,8 +2,8 @@
 //!
 //! | status | body | meaning |
 //! |---|---|---|
-//! | 2xx, 304 | | [`Meaning::Success`] |
-//! | 401; 403 with `auth_success: false` | | [`Meaning::BadToken`]: log in anew |
+//! | 2xx, 304 | | [`ResponseKind::Success`] |
+//! | 401; 403 with `auth_success: false` | | [`ResponseKind::BadToken`]: log in anew |
 //! | 403 | a code about the instance, the session or a team | [`Refusal::Conflict`] |
 //! | 403 | anything else | [`Refusal::Credentials`]: a permission is missing |
 //! | 404 | `session_not_found` | [`Refusal::SessionNotFound`] |
@@ -15,7 +15,7 @@
 //! | other 4xx | | [`Refusal::Invalid`] |
 //! | other 5xx, 1xx, 408 | | [`Refusal::Ambiguous`] |
 
-use super::wire::{Incoming, Lost};
+use super::transport::{Response, TransportError};
 use crate::model::{
     calls::Refusal,
     errors::{ApiError, Invalid, codes},
@@ -57,24 +57,24 @@ pub enum Asked {
 
 /// An answer, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Meaning {
+pub enum ResponseKind {
     Success,
     BadToken { desc: String },
     Refused(Refusal),
 }
 
 /// Reads the table. `now` is needed for a Retry-After that is a date.
-pub fn classify(asked: Asked, incoming: &Incoming, now: Timestamp) -> Meaning {
-    let status = incoming.status;
+pub fn classify(asked: Asked, response: &Response, now: Timestamp) -> ResponseKind {
+    let status = response.status;
     if status.is_success() || status == StatusCode::NOT_MODIFIED {
-        return Meaning::Success;
+        return ResponseKind::Success;
     }
-    let said = serde_json::from_slice::<ApiError>(&incoming.body).ok();
-    let retry_after = retry_after(&incoming.headers, now);
-    let desc = || describe(incoming, said.as_ref());
+    let said = serde_json::from_slice::<ApiError>(&response.body).ok();
+    let retry_after = retry_after(&response.headers, now);
+    let desc = || describe(response, said.as_ref());
     let refusal = match (status.as_u16(), &said) {
-        (401, _) => return Meaning::BadToken { desc: desc() },
-        (403, Some(error)) if !error.auth_success => return Meaning::BadToken { desc: desc() },
+        (401, _) => return ResponseKind::BadToken { desc: desc() },
+        (403, Some(error)) if !error.auth_success => return ResponseKind::BadToken { desc: desc() },
         (403, Some(error)) if STATE_CODES.contains(&error.error_code.as_str()) => {
             conflict(status, said.as_ref(), desc())
         }
@@ -90,14 +90,14 @@ pub fn classify(asked: Asked, incoming: &Incoming, now: Timestamp) -> Meaning {
         (400..=499, _) => Refusal::Invalid { desc: desc() },
         _ => Refusal::Ambiguous { why: desc() },
     };
-    Meaning::Refused(refusal)
+    ResponseKind::Refused(refusal)
 }
 
 /// The refusal of an exchange without an answer.
-pub fn lost(lost: Lost) -> Refusal {
+pub fn lost(lost: TransportError) -> Refusal {
     match lost {
-        Lost::Unreachable(why) => Refusal::Unreachable { why },
-        Lost::Ambiguous(why) => Refusal::Ambiguous { why },
+        TransportError::Unreachable(why) => Refusal::Unreachable { why },
+        TransportError::Ambiguous(why) => Refusal::Ambiguous { why },
     }
 }
 
@@ -117,13 +117,13 @@ fn conflict(status: StatusCode, said: Option<&ApiError>, desc: String) -> Refusa
 }
 
 /// A line for people: `409 instance_exists: …`, with the first faults of a 422.
-fn describe(incoming: &Incoming, said: Option<&ApiError>) -> String {
-    let status = incoming.status.as_u16();
+fn describe(response: &Response, said: Option<&ApiError>) -> String {
+    let status = response.status.as_u16();
     if let Some(error) = said {
         return bounded(&format!("{status} {}: {}", error.error_code, error.desc));
     }
-    let Ok(invalid) = serde_json::from_slice::<Invalid>(&incoming.body) else {
-        return incoming.status.to_string();
+    let Ok(invalid) = serde_json::from_slice::<Invalid>(&response.body) else {
+        return response.status.to_string();
     };
     let faults = invalid.detail.iter().take(3).map(|fault| {
         let place: Vec<String> = fault.loc.iter().map(|part| part.to_string().replace('"', "")).collect();
@@ -143,14 +143,14 @@ mod tests {
 
     const NOW: &str = "2026-11-21T10:00:00Z";
 
-    fn read(asked: Asked, status: u16, headers: &[(&'static str, &str)], body: &str) -> Meaning {
+    fn read(asked: Asked, status: u16, headers: &[(&'static str, &str)], body: &str) -> ResponseKind {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.insert(*name, value.parse().unwrap());
         }
         let status = StatusCode::from_u16(status).unwrap();
-        let incoming = Incoming { status, headers: map, body: body.to_owned().into() };
-        classify(asked, &incoming, Timestamp(NOW.parse().unwrap()))
+        let response = Response { status, headers: map, body: body.to_owned().into() };
+        classify(asked, &response, Timestamp(NOW.parse().unwrap()))
     }
 
     fn error(code: &str) -> String {
@@ -160,44 +160,44 @@ mod tests {
     #[test]
     fn the_table_of_answers() {
         let conflict = |status: u16, code: &str| {
-            Meaning::Refused(Refusal::Conflict { code: code.into(), desc: format!("{status} {code}: why") })
+            ResponseKind::Refused(Refusal::Conflict { code: code.into(), desc: format!("{status} {code}: why") })
         };
-        let invalid = |desc: &str| Meaning::Refused(Refusal::Invalid { desc: desc.into() });
-        let ambiguous = |why: &str| Meaning::Refused(Refusal::Ambiguous { why: why.into() });
+        let invalid = |desc: &str| ResponseKind::Refused(Refusal::Invalid { desc: desc.into() });
+        let ambiguous = |why: &str| ResponseKind::Refused(Refusal::Ambiguous { why: why.into() });
         let html = "<html>404</html>".to_owned();
         let rows = [
-            (200, String::new(), Meaning::Success),
-            (204, String::new(), Meaning::Success),
-            (304, String::new(), Meaning::Success),
-            (301, html.clone(), Meaning::Refused(Refusal::NoSuchApi)),
+            (200, String::new(), ResponseKind::Success),
+            (204, String::new(), ResponseKind::Success),
+            (304, String::new(), ResponseKind::Success),
+            (301, html.clone(), ResponseKind::Refused(Refusal::NoSuchApi)),
             (400, error("team_below_occupancy"), invalid("400 team_below_occupancy: why")),
-            (401, String::new(), Meaning::BadToken { desc: "401 Unauthorized".into() }),
+            (401, String::new(), ResponseKind::BadToken { desc: "401 Unauthorized".into() }),
             (403, error("allocation_mismatch"), conflict(403, "allocation_mismatch")),
             (403, error("instance_closed"), conflict(403, "instance_closed")),
             (
                 403,
                 error("insufficient_permissions"),
-                Meaning::Refused(Refusal::Credentials { desc: "403 insufficient_permissions: why".into() }),
+                ResponseKind::Refused(Refusal::Credentials { desc: "403 insufficient_permissions: why".into() }),
             ),
-            (403, html.clone(), Meaning::Refused(Refusal::Credentials { desc: "403 Forbidden".into() })),
+            (403, html.clone(), ResponseKind::Refused(Refusal::Credentials { desc: "403 Forbidden".into() })),
             (
                 403,
                 r#"{"auth_success":false,"error_code":"x","desc":"expired"}"#.into(),
-                Meaning::BadToken { desc: "403 x: expired".into() },
+                ResponseKind::BadToken { desc: "403 x: expired".into() },
             ),
-            (404, error("session_not_found"), Meaning::Refused(Refusal::SessionNotFound)),
+            (404, error("session_not_found"), ResponseKind::Refused(Refusal::SessionNotFound)),
             (
                 404,
                 error("backfill_not_found"),
-                Meaning::Refused(Refusal::NotFound { code: "backfill_not_found".into() }),
+                ResponseKind::Refused(Refusal::NotFound { code: "backfill_not_found".into() }),
             ),
-            (404, html, Meaning::Refused(Refusal::NoSuchApi)),
-            (404, r#"{"detail":"Not Found"}"#.into(), Meaning::Refused(Refusal::NoSuchApi)),
-            (405, String::new(), Meaning::Refused(Refusal::NoSuchApi)),
+            (404, html, ResponseKind::Refused(Refusal::NoSuchApi)),
+            (404, r#"{"detail":"Not Found"}"#.into(), ResponseKind::Refused(Refusal::NoSuchApi)),
+            (405, String::new(), ResponseKind::Refused(Refusal::NoSuchApi)),
             (409, error("instance_exists"), conflict(409, "instance_exists")),
             (412, error("etag_mismatch"), conflict(412, "etag_mismatch")),
             (413, String::new(), invalid("413 Payload Too Large")),
-            (429, String::new(), Meaning::Refused(Refusal::Busy { retry_after: None })),
+            (429, String::new(), ResponseKind::Refused(Refusal::Busy { retry_after: None })),
             (500, error("internal_error"), ambiguous("500 internal_error: why")),
             (502, String::new(), ambiguous("502 Bad Gateway")),
             (503, error("unavailable"), ambiguous("503 unavailable: why")),
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn only_the_contracts_own_503_ends_a_backfill() {
-        let gone = Meaning::Refused(Refusal::Gone);
+        let gone = ResponseKind::Refused(Refusal::Gone);
         assert_eq!(read(Asked::BackfillAck, 503, &[], &error("unavailable")), gone);
         assert_ne!(read(Asked::BackfillAck, 503, &[], "<html>"), gone);
         assert_ne!(read(Asked::BackfillAck, 503, &[("retry-after", "1")], &error("unavailable")), gone);
@@ -231,11 +231,11 @@ mod tests {
             let retry_after = seconds.map(Duration::from_secs);
             assert_eq!(
                 read(Asked::Other, 429, &[("retry-after", text)], ""),
-                Meaning::Refused(Refusal::Busy { retry_after }),
+                ResponseKind::Refused(Refusal::Busy { retry_after }),
                 "{text}"
             );
         }
-        let busy = Meaning::Refused(Refusal::Busy { retry_after: Some(Duration::from_secs(2)) });
+        let busy = ResponseKind::Refused(Refusal::Busy { retry_after: Some(Duration::from_secs(2)) });
         assert_eq!(read(Asked::Other, 503, &[("retry-after", "2")], ""), busy);
     }
 
@@ -243,9 +243,9 @@ mod tests {
     fn faults_are_named_and_foreign_text_is_tamed() {
         let body = r#"{"detail":[{"loc":["body","teams",0],"msg":"too big","type":"x"}]}"#;
         let desc = "422 body.teams.0: too big".to_owned();
-        assert_eq!(read(Asked::Other, 422, &[], body), Meaning::Refused(Refusal::Invalid { desc }));
+        assert_eq!(read(Asked::Other, 422, &[], body), ResponseKind::Refused(Refusal::Invalid { desc }));
         let body = format!(r#"{{"error_code":"x","desc":"\u001b[2J{}"}}"#, "y".repeat(9999));
-        let Meaning::Refused(Refusal::Invalid { desc }) = read(Asked::Other, 400, &[], &body) else { panic!() };
+        let ResponseKind::Refused(Refusal::Invalid { desc }) = read(Asked::Other, 400, &[], &body) else { panic!() };
         assert!(desc.starts_with("400 x: [2Jyy") && desc.len() == MAX_DESC, "{desc}");
     }
 }

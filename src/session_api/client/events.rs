@@ -4,20 +4,20 @@
 //! ```text
 //!   next() ── connected? ── no ──► GET /session/v1/player/me/events, Last-Event-ID: the last one seen
 //!                │                    └ refused: the error; unreachable: again after 0.1 s, 0.2 s, … 5 s (jittered)
-//!               yes ──► a chunk ──► lines ──► Told::Event | Told::Reset
+//!               yes ──► a chunk ──► lines ──► StreamItem::Event | StreamItem::Reset
 //!                        └ cut off, or silent for longer than the service ever is: connect again
 //! ```
 //!
 //! Invariants: no event is told twice in a row of connections, since each goes on after the last one told; where events were lost,
-//! [`Told::Reset`] says so and the caller reads everything again. One event is at most 1 MiB.
+//! [`StreamItem::Reset`] says so and the caller reads everything again. One event is at most 1 MiB.
 
 use super::{ClientError, Sessions, error::Doing};
 use crate::{
-    access::{classify, wire::Outgoing},
     model::{
         calls::Refusal,
         events::{Reset, SessionEvent},
     },
+    session_api::{response, transport::Request},
 };
 use http::{HeaderName, Method, header};
 use std::{collections::VecDeque, time::Duration};
@@ -35,7 +35,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// What the stream tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum StreamItem {
     Event(SessionEvent),
     /// Events are missing: read everything again.
     Reset(Reset),
@@ -81,7 +81,7 @@ impl EventStream {
     }
 
     /// The next one. Waits as long as nothing happens; connects again by itself. An error is final: the service refuses.
-    pub async fn next(&mut self) -> Result<Told, ClientError> {
+    pub async fn next(&mut self) -> Result<StreamItem, ClientError> {
         loop {
             if let Some(message) = self.parser.ready.pop_front() {
                 if message.id.is_some() {
@@ -111,13 +111,13 @@ impl EventStream {
     /// One attempt; after one that found nobody, waits.
     async fn connect(&mut self) -> Result<(), ClientError> {
         let doing = Doing::new("listen for the player's events");
-        let mut outgoing = Outgoing::bare(Method::GET, PATH).with(header::ACCEPT, "text/event-stream");
+        let mut request = Request::bare(Method::GET, PATH).with(header::ACCEPT, "text/event-stream");
         if let Some(last) = &self.last {
-            outgoing = outgoing.with(LAST_EVENT_ID, last);
+            request = request.with(LAST_EVENT_ID, last);
         }
         let inner = &self.sessions.0;
-        let client = inner.access.wire.client().map_err(|lost| doing.failed(classify::lost(lost).into()))?;
-        match inner.access.open(&client, &outgoing, inner.call_timeout).await {
+        let client = inner.api.transport.client().map_err(|lost| doing.failed(response::lost(lost).into()))?;
+        match inner.api.open(&client, &request, inner.call_timeout).await {
             Ok(response) => self.response = Some(response),
             Err(why) => {
                 let error = doing.failed(why);
@@ -156,11 +156,11 @@ struct Message {
 
 impl Message {
     /// None: of a kind that this version doesn't know.
-    fn told(&self) -> Option<Told> {
+    fn told(&self) -> Option<StreamItem> {
         if self.event == "reset" {
-            serde_json::from_str(&self.data).ok().map(Told::Reset)
+            serde_json::from_str(&self.data).ok().map(StreamItem::Reset)
         } else {
-            serde_json::from_str(&self.data).ok().map(Told::Event)
+            serde_json::from_str(&self.data).ok().map(StreamItem::Event)
         }
     }
 }

@@ -1,12 +1,12 @@
 //! What can go wrong, typed; each message says what was being done, to what, and what to do.
 
 use crate::{
-    access::{NotDone, classify::bounded, login::NoToken, segment, wire::Incoming},
     model::{
         calls::Refusal,
         ids::{PlayerUuid, SessionId},
         session::JoinStatus,
     },
+    session_api::{CallError, login::LoginError, response::bounded, segment, transport::Response},
 };
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -89,11 +89,11 @@ impl Doing {
         Doing(format!("{verb} session {session}"))
     }
 
-    pub(super) fn failed(&self, why: NotDone) -> ClientError {
+    pub(super) fn failed(&self, why: CallError) -> ClientError {
         let doing = self.0.clone();
         match why {
-            NotDone::Login(NoToken::Refused(why)) => ClientError::Login { doing, why },
-            NotDone::Login(NoToken::Trouble(why)) | NotDone::Call(why) => ClientError::Service { doing, why },
+            CallError::Login(LoginError::Refused(why)) => ClientError::Login { doing, why },
+            CallError::Login(LoginError::Trouble(why)) | CallError::Call(why) => ClientError::Service { doing, why },
         }
     }
 
@@ -108,10 +108,10 @@ impl Doing {
     }
 
     /// What an answer says. One that can't be read leaves open what was done.
-    pub(super) fn read<T: DeserializeOwned>(&self, incoming: &Incoming) -> Result<T, ClientError> {
-        let body = if incoming.body.is_empty() { b"null" } else { &incoming.body[..] };
+    pub(super) fn read<T: DeserializeOwned>(&self, response: &Response) -> Result<T, ClientError> {
+        let body = if response.body.is_empty() { b"null" } else { &response.body[..] };
         serde_json::from_slice(body).map_err(|error| {
-            let why = bounded(&format!("the answer ({}) can't be read: {error}", incoming.status.as_u16()));
+            let why = bounded(&format!("the answer ({}) can't be read: {error}", response.status.as_u16()));
             self.failed(Refusal::Ambiguous { why }.into())
         })
     }

@@ -2,12 +2,12 @@
 
 use super::{ClientError, Sessions, error::Doing};
 use crate::{
-    access::{etag_of, wire::Outgoing},
     model::{
         ids::{PlayerUuid, SessionId},
         player::PlayerStatus,
         session::{HostType, InstanceInfo, InstanceRequest, JoinStatus, Session, StartupParams},
     },
+    session_api::{etag_of, transport::Request},
 };
 use http::{Method, StatusCode, header};
 use serde::{Serialize, de::IgnoredAny};
@@ -84,14 +84,14 @@ impl Sessions {
         let path = doing.path(session, "")?;
         let mut etag: Option<String> = None;
         loop {
-            let mut outgoing = Outgoing::bare(Method::GET, path.clone());
+            let mut request = Request::bare(Method::GET, path.clone());
             if let Some(etag) = &etag {
-                outgoing = outgoing.with(header::IF_NONE_MATCH, etag);
+                request = request.with(header::IF_NONE_MATCH, etag);
             }
-            let incoming = self.exchange(&doing, &outgoing).await?;
-            if incoming.status != StatusCode::NOT_MODIFIED {
-                etag = etag_of(&incoming);
-                let seen: Session = doing.read(&incoming)?;
+            let response = self.exchange(&doing, &request).await?;
+            if response.status != StatusCode::NOT_MODIFIED {
+                etag = etag_of(&response);
+                let seen: Session = doing.read(&response)?;
                 progress(&seen);
                 if let Some(address) = connect_string(&seen) {
                     return Ok(address);

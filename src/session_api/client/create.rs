@@ -2,7 +2,6 @@
 
 use super::{ClientError, Seen, Sessions, error::Doing, with_body};
 use crate::{
-    access::{etag_of, wire::Outgoing},
     model::{
         CustomData,
         discovery::{self, BrowserSettings, SessionSettings, TeamSettings},
@@ -10,6 +9,7 @@ use crate::{
         ids::SessionId,
         session::{Joinability, Session},
     },
+    session_api::{etag_of, transport::Request},
 };
 use http::{Method, header};
 use serde::{Deserialize, de::IgnoredAny};
@@ -181,12 +181,12 @@ impl Sessions {
         settings: &SessionSettings,
         etag: Option<&str>,
     ) -> Result<Seen, ClientError> {
-        let mut outgoing = Outgoing::bare(Method::PATCH, doing.path(session, "")?);
+        let mut request = Request::bare(Method::PATCH, doing.path(session, "")?);
         if let Some(etag) = etag {
-            outgoing = outgoing.with(header::IF_MATCH, etag);
+            request = request.with(header::IF_MATCH, etag);
         }
-        let incoming = self.exchange(doing, &with_body(doing, outgoing, settings)?).await?;
-        Ok(Seen { etag: etag_of(&incoming), session: doing.read(&incoming)? })
+        let response = self.exchange(doing, &with_body(doing, request, settings)?).await?;
+        Ok(Seen { etag: etag_of(&response), session: doing.read(&response)? })
     }
 
     /// `LeaveSession`. The name is free afterwards, also when it turns out that the session was gone already.

@@ -2,7 +2,6 @@
 
 use super::{ClientError, CreateSession, Sessions, error::Doing};
 use crate::{
-    access::segment,
     model::{
         CustomData,
         calls::Refusal,
@@ -13,6 +12,7 @@ use crate::{
         player::SessionTeam,
         session::Session,
     },
+    session_api::segment,
 };
 use http::Method;
 use semver::Version;

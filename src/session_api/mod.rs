@@ -1,37 +1,40 @@
-//! Getting into a session service: one HTTP exchange, logged in, bounded and understood. What the agent's client ([`crate::upstream`])
-//! and the players' ([`crate::client`]) have in common.
+//! Getting into a session service: one HTTP exchange, logged in, bounded and understood. What the agent's client ([`agent`])
+//! and the players' ([`client`]) have in common.
 //!
 //! ```text
-//!   Outgoing ──► Access::exchange ──► wire (one exchange) ──► classify (which answer?) ──► Incoming | NotDone
+//!   Request ──► ApiClient::exchange ──► transport (one exchange) ──► classify (which answer?) ──► Response | CallError
 //!                    └ login: a token that is still good; one that is refused is replaced once
 //! ```
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`wire`] | one HTTP exchange, bounded in time and size |
+//! | [`transport`] | one HTTP exchange, bounded in time and size |
 //! | [`login`] | tokens: got, renewed before they expire, asked for anew when refused |
-//! | [`mod@classify`] | the table from an HTTP answer to success or [`Refusal`] |
+//! | [`response`] | the table from an HTTP answer to success or [`Refusal`] |
 //!
 //! Invariants: a request is carried out once, except after a token that was refused; no secret and no token reaches a log, an error
 //! text or a `Debug` output.
 
-pub mod classify;
+pub mod agent;
+pub mod availability;
+pub mod client;
 pub mod login;
-pub mod wire;
+pub mod response;
+pub mod transport;
 
 use crate::{host::clock, model::calls::Refusal};
-use classify::{Asked, Meaning, classify};
 use http::header;
-use login::{Login, NoToken, Turn};
+use login::{Login, LoginError, LoginSharing};
 use reqwest::Client;
+use response::{Asked, ResponseKind, classify};
 use secrecy::SecretString;
 use std::{path::PathBuf, sync::Arc, time::Duration};
+use transport::{Authorisation, Request, Response, Transport};
 use url::Url;
-use wire::{Authorisation, Incoming, Outgoing, Wire};
 
 /// Where the service is and how to get in.
 #[derive(Debug, Clone)]
-pub struct Endpoint {
+pub struct ConnectionSettings {
     /// The environment: `/session`, `/users` and `/instances` lie below it.
     pub base_url: Url,
     /// Connect to this socket instead of the URL's host.
@@ -51,7 +54,7 @@ pub enum Credentials {
     Basic { user_password: Secret, client: Option<(String, Secret)> },
     /// The random secret of a local, elected service.
     Local { secret_file: PathBuf },
-    /// An access token that somebody else got.
+    /// An api token that somebody else got.
     Token(Secret),
 }
 
@@ -65,7 +68,7 @@ pub enum Secret {
 
 /// What can't be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum BadEndpoint {
+pub enum SetupError {
     #[error("can't use {url} as the session service's URL: {why}")]
     Url { url: String, why: &'static str },
     #[error("can't set up the client for {url}: {source}")]
@@ -78,52 +81,52 @@ pub enum BadEndpoint {
 
 /// The way to one service, with the token that opens it.
 #[derive(Debug)]
-pub struct Access {
-    pub wire: Wire,
+pub struct ApiClient {
+    pub transport: Transport,
     pub login: Login,
 }
 
 /// Why an exchange did not end in a success.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NotDone {
+pub enum CallError {
     /// There is no token to send it with.
-    Login(NoToken),
+    Login(LoginError),
     /// It was sent, or couldn't be.
     Call(Refusal),
 }
 
-impl Access {
+impl ApiClient {
     /// Sets the client up; nothing is sent.
-    pub fn new(endpoint: &Endpoint) -> Result<Arc<Self>, BadEndpoint> {
-        let wire = Wire::new(endpoint)?;
-        Ok(Arc::new(Access { wire, login: Login::new(endpoint.credentials.clone()) }))
+    pub fn new(connection: &ConnectionSettings) -> Result<Arc<Self>, SetupError> {
+        let transport = Transport::new(connection)?;
+        Ok(Arc::new(ApiClient { transport, login: Login::new(connection.credentials.clone()) }))
     }
 
     /// One exchange with a good token; one that turns out to be refused is replaced once.
     pub async fn exchange(
         self: &Arc<Self>,
         client: &Client,
-        outgoing: &Outgoing,
+        request: &Request,
         asked: Asked,
-        turn: Turn,
+        turn: LoginSharing,
         patience: Duration,
-    ) -> Result<Incoming, NotDone> {
+    ) -> Result<Response, CallError> {
         let mut refused = None;
         for _ in 0..2 {
             let ticket = self.ticket(client, turn).await?;
             let bearer = Authorisation::Bearer(&ticket.text);
-            let incoming = self.wire.exchange(client, outgoing.clone(), bearer, patience).await;
-            let incoming = incoming.map_err(classify::lost)?;
-            match classify(asked, &incoming, clock::wall()) {
-                Meaning::Success => return Ok(incoming),
-                Meaning::Refused(refusal) => return Err(refusal.into()),
-                Meaning::BadToken { desc } => {
+            let response = self.transport.exchange(client, request.clone(), bearer, patience).await;
+            let response = response.map_err(response::lost)?;
+            match classify(asked, &response, clock::wall()) {
+                ResponseKind::Success => return Ok(response),
+                ResponseKind::Refused(refusal) => return Err(refusal.into()),
+                ResponseKind::BadToken { desc } => {
                     self.login.refused(ticket.generation);
                     refused = Some(desc);
                 }
             }
         }
-        Err(NoToken::Refused(refused.unwrap_or_default()).into())
+        Err(LoginError::Refused(refused.unwrap_or_default()).into())
     }
 
     /// Asks for something that comes in pieces: the response is returned as soon as its head is there and says yes. `patience` is for
@@ -131,58 +134,58 @@ impl Access {
     pub async fn open(
         self: &Arc<Self>,
         client: &Client,
-        outgoing: &Outgoing,
+        request: &Request,
         patience: Duration,
-    ) -> Result<reqwest::Response, NotDone> {
+    ) -> Result<reqwest::Response, CallError> {
         let mut refused = None;
         for _ in 0..2 {
-            let ticket = self.ticket(client, Turn::Shared).await?;
+            let ticket = self.ticket(client, LoginSharing::Shared).await?;
             let bearer = Authorisation::Bearer(&ticket.text);
-            let response = self.wire.open(client, outgoing.clone(), bearer, patience).await;
-            let response = response.map_err(classify::lost)?;
+            let response = self.transport.open(client, request.clone(), bearer, patience).await;
+            let response = response.map_err(response::lost)?;
             if response.status().is_success() {
                 return Ok(response);
             }
-            let incoming = wire::read(response, patience).await.map_err(classify::lost)?;
-            match classify(Asked::Other, &incoming, clock::wall()) {
-                Meaning::Success => {
-                    return Err(Refusal::Ambiguous { why: format!("unexpected answer {}", incoming.status) }.into());
+            let response = transport::read(response, patience).await.map_err(response::lost)?;
+            match classify(Asked::Other, &response, clock::wall()) {
+                ResponseKind::Success => {
+                    return Err(Refusal::Ambiguous { why: format!("unexpected answer {}", response.status) }.into());
                 }
-                Meaning::Refused(refusal) => return Err(refusal.into()),
-                Meaning::BadToken { desc } => {
+                ResponseKind::Refused(refusal) => return Err(refusal.into()),
+                ResponseKind::BadToken { desc } => {
                     self.login.refused(ticket.generation);
                     refused = Some(desc);
                 }
             }
         }
-        Err(NoToken::Refused(refused.unwrap_or_default()).into())
+        Err(LoginError::Refused(refused.unwrap_or_default()).into())
     }
 
-    async fn ticket(self: &Arc<Self>, client: &Client, turn: Turn) -> Result<login::Ticket, NotDone> {
-        let ticket = self.login.ticket(&self.wire, client, turn).await?;
+    async fn ticket(self: &Arc<Self>, client: &Client, turn: LoginSharing) -> Result<login::AccessToken, CallError> {
+        let ticket = self.login.ticket(&self.transport, client, turn).await?;
         if ticket.due {
-            let (access, client) = (self.clone(), client.clone());
-            tokio::spawn(async move { access.login.renew(&access.wire, &client).await });
+            let (api, client) = (self.clone(), client.clone());
+            tokio::spawn(async move { api.login.renew(&api.transport, &client).await });
         }
         Ok(ticket)
     }
 }
 
-impl From<Refusal> for NotDone {
+impl From<Refusal> for CallError {
     fn from(refusal: Refusal) -> Self {
-        NotDone::Call(refusal)
+        CallError::Call(refusal)
     }
 }
 
-impl From<NoToken> for NotDone {
-    fn from(trouble: NoToken) -> Self {
-        NotDone::Login(trouble)
+impl From<LoginError> for CallError {
+    fn from(trouble: LoginError) -> Self {
+        CallError::Login(trouble)
     }
 }
 
 /// The version of what an answer shows.
-pub fn etag_of(incoming: &Incoming) -> Option<String> {
-    Some(incoming.headers.get(header::ETAG)?.to_str().ok()?.to_owned())
+pub fn etag_of(response: &Response) -> Option<String> {
+    Some(response.headers.get(header::ETAG)?.to_str().ok()?.to_owned())
 }
 
 /// Text as one segment of a path. Dots alone would be taken for a way through directories.

@@ -1,6 +1,6 @@
 //! One HTTP exchange: bounded in time and size, and clear about whether anything was sent.
 //!
-//! | what happened | [`Lost`] |
+//! | what happened | [`TransportError`] |
 //! |---|---|
 //! | no connection, name not found, TLS refused | `Unreachable`: nothing was sent |
 //! | timed out, cut off, no HTTP, larger than 4 MiB | `Ambiguous`: it may have been carried out |
@@ -8,7 +8,7 @@
 //! Memory: HTTP/1 only, one idle connection. The pool of the time before an outage is thrown away with its client, since its
 //! connection may hang in nowhere. TLS is set up only for `https`.
 
-use super::{BadEndpoint, Endpoint};
+use super::{ConnectionSettings, SetupError};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use reqwest::Client;
@@ -40,7 +40,7 @@ const MAX_SOCKET_PATH: usize = 107;
 
 /// What is sent.
 #[derive(Debug, Clone)]
-pub struct Outgoing {
+pub struct Request {
     pub method: Method,
     /// Path and query below the base URL, encoded.
     pub path: String,
@@ -51,7 +51,7 @@ pub struct Outgoing {
 
 /// What came back, whatever the status.
 #[derive(Debug, Clone)]
-pub struct Incoming {
+pub struct Response {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -59,7 +59,7 @@ pub struct Incoming {
 
 /// Nothing usable came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lost {
+pub enum TransportError {
     Unreachable(String),
     Ambiguous(String),
 }
@@ -74,16 +74,16 @@ pub enum Authorisation<'a> {
 
 /// Where requests go, and the client that takes them there.
 #[derive(Debug)]
-pub struct Wire {
+pub struct Transport {
     base: String,
     user_agent: HeaderValue,
-    reach: Reach,
+    connector: ConnectorConfig,
     pooled: Mutex<Option<Client>>,
 }
 
 /// What the client is built from.
 #[derive(Debug)]
-struct Reach {
+struct ConnectorConfig {
     tls: Tls,
     proxy: Proxy,
     socket: Option<Socket>,
@@ -118,10 +118,10 @@ struct Socket {
     _dir: Option<OwnedFd>,
 }
 
-impl Outgoing {
+impl Request {
     /// A request without a body.
     pub fn bare(method: Method, path: impl Into<String>) -> Self {
-        Outgoing { method, path: path.into(), headers: HeaderMap::new(), body: None }
+        Request { method, path: path.into(), headers: HeaderMap::new(), body: None }
     }
 
     /// With one more header; a value that can't be one is left out.
@@ -133,11 +133,11 @@ impl Outgoing {
     }
 }
 
-impl Wire {
-    pub fn new(settings: &Endpoint) -> Result<Self, BadEndpoint> {
+impl Transport {
+    pub fn new(settings: &ConnectionSettings) -> Result<Self, SetupError> {
         let _ = rustls::crypto::ring::default_provider().install_default(); // An error means that it is there already.
         let url = &settings.base_url;
-        let bad = |why| BadEndpoint::Url { url: redacted(url), why };
+        let bad = |why| SetupError::Url { url: redacted(url), why };
         if !matches!(url.scheme(), "http" | "https") {
             return Err(bad("it must begin with http:// or https://"));
         }
@@ -149,38 +149,38 @@ impl Wire {
         }
         let socket = settings.unix_socket.as_deref().map(Socket::find).transpose();
         let authorities = settings.ca_file.as_deref().map(authorities).transpose()?.unwrap_or_default();
-        let reach = Reach {
+        let connector = ConnectorConfig {
             authorities,
             tls: if url.scheme() == "https" { Tls::Platform } else { Tls::None },
             proxy: if settings.unix_socket.is_some() || is_loopback(url) { Proxy::Never } else { Proxy::Environment },
-            socket: socket.map_err(|source| BadEndpoint::Socket { url: redacted(url), source })?,
+            socket: socket.map_err(|source| SetupError::Socket { url: redacted(url), source })?,
         };
         let user_agent = HeaderValue::from_str(&settings.user_agent);
-        let wire = Wire {
+        let transport = Transport {
             base: url.as_str().trim_end_matches('/').to_owned(),
             user_agent: user_agent.map_err(|_| bad("the user agent beside it is no HTTP header"))?,
             pooled: Mutex::new(None),
-            reach,
+            connector,
         };
-        let client = wire.reach.client(Pool::One);
-        let client = client.map_err(|source| BadEndpoint::Client { url: redacted(url), source })?;
-        *wire.pooled() = Some(client);
-        Ok(wire)
+        let client = transport.connector.client(Pool::One);
+        let client = client.map_err(|source| SetupError::Client { url: redacted(url), source })?;
+        *transport.pooled() = Some(client);
+        Ok(transport)
     }
 
     /// The client whose connection is kept.
-    pub fn client(&self) -> Result<Client, Lost> {
+    pub fn client(&self) -> Result<Client, TransportError> {
         let mut pooled = self.pooled();
         if let Some(client) = pooled.as_ref() {
             return Ok(client.clone());
         }
-        let client = self.reach.client(Pool::One).map_err(|error| Lost::Unreachable(why(&error)))?;
+        let client = self.connector.client(Pool::One).map_err(|error| TransportError::Unreachable(why(&error)))?;
         Ok(pooled.insert(client).clone())
     }
 
     /// A client that makes a fresh connection for each exchange.
-    pub fn fresh(&self) -> Result<Client, Lost> {
-        self.reach.client(Pool::None).map_err(|error| Lost::Unreachable(why(&error)))
+    pub fn fresh(&self) -> Result<Client, TransportError> {
+        self.connector.client(Pool::None).map_err(|error| TransportError::Unreachable(why(&error)))
     }
 
     /// Lets go of the kept connection: nobody knows whether it still leads anywhere.
@@ -192,11 +192,11 @@ impl Wire {
     pub async fn exchange(
         &self,
         client: &Client,
-        outgoing: Outgoing,
+        request: Request,
         authorisation: Authorisation<'_>,
         patience: Duration,
-    ) -> Result<Incoming, Lost> {
-        let request = self.request(client, outgoing, authorisation)?;
+    ) -> Result<Response, TransportError> {
+        let request = self.request(client, request, authorisation)?;
         match tokio::time::timeout(patience, receive(client, request)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(late(patience)),
@@ -207,11 +207,11 @@ impl Wire {
     pub async fn open(
         &self,
         client: &Client,
-        outgoing: Outgoing,
+        request: Request,
         authorisation: Authorisation<'_>,
         patience: Duration,
-    ) -> Result<reqwest::Response, Lost> {
-        let request = self.request(client, outgoing, authorisation)?;
+    ) -> Result<reqwest::Response, TransportError> {
+        let request = self.request(client, request, authorisation)?;
         match tokio::time::timeout(patience, client.execute(request)).await {
             Ok(outcome) => outcome.map_err(|error| lost(&error)),
             Err(_) => Err(late(patience)),
@@ -221,24 +221,24 @@ impl Wire {
     fn request(
         &self,
         client: &Client,
-        outgoing: Outgoing,
+        request: Request,
         authorisation: Authorisation<'_>,
-    ) -> Result<reqwest::Request, Lost> {
-        let mut request = client
-            .request(outgoing.method, format!("{}{}", self.base, outgoing.path))
+    ) -> Result<reqwest::Request, TransportError> {
+        let mut builder = client
+            .request(request.method, format!("{}{}", self.base, request.path))
             .header(header::USER_AGENT, self.user_agent.clone())
             .header(header::ACCEPT, "application/json")
-            .headers(outgoing.headers);
-        if let Some(body) = outgoing.body {
-            request = request.header(header::CONTENT_TYPE, "application/json").body(body);
+            .headers(request.headers);
+        if let Some(body) = request.body {
+            builder = builder.header(header::CONTENT_TYPE, "application/json").body(body);
         }
         // Both mark the header as sensitive.
-        request = match authorisation {
-            Authorisation::None => request,
-            Authorisation::Basic { id, secret } => request.basic_auth(id, Some(secret.expose_secret())),
-            Authorisation::Bearer(token) => request.bearer_auth(token.expose_secret()),
+        builder = match authorisation {
+            Authorisation::None => builder,
+            Authorisation::Basic { id, secret } => builder.basic_auth(id, Some(secret.expose_secret())),
+            Authorisation::Bearer(token) => builder.bearer_auth(token.expose_secret()),
         };
-        request.build().map_err(|error| Lost::Unreachable(why(&error)))
+        builder.build().map_err(|error| TransportError::Unreachable(why(&error)))
     }
 
     fn pooled(&self) -> std::sync::MutexGuard<'_, Option<Client>> {
@@ -246,7 +246,7 @@ impl Wire {
     }
 }
 
-impl Reach {
+impl ConnectorConfig {
     fn client(&self, pool: Pool) -> Result<Client, reqwest::Error> {
         let mut builder = Client::builder()
             .http1_only()
@@ -289,42 +289,46 @@ impl Socket {
     }
 }
 
-async fn receive(client: &Client, request: reqwest::Request) -> Result<Incoming, Lost> {
+async fn receive(client: &Client, request: reqwest::Request) -> Result<Response, TransportError> {
     take(client.execute(request).await.map_err(|error| lost(&error))?).await
 }
 
 /// Reads the rest of a response that was opened, in `patience` at most.
-pub async fn read(response: reqwest::Response, patience: Duration) -> Result<Incoming, Lost> {
+pub async fn read(response: reqwest::Response, patience: Duration) -> Result<Response, TransportError> {
     tokio::time::timeout(patience, take(response)).await.unwrap_or_else(|_| Err(late(patience)))
 }
 
-async fn take(mut response: reqwest::Response) -> Result<Incoming, Lost> {
+async fn take(mut response: reqwest::Response) -> Result<Response, TransportError> {
     let mut body = BytesMut::new();
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() > MAX_BODY => {
-                return Err(Lost::Ambiguous("the answer is larger than 4 MiB".to_owned()));
+                return Err(TransportError::Ambiguous("the answer is larger than 4 MiB".to_owned()));
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => break,
-            Err(error) => return Err(Lost::Ambiguous(format!("the answer was cut off: {}", why(&error)))),
+            Err(error) => return Err(TransportError::Ambiguous(format!("the answer was cut off: {}", why(&error)))),
         }
     }
     let headers = std::mem::take(response.headers_mut());
-    Ok(Incoming { status: response.status(), headers, body: body.freeze() })
+    Ok(Response { status: response.status(), headers, body: body.freeze() })
 }
 
-fn late(patience: Duration) -> Lost {
-    Lost::Ambiguous(format!("no answer within {} ms", patience.as_millis()))
+fn late(patience: Duration) -> TransportError {
+    TransportError::Ambiguous(format!("no answer within {} ms", patience.as_millis()))
 }
 
-fn lost(error: &reqwest::Error) -> Lost {
-    if error.is_connect() || error.is_builder() { Lost::Unreachable(why(error)) } else { Lost::Ambiguous(why(error)) }
+fn lost(error: &reqwest::Error) -> TransportError {
+    if error.is_connect() || error.is_builder() {
+        TransportError::Unreachable(why(error))
+    } else {
+        TransportError::Ambiguous(why(error))
+    }
 }
 
 /// The certificates in a file, of which there must be some.
-fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, BadEndpoint> {
-    let bad = |why: String| BadEndpoint::Ca { path: path.to_owned(), why };
+fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, SetupError> {
+    let bad = |why: String| SetupError::Ca { path: path.to_owned(), why };
     let pem = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
     let found = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| bad(self::why(&error)))?;
     if found.is_empty() { Err(bad("there is no certificate in it (PEM is expected)".to_owned())) } else { Ok(found) }

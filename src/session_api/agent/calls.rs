@@ -14,11 +14,6 @@
 //! | `UpdateBrowser` | `POST …/session/{id}/browser`; `PATCH` where it is listed already |
 //! | `Audit` | `POST …/audit` |
 
-use crate::access::{
-    classify::bounded,
-    segment,
-    wire::{Incoming, Outgoing},
-};
 use crate::model::{
     CustomData,
     calls::{Answer, Call, NewSession, Refusal},
@@ -26,6 +21,11 @@ use crate::model::{
     player::{PlayerStatus, SessionPlayer},
     session::{BrowserInfo, HealthUpdate, InstanceHealth, Joinability},
     time::Timestamp,
+};
+use crate::session_api::{
+    response::bounded,
+    segment,
+    transport::{Request, Response},
 };
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -35,7 +35,7 @@ use std::net::IpAddr;
 const NO_VERSION: &str = "0.0.0";
 
 /// The request that `call` is. Its ETag is up to the caller.
-pub fn request(call: &Call) -> Result<Outgoing, Refusal> {
+pub fn request(call: &Call) -> Result<Request, Refusal> {
     let of =
         |session: &SessionId, rest: &str| Ok::<_, Refusal>(format!("/session/{}{rest}", segment(session.as_str())?));
     let backfill = |session: &SessionId| Ok::<_, Refusal>(format!("/backfill/session/{}", segment(session.as_str())?));
@@ -80,34 +80,34 @@ pub fn request(call: &Call) -> Result<Outgoing, Refusal> {
 }
 
 /// The browser entry, by `POST` when it isn't listed yet and by `PATCH` when it is.
-pub fn browser(method: Method, session: &SessionId, data: &CustomData) -> Result<Outgoing, Refusal> {
+pub fn browser(method: Method, session: &SessionId, data: &CustomData) -> Result<Request, Refusal> {
     let body = BrowserInfo { custom_data: data.clone(), created_timestamp: None };
     with_body(method, &format!("/session/{}/browser", segment(session.as_str())?), &body)
 }
 
 /// `GET /v1/connection-info`.
-pub fn connection_info() -> Outgoing {
+pub fn connection_info() -> Request {
     bare(Method::GET, "/connection-info")
 }
 
 /// The address in its answer.
-pub fn seen_address(incoming: &Incoming) -> Result<IpAddr, Refusal> {
-    Ok(parse::<ConnectionInfo>(incoming)?.ip)
+pub fn seen_address(response: &Response) -> Result<IpAddr, Refusal> {
+    Ok(parse::<ConnectionInfo>(response)?.ip)
 }
 
 /// What a success says.
-pub fn answer(call: &Call, incoming: &Incoming) -> Result<Answer, Refusal> {
-    if incoming.status == StatusCode::NOT_MODIFIED {
+pub fn answer(call: &Call, response: &Response) -> Result<Answer, Refusal> {
+    if response.status == StatusCode::NOT_MODIFIED {
         return Ok(Answer::NotModified);
     }
     Ok(match call {
-        Call::CreateSession(_) => Answer::Created(parse::<Created>(incoming)?.session_id),
-        Call::ReadSession { .. } | Call::FindAllocation { .. } => Answer::Session(Box::new(parse(incoming)?)),
-        Call::PostInstance { .. } | Call::PatchInstance { .. } => Answer::Instance(Box::new(parse(incoming)?)),
-        Call::PostHealth { .. } => Answer::Health(parse::<HealthNow>(incoming)?.updated_instance_health),
-        Call::HealthConfig => Answer::HealthConfig(parse(incoming)?),
-        Call::BackfillConfig => Answer::BackfillConfig(parse(incoming)?),
-        Call::AckBackfill { .. } => Answer::Backfilled(parse::<Backfilled>(incoming)?.backfilled_players),
+        Call::CreateSession(_) => Answer::Created(parse::<Created>(response)?.session_id),
+        Call::ReadSession { .. } | Call::FindAllocation { .. } => Answer::Session(Box::new(parse(response)?)),
+        Call::PostInstance { .. } | Call::PatchInstance { .. } => Answer::Instance(Box::new(parse(response)?)),
+        Call::PostHealth { .. } => Answer::Health(parse::<HealthNow>(response)?.updated_instance_health),
+        Call::HealthConfig => Answer::HealthConfig(parse(response)?),
+        Call::BackfillConfig => Answer::BackfillConfig(parse(response)?),
+        Call::AckBackfill { .. } => Answer::Backfilled(parse::<Backfilled>(response)?.backfilled_players),
         Call::DeleteSession { .. }
         | Call::UpdateBackfill { .. }
         | Call::DeleteBackfill { .. }
@@ -220,19 +220,19 @@ struct ConnectionInfo {
     ip: IpAddr,
 }
 
-fn bare(method: Method, path: &str) -> Outgoing {
-    Outgoing::bare(method, format!("/session/v1{path}"))
+fn bare(method: Method, path: &str) -> Request {
+    Request::bare(method, format!("/session/v1{path}"))
 }
 
-fn with_body(method: Method, path: &str, body: &impl Serialize) -> Result<Outgoing, Refusal> {
+fn with_body(method: Method, path: &str, body: &impl Serialize) -> Result<Request, Refusal> {
     let body = serde_json::to_vec(body)
         .map_err(|error| Refusal::Invalid { desc: format!("the request can't be written as JSON: {error}") })?;
-    Ok(Outgoing { body: Some(body), ..bare(method, path) })
+    Ok(Request { body: Some(body), ..bare(method, path) })
 }
 
 /// A body that can't be read leaves open what was done.
-fn parse<T: DeserializeOwned>(incoming: &Incoming) -> Result<T, Refusal> {
-    serde_json::from_slice(&incoming.body).map_err(|error| Refusal::Ambiguous {
-        why: bounded(&format!("the answer ({}) can't be read: {error}", incoming.status.as_u16())),
+fn parse<T: DeserializeOwned>(response: &Response) -> Result<T, Refusal> {
+    serde_json::from_slice(&response.body).map_err(|error| Refusal::Ambiguous {
+        why: bounded(&format!("the answer ({}) can't be read: {error}", response.status.as_u16())),
     })
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
 async fn back_from_a_black_hole_within_two_seconds_and_what_was_under_way_is_void() {
-    let (mut server, upstream, mut backend) = start(Logins::Server).await;
-    let first = call(&upstream, read());
+    let (mut server, session_client, mut backend) = start(Logins::Server).await;
+    let first = call(&session_client, read());
     server.expect(READ).await.json(200, &session());
     first.await.unwrap().unwrap();
     assert_eq!(backend.recv().await, Some(Backend::Up));
 
-    let stuck = call(&upstream, read());
+    let stuck = call(&session_client, read());
     let mut swallowed = vec![server.expect(READ).await];
     let why = loop {
         tokio::select! {
@@ -23,7 +23,7 @@ async fn back_from_a_black_hole_within_two_seconds_and_what_was_under_way_is_voi
     };
     assert!(why.contains("no answer"), "{why}");
     assert!(matches!(stuck.await.unwrap(), Err(Refusal::Ambiguous { .. })));
-    let late = call(&upstream, read());
+    let late = call(&session_client, read());
     for _ in 0..20 {
         swallowed.push(server.next().await);
     }
@@ -33,7 +33,7 @@ async fn back_from_a_black_hole_within_two_seconds_and_what_was_under_way_is_voi
     server.expect(PROBE).await.json(200, &health_config());
     assert!(matches!(late.await.unwrap(), Err(Refusal::Ambiguous { .. })), "it hangs in a connection to nowhere");
     assert_eq!(backend.recv().await, Some(Backend::Up));
-    let again = call(&upstream, read());
+    let again = call(&session_client, read());
     server.expect(READ).await.json(200, &session());
     again.await.unwrap().unwrap();
     assert!(back.elapsed() <= Duration::from_secs(2), "{:?}", back.elapsed());
@@ -41,8 +41,8 @@ async fn back_from_a_black_hole_within_two_seconds_and_what_was_under_way_is_voi
 
 #[tokio::test(start_paused = true)]
 async fn what_a_short_black_hole_swallowed_is_void_too() {
-    let (mut server, upstream, _backend) = start(Logins::Server).await;
-    let stuck = call(&upstream, read());
+    let (mut server, session_client, _backend) = start(Logins::Server).await;
+    let stuck = call(&session_client, read());
     let mut swallowed = vec![server.expect(READ).await];
     for _ in 0..4 {
         swallowed.push(server.expect(PROBE).await);
@@ -53,8 +53,8 @@ async fn what_a_short_black_hole_swallowed_is_void_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_service_is_not_away_and_nothing_is_void() {
-    let (mut server, upstream, mut backend) = start(Logins::Server).await;
-    let slow = call(&upstream, read());
+    let (mut server, session_client, mut backend) = start(Logins::Server).await;
+    let slow = call(&session_client, read());
     let asked = server.expect(READ).await;
     let mut later = Vec::new();
     let answering = tokio::time::Instant::now() + Duration::from_secs(3);
@@ -76,8 +76,8 @@ async fn a_slow_service_is_not_away_and_nothing_is_void() {
 
 #[tokio::test(start_paused = true)]
 async fn trouble_with_one_route_is_not_the_services() {
-    let (mut server, upstream, mut backend) = start(Logins::Server).await;
-    let asked = call(&upstream, read());
+    let (mut server, session_client, mut backend) = start(Logins::Server).await;
+    let asked = call(&session_client, read());
     server.expect(READ).await.error(500, "internal_error");
     assert!(matches!(asked.await.unwrap(), Err(Refusal::Ambiguous { .. })));
     server.expect(PROBE).await.json(200, &health_config());
@@ -88,8 +88,8 @@ async fn trouble_with_one_route_is_not_the_services() {
 
 #[tokio::test(start_paused = true)]
 async fn probes_back_off_and_no_pace_is_longer_than_a_second_and_a_half() {
-    let (mut server, upstream, mut backend) = start(Logins::Server).await;
-    let asked = call(&upstream, read());
+    let (mut server, session_client, mut backend) = start(Logins::Server).await;
+    let asked = call(&session_client, read());
     server.expect(READ).await.error(500, "internal_error");
     asked.await.unwrap().unwrap_err();
     let mut last = tokio::time::Instant::now();
@@ -111,8 +111,8 @@ async fn probes_back_off_and_no_pace_is_longer_than_a_second_and_a_half() {
 
 #[tokio::test(start_paused = true)]
 async fn retry_after_is_honoured() {
-    let (mut server, upstream, mut backend) = start(Logins::Server).await;
-    let asked = call(&upstream, read());
+    let (mut server, session_client, mut backend) = start(Logins::Server).await;
+    let asked = call(&session_client, read());
     server.expect(READ).await.answer(429, "Retry-After: 30\r\n", "");
     assert_eq!(asked.await.unwrap(), Err(Refusal::Busy { retry_after: Some(Duration::from_secs(30)) }));
     server.expect(PROBE).await.answer(503, "Retry-After: 30\r\n", "");

@@ -12,8 +12,8 @@
 
 use super::{
     Credentials, Secret,
-    classify::{Asked, Meaning, classify, lost},
-    wire::{Authorisation, Incoming, Outgoing, Wire},
+    response::{Asked, ResponseKind, classify, lost},
+    transport::{Authorisation, Request, Response, Transport},
 };
 use crate::{
     host::clock,
@@ -54,7 +54,7 @@ pub struct Login {
     credentials: Credentials,
     held: Mutex<Held>,
     /// Held by the one who logs in for all; the last that failed, for those who waited for it.
-    turn: tokio::sync::Mutex<Option<(Instant, NoToken)>>,
+    turn: tokio::sync::Mutex<Option<(Instant, LoginError)>>,
 }
 
 #[derive(Debug, Default)]
@@ -77,7 +77,7 @@ struct Token {
 
 /// A token to use.
 #[derive(Debug, Clone)]
-pub struct Ticket {
+pub struct AccessToken {
     pub text: SecretString,
     pub generation: u64,
     /// It nears its end: the caller should have [`Login::renew`] run beside its own work.
@@ -86,7 +86,7 @@ pub struct Ticket {
 
 /// Why there is no token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NoToken {
+pub enum LoginError {
     /// The service could be asked, or needn't be, and the credentials are no good.
     Refused(String),
     /// The service couldn't be asked.
@@ -95,7 +95,7 @@ pub enum NoToken {
 
 /// Whether to wait for somebody else's login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum LoginSharing {
     /// Yes, and take its token.
     Shared,
     /// No: the other may hang in a connection that leads nowhere.
@@ -108,12 +108,17 @@ impl Login {
     }
 
     /// A token that is good by our clock; logs in if there is none.
-    pub async fn ticket(&self, wire: &Wire, client: &Client, turn: Turn) -> Result<Ticket, NoToken> {
+    pub async fn ticket(
+        &self,
+        transport: &Transport,
+        client: &Client,
+        turn: LoginSharing,
+    ) -> Result<AccessToken, LoginError> {
         if let Some(ticket) = self.held().ticket() {
             return Ok(ticket);
         }
-        if turn == Turn::Own {
-            return self.keep(self.log_in(wire, client).await?);
+        if turn == LoginSharing::Own {
+            return self.keep(self.log_in(transport, client).await?);
         }
         let asked = Instant::now();
         let mut failed = self.turn.lock().await;
@@ -123,7 +128,7 @@ impl Login {
         if let Some((_, trouble)) = failed.as_ref().filter(|(at, _)| *at > asked) {
             return Err(trouble.clone());
         }
-        let outcome = self.log_in(wire, client).await.and_then(|answer| self.keep(answer));
+        let outcome = self.log_in(transport, client).await.and_then(|answer| self.keep(answer));
         *failed = outcome.as_ref().err().map(|trouble| (Instant::now(), trouble.clone()));
         outcome
     }
@@ -142,7 +147,7 @@ impl Login {
     }
 
     /// Gets the next token while the old one is still good. Returns at once if that is under way already.
-    pub async fn renew(&self, wire: &Wire, client: &Client) {
+    pub async fn renew(&self, transport: &Transport, client: &Client) {
         let refresh = {
             let mut held = self.held();
             if std::mem::replace(&mut held.renewing, true) {
@@ -151,14 +156,14 @@ impl Login {
             held.refresh.clone()
         };
         let answer = match refresh {
-            Some(refresh) => match self.refresh(wire, client, &refresh).await {
-                Err(NoToken::Refused(_)) => {
+            Some(refresh) => match self.refresh(transport, client, &refresh).await {
+                Err(LoginError::Refused(_)) => {
                     self.held().refresh = None;
-                    self.log_in(wire, client).await
+                    self.log_in(transport, client).await
                 }
                 other => other,
             },
-            None => self.log_in(wire, client).await,
+            None => self.log_in(transport, client).await,
         };
         let outcome = answer.and_then(|answer| self.keep(answer));
         let mut held = self.held();
@@ -169,7 +174,7 @@ impl Login {
         }
     }
 
-    async fn log_in(&self, wire: &Wire, client: &Client) -> Result<LoginAnswer, NoToken> {
+    async fn log_in(&self, transport: &Transport, client: &Client) -> Result<LoginAnswer, LoginError> {
         if let Credentials::Token(token) = &self.credentials {
             let access_token = read_secret(token)?.expose_secret().to_owned();
             return Ok(LoginAnswer { access_token, refresh_token: None, expires_in: None, active_player_uuid: None });
@@ -187,10 +192,15 @@ impl Login {
             read_secret(user_password)?.expose_secret().clone_into(&mut body.portal_access_token);
             (body.accept_eula, body.accept_tos, body.accept_privacy_policy) = (true, true, true);
         }
-        self.ask(wire, client, &body).await
+        self.ask(transport, client, &body).await
     }
 
-    async fn refresh(&self, wire: &Wire, client: &Client, token: &SecretString) -> Result<LoginAnswer, NoToken> {
+    async fn refresh(
+        &self,
+        transport: &Transport,
+        client: &Client,
+        token: &SecretString,
+    ) -> Result<LoginAnswer, LoginError> {
         let body = LoginRequest {
             grant_type: GrantType::Refresh,
             portal_access_token: token.expose_secret().to_owned(),
@@ -199,10 +209,15 @@ impl Login {
             accept_tos: false,
             accept_privacy_policy: false,
         };
-        self.ask(wire, client, &body).await
+        self.ask(transport, client, &body).await
     }
 
-    async fn ask(&self, wire: &Wire, client: &Client, body: &LoginRequest) -> Result<LoginAnswer, NoToken> {
+    async fn ask(
+        &self,
+        transport: &Transport,
+        client: &Client,
+        body: &LoginRequest,
+    ) -> Result<LoginAnswer, LoginError> {
         let basic = match &self.credentials {
             Credentials::Client { id, secret } | Credentials::Basic { client: Some((id, secret)), .. } => {
                 Some((id.as_str(), read_secret(secret)?))
@@ -215,15 +230,15 @@ impl Login {
             None => Authorisation::None,
         };
         let body =
-            serde_json::to_vec(body).map_err(|_| NoToken::Refused("the login can't be written as JSON".into()))?;
-        let outgoing = Outgoing { body: Some(body), ..Outgoing::bare(Method::POST, "/users/v1/login") };
-        match wire.exchange(client, outgoing, authorisation, LOGIN_TIMEOUT).await {
-            Ok(incoming) => read_answer(&incoming),
-            Err(trouble) => Err(NoToken::Trouble(unsent(lost(trouble)))),
+            serde_json::to_vec(body).map_err(|_| LoginError::Refused("the login can't be written as JSON".into()))?;
+        let request = Request { body: Some(body), ..Request::bare(Method::POST, "/users/v1/login") };
+        match transport.exchange(client, request, authorisation, LOGIN_TIMEOUT).await {
+            Ok(response) => read_answer(&response),
+            Err(trouble) => Err(LoginError::Trouble(unsent(lost(trouble)))),
         }
     }
 
-    fn keep(&self, answer: LoginAnswer) -> Result<Ticket, NoToken> {
+    fn keep(&self, answer: LoginAnswer) -> Result<AccessToken, LoginError> {
         let told = claims_of_jwt(&answer.access_token);
         let life = answer.expires_in.map(Duration::from_secs).or_else(|| told.as_ref()?.life());
         let now = Instant::now();
@@ -240,7 +255,7 @@ impl Login {
         if let Some(refresh) = answer.refresh_token {
             held.refresh = Some(SecretString::from(refresh));
         }
-        held.ticket().ok_or_else(|| NoToken::Refused("the service's token has expired already".to_owned()))
+        held.ticket().ok_or_else(|| LoginError::Refused("the service's token has expired already".to_owned()))
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, Held> {
@@ -249,34 +264,35 @@ impl Login {
 }
 
 impl Held {
-    fn ticket(&self) -> Option<Ticket> {
+    fn ticket(&self) -> Option<AccessToken> {
         let token = self.token.as_ref()?;
         let now = Instant::now();
         if token.dead_at.is_some_and(|dead_at| dead_at <= now) {
             return None;
         }
         let due = !self.renewing && token.renew_at.is_some_and(|renew_at| renew_at <= now);
-        Some(Ticket { text: token.text.clone(), generation: self.generation, due })
+        Some(AccessToken { text: token.text.clone(), generation: self.generation, due })
     }
 }
 
 /// A success has a token; of the refusals, those that a later try may not meet again are trouble.
-fn read_answer(incoming: &Incoming) -> Result<LoginAnswer, NoToken> {
+fn read_answer(response: &Response) -> Result<LoginAnswer, LoginError> {
     let unreadable = || Refusal::Unreachable { why: "the login's answer can't be read".to_owned() };
-    match classify(Asked::Other, incoming, clock::wall()) {
-        Meaning::Success => match serde_json::from_slice::<LoginAnswer>(&incoming.body) {
+    match classify(Asked::Other, response, clock::wall()) {
+        ResponseKind::Success => match serde_json::from_slice::<LoginAnswer>(&response.body) {
             Ok(answer) if !answer.access_token.is_empty() => Ok(answer),
             // Not even the parser's error is repeated: it may quote a token.
-            Ok(_) | Err(_) => Err(NoToken::Trouble(unreadable())),
+            Ok(_) | Err(_) => Err(LoginError::Trouble(unreadable())),
         },
-        Meaning::BadToken { desc } | Meaning::Refused(Refusal::Credentials { desc } | Refusal::Invalid { desc }) => {
-            let said = serde_json::from_slice::<ApiError>(&incoming.body);
+        ResponseKind::BadToken { desc }
+        | ResponseKind::Refused(Refusal::Credentials { desc } | Refusal::Invalid { desc }) => {
+            let said = serde_json::from_slice::<ApiError>(&response.body);
             if said.is_ok_and(|error| error.error_code == codes::INTERNAL) {
-                return Err(NoToken::Trouble(Refusal::Unreachable { why: format!("login: {desc}") }));
+                return Err(LoginError::Trouble(Refusal::Unreachable { why: format!("login: {desc}") }));
             }
-            Err(NoToken::Refused(format!("login: {desc}")))
+            Err(LoginError::Refused(format!("login: {desc}")))
         }
-        Meaning::Refused(refusal) => Err(NoToken::Trouble(unsent(refusal))),
+        ResponseKind::Refused(refusal) => Err(LoginError::Trouble(unsent(refusal))),
     }
 }
 
@@ -289,7 +305,7 @@ fn unsent(refusal: Refusal) -> Refusal {
     }
 }
 
-fn read_secret(secret: &Secret) -> Result<SecretString, NoToken> {
+fn read_secret(secret: &Secret) -> Result<SecretString, LoginError> {
     match secret {
         Secret::Text(text) => Ok(text.clone()),
         Secret::File(path) => read_file(path),
@@ -297,8 +313,8 @@ fn read_secret(secret: &Secret) -> Result<SecretString, NoToken> {
 }
 
 /// Links are followed: a Kubernetes secret is one. The file is small, so that reading it needs no thread of its own.
-fn read_file(path: &Path) -> Result<SecretString, NoToken> {
-    let refused = |why: &str| NoToken::Refused(format!("the secret in {} can't be read: {why}", path.display()));
+fn read_file(path: &Path) -> Result<SecretString, LoginError> {
+    let refused = |why: &str| LoginError::Refused(format!("the secret in {} can't be read: {why}", path.display()));
     let mut text = String::new();
     File::open(path)
         .and_then(|file| file.take(MAX_SECRET).read_to_string(&mut text))

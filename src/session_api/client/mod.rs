@@ -3,7 +3,7 @@
 //!
 //! ```no_run
 //! use gameside::{
-//!     access::{Credentials, Secret},
+//!     session_api::{Credentials, Secret},
 //!     client::{ClientError, ClientSettings, CreateSession, JoinPolicy, Sessions, SettingsUpdate},
 //! };
 //!
@@ -59,20 +59,19 @@ pub mod presence;
 pub use create::{CreateSession, JoinPolicy, Leaving, SettingsUpdate};
 pub use discover::{JoinSession, Matchmaking};
 pub use error::ClientError;
-pub use events::{EventStream, Told};
+pub use events::{EventStream, StreamItem};
 pub use invites::SessionInvite;
 
 use crate::{
-    access::{
-        Access, BadEndpoint, Credentials, Endpoint,
-        classify::{self, Asked},
-        etag_of,
-        login::Turn,
-        wire::{Incoming, Outgoing},
-    },
     model::{
         ids::{PlayerUuid, SessionId},
         session::Session,
+    },
+    session_api::{
+        ApiClient, ConnectionSettings, Credentials, SetupError, etag_of,
+        login::LoginSharing,
+        response::{self, Asked},
+        transport::{Request, Response},
     },
 };
 use error::Doing;
@@ -90,7 +89,7 @@ use url::Url;
 /// Which service, and who plays with what.
 #[derive(Debug, Clone)]
 pub struct ClientSettings {
-    pub endpoint: Endpoint,
+    pub connection: ConnectionSettings,
     /// The version of the player's game: sessions of an incompatible one can't be joined.
     pub client_version: Version,
     /// The contract's `ClientSettings`: input and platform. The platform of the token overrides the one given here.
@@ -104,7 +103,7 @@ impl ClientSettings {
     pub fn new(base_url: Url, credentials: Credentials) -> Self {
         let user_agent = concat!("gameside-client/", env!("CARGO_PKG_VERSION")).to_owned();
         ClientSettings {
-            endpoint: Endpoint { base_url, unix_socket: None, ca_file: None, credentials, user_agent },
+            connection: ConnectionSettings { base_url, unix_socket: None, ca_file: None, credentials, user_agent },
             client_version: Version::new(1, 0, 0),
             client_settings: json!({ "input": "keyboardandmouse", "platform": "Basic" }),
             call_timeout: Duration::from_secs(10),
@@ -118,7 +117,7 @@ pub struct Sessions(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    access: Arc<Access>,
+    api: Arc<ApiClient>,
     client_version: Version,
     client_settings: Value,
     call_timeout: Duration,
@@ -134,9 +133,9 @@ struct Seen {
 
 impl Sessions {
     /// Sets the client up; nothing is sent before the first call.
-    pub fn new(settings: ClientSettings) -> Result<Self, BadEndpoint> {
+    pub fn new(settings: ClientSettings) -> Result<Self, SetupError> {
         Ok(Sessions(Arc::new(Inner {
-            access: Access::new(&settings.endpoint)?,
+            api: ApiClient::new(&settings.connection)?,
             client_version: settings.client_version,
             client_settings: settings.client_settings,
             call_timeout: settings.call_timeout,
@@ -147,10 +146,13 @@ impl Sessions {
     /// Logs in if that wasn't done yet. The player whom this handle acts for; none if it is a server's or a backend's.
     pub async fn log_in(&self) -> Result<Option<PlayerUuid>, ClientError> {
         let doing = Doing::new("log in");
-        let access = &self.0.access;
-        let client = access.wire.client().map_err(|lost| doing.failed(classify::lost(lost).into()))?;
-        access.login.ticket(&access.wire, &client, Turn::Shared).await.map_err(|why| doing.failed(why.into()))?;
-        Ok(access.login.player())
+        let api = &self.0.api;
+        let client = api.transport.client().map_err(|lost| doing.failed(response::lost(lost).into()))?;
+        api.login
+            .ticket(&api.transport, &client, LoginSharing::Shared)
+            .await
+            .map_err(|why| doing.failed(why.into()))?;
+        Ok(api.login.player())
     }
 
     /// The names that this handle gives to sessions.
@@ -185,16 +187,16 @@ impl Sessions {
     }
 
     /// One exchange that must end in a success.
-    async fn exchange(&self, doing: &Doing, outgoing: &Outgoing) -> Result<Incoming, ClientError> {
-        let access = &self.0.access;
-        let client = access.wire.client().map_err(|lost| doing.failed(classify::lost(lost).into()))?;
-        let answer = access.exchange(&client, outgoing, Asked::Other, Turn::Shared, self.0.call_timeout).await;
+    async fn exchange(&self, doing: &Doing, request: &Request) -> Result<Response, ClientError> {
+        let api = &self.0.api;
+        let client = api.transport.client().map_err(|lost| doing.failed(response::lost(lost).into()))?;
+        let answer = api.exchange(&client, request, Asked::Other, LoginSharing::Shared, self.0.call_timeout).await;
         answer.map_err(|why| doing.failed(why))
     }
 
     /// A request without a body, and what its answer says.
     async fn ask<T: DeserializeOwned>(&self, doing: &Doing, method: Method, path: &str) -> Result<T, ClientError> {
-        doing.read(&self.exchange(doing, &Outgoing::bare(method, path)).await?)
+        doing.read(&self.exchange(doing, &Request::bare(method, path)).await?)
     }
 
     /// A request with a body, and what its answer says.
@@ -205,13 +207,13 @@ impl Sessions {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
-        let outgoing = with_body(doing, Outgoing::bare(method, path), body)?;
-        doing.read(&self.exchange(doing, &outgoing).await?)
+        let request = with_body(doing, Request::bare(method, path), body)?;
+        doing.read(&self.exchange(doing, &request).await?)
     }
 
     async fn read_session(&self, doing: &Doing, id: &SessionId) -> Result<Seen, ClientError> {
-        let incoming = self.exchange(doing, &Outgoing::bare(Method::GET, doing.path(id, "")?)).await?;
-        Ok(Seen { etag: etag_of(&incoming), session: doing.read(&incoming)? })
+        let response = self.exchange(doing, &Request::bare(Method::GET, doing.path(id, "")?)).await?;
+        Ok(Seen { etag: etag_of(&response), session: doing.read(&response)? })
     }
 
     /// The player that this handle acts for.
@@ -220,7 +222,7 @@ impl Sessions {
     }
 }
 
-fn with_body(doing: &Doing, outgoing: Outgoing, body: &impl Serialize) -> Result<Outgoing, ClientError> {
+fn with_body(doing: &Doing, request: Request, body: &impl Serialize) -> Result<Request, ClientError> {
     let body = serde_json::to_vec(body).map_err(|error| doing.invalid(&error.to_string()))?;
-    Ok(Outgoing { body: Some(body), ..outgoing })
+    Ok(Request { body: Some(body), ..request })
 }

@@ -22,7 +22,7 @@
 //! | 429, or 503 with Retry-After | away, and no probe before that time |
 //! | 5xx, garbage, a 404 that isn't the contract's | away |
 
-use super::Inner;
+use super::agent::Inner;
 use crate::{
     host::clock,
     model::calls::{Backend, Refusal},
@@ -48,7 +48,7 @@ const OVERTAKEN: Duration = Duration::from_millis(250);
 
 /// What an exchange shows about the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sign {
+pub enum HealthSignal {
     /// It is there, whatever it answered.
     Life,
     /// It refuses our login, or the token that it has just given.
@@ -57,30 +57,30 @@ pub enum Sign {
     Trouble { why: String, wait: Option<Duration> },
 }
 
-impl Sign {
+impl HealthSignal {
     /// What a refusal shows; one for credentials here means that a permission is missing.
-    pub fn of(refusal: &Refusal) -> Sign {
+    pub fn of(refusal: &Refusal) -> HealthSignal {
         let wait = match refusal {
             Refusal::Busy { retry_after } => *retry_after,
             _ => None,
         };
         match refusal {
             Refusal::NoSuchApi | Refusal::Busy { .. } | Refusal::Unreachable { .. } | Refusal::Ambiguous { .. } => {
-                Sign::Trouble { why: refusal.to_string(), wait }
+                HealthSignal::Trouble { why: refusal.to_string(), wait }
             }
             Refusal::SessionNotFound
             | Refusal::NotFound { .. }
             | Refusal::Conflict { .. }
             | Refusal::Credentials { .. }
             | Refusal::Invalid { .. }
-            | Refusal::Gone => Sign::Life,
+            | Refusal::Gone => HealthSignal::Life,
         }
     }
 }
 
 /// How long a call may take before it raises doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
+pub enum TimeoutClass {
     Short,
     /// A long poll: silence is what it is for.
     Long,
@@ -88,7 +88,7 @@ pub enum Patience {
 
 /// What is known about the service.
 #[derive(Debug)]
-pub struct Reach {
+pub struct AvailabilityMonitor {
     backend: watch::Sender<Backend>,
     /// What was asked before this and has no answer yet is void.
     void_before: watch::Sender<Instant>,
@@ -98,10 +98,10 @@ pub struct Reach {
     doubt: watch::Sender<Option<Instant>>,
 }
 
-impl Default for Reach {
+impl Default for AvailabilityMonitor {
     fn default() -> Self {
         let now = Instant::now();
-        Reach {
+        AvailabilityMonitor {
             backend: watch::Sender::new(Backend::Untried),
             void_before: watch::Sender::new(now),
             last_life: watch::Sender::new(now),
@@ -110,7 +110,7 @@ impl Default for Reach {
     }
 }
 
-impl Reach {
+impl AvailabilityMonitor {
     pub fn backend(&self) -> watch::Receiver<Backend> {
         self.backend.subscribe()
     }
@@ -124,11 +124,16 @@ impl Reach {
     }
 
     /// Sees an exchange through; ends it early when it is void. `begun` is when it began.
-    pub async fn watch_over<T>(&self, begun: Instant, patience: Patience, work: impl Future<Output = T>) -> Option<T> {
+    pub async fn watch_over<T>(
+        &self,
+        begun: Instant,
+        patience: TimeoutClass,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
         let mut void_before = self.void_before.subscribe();
         let slow = sleep_until(begun + SLOW);
         tokio::pin!(work, slow);
-        let mut waited = patience == Patience::Long;
+        let mut waited = patience == TimeoutClass::Long;
         loop {
             tokio::select! {
                 biased;
@@ -143,14 +148,14 @@ impl Reach {
     }
 
     /// Takes note of how an exchange that began at `begun` ended.
-    pub fn note(&self, begun: Instant, sign: &Sign) {
+    pub fn note(&self, begun: Instant, sign: &HealthSignal) {
         match sign {
-            Sign::Life => self.life(begun),
-            Sign::LoginRefused(why) => {
+            HealthSignal::Life => self.life(begun),
+            HealthSignal::LoginRefused(why) => {
                 self.set(|since| Backend::Refused { since, why: why.clone() });
                 self.raise_doubt(begun);
             }
-            Sign::Trouble { .. } => self.raise_doubt(begun),
+            HealthSignal::Trouble { .. } => self.raise_doubt(begun),
         }
     }
 
@@ -205,7 +210,7 @@ impl Reach {
 /// Looks for the service whenever there is doubt, for as long as the agent uses it.
 pub(super) async fn probe(inner: Arc<Inner>) {
     loop {
-        inner.reach.doubted().await;
+        inner.availability.doubted().await;
         Episode::begin(&inner).run().await;
     }
 }
@@ -227,10 +232,10 @@ impl<'a> Episode<'a> {
     }
 
     async fn run(mut self) {
-        let reach = &self.inner.reach;
-        let mut last_life = reach.last_life.subscribe();
+        let availability = &self.inner.availability;
+        let mut last_life = availability.last_life.subscribe();
         let client = loop {
-            match self.inner.access.wire.fresh() {
+            match self.inner.api.transport.fresh() {
                 Ok(client) => break client,
                 Err(_) => sleep_until(self.pace()).await, // Out of descriptors, say.
             }
@@ -253,29 +258,29 @@ impl<'a> Episode<'a> {
                     probes.push(async move { (sent, self.inner.look(&client).await) });
                 }
                 () = sleep_until(quiet), if !self.is_known() => {
-                    reach.set(|since| Backend::Away { since, why: format!("no answer for {} s", SILENCE.as_secs()) });
+                    availability.set(|since| Backend::Away { since, why: format!("no answer for {} s", SILENCE.as_secs()) });
                 }
             }
         }
     }
 
     /// Whether the doubt is over.
-    fn learn(&mut self, sent: Instant, sign: Sign) -> bool {
-        let reach = &self.inner.reach;
+    fn learn(&mut self, sent: Instant, sign: HealthSignal) -> bool {
+        let availability = &self.inner.availability;
         self.outstanding.retain(|other| *other != sent);
         match sign {
-            Sign::Life => {
+            HealthSignal::Life => {
                 let overtook = self.outstanding.iter().any(|earlier| *earlier + OVERTAKEN <= sent);
                 if overtook || self.is_known() {
-                    reach.void(sent);
-                    self.inner.access.wire.renew();
+                    availability.void(sent);
+                    self.inner.api.transport.renew();
                 }
-                reach.life(sent);
+                availability.life(sent);
                 return true;
             }
-            Sign::LoginRefused(why) => reach.set(|since| Backend::Refused { since, why }),
-            Sign::Trouble { why, wait } => {
-                reach.set(|since| Backend::Away { since, why });
+            HealthSignal::LoginRefused(why) => availability.set(|since| Backend::Refused { since, why }),
+            HealthSignal::Trouble { why, wait } => {
+                availability.set(|since| Backend::Away { since, why });
                 if let Some(wait) = wait {
                     self.next = self.next.max(Instant::now() + jittered(wait));
                 }
@@ -285,7 +290,7 @@ impl<'a> Episode<'a> {
     }
 
     fn is_known(&self) -> bool {
-        matches!(&*self.inner.reach.backend.borrow(), Backend::Away { .. } | Backend::Refused { .. })
+        matches!(&*self.inner.availability.backend.borrow(), Backend::Away { .. } | Backend::Refused { .. })
     }
 
     /// When the next probe goes out: jittered only earlier, so that the longest pace is kept.
