@@ -108,6 +108,7 @@ pub fn core(config: &AgentConfig, place: &AgentPlace, found: &Found) -> Result<S
         },
         players: config.players.clone(),
         health: config.health.clone(),
+        sdk_pings: None,
         backfill: config.backfill.clone(),
         addresses: Addresses {
             public: found.hosts.public.clone(),

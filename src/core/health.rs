@@ -9,13 +9,14 @@
 use super::{
     clock::{When, earliest},
     engine::{Core, Purpose},
+    ping_clock::PingClock,
     state::{Phase, Process},
 };
 use crate::model::{
     calls::{Answer, Call, Refusal},
-    game::Evidence,
+    game::{EventSource, Evidence},
     ids::InstanceId,
-    policy::{Health, WhenUnhealthy},
+    policy::{Health, SdkPings, WhenUnhealthy},
     process::ProcessStats,
     session::InstanceHealth,
     units::Span,
@@ -82,6 +83,7 @@ pub(super) struct HealthDesk {
     opinion: Option<(InstanceHealth, Option<String>)>,
     proved: bool,
     next_beat: Option<When>,
+    pings: PingClock,
     tick_rate: Option<(f64, Option<f64>)>,
     judged: Option<InstanceHealth>,
     closes_gate: bool,
@@ -95,6 +97,13 @@ pub(super) struct HealthDesk {
 }
 
 impl HealthDesk {
+    /// Its process is there.
+    pub fn process_is_up(&mut self, pings: Option<&SdkPings>, now: When) {
+        self.pings = PingClock::default();
+        if let Some(pings) = pings {
+            self.pings.begin(pings, now);
+        }
+    }
     pub fn new_run(&mut self, _now: When) {
         self.trends.clear();
         self.opinion = None;
@@ -137,7 +146,10 @@ impl HealthDesk {
     }
 
     /// Fall counters start anew, and so does every wait.
-    pub fn gap(&mut self, now: When) {
+    pub fn gap(&mut self, now: When, pings: Option<&SdkPings>) {
+        if let Some(pings) = pings {
+            self.pings.gap(pings, now);
+        }
         self.trends.values_mut().filter(|trend| !trend.fallen).for_each(|trend| trend.failures = 0);
         self.next_beat = self.next_beat.map(|_| now);
         self.next_post = None;
@@ -212,6 +224,14 @@ fn rank(health: InstanceHealth) -> u8 {
     }
 }
 
+/// The reasons of a run that has stopped to ping.
+fn reasons_with(pings: &SdkPings, health: InstanceHealth, others: Vec<String>) -> Vec<String> {
+    let (periods, seconds) = (pings.failure_threshold, pings.period.as_secs());
+    let own = format!("no health ping in {periods} periods of {seconds} s");
+    let others = others.into_iter().filter(|_| health != InstanceHealth::Unknown);
+    std::iter::once(own).chain(others).collect()
+}
+
 fn name(health: InstanceHealth) -> &'static str {
     match health {
         InstanceHealth::Healthy => "healthy",
@@ -227,7 +247,13 @@ impl Core {
         let in_match = matches!(self.state.phase, Phase::Starting(_) | Phase::Serving(_) | Phase::Draining(..));
         let restarts = self.state.phase.game().map_or(0, |game| game.restarts);
         match &self.state.process {
-            Process::Up(_) => self.health.judge(&self.settings.health),
+            Process::Up(run) => {
+                let (health, reasons) = self.health.judge(&self.settings.health);
+                match self.settings.sdk_pings.as_ref().filter(|_| run.pings_stopped) {
+                    Some(pings) => (InstanceHealth::Unhealthy, reasons_with(pings, health, reasons)),
+                    None => (health, reasons),
+                }
+            }
             Process::Failing(_, _, why) => (InstanceHealth::Unhealthy, vec![why.clone()]),
             Process::Delayed { .. } => {
                 (InstanceHealth::Unhealthy, vec!["it ended; it is started again soon".to_owned()])
@@ -247,6 +273,7 @@ impl Core {
 
     pub(super) fn health_tick(&mut self) {
         self.count_silence();
+        self.count_pings();
         let (health, reasons) = self.health();
         if self.health.judged != Some(health) {
             self.judged_anew(health, &reasons);
@@ -274,6 +301,36 @@ impl Core {
             let why = format!("it has sent no heartbeat for over {} s", span.as_secs());
             self.health.note(Signal::Heartbeat, Err(why), &self.settings.health);
         }
+    }
+
+    /// A game that uses an SDK which promises pings, and sends none.
+    fn count_pings(&mut self) {
+        let Some(pings) = &self.settings.sdk_pings else { return };
+        if matches!(self.state.phase, Phase::Closing(..)) {
+            return;
+        }
+        let now = self.now;
+        if let Process::Up(run) = &mut self.state.process
+            && run.speaks.contains(&EventSource::Agones)
+            && self.health.pings.runs_out(pings, now)
+        {
+            run.pings_stopped = true;
+        }
+    }
+
+    /// A ping, or the first word through the SDK that promises them.
+    pub(super) fn pinged(&mut self) {
+        let Some(pings) = &self.settings.sdk_pings else { return };
+        self.health.pings.ping(pings, self.now);
+        if let Some(run) = self.state.process.run_mut() {
+            run.pings_stopped = false;
+        }
+    }
+
+    fn pings_deadline(&self) -> Option<When> {
+        let counted = self.settings.sdk_pings.is_some() && !matches!(self.state.phase, Phase::Closing(..));
+        let Process::Up(run) = &self.state.process else { return None };
+        self.health.pings.deadline().filter(|_| counted && run.speaks.contains(&EventSource::Agones))
     }
 
     fn judged_anew(&mut self, health: InstanceHealth, reasons: &[String]) {
@@ -372,6 +429,6 @@ impl Core {
         let going = matches!(self.state.phase, Phase::Draining(..) | Phase::Closing(..));
         let silence = silence.filter(|_| !going && matches!(&self.state.process, Process::Up(run) if !run.orderly));
         let post = self.health.next_post.filter(|_| !self.health.under_way && self.writes() && self.linked().is_some());
-        earliest([silence, post])
+        earliest([silence, self.pings_deadline(), post])
     }
 }

@@ -55,6 +55,7 @@ pub mod launch;
 mod lifecycle;
 mod mint;
 mod offer;
+mod ping_clock;
 mod players;
 mod poll;
 mod process;

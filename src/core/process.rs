@@ -115,6 +115,7 @@ impl Core {
         let ports = self.settings.launch.ports.clone();
         self.effect(Effect::Watch(Watch::Run { run, ports }));
         self.health.new_run(self.now);
+        self.health.process_is_up(self.settings.sdk_pings.as_ref(), self.now);
         self.next_stats = Some(self.now);
         self.tell_levels(run);
     }

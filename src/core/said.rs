@@ -21,9 +21,14 @@ impl Core {
         }
         let now = self.now;
         let Some(run) = self.state.process.run_mut().filter(|run| run.number == number) else { return };
-        if run.speaks.insert(door) && door == EventSource::Native {
+        let first = run.speaks.insert(door);
+        if first && door == EventSource::Native {
             run.roster.speaks_of_players();
         }
+        if door == EventSource::Agones && (first || said == GameEvent::Heartbeat) {
+            self.pinged();
+        }
+        let Some(run) = self.state.process.run_mut() else { return };
         match said {
             GameEvent::Ready => {
                 if matches!(self.settings.readiness.by, ReadyBy::Sdk | ReadyBy::Auto) {
@@ -293,7 +298,7 @@ impl Core {
     /// Nothing that should have come meanwhile counts as missed.
     pub(super) fn gap(&mut self, span: Duration) {
         self.happened("gap", format!("the machine slept or stood still for {} s", span.as_secs()), &[]);
-        self.health.gap(self.now);
+        self.health.gap(self.now, self.settings.sdk_pings.as_ref());
         self.guards_from = self.now;
         self.poll.now();
     }

@@ -5,7 +5,7 @@ use crate::model::{
     allocation::ProviderKind,
     policy::{
         AdmissionPolicy, Backfill, Drain, Guards, Health, OnSessionLost, Players, Readiness, Recycle, ReportBy,
-        Restart, Start,
+        Restart, SdkPings, Start,
     },
     process::StopStep,
     session::StartupParams,
@@ -32,6 +32,8 @@ pub struct Settings {
     pub session: SessionSettings,
     pub players: Players,
     pub health: Health,
+    /// None: no SDK promises pings.
+    pub sdk_pings: Option<SdkPings>,
     pub backfill: Backfill,
     pub addresses: Addresses,
     /// How often the session is read while one is served.

@@ -326,6 +326,9 @@ pub struct Run {
     /// It holds itself back from being allocated.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withheld: bool,
+    /// Its SDK promised pings and sends none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pings_stopped: bool,
     /// What the frontends remember of it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub kept: BTreeMap<EventSource, Kept>,
@@ -353,6 +356,7 @@ impl Run {
             speaks: BTreeSet::new(),
             sdk: None,
             withheld: false,
+            pings_stopped: false,
             kept: BTreeMap::new(),
         }
     }

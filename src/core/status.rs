@@ -136,6 +136,7 @@ impl Core {
             sdk: run.and_then(|run| run.sdk.clone()),
             memory: self.stats.map(|stats| stats.memory),
             tick_rate: self.health.tick_rate(),
+            pings_stopped: run.is_some_and(|run| run.pings_stopped),
             kept: run.map(|run| run.kept.clone()).unwrap_or_default(),
         }
     }

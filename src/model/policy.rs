@@ -287,6 +287,21 @@ impl Default for Health {
     }
 }
 
+/// An SDK whose games promise a ping of health every so often, and how its silence is judged.
+///
+/// A ping is a `GameEvent::Heartbeat` from `EventSource::Agones`. A run that uses that SDK and has
+/// sent none in `failure_threshold` periods is unhealthy, until it pings again; what follows is the
+/// configuration's (`[health] when_unhealthy`). Periods are counted from the start of the game's
+/// process, or from its adoption by a new agent, after `initial_delay`. What the agent could not
+/// have heard does not count. The verdict is in the status, as `game.pings_stopped`, and it is
+/// remembered for as long as the run lives, also by the next agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SdkPings {
+    pub period: std::time::Duration,
+    pub failure_threshold: u32,
+    pub initial_delay: std::time::Duration,
+}
+
 /// `[backfill]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -108,6 +108,10 @@ pub struct GameStatus {
     pub sdk: Option<String>,
     pub memory: Option<u64>,
     pub tick_rate: Option<String>,
+    /// Its SDK promised pings of health and sends none (`policy::SdkPings`); for the frontend that
+    /// shows it.
+    #[serde(skip)]
+    pub pings_stopped: bool,
     /// What the frontends remember of this run; theirs alone.
     #[serde(skip)]
     pub kept: BTreeMap<EventSource, Kept>,

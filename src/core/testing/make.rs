@@ -60,6 +60,7 @@ pub fn settings() -> Settings {
         },
         players: crate::model::policy::Players::default(),
         health: crate::model::policy::Health::default(),
+        sdk_pings: None,
         backfill: crate::model::policy::Backfill::default(),
         addresses: Addresses {
             public: None,

@@ -9,7 +9,7 @@ use crate::model::{
     game::{EventSource, Evidence, GameEvent},
     ids::RunNumber,
     keeper::KeeperFact,
-    policy::WhenUnhealthy,
+    policy::{SdkPings, WhenUnhealthy},
     process::ProcessStats,
     session::{InstanceHealth, JoinStatus},
     units::Span,
@@ -166,4 +166,84 @@ fn an_unhealthy_episode_that_nobody_could_be_told_of_becomes_an_audit_event() {
     assert!(w.service.audits.contains(&("unhealthy", when)), "{:?}", w.service.audits);
     assert_eq!(w.service.health.last(), Some(&InstanceHealth::Healthy));
     assert!(w.seen.iter().any(|effect| matches!(effect, Effect::Call { call: Call::HealthConfig, .. })));
+}
+
+/// A game that serves, and whose SDK promises a ping every five seconds.
+fn pinging(stopped: WhenUnhealthy) -> World {
+    let mut s = settings();
+    s.health.when_unhealthy = stopped;
+    // Silence of other SDKs is not what these tests are about.
+    s.health.heartbeat = None;
+    s.sdk_pings = Some(SdkPings { period: secs(5), failure_threshold: 3, initial_delay: secs(5) });
+    World::serving(s)
+}
+
+fn ping(w: &mut World) {
+    let run = w.status().game.run.unwrap();
+    w.give(Input::GameEvent { run, source: EventSource::Agones, event: GameEvent::Heartbeat });
+}
+
+#[test]
+fn pings_that_stop_make_a_run_unhealthy_until_they_come_again() {
+    let mut w = pinging(WhenUnhealthy::Unjoinable);
+    w.pass(secs(100));
+    assert!(!w.status().game.pings_stopped, "it doesn't use that SDK");
+    ping(&mut w);
+    w.pass(secs(14));
+    assert_eq!(w.status().instance_health, Healthy);
+    w.pass(secs(1));
+    assert_eq!((w.status().instance_health, w.status().game.pings_stopped), (Unhealthy, true));
+    assert_eq!(w.status().health_reasons, ["no health ping in 3 periods of 5 s"]);
+    assert_eq!(w.shown(), Some(JoinStatus::Unjoinable));
+    w.kill_agent();
+    assert_eq!((w.status().instance_health, w.status().game.pings_stopped), (Unhealthy, true), "the next agent knows");
+    ping(&mut w);
+    assert_eq!((w.status().instance_health, w.status().game.pings_stopped), (Healthy, false));
+    assert_eq!(w.shown(), Some(JoinStatus::Joinable));
+}
+
+#[test]
+fn a_run_that_stops_to_ping_is_started_anew_where_that_is_configured() {
+    let mut w = pinging(WhenUnhealthy::Restart);
+    ping(&mut w);
+    w.pass(secs(21));
+    assert_eq!(w.keeper.starts, [1, 2]);
+    assert!(!w.status().game.pings_stopped, "the next run has its own pings");
+}
+
+#[test]
+fn pings_are_counted_from_the_start_of_the_process_after_the_initial_delay() {
+    let mut s = settings();
+    s.health.heartbeat = None;
+    s.sdk_pings = Some(SdkPings { period: secs(5), failure_threshold: 3, initial_delay: secs(20) });
+    let mut w = World::serving(s);
+    ping(&mut w);
+    w.pass(secs(34));
+    assert!(!w.status().game.pings_stopped);
+    w.pass(secs(1));
+    assert!(w.status().game.pings_stopped);
+}
+
+#[test]
+fn pings_that_a_gap_may_have_swallowed_are_not_missed() {
+    let mut w = pinging(WhenUnhealthy::Report);
+    ping(&mut w);
+    w.pass(secs(14));
+    w.mono += secs(60);
+    w.give(Input::Gap(secs(60)));
+    w.pass(secs(14));
+    assert!(!w.status().game.pings_stopped);
+    w.pass(secs(1));
+    assert!(w.status().game.pings_stopped);
+}
+
+#[test]
+fn a_game_that_is_being_stopped_need_not_ping() {
+    let mut w = pinging(WhenUnhealthy::Report);
+    w.keeper.obeys = false;
+    ping(&mut w);
+    w.pass(secs(14));
+    w.give(Input::GameEvent { run: RunNumber(1), source: EventSource::Agones, event: GameEvent::StopMe });
+    w.pass(secs(9));
+    assert!(!w.status().game.pings_stopped);
 }
