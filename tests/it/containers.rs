@@ -119,7 +119,7 @@ fn from_inside(container: &Container, pid: &Value) -> u32 {
 
 #[test]
 fn one_container_keeps_the_match_through_a_crash_of_the_agent_and_drains() {
-    if !component::root() {
+    if !component::root("it makes namespaces") {
         return;
     }
     let world = World::new();
@@ -153,7 +153,7 @@ fn one_container_keeps_the_match_through_a_crash_of_the_agent_and_drains() {
 
 #[test]
 fn a_sidecar_and_a_keeper_in_the_games_container_end_in_the_kubelets_order() {
-    if !component::root() {
+    if !component::root("it makes namespaces") {
         return;
     }
     let world = World::new();

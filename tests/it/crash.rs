@@ -6,6 +6,7 @@
 
 use crate::support::{
     agent::Agent,
+    component,
     proc,
     world::{PATIENCE, World},
 };
@@ -184,8 +185,8 @@ fn story(point: &str) -> u32 {
 
 #[test]
 fn the_agent_may_be_killed_after_every_single_effect() {
-    if !cfg!(feature = "crash-points") {
-        eprintln!("skipped: built without the feature crash-points; `tests/run` has it");
+    let remedy = "`tests/run` switches the feature on";
+    if !component::present(cfg!(feature = "crash-points"), "built without the feature crash-points", remedy) {
         return;
     }
     let all = World::new().told(["__crash-points"]);

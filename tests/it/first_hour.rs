@@ -157,7 +157,7 @@ fn every_shell_gets_its_completion() {
 
 #[test]
 fn it_all_works_for_a_user_without_any_privilege_below_the_users_own_directories() {
-    if !component::present(component::root(), "becomes another user for it") {
+    if !component::root("it becomes another user") {
         return;
     }
     let world = World::new();

@@ -38,11 +38,8 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
 
 fn program() -> Option<PathBuf> {
     let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/schemathesis/bin/schemathesis");
-    if installed.is_file() {
-        Some(installed)
-    } else {
-        component::program("schemathesis", "PyPI; tests/run installs it")
-    }
+    let why = "target/schemathesis has no Schemathesis";
+    component::present(installed.is_file(), why, "`tests/run` installs it, from PyPI").then_some(installed)
 }
 
 #[test]

@@ -46,16 +46,14 @@ fn the_keeper_knows_how_long_systemd_waits_for_it() {
 
 /// Runs a story of `tests/it/systemd.sh` in a systemd of its own.
 fn story(name: &str) {
-    let (true, Some(with_systemd), Some(_)) =
-        (component::root(), component::with_systemd(), component::program("jq", "jq"))
-    else {
-        return;
-    };
+    let (Some(with_systemd), Some(_)) = (component::with_systemd(), component::program("jq", "jq")) else { return };
     let programs = Path::new(world::GAMESIDE).parent().unwrap();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     // The games of two stories share the network, but not the directory in which agents reserve ports from each other.
     let game = std::net::UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port().min(u16::MAX - 9);
     let output = Command::new(with_systemd)
+        .arg("--keep")
+        .arg(programs)
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/systemd.sh"))
         .arg(name)
         .env("GAMESIDE_PROGRAMS", programs)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # systemd.sh SCENARIO: one story under a systemd of its own, in which the units are installed as docs/systemd.md says.
-# Started by tests/it/systemd.rs through `with-systemd`. GAMESIDE_PROGRAMS = where the programs lie, GAMESIDE_TEST_PORT = a
+# Started by tests/it/systemd.rs through `tests/with-systemd`. GAMESIDE_PROGRAMS = where the programs lie, GAMESIDE_TEST_PORT = a
 # port for the session service, GAMESIDE_TEST_GAME_PORTS = a range for the game (the network is the machine's).
 set -euo pipefail
 repo=$(cd "$(dirname "$0")/../.." && pwd)
@@ -33,8 +33,6 @@ layer() { # DIR: writable, and gone with this systemd
 }
 
 install_all() {
-  # As on any booted machine; without it, credentials stay in the mount namespace in which systemd prepared them.
-  mount --make-rshared /
   layer /usr/bin; layer /var/lib
   install -m 0755 "$GAMESIDE_PROGRAMS/gameside" "$GAMESIDE_PROGRAMS/gameside-keeper" /usr/bin/
   install -m 0644 "$repo"/systemd/*.service /etc/systemd/system/

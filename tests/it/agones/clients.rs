@@ -25,12 +25,12 @@ fn root(below: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(below).display().to_string()
 }
 
-/// The Node client as a command; none: skipped.
+/// The Node client as a command; `None` if the test is skipped.
 fn node() -> Option<Command> {
     let node = program("node", "nodejs")?;
     let modules = root("target/npm/node_modules");
     let there = Path::new(&modules).join("@google-cloud/agones-sdk").is_dir();
-    if !present(there, &format!("@google-cloud/agones-sdk is not in {modules}; tests/run puts it there")) {
+    if !present(there, &format!("@google-cloud/agones-sdk is not in {modules}"), "`tests/run` installs it, from npm") {
         return None;
     }
     let mut command = Command::new(node);
@@ -38,12 +38,13 @@ fn node() -> Option<Command> {
     Some(command)
 }
 
-/// The Rust client as a command, built if need be; none: skipped.
+/// The Rust client as a command, built if need be; `None` if the test is skipped.
 fn rust() -> Option<Command> {
     static BUILDING: Mutex<()> = Mutex::new(());
     let protoc = program("protoc", "protobuf-compiler")?;
     let types = Path::new("/usr/include/google/protobuf/empty.proto").is_file();
-    if !present(types, "the well-known types of protobuf are missing (Debian's libprotobuf-dev)") {
+    let remedy = "install libprotobuf-dev (the name of Debian's package)";
+    if !present(types, "the well-known types of protobuf are missing", remedy) {
         return None;
     }
     let target = root("target/agones-client");
@@ -55,8 +56,8 @@ fn rust() -> Option<Command> {
         .env_remove("RUSTFLAGS")
         .output()
         .unwrap();
-    let why = format!("the crate agones can't be built: {}", String::from_utf8_lossy(&built.stderr));
-    present(built.status.success(), &why).then(|| Command::new(format!("{target}/debug/agones-client")))
+    let why = format!("the crate agones can't be built: {}", String::from_utf8_lossy(&built.stderr).trim());
+    present(built.status.success(), &why, "let cargo reach crates.io").then(|| Command::new(format!("{target}/debug/agones-client")))
 }
 
 /// A client under way: what it prints comes line by line.

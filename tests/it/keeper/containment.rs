@@ -114,7 +114,7 @@ fn a_fork_bomb_of_orphans_is_cleared() {
 #[test]
 fn the_keeper_goes_on_without_its_watcher() {
     // As another user: the kernel forgets PDEATHSIG when a root game regains capabilities that the keeper has given up.
-    let mut keeper = Keeper::start_with(if component::root() { &["--user", "65534"] } else { &[] });
+    let mut keeper = Keeper::start_with(if component::is_root() { &["--user", "65534"] } else { &[] });
     let (mut wire, _) = keeper.control();
     let pid = wire.run(1, "exec sleep 600");
     let watcher = proc::status(keeper.pid(), "PPid").unwrap().parse().unwrap();

@@ -40,7 +40,7 @@ impl Drop for Container {
 }
 
 fn possible() -> bool {
-    component::present(component::root(), "makes a pid namespace")
+    component::root("it makes a pid namespace")
 }
 
 /// An agent that says hello, notes it, and obeys a stop by ordering the shutdown.

@@ -61,7 +61,7 @@ fn lines_come_whole_lossy_and_bounded() {
 
 #[test]
 fn a_full_disk_costs_output_and_nothing_else() {
-    if !component::present(component::root(), "mounts a small file system") {
+    if !component::root("it mounts a small file system") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -102,7 +102,7 @@ fn the_game_can_not_reach_into_the_keeper() {
     let keeper = Keeper::start();
     let pid = keeper.pid();
     let status = |name| proc::status(pid, name).unwrap();
-    if component::root() {
+    if component::is_root() {
         let kept = (1 << 5) | (1 << 6) | (1 << 7); // KILL, SETGID, SETUID
         for set in ["CapEff", "CapPrm"] {
             assert_eq!(u64::from_str_radix(&status(set), 16).unwrap() & !kept, 0, "{set}");
@@ -135,7 +135,7 @@ fn only_what_the_roots_allow_is_started() {
 
 #[test]
 fn root_starts_the_game_as_its_user_and_obeys_one_uid() {
-    if !component::present(component::root(), "only root can start the game as another user") {
+    if !component::root("it starts the game as another user") {
         return;
     }
     let keeper = Keeper::start_with(&["--user", "65534", "--limit", "nofile=4096:8192"]);
@@ -165,7 +165,7 @@ fn root_starts_the_game_as_its_user_and_obeys_one_uid() {
 
 #[test]
 fn a_root_keeper_without_bounds_is_no_door_for_another_user() {
-    if !component::present(component::root(), "about a keeper that runs as root") {
+    if !component::root("its keeper runs as root") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -204,7 +204,7 @@ impl Home {
 
 #[test]
 fn a_few_capabilities_are_enough_three_are_kept_and_the_game_gets_none() {
-    if !component::present(component::root(), "hands out capabilities") {
+    if !component::root("it hands out capabilities") {
         return;
     }
     let home = Home::new();
@@ -233,7 +233,7 @@ fn a_few_capabilities_are_enough_three_are_kept_and_the_game_gets_none() {
 
 #[test]
 fn an_unprivileged_keeper_does_it_all_too() {
-    if !component::present(component::root(), "becomes another user for it") {
+    if !component::root("it becomes another user") {
         return;
     }
     let home = Home::new();
