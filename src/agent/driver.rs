@@ -26,7 +26,7 @@ use crate::{
         io::{Effect, Ending, Input, JournalFact, TimelineEvent},
     },
     frontends::{Asked, Heard},
-    host::{memory, notify},
+    host::notify,
     keeper::KeeperEvent,
     model::{
         ids::RunNumber,
@@ -293,7 +293,6 @@ impl Driver {
         }
         if state.settled.is_some_and(|settled| settled <= now.mono) {
             self.executor.settled();
-            memory::forget_start();
             state.settled = None;
         }
     }

@@ -9,7 +9,7 @@ use crate::{
     },
     host::addresses::Hosts,
     host::paths::AgentPlace,
-    keeper::{self, Peek, peek},
+    keeper::{self, Presence, probe},
     model::{ids::KeeperId, keeper::KeeperFact, process::KeeperHello, status::Status, time::Now},
 };
 use std::collections::BTreeMap;
@@ -28,11 +28,11 @@ pub fn status(name: &str, place: &AgentPlace, now: Now) -> Status {
         settings::core(&config, place, &found).unwrap_or_else(|_| unreachable!("the defaults can be carried out"));
     let (mut core, _) = Core::new(settings, Restored { saved, entropy: [0; 32] }, now);
     let running = core.status().game.run.is_some();
-    let (hello, gone) = match peek(&place.dir) {
-        Peek::Here(hello) => (Some(hello), false),
-        Peek::Silent { .. } => (None, false),
+    let (hello, gone) = match probe(&place.dir) {
+        Presence::Here(hello) => (Some(hello), false),
+        Presence::Silent { .. } => (None, false),
         // What ran under it is gone; the next keeper will say how it ended.
-        Peek::None => (running.then(|| heir(place)), true),
+        Presence::None => (running.then(|| inherited(place)), true),
     };
     if let Some(hello) = hello {
         // The effects are dropped: this only looks.
@@ -53,7 +53,7 @@ pub fn status(name: &str, place: &AgentPlace, now: Now) -> Status {
     status
 }
 
-fn heir(place: &AgentPlace) -> Box<KeeperHello> {
+fn inherited(place: &AgentPlace) -> Box<KeeperHello> {
     let nobody = KeeperId::new("nobody").unwrap_or_else(|_| unreachable!("a word is an id"));
-    Box::new(keeper::heir(&place.dir, nobody))
+    Box::new(keeper::inherited(&place.dir, nobody))
 }

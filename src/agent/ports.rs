@@ -13,7 +13,7 @@ use crate::{
         paths::AgentPlace,
         ports::{self, NoPort, Ports, Reserved},
     },
-    keeper::{self, Peek},
+    keeper::{self, Presence},
     model::{
         policy::Transport,
         process::{ExitReport, RunState},
@@ -49,10 +49,10 @@ pub struct Examined {
 /// Reserves every configured port.
 pub fn reserve(config: &AgentConfig, place: &AgentPlace) -> Result<GamePorts, NoPort> {
     let earlier = earlier(place);
-    let kept = match keeper::peek(&place.dir) {
-        Peek::None => false,
-        Peek::Silent { .. } => true,
-        Peek::Here(hello) => match hello.run {
+    let kept = match keeper::probe(&place.dir) {
+        Presence::None => false,
+        Presence::Silent { .. } => true,
+        Presence::Here(hello) => match hello.run {
             RunState::Running { .. } | RunState::Unkillable { .. } => true,
             RunState::Empty | RunState::Exited { .. } => false,
         },

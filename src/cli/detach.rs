@@ -2,7 +2,7 @@
 
 use super::{exit::Exit, failure::Failure, find::Finder, operator::Operator};
 use crate::{
-    keeper::{self, Peek},
+    keeper::{self, Presence},
     model::process::RunState,
 };
 
@@ -33,12 +33,12 @@ pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
         found.gone().await;
         Ok(())
     })?;
-    let pid = match keeper::peek(&found.place.dir) {
-        Peek::Here(hello) => match hello.run {
+    let pid = match keeper::probe(&found.place.dir) {
+        Presence::Here(hello) => match hello.run {
             RunState::Running { pid, .. } => Some(pid),
             RunState::Empty | RunState::Exited { .. } | RunState::Unkillable { .. } => None,
         },
-        Peek::None | Peek::Silent { .. } => None,
+        Presence::None | Presence::Silent { .. } => None,
     };
     let name = &found.name;
     match (args.json, pid) {

@@ -10,7 +10,7 @@ use crate::{
         lock,
         paths::{AgentPlace, Places},
     },
-    keeper::{self, Peek},
+    keeper::{self, Presence},
     model::process::RunState,
 };
 use std::{path::PathBuf, time::Duration};
@@ -128,13 +128,13 @@ impl Found {
     /// That no agent is there: who holds the game, and what to do.
     pub fn down(&self) -> Failure {
         let name = &self.name;
-        let left = match keeper::peek(&self.place.dir) {
-            Peek::None => format!("no keeper is left either; `gameside run --name {name}` starts it again"),
-            Peek::Silent { pid, why } => format!(
+        let left = match keeper::probe(&self.place.dir) {
+            Presence::None => format!("no keeper is left either; `gameside run --name {name}` starts it again"),
+            Presence::Silent { pid, why } => format!(
                 "its keeper{} doesn't answer ({why}), so the game may still run; wait, or look at that process",
                 pid.map_or(String::new(), |pid| format!(" (pid {pid})"))
             ),
-            Peek::Here(hello) => {
+            Presence::Here(hello) => {
                 let over = format!("`gameside run --name {name}` takes over, `gameside stop {name}` ends it");
                 match hello.run {
                     RunState::Running { pid, .. } => {

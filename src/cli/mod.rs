@@ -119,7 +119,7 @@ pub struct HelpArgs {
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     if args.get(1).map(OsString::as_os_str) == Some(OsStr::new("keeper")) {
-        return crate::keeper::main(args.into_iter().skip(2).collect(), crate::host::memory::forget_start);
+        return crate::keeper::main(args.into_iter().skip(2).collect());
     }
     match Cli::try_parse_from(&args) {
         Ok(Cli { command: Command::Sessions(args), state_dir }) => sessions::run(args, state_dir),

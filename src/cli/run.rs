@@ -10,7 +10,7 @@ use crate::{
     agent::{self, NoAgent, Options},
     config::agent::{Loaded, Overrides, host::KeeperMode},
     core::io::Ending,
-    host::{memory, telemetry},
+    host::telemetry,
     keeper,
     model::policy::LogFormat,
 };
@@ -150,7 +150,7 @@ fn be_the_first_process(loaded: &Loaded, finder: &Finder) -> Result<ExitCode, Fa
     args.extend(agent::keeper_args(&loaded.config));
     args.extend(["--run-agent".into(), own.into()]);
     args.extend(as_child(std::env::args_os().skip(1)));
-    Ok(keeper::main(args, memory::forget_start))
+    Ok(keeper::main(args))
 }
 
 /// The same command line with the word that says: the keeper is there already.

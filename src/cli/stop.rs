@@ -121,19 +121,19 @@ fn wait_from(found: &Found, mut seen: u64, form: Form) -> Result<Exit, Failure> 
 /// Only the keeper is left, or nothing.
 fn stop_keeper(found: &Found, wait: Span, form: Form) -> Result<Exit, Failure> {
     let name = &found.name;
-    match keeper::peek(&found.place.dir) {
-        keeper::Peek::None => {
+    match keeper::probe(&found.place.dir) {
+        keeper::Presence::None => {
             let left = offline_status::status(name, &found.place, clock::now());
             let end = left.last_end.as_ref().map(status::last_end);
             let last = end.as_ref().map_or_else(String::new, |end| format!("\n  last end  {}", escape(end)));
             form.end(name, &format!("{name}: neither agent nor keeper runs{last}"), end.as_deref(), None);
             return Ok(Exit::Done);
         }
-        keeper::Peek::Silent { pid, why } => {
+        keeper::Presence::Silent { pid, why } => {
             let pid = pid.map_or(String::new(), |pid| format!(" (pid {pid})"));
             form.progress(|| format!("the keeper{pid} doesn't answer ({}); waiting for it", escape(&why)));
         }
-        keeper::Peek::Here(hello) => {
+        keeper::Presence::Here(hello) => {
             form.progress(|| format!("the agent is down; telling its keeper (pid {}) to stop", hello.pid));
         }
     }

@@ -54,7 +54,7 @@ impl Core {
         self.keeper.trouble = None;
         // Whatever was deposited may not have arrived.
         self.last.record = None;
-        self.last.standing = None;
+        self.last.fallback = None;
         self.recall(&hello);
         let same = self.state.keeper.as_ref() == Some(&hello.keeper);
         if !matches!(hello.run, RunState::Unkillable { .. }) && matches!(self.state.process, Process::Unkillable { .. })

@@ -1,9 +1,10 @@
-//! What the keeper holds for the agent: the orders for when it is alone, and the record from which a lost journal is made good.
+//! What the keeper holds for the agent: the fallback policy for when no agent is there, and the
+//! record from which a lost journal is made good.
 
 use super::{engine::Core, ladder::Ladder};
 use crate::model::{
     keeper::KeeperOrder,
-    process::{StandingOrders, StopAction, StopStep},
+    process::{FallbackPolicy, StopAction, StopStep},
 };
 
 /// The most that a keeper holds.
@@ -16,11 +17,11 @@ impl Core {
             return;
         }
         let by_keeper = |step: &&StopStep| step.action != StopAction::Ask;
-        let ladder: Vec<_> = self.settings.stop_steps.iter().filter(by_keeper).cloned().collect();
-        let standing = StandingOrders { total: Ladder::total(&ladder), ladder, unattended: self.settings.unattended };
-        if self.last.standing.as_ref() != Some(&standing) {
-            self.last.standing = Some(standing.clone());
-            self.order(KeeperOrder::Standing { orders: standing });
+        let steps: Vec<_> = self.settings.stop_steps.iter().filter(by_keeper).cloned().collect();
+        let policy = FallbackPolicy { total: Ladder::total(&steps), steps, unattended: self.settings.unattended };
+        if self.last.fallback.as_ref() != Some(&policy) {
+            self.last.fallback = Some(policy.clone());
+            self.order(KeeperOrder::Fallback { policy });
         }
         let key = self.record_key();
         if self.last.record.as_ref() != Some(&key) {

@@ -28,7 +28,7 @@ use crate::model::{
     ids::{InstanceId, RunNumber},
     keeper::KeeperOrder,
     orders::RequestId,
-    process::{KeeperHello, ProcessStats, StandingOrders},
+    process::{FallbackPolicy, KeeperHello, ProcessStats},
     session::{InstanceHealth, JoinStatus, Session},
     time::{Instant, Now, Timestamp},
     units::Span,
@@ -114,7 +114,7 @@ pub(super) struct AcquireDesk {
 pub(super) struct Last {
     pub provide: Option<Availability>,
     pub record: Option<String>,
-    pub standing: Option<StandingOrders>,
+    pub fallback: Option<FallbackPolicy>,
     pub shown: Option<(InstanceId, JoinStatus)>,
     /// The run that was told what is in force.
     pub told: Option<RunNumber>,

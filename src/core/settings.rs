@@ -25,7 +25,7 @@ pub struct Settings {
     pub restart: Restart,
     pub recycle: Recycle,
     pub stop_steps: Vec<StopStep>,
-    /// How long the game may live without an agent (standing orders); none = for ever.
+    /// How long the game may live without an agent (part of the fallback policy); none = for ever.
     pub unattended: Option<Duration>,
     pub guards: Guards,
     pub drain: Drain,

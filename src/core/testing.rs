@@ -350,7 +350,7 @@ impl World {
             KeeperOrder::Record { text } => self.keeper.record = Some(text),
             KeeperOrder::Signal { .. }
             | KeeperOrder::Stdin { .. }
-            | KeeperOrder::Standing { .. }
+            | KeeperOrder::Fallback { .. }
             | KeeperOrder::Stats
             | KeeperOrder::Shutdown => {}
             other => panic!("not the core's to give: {other:?}"),

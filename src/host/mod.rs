@@ -13,7 +13,6 @@
 //! | [`addresses`] | which of this machine's addresses go into which connection string |
 //! | [`network`] | the addresses of this machine's interfaces |
 //! | [`process`] | what this process does to itself: no core dumps, nobody reads its memory |
-//! | [`memory`] | what only the start needed, given back |
 //! | [`resources`] | what this process costs |
 //! | [`socket`] | a unix socket at a path of any length |
 //! | [`telemetry`] | the agent's own log |
@@ -24,7 +23,6 @@ pub mod clock;
 pub mod escape;
 pub mod files;
 pub mod lock;
-pub mod memory;
 pub mod network;
 pub mod notify;
 pub mod paths;

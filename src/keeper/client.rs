@@ -13,8 +13,8 @@
 //! - A second keeper is never spawned while the lock is held, whether its socket answers or not.
 //! - After the facts `Superseded` and `Incompatible` nothing is sent or tried any more.
 
-mod book;
 mod link;
+mod order_queue;
 mod spawn;
 
 use super::protocol::{ExecResult, Losses, Stream};
@@ -22,7 +22,7 @@ use crate::model::{
     ids::RunNumber,
     keeper::{KeeperFact, KeeperOrder, ListenerSpec},
 };
-use book::{Answer, Book};
+use order_queue::{Answer, OrderQueue};
 use std::{ffi::OsString, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
@@ -80,32 +80,32 @@ pub enum KeeperError {
 /// Connects in the background, for as long as a [`Keeper`] and the receiver live. Must be called within a tokio runtime.
 pub fn attach(place: KeeperPlace, mode: Mode) -> (Keeper, mpsc::Receiver<KeeperEvent>) {
     let (events, received) = mpsc::channel(256);
-    let book = Arc::new(Book::default());
-    tokio::spawn(link::run(place, mode, Arc::clone(&book), events));
-    (Keeper { book }, received)
+    let queue = Arc::new(OrderQueue::default());
+    tokio::spawn(link::run(place, mode, Arc::clone(&queue), events));
+    (Keeper { queue }, received)
 }
 
 /// Gives orders; clones give them to the same keeper.
 #[derive(Debug, Clone)]
 pub struct Keeper {
-    book: Arc<Book>,
+    queue: Arc<OrderQueue>,
 }
 
 impl Keeper {
     /// Queued, never waited for; what it led to comes back as an event. An order whose result is wanted has a call of its own:
     /// [`Keeper::listeners`], [`Keeper::exec`].
     pub fn give(&self, order: KeeperOrder) {
-        self.book.post(order);
+        self.queue.post(order);
     }
 
     /// Whether lines of the game's output are forwarded.
     pub fn output(&self, on: bool) {
-        self.book.post(KeeperOrder::Output { on });
+        self.queue.post(KeeperOrder::Output { on });
     }
 
     /// Has these sockets bound, unless they are held already, and returns them by name.
     pub async fn listeners(&self, want: Vec<ListenerSpec>) -> Result<Vec<(String, OwnedFd)>, KeeperError> {
-        match self.book.ask(KeeperOrder::Listeners { want }).await? {
+        match self.queue.ask(KeeperOrder::Listeners { want }).await? {
             Answer::Listeners(sockets) => Ok(sockets),
             Answer::Exec(_) => Err(KeeperError::Away { order: "listeners" }),
         }
@@ -114,7 +114,7 @@ impl Keeper {
     /// Runs a command in the game's context.
     pub async fn exec(&self, argv: Vec<String>, timeout: Duration) -> Result<ExecResult, KeeperError> {
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        match self.book.ask(KeeperOrder::Exec { argv, timeout_ms }).await? {
+        match self.queue.ask(KeeperOrder::Exec { argv, timeout_ms }).await? {
             Answer::Exec(result) => Ok(result),
             Answer::Listeners(_) => Err(KeeperError::Away { order: "exec" }),
         }
@@ -122,6 +122,6 @@ impl Keeper {
 
     /// Whether every order given so far was answered; for a last flush before an orderly end.
     pub async fn settled(&self) {
-        self.book.settled().await;
+        self.queue.settled().await;
     }
 }

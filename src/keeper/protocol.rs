@@ -174,7 +174,7 @@ pub mod exit {
     /// Another keeper holds the lock.
     pub const LOCKED: u8 = 3;
     /// It was told to stop, or left alone for too long, and carried out the standing orders.
-    pub const ALONE: u8 = 4;
+    pub const ORPHANED: u8 = 4;
     /// Processes could not be killed.
     pub const UNKILLABLE: u8 = 5;
 }

@@ -1,17 +1,18 @@
-//! What an agent and its keeper have to say to each other: orders one way, facts the other.
+//! What an agent and its keeper say to each other: orders one way, facts the other.
 //!
 //! [`KeeperOrder`] is on the wire as it stands (`docs/keeper-protocol.md`): additive changes only.
 
 use super::{
     ids::RunNumber,
-    process::{ExitReport, KeeperHello, LaunchSpec, ProcessStats, StandingOrders},
+    process::{ExitReport, FallbackPolicy, KeeperHello, LaunchSpec, ProcessStats},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::PathBuf};
 
-/// What is asked of the keeper: one type for the core that decides it, the client that sends it, the wire, and the keeper that obeys.
-/// `hello`, `output`, `listeners`, `exec` and `stop` are the client's own affair; the core gives the others.
+/// An order to the keeper: one type for the core that decides it, the client that sends it, the wire, and
+/// the keeper that carries it out. The client gives `hello`, `output`, `listeners`, `exec` and `stop` by
+/// itself; the core gives the others.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "op")]
 pub enum KeeperOrder {
@@ -36,8 +37,12 @@ pub enum KeeperOrder {
     ExitTaken { run: RunNumber },
     /// The adoption record: at most 64 KiB, opaque to the keeper.
     Record { text: String },
-    /// What to do when alone.
-    Standing { orders: StandingOrders },
+    /// What the keeper does when it has to stop the game and no agent is connected.
+    #[serde(rename = "standing")]
+    Fallback {
+        #[serde(rename = "orders")]
+        policy: FallbackPolicy,
+    },
     /// Whether lines of output are forwarded.
     Output { on: bool },
     /// Asks for [`ProcessStats`]; the core does so every few seconds while a run lives.
@@ -63,7 +68,7 @@ impl KeeperOrder {
             KeeperOrder::Stdin { .. } => "stdin",
             KeeperOrder::ExitTaken { .. } => "exit-taken",
             KeeperOrder::Record { .. } => "record",
-            KeeperOrder::Standing { .. } => "standing",
+            KeeperOrder::Fallback { .. } => "standing",
             KeeperOrder::Output { .. } => "output",
             KeeperOrder::Stats => "stats",
             KeeperOrder::Listeners { .. } => "listeners",

@@ -37,7 +37,7 @@ pub struct LaunchFile {
     pub text: String,
 }
 
-/// One rung of the stop ladder: do this, then wait so long for the run to end.
+/// One step of the stop sequence: do this, then wait so long for the run to end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopStep {
     pub action: StopAction,
@@ -45,7 +45,7 @@ pub struct StopStep {
     pub wait: Duration,
 }
 
-/// What a rung does.
+/// What a step does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StopAction {
@@ -55,15 +55,18 @@ pub enum StopAction {
     Signal(i32),
     /// SIGKILL to everything that belongs to the run.
     Kill,
-    /// The game is asked by the agent, through its SDK or its remote console. Never in standing orders: a keeper can't.
+    /// The agent asks the game, through its SDK or its remote console. Never in a fallback policy: a
+    /// keeper can't do it.
     Ask,
 }
 
-/// What the keeper does on its own when it is told to stop, or left alone for too long, and no agent answers.
+/// What the keeper does by itself when it is told to stop, or has been without an agent for too long, and
+/// no agent is connected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StandingOrders {
-    pub ladder: Vec<StopStep>,
-    /// The whole ladder must fit in this; then SIGKILL.
+pub struct FallbackPolicy {
+    #[serde(rename = "ladder")]
+    pub steps: Vec<StopStep>,
+    /// The whole sequence must fit in this; then SIGKILL.
     #[serde(rename = "total_ms", with = "millis")]
     pub total: Duration,
     /// How long the game may live without an agent; none = for ever.
@@ -104,7 +107,7 @@ pub struct ExitReport {
     pub status: ExitStatus,
     pub started: Timestamp,
     pub ended: Timestamp,
-    /// The rung of the stop ladder that was being carried out, if any: 0-based.
+    /// The step of the stop sequence that was being carried out, if any: 0-based.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_at_step: Option<u32>,
     /// Processes of the run that outlived the first one and had to be killed.

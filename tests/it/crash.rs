@@ -6,8 +6,7 @@
 
 use crate::support::{
     agent::Agent,
-    component,
-    proc,
+    component, proc,
     world::{PATIENCE, World},
 };
 use serde_json::Value;

@@ -24,7 +24,11 @@ fn the_journal_is_written_where_nothing_else_can_be() {
     if let Some(dir) = std::env::var_os(INSIDE) {
         return commits_on_a_full_disk(Path::new(&dir));
     }
-    let Some(unshare) = component::program("unshare", "util-linux").filter(|_| component::root("it mounts a small file system")) else { return };
+    let Some(unshare) =
+        component::program("unshare", "util-linux").filter(|_| component::root("it mounts a small file system"))
+    else {
+        return;
+    };
     let dir = tempfile::tempdir().unwrap();
     let script = "mount -t tmpfs -o size=2m tmpfs \"$1\" && exec \"$2\" --exact \"$3\" --nocapture";
     let output = Command::new(unshare)

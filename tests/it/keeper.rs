@@ -3,19 +3,19 @@
 //! | module | holds |
 //! |---|---|
 //! | [`harness`] | a keeper in a directory of its own, and the wire by hand |
-//! | [`adoption`] | who comes and goes: adoption, fencing, locks, left-over sockets, exits that nobody saw |
+//! | [`adoption`] | agents and keepers that come and go: adoption, fencing, locks, left-over sockets, exits that nobody saw |
 //! | [`containment`] | everything of a run ends, with and without cgroups; SIGKILL of the keeper |
-//! | [`alone`] | standing orders, unattended, unkillable |
+//! | [`orphaned`] | the fallback policy; a game without an agent for too long; unkillable games |
 //! | [`spawning`] | what the game gets and doesn't get; starts that fail; who may start what |
 //! | [`output`] | pipes at full speed, slow agents, full disks, the console, probes |
 //! | [`client`] | the agent's own client |
 //! | [`init`] | PID 1 of a container |
 
 mod adoption;
-mod alone;
 mod client;
 mod containment;
 mod harness;
 mod init;
+mod orphaned;
 mod output;
 mod spawning;

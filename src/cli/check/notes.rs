@@ -3,7 +3,7 @@
 use crate::{
     config::agent::{AgentConfig, Loaded, host::KeeperMode},
     host::{files, process, secrets},
-    keeper::{self, Peek},
+    keeper::{self, Presence},
     model::process::Users,
 };
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
@@ -41,7 +41,7 @@ fn boundary(config: &AgentConfig, dir: Option<&Path>) -> Option<String> {
 /// A keeper of its own unit or container decides who the game is. Where it runs, it is asked.
 fn connected(dir: Option<&Path>) -> Option<String> {
     let open = "the keeper's own command line says which user the game runs as (--user); if it is the keeper's or the agent's own, nothing stands between them";
-    let Some(Peek::Here(hello)) = dir.map(keeper::peek) else { return Some(open.to_owned()) };
+    let Some(Presence::Here(hello)) = dir.map(keeper::probe) else { return Some(open.to_owned()) };
     let Some(Users { keeper, game }) = hello.users else { return Some(open.to_owned()) };
     let agent = dir.and_then(|dir| fs::metadata(dir).ok()).map(|about| about.uid());
     let whose = match (game == keeper, Some(game) == agent) {

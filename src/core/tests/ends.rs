@@ -110,13 +110,13 @@ fn the_agent_asks_before_the_ladder_and_a_keeper_alone_passes_that_over() {
     let mut s = settings();
     s.stop_steps.insert(0, StopStep { action: StopAction::Ask, wait: secs(20) });
     let mut w = World::serving(s);
-    let standing = w.seen.iter().rev().find_map(|effect| match effect {
-        Effect::Keeper(KeeperOrder::Standing { orders }) => Some(orders.clone()),
+    let policy = w.seen.iter().rev().find_map(|effect| match effect {
+        Effect::Keeper(KeeperOrder::Fallback { policy }) => Some(policy.clone()),
         _ => None,
     });
-    let standing = standing.unwrap();
-    assert!(standing.ladder.iter().all(|step| step.action != StopAction::Ask));
-    assert_eq!(standing.total, standing.ladder.iter().map(|step| step.wait).sum::<Duration>());
+    let policy = policy.unwrap();
+    assert!(policy.steps.iter().all(|step| step.action != StopAction::Ask));
+    assert_eq!(policy.total, policy.steps.iter().map(|step| step.wait).sum::<Duration>());
     w.order(Order::Stop { reason: None });
     assert!(w.seen.iter().any(|effect| matches!(effect, Effect::AskToQuit { .. })));
     assert!(!w.keeper.orders.iter().any(|order| order.starts_with("signal")), "it has its time");

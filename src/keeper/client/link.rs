@@ -2,12 +2,12 @@
 
 use super::{
     KeeperError, KeeperEvent, KeeperPlace, Mode,
-    book::{Answer, Book},
+    order_queue::{Answer, OrderQueue},
     spawn,
 };
 use crate::{
     keeper::{
-        place::{self, Lock},
+        discovery::{self, Lock},
         protocol::{Event, Losses, MAX_LISTENERS, Order, Reply, Request, VERSIONS},
     },
     model::{ids::KeeperId, keeper::KeeperFact, process::KeeperHello},
@@ -46,7 +46,7 @@ enum Trouble {
 struct Link {
     place: KeeperPlace,
     mode: Mode,
-    book: Arc<Book>,
+    queue: Arc<OrderQueue>,
     events: mpsc::Sender<KeeperEvent>,
     epoch: Option<u64>,
     keeper: Option<KeeperId>,
@@ -54,14 +54,14 @@ struct Link {
 }
 
 /// Until superseded, incompatible or unwanted.
-pub(super) async fn run(place: KeeperPlace, mode: Mode, book: Arc<Book>, events: mpsc::Sender<KeeperEvent>) {
-    let mut link = Link { place, mode, book, events, epoch: None, keeper: None, losses: Losses::default() };
+pub(super) async fn run(place: KeeperPlace, mode: Mode, queue: Arc<OrderQueue>, events: mpsc::Sender<KeeperEvent>) {
+    let mut link = Link { place, mode, queue, events, epoch: None, keeper: None, losses: Losses::default() };
     let wanted = link.events.clone();
     tokio::select! {
         () = link.live() => {}
         () = wanted.closed() => {}
     }
-    link.book.close();
+    link.queue.close();
 }
 
 impl Link {
@@ -106,8 +106,8 @@ impl Link {
     /// A connection that has said and heard hello. Spawns a keeper only where nobody holds the lock.
     async fn connect(&mut self) -> Result<(Session, Box<KeeperHello>), Trouble> {
         let dir = self.place.dir.clone();
-        if let Err(error) = place::reach(&dir) {
-            match (place::lock(&dir), &self.mode) {
+        if let Err(error) = discovery::reach(&dir) {
+            match (discovery::lock(&dir), &self.mode) {
                 (Ok(Lock::Held { pid }), _) => {
                     let pid = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
                     let why = format!("a keeper{pid} holds {} but can't be reached: {error}", dir.display());
@@ -123,7 +123,7 @@ impl Link {
             }
         }
         let away = |error: io::Error| Trouble::Away(format!("connecting to the keeper in {}: {error}", dir.display()));
-        let stream = UnixStream::from_std(place::reach(&dir).map_err(away)?).map_err(away)?;
+        let stream = UnixStream::from_std(discovery::reach(&dir).map_err(away)?).map_err(away)?;
         let mut session = Session { stream, inbox: Vec::new(), sockets: VecDeque::new() };
         match timeout(HELLO, session.hello(self.epoch)).await {
             Ok(Ok(Event::Hello { hello, .. })) => Ok((session, hello)),
@@ -141,15 +141,15 @@ impl Link {
         let same = self.keeper.as_ref().is_none_or(|keeper| *keeper == hello.keeper);
         self.epoch = Some(hello.epoch);
         self.keeper = Some(hello.keeper.clone());
-        self.book.rewind(same);
+        self.queue.rewind(same);
         self.tell(KeeperFact::Connected(hello)).await;
-        let book = Arc::clone(&self.book);
+        let queue = Arc::clone(&self.queue);
         loop {
-            for order in book.take_refused() {
+            for order in queue.take_refused() {
                 let why = "too many orders wait for the keeper".to_owned();
                 self.say(KeeperEvent::Refused { order: order.to_owned(), why }).await;
             }
-            for request in book.take_unsent() {
+            for request in queue.take_unsent() {
                 if let Err(error) = session.send(&request).await {
                     return Trouble::Away(format!("writing to the keeper: {error}"));
                 }
@@ -160,14 +160,14 @@ impl Link {
                     Ok(None) => {}
                     Err(error) => return Trouble::Away(format!("the keeper hung up: {error}")),
                 },
-                () = book.posted.notified() => {}
+                () = queue.posted.notified() => {}
             }
         }
     }
 
     /// One line from the keeper: an answer, an event, or both.
     async fn take(&mut self, reply: Reply, session: &mut Session) -> Result<(), Trouble> {
-        let known = reply.re.map(|id| self.book.answer(id));
+        let known = reply.re.map(|id| self.queue.answer(id));
         let asker = known.flatten();
         let event = match (reply.event, asker) {
             (Event::Superseded, _) => return Err(Trouble::Superseded),

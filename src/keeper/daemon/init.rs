@@ -90,7 +90,7 @@ impl Daemon {
         let code = self.runner.as_ref().and_then(Runner::ended);
         if let Some(code) = code.filter(|_| self.ending.is_none()) {
             eprintln!("gameside-keeper: the agent has ended with code {code}");
-            if !self.alone.met && self.run.is_none() && self.unkillable.is_none() {
+            if !self.orphaned.met && self.run.is_none() && self.unkillable.is_none() {
                 self.runner = None;
                 self.end(code);
             }

@@ -19,7 +19,7 @@
 //! | `run`, `ladder` | one run from fork to an empty containment |
 //! | `spawn`, `family`, `cgroup` | how it starts; what belongs to it |
 //! | `output`, `log`, `console` | its pipes |
-//! | `probe`, `stats`, `listeners` | commands beside the game; figures; sockets held |
+//! | `command`, `stats`, `listeners` | commands beside the game; figures; sockets held |
 //! | `alone` | SIGTERM, and nobody there |
 //! | `sys` | what has no safe wrapper |
 //!
@@ -29,24 +29,24 @@
 //! - Nothing blocks: pipes and sockets are non-blocking, and nobody is waited for. (The disk is the one exception: the exit's fsync.)
 //! - Only this loop waits for children.
 
-mod alone;
 mod cgroup;
+mod commands;
+mod connections;
 mod console;
-mod family;
+mod exec;
 mod init;
-mod ladder;
 mod listeners;
 mod log;
-mod obey;
+mod orphaned;
 mod output;
-mod peers;
 mod privileges;
-mod probe;
+mod process_tree;
 mod run;
 mod settings;
 mod spawn;
 mod start;
 mod stats;
+mod stop_sequence;
 mod store;
 mod sys;
 mod watcher;
@@ -54,17 +54,17 @@ mod watcher;
 use super::protocol::{Event, names};
 use crate::{
     host::clock,
-    model::{ids::RunNumber, process::StandingOrders},
+    model::{ids::RunNumber, process::FallbackPolicy},
 };
-use alone::Alone;
 use cgroup::Cgroups;
+use connections::Connections;
+use exec::ExecCommand;
 use init::Runner;
 use listeners::Held;
 use log::Log;
+use orphaned::Orphaned;
 use output::Drained;
-use peers::Peers;
 use privileges::Identity;
-use probe::Probe;
 use run::{Run, Turn};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -83,8 +83,8 @@ const SIGNALS: [i32; 5] = [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIG
 const BUFFER: usize = 64 << 10;
 
 /// See [`super::main`].
-pub(super) fn main(args: Vec<OsString>, up: fn()) -> ExitCode {
-    ExitCode::from(start::life(args, up))
+pub(super) fn main(args: Vec<OsString>) -> ExitCode {
+    ExitCode::from(start::life(args))
 }
 
 /// Everything the keeper knows.
@@ -97,18 +97,18 @@ pub(super) struct Daemon {
     server: OwnedFd,
     signals: OwnedFd,
     runner: Option<Runner>,
-    peers: Peers,
+    connections: Connections,
     run: Option<Run>,
     /// Set once, never unset: something can't be killed.
     unkillable: Option<(RunNumber, u32)>,
     /// The highest run number that was started.
     last_run: RunNumber,
-    probes: Vec<Probe>,
+    executed: Vec<ExecCommand>,
     held: Held,
     log: Log,
     record: Option<String>,
-    standing: Option<StandingOrders>,
-    alone: Alone,
+    fallback: Option<FallbackPolicy>,
+    orphaned: Orphaned,
     /// The exit code to end with, and until when the agent may speak its last words.
     ending: Option<(u8, Instant)>,
 }
@@ -118,11 +118,11 @@ pub(super) struct Daemon {
 enum Source {
     Signals,
     Server,
-    Peer(u64),
+    Connection(u64),
     Outcome,
     Output(usize),
     Console,
-    Probe(usize),
+    Exec(usize),
     Runner,
 }
 
@@ -146,16 +146,16 @@ impl Daemon {
             server,
             signals,
             runner,
-            peers: Peers::default(),
+            connections: Connections::default(),
             run: None,
             unkillable: None,
             last_run,
-            probes: Vec::new(),
+            executed: Vec::new(),
             held: Held::default(),
             log,
             record: None,
-            standing: None,
-            alone: Alone::new(clock::mono()),
+            fallback: None,
+            orphaned: Orphaned::new(clock::mono()),
             ending: None,
         })
     }
@@ -169,7 +169,7 @@ impl Daemon {
                 self.serve(source, events, &mut buffer);
             }
             self.turn(clock::mono(), &mut buffer);
-            self.peers.flush();
+            self.connections.flush();
             if let Some((code, until)) = self.ending
                 && (self.runner.is_none() || clock::mono() >= until)
             {
@@ -189,8 +189,12 @@ impl Daemon {
         };
         add(Source::Signals, self.signals.as_fd(), PollFlags::IN);
         add(Source::Server, self.server.as_fd(), PollFlags::IN);
-        for (number, socket, writes) in self.peers.sockets() {
-            add(Source::Peer(number), socket, if writes { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN });
+        for (number, socket, writes) in self.connections.sockets() {
+            add(
+                Source::Connection(number),
+                socket,
+                if writes { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN },
+            );
         }
         if let Some(run) = &self.run {
             if let Some(pipe) = &run.outcome {
@@ -203,9 +207,9 @@ impl Daemon {
                 add(Source::Console, pipe.as_fd(), PollFlags::OUT);
             }
         }
-        for (at, probe) in self.probes.iter().enumerate() {
-            if let Some(pipe) = &probe.pipe {
-                add(Source::Probe(at), pipe.as_fd(), PollFlags::IN);
+        for (at, command) in self.executed.iter().enumerate() {
+            if let Some(pipe) = &command.pipe {
+                add(Source::Exec(at), pipe.as_fd(), PollFlags::IN);
             }
         }
         if let Some(runner) = &self.runner {
@@ -222,13 +226,13 @@ impl Daemon {
     fn serve(&mut self, source: Source, events: PollFlags, buffer: &mut [u8]) {
         match source {
             Source::Signals => self.signalled(buffer),
-            Source::Server => self.peers.accept(&self.server, self.identity.agent_uid),
-            Source::Peer(number) if events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) => {
-                for line in self.peers.read(number, buffer) {
-                    self.obey(number, &line);
+            Source::Server => self.connections.accept(&self.server, self.identity.agent_uid),
+            Source::Connection(number) if events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) => {
+                for line in self.connections.read(number, buffer) {
+                    self.carry_out(number, &line);
                 }
             }
-            Source::Peer(_) => {} // written to at the end of the turn
+            Source::Connection(_) => {} // written to at the end of the turn
             Source::Outcome => self.outcome(),
             Source::Output(at) => self.drain(at, buffer),
             Source::Console => {
@@ -236,9 +240,9 @@ impl Daemon {
                     run.console.flush();
                 }
             }
-            Source::Probe(at) => {
-                if let Some(probe) = self.probes.get_mut(at) {
-                    probe.pump(buffer);
+            Source::Exec(at) => {
+                if let Some(command) = self.executed.get_mut(at) {
+                    command.pump(buffer);
                 }
             }
             Source::Runner => self.agent_ended(),
@@ -253,8 +257,8 @@ impl Daemon {
             }
         }
         while let Some(child) = sys::reap() {
-            if let Some(probe) = self.probes.iter_mut().find(|probe| probe.pid == child.pid) {
-                probe.ended(child.status);
+            if let Some(command) = self.executed.iter_mut().find(|command| command.pid == child.pid) {
+                command.ended(child.status);
             } else if self.runner.as_ref().is_some_and(|runner| runner.pid == child.pid) {
                 self.agent_ended();
                 self.runner_ended();
@@ -262,11 +266,11 @@ impl Daemon {
                 run.reaped(&child);
                 if child.pid == run.pid {
                     self.outcome();
-                    self.probes.iter_mut().for_each(Probe::kill);
+                    self.executed.iter_mut().for_each(ExecCommand::kill);
                 }
             }
         }
-        self.answer_probes(buffer);
+        self.answer_executed(buffer);
         self.check_run(buffer);
     }
 
@@ -276,15 +280,15 @@ impl Daemon {
             && run.read_outcome()
         {
             let event = Event::Started { run: run.number, pid: run.pid, started: run.started };
-            self.peers.tell(&event);
+            self.connections.tell(&event);
         }
     }
 
     fn drain(&mut self, at: usize, buffer: &mut [u8]) {
         let Some(run) = &mut self.run else { return };
         let Some((stream, drain)) = run.drains.get_mut(at) else { return };
-        let mut ear = self.peers.listener(run.number, *stream);
-        if drain.pump(buffer, &mut self.log, &mut ear) == Drained::Ended {
+        let mut forwarder = self.connections.forwarder(run.number, *stream);
+        if drain.pump(buffer, &mut self.log, &mut forwarder) == Drained::Ended {
             // Positions of this turn must stay: the drain is taken out by `turn`.
             drain.ended = true;
         }
@@ -292,36 +296,36 @@ impl Daemon {
 
     /// The run is over if nothing of it lives: then its end is written down and told.
     fn check_run(&mut self, buffer: &mut [u8]) {
-        let (helpers, orders) = (self.helpers(), self.orders());
+        let (helpers, policy) = (self.helpers(), self.policy());
         let Some(run) = &mut self.run else { return };
-        if !run.is_over(&helpers, &orders, clock::mono()) {
+        if !run.is_over(&helpers, &policy, clock::mono()) {
             return;
         }
         let Some(mut run) = self.run.take() else { return };
         for (stream, drain) in &mut run.drains {
-            let mut ear = self.peers.listener(run.number, *stream);
-            drain.empty(buffer, &mut self.log, &mut ear);
+            let mut forwarder = self.connections.forwarder(run.number, *stream);
+            drain.empty(buffer, &mut self.log, &mut forwarder);
         }
         let report = run.report(clock::wall());
         if let Some(leaf) = &run.leaf {
             leaf.remove();
         }
         self.store.keep(report.clone());
-        self.peers.tell(&Event::Exited { report });
-        self.alone.run_began_or_ended(clock::mono());
+        self.connections.tell(&Event::Exited { report });
+        self.orphaned.run_began_or_ended(clock::mono());
     }
 
-    fn answer_probes(&mut self, buffer: &mut [u8]) {
-        for probe in &mut self.probes {
-            if let Some(result) = probe.result(buffer) {
-                self.peers.answer(probe.peer, Some(probe.re), Event::Exec { result }, Vec::new());
+    fn answer_executed(&mut self, buffer: &mut [u8]) {
+        for command in &mut self.executed {
+            if let Some(result) = command.result(buffer) {
+                self.connections.answer(command.peer, Some(command.re), Event::Exec { result }, Vec::new());
             }
         }
-        let before = self.probes.len();
-        self.probes.retain(|probe| !probe.is_answered());
+        let before = self.executed.len();
+        self.executed.retain(|command| !command.is_answered());
         // What commands left behind goes with the last of them; without cgroups it goes with the run.
         if before > 0
-            && self.probes.is_empty()
+            && self.executed.is_empty()
             && let Some(leaf) = self.cgroups.as_ref().and_then(|cgroups| cgroups.leaf("probe").ok())
         {
             leaf.kill();
@@ -331,11 +335,11 @@ impl Daemon {
 
     /// Our own children that are no part of a run.
     fn helpers(&self) -> Vec<i32> {
-        self.runner.iter().map(|runner| runner.pid).chain(self.probes.iter().map(|probe| probe.pid)).collect()
+        self.runner.iter().map(|runner| runner.pid).chain(self.executed.iter().map(|command| command.pid)).collect()
     }
 
-    fn orders(&self) -> StandingOrders {
-        self.standing.clone().unwrap_or_else(|| ladder::default_orders(self.settings.unattended))
+    fn policy(&self) -> FallbackPolicy {
+        self.fallback.clone().unwrap_or_else(|| stop_sequence::default_policy(self.settings.unattended))
     }
 
     /// What is due by the clock.
@@ -347,23 +351,23 @@ impl Daemon {
                 let number = run.number;
                 self.run = None;
                 self.unkillable = Some((number, left));
-                self.peers.tell(&Event::Unkillable { run: number, left });
+                self.connections.tell(&Event::Unkillable { run: number, left });
             }
         }
         if self.run.as_ref().is_some_and(Run::is_ending) {
             self.check_run(buffer);
         }
-        for probe in self.probes.iter_mut().filter(|probe| now >= probe.deadline) {
-            probe.kill();
+        for command in self.executed.iter_mut().filter(|command| now >= command.deadline) {
+            command.kill();
         }
-        self.act_alone(now);
+        self.act_orphaned(now);
     }
 
     fn due(&self) -> Option<Instant> {
         let run = self.run.as_ref().and_then(Run::due);
-        let probes = self.probes.iter().map(|probe| probe.deadline).min();
+        let probes = self.executed.iter().map(|command| command.deadline).min();
         let ending = self.ending.map(|(_, until)| until);
-        [run, probes, ending, self.alone_due()].into_iter().flatten().min()
+        [run, probes, ending, self.orphaned_due()].into_iter().flatten().min()
     }
 }
 

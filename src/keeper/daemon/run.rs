@@ -4,8 +4,8 @@
 //!   Starting ──exec worked──► Running ──first process ends──► nothing left? ──yes──► over
 //!       │                        │                                │ no
 //!       └─exec failed──► over    │                   forking: lives on, until nothing does
-//!                                │                   else: stragglers, the ladder ──► SIGKILL ──► over
-//!                                └─ kill, or the ladder's end ──► SIGKILL until nothing lives ──► over
+//!                                │                   else: stragglers, the stop ──► SIGKILL ──► over
+//!                                └─ kill, or the stop's end ──► SIGKILL until nothing lives ──► over
 //!                                                                     └─ last deadline ──► unkillable
 //! ```
 //!
@@ -15,17 +15,17 @@ use super::{
     Instant,
     cgroup::{self, Leaf},
     console::Console,
-    family::{self, Process},
-    ladder::{Ladder, Rung},
     output::Drain,
+    process_tree::{self, Process},
     spawn::Child,
+    stop_sequence::{NextStep, StopSequence},
     sys,
 };
 use crate::{
     keeper::protocol::Stream,
     model::{
         ids::RunNumber,
-        process::{ExitReport, ExitStatus, LaunchSpec, OutputFrom, StandingOrders, StopAction},
+        process::{ExitReport, ExitStatus, FallbackPolicy, LaunchSpec, OutputFrom, StopAction},
         time::Timestamp,
     },
 };
@@ -52,7 +52,7 @@ pub(super) struct Run {
     pub(super) outcome: Option<OwnedFd>,
     pub(super) console: Console,
     pub(super) drains: Vec<(Stream, Drain)>,
-    pub(super) ladder: Option<Ladder>,
+    pub(super) stop: Option<StopSequence>,
     killing: Option<Killing>,
     failed: Option<String>,
     status: Option<ExitStatus>,
@@ -80,7 +80,7 @@ pub(super) enum Turn {
 }
 
 /// How a run was begun.
-pub(super) struct Begun {
+pub(super) struct Spawned {
     pub(super) child: Child,
     pub(super) started: Timestamp,
     pub(super) leaf: Option<Leaf>,
@@ -90,7 +90,7 @@ pub(super) struct Begun {
 }
 
 impl Run {
-    pub(super) fn new(number: RunNumber, spec: Box<LaunchSpec>, begun: Begun) -> Run {
+    pub(super) fn new(number: RunNumber, spec: Box<LaunchSpec>, begun: Spawned) -> Run {
         let oom_before = begun.leaf.as_ref().map_or_else(cgroup::own_oom_kills, Leaf::oom_kills);
         Run {
             number,
@@ -103,7 +103,7 @@ impl Run {
             outcome: Some(begun.child.outcome),
             console: begun.console,
             drains: begun.drains,
-            ladder: None,
+            stop: None,
             killing: None,
             failed: None,
             status: None,
@@ -135,10 +135,10 @@ impl Run {
 
     /// Every living process of the run. `helpers`: the keeper's own children, which are none of it.
     pub(super) fn members(&self, helpers: &[i32]) -> Vec<Process> {
-        let mut members = family::descendants(std::process::id() as i32, helpers);
+        let mut members = process_tree::descendants(std::process::id() as i32, helpers);
         for pid in self.leaf.iter().flat_map(Leaf::pids) {
             if !members.iter().any(|member| member.pid == pid) {
-                members.extend(family::look(pid).filter(|process| !process.zombie));
+                members.extend(process_tree::look(pid).filter(|process| !process.zombie));
             }
         }
         members
@@ -161,22 +161,23 @@ impl Run {
         }
     }
 
-    /// After children were reaped: is it over? If not, and the first process has gone, stragglers meet the ladder.
-    pub(super) fn is_over(&mut self, helpers: &[i32], orders: &StandingOrders, now: Instant) -> bool {
+    /// After children were reaped: is it over? If not, and the first process has gone, stragglers meet the stop.
+    pub(super) fn is_over(&mut self, helpers: &[i32], policy: &FallbackPolicy, now: Instant) -> bool {
         if self.main_lives {
             return false;
         }
         let members = self.members(helpers);
-        if members.is_empty() && family::is_childless(helpers) && !self.leaf.as_ref().is_some_and(Leaf::populated) {
+        if members.is_empty() && process_tree::is_childless(helpers) && !self.leaf.as_ref().is_some_and(Leaf::populated)
+        {
             return true;
         }
         if self.spec.forking && self.failed.is_none() {
             if let Some(oldest) = members.iter().min_by_key(|process| process.born) {
                 self.pid = oldest.pid;
             }
-        } else if self.ladder.is_none() && self.killing.is_none() {
+        } else if self.stop.is_none() && self.killing.is_none() {
             self.stragglers = members.len().max(1) as u32;
-            self.ladder = Some(Ladder::new(orders, now));
+            self.stop = Some(StopSequence::new(policy, now));
         }
         false
     }
@@ -188,36 +189,36 @@ impl Run {
             return;
         }
         for process in self.members(helpers) {
-            let _ = family::signal(&process, signal);
+            let _ = process_tree::signal(&process, signal);
         }
     }
 
     /// From now on SIGKILL, until nothing lives.
     pub(super) fn kill(&mut self, last_deadline: Duration, now: Instant) {
         self.killed = true;
-        self.ladder = None;
+        self.stop = None;
         if self.killing.is_none() {
             self.killing = Some(Killing { again: now, deadline: now + last_deadline, cores_until: now + CORE_BOUND });
         }
     }
 
-    /// What is due by the clock: the ladder's next rung, or SIGKILL again.
+    /// What is due by the clock: the stop's next rung, or SIGKILL again.
     pub(super) fn turn(&mut self, now: Instant, helpers: &[i32], last_deadline: Duration) -> Turn {
-        let rung = self.ladder.as_mut().map_or(Rung::Wait, |ladder| ladder.next(now));
-        match rung {
-            Rung::Wait => {}
-            Rung::Last { step } => {
+        let next = self.stop.as_mut().map_or(NextStep::Wait, |stop| stop.next(now));
+        match next {
+            NextStep::Wait => {}
+            NextStep::Last { step } => {
                 self.step = Some(step);
                 self.kill(last_deadline, now);
             }
-            Rung::Do { step, action } => {
+            NextStep::Do { step, action } => {
                 self.step = Some(step);
                 match action {
                     StopAction::Stdin(line) => drop(self.console.push(&line)),
                     StopAction::Signal(signal) => self.signal(signal, helpers),
                     StopAction::Kill => self.kill(last_deadline, now),
                     // Not ours to do: on to the next.
-                    StopAction::Ask => self.ladder.as_mut().map_or((), |ladder| ladder.hasten(now)),
+                    StopAction::Ask => self.stop.as_mut().map_or((), |stop| stop.hasten(now)),
                 }
             }
         }
@@ -233,7 +234,7 @@ impl Run {
         killing.again = now + KILL_AGAIN;
         let all = members.len();
         if now < killing.cores_until {
-            members.retain(|process| !family::is_dumping(process.pid));
+            members.retain(|process| !process_tree::is_dumping(process.pid));
         }
         if members.len() < all {
             killing.deadline = now + last_deadline;
@@ -245,11 +246,11 @@ impl Run {
         // Whoever forks faster than we look is met again, at once for a few rounds, then every KILL_AGAIN.
         for _ in 0..5 {
             for process in &members {
-                let _ = family::signal(process, libc::SIGKILL);
+                let _ = process_tree::signal(process, libc::SIGKILL);
             }
             let known: Vec<i32> = members.iter().map(|process| process.pid).collect();
             members = self.members(helpers);
-            members.retain(|process| !known.contains(&process.pid) && !family::is_dumping(process.pid));
+            members.retain(|process| !known.contains(&process.pid) && !process_tree::is_dumping(process.pid));
             if members.is_empty() {
                 break;
             }
@@ -257,16 +258,16 @@ impl Run {
         Turn::Nothing
     }
 
-    /// The ladder or SIGKILL is under way, or an end isn't certain yet: worth looking again whenever the clock calls.
+    /// The stop or SIGKILL is under way, or an end isn't certain yet: worth looking again whenever the clock calls.
     pub(super) fn is_ending(&self) -> bool {
-        self.ladder.is_some() || self.killing.is_some()
+        self.stop.is_some() || self.killing.is_some()
     }
 
     /// When [`Run::turn`] wants to be called next.
     pub(super) fn due(&self) -> Option<Instant> {
-        let ladder = self.ladder.as_ref().map(Ladder::due);
+        let stop = self.stop.as_ref().map(StopSequence::due);
         let killing = self.killing.as_ref().map(|killing| killing.again);
-        [ladder, killing].into_iter().flatten().min()
+        [stop, killing].into_iter().flatten().min()
     }
 
     /// The account of a run that is over.

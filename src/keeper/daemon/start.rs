@@ -30,7 +30,7 @@ use std::{ffi::OsString, fs, io, os::fd::OwnedFd, path::Path};
 type Failure = (String, u8);
 
 /// The whole life; returns the exit code.
-pub(super) fn life(args: Vec<OsString>, up: fn()) -> u8 {
+pub(super) fn life(args: Vec<OsString>) -> u8 {
     match Question::of(&args) {
         Some(Question::Help) => {
             print!("{USAGE}");
@@ -49,10 +49,7 @@ pub(super) fn life(args: Vec<OsString>, up: fn()) -> u8 {
         .map_err(|why| (format!("{why}\nsee gameside-keeper --help"), exit::USAGE))
         .and_then(|settings| stand(settings, &mut ready));
     match outcome {
-        Ok(mut daemon) => {
-            up();
-            daemon.run()
-        }
+        Ok(mut daemon) => daemon.run(),
         Err((why, code)) => {
             eprintln!("gameside-keeper: {why}");
             Ready::say(ready.as_ref(), code);

@@ -1,6 +1,6 @@
 //! Figures of a live run, and where its core file went.
 
-use super::{family, run::Run, sys};
+use super::{process_tree, run::Run, sys};
 use crate::model::process::ProcessStats;
 use std::{fs, path::Path};
 
@@ -8,7 +8,7 @@ use std::{fs, path::Path};
 pub(super) fn of(run: &Run, helpers: &[i32]) -> ProcessStats {
     let members = run.members(helpers);
     let (ticks_a_second, page) = sys::units();
-    let summed = |what: fn(&family::Process) -> u64| members.iter().map(what).sum::<u64>();
+    let summed = |what: fn(&process_tree::Process) -> u64| members.iter().map(what).sum::<u64>();
     let leaf = run.leaf.as_ref();
     ProcessStats {
         run: run.number,

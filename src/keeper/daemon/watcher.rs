@@ -14,7 +14,7 @@
 
 use super::{
     cgroup::Cgroups,
-    family, privileges, sys,
+    privileges, process_tree, sys,
     sys::{Forked, Reaped},
 };
 use rustix::{
@@ -85,9 +85,9 @@ fn clear(cgroups: Option<&Cgroups>) {
         for leaf in &leaves {
             leaf.kill();
         }
-        let left = family::descendants(std::process::id() as i32, &[]);
+        let left = process_tree::descendants(std::process::id() as i32, &[]);
         for process in &left {
-            let _ = family::signal(process, libc::SIGKILL);
+            let _ = process_tree::signal(process, libc::SIGKILL);
         }
         while sys::reap().is_some() {}
         if let Some(cgroups) = cgroups {

@@ -57,7 +57,8 @@ fn rust() -> Option<Command> {
         .output()
         .unwrap();
     let why = format!("the crate agones can't be built: {}", String::from_utf8_lossy(&built.stderr).trim());
-    present(built.status.success(), &why, "let cargo reach crates.io").then(|| Command::new(format!("{target}/debug/agones-client")))
+    present(built.status.success(), &why, "let cargo reach crates.io")
+        .then(|| Command::new(format!("{target}/debug/agones-client")))
 }
 
 /// A client under way: what it prints comes line by line.

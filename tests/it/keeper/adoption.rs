@@ -4,7 +4,7 @@ use super::harness::{Keeper, PROGRAM, running, start, taken, until};
 use crate::support::proc;
 use gameside::{
     keeper::{
-        Peek,
+        Presence,
         protocol::{Event, Order, exit},
     },
     model::{
@@ -98,8 +98,8 @@ fn an_observer_takes_nothing_over() {
     let keeper = Keeper::start();
     let (mut agent, hello) = keeper.control();
     let pid = agent.run(1, "sleep 600");
-    match gameside::keeper::peek(keeper.path()) {
-        Peek::Here(seen) => assert_eq!((seen.epoch, running(&seen)), (hello.epoch, (1, pid))),
+    match gameside::keeper::probe(keeper.path()) {
+        Presence::Here(seen) => assert_eq!((seen.epoch, running(&seen)), (hello.epoch, (1, pid))),
         other => panic!("{other:?}"),
     }
     let mut observer = keeper.wire();
@@ -118,7 +118,7 @@ fn one_keeper_a_directory_and_a_left_over_socket_is_no_keeper() {
     keeper.signal(9);
     keeper.ended();
     assert!(keeper.socket().exists(), "left over");
-    assert_eq!(gameside::keeper::peek(keeper.path()), Peek::None);
+    assert_eq!(gameside::keeper::probe(keeper.path()), Presence::None);
     keeper.again();
     keeper.control();
 }
@@ -163,7 +163,9 @@ fn detached_it_leaves_its_parent_and_says_why_it_could_not() {
     let dir = tempfile::tempdir().unwrap();
     let detach = || Command::new(PROGRAM).arg("--dir").arg(dir.path()).arg("--detach").output().unwrap();
     assert!(detach().status.success());
-    let Peek::Here(hello) = gameside::keeper::peek(dir.path()) else { panic!("it stands when the first process ends") };
+    let Presence::Here(hello) = gameside::keeper::probe(dir.path()) else {
+        panic!("it stands when the first process ends")
+    };
     let pid = hello.pid as u32;
     assert!(!proc::descendants(std::process::id()).contains(&pid), "nobody's child here");
     let second = detach();
@@ -173,5 +175,5 @@ fn detached_it_leaves_its_parent_and_says_why_it_could_not() {
     let report = gameside::keeper::stop(dir.path(), Duration::from_secs(30)).unwrap();
     assert_eq!(report, None);
     assert!(proc::gone(pid, Duration::from_secs(30)));
-    until("the lock is free", || gameside::keeper::peek(dir.path()) == Peek::None);
+    until("the lock is free", || gameside::keeper::probe(dir.path()) == Presence::None);
 }

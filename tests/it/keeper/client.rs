@@ -1,10 +1,11 @@
 //! The agent's own client, against the real keeper.
 
-use super::harness::{PATIENCE, PROGRAM, orders, start};
+use super::harness::{PATIENCE, PROGRAM, policy, start};
 use crate::support::proc;
 use gameside::{
     keeper::{
-        ExecStatus, Keeper, KeeperEvent, KeeperPlace, ListenerAddress, ListenerSpec, Mode, Peek, SpawnKeeper, attach,
+        ExecStatus, Keeper, KeeperEvent, KeeperPlace, ListenerAddress, ListenerSpec, Mode, Presence, SpawnKeeper,
+        attach,
     },
     model::{
         ids::RunNumber,
@@ -70,7 +71,7 @@ struct End<'a>(&'a Path);
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
-        if let Peek::Here(hello) = gameside::keeper::peek(self.0) {
+        if let Presence::Here(hello) = gameside::keeper::probe(self.0) {
             proc::signal(hello.pid as u32, 9);
             proc::gone(hello.pid as u32, PATIENCE);
         }
@@ -89,7 +90,7 @@ fn it_spawns_a_keeper_and_the_next_client_adopts_the_game() {
         let mut agent = Agent::at(dir.path(), PROGRAM);
         let hello = agent.connected().await;
         agent.keeper.give(KeeperOrder::Record { text: "r".into() });
-        agent.keeper.give(KeeperOrder::Standing { orders: orders(Duration::from_secs(1)) });
+        agent.keeper.give(KeeperOrder::Fallback { policy: policy(Duration::from_secs(1)) });
         agent.keeper.give(start(1, "exec sleep 600"));
         let pid = agent.started(1).await;
         agent.keeper.settled().await;
@@ -126,8 +127,8 @@ fn a_killed_keeper_is_replaced_and_gets_the_levels_but_no_old_order() {
         assert_eq!(second.run, RunState::Empty);
         assert!(proc::gone(pid, PATIENCE));
         agent.keeper.settled().await;
-        match gameside::keeper::peek(dir.path()) {
-            Peek::Here(hello) => assert_eq!(hello.record.as_deref(), Some("mine")),
+        match gameside::keeper::probe(dir.path()) {
+            Presence::Here(hello) => assert_eq!(hello.record.as_deref(), Some("mine")),
             other => panic!("{other:?}"),
         }
     });
@@ -218,6 +219,6 @@ fn while_the_lock_is_held_no_second_keeper_is_tried() {
             })
             .await;
         assert!(why.contains("holds"), "{why}");
-        assert!(matches!(gameside::keeper::peek(dir.path()), Peek::Silent { .. }));
+        assert!(matches!(gameside::keeper::probe(dir.path()), Presence::Silent { .. }));
     });
 }

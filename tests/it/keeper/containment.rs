@@ -1,6 +1,6 @@
 //! Everything of a run ends before the next begins, with cgroups and without; and a killed keeper takes it all along.
 
-use super::harness::{Keeper, PATIENCE, Wire, number, orders, spec, taken};
+use super::harness::{Keeper, PATIENCE, Wire, number, policy, spec, taken};
 use crate::support::{component, proc};
 use gameside::{
     keeper::protocol::Order,
@@ -40,7 +40,7 @@ fn stragglers_get_the_ladder_and_the_run_ends_when_they_have() {
     for args in BOTH {
         let keeper = Keeper::start_with(args);
         let (mut wire, _) = keeper.control();
-        wire.done(Order::Standing { orders: orders(Duration::from_millis(100)) });
+        wire.done(Order::Fallback { policy: policy(Duration::from_millis(100)) });
         let pid = wire.run(1, &format!("{HELPER} read line; exit 7"));
         let helper = helper(&mut wire);
         wire.done(Order::Stdin { run: RunNumber(1), line: "end".into() });

@@ -5,7 +5,7 @@ use gameside::{
     keeper::protocol::{Event, Order, Reply, Request},
     model::{
         ids::RunNumber,
-        process::{ExitReport, KeeperHello, LaunchSpec, RunState, StandingOrders, StopAction, StopStep},
+        process::{ExitReport, FallbackPolicy, KeeperHello, LaunchSpec, RunState, StopAction, StopStep},
     },
 };
 use std::{
@@ -259,9 +259,9 @@ pub fn taken(run: u64) -> Order {
 }
 
 /// SIGTERM, so long, SIGKILL.
-pub fn orders(wait: Duration) -> StandingOrders {
-    let ladder = vec![StopStep { action: StopAction::Signal(15), wait }];
-    StandingOrders { ladder, total: Duration::from_secs(60), unattended: None }
+pub fn policy(wait: Duration) -> FallbackPolicy {
+    let steps = vec![StopStep { action: StopAction::Signal(15), wait }];
+    FallbackPolicy { steps, total: Duration::from_secs(60), unattended: None }
 }
 
 pub fn running(hello: &KeeperHello) -> (u64, u32) {

@@ -2,7 +2,7 @@
 
 use super::{
     daemon,
-    place::{self, Lock},
+    discovery::{self, Lock},
     protocol::{Event, Order, Reply, Request, VERSIONS},
 };
 use crate::{
@@ -28,7 +28,7 @@ const ANSWER: Duration = Duration::from_secs(3);
 
 /// What can be seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Peek {
+pub enum Presence {
     /// Nobody holds the lock.
     None,
     /// A keeper lives but doesn't answer.
@@ -51,20 +51,20 @@ pub enum StopError {
 }
 
 /// Is there a keeper in this state directory, and what does it hold?
-pub fn peek(dir: &Path) -> Peek {
-    match place::lock(dir) {
-        Ok(Lock::Free) => Peek::None,
-        Err(error) => Peek::Silent { pid: None, why: format!("looking at its lock: {error}") },
+pub fn probe(dir: &Path) -> Presence {
+    match discovery::lock(dir) {
+        Ok(Lock::Free) => Presence::None,
+        Err(error) => Presence::Silent { pid: None, why: format!("looking at its lock: {error}") },
         Ok(Lock::Held { pid }) => match Observer::hello(dir) {
-            Ok((_, hello)) => Peek::Here(hello),
-            Err(error) => Peek::Silent { pid, why: error.to_string() },
+            Ok((_, hello)) => Presence::Here(hello),
+            Err(error) => Presence::Silent { pid, why: error.to_string() },
         },
     }
 }
 
 /// What the next keeper in this state directory would say: the end that the last one left, or that it holds nothing. For when
 /// [`peek`] finds none: whatever ran under it is gone.
-pub fn heir(dir: &Path, fresh: KeeperId) -> KeeperHello {
+pub fn inherited(dir: &Path, fresh: KeeperId) -> KeeperHello {
     let (keeper, run) = match daemon::left(dir) {
         Some((keeper, report)) => (keeper, RunState::Exited { report }),
         None => (fresh, RunState::Empty),
@@ -88,7 +88,7 @@ pub fn heir(dir: &Path, fresh: KeeperId) -> KeeperHello {
 pub fn stop(dir: &Path, wait: Duration) -> Result<Option<ExitReport>, StopError> {
     let shown = || dir.display().to_string();
     let unreachable = |error: io::Error| StopError::Unreachable { dir: shown(), why: error.to_string() };
-    let pid = match place::lock(dir).map_err(unreachable)? {
+    let pid = match discovery::lock(dir).map_err(unreachable)? {
         Lock::Free => return Err(StopError::NoKeeper { dir: shown() }),
         Lock::Held { pid } => pid,
     };
@@ -121,7 +121,7 @@ struct Observer {
 
 impl Observer {
     fn hello(dir: &Path) -> io::Result<(Observer, Box<KeeperHello>)> {
-        let socket = place::reach(dir)?;
+        let socket = discovery::reach(dir)?;
         socket.set_nonblocking(false)?;
         socket.set_write_timeout(Some(ANSWER))?;
         let mut observer = Observer { reader: BufReader::new(socket) };

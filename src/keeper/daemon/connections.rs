@@ -1,4 +1,4 @@
-//! Connections: one controller, a few observers. Nothing here blocks, and nobody slow holds anybody up.
+//! Connections: one controller, a few observers. Nothing here blocks, and a slow peer delays nobody else.
 //!
 //! ```text
 //!   accept ─► peer uid? ─► New ──hello──► Controller (epoch n; the older one is told and closed first)
@@ -42,7 +42,7 @@ pub(super) enum Role {
 
 /// One connection.
 #[derive(Debug)]
-pub(super) struct Peer {
+pub(super) struct Connection {
     socket: OwnedFd,
     pub(super) role: Role,
     /// It is the user who may control.
@@ -65,15 +65,15 @@ struct Packet {
 
 /// All of them.
 #[derive(Debug, Default)]
-pub(super) struct Peers {
-    list: Vec<Peer>,
+pub(super) struct Connections {
+    list: Vec<Connection>,
     last: u64,
     /// The controller wants lines of output.
     pub(super) output: bool,
     pub(super) lost_lines: u64,
 }
 
-impl Peers {
+impl Connections {
     pub(super) fn accept(&mut self, server: &OwnedFd, uid: u32) {
         while let Ok(socket) = accept_with(server, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
             let peer = super::sys::peer_uid(&socket).unwrap_or(u32::MAX);
@@ -87,7 +87,7 @@ impl Peers {
                 self.list.remove(at);
             }
             self.last += 1;
-            self.list.push(Peer {
+            self.list.push(Connection {
                 socket,
                 role: Role::New,
                 is_agent: peer == uid,
@@ -155,7 +155,7 @@ impl Peers {
     }
 
     /// Makes this peer the controller. The older one is told and closed before anything is said to the newer.
-    pub(super) fn crown(&mut self, number: u64) {
+    pub(super) fn set_controller(&mut self, number: u64) {
         let older = self.list.iter().find(|peer| peer.role == Role::Controller && peer.number != number);
         if let Some(older) = older.map(|peer| peer.number) {
             self.answer(older, None, Event::Superseded, Vec::new());
@@ -203,16 +203,16 @@ impl Peers {
     }
 
     /// The agent's ear for one stream of one run.
-    pub(super) fn listener(&mut self, run: RunNumber, stream: Stream) -> Ear<'_> {
-        Ear { peers: self, run, stream }
+    pub(super) fn forwarder(&mut self, run: RunNumber, stream: Stream) -> OutputForwarder<'_> {
+        OutputForwarder { connections: self, run, stream }
     }
 
-    fn find(&mut self, number: u64) -> Option<&mut Peer> {
+    fn find(&mut self, number: u64) -> Option<&mut Connection> {
         self.list.iter_mut().find(|peer| peer.number == number)
     }
 }
 
-impl Peer {
+impl Connection {
     fn queue(&mut self, reply: &Reply, fds: Vec<OwnedFd>) {
         let Ok(mut bytes) = serde_json::to_vec(reply) else { return };
         bytes.push(b'\n');
@@ -267,25 +267,25 @@ impl Packet {
 
 /// Passes lines on to the controller, while it wants them and keeps up.
 #[derive(Debug)]
-pub(super) struct Ear<'a> {
-    peers: &'a mut Peers,
+pub(super) struct OutputForwarder<'a> {
+    connections: &'a mut Connections,
     run: RunNumber,
     stream: Stream,
 }
 
-impl Lines for Ear<'_> {
+impl Lines for OutputForwarder<'_> {
     fn lines(&mut self, bytes: &[u8]) {
-        if !self.peers.output {
+        if !self.connections.output {
             return;
         }
-        let Some(peer) = self.peers.list.iter_mut().find(|peer| peer.role == Role::Controller) else { return };
+        let Some(peer) = self.connections.list.iter_mut().find(|peer| peer.role == Role::Controller) else { return };
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             if peer.waiting > MAX_LINES {
                 peer.flush();
             }
             if peer.waiting > MAX_LINES {
-                self.peers.lost_lines += rest.split(|byte| *byte == b'\n').count() as u64 - 1;
+                self.connections.lost_lines += rest.split(|byte| *byte == b'\n').count() as u64 - 1;
                 return;
             }
             let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);

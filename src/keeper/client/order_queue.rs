@@ -32,7 +32,7 @@ struct State {
     entries: VecDeque<Entry>,
     /// The last levels given, to be given again to a keeper that may not have them.
     record: Option<Order>,
-    standing: Option<Order>,
+    fallback: Option<Order>,
     output: Option<Order>,
     /// Orders that were not taken, for the link to report.
     refused: Vec<&'static str>,
@@ -41,7 +41,7 @@ struct State {
 
 /// The orders of one agent. Shared by [`super::Keeper`] and the link.
 #[derive(Debug, Default)]
-pub(super) struct Book {
+pub(super) struct OrderQueue {
     state: Mutex<State>,
     /// Something is to be sent.
     pub(super) posted: Notify,
@@ -49,7 +49,7 @@ pub(super) struct Book {
     answered: Notify,
 }
 
-impl Book {
+impl OrderQueue {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -59,7 +59,7 @@ impl Book {
         let mut state = self.state();
         match &order {
             Order::Record { .. } => state.record = Some(order.clone()),
-            Order::Standing { .. } => state.standing = Some(order.clone()),
+            Order::Fallback { .. } => state.fallback = Some(order.clone()),
             Order::Output { .. } => state.output = Some(order.clone()),
             _ => {}
         }
@@ -138,7 +138,7 @@ impl Book {
         for entry in &mut state.entries {
             entry.sent = false;
         }
-        for level in [state.output.clone(), state.standing.clone(), state.record.clone()].into_iter().flatten() {
+        for level in [state.output.clone(), state.fallback.clone(), state.record.clone()].into_iter().flatten() {
             let id = state.next_id();
             state.entries.push_front(Entry { request: Request { id, order: level }, sent: false, asker: None });
         }
@@ -174,7 +174,7 @@ impl State {
 
 /// Only the newest matters.
 fn is_level(order: &Order) -> bool {
-    matches!(order, Order::Record { .. } | Order::Standing { .. } | Order::Output { .. })
+    matches!(order, Order::Record { .. } | Order::Fallback { .. } | Order::Output { .. })
 }
 
 /// A second time would be a second event for the game, or a stale question.
@@ -217,45 +217,45 @@ mod tests {
 
     #[test]
     fn what_was_not_answered_is_given_again_but_a_signal_only_once() {
-        let book = Book::default();
-        book.post(record("a"));
-        book.post(start(1));
-        book.post(Order::Signal { run: RunNumber(1), signal: 15 });
-        let first = book.take_unsent();
+        let queue = OrderQueue::default();
+        queue.post(record("a"));
+        queue.post(start(1));
+        queue.post(Order::Signal { run: RunNumber(1), signal: 15 });
+        let first = queue.take_unsent();
         assert_eq!(names(&first), ["record", "start", "signal"]);
-        assert!(book.take_unsent().is_empty());
-        book.answer(first[0].id);
-        book.post(Order::Stdin { run: RunNumber(1), line: "never sent".into() });
-        book.rewind(true);
-        assert_eq!(names(&book.take_unsent()), ["record", "start", "stdin"]);
+        assert!(queue.take_unsent().is_empty());
+        queue.answer(first[0].id);
+        queue.post(Order::Stdin { run: RunNumber(1), line: "never sent".into() });
+        queue.rewind(true);
+        assert_eq!(names(&queue.take_unsent()), ["record", "start", "stdin"]);
     }
 
     #[test]
     fn the_newest_level_replaces_a_waiting_one() {
-        let book = Book::default();
-        book.post(record("a"));
-        book.post(start(1));
-        book.post(record("b"));
-        let sent = book.take_unsent();
+        let queue = OrderQueue::default();
+        queue.post(record("a"));
+        queue.post(start(1));
+        queue.post(record("b"));
+        let sent = queue.take_unsent();
         assert_eq!(names(&sent), ["record", "start"]);
         assert_eq!(sent[0].order, record("b"));
     }
 
     #[test]
     fn another_keeper_gets_the_levels_and_no_old_run() {
-        let book = Book::default();
-        book.post(start(1));
-        book.post(record("a"));
-        book.rewind(false);
-        assert_eq!(names(&book.take_unsent()), ["record"]);
+        let queue = OrderQueue::default();
+        queue.post(start(1));
+        queue.post(record("a"));
+        queue.rewind(false);
+        assert_eq!(names(&queue.take_unsent()), ["record"]);
     }
 
     #[test]
     fn too_much_is_refused() {
-        let book = Book::default();
+        let queue = OrderQueue::default();
         for run in 0..=MAX_WAITING as u64 {
-            book.post(start(run));
+            queue.post(start(run));
         }
-        assert_eq!(book.take_refused(), ["start"]);
+        assert_eq!(queue.take_refused(), ["start"]);
     }
 }

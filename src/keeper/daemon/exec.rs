@@ -2,7 +2,7 @@
 //!
 //! A command is over when its first process has ended, by itself or because its time is up.
 
-use super::{Instant, family, spawn::Child, sys};
+use super::{Instant, process_tree, spawn::Child, sys};
 use crate::keeper::protocol::{ExecResult, ExecStatus, MAX_EXEC_OUTPUT};
 use rustix::io::Errno;
 use std::{
@@ -11,13 +11,13 @@ use std::{
 };
 
 /// How many may run at once.
-pub(super) const MAX_PROBES: usize = 8;
+pub(super) const MAX_COMMANDS: usize = 8;
 /// The longest that one may take.
 pub(super) const MAX_TIME: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// One command under way.
 #[derive(Debug)]
-pub(super) struct Probe {
+pub(super) struct ExecCommand {
     /// Who asked, and the order's id.
     pub(super) peer: u64,
     pub(super) re: u64,
@@ -32,9 +32,9 @@ pub(super) struct Probe {
     answered: bool,
 }
 
-impl Probe {
-    pub(super) fn new(peer: u64, re: u64, child: Child, pipe: OwnedFd, deadline: Instant) -> Probe {
-        Probe {
+impl ExecCommand {
+    pub(super) fn new(peer: u64, re: u64, child: Child, pipe: OwnedFd, deadline: Instant) -> ExecCommand {
+        ExecCommand {
             peer,
             re,
             pid: child.pid,
@@ -82,8 +82,8 @@ impl Probe {
     }
 
     fn kill_all(&self) {
-        for process in family::descendants(self.pid, &[]) {
-            let _ = family::signal(&process, libc::SIGKILL);
+        for process in process_tree::descendants(self.pid, &[]) {
+            let _ = process_tree::signal(&process, libc::SIGKILL);
         }
         if self.status.is_none() {
             // Not reaped, so pid and group are its own.

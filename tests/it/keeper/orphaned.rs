@@ -1,25 +1,25 @@
-//! What the keeper does when it is told to stop, or left alone.
+//! What the keeper does when it is told to stop, or left without an agent.
 
-use super::harness::{Keeper, PATIENCE, orders, start};
+use super::harness::{Keeper, PATIENCE, policy, start};
 use crate::support::proc;
 use gameside::{
     keeper::protocol::{Event, Order, exit},
-    model::process::{ExitStatus, RunState, StandingOrders, StopAction, StopStep},
+    model::process::{ExitStatus, FallbackPolicy, RunState, StopAction, StopStep},
 };
 use std::time::Duration;
 
 #[test]
-fn told_to_stop_with_nobody_there_it_carries_out_the_standing_orders() {
+fn told_to_stop_without_an_agent_it_carries_out_the_fallback_policy() {
     let mut keeper = Keeper::start();
     let (mut wire, _) = keeper.control();
     let step = |action, millis| StopStep { action, wait: Duration::from_millis(millis) };
-    let ladder = vec![step(StopAction::Stdin("please".into()), 200), step(StopAction::Signal(15), 200)];
+    let steps = vec![step(StopAction::Stdin("please".into()), 200), step(StopAction::Signal(15), 200)];
     let total = Duration::from_secs(30);
-    wire.done(Order::Standing { orders: StandingOrders { ladder, total, unattended: None } });
+    wire.done(Order::Fallback { policy: FallbackPolicy { steps, total, unattended: None } });
     wire.run(1, "trap 'echo ignored' TERM; while :; do read line && echo got $line; done");
     drop(wire);
     keeper.signal(15);
-    assert_eq!(keeper.ended().code(), Some(i32::from(exit::ALONE)));
+    assert_eq!(keeper.ended().code(), Some(i32::from(exit::ORPHANED)));
     let log = keeper.log();
     assert!(log.contains("got please") && log.contains("ignored"), "{log}");
 
@@ -49,37 +49,37 @@ fn a_connected_agent_decides() {
 }
 
 #[test]
-fn an_agent_that_leaves_while_stopping_is_waited_for_only_so_long() {
+fn an_agent_that_leaves_while_the_keeper_stops_is_waited_for_a_short_time() {
     let mut keeper = Keeper::start();
     let (mut wire, _) = keeper.control();
-    wire.done(Order::Standing { orders: orders(Duration::from_secs(10)) });
+    wire.done(Order::Fallback { policy: policy(Duration::from_secs(10)) });
     let pid = wire.run(1, "exec sleep 600");
     keeper.signal(15);
     wire.wait("the news", |reply| (reply.event == Event::StopRequested).then_some(()));
     drop(wire);
-    assert_eq!(keeper.ended().code(), Some(i32::from(exit::ALONE)));
+    assert_eq!(keeper.ended().code(), Some(i32::from(exit::ORPHANED)));
     assert!(!proc::alive(pid));
 }
 
 #[test]
-fn without_any_orders_there_are_some() {
+fn without_a_policy_it_follows_the_default_one() {
     let mut keeper = Keeper::start();
     let (mut wire, _) = keeper.control();
     wire.run(1, "trap 'echo bye; exit 3' TERM; while :; do sleep 1000 & wait; done");
     drop(wire);
     keeper.signal(15);
-    assert_eq!(keeper.ended().code(), Some(i32::from(exit::ALONE)));
+    assert_eq!(keeper.ended().code(), Some(i32::from(exit::ORPHANED)));
     assert!(keeper.log().contains("bye"));
 }
 
 #[test]
-fn left_alone_for_too_long_it_ends_the_game() {
+fn without_an_agent_for_too_long_it_ends_the_game() {
     let mut keeper = Keeper::start_with(&["--unattended", "1ms"]);
     let (mut wire, _) = keeper.control();
     let pid = wire.run(1, "exec sleep 600");
     assert!(proc::alive(pid), "with an agent it may live");
     drop(wire);
-    assert_eq!(keeper.ended().code(), Some(i32::from(exit::ALONE)));
+    assert_eq!(keeper.ended().code(), Some(i32::from(exit::ORPHANED)));
     assert!(!proc::alive(pid));
 }
 
@@ -87,7 +87,7 @@ fn left_alone_for_too_long_it_ends_the_game() {
 fn an_agent_may_be_more_patient_than_the_command_line() {
     let keeper = Keeper::start_with(&["--unattended", "1ms"]);
     let (mut wire, _) = keeper.control();
-    wire.done(Order::Standing { orders: orders(Duration::from_secs(1)) });
+    wire.done(Order::Fallback { policy: policy(Duration::from_secs(1)) });
     let pid = wire.run(1, "exec sleep 600");
     drop(wire);
     let (_wire, hello) = keeper.control();
@@ -96,11 +96,11 @@ fn an_agent_may_be_more_patient_than_the_command_line() {
 }
 
 #[test]
-fn with_nothing_to_keep_and_nobody_there_it_goes() {
+fn without_a_game_and_an_agent_it_ends() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = std::process::Command::new(super::harness::PROGRAM);
     let status = command.arg("--dir").arg(dir.path()).args(["--idle", "50ms"]).status().unwrap();
-    assert_eq!(status.code(), Some(i32::from(exit::ALONE)));
+    assert_eq!(status.code(), Some(i32::from(exit::ORPHANED)));
 }
 
 #[test]
@@ -112,11 +112,11 @@ fn stopped_from_outside_it_says_how_the_game_ended() {
     drop(wire);
     let report = gameside::keeper::stop(keeper.path(), PATIENCE).unwrap().expect("a report");
     assert!(report.run.0 == 1 && report.stopped_at_step == Some(0), "{report:?}");
-    assert_eq!(keeper.ended().code(), Some(i32::from(exit::ALONE)));
+    assert_eq!(keeper.ended().code(), Some(i32::from(exit::ORPHANED)));
 }
 
 #[test]
-fn what_can_not_be_killed_is_never_recycled() {
+fn after_an_unkillable_run_nothing_is_started() {
     // No time at all for SIGKILL to work: what a process stuck in the kernel looks like.
     let mut keeper = Keeper::start_with(&["--last-deadline", "0"]);
     let (mut wire, _) = keeper.control();

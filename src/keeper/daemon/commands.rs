@@ -3,11 +3,11 @@
 use super::{
     Daemon,
     cgroup::Leaf,
+    connections::Role,
     console::Console,
+    exec::{self, ExecCommand},
     output::Drain,
-    peers::Role,
-    probe::{self, Probe},
-    run::{Begun, Run},
+    run::{Run, Spawned},
     spawn::{self, Stdio},
     stats,
 };
@@ -37,13 +37,13 @@ type Outcome = Result<(), String>;
 
 impl Daemon {
     /// One line from one peer.
-    pub(super) fn obey(&mut self, peer: u64, line: &[u8]) {
+    pub(super) fn carry_out(&mut self, peer: u64, line: &[u8]) {
         let request: Request = match serde_json::from_slice(line) {
             Ok(request) => request,
             Err(error) => return self.not_understood(peer, line, &error),
         };
         let (re, name) = (request.id, request.order.name());
-        let outcome = match (self.peers.role(peer), request.order) {
+        let outcome = match (self.connections.role(peer), request.order) {
             (Some(Role::New), Order::Hello { versions, observe, epoch }) => {
                 return self.hello(peer, re, &versions, observe, epoch);
             }
@@ -63,11 +63,11 @@ impl Daemon {
         };
         match outcome {
             Ok(()) if name == "listeners" => {} // answered with the sockets
-            Ok(()) => self.peers.answer(peer, Some(re), Event::Done, Vec::new()),
+            Ok(()) => self.connections.answer(peer, Some(re), Event::Done, Vec::new()),
             Err(why) => self.refuse(peer, Some(re), name, why),
         }
         if name == "shutdown" && self.ending.is_some() {
-            self.peers.flush();
+            self.connections.flush();
         }
     }
 
@@ -105,12 +105,12 @@ impl Daemon {
                 self.record = Some(text);
                 Ok(())
             }
-            Order::Standing { orders } => {
-                self.standing = Some(orders);
+            Order::Fallback { policy } => {
+                self.fallback = Some(policy);
                 Ok(())
             }
             Order::Output { on } => {
-                self.peers.output = on;
+                self.connections.output = on;
                 Ok(())
             }
             Order::Shutdown if self.run.is_some() => Err("the game still runs; stop it first".into()),
@@ -124,7 +124,7 @@ impl Daemon {
     }
 
     fn refuse(&mut self, peer: u64, re: Option<u64>, order: &str, why: String) {
-        self.peers.answer(peer, re, Event::Refused { order: order.to_owned(), why }, Vec::new());
+        self.connections.answer(peer, re, Event::Refused { order: order.to_owned(), why }, Vec::new());
     }
 
     /// A newer agent's order, or nonsense: refused, and on we go.
@@ -136,26 +136,26 @@ impl Daemon {
 
     fn hello(&mut self, peer: u64, re: u64, versions: &[u32], observe: bool, epoch: Option<u64>) {
         let Some(version) = VERSIONS.iter().copied().find(|version| versions.contains(version)) else {
-            self.peers.answer(peer, Some(re), Event::Incompatible { versions: VERSIONS.to_vec() }, Vec::new());
-            return self.peers.drop_peer(peer);
+            self.connections.answer(peer, Some(re), Event::Incompatible { versions: VERSIONS.to_vec() }, Vec::new());
+            return self.connections.drop_peer(peer);
         };
-        if !observe && !self.peers.may_control(peer) {
+        if !observe && !self.connections.may_control(peer) {
             let why = format!("only uid {} may control this keeper; you may observe", self.identity.agent_uid);
             self.refuse(peer, Some(re), "hello", why);
-            return self.peers.drop_peer(peer);
+            return self.connections.drop_peer(peer);
         }
         if observe {
-            self.peers.set_role(peer, Role::Observer);
+            self.connections.set_role(peer, Role::Observer);
         } else if epoch.is_some_and(|epoch| epoch < self.store.epoch()) {
-            self.peers.answer(peer, Some(re), Event::Superseded, Vec::new());
-            return self.peers.drop_peer(peer);
+            self.connections.answer(peer, Some(re), Event::Superseded, Vec::new());
+            return self.connections.drop_peer(peer);
         } else {
-            self.peers.crown(peer);
+            self.connections.set_controller(peer);
             self.store.next_epoch(epoch.unwrap_or(0));
-            self.alone.controller_came();
+            self.orphaned.controller_came();
         }
         let hello = Box::new(self.account());
-        self.peers.answer(peer, Some(re), Event::Hello { version, hello }, Vec::new());
+        self.connections.answer(peer, Some(re), Event::Hello { version, hello }, Vec::new());
     }
 
     /// Who we are and what we hold.
@@ -176,9 +176,9 @@ impl Daemon {
             containment: if self.cgroups.is_some() { Containment::Cgroup } else { Containment::Subreaper },
             record: self.record.clone(),
             listeners: self.held.names(),
-            stop_requested: self.alone.is_asked(),
+            stop_requested: self.orphaned.is_asked(),
             output_from: self.run.as_ref().and_then(|run| run.output_from),
-            host_deadline: self.settings.host_deadline.map(|span| span.saturating_sub(self.alone.asked_ago())),
+            host_deadline: self.settings.host_deadline.map(|span| span.saturating_sub(self.orphaned.asked_ago())),
             users: Some(Users { keeper: own, game }),
         }
     }
@@ -192,28 +192,28 @@ impl Daemon {
             (Some(live), _) if live.number == run => {
                 if live.outcome.is_none() {
                     let event = Event::Started { run, pid: live.pid, started: live.started };
-                    self.peers.tell(&event);
+                    self.connections.tell(&event);
                 }
                 return Ok(());
             }
             (Some(live), _) => return Err(format!("run {} isn't over", live.number)),
             (None, Some(report)) if report.run == run => {
                 let event = Event::Exited { report: report.clone() };
-                self.peers.tell(&event);
+                self.connections.tell(&event);
                 return Ok(());
             }
             (None, Some(report)) => return Err(format!("the exit of run {} isn't taken yet", report.run)),
             (None, None) if run <= self.last_run => return Err(format!("run {run} is over, and its exit was taken")),
             (None, None) => {}
         }
-        if self.ending.is_some() || self.alone.is_asked() {
+        if self.ending.is_some() || self.orphaned.is_asked() {
             return Err("the keeper was told to stop".into());
         }
         self.last_run = run;
         match self.begin(run, &spec) {
             Ok(begun) => {
                 self.run = Some(Run::new(run, spec, begun));
-                self.alone.run_began_or_ended(clock::mono());
+                self.orphaned.run_began_or_ended(clock::mono());
             }
             Err(error) => {
                 let at = clock::wall();
@@ -229,13 +229,13 @@ impl Daemon {
                     core_path: None,
                 };
                 self.store.keep(report.clone());
-                self.peers.tell(&Event::Exited { report });
+                self.connections.tell(&Event::Exited { report });
             }
         }
         Ok(())
     }
 
-    fn begin(&mut self, run: RunNumber, spec: &LaunchSpec) -> Result<Begun, String> {
+    fn begin(&mut self, run: RunNumber, spec: &LaunchSpec) -> Result<Spawned, String> {
         let account = self.identity.account.as_ref();
         let plan = spawn::plan(&spec.argv, &spec.env, spec.dir.as_deref(), &self.settings, account)?;
         for file in spec.file.iter().chain(&spec.files) {
@@ -254,7 +254,7 @@ impl Daemon {
         let (started, output_from) = (clock::wall(), self.log.end());
         let child = spawn::spawn(&plan, &stdio, leaf.as_ref(), &self.settings, account)
             .map_err(|error| format!("starting a process: {error}"))?;
-        Ok(Begun {
+        Ok(Spawned {
             child,
             started,
             output_from,
@@ -299,31 +299,31 @@ impl Daemon {
 
     fn stats(&mut self, peer: u64, re: u64) {
         let stats = self.run.as_ref().map(|run| stats::of(run, &self.helpers()));
-        let losses = Losses { log_bytes: self.log.lost(), lines: self.peers.lost_lines };
-        self.peers.answer(peer, Some(re), Event::Stats { stats, losses }, Vec::new());
+        let losses = Losses { log_bytes: self.log.lost(), lines: self.connections.lost_lines };
+        self.connections.answer(peer, Some(re), Event::Stats { stats, losses }, Vec::new());
     }
 
     fn listeners(&mut self, peer: u64, re: u64, want: &[ListenerSpec]) -> Outcome {
         let within = self.identity.guarded.then_some(self.settings.dir.as_path());
         let sockets = self.held.get(want, within)?;
         let names = want.iter().map(|spec| spec.name.clone()).collect();
-        self.peers.answer(peer, Some(re), Event::Listeners { names }, sockets);
+        self.connections.answer(peer, Some(re), Event::Listeners { names }, sockets);
         Ok(())
     }
 
     fn exec(&mut self, peer: u64, re: u64, argv: &[String], timeout: Duration) {
-        match self.begin_probe(peer, re, argv, timeout.min(probe::MAX_TIME)) {
-            Ok(probe) => self.probes.push(probe),
+        match self.begin_exec(peer, re, argv, timeout.min(exec::MAX_TIME)) {
+            Ok(command) => self.executed.push(command),
             Err(why) => {
                 let result = ExecResult { status: ExecStatus::NotStarted(why), output: String::new() };
-                self.peers.answer(peer, Some(re), Event::Exec { result }, Vec::new());
+                self.connections.answer(peer, Some(re), Event::Exec { result }, Vec::new());
             }
         }
     }
 
-    fn begin_probe(&mut self, peer: u64, re: u64, argv: &[String], timeout: Duration) -> Result<Probe, String> {
-        if self.probes.len() >= probe::MAX_PROBES {
-            return Err(format!("{} commands run already", self.probes.len()));
+    fn begin_exec(&mut self, peer: u64, re: u64, argv: &[String], timeout: Duration) -> Result<ExecCommand, String> {
+        if self.executed.len() >= exec::MAX_COMMANDS {
+            return Err(format!("{} commands run already", self.executed.len()));
         }
         let account = self.identity.account.as_ref();
         let (env, dir) =
@@ -336,6 +336,6 @@ impl Daemon {
         let input = OwnedFd::from(File::open("/dev/null").map_err(failed)?);
         let stdio = Stdio { input, output, error };
         let child = spawn::spawn(&plan, &stdio, leaf.as_ref(), &self.settings, account).map_err(failed)?;
-        Ok(Probe::new(peer, re, child, drain.pipe, clock::mono() + timeout))
+        Ok(ExecCommand::new(peer, re, child, drain.pipe, clock::mono() + timeout))
     }
 }

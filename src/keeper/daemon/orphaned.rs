@@ -1,0 +1,112 @@
+//! SIGTERM, or too long without an agent: who decides then.
+//!
+//! ```text
+//!   asked to stop ─► agent connected? ── yes ─► it is told, and decides; it orders the shutdown in the end
+//!        │                                └──── leaves, and isn't back within GRACE ─┐
+//!        └─ no, nor within GRACE ─────────────────────────────────────────────────────┴─► standing orders ─► exit ORPHANED
+//!   unattended for too long ─────────────────────────────────────────────────────────────► standing orders ─► exit ORPHANED
+//! ```
+//!
+//! A sequence that has begun is climbed to its end, whoever connects meanwhile: the agent learns of it in its hello.
+
+use super::{Daemon, Instant, stop_sequence::StopSequence};
+use crate::{
+    host::clock,
+    keeper::protocol::{Event, exit},
+};
+use std::time::Duration;
+
+/// How long an agent may be away when it is needed.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Where we stand.
+#[derive(Debug)]
+pub(super) struct Orphaned {
+    /// Since when no controller is connected.
+    since: Option<Instant>,
+    /// When we were asked to stop.
+    asked: Option<Instant>,
+    /// The standing orders are being carried out.
+    acting: bool,
+    /// Nobody has ever connected while it is the same.
+    pub(super) met: bool,
+}
+
+impl Orphaned {
+    pub(super) fn new(now: Instant) -> Orphaned {
+        Orphaned { since: Some(now), asked: None, acting: false, met: false }
+    }
+
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// How long ago we were asked to stop; no time, if we weren't.
+    pub(super) fn asked_ago(&self) -> Duration {
+        self.asked.map_or(Duration::ZERO, |asked| clock::mono().since(asked))
+    }
+
+    pub(super) fn controller_came(&mut self) {
+        self.since = None;
+        self.met = true;
+    }
+
+    /// Time without a run doesn't count as time unattended.
+    pub(super) fn run_began_or_ended(&mut self, now: Instant) {
+        self.since = self.since.map(|_| now);
+    }
+}
+
+impl Daemon {
+    /// SIGTERM, SIGINT, or `stop`. Asked again while the standing orders are carried out, it goes faster.
+    pub(super) fn asked_to_stop(&mut self) {
+        let now = clock::mono();
+        let again = self.orphaned.asked.is_some_and(|asked| now.since(asked) > Duration::from_secs(1));
+        if again
+            && self.orphaned.acting
+            && let Some(sequence) = self.run.as_mut().and_then(|run| run.stop.as_mut())
+        {
+            sequence.hasten(now);
+        }
+        if self.orphaned.asked.is_none() {
+            eprintln!("gameside-keeper: asked to stop");
+            self.orphaned.asked = Some(now);
+        }
+        self.connections.tell(&Event::StopRequested);
+    }
+
+    /// When [`Daemon::act_orphaned`] wants to be called next.
+    pub(super) fn orphaned_due(&self) -> Option<Instant> {
+        let since = self.orphaned.since.filter(|_| self.ending.is_none() && !self.orphaned.acting)?;
+        let grace = self.orphaned.asked.map(|asked| asked.max(since) + GRACE);
+        let limit = if self.run.is_some() { self.policy().unattended } else { self.settings.idle };
+        [grace, limit.map(|limit| since + limit)].into_iter().flatten().min()
+    }
+
+    pub(super) fn act_orphaned(&mut self, now: Instant) {
+        match (self.connections.has_controller(), self.orphaned.since) {
+            (true, _) => self.orphaned.since = None,
+            (false, None) => self.orphaned.since = Some(now),
+            (false, Some(_)) => {}
+        }
+        if self.orphaned_due().is_some_and(|due| now >= due) {
+            self.orphaned.acting = true;
+            let policy = self.policy();
+            if let Some(run) = &mut self.run {
+                eprintln!("gameside-keeper: no agent is here; carrying out the standing orders for run {}", run.number);
+                self.orphaned.asked.get_or_insert(now);
+                if !run.is_ending() {
+                    run.stop = Some(StopSequence::new(&policy, now));
+                }
+            }
+        }
+        let nobody = !self.connections.has_controller();
+        if self.orphaned.acting && self.run.is_none() && self.ending.is_none() {
+            if nobody {
+                self.end(if self.unkillable.is_some() { exit::UNKILLABLE } else { exit::ORPHANED });
+            } else {
+                self.orphaned.acting = false; // it has come back in time to take the report
+            }
+        }
+    }
+}
