@@ -11,6 +11,7 @@ pub mod core;
 pub mod agent;
 pub mod frontends;
 pub mod keeper;
+pub mod net;
 pub mod practice;
 pub mod probes;
 pub mod providers;

@@ -15,7 +15,7 @@ use std::{
     fs::File,
     io,
     net::{Ipv4Addr, SocketAddr},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -109,9 +109,7 @@ pub fn elect(places: &Places, state_dir: &Path, listen: Option<SocketAddr>) -> i
     };
     let secret = files::secret(&places.sessions_secret()).map_err(io::Error::other)?;
     let tcp = bind(listen, last_port(places))?;
-    let socket = places.sessions_socket();
-    let unix = socket::listen(&socket)?;
-    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600))?;
+    let unix = socket::listen(&places.sessions_socket(), Some(0o600))?;
     let record = SessionsRecord {
         url: format!("http://{}", tcp.local_addr()?),
         pid: std::process::id(),
@@ -120,7 +118,6 @@ pub fn elect(places: &Places, state_dir: &Path, listen: Option<SocketAddr>) -> i
     let text = serde_json::to_vec_pretty(&record).map_err(io::Error::other)?;
     files::write(&places.sessions_record(), &text, 0o600).map_err(io::Error::other)?;
     tcp.set_nonblocking(true)?;
-    unix.set_nonblocking(true)?;
     Ok(Some(Elected { tcp, unix, secret, _lock: held }))
 }
 

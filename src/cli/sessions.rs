@@ -16,7 +16,8 @@ use crate::{
         socket, telemetry,
     },
     model::{policy::LogFormat, units::Span},
-    service::{Listeners, Reload, Service, ServiceSettings, auth::clients::Clients, exchange, http::tls::Tls},
+    net::tls::Tls,
+    service::{Listeners, Reload, Service, ServiceSettings, auth::clients::Clients, exchange},
 };
 use std::{
     io::Write as _,
@@ -260,9 +261,8 @@ fn listen(
         }
     }
     if let Some(path) = &args.listen_unix {
-        let socket = socket::listen(path)
+        let socket = socket::listen(path, None)
             .map_err(|why| Failure::new(Exit::Failed, format!("could not listen on {}: {why}", path.display())))?;
-        socket.set_nonblocking(true)?;
         listeners.unix.push(UnixListener::from_std(socket)?);
     }
     Ok(Some((listeners, elected)))

@@ -14,7 +14,7 @@
 //! | [`network`] | the addresses of this machine's interfaces |
 //! | [`process`] | what this process does to itself: no core dumps, nobody reads its memory |
 //! | [`resources`] | what this process costs |
-//! | [`socket`] | a unix socket at a path of any length |
+//! | [`socket`] | unix sockets at paths of any length |
 //! | [`telemetry`] | the agent's own log |
 //! | [`escape`] | foreign text made harmless for a terminal |
 

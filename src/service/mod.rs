@@ -44,6 +44,7 @@ use crate::{
         ids::PlayerUuid,
         time::{Instant, Now, Timestamp},
     },
+    net::tls::Tls,
 };
 use auth::{Caller, clients::Clients, issuer::Issuer, tokens::Tokens};
 use durable::Durable;
@@ -69,7 +70,7 @@ pub struct Listeners {
     pub tcp: Vec<TcpListener>,
     pub unix: Vec<UnixListener>,
     /// TLS on every TCP listener.
-    pub tls: Option<Arc<http::tls::Tls>>,
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// A service that has read its store and not begun to listen.

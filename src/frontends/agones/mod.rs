@@ -37,12 +37,14 @@ pub mod tallies;
 #[cfg(test)]
 mod tests;
 
-use super::{
-    Bound, Frontend, Place, Shared, Wanted,
-    http::{self, Wire},
-    take,
+use super::{Bound, Frontend, Place, Shared, Wanted, http, take};
+use crate::{
+    model::game::IfTaken,
+    net::{
+        Listener,
+        server::{Admits, Http1, Http2},
+    },
 };
-use crate::model::game::IfTaken;
 use desk::Desk;
 use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc};
 use tokio::task::JoinSet;
@@ -133,13 +135,13 @@ impl Frontend for Agones {
         let desk = Desk::new(self.settings, shared);
         if let Some(fd) = take(bound, HTTP) {
             let desk = Arc::clone(&desk);
-            let answer = move |request| rest::answer(Arc::clone(&desk), request);
-            tasks.spawn(http::serve_with(http::listen(fd)?, Wire::Http1, answer));
+            let answer = move |_, request| rest::answer(Arc::clone(&desk), request);
+            tasks.spawn(http::serve_with(Listener::local(fd)?, Admits::Everybody, Http1, answer));
         }
         if let Some(fd) = take(bound, GRPC) {
             let router = grpc::router(Arc::clone(&desk));
-            let answer = move |request| grpc::answer(router.clone(), request);
-            tasks.spawn(http::serve_with(http::listen(fd)?, Wire::Http2, answer));
+            let answer = move |_, request| grpc::answer(router.clone(), request);
+            tasks.spawn(http::serve_with(Listener::local(fd)?, Admits::Everybody, Http2, answer));
         }
         tasks.spawn(desk.keep_time());
         Ok(())

@@ -38,9 +38,12 @@ use super::{
     http::{self, Problem},
     take,
 };
-use crate::model::{
-    game::{EventSource, IfTaken},
-    ids::RunNumber,
+use crate::{
+    model::{
+        game::{EventSource, IfTaken},
+        ids::RunNumber,
+    },
+    net::{Listener, server::Admits},
 };
 use ::http::{HeaderMap, StatusCode, header};
 use answer::Answer;
@@ -131,7 +134,7 @@ impl Frontend for Gsdk {
     fn serve(self: Box<Self>, bound: &mut Vec<Bound>, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()> {
         let router = router(self.settings, shared);
         if let Some(fd) = take(bound, TCP) {
-            tasks.spawn(http::serve(http::listen(fd)?, router));
+            tasks.spawn(http::serve(Listener::local(fd)?, Admits::Everybody, router));
         }
         Ok(())
     }

@@ -25,7 +25,10 @@ use super::{
     http::{self, Problem},
     take,
 };
-use crate::model::game::IfTaken;
+use crate::{
+    model::game::IfTaken,
+    net::{Listener, server::Admits},
+};
 use ::http::{Method, StatusCode};
 use axum::{
     Router,
@@ -109,7 +112,7 @@ impl Frontend for Native {
         let router = router(shared);
         for name in [TCP, UNIX, OPERATOR] {
             if let Some(fd) = take(bound, name) {
-                tasks.spawn(http::serve(http::listen(fd)?, router.clone()));
+                tasks.spawn(http::serve(Listener::local(fd)?, Admits::Everybody, router.clone()));
             }
         }
         Ok(())

@@ -11,6 +11,7 @@ use crate::{
         errors::codes,
         time::{Now, Timestamp},
     },
+    net::{self, sse::EVENT_STREAM},
     service::{
         Shared,
         auth::{
@@ -23,8 +24,8 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
-use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited, StreamBody};
-use hyper::body::{Body as _, Frame, Incoming};
+use http_body_util::{BodyExt, Either, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
 type Streamed = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
@@ -75,25 +76,9 @@ async fn prepare(
         shared.rate.admit(counted, address, &settings.limits, now.mono)?;
     }
     let caller = caller?;
-    if body.is_end_stream() {
-        return Ok((caller, Bytes::new()));
-    }
-    let too_large = || {
-        let desc = format!("a body may have {} bytes", settings.limits.body.0);
-        Stop::from(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, codes::TOO_LARGE, desc))
-    };
-    // What is announced as far too large isn't waited for. A little too much is read, or the client, still sending, might not hear
-    // the answer.
-    if body.size_hint().lower() > settings.limits.body.0.saturating_mul(8) {
-        return Err(too_large());
-    }
-    let read = Limited::new(body, settings.limits.body.0 as usize).collect();
-    match tokio::time::timeout(settings.limits.read_timeout.get(), read).await {
-        Ok(Ok(body)) => Ok((caller, body.to_bytes())),
-        Ok(Err(why)) if why.downcast_ref::<LengthLimitError>().is_some() => Err(too_large()),
-        Ok(Err(why)) => Err(super::reply::bad_request("bad_body", format!("the body could not be read: {why}"))),
-        Err(_) => Err(Refused::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body came too slowly").into()),
-    }
+    let limits = &settings.limits;
+    let body = net::body::read(body, limits.body.0 as usize, limits.read_timeout.get()).await?;
+    Ok((caller, body))
 }
 
 /// Where a request comes from. `X-Forwarded-For` counts only from a configured proxy: then its last entry that no proxy of ours
@@ -205,11 +190,7 @@ fn response(outcome: Outcome<Answer>) -> Response<Body> {
 }
 
 fn refusal(refused: &Refused) -> Response<Body> {
-    let mut response = build(Reply { status: refused.status, ..Reply::json(&refused.body()) });
-    if let Some(seconds) = refused.retry_after {
-        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
-    }
-    response
+    net::error::response::<Full<Bytes>>(refused).map(Either::Left)
 }
 
 fn build(reply: Reply) -> Response<Body> {
@@ -229,7 +210,7 @@ fn event_stream(stream: futures_util::stream::BoxStream<'static, Result<Bytes, I
     let body = StreamBody::new(stream.map(|chunk| chunk.map(Frame::data))).boxed_unsync();
     let mut response = Response::new(Either::Right(body));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

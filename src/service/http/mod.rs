@@ -8,17 +8,15 @@
 //! | [`reply`] | answers and refusals |
 //! | [`rate`] | how fast a caller may ask |
 //! | [`answer`] | one request from its bytes to its answer |
-//! | [`serve`], [`tls`], [`patience`] | listeners and connections; TLS on them; who doesn't read is dropped |
+//! | [`serve`] | listeners and their limits |
 
 pub mod answer;
 pub mod asked;
-pub mod patience;
 pub mod rate;
 pub mod read;
 pub mod reply;
 pub mod route;
 pub mod serve;
-pub mod tls;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;

@@ -6,9 +6,12 @@
 //! | [`Stop::Invalid`] | 422 | `{detail: [{loc, msg, type}]}` |
 //! | [`Stop::Verify`], [`Stop::Hash`], [`Stop::Friends`] | none: the driver does the slow work elsewhere and runs the handler again | |
 
-use crate::model::{
-    errors::{ApiError, Fault, Invalid, codes},
-    ids::PlayerUuid,
+use crate::{
+    model::{
+        errors::{ApiError, Fault, Invalid, codes},
+        ids::PlayerUuid,
+    },
+    net::{ErrorResponse, body::BodyError},
 };
 use bytes::Bytes;
 use http::StatusCode;
@@ -89,8 +92,34 @@ impl Refused {
     pub fn new(status: StatusCode, code: &'static str, desc: impl Into<String>) -> Refused {
         Refused { status, code, desc: desc.into(), auth_success: code != codes::BAD_TOKEN, retry_after: None }
     }
-    pub fn body(&self) -> ApiError {
-        ApiError { auth_success: self.auth_success, error_code: self.code.to_owned(), desc: self.desc.clone() }
+}
+
+impl ErrorResponse for Refused {
+    fn status(&self) -> StatusCode {
+        self.status
+    }
+    fn body(&self) -> Vec<u8> {
+        let body =
+            ApiError { auth_success: self.auth_success, error_code: self.code.to_owned(), desc: self.desc.clone() };
+        serde_json::to_vec(&body).expect("plain data always serialises")
+    }
+    fn retry_after(&self) -> Option<u32> {
+        self.retry_after
+    }
+}
+
+impl From<BodyError> for Stop {
+    fn from(error: BodyError) -> Stop {
+        match error {
+            BodyError::TooLarge { limit } => {
+                let desc = format!("a body may have {limit} bytes");
+                Refused::new(StatusCode::PAYLOAD_TOO_LARGE, codes::TOO_LARGE, desc).into()
+            }
+            BodyError::CutOff(why) => bad_request("bad_body", format!("the body could not be read: {why}")),
+            BodyError::TooSlow { .. } => {
+                Refused::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body came too slowly").into()
+            }
+        }
     }
 }
 

@@ -135,13 +135,6 @@ async fn a_listener_has_places_for_so_many_and_says_when_they_are_taken() {
 }
 
 #[tokio::test]
-async fn only_the_loopback_is_served() {
-    let everywhere = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
-    let error = http::listen(everywhere.into()).unwrap_err();
-    assert!(error.to_string().contains("loopback"), "{error}");
-}
-
-#[tokio::test]
 async fn a_subscriber_that_reads_nothing_wedges_nobody() {
     let house = house();
     let served = serve(&house);

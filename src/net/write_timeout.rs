@@ -1,6 +1,5 @@
-//! A stream whose other end must take what it is sent: a write that gets nowhere for `limits.write_timeout` fails, and with it the
-//! connection. So a client that asks and never reads the answers holds its place, and what is buffered for it, no longer than that;
-//! TCP, TLS and unix sockets alike.
+//! A stream whose other end must take what it is sent: a write that gets nowhere for a given time fails, and with it the connection.
+//! So a client that asks and never reads the answers holds its place, and what is buffered for it, no longer than that.
 
 use std::{
     future::Future,
@@ -14,39 +13,41 @@ use tokio::{
     time::Sleep,
 };
 
+/// See the module.
 #[derive(Debug)]
-pub struct Patient<S> {
+pub struct WriteTimeout<S> {
     stream: S,
-    within: Duration,
+    /// None: a write may wait for ever.
+    within: Option<Duration>,
     /// Runs while a write waits.
     stuck: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Patient<S> {
-    pub fn new(stream: S, within: Duration) -> Self {
-        Patient { stream, within, stuck: None }
+impl<S> WriteTimeout<S> {
+    pub fn new(stream: S, within: Option<Duration>) -> Self {
+        WriteTimeout { stream, within, stuck: None }
     }
 
-    /// What a write has come to; one that waits may do so until the time is up.
+    /// The result of a write; one that waits fails when the time is up.
     fn bounded<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stuck = None;
             return written;
         }
-        let within = self.within;
+        let Some(within) = self.within else { return written };
         let stuck = self.stuck.get_or_insert_with(|| Box::pin(tokio::time::sleep(within)));
         let over = || io::Error::new(io::ErrorKind::TimedOut, "the other end doesn't read what it is sent");
         stuck.as_mut().poll(cx).map(|()| Err(over()))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, into)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.bounded(cx, written)
@@ -80,7 +81,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_reader_has_time_for_each_piece_and_none_beyond() {
         let (ours, mut theirs) = tokio::io::duplex(4);
-        let mut ours = Patient::new(ours, Duration::from_secs(20));
+        let mut ours = WriteTimeout::new(ours, Some(Duration::from_secs(20)));
         let reading = async {
             let mut piece = [0; 4];
             for _ in 0..5 {

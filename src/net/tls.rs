@@ -1,4 +1,4 @@
-//! TLS on the service's TCP listeners: a certificate chain and its key from two PEM files, read again on demand.
+//! TLS on TCP listeners: a certificate chain and its key from two PEM files, read again on demand.
 //!
 //! Invariants: what is served is always one consistent pair; a pair that can't be used leaves the one before in force. TLS 1.2 and
 //! 1.3 with the cryptography of `ring`; no client certificates. The key is never in an error or a `Debug` output.
@@ -16,7 +16,7 @@ use std::{
 };
 use tokio_rustls::TlsAcceptor;
 
-/// The files, and what was last read from them.
+/// The two files, and what was last read from them.
 pub struct Tls {
     cert: PathBuf,
     key: PathBuf,

@@ -1,0 +1,102 @@
+//! `Host` and `Origin`: what keeps web pages out.
+//!
+//! A web page that somebody opens on the same machine could reach a loopback port (DNS rebinding, forms). So on TCP the `Host` must
+//! name the loopback, and a request with an `Origin` is refused everywhere: no browser has business here.
+
+use super::Listener;
+use http::{HeaderMap, Request, Uri, header};
+use std::net::IpAddr;
+
+/// Which requests a listener takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OriginCheck {
+    /// Those that name the loopback as their host and come from no web page.
+    Loopback,
+    /// Those that come from no web page.
+    NoBrowser,
+}
+
+/// A request that looks like a web page's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OriginError {
+    #[error("the Host header must name the loopback (127.0.0.1, [::1] or localhost), found {found:?}")]
+    ForeignHost { found: String },
+    #[error("requests of web pages (with an Origin) are refused")]
+    Browser,
+}
+
+impl OriginCheck {
+    /// What fits a listener of this machine.
+    pub fn of(listener: &Listener) -> Self {
+        match listener {
+            Listener::Tcp(_) => OriginCheck::Loopback,
+            Listener::Unix(_) => OriginCheck::NoBrowser,
+        }
+    }
+
+    pub fn check<B>(self, request: &Request<B>) -> Result<(), OriginError> {
+        match self {
+            OriginCheck::Loopback => check_host(request.uri(), request.headers())?,
+            OriginCheck::NoBrowser => {}
+        }
+        if request.headers().contains_key(header::ORIGIN) { Err(OriginError::Browser) } else { Ok(()) }
+    }
+}
+
+/// Exactly one `Host`, and it names the loopback; so does the URI if it is absolute. HTTP/2 has its authority in the URI alone.
+fn check_host(uri: &Uri, headers: &HeaderMap) -> Result<(), OriginError> {
+    let foreign = |found: &str| OriginError::ForeignHost { found: found.to_owned() };
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let authority = uri.authority().map_or("", http::uri::Authority::as_str);
+    let host = hosts.next().map_or(authority, |host| host.to_str().unwrap_or(""));
+    if hosts.next().is_some() || !is_loopback(host) {
+        return Err(foreign(host));
+    }
+    match uri.authority() {
+        Some(authority) if !is_loopback(authority.as_str()) => Err(foreign(authority.as_str())),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// `host` or `host:port`, with brackets around an IPv6 address.
+fn is_loopback(authority: &str) -> bool {
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') && port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        Some(_) | None => authority,
+    };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_names_pass_for_a_host() {
+        for good in ["127.0.0.1", "127.0.0.1:80", "localhost:9", "LOCALHOST", "[::1]:9358", "[::1]", "127.9.9.9:1"] {
+            assert!(is_loopback(good), "{good}");
+        }
+        for bad in
+            ["", "evil.example", "evil.example:80", "127.0.0.1.evil.example", "10.0.0.1", "localhost.evil", "a@b"]
+        {
+            assert!(!is_loopback(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_refused_everywhere_and_a_foreign_host_on_a_port() {
+        let request = |host: &str, origin: Option<&str>| {
+            let request = Request::builder().uri("/").header("host", host);
+            let request = origin.into_iter().fold(request, |request, origin| request.header("origin", origin));
+            request.body(()).unwrap()
+        };
+        let foreign = OriginError::ForeignHost { found: "a.example".to_owned() };
+        assert_eq!(OriginCheck::Loopback.check(&request("a.example", None)), Err(foreign));
+        assert_eq!(OriginCheck::NoBrowser.check(&request("a.example", None)), Ok(()));
+        for check in [OriginCheck::Loopback, OriginCheck::NoBrowser] {
+            assert_eq!(check.check(&request("localhost", None)), Ok(()));
+            assert_eq!(check.check(&request("localhost", Some("null"))), Err(OriginError::Browser));
+        }
+    }
+}
