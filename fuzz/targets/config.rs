@@ -2,7 +2,7 @@
 #![no_main]
 
 use gameside::{
-    agent::vet,
+    agent::validate,
     config::{agent::AgentConfig, read::read_text},
     service::ServiceSettings,
 };

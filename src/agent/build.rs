@@ -1,16 +1,16 @@
-//! Putting an agent together: the core, the driver and the edges that hang on them, upon its [`ground`].
+//! Putting an agent together: the core, the driver and the edges that hang on them, upon its [`bootstrap`].
 
 use super::{
     NoAgent, Options,
+    bootstrap::{Bootstrap, bootstrap},
+    console_quit::ConsoleQuit,
     driver::{Driver, Identity},
     effect_executor::{EffectExecutor, ExecHandle, ExecutorState, WatchConfig},
-    ground::{Ground, ground},
     hooks::Hooks,
     inbox::{Arrival, Control, Inbox, QUEUE},
     journal, local,
     ports::GamePorts,
     provide::Provider,
-    quit::Asker,
     record::AgentRecord,
     settings,
     timeline_writer::{self, TimelineWriter},
@@ -68,13 +68,13 @@ pub(super) async fn build(
     mut orders: mpsc::Receiver<Control>,
 ) -> Result<Option<Built>, NoAgent> {
     let config = &options.loaded.config;
-    let Some(mut ground) = ground(options, place, &ports, control, &mut orders).await? else { return Ok(None) };
-    let api = ground.found.frontends.get("GAMESIDE_API").cloned();
-    let (core, first, journal, journal_facts) = wake(config, place, &ground)?;
+    let Some(mut base) = bootstrap(options, place, &ports, control, &mut orders).await? else { return Ok(None) };
+    let api = base.found.frontends.get("GAMESIDE_API").cloned();
+    let (core, first, journal, journal_facts) = wake(config, place, &base)?;
 
     let (status, status_reader) = watch::channel(Arc::new(core.status()));
-    let provider = settings::provider(config, &ground.found)?;
-    let (provider, provider_events) = Provider::new(provider, ground.session_client.clone());
+    let provider = settings::provider(config, &base.found)?;
+    let (provider, provider_events) = Provider::new(provider, base.session_client.clone());
     let ((answers, answered), (findings, found_out)) = (mpsc::channel(64), mpsc::channel(64));
     let ((said, heard), (asking, asked)) = (mpsc::channel(QUEUE), mpsc::channel(QUEUE));
     let (pulse, pulses) = mpsc::channel(16);
@@ -91,8 +91,8 @@ pub(super) async fn build(
         timeline: Arc::clone(&timeline),
         tokens: tokens.clone(),
     };
-    let around = settings::surroundings(config, place, &ground.found)?;
-    let outfits = ground.registry.iter().filter_map(|frontend| frontend.outfit(&ground.bound, &around)).collect();
+    let around = settings::surroundings(config, place, &base.found)?;
+    let outfits = base.registry.iter().filter_map(|frontend| frontend.outfit(&base.bound, &around)).collect();
     let executor = EffectExecutor {
         answers,
         provider,
@@ -104,31 +104,31 @@ pub(super) async fn build(
         tokens,
         game_secret: SecretString::from(files::secret(&place.game_secret())?),
         outfits,
-        watch: watch_config(config, place, findings, &ground.keeper),
+        watch: watch_config(config, place, findings, &base.keeper),
         hooks: hooks(config, place),
-        asker: Asker::new(config, &ground.found.ports)?,
+        console_quit: ConsoleQuit::new(config, &base.found.ports)?,
         ports: Arc::new(Mutex::new(ports)),
         examining,
         state: ExecutorState { seq, ..ExecutorState::default() },
-        keeper: ground.keeper,
-        session_client: ground.session_client,
+        keeper: base.keeper,
+        session_client: base.session_client,
     };
     let mut frontends = JoinSet::new();
-    for frontend in ground.registry {
-        frontend.serve(&mut ground.bound, shared.clone(), &mut frontends).map_err(NoAgent::io("serve the API"))?;
+    for frontend in base.registry {
+        frontend.serve(&mut base.bound, shared.clone(), &mut frontends).map_err(NoAgent::io("serve the API"))?;
     }
     let (identity, identity_reader) = watch::channel(identity(config, api.as_deref(), &options.places));
     if config.session.is_local() {
-        ground.tasks.spawn(keep_local_service(options.places.clone(), status_reader, identity));
+        base.tasks.spawn(keep_local_service(options.places.clone(), status_reader, identity));
     }
     register(place, api.as_deref())?;
-    let early = ground.early.into_iter().map(Arrival::Keeper).collect();
+    let early = base.early.into_iter().map(Arrival::Keeper).collect();
     let inbox = Inbox {
         early,
-        keeper: ground.events,
+        keeper: base.events,
         journal: journal_facts,
         answers: answered,
-        backend: ground.backend,
+        backend: base.backend,
         provider: provider_events,
         heard,
         asked,
@@ -138,14 +138,14 @@ pub(super) async fn build(
         control: orders,
     };
     let driver = Driver { core, inbox, executor, status, identity: identity_reader, clock: clock::now };
-    Ok(Some(Built { driver, first, frontends, tasks: ground.tasks }))
+    Ok(Some(Built { driver, first, frontends, tasks: base.tasks }))
 }
 
 type Woken = (Core, Vec<Effect>, journal::Writer, mpsc::UnboundedReceiver<JournalFact>);
 
 /// The core with what it remembers.
-fn wake(config: &AgentConfig, place: &AgentPlace, ground: &Ground) -> Result<Woken, NoAgent> {
-    let settings = settings::core(config, place, &ground.found)?;
+fn wake(config: &AgentConfig, place: &AgentPlace, base: &Bootstrap) -> Result<Woken, NoAgent> {
+    let settings = settings::core(config, place, &base.found)?;
     let now = clock::now();
     let path = place.journal();
     let trouble = |source| NoAgent::Journal { path: path.clone(), source };
@@ -157,7 +157,7 @@ fn wake(config: &AgentConfig, place: &AgentPlace, ground: &Ground) -> Result<Wok
         }
         (None, None) => SavedState::Fresh,
     };
-    let (core, first) = Core::new(settings, Restored { saved, entropy: ground.entropy }, now);
+    let (core, first) = Core::new(settings, Restored { saved, entropy: base.entropy }, now);
     let (journal, facts) = opened.journal.start().map_err(trouble)?;
     Ok((core, first, journal, facts))
 }

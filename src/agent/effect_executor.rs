@@ -11,13 +11,14 @@
 //! | happening | timeline and its thread | dropped on disk, and counted |
 
 use super::{
+    console_quit::ConsoleQuit,
     hooks::Hooks,
     inbox::Answered,
     journal::Writer,
+    log_replay,
     ports::{Examined, GamePorts},
     provide::Provider,
-    quit::Asker,
-    reread, secrets,
+    secrets,
     timeline_writer::TimelineWriter,
 };
 use crate::{
@@ -90,7 +91,7 @@ pub struct EffectExecutor {
     pub outfits: Vec<Box<dyn Outfit>>,
     pub watch: WatchConfig,
     pub hooks: Hooks,
-    pub asker: Asker,
+    pub console_quit: ConsoleQuit,
     pub ports: Arc<Mutex<GamePorts>>,
     /// Whoever examined the ports says so here.
     pub examining: mpsc::Sender<Examined>,
@@ -129,7 +130,7 @@ impl EffectExecutor {
             Effect::Availability(Availability::Unavailable) => self.provider.offer(Offer::Withdrawn),
             Effect::Notify { run, notice } => self.events.tell(run, notice),
             Effect::Watch(watch) => self.watch(watch),
-            Effect::AskToQuit { run: _ } => self.asker.ask(),
+            Effect::AskToQuit { run: _ } => self.console_quit.ask(),
             Effect::Timeline(happening) => self.happened(happening, now),
             Effect::ExitHook { report, reason } => self.hooks.exited(&report, &reason, now.wall),
             Effect::Reply { .. } | Effect::End(_) => {}
@@ -180,7 +181,7 @@ impl EffectExecutor {
     fn greet(&mut self, hello: &KeeperHello) {
         if self.state.keeper.as_ref() != Some(&hello.keeper) {
             self.state.keeper = Some(hello.keeper.clone());
-            self.provider.incarnate(hello.keeper.clone());
+            self.provider.restart_for(hello.keeper.clone());
         }
         let run = match &hello.run {
             RunState::Empty => None,
@@ -213,17 +214,17 @@ impl EffectExecutor {
             Some(probes::start(watch.probe.clone(), &watch.readiness, target, exec, watch.findings.clone()));
         self.keeper.output(!self.watch.log.is_empty());
         if let Some((_, from)) = self.state.unread.take().filter(|(unread, _)| *unread == run) {
-            self.reread(run, from);
+            self.replay_log(run, from);
         }
     }
 
     /// The line that proves a run ready may have been printed while nobody listened.
-    fn reread(&self, run: RunNumber, from: OutputFrom) {
+    fn replay_log(&self, run: RunNumber, from: OutputFrom) {
         if self.watch.readiness.by != ReadyBy::Log {
             return;
         }
         let (logs, proof, findings) = (self.watch.logs.clone(), self.watch.log.proof(), self.watch.findings.clone());
-        tokio::task::spawn_blocking(move || match reread::proves(&logs, from, &proof) {
+        tokio::task::spawn_blocking(move || match log_replay::proves(&logs, from, &proof) {
             Ok(true) => {
                 let found = Found::Evidence(Evidence::Up);
                 // The receiver goes only with the driver.
@@ -248,10 +249,10 @@ impl EffectExecutor {
 
     /// The game has other ports from now on.
     pub fn set_ports(&mut self, ports: &BTreeMap<String, u16>) {
-        self.outfits.iter_mut().for_each(|outfit| outfit.relocate(ports));
-        self.asker.relocate(ports);
+        self.outfits.iter_mut().for_each(|outfit| outfit.set_ports(ports));
+        self.console_quit.set_ports(ports);
         if let Some(port) = ports.get(&self.watch.port) {
-            self.provider.relocate(*port);
+            self.provider.set_port(*port);
         }
     }
 

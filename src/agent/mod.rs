@@ -7,18 +7,19 @@
 //! | file | holds |
 //! |---|---|
 //! | this one | the agent's life, from the lock to its last words |
-//! | `ground`, `build` | the edges that are there before the core; the core, the driver and the rest |
+//! | `bootstrap`, `build` | the edges that are there before the core; the core, the driver and the rest |
 //! | [`driver`], [`inbox`], [`effect_executor`] | the loop; what comes in; where decisions go |
 //! | [`journal`], [`timeline_writer`] | the durable state; the timeline on disk |
-//! | [`vet`], [`settings`], [`reload`] | is it sound; from the configuration to what each room wants; SIGHUP |
-//! | [`ports`], [`secrets`], [`provide`], [`hooks`], [`quit`], [`local`] | reserved ports; tokens; the provider; `on_exit`; the remote console; the local session service |
-//! | [`reread`] | what the game printed while no agent was there |
+//! | [`validate`], [`settings`], [`reload`] | is it sound; from the configuration to what each room wants; SIGHUP |
+//! | [`ports`], [`secrets`], [`provide`], [`hooks`], [`console_quit`], [`local`] | reserved ports; tokens; the provider; `on_exit`; the remote console; the local session service |
+//! | [`log_replay`] | what the game printed while no agent was there |
 //! | [`record`], [`offline_status`], [`summary`] | how others find an agent; what is left of a dead one; the status in a line |
 //! | [`crash`] | places where a test kills the agent |
 //!
 //! Invariants: an agent that holds `agent.lock` is the only one of its name; whatever fails here fails before the game is
 //! touched, and leaves a game that runs alone.
 
+pub mod console_quit;
 pub mod crash;
 pub mod driver;
 pub mod effect_executor;
@@ -26,24 +27,23 @@ pub mod hooks;
 pub mod inbox;
 pub mod journal;
 pub mod local;
+pub mod log_replay;
 pub mod offline_status;
 pub mod ports;
 pub mod provide;
-pub mod quit;
 pub mod record;
 pub mod reload;
-pub mod reread;
 pub mod secrets;
 pub mod settings;
 pub mod summary;
 pub mod timeline_writer;
-pub mod vet;
+pub mod validate;
 
+mod bootstrap;
 mod build;
-mod ground;
 
+pub use bootstrap::keeper_args;
 pub use build::Built;
-pub use ground::keeper_args;
 
 use crate::{
     config::agent::Loaded,

@@ -31,7 +31,7 @@ impl Provider {
     }
 
     /// Starts under this keeper's id.
-    pub fn incarnate(&mut self, keeper: KeeperId) {
+    pub fn restart_for(&mut self, keeper: KeeperId) {
         if let Some(task) = self.task.take() {
             task.abort();
         }
@@ -49,13 +49,13 @@ impl Provider {
     }
 
     /// The game has another port, which is a part of this server's identity where it registers: it begins anew there.
-    pub fn relocate(&mut self, port: u16) {
+    pub fn set_port(&mut self, port: u16) {
         match &mut self.settings {
             ProviderSettings::Sic(sic) if sic.public_port != port => sic.public_port = port,
             ProviderSettings::Sic(_) | ProviderSettings::Auto | ProviderSettings::Hook => return,
         }
         if let Some(keeper) = self.keeper.clone() {
-            self.incarnate(keeper);
+            self.restart_for(keeper);
         }
     }
 

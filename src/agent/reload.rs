@@ -2,7 +2,7 @@
 
 use super::{Options, inbox::Control, settings};
 use crate::{
-    agent::vet,
+    agent::validate,
     config::agent::{AgentConfig, Overrides},
     config::report::Style,
     host::{notify, paths::AgentPlace, telemetry::Telemetry},
@@ -47,7 +47,7 @@ impl Reloader {
 
     fn read(&mut self) -> Result<Vec<Control>, String> {
         let found = self.found.borrow().clone().ok_or("the agent is still starting")?;
-        let loaded = vet::load(self.path.as_deref(), vet::environment(), self.overrides.clone())
+        let loaded = validate::load(self.path.as_deref(), validate::environment(), self.overrides.clone())
             .map_err(|report| report.render(Style::Plain))?;
         let (config, fixed) = merge(&self.running, loaded.config);
         if let (Some(telemetry), Some(filter)) = (&self.telemetry, &config.agent.log) {

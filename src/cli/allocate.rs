@@ -1,6 +1,6 @@
 //! `gameside allocate NAME --map …`: what a hook does over HTTP, from the shell.
 
-use super::{exit::Exit, failure::Failure, find::Finder, operator::Operator, startup::Startup};
+use super::{error::Failure, exit::Exit, find::Finder, operator::Operator, startup::Startup};
 use crate::{
     host::{clock, escape::escape},
     model::{

@@ -1,9 +1,9 @@
 //! `gameside check`: every fault of a configuration at once; or, when there is none, what it comes to and what about it
 //! is open to whom.
 
-use super::{exit::Exit, failure::Failure, find::Finder, load, screen};
+use super::{error::Failure, exit::Exit, find::Finder, load, terminal};
 use crate::{
-    agent::vet,
+    agent::validate,
     config::{
         agent::{AgentConfig, Loaded, Overrides, game::QuitBy},
         report::Report,
@@ -16,7 +16,7 @@ use crate::{
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-mod notes;
+mod advisories;
 
 /// Check a configuration and report all its faults at once.
 ///
@@ -43,12 +43,12 @@ pub struct Args {
 pub fn run(args: Args, finder: &Finder) -> Result<Exit, Failure> {
     let path = args.config.as_deref();
     if args.service {
-        let loaded = service::load::<ServiceSettings>(path, vet::environment(), ServiceSettings::faults);
+        let loaded = service::load::<ServiceSettings>(path, validate::environment(), ServiceSettings::faults);
         let what = |settings: &ServiceSettings| Outcome { summary: of_service(settings), notes: Vec::new() };
         return tell(args.json, path, loaded.as_ref().map(what));
     }
     let overrides = Overrides { name: args.name, command: args.command };
-    let loaded = vet::load(path, vet::environment(), overrides);
+    let loaded = validate::load(path, validate::environment(), overrides);
     tell(args.json, path, loaded.as_ref().map(|loaded| of_agent(loaded, finder)))
 }
 
@@ -70,15 +70,15 @@ fn tell(json: bool, path: Option<&Path>, outcome: Result<Outcome, &Report>) -> R
         }
         Ok(outcome) => {
             let name = path.map_or_else(|| "The default configuration".to_owned(), |path| path.display().to_string());
-            println!("{} has no fault.\n", screen::escape_lines(&name));
+            println!("{} has no fault.\n", terminal::escape_lines(&name));
             for (word, text) in &outcome.summary {
-                println!("  {word:<9} {}", screen::escape_lines(text));
+                println!("  {word:<9} {}", terminal::escape_lines(text));
             }
             if !outcome.notes.is_empty() {
                 println!("\nTo know:");
             }
             for note in &outcome.notes {
-                println!("  - {}", screen::escape_lines(note));
+                println!("  - {}", terminal::escape_lines(note));
             }
             Ok(Exit::Done)
         }
@@ -94,7 +94,7 @@ fn of_agent(loaded: &Loaded, finder: &Finder) -> Outcome {
     let config = &loaded.config;
     let mut notes = loaded.warnings.clone();
     let place = finder.places.agent(&config.agent.name).ok();
-    notes.extend(notes::security(loaded, place.as_ref().map(|place| place.dir.as_path())));
+    notes.extend(advisories::security(loaded, place.as_ref().map(|place| place.dir.as_path())));
     Outcome {
         summary: vec![
             ("name", config.agent.name.clone()),

@@ -1,6 +1,6 @@
 //! `gameside detach [NAME] [--restart]`.
 
-use super::{exit::Exit, failure::Failure, find::Finder, operator::Operator};
+use super::{error::Failure, exit::Exit, find::Finder, operator::Operator};
 use crate::{
     keeper::{self, Presence},
     model::process::RunState,

@@ -1,6 +1,6 @@
 //! `gameside drain [NAME]`.
 
-use super::{exit::Exit, failure::Failure, find::Finder, operator::Operator, stop};
+use super::{error::Failure, exit::Exit, find::Finder, operator::Operator, stop};
 use crate::model::orders::{Accepted, After};
 
 /// Let players finish, then end the agent or take the next match.

@@ -1,6 +1,6 @@
 //! `gameside events [NAME] [-f]`: the timeline, of a living agent or of what a dead one left.
 
-use super::{exit::Exit, failure::Failure, find::Finder, operator::Operator, screen::Paint};
+use super::{error::Failure, exit::Exit, find::Finder, operator::Operator, terminal::Paint};
 use crate::{agent::timeline_writer, model::status::TimelineEntry};
 
 /// Print the agent's timeline.

@@ -3,7 +3,7 @@
 //! Agents are found by their records in the runtime directory; one that was given another `--state-dir` too. With
 //! `--state-dir` on the command line, directories below it count as well.
 
-use super::{exit::Exit, failure::Failure};
+use super::{error::Failure, exit::Exit};
 use crate::{
     agent::record::AgentRecord,
     host::{

@@ -3,7 +3,7 @@
 //! The texts are made from the types and their defaults, as are the files in `config/` and `docs/configuration.md`: a test compares
 //! them, and `UPDATE=1 cargo test` writes them anew.
 
-use super::{exit::Exit, failure::Failure};
+use super::{error::Failure, exit::Exit};
 use crate::{
     config::{
         agent::{AgentConfig, agones::Agones},
@@ -156,7 +156,7 @@ fn sessions() -> Reference {
 mod tests {
     use super::*;
     use crate::{
-        agent::vet,
+        agent::validate,
         config::{agent::Overrides, read::read_text},
     };
     use std::path::Path;
@@ -187,7 +187,7 @@ mod tests {
         for role in Role::value_variants().iter().filter(|role| !matches!(role, Role::Agent | Role::Sessions)) {
             let file = root.join("config").join(role.file());
             assert_eq!(fs::read_to_string(&file).unwrap(), role.text());
-            let loaded = vet::load(Some(&file), Vec::new(), Overrides::default());
+            let loaded = validate::load(Some(&file), Vec::new(), Overrides::default());
             let loaded = loaded.unwrap_or_else(|report| panic!("{}: {report}", file.display()));
             assert_eq!(loaded.warnings, [""; 0], "{}", file.display());
             let name = role.file().with_extension("");

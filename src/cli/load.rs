@@ -1,8 +1,8 @@
 //! Loading a configuration for a command: faults go to stderr, in the form that suits whoever reads there.
 
-use super::{exit::Exit, failure::Failure};
+use super::{error::Failure, exit::Exit};
 use crate::{
-    agent::vet,
+    agent::validate,
     config::{
         agent::{Loaded, Overrides},
         report::{Report, Style},
@@ -12,7 +12,7 @@ use std::{io::IsTerminal as _, path::Path};
 
 /// The agent's configuration with every check there is.
 pub fn agent(path: Option<&Path>, overrides: Overrides) -> Result<Loaded, Failure> {
-    vet::load(path, vet::environment(), overrides).map_err(|report| refuse(&report))
+    validate::load(path, validate::environment(), overrides).map_err(|report| refuse(&report))
 }
 
 /// Prints all faults and says how many there are.

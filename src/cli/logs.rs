@@ -1,6 +1,6 @@
 //! `gameside logs [NAME] [-f] [-n]`: what the game wrote. The keeper's files are read, so that no agent is needed.
 
-use super::{exit::Exit, failure::Failure, find::Finder};
+use super::{error::Failure, exit::Exit, find::Finder};
 use crate::{host::escape::escape, keeper::protocol::names};
 use anyhow::Context as _;
 use rustix::fs::inotify;

@@ -9,20 +9,21 @@
 //! | [`practice`] | a small game server to try everything with, and its players |
 //! | [`check`], [`init`], [`load`] | a configuration: its faults, a first one, loading it |
 //! | [`session`], [`sessions`] | sessions from the shell; the session service |
-//! | [`find`], [`operator`], [`startup`], [`screen`] | which agent is meant; its API; what a match starts with; text for a terminal |
-//! | [`exit`], [`failure`] | exit codes, and errors that carry one |
+//! | [`find`], [`operator`], [`startup`], [`terminal`] | which agent is meant; its API; what a match starts with; text for a terminal |
+//! | [`exit`], [`error`] | exit codes, and errors that carry one |
 
 pub mod allocate;
 pub mod check;
 pub mod completion;
 pub mod detach;
 pub mod drain;
+pub mod error;
 pub mod events;
 pub mod exit;
-pub mod failure;
 pub mod find;
 pub mod init;
 pub mod keeper;
+pub mod live_view;
 pub mod load;
 pub mod logs;
 pub mod operator;
@@ -30,20 +31,19 @@ pub mod practice;
 pub mod probes;
 pub mod ps;
 pub mod run;
-pub mod screen;
 pub mod session;
 pub mod sessions;
 pub mod startup;
 pub mod status;
 pub mod stop;
-pub mod viewer;
+pub mod terminal;
 
 use clap::{
     Parser, Subcommand,
     error::{ContextKind, ContextValue, ErrorKind},
 };
+use error::Failure;
 use exit::Exit;
-use failure::Failure;
 use std::{
     ffi::{OsStr, OsString},
     path::PathBuf,
@@ -129,7 +129,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
                 crate::host::process::end_with_the_reader();
             }
             dispatch(cli).unwrap_or_else(|failure| {
-                eprintln!("gameside: {}", screen::escape_lines(&failure.to_string()));
+                eprintln!("gameside: {}", terminal::escape_lines(&failure.to_string()));
                 failure.exit.into()
             })
         }

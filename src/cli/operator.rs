@@ -11,8 +11,8 @@
 //! | it lives but is silent | a failure after [`ANSWER`] | a failure after [`DECISION`] |
 
 use super::{
+    error::Failure,
     exit::Exit,
-    failure::Failure,
     find::{self, Found},
 };
 use anyhow::{Context as _, anyhow};

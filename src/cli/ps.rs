@@ -1,6 +1,6 @@
 //! `gameside ps`.
 
-use super::{exit::Exit, failure::Failure, find::Finder, screen, status};
+use super::{error::Failure, exit::Exit, find::Finder, status, terminal};
 use crate::{agent::summary, host::escape::escape, model::status::Status};
 
 /// List the agents on this machine.
@@ -29,7 +29,7 @@ pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     }
     let header = ["NAME", "AGENT", "GAME", "PLAYERS", "CONNECT", "WHAT IT DOES"].map(str::to_owned).to_vec();
     let rows: Vec<_> = std::iter::once(header).chain(statuses.iter().map(row)).collect();
-    print!("{}", screen::table(&rows));
+    print!("{}", terminal::table(&rows));
     Ok(Exit::Done)
 }
 

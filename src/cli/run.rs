@@ -1,10 +1,10 @@
 //! `gameside run`: the agent, with what happens shown as it happens.
 
 use super::{
+    error::{Failure, OrExit as _},
     exit::Exit,
-    failure::{Failure, OrExit as _},
     find::Finder,
-    viewer::{Form, Viewer},
+    live_view::{Form, LiveView},
 };
 use crate::{
     agent::{self, NoAgent, Options},
@@ -80,12 +80,12 @@ pub fn run(args: &Args, finder: &Finder) -> Result<ExitCode, Failure> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let viewer = form(format).map(|form| Viewer::start(form, &loaded.config, &finder.places)).transpose()?;
+    let viewer = form(format).map(|form| LiveView::start(form, &loaded.config, &finder.places)).transpose()?;
     let options = Options {
         loaded,
         overrides,
         places: finder.places.clone(),
-        viewer: viewer.as_ref().map(Viewer::sender),
+        viewer: viewer.as_ref().map(LiveView::sender),
         telemetry: Some(telemetry),
         exit_code: |ending| Exit::from(ending).code(),
     };
@@ -112,7 +112,7 @@ fn drive(options: Options) -> Result<Result<Ending, NoAgent>, Failure> {
 fn told(ending: &Ending) -> Exit {
     let exit = Exit::from(ending);
     if exit != Exit::Done {
-        eprintln!("gameside: {}", super::screen::escape_lines(&agent::words(ending)));
+        eprintln!("gameside: {}", super::terminal::escape_lines(&agent::words(ending)));
     }
     exit
 }

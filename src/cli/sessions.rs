@@ -1,9 +1,9 @@
 //! `gameside sessions`: runs the session service, and makes credentials for it.
 
 use super::{
+    error::{Failure, OrExit},
     exit::Exit,
-    failure::{Failure, OrExit},
-    screen,
+    terminal,
 };
 use crate::{
     agent::local,
@@ -112,7 +112,7 @@ pub fn run(args: SessionsArgs, state_dir: Option<PathBuf>) -> ExitCode {
     match dispatch(&args, state_dir) {
         Ok(()) => Exit::Done.into(),
         Err(failure) => {
-            eprintln!("gameside: {}", screen::escape_lines(&failure.to_string()));
+            eprintln!("gameside: {}", terminal::escape_lines(&failure.to_string()));
             failure.exit.into()
         }
     }
@@ -182,7 +182,7 @@ fn import(args: &SessionsArgs, path: &Path) -> Result<(), Failure> {
     let mut settings = load(args)?;
     let passed_over = exchange::import(&mut settings, &document).map_err(|why| unread(&why))?;
     for member in passed_over {
-        eprintln!("gameside: passed over, not used here: {}", screen::escape_lines(&member));
+        eprintln!("gameside: passed over, not used here: {}", terminal::escape_lines(&member));
     }
     if let Some((key, expected)) = settings.faults().first() {
         return Err(unread(&format!("{key}: expected {expected}")));

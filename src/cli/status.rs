@@ -1,11 +1,11 @@
 //! `gameside status [NAME]`.
 
 use super::{
+    error::Failure,
     exit::Exit,
-    failure::Failure,
     find::{Finder, Found},
     operator::Operator,
-    screen::{Paint, Tone},
+    terminal::{Paint, Tone},
 };
 use crate::{
     agent::{offline_status, summary},
@@ -119,7 +119,7 @@ fn show(status: &serde_json::Value, args: &Args) {
         println!("{status}");
         return;
     }
-    if args.watch && super::screen::colours() {
+    if args.watch && super::terminal::colours() {
         print!("\x1b[2J\x1b[H");
     }
     match serde_json::from_value::<Status>(alive(status)) {

@@ -1,13 +1,13 @@
 //! `gameside stop [NAME]`: waits for the end, shows progress, and says how it ended; also when only the keeper is left.
 
 use super::{
+    error::{Failure, OrExit as _},
     events,
     exit::Exit,
-    failure::{Failure, OrExit as _},
     find::{Finder, Found},
     operator::Operator,
-    screen::Paint,
     status,
+    terminal::Paint,
 };
 use crate::{
     agent::{offline_status, timeline_writer},

@@ -6,9 +6,9 @@
 
 use super::{
     keys::{KeyPath, Step},
+    provenance::{Provenance, Variable},
     report::{Place, Problem},
     schema::{Kind, Node, Schema, nearest},
-    sheet::{Sheet, Variable},
 };
 use std::{borrow::Cow, ops::Range};
 use toml::{
@@ -19,7 +19,7 @@ use toml::{
 /// Puts the variables over the table and notes where the values came from.
 pub fn apply<'t>(
     table: &mut DeTable<'t>,
-    sheet: &mut Sheet,
+    provenance: &mut Provenance,
     schema: &Schema,
     prefix: &str,
     variables: &'t [(String, String)],
@@ -33,7 +33,7 @@ pub fn apply<'t>(
         let span = start..start + 1;
         match resolve(schema.node(), &steps).and_then(|target| target.value(text, &span)) {
             Ok((path, value)) => {
-                sheet.note_variable(
+                provenance.note_variable(
                     path.clone(),
                     Variable { name: name.clone(), text: text.clone(), span: span.clone() },
                 );

@@ -7,19 +7,19 @@
 //! | [`values`] | values with a syntax of their own: port ranges, signals |
 //! | [`mod@read`] | from a file and an environment to a value and every fault on the way |
 //! | [`schema`], [`keys`] | the types as the checks and the reference look at them; paths to values |
-//! | [`sheet`] | where every value was written |
-//! | [`walk`], [`mod@env`] | stages of reading |
+//! | [`provenance`] | where every value was written |
+//! | [`schema_check`], [`mod@env`] | stages of reading |
 //! | [`report`] | what is wrong, and where |
 
 pub mod agent;
 pub mod env;
+pub mod field_order;
 pub mod keys;
-pub mod order;
+pub mod provenance;
 pub mod read;
 pub mod reference;
 pub mod report;
 pub mod schema;
+pub mod schema_check;
 pub mod service;
-pub mod sheet;
 pub mod values;
-pub mod walk;

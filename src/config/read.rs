@@ -1,7 +1,7 @@
 //! From a file and an environment to a value and every fault on the way.
 //!
 //! ```text
-//!   text ─ parse, recovering ─► table ─ environment over it ─► walk against the schema ─► deserialise ─► T
+//!   text ─ parse, recovering ─► table ─ environment over it ─► check against the schema ─► deserialise ─► T
 //!             │ syntax               │ unknown variables           │ keys, types, words     │ units, patterns
 //!             └──────────────────────┴───────────── problems ◄─────┴────────────────────────┘
 //! ```
@@ -11,10 +11,10 @@
 use super::{
     env,
     keys::{KeyPath, Step},
+    provenance::{Part, Provenance},
     report::{Place, Problem, Report},
     schema::Schema,
-    sheet::{Part, Sheet},
-    walk,
+    schema_check,
 };
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -29,7 +29,7 @@ const LARGEST: u64 = 4 << 20;
 pub struct Reading<T> {
     /// Complete: a default wherever something is at fault.
     pub value: T,
-    pub sheet: Sheet,
+    pub provenance: Provenance,
     pub problems: Vec<Problem>,
     /// The file's syntax has faults, so that what seems missing may only be unreadable.
     pub broken: bool,
@@ -60,18 +60,18 @@ impl<T> Reading<T> {
     pub fn add(&mut self, fault: Fault) {
         let path = KeyPath::parse(&fault.key);
         let known = self.problems.iter().map(|problem| KeyPath::parse(&problem.key));
-        let doubtful = self.broken && !self.sheet.is_set(&path);
+        let doubtful = self.broken && !self.provenance.is_set(&path);
         if doubtful || known.filter(|at| !at.is_root()).any(|at| at.is_within(&path) || path.is_within(&at)) {
             return;
         }
-        let problem = self.sheet.problem(&path, Part::Value, fault.expected);
+        let problem = self.provenance.problem(&path, Part::Value, fault.expected);
         self.problems.push(Problem { found: fault.found.or(problem.found.clone()), ..problem });
     }
 
     /// The value, if nothing is wrong.
-    pub fn finish(mut self) -> Result<(T, Sheet), Report> {
+    pub fn finish(mut self) -> Result<(T, Provenance), Report> {
         if self.problems.is_empty() {
-            return Ok((self.value, self.sheet));
+            return Ok((self.value, self.provenance));
         }
         self.problems.sort_by_key(|problem| match problem.place {
             Place::File { span, .. } => (0, span.0),
@@ -79,7 +79,7 @@ impl<T> Reading<T> {
             Place::CommandLine { .. } => (2, 0),
             Place::Nowhere => (3, 0),
         });
-        Err(Report::new(self.problems, self.sheet.file()))
+        Err(Report::new(self.problems, self.provenance.file()))
     }
 }
 
@@ -105,21 +105,21 @@ pub fn read_text<T: DeserializeOwned + JsonSchema + Default>(
     let schema = Schema::of::<T>();
     let (root, errors) = DeTable::parse_recoverable(text);
     let mut table = root.into_inner();
-    let mut sheet = Sheet::new(name, text, &table);
-    let mut problems: Vec<_> = errors.iter().map(|error| syntax(error, &sheet)).collect();
+    let mut provenance = Provenance::new(name, text, &table);
+    let mut problems: Vec<_> = errors.iter().map(|error| syntax(error, &provenance)).collect();
     let broken = !problems.is_empty();
-    problems.extend(env::apply(&mut table, &mut sheet, &schema, prefix, variables, text.len()));
+    problems.extend(env::apply(&mut table, &mut provenance, &schema, prefix, variables, text.len()));
 
-    let faults = walk::table(&mut table, schema.node(), &KeyPath::default(), &sheet);
+    let faults = schema_check::table(&mut table, schema.node(), &KeyPath::default(), &provenance);
     for fault in faults {
         let path = KeyPath::parse(&fault.key);
         if matches!(path.steps().last(), Some(Step::Index(_))) {
-            walk::remove(&mut table, &path);
+            schema_check::remove(&mut table, &path);
         }
         problems.push(fault);
     }
-    let value = deserialise(&mut table, text.len(), &schema, &sheet, &mut problems);
-    Reading { value, sheet, problems, broken }
+    let value = deserialise(&mut table, text.len(), &schema, &provenance, &mut problems);
+    Reading { value, provenance, problems, broken }
 }
 
 /// Deserialises; takes out what can't be, and tries again until the rest can.
@@ -127,7 +127,7 @@ fn deserialise<T: DeserializeOwned + Default>(
     table: &mut DeTable<'_>,
     length: usize,
     schema: &Schema,
-    sheet: &Sheet,
+    provenance: &Provenance,
     problems: &mut Vec<Problem>,
 ) -> T {
     loop {
@@ -136,20 +136,20 @@ fn deserialise<T: DeserializeOwned + Default>(
             Ok(value) => return value,
             Err(error) => error,
         };
-        let path = error.span().and_then(|span| sheet.path_of(&span)).unwrap_or_default();
+        let path = error.span().and_then(|span| provenance.path_of(&span)).unwrap_or_default();
         let reported = problems.iter().any(|problem| KeyPath::parse(&problem.key).is_within(&path));
         if !reported {
-            problems.push(unsuitable(&error, &path, schema, sheet));
+            problems.push(unsuitable(&error, &path, schema, provenance));
         }
         if table.is_empty() {
             return T::default();
         }
-        walk::remove(table, &path);
+        schema_check::remove(table, &path);
     }
 }
 
 /// A value of the right type that its own parser refuses. Its message says what was expected, or why it isn't that.
-fn unsuitable(error: &toml::de::Error, path: &KeyPath, schema: &Schema, sheet: &Sheet) -> Problem {
+fn unsuitable(error: &toml::de::Error, path: &KeyPath, schema: &Schema, provenance: &Provenance) -> Problem {
     let message = error.message();
     let said = message.strip_prefix("expected ").and_then(|rest| rest.split_once(", found "));
     let expected = match (said, schema.at(path)) {
@@ -160,17 +160,17 @@ fn unsuitable(error: &toml::de::Error, path: &KeyPath, schema: &Schema, sheet: &
         },
         (None, _) => message.to_owned(),
     };
-    sheet.problem(path, Part::Value, expected)
+    provenance.problem(path, Part::Value, expected)
 }
 
-fn syntax(error: &toml::de::Error, sheet: &Sheet) -> Problem {
+fn syntax(error: &toml::de::Error, provenance: &Provenance) -> Problem {
     let span = error.span().unwrap_or(0..0);
-    let hidden = sheet.line(span.start).is_some_and(names_a_secret);
+    let hidden = provenance.line(span.start).is_some_and(names_a_secret);
     let message = error.message();
     let (what, expected) = message.split_once(", expected ").unwrap_or((message, "TOML"));
     Problem {
         key: String::new(),
-        place: sheet.at(span),
+        place: provenance.at(span),
         found: Some(what.to_owned()),
         expected: expected.to_owned(),
         nearest: None,

@@ -4,8 +4,8 @@
 //! anything that the types don't.
 
 use super::{
+    field_order::FieldOrder,
     keys::{KeyPath, Step, is_bare},
-    order::Order,
     schema::{Kind, Node, Schema},
 };
 use serde::Serialize;
@@ -19,7 +19,7 @@ const WIDTH: usize = 110;
 #[derive(Debug)]
 pub struct Reference {
     schema: Schema,
-    order: Order,
+    order: FieldOrder,
     defaults: Value,
 }
 
@@ -36,7 +36,7 @@ impl Reference {
     /// `sample`: a value in which every optional section is there, for the order of its keys.
     pub fn of<T: Serialize + Default + schemars::JsonSchema>(sample: &T) -> Self {
         let defaults = serde_json::to_value(T::default()).unwrap_or(Value::Null);
-        Reference { schema: Schema::of::<T>(), order: Order::of(sample), defaults }
+        Reference { schema: Schema::of::<T>(), order: FieldOrder::of(sample), defaults }
     }
 
     /// A file with every key at its default and its explanation above it.
@@ -74,7 +74,7 @@ impl Shown {
 }
 
 /// The keys below a table: plain values first, as TOML wants it, then the tables.
-fn below<'a>(entry: &Entry<'a>, order: &Order) -> (Vec<Entry<'a>>, Vec<Entry<'a>>) {
+fn below<'a>(entry: &Entry<'a>, order: &FieldOrder) -> (Vec<Entry<'a>>, Vec<Entry<'a>>) {
     let keys: Vec<&str> = match entry.node.kind() {
         Kind::Table(_) => order.sort(entry.node.keys()),
         Kind::Map(_) => {
@@ -100,7 +100,7 @@ fn is_section(entry: &Entry<'_>) -> bool {
     }
 }
 
-fn section(text: &mut String, entry: &Entry<'_>, order: &Order, shown: Shown) {
+fn section(text: &mut String, entry: &Entry<'_>, order: &FieldOrder, shown: Shown) {
     let (plain, sections) = below(entry, order);
     let is_map = matches!(entry.node.kind(), Kind::Map(_));
     if is_map && sections.is_empty() {
@@ -134,7 +134,7 @@ fn name_of(path: &KeyPath) -> &str {
 }
 
 /// `key = value`; commented out with an example where the default is to leave it out.
-fn assign(text: &mut String, entry: &Entry<'_>, order: &Order, shown: Shown) {
+fn assign(text: &mut String, entry: &Entry<'_>, order: &FieldOrder, shown: Shown) {
     let key = bare(name_of(&entry.path));
     let (mark, value) = match entry.default {
         Some(value) => (shown.mark(), written(value, order)),
@@ -155,7 +155,7 @@ fn describe(text: &mut String, node: Node<'_>) {
     }
     // Where the line itself shows the default, the example stands in the comment.
     if let Some(example) = node.example().filter(|_| !node.may_be_unset()) {
-        comment(text, "", &format!("Example: {}", written(example, &Order::default())));
+        comment(text, "", &format!("Example: {}", written(example, &FieldOrder::default())));
     }
 }
 
@@ -199,7 +199,7 @@ fn example(node: Node<'_>) -> Value {
 }
 
 /// A value in TOML; a list of tables, or a long one, over several lines.
-fn written(value: &Value, order: &Order) -> String {
+fn written(value: &Value, order: &FieldOrder) -> String {
     let line = inline(value, order);
     let tables = |list: &[Value]| list.iter().any(Value::is_object);
     match value {
@@ -211,7 +211,7 @@ fn written(value: &Value, order: &Order) -> String {
     }
 }
 
-fn inline(value: &Value, order: &Order) -> String {
+fn inline(value: &Value, order: &FieldOrder) -> String {
     match value {
         Value::Null => String::new(),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
@@ -232,7 +232,7 @@ fn bare(key: &str) -> String {
     if is_bare(key) { key.to_owned() } else { format!("{key:?}") }
 }
 
-fn chapter(text: &mut String, entry: &Entry<'_>, order: &Order) {
+fn chapter(text: &mut String, entry: &Entry<'_>, order: &FieldOrder) {
     // Below a map, one entry stands for all.
     let entry = &match entry.node.kind() {
         Kind::Map(value) => Entry { path: entry.path.key("NAME"), node: value, default: None },
@@ -267,7 +267,7 @@ fn chapter(text: &mut String, entry: &Entry<'_>, order: &Order) {
     }
 }
 
-fn row(text: &mut String, entry: &Entry<'_>, order: &Order) {
+fn row(text: &mut String, entry: &Entry<'_>, order: &FieldOrder) {
     let value = match entry.node.kind() {
         Kind::Choice(words) => words.iter().map(|(word, _)| format!("`{word:?}`")).collect::<Vec<_>>().join(", "),
         _ => prose(&entry.node.expected()),

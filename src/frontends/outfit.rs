@@ -32,7 +32,7 @@ pub trait Outfit: Send + fmt::Debug {
     /// `token`: the game's for this run.
     fn fit(&self, token: &SecretString, spec: &mut LaunchSpec);
     /// From the next start on the game has these ports.
-    fn relocate(&mut self, ports: &BTreeMap<String, u16>);
+    fn set_ports(&mut self, ports: &BTreeMap<String, u16>);
 }
 
 /// Sets a variable unless it is set.

@@ -10,13 +10,13 @@ use crate::{
 use futures_util::FutureExt as _;
 use gameside::{
     agent::{
+        console_quit::ConsoleQuit,
         driver::{Driver, Identity},
         effect_executor::{EffectExecutor, ExecHandle, ExecutorState, WatchConfig},
         hooks::Hooks,
         inbox::Inbox,
         journal,
         provide::Provider,
-        quit::Asker,
         settings::{self, Found},
         timeline_writer::TimelineWriter,
     },
@@ -131,7 +131,7 @@ impl Rig {
                 exec: ExecHandle(Arc::new(|_, _| async { Err("nothing runs here".to_owned()) }.boxed())),
             },
             outfits: Vec::new(),
-            asker: Asker::new(&AgentConfig::default(), &BTreeMap::new()).unwrap(),
+            console_quit: ConsoleQuit::new(&AgentConfig::default(), &BTreeMap::new()).unwrap(),
             ports: Arc::default(),
             examining,
             hooks: Hooks::new("rig".into(), Vec::new(), NEVER, dir.path().join("game.log")),

@@ -11,8 +11,8 @@ use super::{Form, failed, names::Names};
 use crate::{
     agent::local,
     cli::{
+        error::{Failure, OrExit},
         exit::Exit,
-        failure::{Failure, OrExit},
     },
     host::paths::Places,
     model::{

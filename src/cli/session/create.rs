@@ -9,10 +9,10 @@ use super::{
 };
 use crate::{
     cli::{
+        error::Failure,
         exit::Exit,
-        failure::Failure,
-        screen::{self, Paint, Tone},
         startup::Startup,
+        terminal::{self, Paint, Tone},
     },
     host::escape::escape,
     model::{
@@ -129,7 +129,7 @@ impl Progress {
             JoinStatus::Unjoinable => (Tone::Busy, "unjoinable", "the server takes nobody new".to_owned()),
             JoinStatus::Closed => (Tone::Bad, "closed", "the server has ended".to_owned()),
         };
-        let paint = Paint { on: screen::colours() && std::io::stderr().is_terminal() };
+        let paint = Paint { on: terminal::colours() && std::io::stderr().is_terminal() };
         eprintln!("{}  {text}", paint.apply(tone, &format!("{word:<10}")));
     }
 }

@@ -3,9 +3,9 @@
 use super::{Form, connect::Connected, failed};
 use crate::{
     cli::{
+        error::Failure,
         exit::Exit,
-        failure::Failure,
-        screen::{Paint, Tone},
+        terminal::{Paint, Tone},
     },
     host::escape::escape,
     model::events::SessionEvent,

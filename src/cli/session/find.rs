@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     cli::{
+        error::{Failure, OrExit as _},
         exit::Exit,
-        failure::{Failure, OrExit as _},
     },
     host::escape::escape,
     model::{

@@ -6,7 +6,7 @@ use super::{
     failed,
 };
 use crate::{
-    cli::{exit::Exit, failure::Failure, screen},
+    cli::{error::Failure, exit::Exit, terminal},
     model::{
         friends::{FriendRelationship, FriendshipStatus},
         ids::PlayerUuid,
@@ -75,7 +75,7 @@ fn print(form: Form, all: &[FriendRelationship]) {
     }
     let header = ["PLAYER", "STATUS"].map(str::to_owned).to_vec();
     let rows = all.iter().map(|side| vec![side.friends_player_uuid.to_string(), word(side.status).to_owned()]);
-    print!("{}", screen::table(&std::iter::once(header).chain(rows).collect::<Vec<_>>()));
+    print!("{}", terminal::table(&std::iter::once(header).chain(rows).collect::<Vec<_>>()));
 }
 
 fn value(side: &FriendRelationship) -> Value {

@@ -22,7 +22,7 @@ pub mod presence;
 pub mod settings;
 pub mod show;
 
-use super::{exit::Exit, failure::Failure, find::Finder};
+use super::{error::Failure, exit::Exit, find::Finder};
 use crate::model::calls::Refusal;
 use crate::session_api::client::ClientError;
 use clap::Subcommand;

@@ -1,7 +1,7 @@
 //! Names of sessions, between one command and the next: a file a name in `<state>/session-names/SERVICE/WHO/`, with the session's id
 //! in it. A name is put into place whole, so that commands may run side by side.
 
-use super::super::failure::Failure;
+use super::super::error::Failure;
 use crate::{
     host::{files, paths::Places},
     model::ids::SessionId,

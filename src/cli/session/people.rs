@@ -6,7 +6,7 @@ use super::{
     failed, show,
 };
 use crate::{
-    cli::{exit::Exit, failure::Failure, screen},
+    cli::{error::Failure, exit::Exit, terminal},
     host::escape::escape,
     model::ids::PlayerUuid,
     session_api::client::ClientError,
@@ -85,7 +85,7 @@ pub async fn invites(connected: &Connected, form: Form) -> Result<Exit, Failure>
         let session = escape(invite.session_id.as_str());
         vec![invite.invite_id.to_string(), session, escape(&invite.session_type), from]
     });
-    print!("{}", screen::table(&std::iter::once(header).chain(rows).collect::<Vec<_>>()));
+    print!("{}", terminal::table(&std::iter::once(header).chain(rows).collect::<Vec<_>>()));
     Ok(Exit::Done)
 }
 

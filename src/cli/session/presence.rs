@@ -6,7 +6,7 @@ use super::{
     failed,
 };
 use crate::{
-    cli::{exit::Exit, failure::Failure},
+    cli::{error::Failure, exit::Exit},
     model::ids::{PlayerUuid, SessionId},
 };
 use serde_json::json;

@@ -2,7 +2,7 @@
 
 use super::Form;
 use crate::{
-    cli::screen,
+    cli::terminal,
     host::escape::escape,
     model::{
         CustomData,
@@ -63,7 +63,7 @@ pub fn sessions(form: Form, found: &[Session], names: &BTreeMap<String, SessionI
         ]
     });
     let rows: Vec<_> = std::iter::once(header.map(str::to_owned).to_vec()).chain(rows).collect();
-    print!("{}", screen::table(&rows));
+    print!("{}", terminal::table(&rows));
 }
 
 /// Who is in it.
@@ -88,7 +88,7 @@ pub fn members(form: Form, session: &Session) {
         vec![player.player_uuid.to_string(), team.to_string(), status.to_owned()]
     });
     let header = ["PLAYER", "TEAM", "STATUS"].map(str::to_owned).to_vec();
-    print!("{}", screen::table(&std::iter::once(header).chain(rows).collect::<Vec<_>>()));
+    print!("{}", terminal::table(&std::iter::once(header).chain(rows).collect::<Vec<_>>()));
 }
 
 fn value(name: Option<&str>, session: &Session) -> Value {

@@ -7,7 +7,7 @@ mod watch;
 
 use super::AgentConfig;
 use crate::{
-    config::{keys::KeyPath, read::Fault, sheet::Sheet},
+    config::{keys::KeyPath, provenance::Provenance, read::Fault},
     model::{
         policy::{ReadyBy, Transport},
         probe::ProbeKind,
@@ -35,11 +35,11 @@ impl Faults {
 }
 
 /// Every fault.
-pub fn faults(config: &AgentConfig, sheet: &Sheet) -> Vec<Fault> {
+pub fn faults(config: &AgentConfig, provenance: &Provenance) -> Vec<Fault> {
     let mut faults = Faults::default();
     game(config, &mut faults);
     versions(config, &mut faults);
-    ports(config, sheet, &mut faults);
+    ports(config, provenance, &mut faults);
     readiness(config, &mut faults);
     stop::ladder(config, &mut faults);
     stop::quit(config, &mut faults);
@@ -118,7 +118,7 @@ fn versions(config: &AgentConfig, faults: &mut Faults) {
     }
 }
 
-fn ports(config: &AgentConfig, sheet: &Sheet, faults: &mut Faults) {
+fn ports(config: &AgentConfig, provenance: &Provenance, faults: &mut Faults) {
     let ports = &config.game.ports;
     for (name, port) in ports {
         let key = KeyPath::parse("game.ports").key(name);
@@ -145,7 +145,7 @@ fn ports(config: &AgentConfig, sheet: &Sheet, faults: &mut Faults) {
             faults.0.push(Fault::new(key, expected).found(format!("{name:?}")));
         }
     };
-    if ports.len() > 1 || sheet.is_set(&KeyPath::parse("addresses.port")) {
+    if ports.len() > 1 || provenance.is_set(&KeyPath::parse("addresses.port")) {
         known(&config.addresses.port, "addresses.port");
     }
     if let Some(name) = config.probe.as_ref().and_then(|probe| probe.port.as_deref()) {
@@ -223,7 +223,7 @@ mod tests {
 
     fn check(text: &str) -> String {
         let mut reading = read_text::<AgentConfig>("agent.toml", text, "GAMESIDE_", &[]);
-        for fault in super::faults(&reading.value, &reading.sheet) {
+        for fault in super::faults(&reading.value, &reading.provenance) {
             reading.add(fault);
         }
         reading.finish().map_or_else(|report| report.to_string(), |_| String::new())

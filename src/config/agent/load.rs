@@ -4,9 +4,9 @@ use super::{AgentConfig, check};
 use crate::{
     config::{
         keys::KeyPath,
+        provenance::Provenance,
         read::{Fault, Reading, read},
         report::Report,
-        sheet::Sheet,
     },
     model::{allocation::ProviderKind, units::Span},
 };
@@ -33,7 +33,7 @@ pub struct Loaded {
     /// What isn't wrong, but should be known.
     pub warnings: Vec<String>,
     /// Where each value was written.
-    pub sheet: Sheet,
+    pub provenance: Provenance,
 }
 
 /// Reads the file (none: defaults alone), puts the environment's overrides (`GAMESIDE_SECTION__KEY`) over it and the command
@@ -59,10 +59,10 @@ pub fn load_with(
     let mut reading = read::<AgentConfig>(path, PREFIX, &variables)?;
     apply(&mut reading, overrides);
     let made_up = path.is_none() && make_up_a_map(&mut reading.value);
-    for fault in check::faults(&reading.value, &reading.sheet).into_iter().chain(more(&reading.value)) {
+    for fault in check::faults(&reading.value, &reading.provenance).into_iter().chain(more(&reading.value)) {
         reading.add(fault);
     }
-    let (config, sheet) = reading.finish()?;
+    let (config, provenance) = reading.finish()?;
     let mut warnings = check::warnings(&config);
     if made_up {
         let map = config.session.startup.map.as_deref().unwrap_or_default();
@@ -70,16 +70,16 @@ pub fn load_with(
             "no map is configured; own sessions use {map:?}. GAMESIDE_SESSION__STARTUP__MAP sets another"
         ));
     }
-    Ok(Loaded { config: settle(config, &sheet), path: path.map(Path::to_owned), warnings, sheet })
+    Ok(Loaded { config: settle(config, &provenance), path: path.map(Path::to_owned), warnings, provenance })
 }
 
 fn apply(reading: &mut Reading<AgentConfig>, overrides: Overrides) {
     if let Some(name) = overrides.name {
-        reading.sheet.note_option(KeyPath::parse("agent.name"), "--name");
+        reading.provenance.note_option(KeyPath::parse("agent.name"), "--name");
         reading.value.agent.name = name;
     }
     if !overrides.command.is_empty() {
-        reading.sheet.note_option(KeyPath::parse("game.command"), "the command line");
+        reading.provenance.note_option(KeyPath::parse("game.command"), "the command line");
         reading.value.game.command = overrides.command;
     }
 }
@@ -98,9 +98,9 @@ fn make_up_a_map(config: &mut AgentConfig) -> bool {
 }
 
 /// What follows from the rest: a limit of "0" is none; players connect to the only port there is.
-fn settle(mut config: AgentConfig, sheet: &Sheet) -> AgentConfig {
+fn settle(mut config: AgentConfig, provenance: &Provenance) -> AgentConfig {
     if let (Some(only), 1) = (config.game.ports.keys().next(), config.game.ports.len())
-        && !sheet.is_set(&KeyPath::parse("addresses.port"))
+        && !provenance.is_set(&KeyPath::parse("addresses.port"))
     {
         config.addresses.port.clone_from(only);
     }

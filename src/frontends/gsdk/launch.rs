@@ -50,7 +50,7 @@ impl Outfit for Kit {
         outfit::file(spec, &self.path, config.to_string());
     }
 
-    fn relocate(&mut self, ports: &BTreeMap<String, u16>) {
+    fn set_ports(&mut self, ports: &BTreeMap<String, u16>) {
         self.config["gamePorts"] = numbers(ports);
         self.config["gameServerConnectionInfo"]["gamePortsConfiguration"] = listening(ports);
     }

@@ -231,7 +231,7 @@ fn the_file_has_every_key_and_no_map_is_null() {
     assert_eq!(config["sessionHostId"], spec.env["SESSION_HOST_ID"].as_str());
     assert_eq!(config["heartbeatEndpoint"], "127.0.0.1:56001");
     assert_eq!(config["gamePorts"], json!({"game": "7777"}));
-    kit.relocate(&BTreeMap::from([("game".to_owned(), 7778)]));
+    kit.set_ports(&BTreeMap::from([("game".to_owned(), 7778)]));
     let mut moved = LaunchSpec { files: Vec::new(), ..spec.clone() };
     kit.fit(&"token".into(), &mut moved);
     let moved: Value = serde_json::from_str(&moved.files[0].text).unwrap();

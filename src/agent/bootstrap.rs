@@ -1,4 +1,4 @@
-//! The ground that an agent stands on: the edges that are there before the core.
+//! What an agent stands on: the edges that are there before the core.
 //!
 //! ```text
 //!   signals ─► local session service ─► session client ─► keeper ─► its sockets ─► addresses
@@ -23,7 +23,7 @@ use std::{
 use tokio::{sync::mpsc, task::JoinSet};
 
 /// The edges that everything else stands on.
-pub(super) struct Ground {
+pub(super) struct Bootstrap {
     pub session_client: SessionClient,
     pub backend: mpsc::Receiver<Backend>,
     pub keeper: Keeper,
@@ -38,13 +38,13 @@ pub(super) struct Ground {
 }
 
 /// Signals, session service, keeper, sockets, addresses: in this order, so that a signal is heard while the keeper is waited for.
-pub(super) async fn ground(
+pub(super) async fn bootstrap(
     options: &Options,
     place: &AgentPlace,
     ports: &GamePorts,
     control: mpsc::Sender<Control>,
     orders: &mut mpsc::Receiver<Control>,
-) -> Result<Option<Ground>, NoAgent> {
+) -> Result<Option<Bootstrap>, NoAgent> {
     let config = &options.loaded.config;
     let mut tasks = JoinSet::new();
     let signals = Signals::listen().map_err(NoAgent::io("listen for signals"))?;
@@ -64,7 +64,7 @@ pub(super) async fn ground(
     let seed = u64::from_le_bytes(std::array::from_fn(|i| entropy[i]));
     let found = settings::Found { ports: ports.numbers(), frontends: env, hosts, seed };
     let _ = reloading.send(Some(found.clone()));
-    Ok(Some(Ground { session_client, backend, keeper, events, early, registry, bound, found, entropy, tasks }))
+    Ok(Some(Bootstrap { session_client, backend, keeper, events, early, registry, bound, found, entropy, tasks }))
 }
 
 /// Where the keeper comes from, and how it is started.

@@ -2,7 +2,7 @@
 //!
 //! A thread of its own prints, so that a terminal that was stopped (Ctrl-S) never holds the agent up.
 
-use super::screen::{Paint, Tone};
+use super::terminal::{Paint, Tone};
 use crate::{
     config::agent::AgentConfig,
     host::{escape::escape, paths::Places},
@@ -26,12 +26,12 @@ pub enum Form {
 
 /// The printing thread. Dropping it waits until everything is printed.
 #[derive(Debug)]
-pub struct Viewer {
+pub struct LiveView {
     sender: Option<SyncSender<TimelineEntry>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Viewer {
+impl LiveView {
     /// Prints who begins, and starts the thread.
     pub fn start(form: Form, config: &AgentConfig, places: &Places) -> io::Result<Self> {
         let (sender, entries) = sync_channel(WAITING);
@@ -48,7 +48,7 @@ impl Viewer {
             .name("screen".into())
             .stack_size(128 * 1024)
             .spawn(move || printer.print(&entries))?;
-        Ok(Viewer { sender: Some(sender), thread: Some(thread) })
+        Ok(LiveView { sender: Some(sender), thread: Some(thread) })
     }
 
     pub fn sender(&self) -> SyncSender<TimelineEntry> {
@@ -56,7 +56,7 @@ impl Viewer {
     }
 }
 
-impl Drop for Viewer {
+impl Drop for LiveView {
     fn drop(&mut self) {
         drop(self.sender.take());
         if let Some(thread) = self.thread.take() {

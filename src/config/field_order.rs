@@ -6,17 +6,17 @@ use std::fmt;
 
 /// The keys of a value, in order, each with those below it. Empty for anything but a table.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Order(Vec<(String, Order)>);
+pub struct FieldOrder(Vec<(String, FieldOrder)>);
 
-impl Order {
+impl FieldOrder {
     /// The order in `sample`. What it has no value for has no order either.
     pub fn of<T: Serialize>(sample: &T) -> Self {
         sample.serialize(Recorder).unwrap_or_default()
     }
 
     /// The order below a key; below any key of a map or element of a list, that of the first.
-    pub fn below(&self, key: &str) -> &Order {
-        const NONE: &Order = &Order(Vec::new());
+    pub fn below(&self, key: &str) -> &FieldOrder {
+        const NONE: &FieldOrder = &FieldOrder(Vec::new());
         let named = self.0.iter().find(|(name, _)| name == key);
         named.or(self.0.iter().find(|(name, _)| name.is_empty())).map_or(NONE, |(_, order)| order)
     }
@@ -47,11 +47,11 @@ impl ser::Error for Unrecordable {
 }
 
 struct Recorder;
-type Recorded = Result<Order, Unrecordable>;
+type Recorded = Result<FieldOrder, Unrecordable>;
 
 /// Names of a struct, or (without a name) the first element of a list or value of a map.
 #[derive(Default)]
-struct Inside(Vec<(String, Order)>);
+struct Inside(Vec<(String, FieldOrder)>);
 
 impl Inside {
     fn add<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Unrecordable> {
@@ -61,19 +61,19 @@ impl Inside {
 }
 
 macro_rules! leaf {
-    ($($method:ident($type:ty)),*) => { $(fn $method(self, _: $type) -> Recorded { Ok(Order::default()) })* };
+    ($($method:ident($type:ty)),*) => { $(fn $method(self, _: $type) -> Recorded { Ok(FieldOrder::default()) })* };
 }
 
 impl Serializer for Recorder {
-    type Ok = Order;
+    type Ok = FieldOrder;
     type Error = Unrecordable;
     type SerializeSeq = Inside;
     type SerializeTuple = Inside;
-    type SerializeTupleStruct = Impossible<Order, Unrecordable>;
-    type SerializeTupleVariant = Impossible<Order, Unrecordable>;
+    type SerializeTupleStruct = Impossible<FieldOrder, Unrecordable>;
+    type SerializeTupleVariant = Impossible<FieldOrder, Unrecordable>;
     type SerializeMap = Inside;
     type SerializeStruct = Inside;
-    type SerializeStructVariant = Impossible<Order, Unrecordable>;
+    type SerializeStructVariant = Impossible<FieldOrder, Unrecordable>;
 
     leaf!(
         serialize_bool(bool),
@@ -93,13 +93,13 @@ impl Serializer for Recorder {
         serialize_unit_struct(&'static str)
     );
     fn serialize_none(self) -> Recorded {
-        Ok(Order::default())
+        Ok(FieldOrder::default())
     }
     fn serialize_unit(self) -> Recorded {
-        Ok(Order::default())
+        Ok(FieldOrder::default())
     }
     fn serialize_unit_variant(self, _: &'static str, _: u32, _: &'static str) -> Recorded {
-        Ok(Order::default())
+        Ok(FieldOrder::default())
     }
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Recorded {
         value.serialize(self)
@@ -152,7 +152,7 @@ impl Serializer for Recorder {
 }
 
 impl ser::SerializeStruct for Inside {
-    type Ok = Order;
+    type Ok = FieldOrder;
     type Error = Unrecordable;
     fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), Unrecordable> {
         self.add(key, value)
@@ -161,12 +161,12 @@ impl ser::SerializeStruct for Inside {
         self.add(key, &())
     }
     fn end(self) -> Recorded {
-        Ok(Order(self.0))
+        Ok(FieldOrder(self.0))
     }
 }
 
 impl ser::SerializeMap for Inside {
-    type Ok = Order;
+    type Ok = FieldOrder;
     type Error = Unrecordable;
     fn serialize_key<T: Serialize + ?Sized>(&mut self, _: &T) -> Result<(), Unrecordable> {
         Ok(())
@@ -175,29 +175,29 @@ impl ser::SerializeMap for Inside {
         self.add("", value)
     }
     fn end(self) -> Recorded {
-        Ok(Order(self.0))
+        Ok(FieldOrder(self.0))
     }
 }
 
 impl ser::SerializeSeq for Inside {
-    type Ok = Order;
+    type Ok = FieldOrder;
     type Error = Unrecordable;
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unrecordable> {
         self.add("", value)
     }
     fn end(self) -> Recorded {
-        Ok(Order(self.0))
+        Ok(FieldOrder(self.0))
     }
 }
 
 impl ser::SerializeTuple for Inside {
-    type Ok = Order;
+    type Ok = FieldOrder;
     type Error = Unrecordable;
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unrecordable> {
         self.add("", value)
     }
     fn end(self) -> Recorded {
-        Ok(Order(self.0))
+        Ok(FieldOrder(self.0))
     }
 }
 
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn keys_stand_as_they_are_declared() {
-        let order = Order::of(&AgentConfig::default());
+        let order = FieldOrder::of(&AgentConfig::default());
         let game = order.below("game");
         assert_eq!(
             game.sort(["start", "zzz", "dir", "command", "aaa"].into_iter()),

@@ -156,7 +156,7 @@ fn formats(config: &AgentConfig) -> Vec<Fault> {
 mod tests {
     use super::*;
 
-    fn vet(text: &str) -> Vec<String> {
+    fn validate(text: &str) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("agent.toml");
         std::fs::write(&path, text).unwrap();
@@ -182,7 +182,7 @@ env = { MODE = "{% if mode %}{{mode}}{% endif %}", ID = "{{session_id}}", TOKEN 
 public_format = "unreal://{host}:{prot}"
 private_format = "unreal://{host}:{port}"
 "#;
-        let keys: Vec<_> = vet(text).iter().map(|line| line.split(": ").next().unwrap().to_owned()).collect();
+        let keys: Vec<_> = validate(text).iter().map(|line| line.split(": ").next().unwrap().to_owned()).collect();
         assert_eq!(
             keys,
             [
@@ -200,7 +200,7 @@ private_format = "unreal://{host}:{port}"
 
     #[test]
     fn a_protocol_that_no_probe_speaks_is_a_fault() {
-        let faults = vet("[probe]\nprotocol = \"quak3\"\n");
+        let faults = validate("[probe]\nprotocol = \"quak3\"\n");
         assert_eq!(faults.len(), 1);
         assert!(faults[0].contains("quake3"), "{faults:?}");
     }
@@ -208,9 +208,9 @@ private_format = "unreal://{host}:{port}"
     #[test]
     fn a_missing_map_is_a_fault_only_where_nobody_else_can_bring_one() {
         let text = "[game]\ncommand = [\"./server\", \"{{map}}\"]\n";
-        assert_eq!(vet(text), ["game.command[1]: a map in [session.startup] for {{map}}"]);
-        assert_eq!(vet(&format!("{text}[allocation]\nprovider = \"hook\"\n")), [""; 0]);
-        assert_eq!(vet(&format!("{text}[session.startup]\nmap = \"dm1\"\n")), [""; 0]);
+        assert_eq!(validate(text), ["game.command[1]: a map in [session.startup] for {{map}}"]);
+        assert_eq!(validate(&format!("{text}[allocation]\nprovider = \"hook\"\n")), [""; 0]);
+        assert_eq!(validate(&format!("{text}[session.startup]\nmap = \"dm1\"\n")), [""; 0]);
     }
 
     #[test]

@@ -5,9 +5,9 @@
 
 use super::{
     keys::{KeyPath, Step},
+    provenance::{Part, Provenance},
     report::Problem,
     schema::{Kind, Node, nearest},
-    sheet::{Part, Sheet},
 };
 use toml::{
     Spanned,
@@ -15,14 +15,14 @@ use toml::{
 };
 
 /// Checks `table` and takes out what is at fault.
-pub fn table(table: &mut DeTable<'_>, node: Node<'_>, path: &KeyPath, sheet: &Sheet) -> Vec<Problem> {
+pub fn table(table: &mut DeTable<'_>, node: Node<'_>, path: &KeyPath, provenance: &Provenance) -> Vec<Problem> {
     let (mut problems, mut at_fault) = (Vec::new(), Vec::new());
     for (key, value) in table.iter_mut() {
         let name: &str = key.get_ref();
         let path = path.key(name);
         let faults = match node.child(name) {
-            Some(child) => self::value(value, child, &path, sheet),
-            None => vec![unknown_key(name, node, &path, sheet)],
+            Some(child) => self::value(value, child, &path, provenance),
+            None => vec![unknown_key(name, node, &path, provenance)],
         };
         if faults.iter().any(|fault| fault.key == path.to_string()) {
             at_fault.push(name.to_owned());
@@ -36,32 +36,37 @@ pub fn table(table: &mut DeTable<'_>, node: Node<'_>, path: &KeyPath, sheet: &Sh
 }
 
 /// Checks one value. If it is itself at fault, and not only something in it, a problem with just this path says so.
-pub fn value(value: &mut Spanned<DeValue<'_>>, node: Node<'_>, path: &KeyPath, sheet: &Sheet) -> Vec<Problem> {
+pub fn value(
+    value: &mut Spanned<DeValue<'_>>,
+    node: Node<'_>,
+    path: &KeyPath,
+    provenance: &Provenance,
+) -> Vec<Problem> {
     let kind = node.kind();
     match (value.get_mut(), &kind) {
         (_, Kind::Anything)
         | (DeValue::String(_), Kind::Text)
         | (DeValue::Integer(_) | DeValue::Float(_), Kind::Number)
         | (DeValue::Boolean(_), Kind::Flag) => Vec::new(),
-        (DeValue::Table(inner), Kind::Table(_) | Kind::Map(_)) => table(inner, node, path, sheet),
+        (DeValue::Table(inner), Kind::Table(_) | Kind::Map(_)) => table(inner, node, path, provenance),
         (DeValue::Array(inner), Kind::List(element)) => {
             let each = inner.iter_mut().enumerate();
-            each.flat_map(|(index, item)| self::value(item, *element, &path.index(index), sheet)).collect()
+            each.flat_map(|(index, item)| self::value(item, *element, &path.index(index), provenance)).collect()
         }
         (DeValue::String(word), Kind::Choice(words)) => {
             let known = || words.iter().map(|(word, _)| *word);
             if known().any(|known| known == word) {
                 return Vec::new();
             }
-            vec![Problem { nearest: nearest(word, known()), ..wrong(node, path, sheet) }]
+            vec![Problem { nearest: nearest(word, known()), ..wrong(node, path, provenance) }]
         }
         (DeValue::Integer(number), Kind::Integer { min, max }) => {
             let value = i64::from_str_radix(number.as_str(), number.radix()).ok();
             let fits =
                 value.is_some_and(|value| min.is_none_or(|min| value >= min) && max.is_none_or(|max| value <= max));
-            if fits { Vec::new() } else { vec![wrong(node, path, sheet)] }
+            if fits { Vec::new() } else { vec![wrong(node, path, provenance)] }
         }
-        _ => vec![wrong(node, path, sheet)],
+        _ => vec![wrong(node, path, provenance)],
     }
 }
 
@@ -104,13 +109,13 @@ fn take_from(value: &mut DeValue<'_>, above: &[Step], last: &Step) -> bool {
     }
 }
 
-fn wrong(node: Node<'_>, path: &KeyPath, sheet: &Sheet) -> Problem {
-    sheet.problem(path, Part::Value, node.expected())
+fn wrong(node: Node<'_>, path: &KeyPath, provenance: &Provenance) -> Problem {
+    provenance.problem(path, Part::Value, node.expected())
 }
 
-fn unknown_key(name: &str, node: Node<'_>, path: &KeyPath, sheet: &Sheet) -> Problem {
+fn unknown_key(name: &str, node: Node<'_>, path: &KeyPath, provenance: &Provenance) -> Problem {
     let known: Vec<_> = node.keys().collect();
     let expected = format!("one of the keys {}", known.join(", "));
     let hidden = super::read::names_a_secret(name);
-    Problem { nearest: nearest(name, known), hidden, ..sheet.problem(path, Part::Key, expected) }
+    Problem { nearest: nearest(name, known), hidden, ..provenance.problem(path, Part::Key, expected) }
 }

@@ -19,7 +19,7 @@ const LONGEST: u64 = 16 * 1024;
 
 /// How the game's console is reached.
 #[derive(Debug)]
-pub struct Asker {
+pub struct ConsoleQuit {
     console: Option<Console>,
     running: JoinSet<()>,
 }
@@ -35,14 +35,14 @@ struct Console {
     within: Duration,
 }
 
-impl Asker {
+impl ConsoleQuit {
     pub fn new(config: &AgentConfig, ports: &BTreeMap<String, u16>) -> Result<Self, BadSetup> {
         let quit = &config.game.stop.quit;
         let dialect = match quit.by {
             QuitBy::SourceRcon => Dialect::Source,
             QuitBy::MinecraftRcon => Dialect::Minecraft,
             QuitBy::Nothing | QuitBy::Sdk | QuitBy::Stdin => {
-                return Ok(Asker { console: None, running: JoinSet::new() });
+                return Ok(ConsoleQuit { console: None, running: JoinSet::new() });
             }
         };
         let name = quit.port.as_ref().unwrap_or(&config.addresses.port);
@@ -51,11 +51,11 @@ impl Asker {
         let secret = secret.map_err(|source| BadSetup::NoRconPassword { source })?;
         let (at, command) = (SocketAddr::new(quit.host, port), quit.command.clone());
         let console = Console { dialect, port: name.clone(), at, command, secret, within: quit.wait.get() };
-        Ok(Asker { console: Some(console), running: JoinSet::new() })
+        Ok(ConsoleQuit { console: Some(console), running: JoinSet::new() })
     }
 
     /// From the next start on the game has these ports.
-    pub fn relocate(&mut self, ports: &BTreeMap<String, u16>) {
+    pub fn set_ports(&mut self, ports: &BTreeMap<String, u16>) {
         if let Some(console) = &mut self.console
             && let Some(port) = ports.get(&console.port)
         {

@@ -15,11 +15,11 @@ const LONGEST_SHOWN: usize = 60;
 
 /// The places of one configuration's values.
 #[derive(Debug, Clone, Default)]
-pub struct Sheet {
+pub struct Provenance {
     /// The file's name and text.
     file: Option<(String, Arc<str>)>,
     /// Key and value of each path in the file.
-    spans: BTreeMap<KeyPath, Spot>,
+    spans: BTreeMap<KeyPath, KeySpan>,
     /// Variable of each path that the environment overrides.
     variables: BTreeMap<KeyPath, Variable>,
     /// Options of the command line that override a path.
@@ -27,7 +27,7 @@ pub struct Sheet {
 }
 
 #[derive(Debug, Clone)]
-struct Spot {
+struct KeySpan {
     key: Range<usize>,
     value: Range<usize>,
 }
@@ -48,12 +48,12 @@ pub enum Part {
     Value,
 }
 
-impl Sheet {
+impl Provenance {
     /// The places in `table`, which was parsed from `text`.
     pub fn new(name: &str, text: &str, table: &DeTable<'_>) -> Self {
-        let mut sheet = Sheet { file: Some((name.to_owned(), text.into())), ..Sheet::default() };
-        sheet.note_table(&KeyPath::default(), table);
-        sheet
+        let mut provenance = Provenance { file: Some((name.to_owned(), text.into())), ..Provenance::default() };
+        provenance.note_table(&KeyPath::default(), table);
+        provenance
     }
 
     pub fn note_variable(&mut self, path: KeyPath, variable: Variable) {
@@ -77,14 +77,14 @@ impl Sheet {
         if let Some(variable) = over(&self.variables, path) {
             return Place::Env { variable: variable.name.clone() };
         }
-        if let Some(spot) = self.spans.get(path) {
+        if let Some(key_span) = self.spans.get(path) {
             return self.at(match part {
-                Part::Key => spot.key.clone(),
-                Part::Value => spot.value.clone(),
+                Part::Key => key_span.key.clone(),
+                Part::Value => key_span.value.clone(),
             });
         }
         let around = std::iter::successors(path.parent(), KeyPath::parent).find_map(|above| self.spans.get(&above));
-        around.map_or(Place::Nowhere, |spot| self.at(spot.key.clone()))
+        around.map_or(Place::Nowhere, |key_span| self.at(key_span.key.clone()))
     }
 
     /// Whether anybody wrote this value: a default isn't.
@@ -98,14 +98,16 @@ impl Sheet {
         if let Some(variable) = over(&self.variables, path) {
             return Some(format!("{:?}", variable.text)).filter(|text| text.chars().count() <= LONGEST_SHOWN);
         }
-        let spot = self.spans.get(path).filter(|_| matches!(self.place(path, part), Place::File { .. }))?;
-        let span = if part == Part::Key { spot.key.clone() } else { spot.value.clone() };
+        let key_span = self.spans.get(path).filter(|_| matches!(self.place(path, part), Place::File { .. }))?;
+        let span = if part == Part::Key { key_span.key.clone() } else { key_span.value.clone() };
         self.slice(span)
     }
 
     /// The path whose value has exactly this span; the deepest one.
     pub fn path_of(&self, span: &Range<usize>) -> Option<KeyPath> {
-        let exact = |(path, spot): (&KeyPath, &Spot)| (spot.value == *span || spot.key == *span).then(|| path.clone());
+        let exact = |(path, key_span): (&KeyPath, &KeySpan)| {
+            (key_span.value == *span || key_span.key == *span).then(|| path.clone())
+        };
         let in_file = self.spans.iter().filter_map(exact).max_by_key(|path| path.steps().len());
         let variable =
             || self.variables.iter().find(|(_, variable)| variable.span == *span).map(|(path, _)| path.clone());
@@ -169,7 +171,7 @@ impl Sheet {
             }
             _ => {}
         }
-        self.spans.insert(path, Spot { key, value: value.span() });
+        self.spans.insert(path, KeySpan { key, value: value.span() });
     }
 }
 
