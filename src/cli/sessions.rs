@@ -17,7 +17,7 @@ use crate::{
     },
     model::{policy::LogFormat, units::Span},
     net::tls::Tls,
-    service::{Listeners, Reload, Service, ServiceSettings, auth::clients::Clients, exchange},
+    service::{Listeners, Reload, Service, ServiceSettings, auth::clients::Clients, config_import},
 };
 use std::{
     io::Write as _,
@@ -168,7 +168,7 @@ fn client(command: ClientCommand, dir: &Path) -> Result<(), Failure> {
 }
 
 fn export(args: &SessionsArgs) -> Result<(), Failure> {
-    println!("{:#}", exchange::export(&load(args)?));
+    println!("{:#}", config_import::export(&load(args)?));
     Ok(())
 }
 
@@ -180,7 +180,7 @@ fn import(args: &SessionsArgs, path: &Path) -> Result<(), Failure> {
         if path == Path::new("-") { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) };
     let document = serde_json::from_str(&text.map_err(|why| unread(&why))?).map_err(|why| unread(&why))?;
     let mut settings = load(args)?;
-    let passed_over = exchange::import(&mut settings, &document).map_err(|why| unread(&why))?;
+    let passed_over = config_import::import(&mut settings, &document).map_err(|why| unread(&why))?;
     for member in passed_over {
         eprintln!("gameside: passed over, not used here: {}", terminal::escape_lines(&member));
     }

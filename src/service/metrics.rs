@@ -10,8 +10,8 @@
 //! | `gameside_sessions_servers{state}` | registered servers: `free`, `held`, `over` |
 
 use super::{
+    state::{State, registry::ServerState},
     store::writer::Progress,
-    world::{World, registry::Term},
 };
 use http::StatusCode;
 use prometheus_client::{
@@ -27,7 +27,7 @@ struct Answered {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct State {
+struct Labels {
     state: &'static str,
 }
 
@@ -42,7 +42,7 @@ impl Metrics {
     }
 
     /// The text that Prometheus reads.
-    pub fn text(&self, world: &World, progress: &Progress) -> String {
+    pub fn text(&self, state: &State, progress: &Progress) -> String {
         let mut registry = Registry::with_prefix("gameside_sessions");
         registry.register("requests", "Answered requests", self.requests.clone());
         let counters = [
@@ -56,22 +56,22 @@ impl Metrics {
         }
         let gauges = [
             ("store_failing", "1 while nothing can be made durable", i64::from(progress.failing.is_some())),
-            ("live", "Sessions", world.session_count() as i64),
-            ("instances_live", "Instances that are not closed", world.live_instances() as i64),
+            ("live", "Sessions", state.session_count() as i64),
+            ("instances_live", "Instances that are not closed", state.live_instances() as i64),
         ];
         for (name, help, value) in gauges {
             let gauge: Gauge = Gauge::default();
             gauge.set(value);
             registry.register(name, help, gauge);
         }
-        let servers: Family<State, Gauge> = Family::default();
-        for server in world.servers.iter() {
-            let state = match server.term {
-                Term::Free => "free",
-                Term::Held { .. } => "held",
-                Term::Over => "over",
+        let servers: Family<Labels, Gauge> = Family::default();
+        for server in state.servers.iter() {
+            let name = match server.state {
+                ServerState::Free => "free",
+                ServerState::Held { .. } => "held",
+                ServerState::Over => "over",
             };
-            servers.get_or_create(&State { state }).inc();
+            servers.get_or_create(&Labels { state: name }).inc();
         }
         registry.register("servers", "Registered servers", servers);
         let mut text = String::new();

@@ -3,38 +3,38 @@
 //! ```text
 //!   connection ─► http::answer ─► router: one row an operation ─► ops::* ─► rules::* on a SessionRecord
 //!                     │                                             │
-//!                     │                                           World (memory, one lock) ─► writer thread ─► redb
+//!                     │                                           State (memory, one lock) ─► writer thread ─► redb
 //!                     └──── waits until what was seen and done is durable ◄──────────────────────┘
 //! ```
 //!
 //! | room | holds |
 //! |---|---|
-//! | [`settings`], [`templates`], [`profiles`] | the configuration; [`exchange`]: as JSON of the API |
+//! | [`settings`], [`templates`], [`profiles`] | the configuration; [`config_import`]: as JSON of the API |
 //! | [`http`] | requests and answers; the router |
 //! | [`auth`] | tokens, client credentials, login |
-//! | [`mod@graph`] | another service's friend graph, where one is configured |
+//! | [`mod@remote_friends`] | another service's friend graph, where one is configured |
 //! | [`ops`] | the operations, a file a group |
 //! | [`rules`] | pure rules on a session |
-//! | [`world`] | the state in memory: sessions, indexes, timers, registered servers, allocation, audit |
-//! | [`store`], [`durable`] | durability: one trait, redb behind it, group commit; who waits for it |
+//! | [`state`] | the state in memory: sessions, indexes, timers, registered servers, allocation, audit |
+//! | [`store`], [`commit_waiter`] | durability: one trait, redb behind it, group commit; who waits for it |
 //! | [`metrics`] | what is counted |
 //!
 //! Invariants: nothing is acknowledged that a crash could take back; an operation is atomic; after a start, leases, culling and
 //! missed checks count from that moment; a live session is never touched by a reload.
 
 pub mod auth;
-pub mod durable;
-pub mod exchange;
-pub mod graph;
+pub mod commit_waiter;
+pub mod config_import;
 pub mod http;
 pub mod metrics;
 pub mod ops;
 pub mod profiles;
+pub mod remote_friends;
 pub mod rules;
 pub mod settings;
+pub mod state;
 pub mod store;
 pub mod templates;
-pub mod world;
 
 pub use settings::ServiceSettings;
 
@@ -47,9 +47,10 @@ use crate::{
     net::tls::Tls,
 };
 use auth::{Caller, clients::Clients, issuer::Issuer, tokens::Tokens};
-use durable::Durable;
-use graph::{Friends, FriendsSettings, Graph};
+use commit_waiter::CommitWaiter;
 use http::route::Router;
+use remote_friends::{Friends, FriendsSettings, RemoteFriends};
+use state::State;
 use std::{
     future::Future,
     os::unix::fs::DirBuilderExt,
@@ -62,7 +63,6 @@ use tokio::{
     net::{TcpListener, UnixListener},
     sync::{Notify, Semaphore, watch},
 };
-use world::World;
 
 /// Where the service listens. Bound by the caller, so that port 0 works and a supervisor may hand sockets in.
 #[derive(Debug, Default)]
@@ -101,15 +101,15 @@ pub enum ServeError {
 /// What all connections share.
 #[derive(Debug)]
 pub struct Shared {
-    world: Mutex<World>,
+    state: Mutex<State>,
     settings: RwLock<Arc<ServiceSettings>>,
     pub router: Router,
     pub tokens: Tokens,
     pub clients: Clients,
     issuer: RwLock<Option<Arc<Issuer>>>,
-    graph: RwLock<Option<Arc<Graph>>>,
+    remote_friends: RwLock<Option<Arc<RemoteFriends>>>,
     pub clock: Clock,
-    pub durable: Durable,
+    pub commits: CommitWaiter,
     pub metrics: metrics::Metrics,
     last_used: Mutex<Instant>,
     timer: Notify,
@@ -155,18 +155,18 @@ impl Service {
         let clock = Clock::system();
         let places = Arc::new(Semaphore::new(settings.limits.connections as usize));
         let settings = Arc::new(settings);
-        let (world, progress) = World::open(settings.clone(), Box::new(store), clock.now()).map_err(failed)?;
+        let (state, progress) = State::open(settings.clone(), Box::new(store), clock.now()).map_err(failed)?;
         let shared = Shared {
-            world: Mutex::new(world),
+            state: Mutex::new(state),
             issuer: RwLock::new(issuer(&settings)),
-            graph: RwLock::new(graph(&settings.friends)?),
+            remote_friends: RwLock::new(remote_friends(&settings.friends)?),
             settings: RwLock::new(settings),
             router: Router::new(&ops::tables()),
             tokens: Tokens::open(state_dir)?,
             clients: Clients::at(state_dir),
             last_used: Mutex::new(clock.now().mono),
             clock,
-            durable: Durable::new(progress),
+            commits: CommitWaiter::new(progress),
             metrics: metrics::Metrics::default(),
             timer: Notify::new(),
             timer_at: Mutex::new(None),
@@ -190,11 +190,11 @@ impl Service {
         let shared = self.shared;
         let timers = tokio::spawn(run_timers(shared.clone()));
         let waking = shared.clone();
-        let waking = tokio::spawn(async move { waking.durable.wake().await });
+        let waking = tokio::spawn(async move { waking.commits.wake().await });
         let served = http::serve::serve(shared.clone(), listeners, shutdown).await;
         timers.abort();
         waking.abort();
-        shared.world().finish();
+        shared.state().finish();
         served
     }
 }
@@ -207,14 +207,14 @@ impl Reload {
         let old = self.0.settings();
         settings.auth.dev = old.auth.dev;
         settings.auth.local_secret.clone_from(&old.auth.local_secret);
-        self.0.use_graph(&settings.friends)?;
+        self.0.use_remote_friends(&settings.friends)?;
         self.resize(old.limits.connections, settings.limits.connections);
         let settings = Arc::new(settings);
         self.0.use_issuer(&settings);
         *self.0.settings.write().unwrap_or_else(PoisonError::into_inner) = settings.clone();
-        self.0.visit(|world| {
-            world.settings = settings;
-            world.allocate_waiting();
+        self.0.transact(|state| {
+            state.settings = settings;
+            state.allocate_waiting();
         });
         Ok(())
     }
@@ -235,9 +235,9 @@ impl Reload {
 }
 
 impl Reload {
-    /// One operation through the world: it isn't stuck.
+    /// One operation through the state: it isn't stuck.
     pub fn prove_alive(&self) {
-        self.0.visit(|_| ());
+        self.0.transact(|_| ());
     }
 }
 
@@ -256,8 +256,9 @@ impl Idle {
 
     fn used(&self) -> Instant {
         let now = self.0.clock.now().mono;
-        let (needed, _) =
-            self.0.visit(|world| world.live_instances() > 0 || world.servers.iter().any(|server| server.waiting > 0));
+        let (needed, _) = self
+            .0
+            .transact(|state| state.live_instances() > 0 || state.servers.iter().any(|server| server.waiting > 0));
         if needed {
             self.0.someone_is_here(now);
             return now;
@@ -271,17 +272,17 @@ impl Shared {
         self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One operation, alone with the world. Answers also what its answer must wait for.
-    pub fn visit<T>(&self, operation: impl FnOnce(&mut World) -> T) -> (T, Seq) {
-        let mut world = self.world();
-        world.begin(self.clock.now());
-        let answer = operation(&mut world);
-        let (touched, next) = (world.end(), world.next_deadline());
-        drop(world);
+    /// One operation, alone with the state. Answers also what its answer must wait for.
+    pub fn transact<T>(&self, operation: impl FnOnce(&mut State) -> T) -> (T, Seq) {
+        let mut state = self.state();
+        state.begin(self.clock.now());
+        let answer = operation(&mut state);
+        let (touched, next) = (state.end(), state.next_deadline());
+        drop(state);
         let sooner = {
             let at = self.timer_at.lock().unwrap_or_else(PoisonError::into_inner);
             next.is_some_and(|next| at.is_none_or(|at| next < at))
@@ -302,7 +303,7 @@ impl Shared {
         let auth = &self.settings().auth;
         let caller = issuer.verify(token, now, &auth.player_permissions).await?;
         let player = caller.player?;
-        self.visit(|world| world.know_player(player));
+        self.transact(|state| state.know_player(player));
         if auth.restrictions_of(player, now).is_empty() {
             return Some(caller);
         }
@@ -319,15 +320,15 @@ impl Shared {
 
     /// A player's friends, of the other service that keeps them; none while nobody knows.
     pub async fn friends_of(&self, player: PlayerUuid) -> Friends {
-        let graph = self.graph.read().unwrap_or_else(PoisonError::into_inner).clone()?;
-        graph.friends_of(player).await
+        let remote_friends = self.remote_friends.read().unwrap_or_else(PoisonError::into_inner).clone()?;
+        remote_friends.friends_of(player).await
     }
 
     /// Keeps what is remembered unless the settings have changed.
-    fn use_graph(&self, settings: &FriendsSettings) -> Result<(), ServeError> {
-        let mut known = self.graph.write().unwrap_or_else(PoisonError::into_inner);
+    fn use_remote_friends(&self, settings: &FriendsSettings) -> Result<(), ServeError> {
+        let mut known = self.remote_friends.write().unwrap_or_else(PoisonError::into_inner);
         if !known.as_ref().is_some_and(|known| known.is_for(settings)) {
-            *known = graph(settings)?;
+            *known = remote_friends(settings)?;
         }
         Ok(())
     }
@@ -350,15 +351,15 @@ fn issuer(settings: &ServiceSettings) -> Option<Arc<Issuer>> {
 /// How often the registry is looked through for servers that have gone; a fleet's timers fire many times a second.
 const SWEEP: Duration = Duration::from_secs(60);
 
-fn graph(settings: &FriendsSettings) -> Result<Option<Arc<Graph>>, ServeError> {
-    let configured = settings.elsewhere().then(|| Graph::new(settings.clone()).map(Arc::new));
+fn remote_friends(settings: &FriendsSettings) -> Result<Option<Arc<RemoteFriends>>, ServeError> {
+    let configured = settings.elsewhere().then(|| RemoteFriends::new(settings.clone()).map(Arc::new));
     configured.transpose().map_err(|why| ServeError::Settings(format!("friends.url: {why}")))
 }
 
 async fn run_timers(shared: Arc<Shared>) {
     let mut swept = shared.clock.now().mono;
     loop {
-        let next = shared.world().next_deadline();
+        let next = shared.state().next_deadline();
         *shared.timer_at.lock().unwrap_or_else(PoisonError::into_inner) = next;
         let now = shared.clock.now().mono;
         let wait = next.map_or(Duration::from_secs(3600), |next| next.since(now));
@@ -367,11 +368,11 @@ async fn run_timers(shared: Arc<Shared>) {
             () = shared.timer.notified() => continue,
         }
         let now = shared.clock.now();
-        let mut world = shared.world();
-        world.tick(now);
+        let mut state = shared.state();
+        state.tick(now);
         if now.mono.since(swept) >= SWEEP {
             swept = now.mono;
-            world.servers.forget_silent(now.mono);
+            state.servers.forget_silent(now.mono);
         }
     }
 }

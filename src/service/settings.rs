@@ -9,7 +9,7 @@
 //! | [`FriendsSettings`] | another service's friend graph |
 //! | [`Limits`] | what a caller may send |
 
-pub use super::{auth::issuer_settings::IssuerSettings, graph::FriendsSettings};
+pub use super::{auth::issuer_settings::IssuerSettings, remote_friends::FriendsSettings};
 use super::{
     profiles::{Profile, TemplateGroup},
     templates::{Deserter, Region, RequestTemplate, SessionType},

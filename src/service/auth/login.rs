@@ -14,9 +14,9 @@ use crate::{
     service::{
         Shared,
         http::{
-            asked::Asked,
             read::{Object, any_text, flag, text},
-            reply::{Outcome, Refused, Reply, Stop},
+            reply::{Interrupt, Outcome, Refused, Reply},
+            request::RequestContext,
         },
         rules::join::player_number,
         settings::AuthSettings,
@@ -34,48 +34,48 @@ pub(super) const PLAYERS: Uuid = Uuid::from_u128(0x7a1d_5d0e_93f4_4b5c_9c39_6f0a
 /// The client of the machine's local service.
 pub const LOCAL: &str = "local";
 
-struct Request {
+struct LoginBody {
     grant: String,
     portal_token: SecretString,
     refresh: bool,
 }
 
-fn request(object: &mut Object<'_, '_>) -> Option<Request> {
+fn login_body(object: &mut Object<'_, '_>) -> Option<LoginBody> {
     let grant = object.required("grant_type", text(1, 128));
     let portal_token = object.optional("portal_access_token", text(0, 16_384)).unwrap_or_default();
     let refresh = object.optional("include_refresh", flag).unwrap_or(false);
     object.optional("portal_display_name", any_text);
-    Some(Request { grant: grant?, portal_token: portal_token.into(), refresh })
+    Some(LoginBody { grant: grant?, portal_token: portal_token.into(), refresh })
 }
 
 /// Checks the credentials and answers with tokens.
-pub async fn log_in(shared: &Arc<Shared>, asked: &Asked) -> Outcome {
-    let request = asked.body(request)?;
-    let caller = match request.grant.as_str() {
-        "client_credentials" => client(shared, asked).await?,
-        "basic" => player(shared, asked, request.portal_token.expose_secret()).await?,
-        "refresh" => renewed(shared, request.portal_token.expose_secret())?,
+pub async fn log_in(shared: &Arc<Shared>, request: &RequestContext) -> Outcome {
+    let login = request.body(login_body)?;
+    let caller = match login.grant.as_str() {
+        "client_credentials" => client(shared, request).await?,
+        "basic" => player(shared, request, login.portal_token.expose_secret()).await?,
+        "refresh" => renewed(shared, login.portal_token.expose_secret())?,
         other => return Err(refused("invalid_grant_type", format!("grant type {other} is not supported"))),
     };
     let mut restrictions = Vec::new();
     if let Some(player) = caller.player {
-        shared.visit(|world| world.know_player(player));
+        shared.transact(|tx| tx.know_player(player));
         restrictions = shared.settings().auth.restrictions_of(player, shared.clock.now().wall);
     }
     let caller = Caller { restricted: !restrictions.is_empty(), ..caller };
-    tokens_for(shared, &caller, &restrictions, request.refresh)
+    tokens_for(shared, &caller, &restrictions, login.refresh)
 }
 
-fn refused(code: &'static str, desc: impl Into<String>) -> Stop {
+fn refused(code: &'static str, desc: impl Into<String>) -> Interrupt {
     Refused { auth_success: false, ..Refused::new(StatusCode::FORBIDDEN, code, desc) }.into()
 }
 
-fn bad_client() -> Stop {
+fn bad_client() -> Interrupt {
     refused("client_credentials_invalid", "the client id or the secret is wrong")
 }
 
-async fn client(shared: &Arc<Shared>, asked: &Asked) -> Outcome<Caller> {
-    let (id, secret) = basic_header(asked).ok_or_else(bad_client)?;
+async fn client(shared: &Arc<Shared>, request: &RequestContext) -> Outcome<Caller> {
+    let (id, secret) = basic_header(request).ok_or_else(bad_client)?;
     let shared = shared.clone();
     let check = move || check_client(&shared, &id, secret.expose_secret());
     tokio::task::spawn_blocking(check).await.unwrap_or_else(|_| Err(bad_client()))
@@ -106,18 +106,18 @@ fn client_caller(id: &str, permissions: &[String]) -> Caller {
     }
 }
 
-fn basic_header(asked: &Asked) -> Option<(String, SecretString)> {
-    let (scheme, encoded) = asked.header("authorization")?.split_once(' ')?;
+fn basic_header(request: &RequestContext) -> Option<(String, SecretString)> {
+    let (scheme, encoded) = request.header("authorization")?.split_once(' ')?;
     let decoded = STANDARD.decode(encoded.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
     let text = String::from_utf8(decoded).ok()?;
     let (id, secret) = text.split_once(':')?;
     Some((id.to_owned(), secret.to_owned().into()))
 }
 
-async fn player(shared: &Arc<Shared>, asked: &Asked, portal_token: &str) -> Outcome<Caller> {
+async fn player(shared: &Arc<Shared>, request: &RequestContext, portal_token: &str) -> Outcome<Caller> {
     let auth = shared.settings().auth.clone();
     // Whoever holds the local client's secret may do everything already, and so be anybody.
-    let local = auth.local_secret.is_some() && client(shared, asked).await.is_ok_and(|caller| caller.name == LOCAL);
+    let local = auth.local_secret.is_some() && client(shared, request).await.is_ok_and(|caller| caller.name == LOCAL);
     if !auth.dev && !local {
         return Err(refused("basic_disabled", "names and passwords are accepted only with --dev"));
     }

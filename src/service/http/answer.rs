@@ -2,9 +2,9 @@
 
 use super::{
     Answer,
-    asked::Asked,
-    reply::{Outcome, Refused, Reply, Stop, invalid_body},
-    route::{self, Found, Needs, Row, Run},
+    reply::{Interrupt, Outcome, Refused, Reply, invalid_body},
+    request::RequestContext,
+    route::{self, Access, Found, Row, Run},
 };
 use crate::{
     model::{
@@ -19,7 +19,7 @@ use crate::{
             secrets::{self, Strength},
             tokens::Use,
         },
-        graph,
+        remote_friends,
     },
 };
 use bytes::Bytes;
@@ -48,8 +48,8 @@ pub async fn answer(shared: Arc<Shared>, peer: Option<IpAddr>, request: http::Re
             let query = route::query(parts.uri.query());
             let headers = parts.headers;
             let (verified, hashed, friends) = (None, None, None);
-            let asked = Asked { row, caller, path, query, headers, body, peer, verified, hashed, friends };
-            carry_out(&shared, asked).await
+            let request = RequestContext { row, caller, path, query, headers, body, peer, verified, hashed, friends };
+            carry_out(&shared, request).await
         }
         Err(stop) => Err(stop),
     };
@@ -94,17 +94,17 @@ pub fn address(trusted: &[IpAddr], peer: Option<IpAddr>, forwarded: Option<&Head
 }
 
 async fn caller(shared: &Arc<Shared>, row: &Row, now: Timestamp, headers: &HeaderMap) -> Outcome<Arc<Caller>> {
-    let needed = match row.needs {
-        Needs::Nothing => return Ok(Arc::new(Caller::nobody())),
-        Needs::Login => None,
-        Needs::AnyOf(permissions) => Some(permissions),
+    let needed = match row.access {
+        Access::Nothing => return Ok(Arc::new(Caller::nobody())),
+        Access::Login => None,
+        Access::AnyOf(permissions) => Some(permissions),
     };
     let token = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
         .and_then(|value| value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")))
         .map(|(_, token)| token.trim());
-    let bad = |desc: &str| Stop::from(Refused::new(StatusCode::FORBIDDEN, codes::BAD_TOKEN, desc));
+    let bad = |desc: &str| Interrupt::from(Refused::new(StatusCode::FORBIDDEN, codes::BAD_TOKEN, desc));
     let token = token.ok_or_else(|| bad("send an access token: Authorization: Bearer …"))?;
     let caller = match shared.tokens.verify(token, Use::Access, now) {
         Some(caller) => Some(caller),
@@ -120,26 +120,26 @@ async fn caller(shared: &Arc<Shared>, row: &Row, now: Timestamp, headers: &Heade
 }
 
 /// Runs an operation; does slow work in between, where it asks for it.
-pub async fn carry_out(shared: &Arc<Shared>, mut asked: Asked) -> Outcome<Answer> {
-    let handler = match asked.row.run {
+pub async fn carry_out(shared: &Arc<Shared>, mut request: RequestContext) -> Outcome<Answer> {
+    let handler = match request.row.run {
         Run::Now(handler) => handler,
-        Run::Later(handler) => return handler(shared.clone(), asked).await,
+        Run::Later(handler) => return handler(shared.clone(), request).await,
     };
     loop {
-        let (outcome, touched) = shared.visit(|world| handler(world, &asked));
+        let (outcome, touched) = shared.transact(|tx| handler(tx, &request));
         match outcome {
-            Err(Stop::Verify { hash, password }) if asked.verified.is_none() => {
-                asked.verified = Some(verified(hash, password).await);
+            Err(Interrupt::Verify { hash, password }) if request.verified.is_none() => {
+                request.verified = Some(verified(hash, password).await);
             }
-            Err(Stop::Hash { password }) if asked.hashed.is_none() => {
-                asked.hashed = Some(hashed(password).await);
+            Err(Interrupt::Hash { password }) if request.hashed.is_none() => {
+                request.hashed = Some(hashed(password).await);
             }
-            Err(Stop::Friends { player }) if asked.friends.is_none() => {
+            Err(Interrupt::Friends { player }) if request.friends.is_none() => {
                 let friends = shared.friends_of(player).await;
-                asked.friends = Some(graph::Found { player, friends });
+                request.friends = Some(remote_friends::Found { player, friends });
             }
             outcome => {
-                shared.durable.reach(touched).await?;
+                shared.commits.wait(touched).await?;
                 return outcome.map(Answer::from);
             }
         }
@@ -177,11 +177,11 @@ fn response(outcome: Outcome<Answer>) -> Response<Body> {
     let reply = match outcome {
         Ok(Answer::Reply(reply)) => reply,
         Ok(Answer::Events(stream)) => return event_stream(stream),
-        Err(Stop::Refused(refused)) => return refusal(&refused),
-        Err(Stop::Invalid(faults)) => {
+        Err(Interrupt::Refused(refused)) => return refusal(&refused),
+        Err(Interrupt::Invalid(faults)) => {
             Reply { status: StatusCode::UNPROCESSABLE_ENTITY, ..Reply::json(&invalid_body(&faults)) }
         }
-        Err(Stop::Verify { .. } | Stop::Hash { .. } | Stop::Friends { .. }) => {
+        Err(Interrupt::Verify { .. } | Interrupt::Hash { .. } | Interrupt::Friends { .. }) => {
             let why = "an operation asked for the same work twice";
             return refusal(&Refused::new(StatusCode::INTERNAL_SERVER_ERROR, codes::INTERNAL, why));
         }

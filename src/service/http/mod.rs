@@ -3,7 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`route`] | the router: pattern → row |
-//! | [`asked`] | a request as a handler sees it |
+//! | [`request`] | a request as a handler sees it |
 //! | [`read`] | bodies, queries and paths, with every fault located |
 //! | [`reply`] | answers and refusals |
 //! | [`rate`] | how fast a caller may ask |
@@ -11,10 +11,10 @@
 //! | [`serve`] | listeners and their limits |
 
 pub mod answer;
-pub mod asked;
 pub mod rate;
 pub mod read;
 pub mod reply;
+pub mod request;
 pub mod route;
 pub mod serve;
 

@@ -95,7 +95,7 @@ mod tests {
         assert!(admitted("", 2, 0), "another address");
         assert!(!admitted("player:a", 1, 250) && admitted("player:a", 1, 500));
         let refused = rate.admit("player:a", ip(1), &limits, at(500)).unwrap_err();
-        assert!(matches!(refused, super::super::reply::Stop::Refused(no) if no.retry_after == Some(1)));
+        assert!(matches!(refused, super::super::reply::Interrupt::Refused(no) if no.retry_after == Some(1)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Reads what callers send: every fault of a body, a query or a path is found and located, not only the first.
 //!
-//! A parser is a function from a place in the JSON ([`At`]) to a value; it adds what is wrong to [`Faults`] and returns
+//! A parser is a function from a place in the JSON ([`JsonCursor`]) to a value; it adds what is wrong to [`ValidationErrors`] and returns
 //! `None`. An absent member and a null are the same. Members that nobody knows are passed over, as in the contract.
 
 #![allow(clippy::needless_pass_by_value, reason = "parsers share a signature")]
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// What is wrong, so far.
 #[derive(Debug, Default)]
-pub struct Faults(pub Vec<Fault>);
+pub struct ValidationErrors(pub Vec<Fault>);
 
 /// Where a value stands. Written out only for a fault, so that good requests don't pay for it.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +51,7 @@ impl<'v> Place<'v> {
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
-pub struct At<'v> {
+pub struct JsonCursor<'v> {
     pub value: &'v Value,
     place: Place<'v>,
 }
@@ -61,52 +61,60 @@ pub struct At<'v> {
 pub struct Object<'v, 'f> {
     members: &'v serde_json::Map<String, Value>,
     place: Place<'v>,
-    pub faults: &'f mut Faults,
+    pub faults: &'f mut ValidationErrors,
 }
 
-impl Faults {
+impl ValidationErrors {
     pub fn add(&mut self, loc: &[Value], kind: &str, msg: impl Into<String>) {
         self.0.push(Fault { loc: loc.to_vec(), msg: msg.into(), kind: kind.to_owned() });
     }
 }
 
-impl<'v> At<'v> {
+impl<'v> JsonCursor<'v> {
     /// The top of a body.
     pub fn body(value: &'v Value) -> Self {
-        At { value, place: Place::top("body") }
+        JsonCursor { value, place: Place::top("body") }
     }
     /// One parameter of a query.
     pub fn query(name: &'v str, value: &'v Value) -> Self {
-        At { value, place: Place::top("query").below(Step::Name(name)) }
+        JsonCursor { value, place: Place::top("query").below(Step::Name(name)) }
     }
     /// One parameter of the path.
     pub fn path(name: &'v str, value: &'v Value) -> Self {
-        At { value, place: Place::top("path").below(Step::Name(name)) }
+        JsonCursor { value, place: Place::top("path").below(Step::Name(name)) }
     }
-    pub fn fault<T>(&self, faults: &mut Faults, kind: &str, msg: impl Into<String>) -> Option<T> {
+    pub fn fault<T>(&self, faults: &mut ValidationErrors, kind: &str, msg: impl Into<String>) -> Option<T> {
         faults.add(&self.place.loc(), kind, msg);
         None
     }
     /// The members of an object.
-    pub fn object<'f>(self, faults: &'f mut Faults) -> Option<Object<'v, 'f>> {
+    pub fn object<'f>(self, faults: &'f mut ValidationErrors) -> Option<Object<'v, 'f>> {
         match self.value {
             Value::Object(members) => Some(Object { members, place: self.place, faults }),
             _ => self.fault(faults, "type_error.dict", "value is not a valid dict"),
         }
     }
-    fn below(&self, step: Step<'v>, value: &'v Value) -> At<'v> {
-        At { value, place: self.place.below(step) }
+    fn below(&self, step: Step<'v>, value: &'v Value) -> JsonCursor<'v> {
+        JsonCursor { value, place: self.place.below(step) }
     }
 }
 
 impl<'v> Object<'v, '_> {
     /// A member that may be left out.
-    pub fn optional<T>(&mut self, name: &'v str, parse: impl FnOnce(At<'v>, &mut Faults) -> Option<T>) -> Option<T> {
+    pub fn optional<T>(
+        &mut self,
+        name: &'v str,
+        parse: impl FnOnce(JsonCursor<'v>, &mut ValidationErrors) -> Option<T>,
+    ) -> Option<T> {
         let value = self.members.get(name).filter(|value| !value.is_null())?;
-        parse(At { value, place: self.place.below(Step::Name(name)) }, self.faults)
+        parse(JsonCursor { value, place: self.place.below(Step::Name(name)) }, self.faults)
     }
     /// A member that must be there.
-    pub fn required<T>(&mut self, name: &'v str, parse: impl FnOnce(At<'v>, &mut Faults) -> Option<T>) -> Option<T> {
+    pub fn required<T>(
+        &mut self,
+        name: &'v str,
+        parse: impl FnOnce(JsonCursor<'v>, &mut ValidationErrors) -> Option<T>,
+    ) -> Option<T> {
         if self.members.get(name).is_none_or(Value::is_null) {
             self.fault(name, "value_error.missing", "field required");
             return None;
@@ -122,7 +130,7 @@ impl<'v> Object<'v, '_> {
 }
 
 /// Text of a length, in characters.
-pub fn text(min: usize, max: usize) -> impl Fn(At<'_>, &mut Faults) -> Option<String> {
+pub fn text(min: usize, max: usize) -> impl Fn(JsonCursor<'_>, &mut ValidationErrors) -> Option<String> {
     move |at, faults| {
         let Value::String(text) = at.value else {
             return at.fault(faults, "type_error.str", "str type expected");
@@ -144,16 +152,16 @@ pub fn text(min: usize, max: usize) -> impl Fn(At<'_>, &mut Faults) -> Option<St
 }
 
 /// An id: 1 to 128 characters.
-pub fn id(at: At<'_>, faults: &mut Faults) -> Option<String> {
+pub fn id(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<String> {
     text(1, 128)(at, faults)
 }
 
 /// Any text up to 4096 characters.
-pub fn any_text(at: At<'_>, faults: &mut Faults) -> Option<String> {
+pub fn any_text(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<String> {
     text(0, 4096)(at, faults)
 }
 
-pub fn integer(min: i64, max: i64) -> impl Fn(At<'_>, &mut Faults) -> Option<i64> {
+pub fn integer(min: i64, max: i64) -> impl Fn(JsonCursor<'_>, &mut ValidationErrors) -> Option<i64> {
     move |at, faults| {
         let number = match at.value {
             Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)),
@@ -180,18 +188,18 @@ fn whole(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64)
 }
 
-pub fn unsigned(min: u32, max: u32) -> impl Fn(At<'_>, &mut Faults) -> Option<u32> {
+pub fn unsigned(min: u32, max: u32) -> impl Fn(JsonCursor<'_>, &mut ValidationErrors) -> Option<u32> {
     move |at, faults| integer(min.into(), max.into())(at, faults).and_then(|n| u32::try_from(n).ok())
 }
 
-pub fn number(at: At<'_>, faults: &mut Faults) -> Option<f64> {
+pub fn number(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<f64> {
     match at.value.as_f64() {
         Some(number) => Some(number),
         None => at.fault(faults, "type_error.float", "value is not a valid float"),
     }
 }
 
-pub fn flag(at: At<'_>, faults: &mut Faults) -> Option<bool> {
+pub fn flag(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<bool> {
     match at.value {
         Value::Bool(flag) => Some(*flag),
         Value::String(text) if matches!(text.as_str(), "true" | "1" | "yes" | "on") => Some(true),
@@ -200,25 +208,25 @@ pub fn flag(at: At<'_>, faults: &mut Faults) -> Option<bool> {
     }
 }
 
-pub fn uuid(at: At<'_>, faults: &mut Faults) -> Option<uuid::Uuid> {
+pub fn uuid(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<uuid::Uuid> {
     match at.value.as_str().and_then(|text| text.parse().ok()) {
         Some(id) => Some(id),
         None => at.fault(faults, "type_error.uuid", "value is not a valid uuid"),
     }
 }
 
-pub fn player(at: At<'_>, faults: &mut Faults) -> Option<PlayerUuid> {
+pub fn player(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<PlayerUuid> {
     uuid(at, faults).map(PlayerUuid)
 }
 
-pub fn version(at: At<'_>, faults: &mut Faults) -> Option<Version> {
+pub fn version(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<Version> {
     match at.value.as_str().map(Version::parse) {
         Some(Ok(version)) => Some(version),
         _ => at.fault(faults, "value_error.semver", "value is not a semantic version such as 1.2.3"),
     }
 }
 
-pub fn timestamp(at: At<'_>, faults: &mut Faults) -> Option<Timestamp> {
+pub fn timestamp(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<Timestamp> {
     match serde_json::from_value(at.value.clone()) {
         Ok(time) => Some(time),
         Err(_) => {
@@ -228,7 +236,7 @@ pub fn timestamp(at: At<'_>, faults: &mut Faults) -> Option<Timestamp> {
 }
 
 /// One of an enumeration's values, as serde reads it.
-pub fn one_of<T: serde::de::DeserializeOwned>(at: At<'_>, faults: &mut Faults) -> Option<T> {
+pub fn one_of<T: serde::de::DeserializeOwned>(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<T> {
     match T::deserialize(at.value) {
         Ok(value) => Some(value),
         Err(why) => at.fault(faults, "type_error.enum", why.to_string()),
@@ -239,8 +247,8 @@ pub fn one_of<T: serde::de::DeserializeOwned>(at: At<'_>, faults: &mut Faults) -
 pub fn list<'v, T>(
     min: usize,
     max: usize,
-    parse: impl Fn(At<'v>, &mut Faults) -> Option<T>,
-) -> impl FnOnce(At<'v>, &mut Faults) -> Option<Vec<T>> {
+    parse: impl Fn(JsonCursor<'v>, &mut ValidationErrors) -> Option<T>,
+) -> impl FnOnce(JsonCursor<'v>, &mut ValidationErrors) -> Option<Vec<T>> {
     move |at, faults| {
         let Value::Array(items) = at.value else {
             return at.fault(faults, "type_error.list", "value is not a valid list");
@@ -257,7 +265,7 @@ pub fn list<'v, T>(
 }
 
 /// `custom_data` and its like: values of 1 to 4096 characters; at most 256 of them.
-pub fn custom_data(at: At<'_>, faults: &mut Faults) -> Option<CustomData> {
+pub fn custom_data(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<CustomData> {
     let Value::Object(members) = at.value else {
         return at.fault(faults, "type_error.dict", "value is not a valid dict");
     };
@@ -282,8 +290,8 @@ mod tests {
     #[test]
     fn every_fault_is_found_and_located() {
         let body = json!({"a": 3, "teams": [{"max_size": 0}, {"max_size": 101}], "when": "2026-01-01T00:00:00"});
-        let mut faults = Faults::default();
-        let mut object = At::body(&body).object(&mut faults).unwrap();
+        let mut faults = ValidationErrors::default();
+        let mut object = JsonCursor::body(&body).object(&mut faults).unwrap();
         object.required("missing", any_text);
         object.optional("a", any_text);
         object.optional("when", timestamp);
@@ -304,8 +312,8 @@ mod tests {
     #[test]
     fn a_null_is_an_absent_member() {
         let body = json!({"a": null});
-        let mut faults = Faults::default();
-        let mut object = At::body(&body).object(&mut faults).unwrap();
+        let mut faults = ValidationErrors::default();
+        let mut object = JsonCursor::body(&body).object(&mut faults).unwrap();
         assert_eq!(object.optional("a", any_text), None);
         assert!(faults.0.is_empty());
     }
@@ -320,7 +328,11 @@ mod tests {
             (json!("yesterday"), false),
         ];
         for (value, good) in rows {
-            assert_eq!(timestamp(At::body(&value), &mut Faults::default()).is_some(), good, "{value}");
+            assert_eq!(
+                timestamp(JsonCursor::body(&value), &mut ValidationErrors::default()).is_some(),
+                good,
+                "{value}"
+            );
         }
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! | stop | status | body |
 //! |---|---|---|
-//! | [`Stop::Refused`] | 400, 403, 404, 409, 412, 413, 429, 503 | `{auth_success, error_code, desc}` |
-//! | [`Stop::Invalid`] | 422 | `{detail: [{loc, msg, type}]}` |
-//! | [`Stop::Verify`], [`Stop::Hash`], [`Stop::Friends`] | none: the driver does the slow work elsewhere and runs the handler again | |
+//! | [`Interrupt::Refused`] | 400, 403, 404, 409, 412, 413, 429, 503 | `{auth_success, error_code, desc}` |
+//! | [`Interrupt::Invalid`] | 422 | `{detail: [{loc, msg, type}]}` |
+//! | [`Interrupt::Verify`], [`Interrupt::Hash`], [`Interrupt::Friends`] | none: the driver does the slow work elsewhere and runs the handler again | |
 
 use crate::{
     model::{
@@ -28,7 +28,7 @@ pub struct Reply {
 
 /// Why a handler went no further.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Stop {
+pub enum Interrupt {
     Refused(Refused),
     Invalid(Vec<Fault>),
     /// Compare a password with a hash, then run the handler again.
@@ -58,7 +58,7 @@ pub struct Refused {
     pub retry_after: Option<u32>,
 }
 
-pub type Outcome<T = Reply> = Result<T, Stop>;
+pub type Outcome<T = Reply> = Result<T, Interrupt>;
 
 impl Reply {
     /// 200 with a body.
@@ -108,8 +108,8 @@ impl ErrorResponse for Refused {
     }
 }
 
-impl From<BodyError> for Stop {
-    fn from(error: BodyError) -> Stop {
+impl From<BodyError> for Interrupt {
+    fn from(error: BodyError) -> Interrupt {
         match error {
             BodyError::TooLarge { limit } => {
                 let desc = format!("a body may have {limit} bytes");
@@ -123,51 +123,55 @@ impl From<BodyError> for Stop {
     }
 }
 
-impl From<Refused> for Stop {
-    fn from(refused: Refused) -> Stop {
-        Stop::Refused(refused)
+impl From<Refused> for Interrupt {
+    fn from(refused: Refused) -> Interrupt {
+        Interrupt::Refused(refused)
     }
 }
 
 /// 403 for a reason of the rules, or of permissions.
-pub fn forbidden(code: &'static str, desc: impl Into<String>) -> Stop {
+pub fn forbidden(code: &'static str, desc: impl Into<String>) -> Interrupt {
     Refused::new(StatusCode::FORBIDDEN, code, desc).into()
 }
 
 /// 403: the caller is known and may not.
-pub fn not_permitted(what: &str) -> Stop {
+pub fn not_permitted(what: &str) -> Interrupt {
     forbidden(codes::MISSING_PERMISSION, format!("you may not {what}"))
 }
 
 /// 404 with a code that says what is missing.
-pub fn not_found(code: &'static str, desc: impl Into<String>) -> Stop {
+pub fn not_found(code: &'static str, desc: impl Into<String>) -> Interrupt {
     Refused::new(StatusCode::NOT_FOUND, code, desc).into()
 }
 
 /// 404 that tells a client that the session is gone.
-pub fn no_session(id: &str) -> Stop {
+pub fn no_session(id: &str) -> Interrupt {
     not_found(codes::SESSION_NOT_FOUND, format!("there is no session {id:?}"))
 }
 
 /// 400.
-pub fn bad_request(code: &'static str, desc: impl Into<String>) -> Stop {
+pub fn bad_request(code: &'static str, desc: impl Into<String>) -> Interrupt {
     Refused::new(StatusCode::BAD_REQUEST, code, desc).into()
 }
 
 /// 409.
-pub fn conflict(code: &'static str, desc: impl Into<String>) -> Stop {
+pub fn conflict(code: &'static str, desc: impl Into<String>) -> Interrupt {
     Refused::new(StatusCode::CONFLICT, code, desc).into()
 }
 
 /// 503: ask again after so many seconds.
-pub fn unavailable(desc: impl Into<String>, retry_after: u32) -> Stop {
+pub fn unavailable(desc: impl Into<String>, retry_after: u32) -> Interrupt {
     let refused = Refused::new(StatusCode::SERVICE_UNAVAILABLE, codes::UNAVAILABLE, desc);
     Refused { retry_after: Some(retry_after), ..refused }.into()
 }
 
 /// 422 for one member of the body.
-pub fn invalid(member: &str, msg: impl Into<String>) -> Stop {
-    Stop::Invalid(vec![Fault { loc: vec!["body".into(), member.into()], msg: msg.into(), kind: "value_error".into() }])
+pub fn invalid(member: &str, msg: impl Into<String>) -> Interrupt {
+    Interrupt::Invalid(vec![Fault {
+        loc: vec!["body".into(), member.into()],
+        msg: msg.into(),
+        kind: "value_error".into(),
+    }])
 }
 
 /// The 422 body.

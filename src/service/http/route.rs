@@ -5,10 +5,10 @@
 //! `session_not_found`: the API isn't there, which a client must not take for a lost session.
 
 use super::{
-    asked::Asked,
     reply::{Outcome, Reply},
+    request::RequestContext,
 };
-use crate::service::{Shared, world::World};
+use crate::service::{Shared, state::Transaction};
 use http::Method;
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -19,14 +19,14 @@ pub type Answering = Pin<Box<dyn Future<Output = Outcome<super::Answer>> + Send>
 #[derive(Clone, Copy)]
 pub enum Run {
     /// At once, alone with the whole state: atomic.
-    Now(fn(&mut World, &Asked) -> Outcome<Reply>),
+    Now(fn(&mut Transaction, &RequestContext) -> Outcome<Reply>),
     /// Waits for something: a long poll, a login's slow hash, a stream.
-    Later(fn(Arc<Shared>, Asked) -> Answering),
+    Later(fn(Arc<Shared>, RequestContext) -> Answering),
 }
 
 /// Who may call an operation at all. What a session's own rules add is up to its handler.
 #[derive(Debug, Clone, Copy)]
-pub enum Needs {
+pub enum Access {
     /// Anybody, also without a token.
     Nothing,
     /// A good token.
@@ -41,7 +41,7 @@ pub struct Row {
     pub path: &'static str,
     /// The contract's operation id, or a name of our own for what the contract doesn't have.
     pub operation: &'static str,
-    pub needs: Needs,
+    pub access: Access,
     pub run: Run,
 }
 

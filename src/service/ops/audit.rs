@@ -5,14 +5,17 @@ use crate::{
     model::ids::PlayerUuid,
     service::{
         http::{
-            asked::Asked,
-            read::{self, At, Faults, Object, any_text, custom_data, flag, id, list, number, one_of, text, uuid},
+            read::{
+                self, JsonCursor, Object, ValidationErrors, any_text, custom_data, flag, id, list, number, one_of,
+                text, uuid,
+            },
             reply::{Outcome, Reply, not_permitted},
-            route::{Needs, Row, Run},
+            request::RequestContext,
+            route::{Access, Row, Run},
         },
-        rules::gate,
-        world::{
-            World,
+        rules::authz,
+        state::{
+            Transaction,
             audit::{Event, Query},
         },
     },
@@ -23,7 +26,7 @@ use serde_json::{Map, Value, json};
 pub static TABLE: &[Row] = &[
     row!(
         GET "/session/v1/audit", "get_session_audit",
-        Needs::AnyOf(&[
+        Access::AnyOf(&[
             "session-audit:read:all",
             "session-audit:read:self",
             "session-player-audit:read:all",
@@ -33,7 +36,7 @@ pub static TABLE: &[Row] = &[
     ),
     row!(
         POST "/session/v1/audit", "create_session_audit",
-        Needs::AnyOf(&[
+        Access::AnyOf(&[
             "session-audit:update:all",
             "session-audit:update:self",
             "session-player-audit:update:all",
@@ -43,39 +46,39 @@ pub static TABLE: &[Row] = &[
     ),
 ];
 
-fn read_audit(world: &mut World, asked: &Asked) -> Outcome {
+fn read_audit(tx: &mut Transaction, request: &RequestContext) -> Outcome {
     let query = Query {
-        session_id: asked.query_as("session_id", id)?,
-        player: asked.query_as("player_uuid", read::player)?,
-        from: asked.query_as("start_date", when)?,
-        to: asked.query_as("end_date", when)?,
+        session_id: request.query_as("session_id", id)?,
+        player: request.query_as("player_uuid", read::player)?,
+        from: request.query_as("start_date", when)?,
+        to: request.query_as("end_date", when)?,
     };
-    may_read(world, asked, &query)?;
-    let page = asked.query_number("page_num", 0, 1_000_000, 0)? as usize;
-    let size = asked.query_number("page_size", 1, 50, 50)? as usize;
-    let events = world.audit.page(&query, page, size);
+    may_read(tx, request, &query)?;
+    let page = request.query_number("page_num", 0, 1_000_000, 0)? as usize;
+    let size = request.query_number("page_size", 1, 50, 50)? as usize;
+    let events = tx.audit.page(&query, page, size);
     let events: Vec<&Event> = events.iter().map(|event| &**event).collect();
     Ok(Reply::json(&json!({ "events": events })))
 }
 
 /// A date-time of a query: Unix seconds come as text there.
-fn when(at: At<'_>, faults: &mut Faults) -> Option<crate::model::time::Timestamp> {
+fn when(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<crate::model::time::Timestamp> {
     let seconds = at.value.as_str().and_then(|text| text.parse::<i64>().ok()).map(Value::from);
     match &seconds {
-        Some(seconds) => read::timestamp(At::query("start_date", seconds), faults),
+        Some(seconds) => read::timestamp(JsonCursor::query("start_date", seconds), faults),
         None => read::timestamp(at, faults),
     }
 }
 
-fn may_read(world: &mut World, asked: &Asked, query: &Query) -> Outcome<()> {
-    let caller = &asked.caller;
+fn may_read(tx: &mut Transaction, request: &RequestContext, query: &Query) -> Outcome<()> {
+    let caller = &request.caller;
     let own = query.player.is_some() && query.player == caller.player;
     let by_player = query.player.is_some()
         && (caller.may(&["session-player-audit:read:all"]) || (own && caller.may(&["session-player-audit:read:self"])));
     let member =
-        |world: &mut World, id: &str| world.session(id).is_ok_and(|session| gate::standing(&session, caller).active);
+        |tx: &mut Transaction, id: &str| tx.session(id).is_ok_and(|session| authz::role(&session, caller).active);
     let by_session = query.session_id.as_deref().is_some_and(|id| {
-        caller.may(&["session-audit:read:all"]) || (caller.may(&["session-audit:read:self"]) && member(world, id))
+        caller.may(&["session-audit:read:all"]) || (caller.may(&["session-audit:read:self"]) && member(tx, id))
     });
     let everything = caller.may(&["session-audit:read:all"]);
     if by_player || by_session || everything { Ok(()) } else { Err(not_permitted("read this audit")) }
@@ -147,14 +150,14 @@ fn keep<'v, T: serde::Serialize>(
     kept: &mut Map<String, Value>,
     object: &mut Object<'v, '_>,
     name: &'v str,
-    parse: impl FnOnce(At<'v>, &mut Faults) -> Option<T>,
+    parse: impl FnOnce(JsonCursor<'v>, &mut ValidationErrors) -> Option<T>,
 ) {
     if let Some(value) = object.optional(name, parse) {
         kept.insert(name.to_owned(), serde_json::to_value(value).unwrap_or_default());
     }
 }
 
-fn updated_team(at: At<'_>, faults: &mut Faults) -> Option<Value> {
+fn updated_team(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<Value> {
     let change = bodies::team_change(at, faults)?;
     let mut kept = Map::new();
     kept.extend(change.max_size.map(|size| ("max_size".to_owned(), size.into())));
@@ -162,7 +165,7 @@ fn updated_team(at: At<'_>, faults: &mut Faults) -> Option<Value> {
     Some(Value::Object(kept))
 }
 
-fn additional_params(at: At<'_>, faults: &mut Faults) -> Option<Value> {
+fn additional_params(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<Value> {
     let mut object = at.object(faults)?;
     let mut kept = Map::new();
     keep(&mut kept, &mut object, "string_args", custom_data);
@@ -172,7 +175,7 @@ fn additional_params(at: At<'_>, faults: &mut Faults) -> Option<Value> {
     Some(Value::Object(kept))
 }
 
-fn numbers(at: At<'_>, faults: &mut Faults) -> Option<Value> {
+fn numbers(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<Value> {
     let value = at.value;
     let members = value.as_object()?;
     let mut object = at.object(faults)?;
@@ -181,11 +184,11 @@ fn numbers(at: At<'_>, faults: &mut Faults) -> Option<Value> {
     good.then(|| value.clone())
 }
 
-fn write_audit(world: &mut World, asked: &Asked) -> Outcome {
-    let new = asked.body(new)?;
-    let session = world.session(&new.session_id)?;
-    let caller = &asked.caller;
-    let member = gate::standing(&session, caller).active;
+fn write_audit(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let new = request.body(new)?;
+    let session = tx.session(&new.session_id)?;
+    let caller = &request.caller;
+    let member = authz::role(&session, caller).active;
     let own = new.player.is_some() && new.player == caller.player && new.players.is_empty();
     let may = caller.may(&["session-audit:update:all", "session-player-audit:update:all"])
         || (member && caller.may(&["session-audit:update:self"]))
@@ -201,10 +204,10 @@ fn write_audit(world: &mut World, asked: &Asked) -> Outcome {
     let about: Vec<Option<PlayerUuid>> =
         if new.players.is_empty() { vec![new.player] } else { new.players.into_iter().map(Some).collect() };
     for player in about {
-        world.record_event(Event {
+        tx.record_event(Event {
             event_name: format!("customer.{}", new.event_name).chars().take(128).collect(),
             session_id: session.id.as_str().to_owned(),
-            event_datetime: world.now.wall,
+            event_datetime: tx.now.wall,
             player_uuid: player,
             more: more.clone(),
         });

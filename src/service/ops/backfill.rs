@@ -15,18 +15,18 @@ use crate::{
     },
     service::{
         http::{
-            asked::Asked,
-            read::{self, At, Faults, Object, custom_data, id, list, one_of, unsigned},
-            reply::{Outcome, Reply, Stop, not_found},
-            route::{Needs, Row, Run},
+            read::{self, JsonCursor, Object, ValidationErrors, custom_data, id, list, one_of, unsigned},
+            reply::{Interrupt, Outcome, Reply, not_found},
+            request::RequestContext,
+            route::{Access, Row, Run},
         },
         rules::{
-            gate,
+            authz,
             instance::no_instance,
             join::{self, Inviting},
             record::{BackfillRecord, SessionRecord},
         },
-        world::World,
+        state::Transaction,
     },
 };
 use http::Method;
@@ -37,11 +37,11 @@ use uuid::Uuid;
 pub static TABLE: &[Row] = &[
     row!(
         PUT "/session/v1/backfill/session/{session_id}",
-        "put_backfill", Needs::AnyOf(&["session:create:matchmade", "session:update:any", "session:update:self"]), put
+        "put_backfill", Access::AnyOf(&["session:create:matchmade", "session:update:any", "session:update:self"]), put
     ),
-    row!(POST "/session/v1/backfill/session/{session_id}", "acknowledge_backfill_request", Needs::Login, acknowledge),
-    row!(PATCH "/session/v1/backfill/session/{session_id}", "update_backfill_request", Needs::Login, update),
-    row!(DELETE "/session/v1/backfill/session/{session_id}", "delete_backfill_request", Needs::Login, delete),
+    row!(POST "/session/v1/backfill/session/{session_id}", "acknowledge_backfill_request", Access::Login, acknowledge),
+    row!(PATCH "/session/v1/backfill/session/{session_id}", "update_backfill_request", Access::Login, update),
+    row!(DELETE "/session/v1/backfill/session/{session_id}", "delete_backfill_request", Access::Login, delete),
 ];
 
 fn instance_id(object: &mut Object<'_, '_>) -> Option<InstanceId> {
@@ -58,7 +58,7 @@ fn ack(object: &mut Object<'_, '_>) -> Option<BackfillAck> {
     })
 }
 
-fn need(at: At<'_>, faults: &mut Faults) -> Option<BackfillNeed> {
+fn need(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<BackfillNeed> {
     let mut need = at.object(faults)?;
     let players = need.required("players_required", unsigned(0, 100));
     let team = need.required("team_id", unsigned(0, 49));
@@ -73,33 +73,33 @@ fn change(object: &mut Object<'_, '_>) -> Option<BackfillUpdate> {
 }
 
 /// The session, for its host.
-fn hosted(world: &mut World, asked: &Asked) -> Outcome<Arc<SessionRecord>> {
-    let session = world.session(&asked.session_id()?)?;
-    gate::host(&session, &asked.caller, &["session:update:any"], "look after this session's backfill")?;
+fn hosted(tx: &mut Transaction, request: &RequestContext) -> Outcome<Arc<SessionRecord>> {
+    let session = tx.session(&request.session_id()?)?;
+    authz::host(&session, &request.caller, &["session:update:any"], "look after this session's backfill")?;
     Ok(session)
 }
 
-fn gone() -> Stop {
+fn gone() -> Interrupt {
     not_found(codes::BACKFILL_NOT_FOUND, "the session has no backfill")
 }
 
-fn acknowledge(world: &mut World, asked: &Asked) -> Outcome {
-    let session = hosted(world, asked)?;
-    let ack = asked.body(ack)?;
+fn acknowledge(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let session = hosted(tx, request)?;
+    let ack = request.body(ack)?;
     instance_is(&session, &ack.instance_id)?;
     if session.backfill.is_none() {
         return Err(gone());
     }
-    let now = world.now.mono;
-    world.entry(session.id.as_str())?.backfill_heard = now;
-    let arrived = world.update(&session.id, |session| {
+    let now = tx.now.mono;
+    tx.entry(session.id.as_str())?.backfill_heard = now;
+    let arrived = tx.update(&session.id, |session| {
         let Some(backfill) = &mut session.backfill else { return Ok(Vec::new()) };
         backfill.extensions.extend(ack.extensions);
         backfill.styles = ack.styles;
         let arrived = std::mem::take(&mut backfill.arrived);
         Ok(session.players().filter(|player| arrived.contains(&player.player_uuid)).cloned().collect())
     })?;
-    heard(world, asked, &session.id)?;
+    heard(tx, request, &session.id)?;
     Ok(Reply::json(&json!({ "backfilled_players": arrived })))
 }
 
@@ -112,7 +112,7 @@ struct Brought {
 }
 
 fn brought(object: &mut Object<'_, '_>) -> Option<Brought> {
-    let player = |at: At<'_>, faults: &mut Faults| {
+    let player = |at: JsonCursor<'_>, faults: &mut ValidationErrors| {
         let mut player = at.object(faults)?;
         let team = super::bodies::team_id(&mut player);
         Some((player.required("player_uuid", read::player)?, team))
@@ -125,15 +125,15 @@ fn brought(object: &mut Object<'_, '_>) -> Option<Brought> {
     })
 }
 
-fn put(world: &mut World, asked: &Asked) -> Outcome {
-    let session = world.session(&asked.session_id()?)?;
-    gate::admin(&session, &asked.caller, &["session:create:matchmade", "session:update:any"], "attach a backfill")?;
-    let brought = asked.body(brought)?;
+fn put(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let session = tx.session(&request.session_id()?)?;
+    authz::admin(&session, &request.caller, &["session:create:matchmade", "session:update:any"], "attach a backfill")?;
+    let brought = request.body(brought)?;
     if session.live_instance().is_none() {
         return Err(no_instance());
     }
-    let now = world.now.wall;
-    let info = world.update(&session.id, |session| {
+    let now = tx.now.wall;
+    let info = tx.update(&session.id, |session| {
         for (player, team) in &brought.players {
             let inviting = Inviting {
                 players: &[*player],
@@ -162,32 +162,32 @@ fn put(world: &mut World, asked: &Asked) -> Outcome {
     Ok(Reply::json(&info))
 }
 
-fn update(world: &mut World, asked: &Asked) -> Outcome {
-    let session = hosted(world, asked)?;
-    let change = asked.body(change)?;
+fn update(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let session = hosted(tx, request)?;
+    let change = request.body(change)?;
     instance_is(&session, &change.instance_id)?;
-    let now = world.now.mono;
-    world.entry(session.id.as_str())?.backfill_heard = now;
-    world.update(&session.id, |session| {
+    let now = tx.now.mono;
+    tx.entry(session.id.as_str())?.backfill_heard = now;
+    tx.update(&session.id, |session| {
         let backfill = session.backfill.as_mut().ok_or_else(gone)?;
         backfill.needs = change.teams;
         Ok(())
     })?;
-    heard(world, asked, &session.id)?;
+    heard(tx, request, &session.id)?;
     Ok(Reply::nothing())
 }
 
-fn delete(world: &mut World, asked: &Asked) -> Outcome {
-    let session = hosted(world, asked)?;
-    let instance = asked.body(instance_id)?;
+fn delete(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let session = hosted(tx, request)?;
+    let instance = request.body(instance_id)?;
     instance_is(&session, &instance)?;
     if session.backfill.is_none() {
         return Err(gone());
     }
-    world.update(&session.id, |session| {
+    tx.update(&session.id, |session| {
         session.backfill = None;
         Ok(())
     })?;
-    heard(world, asked, &session.id)?;
+    heard(tx, request, &session.id)?;
     Ok(Reply::nothing())
 }

@@ -6,14 +6,16 @@ use crate::{
         session::{JoinParams, Joinability, StartupParams, TeamOverflow},
     },
     service::{
-        http::read::{self, At, Faults, Object, any_text, custom_data, flag, id, list, one_of, text, unsigned},
+        http::read::{
+            self, JsonCursor, Object, ValidationErrors, any_text, custom_data, flag, id, list, one_of, text, unsigned,
+        },
         rules::teams::TeamChange,
     },
 };
 use serde_json::{Map, Value};
 
 /// `ClientSettings`, checked and kept as it came.
-pub fn client_settings(at: At<'_>, faults: &mut Faults) -> Option<Value> {
+pub fn client_settings(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<Value> {
     let mut object = at.object(faults)?;
     let input = object.required("input", word(&["keyboardandmouse", "gamepad", "touch"]))?;
     let platform = object.optional("platform", word(PLATFORMS));
@@ -27,7 +29,7 @@ pub fn client_settings(at: At<'_>, faults: &mut Faults) -> Option<Value> {
 }
 
 /// `CrossplayPreferences`.
-pub fn crossplay(at: At<'_>, faults: &mut Faults) -> Option<Value> {
+pub fn crossplay(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<Value> {
     let mut object = at.object(faults)?;
     let platforms = &["desired_platforms_any", "desired_platforms_xboxlike", "desired_platforms_playstationlike"];
     let inputs =
@@ -62,14 +64,14 @@ pub const PLATFORMS: &[&str] = &[
 const PLATFORM_IDS: &[i64] = &[2, 4, 5, 9, 10, 11, 13, 16, 22, 24, 26, 28, 25];
 
 /// One of these words.
-pub fn word(words: &'static [&'static str]) -> impl Fn(At<'_>, &mut Faults) -> Option<String> {
+pub fn word(words: &'static [&'static str]) -> impl Fn(JsonCursor<'_>, &mut ValidationErrors) -> Option<String> {
     move |at, faults| match at.value.as_str().filter(|found| words.contains(found)) {
         Some(found) => Some(found.to_owned()),
         None => at.fault(faults, "type_error.enum", format!("expected one of: {}", words.join(", "))),
     }
 }
 
-pub fn joinability(at: At<'_>, faults: &mut Faults) -> Option<Joinability> {
+pub fn joinability(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<Joinability> {
     let mut object = at.object(faults)?;
     let default = Joinability::default();
     Some(Joinability {
@@ -79,7 +81,7 @@ pub fn joinability(at: At<'_>, faults: &mut Faults) -> Option<Joinability> {
     })
 }
 
-pub fn team_change(at: At<'_>, faults: &mut Faults) -> Option<TeamChange> {
+pub fn team_change(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<TeamChange> {
     Some(team_change_of(&mut at.object(faults)?))
 }
 
@@ -90,11 +92,11 @@ pub fn team_change_of(object: &mut Object<'_, '_>) -> TeamChange {
     }
 }
 
-pub fn team_changes(at: At<'_>, faults: &mut Faults) -> Option<Vec<TeamChange>> {
+pub fn team_changes(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<Vec<TeamChange>> {
     list(0, 50, team_change)(at, faults)
 }
 
-pub fn startup_params(at: At<'_>, faults: &mut Faults) -> Option<StartupParams> {
+pub fn startup_params(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<StartupParams> {
     let mut object = at.object(faults)?;
     let map = object.required("map", any_text);
     let misc_params = object.required("misc_params", any_text);
@@ -103,7 +105,7 @@ pub fn startup_params(at: At<'_>, faults: &mut Faults) -> Option<StartupParams> 
     Some(StartupParams { map: map?, mode, misc_params: misc_params?, custom_data })
 }
 
-pub fn join_params(at: At<'_>, faults: &mut Faults) -> Option<JoinParams> {
+pub fn join_params(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<JoinParams> {
     let mut object = at.object(faults)?;
     let public = object.required("public_conn_str", any_text);
     let private = object.required("private_conn_str", any_text);
@@ -124,10 +126,10 @@ pub fn team_id(object: &mut Object<'_, '_>) -> Option<u32> {
     object.optional("team_id", unsigned(0, u32::MAX))
 }
 
-pub fn password(at: At<'_>, faults: &mut Faults) -> Option<String> {
+pub fn password(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<String> {
     text(1, 128)(at, faults)
 }
 
-pub fn region(at: At<'_>, faults: &mut Faults) -> Option<String> {
+pub fn region(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<String> {
     id(at, faults)
 }

@@ -5,14 +5,13 @@ use crate::{
     model::{CustomData, errors::codes, session::BackfillSettings},
     service::{
         http::{
-            answer,
-            asked::Asked,
-            read,
+            answer, read,
             reply::{Outcome, Reply, not_found},
-            route::{Needs, Row, Run},
+            request::RequestContext,
+            route::{Access, Row, Run},
         },
+        state::{Transaction, timers::health_settings},
         templates::{Region, RequestTemplate, SessionType},
-        world::{World, timers::health_settings},
     },
 };
 use http::Method;
@@ -24,7 +23,7 @@ use std::{
 };
 use uuid::Uuid;
 
-const CONFIG: Needs = Needs::AnyOf(&["session:read:config"]);
+const CONFIG: Access = Access::AnyOf(&["session:read:config"]);
 
 pub static TABLE: &[Row] = &[
     row!(GET "/session/v1/template", "get_all_session_templates", CONFIG, templates),
@@ -40,25 +39,25 @@ pub static TABLE: &[Row] = &[
 ];
 
 /// Answers 200 with a tag made of the content, or 304.
-pub fn tagged(asked: &Asked, value: &impl Serialize) -> Reply {
+pub fn tagged(request: &RequestContext, value: &impl Serialize) -> Reply {
     let reply = Reply::json(value);
     let mut hasher = DefaultHasher::new();
     reply.body.hash(&mut hasher);
     let etag = format!("\"c{:016x}\"", hasher.finish());
-    if asked.has(&etag) { Reply::not_modified(etag) } else { reply.tagged(etag) }
+    if request.has(&etag) { Reply::not_modified(etag) } else { reply.tagged(etag) }
 }
 
-fn templates(world: &mut World, asked: &Asked) -> Outcome {
+fn templates(tx: &mut Transaction, request: &RequestContext) -> Outcome {
     let all: Map<String, Value> =
-        world.settings.session_types.iter().map(|(name, kind)| (name.clone(), template_view(name, kind))).collect();
-    Ok(tagged(asked, &json!({ "templates": all })))
+        tx.settings.session_types.iter().map(|(name, kind)| (name.clone(), template_view(name, kind))).collect();
+    Ok(tagged(request, &json!({ "templates": all })))
 }
 
-fn template(world: &mut World, asked: &Asked) -> Outcome {
-    let name = asked.path_as("session_type", read::text(1, 4096))?;
-    let kind = world.settings.session_types.get(&name);
+fn template(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let name = request.path_as("session_type", read::text(1, 4096))?;
+    let kind = tx.settings.session_types.get(&name);
     let missing = || not_found(codes::TEMPLATE_NOT_FOUND, format!("there is no session type {name:?}"));
-    Ok(tagged(asked, &template_view(&name, kind.ok_or_else(missing)?)))
+    Ok(tagged(request, &template_view(&name, kind.ok_or_else(missing)?)))
 }
 
 pub fn template_view(name: &str, kind: &SessionType) -> Value {
@@ -102,17 +101,17 @@ fn platform_templates(kind: &SessionType) -> Value {
 }
 
 /// A page of a list: its items, and the cursor of the next page, 0 at the end.
-pub fn page<T>(asked: &Asked, items: Vec<T>) -> Outcome<(Vec<T>, usize)> {
-    let cursor = asked.query_number("cursor", 0, u32::MAX, 0)? as usize;
-    let size = asked.query_number("page_size", 1, 50, 50)? as usize;
+pub fn page<T>(request: &RequestContext, items: Vec<T>) -> Outcome<(Vec<T>, usize)> {
+    let cursor = request.query_number("cursor", 0, u32::MAX, 0)? as usize;
+    let size = request.query_number("page_size", 1, 50, 50)? as usize;
     let total = items.len();
     let next = cursor.saturating_add(size);
     let page = items.into_iter().skip(cursor).take(size).collect();
     Ok((page, if next < total { next } else { 0 }))
 }
 
-fn regions(world: &mut World, asked: &Asked) -> Outcome {
-    let (regions, cursor) = page(asked, region_views(&world.settings.regions))?;
+fn regions(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let (regions, cursor) = page(request, region_views(&tx.settings.regions))?;
     Ok(Reply::json(&json!({ "regions": regions, "cursor": cursor })))
 }
 
@@ -128,11 +127,11 @@ pub fn region_views(regions: &[Region]) -> Vec<Value> {
     (0u32..).zip(regions).map(view).collect()
 }
 
-fn request_template(world: &mut World, asked: &Asked) -> Outcome {
-    let id = asked.path_as("instance_request_template_id", read::uuid)?;
-    let found = world.settings.request_templates.get(&id);
+fn request_template(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let id = request.path_as("instance_request_template_id", read::uuid)?;
+    let found = tx.settings.request_templates.get(&id);
     let missing = || not_found(codes::TEMPLATE_NOT_FOUND, format!("there is no request template {id}"));
-    Ok(tagged(asked, &request_template_view(id, found.ok_or_else(missing)?)))
+    Ok(tagged(request, &request_template_view(id, found.ok_or_else(missing)?)))
 }
 
 pub fn request_template_view(id: Uuid, template: &RequestTemplate) -> Value {
@@ -165,31 +164,31 @@ pub fn request_template_view(id: Uuid, template: &RequestTemplate) -> Value {
     })
 }
 
-fn health_config(world: &mut World, _: &Asked) -> Outcome {
-    Ok(Reply::json(&health_settings(&world.settings)))
+fn health_config(tx: &mut Transaction, _: &RequestContext) -> Outcome {
+    Ok(Reply::json(&health_settings(&tx.settings)))
 }
 
-fn backfill_config(world: &mut World, _: &Asked) -> Outcome {
-    Ok(Reply::json(&BackfillSettings { timeout: world.settings.served_backfill_timeout() }))
+fn backfill_config(tx: &mut Transaction, _: &RequestContext) -> Outcome {
+    Ok(Reply::json(&BackfillSettings { timeout: tx.settings.served_backfill_timeout() }))
 }
 
-fn connection_info(world: &mut World, asked: &Asked) -> Outcome {
-    Ok(Reply::json(&json!({ "ip": address(world, asked) })))
+fn connection_info(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    Ok(Reply::json(&json!({ "ip": address(tx, request) })))
 }
 
-fn address(world: &World, asked: &Asked) -> IpAddr {
-    answer::address(&world.settings.trusted_proxies, asked.peer, asked.headers.get("x-forwarded-for"))
+fn address(tx: &Transaction, request: &RequestContext) -> IpAddr {
+    answer::address(&tx.settings.trusted_proxies, request.peer, request.headers.get("x-forwarded-for"))
 }
 
 /// Whether the caller is in the service's own network, where LAN sessions are shown: on this machine, or at a private or
 /// link-local address. Whoever comes through a proxy that isn't configured is taken to come from outside.
-pub fn own_network(world: &World, asked: &Asked) -> bool {
-    let through = asked.header("x-forwarded-for").is_some();
-    let known = asked.peer.is_some_and(|peer| world.settings.trusted_proxies.contains(&peer));
+pub fn own_network(tx: &Transaction, request: &RequestContext) -> bool {
+    let through = request.header("x-forwarded-for").is_some();
+    let known = request.peer.is_some_and(|peer| tx.settings.trusted_proxies.contains(&peer));
     if through && !known {
         return false;
     }
-    match address(world, asked) {
+    match address(tx, request) {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
     }

@@ -10,10 +10,10 @@ use crate::{
     },
     service::{
         http::{
-            asked::Asked,
-            read::{self, At, Faults, Object, custom_data, flag, text},
-            reply::{Outcome, Reply, Stop, bad_request, conflict, forbidden},
-            route::{Needs, Row, Run},
+            read::{self, JsonCursor, Object, ValidationErrors, custom_data, flag, text},
+            reply::{Interrupt, Outcome, Reply, bad_request, conflict, forbidden},
+            request::RequestContext,
+            route::{Access, Row, Run},
         },
         rules::{
             join::{self, Joining, Way},
@@ -21,8 +21,8 @@ use crate::{
             teams::{self, TeamChange},
         },
         settings::ServiceSettings,
+        state::Transaction,
         templates::SessionType,
-        world::World,
     },
 };
 use http::Method;
@@ -32,7 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 pub static TABLE: &[Row] =
-    &[row!(POST "/session/v1/session", "create_or_join_session", Needs::AnyOf(&["session:create"]), create_or_join)];
+    &[row!(POST "/session/v1/session", "create_or_join_session", Access::AnyOf(&["session:create"]), create_or_join)];
 
 /// `CreateOrJoinRequest`, with the extensions `force_create` and `settings`.
 pub struct Create {
@@ -92,7 +92,7 @@ pub fn change(object: &mut Object<'_, '_>) -> Change {
     }
 }
 
-fn browser_data(at: At<'_>, faults: &mut Faults) -> Option<CustomData> {
+fn browser_data(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<CustomData> {
     Some(at.object(faults)?.optional("custom_data", custom_data).unwrap_or_default())
 }
 
@@ -127,38 +127,38 @@ pub fn create(object: &mut Object<'_, '_>) -> Option<Create> {
     })
 }
 
-fn create_or_join(world: &mut World, asked: &Asked) -> Outcome {
-    let wanted = asked.body(create)?;
-    let settings = world.settings.clone();
+fn create_or_join(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let wanted = request.body(create)?;
+    let settings = tx.settings.clone();
     let kind = session_type(&settings, &wanted)?;
     if kind.attempt_auto_join
         && !wanted.force
-        && let Some(found) = auto_join(world, asked, &wanted)?
+        && let Some(found) = auto_join(tx, request, &wanted)?
     {
         return Ok(Reply::json(&json!({ "session_id": found })));
     }
-    let id = make(world, asked, &wanted, kind)?;
+    let id = make(tx, request, &wanted, kind)?;
     Ok(Reply::json(&json!({ "session_id": id })))
 }
 
 /// Makes a session of a type, with the caller in it if that is a player. Changes nothing if it can't.
-pub fn make(world: &mut World, asked: &Asked, wanted: &Create, kind: &SessionType) -> Outcome<SessionId> {
-    if asked.caller.player.is_some() && !kind.can_be_created_by_players_directly {
+pub fn make(tx: &mut Transaction, request: &RequestContext, wanted: &Create, kind: &SessionType) -> Outcome<SessionId> {
+    if request.caller.player.is_some() && !kind.can_be_created_by_players_directly {
         return Err(forbidden("session_type_not_creatable", "players may not create sessions of this type"));
     }
-    let hash = hashed(wanted.password.as_ref().or(wanted.settings.password.as_ref()), asked)?;
-    let mut record = new_session(world, asked, wanted, kind);
+    let hash = hashed(wanted.password.as_ref().or(wanted.settings.password.as_ref()), request)?;
+    let mut record = new_session(tx, request, wanted, kind);
     record.password.clone_from(&hash);
-    apply(&mut record, &wanted.settings, kind, hash, world)?;
+    apply(&mut record, &wanted.settings, kind, hash, tx)?;
     record.lan = wanted.settings.lan.unwrap_or(false);
     record.allow_sanctioned = wanted.settings.allow_sanctioned.unwrap_or(false);
-    if let Some(player) = asked.caller.player {
-        let joining = Joining { way: Way::Elevated, ..joining(world, asked, player, wanted) };
+    if let Some(player) = request.caller.player {
+        let joining = Joining { way: Way::Elevated, ..joining(tx, request, player, wanted) };
         join::join(&mut record, joining)?;
     }
     let id = record.id.clone();
-    world.create(record)?;
-    instances::start_by_template(world, &id, kind)?;
+    tx.create(record)?;
+    instances::start_by_template(tx, &id, kind)?;
     Ok(id)
 }
 
@@ -182,21 +182,21 @@ pub fn unchangeable(session: &SessionRecord, wanted: &Change) -> Outcome<()> {
     Ok(())
 }
 
-fn no_type(kind: &str) -> Stop {
+fn no_type(kind: &str) -> Interrupt {
     bad_request(codes::TEMPLATE_NOT_FOUND, format!("there is no session type {kind:?}"))
 }
 
 /// The hash of a password that is set; computed off the runtime first.
-pub fn hashed(password: Option<&String>, asked: &Asked) -> Outcome<Option<String>> {
-    match (password, &asked.hashed) {
+pub fn hashed(password: Option<&String>, request: &RequestContext) -> Outcome<Option<String>> {
+    match (password, &request.hashed) {
         (None, _) => Ok(None),
         (Some(_), Some(hash)) => Ok(Some(hash.clone())),
-        (Some(password), None) => Err(Stop::Hash { password: password.clone() }),
+        (Some(password), None) => Err(Interrupt::Hash { password: password.clone() }),
     }
 }
 
 /// A player who comes in as the one who would create.
-pub fn joining(world: &World, asked: &Asked, player: PlayerUuid, wanted: &Create) -> Joining {
+pub fn joining(tx: &Transaction, request: &RequestContext, player: PlayerUuid, wanted: &Create) -> Joining {
     Joining {
         player,
         team: wanted.team,
@@ -207,45 +207,44 @@ pub fn joining(world: &World, asked: &Asked, player: PlayerUuid, wanted: &Create
         password: None,
         verified: None,
         way: Way::Plain,
-        sanctioned: world.sanctioned(&asked.caller, player),
-        matching: world.settings.versions,
-        now: world.now.wall,
+        sanctioned: tx.sanctioned(&request.caller, player),
+        matching: tx.settings.versions,
+        now: tx.now.wall,
     }
 }
 
 /// Joins the first public session of the type, of the same region and a compatible version, that has room.
-fn auto_join(world: &mut World, asked: &Asked, wanted: &Create) -> Outcome<Option<SessionId>> {
-    let Some(player) = asked.caller.player else { return Ok(None) };
-    let near = own_network(world, asked);
-    let candidates: Vec<SessionId> = world.index().of_type(&wanted.kind, 0).map(|(_, id)| id.clone()).collect();
+fn auto_join(tx: &mut Transaction, request: &RequestContext, wanted: &Create) -> Outcome<Option<SessionId>> {
+    let Some(player) = request.caller.player else { return Ok(None) };
+    let near = own_network(tx, request);
+    let candidates: Vec<SessionId> = tx.index().of_type(&wanted.kind, 0).map(|(_, id)| id.clone()).collect();
     for id in candidates {
-        let entry = world.entry(id.as_str())?;
+        let entry = tx.entry(id.as_str())?;
         let record = &entry.record;
         let elsewhere = wanted.region.is_some() && record.region_id.is_some() && wanted.region != record.region_id;
         if entry.hidden || elsewhere || !record.joinability.open || (record.lan && !near) {
             continue;
         }
-        let joining = joining(world, asked, player, wanted);
-        if world.update(&id, |session| join::join(session, joining)).is_ok() {
-            world.touch(&id, &asked.caller, true);
+        let joining = joining(tx, request, player, wanted);
+        if tx.update(&id, |session| join::join(session, joining)).is_ok() {
+            tx.touch(&id, &request.caller, true);
             return Ok(Some(id));
         }
     }
     Ok(None)
 }
 
-fn new_session(world: &mut World, asked: &Asked, wanted: &Create, kind: &SessionType) -> SessionRecord {
-    let listed = kind.auto_add_to_browser.then(|| BrowserInfo {
-        custom_data: kind.auto_browser_params.clone(),
-        created_timestamp: Some(world.now.wall),
-    });
+fn new_session(tx: &mut Transaction, request: &RequestContext, wanted: &Create, kind: &SessionType) -> SessionRecord {
+    let listed = kind
+        .auto_add_to_browser
+        .then(|| BrowserInfo { custom_data: kind.auto_browser_params.clone(), created_timestamp: Some(tx.now.wall) });
     SessionRecord {
         id: SessionId::from_uuid(Uuid::new_v4()),
         session_type: wanted.kind.clone(),
         version: 1,
-        created: world.now.wall,
-        number: world.new_number(),
-        owner: asked.caller.player.is_none().then(|| asked.caller.subject.clone()),
+        created: tx.now.wall,
+        number: tx.new_number(),
+        owner: request.caller.player.is_none().then(|| request.caller.subject.clone()),
         region_id: wanted.region.clone(),
         client_version: Some(wanted.version.clone()),
         joinability: Joinability { open: kind.default_public, ..Joinability::default() },
@@ -272,7 +271,7 @@ pub fn apply(
     change: &Change,
     kind: &SessionType,
     hash: Option<String>,
-    world: &World,
+    tx: &Transaction,
 ) -> Outcome<()> {
     if let Some(wanted) = &change.teams {
         teams::resize(session, wanted, kind.players_per_team)?;
@@ -290,7 +289,7 @@ pub fn apply(
     if let Some(data) = &change.browser {
         let listed_since = session.browser.as_ref().and_then(|browser| browser.created_timestamp);
         session.browser =
-            Some(BrowserInfo { custom_data: data.clone(), created_timestamp: listed_since.or(Some(world.now.wall)) });
+            Some(BrowserInfo { custom_data: data.clone(), created_timestamp: listed_since.or(Some(tx.now.wall)) });
     }
     Ok(())
 }

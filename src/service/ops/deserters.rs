@@ -5,12 +5,12 @@ use crate::{
     model::{CustomData, ids::PlayerUuid, time::Timestamp},
     service::{
         http::{
-            asked::Asked,
             read::{Object, custom_data, text, timestamp, unsigned},
             reply::{Outcome, Reply, not_found, not_permitted},
-            route::{Needs, Row, Run},
+            request::RequestContext,
+            route::{Access, Row, Run},
         },
-        world::{World, deserters::Mark},
+        state::{Transaction, deserters::Mark},
     },
 };
 use http::Method;
@@ -18,10 +18,10 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-const CONFIG: Needs = Needs::AnyOf(&["session:read:config"]);
-const READ: Needs = Needs::AnyOf(&["session:read-player:any", "session:read-player:self"]);
-const WRITE: Needs = Needs::AnyOf(&["session:update-player:any"]);
-const CLEAR: Needs = Needs::AnyOf(&["session:deserter:clear"]);
+const CONFIG: Access = Access::AnyOf(&["session:read:config"]);
+const READ: Access = Access::AnyOf(&["session:read-player:any", "session:read-player:self"]);
+const WRITE: Access = Access::AnyOf(&["session:update-player:any"]);
+const CLEAR: Access = Access::AnyOf(&["session:deserter:clear"]);
 
 pub static TABLE: &[Row] = &[
     row!(GET "/session/v1/deserter", "get_all_deserter_configs", CONFIG, configs),
@@ -62,34 +62,34 @@ struct Status {
 }
 
 /// The rule of the path.
-fn rule(world: &World, asked: &Asked) -> Outcome<Uuid> {
-    let id = asked.path_as("deserter_id", text(1, 4096))?;
-    let known = id.parse().ok().filter(|id| world.settings.deserters.contains_key(id));
+fn rule(tx: &Transaction, request: &RequestContext) -> Outcome<Uuid> {
+    let id = request.path_as("deserter_id", text(1, 4096))?;
+    let known = id.parse().ok().filter(|id| tx.settings.deserters.contains_key(id));
     known.ok_or_else(|| not_found("deserter_not_found", format!("there is no deserter rule {id:?}")))
 }
 
-fn rules(world: &World) -> Vec<Uuid> {
-    world.settings.deserters.keys().copied().collect()
+fn rules(tx: &Transaction) -> Vec<Uuid> {
+    tx.settings.deserters.keys().copied().collect()
 }
 
-fn shown(world: &mut World, rule: Uuid) -> Config {
-    Config { deserter_id: rule, last_cleared_timestamp: world.deserters_cleared(rule) }
+fn shown(tx: &mut Transaction, rule: Uuid) -> Config {
+    Config { deserter_id: rule, last_cleared_timestamp: tx.deserters_cleared(rule) }
 }
 
-fn configs(world: &mut World, _: &Asked) -> Outcome {
-    let all: Vec<Config> = rules(world).into_iter().map(|rule| shown(world, rule)).collect();
+fn configs(tx: &mut Transaction, _: &RequestContext) -> Outcome {
+    let all: Vec<Config> = rules(tx).into_iter().map(|rule| shown(tx, rule)).collect();
     Ok(Reply::json(&json!({ "deserter_configs": all })))
 }
 
-fn config(world: &mut World, asked: &Asked) -> Outcome {
-    let rule = rule(world, asked)?;
-    Ok(Reply::json(&shown(world, rule)))
+fn config(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let rule = rule(tx, request)?;
+    Ok(Reply::json(&shown(tx, rule)))
 }
 
 /// Where a player stands under a rule. After `deserter_reset` the count is 0 again.
-fn status(world: &mut World, player: PlayerUuid, rule: Uuid) -> Status {
-    let now = world.now.wall;
-    let Some(mark) = world.deserter(player, rule) else { return Status { deserter_id: rule, ..Status::default() } };
+fn status(tx: &mut Transaction, player: PlayerUuid, rule: Uuid) -> Status {
+    let now = tx.now.wall;
+    let Some(mark) = tx.deserter(player, rule) else { return Status { deserter_id: rule, ..Status::default() } };
     let counts = mark.reset.is_none_or(|reset| reset > now);
     Status {
         deserter_id: rule,
@@ -103,26 +103,26 @@ fn status(world: &mut World, player: PlayerUuid, rule: Uuid) -> Status {
 }
 
 /// The player of the path, or the caller; others' marks are for whoever may read every player.
-fn whose(world: &World, asked: &Asked) -> Outcome<PlayerUuid> {
-    if !asked.path.iter().any(|(name, _)| *name == "player_uuid") {
-        return oneself(asked);
+fn whose(tx: &Transaction, request: &RequestContext) -> Outcome<PlayerUuid> {
+    if !request.path.iter().any(|(name, _)| *name == "player_uuid") {
+        return oneself(request);
     }
-    let player = target(world, asked)?;
-    if asked.caller.may_for(player, &["session:read-player:any"], &["session:read-player:self"]) {
+    let player = target(tx, request)?;
+    if request.caller.may_for(player, &["session:read-player:any"], &["session:read-player:self"]) {
         return Ok(player);
     }
     Err(not_permitted("read another player's marks"))
 }
 
-fn read_one(world: &mut World, asked: &Asked) -> Outcome {
-    let player = whose(world, asked)?;
-    let rule = rule(world, asked)?;
-    Ok(Reply::json(&status(world, player, rule)))
+fn read_one(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let player = whose(tx, request)?;
+    let rule = rule(tx, request)?;
+    Ok(Reply::json(&status(tx, player, rule)))
 }
 
-fn read_all(world: &mut World, asked: &Asked) -> Outcome {
-    let player = whose(world, asked)?;
-    let all: Vec<Status> = rules(world).into_iter().map(|rule| status(world, player, rule)).collect();
+fn read_all(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let player = whose(tx, request)?;
+    let all: Vec<Status> = rules(tx).into_iter().map(|rule| status(tx, player, rule)).collect();
     Ok(Reply::json(&json!({ "deserter_statuses": all })))
 }
 
@@ -135,39 +135,39 @@ fn update(object: &mut Object<'_, '_>, now: Timestamp) -> Option<Mark> {
     Some(Mark { expiration: expiration?, reset, count: count?, updated: now, custom_data })
 }
 
-fn put(world: &mut World, asked: &Asked) -> Outcome {
-    let player = target(world, asked)?;
-    let rule = rule(world, asked)?;
-    let now = world.now.wall;
-    let mark = asked.body(|object| update(object, now))?;
-    world.mark_deserter(player, rule, mark);
-    Ok(Reply::json(&status(world, player, rule)))
+fn put(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let player = target(tx, request)?;
+    let rule = rule(tx, request)?;
+    let now = tx.now.wall;
+    let mark = request.body(|object| update(object, now))?;
+    tx.mark_deserter(player, rule, mark);
+    Ok(Reply::json(&status(tx, player, rule)))
 }
 
-fn delete_one(world: &mut World, asked: &Asked) -> Outcome {
-    let player = target(world, asked)?;
-    let rule = rule(world, asked)?;
-    world.unmark_deserter(player, rule);
+fn delete_one(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let player = target(tx, request)?;
+    let rule = rule(tx, request)?;
+    tx.unmark_deserter(player, rule);
     Ok(Reply::nothing())
 }
 
-fn delete_all(world: &mut World, asked: &Asked) -> Outcome {
-    let player = target(world, asked)?;
-    for rule in rules(world) {
-        world.unmark_deserter(player, rule);
+fn delete_all(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let player = target(tx, request)?;
+    for rule in rules(tx) {
+        tx.unmark_deserter(player, rule);
     }
     Ok(Reply::nothing())
 }
 
-fn clear_all(world: &mut World, _: &Asked) -> Outcome {
-    for rule in rules(world) {
-        world.clear_deserters(rule);
+fn clear_all(tx: &mut Transaction, _: &RequestContext) -> Outcome {
+    for rule in rules(tx) {
+        tx.clear_deserters(rule);
     }
     Ok(Reply::nothing())
 }
 
-fn clear_one(world: &mut World, asked: &Asked) -> Outcome {
-    let rule = rule(world, asked)?;
-    world.clear_deserters(rule);
+fn clear_one(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let rule = rule(tx, request)?;
+    tx.clear_deserters(rule);
     Ok(Reply::nothing())
 }

@@ -1,4 +1,4 @@
-//! Finding sessions by their settings, and matchmaking: extensions. Both run alone with the world, so that of two callers who
+//! Finding sessions by their settings, and matchmaking: extensions. Both run alone with the state, so that of two callers who
 //! look at the same time the second finds what the first has made.
 
 use super::{
@@ -13,17 +13,17 @@ use crate::{
     },
     service::{
         http::{
-            asked::Asked,
-            read::{self, At, Faults, Object, flag, list, one_of, text, unsigned},
+            read::{self, JsonCursor, Object, ValidationErrors, flag, list, one_of, text, unsigned},
             reply::{Outcome, Reply},
-            route::{Needs, Row, Run},
+            request::RequestContext,
+            route::{Access, Row, Run},
         },
         rules::{
             join,
             record::SessionRecord,
             search::{Condition, Scalar, Wanted},
         },
-        world::{World, entry::Entry},
+        state::{Transaction, entry::Entry},
     },
 };
 use http::Method;
@@ -31,8 +31,8 @@ use serde_json::Value;
 use std::sync::Arc;
 
 pub static TABLE: &[Row] = &[
-    row!(POST "/session/v1/browser:search", "search_sessions", Needs::AnyOf(&["session:read:browser"]), search),
-    row!(POST "/session/v1/matchmaking", "start_matchmaking", Needs::AnyOf(&["session:create"]), matchmake),
+    row!(POST "/session/v1/browser:search", "search_sessions", Access::AnyOf(&["session:read:browser"]), search),
+    row!(POST "/session/v1/matchmaking", "start_matchmaking", Access::AnyOf(&["session:create"]), matchmake),
 ];
 
 /// Filters a search may have, and values a list in one.
@@ -53,7 +53,7 @@ fn wanted(object: &mut Object<'_, '_>) -> Wanted {
     }
 }
 
-fn condition(at: At<'_>, faults: &mut Faults) -> Option<Condition> {
+fn condition(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<Condition> {
     let mut object = at.object(faults)?;
     let key = object.required("key", text(1, 4096));
     let comparison = object.required("comparison", one_of::<Comparison>)?;
@@ -67,7 +67,7 @@ fn condition(at: At<'_>, faults: &mut Faults) -> Option<Condition> {
     Some(Condition { key: key?, comparison, values })
 }
 
-fn scalar(at: At<'_>, faults: &mut Faults) -> Option<Scalar> {
+fn scalar(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<Scalar> {
     match at.value {
         Value::String(_) => text(0, 4096)(at, faults).map(Scalar::new),
         Value::Number(number) => Some(Scalar::new(number.to_string())),
@@ -78,33 +78,37 @@ fn scalar(at: At<'_>, faults: &mut Faults) -> Option<Scalar> {
     }
 }
 
-fn number(at: &At<'_>, faults: &mut Faults) -> Option<Scalar> {
+fn number(at: &JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<Scalar> {
     let value = scalar(at.clone(), faults)?;
     if value.is_number() { Some(value) } else { at.fault(faults, "type_error.float", "near needs a number") }
 }
 
-fn search(world: &mut World, asked: &Asked) -> Outcome {
-    let wanted = asked.body(|object| Some(wanted(object)))?;
-    let mut found = find(world, &wanted, |entry| visible(world, asked, entry))?;
+fn search(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let wanted = request.body(|object| Some(wanted(object)))?;
+    let mut found = find(tx, &wanted, |entry| visible(tx, request, entry))?;
     found.truncate(wanted.most);
     let ids = found.iter().map(|session| session.id.clone()).collect();
     // What is shown must be durable.
     for session in &found {
-        world.entry(session.id.as_str())?;
+        tx.entry(session.id.as_str())?;
     }
     Ok(Reply::json(&SearchAnswer { session_ids: ids }))
 }
 
 /// The sessions that fit, best first.
-fn find(world: &World, wanted: &Wanted, shown: impl Fn(&Entry) -> Outcome<bool>) -> Outcome<Vec<Arc<SessionRecord>>> {
+fn find(
+    tx: &Transaction,
+    wanted: &Wanted,
+    shown: impl Fn(&Entry) -> Outcome<bool>,
+) -> Outcome<Vec<Arc<SessionRecord>>> {
     let ids: Vec<SessionId> = match (&wanted.session, wanted.player, &wanted.kind) {
         (Some(id), _, _) => vec![id.clone()],
-        (None, Some(player), _) => world.index().of_player(player),
-        (None, None, Some(kind)) => world.index().of_type(kind, 0).map(|(_, id)| id.clone()).collect(),
-        (None, None, None) => world.index().all().cloned().collect(),
+        (None, Some(player), _) => tx.index().of_player(player),
+        (None, None, Some(kind)) => tx.index().of_type(kind, 0).map(|(_, id)| id.clone()).collect(),
+        (None, None, None) => tx.index().all().cloned().collect(),
     };
     let mut found: Vec<Arc<SessionRecord>> = Vec::new();
-    for entry in ids.iter().filter_map(|id| world.peek(id)) {
+    for entry in ids.iter().filter_map(|id| tx.peek(id)) {
         if !entry.hidden && wanted.fits(&entry.record) && shown(entry)? {
             found.push(entry.record.clone());
         }
@@ -114,58 +118,63 @@ fn find(world: &World, wanted: &Wanted, shown: impl Fn(&Entry) -> Outcome<bool>)
 }
 
 /// Listed, or open to the caller; a LAN session only from the own network, or to whoever has a place in it.
-fn visible(world: &World, asked: &Asked, entry: &Entry) -> Outcome<bool> {
+fn visible(tx: &Transaction, request: &RequestContext, entry: &Entry) -> Outcome<bool> {
     let session = &entry.record;
-    let member = asked.caller.player.is_some_and(|player| session.player(player).is_some());
-    if member || asked.caller.may(&["session:read:any"]) {
+    let member = request.caller.player.is_some_and(|player| session.player(player).is_some());
+    if member || request.caller.may(&["session:read:any"]) {
         return Ok(true);
     }
-    let near = !session.lan || own_network(world, asked);
-    Ok(near && (session.browser.is_some() || joinable(world, asked, session)?))
+    let near = !session.lan || own_network(tx, request);
+    Ok(near && (session.browser.is_some() || joinable(tx, request, session)?))
 }
 
 /// Whether the caller could come in now.
-fn joinable(world: &World, asked: &Asked, session: &SessionRecord) -> Outcome<bool> {
-    let Some(player) = asked.caller.player else { return Ok(false) };
-    let way = world.way_of_friends(asked, session, player, None)?;
-    Ok(join::could_join(session, player, way, world.sanctioned(&asked.caller, player)))
+fn joinable(tx: &Transaction, request: &RequestContext, session: &SessionRecord) -> Outcome<bool> {
+    let Some(player) = request.caller.player else { return Ok(false) };
+    let way = tx.way_of_friends(request, session, player, None)?;
+    Ok(join::could_join(session, player, way, tx.sanctioned(&request.caller, player)))
 }
 
-fn matchmake(world: &mut World, asked: &Asked) -> Outcome {
-    let player = oneself(asked)?;
-    let (mut wanted, new) = asked.body(|object| {
+fn matchmake(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let player = oneself(request)?;
+    let (mut wanted, new) = request.body(|object| {
         let search = object.optional("search", |at, faults| Some(wanted(&mut at.object(faults)?)));
         let new = object.required("create", |at, faults| create::create(&mut at.object(faults)?));
         Some((search.unwrap_or_default(), new?))
     })?;
-    let settings = world.settings.clone();
+    let settings = tx.settings.clone();
     let kind = create::session_type(&settings, &new)?;
     wanted.kind = wanted.kind.or_else(|| Some(new.kind.clone()));
     wanted.lan = wanted.lan.or_else(|| Some(new.settings.lan.unwrap_or(false)));
-    let near = own_network(world, asked);
-    let found = find(world, &wanted, |entry| {
+    let near = own_network(tx, request);
+    let found = find(tx, &wanted, |entry| {
         let session = &entry.record;
         let elsewhere = new.region.is_some() && session.region_id.is_some() && new.region != session.region_id;
         let fresh = !session.is_active(player);
-        Ok(fresh && !elsewhere && (near || !session.lan) && joinable(world, asked, session)?)
+        Ok(fresh && !elsewhere && (near || !session.lan) && joinable(tx, request, session)?)
     })?;
     for session in found {
-        if let Some(id) = enter(world, asked, &session, &new)? {
+        if let Some(id) = enter(tx, request, &session, &new)? {
             return Ok(Reply::json(&Matched { session_id: id, created: false }));
         }
     }
-    let id = create::make(world, asked, &new, kind)?;
+    let id = create::make(tx, request, &new, kind)?;
     Ok(Reply::json(&Matched { session_id: id, created: true }))
 }
 
 /// Joins a session if its rules let the caller in: another's version, or a team without room, are no errors here.
-fn enter(world: &mut World, asked: &Asked, session: &SessionRecord, new: &Create) -> Outcome<Option<SessionId>> {
-    let player = oneself(asked)?;
-    let way = world.way_of_friends(asked, session, player, None)?;
-    let joining = join::Joining { way, ..create::joining(world, asked, player, new) };
-    if world.update(&session.id, |session| join::join(session, joining)).is_err() {
+fn enter(
+    tx: &mut Transaction,
+    request: &RequestContext,
+    session: &SessionRecord,
+    new: &Create,
+) -> Outcome<Option<SessionId>> {
+    let player = oneself(request)?;
+    let way = tx.way_of_friends(request, session, player, None)?;
+    let joining = join::Joining { way, ..create::joining(tx, request, player, new) };
+    if tx.update(&session.id, |session| join::join(session, joining)).is_err() {
         return Ok(None);
     }
-    world.touch(&session.id, &asked.caller, true);
+    tx.touch(&session.id, &request.caller, true);
     Ok(Some(session.id.clone()))
 }

@@ -19,15 +19,15 @@ use crate::{
         Shared,
         http::{
             Answer,
-            asked::Asked,
-            reply::{Outcome, Refused, Stop},
-            route::{Answering, Needs, Row, Run},
+            reply::{Interrupt, Outcome, Refused},
+            request::RequestContext,
+            route::{Access, Answering, Row, Run},
         },
-        store::Seq,
-        world::{
-            World,
+        state::{
+            Transaction,
             journal::{Gap, Kept, Told},
         },
+        store::Seq,
     },
 };
 use bytes::Bytes;
@@ -38,7 +38,7 @@ use tokio::{sync::Notify, time::Instant};
 
 pub static TABLE: &[Row] = &[row!(
     later GET "/session/v1/player/me/events",
-    "get_player_events_self", Needs::AnyOf(&["session:read-player:any", "session:read-player:self"]), stream
+    "get_player_events_self", Access::AnyOf(&["session:read-player:any", "session:read-player:self"]), stream
 )];
 
 /// How often a quiet stream says where it stands.
@@ -62,8 +62,8 @@ pub struct Newest {
 }
 
 impl Newest {
-    fn of(world: &World) -> Newest {
-        Newest { number: world.events.last(), seq: world.events.last_seq() }
+    fn of(tx: &Transaction) -> Newest {
+        Newest { number: tx.events.last(), seq: tx.events.last_seq() }
     }
 }
 
@@ -82,25 +82,25 @@ impl Watch {
     /// Subscribes, at most so often a player. Answers the newest position besides.
     pub fn start(shared: &Arc<Shared>, player: PlayerUuid) -> Outcome<(Watch, Newest)> {
         let most = shared.settings().limits.streams_per_player;
-        let (started, _) = shared.visit(|world| (world.events.watch(player, most), Newest::of(world)));
+        let (started, _) = shared.transact(|tx| (tx.events.watch(player, most), Newest::of(tx)));
         let (Some(woken), newest) = started else { return Err(too_many(most)) };
         Ok((Watch { shared: shared.clone(), player, woken }, newest))
     }
 
     /// The newest position, now that it may be shown: after a crash its number won't be given to anything else.
     pub async fn shown(&self, newest: Newest) -> Outcome<u64> {
-        self.shared.durable.reach(newest.seq).await?;
+        self.shared.commits.wait(newest.seq).await?;
         Ok(newest.number)
     }
 
     /// What follows a position, once it is durable.
     pub async fn after(&self, position: u64, most: usize) -> Outcome<News> {
-        let (found, _) = self.shared.visit(|world| {
-            world.expire_events();
-            (world.events.after(self.player, position, most), Newest::of(world))
+        let (found, _) = self.shared.transact(|tx| {
+            tx.expire_events();
+            (tx.events.after(self.player, position, most), Newest::of(tx))
         });
         let seq = found.0.iter().flatten().map(|kept| kept.seq).fold(Seq::default(), Seq::max);
-        self.shared.durable.reach(seq).await?;
+        self.shared.commits.wait(seq).await?;
         Ok(found)
     }
 
@@ -125,17 +125,17 @@ impl Watch {
 
     /// A position as callers see it.
     pub fn id(&self, position: u64) -> String {
-        self.shared.visit(|world| world.events.id(position)).0
+        self.shared.transact(|tx| tx.events.id(position)).0
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.shared.visit(|world| world.events.unwatch(self.player));
+        self.shared.transact(|tx| tx.events.unwatch(self.player));
     }
 }
 
-fn too_many(most: u32) -> Stop {
+fn too_many(most: u32) -> Interrupt {
     let desc = format!("a player may have {most} event streams and long polls at a time");
     let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, codes::TOO_MANY_REQUESTS, desc);
     Refused { retry_after: Some(5), ..refused }.into()
@@ -152,18 +152,18 @@ struct Reading {
     over: bool,
 }
 
-fn stream(shared: Arc<Shared>, asked: Asked) -> Answering {
+fn stream(shared: Arc<Shared>, request: RequestContext) -> Answering {
     Box::pin(async move {
-        let player = oneself(&asked)?;
+        let player = oneself(&request)?;
         let (watch, newest) = Watch::start(&shared, player)?;
         let last = watch.shown(newest).await?;
         let until = Instant::now() + shared.settings().auth.access_lifetime.get();
         let mut reading = Reading { position: last, until, first: None, over: false, watch };
         let mut first = "retry: 1000\n".to_owned();
-        match asked.header("last-event-id").filter(|id| !id.is_empty()) {
+        match request.header("last-event-id").filter(|id| !id.is_empty()) {
             None => first.push_str(&format!("id: {}\n\n", reading.watch.id(last))),
             Some(id) => {
-                let known = shared.visit(|world| world.events.position(id)).0;
+                let known = shared.transact(|tx| tx.events.position(id)).0;
                 let whole = match known {
                     Some(position) => reading.watch.after(position, 1).await?.0.is_ok().then_some(position),
                     None => None,
@@ -241,13 +241,13 @@ mod tests {
         Service, ServiceSettings,
         auth::Caller,
         http::route::{Found, query},
-        world::testing,
+        state::testing,
     };
     use http::HeaderMap;
 
-    fn asked(shared: &Shared, caller: Caller) -> Asked {
+    fn request(shared: &Shared, caller: Caller) -> RequestContext {
         let Found::Row(row, path) = shared.router.find(&Method::GET, TABLE[0].path) else { panic!("no row") };
-        Asked {
+        RequestContext {
             row,
             caller: Arc::new(caller),
             path,
@@ -268,10 +268,10 @@ mod tests {
         settings.limits.events_per_player = 2;
         let shared = Service::open(settings, dir.path()).unwrap().shared;
         let waking = shared.clone();
-        tokio::spawn(async move { waking.durable.wake().await });
+        tokio::spawn(async move { waking.commits.wake().await });
         let ann = testing::player("ann");
         let player = ann.player.unwrap();
-        let Ok(Answer::Events(mut stream)) = stream(shared.clone(), asked(&shared, ann)).await else {
+        let Ok(Answer::Events(mut stream)) = stream(shared.clone(), request(&shared, ann)).await else {
             panic!("no stream")
         };
         let mut next = async || stream.next().await.map(|Ok(chunk)| String::from_utf8(chunk.to_vec()).unwrap());
@@ -280,7 +280,7 @@ mod tests {
             let note = serde_json::from_value(serde_json::json!({
                 "message": "m", "notification_id": "", "created": "2026-01-01T00:00:00Z",
             }));
-            shared.visit(|world| world.tell(player, Told::Note(note.unwrap())));
+            shared.transact(|tx| tx.tell(player, Told::Note(note.unwrap())));
         };
         tell();
         assert!(next().await.unwrap().starts_with("id: "), "in time");
@@ -289,6 +289,6 @@ mod tests {
         assert!(told.contains("event: reset\ndata: {\"reason\":\"slow\"}"), "{told}");
         assert_eq!(next().await, None);
         drop(stream);
-        assert!(shared.visit(|world| world.events.watch(player, 1)).0.is_some(), "its place is free again");
+        assert!(shared.transact(|tx| tx.events.watch(player, 1)).0.is_some(), "its place is free again");
     }
 }

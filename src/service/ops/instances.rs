@@ -9,19 +9,19 @@ use crate::{
     },
     service::{
         http::{
-            asked::Asked,
             read::{self, Object, any_text, custom_data, id, one_of},
             reply::{Outcome, Reply, forbidden, invalid},
-            route::{Needs, Row, Run},
+            request::RequestContext,
+            route::{Access, Row, Run},
         },
         rules::{
-            gate,
+            authz,
             instance::{self, NewInstance, no_instance},
             view::{self, Scope},
         },
         settings::ServiceSettings,
+        state::{Transaction, timers::health_settings},
         templates::{RequestTemplate, SessionType},
-        world::{World, timers::health_settings},
     },
 };
 use ::http::Method;
@@ -29,7 +29,7 @@ use rand::RngExt;
 use serde_json::json;
 use uuid::Uuid;
 
-const UPDATE: Needs = Needs::AnyOf(&["session:update:any", "session:update:self"]);
+const UPDATE: Access = Access::AnyOf(&["session:update:any", "session:update:self"]);
 
 pub static TABLE: &[Row] = &[
     row!(POST "/session/v1/session/{session_id}/instance", "create_instance_request", UPDATE, post_instance),
@@ -37,7 +37,7 @@ pub static TABLE: &[Row] = &[
     row!(DELETE "/session/v1/session/{session_id}/instance", "end_instance", UPDATE, end_instance),
     row!(
         POST "/session/v1/session/{session_id}/instance/health",
-        "instance_health_check", Needs::AnyOf(&["session:instance:health"]), health_check
+        "instance_health_check", Access::AnyOf(&["session:instance:health"]), health_check
     ),
 ];
 
@@ -63,30 +63,30 @@ fn wanted(object: &mut Object<'_, '_>) -> Option<Wanted> {
     })
 }
 
-fn post_instance(world: &mut World, asked: &Asked) -> Outcome {
-    let session = world.session(&asked.session_id()?)?;
-    gate::admin(&session, &asked.caller, &["session:update:any"], "request an instance for this session")?;
-    let mut wanted = asked.body(wanted)?;
+fn post_instance(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let session = tx.session(&request.session_id()?)?;
+    authz::admin(&session, &request.caller, &["session:update:any"], "request an instance for this session")?;
+    let mut wanted = request.body(wanted)?;
     if wanted.host_type == Some(HostType::Player) && wanted.host_player.is_none() {
-        wanted.host_player = asked.caller.player;
+        wanted.host_player = request.caller.player;
     }
-    start(world, &session.id, wanted, Some(&asked.caller.subject))?;
-    world.touch(&session.id, &asked.caller, asked.refresh_ttl()?);
-    show(world, &session.id)
+    start(tx, &session.id, wanted, Some(&request.caller.subject))?;
+    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
+    show(tx, &session.id)
 }
 
 /// Starts the instance that a session type wants with every new session.
-pub fn start_by_template(world: &mut World, id: &SessionId, kind: &SessionType) -> Outcome<()> {
+pub fn start_by_template(tx: &mut Transaction, id: &SessionId, kind: &SessionType) -> Outcome<()> {
     let wanted = match (kind.auto_startup_instance_template_id, &kind.auto_startup_params) {
         (Some(template), _) => Wanted { template: Some(template), ..Wanted::default() },
         (None, Some(params)) => Wanted { startup: Some(params.clone()), ..Wanted::default() },
         (None, None) => return Ok(()),
     };
-    start(world, id, wanted, None)
+    start(tx, id, wanted, None)
 }
 
-fn start(world: &mut World, id: &SessionId, wanted: Wanted, subject: Option<&str>) -> Outcome<()> {
-    let settings = world.settings.clone();
+fn start(tx: &mut Transaction, id: &SessionId, wanted: Wanted, subject: Option<&str>) -> Outcome<()> {
+    let settings = tx.settings.clone();
     let template = wanted.template.map(|id| template(&settings, id)).transpose()?;
     let host_type =
         wanted.host_type.or(template.map(|template| template.default_host_type)).unwrap_or(HostType::Dedicated);
@@ -99,11 +99,11 @@ fn start(world: &mut World, id: &SessionId, wanted: Wanted, subject: Option<&str
         host_player: wanted.host_player,
         custom_data,
         subject: subject.filter(|_| host_type != HostType::Dedicated).map(str::to_owned),
-        now: world.now.wall,
+        now: tx.now.wall,
     };
-    world.update(id, |session| instance::start(session, new))?;
+    tx.update(id, |session| instance::start(session, new))?;
     if host_type == HostType::Dedicated {
-        world.request_server(id);
+        tx.request_server(id);
     }
     Ok(())
 }
@@ -129,8 +129,8 @@ fn pick(template: &RequestTemplate) -> Option<StartupParams> {
     })
 }
 
-fn show(world: &mut World, id: &SessionId) -> Outcome {
-    let entry = world.entry(id.as_str())?;
+fn show(tx: &mut Transaction, id: &SessionId) -> Outcome {
+    let entry = tx.entry(id.as_str())?;
     let etag = entry.etag(Scope::Full);
     let instance = entry.record.instance.as_ref().ok_or_else(no_instance)?;
     Ok(Reply::json(&view::instance_info(&instance.info, Scope::Full)).tagged(etag))
@@ -149,38 +149,38 @@ fn update(object: &mut Object<'_, '_>) -> Option<InstanceUpdate> {
     })
 }
 
-fn patch_instance(world: &mut World, asked: &Asked) -> Outcome {
-    let session = world.session(&asked.session_id()?)?;
-    gate::host(&session, &asked.caller, &["session:update:any"], "update this session's instance")?;
-    let change = asked.body(update)?;
-    super::sessions::if_match(world, asked, &session.id)?;
-    let now = world.now.wall;
-    world.update(&session.id, |session| instance::update(session, change, now))?;
-    heard(world, asked, &session.id)?;
-    show(world, &session.id)
+fn patch_instance(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let session = tx.session(&request.session_id()?)?;
+    authz::host(&session, &request.caller, &["session:update:any"], "update this session's instance")?;
+    let change = request.body(update)?;
+    super::sessions::if_match(tx, request, &session.id)?;
+    let now = tx.now.wall;
+    tx.update(&session.id, |session| instance::update(session, change, now))?;
+    heard(tx, request, &session.id)?;
+    show(tx, &session.id)
 }
 
 /// A word from the host.
-pub fn heard(world: &mut World, asked: &Asked, id: &SessionId) -> Outcome<()> {
-    world.touch(id, &asked.caller, asked.refresh_ttl()?);
-    world.restore_hidden(id);
+pub fn heard(tx: &mut Transaction, request: &RequestContext, id: &SessionId) -> Outcome<()> {
+    tx.touch(id, &request.caller, request.refresh_ttl()?);
+    tx.restore_hidden(id);
     Ok(())
 }
 
-fn end_instance(world: &mut World, asked: &Asked) -> Outcome {
-    let session = world.session(&asked.session_id()?)?;
-    gate::host(&session, &asked.caller, &["session:update:any"], "end this session's instance")?;
+fn end_instance(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let session = tx.session(&request.session_id()?)?;
+    authz::host(&session, &request.caller, &["session:update:any"], "end this session's instance")?;
     if session.instance.is_none() {
         return Err(no_instance());
     }
-    super::sessions::if_match(world, asked, &session.id)?;
-    world.update(&session.id, |session| {
+    super::sessions::if_match(tx, request, &session.id)?;
+    tx.update(&session.id, |session| {
         instance::close(session);
         session.instance = None;
         Ok(())
     })?;
-    world.touch(&session.id, &asked.caller, asked.refresh_ttl()?);
-    let etag = world.entry(session.id.as_str())?.etag(Scope::Full);
+    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
+    let etag = tx.entry(session.id.as_str())?.etag(Scope::Full);
     Ok(Reply::nothing().tagged(etag))
 }
 
@@ -190,15 +190,15 @@ fn health(object: &mut Object<'_, '_>) -> Option<HealthUpdate> {
     Some(HealthUpdate { instance_health: instance_health?, instance_id: instance_id? })
 }
 
-fn health_check(world: &mut World, asked: &Asked) -> Outcome {
-    let session = world.session(&asked.session_id()?)?;
-    let said = asked.body(health)?;
+fn health_check(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let session = tx.session(&request.session_id()?)?;
+    let said = request.body(health)?;
     instance_is(&session, &said.instance_id)?;
-    gate::host(&session, &asked.caller, &["session:update:any"], "report this instance's health")?;
-    let (now, settings) = (world.now.mono, health_settings(&world.settings));
-    let shown = world.entry(session.id.as_str())?.beat(now, said.instance_health, &settings);
-    world.set_health(&session.id, shown);
-    heard(world, asked, &session.id)?;
+    authz::host(&session, &request.caller, &["session:update:any"], "report this instance's health")?;
+    let (now, settings) = (tx.now.mono, health_settings(&tx.settings));
+    let shown = tx.entry(session.id.as_str())?.beat(now, said.instance_health, &settings);
+    tx.set_health(&session.id, shown);
+    heard(tx, request, &session.id)?;
     Ok(Reply::json(&json!({ "updated_instance_health": shown })))
 }
 

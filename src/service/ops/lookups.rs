@@ -13,27 +13,27 @@ use crate::{
     },
     service::{
         http::{
-            asked::Asked,
             read::text,
-            reply::{Outcome, Refused, Reply, Stop, conflict, forbidden, not_found, not_permitted, unavailable},
-            route::{Needs, Row, Run},
+            reply::{Interrupt, Outcome, Refused, Reply, conflict, forbidden, not_found, not_permitted, unavailable},
+            request::RequestContext,
+            route::{Access, Row, Run},
         },
         rules::{
-            gate,
+            authz,
             join::Way,
             record::{PlatformScout, PlatformSession, SessionRecord},
             view::Scope,
         },
-        world::World,
+        state::Transaction,
     },
 };
 use http::{Method, StatusCode};
 use rand::RngExt;
 use serde_json::{Map, Value, json};
 
-const READ_PLAYER: Needs = Needs::AnyOf(&["session:read-player:any", "session:read-player:self"]);
-const UPDATE_PLAYER: Needs = Needs::AnyOf(&["session:update-player:any", "session:update-player:self"]);
-const UPDATE_PLATFORM: Needs = Needs::AnyOf(&["session:update:platform"]);
+const READ_PLAYER: Access = Access::AnyOf(&["session:read-player:any", "session:read-player:self"]);
+const UPDATE_PLAYER: Access = Access::AnyOf(&["session:update-player:any", "session:update-player:self"]);
+const UPDATE_PLATFORM: Access = Access::AnyOf(&["session:update:platform"]);
 
 pub static TABLE: &[Row] = &[
     row!(GET "/session/v1/player/me/session", "get_player_sessions_self", READ_PLAYER, own_sessions),
@@ -43,7 +43,7 @@ pub static TABLE: &[Row] = &[
     row!(
         POST "/session/v1/session/{session_id}:generate-short-code",
         "generate_session_short_code",
-        Needs::AnyOf(&["session:shortcode:any", "session:shortcode:active"]), short_code
+        Access::AnyOf(&["session:shortcode:any", "session:shortcode:active"]), short_code
     ),
     row!(
         POST "/session/v1/platform/{platform}/platform-session/{platform_session_id_base64}/session/{session_id}",
@@ -56,7 +56,7 @@ pub static TABLE: &[Row] = &[
     row!(
         GET "/session/v1/platform/{platform}/platform-session/{platform_session_id_base64}",
         "get_platform_session_info",
-        Needs::AnyOf(&["session:read:platform"]), read_platform
+        Access::AnyOf(&["session:read:platform"]), read_platform
     ),
     row!(
         POST "/session/v1/platform/{platform}/platform-session/{platform_session_id_base64}/player/me",
@@ -76,27 +76,27 @@ pub static TABLE: &[Row] = &[
     ),
 ];
 
-fn own_sessions(world: &mut World, asked: &Asked) -> Outcome {
-    let player = oneself(asked)?;
-    player_sessions(world, asked, player)
+fn own_sessions(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let player = oneself(request)?;
+    player_sessions(tx, request, player)
 }
 
-fn sessions_of(world: &mut World, asked: &Asked) -> Outcome {
-    let player = target(world, asked)?;
-    if !asked.caller.may_for(player, &["session:read-player:any"], &["session:read-player:self"]) {
+fn sessions_of(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let player = target(tx, request)?;
+    if !request.caller.may_for(player, &["session:read-player:any"], &["session:read-player:self"]) {
         return Err(not_permitted("read another player's sessions"));
     }
-    player_sessions(world, asked, player)
+    player_sessions(tx, request, player)
 }
 
 /// `PlayerSessions`: by type; invites keyed by session, each with its own id besides.
-fn player_sessions(world: &mut World, asked: &Asked, player: PlayerUuid) -> Outcome {
+fn player_sessions(tx: &mut Transaction, request: &RequestContext, player: PlayerUuid) -> Outcome {
     let mut types: Map<String, Value> = Map::new();
-    for id in world.index().of_player(player) {
-        let session = world.session(id.as_str())?;
+    for id in tx.index().of_player(player) {
+        let session = tx.session(id.as_str())?;
         let Some(known) = session.player(player) else { continue };
         let kind = &session.session_type;
-        let told = world.settings.session_types.get(kind).is_none_or(|kind| kind.notify_on_reservation);
+        let told = tx.settings.session_types.get(kind).is_none_or(|kind| kind.notify_on_reservation);
         let entry = types.entry(kind.clone()).or_insert_with(
             || json!({ "type": kind, "session_ids": [], "pending_invites": {}, "reserved_sessions": [] }),
         );
@@ -109,7 +109,7 @@ fn player_sessions(world: &mut World, asked: &Asked, player: PlayerUuid) -> Outc
             }
         }
     }
-    Ok(super::config::tagged(asked, &json!({ "sessions": types })))
+    Ok(super::config::tagged(request, &json!({ "sessions": types })))
 }
 
 fn push(entry: &mut Value, list: &str, id: &SessionId) {
@@ -132,20 +132,20 @@ fn invite(session: &SessionRecord, player: PlayerUuid, by: Option<PlayerUuid>) -
 /// Letters and digits that nobody confuses.
 const CODE: &[u8] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
 
-fn short_code(world: &mut World, asked: &Asked) -> Outcome {
-    let session = world.session(&asked.session_id()?)?;
-    gate::active(&session, &asked.caller, &["session:shortcode:any"], "make a short code for this session")?;
+fn short_code(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let session = tx.session(&request.session_id()?)?;
+    authz::active(&session, &request.caller, &["session:shortcode:any"], "make a short code for this session")?;
     if let Some(code) = &session.short_code {
         return Err(conflict("short_code_exists", format!("the session has the short code {code} already")));
     }
-    let fresh = (0..16).map(|_| random_code()).find(|code| world.index().by_code(code).is_none());
+    let fresh = (0..16).map(|_| random_code()).find(|code| tx.index().by_code(code).is_none());
     let exhausted = || Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "no_short_code", "no unused code was found");
-    let code = fresh.ok_or_else(|| Stop::from(exhausted()))?;
-    world.update(&session.id, |session| {
+    let code = fresh.ok_or_else(|| Interrupt::from(exhausted()))?;
+    tx.update(&session.id, |session| {
         session.short_code = Some(code.clone());
         Ok(())
     })?;
-    world.touch(&session.id, &asked.caller, asked.refresh_ttl()?);
+    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
     Ok(Reply::json(&json!({ "short_code": code })))
 }
 
@@ -155,15 +155,15 @@ fn random_code() -> String {
 }
 
 /// A platform's session, as the path names it.
-fn platform_key(asked: &Asked) -> Outcome<(String, String)> {
-    let platform = asked.path_as("platform", word(PLATFORMS))?;
-    Ok((platform, asked.path_as("platform_session_id_base64", text(1, 4096))?))
+fn platform_key(request: &RequestContext) -> Outcome<(String, String)> {
+    let platform = request.path_as("platform", word(PLATFORMS))?;
+    Ok((platform, request.path_as("platform_session_id_base64", text(1, 4096))?))
 }
 
-fn linked(world: &mut World, key: &(String, String)) -> Outcome<std::sync::Arc<SessionRecord>> {
+fn linked(tx: &mut Transaction, key: &(String, String)) -> Outcome<std::sync::Arc<SessionRecord>> {
     let missing = || not_found("platform_session_not_found", "no session has that platform session");
-    let id = world.index().by_platform(key).ok_or_else(missing)?;
-    world.session(id.as_str())
+    let id = tx.index().by_platform(key).ok_or_else(missing)?;
+    tx.session(id.as_str())
 }
 
 fn shown(session: &SessionRecord, key: &(String, String)) -> Outcome<Value> {
@@ -172,14 +172,14 @@ fn shown(session: &SessionRecord, key: &(String, String)) -> Outcome<Value> {
     found.map(|found| json!(found)).ok_or_else(|| not_found("platform_session_not_found", "it was just taken away"))
 }
 
-fn link(world: &mut World, asked: &Asked) -> Outcome {
-    let key = platform_key(asked)?;
-    let session = world.session(&asked.session_id()?)?;
-    gate::active(&session, &asked.caller, &["session:update:any"], "link a platform session to this session")?;
-    if world.index().by_platform(&key).is_some_and(|other| other != session.id) {
+fn link(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let key = platform_key(request)?;
+    let session = tx.session(&request.session_id()?)?;
+    authz::active(&session, &request.caller, &["session:update:any"], "link a platform session to this session")?;
+    if tx.index().by_platform(&key).is_some_and(|other| other != session.id) {
         return Err(unavailable("the platform session belongs to another session for now", 5));
     }
-    let kind = world.settings.session_types.get(&session.session_type);
+    let kind = tx.settings.session_types.get(&session.session_type);
     let template = kind.and_then(|kind| kind.platform_templates.get(&key.0));
     let platform_session = PlatformSession {
         platform: key.0.clone(),
@@ -188,8 +188,8 @@ fn link(world: &mut World, asked: &Asked) -> Outcome {
         players: Vec::new(),
         custom_data: template.map(|template| template.custom_data.clone()).unwrap_or_default(),
     };
-    let scout = asked.caller.player;
-    world.update(&session.id, |session| {
+    let scout = request.caller.player;
+    tx.update(&session.id, |session| {
         let there = session.platform_sessions.iter().any(|known| {
             known.platform == platform_session.platform
                 && known.platform_session_id_base64 == platform_session.platform_session_id_base64
@@ -203,66 +203,66 @@ fn link(world: &mut World, asked: &Asked) -> Outcome {
         }
         Ok(())
     })?;
-    world.touch(&session.id, &asked.caller, asked.refresh_ttl()?);
-    let entry = world.entry(session.id.as_str())?;
+    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
+    let entry = tx.entry(session.id.as_str())?;
     Ok(Reply::json(&shown(&entry.record, &key)?).tagged(entry.etag(Scope::Full)))
 }
 
-fn unlink(world: &mut World, asked: &Asked) -> Outcome {
-    let key = platform_key(asked)?;
-    let session = world.session(&asked.session_id()?)?;
-    gate::active(&session, &asked.caller, &["session:update:any"], "unlink a platform session of this session")?;
+fn unlink(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let key = platform_key(request)?;
+    let session = tx.session(&request.session_id()?)?;
+    authz::active(&session, &request.caller, &["session:update:any"], "unlink a platform session of this session")?;
     shown(&session, &key)?;
-    world.update(&session.id, |session| {
+    tx.update(&session.id, |session| {
         session.platform_sessions.retain(|known| known.platform != key.0 || known.platform_session_id_base64 != key.1);
         session.platform_scouts.retain(|platform, _| *platform != key.0);
         Ok(())
     })?;
-    world.touch(&session.id, &asked.caller, asked.refresh_ttl()?);
+    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
     Ok(Reply::nothing())
 }
 
-fn read_platform(world: &mut World, asked: &Asked) -> Outcome {
-    let key = platform_key(asked)?;
-    let session = linked(world, &key)?;
-    gate::active(&session, &asked.caller, &["session:read:any"], "read this platform session")?;
-    Ok(super::config::tagged(asked, &shown(&session, &key)?))
+fn read_platform(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let key = platform_key(request)?;
+    let session = linked(tx, &key)?;
+    authz::active(&session, &request.caller, &["session:read:any"], "read this platform session")?;
+    Ok(super::config::tagged(request, &shown(&session, &key)?))
 }
 
 /// The player of the path, or the caller.
-fn who(world: &World, asked: &Asked) -> Outcome<PlayerUuid> {
-    if asked.row.path.ends_with("/me") {
-        return oneself(asked);
+fn who(tx: &Transaction, request: &RequestContext) -> Outcome<PlayerUuid> {
+    if request.row.path.ends_with("/me") {
+        return oneself(request);
     }
-    let player = target(world, asked)?;
-    if asked.caller.may_for(player, &["session:update-player:any"], &["session:update-player:self"]) {
+    let player = target(tx, request)?;
+    if request.caller.may_for(player, &["session:update-player:any"], &["session:update-player:self"]) {
         return Ok(player);
     }
     Err(not_permitted("do this for another player"))
 }
 
 /// Joining a child joins the parent.
-fn join_platform(world: &mut World, asked: &Asked) -> Outcome {
-    let key = platform_key(asked)?;
-    let player = who(world, asked)?;
-    let wanted = asked.body(self_update)?;
-    let session = linked(world, &key)?;
-    if asked.caller.player == Some(player) && asked.caller.platform.as_ref().is_some_and(|own| *own != key.0) {
+fn join_platform(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let key = platform_key(request)?;
+    let player = who(tx, request)?;
+    let wanted = request.body(self_update)?;
+    let session = linked(tx, &key)?;
+    if request.caller.player == Some(player) && request.caller.platform.as_ref().is_some_and(|own| *own != key.0) {
         return Err(forbidden("wrong_platform", format!("you are not on {}", key.0)));
     }
-    join_as(world, asked, &session, player, wanted, Way::Platform)?;
-    let joined = world.session(session.id.as_str())?;
-    world.tell_joined_by_platform(player, &joined);
-    show(world, asked, &session.id, true)
+    join_as(tx, request, &session, player, wanted, Way::Platform)?;
+    let joined = tx.session(session.id.as_str())?;
+    tx.tell_joined_by_platform(player, &joined);
+    show(tx, request, &session.id, true)
 }
 
-fn leave_platform(world: &mut World, asked: &Asked) -> Outcome {
-    let key = platform_key(asked)?;
-    let player = who(world, asked)?;
-    let session = linked(world, &key)?;
+fn leave_platform(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let key = platform_key(request)?;
+    let player = who(tx, request)?;
+    let session = linked(tx, &key)?;
     if session.player(player).is_none() {
         return Err(not_found(codes::PLAYER_NOT_FOUND, "the player is not in the session"));
     }
-    world.leave(&session.id, player)?;
+    tx.leave(&session.id, player)?;
     Ok(Reply::nothing())
 }

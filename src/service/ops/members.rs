@@ -13,27 +13,27 @@ use crate::{
     },
     service::{
         http::{
-            asked::Asked,
             read::{self, Object, custom_data, one_of},
             reply::{Outcome, Reply, invalid, not_permitted},
-            route::{Needs, Row, Run},
+            request::RequestContext,
+            route::{Access, Row, Run},
         },
         rules::{
-            gate,
+            authz,
             join::{self, Inviting},
             leave,
             record::SessionRecord,
             teams::{self, no_player},
             view::Scope,
         },
-        world::World,
+        state::Transaction,
     },
 };
 use http::Method;
 use serde_json::{Value, json};
 
-const UPDATE: Needs = Needs::AnyOf(&["session:update:any", "session:update:self"]);
-const UPDATE_PLAYER: Needs = Needs::AnyOf(&["session:update-player:any", "session:update-player:self"]);
+const UPDATE: Access = Access::AnyOf(&["session:update:any", "session:update:self"]);
+const UPDATE_PLAYER: Access = Access::AnyOf(&["session:update-player:any", "session:update-player:self"]);
 
 pub static TABLE: &[Row] = &[
     row!(
@@ -43,7 +43,7 @@ pub static TABLE: &[Row] = &[
     row!(
         POST "/session/v2/session/{session_id}/player/{player_uuid}:promote",
         "promote_player_by_uuid_v2",
-        Needs::AnyOf(&["session:promote:any", "session:promote:self"]), promote
+        Access::AnyOf(&["session:promote:any", "session:promote:self"]), promote
     ),
     row!(
         POST "/session/v2/session/{session_id}/player/{player_uuid}:move",
@@ -56,15 +56,15 @@ pub static TABLE: &[Row] = &[
     row!(POST "/session/v1/session/{session_id}/player:swap", "swap_players_in_session", UPDATE, swap),
     row!(
         GET "/session/v1/session/{session_id}/player/{player_uuid}/permission",
-        "get_player_permission_by_uuid", Needs::Login, read_grants
+        "get_player_permission_by_uuid", Access::Login, read_grants
     ),
     row!(
         PATCH "/session/v1/session/{session_id}/player/{player_uuid}/permission/{permission}",
-        "give_player_permission_by_uuid", Needs::Login, give
+        "give_player_permission_by_uuid", Access::Login, give
     ),
     row!(
         DELETE "/session/v1/session/{session_id}/player/{player_uuid}/permission/{permission}",
-        "remove_player_permission_by_uuid", Needs::Login, take
+        "remove_player_permission_by_uuid", Access::Login, take
     ),
     row!(
         POST "/session/v1/session/{session_id}/invited-session/{invited_session_id}:invite",
@@ -73,7 +73,7 @@ pub static TABLE: &[Row] = &[
     row!(
         DELETE "/session/v1/session/{session_id}/kicked-session/{kicked_session_id}",
         "kick_session_from_session",
-        Needs::AnyOf(&["session:update-player:any", "session:update-player:as-leader"]), kick_session
+        Access::AnyOf(&["session:update-player:any", "session:update-player:as-leader"]), kick_session
     ),
 ];
 
@@ -96,8 +96,8 @@ fn invitation(object: &mut Object<'_, '_>) -> Option<Invite> {
 }
 
 fn inviting<'a>(
-    world: &World,
-    asked: &Asked,
+    tx: &Transaction,
+    request: &RequestContext,
     wanted: &Invite,
     players: &'a [PlayerUuid],
     source: Option<&SessionRecord>,
@@ -105,75 +105,75 @@ fn inviting<'a>(
     Inviting {
         players,
         status: PlayerStatus::Invited,
-        by: asked.caller.player,
+        by: request.caller.player,
         source: source.map(|session| session.id.clone()),
         team: wanted.team,
         overflow: wanted.overflow,
         custom_data: wanted.custom_data.clone(),
-        now: world.now.wall,
+        now: tx.now.wall,
     }
 }
 
-fn invite(world: &mut World, asked: &Asked) -> Outcome {
-    let session = world.session(&asked.session_id()?)?;
-    let player = asked.player("player_uuid")?;
+fn invite(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let session = tx.session(&request.session_id()?)?;
+    let player = request.player("player_uuid")?;
     let grant = SessionPermission::Invite;
-    gate::granted(&session, &asked.caller, &["session:update:any"], grant, "invite players to this session")?;
-    let wanted = asked.body(invitation)?;
+    authz::granted(&session, &request.caller, &["session:update:any"], grant, "invite players to this session")?;
+    let wanted = request.body(invitation)?;
     let mut players = vec![player];
     players.extend(wanted.players.iter().copied().filter(|other| *other != player));
-    let inviting = inviting(world, asked, &wanted, &players, None);
-    world.update(&session.id, |session| join::invite(session, &inviting))?;
-    answer(world, asked, &session.id, player)
+    let inviting = inviting(tx, request, &wanted, &players, None);
+    tx.update(&session.id, |session| join::invite(session, &inviting))?;
+    answer(tx, request, &session.id, player)
 }
 
-fn promote(world: &mut World, asked: &Asked) -> Outcome {
-    let session = world.session(&asked.session_id()?)?;
-    let player = asked.player("player_uuid")?;
-    gate::admin(&session, &asked.caller, &["session:promote:any"], "promote players of this session")?;
-    world.update(&session.id, |session| leave::promote(session, player))?;
-    answer(world, asked, &session.id, player)
+fn promote(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let session = tx.session(&request.session_id()?)?;
+    let player = request.player("player_uuid")?;
+    authz::admin(&session, &request.caller, &["session:promote:any"], "promote players of this session")?;
+    tx.update(&session.id, |session| leave::promote(session, player))?;
+    answer(tx, request, &session.id, player)
 }
 
-fn move_player(world: &mut World, asked: &Asked) -> Outcome {
-    let session = world.session(&asked.session_id()?)?;
-    let player = asked.player("player_uuid")?;
-    let own = asked.caller.player == Some(player)
-        && world.settings.session_types.get(&session.session_type).is_none_or(|kind| kind.can_change_own_team);
+fn move_player(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let session = tx.session(&request.session_id()?)?;
+    let player = request.player("player_uuid")?;
+    let own = request.caller.player == Some(player)
+        && tx.settings.session_types.get(&session.session_type).is_none_or(|kind| kind.can_change_own_team);
     if !own {
         let grant = SessionPermission::Move;
-        gate::granted(&session, &asked.caller, &["session:update-player:any"], grant, "move players")?;
+        authz::granted(&session, &request.caller, &["session:update-player:any"], grant, "move players")?;
     }
-    let team = asked.body(|object| Some(bodies::team_id(object)))?;
-    world.update(&session.id, |session| teams::move_player(session, player, team))?;
-    answer(world, asked, &session.id, player)
+    let team = request.body(|object| Some(bodies::team_id(object)))?;
+    tx.update(&session.id, |session| teams::move_player(session, player, team))?;
+    answer(tx, request, &session.id, player)
 }
 
-fn describe(world: &mut World, asked: &Asked) -> Outcome {
-    let session = world.session(&asked.session_id()?)?;
-    let player = asked.player("player_uuid")?;
-    if asked.caller.player != Some(player) {
-        gate::admin(&session, &asked.caller, &["session:update-player:any"], "describe other players")?;
+fn describe(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let session = tx.session(&request.session_id()?)?;
+    let player = request.player("player_uuid")?;
+    if request.caller.player != Some(player) {
+        authz::admin(&session, &request.caller, &["session:update-player:any"], "describe other players")?;
     }
-    let data = asked.body(|object| Some(object.optional("custom_data", custom_data)))?;
-    world.update(&session.id, |session| {
+    let data = request.body(|object| Some(object.optional("custom_data", custom_data)))?;
+    tx.update(&session.id, |session| {
         let known = session.player_mut(player).ok_or_else(|| no_player(player))?;
         if let Some(data) = data {
             known.custom_data = data;
         }
         Ok(())
     })?;
-    answer(world, asked, &session.id, player)
+    answer(tx, request, &session.id, player)
 }
 
-fn swap(world: &mut World, asked: &Asked) -> Outcome {
-    let session = world.session(&asked.session_id()?)?;
-    gate::admin(&session, &asked.caller, &["session:update:any"], "swap players of this session")?;
-    let players = asked.body(|object| object.required("players", read::list(2, 2, read::player)))?;
+fn swap(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let session = tx.session(&request.session_id()?)?;
+    authz::admin(&session, &request.caller, &["session:update:any"], "swap players of this session")?;
+    let players = request.body(|object| object.required("players", read::list(2, 2, read::player)))?;
     let [one, other] = players[..] else { return Err(invalid("players", "exactly two players")) };
-    world.update(&session.id, |session| teams::swap(session, one, other))?;
-    world.touch(&session.id, &asked.caller, asked.refresh_ttl()?);
-    let entry = world.entry(session.id.as_str())?;
+    tx.update(&session.id, |session| teams::swap(session, one, other))?;
+    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
+    let entry = tx.entry(session.id.as_str())?;
     let players = [updated(&entry.record, one)?, updated(&entry.record, other)?];
     Ok(Reply::json(&json!({ "players": players })).tagged(entry.etag(Scope::Full)))
 }
@@ -181,39 +181,44 @@ fn swap(world: &mut World, asked: &Asked) -> Outcome {
 /// The session and the player, for a caller who may see or change grants: an elevated one, an admin, or a member with the permission for
 /// sessions of its own.
 fn grants(
-    world: &mut World,
-    asked: &Asked,
+    tx: &mut Transaction,
+    request: &RequestContext,
     any: &str,
     active: &str,
 ) -> Outcome<(std::sync::Arc<SessionRecord>, PlayerUuid)> {
-    let session = world.session(&asked.session_id()?)?;
-    let player = asked.player("player_uuid")?;
-    let standing = gate::standing(&session, &asked.caller);
-    let may = asked.caller.may(&[any]) || standing.admin || (standing.active && asked.caller.may(&[active]));
+    let session = tx.session(&request.session_id()?)?;
+    let player = request.player("player_uuid")?;
+    let role = authz::role(&session, &request.caller);
+    let may = request.caller.may(&[any]) || role.admin || (role.active && request.caller.may(&[active]));
     if !may {
         return Err(not_permitted("see or change what players of this session were given"));
     }
     Ok((session, player))
 }
 
-fn shown_grants(world: &mut World, asked: &Asked, session: &SessionRecord, player: PlayerUuid) -> Outcome {
-    world.touch(&session.id, &asked.caller, asked.refresh_ttl()?);
-    let entry = world.entry(session.id.as_str())?;
+fn shown_grants(
+    tx: &mut Transaction,
+    request: &RequestContext,
+    session: &SessionRecord,
+    player: PlayerUuid,
+) -> Outcome {
+    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
+    let entry = tx.entry(session.id.as_str())?;
     let known = entry.record.player(player).ok_or_else(|| no_player(player))?;
     let view = json!({ "player_uuid": player, "permissions": known.session_permissions });
     Ok(Reply::json(&view).tagged(entry.etag(Scope::Full)))
 }
 
-fn read_grants(world: &mut World, asked: &Asked) -> Outcome {
-    let (session, player) = grants(world, asked, "session:read:permission:any", "session:read:permission:active")?;
-    shown_grants(world, asked, &session, player)
+fn read_grants(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let (session, player) = grants(tx, request, "session:read:permission:any", "session:read:permission:active")?;
+    shown_grants(tx, request, &session, player)
 }
 
-fn give(world: &mut World, asked: &Asked) -> Outcome {
-    let (session, player) = grants(world, asked, "session:give:permission:any", "session:give:permission:active")?;
-    let grant: SessionPermission = asked.path_as("permission", one_of)?;
-    may_pass_on(&session, asked, grant, "session:give:permission:any")?;
-    world.update(&session.id, |session| {
+fn give(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let (session, player) = grants(tx, request, "session:give:permission:any", "session:give:permission:active")?;
+    let grant: SessionPermission = request.path_as("permission", one_of)?;
+    may_pass_on(&session, request, grant, "session:give:permission:any")?;
+    tx.update(&session.id, |session| {
         let known = session.player_mut(player).ok_or_else(|| no_player(player))?;
         if !known.session_permissions.contains(&grant) {
             known.session_permissions.push(grant);
@@ -221,60 +226,60 @@ fn give(world: &mut World, asked: &Asked) -> Outcome {
         }
         Ok(())
     })?;
-    shown_grants(world, asked, &session, player)
+    shown_grants(tx, request, &session, player)
 }
 
 /// A member can give and take only what it has.
-fn may_pass_on(session: &SessionRecord, asked: &Asked, grant: SessionPermission, any: &str) -> Outcome<()> {
-    gate::granted(session, &asked.caller, &[any], grant, "pass on what you were not given")
+fn may_pass_on(session: &SessionRecord, request: &RequestContext, grant: SessionPermission, any: &str) -> Outcome<()> {
+    authz::granted(session, &request.caller, &[any], grant, "pass on what you were not given")
 }
 
-fn take(world: &mut World, asked: &Asked) -> Outcome {
-    let (session, player) = grants(world, asked, "session:remove:permission:any", "session:remove:permission:active")?;
-    let grant: SessionPermission = asked.path_as("permission", one_of)?;
-    may_pass_on(&session, asked, grant, "session:remove:permission:any")?;
-    world.update(&session.id, |session| {
+fn take(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let (session, player) = grants(tx, request, "session:remove:permission:any", "session:remove:permission:active")?;
+    let grant: SessionPermission = request.path_as("permission", one_of)?;
+    may_pass_on(&session, request, grant, "session:remove:permission:any")?;
+    tx.update(&session.id, |session| {
         let known = session.player_mut(player).ok_or_else(|| no_player(player))?;
         known.session_permissions.retain(|given| *given != grant);
         Ok(())
     })?;
-    world.touch(&session.id, &asked.caller, asked.refresh_ttl()?);
-    let etag = world.entry(session.id.as_str())?.etag(Scope::Full);
+    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
+    let etag = tx.entry(session.id.as_str())?.etag(Scope::Full);
     Ok(Reply::nothing().tagged(etag))
 }
 
 /// Invites everybody active in one session to another.
-fn invite_session(world: &mut World, asked: &Asked) -> Outcome {
-    let target = world.session(&asked.session_id()?)?;
-    let source = world.session(&asked.id("invited_session_id")?)?;
-    let part_of = gate::standing(&source, &asked.caller).active;
-    if !asked.caller.may(&["session:update-player:any"]) {
+fn invite_session(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let target = tx.session(&request.session_id()?)?;
+    let source = tx.session(&request.id("invited_session_id")?)?;
+    let part_of = authz::role(&source, &request.caller).active;
+    if !request.caller.may(&["session:update-player:any"]) {
         if !part_of {
             return Err(not_permitted("invite a session that you are not in"));
         }
-        gate::granted(&target, &asked.caller, &[], SessionPermission::Invite, "invite to this session")?;
+        authz::granted(&target, &request.caller, &[], SessionPermission::Invite, "invite to this session")?;
     }
-    let wanted = asked.body(invitation)?;
+    let wanted = request.body(invitation)?;
     let players: Vec<PlayerUuid> = source.active().map(|player| player.player_uuid).collect();
-    let inviting = inviting(world, asked, &wanted, &players, Some(&source));
-    let placed = world.update(&target.id, |session| join::invite(session, &inviting))?;
-    let entry = world.entry(target.id.as_str())?;
+    let inviting = inviting(tx, request, &wanted, &players, Some(&source));
+    let placed = tx.update(&target.id, |session| join::invite(session, &inviting))?;
+    let entry = tx.entry(target.id.as_str())?;
     let players: Vec<Value> =
         placed.iter().map(|(player, _)| updated(&entry.record, *player)).collect::<Result<_, _>>()?;
     Ok(Reply::json(&json!({ "players": players })).tagged(entry.etag(Scope::Full)))
 }
 
 /// Removes from one session everybody who is also in another.
-fn kick_session(world: &mut World, asked: &Asked) -> Outcome {
-    let kept = world.session(&asked.session_id()?)?;
-    let kicked = world.session(&asked.id("kicked_session_id")?)?;
-    gate::admin(&kept, &asked.caller, &["session:update-player:any"], "kick a session")?;
+fn kick_session(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let kept = tx.session(&request.session_id()?)?;
+    let kicked = tx.session(&request.id("kicked_session_id")?)?;
+    authz::admin(&kept, &request.caller, &["session:update-player:any"], "kick a session")?;
     let both: Vec<PlayerUuid> =
         kicked.players().map(|player| player.player_uuid).filter(|player| kept.player(*player).is_some()).collect();
     for player in both {
         // The session may go with its last player.
-        if world.session(kicked.id.as_str()).is_ok() {
-            world.leave(&kicked.id, player)?;
+        if tx.session(kicked.id.as_str()).is_ok() {
+            tx.leave(&kicked.id, player)?;
         }
     }
     Ok(Reply::nothing())

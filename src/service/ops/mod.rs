@@ -17,17 +17,17 @@
 //! | [`voice`] | tokens of voice vendors: not configured |
 //! | [`audit`] | read and write what happened |
 //! | [`sic`] | registration of servers |
-//! | [`operate`] | login, health of the service, metrics |
+//! | [`system`] | login, health of the service, metrics |
 
 #![allow(clippy::unnecessary_wraps, reason = "handlers share a signature, and so do parsers of bodies")]
 
 /// A row: its handler answers at once, or `later`.
 macro_rules! row {
-    (later $method:ident $path:literal, $operation:literal, $needs:expr, $handler:path) => {
-        Row { method: Method::$method, path: $path, operation: $operation, needs: $needs, run: Run::Later($handler) }
+    (later $method:ident $path:literal, $operation:literal, $access:expr, $handler:path) => {
+        Row { method: Method::$method, path: $path, operation: $operation, access: $access, run: Run::Later($handler) }
     };
-    ($method:ident $path:literal, $operation:literal, $needs:expr, $handler:path) => {
-        Row { method: Method::$method, path: $path, operation: $operation, needs: $needs, run: Run::Now($handler) }
+    ($method:ident $path:literal, $operation:literal, $access:expr, $handler:path) => {
+        Row { method: Method::$method, path: $path, operation: $operation, access: $access, run: Run::Now($handler) }
     };
 }
 
@@ -45,12 +45,12 @@ pub mod instances;
 pub mod lookups;
 pub mod members;
 pub mod notifications;
-pub mod operate;
 pub mod players;
 pub mod presence;
 pub mod profiles;
 pub mod sessions;
 pub mod sic;
+pub mod system;
 pub mod voice;
 
 use super::http::route::Row;
@@ -77,6 +77,6 @@ pub fn tables() -> Vec<&'static [Row]> {
         voice::TABLE,
         audit::TABLE,
         sic::TABLE,
-        operate::TABLE,
+        system::TABLE,
     ]
 }

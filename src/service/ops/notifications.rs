@@ -16,13 +16,13 @@ use crate::{
     service::{
         Shared,
         http::{
-            asked::Asked,
-            read::{At, Faults, any_text, custom_data, list, one_of, text},
+            read::{JsonCursor, ValidationErrors, any_text, custom_data, list, one_of, text},
             reply::{Outcome, Reply, not_found, not_permitted},
-            route::{Answering, Needs, Row, Run},
+            request::RequestContext,
+            route::{Access, Answering, Row, Run},
         },
-        world::{
-            World,
+        state::{
+            Transaction,
             journal::{Kept, Told},
         },
     },
@@ -32,13 +32,13 @@ use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-const READ: Needs = Needs::AnyOf(&[
+const READ: Access = Access::AnyOf(&[
     "notification:player:*",
     "notification:player:read",
     "notification:player:self:*",
     "notification:player:self:read",
 ]);
-const WRITE: Needs = Needs::AnyOf(&[
+const WRITE: Access = Access::AnyOf(&[
     "notification:player:*",
     "notification:player:write",
     "notification:player:self:*",
@@ -72,20 +72,20 @@ pub static TABLE: &[Row] = &[
 ];
 
 /// Whose notifications: the caller's own, or those of the path's player for whoever may.
-fn whose(world: &World, asked: &Asked, any: &str) -> Outcome<PlayerUuid> {
-    if !asked.path.iter().any(|(name, _)| *name == "player_uuid") {
-        return oneself(asked);
+fn whose(tx: &Transaction, request: &RequestContext, any: &str) -> Outcome<PlayerUuid> {
+    if !request.path.iter().any(|(name, _)| *name == "player_uuid") {
+        return oneself(request);
     }
-    let player = target(world, asked)?;
-    if asked.caller.player == Some(player) || asked.caller.may(&["notification:player:*", any]) {
+    let player = target(tx, request)?;
+    if request.caller.player == Some(player) || request.caller.may(&["notification:player:*", any]) {
         return Ok(player);
     }
     Err(not_permitted("use another player's notifications"))
 }
 
 /// The base of every `rh_url`: as configured, else as the caller reached the service.
-fn base(configured: &str, asked: &Asked) -> String {
-    match (configured.trim_end_matches('/'), asked.header("host")) {
+fn base(configured: &str, request: &RequestContext) -> String {
+    match (configured.trim_end_matches('/'), request.header("host")) {
         ("", Some(host)) => format!("http://{host}"),
         ("", None) => String::new(),
         (configured, _) => configured.to_owned(),
@@ -128,20 +128,20 @@ enum Unknown {
     Earliest,
 }
 
-fn long_poll(shared: Arc<Shared>, asked: Asked) -> Answering {
+fn long_poll(shared: Arc<Shared>, request: RequestContext) -> Answering {
     Box::pin(async move {
-        let (player, _) = shared.visit(|world| whose(world, &asked, "notification:player:read"));
+        let (player, _) = shared.transact(|tx| whose(tx, &request, "notification:player:read"));
         let player = player?;
-        let most = asked.query_number("max_page_size", 1, 100, 10)? as usize;
-        let deadline = Duration::from_secs(asked.query_number("deadline", 0, 900, 30)?.into());
+        let most = request.query_number("max_page_size", 1, 100, 10)? as usize;
+        let deadline = Duration::from_secs(request.query_number("deadline", 0, 900, 30)?.into());
         let deadline = deadline.min(shared.settings().limits.longest_notification_wait.get());
-        let unknown = asked.query_as("offset_reset_strategy", one_of::<Unknown>)?;
+        let unknown = request.query_as("offset_reset_strategy", one_of::<Unknown>)?;
         let (watch, newest) = Watch::start(&shared, player)?;
         let last = watch.shown(newest).await?;
         let (from, earliest) = shared
-            .visit(|world| {
-                let earliest = world.events.earliest(player);
-                let known = asked.raw_query("exclude_before").and_then(|id| world.events.position(id));
+            .transact(|tx| {
+                let earliest = tx.events.earliest(player);
+                let known = request.raw_query("exclude_before").and_then(|id| tx.events.position(id));
                 (known.filter(|position| *position >= earliest), earliest)
             })
             .0;
@@ -149,7 +149,7 @@ fn long_poll(shared: Arc<Shared>, asked: Asked) -> Answering {
         let from = from.unwrap_or(reset);
         let ((found, newest), _) = watch.next(from, most, Instant::now() + deadline).await?;
         shared.someone_is_here(shared.clock.now().mono);
-        let base = base(&shared.settings().public_url, &asked);
+        let base = base(&shared.settings().public_url, &request);
         // Only a reader that is slower than the retention sees a gap here: it goes on with what there is.
         let kept = found.unwrap_or_default();
         let cursor = match kept.last() {
@@ -163,44 +163,47 @@ fn long_poll(shared: Arc<Shared>, asked: Asked) -> Answering {
 }
 
 /// Everything that is kept for a player, newest first.
-fn newest_first(world: &mut World, player: PlayerUuid) -> Vec<Kept> {
-    world.expire_events();
-    let mut kept = world.events.after(player, world.events.earliest(player), usize::MAX).unwrap_or_default();
+fn newest_first(tx: &mut Transaction, player: PlayerUuid) -> Vec<Kept> {
+    tx.expire_events();
+    let mut kept = tx.events.after(player, tx.events.earliest(player), usize::MAX).unwrap_or_default();
     kept.reverse();
     kept
 }
 
 /// Newest first; the cursor is the `start_at` of the next page.
-fn page(world: &mut World, asked: &Asked) -> Outcome {
-    let player = whose(world, asked, "notification:player:read")?;
-    let size = asked.query_number("page_size", 1, 100, 10)? as usize;
-    let position = |name: &str| asked.raw_query(name).and_then(|id| world.events.position(id));
+fn page(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let player = whose(tx, request, "notification:player:read")?;
+    let size = request.query_number("page_size", 1, 100, 10)? as usize;
+    let position = |name: &str| request.raw_query(name).and_then(|id| tx.events.position(id));
     let (start, exclude) = (position("start_at").unwrap_or(u64::MAX), position("exclude_before").unwrap_or(0));
-    let kept = newest_first(world, player);
+    let kept = newest_first(tx, player);
     let mut kept = kept.into_iter().filter(|kept| kept.number <= start && kept.number > exclude);
     let page: Vec<Kept> = kept.by_ref().take(size).collect();
     let next = kept.next();
-    let cursor = world.events.id(next.as_ref().map_or(0, |next| next.number));
-    world.depend_on(page.iter().chain(&next).map(|kept| kept.seq));
-    let base = base(&world.settings.public_url, asked);
-    let shown = |kept: &Kept| notification(world.events.id(kept.number), &base, &kept.told);
+    let cursor = tx.events.id(next.as_ref().map_or(0, |next| next.number));
+    tx.durability(page.iter().chain(&next).map(|kept| kept.seq));
+    let base = base(&tx.settings.public_url, request);
+    let shown = |kept: &Kept| notification(tx.events.id(kept.number), &base, &kept.told);
     let notifications = page.iter().map(shown).collect();
-    Ok(tagged(asked, &Notifications { notifications, cursor }))
+    Ok(tagged(request, &Notifications { notifications, cursor }))
 }
 
-fn one(world: &mut World, asked: &Asked) -> Outcome {
-    let player = whose(world, asked, "notification:player:read")?;
-    let id = asked.path_as("notification_id", text(1, 4096))?;
-    let position = world.events.position(&id);
-    let kept = newest_first(world, player).into_iter().find(|kept| Some(kept.number) == position);
+fn one(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let player = whose(tx, request, "notification:player:read")?;
+    let id = request.path_as("notification_id", text(1, 4096))?;
+    let position = tx.events.position(&id);
+    let kept = newest_first(tx, player).into_iter().find(|kept| Some(kept.number) == position);
     let kept = kept.ok_or_else(|| not_found(codes::NOT_FOUND, "there is no such notification, or no longer"))?;
-    world.depend_on([kept.seq]);
-    let base = base(&world.settings.public_url, asked);
+    tx.durability([kept.seq]);
+    let base = base(&tx.settings.public_url, request);
     Ok(Reply::json(&notification(id, &base, &kept.told)))
 }
 
 /// `NotificationCreate`, without id and time.
-fn note(at: At<'_>, faults: &mut Faults) -> Option<(String, Option<String>, CustomData, Option<String>)> {
+fn note(
+    at: JsonCursor<'_>,
+    faults: &mut ValidationErrors,
+) -> Option<(String, Option<String>, CustomData, Option<String>)> {
     let mut object = at.object(faults)?;
     let message = object.required("message", any_text);
     let rh_url = object.optional("rh_url", text(1, 4096));
@@ -209,14 +212,14 @@ fn note(at: At<'_>, faults: &mut Faults) -> Option<(String, Option<String>, Cust
     Some((message?, rh_url, data, etag))
 }
 
-fn create(world: &mut World, asked: &Asked) -> Outcome {
-    let player = whose(world, asked, "notification:player:write")?;
-    let notes = asked.body(|object| object.required("notifications", list(1, 100, note)))?;
+fn create(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let player = whose(tx, request, "notification:player:write")?;
+    let notes = request.body(|object| object.required("notifications", list(1, 100, note)))?;
     let mut last = 0;
     for (message, rh_url, custom_data, etag) in notes {
-        let created = world.now.wall;
+        let created = tx.now.wall;
         let note = Notification { message, rh_url, custom_data, etag, notification_id: String::new(), created };
-        last = world.tell(player, Told::Note(note));
+        last = tx.tell(player, Told::Note(note));
     }
-    Ok(Reply::json(&json!({ "notification_id": world.events.id(last) })))
+    Ok(Reply::json(&json!({ "notification_id": tx.events.id(last) })))
 }

@@ -12,30 +12,30 @@ use crate::{
     },
     service::{
         http::{
-            asked::Asked,
             read::{self, Object, custom_data, id},
             reply::{Outcome, Reply, forbidden, not_found, not_permitted},
-            route::{Needs, Row, Run},
+            request::RequestContext,
+            route::{Access, Row, Run},
         },
         rules::{
-            gate,
+            authz,
             join::{self, Inviting, Joining, Way, newcomer},
             leave,
             record::SessionRecord,
             teams::{self, no_player},
             view::{self, Scope},
         },
-        world::World,
+        state::Transaction,
     },
 };
 use http::Method;
 use semver::Version;
 use serde_json::{Map, Value, json};
 
-const READ: Needs = Needs::AnyOf(&["session:read:any", "session:read:self"]);
-const JOIN: Needs = Needs::AnyOf(&["session:update-player:any", "session:update-player:self"]);
-const LEAVE: Needs = Needs::AnyOf(&["session:update:self", "session:update-player:self"]);
-const CHANGE: Needs = Needs::AnyOf(&[
+const READ: Access = Access::AnyOf(&["session:read:any", "session:read:self"]);
+const JOIN: Access = Access::AnyOf(&["session:update-player:any", "session:update-player:self"]);
+const LEAVE: Access = Access::AnyOf(&["session:update:self", "session:update-player:self"]);
+const CHANGE: Access = Access::AnyOf(&[
     "session:promote:any",
     "session:promote:self",
     "session:update-player:any",
@@ -65,19 +65,19 @@ pub static TABLE: &[Row] = &[
 ];
 
 /// The player that a path names, by UUID or legacy number.
-pub fn target(world: &World, asked: &Asked) -> Outcome<PlayerUuid> {
-    if asked.path.iter().any(|(name, _)| *name == "player_uuid") {
-        return asked.player("player_uuid");
+pub fn target(tx: &Transaction, request: &RequestContext) -> Outcome<PlayerUuid> {
+    if request.path.iter().any(|(name, _)| *name == "player_uuid") {
+        return request.player("player_uuid");
     }
-    let number = asked.path_number("player_id")?;
+    let number = request.path_number("player_id")?;
     let unknown = || not_found(codes::PLAYER_NOT_FOUND, format!("there is no player {number}"));
-    world.index().by_number(number).ok_or_else(unknown)
+    tx.index().by_number(number).ok_or_else(unknown)
 }
 
 /// The player who asks.
-pub fn oneself(asked: &Asked) -> Outcome<PlayerUuid> {
+pub fn oneself(request: &RequestContext) -> Outcome<PlayerUuid> {
     let nobody = || forbidden("player_required", "this is for players; the token has none");
-    asked.caller.player.ok_or_else(nobody)
+    request.caller.player.ok_or_else(nobody)
 }
 
 /// `SelfSessionPlayerUpdateRequest`.
@@ -108,58 +108,58 @@ pub fn self_update(object: &mut Object<'_, '_>) -> Option<SelfUpdate> {
     })
 }
 
-fn join_self(world: &mut World, asked: &Asked) -> Outcome {
-    let player = oneself(asked)?;
-    let session = world.session(&asked.session_id()?)?;
-    let wanted = asked.body(self_update)?;
-    let way = world.way_of_friends(asked, &session, player, wanted.friend)?;
-    join_as(world, asked, &session, player, wanted, way)?;
-    answer(world, asked, &session.id, player)
+fn join_self(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let player = oneself(request)?;
+    let session = tx.session(&request.session_id()?)?;
+    let wanted = request.body(self_update)?;
+    let way = tx.way_of_friends(request, &session, player, wanted.friend)?;
+    join_as(tx, request, &session, player, wanted, way)?;
+    answer(tx, request, &session.id, player)
 }
 
 /// Joins a player by the ways that are open to it.
 pub fn join_as(
-    world: &mut World,
-    asked: &Asked,
+    tx: &mut Transaction,
+    request: &RequestContext,
     session: &SessionRecord,
     player: PlayerUuid,
     wanted: SelfUpdate,
     way: Way,
 ) -> Outcome<()> {
     let may_move = session.player(player).is_none_or(|known| !known.status.is_active())
-        || world.settings.session_types.get(&session.session_type).is_none_or(|kind| kind.can_change_own_team);
+        || tx.settings.session_types.get(&session.session_type).is_none_or(|kind| kind.can_change_own_team);
     let joining = Joining {
         player,
         team: may_move.then_some(wanted.team),
         version: Some(wanted.version),
-        client_settings: Some(platform_of_token(asked, wanted.client_settings)),
+        client_settings: Some(platform_of_token(request, wanted.client_settings)),
         crossplay_preferences: wanted.crossplay,
         custom_data: wanted.custom_data,
         password: wanted.password,
-        verified: asked.verified.clone(),
+        verified: request.verified.clone(),
         way,
-        sanctioned: world.sanctioned(&asked.caller, player),
-        matching: world.settings.versions,
-        now: world.now.wall,
+        sanctioned: tx.sanctioned(&request.caller, player),
+        matching: tx.settings.versions,
+        now: tx.now.wall,
     };
-    world.update(&session.id, |session| join::join(session, joining))?;
+    tx.update(&session.id, |session| join::join(session, joining))?;
     Ok(())
 }
 
 /// The platform comes from the token and overwrites what the client says.
-fn platform_of_token(asked: &Asked, mut client_settings: Value) -> Value {
-    if let (Some(platform), Value::Object(members)) = (&asked.caller.platform, &mut client_settings) {
+fn platform_of_token(request: &RequestContext, mut client_settings: Value) -> Value {
+    if let (Some(platform), Value::Object(members)) = (&request.caller.platform, &mut client_settings) {
         members.insert("platform".into(), platform.clone().into());
         members.remove("platform_id");
     }
     client_settings
 }
 
-fn leave_self(world: &mut World, asked: &Asked) -> Outcome {
-    let player = oneself(asked)?;
-    let session = world.session(&asked.session_id()?)?;
-    asked.query_as("reason", id)?;
-    world.leave(&session.id, player)?;
+fn leave_self(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let player = oneself(request)?;
+    let session = tx.session(&request.session_id()?)?;
+    request.query_as("reason", id)?;
+    tx.leave(&session.id, player)?;
     Ok(Reply::nothing())
 }
 
@@ -183,59 +183,59 @@ fn update(object: &mut Object<'_, '_>) -> Option<Update> {
 const ELEVATED: &[&str] = &["session:update-player:any"];
 
 /// Adds, invites, moves or promotes, as the wanted status and what the player is say.
-fn add(world: &mut World, asked: &Asked) -> Outcome {
-    let session = world.session(&asked.session_id()?)?;
-    let player = target(world, asked)?;
-    let wanted = asked.body(update)?;
+fn add(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let session = tx.session(&request.session_id()?)?;
+    let player = target(tx, request)?;
+    let wanted = request.body(update)?;
     match wanted.status {
-        PlayerStatus::Invited | PlayerStatus::Reserved => invite(world, asked, &session, player, &wanted)?,
-        PlayerStatus::Leader | PlayerStatus::Member => activate(world, asked, &session, player, wanted)?,
+        PlayerStatus::Invited | PlayerStatus::Reserved => invite(tx, request, &session, player, &wanted)?,
+        PlayerStatus::Leader | PlayerStatus::Member => activate(tx, request, &session, player, wanted)?,
     }
-    answer(world, asked, &session.id, player)
+    answer(tx, request, &session.id, player)
 }
 
 fn invite(
-    world: &mut World,
-    asked: &Asked,
+    tx: &mut Transaction,
+    request: &RequestContext,
     session: &SessionRecord,
     player: PlayerUuid,
     wanted: &Update,
 ) -> Outcome<()> {
-    gate::granted(session, &asked.caller, ELEVATED, SessionPermission::Invite, "invite players")?;
+    authz::granted(session, &request.caller, ELEVATED, SessionPermission::Invite, "invite players")?;
     let inviting = Inviting {
         players: &[player],
         status: wanted.status,
-        by: asked.caller.player,
+        by: request.caller.player,
         source: None,
         team: wanted.team,
         overflow: wanted.overflow,
         custom_data: wanted.custom_data.clone(),
-        now: world.now.wall,
+        now: tx.now.wall,
     };
-    world.update(&session.id, |session| join::invite(session, &inviting))?;
+    tx.update(&session.id, |session| join::invite(session, &inviting))?;
     Ok(())
 }
 
 fn activate(
-    world: &mut World,
-    asked: &Asked,
+    tx: &mut Transaction,
+    request: &RequestContext,
     session: &SessionRecord,
     player: PlayerUuid,
     wanted: Update,
 ) -> Outcome<()> {
-    let caller = &asked.caller;
+    let caller = &request.caller;
     let own = caller.player == Some(player);
     let active = session.is_active(player);
-    let elevated = caller.may(ELEVATED) || gate::standing(session, caller).admin;
+    let elevated = caller.may(ELEVATED) || authz::role(session, caller).admin;
     if active && wanted.team.is_some() && !own {
-        gate::granted(session, caller, ELEVATED, SessionPermission::Move, "move players")?;
+        authz::granted(session, caller, ELEVATED, SessionPermission::Move, "move players")?;
     } else if !active && !own && !elevated {
         return Err(not_permitted("add players to this session"));
     }
     if wanted.status == PlayerStatus::Leader && session.leader() != Some(player) {
-        gate::admin(session, caller, &["session:promote:any"], "make a player the leader")?;
+        authz::admin(session, caller, &["session:promote:any"], "make a player the leader")?;
     }
-    let by_host = gate::is_host(session, caller);
+    let by_host = authz::is_host(session, caller);
     let joining = Joining {
         player,
         team: wanted.team,
@@ -245,12 +245,12 @@ fn activate(
         custom_data: wanted.custom_data,
         password: None,
         verified: None,
-        way: if elevated { Way::Elevated } else { world.way_of_friends(asked, session, player, None)? },
-        sanctioned: world.sanctioned(caller, player),
-        matching: world.settings.versions,
-        now: world.now.wall,
+        way: if elevated { Way::Elevated } else { tx.way_of_friends(request, session, player, None)? },
+        sanctioned: tx.sanctioned(caller, player),
+        matching: tx.settings.versions,
+        now: tx.now.wall,
     };
-    world.update(&session.id, |session| {
+    tx.update(&session.id, |session| {
         make_room(session, player, &joining, wanted.overflow)?;
         join::join(session, joining)?;
         if by_host {
@@ -276,17 +276,17 @@ fn make_room(
     Ok(())
 }
 
-fn remove(world: &mut World, asked: &Asked) -> Outcome {
-    let session = world.session(&asked.session_id()?)?;
-    let player = target(world, asked)?;
-    asked.query_as("reason", id)?;
-    if asked.caller.player != Some(player) {
-        gate::granted(&session, &asked.caller, ELEVATED, SessionPermission::Kick, "remove players")?;
+fn remove(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let session = tx.session(&request.session_id()?)?;
+    let player = target(tx, request)?;
+    request.query_as("reason", id)?;
+    if request.caller.player != Some(player) {
+        authz::granted(&session, &request.caller, ELEVATED, SessionPermission::Kick, "remove players")?;
     }
-    world.leave(&session.id, player)?;
-    world.touch(&session.id, &asked.caller, asked.refresh_ttl()?);
+    tx.leave(&session.id, player)?;
+    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
     // The session may have gone with its last player.
-    let etag = world.entry(session.id.as_str()).map(|entry| entry.etag(Scope::Full)).ok();
+    let etag = tx.entry(session.id.as_str()).map(|entry| entry.etag(Scope::Full)).ok();
     Ok(Reply { etag, ..Reply::nothing() })
 }
 
@@ -306,24 +306,24 @@ pub fn updated(session: &SessionRecord, player: PlayerUuid) -> Outcome<Value> {
 }
 
 /// Answers with what a player has become, and keeps the session alive.
-pub fn answer(world: &mut World, asked: &Asked, id: &SessionId, player: PlayerUuid) -> Outcome {
-    world.touch(id, &asked.caller, asked.refresh_ttl()?);
-    let entry = world.entry(id.as_str())?;
-    let etag = entry.etag(scope(&entry.record, asked));
+pub fn answer(tx: &mut Transaction, request: &RequestContext, id: &SessionId, player: PlayerUuid) -> Outcome {
+    tx.touch(id, &request.caller, request.refresh_ttl()?);
+    let entry = tx.entry(id.as_str())?;
+    let etag = entry.etag(scope(&entry.record, request));
     Ok(Reply::json(&updated(&entry.record, player)?).tagged(etag))
 }
 
-fn scope(session: &SessionRecord, asked: &Asked) -> Scope {
-    if gate::sees_all(session, &asked.caller) { Scope::Full } else { Scope::Limited }
+fn scope(session: &SessionRecord, request: &RequestContext) -> Scope {
+    if authz::sees_all(session, &request.caller) { Scope::Full } else { Scope::Limited }
 }
 
-fn read_one(world: &mut World, asked: &Asked) -> Outcome {
-    let session = world.session(&asked.session_id()?)?;
-    let player = asked.player("player_uuid")?;
-    world.touch(&session.id, &asked.caller, asked.refresh_ttl()?);
-    let scope = scope(&session, asked);
+fn read_one(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let session = tx.session(&request.session_id()?)?;
+    let player = request.player("player_uuid")?;
+    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
+    let scope = scope(&session, request);
     let etag = view::etag(&session, scope);
-    if asked.has(&etag) {
+    if request.has(&etag) {
         return Ok(Reply::not_modified(etag));
     }
     let teams = view::teams(&session, scope);
@@ -332,14 +332,14 @@ fn read_one(world: &mut World, asked: &Asked) -> Outcome {
     Ok(Reply::json(found).tagged(etag))
 }
 
-fn list(world: &mut World, asked: &Asked) -> Outcome {
-    let session = world.session(&asked.session_id()?)?;
-    let cursor = asked.query_number("cursor", 0, u32::MAX, 0)? as usize;
-    let size = asked.query_number("page_size", 1, 50, 50)? as usize;
-    world.touch(&session.id, &asked.caller, asked.refresh_ttl()?);
-    let scope = scope(&session, asked);
+fn list(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let session = tx.session(&request.session_id()?)?;
+    let cursor = request.query_number("cursor", 0, u32::MAX, 0)? as usize;
+    let size = request.query_number("page_size", 1, 50, 50)? as usize;
+    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
+    let scope = scope(&session, request);
     let etag = view::etag(&session, scope);
-    if asked.has(&etag) {
+    if request.has(&etag) {
         return Ok(Reply::not_modified(etag));
     }
     let (teams, next) = page_of_players(view::teams(&session, scope), cursor, size);

@@ -9,18 +9,18 @@ use crate::{
     },
     service::{
         http::{
-            asked::Asked,
             read::one_of,
             reply::{Outcome, Reply, forbidden, not_found},
-            route::{Needs, Row, Run},
+            request::RequestContext,
+            route::{Access, Row, Run},
         },
-        world::World,
+        state::Transaction,
     },
 };
 use http::Method;
 
-const READ: Needs = Needs::AnyOf(&["session:read-player:any", "session:read-player:self"]);
-const WRITE: Needs = Needs::AnyOf(&["session:update-player:any", "session:update-player:self"]);
+const READ: Access = Access::AnyOf(&["session:read-player:any", "session:read-player:self"]);
+const WRITE: Access = Access::AnyOf(&["session:update-player:any", "session:update-player:self"]);
 
 pub static TABLE: &[Row] = &[
     row!(GET "/session/v1/player/me/presence-session", "get_presence_session_self", READ, read_own),
@@ -29,24 +29,24 @@ pub static TABLE: &[Row] = &[
     row!(GET "/session/v1/player/{player_uuid}/presence-session", "get_presence_session", READ, read_other),
 ];
 
-fn shown(world: &mut World, player: PlayerUuid) -> Outcome {
+fn shown(tx: &mut Transaction, player: PlayerUuid) -> Outcome {
     let none = || not_found(codes::NO_PRESENCE, "the player shows no session");
-    let session_id = world.presence_of(player).ok_or_else(none)?;
+    let session_id = tx.presence_of(player).ok_or_else(none)?;
     Ok(Reply::json(&PresenceSession { session_id }))
 }
 
-fn read_own(world: &mut World, asked: &Asked) -> Outcome {
-    let player = oneself(asked)?;
-    shown(world, player)
+fn read_own(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let player = oneself(request)?;
+    shown(tx, player)
 }
 
 /// For friends, and those who may read every player.
-fn read_other(world: &mut World, asked: &Asked) -> Outcome {
-    let player = asked.player("player_uuid")?;
-    if !asked.caller.may(&["session:read-player:any"]) {
-        let friend = match asked.caller.player {
+fn read_other(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let player = request.player("player_uuid")?;
+    if !request.caller.may(&["session:read-player:any"]) {
+        let friend = match request.caller.player {
             Some(own) if own == player => Some(true),
-            Some(own) => world.has_friend(asked, own, std::iter::once(player))?,
+            Some(own) => tx.has_friend(request, own, std::iter::once(player))?,
             None => Some(false),
         };
         let unknown = || forbidden(codes::FRIENDS_UNAVAILABLE, "who your friends are can't be found out at the moment");
@@ -54,22 +54,22 @@ fn read_other(world: &mut World, asked: &Asked) -> Outcome {
             return Err(forbidden(codes::NOT_FRIENDS, "only friends see a player's presence session"));
         }
     }
-    shown(world, player)
+    shown(tx, player)
 }
 
-fn set(world: &mut World, asked: &Asked) -> Outcome {
-    let player = oneself(asked)?;
-    let id = asked.body(|object| object.required("session_id", one_of::<SessionId>))?;
-    let session = world.session(id.as_str())?;
+fn set(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let player = oneself(request)?;
+    let id = request.body(|object| object.required("session_id", one_of::<SessionId>))?;
+    let session = tx.session(id.as_str())?;
     if !session.is_active(player) {
         return Err(forbidden("not_in_session", "join the session first"));
     }
-    world.set_presence(player, session.id.clone());
-    shown(world, player)
+    tx.set_presence(player, session.id.clone());
+    shown(tx, player)
 }
 
-fn clear(world: &mut World, asked: &Asked) -> Outcome {
-    let player = oneself(asked)?;
-    world.clear_presence(player);
+fn clear(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let player = oneself(request)?;
+    tx.clear_presence(player);
     Ok(Reply::nothing())
 }

@@ -5,15 +5,15 @@ use crate::{
     model::errors::codes,
     service::{
         http::{
-            asked::Asked,
             read,
-            reply::{Outcome, Stop, not_found},
-            route::{Needs, Row, Run},
+            reply::{Interrupt, Outcome, not_found},
+            request::RequestContext,
+            route::{Access, Row, Run},
         },
         profiles::{MatchTemplate, Profile, TemplateGroup},
         settings::ServiceSettings,
+        state::Transaction,
         templates::RequestTemplate,
-        world::World,
     },
 };
 use http::Method;
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-const CONFIG: Needs = Needs::AnyOf(&["session:read:config"]);
+const CONFIG: Access = Access::AnyOf(&["session:read:config"]);
 
 pub static TABLE: &[Row] = &[
     row!(
@@ -53,16 +53,16 @@ pub enum Form {
     Present,
 }
 
-fn missing(what: &str, id: &str) -> Stop {
+fn missing(what: &str, id: &str) -> Interrupt {
     not_found(codes::TEMPLATE_NOT_FOUND, format!("there is no {what} {id:?}"))
 }
 
 /// `InstanceLaunchTemplate`: the same templates as `instance-request-template`, under the same ids.
-fn launch_template(world: &mut World, asked: &Asked) -> Outcome {
-    let id = asked.path_as("instance_launch_template_id", read::uuid)?;
-    let found = world.settings.request_templates.get(&id);
+fn launch_template(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    let id = request.path_as("instance_launch_template_id", read::uuid)?;
+    let found = tx.settings.request_templates.get(&id);
     let found = found.ok_or_else(|| missing("launch template", &id.to_string()))?;
-    Ok(tagged(asked, &launch_view(id, found)))
+    Ok(tagged(request, &launch_view(id, found)))
 }
 
 fn launch_view(id: Uuid, template: &RequestTemplate) -> Value {
@@ -88,18 +88,18 @@ fn launch_view(id: Uuid, template: &RequestTemplate) -> Value {
     })
 }
 
-fn deprecated_profile(world: &mut World, asked: &Asked) -> Outcome {
-    profile(world, asked, Form::Deprecated)
+fn deprecated_profile(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    profile(tx, request, Form::Deprecated)
 }
 
-fn present_profile(world: &mut World, asked: &Asked) -> Outcome {
-    profile(world, asked, Form::Present)
+fn present_profile(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    profile(tx, request, Form::Present)
 }
 
-fn profile(world: &mut World, asked: &Asked, form: Form) -> Outcome {
-    let id = asked.id("match_making_profile_id")?;
-    let found = world.settings.match_making_profiles.get(&id).ok_or_else(|| missing("matchmaking profile", &id))?;
-    Ok(tagged(asked, &profile_view(&id, found, form)))
+fn profile(tx: &mut Transaction, request: &RequestContext, form: Form) -> Outcome {
+    let id = request.id("match_making_profile_id")?;
+    let found = tx.settings.match_making_profiles.get(&id).ok_or_else(|| missing("matchmaking profile", &id))?;
+    Ok(tagged(request, &profile_view(&id, found, form)))
 }
 
 /// `MatchMakingProfile` or `MatchMakingProfileV2`.
@@ -121,19 +121,19 @@ pub fn profile_view(id: &str, profile: &Profile, form: Form) -> Value {
     view
 }
 
-fn deprecated_templates(world: &mut World, asked: &Asked) -> Outcome {
-    templates(world, asked, Form::Deprecated)
+fn deprecated_templates(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    templates(tx, request, Form::Deprecated)
 }
 
-fn present_templates(world: &mut World, asked: &Asked) -> Outcome {
-    templates(world, asked, Form::Present)
+fn present_templates(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    templates(tx, request, Form::Present)
 }
 
-fn templates(world: &mut World, asked: &Asked, form: Form) -> Outcome {
-    let id = asked.path_as("template_group_id", read::uuid)?;
-    let found = world.settings.match_making_template_groups.get(&id);
+fn templates(tx: &mut Transaction, request: &RequestContext, form: Form) -> Outcome {
+    let id = request.path_as("template_group_id", read::uuid)?;
+    let found = tx.settings.match_making_template_groups.get(&id);
     let found = found.ok_or_else(|| missing("matchmaking template group", &id.to_string()))?;
-    Ok(tagged(asked, &group_view(&world.settings, id, found, form)))
+    Ok(tagged(request, &group_view(&tx.settings, id, found, form)))
 }
 
 /// `MatchMakingTemplateGroup` or `MatchMakingTemplateGroupV2`.

@@ -18,14 +18,14 @@ use crate::{
     service::{
         Shared,
         http::{
-            asked::Asked,
-            read::{self, At, Faults, any_text, id, list, text, unsigned},
+            read::{self, JsonCursor, ValidationErrors, any_text, id, list, text, unsigned},
             reply::{Outcome, Reply, not_permitted},
-            route::{Answering, Needs, Row, Run},
+            request::RequestContext,
+            route::{Access, Answering, Row, Run},
         },
-        world::{
-            World,
-            registry::{Registered, Registration, Term},
+        state::{
+            Transaction,
+            registry::{Registered, Registration, ServerState},
         },
     },
 };
@@ -37,9 +37,9 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 pub static TABLE: &[Row] = &[
-    row!(POST "/instances/sic_registration/v3/register", "sic_register", Needs::Login, register),
-    row!(later POST "/instances/sic_registration/v1/state", "sic_state", Needs::Login, state),
-    row!(POST "/instances/sic_registration/v1/deregister", "sic_deregister", Needs::Login, deregister),
+    row!(POST "/instances/sic_registration/v3/register", "sic_register", Access::Login, register),
+    row!(later POST "/instances/sic_registration/v1/state", "sic_state", Access::Login, state),
+    row!(POST "/instances/sic_registration/v1/deregister", "sic_deregister", Access::Login, deregister),
 ];
 
 /// Items a call may have.
@@ -71,14 +71,14 @@ impl Item {
 }
 
 /// Servers have credentials of their own: a player can't register one.
-fn only_servers(asked: &Asked) -> Outcome<()> {
-    if asked.caller.player.is_none() || asked.caller.may(&["session:instance:register"]) {
+fn only_servers(request: &RequestContext) -> Outcome<()> {
+    if request.caller.player.is_none() || request.caller.may(&["session:instance:register"]) {
         return Ok(());
     }
     Err(not_permitted("register servers"))
 }
 
-fn registration(at: At<'_>, faults: &mut Faults) -> Option<Registration> {
+fn registration(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<Registration> {
     let mut item = at.object(faults)?;
     let id = item.required("id", id);
     let public_host = item.required("public_host", text(1, 255));
@@ -95,31 +95,31 @@ fn registration(at: At<'_>, faults: &mut Faults) -> Option<Registration> {
     })
 }
 
-fn register(world: &mut World, asked: &Asked) -> Outcome {
-    only_servers(asked)?;
-    let items = asked.body(|object| object.required("items", list(1, MAX_ITEMS, registration)))?;
+fn register(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    only_servers(request)?;
+    let items = request.body(|object| object.required("items", list(1, MAX_ITEMS, registration)))?;
     let mut answers = Vec::new();
     for registration in items {
         let fresh = Uuid::new_v4().to_string();
-        let (now, id) = (world.now.mono, registration.id.clone());
-        answers.push(match world.servers.register(registration, &asked.caller.subject, now, fresh) {
+        let (now, id) = (tx.now.mono, registration.id.clone());
+        answers.push(match tx.servers.register(registration, &request.caller.subject, now, fresh) {
             Registered::Free => Item::fine(),
             Registered::UnderWay => Item::failed(UNDER_WAY, "an allocation is under way: poll its state"),
             Registered::Restarted(session) => {
-                world.close_instance(&session, "its server has restarted");
+                tx.close_instance(&session, "its server has restarted");
                 Item::fine()
             }
         });
-        world.offer_server(&id);
+        tx.offer_server(&id);
     }
     Ok(Reply::json(&json!({ "items": answers })))
 }
 
-fn deregister(world: &mut World, asked: &Asked) -> Outcome {
-    only_servers(asked)?;
-    let items = asked.body(|object| object.required("items", list(1, MAX_ITEMS, state_item)))?;
+fn deregister(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    only_servers(request)?;
+    let items = request.body(|object| object.required("items", list(1, MAX_ITEMS, state_item)))?;
     for item in &items {
-        world.servers.withdraw(&item.id, &asked.caller.subject);
+        tx.servers.withdraw(&item.id, &request.caller.subject);
     }
     let answers: Vec<Item> = items.iter().map(|_| Item::fine()).collect();
     Ok(Reply::json(&json!({ "items": answers })))
@@ -132,32 +132,32 @@ struct StateItem {
     known: Option<String>,
 }
 
-fn state_item(at: At<'_>, faults: &mut Faults) -> Option<StateItem> {
+fn state_item(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<StateItem> {
     let mut item = at.object(faults)?;
     let known = item.optional("allocation_id", id);
     Some(StateItem { id: item.required("id", id)?, known })
 }
 
-fn state(shared: Arc<Shared>, asked: Asked) -> Answering {
+fn state(shared: Arc<Shared>, request: RequestContext) -> Answering {
     Box::pin(async move {
-        only_servers(&asked)?;
-        let items = asked.body(|object| object.required("items", list(1, MAX_ITEMS, state_item)))?;
+        only_servers(&request)?;
+        let items = request.body(|object| object.required("items", list(1, MAX_ITEMS, state_item)))?;
         let longest = shared.settings().limits.longest_wait.get();
-        let wait = wait_span(&asked)?.min(longest);
-        let answers = if wait.is_zero() { None } else { Some(wait_for_news(&shared, &asked, &items, wait).await?) };
+        let wait = wait_span(&request)?.min(longest);
+        let answers = if wait.is_zero() { None } else { Some(wait_for_news(&shared, &request, &items, wait).await?) };
         let answers = match answers {
             Some(answers) => answers,
-            None => look(&shared, &asked, &items).await?.0,
+            None => look(&shared, &request, &items).await?.0,
         };
         Ok(Reply::json(&json!({ "items": answers })).into())
     })
 }
 
-fn wait_span(asked: &Asked) -> Outcome<Duration> {
-    let Some(text) = asked.raw_query("wait") else { return Ok(Duration::ZERO) };
+fn wait_span(request: &RequestContext) -> Outcome<Duration> {
+    let Some(text) = request.raw_query("wait") else { return Ok(Duration::ZERO) };
     match text.parse::<f64>() {
         Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err(crate::service::http::reply::Stop::Invalid(vec![Fault {
+        _ => Err(crate::service::http::reply::Interrupt::Invalid(vec![Fault {
             loc: vec!["query".into(), "wait".into()],
             msg: "expected seconds, 0 to 86400".into(),
             kind: "value_error.number".into(),
@@ -168,44 +168,45 @@ fn wait_span(asked: &Asked) -> Outcome<Duration> {
 /// The items' states, whether any is news, and what to wait for while none is.
 async fn look(
     shared: &Arc<Shared>,
-    asked: &Asked,
+    request: &RequestContext,
     items: &[StateItem],
 ) -> Outcome<(Vec<Item>, bool, Vec<Arc<Notify>>)> {
-    let (looked, touched) = shared.visit(|world| {
+    let (looked, touched) = shared.transact(|tx| {
         let mut news = false;
         let answers: Vec<Item> = items
             .iter()
             .map(|item| {
-                let answer = state_of(world, asked, item);
+                let answer = state_of(tx, request, item);
                 let known = answer.allocation_id.as_ref().map(AllocationId::as_str) == item.known.as_deref();
                 news |= !(answer.state == Some("allocating") || (answer.state == Some("allocated") && known));
                 answer
             })
             .collect();
-        let woken = items.iter().filter_map(|item| world.servers.get(&item.id)).map(|server| server.woken.clone());
+        let woken = items.iter().filter_map(|item| tx.servers.get(&item.id)).map(|server| server.woken.clone());
         (answers, news, woken.collect())
     });
-    shared.durable.reach(touched).await?;
+    shared.commits.wait(touched).await?;
     Ok(looked)
 }
 
-fn state_of(world: &mut World, asked: &Asked, item: &StateItem) -> Item {
-    let now = world.now.mono;
+fn state_of(tx: &mut Transaction, request: &RequestContext, item: &StateItem) -> Item {
+    let now = tx.now.mono;
     let unknown = || Item::failed(UNKNOWN, "not registered");
-    let Some(server) = world.servers.get_mut(&item.id).filter(|server| server.subject == asked.caller.subject) else {
+    let Some(server) = tx.servers.get_mut(&item.id).filter(|server| server.subject == request.caller.subject) else {
         return unknown();
     };
     server.seen = now;
     // It may have been silent for so long that it couldn't be handed out.
-    world.offer_server(&item.id);
-    let Some(server) = world.servers.get_mut(&item.id) else { return unknown() };
-    match server.term.clone() {
-        Term::Free => Item { state: Some("allocating"), ..Item::fine() },
-        Term::Over => Item { state: Some("deallocated"), ..Item::fine() },
-        Term::Held { allocation, session, told } => {
+    tx.offer_server(&item.id);
+    let Some(server) = tx.servers.get_mut(&item.id) else { return unknown() };
+    match server.state.clone() {
+        ServerState::Free => Item { state: Some("allocating"), ..Item::fine() },
+        ServerState::Over => Item { state: Some("deallocated"), ..Item::fine() },
+        ServerState::Held { allocation, session, told } => {
             if !told {
-                server.term = Term::Held { allocation: allocation.clone(), session: session.clone(), told: true };
-                world.note_delivered(&session);
+                server.state =
+                    ServerState::Held { allocation: allocation.clone(), session: session.clone(), told: true };
+                tx.note_delivered(&session);
             }
             Item {
                 state: Some("allocated"),
@@ -224,11 +225,11 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn start(shared: &Arc<Shared>, asked: &Asked, items: &[StateItem]) -> Waiting {
+    fn start(shared: &Arc<Shared>, request: &RequestContext, items: &[StateItem]) -> Waiting {
         let ids: Vec<String> = items.iter().map(|item| item.id.clone()).collect();
-        shared.visit(|world| {
+        shared.transact(|tx| {
             for id in &ids {
-                if let Some(server) = world.servers.get_mut(id).filter(|s| s.subject == asked.caller.subject) {
+                if let Some(server) = tx.servers.get_mut(id).filter(|s| s.subject == request.caller.subject) {
                     server.waiting += 1;
                     server.long_polls = true;
                 }
@@ -240,10 +241,10 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.shared.visit(|world| {
-            let now = world.now.mono;
+        self.shared.transact(|tx| {
+            let now = tx.now.mono;
             for id in &self.ids {
-                if let Some(server) = world.servers.get_mut(id) {
+                if let Some(server) = tx.servers.get_mut(id) {
                     server.waiting = server.waiting.saturating_sub(1);
                     server.seen = now;
                 }
@@ -252,12 +253,17 @@ impl Drop for Waiting {
     }
 }
 
-async fn wait_for_news(shared: &Arc<Shared>, asked: &Asked, items: &[StateItem], wait: Duration) -> Outcome<Vec<Item>> {
-    let _waiting = Waiting::start(shared, asked, items);
+async fn wait_for_news(
+    shared: &Arc<Shared>,
+    request: &RequestContext,
+    items: &[StateItem],
+    wait: Duration,
+) -> Outcome<Vec<Item>> {
+    let _waiting = Waiting::start(shared, request, items);
     let over = tokio::time::sleep(wait);
     tokio::pin!(over);
     loop {
-        let (answers, news, woken) = look(shared, asked, items).await?;
+        let (answers, news, woken) = look(shared, request, items).await?;
         if news || woken.is_empty() {
             return Ok(answers);
         }
@@ -266,7 +272,7 @@ async fn wait_for_news(shared: &Arc<Shared>, asked: &Asked, items: &[StateItem],
         for listener in &mut listening {
             listener.as_mut().enable();
         }
-        let (answers, news, _) = look(shared, asked, items).await?;
+        let (answers, news, _) = look(shared, request, items).await?;
         if news {
             return Ok(answers);
         }

@@ -4,16 +4,16 @@
 use super::bodies::word;
 use crate::service::{
     http::{
-        asked::Asked,
-        read::Faults,
-        reply::{Outcome, Stop, forbidden},
-        route::{Needs, Row, Run},
+        read::ValidationErrors,
+        reply::{Interrupt, Outcome, forbidden},
+        request::RequestContext,
+        route::{Access, Row, Run},
     },
-    world::World,
+    state::Transaction,
 };
 use http::Method;
 
-const VIVOX: Needs = Needs::AnyOf(&[
+const VIVOX: Access = Access::AnyOf(&[
     "session:vivox:join",
     "session:vivox:join_muted",
     "session:vivox:kick:all",
@@ -27,7 +27,7 @@ const VIVOX: Needs = Needs::AnyOf(&[
 ]);
 
 pub static TABLE: &[Row] = &[
-    row!(GET "/session/v1/voip/vivox:login", "get_vivox_login_token", Needs::AnyOf(&["session:vivox:login"]), log_in),
+    row!(GET "/session/v1/voip/vivox:login", "get_vivox_login_token", Access::AnyOf(&["session:vivox:login"]), log_in),
     row!(
         GET "/session/v1/session/{session_id}/player/me/voip/vivox:{vivox_action}",
         "get_vivox_action_token_me", VIVOX, act
@@ -38,38 +38,38 @@ pub static TABLE: &[Row] = &[
     ),
     row!(
         GET "/session/v1/session/{session_id}/player/me/voip/epic:join",
-        "get_epic_voice_join_token_me", Needs::AnyOf(&["session:voip:epic:join"]), join_epic
+        "get_epic_voice_join_token_me", Access::AnyOf(&["session:voip:epic:join"]), join_epic
     ),
 ];
 
-fn not_configured(vendor: &str) -> Stop {
+fn not_configured(vendor: &str) -> Interrupt {
     forbidden(
         "voice_not_configured",
         format!("this service has no credentials of {vendor}: it can't make voice tokens"),
     )
 }
 
-fn log_in(_: &mut World, _: &Asked) -> Outcome {
+fn log_in(_: &mut Transaction, _: &RequestContext) -> Outcome {
     Err(not_configured("Vivox"))
 }
 
-fn room(world: &mut World, asked: &Asked) -> Outcome<()> {
-    world.session(&asked.session_id()?)?;
-    let kind = asked.query_as("voip_session_type", word(&["session", "team"]))?;
+fn room(tx: &mut Transaction, request: &RequestContext) -> Outcome<()> {
+    tx.session(&request.session_id()?)?;
+    let kind = request.query_as("voip_session_type", word(&["session", "team"]))?;
     kind.map(|_| ()).ok_or_else(|| {
-        let mut faults = Faults::default();
+        let mut faults = ValidationErrors::default();
         faults.add(&["query".into(), "voip_session_type".into()], "value_error.missing", "field required");
-        Stop::Invalid(faults.0)
+        Interrupt::Invalid(faults.0)
     })
 }
 
-fn act(world: &mut World, asked: &Asked) -> Outcome {
-    asked.path_as("vivox_action", word(&["join", "join_muted", "kick", "mute", "trxn"]))?;
-    room(world, asked)?;
+fn act(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    request.path_as("vivox_action", word(&["join", "join_muted", "kick", "mute", "trxn"]))?;
+    room(tx, request)?;
     Err(not_configured("Vivox"))
 }
 
-fn join_epic(world: &mut World, asked: &Asked) -> Outcome {
-    room(world, asked)?;
+fn join_epic(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+    room(tx, request)?;
     Err(not_configured("Epic"))
 }

@@ -15,7 +15,7 @@ use crate::{
         session::{HostType, InstanceInfo, InstanceUpdate, JoinStatus, StartupParams},
         time::Timestamp,
     },
-    service::http::reply::{Outcome, Stop, forbidden, not_found},
+    service::http::reply::{Interrupt, Outcome, forbidden, not_found},
 };
 
 /// What a new instance is made of, its template already applied.
@@ -121,11 +121,11 @@ pub fn close(session: &mut SessionRecord) {
     }
 }
 
-pub fn no_instance() -> Stop {
+pub fn no_instance() -> Interrupt {
     not_found(codes::NO_INSTANCE, "the session has no instance")
 }
 
-fn closed() -> Stop {
+fn closed() -> Interrupt {
     forbidden(codes::INSTANCE_CLOSED, "the instance is closed; nothing follows that")
 }
 

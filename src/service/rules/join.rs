@@ -26,7 +26,7 @@ use crate::{
         time::Timestamp,
         version::{Matching, compatible},
     },
-    service::http::reply::{Outcome, Stop, forbidden},
+    service::http::reply::{Interrupt, Outcome, forbidden},
 };
 use semver::Version;
 use serde_json::Value;
@@ -164,7 +164,7 @@ fn admitted(session: &SessionRecord, joining: &Joining) -> Outcome<()> {
     match (&session.password, &joining.password) {
         (Some(hash), Some(_)) if joining.verified.as_ref() == Some(hash) => Ok(()),
         (Some(hash), Some(password)) if joining.verified.is_none() => {
-            Err(Stop::Verify { hash: hash.clone(), password: password.clone() })
+            Err(Interrupt::Verify { hash: hash.clone(), password: password.clone() })
         }
         (Some(_), Some(_)) => Err(forbidden(codes::WRONG_PASSWORD, "the password is wrong")),
         _ if rules.friends && joining.way == Way::Unknown => {
@@ -190,24 +190,24 @@ pub fn could_join(session: &SessionRecord, player: PlayerUuid, way: Way, sanctio
 
 /// Invites players, or holds places for them. Whoever is in the session already keeps status and place.
 /// Answers where each ended up; whoever found no place is missing.
-pub fn invite(session: &mut SessionRecord, asked: &Inviting<'_>) -> Outcome<Vec<(PlayerUuid, Placed)>> {
-    let new: Vec<PlayerUuid> = asked.players.iter().copied().filter(|id| session.player(*id).is_none()).collect();
-    let places = place(&session.teams, asked.team, new.len(), asked.overflow)?;
+pub fn invite(session: &mut SessionRecord, request: &Inviting<'_>) -> Outcome<Vec<(PlayerUuid, Placed)>> {
+    let new: Vec<PlayerUuid> = request.players.iter().copied().filter(|id| session.player(*id).is_none()).collect();
+    let places = place(&session.teams, request.team, new.len(), request.overflow)?;
     for (id, place) in new.iter().zip(places) {
         let Some(team) = place else { continue };
         let player = SessionPlayer {
-            inviting_player_uuid: asked.by,
-            source_session_id: asked.source.clone(),
-            custom_data: asked.custom_data.clone(),
-            invited: Some(asked.now),
-            ..newcomer(*id, asked.status)
+            inviting_player_uuid: request.by,
+            source_session_id: request.source.clone(),
+            custom_data: request.custom_data.clone(),
+            invited: Some(request.now),
+            ..newcomer(*id, request.status)
         };
         session.teams[team].players.push(player);
     }
     let mut placed = Vec::new();
-    for id in asked.players {
+    for id in request.players {
         let (Some(team), Some(player)) = (session.team_of(*id), session.player_mut(*id)) else { continue };
-        if player.status == PlayerStatus::Reserved && asked.status == PlayerStatus::Invited {
+        if player.status == PlayerStatus::Reserved && request.status == PlayerStatus::Invited {
             player.status = PlayerStatus::Invited;
         }
         placed.push((*id, Placed { team, status: player.status }));
@@ -296,10 +296,10 @@ mod tests {
             verified: verified.map(str::to_owned),
             ..joining(2)
         };
-        let verify = Stop::Verify { hash: "hash".into(), password: "secret".into() };
+        let verify = Interrupt::Verify { hash: "hash".into(), password: "secret".into() };
         assert_eq!(join(&mut session, with(None)), Err(verify));
         assert!(
-            matches!(join(&mut session, with(Some(""))), Err(Stop::Refused(no)) if no.code == codes::WRONG_PASSWORD)
+            matches!(join(&mut session, with(Some(""))), Err(Interrupt::Refused(no)) if no.code == codes::WRONG_PASSWORD)
         );
         assert!(join(&mut session, with(Some("hash"))).is_ok());
     }
@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn invites_take_places_and_bear_ids() {
         let mut session = session(&[(2, &[(1, Leader)]), (1, &[])]);
-        let asked = |players, overflow| Inviting {
+        let request = |players, overflow| Inviting {
             players,
             status: Invited,
             by: Some(uuid(1)),
@@ -338,8 +338,8 @@ mod tests {
             now: at(5),
         };
         let three = [uuid(2), uuid(3), uuid(4)];
-        assert!(invite(&mut session.clone(), &asked(&three, TeamOverflow::AllowOverflow)).is_err());
-        let placed = invite(&mut session, &asked(&three, TeamOverflow::PartialWithOverflow)).unwrap();
+        assert!(invite(&mut session.clone(), &request(&three, TeamOverflow::AllowOverflow)).is_err());
+        let placed = invite(&mut session, &request(&three, TeamOverflow::PartialWithOverflow)).unwrap();
         assert_eq!(placed.len(), 2);
         assert_eq!(session.invites.len(), 2);
         assert_eq!(session.player(uuid(2)).unwrap().inviting_player_uuid, Some(uuid(1)));

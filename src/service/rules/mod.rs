@@ -3,7 +3,7 @@
 //! | file | rules |
 //! |---|---|
 //! | [`record`] | what a session is made of |
-//! | [`gate`] | who may do what in it |
+//! | [`authz`] | who may do what in it |
 //! | [`join`], [`leave`] | coming and going; leadership and succession |
 //! | [`teams`] | sizes, overflow, moves, swaps |
 //! | [`instance`] | a host's term: statuses and allocation ids |
@@ -11,7 +11,7 @@
 //! | [`search`] | which sessions a search finds, best first |
 //! | [`view`] | what a caller sees: full or limited; entity tags |
 
-pub mod gate;
+pub mod authz;
 pub mod health;
 pub mod instance;
 pub mod join;

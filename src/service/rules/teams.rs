@@ -80,7 +80,7 @@ fn emptiest(teams: &[SessionTeam]) -> usize {
     open.min_by_key(|(_, team)| team.players.len()).map_or(0, |(number, _)| number)
 }
 
-fn no_team(number: u32) -> crate::service::http::reply::Stop {
+fn no_team(number: u32) -> crate::service::http::reply::Interrupt {
     invalid("team_id", format!("there is no team {number}"))
 }
 
@@ -118,7 +118,7 @@ pub fn change_team(session: &mut SessionRecord, number: u32, change: &TeamChange
     Ok(())
 }
 
-fn below_occupancy(desc: impl Into<String>) -> crate::service::http::reply::Stop {
+fn below_occupancy(desc: impl Into<String>) -> crate::service::http::reply::Interrupt {
     bad_request(codes::TEAM_BELOW_OCCUPANCY, desc)
 }
 
@@ -158,7 +158,7 @@ pub fn swap(session: &mut SessionRecord, one: PlayerUuid, other: PlayerUuid) -> 
 }
 
 /// 404: the session is there, the player isn't in it.
-pub fn no_player(id: PlayerUuid) -> crate::service::http::reply::Stop {
+pub fn no_player(id: PlayerUuid) -> crate::service::http::reply::Interrupt {
     not_found(codes::PLAYER_NOT_FOUND, format!("player {id} is not in the session"))
 }
 

@@ -1,7 +1,7 @@
 //! Durability.
 //!
 //! ```text
-//!   handler ──changes memory──► World ──operation──► writer thread ──one batch──► Store (fsync)
+//!   handler ──changes memory──► State ──operation──► writer thread ──one batch──► Store (fsync)
 //!      └────────── waits until `durable ≥ seq`, then answers ◄───────────────────────┘
 //! ```
 //!

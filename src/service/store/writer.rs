@@ -12,7 +12,7 @@
 use super::{CommitError, Only, Seq, Store, StoreError, Table, To, Version, Write};
 use crate::service::{
     rules::record::SessionRecord,
-    world::journal::{self, Telling},
+    state::journal::{self, EventBatch},
 };
 use std::{
     collections::BTreeMap,
@@ -25,12 +25,12 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// A change as the world makes it. Sessions and events are serialised by the writer, off the world's lock.
+/// A change as the state makes it. Sessions and events are serialised by the writer, off the state's lock.
 #[derive(Debug, Clone)]
 pub enum Change {
     Session(Arc<SessionRecord>),
     /// By the number of the first.
-    Events(u64, Arc<Telling>),
+    Events(u64, Arc<EventBatch>),
     Row(Table, String, Option<Vec<u8>>),
 }
 
@@ -71,7 +71,7 @@ impl Claim {
 /// The changes of one operation, in order.
 type Operation = Vec<(Seq, Change)>;
 
-/// The world's end of the queue.
+/// The state's end of the queue.
 #[derive(Debug)]
 pub struct Writer {
     queue: Option<Sender<Operation>>,
@@ -155,7 +155,7 @@ impl Batcher {
         }
     }
 
-    /// Waits for a change and takes all there are. None when the world has gone and nothing is left to write.
+    /// Waits for a change and takes all there are. None when the state has gone and nothing is left to write.
     fn gather(&mut self) -> Option<Seq> {
         let mut last = Seq(0);
         let first = if self.waiting.is_empty() {
@@ -213,8 +213,8 @@ fn serialised(table: Table, key: &str, change: &Change) -> Result<Write, StoreEr
         Change::Session(session) => {
             Some(serde_json::to_vec(&**session).map_err(|why| StoreError::new("serialise a session", why))?)
         }
-        Change::Events(_, telling) => {
-            Some(serde_json::to_vec(&**telling).map_err(|why| StoreError::new("serialise events", why))?)
+        Change::Events(_, batch) => {
+            Some(serde_json::to_vec(&**batch).map_err(|why| StoreError::new("serialise events", why))?)
         }
         Change::Row(_, _, value) => value.clone(),
     };

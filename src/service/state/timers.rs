@@ -12,7 +12,7 @@
 //!
 //! [`rules::health`]: crate::service::rules::health
 
-use super::World;
+use super::State;
 use crate::{
     model::{
         ids::{PlayerUuid, SessionId},
@@ -38,8 +38,8 @@ pub fn health_settings(settings: &ServiceSettings) -> HealthSettings {
     }
 }
 
-impl World {
-    /// When [`World::tick`] must run next.
+impl State {
+    /// When [`State::tick`] must run next.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.timers.due.first().map(|(at, _)| *at)
     }

@@ -36,7 +36,7 @@ mod timer_tests;
 use super::{
     auth::Caller,
     http::reply::{Outcome, no_session, unavailable},
-    rules::{gate, instance, leave, record::SessionRecord},
+    rules::{authz, instance, leave, record::SessionRecord},
     settings::ServiceSettings,
     store::{
         Seq, Store, StoreError, Table,
@@ -57,7 +57,7 @@ use tokio::sync::watch;
 
 /// Everything.
 #[derive(Debug)]
-pub struct World {
+pub struct State {
     pub settings: Arc<ServiceSettings>,
     /// When the present operation runs.
     pub now: Now,
@@ -77,13 +77,16 @@ pub struct World {
     requested: VecDeque<SessionId>,
 }
 
-impl World {
+/// What operations work on.
+pub type Transaction = State;
+
+impl State {
     /// Reads the store. Leases, culling and missed checks count from `now`.
     pub fn open(
         settings: Arc<ServiceSettings>,
         mut store: Box<dyn Store>,
         now: Now,
-    ) -> Result<(World, watch::Receiver<Progress>), StoreError> {
+    ) -> Result<(State, watch::Receiver<Progress>), StoreError> {
         let claim = Claim::take(&mut *store)?;
         let sessions = read_sessions(&mut *store)?;
         let audit = audit::AuditLog::read(&mut *store)?;
@@ -93,7 +96,7 @@ impl World {
         let events = journal::Journal::read(&mut *store, now, &settings.limits)?;
         let (writer, progress) =
             Writer::start(store, claim).map_err(|why| StoreError::new("start the writer of the store", why))?;
-        let mut world = World {
+        let mut state = State {
             settings,
             now,
             servers: registry::Registry::default(),
@@ -111,13 +114,13 @@ impl World {
             requested: VecDeque::new(),
         };
         for record in sessions {
-            world.restore(record);
+            state.restore(record);
         }
-        let epoch = world.events.epoch().into_bytes();
-        world.write(Table::Events, journal::EPOCH.to_owned(), Some(epoch));
-        world.expire_events();
-        world.end();
-        Ok((world, progress))
+        let epoch = state.events.epoch().into_bytes();
+        state.write(Table::Events, journal::EPOCH.to_owned(), Some(epoch));
+        state.expire_events();
+        state.end();
+        Ok((state, progress))
     }
 
     fn restore(&mut self, record: SessionRecord) {
@@ -147,7 +150,7 @@ impl World {
     }
 
     /// The answer shows what these writes made.
-    pub fn depend_on(&mut self, writes: impl IntoIterator<Item = Seq>) {
+    pub fn durability(&mut self, writes: impl IntoIterator<Item = Seq>) {
         self.touched = writes.into_iter().fold(self.touched, Seq::max);
     }
 
@@ -266,10 +269,10 @@ impl World {
         {
             entry.seen.insert(player, now);
         }
-        let standing = gate::standing(&entry.record, caller);
-        if refresh && standing.active {
+        let role = authz::role(&entry.record, caller);
+        if refresh && role.active {
             entry.lease_until = now + ttl;
-            if standing.host {
+            if role.host {
                 entry.host_heard = now;
             }
         }
@@ -278,8 +281,8 @@ impl World {
     /// Takes a player out of a session, and the session away if that leaves it empty and its type says so.
     pub fn leave(&mut self, id: &SessionId, player: PlayerUuid) -> Outcome<leave::Departed> {
         let gone = self.update(id, |session| leave::leave(session, player))?;
-        let keeps = |world: &World, kind: &str| {
-            world.settings.session_types.get(kind).is_some_and(|template| template.keep_alive_on_empty)
+        let keeps = |state: &State, kind: &str| {
+            state.settings.session_types.get(kind).is_some_and(|template| template.keep_alive_on_empty)
         };
         let kind = self.session(id.as_str())?.session_type.clone();
         if gone.empty && gone.player.status.is_active() && !keeps(self, &kind) {

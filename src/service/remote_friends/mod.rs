@@ -1,7 +1,7 @@
 //! The friend graph of another service: who a player's friends are, asked there and remembered for a while.
 //!
 //! ```text
-//!   handler ── Stop::Friends ──► Graph::friends_of ── remembered? ──────────────────────────► set of friends
+//!   handler ── Interrupt::Friends ──► RemoteFriends::friends_of ── remembered? ──────────────────────────► set of friends
 //!      ▲                            ├─ failed a moment ago? ──────────────────────────────► nobody knows
 //!      └── runs again with it ◄──   └─ GET /friends/v2/player/{uuid}/friend, page by page ─► set of friends, or nobody knows
 //! ```
@@ -59,7 +59,7 @@ pub struct Found {
 
 /// Another service's graph.
 #[derive(Debug)]
-pub struct Graph {
+pub struct RemoteFriends {
     settings: FriendsSettings,
     api: Arc<ApiClient>,
     lanes: [tokio::sync::Mutex<()>; LANES],
@@ -93,9 +93,9 @@ enum Lost {
     Service(String),
 }
 
-impl Graph {
+impl RemoteFriends {
     /// Sets the client up; nothing is asked before the first player.
-    pub fn new(settings: FriendsSettings) -> Result<Graph, SetupError> {
+    pub fn new(settings: FriendsSettings) -> Result<RemoteFriends, SetupError> {
         let bad = |_| SetupError::Url { url: settings.url.clone(), why: "it is no URL" };
         let credentials = match (&settings.token_file, &settings.client_secret_file) {
             (Some(file), _) => Credentials::Token(Secret::File(file.clone())),
@@ -111,7 +111,7 @@ impl Graph {
             credentials,
             user_agent: concat!("gameside-sessions/", env!("CARGO_PKG_VERSION")).to_owned(),
         })?;
-        Ok(Graph { settings, api, lanes: <_>::default(), known: Mutex::default() })
+        Ok(RemoteFriends { settings, api, lanes: <_>::default(), known: Mutex::default() })
     }
 
     /// Whether these are the settings that it works with.

@@ -20,19 +20,19 @@ use crate::{
 
 /// A caller's place in a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct Role {
     pub admin: bool,
     pub host: bool,
     pub active: bool,
 }
 
-pub fn standing(session: &SessionRecord, caller: &Caller) -> Standing {
+pub fn role(session: &SessionRecord, caller: &Caller) -> Role {
     let host = is_host(session, caller);
     let leader = caller.player.is_some_and(|player| session.leader() == Some(player));
     let owner = session.owner.as_deref() == Some(&*caller.subject);
     let member = caller.player.is_some_and(|player| session.is_active(player));
     let admin = leader || owner || host;
-    Standing { admin, host, active: member || admin }
+    Role { admin, host, active: member || admin }
 }
 
 /// The host of the instance that lives, or of the last one: its late `closed` must still be answered.
@@ -45,7 +45,7 @@ pub fn is_host(session: &SessionRecord, caller: &Caller) -> bool {
 
 /// May do what admins do: with an elevated permission, or as an admin.
 pub fn admin(session: &SessionRecord, caller: &Caller, elevated: &[&str], what: &str) -> Outcome<()> {
-    permit(caller.may(elevated) || standing(session, caller).admin, what)
+    permit(caller.may(elevated) || role(session, caller).admin, what)
 }
 
 /// May do what hosts do.
@@ -55,7 +55,7 @@ pub fn host(session: &SessionRecord, caller: &Caller, elevated: &[&str], what: &
 
 /// May do what members do.
 pub fn active(session: &SessionRecord, caller: &Caller, elevated: &[&str], what: &str) -> Outcome<()> {
-    permit(caller.may(elevated) || standing(session, caller).active, what)
+    permit(caller.may(elevated) || role(session, caller).active, what)
 }
 
 /// May do what an admin may, or a member who was given this.
@@ -70,12 +70,12 @@ pub fn granted(
         .player
         .and_then(|player| session.player(player))
         .is_some_and(|player| player.status.is_active() && player.session_permissions.contains(&grant));
-    permit(given || caller.may(elevated) || standing(session, caller).admin, what)
+    permit(given || caller.may(elevated) || role(session, caller).admin, what)
 }
 
 /// Sees everything: members, admins, hosts, and elevated readers.
 pub fn sees_all(session: &SessionRecord, caller: &Caller) -> bool {
-    caller.may(&["session:read:any"]) || standing(session, caller).active
+    caller.may(&["session:read:any"]) || role(session, caller).active
 }
 
 fn permit(may: bool, what: &str) -> Outcome<()> {

@@ -1,8 +1,8 @@
 //! Who is told what: each change of a session becomes events for those whom it concerns, in the [`journal`].
 
 use super::{
-    World,
-    journal::{self, Telling, Told},
+    State,
+    journal::{self, EventBatch, Told},
 };
 use crate::{
     model::{
@@ -21,7 +21,7 @@ use crate::{
 };
 use std::sync::Arc;
 
-impl World {
+impl State {
     /// Tells a player something. Answers its number.
     pub fn tell(&mut self, player: PlayerUuid, told: Told) -> u64 {
         self.tell_all(vec![(player, Arc::new(told))]);
@@ -33,10 +33,10 @@ impl World {
         if told.is_empty() {
             return;
         }
-        let telling = Arc::new(Telling::new(self.now.wall, told));
-        self.touched = self.writer.push(Change::Events(self.events.last() + 1, telling.clone()));
+        let batch = Arc::new(EventBatch::new(self.now.wall, told));
+        self.touched = self.writer.push(Change::Events(self.events.last() + 1, batch.clone()));
         let settings = self.settings.clone();
-        self.events.add(&telling, self.touched, self.now.mono, &settings.limits);
+        self.events.add(&batch, self.touched, self.now.mono, &settings.limits);
         self.expire_events();
     }
 

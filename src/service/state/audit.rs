@@ -2,7 +2,7 @@
 //!
 //! Bounded twice: a number a session and a number in all, the oldest first. Kept when the session is gone.
 
-use super::World;
+use super::State;
 use crate::{
     model::{ids::PlayerUuid, time::Timestamp},
     service::{
@@ -98,7 +98,7 @@ impl AuditLog {
     }
 }
 
-impl World {
+impl State {
     /// Notes an event, durably.
     pub fn record_event(&mut self, event: Event) {
         let number = self.audit.next;

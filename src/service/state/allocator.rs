@@ -9,7 +9,7 @@
 //! that comes, or polls, looks at the requests that wait, never at other servers: thousands of idle ones poll all the time.
 
 use super::{
-    World,
+    State,
     registry::{Registry, Server},
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 };
 use uuid::Uuid;
 
-impl World {
+impl State {
     /// An instance waits for a server: now, or once one comes.
     pub fn request_server(&mut self, id: &SessionId) {
         if !self.allocate(id) {
@@ -165,57 +165,57 @@ fn give(session: &mut SessionRecord, server: &Chosen, allocation: AllocationId) 
 mod tests {
     use crate::service::{
         settings::ServiceSettings,
+        state::testing::{Harness, server},
         templates::Region,
-        world::testing::{Bench, server},
     };
     use serde_json::{Value, json};
 
-    fn bench() -> Bench {
+    fn harness() -> Harness {
         let region = |name: &str| Region { region_id: name.into(), ..Region::default() };
-        Bench::new(ServiceSettings { regions: vec![region("a"), region("b")], ..ServiceSettings::default() })
+        Harness::new(ServiceSettings { regions: vec![region("a"), region("b")], ..ServiceSettings::default() })
     }
 
-    fn waiting(bench: &mut Bench, region: &str) -> String {
+    fn waiting(harness: &mut Harness, region: &str) -> String {
         let body = json!({"client_version": "1.0.0", "client_settings": {"input": "gamepad"}, "session_type": "default",
             "region_id": region, "force_create": true});
-        let made = bench.json(&server("platform"), "POST", "/session/v1/session", body);
+        let made = harness.json(&server("platform"), "POST", "/session/v1/session", body);
         let path = format!("/session/v1/session/{}", made["session_id"].as_str().unwrap());
-        bench.json(&server("platform"), "POST", &format!("{path}/instance"), json!({"host_type": "dedicated"}));
+        harness.json(&server("platform"), "POST", &format!("{path}/instance"), json!({"host_type": "dedicated"}));
         path
     }
 
-    fn register(bench: &mut Bench, name: &str, region: &str) {
+    fn register(harness: &mut Harness, name: &str, region: &str) {
         let item = json!({"id": name, "public_host": "h", "public_port": 1, "incarnation": "k", "region_id": region});
-        bench.json(&server("s"), "POST", "/instances/sic_registration/v3/register", json!({"items": [item]}));
+        harness.json(&server("s"), "POST", "/instances/sic_registration/v3/register", json!({"items": [item]}));
     }
 
-    fn status(bench: &mut Bench, path: &str) -> Value {
-        bench.json(&server("platform"), "GET", path, Value::Null)["instance"]["join_status"].clone()
+    fn status(harness: &mut Harness, path: &str) -> Value {
+        harness.json(&server("platform"), "GET", path, Value::Null)["instance"]["join_status"].clone()
     }
 
     #[test]
     fn a_server_that_comes_gets_the_oldest_request_that_it_fits() {
-        let mut bench = bench();
-        let paths = ["a", "b", "b"].map(|region| waiting(&mut bench, region));
-        let shown = |bench: &mut Bench| paths.each_ref().map(|path| status(bench, path));
-        register(&mut bench, "one", "b");
-        assert_eq!(shown(&mut bench), ["requested", "allocated", "requested"]);
-        register(&mut bench, "two", "b");
-        register(&mut bench, "three", "b");
-        assert_eq!(shown(&mut bench), ["requested", "allocated", "allocated"]);
-        register(&mut bench, "four", "a");
-        assert_eq!(shown(&mut bench), ["allocated", "allocated", "allocated"]);
-        let late = waiting(&mut bench, "b");
-        assert_eq!(status(&mut bench, &late), "allocated", "one was left over");
+        let mut harness = harness();
+        let paths = ["a", "b", "b"].map(|region| waiting(&mut harness, region));
+        let shown = |harness: &mut Harness| paths.each_ref().map(|path| status(harness, path));
+        register(&mut harness, "one", "b");
+        assert_eq!(shown(&mut harness), ["requested", "allocated", "requested"]);
+        register(&mut harness, "two", "b");
+        register(&mut harness, "three", "b");
+        assert_eq!(shown(&mut harness), ["requested", "allocated", "allocated"]);
+        register(&mut harness, "four", "a");
+        assert_eq!(shown(&mut harness), ["allocated", "allocated", "allocated"]);
+        let late = waiting(&mut harness, "b");
+        assert_eq!(status(&mut harness, &late), "allocated", "one was left over");
     }
 
     #[test]
     fn a_request_that_changes_gets_the_server_that_it_fits_now() {
-        let mut bench = bench();
-        register(&mut bench, "one", "a");
-        let path = waiting(&mut bench, "b");
-        assert_eq!(status(&mut bench, &path), "requested");
-        bench.json(&server("platform"), "PATCH", &path, json!({"region_id": "a"}));
-        assert_eq!(status(&mut bench, &path), "allocated");
+        let mut harness = harness();
+        register(&mut harness, "one", "a");
+        let path = waiting(&mut harness, "b");
+        assert_eq!(status(&mut harness, &path), "requested");
+        harness.json(&server("platform"), "PATCH", &path, json!({"region_id": "a"}));
+        assert_eq!(status(&mut harness, &path), "allocated");
     }
 }

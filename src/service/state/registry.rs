@@ -37,7 +37,7 @@ pub struct Registration {
 
 /// What a server has been given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Term {
+pub enum ServerState {
     Free,
     Held {
         allocation: AllocationId,
@@ -54,7 +54,7 @@ pub struct Server {
     pub incarnation: String,
     /// The credential that registered it.
     pub subject: String,
-    pub term: Term,
+    pub state: ServerState,
     /// The last register or state call.
     pub seen: Instant,
     /// Open long polls.
@@ -99,7 +99,8 @@ impl Registry {
         self.count += 1;
         let count = self.count;
         let known = self.servers.get_mut(&registration.id);
-        let told = known.as_ref().is_some_and(|s| matches!(s.term, Term::Held { told: true, .. } | Term::Over));
+        let told =
+            known.as_ref().is_some_and(|s| matches!(s.state, ServerState::Held { told: true, .. } | ServerState::Over));
         let incarnation = match (&registration.incarnation, &known) {
             (Some(given), _) => given.clone(),
             (None, Some(server)) if !told => server.incarnation.clone(),
@@ -115,16 +116,16 @@ impl Registry {
         subject.clone_into(&mut server.subject);
         let same = server.incarnation == incarnation;
         server.incarnation = incarnation;
-        let before = server.term.clone();
+        let before = server.state.clone();
         match before {
-            Term::Held { .. } if same => Registered::UnderWay,
-            Term::Held { session, .. } => {
+            ServerState::Held { .. } if same => Registered::UnderWay,
+            ServerState::Held { session, .. } => {
                 server.free(count);
                 server.long_polls = false;
                 Registered::Restarted(session)
             }
-            Term::Free if same => Registered::Free,
-            Term::Free | Term::Over => {
+            ServerState::Free if same => Registered::Free,
+            ServerState::Free | ServerState::Over => {
                 server.free(count);
                 Registered::Free
             }
@@ -135,13 +136,13 @@ impl Registry {
     /// a moment ago.
     pub fn is_available(server: &Server, now: Instant, settings: &AllocationSettings) -> bool {
         let patience = if server.long_polls { settings.poll_gap } else { settings.registration_ttl };
-        server.term == Term::Free && (server.waiting > 0 || now.since(server.seen) <= patience.get())
+        server.state == ServerState::Free && (server.waiting > 0 || now.since(server.seen) <= patience.get())
     }
 
     /// Gives a server to a session.
     pub fn hold(&mut self, id: &str, allocation: AllocationId, session: SessionId) {
         if let Some(server) = self.servers.get_mut(id) {
-            server.term = Term::Held { allocation, session, told: false };
+            server.state = ServerState::Held { allocation, session, told: false };
             server.woken.notify_waiters();
         }
     }
@@ -149,10 +150,10 @@ impl Registry {
     /// The instance that ran on a server is over.
     pub fn released(&mut self, session: &SessionId, instance: &InstanceRecord) {
         let Some(server) = instance.host.server.as_ref().and_then(|id| self.servers.get_mut(id)) else { return };
-        let its = matches!(&server.term, Term::Held { session: held, allocation, .. }
+        let its = matches!(&server.state, ServerState::Held { session: held, allocation, .. }
             if held == session && Some(allocation) == instance.info.allocation_id.as_ref());
         if its {
-            server.term = Term::Over;
+            server.state = ServerState::Over;
             server.woken.notify_waiters();
         }
     }
@@ -164,14 +165,14 @@ impl Registry {
         let incarnation = instance.host.incarnation.clone().unwrap_or_default();
         let subject = instance.host.subject.clone().unwrap_or_default();
         let told = instance.host.delivered;
-        let term = Term::Held { allocation: allocation.clone(), session: session.clone(), told };
-        let server = Server { term, ..Server::new(registration, incarnation, &subject, now, 0) };
+        let state = ServerState::Held { allocation: allocation.clone(), session: session.clone(), told };
+        let server = Server { state, ..Server::new(registration, incarnation, &subject, now, 0) };
         self.servers.insert(id.clone(), server);
     }
 
     /// A server that will take no more allocations says so. One that holds an allocation keeps it.
     pub fn withdraw(&mut self, id: &str, subject: &str) {
-        if self.servers.get(id).is_some_and(|server| server.subject == subject && server.term == Term::Free) {
+        if self.servers.get(id).is_some_and(|server| server.subject == subject && server.state == ServerState::Free) {
             self.servers.remove(id);
         }
     }
@@ -180,7 +181,7 @@ impl Registry {
     pub fn forget_silent(&mut self, now: Instant) {
         let patience = std::time::Duration::from_secs(3600);
         self.servers.retain(|_, server| {
-            matches!(server.term, Term::Held { .. }) || server.waiting > 0 || now.since(server.seen) < patience
+            matches!(server.state, ServerState::Held { .. }) || server.waiting > 0 || now.since(server.seen) < patience
         });
     }
 }
@@ -191,7 +192,7 @@ impl Server {
             registration,
             incarnation,
             subject: subject.to_owned(),
-            term: Term::Free,
+            state: ServerState::Free,
             seen: now,
             waiting: 0,
             long_polls: false,
@@ -201,7 +202,7 @@ impl Server {
     }
 
     fn free(&mut self, count: u64) {
-        self.term = Term::Free;
+        self.state = ServerState::Free;
         self.free_since = count;
         self.woken.notify_waiters();
     }
@@ -229,7 +230,7 @@ mod tests {
     fn held(registry: &mut Registry, told: bool) {
         let (allocation, session) = (AllocationId::new("a").unwrap(), SessionId::new("s").unwrap());
         registry.hold("sic_h_1", allocation.clone(), session.clone());
-        registry.get_mut("sic_h_1").unwrap().term = Term::Held { allocation, session, told };
+        registry.get_mut("sic_h_1").unwrap().state = ServerState::Held { allocation, session, told };
     }
 
     /// The identity rule of sic.md, row by row: first incarnation, told, second incarnation, what comes of it.
@@ -251,7 +252,7 @@ mod tests {
             held(&mut registry, told);
             let came = registry.register(registration(second), "client:a", now, "f2".into());
             assert_eq!(came, expected, "{first:?} told={told} {second:?}");
-            let free = registry.get("sic_h_1").unwrap().term == Term::Free;
+            let free = registry.get("sic_h_1").unwrap().state == ServerState::Free;
             assert_eq!(free, matches!(expected, Registered::Restarted(_)));
         }
     }

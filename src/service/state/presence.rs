@@ -1,7 +1,7 @@
 //! Presence sessions: at most one a player, which its friends may see. Durable. Invariant: a player is active in its
 //! presence session; leaving clears it.
 
-use super::World;
+use super::State;
 use crate::{
     model::ids::{PlayerUuid, SessionId},
     service::store::{Seq, Store, StoreError, Table},
@@ -24,7 +24,7 @@ impl Presence {
     }
 }
 
-impl World {
+impl State {
     pub fn presence_of(&mut self, player: PlayerUuid) -> Option<SessionId> {
         let (session, seq) = self.presence.0.get(&player)?.clone();
         self.touched = self.touched.max(seq);

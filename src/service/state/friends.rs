@@ -8,12 +8,12 @@
 //! | friends | nothing | none, both |
 //! | declined by the other | nothing: removing it first asks anew | none |
 //!
-//! Where `friends.url` names another service, its graph ([`mod@crate::service::graph`]) decides, and this one rests.
+//! Where `friends.url` names another service, its graph ([`mod@crate::service::remote_friends`]) decides, and this one rests.
 //!
 //! Whoever adds a player whose request it declined becomes a friend at once. Invariant: both sides change in one
 //! operation, and `friends` stands on both or on neither.
 
-use super::World;
+use super::State;
 use crate::{
     model::{
         friends::{FriendRelationship, FriendshipStatus},
@@ -22,8 +22,8 @@ use crate::{
     },
     service::{
         http::{
-            asked::Asked,
-            reply::{Outcome, Stop, bad_request, conflict},
+            reply::{Interrupt, Outcome, bad_request, conflict},
+            request::RequestContext,
         },
         rules::{join::Way, record::SessionRecord},
         store::{Seq, Store, StoreError, Table},
@@ -72,7 +72,7 @@ fn strangers(other: PlayerUuid) -> FriendRelationship {
     }
 }
 
-impl World {
+impl State {
     /// One side of a relationship.
     pub fn relationship(&mut self, player: PlayerUuid, other: PlayerUuid) -> FriendRelationship {
         let Some((side, seq)) = self.friends.side(player, other).cloned() else { return strangers(other) };
@@ -167,7 +167,7 @@ impl World {
     /// decides nothing, nobody is asked for it.
     pub fn way_of_friends(
         &self,
-        asked: &Asked,
+        request: &RequestContext,
         session: &SessionRecord,
         player: PlayerUuid,
         named: Option<PlayerUuid>,
@@ -178,7 +178,7 @@ impl World {
         }
         let members = session.active().map(|member| member.player_uuid);
         let members = members.filter(|member| named.is_none_or(|named| named == *member));
-        Ok(match self.has_friend(asked, player, members)? {
+        Ok(match self.has_friend(request, player, members)? {
             Some(true) => Way::Friend,
             Some(false) => Way::Plain,
             None => Way::Unknown,
@@ -188,18 +188,18 @@ impl World {
     /// Whether any of the others is a player's friend; none if the service that keeps the friend graph can't say.
     pub fn has_friend(
         &self,
-        asked: &Asked,
+        request: &RequestContext,
         player: PlayerUuid,
         mut others: impl Iterator<Item = PlayerUuid>,
     ) -> Outcome<Option<bool>> {
         if !self.settings.friends.elsewhere() {
             return Ok(Some(others.any(|other| self.friends.are(player, other))));
         }
-        match &asked.friends {
+        match &request.friends {
             Some(found) if found.player == player => {
                 Ok(found.friends.as_ref().map(|friends| others.any(|other| friends.contains(&other))))
             }
-            Some(_) | None => Err(Stop::Friends { player }),
+            Some(_) | None => Err(Interrupt::Friends { player }),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Marks are set by whoever runs matches; queues are what will ask for them.
 
-use super::World;
+use super::State;
 use crate::{
     model::{CustomData, ids::PlayerUuid, time::Timestamp},
     service::store::{Seq, Store, StoreError, Table},
@@ -53,11 +53,11 @@ impl Deserters {
     }
 }
 
-impl World {
+impl State {
     /// When all marks under a rule were last voided: by a call, or by the configuration.
     pub fn deserters_cleared(&mut self, rule: Uuid) -> Option<Timestamp> {
         let called = self.deserters.cleared.get(&rule).copied();
-        self.depend_on(called.map(|(_, seq)| seq));
+        self.durability(called.map(|(_, seq)| seq));
         let configured = self.settings.deserters.get(&rule).and_then(|rule| rule.last_cleared);
         called.map(|(at, _)| at).max(configured)
     }
@@ -66,7 +66,7 @@ impl World {
     pub fn deserter(&mut self, player: PlayerUuid, rule: Uuid) -> Option<Mark> {
         let cleared = self.deserters_cleared(rule);
         let (mark, seq) = self.deserters.marks.get(&(player, rule)).cloned()?;
-        self.depend_on([seq]);
+        self.durability([seq]);
         cleared.is_none_or(|cleared| mark.updated > cleared).then_some(mark)
     }
 

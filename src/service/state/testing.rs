@@ -1,15 +1,15 @@
-//! A world to run operations in: a store in memory that never fails, and a clock that only goes when told.
+//! A state to run operations in: a store in memory that never fails, and a clock that only goes when told.
 
 #![allow(clippy::needless_pass_by_value, reason = "bodies are written where they are sent")]
 
-use super::World;
+use super::State;
 use crate::{
     model::time::{Instant, Now, Timestamp},
     service::{
         auth::Caller,
         http::{
-            asked::Asked,
-            reply::{Reply, Stop},
+            reply::{Interrupt, Reply},
+            request::RequestContext,
             route::{Found, Router, Run, query},
         },
         ops,
@@ -21,36 +21,36 @@ use http::{HeaderMap, Method};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 
-pub(crate) struct Bench {
-    pub(crate) world: World,
-    /// What was committed; another world can be opened on it.
+pub(crate) struct Harness {
+    pub(crate) state: State,
+    /// What was committed; another state can be opened on it.
     pub(crate) rows: Memory,
     now: Now,
     router: Router,
 }
 
-impl Bench {
-    pub(crate) fn new(settings: ServiceSettings) -> Bench {
-        Bench::on(Memory::default(), settings, at(0))
+impl Harness {
+    pub(crate) fn new(settings: ServiceSettings) -> Harness {
+        Harness::on(Memory::default(), settings, at(0))
     }
 
-    pub(crate) fn on(rows: Memory, settings: ServiceSettings, now: Now) -> Bench {
-        let (world, _) = World::open(Arc::new(settings), Box::new(rows.clone()), now).unwrap();
-        Bench { world, rows, now, router: Router::new(&ops::tables()) }
+    pub(crate) fn on(rows: Memory, settings: ServiceSettings, now: Now) -> Harness {
+        let (state, _) = State::open(Arc::new(settings), Box::new(rows.clone()), now).unwrap();
+        Harness { state, rows, now, router: Router::new(&ops::tables()) }
     }
 
     /// Ends the service and starts another on the same store.
-    pub(crate) fn restart(mut self, settings: ServiceSettings) -> Bench {
-        self.world.finish();
-        Bench::on(self.rows.clone(), settings, self.now)
+    pub(crate) fn restart(mut self, settings: ServiceSettings) -> Harness {
+        self.state.finish();
+        Harness::on(self.rows.clone(), settings, self.now)
     }
 
     /// Lets time pass, stopping at every deadline on the way.
     pub(crate) fn pass(&mut self, seconds: f64) {
         let end = self.now.mono + Duration::from_secs_f64(seconds);
-        while let Some(next) = self.world.next_deadline().filter(|next| *next <= end) {
+        while let Some(next) = self.state.next_deadline().filter(|next| *next <= end) {
             self.go_to(next.max(self.now.mono));
-            self.world.tick(self.now);
+            self.state.tick(self.now);
         }
         self.go_to(end);
     }
@@ -61,12 +61,12 @@ impl Bench {
     }
 
     /// Carries out an operation that answers at once.
-    pub(crate) fn ask(&mut self, who: &Caller, method: &str, path: &str, body: Value) -> Result<Reply, Stop> {
+    pub(crate) fn ask(&mut self, who: &Caller, method: &str, path: &str, body: Value) -> Result<Reply, Interrupt> {
         let (path, parameters) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let method: Method = method.parse().unwrap();
         let Found::Row(row, found) = self.router.find(&method, path) else { panic!("no row for {method} {path}") };
         let Run::Now(handler) = row.run else { panic!("{row:?} waits") };
-        let asked = Asked {
+        let request = RequestContext {
             row,
             caller: Arc::new(who.clone()),
             path: found,
@@ -78,8 +78,8 @@ impl Bench {
             hashed: None,
             friends: None,
         };
-        self.world.begin(self.now);
-        handler(&mut self.world, &asked)
+        self.state.begin(self.now);
+        handler(&mut self.state, &request)
     }
 
     /// The body of a good answer.
@@ -92,7 +92,7 @@ impl Bench {
     pub(crate) fn code(&mut self, who: &Caller, method: &str, path: &str, body: Value) -> &'static str {
         match self.ask(who, method, path, body) {
             Ok(_) => "",
-            Err(Stop::Refused(refused)) => refused.code,
+            Err(Interrupt::Refused(refused)) => refused.code,
             Err(other) => panic!("{method} {path}: {other:?}"),
         }
     }

@@ -26,7 +26,7 @@ const WITHIN: Duration = Duration::from_secs(20);
 
 /// How far the store has come, and who waits for it to come further.
 #[derive(Debug)]
-pub struct Durable {
+pub struct CommitWaiter {
     progress: watch::Receiver<Progress>,
     waiting: Mutex<Waiting>,
 }
@@ -37,9 +37,9 @@ struct Waiting {
     by_seq: BTreeMap<(Seq, u64), oneshot::Sender<()>>,
 }
 
-impl Durable {
-    pub fn new(progress: watch::Receiver<Progress>) -> Durable {
-        Durable { progress, waiting: Mutex::default() }
+impl CommitWaiter {
+    pub fn new(progress: watch::Receiver<Progress>) -> CommitWaiter {
+        CommitWaiter { progress, waiting: Mutex::default() }
     }
 
     pub fn progress(&self) -> Progress {
@@ -47,7 +47,7 @@ impl Durable {
     }
 
     /// Waits until a change is on disk, so that nothing is acknowledged that a crash could take back.
-    pub async fn reach(&self, seq: Seq) -> Outcome<()> {
+    pub async fn wait(&self, seq: Seq) -> Outcome<()> {
         let Some(reached) = self.wait_for(seq)? else { return Ok(()) };
         // Woken, or the task that wakes has ended with the service: how far the store has come says which.
         let woken = tokio::time::timeout(WITHIN, reached).await;
@@ -103,7 +103,7 @@ impl Durable {
     }
 }
 
-fn unstored() -> super::http::reply::Stop {
+fn unstored() -> super::http::reply::Interrupt {
     unavailable("nothing can be stored at the moment", 1)
 }
 
@@ -112,19 +112,19 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    fn start() -> (watch::Sender<Progress>, Arc<Durable>) {
+    fn start() -> (watch::Sender<Progress>, Arc<CommitWaiter>) {
         let (writer, progress) = watch::channel(Progress::default());
-        let durable = Arc::new(Durable::new(progress));
+        let durable = Arc::new(CommitWaiter::new(progress));
         let waking = durable.clone();
         tokio::spawn(async move { waking.wake().await });
         (writer, durable)
     }
 
     /// Waits in a task of its own, and has begun to.
-    async fn waiter(durable: &Arc<Durable>, seq: u64) -> tokio::task::JoinHandle<Outcome<()>> {
+    async fn waiter(durable: &Arc<CommitWaiter>, seq: u64) -> tokio::task::JoinHandle<Outcome<()>> {
         let before = durable.waiting().number;
         let one = durable.clone();
-        let handle = tokio::spawn(async move { one.reach(Seq(seq)).await });
+        let handle = tokio::spawn(async move { one.wait(Seq(seq)).await });
         while durable.waiting().number == before && !handle.is_finished() {
             tokio::task::yield_now().await;
         }
@@ -143,7 +143,7 @@ mod tests {
         }
         assert!(!third.is_finished());
         assert_eq!(durable.waiting().by_seq.len(), 1);
-        assert_eq!(durable.reach(Seq(2)).await, Ok(()), "there already");
+        assert_eq!(durable.wait(Seq(2)).await, Ok(()), "there already");
         writer.send_modify(|progress| progress.durable = Seq(9));
         assert_eq!(third.await.unwrap(), Ok(()));
     }
@@ -154,15 +154,15 @@ mod tests {
         let waiting = waiter(&durable, 1).await;
         writer.send_modify(|progress| progress.failing = Some("no room".into()));
         assert_eq!(waiting.await.unwrap(), Err(unstored()));
-        assert_eq!(durable.reach(Seq(2)).await, Err(unstored()));
-        assert_eq!(durable.reach(Seq(0)).await, Ok(()), "what is on disk can be shown");
+        assert_eq!(durable.wait(Seq(2)).await, Err(unstored()));
+        assert_eq!(durable.wait(Seq(0)).await, Ok(()), "what is on disk can be shown");
         writer.send_modify(|progress| *progress = Progress { durable: Seq(2), ..Progress::default() });
-        assert_eq!(durable.reach(Seq(2)).await, Ok(()));
+        assert_eq!(durable.wait(Seq(2)).await, Ok(()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_store_that_says_nothing_is_not_waited_for_for_ever() {
         let (_writer, durable) = start();
-        assert_eq!(durable.reach(Seq(1)).await, Err(unavailable("the store does not answer", 1)));
+        assert_eq!(durable.wait(Seq(1)).await, Err(unavailable("the store does not answer", 1)));
     }
 }

@@ -1,13 +1,13 @@
 //! A request as a handler sees it: who asks, with what.
 
 use super::{
-    read::{self, At, Faults, Object},
-    reply::{Outcome, Stop},
+    read::{self, JsonCursor, Object, ValidationErrors},
+    reply::{Interrupt, Outcome},
     route::Row,
 };
 use crate::{
     model::ids::{PlayerUuid, SessionId},
-    service::{auth::Caller, graph},
+    service::{auth::Caller, remote_friends},
 };
 use bytes::Bytes;
 use http::HeaderMap;
@@ -16,7 +16,7 @@ use std::{net::IpAddr, sync::Arc};
 
 /// One request, its caller known and permitted to call this operation at all.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct RequestContext {
     pub row: &'static Row,
     pub caller: Arc<Caller>,
     /// The path's parameters, percent-decoded.
@@ -26,15 +26,15 @@ pub struct Asked {
     pub body: Bytes,
     /// The connection's other end; none on a unix socket.
     pub peer: Option<IpAddr>,
-    /// A password hash that this request's password was found to match (see [`Stop::Verify`]).
+    /// A password hash that this request's password was found to match (see [`Interrupt::Verify`]).
     pub verified: Option<String>,
-    /// The hash of this request's password (see [`Stop::Hash`]).
+    /// The hash of this request's password (see [`Interrupt::Hash`]).
     pub hashed: Option<String>,
-    /// A player's friends as another service has them (see [`Stop::Friends`]).
-    pub friends: Option<graph::Found>,
+    /// A player's friends as another service has them (see [`Interrupt::Friends`]).
+    pub friends: Option<remote_friends::Found>,
 }
 
-impl Asked {
+impl RequestContext {
     fn raw_path(&self, name: &str) -> &str {
         self.path.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value)
     }
@@ -47,14 +47,18 @@ impl Asked {
     pub fn player(&self, name: &'static str) -> Outcome<PlayerUuid> {
         self.path_as(name, read::player)
     }
-    pub fn path_as<T>(&self, name: &'static str, parse: impl FnOnce(At<'_>, &mut Faults) -> Option<T>) -> Outcome<T> {
+    pub fn path_as<T>(
+        &self,
+        name: &'static str,
+        parse: impl FnOnce(JsonCursor<'_>, &mut ValidationErrors) -> Option<T>,
+    ) -> Outcome<T> {
         let value = Value::String(self.raw_path(name).to_owned());
-        collect(|faults| parse(At::path(name, &value), faults))
+        collect(|faults| parse(JsonCursor::path(name, &value), faults))
     }
     /// A path parameter that is a number.
     pub fn path_number(&self, name: &'static str) -> Outcome<i64> {
         let value = self.raw_path(name).parse::<i64>().map_or_else(|_| self.raw_path(name).into(), Value::from);
-        collect(|faults| read::integer(i64::MIN, i64::MAX)(At::path(name, &value), faults))
+        collect(|faults| read::integer(i64::MIN, i64::MAX)(JsonCursor::path(name, &value), faults))
     }
     pub fn session_id(&self) -> Outcome<String> {
         self.id("session_id")
@@ -67,17 +71,17 @@ impl Asked {
     pub fn query_as<T>(
         &self,
         name: &'static str,
-        parse: impl FnOnce(At<'_>, &mut Faults) -> Option<T>,
+        parse: impl FnOnce(JsonCursor<'_>, &mut ValidationErrors) -> Option<T>,
     ) -> Outcome<Option<T>> {
         let Some(text) = self.raw_query(name) else { return Ok(None) };
         let value = Value::String(text.to_owned());
-        collect(|faults| parse(At::query(name, &value), faults)).map(Some)
+        collect(|faults| parse(JsonCursor::query(name, &value), faults)).map(Some)
     }
     /// A whole number in the query, or its default.
     pub fn query_number(&self, name: &'static str, min: u32, max: u32, default: u32) -> Outcome<u32> {
         let Some(text) = self.raw_query(name) else { return Ok(default) };
         let value = text.parse::<i64>().map_or_else(|_| text.into(), Value::from);
-        collect(|faults| read::unsigned(min, max)(At::query(name, &value), faults))
+        collect(|faults| read::unsigned(min, max)(JsonCursor::query(name, &value), faults))
     }
     /// Whether this request keeps the session alive; true unless said otherwise.
     pub fn refresh_ttl(&self) -> Outcome<bool> {
@@ -87,11 +91,12 @@ impl Asked {
     /// The body, read by a function over its members.
     pub fn body<T>(&self, parse: impl FnOnce(&mut Object<'_, '_>) -> Option<T>) -> Outcome<T> {
         let value = self.json()?;
-        collect(|faults| parse(&mut At::body(&value).object(faults)?))
+        collect(|faults| parse(&mut JsonCursor::body(&value).object(faults)?))
     }
     /// The body as JSON.
     pub fn json(&self) -> Outcome<Value> {
-        let missing = |faults: &mut Faults| faults.add(&["body".into()], "value_error.missing", "field required");
+        let missing =
+            |faults: &mut ValidationErrors| faults.add(&["body".into()], "value_error.missing", "field required");
         if self.body.is_empty() {
             return collect(|faults| {
                 missing(faults);
@@ -99,9 +104,9 @@ impl Asked {
             });
         }
         serde_json::from_slice(&self.body).map_err(|why| {
-            let mut faults = Faults::default();
+            let mut faults = ValidationErrors::default();
             faults.add(&["body".into(), why.column().into()], "value_error.jsondecode", why.to_string());
-            Stop::Invalid(faults.0)
+            Interrupt::Invalid(faults.0)
         })
     }
 
@@ -119,11 +124,11 @@ impl Asked {
 }
 
 /// Runs a parser and turns what it found into a 422. A parser that returns nothing must have said why.
-fn collect<T>(parse: impl FnOnce(&mut Faults) -> Option<T>) -> Outcome<T> {
-    let mut faults = Faults::default();
+fn collect<T>(parse: impl FnOnce(&mut ValidationErrors) -> Option<T>) -> Outcome<T> {
+    let mut faults = ValidationErrors::default();
     match parse(&mut faults) {
         Some(value) if faults.0.is_empty() => Ok(value),
-        _ => Err(Stop::Invalid(faults.0)),
+        _ => Err(Interrupt::Invalid(faults.0)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The journal of what players are told, kept for a while so that a subscriber who was away goes on where it was.
 //!
 //! ```text
-//!   change of a session ─► World::tell_change ─► one row of the store, a numbered entry for each player who is told
+//!   change of a session ─► State::tell_change ─► one row of the store, a numbered entry for each player who is told
 //!                                                    └─► event stream, long poll: each with a cursor of its own
 //! ```
 //!
@@ -42,7 +42,7 @@ pub enum Told {
 
 /// What one change tells: a row of the store. Its entries are numbered from the row's own number on.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Telling {
+pub struct EventBatch {
     at: Timestamp,
     told: Vec<ToPlayers>,
 }
@@ -102,9 +102,9 @@ pub fn key(first: u64) -> String {
     format!("{first:016x}")
 }
 
-impl Telling {
+impl EventBatch {
     /// `told` to each in turn; what is the same for several players in a row is kept once.
-    pub fn new(at: Timestamp, told: Vec<(PlayerUuid, Arc<Told>)>) -> Telling {
+    pub fn new(at: Timestamp, told: Vec<(PlayerUuid, Arc<Told>)>) -> EventBatch {
         let mut grouped: Vec<ToPlayers> = Vec::new();
         for (player, told) in told {
             match grouped.last_mut() {
@@ -112,7 +112,7 @@ impl Telling {
                 Some(_) | None => grouped.push(ToPlayers { told, players: vec![player] }),
             }
         }
-        Telling { at, told: grouped }
+        EventBatch { at, told: grouped }
     }
 
     fn entries(&self) -> impl Iterator<Item = (PlayerUuid, &Arc<Told>)> {
@@ -133,13 +133,13 @@ impl Journal {
                 continue;
             }
             let first = u64::from_str_radix(&key, 16).map_err(|why| failed(&key, why.to_string()))?;
-            let telling: Telling = serde_json::from_slice(&bytes).map_err(|why| failed(&key, why.to_string()))?;
+            let batch: EventBatch = serde_json::from_slice(&bytes).map_err(|why| failed(&key, why.to_string()))?;
             if journal.rows.is_empty() {
                 journal.forgotten = first.saturating_sub(1);
             }
             journal.last = first.saturating_sub(1);
-            let age = now.wall.since(telling.at);
-            journal.add(&telling, Seq::default(), Instant(now.mono.0.saturating_sub(age)), limits);
+            let age = now.wall.since(batch.at);
+            journal.add(&batch, Seq::default(), Instant(now.mono.0.saturating_sub(age)), limits);
         }
         Ok(journal)
     }
@@ -213,9 +213,9 @@ impl Journal {
     }
 
     /// Takes what one change tells; `seq` is the write of its row. Rows that nobody needs any more are dropped by [`Journal::expire`].
-    pub fn add(&mut self, telling: &Telling, seq: Seq, at: Instant, limits: &Limits) {
+    pub fn add(&mut self, batch: &EventBatch, seq: Seq, at: Instant, limits: &Limits) {
         let first = self.last + 1;
-        for (player, told) in telling.entries() {
+        for (player, told) in batch.entries() {
             self.last += 1;
             let number = self.last;
             let stream = self.stream(player);
@@ -321,10 +321,10 @@ mod tests {
         }))
     }
     fn push(journal: &mut Journal, who: u128, second: u64) -> u64 {
-        push_row(journal, &Telling::new(Timestamp::EPOCH, vec![(player(who), told())]), second)
+        push_row(journal, &EventBatch::new(Timestamp::EPOCH, vec![(player(who), told())]), second)
     }
-    fn push_row(journal: &mut Journal, telling: &Telling, second: u64) -> u64 {
-        journal.add(telling, Seq(0), at(second), &limits());
+    fn push_row(journal: &mut Journal, batch: &EventBatch, second: u64) -> u64 {
+        journal.add(batch, Seq(0), at(second), &limits());
         let _ = journal.expire(at(second), &limits());
         journal.last()
     }
@@ -399,10 +399,10 @@ mod tests {
         let shared = told();
         for second in 0..4 {
             let wall = Timestamp::EPOCH.plus(Duration::from_secs(second));
-            let telling = Telling::new(wall, vec![(player(1), shared.clone()), (player(2), shared.clone())]);
+            let batch = EventBatch::new(wall, vec![(player(1), shared.clone()), (player(2), shared.clone())]);
             let key = key(journal.last() + 1);
-            store.commit(&[Write::put(Table::Events, key, serde_json::to_vec(&telling).unwrap())]).unwrap();
-            push_row(&mut journal, &telling, second);
+            store.commit(&[Write::put(Table::Events, key, serde_json::to_vec(&batch).unwrap())]).unwrap();
+            push_row(&mut journal, &batch, second);
         }
         let now = |second| {
             let wall = Timestamp::EPOCH.plus(Duration::from_secs(second));

@@ -1,0 +1,47 @@
+//! Login, and what an operator asks: is the service alive, is it ready, what does it count.
+
+use crate::service::{
+    Shared,
+    auth::login,
+    http::{
+        reply::{Outcome, Reply, unavailable},
+        request::RequestContext,
+        route::{Access, Answering, Row, Run},
+    },
+    state::Transaction,
+};
+use http::Method;
+use std::sync::Arc;
+
+pub static TABLE: &[Row] = &[
+    row!(later POST "/users/v1/login", "login", Access::Nothing, log_in),
+    row!(GET "/livez", "livez", Access::Nothing, alive),
+    row!(later GET "/readyz", "readyz", Access::Nothing, ready),
+    row!(later GET "/metrics", "metrics", Access::Nothing, metrics),
+];
+
+fn log_in(shared: Arc<Shared>, request: RequestContext) -> Answering {
+    Box::pin(async move { login::log_in(&shared, &request).await.map(Into::into) })
+}
+
+fn alive(_: &mut Transaction, _: &RequestContext) -> Outcome {
+    Ok(Reply::text("ok\n".to_owned()))
+}
+
+/// Ready while changes can be made durable.
+fn ready(shared: Arc<Shared>, _: RequestContext) -> Answering {
+    Box::pin(async move {
+        match shared.commits.progress().failing {
+            None => Ok(Reply::text("ok\n".to_owned()).into()),
+            Some(why) => Err(unavailable(format!("nothing can be stored: {why}"), 1)),
+        }
+    })
+}
+
+fn metrics(shared: Arc<Shared>, _: RequestContext) -> Answering {
+    Box::pin(async move {
+        let progress = shared.commits.progress();
+        let (text, _) = shared.transact(|tx| shared.metrics.text(tx, &progress));
+        Ok(Reply::text(text).into())
+    })
+}
