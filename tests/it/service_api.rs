@@ -1,7 +1,7 @@
 //! The Session API from outside: the rules that callers see.
 
 use crate::service_bench::{Bench, add_client, create, join, settings};
-use gameside::service::{http::route::Needs, ops, templates::SessionType};
+use gameside::service::{http::route::Access, ops, templates::SessionType};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -67,7 +67,7 @@ async fn every_permission_is_asked_for() {
     let nobody = bench.client("nobody", Some(&["something:else"])).await;
     let mut asked = 0;
     for row in ops::tables().into_iter().flatten() {
-        let Needs::AnyOf(_) = row.needs else { continue };
+        let Access::AnyOf(_) = row.access else { continue };
         let path = row.path.replace("{player_uuid}", "00000000-0000-0000-0000-000000000001").replace(['{', '}'], "");
         let refused = bench.call(row.method.as_str(), &path, &nobody, Some(json!({}))).await;
         assert_eq!((refused.status, refused.code()), (403, "insufficient_permissions"), "{row:?}");
