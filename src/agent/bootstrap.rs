@@ -9,7 +9,7 @@
 use super::{NoAgent, Options, follow_signals, inbox::Control, local, ports::GamePorts, reload::Reloader, settings};
 use crate::{
     config::agent::{AgentConfig, host::KeeperMode},
-    frontends::{self, Bound, Frontend, Place},
+    frontends::{self, BindAddress, BoundSocket, Frontend},
     host::{paths::AgentPlace, signals::Signals},
     keeper::{self, Keeper, KeeperEvent, KeeperPlace, ListenerAddress, ListenerSpec, Mode, SpawnKeeper},
     model::{calls::Backend, game::IfTaken, keeper::KeeperFact, units::Size},
@@ -31,7 +31,7 @@ pub(super) struct Bootstrap {
     /// What the keeper said before there was a driver.
     pub early: VecDeque<KeeperEvent>,
     pub registry: Vec<Box<dyn Frontend>>,
-    pub bound: Vec<Bound>,
+    pub bound: Vec<BoundSocket>,
     pub found: settings::Found,
     pub entropy: [u8; 32],
     pub tasks: JoinSet<()>,
@@ -109,13 +109,13 @@ pub fn keeper_args(config: &AgentConfig) -> Vec<OsString> {
     args
 }
 
-fn listener(wanted: frontends::Wanted) -> ListenerSpec {
-    let address = match wanted.place {
-        Place::Tcp(address) => ListenerAddress::Tcp(address),
-        Place::Udp(address) => ListenerAddress::Udp(address),
-        Place::Unix(path, mode) => ListenerAddress::Unix(path, mode),
+fn listener(spec: frontends::SocketSpec) -> ListenerSpec {
+    let address = match spec.address {
+        BindAddress::Tcp(address) => ListenerAddress::Tcp(address),
+        BindAddress::Udp(address) => ListenerAddress::Udp(address),
+        BindAddress::Unix(path, mode) => ListenerAddress::Unix(path, mode),
     };
-    ListenerSpec { name: wanted.name, address, or_any: wanted.taken == IfTaken::Move }
+    ListenerSpec { name: spec.name, address, or_any: spec.if_taken == IfTaken::Move }
 }
 
 /// The sockets that the keeper holds for us, and what it said meanwhile. A keeper that isn't there is waited for.
@@ -125,14 +125,14 @@ async fn sockets(
     events: &mut mpsc::Receiver<KeeperEvent>,
     orders: &mut mpsc::Receiver<Control>,
     place: &AgentPlace,
-) -> Result<Option<(Vec<Bound>, VecDeque<KeeperEvent>)>, NoAgent> {
+) -> Result<Option<(Vec<BoundSocket>, VecDeque<KeeperEvent>)>, NoAgent> {
     let mut early = VecDeque::new();
     let mut asking = Box::pin(keeper.listeners(want.clone()));
     loop {
         tokio::select! {
             answer = &mut asking => match answer {
                 Ok(sockets) => {
-                    let bound = sockets.into_iter().map(|(name, fd)| Bound { name, fd }).collect();
+                    let bound = sockets.into_iter().map(|(name, fd)| BoundSocket { name, fd }).collect();
                     return Ok(Some((bound, early)));
                 }
                 Err(keeper::KeeperError::Away { .. }) => asking = Box::pin(keeper.listeners(want.clone())),

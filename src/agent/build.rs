@@ -21,7 +21,7 @@ use crate::{
         Core,
         io::{Effect, JournalFact, Restored, SavedState},
     },
-    frontends::{self, Events, Shared, Timeline, TokenBook},
+    frontends::{self, Events, Shared, Timeline, TokenStore},
     host::{
         clock, files,
         paths::{AgentPlace, Places},
@@ -33,7 +33,7 @@ use crate::{
         probe::LogPatterns,
         status::{AgentStatus, Status},
     },
-    probes::{Exec, Log, Ran},
+    probes::{CommandOutput, CommandRunner, Log},
 };
 use futures_util::FutureExt as _;
 use secrecy::SecretString;
@@ -80,19 +80,20 @@ pub(super) async fn build(
     let (pulse, pulses) = mpsc::channel(16);
     let (examining, examined) = mpsc::channel(4);
     let (timeline, seq) = timeline(place);
-    let tokens = Arc::new(TokenBook::new(operator_token(config, place)?));
+    let tokens = Arc::new(TokenStore::new(operator_token(config, place)?));
     let game_events = Arc::new(Events::new(files::random_hex()[..16].to_owned()));
     let shared = Shared {
-        said,
-        orders: asking,
-        pulse,
+        game_messages: said,
+        operator_requests: asking,
+        liveness: pulse,
         status: status_reader.clone(),
         events: Arc::clone(&game_events),
         timeline: Arc::clone(&timeline),
         tokens: tokens.clone(),
     };
-    let around = settings::surroundings(config, place, &base.found)?;
-    let outfits = base.registry.iter().filter_map(|frontend| frontend.outfit(&base.bound, &around)).collect();
+    let context = settings::launch_context(config, place, &base.found)?;
+    let launch_extensions =
+        base.registry.iter().filter_map(|frontend| frontend.launch_extension(&base.bound, &context)).collect();
     let executor = EffectExecutor {
         answers,
         provider,
@@ -103,7 +104,7 @@ pub(super) async fn build(
         viewer: options.viewer.clone(),
         tokens,
         game_secret: SecretString::from(files::secret(&place.game_secret())?),
-        outfits,
+        launch_extensions,
         watch: watch_config(config, place, findings, &base.keeper),
         hooks: hooks(config, place),
         console_quit: ConsoleQuit::new(config, &base.found.ports)?,
@@ -193,7 +194,7 @@ fn watch_config(
         Log::compile(&LogPatterns::default(), &Readiness::default()).expect("no pattern can't be wrong")
     });
     let keeper = keeper.clone();
-    let exec: Exec = Arc::new(move |argv, timeout| {
+    let exec: CommandRunner = Arc::new(move |argv, timeout| {
         let keeper = keeper.clone();
         async move {
             let result = keeper.exec(argv, timeout).await.map_err(|error| error.to_string())?;
@@ -203,7 +204,7 @@ fn watch_config(
                 ExecStatus::TimedOut => return Err(format!("took longer than {timeout:?}")),
                 ExecStatus::NotStarted(why) => return Err(why),
             };
-            Ok(Ran { code, output: result.output })
+            Ok(CommandOutput { code, output: result.output })
         }
         .boxed()
     });

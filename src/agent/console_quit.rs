@@ -84,7 +84,7 @@ impl Console {
                 SecretString::from(files::read_text(path, LONGEST).map_err(|error| error.to_string())?)
             }
         };
-        let told = rcon::tell(self.dialect, self.at, &password, &self.command, self.within).await;
+        let told = rcon::send_command(self.dialect, self.at, &password, &self.command, self.within).await;
         told.map_err(|error| error.to_string())
     }
 }

@@ -25,7 +25,7 @@ use crate::{
         Core,
         io::{Effect, Ending, Input, JournalFact, TimelineEvent},
     },
-    frontends::{Asked, Heard},
+    frontends::{GameMessage, OperatorRequest},
     host::notify,
     keeper::KeeperEvent,
     model::{
@@ -35,7 +35,7 @@ use crate::{
         status::{AgentStatus, PhaseName, Status},
         time::{Instant, Now},
     },
-    probes::Found,
+    probes::Observation,
     providers::ProviderEvent,
 };
 use std::{
@@ -160,10 +160,10 @@ impl Driver {
                 None
             }
             Arrival::Found(finding) => {
-                let (run, door) = (finding.run, finding.door);
-                let input = match finding.found {
-                    Found::Evidence(evidence) => Input::Evidence { run, source: door, evidence },
-                    Found::GameEvent(said) => Input::GameEvent { run, source: door, event: said },
+                let (run, source) = (finding.run, finding.source);
+                let input = match finding.observation {
+                    Observation::Evidence(evidence) => Input::Evidence { run, source, evidence },
+                    Observation::GameEvent(event) => Input::GameEvent { run, source, event },
                 };
                 self.take(input, state, now)
             }
@@ -221,10 +221,11 @@ impl Driver {
         ending.or_else(|| self.take(Input::Keeper(KeeperFact::Exited(examined.report)), state, now))
     }
 
-    fn heard(&mut self, heard: Heard, state: &mut LoopState, now: Now) -> Option<Ending> {
+    fn heard(&mut self, message: GameMessage, state: &mut LoopState, now: Now) -> Option<Ending> {
         let before = self.core.written().revision;
-        let ending = self.take(Input::GameEvent { run: heard.run, source: heard.door, event: heard.said }, state, now);
-        if let Some(taken) = heard.taken {
+        let input = Input::GameEvent { run: message.run, source: message.source, event: message.event };
+        let ending = self.take(input, state, now);
+        if let Some(taken) = message.committed {
             let written = self.core.written();
             if written.revision == before {
                 let _ = taken.send(());
@@ -235,7 +236,7 @@ impl Driver {
         ending
     }
 
-    fn asked(&mut self, asked: Asked, state: &mut LoopState, now: Now) -> Option<Ending> {
+    fn asked(&mut self, asked: OperatorRequest, state: &mut LoopState, now: Now) -> Option<Ending> {
         let request = RequestId(state.next_request);
         state.next_request += 1;
         state.requests.retain(|_, reply| !reply.is_closed());

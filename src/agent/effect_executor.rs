@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     core::io::{Availability, Effect, Ending, Input, TimelineEvent, Watch},
-    frontends::{Events, Outfit, Timeline, TokenBook},
+    frontends::{Events, LaunchExtension, Timeline, TokenStore},
     host::clock,
     keeper::{Keeper, Losses},
     model::{
@@ -36,7 +36,7 @@ use crate::{
         status::TimelineEntry,
         time::Now,
     },
-    probes::{self, Exec, Finding, Found, Log, Target, Watcher},
+    probes::{self, CommandRunner, Finding, Log, Observation, Target, Watcher},
     providers::Offer,
     session_api::agent::SessionClient,
 };
@@ -64,7 +64,7 @@ pub struct WatchConfig {
 
 /// Runs commands in the game's context.
 #[derive(Clone)]
-pub struct ExecHandle(pub Exec);
+pub struct ExecHandle(pub CommandRunner);
 
 impl std::fmt::Debug for ExecHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -85,10 +85,10 @@ pub struct EffectExecutor {
     pub timeline_file: TimelineWriter,
     /// Someone who looks on: the live view of `gameside run`.
     pub viewer: Option<SyncSender<TimelineEntry>>,
-    pub tokens: Arc<TokenBook>,
+    pub tokens: Arc<TokenStore>,
     pub game_secret: SecretString,
-    /// What each run is given besides.
-    pub outfits: Vec<Box<dyn Outfit>>,
+    /// What the frontends add to each start.
+    pub launch_extensions: Vec<Box<dyn LaunchExtension>>,
     pub watch: WatchConfig,
     pub hooks: Hooks,
     pub console_quit: ConsoleQuit,
@@ -128,7 +128,7 @@ impl EffectExecutor {
                 self.provider.offer(Offer::Open { warm_map, version });
             }
             Effect::Availability(Availability::Unavailable) => self.provider.offer(Offer::Withdrawn),
-            Effect::Notify { run, notice } => self.events.tell(run, notice),
+            Effect::Notify { run, notice } => self.events.publish(run, notice),
             Effect::Watch(watch) => self.watch(watch),
             Effect::AskToQuit { run: _ } => self.console_quit.ask(),
             Effect::Timeline(happening) => self.happened(happening, now),
@@ -149,7 +149,7 @@ impl EffectExecutor {
     fn start(&mut self, run: RunNumber, mut spec: Box<LaunchSpec>) {
         if let Some(token) = self.token_of(run) {
             spec.env.insert("GAMESIDE_TOKEN".to_owned(), token.expose_secret().to_owned());
-            self.outfits.iter().for_each(|outfit| outfit.fit(&token, &mut spec));
+            self.launch_extensions.iter().for_each(|extension| extension.apply(&token, &mut spec));
             self.tokens.set_game(run, token);
         }
         // Before the start: its first line may be the one that matters.
@@ -206,7 +206,7 @@ impl EffectExecutor {
             return;
         };
         let pid = self.state.process.filter(|(known, _)| *known == run).map(|(_, pid)| pid);
-        self.watch.log.start_anew();
+        self.watch.log.reset();
         let target = Target { run, ports, port: self.watch.port.clone(), pid };
         let watch = &self.watch;
         let exec = Some(watch.exec.0.clone());
@@ -223,12 +223,13 @@ impl EffectExecutor {
         if self.watch.readiness.by != ReadyBy::Log {
             return;
         }
-        let (logs, proof, findings) = (self.watch.logs.clone(), self.watch.log.proof(), self.watch.findings.clone());
-        tokio::task::spawn_blocking(move || match log_replay::proves(&logs, from, &proof) {
+        let (logs, patterns) = (self.watch.logs.clone(), self.watch.log.ready_patterns());
+        let findings = self.watch.findings.clone();
+        tokio::task::spawn_blocking(move || match log_replay::proves(&logs, from, &patterns) {
             Ok(true) => {
-                let found = Found::Evidence(Evidence::Up);
+                let observation = Observation::Evidence(Evidence::Up);
                 // The receiver goes only with the driver.
-                let _ = findings.blocking_send(Finding { run, door: EventSource::Log, found });
+                let _ = findings.blocking_send(Finding { run, source: EventSource::Log, observation });
             }
             Ok(false) => {}
             Err(error) => {
@@ -249,7 +250,7 @@ impl EffectExecutor {
 
     /// The game has other ports from now on.
     pub fn set_ports(&mut self, ports: &BTreeMap<String, u16>) {
-        self.outfits.iter_mut().for_each(|outfit| outfit.set_ports(ports));
+        self.launch_extensions.iter_mut().for_each(|extension| extension.set_ports(ports));
         self.console_quit.set_ports(ports);
         if let Some(port) = ports.get(&self.watch.port) {
             self.provider.set_port(*port);
@@ -258,10 +259,10 @@ impl EffectExecutor {
 
     /// What a line of the game's output says.
     pub fn read_line(&mut self, run: RunNumber, line: &str) -> Vec<Input> {
-        let door = EventSource::Log;
+        let source = EventSource::Log;
         let inputs = self.watch.log.line(line).into_iter().map(|found| match found {
-            Found::Evidence(evidence) => Input::Evidence { run, source: door, evidence },
-            Found::GameEvent(said) => Input::GameEvent { run, source: door, event: said },
+            Observation::Evidence(evidence) => Input::Evidence { run, source, evidence },
+            Observation::GameEvent(event) => Input::GameEvent { run, source, event },
         });
         inputs.collect()
     }

@@ -3,7 +3,7 @@
 //! The keeper tells in which file, by inode, and where in it the run's output begins; files are rotated by renaming, so the rest
 //! of it lies in the files that are newer. Where that file is gone, all that is left is newer than the run's start.
 
-use crate::{keeper::protocol::names::LOG, model::process::OutputFrom, probes::log::Proof};
+use crate::{keeper::protocol::names::LOG, model::process::OutputFrom, probes::log::ReadyPatterns};
 use std::{
     fs::File,
     io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
@@ -17,7 +17,7 @@ const MOST: u64 = 16 << 20;
 const FILES: u32 = 100;
 
 /// Whether a line of the run's output, since its start, is the proof.
-pub fn proves(logs: &Path, from: OutputFrom, proof: &Proof) -> io::Result<bool> {
+pub fn proves(logs: &Path, from: OutputFrom, proof: &ReadyPatterns) -> io::Result<bool> {
     let mut left = MOST;
     for mut file in files(logs, from)? {
         if file.metadata()?.ino() == from.inode {
@@ -27,7 +27,7 @@ pub fn proves(logs: &Path, from: OutputFrom, proof: &Proof) -> io::Result<bool> 
         let mut line = Vec::new();
         while lines.read_until(b'\n', &mut line)? > 0 {
             left = left.saturating_sub(line.len() as u64);
-            if proof.is_in(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n'])) {
+            if proof.matches(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n'])) {
                 return Ok(true);
             }
             line.clear();
@@ -69,7 +69,7 @@ mod tests {
     fn only_the_runs_own_output_counts_through_every_rotation() {
         let dir = tempfile::tempdir().unwrap();
         let patterns = LogPatterns { ready: Some("^ready$".into()), ..LogPatterns::default() };
-        let proof = Log::compile(&patterns, &Readiness::default()).unwrap().proof();
+        let proof = Log::compile(&patterns, &Readiness::default()).unwrap().ready_patterns();
         let path = |name: &str| dir.path().join(name);
         fs::write(path(LOG), "ready\n").unwrap();
         let before = fs::metadata(path(LOG)).unwrap();

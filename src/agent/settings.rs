@@ -8,7 +8,7 @@ use crate::{
         session::LoginBy,
     },
     core::settings::{Addresses, Launch, SessionSettings, Settings},
-    frontends::{self, Surroundings},
+    frontends::{self, LaunchContext},
     host::{
         addresses::{Hosts, Wanted, choose},
         network,
@@ -285,7 +285,7 @@ fn a2s(config: &AgentConfig, ports: &BTreeMap<String, u16>) -> Result<frontends:
 fn gsdk(gsdk: &sdk::Gsdk) -> frontends::gsdk::Settings {
     frontends::gsdk::Settings {
         listen: gsdk.listen,
-        taken: gsdk.if_taken,
+        if_taken: gsdk.if_taken,
         terminate: match gsdk.terminate {
             sdk::Terminate::AtStop => frontends::gsdk::Terminate::AtStop,
             sdk::Terminate::AtDrain => frontends::gsdk::Terminate::AtDrain,
@@ -303,8 +303,8 @@ fn gsdk(gsdk: &sdk::Gsdk) -> frontends::gsdk::Settings {
 }
 
 /// Where the game runs, as frontends may tell it.
-pub fn surroundings(config: &AgentConfig, place: &AgentPlace, found: &Found) -> Result<Surroundings, BadSetup> {
-    Ok(Surroundings {
+pub fn launch_context(config: &AgentConfig, place: &AgentPlace, found: &Found) -> Result<LaunchContext, BadSetup> {
+    Ok(LaunchContext {
         name: config.agent.name.clone(),
         public: found.hosts.public.clone(),
         private: found.hosts.private.clone(),
@@ -318,13 +318,13 @@ pub fn surroundings(config: &AgentConfig, place: &AgentPlace, found: &Found) -> 
 }
 
 fn agones(config: &AgentConfig, given: &Agones) -> frontends::agones::Settings {
-    use frontends::agones::{Settings, health, tallies};
+    use frontends::agones::{Settings, counters_lists, health};
     let hosts = hosts(config, None);
     let counter = |(name, it): (&String, &agones::Counter)| {
-        (name.clone(), tallies::Counter { count: it.count.into(), capacity: it.capacity.into() })
+        (name.clone(), counters_lists::Counter { count: it.count.into(), capacity: it.capacity.into() })
     };
     let list = |(name, it): (&String, &agones::List)| {
-        (name.clone(), tallies::List { capacity: it.capacity.into(), values: it.values.clone() })
+        (name.clone(), counters_lists::List { capacity: it.capacity.into(), values: it.values.clone() })
     };
     Settings {
         grpc: given.grpc,

@@ -57,7 +57,7 @@ impl Events {
     }
 
     /// Tells the game. After an agent has adopted a run it tells the levels again; a frontend that resumes sees a new life.
-    pub fn tell(&self, run: RunNumber, told: GameNotice) {
+    pub fn publish(&self, run: RunNumber, told: GameNotice) {
         let mut levels = self.lock();
         let event = Arc::new(Event::new(self.ring.head() + 1, run, told));
         levels.absorb(&event);

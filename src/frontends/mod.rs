@@ -13,7 +13,7 @@
 //! | [`ring`] | a bounded log that any number of readers follow at their own pace |
 //! | [`events`] | what the game is told, with the levels that are in force |
 //! | [`timeline`] | what people want to see, for operators |
-//! | [`outfit`] | what a run of the game is given besides: variables and files |
+//! | [`launch`] | what a frontend adds to the start of the game: variables and files |
 //! | [`http`] | one small HTTP/1.1 server for all of them: bounds, Host and Origin |
 //! | [`native`] | Gameside's own API |
 //! | [`gsdk`] | PlayFab's heartbeats |
@@ -30,8 +30,8 @@ pub mod agones;
 pub mod events;
 pub mod gsdk;
 pub mod http;
+pub mod launch;
 pub mod native;
-pub mod outfit;
 pub mod ring;
 #[cfg(test)]
 mod testing;
@@ -45,7 +45,7 @@ use crate::model::{
     status::Status,
 };
 pub use events::Events;
-pub use outfit::{Outfit, Surroundings};
+pub use launch::{LaunchContext, LaunchExtension};
 use std::{
     collections::BTreeMap,
     io,
@@ -55,26 +55,26 @@ use std::{
     sync::Arc,
 };
 pub use timeline::Timeline;
-pub use tokens::{Bearer, TokenBook, Tokens};
+pub use tokens::{Bearer, TokenStore, Tokens};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
 };
 
-/// What the game said, on its way to the core.
+/// One message of the game, on its way to the core.
 #[derive(Debug)]
-pub struct Heard {
+pub struct GameMessage {
     pub run: RunNumber,
-    pub door: EventSource,
-    pub said: GameEvent,
-    /// To be sent once what it changed is in the journal, or can't be written there; at once if it changed nothing. The
+    pub source: EventSource,
+    pub event: GameEvent,
+    /// Sent once what the event changed is in the journal, or can't be written there; at once if it changed nothing. The
     /// game is answered then, so that what was acknowledged survives the agent. None: nobody waits.
-    pub taken: Option<oneshot::Sender<()>>,
+    pub committed: Option<oneshot::Sender<()>>,
 }
 
-/// What an operator asks. The answer may take as long as an exchange with the session service.
+/// A request of an operator. The reply may take as long as an exchange with the session service.
 #[derive(Debug)]
-pub struct Asked {
+pub struct OperatorRequest {
     pub order: Order,
     pub reply: oneshot::Sender<Result<Accepted, Refused>>,
 }
@@ -83,14 +83,14 @@ pub struct Asked {
 #[derive(Clone)]
 pub struct Shared {
     /// To the driver; bounded.
-    pub said: mpsc::Sender<Heard>,
+    pub game_messages: mpsc::Sender<GameMessage>,
     /// To the driver; bounded.
-    pub orders: mpsc::Sender<Asked>,
-    /// The driver answers at once; `/livez` asks.
-    pub pulse: mpsc::Sender<oneshot::Sender<()>>,
+    pub operator_requests: mpsc::Sender<OperatorRequest>,
+    /// The driver answers at once, which shows that it makes progress; `/livez` asks.
+    pub liveness: mpsc::Sender<oneshot::Sender<()>>,
     /// The newest status. The driver publishes a new `Arc` only when something changed.
     pub status: watch::Receiver<Arc<Status>>,
-    /// What the game is told: the driver writes with [`Events::tell`], frontends read.
+    /// The notices to the game: the driver writes with [`Events::publish`], frontends read.
     pub events: Arc<Events>,
     /// The driver writes with [`Timeline::push`], frontends read.
     pub timeline: Arc<Timeline>,
@@ -114,33 +114,33 @@ pub struct Settings {
     pub agones: Option<agones::Settings>,
 }
 
-/// A socket that a frontend wants; the keeper binds and holds it, so that it outlives the agent.
+/// A socket that a frontend needs; the keeper binds and holds it, so that it outlives the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct SocketSpec {
     /// Unique among all frontends, e.g. `native-tcp`.
     pub name: String,
-    pub place: Place,
-    pub taken: IfTaken,
+    pub address: BindAddress,
+    pub if_taken: IfTaken,
 }
 
 /// Where a socket is bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum BindAddress {
     /// Port 0: any free one.
     Tcp(SocketAddr),
     Udp(SocketAddr),
-    /// With the mode of the file.
+    /// The path, and the mode of the file.
     Unix(PathBuf, u32),
 }
 
-/// A socket that was bound for a [`Wanted`] of that name.
+/// A socket that was bound for a [`SocketSpec`] of that name.
 #[derive(Debug)]
-pub struct Bound {
+pub struct BoundSocket {
     pub name: String,
     pub fd: OwnedFd,
 }
 
-impl Bound {
+impl BoundSocket {
     /// The address that a TCP or UDP socket really has; none for another kind.
     pub fn address(&self) -> Option<SocketAddr> {
         rustix::net::getsockname(self.fd.as_fd()).ok().and_then(|address| SocketAddr::try_from(address).ok())
@@ -150,15 +150,15 @@ impl Bound {
 /// One protocol, ready to be served.
 pub trait Frontend: Send {
     fn name(&self) -> &'static str;
-    fn sockets(&self) -> Vec<Wanted>;
-    /// What the game needs in its environment to find it. `bound` holds at least the sockets wanted.
-    fn env(&self, bound: &[Bound]) -> BTreeMap<String, String>;
-    /// What each run is given besides, at its start.
-    fn outfit(&self, _bound: &[Bound], _around: &Surroundings) -> Option<Box<dyn Outfit>> {
+    fn sockets(&self) -> Vec<SocketSpec>;
+    /// What the game needs in its environment to find this frontend. `bound` holds at least [`Self::sockets`].
+    fn env(&self, bound: &[BoundSocket]) -> BTreeMap<String, String>;
+    /// What it adds to each start of the game: variables and files.
+    fn launch_extension(&self, _bound: &[BoundSocket], _context: &LaunchContext) -> Option<Box<dyn LaunchExtension>> {
         None
     }
     /// Takes its sockets out of `bound` and serves until the set is dropped.
-    fn serve(self: Box<Self>, bound: &mut Vec<Bound>, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()>;
+    fn serve(self: Box<Self>, bound: &mut Vec<BoundSocket>, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()>;
 }
 
 /// The frontends that are switched on. One row each.
@@ -177,7 +177,7 @@ pub fn registry(settings: &Settings) -> Vec<Box<dyn Frontend>> {
 }
 
 /// Takes the socket of that name out of `bound`.
-fn take(bound: &mut Vec<Bound>, name: &str) -> Option<OwnedFd> {
+fn take_socket(bound: &mut Vec<BoundSocket>, name: &str) -> Option<OwnedFd> {
     let at = bound.iter().position(|bound| bound.name == name)?;
     Some(bound.swap_remove(at).fd)
 }

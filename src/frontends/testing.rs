@@ -1,6 +1,6 @@
 //! What the tests of every frontend begin with: a status, and the driver's end of everything.
 
-use super::{Asked, Events, Heard, Shared, Timeline, TokenBook, Tokens};
+use super::{Events, GameMessage, OperatorRequest, Shared, Timeline, TokenStore, Tokens};
 use crate::model::{
     CustomData,
     calls::Backend,
@@ -54,28 +54,28 @@ pub fn status() -> Status {
 
 /// The driver's end.
 pub struct Driver {
-    pub said: mpsc::Receiver<Heard>,
-    pub orders: mpsc::Receiver<Asked>,
-    pub pulse: mpsc::Receiver<oneshot::Sender<()>>,
+    pub game_messages: mpsc::Receiver<GameMessage>,
+    pub operator_requests: mpsc::Receiver<OperatorRequest>,
+    pub liveness: mpsc::Receiver<oneshot::Sender<()>>,
     pub status: watch::Sender<Arc<Status>>,
-    pub tokens: Arc<TokenBook>,
+    pub tokens: Arc<TokenStore>,
 }
 
 /// What a frontend is handed.
 pub fn shared(status: Status) -> (Shared, Driver) {
-    let (said_to, said) = mpsc::channel(8);
-    let (orders_to, orders) = mpsc::channel(8);
-    let (pulse_to, pulse) = mpsc::channel(1);
+    let (game_messages_to, game_messages) = mpsc::channel(8);
+    let (requests_to, operator_requests) = mpsc::channel(8);
+    let (liveness_to, liveness) = mpsc::channel(1);
     let (status, status_rx) = watch::channel(Arc::new(status));
-    let tokens = Arc::new(TokenBook::new(OPERATOR.into()));
+    let tokens = Arc::new(TokenStore::new(OPERATOR.into()));
     let shared = Shared {
-        said: said_to,
-        orders: orders_to,
-        pulse: pulse_to,
+        game_messages: game_messages_to,
+        operator_requests: requests_to,
+        liveness: liveness_to,
         status: status_rx,
         events: Arc::new(Events::new("life")),
         timeline: Arc::new(Timeline::new(0)),
         tokens: Arc::clone(&tokens) as Arc<dyn Tokens>,
     };
-    (shared, Driver { said, orders, pulse, status, tokens })
+    (shared, Driver { game_messages, operator_requests, liveness, status, tokens })
 }

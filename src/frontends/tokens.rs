@@ -27,14 +27,14 @@ pub fn host_id(token: &SecretString) -> uuid::Uuid {
 /// The two tokens of an agent: the operator's, for life, and the game's, until the next run begins.
 ///
 /// A run's token outlives its process on purpose: what a game said in its last instant is still read after its end.
-pub struct TokenBook {
+pub struct TokenStore {
     operator: SecretString,
     game: Mutex<Option<(RunNumber, SecretString)>>,
 }
 
-impl TokenBook {
+impl TokenStore {
     pub fn new(operator: SecretString) -> Self {
-        TokenBook { operator, game: Mutex::new(None) }
+        TokenStore { operator, game: Mutex::new(None) }
     }
 
     /// From now on this is the game's token. To be called before the run is started, and before serving when one is adopted.
@@ -43,7 +43,7 @@ impl TokenBook {
     }
 }
 
-impl Tokens for TokenBook {
+impl Tokens for TokenStore {
     fn bearer(&self, token: &str) -> Option<Bearer> {
         let game = self.game.lock().unwrap_or_else(PoisonError::into_inner);
         let game = game.as_ref().filter(|(_, known)| same(known.expose_secret(), token)).map(|(run, _)| *run);
@@ -56,9 +56,9 @@ impl Tokens for TokenBook {
     }
 }
 
-impl std::fmt::Debug for TokenBook {
+impl std::fmt::Debug for TokenStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TokenBook")
+        f.write_str("TokenStore")
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_token_speaks_for_its_holder_alone_and_the_games_for_one_run() {
-        let book = TokenBook::new("operator".into());
+        let book = TokenStore::new("operator".into());
         assert_eq!(book.bearer("operator"), Some(Bearer::Operator));
         for wrong in ["", "o", "operatoroperator", "operatox", "OPERATOR"] {
             assert_eq!(book.bearer(wrong), None, "{wrong}");
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn an_empty_secret_admits_nobody() {
-        let book = TokenBook::new(String::new().into());
+        let book = TokenStore::new(String::new().into());
         assert_eq!(book.bearer(""), None);
     }
 }

@@ -12,7 +12,7 @@
 //! Games often name a player in one line and only number it in another. So who came is remembered: a player who leaves is found
 //! by its id, else by its name. The memory is bounded, as is the part of a line that is looked at.
 
-use super::Found;
+use super::Observation;
 use crate::model::{
     game::{Evidence, GameEvent, GamePlayer},
     ids::MatchId,
@@ -52,10 +52,10 @@ pub struct Log {
 
 /// What shows that the game is up.
 #[derive(Debug, Clone)]
-pub struct Proof(Vec<Regex>);
+pub struct ReadyPatterns(Vec<Regex>);
 
-impl Proof {
-    pub fn is_in(&self, line: &str) -> bool {
+impl ReadyPatterns {
+    pub fn matches(&self, line: &str) -> bool {
         let line = beginning(line);
         self.0.iter().any(|pattern| pattern.is_match(line))
     }
@@ -136,21 +136,21 @@ impl Log {
     }
 
     /// The patterns of readiness alone, for somebody who reads elsewhere.
-    pub fn proof(&self) -> Proof {
-        Proof(self.ready.clone())
+    pub fn ready_patterns(&self) -> ReadyPatterns {
+        ReadyPatterns(self.ready.clone())
     }
 
     /// Another run: nobody is there any more.
-    pub fn start_anew(&mut self) {
+    pub fn reset(&mut self) {
         self.present.clear();
     }
 
     /// What this line says.
-    pub fn line(&mut self, line: &str) -> Vec<Found> {
+    pub fn line(&mut self, line: &str) -> Vec<Observation> {
         let line = beginning(line);
         let mut found = Vec::new();
         if self.ready.iter().any(|pattern| pattern.is_match(line)) {
-            found.push(Found::Evidence(Evidence::Up));
+            found.push(Observation::Evidence(Evidence::Up));
         }
         let captures = |pattern: &Option<Regex>| pattern.as_ref().and_then(|pattern| pattern.captures(line));
         let (joined, left) = (captures(&self.joined), captures(&self.left));
@@ -165,7 +165,7 @@ impl Log {
             }),
             captures(&self.ended).map(|_| GameEvent::MatchEnded),
         ];
-        found.extend(said.into_iter().flatten().map(Found::GameEvent));
+        found.extend(said.into_iter().flatten().map(Observation::GameEvent));
         found
     }
 
@@ -222,17 +222,23 @@ mod tests {
             match_ended: Some("^over".to_owned()),
         });
         assert!(!log.is_empty());
-        let rows: [(&str, &[Found]); 8] = [
-            ("ready: map harbour", &[Found::Evidence(Evidence::Up)]),
+        let rows: [(&str, &[Observation]); 8] = [
+            ("ready: map harbour", &[Observation::Evidence(Evidence::Up)]),
             (
                 "join Pia as 7 team 2",
-                &[Found::GameEvent(GameEvent::PlayerJoined(GamePlayer { team: Some(2), ..player("7", Some("Pia")) }))],
+                &[Observation::GameEvent(GameEvent::PlayerJoined(GamePlayer {
+                    team: Some(2),
+                    ..player("7", Some("Pia"))
+                }))],
             ),
-            ("left 7", &[Found::GameEvent(GameEvent::PlayerLeft { id: "7".to_owned() })]),
-            ("map a b", &[Found::GameEvent(GameEvent::Map { map: Some("a".to_owned()), mode: Some("b".to_owned()) })]),
-            ("match", &[Found::GameEvent(GameEvent::MatchStarted { match_id: None })]),
-            ("match m", &[Found::GameEvent(GameEvent::MatchStarted { match_id: Some("m".parse().unwrap()) })]),
-            ("over and out", &[Found::GameEvent(GameEvent::MatchEnded)]),
+            ("left 7", &[Observation::GameEvent(GameEvent::PlayerLeft { id: "7".to_owned() })]),
+            (
+                "map a b",
+                &[Observation::GameEvent(GameEvent::Map { map: Some("a".to_owned()), mode: Some("b".to_owned()) })],
+            ),
+            ("match", &[Observation::GameEvent(GameEvent::MatchStarted { match_id: None })]),
+            ("match m", &[Observation::GameEvent(GameEvent::MatchStarted { match_id: Some("m".parse().unwrap()) })]),
+            ("over and out", &[Observation::GameEvent(GameEvent::MatchEnded)]),
             ("nothing of interest", &[]),
         ];
         for (line, expected) in rows {
@@ -248,14 +254,17 @@ mod tests {
             ..LogPatterns::default()
         });
         log.line("7 is Pia");
-        assert_eq!(log.line("Pia gone"), [Found::GameEvent(GameEvent::PlayerLeft { id: "7".to_owned() })]);
+        assert_eq!(log.line("Pia gone"), [Observation::GameEvent(GameEvent::PlayerLeft { id: "7".to_owned() })]);
         log.line("8 is Olu");
         assert_eq!(log.line("8 is Olu"), [], "once is enough");
-        assert_eq!(log.line("slot 8 gone"), [Found::GameEvent(GameEvent::PlayerLeft { id: "8".to_owned() })]);
-        assert_eq!(log.line("Nobody gone"), [Found::GameEvent(GameEvent::PlayerLeft { id: "Nobody".to_owned() })]);
+        assert_eq!(log.line("slot 8 gone"), [Observation::GameEvent(GameEvent::PlayerLeft { id: "8".to_owned() })]);
+        assert_eq!(
+            log.line("Nobody gone"),
+            [Observation::GameEvent(GameEvent::PlayerLeft { id: "Nobody".to_owned() })]
+        );
         log.line("9 is Pia");
-        log.start_anew();
-        assert_eq!(log.line("Pia gone"), [Found::GameEvent(GameEvent::PlayerLeft { id: "Pia".to_owned() })]);
+        log.reset();
+        assert_eq!(log.line("Pia gone"), [Observation::GameEvent(GameEvent::PlayerLeft { id: "Pia".to_owned() })]);
     }
 
     #[test]

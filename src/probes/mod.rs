@@ -30,13 +30,13 @@ pub use watch::{Watcher, check, start};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     pub run: RunNumber,
-    pub door: EventSource,
-    pub found: Found,
+    pub source: EventSource,
+    pub observation: Observation,
 }
 
 /// Whether it is up, or what it says.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Found {
+pub enum Observation {
     Evidence(Evidence),
     GameEvent(GameEvent),
 }
@@ -54,11 +54,12 @@ pub struct Target {
 }
 
 /// Runs a command in the game's context (argv, timeout): its exit code and output, or why it couldn't be run.
-pub type Exec = Arc<dyn Fn(Vec<String>, Duration) -> BoxFuture<'static, Result<Ran, String>> + Send + Sync>;
+pub type CommandRunner =
+    Arc<dyn Fn(Vec<String>, Duration) -> BoxFuture<'static, Result<CommandOutput, String>> + Send + Sync>;
 
 /// What became of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ran {
+pub struct CommandOutput {
     /// Exit code; 128 + signal for one that was killed.
     pub code: i32,
     pub output: String,

@@ -1,6 +1,6 @@
 //! TCP connections and HTTP; and the kernel, whether a port is bound.
 //!
-//! Bound ports are read from `/proc/PID/net` of the game, which shows its network namespace, else from our own.
+//! BoundSocket ports are read from `/proc/PID/net` of the game, which shows its network namespace, else from our own.
 
 use std::{io, net::SocketAddr, path::PathBuf};
 use tokio::{

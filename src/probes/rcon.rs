@@ -49,7 +49,7 @@ const COMMAND_ID: i32 = 2;
 
 /// Why the game was not told.
 #[derive(Debug, thiserror::Error)]
-pub enum NotTold {
+pub enum RconError {
     #[error("could not connect to the remote console at {at}: {source}")]
     Connect { at: SocketAddr, source: io::Error },
     #[error("the remote console at {at} refuses the password")]
@@ -65,26 +65,26 @@ pub enum NotTold {
 }
 
 /// Logs in and gives the command. It has arrived when this returns without an error, as far as anybody can know.
-pub async fn tell(
+pub async fn send_command(
     dialect: Dialect,
     at: SocketAddr,
     password: &SecretString,
     command: &str,
     within: Duration,
-) -> Result<(), NotTold> {
+) -> Result<(), RconError> {
     let longest = dialect.longest();
     for (what, text) in [("password", password.expose_secret()), ("command", command)] {
         if text.len() > longest || text.contains('\0') {
-            return Err(NotTold::TooLong { what, longest });
+            return Err(RconError::TooLong { what, longest });
         }
     }
     let talk = async {
-        let stream = TcpStream::connect(at).await.map_err(|source| NotTold::Connect { at, source })?;
+        let stream = TcpStream::connect(at).await.map_err(|source| RconError::Connect { at, source })?;
         let mut console = Console { at, stream };
         console.login(password).await?;
         console.send(COMMAND_ID, COMMAND, command).await
     };
-    timeout(within, talk).await.unwrap_or(Err(NotTold::Slow { at, within }))
+    timeout(within, talk).await.unwrap_or(Err(RconError::Slow { at, within }))
 }
 
 struct Console {
@@ -93,19 +93,19 @@ struct Console {
 }
 
 impl Console {
-    async fn login(&mut self, password: &SecretString) -> Result<(), NotTold> {
+    async fn login(&mut self, password: &SecretString) -> Result<(), RconError> {
         self.send(LOGIN_ID, LOGIN, password.expose_secret()).await?;
         for _ in 0..PATIENCE {
             match self.receive().await? {
                 (LOGIN_ID, LOGIN_ANSWER) => return Ok(()),
-                (-1, LOGIN_ANSWER) => return Err(NotTold::Refused { at: self.at }),
+                (-1, LOGIN_ANSWER) => return Err(RconError::Refused { at: self.at }),
                 _ => {}
             }
         }
-        Err(NotTold::Strange { at: self.at, why: "it doesn't answer a login" })
+        Err(RconError::Strange { at: self.at, why: "it doesn't answer a login" })
     }
 
-    async fn send(&mut self, id: i32, kind: i32, body: &str) -> Result<(), NotTold> {
+    async fn send(&mut self, id: i32, kind: i32, body: &str) -> Result<(), RconError> {
         // Both are bounded, so the size fits.
         let size = (body.len() + FRAME) as i32;
         let mut packet = Vec::with_capacity(body.len() + FRAME + 4);
@@ -115,17 +115,17 @@ impl Console {
         packet.extend(body.as_bytes());
         packet.extend([0, 0]);
         let at = self.at;
-        self.stream.write_all(&packet).await.map_err(|source| NotTold::Broken { at, source })
+        self.stream.write_all(&packet).await.map_err(|source| RconError::Broken { at, source })
     }
 
     /// Id and type of the next packet; its body is passed over.
-    async fn receive(&mut self) -> Result<(i32, i32), NotTold> {
+    async fn receive(&mut self) -> Result<(i32, i32), RconError> {
         let at = self.at;
-        let broken = |source| NotTold::Broken { at, source };
+        let broken = |source| RconError::Broken { at, source };
         let size = self.stream.read_i32_le().await.map_err(broken)?;
         let size = usize::try_from(size).unwrap_or(0);
         if !(FRAME..=LONGEST_ANSWER).contains(&size) {
-            return Err(NotTold::Strange { at, why: "a packet of an impossible length" });
+            return Err(RconError::Strange { at, why: "a packet of an impossible length" });
         }
         let mut packet = vec![0; size];
         self.stream.read_exact(&mut packet).await.map_err(broken)?;

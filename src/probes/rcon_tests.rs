@@ -41,11 +41,11 @@ async fn serve(listener: TcpListener, dialect: Dialect) -> Option<String> {
     Some(command)
 }
 
-async fn talk(dialect: Dialect, password: &str, command: &str) -> (Result<(), NotTold>, Option<String>) {
+async fn talk(dialect: Dialect, password: &str, command: &str) -> (Result<(), RconError>, Option<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let server = tokio::spawn(serve(listener, dialect));
-    let told = tell(dialect, at, &password.into(), command, Duration::from_secs(60)).await;
+    let told = send_command(dialect, at, &password.into(), command, Duration::from_secs(60)).await;
     (told, server.await.unwrap())
 }
 
@@ -63,7 +63,7 @@ async fn a_wrong_password_is_said_and_never_printed() {
     for dialect in [Dialect::Source, Dialect::Minecraft] {
         let (told, heard) = talk(dialect, "open barley", "stop").await;
         let error = told.unwrap_err();
-        assert!(matches!(error, NotTold::Refused { .. }), "{error}");
+        assert!(matches!(error, RconError::Refused { .. }), "{error}");
         assert!(!format!("{error} {error:?}").contains("barley"));
         assert_eq!(heard, None);
     }
@@ -87,7 +87,7 @@ async fn strange_answers_end_it() {
             let _ = stream.read_to_end(&mut Vec::new()).await;
         };
         let password = PASSWORD.into();
-        let told = tell(Dialect::Source, at, &password, "quit", Duration::from_secs(60));
+        let told = send_command(Dialect::Source, at, &password, "quit", Duration::from_secs(60));
         let (told, ()) = tokio::join!(told, server);
         let error = told.unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
@@ -98,8 +98,9 @@ async fn strange_answers_end_it() {
 async fn silence_is_not_waited_for_longer_than_allowed() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
-    let error = tell(Dialect::Minecraft, at, &PASSWORD.into(), "stop", Duration::from_secs(5)).await.unwrap_err();
-    assert!(matches!(error, NotTold::Slow { .. }), "{error}");
+    let error =
+        send_command(Dialect::Minecraft, at, &PASSWORD.into(), "stop", Duration::from_secs(5)).await.unwrap_err();
+    assert!(matches!(error, RconError::Slow { .. }), "{error}");
 }
 
 #[tokio::test]
@@ -107,8 +108,8 @@ async fn nothing_too_long_is_sent_and_nobody_is_no_panic() {
     let at = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let long = "x".repeat(1447);
     let within = Duration::from_secs(60);
-    let error = tell(Dialect::Minecraft, at, &PASSWORD.into(), &long, within).await.unwrap_err();
-    assert!(matches!(error, NotTold::TooLong { what: "command", longest: 1446 }), "{error}");
-    let error = tell(Dialect::Source, at, &PASSWORD.into(), &long, within).await.unwrap_err();
-    assert!(matches!(error, NotTold::Connect { .. }), "the listener is gone: {error}");
+    let error = send_command(Dialect::Minecraft, at, &PASSWORD.into(), &long, within).await.unwrap_err();
+    assert!(matches!(error, RconError::TooLong { what: "command", longest: 1446 }), "{error}");
+    let error = send_command(Dialect::Source, at, &PASSWORD.into(), &long, within).await.unwrap_err();
+    assert!(matches!(error, RconError::Connect { .. }), "the listener is gone: {error}");
 }

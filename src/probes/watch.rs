@@ -9,7 +9,7 @@
 //! at a time: a slow game isn't asked again before it has answered or the time is up.
 
 use super::{
-    Exec, Finding, Found, Target, port,
+    CommandRunner, Finding, Observation, Target, port,
     query::{self, Answer, How},
 };
 use crate::model::{
@@ -75,7 +75,7 @@ pub fn start(
     probe: Option<Probe>,
     readiness: &Readiness,
     target: Target,
-    exec: Option<Exec>,
+    exec: Option<CommandRunner>,
     findings: mpsc::Sender<Finding>,
 ) -> Watcher {
     let mut tasks = Vec::new();
@@ -111,8 +111,8 @@ async fn wait_for_port(target: Target, settled: Duration, findings: mpsc::Sender
         };
         since = (bound(port::Kind::Udp) || bound(port::Kind::Tcp)).then(|| since.unwrap_or_else(Instant::now));
         if since.is_some_and(|since| since.elapsed() >= settled) {
-            let found = Found::Evidence(Evidence::Up);
-            let _ = findings.send(Finding { run: target.run, door: EventSource::Probe, found }).await;
+            let observation = Observation::Evidence(Evidence::Up);
+            let _ = findings.send(Finding { run: target.run, source: EventSource::Probe, observation }).await;
             return;
         }
         sleep(pace.starting()).await;
@@ -150,7 +150,7 @@ struct Told {
 
 struct Prober {
     probe: Probe,
-    exec: Option<Exec>,
+    exec: Option<CommandRunner>,
     target: Target,
     findings: mpsc::Sender<Finding>,
     told: Told,
@@ -166,18 +166,18 @@ impl Prober {
                 Ok(answer) => {
                     was_up = true;
                     let said = answer.map(|answer| self.told.changes(answer)).unwrap_or_default();
-                    std::iter::once(Found::Evidence(Evidence::Up))
-                        .chain(said.into_iter().map(Found::GameEvent))
+                    std::iter::once(Observation::Evidence(Evidence::Up))
+                        .chain(said.into_iter().map(Observation::GameEvent))
                         .collect()
                 }
                 Err(why) if was_up || complained.is_none_or(|at| at.elapsed() >= pace.interval) => {
                     complained = Some(Instant::now());
-                    vec![Found::Evidence(Evidence::Down { why })]
+                    vec![Observation::Evidence(Evidence::Down { why })]
                 }
                 Err(_) => Vec::new(),
             };
-            for found in found.drain(..) {
-                let finding = Finding { run: self.target.run, door: EventSource::Probe, found };
+            for observation in found.drain(..) {
+                let finding = Finding { run: self.target.run, source: EventSource::Probe, observation };
                 if self.findings.send(finding).await.is_err() {
                     return;
                 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     model::{ids::RunNumber, units::Span},
-    probes::Ran,
+    probes::CommandOutput,
 };
 use futures_util::FutureExt;
 use std::{
@@ -22,24 +22,24 @@ fn probe(kind: ProbeKind) -> Probe {
     Probe { kind, interval: Span::from_millis(100), timeout: Span::from_secs(2), ..Probe::default() }
 }
 
-fn watch(probe: Probe, port: u16, exec: Option<Exec>) -> (Watcher, mpsc::Receiver<Finding>) {
+fn watch(probe: Probe, port: u16, exec: Option<CommandRunner>) -> (Watcher, mpsc::Receiver<Finding>) {
     let (to, findings) = mpsc::channel(64);
     (start(Some(probe), &Readiness::default(), target(port), exec, to), findings)
 }
 
-async fn next(findings: &mut mpsc::Receiver<Finding>) -> Found {
+async fn next(findings: &mut mpsc::Receiver<Finding>) -> Observation {
     let finding = findings.recv().await.unwrap();
-    assert_eq!((finding.run, finding.door), (RunNumber(1), EventSource::Probe));
-    finding.found
+    assert_eq!((finding.run, finding.source), (RunNumber(1), EventSource::Probe));
+    finding.observation
 }
 
 /// The next that isn't mere evidence.
 async fn said(findings: &mut mpsc::Receiver<Finding>) -> GameEvent {
     loop {
         match next(findings).await {
-            Found::GameEvent(said) => return said,
+            Observation::GameEvent(said) => return said,
             // Under load an answer may come too late.
-            Found::Evidence(_) => {}
+            Observation::Evidence(_) => {}
         }
     }
 }
@@ -112,9 +112,11 @@ async fn a_game_is_seen_to_come_up_fill_empty_and_fall_silent() {
     let (port, script) = scripted().await;
     let probe = Probe { protocol: Some("quake3".to_owned()), ..probe(ProbeKind::Gamedig) };
     let (_watcher, mut findings) = watch(probe, port, None);
-    assert!(matches!(next(&mut findings).await, Found::Evidence(Evidence::Down { why }) if why.contains("no answer")));
+    assert!(
+        matches!(next(&mut findings).await, Observation::Evidence(Evidence::Down { why }) if why.contains("no answer"))
+    );
     *script.lock().unwrap() = Some("");
-    while next(&mut findings).await != Found::Evidence(Evidence::Up) {}
+    while next(&mut findings).await != Observation::Evidence(Evidence::Up) {}
     assert_eq!(said(&mut findings).await, GameEvent::Map { map: Some("oa_dm1".to_owned()), mode: None });
     assert_eq!(said(&mut findings).await, GameEvent::Players(Vec::new()));
     assert_eq!(said(&mut findings).await, GameEvent::PlayerCount { players: 0, max: Some(4) });
@@ -123,7 +125,7 @@ async fn a_game_is_seen_to_come_up_fill_empty_and_fall_silent() {
     *script.lock().unwrap() = Some("0 0 \"Bot\"\n");
     assert_eq!(said(&mut findings).await, GameEvent::PlayerLeft { id: "Pia".to_owned() });
     *script.lock().unwrap() = None;
-    while !matches!(next(&mut findings).await, Found::Evidence(Evidence::Down { .. })) {}
+    while !matches!(next(&mut findings).await, Observation::Evidence(Evidence::Down { .. })) {}
 }
 
 #[tokio::test]
@@ -131,13 +133,13 @@ async fn tcp_http_and_udp_ports_are_seen_to_open() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (_watcher, mut findings) = watch(probe(ProbeKind::Tcp), port, None);
-    assert_eq!(next(&mut findings).await, Found::Evidence(Evidence::Up));
+    assert_eq!(next(&mut findings).await, Observation::Evidence(Evidence::Up));
     drop(listener);
-    while next(&mut findings).await == Found::Evidence(Evidence::Up) {}
+    while next(&mut findings).await == Observation::Evidence(Evidence::Up) {}
 
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let (_watcher, mut findings) = watch(probe(ProbeKind::Udp), socket.local_addr().unwrap().port(), None);
-    assert_eq!(next(&mut findings).await, Found::Evidence(Evidence::Up));
+    assert_eq!(next(&mut findings).await, Observation::Evidence(Evidence::Up));
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -150,23 +152,23 @@ async fn tcp_http_and_udp_ports_are_seen_to_open() {
         }
     });
     let (_watcher, mut findings) = watch(Probe { path: "/health".to_owned(), ..probe(ProbeKind::Http) }, port, None);
-    let Found::Evidence(Evidence::Down { why }) = next(&mut findings).await else { panic!() };
+    let Observation::Evidence(Evidence::Down { why }) = next(&mut findings).await else { panic!() };
     assert_eq!(why, "GET /health answers 503");
-    while next(&mut findings).await != Found::Evidence(Evidence::Up) {}
+    while next(&mut findings).await != Observation::Evidence(Evidence::Up) {}
 }
 
 #[tokio::test]
 async fn commands_are_run_by_whoever_can() {
-    let exec: Exec = Arc::new(|argv, _| {
+    let exec: CommandRunner = Arc::new(|argv, _| {
         let code = i32::from(argv[1] == "bad");
-        std::future::ready(Ok(Ran { code, output: "one\nlast words\n".to_owned() })).boxed()
+        std::future::ready(Ok(CommandOutput { code, output: "one\nlast words\n".to_owned() })).boxed()
     });
     for (word, expected) in
         [("good", Evidence::Up), ("bad", Evidence::Down { why: "check ended with 1: last words".to_owned() })]
     {
         let probe = Probe { command: vec!["check".to_owned(), word.to_owned()], ..probe(ProbeKind::Exec) };
         let (_watcher, mut findings) = watch(probe, 1, Some(Arc::clone(&exec)));
-        assert_eq!(next(&mut findings).await, Found::Evidence(expected));
+        assert_eq!(next(&mut findings).await, Observation::Evidence(expected));
     }
 }
 
@@ -177,7 +179,7 @@ async fn a_bound_port_proves_readiness_once() {
     let (to, mut findings) = mpsc::channel(8);
     let _watcher = start(None, &by_port, target(free), None, to);
     let _bound = UdpSocket::bind(("127.0.0.1", free)).await.unwrap();
-    assert_eq!(next(&mut findings).await, Found::Evidence(Evidence::Up));
+    assert_eq!(next(&mut findings).await, Observation::Evidence(Evidence::Up));
     assert!(findings.recv().await.is_none());
 }
 
@@ -188,7 +190,7 @@ async fn without_a_probe_a_port_that_stays_bound_proves_it_too_but_not_at_once()
     let began = Instant::now();
     let (to, mut findings) = mpsc::channel(8);
     let _watcher = start(None, &Readiness { by: ReadyBy::Auto, ..Readiness::default() }, target(port), None, to);
-    assert_eq!(next(&mut findings).await, Found::Evidence(Evidence::Up));
+    assert_eq!(next(&mut findings).await, Observation::Evidence(Evidence::Up));
     assert!(began.elapsed() >= SETTLED);
 
     let (to, mut findings) = mpsc::channel(8);

@@ -26,7 +26,7 @@ use gameside::{
         io::{Effect, Input, JournalFact, Restored, SavedState},
         settings::Settings,
     },
-    frontends::{Asked, Events, Heard, Timeline, TokenBook},
+    frontends::{Events, GameMessage, OperatorRequest, Timeline, TokenStore},
     host::{
         addresses::Hosts,
         paths::{AgentPlace, Places},
@@ -80,8 +80,8 @@ fn paused() -> Now {
 /// An agent's driver and everything around it.
 struct Rig {
     keeper: mpsc::Sender<KeeperEvent>,
-    said: mpsc::Sender<Heard>,
-    orders: mpsc::Sender<Asked>,
+    said: mpsc::Sender<GameMessage>,
+    orders: mpsc::Sender<OperatorRequest>,
     pulse: mpsc::Sender<oneshot::Sender<()>>,
     status: watch::Receiver<Arc<Status>>,
     /// What the disk has written, and where the driver hears of it.
@@ -119,7 +119,7 @@ impl Rig {
             timeline: Arc::new(Timeline::new(0)),
             timeline_file: TimelineWriter::start(&place.timeline()).unwrap(),
             viewer: None,
-            tokens: Arc::new(TokenBook::new("operator".to_owned().into())),
+            tokens: Arc::new(TokenStore::new("operator".to_owned().into())),
             game_secret: "game".to_owned().into(),
             watch: WatchConfig {
                 probe: None,
@@ -130,7 +130,7 @@ impl Rig {
                 findings,
                 exec: ExecHandle(Arc::new(|_, _| async { Err("nothing runs here".to_owned()) }.boxed())),
             },
-            outfits: Vec::new(),
+            launch_extensions: Vec::new(),
             console_quit: ConsoleQuit::new(&AgentConfig::default(), &BTreeMap::new()).unwrap(),
             ports: Arc::default(),
             examining,
@@ -179,13 +179,16 @@ impl Rig {
     /// The game's word; the receiver hears when it is acknowledged.
     async fn says(&self, said: GameEvent) -> oneshot::Receiver<()> {
         let (taken, acknowledged) = oneshot::channel();
-        self.said.send(Heard { run: RUN, door: EventSource::Native, said, taken: Some(taken) }).await.unwrap();
+        self.said
+            .send(GameMessage { run: RUN, source: EventSource::Native, event: said, committed: Some(taken) })
+            .await
+            .unwrap();
         acknowledged
     }
 
     async fn orders(&self, order: Order) -> oneshot::Receiver<Result<Accepted, Refused>> {
         let (reply, answer) = oneshot::channel();
-        self.orders.send(Asked { order, reply }).await.unwrap();
+        self.orders.send(OperatorRequest { order, reply }).await.unwrap();
         answer
     }
 

@@ -9,7 +9,7 @@ use gameside::{
         probe::{LogPatterns, Probe, ProbeKind},
         units::Span,
     },
-    probes::{Finding, Found, Log, Target, start},
+    probes::{Finding, Log, Observation, Target, start},
 };
 use std::{
     collections::BTreeMap,
@@ -61,7 +61,7 @@ impl Server {
     }
 
     /// The next thing that the log says and that is wanted.
-    async fn logged(&mut self, log: &mut Log, wanted: impl Fn(&Found) -> bool) -> Found {
+    async fn logged(&mut self, log: &mut Log, wanted: impl Fn(&Observation) -> bool) -> Observation {
         let look = async {
             loop {
                 let line = self.lines.recv().await.expect("the server prints on");
@@ -84,9 +84,9 @@ impl Drop for Server {
 async fn probed(findings: &mut mpsc::Receiver<Finding>, wanted: impl Fn(&GameEvent) -> bool) -> GameEvent {
     let look = async {
         loop {
-            match findings.recv().await.unwrap().found {
-                Found::GameEvent(said) if wanted(&said) => return said,
-                Found::GameEvent(_) | Found::Evidence(_) => {}
+            match findings.recv().await.unwrap().observation {
+                Observation::GameEvent(said) if wanted(&said) => return said,
+                Observation::GameEvent(_) | Observation::Evidence(_) => {}
             }
         }
     };
@@ -103,8 +103,8 @@ fn patterns() -> LogPatterns {
     }
 }
 
-fn map(name: &str) -> Found {
-    Found::GameEvent(GameEvent::Map { map: Some(name.to_owned()), mode: None })
+fn map(name: &str) -> Observation {
+    Observation::GameEvent(GameEvent::Map { map: Some(name.to_owned()), mode: None })
 }
 
 #[tokio::test]
@@ -128,30 +128,31 @@ async fn both_ways_see_it_come_up_and_players_come_and_go() {
     let (to, mut findings) = mpsc::channel(64);
     let _watcher = start(Some(probe), &Readiness::default(), target, None, to);
 
-    assert_eq!(server.logged(&mut log, |found| matches!(found, Found::GameEvent(_))).await, map("oa_dm1"));
-    server.logged(&mut log, |found| *found == Found::Evidence(Evidence::Up)).await;
+    assert_eq!(server.logged(&mut log, |found| matches!(found, Observation::GameEvent(_))).await, map("oa_dm1"));
+    server.logged(&mut log, |found| *found == Observation::Evidence(Evidence::Up)).await;
     probed(&mut findings, |said| *said == GameEvent::Map { map: Some("oa_dm1".to_owned()), mode: None }).await;
     probed(&mut findings, |said| *said == GameEvent::Players(Vec::new())).await;
     probed(&mut findings, |said| *said == GameEvent::PlayerCount { players: 0, max: Some(6) }).await;
 
     server.tell("addbot sarge 3");
-    let logged = server.logged(&mut log, |found| matches!(found, Found::GameEvent(GameEvent::PlayerJoined(_)))).await;
+    let logged =
+        server.logged(&mut log, |found| matches!(found, Observation::GameEvent(GameEvent::PlayerJoined(_)))).await;
     assert!(
-        matches!(&logged, Found::GameEvent(GameEvent::PlayerJoined(player)) if player.name.as_deref() == Some("Sarge"))
+        matches!(&logged, Observation::GameEvent(GameEvent::PlayerJoined(player)) if player.name.as_deref() == Some("Sarge"))
     );
     probed(&mut findings, |said| matches!(said, GameEvent::PlayerJoined(player) if player.id == "Sarge")).await;
 
     server.tell("kick Sarge");
-    let left = Found::GameEvent(GameEvent::PlayerLeft { id: "0".to_owned() });
+    let left = Observation::GameEvent(GameEvent::PlayerLeft { id: "0".to_owned() });
     assert_eq!(
-        server.logged(&mut log, |found| matches!(found, Found::GameEvent(GameEvent::PlayerLeft { .. }))).await,
+        server.logged(&mut log, |found| matches!(found, Observation::GameEvent(GameEvent::PlayerLeft { .. }))).await,
         left
     );
     probed(&mut findings, |said| *said == GameEvent::PlayerLeft { id: "Sarge".to_owned() }).await;
 
     server.tell("map oa_dm2");
     assert_eq!(
-        server.logged(&mut log, |found| matches!(found, Found::GameEvent(GameEvent::Map { .. }))).await,
+        server.logged(&mut log, |found| matches!(found, Observation::GameEvent(GameEvent::Map { .. }))).await,
         map("oa_dm2")
     );
     probed(&mut findings, |said| *said == GameEvent::Map { map: Some("oa_dm2".to_owned()), mode: None }).await;

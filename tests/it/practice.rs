@@ -2,7 +2,10 @@
 
 use crate::support::world::{PATIENCE, World};
 use gameside::{
-    frontends::{self, Asked, Bound, Events, Frontend, Heard, Place, Shared, Timeline, TokenBook, native},
+    frontends::{
+        self, BindAddress, BoundSocket, Events, Frontend, GameMessage, OperatorRequest, Shared, Timeline, TokenStore,
+        native,
+    },
     model::{
         calls::Backend,
         game::{GameEvent, GameNotice},
@@ -234,36 +237,36 @@ fn it_leaves_processes_behind_as_told() {
 
 /// The agent's side, without the agent: the native API over a real socket.
 struct Desk {
-    said: mpsc::Receiver<Heard>,
+    said: mpsc::Receiver<GameMessage>,
     events: Arc<Events>,
-    _rest: (mpsc::Receiver<Asked>, mpsc::Receiver<oneshot::Sender<()>>, watch::Sender<Arc<Status>>),
+    _rest: (mpsc::Receiver<OperatorRequest>, mpsc::Receiver<oneshot::Sender<()>>, watch::Sender<Arc<Status>>),
     tasks: JoinSet<()>,
     env: std::collections::BTreeMap<String, String>,
 }
 
-fn bind(wanted: frontends::Wanted) -> Bound {
-    let fd = match wanted.place {
-        Place::Tcp(address) => std::net::TcpListener::bind(address).unwrap().into(),
-        Place::Udp(address) => std::net::UdpSocket::bind(address).unwrap().into(),
-        Place::Unix(path, _) => std::os::unix::net::UnixListener::bind(path).unwrap().into(),
+fn bind(spec: frontends::SocketSpec) -> BoundSocket {
+    let fd = match spec.address {
+        BindAddress::Tcp(address) => std::net::TcpListener::bind(address).unwrap().into(),
+        BindAddress::Udp(address) => std::net::UdpSocket::bind(address).unwrap().into(),
+        BindAddress::Unix(path, _) => std::os::unix::net::UnixListener::bind(path).unwrap().into(),
     };
-    Bound { name: wanted.name, fd }
+    BoundSocket { name: spec.name, fd }
 }
 
 /// `fds` from an earlier life, as the keeper would hand them over.
-fn desk(life: &str, settings: &native::Settings, bound: Vec<Bound>) -> Desk {
+fn desk(life: &str, settings: &native::Settings, bound: Vec<BoundSocket>) -> Desk {
     let frontend = Box::new(native::Native::new(settings.clone()));
     let (said_to, said) = mpsc::channel(64);
     let (orders_to, orders) = mpsc::channel(1);
     let (pulse_to, pulse) = mpsc::channel(1);
     let (status_to, status) = watch::channel(Arc::new(status()));
-    let tokens = TokenBook::new("operator".into());
+    let tokens = TokenStore::new("operator".into());
     tokens.set_game(RUN, "secret".into());
     let events = Arc::new(Events::new(life));
     let shared = Shared {
-        said: said_to,
-        orders: orders_to,
-        pulse: pulse_to,
+        game_messages: said_to,
+        operator_requests: orders_to,
+        liveness: pulse_to,
         status,
         events: Arc::clone(&events),
         timeline: Arc::new(Timeline::new(0)),
@@ -283,11 +286,11 @@ impl Desk {
             loop {
                 let mut heard = self.said.recv().await.unwrap();
                 assert_eq!(heard.run, RUN);
-                if let Some(taken) = heard.taken.take() {
-                    let _ = taken.send(());
+                if let Some(committed) = heard.committed.take() {
+                    let _ = committed.send(());
                 }
-                if wanted(&heard.said) {
-                    return heard.said;
+                if wanted(&heard.event) {
+                    return heard.event;
                 }
             }
         };
@@ -303,9 +306,9 @@ fn socket_only(path: PathBuf) -> native::Settings {
 async fn it_speaks_to_its_agent_through_the_agents_restart() {
     let world = World::new();
     let settings = socket_only(world.path().join("api.sock"));
-    let bound: Vec<Bound> = native::Native::new(settings.clone()).sockets().into_iter().map(bind).collect();
-    let kept: Vec<Bound> =
-        bound.iter().map(|b| Bound { name: b.name.clone(), fd: b.fd.try_clone().unwrap() }).collect();
+    let bound: Vec<BoundSocket> = native::Native::new(settings.clone()).sockets().into_iter().map(bind).collect();
+    let kept: Vec<BoundSocket> =
+        bound.iter().map(|b| BoundSocket { name: b.name.clone(), fd: b.fd.try_clone().unwrap() }).collect();
     let mut first = desk("first", &settings, bound);
     let mut command = world.gameside(["practice", "--report-version", "1.2.3"]);
     command.envs(&first.env);
@@ -314,7 +317,7 @@ async fn it_speaks_to_its_agent_through_the_agents_restart() {
     assert_eq!(first.hears(|_| true).await, GameEvent::Version("1.2.3".parse().unwrap()));
     first.hears(|said| *said == GameEvent::Heartbeat).await;
     first.hears(|said| *said == GameEvent::Ready).await;
-    first.events.tell(RUN, allocated("a1", "foundry"));
+    first.events.publish(RUN, allocated("a1", "foundry"));
     let map = GameEvent::Map { map: Some("foundry".to_owned()), mode: Some("siege".to_owned()) };
     first.hears(|said| *said == map).await;
     first.hears(|said| matches!(said, GameEvent::MatchStarted { match_id: Some(_) })).await;
@@ -330,17 +333,17 @@ async fn it_speaks_to_its_agent_through_the_agents_restart() {
     game.prints("player joined: Olu");
 
     let mut second = desk("second", &settings, kept);
-    second.events.tell(RUN, allocated("a1", "foundry"));
+    second.events.publish(RUN, allocated("a1", "foundry"));
     let both = |said: &GameEvent| matches!(said, GameEvent::Players(players) if players.len() == 2);
     second.hears(both).await;
-    second.events.tell(RUN, GameNotice::Drain { reason: "test".to_owned(), deadline: Timestamp::EPOCH });
+    second.events.publish(RUN, GameNotice::Drain { reason: "test".to_owned(), deadline: Timestamp::EPOCH });
     let mut game = aside(move || {
         game.prints("draining");
         assert_eq!(game.join("late").join().unwrap(), Visit::Refused("draining".to_owned()));
         game
     })
     .await;
-    second.events.tell(RUN, GameNotice::Stop { within: Duration::from_secs(5) });
+    second.events.publish(RUN, GameNotice::Stop { within: Duration::from_secs(5) });
     second.hears(|said| matches!(said, GameEvent::PlayerLeft { .. } | GameEvent::Players(_))).await;
     second.hears(|said| *said == GameEvent::MatchEnded).await;
     second.hears(|said| *said == GameEvent::Shutdown).await;

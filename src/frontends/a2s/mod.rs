@@ -23,7 +23,7 @@ pub mod rate;
 mod tests;
 pub mod wire;
 
-use super::{Bound, Frontend, Place, Shared, Wanted, take};
+use super::{BindAddress, BoundSocket, Frontend, Shared, SocketSpec, take_socket};
 use crate::{
     host::clock,
     model::{
@@ -86,16 +86,20 @@ impl Frontend for A2s {
     }
 
     /// The port was reserved with the game's others, so it never moves.
-    fn sockets(&self) -> Vec<Wanted> {
-        vec![Wanted { name: UDP.to_owned(), place: Place::Udp(self.settings.listen), taken: IfTaken::Fail }]
+    fn sockets(&self) -> Vec<SocketSpec> {
+        vec![SocketSpec {
+            name: UDP.to_owned(),
+            address: BindAddress::Udp(self.settings.listen),
+            if_taken: IfTaken::Fail,
+        }]
     }
 
-    fn env(&self, _bound: &[Bound]) -> BTreeMap<String, String> {
+    fn env(&self, _bound: &[BoundSocket]) -> BTreeMap<String, String> {
         BTreeMap::new()
     }
 
-    fn serve(self: Box<Self>, bound: &mut Vec<Bound>, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()> {
-        if let Some(fd) = take(bound, UDP) {
+    fn serve(self: Box<Self>, bound: &mut Vec<BoundSocket>, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()> {
+        if let Some(fd) = take_socket(bound, UDP) {
             let socket = Socket::from(fd);
             socket.set_nonblocking(true)?;
             let desk = Desk::new(self.settings, rand::random());

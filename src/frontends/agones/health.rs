@@ -17,13 +17,13 @@ pub struct Settings {
 
 /// The clock of one run.
 #[derive(Debug, Clone, Default)]
-pub struct Pulse {
+pub struct HealthTracker {
     /// When the period that runs is over.
     due: Option<Instant>,
     failures: u32,
 }
 
-impl Pulse {
+impl HealthTracker {
     /// The game's process is there.
     pub fn begin(&mut self, settings: &Settings, now: Instant) {
         self.failures = 0;
@@ -73,38 +73,38 @@ mod tests {
 
     #[test]
     fn it_counts_from_the_games_start_and_any_ping_resets() {
-        let mut pulse = Pulse::default();
-        assert!(!pulse.is_over(&SETTINGS, at(99)), "no game yet");
-        pulse.begin(&SETTINGS, at(0));
-        let over: Vec<_> = (0..60).filter(|second| pulse.is_over(&SETTINGS, at(*second))).collect();
+        let mut health = HealthTracker::default();
+        assert!(!health.is_over(&SETTINGS, at(99)), "no game yet");
+        health.begin(&SETTINGS, at(0));
+        let over: Vec<_> = (0..60).filter(|second| health.is_over(&SETTINGS, at(*second))).collect();
         assert_eq!(over, [20], "initial delay and three periods, and it is said once");
-        pulse.ping(&SETTINGS, at(60));
-        let over: Vec<_> = (60..90).filter(|second| pulse.is_over(&SETTINGS, at(*second))).collect();
+        health.ping(&SETTINGS, at(60));
+        let over: Vec<_> = (60..90).filter(|second| health.is_over(&SETTINGS, at(*second))).collect();
         assert_eq!(over.len(), 1, "{over:?}");
-        pulse.begin(&SETTINGS, at(90));
+        health.begin(&SETTINGS, at(90));
         for second in 90..200 {
             if second % 14 == 0 {
-                pulse.ping(&SETTINGS, at(second));
+                health.ping(&SETTINGS, at(second));
             }
-            assert!(!pulse.is_over(&SETTINGS, at(second)));
+            assert!(!health.is_over(&SETTINGS, at(second)));
         }
     }
 
     #[test]
     fn what_nobody_could_hear_does_not_count() {
-        let mut pulse = Pulse::default();
-        pulse.begin(&SETTINGS, at(0));
-        assert!(!pulse.is_over(&SETTINGS, at(600)));
-        let over: Vec<_> = (600..630).filter(|second| pulse.is_over(&SETTINGS, at(*second))).collect();
+        let mut health = HealthTracker::default();
+        health.begin(&SETTINGS, at(0));
+        assert!(!health.is_over(&SETTINGS, at(600)));
+        let over: Vec<_> = (600..630).filter(|second| health.is_over(&SETTINGS, at(*second))).collect();
         assert_eq!(over, [615]);
     }
 
     #[test]
     fn it_can_be_off() {
-        let mut pulse = Pulse::default();
+        let mut health = HealthTracker::default();
         let off = Settings { disabled: true, ..SETTINGS };
-        pulse.begin(&off, at(0));
-        assert_eq!(pulse.due(), None);
-        assert!((0..90).all(|second| !pulse.is_over(&off, at(second))));
+        health.begin(&off, at(0));
+        assert_eq!(health.due(), None);
+        assert!((0..90).all(|second| !health.is_over(&off, at(second))));
     }
 }

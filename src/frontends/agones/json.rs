@@ -3,7 +3,7 @@
 //! Names as in the protocol's definition; 64-bit numbers as strings, read as either; nothing is left out; what isn't known is ignored
 //! on the way in, but in the update of a list.
 
-use super::{fault::Fault, proto, tallies::ListParts};
+use super::{counters_lists::ListParts, error::RpcError, proto};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value, json};
 
@@ -175,9 +175,9 @@ pub struct ListUpdate {
 }
 
 impl ListUpdate {
-    pub fn of(self, name: String) -> Result<(proto::List, ListParts), Fault> {
+    pub fn of(self, name: String) -> Result<(proto::List, ListParts), RpcError> {
         if self.name.as_ref().is_some_and(|other| *other != name) {
-            return Err(Fault::invalid(format!("the path names list {name:?}, the body {:?}", self.name)));
+            return Err(RpcError::invalid(format!("the path names list {name:?}, the body {:?}", self.name)));
         }
         let parts = ListParts { capacity: self.capacity.is_some(), values: self.values.is_some() };
         let capacity = self.capacity.map_or(0, |capacity| capacity.0);
@@ -186,7 +186,7 @@ impl ListUpdate {
 }
 
 /// A body; an empty one counts as `{}`.
-pub fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> {
+pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, RpcError> {
     let text: &[u8] = if body.trim_ascii().is_empty() { b"{}" } else { body };
-    serde_json::from_slice(text).map_err(|error| Fault::invalid(format!("the body can't be read: {error}")))
+    serde_json::from_slice(text).map_err(|error| RpcError::invalid(format!("the body can't be read: {error}")))
 }

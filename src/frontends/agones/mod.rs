@@ -3,13 +3,13 @@
 //! | file | holds |
 //! |---|---|
 //! | this one | where it listens, the frontend |
-//! | [`grpc`], [`rest`], [`stream`] | the two wires; the watch as chunks and as WebSocket |
-//! | [`ops`] | the operations, for both wires |
-//! | [`desk`] | what both work with: words in order, the state that is shown |
-//! | [`book`] | what the game has said, and the state machine that follows from it |
-//! | [`tallies`], [`health`] | counters and lists; the clock of the health pings |
-//! | [`picture`] | the GameServer as it is shown |
-//! | [`proto`], [`json`], [`fault`] | messages, JSON, errors |
+//! | [`grpc`], [`rest`], [`rest_watch`] | the two wires; the watch as chunks and as WebSocket |
+//! | [`operations`] | the operations, for both wires |
+//! | [`sdk_server`] | what both work with: words in order, the state that is shown |
+//! | [`state`] | what the game has said, and the state machine that follows from it |
+//! | [`counters_lists`], [`health`] | counters and lists; the clock of the health pings |
+//! | [`snapshot`] | the GameServer as it is shown |
+//! | [`proto`], [`json`], [`error`] | messages, JSON, errors |
 //!
 //! | the game says | the agent hears |
 //! |---|---|
@@ -22,22 +22,22 @@
 //!
 //! What this SDK holds (labels, counters, lists, players, the end of a reservation) lies in the agent's journal with the run.
 
-pub mod book;
-pub mod desk;
-pub mod fault;
+pub mod counters_lists;
+pub mod error;
 pub mod grpc;
 pub mod health;
 pub mod json;
-pub mod ops;
-pub mod picture;
+pub mod operations;
 pub mod proto;
 pub mod rest;
-pub mod stream;
-pub mod tallies;
+pub mod rest_watch;
+pub mod sdk_server;
+pub mod snapshot;
+pub mod state;
 #[cfg(test)]
 mod tests;
 
-use super::{Bound, Frontend, Place, Shared, Wanted, http, take};
+use super::{BindAddress, BoundSocket, Frontend, Shared, SocketSpec, http, take_socket};
 use crate::{
     model::game::IfTaken,
     net::{
@@ -45,7 +45,7 @@ use crate::{
         server::{Admits, Http1, Http2},
     },
 };
-use desk::Desk;
+use sdk_server::SdkServer;
 use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc};
 use tokio::task::JoinSet;
 
@@ -57,8 +57,8 @@ pub struct Settings {
     pub http: SocketAddr,
     pub if_taken: IfTaken,
     pub health: health::Settings,
-    pub counters: BTreeMap<String, tallies::Counter>,
-    pub lists: BTreeMap<String, tallies::List>,
+    pub counters: BTreeMap<String, counters_lists::Counter>,
+    pub lists: BTreeMap<String, counters_lists::List>,
     /// Where player tracking begins; none = it isn't used until the game does.
     pub player_capacity: Option<i64>,
     /// The list whose values, or the counter whose count, are the connected players.
@@ -71,7 +71,7 @@ pub struct Settings {
 
 /// The state of a GameServer, as far as a game on one machine goes through it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown {
+pub enum GameServerState {
     Scheduled,
     Ready,
     Allocated,
@@ -80,15 +80,15 @@ pub enum Shown {
     Shutdown,
 }
 
-impl Shown {
+impl GameServerState {
     pub fn name(self) -> &'static str {
         match self {
-            Shown::Scheduled => "Scheduled",
-            Shown::Ready => "Ready",
-            Shown::Allocated => "Allocated",
-            Shown::Reserved => "Reserved",
-            Shown::Unhealthy => "Unhealthy",
-            Shown::Shutdown => "Shutdown",
+            GameServerState::Scheduled => "Scheduled",
+            GameServerState::Ready => "Ready",
+            GameServerState::Allocated => "Allocated",
+            GameServerState::Reserved => "Reserved",
+            GameServerState::Unhealthy => "Unhealthy",
+            GameServerState::Shutdown => "Shutdown",
         }
     }
 }
@@ -114,36 +114,36 @@ impl Frontend for Agones {
         "agones"
     }
 
-    fn sockets(&self) -> Vec<Wanted> {
-        let tcp = |name: &str, address| Wanted {
+    fn sockets(&self) -> Vec<SocketSpec> {
+        let tcp = |name: &str, address| SocketSpec {
             name: name.to_owned(),
-            place: Place::Tcp(address),
-            taken: self.settings.if_taken,
+            address: BindAddress::Tcp(address),
+            if_taken: self.settings.if_taken,
         };
         vec![tcp(GRPC, self.settings.grpc), tcp(HTTP, self.settings.http)]
     }
 
-    fn env(&self, bound: &[Bound]) -> BTreeMap<String, String> {
+    fn env(&self, bound: &[BoundSocket]) -> BTreeMap<String, String> {
         let port = |name: &str, variable: &str| {
-            let address = bound.iter().find(|bound| bound.name == name).and_then(Bound::address)?;
+            let address = bound.iter().find(|bound| bound.name == name).and_then(BoundSocket::address)?;
             Some((variable.to_owned(), address.port().to_string()))
         };
         [port(GRPC, "AGONES_SDK_GRPC_PORT"), port(HTTP, "AGONES_SDK_HTTP_PORT")].into_iter().flatten().collect()
     }
 
-    fn serve(self: Box<Self>, bound: &mut Vec<Bound>, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()> {
-        let desk = Desk::new(self.settings, shared);
-        if let Some(fd) = take(bound, HTTP) {
-            let desk = Arc::clone(&desk);
-            let answer = move |_, request| rest::answer(Arc::clone(&desk), request);
+    fn serve(self: Box<Self>, bound: &mut Vec<BoundSocket>, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()> {
+        let sdk = SdkServer::new(self.settings, shared);
+        if let Some(fd) = take_socket(bound, HTTP) {
+            let sdk = Arc::clone(&sdk);
+            let answer = move |_, request| rest::answer(Arc::clone(&sdk), request);
             tasks.spawn(http::serve_with(Listener::local(fd)?, Admits::Everybody, Http1, answer));
         }
-        if let Some(fd) = take(bound, GRPC) {
-            let router = grpc::router(Arc::clone(&desk));
+        if let Some(fd) = take_socket(bound, GRPC) {
+            let router = grpc::router(Arc::clone(&sdk));
             let answer = move |_, request| grpc::answer(router.clone(), request);
             tasks.spawn(http::serve_with(Listener::local(fd)?, Admits::Everybody, Http2, answer));
         }
-        tasks.spawn(desk.keep_time());
+        tasks.spawn(sdk.keep_time());
         Ok(())
     }
 }

@@ -7,9 +7,9 @@
 //! | anything else that can't be granted | the code of the protocol, and the status that goes with it |
 
 use super::{
-    desk::Desk,
-    fault::{Code, Fault},
-    json, stream,
+    error::{Code, RpcError},
+    json, rest_watch,
+    sdk_server::SdkServer,
 };
 use axum::{
     body::Body,
@@ -57,7 +57,7 @@ pub enum Route {
 }
 
 /// Finds the route, or the error that a gateway answers.
-pub fn find(method: &Method, path: &str) -> Result<Route, Fault> {
+pub fn find(method: &Method, path: &str) -> Result<Route, RpcError> {
     let get = Method::GET;
     let fixed = [
         ("/ready", Method::POST, Route::Ready),
@@ -86,16 +86,16 @@ pub fn find(method: &Method, path: &str) -> Result<Route, Fault> {
         }
     }
     if known {
-        return Err(Fault::new(Code::Unimplemented, format!("{path} has another verb than {method}")));
+        return Err(RpcError::new(Code::Unimplemented, format!("{path} has another verb than {method}")));
     }
-    Err(Fault::new(Code::NotFound, format!("there is no {path} in the Agones SDK")))
+    Err(RpcError::new(Code::NotFound, format!("there is no {path} in the Agones SDK")))
 }
 
 /// The routes with a name in the path.
-fn named(path: &str) -> Result<Vec<(&str, Method, Route)>, Fault> {
+fn named(path: &str) -> Result<Vec<(&str, Method, Route)>, RpcError> {
     let decoded = |text: &str| match percent_decode_str(text).decode_utf8() {
         Ok(name) => Ok(name.into_owned()),
-        Err(_) => Err(Fault::invalid(format!("{path} isn't UTF-8"))),
+        Err(_) => Err(RpcError::invalid(format!("{path} isn't UTF-8"))),
     };
     let below = |parent: &str| path.strip_prefix(parent).filter(|rest| !rest.is_empty() && !rest.contains('/'));
     if let Some(id) = below("/alpha/player/connected/") {
@@ -120,21 +120,21 @@ fn named(path: &str) -> Result<Vec<(&str, Method, Route)>, Fault> {
 }
 
 /// Answers one request.
-pub async fn answer(desk: Arc<Desk>, request: Request<Incoming>) -> Response {
+pub async fn answer(sdk: Arc<SdkServer>, request: Request<Incoming>) -> Response {
     // The one that is asked thousands of times a second.
     if request.uri().path() == "/gameserver" && request.method() == Method::GET {
-        return page(desk.look().json());
+        return page(sdk.snapshot().json());
     }
-    handle(&desk, request).await.unwrap_or_else(|fault| refusal(&fault))
+    handle(&sdk, request).await.unwrap_or_else(|error| refusal(&error))
 }
 
-async fn handle(desk: &Arc<Desk>, request: Request<Incoming>) -> Result<Response, Fault> {
+async fn handle(sdk: &Arc<SdkServer>, request: Request<Incoming>) -> Result<Response, RpcError> {
     match find(request.method(), request.uri().path())? {
-        Route::Watch => stream::watch(desk, request),
-        Route::Health => pings(desk, request.into_body()).await,
+        Route::Watch => rest_watch::watch(sdk, request),
+        Route::Health => pings(sdk, request.into_body()).await,
         route => {
             let body = read(request.into_body()).await?;
-            carry_out(desk, route, &body).await.map(|value| page(value.to_string().into()))
+            carry_out(sdk, route, &body).await.map(|value| page(value.to_string().into()))
         }
     }
 }
@@ -142,60 +142,60 @@ async fn handle(desk: &Arc<Desk>, request: Request<Incoming>) -> Result<Response
 /// Any object; what is in it doesn't matter.
 type Anything = serde_json::Map<String, Value>;
 
-async fn carry_out(desk: &Desk, route: Route, body: &[u8]) -> Result<Value, Fault> {
+async fn carry_out(sdk: &SdkServer, route: Route, body: &[u8]) -> Result<Value, RpcError> {
     match route {
-        Route::Ready => object(body).map(|()| desk.ready())?.await.map(empty),
-        Route::Allocate => object(body).map(|()| desk.allocate())?.await.map(empty),
-        Route::Shutdown => object(body).map(|()| desk.shutdown())?.await.map(empty),
+        Route::Ready => object(body).map(|()| sdk.ready())?.await.map(empty),
+        Route::Allocate => object(body).map(|()| sdk.allocate())?.await.map(empty),
+        Route::Shutdown => object(body).map(|()| sdk.shutdown())?.await.map(empty),
         Route::Reserve => {
-            let seconds = json::read::<json::Seconds>(body)?.seconds;
-            desk.reserve(seconds.map_or(0, |seconds| seconds.0)).await.map(empty)
+            let seconds = json::parse::<json::Seconds>(body)?.seconds;
+            sdk.reserve(seconds.map_or(0, |seconds| seconds.0)).await.map(empty)
         }
         Route::Label => {
-            let json::KeyValue { key, value } = json::read(body)?;
-            desk.label(&key, &value).await.map(empty)
+            let json::KeyValue { key, value } = json::parse(body)?;
+            sdk.label(&key, &value).await.map(empty)
         }
         Route::Annotation => {
-            let json::KeyValue { key, value } = json::read(body)?;
-            desk.annotate(&key, &value).await.map(empty)
+            let json::KeyValue { key, value } = json::parse(body)?;
+            sdk.annotate(&key, &value).await.map(empty)
         }
-        Route::PlayerConnect => desk.connect(&json::read::<json::PlayerId>(body)?.player_id).await.map(bool),
-        Route::PlayerDisconnect => desk.disconnect(&json::read::<json::PlayerId>(body)?.player_id).await.map(bool),
+        Route::PlayerConnect => sdk.connect(&json::parse::<json::PlayerId>(body)?.player_id).await.map(bool),
+        Route::PlayerDisconnect => sdk.disconnect(&json::parse::<json::PlayerId>(body)?.player_id).await.map(bool),
         Route::SetPlayerCapacity => {
-            let count = json::read::<json::Count>(body)?.count.map_or(0, |count| count.0);
-            desk.set_player_capacity(count).await.map(empty)
+            let count = json::parse::<json::Count>(body)?.count.map_or(0, |count| count.0);
+            sdk.set_player_capacity(count).await.map(empty)
         }
-        Route::PlayerCapacity => Ok(json::count(desk.player_capacity())),
-        Route::PlayerCount => Ok(json::count(desk.players().len() as i64)),
-        Route::IsPlayerConnected(id) => Ok(bool(desk.players().contains(&id))),
-        Route::ConnectedPlayers => Ok(json!({ "list": desk.players() })),
-        Route::Counter(name) => desk.counter(&name).map(|counter| json::counter(&counter)),
+        Route::PlayerCapacity => Ok(json::count(sdk.player_capacity())),
+        Route::PlayerCount => Ok(json::count(sdk.players().len() as i64)),
+        Route::IsPlayerConnected(id) => Ok(bool(sdk.players().contains(&id))),
+        Route::ConnectedPlayers => Ok(json!({ "list": sdk.players() })),
+        Route::Counter(name) => sdk.counter(&name).map(|counter| json::counter(&counter)),
         Route::UpdateCounter(name) => {
-            let update = json::read::<json::CounterUpdate>(body)?.of(name);
-            desk.update_counter(&update).await.map(|counter| json::counter(&counter))
+            let update = json::parse::<json::CounterUpdate>(body)?.of(name);
+            sdk.update_counter(&update).await.map(|counter| json::counter(&counter))
         }
-        Route::List(name) => desk.list(&name).map(|list| json::list(&list)),
+        Route::List(name) => sdk.list(&name).map(|list| json::list(&list)),
         Route::UpdateList(name) => {
-            let (list, parts) = json::read::<json::ListUpdate>(body)?.of(name)?;
-            desk.update_list(&list, parts).await.map(|list| json::list(&list))
+            let (list, parts) = json::parse::<json::ListUpdate>(body)?.of(name)?;
+            sdk.update_list(&list, parts).await.map(|list| json::list(&list))
         }
         Route::AddValue(name) => {
-            let value = json::read::<json::ListValue>(body)?.value;
-            desk.add_value(&name, &value).await.map(|list| json::list(&list))
+            let value = json::parse::<json::ListValue>(body)?.value;
+            sdk.add_value(&name, &value).await.map(|list| json::list(&list))
         }
         Route::RemoveValue(name) => {
-            let value = json::read::<json::ListValue>(body)?.value;
-            desk.remove_value(&name, &value).await.map(|list| json::list(&list))
+            let value = json::parse::<json::ListValue>(body)?.value;
+            sdk.remove_value(&name, &value).await.map(|list| json::list(&list))
         }
-        Route::GameServer => Ok(json::game_server(&desk.look().server)),
+        Route::GameServer => Ok(json::game_server(&sdk.snapshot().game_server)),
         // Answered by their own.
         Route::Watch | Route::Health => Ok(json!({})),
     }
 }
 
 /// Reads a body that has to be an object, whatever is in it.
-fn object(body: &[u8]) -> Result<(), Fault> {
-    json::read::<Anything>(body).map(drop)
+fn object(body: &[u8]) -> Result<(), RpcError> {
+    json::parse::<Anything>(body).map(drop)
 }
 
 fn empty((): ()) -> Value {
@@ -206,41 +206,41 @@ fn bool(bool: bool) -> Value {
     json!({ "bool": bool })
 }
 
-async fn read(body: Incoming) -> Result<Bytes, Fault> {
+async fn read(body: Incoming) -> Result<Bytes, RpcError> {
     match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) => Err(Fault::invalid(format!("the body can't be read (at most {MAX_BODY} bytes): {error}"))),
-        Err(_) => Err(Fault::invalid("the body took too long to arrive")),
+        Ok(Err(error)) => Err(RpcError::invalid(format!("the body can't be read (at most {MAX_BODY} bytes): {error}"))),
+        Err(_) => Err(RpcError::invalid("the body took too long to arrive")),
     }
 }
 
 /// One ping for each object of the body, when it arrives.
-async fn pings(desk: &Desk, mut body: Incoming) -> Result<Response, Fault> {
+async fn pings(sdk: &SdkServer, mut body: Incoming) -> Result<Response, RpcError> {
     let mut unread = BytesMut::new();
     let mut pings = 0_u64;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Fault::invalid(format!("the body was cut off: {error}")))?;
+        let frame = frame.map_err(|error| RpcError::invalid(format!("the body was cut off: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };
         if unread.len() + data.len() > MAX_BODY {
-            return Err(Fault::invalid(format!("more than {MAX_BODY} bytes at a time")));
+            return Err(RpcError::invalid(format!("more than {MAX_BODY} bytes at a time")));
         }
         unread.extend_from_slice(&data);
         for _ in 0..objects(&mut unread)? {
-            desk.ping().await?;
+            sdk.ping().await?;
             pings += 1;
         }
     }
     if !unread.trim_ascii().is_empty() {
-        return Err(Fault::invalid("the body ends within an object"));
+        return Err(RpcError::invalid("the body ends within an object"));
     }
     if pings == 0 {
-        return Err(Fault::invalid("the body is empty; a ping is {}"));
+        return Err(RpcError::invalid("the body is empty; a ping is {}"));
     }
     Ok(page(Bytes::from_static(b"{}")))
 }
 
 /// Takes the whole objects from the front, and counts them.
-fn objects(unread: &mut BytesMut) -> Result<usize, Fault> {
+fn objects(unread: &mut BytesMut) -> Result<usize, RpcError> {
     let mut stream = serde_json::Deserializer::from_slice(unread).into_iter::<Anything>();
     let mut count = 0;
     let read = loop {
@@ -248,7 +248,7 @@ fn objects(unread: &mut BytesMut) -> Result<usize, Fault> {
             Some(Ok(_)) => count += 1,
             None => break stream.byte_offset(),
             Some(Err(error)) if error.is_eof() => break stream.byte_offset(),
-            Some(Err(error)) => return Err(Fault::invalid(format!("the body can't be read: {error}"))),
+            Some(Err(error)) => return Err(RpcError::invalid(format!("the body can't be read: {error}"))),
         }
     };
     let _ = unread.split_to(read);
@@ -262,8 +262,8 @@ fn page(body: Bytes) -> Response {
     response
 }
 
-fn refusal(fault: &Fault) -> Response {
-    (fault.code.http(), [(header::CONTENT_TYPE, "application/json")], fault.json()).into_response()
+fn refusal(error: &RpcError) -> Response {
+    (error.code.http(), [(header::CONTENT_TYPE, "application/json")], error.json()).into_response()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use super::Settings;
 use crate::{
     frontends::{
-        outfit::{self, Outfit, Surroundings},
+        launch::{self, LaunchContext, LaunchExtension},
         tokens::host_id,
     },
     model::process::LaunchSpec,
@@ -23,31 +23,31 @@ pub const FILE: &str = "gsdk.json";
 
 /// Everything but the run's own name.
 #[derive(Debug)]
-pub struct Kit {
+pub struct GsdkLaunch {
     path: PathBuf,
     config: Value,
     env: Vec<(&'static str, String)>,
 }
 
-impl Kit {
-    pub fn new(endpoint: SocketAddr, settings: &Settings, around: &Surroundings) -> Self {
-        let facts = Facts::of(settings, around);
+impl GsdkLaunch {
+    pub fn new(endpoint: SocketAddr, settings: &Settings, context: &LaunchContext) -> Self {
+        let facts = Facts::of(settings, context);
         let env = facts.env(endpoint);
-        Kit { path: around.game_dir.join(FILE), config: facts.config(endpoint, settings, around), env }
+        GsdkLaunch { path: context.game_dir.join(FILE), config: facts.config(endpoint, settings, context), env }
     }
 }
 
-impl Outfit for Kit {
-    fn fit(&self, token: &SecretString, spec: &mut LaunchSpec) {
+impl LaunchExtension for GsdkLaunch {
+    fn apply(&self, token: &SecretString, spec: &mut LaunchSpec) {
         let id = host_id(token).to_string();
         let mut config = self.config.clone();
         config["sessionHostId"] = id.clone().into();
-        outfit::variable(spec, "GSDK_CONFIG_FILE", self.path.display().to_string());
-        outfit::variable(spec, "SESSION_HOST_ID", id);
+        launch::default_variable(spec, "GSDK_CONFIG_FILE", self.path.display().to_string());
+        launch::default_variable(spec, "SESSION_HOST_ID", id);
         for (key, text) in &self.env {
-            outfit::variable(spec, key, text);
+            launch::default_variable(spec, key, text);
         }
-        outfit::file(spec, &self.path, config.to_string());
+        launch::add_file(spec, &self.path, config.to_string());
     }
 
     fn set_ports(&mut self, ports: &BTreeMap<String, u16>) {
@@ -81,22 +81,22 @@ struct Facts {
 }
 
 impl Facts {
-    fn of(settings: &Settings, around: &Surroundings) -> Self {
-        let hosts = || [&around.public, &around.private].into_iter().flatten();
-        let logs = settings.log_dir.clone().or_else(|| around.work_dir.as_ref().map(PathBuf::from));
+    fn of(settings: &Settings, context: &LaunchContext) -> Self {
+        let hosts = || [&context.public, &context.private].into_iter().flatten();
+        let logs = settings.log_dir.clone().or_else(|| context.work_dir.as_ref().map(PathBuf::from));
         let logs = logs.unwrap_or_else(|| PathBuf::from("/tmp"));
         let or_logs = |dir: &Option<PathBuf>| text(dir.as_deref().unwrap_or(&logs));
-        let build = settings.build_id.as_ref().or(around.version.as_ref()).unwrap_or(&around.name);
-        let named = around.public.as_ref().filter(|host| host.parse::<IpAddr>().is_err());
+        let build = settings.build_id.as_ref().or(context.version.as_ref()).unwrap_or(&context.name);
+        let named = context.public.as_ref().filter(|host| host.parse::<IpAddr>().is_err());
         Facts {
             title: settings.title_id.clone(),
             build: build.clone(),
-            region: around.region.clone().unwrap_or_else(|| "local".to_owned()),
-            machine: around.hostname.clone(),
+            region: context.region.clone().unwrap_or_else(|| "local".to_owned()),
+            machine: context.hostname.clone(),
             logs: text(&logs),
             shared: or_logs(&settings.shared_content_dir),
             certificates: or_logs(&settings.certificate_dir),
-            fqdn: named.unwrap_or(&around.hostname).clone(),
+            fqdn: named.unwrap_or(&context.hostname).clone(),
             ip: hosts().find_map(|host| host.parse().ok()).unwrap_or(Ipv4Addr::LOCALHOST),
         }
     }
@@ -118,7 +118,7 @@ impl Facts {
         ]
     }
 
-    fn config(&self, endpoint: SocketAddr, settings: &Settings, around: &Surroundings) -> Value {
+    fn config(&self, endpoint: SocketAddr, settings: &Settings, context: &LaunchContext) -> Value {
         json!({
             "heartbeatEndpoint": endpoint.to_string(),
             "titleId": self.title,
@@ -131,13 +131,13 @@ impl Facts {
             "certificateFolder": self.certificates,
             "gameCertificates": settings.certificates,
             "buildMetadata": settings.metadata,
-            "gamePorts": numbers(&around.ports),
+            "gamePorts": numbers(&context.ports),
             "publicIpV4Address": self.ip.to_string(),
             "fullyQualifiedDomainName": self.fqdn,
             "gameServerConnectionInfo": {
                 "publicIpV4Adress": self.ip.to_string(),
                 "publicIpV4Address": self.ip.to_string(),
-                "gamePortsConfiguration": listening(&around.ports),
+                "gamePortsConfiguration": listening(&context.ports),
             },
         })
     }

@@ -34,9 +34,9 @@ pub mod memory;
 mod tests;
 
 use super::{
-    Bound, Frontend, Heard, Outfit, Place, Shared, Surroundings, Wanted,
+    BindAddress, BoundSocket, Frontend, GameMessage, LaunchContext, LaunchExtension, Shared, SocketSpec,
     http::{self, Problem},
-    take,
+    take_socket,
 };
 use crate::{
     model::{
@@ -83,7 +83,7 @@ pub enum Terminate {
 pub struct Settings {
     /// Loopback only; port 0 = any free one.
     pub listen: SocketAddr,
-    pub taken: IfTaken,
+    pub if_taken: IfTaken,
     pub terminate: Terminate,
     /// The game's own word on its health counts.
     pub trust_health: bool,
@@ -116,24 +116,24 @@ impl Frontend for Gsdk {
         "gsdk"
     }
 
-    fn sockets(&self) -> Vec<Wanted> {
-        let place = Place::Tcp(self.settings.listen);
-        vec![Wanted { name: TCP.to_owned(), place, taken: self.settings.taken }]
+    fn sockets(&self) -> Vec<SocketSpec> {
+        let address = BindAddress::Tcp(self.settings.listen);
+        vec![SocketSpec { name: TCP.to_owned(), address, if_taken: self.settings.if_taken }]
     }
 
     /// Everything that the game needs names its run: see [`launch`].
-    fn env(&self, _bound: &[Bound]) -> BTreeMap<String, String> {
+    fn env(&self, _bound: &[BoundSocket]) -> BTreeMap<String, String> {
         BTreeMap::new()
     }
 
-    fn outfit(&self, bound: &[Bound], around: &Surroundings) -> Option<Box<dyn Outfit>> {
+    fn launch_extension(&self, bound: &[BoundSocket], context: &LaunchContext) -> Option<Box<dyn LaunchExtension>> {
         let endpoint = bound.iter().find(|bound| bound.name == TCP)?.address()?;
-        Some(Box::new(launch::Kit::new(endpoint, &self.settings, around)))
+        Some(Box::new(launch::GsdkLaunch::new(endpoint, &self.settings, context)))
     }
 
-    fn serve(self: Box<Self>, bound: &mut Vec<Bound>, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()> {
+    fn serve(self: Box<Self>, bound: &mut Vec<BoundSocket>, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()> {
         let router = router(self.settings, shared);
-        if let Some(fd) = take(bound, TCP) {
+        if let Some(fd) = take_socket(bound, TCP) {
             tasks.spawn(http::serve(Listener::local(fd)?, Admits::Everybody, router));
         }
         Ok(())
@@ -168,8 +168,13 @@ async fn info(State(api): State<Api>, Path(id): Path<String>, request: Request) 
     let info = Info::read(&http::body(request).await?);
     let said = api.memory().introduced(run, info);
     if let Some(said) = said {
-        // Said again by nobody, but worth no failure.
-        let _ = api.shared.said.try_send(Heard { run, door: EventSource::Gsdk, said, taken: None });
+        // No later request repeats it, but it is worth no failure.
+        let _ = api.shared.game_messages.try_send(GameMessage {
+            run,
+            source: EventSource::Gsdk,
+            event: said,
+            committed: None,
+        });
     }
     Ok(Json(serde_json::json!({})).into_response())
 }
@@ -195,7 +200,12 @@ async fn beat(
     let someone = api.shared.status.borrow().players > 0;
     let heard = api.memory().heard(run, &beat, route.told_by(&agent), someone, &api.settings);
     for said in heard.said {
-        if api.shared.said.try_send(Heard { run, door: EventSource::Gsdk, said, taken: None }).is_err() {
+        if api
+            .shared
+            .game_messages
+            .try_send(GameMessage { run, source: EventSource::Gsdk, event: said, committed: None })
+            .is_err()
+        {
             // The next beat says it again.
             return Ok(Json(api.answer(run, &beat)));
         }

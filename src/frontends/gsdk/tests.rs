@@ -3,12 +3,12 @@
 use super::{
     answer::{Answer, Operation},
     beat::{Beat, GameState, Health, Info, Route, Silence},
-    launch::{FILE, Kit},
+    launch::{FILE, GsdkLaunch},
     memory::Memory,
     *,
 };
 use crate::{
-    frontends::{Outfit as _, tokens::host_id},
+    frontends::{LaunchExtension as _, tokens::host_id},
     model::{
         allocation::Allocation,
         game::{GameEvent, GameNotice},
@@ -24,7 +24,7 @@ const RUN: RunNumber = RunNumber(3);
 fn settings() -> Settings {
     Settings {
         listen: ([127, 0, 0, 1], 0).into(),
-        taken: IfTaken::Fail,
+        if_taken: IfTaken::Fail,
         terminate: Terminate::AtStop,
         trust_health: false,
         empty_means_nobody: false,
@@ -206,15 +206,15 @@ fn unity_may_pause_and_others_may_not() {
 
 #[test]
 fn the_file_has_every_key_and_no_map_is_null() {
-    let around = Surroundings {
+    let context = LaunchContext {
         name: "arena".to_owned(),
         private: Some("10.0.0.7".to_owned()),
         hostname: "metal-17".to_owned(),
         ports: BTreeMap::from([("game".to_owned(), 7777)]),
         game_dir: PathBuf::from("/state/game"),
-        ..Surroundings::default()
+        ..LaunchContext::default()
     };
-    let mut kit = Kit::new("127.0.0.1:56001".parse().unwrap(), &settings(), &around);
+    let mut launch = GsdkLaunch::new("127.0.0.1:56001".parse().unwrap(), &settings(), &context);
     let mut spec = LaunchSpec {
         argv: vec!["game".to_owned()],
         env: BTreeMap::from([("PF_REGION".to_owned(), "mine".to_owned())]),
@@ -223,7 +223,7 @@ fn the_file_has_every_key_and_no_map_is_null() {
         files: Vec::new(),
         forking: false,
     };
-    kit.fit(&"token".into(), &mut spec);
+    launch.apply(&"token".into(), &mut spec);
     assert_eq!(spec.env["GSDK_CONFIG_FILE"], format!("/state/game/{FILE}"));
     assert_eq!(spec.env["PF_REGION"], "mine", "what is configured wins");
     assert_eq!(spec.env["SESSION_HOST_ID"], host_id(&"token".into()).to_string());
@@ -231,9 +231,9 @@ fn the_file_has_every_key_and_no_map_is_null() {
     assert_eq!(config["sessionHostId"], spec.env["SESSION_HOST_ID"].as_str());
     assert_eq!(config["heartbeatEndpoint"], "127.0.0.1:56001");
     assert_eq!(config["gamePorts"], json!({"game": "7777"}));
-    kit.set_ports(&BTreeMap::from([("game".to_owned(), 7778)]));
+    launch.set_ports(&BTreeMap::from([("game".to_owned(), 7778)]));
     let mut moved = LaunchSpec { files: Vec::new(), ..spec.clone() };
-    kit.fit(&"token".into(), &mut moved);
+    launch.apply(&"token".into(), &mut moved);
     let moved: Value = serde_json::from_str(&moved.files[0].text).unwrap();
     assert_eq!(moved["gamePorts"], json!({"game": "7778"}));
     let listening = &moved["gameServerConnectionInfo"]["gamePortsConfiguration"];

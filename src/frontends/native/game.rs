@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     frontends::{
-        Heard,
+        GameMessage,
         http::{ErrorBody, Problem},
     },
     model::{
@@ -129,8 +129,8 @@ async fn say(api: &Api, run: RunNumber, said: GameEvent, answered: Answered) -> 
             (Some(taken), Some(wait))
         }
     };
-    let heard = Heard { run, door: EventSource::Native, said, taken };
-    match api.shared.said.send_timeout(heard, QUEUE_PATIENCE).await {
+    let heard = GameMessage { run, source: EventSource::Native, event: said, committed: taken };
+    match api.shared.game_messages.send_timeout(heard, QUEUE_PATIENCE).await {
         Ok(()) => {}
         Err(SendTimeoutError::Closed(_)) => return Err(gone()),
         Err(SendTimeoutError::Timeout(_)) => {
@@ -146,7 +146,7 @@ async fn say(api: &Api, run: RunNumber, said: GameEvent, answered: Answered) -> 
     }
 }
 
-/// The game can take players. Proof of readiness where `[game.readiness] by = "sdk"`.
+/// The game can take players. ReadyPatterns of readiness where `[game.readiness] by = "sdk"`.
 #[utoipa::path(post, path = "/v1/game/ready", tag = "game", request_body = Nothing,
     responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
 pub async fn ready(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {

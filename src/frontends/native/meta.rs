@@ -19,7 +19,7 @@ const PULSE: Duration = Duration::from_secs(2);
 pub async fn livez(State(api): State<Api>) -> Result<&'static str, Problem> {
     let (pulse, felt) = oneshot::channel();
     let asked = async {
-        api.shared.pulse.send(pulse).await.ok()?;
+        api.shared.liveness.send(pulse).await.ok()?;
         felt.await.ok()
     };
     match tokio::time::timeout(PULSE, asked).await {

@@ -21,9 +21,9 @@ pub mod stream;
 pub(super) mod tests;
 
 use super::{
-    Bound, Frontend, Place, Shared, Wanted,
+    BindAddress, BoundSocket, Frontend, Shared, SocketSpec,
     http::{self, Problem},
-    take,
+    take_socket,
 };
 use crate::{
     model::game::IfTaken,
@@ -85,33 +85,34 @@ impl Frontend for Native {
         "native"
     }
 
-    fn sockets(&self) -> Vec<Wanted> {
+    fn sockets(&self) -> Vec<SocketSpec> {
         let unix = |name: &str, path: &Option<PathBuf>, mode| {
-            path.clone().map(|path| Wanted {
+            path.clone().map(|path| SocketSpec {
                 name: name.to_owned(),
-                place: Place::Unix(path, mode),
-                taken: IfTaken::Fail,
+                address: BindAddress::Unix(path, mode),
+                if_taken: IfTaken::Fail,
             })
         };
-        let tcp = Wanted { name: TCP.to_owned(), place: Place::Tcp(self.settings.tcp), taken: IfTaken::Fail };
+        let tcp =
+            SocketSpec { name: TCP.to_owned(), address: BindAddress::Tcp(self.settings.tcp), if_taken: IfTaken::Fail };
         std::iter::once(tcp)
             .chain(unix(UNIX, &self.settings.socket, 0o666))
             .chain(unix(OPERATOR, &self.settings.operator_socket, 0o600))
             .collect()
     }
 
-    fn env(&self, bound: &[Bound]) -> BTreeMap<String, String> {
-        let tcp = bound.iter().find(|bound| bound.name == TCP).and_then(Bound::address);
+    fn env(&self, bound: &[BoundSocket]) -> BTreeMap<String, String> {
+        let tcp = bound.iter().find(|bound| bound.name == TCP).and_then(BoundSocket::address);
         let api = tcp.map(|address| ("GAMESIDE_API".to_owned(), format!("http://{address}")));
         let socket = self.settings.socket.as_ref();
         let socket = socket.map(|path| ("GAMESIDE_SOCKET".to_owned(), path.display().to_string()));
         api.into_iter().chain(socket).collect()
     }
 
-    fn serve(self: Box<Self>, bound: &mut Vec<Bound>, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()> {
+    fn serve(self: Box<Self>, bound: &mut Vec<BoundSocket>, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()> {
         let router = router(shared);
         for name in [TCP, UNIX, OPERATOR] {
-            if let Some(fd) = take(bound, name) {
+            if let Some(fd) = take_socket(bound, name) {
                 tasks.spawn(http::serve(Listener::local(fd)?, Admits::Everybody, router.clone()));
             }
         }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     frontends::{
-        Asked,
+        OperatorRequest,
         http::{ErrorBody, Problem},
     },
     model::{
@@ -71,7 +71,7 @@ pub struct SetGate {
 async fn ask(api: &Api, order: Order) -> Answer {
     let ending = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ending", "the agent is ending and takes no orders");
     let (reply, answer) = oneshot::channel();
-    api.shared.orders.send(Asked { order, reply }).await.map_err(|_| ending())?;
+    api.shared.operator_requests.send(OperatorRequest { order, reply }).await.map_err(|_| ending())?;
     match tokio::time::timeout(PATIENCE, answer).await {
         Ok(Ok(Ok(accepted))) => Ok(axum::Json(accepted)),
         Ok(Ok(Err(refused))) => Err(Problem::from(&refused)),

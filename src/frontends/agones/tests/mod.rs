@@ -1,12 +1,12 @@
-//! The gRPC wire and the desk, with a driver that only takes note.
+//! The gRPC wire and the sdk, with a driver that only takes note.
 
-mod moves;
+mod transitions;
 
 use super::{
     Settings,
-    desk::Desk,
+    counters_lists::{Counter, List},
     grpc, health, proto,
-    tallies::{Counter, List},
+    sdk_server::SdkServer,
 };
 use crate::{
     frontends::testing::{self, Driver},
@@ -55,35 +55,35 @@ fn status() -> Status {
     Status { phase: PhaseName::Idle, map: None, players: 0, max_players: None, game, ..playing }
 }
 
-/// A desk, and the driver's end of it.
+/// A sdk, and the driver's end of it.
 struct House {
-    desk: Arc<Desk>,
+    sdk: Arc<SdkServer>,
     heard: Arc<Mutex<Vec<GameEvent>>>,
     status: watch::Sender<Arc<Status>>,
 }
 
 fn house(status: Status) -> House {
     let (shared, driver) = testing::shared(status);
-    let Driver { mut said, orders, pulse, status, tokens } = driver;
+    let Driver { mut game_messages, operator_requests, liveness, status, tokens } = driver;
     let heard = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&heard);
     tokio::spawn(async move {
-        let _ends = (orders, pulse, tokens);
-        while let Some(word) = said.recv().await {
-            assert_eq!((word.run, word.door), (testing::RUN, EventSource::Agones));
-            noted.lock().unwrap().push(word.said);
-            if let Some(taken) = word.taken {
-                let _ = taken.send(());
+        let _ends = (operator_requests, liveness, tokens);
+        while let Some(word) = game_messages.recv().await {
+            assert_eq!((word.run, word.source), (testing::RUN, EventSource::Agones));
+            noted.lock().unwrap().push(word.event);
+            if let Some(committed) = word.committed {
+                let _ = committed.send(());
             }
         }
     });
-    House { desk: Desk::new(settings(), shared), heard, status }
+    House { sdk: SdkServer::new(settings(), shared), heard, status }
 }
 
 impl House {
     /// A procedure with one message in: the code, and the messages that came out.
     async fn call<Out: Message + Default>(&self, name: &str, asked: &impl Message) -> (i32, Vec<Out>) {
-        let router = grpc::router(Arc::clone(&self.desk));
+        let router = grpc::router(Arc::clone(&self.sdk));
         let mut frame = vec![0];
         frame.extend(u32::try_from(asked.encoded_len()).unwrap().to_be_bytes());
         frame.extend(asked.encode_to_vec());
@@ -140,8 +140,8 @@ async fn procedures_do_what_they_are_called_and_words_come_in_order() {
 #[tokio::test]
 async fn the_next_agent_knows_what_was_kept_and_nothing_of_another_run() {
     let first = house(status());
-    first.desk.label("a", "b").await.unwrap();
-    first.desk.reserve(3600).await.unwrap();
+    first.sdk.label("a", "b").await.unwrap();
+    first.sdk.reserve(3600).await.unwrap();
     let kept = first.heard().into_iter().rev().find_map(|said| match said {
         GameEvent::Keep(kept) => Some(kept),
         _ => None,
@@ -149,29 +149,29 @@ async fn the_next_agent_knows_what_was_kept_and_nothing_of_another_run() {
     let mut later = status();
     later.game.kept = BTreeMap::from([(EventSource::Agones, kept.unwrap())]);
     let second = house(later.clone());
-    let server = second.desk.look().server.clone();
+    let server = second.sdk.snapshot().game_server.clone();
     assert_eq!(server.object_meta.unwrap().labels["agones.dev/sdk-a"], "b");
     assert_eq!(server.status.unwrap().state, "Reserved");
     later.game = GameStatus { run: Some(RunNumber(8)), ..GameStatus::default() };
     second.status.send_replace(Arc::new(later));
-    let server = second.desk.look().server.clone();
+    let server = second.sdk.snapshot().game_server.clone();
     assert!(server.object_meta.unwrap().labels.is_empty());
 }
 
 #[tokio::test]
 async fn a_change_between_the_first_state_and_the_stream_is_in_the_stream() {
     let house = house(status());
-    let mut watch = house.desk.watch().unwrap();
-    let mut slow = house.desk.watch().unwrap();
+    let mut watch = house.sdk.watch().unwrap();
+    let mut slow = house.sdk.watch().unwrap();
     for round in 0..100 {
-        house.desk.label("round", &round.to_string()).await.unwrap();
+        house.sdk.label("round", &round.to_string()).await.unwrap();
     }
     let round = |server: &proto::GameServer| server.object_meta.as_ref()?.labels.get("agones.dev/sdk-round").cloned();
-    assert_eq!(round(&watch.next().await.server), None, "the state as it was");
-    while round(&watch.next().await.server).as_deref() != Some("99") {}
+    assert_eq!(round(&watch.next().await.game_server), None, "the state as it was");
+    while round(&watch.next().await.game_server).as_deref() != Some("99") {}
     // One that reads now for the first time has the newest within what is kept.
     let mut states = 0;
-    while round(&slow.next().await.server).as_deref() != Some("99") {
+    while round(&slow.next().await.game_server).as_deref() != Some("99") {
         states += 1;
     }
     assert!(states <= 33, "{states}");
@@ -183,10 +183,10 @@ async fn more_than_can_be_kept_is_refused_whole() {
     let long = "x".repeat(4000);
     let mut refused = None;
     for round in 0..10 {
-        refused = house.desk.annotate(&format!("k{round}"), &long).await.err().or(refused);
+        refused = house.sdk.annotate(&format!("k{round}"), &long).await.err().or(refused);
     }
-    assert_eq!(refused.unwrap().code, super::fault::Code::ResourceExhausted);
-    let kept = house.desk.look().server.object_meta.as_ref().unwrap().annotations.len();
+    assert_eq!(refused.unwrap().code, super::error::Code::ResourceExhausted);
+    let kept = house.sdk.snapshot().game_server.object_meta.as_ref().unwrap().annotations.len();
     assert!((1..10).contains(&kept), "{kept}");
-    house.desk.label("small", "fits").await.unwrap();
+    house.sdk.label("small", "fits").await.unwrap();
 }

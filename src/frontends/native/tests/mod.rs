@@ -7,7 +7,7 @@ mod streams;
 use super::router;
 use crate::{
     frontends::{
-        Asked, Heard, Shared, TokenBook,
+        GameMessage, OperatorRequest, Shared, TokenStore,
         testing::{self, Driver, OPERATOR, RUN, status},
     },
     model::{
@@ -33,11 +33,11 @@ const GAME: &str = "game-token";
 struct House {
     router: Router,
     shared: Shared,
-    said: mpsc::Receiver<Heard>,
-    orders: mpsc::Receiver<Asked>,
-    pulse: mpsc::Receiver<oneshot::Sender<()>>,
+    game_messages: mpsc::Receiver<GameMessage>,
+    operator_requests: mpsc::Receiver<OperatorRequest>,
+    liveness: mpsc::Receiver<oneshot::Sender<()>>,
     status: watch::Sender<Arc<Status>>,
-    tokens: Arc<TokenBook>,
+    tokens: Arc<TokenStore>,
 }
 
 /// An answer, read whole.
@@ -65,8 +65,8 @@ impl Got {
 fn house() -> House {
     let (shared, driver) = testing::shared(status());
     driver.tokens.set_game(RUN, GAME.into());
-    let Driver { said, orders, pulse, status, tokens } = driver;
-    House { router: router(shared.clone()), shared, said, orders, pulse, status, tokens }
+    let Driver { game_messages, operator_requests, liveness, status, tokens } = driver;
+    House { router: router(shared.clone()), shared, game_messages, operator_requests, liveness, status, tokens }
 }
 
 fn request(method: &str, path: &str, token: &str, body: impl Into<Body>) -> Request<Body> {
@@ -89,12 +89,12 @@ impl House {
     }
 
     /// Plays the driver: takes one statement, acknowledges it, and hands it over.
-    async fn hear(&mut self, method: &str, path: &str, body: &'static str) -> (Got, Heard) {
+    async fn hear(&mut self, method: &str, path: &str, body: &'static str) -> (Got, GameMessage) {
         let asked = send(&self.router, request(method, path, GAME, body));
         let heard = async {
-            let mut heard = self.said.recv().await.unwrap();
-            if let Some(taken) = heard.taken.take() {
-                taken.send(()).unwrap();
+            let mut heard = self.game_messages.recv().await.unwrap();
+            if let Some(committed) = heard.committed.take() {
+                committed.send(()).unwrap();
             }
             heard
         };

@@ -62,7 +62,7 @@ async fn every_statement_reaches_the_driver_as_it_was_meant() {
     for (method, path, body, said) in rows {
         let (got, heard) = house.hear(method, &format!("/v1/game/{path}"), body).await;
         assert_eq!(got.status, StatusCode::NO_CONTENT, "{path}: {}", got.text);
-        assert_eq!((heard.run, heard.door, heard.said), (RUN, EventSource::Native, said), "{path}");
+        assert_eq!((heard.run, heard.source, heard.event), (RUN, EventSource::Native, said), "{path}");
     }
 }
 
@@ -114,7 +114,7 @@ async fn what_cannot_be_meant_gets_one_clear_error_and_reaches_nobody() {
     }
     let got = house.ask("GET", "/v1/game/ready", GAME, "").await;
     assert_eq!(got.headers["allow"], "POST");
-    assert!(house.said.try_recv().is_err());
+    assert!(house.game_messages.try_recv().is_err());
 }
 
 #[tokio::test]
@@ -177,10 +177,10 @@ async fn the_token_of_an_earlier_run_is_worth_nothing() {
 async fn a_statement_is_acknowledged_once_it_is_durable_and_not_before() {
     let mut house = house();
     let asked = tokio::spawn(send_owned(house.router.clone(), request("POST", "/v1/game/ready", GAME, "")));
-    let taken = house.said.recv().await.unwrap().taken.unwrap();
+    let committed = house.game_messages.recv().await.unwrap().committed.unwrap();
     tokio::task::yield_now().await;
     assert!(!asked.is_finished());
-    taken.send(()).unwrap();
+    committed.send(()).unwrap();
     assert_eq!(asked.await.unwrap().status, StatusCode::NO_CONTENT);
 }
 
@@ -192,7 +192,7 @@ async fn send_owned(router: Router, request: Request<Body>) -> Got {
 async fn a_slow_journal_is_said_and_a_full_queue_or_an_ending_agent_asks_for_another_try() {
     let mut house = house();
     let asked = tokio::spawn(send_owned(house.router.clone(), request("POST", "/v1/game/ready", GAME, "")));
-    let kept = house.said.recv().await.unwrap();
+    let kept = house.game_messages.recv().await.unwrap();
     assert_eq!(asked.await.unwrap().status, StatusCode::ACCEPTED);
     drop(kept);
 
@@ -203,7 +203,7 @@ async fn a_slow_journal_is_said_and_a_full_queue_or_an_ending_agent_asks_for_ano
     assert_eq!((got.status.as_u16(), got.code().as_str()), (503, "busy"));
     assert_eq!(got.headers["retry-after"], "1");
 
-    house.said.close();
+    house.game_messages.close();
     let got = house.ask("POST", "/v1/game/heartbeat", GAME, "").await;
     assert_eq!((got.status.as_u16(), got.code().as_str()), (503, "ending"));
 }
@@ -240,7 +240,7 @@ async fn orders_are_asked_and_refusals_carry_their_code() {
     for (path, body, order, reply) in rows {
         let asked = send_owned(house.router.clone(), request("POST", &format!("/v1/{path}"), OPERATOR, body));
         let decided = async {
-            let asked = house.orders.recv().await.unwrap();
+            let asked = house.operator_requests.recv().await.unwrap();
             assert_eq!(asked.order, order);
             asked.reply.send(reply.clone()).unwrap();
         };
@@ -263,7 +263,7 @@ async fn orders_are_asked_and_refusals_carry_their_code() {
         let got = house.ask("POST", &format!("/v1/{path}"), OPERATOR, body).await;
         assert_eq!(got.status.as_u16(), status, "{path} {body}: {}", got.text);
     }
-    assert!(house.orders.try_recv().is_err());
+    assert!(house.operator_requests.try_recv().is_err());
 }
 
 #[tokio::test]
@@ -293,7 +293,7 @@ async fn state_has_an_etag_that_changes_with_what_it_shows_and_only_then() {
     let second = conditional(first.etag()).await;
     assert_eq!((second.status, &second.json()["players"]), (StatusCode::OK, &3.into()));
 
-    house.shared.events.tell(RUN, allocated("a"));
+    house.shared.events.publish(RUN, allocated("a"));
     let third = conditional(second.etag()).await.json();
     assert_eq!(third["told"][0]["event"], "allocated");
     assert_eq!(third["told"][0]["allocation"]["allocation_id"], "a");
@@ -314,7 +314,7 @@ async fn the_whole_status_is_for_operators() {
 async fn liveness_is_the_drivers_and_readiness_the_keepers() {
     let mut house = house();
     let (got, ()) = tokio::join!(send_owned(house.router.clone(), request("GET", "/livez", "", "")), async {
-        house.pulse.recv().await.unwrap().send(()).unwrap();
+        house.liveness.recv().await.unwrap().send(()).unwrap();
     });
     assert_eq!(got.status, StatusCode::OK);
     assert_eq!(house.ask("GET", "/readyz", "", "").await.status, StatusCode::OK);

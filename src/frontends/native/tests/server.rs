@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::frontends::{
-    Bound, Frontend, Place, Wanted, http,
+    BindAddress, BoundSocket, Frontend, SocketSpec, http,
     native::{Native, Settings, TCP, UNIX},
 };
 use std::{net::SocketAddr, path::Path};
@@ -26,20 +26,20 @@ impl Served {
 }
 
 /// Binds what the frontend wants, as the keeper would.
-fn bind(wanted: Wanted) -> Bound {
-    let fd = match wanted.place {
-        Place::Tcp(address) => std::net::TcpListener::bind(address).unwrap().into(),
-        Place::Udp(address) => std::net::UdpSocket::bind(address).unwrap().into(),
-        Place::Unix(path, _) => std::os::unix::net::UnixListener::bind(path).unwrap().into(),
+fn bind(spec: SocketSpec) -> BoundSocket {
+    let fd = match spec.address {
+        BindAddress::Tcp(address) => std::net::TcpListener::bind(address).unwrap().into(),
+        BindAddress::Udp(address) => std::net::UdpSocket::bind(address).unwrap().into(),
+        BindAddress::Unix(path, _) => std::os::unix::net::UnixListener::bind(path).unwrap().into(),
     };
-    Bound { name: wanted.name, fd }
+    BoundSocket { name: spec.name, fd }
 }
 
 fn serve(house: &House) -> Served {
     let dir = tempfile::tempdir().unwrap();
     let settings = Settings { socket: Some(dir.path().join("api.sock")), ..Settings::default() };
     let frontend = Box::new(Native::new(settings));
-    let mut bound: Vec<Bound> = frontend.sockets().into_iter().map(bind).collect();
+    let mut bound: Vec<BoundSocket> = frontend.sockets().into_iter().map(bind).collect();
     assert_eq!(bound.iter().map(|bound| bound.name.as_str()).collect::<Vec<_>>(), [TCP, UNIX]);
     let tcp = bound[0].address().unwrap();
     let env = frontend.env(&bound);
@@ -148,7 +148,7 @@ async fn a_subscriber_that_reads_nothing_wedges_nobody() {
     // More than any socket buffer holds: the stuck one's connection is full.
     let id = "x".repeat(60_000);
     for _ in 0..400 {
-        house.shared.events.tell(RUN, GameNotice::NotInSession { id: id.clone() });
+        house.shared.events.publish(RUN, GameNotice::NotInSession { id: id.clone() });
         tokio::task::yield_now().await;
     }
     let state = format!("GET /v1/state HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {GAME}");

@@ -70,22 +70,22 @@ fn drain() -> GameNotice {
 async fn levels_come_first_merged_and_in_order_then_every_change() {
     let house = house();
     let events = &house.shared.events;
-    events.tell(RUN, allocated("old"));
-    events.tell(RUN, drain());
-    events.tell(RUN, allocated("new"));
-    events.tell(RUN, backfilled(&[1]));
-    events.tell(RUN, GameNotice::NotInSession { id: "x".to_owned() });
-    events.tell(RUN, backfilled(&[1, 2]));
+    events.publish(RUN, allocated("old"));
+    events.publish(RUN, drain());
+    events.publish(RUN, allocated("new"));
+    events.publish(RUN, backfilled(&[1]));
+    events.publish(RUN, GameNotice::NotInSession { id: "x".to_owned() });
+    events.publish(RUN, backfilled(&[1, 2]));
     let mut reader = subscribe(&house, None).await;
-    // Told after the reader was let in and before it read anything.
-    events.tell(RUN, GameNotice::NotInSession { id: "y".to_owned() });
+    // Published after the reader was let in and before it read anything.
+    events.publish(RUN, GameNotice::NotInSession { id: "y".to_owned() });
     let first = reader.next().await.unwrap();
     assert_eq!((first.event.as_str(), &first.data["allocation"]["allocation_id"]), ("allocated", &"new".into()));
     assert_eq!((first.id.as_str(), &first.data["run"]), ("life-3", &7.into()));
     let second = reader.next().await.unwrap();
     assert_eq!((second.event.as_str(), second.data["players"].as_array().unwrap().len()), ("backfilled", 2));
     assert_eq!(reader.next().await.unwrap().data["id"], "y");
-    events.tell(RUN, GameNotice::Stop { within: std::time::Duration::from_secs(3) });
+    events.publish(RUN, GameNotice::Stop { within: std::time::Duration::from_secs(3) });
     let stop = reader.next().await.unwrap();
     assert_eq!((stop.event.as_str(), &stop.data["within_ms"]), ("stop", &3000.into()));
 }
@@ -94,17 +94,17 @@ async fn levels_come_first_merged_and_in_order_then_every_change() {
 async fn a_reader_resumes_where_it_was_and_misses_nothing() {
     let house = house();
     let events = &house.shared.events;
-    events.tell(RUN, allocated("a"));
+    events.publish(RUN, allocated("a"));
     let mut reader = subscribe(&house, None).await;
     let seen = reader.next().await.unwrap().id;
     drop(reader);
-    events.tell(RUN, GameNotice::NotInSession { id: "x".to_owned() });
-    events.tell(RUN, drain());
+    events.publish(RUN, GameNotice::NotInSession { id: "x".to_owned() });
+    events.publish(RUN, drain());
     let mut reader = subscribe(&house, Some(&seen)).await;
     assert_eq!(reader.names(2).await, ["not_in_session", "drain"]);
     // From the state, too: what it shows is before the id it names.
     let state = house.ask("GET", "/v1/state", GAME, "").await.json();
-    events.tell(RUN, GameNotice::SessionLost);
+    events.publish(RUN, GameNotice::SessionLost);
     let mut reader = subscribe(&house, state["last_event_id"].as_str()).await;
     assert_eq!(reader.names(1).await, ["session_lost"]);
 }
@@ -113,9 +113,9 @@ async fn a_reader_resumes_where_it_was_and_misses_nothing() {
 async fn beyond_the_retention_or_from_another_life_it_starts_anew_and_is_told_so() {
     let house = house();
     let events = &house.shared.events;
-    events.tell(RUN, allocated("a"));
+    events.publish(RUN, allocated("a"));
     for number in 0..=RETENTION {
-        events.tell(RUN, GameNotice::NotInSession { id: number.to_string() });
+        events.publish(RUN, GameNotice::NotInSession { id: number.to_string() });
     }
     for resume in ["life-1", "earlier-3", "life-999999", "garbage", "life-x"] {
         let mut reader = subscribe(&house, Some(resume)).await;
@@ -130,7 +130,7 @@ async fn a_reader_that_stops_is_dropped_and_told_so_and_holds_up_nobody() {
     let mut slow = subscribe(&house, None).await;
     let mut quick = subscribe(&house, None).await;
     for number in 0..2 * RETENTION {
-        events.tell(RUN, GameNotice::NotInSession { id: number.to_string() });
+        events.publish(RUN, GameNotice::NotInSession { id: number.to_string() });
         assert_eq!(quick.next().await.unwrap().data["id"], number.to_string());
     }
     assert_eq!(slow.names(2).await, ["lagged", "end"]);
@@ -145,8 +145,8 @@ async fn a_game_hears_of_its_own_run_alone_and_its_stream_ends_with_it() {
     let events = &house.shared.events;
     let mut game = subscribe(&house, None).await;
     let mut operator = open(&house, "/v1/events", OPERATOR, None).await.unwrap();
-    events.tell(RUN, drain());
-    events.tell(RunNumber(8), allocated("next"));
+    events.publish(RUN, drain());
+    events.publish(RunNumber(8), allocated("next"));
     assert_eq!(game.names(2).await, ["drain", "end"]);
     assert_eq!(operator.names(2).await, ["drain", "allocated"]);
     house.tokens.set_game(RunNumber(8), "next".into());

@@ -7,7 +7,7 @@
 //! | add, remove | a duplicate, a full list, a value that isn't there are errors |
 
 use super::{
-    fault::{Code, Fault},
+    error::{Code, RpcError},
     proto,
 };
 use serde::{Deserialize, Serialize};
@@ -25,15 +25,15 @@ pub struct Counter {
 }
 
 impl Counter {
-    pub fn update(self, name: &str, asked: &proto::CounterUpdate) -> Result<Self, Fault> {
+    pub fn update(self, name: &str, asked: &proto::CounterUpdate) -> Result<Self, RpcError> {
         let mut new = self;
         let outside = |what: &str, value: i64, capacity: i64| {
-            Fault::new(Code::OutOfRange, format!("counter {name:?}: {what} {value} is outside [0, {capacity}]"))
+            RpcError::new(Code::OutOfRange, format!("counter {name:?}: {what} {value} is outside [0, {capacity}]"))
         };
         if let Some(capacity) = asked.capacity.map(|capacity| capacity.value) {
             if capacity < 0 {
                 let message = format!("counter {name:?}: the capacity must be 0 or more, found {capacity}");
-                return Err(Fault::new(Code::OutOfRange, message));
+                return Err(RpcError::new(Code::OutOfRange, message));
             }
             new = Counter { count: new.count.min(capacity), capacity };
         }
@@ -67,7 +67,7 @@ pub struct ListParts {
 
 impl ListParts {
     /// A field mask. An empty one means the capacity: what the Node client sends to set it.
-    pub fn of(mask: &[String]) -> Result<Self, Fault> {
+    pub fn of(mask: &[String]) -> Result<Self, RpcError> {
         let mut parts = ListParts { capacity: mask.is_empty(), values: false };
         for path in mask {
             match path.as_str() {
@@ -76,7 +76,7 @@ impl ListParts {
                 "name" => {}
                 other => {
                     let message = format!("update_mask names {other:?}; a list has capacity and values");
-                    return Err(Fault::invalid(message));
+                    return Err(RpcError::invalid(message));
                 }
             }
         }
@@ -85,12 +85,12 @@ impl ListParts {
 }
 
 impl List {
-    pub fn update(&self, name: &str, asked: &proto::List, parts: ListParts) -> Result<Self, Fault> {
+    pub fn update(&self, name: &str, asked: &proto::List, parts: ListParts) -> Result<Self, RpcError> {
         let mut new = self.clone();
         if parts.capacity {
             if !(0..=MAX_LIST).contains(&asked.capacity) {
                 let message = format!("list {name:?}: the capacity must be 0 to {MAX_LIST}, found {}", asked.capacity);
-                return Err(Fault::new(Code::OutOfRange, message));
+                return Err(RpcError::new(Code::OutOfRange, message));
             }
             new.capacity = asked.capacity;
         }
@@ -107,36 +107,36 @@ impl List {
         Ok(new)
     }
 
-    pub fn add(&self, name: &str, value: &str) -> Result<Self, Fault> {
+    pub fn add(&self, name: &str, value: &str) -> Result<Self, RpcError> {
         check_value(value)?;
         if self.values.iter().any(|known| known == value) {
-            return Err(Fault::new(Code::AlreadyExists, format!("list {name:?} already has {value:?}")));
+            return Err(RpcError::new(Code::AlreadyExists, format!("list {name:?} already has {value:?}")));
         }
         if self.values.len() as i64 >= self.capacity {
             let message = format!("list {name:?} is full: its capacity is {}", self.capacity);
-            return Err(Fault::new(Code::OutOfRange, message));
+            return Err(RpcError::new(Code::OutOfRange, message));
         }
         let mut new = self.clone();
         new.values.push(value.to_owned());
         Ok(new)
     }
 
-    pub fn remove(&self, name: &str, value: &str) -> Result<Self, Fault> {
+    pub fn remove(&self, name: &str, value: &str) -> Result<Self, RpcError> {
         let mut new = self.clone();
         new.values.retain(|known| known != value);
         if new.values.len() == self.values.len() {
-            return Err(Fault::new(Code::NotFound, format!("list {name:?} has no {value:?}")));
+            return Err(RpcError::new(Code::NotFound, format!("list {name:?} has no {value:?}")));
         }
         Ok(new)
     }
 }
 
-fn check_value(value: &str) -> Result<(), Fault> {
+fn check_value(value: &str) -> Result<(), RpcError> {
     let length = value.chars().count();
     if (1..=MAX_VALUE).contains(&length) {
         return Ok(());
     }
-    Err(Fault::invalid(format!("a list's value must have 1 to {MAX_VALUE} characters, found {length}")))
+    Err(RpcError::invalid(format!("a list's value must have 1 to {MAX_VALUE} characters, found {length}")))
 }
 
 #[cfg(test)]
@@ -152,7 +152,7 @@ mod tests {
     fn a_counter_takes_capacity_count_and_difference_in_this_order_or_nothing() {
         let rooms = Counter { count: 1, capacity: 10 };
         let count = |update: proto::CounterUpdate| {
-            rooms.update("rooms", &update).map(|new| (new.count, new.capacity)).map_err(|fault| fault.code)
+            rooms.update("rooms", &update).map(|new| (new.count, new.capacity)).map_err(|error| error.code)
         };
         assert_eq!(count(asked(None, None, 9)), Ok((10, 10)));
         assert_eq!(count(asked(None, None, 10)), Err(Code::OutOfRange));
@@ -177,7 +177,7 @@ mod tests {
         let update = |capacity, values: &[&str], mask: &[&str]| {
             let mask: Vec<_> = mask.iter().map(|path| (*path).to_owned()).collect();
             let asked = proto::List { capacity, values: list(0, values).values, ..proto::List::default() };
-            ListParts::of(&mask).and_then(|parts| players.update("players", &asked, parts)).map_err(|fault| fault.code)
+            ListParts::of(&mask).and_then(|parts| players.update("players", &asked, parts)).map_err(|error| error.code)
         };
         assert_eq!(update(2, &[], &["capacity"]), Ok(list(2, &["a", "b"])));
         assert_eq!(update(2, &["x"], &[]), Ok(list(2, &["a", "b"])));

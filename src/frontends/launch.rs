@@ -1,14 +1,15 @@
-//! What a run of the game is given besides by a frontend: variables, and files that an SDK reads before it can ask anybody.
+//! What a frontend adds to the start of the game: variables, and files that an SDK reads before it can ask anybody.
 //!
-//! Made once, when the sockets are bound; used at each start, with the run's own token. What the user configured wins.
+//! A [`LaunchExtension`] is made once, when the sockets are bound, and applied at each start with the run's own token.
+//! What the user configured wins over it.
 
 use crate::model::process::{LaunchFile, LaunchSpec};
 use secrecy::SecretString;
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
-/// Where the game runs, as a frontend may tell it.
+/// Where the game runs, as far as a frontend may tell the game.
 #[derive(Debug, Clone, Default)]
-pub struct Surroundings {
+pub struct LaunchContext {
     /// The agent's name.
     pub name: String,
     /// The host that players reach, and the one in the local network.
@@ -27,20 +28,20 @@ pub struct Surroundings {
     pub game_dir: PathBuf,
 }
 
-/// Adds to what is started.
-pub trait Outfit: Send + fmt::Debug {
-    /// `token`: the game's for this run.
-    fn fit(&self, token: &SecretString, spec: &mut LaunchSpec);
+/// Adds to a launch of the game.
+pub trait LaunchExtension: Send + fmt::Debug {
+    /// `token`: the game's token for this run.
+    fn apply(&self, token: &SecretString, spec: &mut LaunchSpec);
     /// From the next start on the game has these ports.
     fn set_ports(&mut self, ports: &BTreeMap<String, u16>);
 }
 
 /// Sets a variable unless it is set.
-pub fn variable(spec: &mut LaunchSpec, key: &str, text: impl Into<String>) {
+pub fn default_variable(spec: &mut LaunchSpec, key: &str, text: impl Into<String>) {
     spec.env.entry(key.to_owned()).or_insert_with(|| text.into());
 }
 
 /// Has a file written before the start.
-pub fn file(spec: &mut LaunchSpec, path: &std::path::Path, text: String) {
+pub fn add_file(spec: &mut LaunchSpec, path: &std::path::Path, text: String) {
     spec.files.push(LaunchFile { path: path.display().to_string(), text });
 }

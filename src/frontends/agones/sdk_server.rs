@@ -1,32 +1,32 @@
 //! What both wires work with: the game's words go through here, one after the other, and so does what it is shown.
 //!
 //! ```text
-//!   REST ─┐             ┌──────────── Desk ────────────┐
-//!   gRPC ─┴─ act(op) ──►│ Book ──► GameEvent … Keep(text) ──┼─► driver ─► core ─► journal
+//!   REST ─┐             ┌──────────── SdkServer ────────────┐
+//!   gRPC ─┴─ act(op) ──►│ SdkState ──► GameEvent … Keep(text) ──┼─► driver ─► core ─► journal
 //!                       │   │                          │                │
-//!   watch ◄── Ring ◄────┤ Picture ◄── Status, levels ◄─┼────────────────┘
+//!   watch ◄── Ring ◄────┤ Snapshot ◄── Status, levels ◄─┼────────────────┘
 //!                       └──────────────────────────────┘
 //! ```
 //!
 //! Invariants:
 //!
 //! 1. A word is answered once what it changed is in the journal (or can't get there): the next agent knows it, too.
-//! 2. Words reach the driver in the order in which they changed the book: their places in its queue are taken first.
+//! 2. Words reach the driver in the order in which they changed the state: their places in its queue are taken first.
 //! 3. A watcher's first state and its place in the ring are taken under one lock, so that no change falls in between.
 //! 4. Nobody who reads is waited for: a watcher is a position; one that falls behind goes on from the newest state.
 
-mod time;
-mod watching;
+mod timers;
+mod watch;
 
 use super::{
     Settings,
-    book::{Book, Done, Outcome, View},
-    fault::{Code, Fault},
-    health::Pulse,
-    picture::{self, Picture},
+    error::{Code, RpcError},
+    health::HealthTracker,
+    snapshot::{self, Snapshot},
+    state::{AgentView, Done, Outcome, SdkState},
 };
 use crate::{
-    frontends::{Heard, Shared, ring::Ring},
+    frontends::{GameMessage, Shared, ring::Ring},
     host::clock,
     model::{
         game::{EventSource, GameEvent},
@@ -39,11 +39,11 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{Notify, Semaphore, mpsc::PermitIterator, oneshot};
-pub use watching::Watch;
+pub use watch::Watch;
 
 /// States that a slow watcher can still read one by one.
 const RETENTION: usize = 32;
-/// The most that one operation says.
+/// The most that one operation events.
 const MAX_WORDS: usize = 6;
 /// How much is kept of one run, in bytes.
 const MAX_KEPT: usize = 24 * 1024;
@@ -53,11 +53,11 @@ const GAME_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The one place where this SDK's state lies.
 #[derive(Debug)]
-pub struct Desk {
+pub struct SdkServer {
     pub settings: Settings,
     shared: Shared,
     inner: Mutex<Inner>,
-    ring: Ring<Arc<Picture>>,
+    ring: Ring<Arc<Snapshot>>,
     wake: Notify,
     places: Arc<Semaphore>,
 }
@@ -66,55 +66,57 @@ pub struct Desk {
 struct Inner {
     /// The newest run; what is said after its end is still its word.
     run: Option<RunNumber>,
-    book: Book,
-    /// The book as the agent was last told to keep it.
+    state: SdkState,
+    /// The state as the agent was last told to keep it.
     kept: String,
-    view: View,
+    view: AgentView,
     /// As of when.
     seen: Option<(Arc<Status>, u64)>,
-    pulse: Pulse,
-    pulse_runs: bool,
+    health: HealthTracker,
+    health_runs: bool,
     /// The agent knows that this SDK is used.
     greeted: bool,
     version: i64,
-    picture: Arc<Picture>,
+    snapshot: Arc<Snapshot>,
 }
 
-impl Desk {
+impl SdkServer {
     pub fn new(settings: Settings, shared: Shared) -> Arc<Self> {
-        let book = Book::new(&settings);
+        let state = SdkState::new(&settings);
         let inner = Inner {
             run: None,
-            kept: text(&book),
-            book,
-            view: View::default(),
+            kept: text(&state),
+            state,
+            view: AgentView::default(),
             seen: None,
-            pulse: Pulse::default(),
-            pulse_runs: false,
+            health: HealthTracker::default(),
+            health_runs: false,
             greeted: false,
             version: 0,
-            picture: Arc::new(Picture::new(super::proto::GameServer::default(), None)),
+            snapshot: Arc::new(Snapshot::new(super::proto::GameServer::default(), None)),
         };
-        let desk = Desk {
+        let sdk = SdkServer {
             settings,
             shared,
             inner: Mutex::new(inner),
             ring: Ring::new(RETENTION, 0),
             wake: Notify::new(),
-            places: Arc::new(Semaphore::new(watching::MAX_WATCHERS)),
+            places: Arc::new(Semaphore::new(watch::MAX_WATCHERS)),
         };
-        drop(desk.fresh());
-        Arc::new(desk)
+        drop(sdk.fresh());
+        Arc::new(sdk)
     }
 
     /// Says something, and waits until it is safe.
-    pub async fn act<T>(&self, op: impl FnOnce(&mut Book, &View) -> Outcome<T>) -> Result<T, Fault> {
+    pub async fn act<T>(&self, op: impl FnOnce(&mut SdkState, &AgentView) -> Outcome<T>) -> Result<T, RpcError> {
         self.game_there().await;
-        let places = tokio::time::timeout(QUEUE_PATIENCE, self.shared.said.reserve_many(MAX_WORDS));
+        let places = tokio::time::timeout(QUEUE_PATIENCE, self.shared.game_messages.reserve_many(MAX_WORDS));
         let places = match places.await {
             Ok(Ok(places)) => places,
             Ok(Err(_)) => return Err(ending()),
-            Err(_) => return Err(Fault::new(Code::Unavailable, "the agent can't keep up; say it again in a second")),
+            Err(_) => {
+                return Err(RpcError::new(Code::Unavailable, "the agent can't keep up; say it again in a second"));
+            }
         };
         let (value, taken) = self.apply(op, places)?;
         self.wake.notify_one();
@@ -138,79 +140,79 @@ impl Desk {
 
     fn apply<T>(
         &self,
-        op: impl FnOnce(&mut Book, &View) -> Outcome<T>,
-        places: PermitIterator<'_, Heard>,
-    ) -> Result<(T, Option<oneshot::Receiver<()>>), Fault> {
+        op: impl FnOnce(&mut SdkState, &AgentView) -> Outcome<T>,
+        places: PermitIterator<'_, GameMessage>,
+    ) -> Result<(T, Option<oneshot::Receiver<()>>), RpcError> {
         let mut inner = self.fresh();
         let Some(run) = inner.run else {
-            return Err(Fault::new(Code::Unavailable, "no game runs here that could say this"));
+            return Err(RpcError::new(Code::Unavailable, "no game runs here that could say this"));
         };
-        let before = inner.book.clone();
-        inner.book.spoken = true;
+        let before = inner.state.clone();
+        inner.state.used = true;
         let view = inner.view.clone();
-        let outcome = op(&mut inner.book, &view);
-        let kept = text(&inner.book);
+        let outcome = op(&mut inner.state, &view);
+        let kept = text(&inner.state);
         let outcome = match outcome {
             Ok(_) if kept.len() > MAX_KEPT => {
                 let message = format!("more than {MAX_KEPT} bytes of labels, lists and players aren't kept");
-                Err(Fault::new(Code::ResourceExhausted, message))
+                Err(RpcError::new(Code::ResourceExhausted, message))
             }
             other => other,
         };
-        let Done { value, mut says } = match outcome {
+        let Done { value, mut events } = match outcome {
             Ok(done) => done,
-            Err(fault) => {
-                inner.book = before;
-                return Err(fault);
+            Err(error) => {
+                inner.state = before;
+                return Err(error);
             }
         };
-        if !before.spoken {
-            inner.pulse.ping(&self.settings.health, clock::mono());
+        if !before.used {
+            inner.health.ping(&self.settings.health, clock::mono());
         }
         if kept != inner.kept {
-            says.push(GameEvent::Keep(kept.clone().into()));
+            events.push(GameEvent::Keep(kept.clone().into()));
             inner.kept = kept;
         }
-        inner.greeted |= !says.is_empty();
-        let taken = send(run, says, places);
+        inner.greeted |= !events.is_empty();
+        let taken = send(run, events, places);
         self.publish(&mut inner);
         Ok((value, taken))
     }
 
     /// A sign of life.
-    pub async fn ping(&self) -> Result<(), Fault> {
+    pub async fn ping(&self) -> Result<(), RpcError> {
         {
             let mut inner = self.fresh();
-            inner.pulse.ping(&self.settings.health, clock::mono());
-            if inner.book.spoken && !inner.book.unhealthy {
+            inner.health.ping(&self.settings.health, clock::mono());
+            if inner.state.used && !inner.state.unhealthy {
                 // The usual case, many times a second maybe: nothing is kept, and one that finds no place is no loss.
                 if let Some(run) = inner.run {
-                    drop(self.shared.said.try_send(heard(run, GameEvent::Heartbeat, None)));
+                    drop(self.shared.game_messages.try_send(heard(run, GameEvent::Heartbeat, None)));
                 }
                 return Ok(());
             }
         }
-        self.act(|book, _| book.ping()).await
+        self.act(|state, _| state.ping()).await
     }
 
-    /// Reads the book.
-    pub fn read<T>(&self, read: impl FnOnce(&Book) -> T) -> T {
+    /// Reads the state.
+    pub fn read<T>(&self, read: impl FnOnce(&SdkState) -> T) -> T {
         let mut inner = self.fresh();
         self.greet(&mut inner);
-        read(&inner.book)
+        read(&inner.state)
     }
 
     /// The GameServer now.
-    pub fn look(&self) -> Arc<Picture> {
+    pub fn snapshot(&self) -> Arc<Snapshot> {
         self.now().0
     }
 
-    fn now(&self) -> (Arc<Picture>, u64) {
+    fn now(&self) -> (Arc<Snapshot>, u64) {
         let mut inner = self.fresh();
         self.greet(&mut inner);
-        let picture = Arc::clone(&inner.picture);
-        inner.saw(&picture);
-        (picture, self.ring.head())
+        let snapshot = Arc::clone(&inner.snapshot);
+        inner.saw(&snapshot);
+        (snapshot, self.ring.head())
     }
 
     /// The state with everything in it that is known by now.
@@ -232,46 +234,46 @@ impl Desk {
 
     fn absorb(&self, inner: &mut Inner, status: &Status) {
         if let Some(run) = status.game.run.filter(|run| inner.run != Some(*run)) {
-            self.open_book(inner, run, status);
+            self.begin_run(inner, run, status);
         }
-        inner.view = picture::view(status);
-        if !inner.pulse_runs && status.game.pid.is_some() {
-            inner.pulse_runs = true;
-            inner.pulse.begin(&self.settings.health, clock::mono());
+        inner.view = snapshot::view(status);
+        if !inner.health_runs && status.game.pid.is_some() {
+            inner.health_runs = true;
+            inner.health.begin(&self.settings.health, clock::mono());
         }
         if status.game.run.is_none() {
             return;
         }
         let view = inner.view.clone();
-        inner.book.follow(&view, clock::wall());
-        let kept = text(&inner.book);
+        inner.state.track_allocation(&view, clock::wall());
+        let kept = text(&inner.state);
         if kept != inner.kept
             && let Some(run) = inner.run
-            && self.shared.said.try_send(heard(run, GameEvent::Keep(kept.clone().into()), None)).is_ok()
+            && self.shared.game_messages.try_send(heard(run, GameEvent::Keep(kept.clone().into()), None)).is_ok()
         {
             inner.kept = kept;
         }
     }
 
-    /// A run that is new to this agent: what an earlier one kept of it, or an empty book.
-    fn open_book(&self, inner: &mut Inner, run: RunNumber, status: &Status) {
+    /// A run that is new to this agent: what an earlier one kept of it, or an empty state.
+    fn begin_run(&self, inner: &mut Inner, run: RunNumber, status: &Status) {
         let kept = status.game.kept.get(&EventSource::Agones);
         let known = kept.and_then(|kept| {
-            let read = serde_json::from_str::<Book>(kept.as_str());
+            let read = serde_json::from_str::<SdkState>(kept.as_str());
             read.inspect_err(|error| tracing::warn!(%error, "what an earlier agent kept of the Agones SDK is lost"))
                 .ok()
         });
         inner.run = Some(run);
-        inner.book = known.unwrap_or_else(|| Book::new(&self.settings));
-        inner.kept = text(&inner.book);
-        inner.pulse = Pulse::default();
-        inner.pulse_runs = false;
+        inner.state = known.unwrap_or_else(|| SdkState::new(&self.settings));
+        inner.kept = text(&inner.state);
+        inner.health = HealthTracker::default();
+        inner.health_runs = false;
         inner.greeted = status.game.speaks.contains(&EventSource::Agones);
-        if inner.book.unhealthy {
+        if inner.state.unhealthy {
             let why = "its health pings had stopped".to_owned();
-            if let Ok(done) = inner.book.silent(why) {
-                for said in done.says {
-                    drop(self.shared.said.try_send(heard(run, said, None)));
+            if let Ok(done) = inner.state.silent(why) {
+                for event in done.events {
+                    drop(self.shared.game_messages.try_send(heard(run, event, None)));
                 }
             }
         }
@@ -284,15 +286,15 @@ impl Desk {
         // Higher than any that an earlier agent has shown.
         let version = (inner.version + 1).max(clock::wall().unix_millis());
         let server =
-            picture::game_server(&self.settings, status, &levels, (&inner.book, &inner.view), version.to_string());
-        if inner.picture.shows(&server) {
+            snapshot::game_server(&self.settings, status, &levels, (&inner.state, &inner.view), version.to_string());
+        if inner.snapshot.shows(&server) {
             return;
         }
         inner.version = version;
-        let shown = inner.book.shown(&inner.view) == super::Shown::Allocated;
+        let shown = inner.state.game_server_state(&inner.view) == super::GameServerState::Allocated;
         let allocated = inner.view.allocation.clone().filter(|_| shown);
-        inner.picture = Arc::new(Picture::new(server, allocated));
-        self.ring.push(Arc::clone(&inner.picture));
+        inner.snapshot = Arc::new(Snapshot::new(server, allocated));
+        self.ring.push(Arc::clone(&inner.snapshot));
     }
 
     /// Makes it known that this SDK is used, once.
@@ -300,39 +302,43 @@ impl Desk {
         if !inner.greeted
             && let Some(run) = inner.run
         {
-            inner.greeted = self.shared.said.try_send(heard(run, GameEvent::Hello, None)).is_ok();
+            inner.greeted = self.shared.game_messages.try_send(heard(run, GameEvent::Hello, None)).is_ok();
         }
     }
 }
 
 impl Inner {
     /// The game has been shown this.
-    fn saw(&mut self, picture: &Picture) {
-        if picture.allocated.is_some() && self.book.seen != picture.allocated {
-            self.book.seen.clone_from(&picture.allocated);
+    fn saw(&mut self, snapshot: &Snapshot) {
+        if snapshot.allocated.is_some() && self.state.seen != snapshot.allocated {
+            self.state.seen.clone_from(&snapshot.allocated);
         }
     }
 }
 
-fn heard(run: RunNumber, said: GameEvent, taken: Option<oneshot::Sender<()>>) -> Heard {
-    Heard { run, door: EventSource::Agones, said, taken }
+fn heard(run: RunNumber, said: GameEvent, taken: Option<oneshot::Sender<()>>) -> GameMessage {
+    GameMessage { run, source: EventSource::Agones, event: said, committed: taken }
 }
 
 /// Sends the words in their order; the receiver hears when the last of them is safe.
-fn send(run: RunNumber, says: Vec<GameEvent>, places: PermitIterator<'_, Heard>) -> Option<oneshot::Receiver<()>> {
-    let last = says.len().checked_sub(1)?;
+fn send(
+    run: RunNumber,
+    events: Vec<GameEvent>,
+    places: PermitIterator<'_, GameMessage>,
+) -> Option<oneshot::Receiver<()>> {
+    let last = events.len().checked_sub(1)?;
     let (taken, wait) = oneshot::channel();
     let mut taken = Some(taken);
-    for ((at, said), place) in says.into_iter().enumerate().zip(places) {
+    for ((at, said), place) in events.into_iter().enumerate().zip(places) {
         place.send(heard(run, said, if at == last { taken.take() } else { None }));
     }
     Some(wait)
 }
 
-fn text(book: &Book) -> String {
-    serde_json::to_string(book).expect("plain data always serialises")
+fn text(state: &SdkState) -> String {
+    serde_json::to_string(state).expect("plain data always serialises")
 }
 
-fn ending() -> Fault {
-    Fault::new(Code::Unavailable, "the agent is ending; the next one will answer")
+fn ending() -> RpcError {
+    RpcError::new(Code::Unavailable, "the agent is ending; the next one will answer")
 }

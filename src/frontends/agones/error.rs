@@ -46,18 +46,18 @@ impl Code {
 
 /// A refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct RpcError {
     pub code: Code,
     /// What was wrong, and what to do.
     pub message: String,
 }
 
-impl Fault {
+impl RpcError {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Fault { code, message: message.into() }
+        RpcError { code, message: message.into() }
     }
     pub fn invalid(message: impl Into<String>) -> Self {
-        Fault::new(Code::InvalidArgument, message)
+        RpcError::new(Code::InvalidArgument, message)
     }
 
     /// `{"code":…,"message":…,"details":[]}`
@@ -66,14 +66,14 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for RpcError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl From<Fault> for tonic::Status {
-    fn from(fault: Fault) -> Self {
-        tonic::Status::new(fault.code.number().into(), fault.message)
+impl From<RpcError> for tonic::Status {
+    fn from(error: RpcError) -> Self {
+        tonic::Status::new(error.code.number().into(), error.message)
     }
 }

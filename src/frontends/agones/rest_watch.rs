@@ -1,8 +1,8 @@
 //! The watch over HTTP/1.1: chunks of JSON lines, or a WebSocket with one line a text frame.
 
 use super::{
-    desk::{Desk, Watch},
-    fault::Fault,
+    error::RpcError,
+    sdk_server::{SdkServer, Watch},
 };
 use axum::{
     body::Body,
@@ -29,9 +29,9 @@ use tokio_tungstenite::{
 const MAX_MESSAGE: usize = 4 * 1024;
 
 /// Answers `GET /watch/gameserver`.
-pub fn watch(desk: &Arc<Desk>, mut request: Request<Incoming>) -> Result<Response, Fault> {
+pub fn watch(sdk: &Arc<SdkServer>, mut request: Request<Incoming>) -> Result<Response, RpcError> {
     let key = websocket_key(request.headers())?;
-    let watch = desk.watch()?;
+    let watch = sdk.watch()?;
     let Some(key) = key else { return Ok(chunks(watch)) };
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(frames(upgrade, watch));
@@ -45,19 +45,19 @@ pub fn watch(desk: &Arc<Desk>, mut request: Request<Incoming>) -> Result<Respons
 }
 
 /// The key of a WebSocket's handshake; none: no WebSocket is asked for.
-fn websocket_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
-    let says = |name: header::HeaderName, word: &str| {
+fn websocket_key(headers: &HeaderMap) -> Result<Option<String>, RpcError> {
+    let has_token = |name: header::HeaderName, word: &str| {
         let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(word))
     };
-    if !says(header::CONNECTION, "upgrade") || !says(header::UPGRADE, "websocket") {
+    if !has_token(header::CONNECTION, "upgrade") || !has_token(header::UPGRADE, "websocket") {
         return Ok(None);
     }
-    if !says(header::SEC_WEBSOCKET_VERSION, "13") {
-        return Err(Fault::invalid("this WebSocket has version 13"));
+    if !has_token(header::SEC_WEBSOCKET_VERSION, "13") {
+        return Err(RpcError::invalid("this WebSocket has version 13"));
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok());
-    key.map(|key| Some(key.to_owned())).ok_or_else(|| Fault::invalid("Sec-WebSocket-Key is missing"))
+    key.map(|key| Some(key.to_owned())).ok_or_else(|| RpcError::invalid("Sec-WebSocket-Key is missing"))
 }
 
 fn chunks(watch: Watch) -> Response {
@@ -82,8 +82,8 @@ async fn serve(upgraded: Upgraded, mut watch: Watch) {
     let (mut to, mut from) = socket.split();
     loop {
         tokio::select! {
-            picture = watch.next() => {
-                let line = String::from_utf8_lossy(picture.line().trim_ascii_end()).into_owned();
+            snapshot = watch.next() => {
+                let line = String::from_utf8_lossy(snapshot.line().trim_ascii_end()).into_owned();
                 if to.send(Message::text(line)).await.is_err() {
                     return;
                 }

@@ -8,7 +8,7 @@
 //! | labels, annotations | the game's own; besides, session, instance, allocation, match, map and mode as `gameside/…`, and the custom data of the startup parameters |
 //! | address, ports | those that players reach |
 
-use super::{Settings, Shown, book::Book, book::View, json, proto};
+use super::{GameServerState, Settings, json, proto, state::AgentView, state::SdkState};
 use crate::{
     frontends::events::Levels,
     model::{
@@ -24,22 +24,22 @@ use uuid::Uuid;
 
 /// One state of the GameServer, written once for all who read it.
 #[derive(Debug)]
-pub struct Picture {
-    pub server: proto::GameServer,
+pub struct Snapshot {
+    pub game_server: proto::GameServer,
     /// The allocation, if it shows as allocated.
     pub allocated: Option<AllocationId>,
     json: OnceLock<Bytes>,
     line: OnceLock<Bytes>,
 }
 
-impl Picture {
-    pub fn new(server: proto::GameServer, allocated: Option<AllocationId>) -> Self {
-        Picture { server, allocated, json: OnceLock::new(), line: OnceLock::new() }
+impl Snapshot {
+    pub fn new(game_server: proto::GameServer, allocated: Option<AllocationId>) -> Self {
+        Snapshot { game_server, allocated, json: OnceLock::new(), line: OnceLock::new() }
     }
 
     /// Of `GET /gameserver`.
     pub fn json(&self) -> Bytes {
-        self.json.get_or_init(|| json::game_server(&self.server).to_string().into()).clone()
+        self.json.get_or_init(|| json::game_server(&self.game_server).to_string().into()).clone()
     }
 
     /// Of the watch: `{"result":…}` and the end of the line.
@@ -57,18 +57,20 @@ impl Picture {
             let meta = server.object_meta.clone().unwrap_or_default();
             proto::ObjectMeta { resource_version: String::new(), ..meta }
         };
-        self.server.status == other.status && self.server.spec == other.spec && meta(&self.server) == meta(other)
+        self.game_server.status == other.status
+            && self.game_server.spec == other.spec
+            && meta(&self.game_server) == meta(other)
     }
 }
 
 /// What counts of the status.
-pub fn view(status: &Status) -> View {
+pub fn view(status: &Status) -> AgentView {
     let running = status.game.run.is_some();
     let ending = match status.phase {
         PhaseName::Closing | PhaseName::Ended => true,
         PhaseName::Idle | PhaseName::Starting | PhaseName::Serving | PhaseName::Draining => false,
     };
-    View {
+    AgentView {
         ready: status.game.ready,
         allocation: status.session_id.as_ref().and(status.allocation_id.clone()),
         closing: ending || !running,
@@ -80,7 +82,7 @@ pub fn game_server(
     settings: &Settings,
     status: &Status,
     levels: &Levels,
-    (book, view): (&Book, &View),
+    (state, view): (&SdkState, &AgentView),
     version: String,
 ) -> proto::GameServer {
     let meta = proto::ObjectMeta {
@@ -91,8 +93,8 @@ pub fn game_server(
         generation: 1,
         creation_timestamp: seconds(status.game.started.unwrap_or(status.since)),
         deletion_timestamp: deletion(status),
-        annotations: annotations(status, levels, book),
-        labels: book.labels.clone(),
+        annotations: annotations(status, levels, state),
+        labels: state.labels.clone(),
     };
     let health = &settings.health;
     let whole = |span: std::time::Duration| i32::try_from(span.as_secs()).unwrap_or(i32::MAX);
@@ -105,23 +107,23 @@ pub fn game_server(
     proto::GameServer {
         object_meta: Some(meta),
         spec: Some(proto::Spec { health: Some(health) }),
-        status: Some(state(settings, status, book, book.shown(view))),
+        status: Some(server_status(settings, status, state, state.game_server_state(view))),
     }
 }
 
-fn state(settings: &Settings, status: &Status, book: &Book, shown: Shown) -> proto::Status {
+fn server_status(settings: &Settings, status: &Status, state: &SdkState, shown: GameServerState) -> proto::Status {
     let address = |kind: &str, address: &Option<String>| {
         address.clone().map(|address| proto::Address { r#type: kind.to_owned(), address })
     };
-    let players = book.players.as_ref().map(|players| proto::PlayerStatus {
+    let players = state.players.as_ref().map(|players| proto::PlayerStatus {
         count: players.ids.len() as i64,
         capacity: players.capacity,
         ids: players.ids.clone(),
     });
-    let counters = book.counters.iter().map(|(name, counter)| {
+    let counters = state.counters.iter().map(|(name, counter)| {
         (name.clone(), proto::CounterStatus { count: counter.count, capacity: counter.capacity })
     });
-    let lists = book
+    let lists = state
         .lists
         .iter()
         .map(|(name, list)| (name.clone(), proto::ListStatus { capacity: list.capacity, values: list.values.clone() }));
@@ -145,7 +147,7 @@ fn state(settings: &Settings, status: &Status, book: &Book, shown: Shown) -> pro
 }
 
 /// The allocation's data, and over it the game's own.
-fn annotations(status: &Status, levels: &Levels, book: &Book) -> BTreeMap<String, String> {
+fn annotations(status: &Status, levels: &Levels, state: &SdkState) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     if levels.run.is_some() && levels.run == status.game.run {
         for event in &levels.events {
@@ -164,7 +166,7 @@ fn annotations(status: &Status, levels: &Levels, book: &Book) -> BTreeMap<String
         ("mode", status.mode.clone()),
     ];
     all.extend(known.into_iter().filter_map(|(key, value)| Some((format!("gameside/{key}"), value?))));
-    all.extend(book.annotations.clone());
+    all.extend(state.annotations.clone());
     all
 }
 

@@ -14,10 +14,10 @@
 //! and Shutdown out of Unhealthy; the whole of it is the text that is kept for the next agent.
 
 use super::{
-    Settings, Shown,
-    fault::{Code, Fault},
+    GameServerState, Settings,
+    counters_lists::{Counter, List, ListParts, MAX_LIST},
+    error::{Code, RpcError},
     proto,
-    tallies::{Counter, List, ListParts, MAX_LIST},
 };
 use crate::model::{
     CustomData,
@@ -41,7 +41,7 @@ const MAX_PLAYER_ID: usize = 128;
 /// Where the game has put itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Own {
+pub enum SelfState {
     #[default]
     Scheduled,
     Ready,
@@ -55,7 +55,7 @@ pub enum Own {
 
 /// What counts of the agent's state.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct View {
+pub struct AgentView {
     /// Readiness was proved, by whatever means.
     pub ready: bool,
     /// A session is served under this allocation.
@@ -75,26 +75,26 @@ pub struct Players {
 #[derive(Debug)]
 pub struct Done<T> {
     pub value: T,
-    pub says: Vec<GameEvent>,
+    pub events: Vec<GameEvent>,
 }
 
-pub type Outcome<T> = Result<Done<T>, Fault>;
+pub type Outcome<T> = Result<Done<T>, RpcError>;
 
 #[allow(clippy::unnecessary_wraps, reason = "every operation ends with it")]
-fn done<T>(value: T, says: impl Into<Vec<GameEvent>>) -> Outcome<T> {
-    Ok(Done { value, says: says.into() })
+fn done<T>(value: T, events: impl Into<Vec<GameEvent>>) -> Outcome<T> {
+    Ok(Done { value, events: events.into() })
 }
 
 /// Everything that this SDK knows of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Book {
-    #[serde(default)]
-    pub own: Own,
+pub struct SdkState {
+    #[serde(default, rename = "own")]
+    pub self_state: SelfState,
     #[serde(default)]
     pub unhealthy: bool,
     /// It has said something; from then on silence counts.
-    #[serde(default)]
-    pub spoken: bool,
+    #[serde(default, rename = "spoken")]
+    pub used: bool,
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
     #[serde(default)]
@@ -117,13 +117,13 @@ pub struct Book {
     pub seen: Option<AllocationId>,
 }
 
-impl Book {
+impl SdkState {
     /// Of a run that has said nothing.
     pub fn new(settings: &Settings) -> Self {
-        Book {
-            own: Own::Scheduled,
+        SdkState {
+            self_state: SelfState::Scheduled,
             unhealthy: false,
-            spoken: false,
+            used: false,
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
             counters: settings.counters.clone(),
@@ -136,32 +136,32 @@ impl Book {
     }
 
     /// The state as Agones names it.
-    pub fn shown(&self, view: &View) -> Shown {
+    pub fn game_server_state(&self, view: &AgentView) -> GameServerState {
         let serves = view.allocation.is_some() && self.returned != view.allocation;
-        let well = match self.own {
-            Own::Shutdown => return Shown::Shutdown,
-            Own::Reserved { .. } => Shown::Reserved,
-            Own::Allocated => Shown::Allocated,
-            Own::Scheduled if !view.ready => Shown::Scheduled,
-            Own::Scheduled | Own::Ready => {
+        let well = match self.self_state {
+            SelfState::Shutdown => return GameServerState::Shutdown,
+            SelfState::Reserved { .. } => GameServerState::Reserved,
+            SelfState::Allocated => GameServerState::Allocated,
+            SelfState::Scheduled if !view.ready => GameServerState::Scheduled,
+            SelfState::Scheduled | SelfState::Ready => {
                 if serves {
-                    Shown::Allocated
+                    GameServerState::Allocated
                 } else {
-                    Shown::Ready
+                    GameServerState::Ready
                 }
             }
         };
         if view.closing {
-            Shown::Shutdown
+            GameServerState::Shutdown
         } else if self.unhealthy {
-            Shown::Unhealthy
+            GameServerState::Unhealthy
         } else {
             well
         }
     }
 
     /// Follows the agent: a new session allocates the game, the end of one frees it.
-    pub fn follow(&mut self, view: &View, now: Timestamp) {
+    pub fn track_allocation(&mut self, view: &AgentView, now: Timestamp) {
         if self.allocation == view.allocation {
             return;
         }
@@ -170,15 +170,15 @@ impl Book {
         self.seen = None;
         if view.allocation.is_some() {
             self.annotations.insert(LAST_ALLOCATED.to_owned(), now.to_string());
-        } else if matches!(self.own, Own::Allocated | Own::Reserved { .. }) {
-            self.own = Own::Ready;
+        } else if matches!(self.self_state, SelfState::Allocated | SelfState::Reserved { .. }) {
+            self.self_state = SelfState::Ready;
         }
     }
 
-    fn may_move(&self, to: &str) -> Result<(), Fault> {
+    fn check_transition(&self, to: &str) -> Result<(), RpcError> {
         let refused =
-            |from: &str, what: &str| Err(Fault::new(Code::FailedPrecondition, format!("{from} → {to}: {what}")));
-        if self.own == Own::Shutdown {
+            |from: &str, what: &str| Err(RpcError::new(Code::FailedPrecondition, format!("{from} → {to}: {what}")));
+        if self.self_state == SelfState::Shutdown {
             return refused("Shutdown", "the game server has said that it ends; nothing leads back");
         }
         if self.unhealthy {
@@ -187,58 +187,58 @@ impl Book {
         Ok(())
     }
 
-    pub fn ready(&mut self, view: &View) -> Outcome<()> {
-        self.may_move("Ready")?;
-        let mut says = vec![GameEvent::Ready];
-        let knows = match self.own {
-            Own::Allocated => true,
-            Own::Ready => self.seen.is_some() && self.seen == view.allocation,
-            Own::Scheduled | Own::Reserved { .. } | Own::Shutdown => false,
+    pub fn ready(&mut self, view: &AgentView) -> Outcome<()> {
+        self.check_transition("Ready")?;
+        let mut events = vec![GameEvent::Ready];
+        let knows = match self.self_state {
+            SelfState::Allocated => true,
+            SelfState::Ready => self.seen.is_some() && self.seen == view.allocation,
+            SelfState::Scheduled | SelfState::Reserved { .. } | SelfState::Shutdown => false,
         };
         if knows && view.allocation.is_some() && self.returned != view.allocation {
             self.returned.clone_from(&view.allocation);
-            says.push(GameEvent::MatchEnded);
+            events.push(GameEvent::MatchEnded);
         }
-        says.push(GameEvent::Offer(Admission::Open));
-        self.own = Own::Ready;
-        done((), says)
+        events.push(GameEvent::Offer(Admission::Open));
+        self.self_state = SelfState::Ready;
+        done((), events)
     }
 
     pub fn allocate(&mut self, now: Timestamp) -> Outcome<()> {
-        self.may_move("Allocated")?;
-        self.own = Own::Allocated;
+        self.check_transition("Allocated")?;
+        self.self_state = SelfState::Allocated;
         self.annotations.insert(LAST_ALLOCATED.to_owned(), now.to_string());
         done((), [GameEvent::Ready, GameEvent::Offer(Admission::Closed)])
     }
 
     /// Kept out of allocation for so many seconds; 0 or less: until it says otherwise.
     pub fn reserve(&mut self, seconds: i64, now: Timestamp) -> Outcome<()> {
-        self.may_move("Reserved")?;
+        self.check_transition("Reserved")?;
         let span = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
-        self.own = Own::Reserved { until: span.map(|span| now.plus(span)) };
+        self.self_state = SelfState::Reserved { until: span.map(|span| now.plus(span)) };
         done((), [GameEvent::Offer(Admission::Closed)])
     }
 
     pub fn reserved_until(&self) -> Option<Timestamp> {
-        match self.own {
-            Own::Reserved { until } => until,
-            Own::Scheduled | Own::Ready | Own::Allocated | Own::Shutdown => None,
+        match self.self_state {
+            SelfState::Reserved { until } => until,
+            SelfState::Scheduled | SelfState::Ready | SelfState::Allocated | SelfState::Shutdown => None,
         }
     }
 
     /// Allowed from everywhere, and as often as the game likes.
     pub fn shutdown(&mut self) -> Outcome<()> {
-        self.own = Own::Shutdown;
+        self.self_state = SelfState::Shutdown;
         done((), [GameEvent::StopMe])
     }
 
     /// A sign of life.
     pub fn ping(&mut self) -> Outcome<()> {
-        let mut says = vec![GameEvent::Heartbeat];
+        let mut events = vec![GameEvent::Heartbeat];
         if std::mem::take(&mut self.unhealthy) {
-            says.push(GameEvent::Health { health: InstanceHealth::Healthy, reason: None });
+            events.push(GameEvent::Health { health: InstanceHealth::Healthy, reason: None });
         }
-        done((), says)
+        done((), events)
     }
 
     /// Too many periods without one.
@@ -248,16 +248,16 @@ impl Book {
     }
 
     pub fn label(&mut self, key: &str, value: &str) -> Outcome<()> {
-        let says = set(&mut self.labels, "label", key, value)?;
-        done((), [says])
+        let events = set(&mut self.labels, "label", key, value)?;
+        done((), [events])
     }
 
     pub fn annotate(&mut self, key: &str, value: &str) -> Outcome<()> {
-        let says = set(&mut self.annotations, "annotation", key, value)?;
-        done((), [says])
+        let events = set(&mut self.annotations, "annotation", key, value)?;
+        done((), [events])
     }
 
-    pub fn counter(&self, name: &str) -> Result<Counter, Fault> {
+    pub fn counter(&self, name: &str) -> Result<Counter, RpcError> {
         self.counters.get(name).copied().ok_or_else(|| unknown("counter", name, self.counters.keys()))
     }
 
@@ -265,13 +265,13 @@ impl Book {
         let new = self.counter(&asked.name)?.update(&asked.name, asked)?;
         self.counters.insert(asked.name.clone(), new);
         let counted = settings.players_counter.as_deref() == Some(&asked.name);
-        let says =
+        let events =
             counted.then(|| GameEvent::PlayerCount { players: small(new.count), max: Some(small(new.capacity)) });
         let value = proto::Counter { name: asked.name.clone(), count: new.count, capacity: new.capacity };
-        done(value, says.into_iter().collect::<Vec<_>>())
+        done(value, events.into_iter().collect::<Vec<_>>())
     }
 
-    pub fn list(&self, name: &str) -> Result<&List, Fault> {
+    pub fn list(&self, name: &str) -> Result<&List, RpcError> {
         self.lists.get(name).ok_or_else(|| unknown("list", name, self.lists.keys()))
     }
 
@@ -291,13 +291,13 @@ impl Book {
     }
 
     fn put_list(&mut self, name: &str, new: List, settings: &Settings) -> Outcome<proto::List> {
-        let mut says = Vec::new();
+        let mut events = Vec::new();
         if settings.players_list.as_deref() == Some(name) {
-            says.push(GameEvent::Players(new.values.iter().map(|id| player(id)).collect()));
+            events.push(GameEvent::Players(new.values.iter().map(|id| player(id)).collect()));
         }
         let value = proto::List { name: name.to_owned(), capacity: new.capacity, values: new.values.clone() };
         self.lists.insert(name.to_owned(), new);
-        done(value, says)
+        done(value, events)
     }
 
     /// False: it was there already.
@@ -305,7 +305,7 @@ impl Book {
         let length = id.chars().count();
         if !(1..=MAX_PLAYER_ID).contains(&length) {
             let message = format!("a player's id must have 1 to {MAX_PLAYER_ID} characters, found {length}");
-            return Err(Fault::invalid(message));
+            return Err(RpcError::invalid(message));
         }
         let players = self.players.get_or_insert_default();
         if players.ids.iter().any(|known| known == id) {
@@ -313,7 +313,7 @@ impl Book {
         }
         if players.ids.len() as i64 >= players.capacity.min(MAX_LIST) {
             let message = format!("no place for player {id:?}: the capacity is {}", players.capacity);
-            return Err(Fault::new(Code::OutOfRange, message));
+            return Err(RpcError::new(Code::OutOfRange, message));
         }
         players.ids.push(id.to_owned());
         done(true, [GameEvent::PlayerJoined(player(id))])
@@ -332,7 +332,7 @@ impl Book {
     pub fn set_player_capacity(&mut self, capacity: i64) -> Outcome<()> {
         if capacity < 0 {
             let message = format!("the player capacity must be 0 or more, found {capacity}");
-            return Err(Fault::new(Code::OutOfRange, message));
+            return Err(RpcError::new(Code::OutOfRange, message));
         }
         let players = self.players.get_or_insert_default();
         players.capacity = capacity;
@@ -342,17 +342,17 @@ impl Book {
 }
 
 /// Stores a label or annotation of the game's, and says it for the session's custom data.
-fn set(map: &mut BTreeMap<String, String>, what: &str, key: &str, value: &str) -> Result<GameEvent, Fault> {
+fn set(map: &mut BTreeMap<String, String>, what: &str, key: &str, value: &str) -> Result<GameEvent, RpcError> {
     let (key_length, length) = (key.chars().count(), value.chars().count());
     if !(1..=MAX_KEY).contains(&key_length) || length > MAX_VALUE {
-        return Err(Fault::invalid(format!(
+        return Err(RpcError::invalid(format!(
             "the {what}'s key must have 1 to {MAX_KEY} characters and its value at most {MAX_VALUE}, found {key_length} and {length}"
         )));
     }
     let stored = format!("{PREFIX}{key}");
     if !map.contains_key(&stored) && map.len() >= MAX_KEYS {
         let message = format!("at most {MAX_KEYS} {what}s are kept; use one of them again");
-        return Err(Fault::new(Code::ResourceExhausted, message));
+        return Err(RpcError::new(Code::ResourceExhausted, message));
     }
     map.insert(stored, value.to_owned());
     let data = CustomData::from([(format!("agones.{what}.{key}"), value.to_owned())]);
@@ -367,8 +367,8 @@ fn small(number: i64) -> u32 {
     u32::try_from(number).unwrap_or(if number < 0 { 0 } else { u32::MAX })
 }
 
-fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a String>) -> Fault {
+fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a String>) -> RpcError {
     let known: Vec<_> = known.map(String::as_str).collect();
     let known = if known.is_empty() { "there is none".to_owned() } else { format!("there are: {}", known.join(", ")) };
-    Fault::new(Code::NotFound, format!("there is no {what} {name:?}; [agones.{what}s] defines them, {known}"))
+    RpcError::new(Code::NotFound, format!("there is no {what} {name:?}; [agones.{what}s] defines them, {known}"))
 }
