@@ -91,6 +91,18 @@ pub struct SessionPlayerUpdateRequest {
     pub overflow_action: Option<TeamOverflow>,
 }
 
+impl SessionPlayerUpdateRequest {
+    /// Makes the player a member; without a team, of the one that the service picks.
+    pub fn member(team_id: Option<u32>) -> Self {
+        SessionPlayerUpdateRequest {
+            status: PlayerStatus::Member,
+            team_id,
+            custom_data: CustomData::new(),
+            overflow_action: None,
+        }
+    }
+}
+
 /// `POST …/session/{session_id}/player/me`: the caller joins.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SelfSessionPlayerUpdateRequest {

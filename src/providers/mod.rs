@@ -6,7 +6,8 @@
 //! | `sic` | [`sic`] | from the session service, with which the agent is registered |
 //! | `hook` | [`hook`] | posted to the agent's operator API |
 //!
-//! A new one is a file, a row here and an arm of [`start`].
+//! A new provider is a file with a `run`, a row here, and its arms below. Each ends when its [`Context`] says that nobody
+//! makes offers, or listens to its events, any more.
 
 pub mod auto;
 pub mod hook;
@@ -21,10 +22,10 @@ use crate::{
 };
 use tokio::sync::{mpsc, watch};
 
-/// Facts that may wait for the driver; a provider waits when there are more.
+/// Events that may wait for the driver; a provider waits when there are more.
 const BACKLOG: usize = 8;
 
-/// Which provider, and what only it wants to know.
+/// Which provider, and the settings that only it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProviderSettings {
     Auto,
@@ -42,7 +43,8 @@ impl ProviderSettings {
     }
 }
 
-/// Whether the agent is free for an allocation. Every `send` on the watch counts, also of an equal value: it asks anew.
+/// Whether the agent is free for an allocation. Every `send` on the watch counts, also of an equal value: it asks for
+/// another allocation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Offer {
     #[default]
@@ -53,18 +55,28 @@ pub enum Offer {
     },
 }
 
-/// A fact.
+/// What a provider reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProviderEvent {
     Allocated(Allocation),
     Deallocated {
         allocation: AllocationId,
     },
-    /// The registration changed, or something stands in its way.
+    /// The registration changed, or `trouble` keeps it from being made.
     Registered {
         registered: bool,
         trouble: Option<String>,
     },
+}
+
+/// What every provider works with.
+#[derive(Debug)]
+struct Context {
+    session_client: SessionClient,
+    offers: watch::Receiver<Offer>,
+    /// Which life of this server it is.
+    incarnation: KeeperId,
+    events: mpsc::Sender<ProviderEvent>,
 }
 
 /// Starts the provider as a task; it ends when the receiver or the sender of offers is dropped.
@@ -74,13 +86,12 @@ pub fn start(
     offers: watch::Receiver<Offer>,
     incarnation: KeeperId,
 ) -> mpsc::Receiver<ProviderEvent> {
-    let (events, facts) = mpsc::channel(BACKLOG);
+    let (events, reported) = mpsc::channel(BACKLOG);
+    let context = Context { session_client, offers, incarnation, events };
     match settings {
-        ProviderSettings::Auto => tokio::spawn(auto::run(offers, events)),
-        ProviderSettings::Sic(settings) => {
-            tokio::spawn(sic::run(settings, session_client, offers, incarnation, events))
-        }
-        ProviderSettings::Hook => tokio::spawn(hook::run(offers, events)),
+        ProviderSettings::Auto => tokio::spawn(auto::run(context.offers, context.events)),
+        ProviderSettings::Sic(settings) => tokio::spawn(sic::run(settings, context)),
+        ProviderSettings::Hook => tokio::spawn(hook::run(context)),
     };
-    facts
+    reported
 }

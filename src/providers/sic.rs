@@ -2,37 +2,43 @@
 //!
 //! ```text
 //!                 Open                        allocated
-//!   withdrawn ──────────► register ──► poll ─────────────► taken: waits for the next offer; hears when the
+//!   withdrawn ──────────► register ──► poll ─────────────► allocated: waits for the next offer, and learns if the
 //!       ▲                    ▲           │                 allocation is taken back
-//!       └─ Withdrawn         └───────────┘ the service forgot us, took the
-//!                              allocation back, or the offer changed
+//!       └─ Withdrawn         └───────────┘ the service forgot the registration, took
+//!                              the allocation back, or the offer changed
 //! ```
 //!
-//! The poll is a long one (`?wait=`), which our service holds until there is news; one that is answered at once is asked again
-//! after an interval. Registering is idempotent, since it names the keeper's id as the incarnation: a registration of the same
-//! life is repeated after every doubt, and an allocation that was made meanwhile is told again. Nothing here gives up: every
-//! failure is followed by another try, after a jittered, growing pause that ends early when the service is back.
+//! | file | holds |
+//! |---|---|
+//! | this one | the loop: registered, polling, allocated, withdrawn |
+//! | `requests` | one request at a time, and the pauses between them |
+//! | `answers` | what the service's answers mean |
+//!
+//! The poll is a long one (`?wait=`): our service holds it until something changes. A poll that is answered at once is
+//! repeated after an interval. Registering is idempotent, because it names the keeper's id as the incarnation: whenever the
+//! outcome of a registration is unclear it is sent again, and an allocation that was made meanwhile is reported again.
+//!
+//! Invariants: no allocation is reported twice; a request is given up when there is a new offer; nothing here gives up for
+//! good: after each failure it tries again, with the project's back-off, and sooner when the service is back.
 
 mod answers;
-mod asking;
+mod requests;
 
-use super::{Offer, ProviderEvent};
+use super::{Context, Offer, ProviderEvent};
 use crate::{
     model::{
         allocation::Allocation,
+        backoff::{Backoff, JITTER_SHARE, earlier},
         calls::{Backend, Refusal},
-        ids::{AllocationId, KeeperId},
-        sic::{Register, RegisterItem, Registered, Server, Servers},
+        ids::AllocationId,
+        sic::{Register, RegisterItem, Server, Servers},
     },
-    session_api::agent::SessionClient,
+    session_api::endpoints::{SIC_DEREGISTER, SIC_REGISTER},
 };
-use answers::{News, Trouble, accepted};
-use asking::{Heard, jittered};
+use answers::{SicError, StateReport, accepted};
+use requests::Reply;
 use std::time::Duration;
-use tokio::{
-    sync::{mpsc, watch},
-    time::Instant,
-};
+use tokio::{sync::watch, time::Instant};
 
 /// How the agent registers itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,134 +72,123 @@ const HELD: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(15);
 
-pub(super) async fn run(
-    settings: SicSettings,
-    session_client: SessionClient,
-    offers: watch::Receiver<Offer>,
-    incarnation: KeeperId,
-    events: mpsc::Sender<ProviderEvent>,
-) {
-    let backend = session_client.backend();
+pub(super) async fn run(settings: SicSettings, context: Context) {
+    let backend = context.session_client.backend();
     let mut sic = Sic {
         settings,
-        session_client,
-        offers,
-        incarnation,
-        events,
+        context,
         backend,
-        standing: Standing::Nobody,
+        registration: Registration::None,
         last: None,
-        pause: FIRST_PAUSE,
-        told: (false, None),
+        backoff: Backoff::default(),
+        reported: (false, None),
     };
-    let Err(Over) = sic.serve().await;
+    let Err(Stopped) = sic.serve().await;
 }
 
-/// Nobody makes offers or listens any more.
-struct Over;
+/// Nobody makes offers or listens to events any more.
+struct Stopped;
 
-/// The agent's life with the service.
+/// This server, as the service knows it.
 struct Sic {
     settings: SicSettings,
-    session_client: SessionClient,
-    offers: watch::Receiver<Offer>,
-    incarnation: KeeperId,
-    events: mpsc::Sender<ProviderEvent>,
+    context: Context,
     backend: watch::Receiver<Backend>,
-    standing: Standing,
-    /// The allocation that was told last: it is no news, also after registering again.
+    registration: Registration,
+    /// The allocation that was reported last. The service may show it again; it isn't reported again.
     last: Option<AllocationId>,
-    pause: Duration,
-    /// The registration as it was last told.
-    told: (bool, Option<String>),
+    backoff: Backoff,
+    /// The registration as it was last reported.
+    reported: (bool, Option<String>),
 }
 
-/// What the service takes us for, as far as we know.
+/// How the service has us registered, as far as we know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Standing {
-    Nobody,
-    /// A registration was sent, and what became of it isn't known.
-    Unsure,
+enum Registration {
+    None,
+    /// A registration was sent; whether it was accepted isn't known.
+    Unknown,
     /// Registered with this.
     Free(Box<RegisterItem>),
-    Taken(AllocationId),
+    Allocated(AllocationId),
 }
 
-/// What a wait ended with.
+/// How a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Woken {
-    /// What was waited for.
-    Done,
-    /// There is a new offer.
-    Offer,
+enum WaitEnd {
+    /// What was waited for has come.
+    Elapsed,
+    NewOffer,
 }
 
-/// How asking for the state ended.
+/// How polling ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Polled {
-    Taken(AllocationId),
+enum PollEnd {
+    Allocated(AllocationId),
     /// The registration is void.
-    Lost,
-    Offer,
+    Unregistered,
+    NewOffer,
 }
 
-impl Woken {
-    fn or_lost(self) -> Polled {
+impl WaitEnd {
+    fn or_unregistered(self) -> PollEnd {
         match self {
-            Woken::Done => Polled::Lost,
-            Woken::Offer => Polled::Offer,
+            WaitEnd::Elapsed => PollEnd::Unregistered,
+            WaitEnd::NewOffer => PollEnd::NewOffer,
         }
     }
 }
 
 impl Sic {
-    async fn serve(&mut self) -> Result<std::convert::Infallible, Over> {
+    async fn serve(&mut self) -> Result<std::convert::Infallible, Stopped> {
         loop {
-            let offer = self.offers.borrow_and_update().clone();
+            let offer = self.context.offers.borrow_and_update().clone();
             match offer {
                 Offer::Open { warm_map, version } => {
                     let item = RegisterItem { warm_map, version, ..self.item() };
-                    self.be_free(item).await?;
+                    self.stay_registered(item).await?;
                 }
                 Offer::Withdrawn => self.withdraw().await?,
             }
         }
     }
 
-    /// Registered with `item` until there is another offer.
-    async fn be_free(&mut self, item: RegisterItem) -> Result<(), Over> {
+    /// Keeps the server registered with `item` until there is another offer.
+    async fn stay_registered(&mut self, item: RegisterItem) -> Result<(), Stopped> {
         loop {
-            if self.standing != Standing::Free(Box::new(item.clone())) && self.register(&item).await? == Woken::Offer {
+            if self.registration != Registration::Free(Box::new(item.clone()))
+                && self.register(&item).await? == WaitEnd::NewOffer
+            {
                 return Ok(());
             }
             match self.poll().await? {
-                Polled::Offer => return Ok(()),
-                Polled::Lost => self.standing = Standing::Nobody,
-                Polled::Taken(id) => return self.be_taken(&id).await,
+                PollEnd::NewOffer => return Ok(()),
+                PollEnd::Unregistered => self.registration = Registration::None,
+                PollEnd::Allocated(id) => return self.await_deallocation(&id).await,
             }
         }
     }
 
     /// Sends the registration until it is accepted.
-    async fn register(&mut self, item: &RegisterItem) -> Result<Woken, Over> {
-        self.standing = Standing::Unsure;
+    async fn register(&mut self, item: &RegisterItem) -> Result<WaitEnd, Stopped> {
+        self.registration = Registration::Unknown;
         loop {
-            let body = Register { items: vec![item.clone()] };
-            let answer = match self.ask::<Registered>("/v3/register", &body, Duration::ZERO).await? {
-                Heard::Offer => return Ok(Woken::Offer),
-                Heard::Answer(answer) => answer.and_then(|registered| accepted(registered.items)),
+            let request = SIC_REGISTER.request_with([], &Register { items: vec![item.clone()] });
+            let answer = match self.ask(request, Duration::ZERO).await? {
+                Reply::NewOffer => return Ok(WaitEnd::NewOffer),
+                Reply::Answer(answer) => answer.and_then(|registered| accepted(registered.items)),
             };
             match answer {
                 Ok(()) => {
-                    self.standing = Standing::Free(Box::new(item.clone()));
-                    self.pause = FIRST_PAUSE;
-                    self.tell(true, None).await?;
-                    return Ok(Woken::Done);
+                    self.registration = Registration::Free(Box::new(item.clone()));
+                    self.backoff.reset();
+                    self.report_registration(true, None).await?;
+                    return Ok(WaitEnd::Elapsed);
                 }
-                Err(trouble) => {
-                    self.tell(false, Some(trouble.to_string())).await?;
-                    if self.rest(trouble.wait()).await? == Woken::Offer {
-                        return Ok(Woken::Offer);
+                Err(error) => {
+                    self.report_registration(false, Some(error.to_string())).await?;
+                    if self.back_off(error.wait()).await? == WaitEnd::NewOffer {
+                        return Ok(WaitEnd::NewOffer);
                     }
                 }
             }
@@ -201,66 +196,68 @@ impl Sic {
     }
 
     /// Asks for the state until it is anything but free.
-    async fn poll(&mut self) -> Result<Polled, Over> {
+    async fn poll(&mut self) -> Result<PollEnd, Stopped> {
         loop {
             let asked = Instant::now();
-            let woken = match self.state(self.settings.wait).await? {
-                Heard::Offer => return Ok(Polled::Offer),
-                Heard::Answer(Ok(News::Free)) => {
-                    self.pause = FIRST_PAUSE;
-                    self.tell(true, None).await?;
-                    if asked.elapsed() >= HELD { Woken::Done } else { self.wait(self.interval()).await? }
+            let end = match self.state(self.settings.wait).await? {
+                Reply::NewOffer => return Ok(PollEnd::NewOffer),
+                Reply::Answer(Ok(StateReport::Free)) => {
+                    self.backoff.reset();
+                    self.report_registration(true, None).await?;
+                    if asked.elapsed() >= HELD { WaitEnd::Elapsed } else { self.wait(self.interval()).await? }
                 }
-                Heard::Answer(Ok(News::Allocated(allocation)))
+                Reply::Answer(Ok(StateReport::Allocated(allocation)))
                     if Some(&allocation.allocation_id) == self.last.as_ref() =>
                 {
                     // The instance of the match before isn't closed there yet.
-                    return Ok(self.wait(self.interval()).await?.or_lost());
+                    return Ok(self.wait(self.interval()).await?.or_unregistered());
                 }
-                Heard::Answer(Ok(News::Allocated(allocation))) => return self.taken(allocation).await,
-                Heard::Answer(Ok(News::Deallocated)) => return Ok(Polled::Lost),
-                Heard::Answer(Err(trouble @ Trouble::Item { .. })) => {
-                    self.tell(false, Some(trouble.to_string())).await?;
-                    return Ok(self.rest(trouble.wait()).await?.or_lost());
+                Reply::Answer(Ok(StateReport::Allocated(allocation))) => {
+                    return self.report_allocation(allocation).await;
                 }
-                Heard::Answer(Err(trouble)) => {
-                    self.tell(true, Some(trouble.to_string())).await?;
-                    self.rest(trouble.wait()).await?
+                Reply::Answer(Ok(StateReport::Deallocated)) => return Ok(PollEnd::Unregistered),
+                Reply::Answer(Err(error @ SicError::Item { .. })) => {
+                    self.report_registration(false, Some(error.to_string())).await?;
+                    return Ok(self.back_off(error.wait()).await?.or_unregistered());
+                }
+                Reply::Answer(Err(error)) => {
+                    self.report_registration(true, Some(error.to_string())).await?;
+                    self.back_off(error.wait()).await?
                 }
             };
-            if woken == Woken::Offer {
-                return Ok(Polled::Offer);
+            if end == WaitEnd::NewOffer {
+                return Ok(PollEnd::NewOffer);
             }
         }
     }
 
-    async fn taken(&mut self, allocation: Allocation) -> Result<Polled, Over> {
+    async fn report_allocation(&mut self, allocation: Allocation) -> Result<PollEnd, Stopped> {
         let id = allocation.allocation_id.clone();
-        self.pause = FIRST_PAUSE;
+        self.backoff.reset();
         self.last = Some(id.clone());
-        self.standing = Standing::Taken(id.clone());
-        self.tell(false, None).await?;
+        self.registration = Registration::Allocated(id.clone());
+        self.report_registration(false, None).await?;
         self.send(ProviderEvent::Allocated(allocation)).await?;
-        Ok(Polled::Taken(id))
+        Ok(PollEnd::Allocated(id))
     }
 
-    /// Allocated: nothing to do before the next offer but to hear whether the allocation is taken back.
-    async fn be_taken(&mut self, id: &AllocationId) -> Result<(), Over> {
+    /// While allocated: waits for the next offer, and reports if the allocation is taken back.
+    async fn await_deallocation(&mut self, id: &AllocationId) -> Result<(), Stopped> {
         loop {
             let asked = Instant::now();
             match self.state(self.settings.wait).await? {
-                Heard::Offer => return Ok(()),
-                Heard::Answer(Ok(News::Deallocated)) => {
-                    self.standing = Standing::Nobody;
+                Reply::NewOffer => return Ok(()),
+                Reply::Answer(Ok(StateReport::Deallocated)) => {
+                    self.registration = Registration::None;
                     self.send(ProviderEvent::Deallocated { allocation: id.clone() }).await?;
                     return self.next_offer().await;
                 }
                 // A service that answers at once needn't be asked further: the session itself tells the core.
-                Heard::Answer(Ok(_)) if asked.elapsed() < HELD => return self.next_offer().await,
-                Heard::Answer(Ok(_)) => {}
-                Heard::Answer(Err(Trouble::Item { .. })) => return self.next_offer().await,
-                Heard::Answer(Err(trouble)) => {
-                    if self.rest(trouble.wait()).await? == Woken::Offer {
+                Reply::Answer(Ok(_)) if asked.elapsed() < HELD => return self.next_offer().await,
+                Reply::Answer(Ok(_)) => {}
+                Reply::Answer(Err(SicError::Item { .. })) => return self.next_offer().await,
+                Reply::Answer(Err(error)) => {
+                    if self.back_off(error.wait()).await? == WaitEnd::NewOffer {
                         return Ok(());
                     }
                 }
@@ -268,73 +265,73 @@ impl Sic {
         }
     }
 
-    /// Not free any more. A registration is taken back; an allocation that came before is told.
-    async fn withdraw(&mut self) -> Result<(), Over> {
-        match self.standing.clone() {
-            Standing::Nobody => self.tell(false, None).await?,
-            Standing::Taken(id) => return self.be_taken(&id).await,
-            Standing::Unsure | Standing::Free(_) => {
-                if self.deregister().await? == Woken::Offer {
+    /// Takes the registration back. An allocation that came before that is reported.
+    async fn withdraw(&mut self) -> Result<(), Stopped> {
+        match self.registration.clone() {
+            Registration::None => self.report_registration(false, None).await?,
+            Registration::Allocated(id) => return self.await_deallocation(&id).await,
+            Registration::Unknown | Registration::Free(_) => {
+                if self.deregister().await? == WaitEnd::NewOffer {
                     return Ok(());
                 }
-                self.standing = Standing::Nobody;
+                self.registration = Registration::None;
                 // The withdrawal may have come too late.
                 match self.state(Duration::ZERO).await? {
-                    Heard::Offer => return Ok(()),
-                    Heard::Answer(Ok(News::Allocated(allocation)))
+                    Reply::NewOffer => return Ok(()),
+                    Reply::Answer(Ok(StateReport::Allocated(allocation)))
                         if Some(&allocation.allocation_id) != self.last.as_ref() =>
                     {
                         let id = allocation.allocation_id.clone();
-                        self.taken(allocation).await?;
-                        return self.be_taken(&id).await;
+                        self.report_allocation(allocation).await?;
+                        return self.await_deallocation(&id).await;
                     }
-                    Heard::Answer(_) => {}
+                    Reply::Answer(_) => {}
                 }
             }
         }
         self.next_offer().await
     }
 
-    /// Takes the registration back. A service that doesn't know how takes our silence for it.
-    async fn deregister(&mut self) -> Result<Woken, Over> {
+    /// Asks the service to forget the registration. A service without that endpoint forgets it when we stay silent.
+    async fn deregister(&mut self) -> Result<WaitEnd, Stopped> {
         loop {
-            let body = self.server();
-            let trouble = match self.ask::<Registered>("/v1/deregister", &body, Duration::ZERO).await? {
-                Heard::Offer => return Ok(Woken::Offer),
-                Heard::Answer(Ok(_) | Err(Trouble::Refused(Refusal::NoSuchApi | Refusal::NotFound { .. }))) => {
-                    self.tell(false, None).await?;
-                    return Ok(Woken::Done);
+            let request = SIC_DEREGISTER.request_with([], &self.server());
+            let error = match self.ask(request, Duration::ZERO).await? {
+                Reply::NewOffer => return Ok(WaitEnd::NewOffer),
+                Reply::Answer(Ok(_) | Err(SicError::Refused(Refusal::NoSuchApi | Refusal::NotFound { .. }))) => {
+                    self.report_registration(false, None).await?;
+                    return Ok(WaitEnd::Elapsed);
                 }
-                Heard::Answer(Err(trouble)) => trouble,
+                Reply::Answer(Err(error)) => error,
             };
-            self.tell(false, Some(trouble.to_string())).await?;
-            if self.rest(trouble.wait()).await? == Woken::Offer {
-                return Ok(Woken::Offer);
+            self.report_registration(false, Some(error.to_string())).await?;
+            if self.back_off(error.wait()).await? == WaitEnd::NewOffer {
+                return Ok(WaitEnd::NewOffer);
             }
         }
     }
 
-    /// Says how the registration stands, where that is news.
-    async fn tell(&mut self, registered: bool, trouble: Option<String>) -> Result<(), Over> {
-        let now = (registered, trouble);
-        if self.told == now {
+    /// Reports the state of the registration if it has changed.
+    async fn report_registration(&mut self, registered: bool, error: Option<String>) -> Result<(), Stopped> {
+        let now = (registered, error);
+        if self.reported == now {
             return Ok(());
         }
-        self.told = now.clone();
+        self.reported = now.clone();
         self.send(ProviderEvent::Registered { registered: now.0, trouble: now.1 }).await
     }
 
-    async fn send(&self, event: ProviderEvent) -> Result<(), Over> {
-        self.events.send(event).await.map_err(|_| Over)
+    async fn send(&self, event: ProviderEvent) -> Result<(), Stopped> {
+        self.context.events.send(event).await.map_err(|_| Stopped)
     }
 
-    /// Us, and the allocation that is no news.
+    /// This server, and the allocation that it knows of.
     fn server(&self) -> Servers {
         Servers { items: vec![Server { id: self.settings.id(), allocation_id: self.last.clone() }] }
     }
 
     fn interval(&self) -> Duration {
-        jittered(self.settings.interval)
+        earlier(self.settings.interval, JITTER_SHARE, rand::random())
     }
 
     fn item(&self) -> RegisterItem {
@@ -344,7 +341,7 @@ impl Sic {
             group_tags: tags.join(","),
             public_host: self.settings.public_host.clone(),
             public_port: self.settings.public_port,
-            incarnation: Some(self.incarnation.clone()),
+            incarnation: Some(self.context.incarnation.clone()),
             warm_map: None,
             version: None,
             region_id: self.settings.region_id.clone(),

@@ -1,19 +1,20 @@
 //! Whether the service is there, and the moment it is back.
 //!
 //! ```text
-//!                 trouble: a call got no clear answer,
-//!                 or none within a second
-//!      calm ───────────────────────────────────────────► in doubt: probes, each over a connection of its own,
-//!        ▲                                                │   at 0, then after 0.1 s, 0.2 s, … 1.5 s (jittered)
-//!        │   a clear answer, to a probe or to a call      │
-//!        └────────────────────────────────────────────────┘ a probe fails, or 5 s of silence: Backend::Away
+//!                a call got no clear answer,
+//!                or none within a second
+//!     settled ─────────────────────────────────► in doubt: probes, each over a connection of its own,
+//!        ▲                                        │   at 0, then after 0.1 s, 0.2 s, … 1.5 s (jittered)
+//!        │   a clear answer, to a probe or a call │
+//!        └────────────────────────────────────────┘ a probe fails, or 5 s of silence: Backend::Away
 //! ```
 //!
-//! While a black hole swallows probes, several are outstanding: the first that is answered tells that the service is back. What was
-//! asked before it and has no answer then is void, since it may hang in a connection that leads nowhere; it ends as ambiguous, and
-//! the core reads back. In a service that is merely slow, answers come in the order of the questions, and nothing is void.
+//! While the network swallows probes, several are outstanding. The first that is answered shows that the service is back.
+//! An exchange that began before that probe and has no answer is abandoned, since its connection may lead nowhere: it ends
+//! as ambiguous, and the core reads back. A service that is merely slow answers in the order of the questions, and nothing
+//! is abandoned.
 //!
-//! Trouble with one route alone doesn't make the service away: the probe is answered, and the core's own back-off is enough.
+//! Trouble with one route alone doesn't make the service away: the probe is answered, and the core's own back-off does.
 //!
 //! | the service answers | then |
 //! |---|---|
@@ -22,13 +23,18 @@
 //! | 429, or 503 with Retry-After | away, and no probe before that time |
 //! | 5xx, garbage, a 404 that isn't the contract's | away |
 
-use super::agent::Inner;
+use super::transport::TransportError;
 use crate::{
     host::clock,
-    model::calls::{Backend, Refusal},
+    model::{
+        backoff::{Backoff, earlier},
+        calls::{Backend, Refusal},
+        time::Timestamp,
+    },
 };
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use std::{future::Future, sync::Arc, time::Duration};
+use reqwest::Client;
+use std::{future::Future, time::Duration};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -39,8 +45,10 @@ const SLOW: Duration = Duration::from_secs(1);
 /// After this long without any answer, good or bad, the service is away.
 const SILENCE: Duration = Duration::from_secs(5);
 /// Between probes.
-const FIRST_PACE: Duration = Duration::from_millis(100);
-const LAST_PACE: Duration = Duration::from_millis(1500);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_millis(1500);
+/// A probe after a Retry-After is up to this much later than asked for, so that a fleet doesn't come back at once.
+const SPREAD: Duration = Duration::from_millis(250);
 /// Probes under way at a time.
 const MAX_PROBES: usize = 8;
 /// A probe that overtakes one sent this much earlier shows that the earlier one is lost.
@@ -50,15 +58,15 @@ const OVERTAKEN: Duration = Duration::from_millis(250);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HealthSignal {
     /// It is there, whatever it answered.
-    Life,
+    Alive,
     /// It refuses our login, or the token that it has just given.
     LoginRefused(String),
-    /// No clear answer.
+    /// No clear answer. `wait`: how long it asked to be left alone.
     Trouble { why: String, wait: Option<Duration> },
 }
 
 impl HealthSignal {
-    /// What a refusal shows; one for credentials here means that a permission is missing.
+    /// What a refusal shows. One for credentials means here that a permission is missing: we are logged in.
     pub fn of(refusal: &Refusal) -> HealthSignal {
         let wait = match refusal {
             Refusal::Busy { retry_after } => *retry_after,
@@ -73,28 +81,41 @@ impl HealthSignal {
             | Refusal::Conflict { .. }
             | Refusal::Credentials { .. }
             | Refusal::Invalid { .. }
-            | Refusal::Gone => HealthSignal::Life,
+            | Refusal::Gone => HealthSignal::Alive,
         }
     }
 }
 
-/// How long a call may take before it raises doubt.
+/// Whether an exchange that takes long is reason for doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeoutClass {
+    /// It is, after a second.
     Short,
-    /// A long poll: silence is what it is for.
+    /// It isn't: silence is what a long poll is for.
     Long,
+}
+
+/// The client whose service is watched.
+pub trait Probing: Sync {
+    /// A client that makes a connection of its own for each probe.
+    fn fresh_client(&self) -> Result<Client, TransportError>;
+
+    /// Asks a cheap question through a fresh client.
+    fn probe(&self, fresh: Client) -> impl Future<Output = HealthSignal> + Send;
+
+    /// Lets go of the kept connection: it may lead nowhere.
+    fn drop_connection(&self);
 }
 
 /// What is known about the service.
 #[derive(Debug)]
 pub struct AvailabilityMonitor {
     backend: watch::Sender<Backend>,
-    /// What was asked before this and has no answer yet is void.
-    void_before: watch::Sender<Instant>,
+    /// An exchange that began before this and has no answer yet is abandoned.
+    abandoned_before: watch::Sender<Instant>,
     /// When the latest exchange began that was answered clearly.
-    last_life: watch::Sender<Instant>,
-    /// When the exchange began that raised the doubt not looked into yet.
+    last_answered: watch::Sender<Instant>,
+    /// When the exchange began that raised a doubt which nobody has looked into yet.
     doubt: watch::Sender<Option<Instant>>,
 }
 
@@ -103,8 +124,8 @@ impl Default for AvailabilityMonitor {
         let now = Instant::now();
         AvailabilityMonitor {
             backend: watch::Sender::new(Backend::Untried),
-            void_before: watch::Sender::new(now),
-            last_life: watch::Sender::new(now),
+            abandoned_before: watch::Sender::new(now),
+            last_answered: watch::Sender::new(now),
             doubt: watch::Sender::new(None),
         }
     }
@@ -123,34 +144,34 @@ impl AvailabilityMonitor {
         }
     }
 
-    /// Sees an exchange through; ends it early when it is void. `begun` is when it began.
-    pub async fn watch_over<T>(
+    /// Sees an exchange through that began at `begun`; none if it was abandoned.
+    pub async fn supervise<T>(
         &self,
         begun: Instant,
-        patience: TimeoutClass,
-        work: impl Future<Output = T>,
+        class: TimeoutClass,
+        exchange: impl Future<Output = T>,
     ) -> Option<T> {
-        let mut void_before = self.void_before.subscribe();
+        let mut abandoned_before = self.abandoned_before.subscribe();
         let slow = sleep_until(begun + SLOW);
-        tokio::pin!(work, slow);
-        let mut waited = patience == TimeoutClass::Long;
+        tokio::pin!(exchange, slow);
+        let mut doubted = class == TimeoutClass::Long;
         loop {
             tokio::select! {
                 biased;
-                outcome = &mut work => return Some(outcome),
-                _ = void_before.wait_for(|void| *void > begun) => return None,
-                () = &mut slow, if !waited => {
-                    waited = true;
+                outcome = &mut exchange => return Some(outcome),
+                _ = abandoned_before.wait_for(|before| *before > begun) => return None,
+                () = &mut slow, if !doubted => {
+                    doubted = true;
                     self.raise_doubt(begun);
                 }
             }
         }
     }
 
-    /// Takes note of how an exchange that began at `begun` ended.
-    pub fn note(&self, begun: Instant, sign: &HealthSignal) {
-        match sign {
-            HealthSignal::Life => self.life(begun),
+    /// Takes note of what an exchange that began at `begun` showed.
+    pub fn note(&self, begun: Instant, signal: &HealthSignal) {
+        match signal {
+            HealthSignal::Alive => self.answered(begun),
             HealthSignal::LoginRefused(why) => {
                 self.set(|since| Backend::Refused { since, why: why.clone() });
                 self.raise_doubt(begun);
@@ -159,9 +180,17 @@ impl AvailabilityMonitor {
         }
     }
 
-    /// Doubt is pointless where something asked later has been answered.
+    /// Looks for the service whenever there is doubt; never ends.
+    pub async fn watch(&self, client: &impl Probing) {
+        loop {
+            self.doubted().await;
+            Episode::begin(self, client).run().await;
+        }
+    }
+
+    /// Doubt is pointless where an exchange that began later has been answered.
     fn raise_doubt(&self, begun: Instant) {
-        if *self.last_life.borrow() <= begun {
+        if *self.last_answered.borrow() <= begun {
             self.doubt.send_replace(Some(begun));
         }
     }
@@ -169,30 +198,33 @@ impl AvailabilityMonitor {
     /// Waits for a doubt that nothing has settled since.
     async fn doubted(&self) {
         let mut doubt = self.doubt.subscribe();
-        let unsettled = |at: &Option<Instant>| at.is_some_and(|begun| *self.last_life.borrow() <= begun);
+        let unsettled = |at: &Option<Instant>| at.is_some_and(|begun| *self.last_answered.borrow() <= begun);
         let _ = doubt.wait_for(unsettled).await; // The sender is ours.
         self.doubt.send_replace(None);
     }
 
-    /// Something that was asked at `asked` was answered.
-    fn life(&self, asked: Instant) {
-        let away = match &*self.backend.borrow() {
-            Backend::Away { .. } | Backend::Refused { .. } => true,
-            Backend::Untried | Backend::Up => false,
-        };
-        if away {
-            self.void(asked);
+    /// An exchange that began at `begun` was answered.
+    fn answered(&self, begun: Instant) {
+        if self.is_known_away() {
+            self.abandon(begun);
         }
-        self.last_life.send_modify(|last| *last = asked.max(*last));
+        self.last_answered.send_modify(|last| *last = begun.max(*last));
         self.set(|_| Backend::Up);
     }
 
-    fn void(&self, before: Instant) {
-        self.void_before.send_modify(|void| *void = before.max(*void));
+    fn is_known_away(&self) -> bool {
+        match &*self.backend.borrow() {
+            Backend::Away { .. } | Backend::Refused { .. } => true,
+            Backend::Untried | Backend::Up => false,
+        }
     }
 
-    /// Keeps `since` for as long as the state stays the same one, and says nothing where nothing changed.
-    fn set(&self, make: impl FnOnce(crate::model::time::Timestamp) -> Backend) {
+    fn abandon(&self, before: Instant) {
+        self.abandoned_before.send_modify(|held| *held = before.max(*held));
+    }
+
+    /// Keeps `since` for as long as the state stays the same one, and tells nobody where nothing changed.
+    fn set(&self, make: impl FnOnce(Timestamp) -> Backend) {
         self.backend.send_if_modified(|held| {
             let mut new = make(clock::wall());
             match (&*held, &mut new) {
@@ -207,37 +239,29 @@ impl AvailabilityMonitor {
     }
 }
 
-/// Looks for the service whenever there is doubt, for as long as the agent uses it.
-pub(super) async fn probe(inner: Arc<Inner>) {
-    loop {
-        inner.availability.doubted().await;
-        Episode::begin(&inner).run().await;
-    }
-}
-
 /// One time of doubt.
-struct Episode<'a> {
-    inner: &'a Arc<Inner>,
+struct Episode<'a, C> {
+    monitor: &'a AvailabilityMonitor,
+    client: &'a C,
     begun: Instant,
-    pace: Duration,
+    backoff: Backoff,
     next: Instant,
     /// When the probes under way were sent, in that order.
     outstanding: Vec<Instant>,
 }
 
-impl<'a> Episode<'a> {
-    fn begin(inner: &'a Arc<Inner>) -> Self {
+impl<'a, C: Probing> Episode<'a, C> {
+    fn begin(monitor: &'a AvailabilityMonitor, client: &'a C) -> Self {
         let now = Instant::now();
-        Episode { inner, begun: now, pace: FIRST_PACE, next: now, outstanding: Vec::new() }
+        Episode { monitor, client, begun: now, backoff: Backoff::default(), next: now, outstanding: Vec::new() }
     }
 
     async fn run(mut self) {
-        let availability = &self.inner.availability;
-        let mut last_life = availability.last_life.subscribe();
-        let client = loop {
-            match self.inner.api.transport.fresh() {
-                Ok(client) => break client,
-                Err(_) => sleep_until(self.pace()).await, // Out of descriptors, say.
+        let mut last_answered = self.monitor.last_answered.subscribe();
+        let fresh = loop {
+            match self.client.fresh_client() {
+                Ok(fresh) => break fresh,
+                Err(_) => sleep_until(self.pause()).await, // Out of descriptors, say.
             }
         };
         let mut probes = FuturesUnordered::new();
@@ -245,63 +269,53 @@ impl<'a> Episode<'a> {
             let quiet = self.begun + SILENCE;
             tokio::select! {
                 biased;
-                Some((sent, sign)) = probes.next() => {
-                    if self.learn(sent, sign) {
+                Some((sent, signal)) = probes.next() => {
+                    if self.learn(sent, signal) {
                         return;
                     }
                 }
-                _ = last_life.wait_for(|asked| *asked > self.begun) => return,
+                _ = last_answered.wait_for(|begun| *begun > self.begun) => return,
                 () = sleep_until(self.next), if probes.len() < MAX_PROBES => {
-                    let (sent, client) = (Instant::now(), client.clone());
+                    let (sent, client, fresh) = (Instant::now(), self.client, fresh.clone());
                     self.outstanding.push(sent);
-                    self.next = self.pace();
-                    probes.push(async move { (sent, self.inner.look(&client).await) });
+                    self.next = self.pause();
+                    probes.push(async move { (sent, client.probe(fresh).await) });
                 }
-                () = sleep_until(quiet), if !self.is_known() => {
-                    availability.set(|since| Backend::Away { since, why: format!("no answer for {} s", SILENCE.as_secs()) });
+                () = sleep_until(quiet), if !self.monitor.is_known_away() => {
+                    let why = format!("no answer for {} s", SILENCE.as_secs());
+                    self.monitor.set(|since| Backend::Away { since, why });
                 }
             }
         }
     }
 
-    /// Whether the doubt is over.
-    fn learn(&mut self, sent: Instant, sign: HealthSignal) -> bool {
-        let availability = &self.inner.availability;
+    /// When the next probe goes out.
+    fn pause(&mut self) -> Instant {
+        Instant::now() + self.backoff.next(FIRST_PAUSE, LAST_PAUSE, rand::random())
+    }
+
+    /// Takes note of a probe's outcome. True: the doubt is over.
+    fn learn(&mut self, sent: Instant, signal: HealthSignal) -> bool {
         self.outstanding.retain(|other| *other != sent);
-        match sign {
-            HealthSignal::Life => {
+        match signal {
+            HealthSignal::Alive => {
                 let overtook = self.outstanding.iter().any(|earlier| *earlier + OVERTAKEN <= sent);
-                if overtook || self.is_known() {
-                    availability.void(sent);
-                    self.inner.api.transport.renew();
+                if overtook || self.monitor.is_known_away() {
+                    self.monitor.abandon(sent);
+                    self.client.drop_connection();
                 }
-                availability.life(sent);
+                self.monitor.answered(sent);
                 return true;
             }
-            HealthSignal::LoginRefused(why) => availability.set(|since| Backend::Refused { since, why }),
+            HealthSignal::LoginRefused(why) => self.monitor.set(|since| Backend::Refused { since, why }),
             HealthSignal::Trouble { why, wait } => {
-                availability.set(|since| Backend::Away { since, why });
+                self.monitor.set(|since| Backend::Away { since, why });
                 if let Some(wait) = wait {
-                    self.next = self.next.max(Instant::now() + jittered(wait));
+                    let later = wait + earlier(SPREAD, 1.0, rand::random());
+                    self.next = self.next.max(Instant::now() + later);
                 }
             }
         }
         false
     }
-
-    fn is_known(&self) -> bool {
-        matches!(&*self.inner.availability.backend.borrow(), Backend::Away { .. } | Backend::Refused { .. })
-    }
-
-    /// When the next probe goes out: jittered only earlier, so that the longest pace is kept.
-    fn pace(&mut self) -> Instant {
-        let pace = self.pace;
-        self.pace = (pace * 2).min(LAST_PACE);
-        Instant::now() + pace.mul_f64(rand::random_range(0.75..1.0))
-    }
-}
-
-/// A little later than asked for, so that a fleet doesn't come back as one.
-fn jittered(wait: Duration) -> Duration {
-    wait + Duration::from_millis(rand::random_range(0..250))
 }

@@ -2,22 +2,23 @@
 //!
 //! | the token held | what happens |
 //! |---|---|
-//! | none, or expired | log in, while the caller waits; one login at a time, whoever else waits takes its token |
-//! | good | used |
-//! | good, but in the last fifth of its life | used; renewed in the background, with the refresh token if there is one |
-//! | refused by the service | log in anew with the credentials, once for all who were refused with it |
+//! | none, or expired | a login, for which the caller waits; only one runs at a time, and other callers take its token |
+//! | good | it is used |
+//! | good, but in the last fifth of its life | it is used, and renewed in the background (by refresh token if there is one) |
+//! | refused by the service | a new login with the credentials, one for all callers who were refused with that token |
 //!
-//! A login reads its credentials from their files each time, so that a secret can be replaced under a running agent. A failed
-//! renewal harms nobody while the old token is good. No timer runs here: a token is looked at when it is used.
+//! Each login reads its credentials from their files, so that a secret can be replaced under a running agent. A failed
+//! renewal does no harm while the old token is good. No timer runs here: a token is looked at when it is used.
 
 use super::{
-    Credentials, Secret,
-    response::{Asked, ResponseKind, classify, lost},
-    transport::{Authorisation, Request, Response, Transport},
+    Credentials, Secret, endpoints,
+    response::ResponseKind,
+    transport::{Authorisation, Response, Transport, Unavailable},
 };
 use crate::{
     host::clock,
     model::{
+        backoff::earlier,
         calls::Refusal,
         errors::{ApiError, codes},
         ids::PlayerUuid,
@@ -25,7 +26,6 @@ use crate::{
     },
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use http::Method;
 use reqwest::Client;
 use secrecy::{ExposeSecret, SecretString};
 use std::{
@@ -43,7 +43,7 @@ pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// A token is renewed when this part of its life is left, but not earlier than `MAX_MARGIN` before its end.
 const MARGIN_PART: u32 = 5;
 const MAX_MARGIN: Duration = Duration::from_secs(300);
-/// After a renewal that failed, the next is tried this much later.
+/// After a renewal that failed, the next is tried this much later, or up to a quarter sooner.
 const RENEW_AGAIN: Duration = Duration::from_secs(15);
 /// A secret is a line; a file larger than this is something else.
 const MAX_SECRET: u64 = 64 << 10;
@@ -53,15 +53,15 @@ const MAX_SECRET: u64 = 64 << 10;
 pub struct Login {
     credentials: Credentials,
     held: Mutex<Held>,
-    /// Held by the one who logs in for all; the last that failed, for those who waited for it.
-    turn: tokio::sync::Mutex<Option<(Instant, LoginError)>>,
+    /// Locked by the caller who logs in for all; holds the last failure, for callers who waited for that login.
+    login_lock: tokio::sync::Mutex<Option<(Instant, LoginError)>>,
 }
 
 #[derive(Debug, Default)]
 struct Held {
     token: Option<Token>,
     refresh: Option<SecretString>,
-    /// Whom the last login was for, if a player.
+    /// The player of the last login, if it was a player's.
     player: Option<PlayerUuid>,
     /// Counts the tokens, so that a refused one is told from its successor.
     generation: u64,
@@ -72,58 +72,61 @@ struct Held {
 struct Token {
     text: SecretString,
     renew_at: Option<Instant>,
-    dead_at: Option<Instant>,
+    expires_at: Option<Instant>,
 }
 
 /// A token to use.
 #[derive(Debug, Clone)]
 pub struct AccessToken {
     pub text: SecretString,
+    /// Tells a refused token from its successor.
     pub generation: u64,
-    /// It nears its end: the caller should have [`Login::renew`] run beside its own work.
-    pub due: bool,
+    /// It expires soon: the caller runs [`Login::renew`] beside its own work.
+    pub renewal_due: bool,
 }
 
 /// Why there is no token.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoginError {
-    /// The service could be asked, or needn't be, and the credentials are no good.
+    /// The credentials are refused, or can't be read.
+    #[error("the login was refused: {0}")]
     Refused(String),
     /// The service couldn't be asked.
+    #[error(transparent)]
     Trouble(Refusal),
 }
 
-/// Whether to wait for somebody else's login.
+/// Whether a caller without a token waits for a login that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoginSharing {
-    /// Yes, and take its token.
+    /// It waits, and takes that login's token.
     Shared,
-    /// No: the other may hang in a connection that leads nowhere.
+    /// It logs in itself: the other login may hang in a connection that leads nowhere.
     Own,
 }
 
 impl Login {
     pub fn new(credentials: Credentials) -> Self {
-        Login { credentials, held: Mutex::default(), turn: tokio::sync::Mutex::default() }
+        Login { credentials, held: Mutex::default(), login_lock: tokio::sync::Mutex::default() }
     }
 
     /// A token that is good by our clock; logs in if there is none.
-    pub async fn ticket(
+    pub async fn token(
         &self,
         transport: &Transport,
         client: &Client,
-        turn: LoginSharing,
+        sharing: LoginSharing,
     ) -> Result<AccessToken, LoginError> {
-        if let Some(ticket) = self.held().ticket() {
-            return Ok(ticket);
+        if let Some(token) = self.held().usable() {
+            return Ok(token);
         }
-        if turn == LoginSharing::Own {
+        if sharing == LoginSharing::Own {
             return self.keep(self.log_in(transport, client).await?);
         }
         let asked = Instant::now();
-        let mut failed = self.turn.lock().await;
-        if let Some(ticket) = self.held().ticket() {
-            return Ok(ticket);
+        let mut failed = self.login_lock.lock().await;
+        if let Some(token) = self.held().usable() {
+            return Ok(token);
         }
         if let Some((_, trouble)) = failed.as_ref().filter(|(at, _)| *at > asked) {
             return Err(trouble.clone());
@@ -169,7 +172,7 @@ impl Login {
         let mut held = self.held();
         held.renewing = false;
         if let (Err(trouble), Some(token)) = (outcome, held.token.as_mut()) {
-            token.renew_at = Some(Instant::now() + RENEW_AGAIN.mul_f64(rand::random_range(0.75..1.25)));
+            token.renew_at = Some(Instant::now() + earlier(RENEW_AGAIN, 0.25, rand::random()));
             tracing::debug!(?trouble, "the token could not be renewed; the old one is still good");
         }
     }
@@ -229,33 +232,31 @@ impl Login {
             Some((id, secret)) => Authorisation::Basic { id, secret },
             None => Authorisation::None,
         };
-        let body =
-            serde_json::to_vec(body).map_err(|_| LoginError::Refused("the login can't be written as JSON".into()))?;
-        let request = Request { body: Some(body), ..Request::bare(Method::POST, "/users/v1/login") };
-        match transport.exchange(client, request, authorisation, LOGIN_TIMEOUT).await {
+        let request = endpoints::LOGIN.request_with([], body).map_err(|why| LoginError::Refused(why.to_string()))?;
+        match transport.exchange(client, &request, authorisation, LOGIN_TIMEOUT).await {
             Ok(response) => read_answer(&response),
-            Err(trouble) => Err(LoginError::Trouble(unsent(lost(trouble)))),
+            Err(error) => Err(LoginError::Trouble(unsent(error.into()))),
         }
     }
 
     fn keep(&self, answer: LoginAnswer) -> Result<AccessToken, LoginError> {
-        let told = claims_of_jwt(&answer.access_token);
-        let life = answer.expires_in.map(Duration::from_secs).or_else(|| told.as_ref()?.life());
+        let claims = claims_of_jwt(&answer.access_token);
+        let life = answer.expires_in.map(Duration::from_secs).or_else(|| claims.as_ref()?.life());
         let now = Instant::now();
         let margin = life.map(|life| (life / MARGIN_PART).min(MAX_MARGIN));
         let token = Token {
             text: SecretString::from(answer.access_token),
             renew_at: life.zip(margin).map(|(life, margin)| now + life.saturating_sub(margin)),
-            dead_at: life.map(|life| now + life),
+            expires_at: life.map(|life| now + life),
         };
         let mut held = self.held();
         held.generation += 1;
         held.token = Some(token);
-        held.player = answer.active_player_uuid.or_else(|| told.as_ref()?.player).or(held.player);
+        held.player = answer.active_player_uuid.or_else(|| claims.as_ref()?.player).or(held.player);
         if let Some(refresh) = answer.refresh_token {
             held.refresh = Some(SecretString::from(refresh));
         }
-        held.ticket().ok_or_else(|| LoginError::Refused("the service's token has expired already".to_owned()))
+        held.usable().ok_or_else(|| LoginError::Refused("the service's token has expired already".to_owned()))
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, Held> {
@@ -264,21 +265,22 @@ impl Login {
 }
 
 impl Held {
-    fn ticket(&self) -> Option<AccessToken> {
+    /// The token, unless it has expired by our clock.
+    fn usable(&self) -> Option<AccessToken> {
         let token = self.token.as_ref()?;
         let now = Instant::now();
-        if token.dead_at.is_some_and(|dead_at| dead_at <= now) {
+        if token.expires_at.is_some_and(|expires_at| expires_at <= now) {
             return None;
         }
-        let due = !self.renewing && token.renew_at.is_some_and(|renew_at| renew_at <= now);
-        Some(AccessToken { text: token.text.clone(), generation: self.generation, due })
+        let renewal_due = !self.renewing && token.renew_at.is_some_and(|renew_at| renew_at <= now);
+        Some(AccessToken { text: token.text.clone(), generation: self.generation, renewal_due })
     }
 }
 
-/// A success has a token; of the refusals, those that a later try may not meet again are trouble.
+/// A success brings a token. A refusal that a later attempt may not meet again is trouble, not a refused login.
 fn read_answer(response: &Response) -> Result<LoginAnswer, LoginError> {
     let unreadable = || Refusal::Unreachable { why: "the login's answer can't be read".to_owned() };
-    match classify(Asked::Other, response, clock::wall()) {
+    match ResponseKind::of(response, Unavailable::Unclear, clock::wall()) {
         ResponseKind::Success => match serde_json::from_slice::<LoginAnswer>(&response.body) {
             Ok(answer) if !answer.access_token.is_empty() => Ok(answer),
             // Not even the parser's error is repeated: it may quote a token.
@@ -286,8 +288,8 @@ fn read_answer(response: &Response) -> Result<LoginAnswer, LoginError> {
         },
         ResponseKind::BadToken { desc }
         | ResponseKind::Refused(Refusal::Credentials { desc } | Refusal::Invalid { desc }) => {
-            let said = serde_json::from_slice::<ApiError>(&response.body);
-            if said.is_ok_and(|error| error.error_code == codes::INTERNAL) {
+            let error = serde_json::from_slice::<ApiError>(&response.body);
+            if error.is_ok_and(|error| error.error_code == codes::INTERNAL) {
                 return Err(LoginError::Trouble(Refusal::Unreachable { why: format!("login: {desc}") }));
             }
             Err(LoginError::Refused(format!("login: {desc}")))
@@ -296,7 +298,7 @@ fn read_answer(response: &Response) -> Result<LoginAnswer, LoginError> {
     }
 }
 
-/// Whatever went wrong with a login, the call that it was for was never sent.
+/// Whatever went wrong with a login: the call that it was for was never sent.
 fn unsent(refusal: Refusal) -> Refusal {
     match refusal {
         Refusal::Busy { .. } | Refusal::NoSuchApi => refusal,

@@ -1,41 +1,61 @@
-//! Getting into a session service: one HTTP exchange, logged in, bounded and understood. What the agent's client ([`agent`])
-//! and the players' ([`client`]) have in common.
+//! The one client of the Session API, and of what lies beside it in an environment: login, friends, SIC.
 //!
 //! ```text
-//!   Request ──► ApiClient::exchange ──► transport (one exchange) ──► classify (which answer?) ──► Response | CallError
-//!                    └ login: a token that is still good; one that is refused is replaced once
+//!   agent::SessionClient          client::Sessions           the service, for another
+//!   (what the core asks for)      (what players do)          service's friends
+//!        │ availability                 │                          │
+//!        └──────────────┬───────────────┴──────────────────────────┘
+//!                       │ endpoints: which request, what its answer says
+//!                       ▼
+//!                   ApiClient ── login: a good token; one that is refused is replaced once
+//!                       │
+//!                       ▼
+//!                   transport: one HTTP exchange ──► response: what the answer means ──► Response | CallError
 //! ```
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`transport`] | one HTTP exchange, bounded in time and size |
-//! | [`login`] | tokens: got, renewed before they expire, asked for anew when refused |
-//! | [`response`] | the table from an HTTP answer to success or [`Refusal`] |
+//! | `transport` | one HTTP exchange, bounded in time and size |
+//! | `login` | tokens: got at the first need, renewed before they expire, replaced when refused |
+//! | `response` | the table from an HTTP answer to success or [`Refusal`] |
+//! | [`endpoints`] | every endpoint: method, path, body, answer |
+//! | `availability` | whether the service is there, and the moment it is back |
+//! | [`agent`] | the agent's calls |
+//! | [`client`] | the players' calls: the Sessions Interface, public as `gameside::client` |
 //!
-//! Invariants: a request is carried out once, except after a token that was refused; no secret and no token reaches a log, an error
-//! text or a `Debug` output.
+//! Invariants: a request is carried out once, and once more only after a token that was refused; no secret and no token
+//! reaches a log, an error text or a `Debug` output.
 
 pub mod agent;
-pub mod availability;
+mod availability;
 pub mod client;
-pub mod login;
-pub mod response;
-pub mod transport;
+pub mod endpoints;
+mod login;
+mod response;
+mod transport;
 
-use crate::{host::clock, model::calls::Refusal};
+pub use login::LoginError;
+pub use transport::Response;
+
+use crate::{
+    host::clock,
+    model::{calls::Refusal, ids::PlayerUuid},
+};
+use endpoints::ApiRequest;
 use http::header;
-use login::{Login, LoginError, LoginSharing};
+use login::{AccessToken, Login, LoginSharing};
 use reqwest::Client;
-use response::{Asked, ResponseKind, classify};
+use response::ResponseKind;
 use secrecy::SecretString;
+use serde::de::DeserializeOwned;
 use std::{path::PathBuf, sync::Arc, time::Duration};
-use transport::{Authorisation, Request, Response, Transport};
+use transport::{Authorisation, Request, Transport, TransportError};
 use url::Url;
 
 /// Where the service is and how to get in.
 #[derive(Debug, Clone)]
 pub struct ConnectionSettings {
-    /// The environment: `/session`, `/users` and `/instances` lie below it.
+    /// The environment: `/session`, `/users`, `/friends` and `/instances` lie below it.
     pub base_url: Url,
     /// Connect to this socket instead of the URL's host.
     pub unix_socket: Option<PathBuf>,
@@ -54,7 +74,7 @@ pub enum Credentials {
     Basic { user_password: Secret, client: Option<(String, Secret)> },
     /// The random secret of a local, elected service.
     Local { secret_file: PathBuf },
-    /// An api token that somebody else got.
+    /// An access token that somebody else got.
     Token(Secret),
 }
 
@@ -66,7 +86,7 @@ pub enum Secret {
     Text(SecretString),
 }
 
-/// What can't be set up.
+/// Why a client can't be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     #[error("can't use {url} as the session service's URL: {why}")]
@@ -79,128 +99,125 @@ pub enum SetupError {
     Ca { path: PathBuf, why: String },
 }
 
-/// The way to one service, with the token that opens it.
-#[derive(Debug)]
-pub struct ApiClient {
-    pub transport: Transport,
-    pub login: Login,
-}
-
 /// Why an exchange did not end in a success.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// There is no token to send it with.
-    Login(LoginError),
+    #[error(transparent)]
+    Login(#[from] LoginError),
     /// It was sent, or couldn't be.
-    Call(Refusal),
+    #[error(transparent)]
+    Call(#[from] Refusal),
+}
+
+/// One service, and the token that lets us in. Share it: clones of the `Arc` share connection and login.
+#[derive(Debug)]
+pub struct ApiClient {
+    transport: Transport,
+    login: Login,
 }
 
 impl ApiClient {
     /// Sets the client up; nothing is sent.
-    pub fn new(connection: &ConnectionSettings) -> Result<Arc<Self>, SetupError> {
-        let transport = Transport::new(connection)?;
-        Ok(Arc::new(ApiClient { transport, login: Login::new(connection.credentials.clone()) }))
+    pub fn new(settings: &ConnectionSettings) -> Result<Arc<Self>, SetupError> {
+        let transport = Transport::new(settings)?;
+        Ok(Arc::new(ApiClient { transport, login: Login::new(settings.credentials.clone()) }))
+    }
+
+    /// Sends a request and reads what its success says; each exchange takes `timeout` at most.
+    pub async fn call<Answer: DeserializeOwned>(
+        self: &Arc<Self>,
+        request: &ApiRequest<Answer>,
+        timeout: Duration,
+    ) -> Result<Answer, CallError> {
+        let response = self.send(request, timeout).await?;
+        Ok(request.answer(&response)?)
+    }
+
+    /// Sends a request over the kept connection; a success is returned as it came.
+    async fn send(self: &Arc<Self>, request: &Request, timeout: Duration) -> Result<Response, CallError> {
+        let client = self.transport.client()?;
+        self.exchange(&client, request, LoginSharing::Shared, timeout).await
+    }
+
+    /// Logs in unless that was done. Returns the player of the login, if it was a player's.
+    async fn log_in(&self) -> Result<Option<PlayerUuid>, CallError> {
+        let client = self.transport.client()?;
+        self.login.token(&self.transport, &client, LoginSharing::Shared).await?;
+        Ok(self.login.player())
     }
 
     /// One exchange with a good token; one that turns out to be refused is replaced once.
-    pub async fn exchange(
+    async fn exchange(
         self: &Arc<Self>,
         client: &Client,
         request: &Request,
-        asked: Asked,
-        turn: LoginSharing,
-        patience: Duration,
+        sharing: LoginSharing,
+        timeout: Duration,
     ) -> Result<Response, CallError> {
-        let mut refused = None;
+        let mut refused = String::new();
         for _ in 0..2 {
-            let ticket = self.ticket(client, turn).await?;
-            let bearer = Authorisation::Bearer(&ticket.text);
-            let response = self.transport.exchange(client, request.clone(), bearer, patience).await;
-            let response = response.map_err(response::lost)?;
-            match classify(asked, &response, clock::wall()) {
+            let token = self.token(client, sharing).await?;
+            let bearer = Authorisation::Bearer(&token.text);
+            let response = self.transport.exchange(client, request, bearer, timeout).await?;
+            match ResponseKind::of(&response, request.unavailable, clock::wall()) {
                 ResponseKind::Success => return Ok(response),
                 ResponseKind::Refused(refusal) => return Err(refusal.into()),
                 ResponseKind::BadToken { desc } => {
-                    self.login.refused(ticket.generation);
-                    refused = Some(desc);
+                    self.login.refused(token.generation);
+                    refused = desc;
                 }
             }
         }
-        Err(LoginError::Refused(refused.unwrap_or_default()).into())
+        Err(LoginError::Refused(refused).into())
     }
 
-    /// Asks for something that comes in pieces: the response is returned as soon as its head is there and says yes. `patience` is for
-    /// the head alone.
-    pub async fn open(
-        self: &Arc<Self>,
-        client: &Client,
-        request: &Request,
-        patience: Duration,
-    ) -> Result<reqwest::Response, CallError> {
-        let mut refused = None;
+    /// Asks for something that comes in pieces, over the kept connection: the response is returned as soon as its head is
+    /// there and says yes. `timeout` is for the head alone.
+    async fn open(self: &Arc<Self>, request: &Request, timeout: Duration) -> Result<reqwest::Response, CallError> {
+        let client = self.transport.client()?;
+        let mut refused = String::new();
         for _ in 0..2 {
-            let ticket = self.ticket(client, LoginSharing::Shared).await?;
-            let bearer = Authorisation::Bearer(&ticket.text);
-            let response = self.transport.open(client, request.clone(), bearer, patience).await;
-            let response = response.map_err(response::lost)?;
+            let token = self.token(&client, LoginSharing::Shared).await?;
+            let bearer = Authorisation::Bearer(&token.text);
+            let response = self.transport.open(&client, request, bearer, timeout).await?;
             if response.status().is_success() {
                 return Ok(response);
             }
-            let response = transport::read(response, patience).await.map_err(response::lost)?;
-            match classify(Asked::Other, &response, clock::wall()) {
+            let response = transport::read(response, timeout).await?;
+            match ResponseKind::of(&response, request.unavailable, clock::wall()) {
                 ResponseKind::Success => {
-                    return Err(Refusal::Ambiguous { why: format!("unexpected answer {}", response.status) }.into());
+                    let why = format!("unexpected answer {}", response.status);
+                    return Err(Refusal::Ambiguous { why }.into());
                 }
                 ResponseKind::Refused(refusal) => return Err(refusal.into()),
                 ResponseKind::BadToken { desc } => {
-                    self.login.refused(ticket.generation);
-                    refused = Some(desc);
+                    self.login.refused(token.generation);
+                    refused = desc;
                 }
             }
         }
-        Err(LoginError::Refused(refused.unwrap_or_default()).into())
+        Err(LoginError::Refused(refused).into())
     }
 
-    async fn ticket(self: &Arc<Self>, client: &Client, turn: LoginSharing) -> Result<login::AccessToken, CallError> {
-        let ticket = self.login.ticket(&self.transport, client, turn).await?;
-        if ticket.due {
+    /// A good token. One that nears its end is renewed in the background.
+    async fn token(self: &Arc<Self>, client: &Client, sharing: LoginSharing) -> Result<AccessToken, CallError> {
+        let token = self.login.token(&self.transport, client, sharing).await?;
+        if token.renewal_due {
             let (api, client) = (self.clone(), client.clone());
             tokio::spawn(async move { api.login.renew(&api.transport, &client).await });
         }
-        Ok(ticket)
+        Ok(token)
     }
 }
 
-impl From<Refusal> for CallError {
-    fn from(refusal: Refusal) -> Self {
-        CallError::Call(refusal)
-    }
-}
-
-impl From<LoginError> for CallError {
-    fn from(trouble: LoginError) -> Self {
-        CallError::Login(trouble)
+impl From<TransportError> for CallError {
+    fn from(error: TransportError) -> Self {
+        CallError::Call(error.into())
     }
 }
 
 /// The version of what an answer shows.
-pub fn etag_of(response: &Response) -> Option<String> {
+fn etag_of(response: &Response) -> Option<String> {
     Some(response.headers.get(header::ETAG)?.to_str().ok()?.to_owned())
-}
-
-/// Text as one segment of a path. Dots alone would be taken for a way through directories.
-pub fn segment(text: &str) -> Result<String, Refusal> {
-    use std::fmt::Write as _;
-    if matches!(text, "" | "." | "..") {
-        return Err(Refusal::Invalid { desc: format!("{text:?} can't be an id in a path") });
-    }
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}"); // Writing to a String can't fail.
-        }
-    }
-    Ok(encoded)
 }

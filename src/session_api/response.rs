@@ -11,11 +11,11 @@
 //! | 404, 405, 3xx | none of the contract's bodies | [`Refusal::NoSuchApi`] |
 //! | 409, 412 | | [`Refusal::Conflict`] |
 //! | 429; 503 with Retry-After | | [`Refusal::Busy`] |
-//! | 503 to a backfill's acknowledgement | the contract's | [`Refusal::Gone`]: it expired |
+//! | 503 where that means [`Unavailable::Expired`] | the contract's | [`Refusal::Gone`] |
 //! | other 4xx | | [`Refusal::Invalid`] |
 //! | other 5xx, 1xx, 408 | | [`Refusal::Ambiguous`] |
 
-use super::transport::{Response, TransportError};
+use super::transport::{Response, TransportError, Unavailable};
 use crate::model::{
     calls::Refusal,
     errors::{ApiError, Invalid, codes},
@@ -48,56 +48,55 @@ const STATE_CODES: [&str; 13] = [
     codes::FRIENDS_ELSEWHERE,
 ];
 
-/// What was asked, as far as it changes what an answer means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
-    BackfillAck,
-    Other,
-}
-
-/// An answer, understood.
+/// What an answer means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ResponseKind {
     Success,
-    BadToken { desc: String },
+    /// The token is missing, bad or expired.
+    BadToken {
+        desc: String,
+    },
     Refused(Refusal),
 }
 
-/// Reads the table. `now` is needed for a Retry-After that is a date.
-pub fn classify(asked: Asked, response: &Response, now: Timestamp) -> ResponseKind {
-    let status = response.status;
-    if status.is_success() || status == StatusCode::NOT_MODIFIED {
-        return ResponseKind::Success;
-    }
-    let said = serde_json::from_slice::<ApiError>(&response.body).ok();
-    let retry_after = retry_after(&response.headers, now);
-    let desc = || describe(response, said.as_ref());
-    let refusal = match (status.as_u16(), &said) {
-        (401, _) => return ResponseKind::BadToken { desc: desc() },
-        (403, Some(error)) if !error.auth_success => return ResponseKind::BadToken { desc: desc() },
-        (403, Some(error)) if STATE_CODES.contains(&error.error_code.as_str()) => {
-            conflict(status, said.as_ref(), desc())
+impl ResponseKind {
+    /// Reads the table. `now` is needed for a Retry-After that is a date.
+    pub fn of(response: &Response, unavailable: Unavailable, now: Timestamp) -> Self {
+        let status = response.status;
+        if status.is_success() || status == StatusCode::NOT_MODIFIED {
+            return ResponseKind::Success;
         }
-        (403, _) => Refusal::Credentials { desc: desc() },
-        (404, Some(error)) if error.error_code == codes::SESSION_NOT_FOUND => Refusal::SessionNotFound,
-        (404, Some(error)) => Refusal::NotFound { code: bounded(&error.error_code) },
-        (300..=399 | 404 | 405, _) => Refusal::NoSuchApi,
-        (409 | 412, _) => conflict(status, said.as_ref(), desc()),
-        (429, _) => Refusal::Busy { retry_after },
-        (503, _) if retry_after.is_some() => Refusal::Busy { retry_after },
-        (503, Some(_)) if asked == Asked::BackfillAck => Refusal::Gone,
-        (408, _) => Refusal::Ambiguous { why: desc() },
-        (400..=499, _) => Refusal::Invalid { desc: desc() },
-        _ => Refusal::Ambiguous { why: desc() },
-    };
-    ResponseKind::Refused(refusal)
+        let body = serde_json::from_slice::<ApiError>(&response.body).ok();
+        let retry_after = retry_after(&response.headers, now);
+        let desc = || describe(response, body.as_ref());
+        let refusal = match (status.as_u16(), &body) {
+            (401, _) => return ResponseKind::BadToken { desc: desc() },
+            (403, Some(error)) if !error.auth_success => return ResponseKind::BadToken { desc: desc() },
+            (403, Some(error)) if STATE_CODES.contains(&error.error_code.as_str()) => {
+                conflict(status, body.as_ref(), desc())
+            }
+            (403, _) => Refusal::Credentials { desc: desc() },
+            (404, Some(error)) if error.error_code == codes::SESSION_NOT_FOUND => Refusal::SessionNotFound,
+            (404, Some(error)) => Refusal::NotFound { code: bounded(&error.error_code) },
+            (300..=399 | 404 | 405, _) => Refusal::NoSuchApi,
+            (409 | 412, _) => conflict(status, body.as_ref(), desc()),
+            (429, _) => Refusal::Busy { retry_after },
+            (503, _) if retry_after.is_some() => Refusal::Busy { retry_after },
+            (503, Some(_)) if unavailable == Unavailable::Expired => Refusal::Gone,
+            (408, _) => Refusal::Ambiguous { why: desc() },
+            (400..=499, _) => Refusal::Invalid { desc: desc() },
+            _ => Refusal::Ambiguous { why: desc() },
+        };
+        ResponseKind::Refused(refusal)
+    }
 }
 
-/// The refusal of an exchange without an answer.
-pub fn lost(lost: TransportError) -> Refusal {
-    match lost {
-        TransportError::Unreachable(why) => Refusal::Unreachable { why },
-        TransportError::Ambiguous(why) => Refusal::Ambiguous { why },
+impl From<TransportError> for Refusal {
+    fn from(error: TransportError) -> Self {
+        match error {
+            TransportError::Unreachable(why) => Refusal::Unreachable { why },
+            TransportError::Ambiguous(why) => Refusal::Ambiguous { why },
+        }
     }
 }
 
@@ -111,15 +110,15 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     Some(span.min(MAX_RETRY_AFTER))
 }
 
-fn conflict(status: StatusCode, said: Option<&ApiError>, desc: String) -> Refusal {
-    let code = said.map_or_else(|| format!("http_{}", status.as_u16()), |error| bounded(&error.error_code));
+fn conflict(status: StatusCode, error: Option<&ApiError>, desc: String) -> Refusal {
+    let code = error.map_or_else(|| format!("http_{}", status.as_u16()), |error| bounded(&error.error_code));
     Refusal::Conflict { code, desc }
 }
 
 /// A line for people: `409 instance_exists: …`, with the first faults of a 422.
-fn describe(response: &Response, said: Option<&ApiError>) -> String {
+fn describe(response: &Response, error: Option<&ApiError>) -> String {
     let status = response.status.as_u16();
-    if let Some(error) = said {
+    if let Some(error) = error {
         return bounded(&format!("{status} {}: {}", error.error_code, error.desc));
     }
     let Ok(invalid) = serde_json::from_slice::<Invalid>(&response.body) else {
@@ -132,7 +131,7 @@ fn describe(response: &Response, said: Option<&ApiError>) -> String {
     bounded(&format!("{status} {}", faults.collect::<Vec<_>>().join("; ")))
 }
 
-/// Foreign text: cut, and without control characters.
+/// What somebody else wrote: cut to a bearable length, and without control characters.
 pub fn bounded(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(MAX_DESC).collect()
 }
@@ -143,14 +142,14 @@ mod tests {
 
     const NOW: &str = "2026-11-21T10:00:00Z";
 
-    fn read(asked: Asked, status: u16, headers: &[(&'static str, &str)], body: &str) -> ResponseKind {
+    fn read(unavailable: Unavailable, status: u16, headers: &[(&'static str, &str)], body: &str) -> ResponseKind {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.insert(*name, value.parse().unwrap());
         }
         let status = StatusCode::from_u16(status).unwrap();
         let response = Response { status, headers: map, body: body.to_owned().into() };
-        classify(asked, &response, Timestamp(NOW.parse().unwrap()))
+        ResponseKind::of(&response, unavailable, Timestamp(NOW.parse().unwrap()))
     }
 
     fn error(code: &str) -> String {
@@ -203,17 +202,17 @@ mod tests {
             (503, error("unavailable"), ambiguous("503 unavailable: why")),
         ];
         for (status, body, expected) in rows {
-            assert_eq!(read(Asked::Other, status, &[], &body), expected, "{status} {body}");
+            assert_eq!(read(Unavailable::Unclear, status, &[], &body), expected, "{status} {body}");
         }
     }
 
     #[test]
     fn only_the_contracts_own_503_ends_a_backfill() {
         let gone = ResponseKind::Refused(Refusal::Gone);
-        assert_eq!(read(Asked::BackfillAck, 503, &[], &error("unavailable")), gone);
-        assert_ne!(read(Asked::BackfillAck, 503, &[], "<html>"), gone);
-        assert_ne!(read(Asked::BackfillAck, 503, &[("retry-after", "1")], &error("unavailable")), gone);
-        assert_ne!(read(Asked::Other, 503, &[], &error("unavailable")), gone);
+        assert_eq!(read(Unavailable::Expired, 503, &[], &error("unavailable")), gone);
+        assert_ne!(read(Unavailable::Expired, 503, &[], "<html>"), gone);
+        assert_ne!(read(Unavailable::Expired, 503, &[("retry-after", "1")], &error("unavailable")), gone);
+        assert_ne!(read(Unavailable::Unclear, 503, &[], &error("unavailable")), gone);
     }
 
     #[test]
@@ -230,22 +229,24 @@ mod tests {
         for (text, seconds) in rows {
             let retry_after = seconds.map(Duration::from_secs);
             assert_eq!(
-                read(Asked::Other, 429, &[("retry-after", text)], ""),
+                read(Unavailable::Unclear, 429, &[("retry-after", text)], ""),
                 ResponseKind::Refused(Refusal::Busy { retry_after }),
                 "{text}"
             );
         }
         let busy = ResponseKind::Refused(Refusal::Busy { retry_after: Some(Duration::from_secs(2)) });
-        assert_eq!(read(Asked::Other, 503, &[("retry-after", "2")], ""), busy);
+        assert_eq!(read(Unavailable::Unclear, 503, &[("retry-after", "2")], ""), busy);
     }
 
     #[test]
     fn faults_are_named_and_foreign_text_is_tamed() {
         let body = r#"{"detail":[{"loc":["body","teams",0],"msg":"too big","type":"x"}]}"#;
         let desc = "422 body.teams.0: too big".to_owned();
-        assert_eq!(read(Asked::Other, 422, &[], body), ResponseKind::Refused(Refusal::Invalid { desc }));
+        assert_eq!(read(Unavailable::Unclear, 422, &[], body), ResponseKind::Refused(Refusal::Invalid { desc }));
         let body = format!(r#"{{"error_code":"x","desc":"\u001b[2J{}"}}"#, "y".repeat(9999));
-        let ResponseKind::Refused(Refusal::Invalid { desc }) = read(Asked::Other, 400, &[], &body) else { panic!() };
+        let ResponseKind::Refused(Refusal::Invalid { desc }) = read(Unavailable::Unclear, 400, &[], &body) else {
+            panic!()
+        };
         assert!(desc.starts_with("400 x: [2Jyy") && desc.len() == MAX_DESC, "{desc}");
     }
 }

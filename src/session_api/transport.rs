@@ -5,8 +5,8 @@
 //! | no connection, name not found, TLS refused | `Unreachable`: nothing was sent |
 //! | timed out, cut off, no HTTP, larger than 4 MiB | `Ambiguous`: it may have been carried out |
 //!
-//! Memory: HTTP/1 only, one idle connection. The pool of the time before an outage is thrown away with its client, since its
-//! connection may hang in nowhere. TLS is set up only for `https`.
+//! The client speaks HTTP/1 only and keeps one idle connection, which saves memory. After an outage the connection of the
+//! time before may lead nowhere: it is thrown away with its client. TLS is set up only for `https`.
 
 use super::{ConnectionSettings, SetupError};
 use bytes::{Bytes, BytesMut};
@@ -47,6 +47,18 @@ pub struct Request {
     /// Besides those that every request has.
     pub headers: HeaderMap,
     pub body: Option<Vec<u8>>,
+    /// What the Session API means by answering this with 503.
+    pub unavailable: Unavailable,
+}
+
+/// What a 503 with one of the contract's bodies, and without Retry-After, means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unavailable {
+    /// The service can't do it now; whether it did anything is unclear.
+    #[default]
+    Unclear,
+    /// What the request is about has expired.
+    Expired,
 }
 
 /// What came back, whatever the status.
@@ -58,9 +70,13 @@ pub struct Response {
 }
 
 /// Nothing usable came back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
+    /// Nothing was sent.
+    #[error("not reachable: {0}")]
     Unreachable(String),
+    /// The request may have been carried out.
+    #[error("no clear answer: {0}")]
     Ambiguous(String),
 }
 
@@ -104,14 +120,14 @@ enum Proxy {
     Never,
 }
 
-/// Where connections of a client go when they are done with.
+/// How many idle connections a client keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pool {
     One,
     None,
 }
 
-/// A socket's path, if need be through a descriptor of its directory.
+/// A socket's path. One that is too long for a socket address goes through a descriptor of its directory.
 #[derive(Debug)]
 struct Socket {
     path: PathBuf,
@@ -120,12 +136,12 @@ struct Socket {
 
 impl Request {
     /// A request without a body.
-    pub fn bare(method: Method, path: impl Into<String>) -> Self {
-        Request { method, path: path.into(), headers: HeaderMap::new(), body: None }
+    pub fn new(method: Method, path: String) -> Self {
+        Request { method, path, headers: HeaderMap::new(), body: None, unavailable: Unavailable::default() }
     }
 
     /// With one more header; a value that can't be one is left out.
-    pub fn with(mut self, name: HeaderName, value: &str) -> Self {
+    pub fn header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.insert(name, value);
         }
@@ -188,18 +204,18 @@ impl Transport {
         *self.pooled() = None;
     }
 
-    /// One exchange, in `patience` at most.
+    /// One exchange, in `timeout` at most.
     pub async fn exchange(
         &self,
         client: &Client,
-        request: Request,
+        request: &Request,
         authorisation: Authorisation<'_>,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Response, TransportError> {
-        let request = self.request(client, request, authorisation)?;
-        match tokio::time::timeout(patience, receive(client, request)).await {
+        let request = self.built(client, request, authorisation)?;
+        match tokio::time::timeout(timeout, receive(client, request)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(late(patience)),
+            Err(_) => Err(timed_out(timeout)),
         }
     }
 
@@ -207,29 +223,29 @@ impl Transport {
     pub async fn open(
         &self,
         client: &Client,
-        request: Request,
+        request: &Request,
         authorisation: Authorisation<'_>,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<reqwest::Response, TransportError> {
-        let request = self.request(client, request, authorisation)?;
-        match tokio::time::timeout(patience, client.execute(request)).await {
-            Ok(outcome) => outcome.map_err(|error| lost(&error)),
-            Err(_) => Err(late(patience)),
+        let request = self.built(client, request, authorisation)?;
+        match tokio::time::timeout(timeout, client.execute(request)).await {
+            Ok(outcome) => outcome.map_err(|error| failed(&error)),
+            Err(_) => Err(timed_out(timeout)),
         }
     }
 
-    fn request(
+    fn built(
         &self,
         client: &Client,
-        request: Request,
+        request: &Request,
         authorisation: Authorisation<'_>,
     ) -> Result<reqwest::Request, TransportError> {
         let mut builder = client
-            .request(request.method, format!("{}{}", self.base, request.path))
+            .request(request.method.clone(), format!("{}{}", self.base, request.path))
             .header(header::USER_AGENT, self.user_agent.clone())
             .header(header::ACCEPT, "application/json")
-            .headers(request.headers);
-        if let Some(body) = request.body {
+            .headers(request.headers.clone());
+        if let Some(body) = request.body.clone() {
             builder = builder.header(header::CONTENT_TYPE, "application/json").body(body);
         }
         // Both mark the header as sensitive.
@@ -290,15 +306,15 @@ impl Socket {
 }
 
 async fn receive(client: &Client, request: reqwest::Request) -> Result<Response, TransportError> {
-    take(client.execute(request).await.map_err(|error| lost(&error))?).await
+    whole(client.execute(request).await.map_err(|error| failed(&error))?).await
 }
 
-/// Reads the rest of a response that was opened, in `patience` at most.
-pub async fn read(response: reqwest::Response, patience: Duration) -> Result<Response, TransportError> {
-    tokio::time::timeout(patience, take(response)).await.unwrap_or_else(|_| Err(late(patience)))
+/// Reads the rest of a response that was opened, in `timeout` at most.
+pub async fn read(response: reqwest::Response, timeout: Duration) -> Result<Response, TransportError> {
+    tokio::time::timeout(timeout, whole(response)).await.unwrap_or_else(|_| Err(timed_out(timeout)))
 }
 
-async fn take(mut response: reqwest::Response) -> Result<Response, TransportError> {
+async fn whole(mut response: reqwest::Response) -> Result<Response, TransportError> {
     let mut body = BytesMut::new();
     loop {
         match response.chunk().await {
@@ -314,11 +330,11 @@ async fn take(mut response: reqwest::Response) -> Result<Response, TransportErro
     Ok(Response { status: response.status(), headers, body: body.freeze() })
 }
 
-fn late(patience: Duration) -> TransportError {
-    TransportError::Ambiguous(format!("no answer within {} ms", patience.as_millis()))
+fn timed_out(timeout: Duration) -> TransportError {
+    TransportError::Ambiguous(format!("no answer within {} ms", timeout.as_millis()))
 }
 
-fn lost(error: &reqwest::Error) -> TransportError {
+fn failed(error: &reqwest::Error) -> TransportError {
     if error.is_connect() || error.is_builder() {
         TransportError::Unreachable(why(error))
     } else {

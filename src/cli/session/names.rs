@@ -6,9 +6,10 @@ use crate::{
     host::{files, paths::Places},
     model::ids::SessionId,
     session_api::client::Sessions,
-    session_api::segment,
+    session_api::endpoints::segment,
 };
 use anyhow::{Context as _, anyhow};
+use percent_encoding::percent_decode_str;
 use std::{collections::BTreeMap, io, path::PathBuf};
 
 /// The names of one login at one service.
@@ -29,7 +30,8 @@ impl Names {
         };
         let read = entries.filter_map(|entry| {
             let entry = entry.ok()?;
-            let name = percent_decoded(entry.file_name().to_str()?)?;
+            let file = entry.file_name();
+            let name = percent_decode_str(file.to_str()?).decode_utf8().ok()?.into_owned();
             let id = files::read_text(&entry.path(), 1024).ok()?;
             Some((name, SessionId::new(id.trim()).ok()?))
         });
@@ -71,20 +73,6 @@ impl Names {
     fn file(&self, name: &str) -> Result<PathBuf, Failure> {
         Ok(self.dir.join(segment(name).map_err(|_| anyhow!("{name:?} can't be the name of a session"))?))
     }
-}
-
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digits = [rest.next()?, rest.next()?];
-            bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

@@ -7,18 +7,18 @@ use crate::model::{
 };
 use std::time::Duration;
 
-/// What the state call says.
-pub enum News {
+/// What the service says about this server.
+pub enum StateReport {
     Free,
     Allocated(Allocation),
     Deallocated,
 }
 
-/// What stands in the way.
+/// Why a request brought no use.
 #[derive(Debug, thiserror::Error)]
-pub enum Trouble {
-    #[error("{0}")]
-    Refused(Refusal),
+pub enum SicError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     #[error("the answer can't be read")]
     Unreadable,
     /// The service doesn't know us, or doesn't want us.
@@ -26,39 +26,41 @@ pub enum Trouble {
     Item { code: i32, message: String },
 }
 
-impl Trouble {
+impl SicError {
     /// How long the service asked to be left alone.
     pub fn wait(&self) -> Option<Duration> {
         match self {
-            Trouble::Refused(Refusal::Busy { retry_after }) => *retry_after,
-            Trouble::Refused(_) | Trouble::Unreadable | Trouble::Item { .. } => None,
+            SicError::Refused(Refusal::Busy { retry_after }) => *retry_after,
+            SicError::Refused(_) | SicError::Unreadable | SicError::Item { .. } => None,
         }
     }
 }
 
 /// Whether the only item of a registration was accepted.
-pub fn accepted(items: Vec<RegisteredItem>) -> Result<(), Trouble> {
+pub fn accepted(items: Vec<RegisteredItem>) -> Result<(), SicError> {
     match items.into_iter().next() {
         Some(item) if item.success || item.error_code == ALLOCATION_UNDER_WAY => Ok(()),
-        Some(item) => Err(Trouble::Item { code: item.error_code, message: item.error_message }),
-        None => Err(Trouble::Unreadable),
+        Some(item) => Err(SicError::Item { code: item.error_code, message: item.error_message }),
+        None => Err(SicError::Unreadable),
     }
 }
 
 /// What the only item of a state says.
-pub fn state(states: States) -> Result<News, Trouble> {
-    let item: StateItem = states.items.into_iter().next().ok_or(Trouble::Unreadable)?;
+pub fn state(states: States) -> Result<StateReport, SicError> {
+    let item: StateItem = states.items.into_iter().next().ok_or(SicError::Unreadable)?;
     match (item.state, item.allocation_id, item.session_id) {
-        (Some(ServerState::Allocating), ..) => Ok(News::Free),
-        (Some(ServerState::Deallocated), ..) => Ok(News::Deallocated),
-        (Some(ServerState::Allocated), Some(allocation_id), session_id @ Some(_)) => Ok(News::Allocated(Allocation {
-            allocation_id,
-            session_id,
-            startup_params: None,
-            players: Vec::new(),
-            expires: None,
-        })),
-        (Some(ServerState::Allocated), ..) => Err(Trouble::Unreadable),
-        (None, ..) => Err(Trouble::Item { code: item.error_code, message: item.error_message }),
+        (Some(ServerState::Allocating), ..) => Ok(StateReport::Free),
+        (Some(ServerState::Deallocated), ..) => Ok(StateReport::Deallocated),
+        (Some(ServerState::Allocated), Some(allocation_id), session_id @ Some(_)) => {
+            Ok(StateReport::Allocated(Allocation {
+                allocation_id,
+                session_id,
+                startup_params: None,
+                players: Vec::new(),
+                expires: None,
+            }))
+        }
+        (Some(ServerState::Allocated), ..) => Err(SicError::Unreadable),
+        (None, ..) => Err(SicError::Item { code: item.error_code, message: item.error_message }),
     }
 }

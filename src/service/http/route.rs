@@ -10,6 +10,7 @@ use super::{
 };
 use crate::service::{Shared, state::Transaction};
 use http::Method;
+use percent_encoding::percent_decode_str;
 use std::{future::Future, pin::Pin, sync::Arc};
 
 /// What an operation's answer may wait for.
@@ -147,23 +148,9 @@ fn matches(pattern: &[Segment], parts: &[&str]) -> Option<Vec<(&'static str, Str
     Some(parameters)
 }
 
-/// A segment without its percent escapes; none if they are no UTF-8.
-pub fn percent_decoded(text: &str) -> Option<String> {
-    if !text.contains('%') {
-        return Some(text.to_owned());
-    }
-    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let Some((&byte, behind)) = rest.split_first() {
-        if byte == b'%' && behind.len() >= 2 {
-            let digits = std::str::from_utf8(&behind[..2]).ok()?;
-            bytes.push(u8::from_str_radix(digits, 16).ok()?);
-            rest = &behind[2..];
-        } else {
-            bytes.push(byte);
-            rest = behind;
-        }
-    }
-    String::from_utf8(bytes).ok()
+/// A segment without its percent escapes; none if that is no UTF-8.
+fn percent_decoded(text: &str) -> Option<String> {
+    Some(percent_decode_str(text).decode_utf8().ok()?.into_owned())
 }
 
 /// A query's parameters in order.

@@ -26,14 +26,8 @@ use crate::{
         friends::{FriendsList, FriendshipStatus},
         ids::PlayerUuid,
     },
-    session_api::{
-        ApiClient, CallError, ConnectionSettings, Credentials, Secret, SetupError,
-        login::{LoginError, LoginSharing},
-        response::{self, Asked},
-        transport::Request,
-    },
+    session_api::{ApiClient, CallError, ConnectionSettings, Credentials, LoginError, Secret, SetupError, endpoints},
 };
-use http::Method;
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -158,13 +152,8 @@ impl RemoteFriends {
     }
 
     async fn page(&self, player: PlayerUuid, page: u32) -> Result<FriendsList, Lost> {
-        let api = &self.api;
-        let client = api.transport.client().map_err(|error| why(response::lost(error).into()))?;
-        let path = format!("/friends/v2/player/{player}/friend?page={page}&limit={PAGE}");
-        let request = Request::bare(Method::GET, path);
-        let exchange = api.exchange(&client, &request, Asked::Other, LoginSharing::Shared, self.settings.timeout.get());
-        let response = exchange.await.map_err(why)?;
-        serde_json::from_slice(&response.body).map_err(|why| Lost::Service(format!("no list of friends: {why}")))
+        let request = endpoints::page_of_friends(player, page, PAGE).map_err(|refusal| why(refusal.into()))?;
+        self.api.call(&request, self.settings.timeout.get()).await.map_err(why)
     }
 
     fn answered(&self, player: PlayerUuid, friends: HashSet<PlayerUuid>) -> Friends {

@@ -1,238 +1,147 @@
-//! The table: which request a [`Call`] is, and what its answer says.
+//! The table: which endpoint a [`Call`] is, and what its answer becomes.
 //!
-//! | call | request |
+//! | call | endpoint |
 //! |---|---|
-//! | `CreateSession` | `POST /session/v1/session`, with our extensions `force_create` and `settings` |
-//! | `ReadSession` | `GET …/session/{id}`, If-None-Match |
-//! | `FindAllocation` | `GET …/session/allocation/{id}` |
-//! | `DeleteSession` | `DELETE …/session/{id}` |
-//! | `PostInstance`, `PatchInstance` | `POST`, `PATCH …/session/{id}/instance` |
-//! | `PostHealth` | `POST …/session/{id}/instance/health` |
-//! | `HealthConfig`, `BackfillConfig` | `GET …/instance/health/config`, `GET …/backfill/config` |
-//! | `AckBackfill`, `UpdateBackfill`, `DeleteBackfill` | `POST`, `PATCH`, `DELETE …/backfill/session/{id}` |
-//! | `AddPlayer`, `RemovePlayer` | `POST`, `DELETE …/session/{id}/player/{uuid}` |
-//! | `UpdateBrowser` | `POST …/session/{id}/browser`; `PATCH` where it is listed already |
-//! | `Audit` | `POST …/audit` |
+//! | `CreateSession` | [`CREATE_SESSION`], with our extensions `force_create` and `settings` |
+//! | `ReadSession` | [`READ_SESSION`]; the caller makes it conditional |
+//! | `FindAllocation` | [`FIND_ALLOCATION`] |
+//! | `DeleteSession` | [`DELETE_SESSION`] |
+//! | `PostInstance`, `PatchInstance` | [`POST_INSTANCE`], [`PATCH_INSTANCE`] |
+//! | `PostHealth`, `HealthConfig` | [`POST_HEALTH`], [`HEALTH_CONFIG`] |
+//! | `BackfillConfig`, `AckBackfill` | [`BACKFILL_CONFIG`], [`ACKNOWLEDGE_BACKFILL`] |
+//! | `UpdateBackfill`, `DeleteBackfill` | [`UPDATE_BACKFILL`], [`DELETE_BACKFILL`] |
+//! | `AddPlayer`, `RemovePlayer` | [`ADD_PLAYER`], [`REMOVE_PLAYER`] |
+//! | `UpdateBrowser` | [`LIST_IN_BROWSER`]; [`UPDATE_IN_BROWSER`] where it is listed already |
+//! | `Audit` | [`WRITE_AUDIT`] |
 
-use crate::model::{
-    CustomData,
-    calls::{Answer, Call, NewSession, Refusal},
-    ids::{InstanceId, SessionId},
-    player::{PlayerStatus, SessionPlayer},
-    session::{BrowserInfo, HealthUpdate, InstanceHealth, Joinability},
-    time::Timestamp,
+use crate::{
+    model::{
+        CustomData,
+        calls::{Answer, Call, NewSession, Refusal},
+        discovery::{BrowserSettings, CreateSession, SessionSettings, TeamSettings},
+        ids::SessionId,
+        player::SessionPlayerUpdateRequest,
+        session::{BaseBackfillRequest, BrowserInfo, CreateAuditRequest, HealthUpdate, Joinability, Session},
+    },
+    session_api::{
+        endpoints::{
+            self, ACKNOWLEDGE_BACKFILL, ADD_PLAYER, ApiRequest, BACKFILL_CONFIG, CREATE_SESSION, DELETE_BACKFILL,
+            DELETE_SESSION, FIND_ALLOCATION, HEALTH_CONFIG, LIST_IN_BROWSER, PATCH_INSTANCE, POST_HEALTH,
+            POST_INSTANCE, READ_SESSION, REMOVE_PLAYER, UPDATE_BACKFILL, UPDATE_IN_BROWSER, WRITE_AUDIT,
+        },
+        transport::{Request, Response},
+    },
 };
-use crate::session_api::{
-    response::bounded,
-    segment,
-    transport::{Request, Response},
-};
-use http::{Method, StatusCode};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::net::IpAddr;
+use semver::Version;
+use serde::de::DeserializeOwned;
+use serde_json::json;
 
 /// The version of a host whose game has none: the contract requires one.
-const NO_VERSION: &str = "0.0.0";
+const NO_VERSION: Version = Version::new(0, 0, 0);
 
-/// The request that `call` is. Its ETag is up to the caller.
-pub fn request(call: &Call) -> Result<Request, Refusal> {
-    let of =
-        |session: &SessionId, rest: &str| Ok::<_, Refusal>(format!("/session/{}{rest}", segment(session.as_str())?));
-    let backfill = |session: &SessionId| Ok::<_, Refusal>(format!("/backfill/session/{}", segment(session.as_str())?));
-    match call {
-        Call::CreateSession(new) => with_body(Method::POST, "/session", &CreateBody::of(new)),
-        Call::ReadSession { session } => Ok(bare(Method::GET, &of(session, "")?)),
-        Call::FindAllocation { allocation } => {
-            Ok(bare(Method::GET, &format!("/session/allocation/{}", segment(allocation.as_str())?)))
+type ReadAnswer = Box<dyn Fn(&Response) -> Result<Answer, Refusal> + Send + Sync>;
+
+/// A request, and how its answer is read.
+pub(super) struct Prepared {
+    pub request: Request,
+    read: ReadAnswer,
+}
+
+impl Prepared {
+    /// What a success says.
+    pub fn answer(&self, response: &Response) -> Result<Answer, Refusal> {
+        (self.read)(response)
+    }
+}
+
+/// The request that `call` is.
+pub(super) fn prepare(call: &Call) -> Result<Prepared, Refusal> {
+    Ok(match call {
+        Call::CreateSession(new) => {
+            row(CREATE_SESSION.request_with([], &new_session(new))?, |created| Answer::Created(created.session_id))
         }
-        Call::DeleteSession { session } => Ok(bare(Method::DELETE, &of(session, "")?)),
-        Call::PostInstance { session, body } => with_body(Method::POST, &of(session, "/instance")?, body),
-        Call::PatchInstance { session, body } => with_body(Method::PATCH, &of(session, "/instance")?, body),
+        Call::ReadSession { session } => row(READ_SESSION.request([session])?, session_answer),
+        Call::FindAllocation { allocation } => row(FIND_ALLOCATION.request([allocation])?, session_answer),
+        Call::DeleteSession { session } => done(DELETE_SESSION.request([session])?),
+        Call::PostInstance { session, body } => {
+            row(POST_INSTANCE.request_with([session], body)?, |info| Answer::Instance(Box::new(info)))
+        }
+        Call::PatchInstance { session, body } => {
+            row(PATCH_INSTANCE.request_with([session], body)?, |info| Answer::Instance(Box::new(info)))
+        }
         Call::PostHealth { session, instance, health } => {
             let body = HealthUpdate { instance_health: *health, instance_id: instance.clone() };
-            with_body(Method::POST, &of(session, "/instance/health")?, &body)
+            row(POST_HEALTH.request_with([session], &body)?, |now| Answer::Health(now.updated_instance_health))
         }
-        Call::HealthConfig => Ok(bare(Method::GET, "/instance/health/config")),
-        Call::BackfillConfig => Ok(bare(Method::GET, "/backfill/config")),
-        Call::AckBackfill { session, body } => with_body(Method::POST, &backfill(session)?, body),
-        Call::UpdateBackfill { session, body } => with_body(Method::PATCH, &backfill(session)?, body),
+        Call::HealthConfig => row(HEALTH_CONFIG.request([])?, Answer::HealthConfig),
+        Call::BackfillConfig => row(BACKFILL_CONFIG.request([])?, Answer::BackfillConfig),
+        Call::AckBackfill { session, body } => row(ACKNOWLEDGE_BACKFILL.request_with([session], body)?, |arrived| {
+            Answer::Backfilled(arrived.backfilled_players)
+        }),
+        Call::UpdateBackfill { session, body } => done(UPDATE_BACKFILL.request_with([session], body)?),
         Call::DeleteBackfill { session, instance } => {
-            with_body(Method::DELETE, &backfill(session)?, &BackfillOf { instance_id: instance })
+            let body = BaseBackfillRequest { instance_id: instance.clone() };
+            done(DELETE_BACKFILL.request_with([session], &body)?)
         }
         Call::AddPlayer { session, player, team } => {
-            let body = PlayerBody { status: PlayerStatus::Member, team_id: *team };
-            with_body(Method::POST, &of(session, &format!("/player/{player}"))?, &body)
+            done(ADD_PLAYER.request_with([session, player], &SessionPlayerUpdateRequest::member(*team))?)
         }
-        Call::RemovePlayer { session, player } => Ok(bare(Method::DELETE, &of(session, &format!("/player/{player}"))?)),
-        Call::UpdateBrowser { session, data } => browser(Method::POST, session, data),
-        Call::Audit { session, instance, name, reason, at } => with_body(
-            Method::POST,
-            "/audit",
-            &AuditBody {
-                event_name: name,
-                session_id: session,
-                instance_id: instance,
-                reason: reason.as_deref(),
-                custom_data: AuditData { at: *at },
-            },
-        ),
-    }
-}
-
-/// The browser entry, by `POST` when it isn't listed yet and by `PATCH` when it is.
-pub fn browser(method: Method, session: &SessionId, data: &CustomData) -> Result<Request, Refusal> {
-    let body = BrowserInfo { custom_data: data.clone(), created_timestamp: None };
-    with_body(method, &format!("/session/{}/browser", segment(session.as_str())?), &body)
-}
-
-/// `GET /v1/connection-info`.
-pub fn connection_info() -> Request {
-    bare(Method::GET, "/connection-info")
-}
-
-/// The address in its answer.
-pub fn seen_address(response: &Response) -> Result<IpAddr, Refusal> {
-    Ok(parse::<ConnectionInfo>(response)?.ip)
-}
-
-/// What a success says.
-pub fn answer(call: &Call, response: &Response) -> Result<Answer, Refusal> {
-    if response.status == StatusCode::NOT_MODIFIED {
-        return Ok(Answer::NotModified);
-    }
-    Ok(match call {
-        Call::CreateSession(_) => Answer::Created(parse::<Created>(response)?.session_id),
-        Call::ReadSession { .. } | Call::FindAllocation { .. } => Answer::Session(Box::new(parse(response)?)),
-        Call::PostInstance { .. } | Call::PatchInstance { .. } => Answer::Instance(Box::new(parse(response)?)),
-        Call::PostHealth { .. } => Answer::Health(parse::<HealthNow>(response)?.updated_instance_health),
-        Call::HealthConfig => Answer::HealthConfig(parse(response)?),
-        Call::BackfillConfig => Answer::BackfillConfig(parse(response)?),
-        Call::AckBackfill { .. } => Answer::Backfilled(parse::<Backfilled>(response)?.backfilled_players),
-        Call::DeleteSession { .. }
-        | Call::UpdateBackfill { .. }
-        | Call::DeleteBackfill { .. }
-        | Call::AddPlayer { .. }
-        | Call::RemovePlayer { .. }
-        | Call::UpdateBrowser { .. }
-        | Call::Audit { .. } => Answer::Done,
+        Call::RemovePlayer { session, player } => done(REMOVE_PLAYER.request([session, player])?),
+        Call::UpdateBrowser { session, data } => done(LIST_IN_BROWSER.request_with([session], &listing(data))?),
+        Call::Audit { session, instance, name, reason, at } => {
+            let body = CreateAuditRequest {
+                event_name: (*name).to_owned(),
+                session_id: session.clone(),
+                instance_id: Some(instance.clone()),
+                reason: reason.clone(),
+                // When it happened, which may be long before it could be told.
+                custom_data: CustomData::from([("at".to_owned(), at.to_string())]),
+            };
+            done(WRITE_AUDIT.request_with([], &body)?)
+        }
     })
 }
 
-#[derive(Serialize)]
-struct CreateBody<'a> {
-    client_version: String,
-    client_settings: ClientSettings,
-    session_type: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    region_id: Option<&'a str>,
-    force_create: bool,
-    settings: Settings<'a>,
+/// [`Call::UpdateBrowser`] for a session that is listed already.
+pub(super) fn update_in_browser(session: &SessionId, data: &CustomData) -> Result<Prepared, Refusal> {
+    Ok(done(UPDATE_IN_BROWSER.request_with([session], &listing(data))?))
 }
 
-/// Required of every caller, also of one that is no player.
-#[derive(Serialize)]
-struct ClientSettings {
-    platform: &'static str,
-    input: &'static str,
+fn row<A: DeserializeOwned + 'static>(request: ApiRequest<A>, answer: fn(A) -> Answer) -> Prepared {
+    let read = move |response: &Response| Ok(answer(endpoints::answer(response)?));
+    Prepared { request: request.into_http(), read: Box::new(read) }
 }
 
-#[derive(Serialize)]
-struct Settings<'a> {
-    joinability: Joinability,
-    #[serde(skip_serializing_if = "CustomData::is_empty")]
-    custom_data: &'a CustomData,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    teams: Vec<TeamSize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    browser: Option<BrowserInfo>,
+/// For a call whose success says all there is to say: the body isn't read.
+fn done<A>(request: ApiRequest<A>) -> Prepared {
+    Prepared { request: request.into_http(), read: Box::new(|_| Ok(Answer::Done)) }
 }
 
-#[derive(Serialize)]
-struct TeamSize {
-    max_size: u32,
+fn session_answer(session: Session) -> Answer {
+    Answer::Session(Box::new(session))
 }
 
-impl<'a> CreateBody<'a> {
-    fn of(new: &'a NewSession) -> Self {
-        let browser = BrowserInfo { custom_data: new.browser.clone(), created_timestamp: None };
-        CreateBody {
-            client_version: new.version.as_ref().map_or_else(|| NO_VERSION.to_owned(), ToString::to_string),
-            client_settings: ClientSettings { platform: "Anon", input: "keyboardandmouse" },
-            session_type: &new.session_type,
-            region_id: new.region.as_deref(),
-            force_create: true,
-            settings: Settings {
-                joinability: Joinability { open: new.joinable, ..Joinability::default() },
-                custom_data: &new.custom_data,
-                teams: new.teams.iter().map(|max_size| TeamSize { max_size: *max_size }).collect(),
-                browser: (!new.browser.is_empty()).then_some(browser),
-            },
-        }
+fn listing(data: &CustomData) -> BrowserInfo {
+    BrowserInfo { custom_data: data.clone(), created_timestamp: None }
+}
+
+fn new_session(new: &NewSession) -> CreateSession {
+    let team = |size: &u32| TeamSettings { max_size: Some(*size), custom_data: None };
+    CreateSession {
+        session_type: new.session_type.clone(),
+        client_version: new.version.clone().unwrap_or(NO_VERSION),
+        // Required of every caller, also of one that is no player.
+        client_settings: json!({ "platform": "Anon", "input": "keyboardandmouse" }),
+        crossplay_preferences: None,
+        password: None,
+        region_id: new.region.clone(),
+        force_create: true,
+        settings: SessionSettings {
+            joinability: Some(Joinability { open: new.joinable, ..Joinability::default() }),
+            custom_data: (!new.custom_data.is_empty()).then(|| new.custom_data.clone()),
+            teams: (!new.teams.is_empty()).then(|| new.teams.iter().map(team).collect()),
+            browser: (!new.browser.is_empty()).then(|| BrowserSettings { custom_data: new.browser.clone() }),
+            ..SessionSettings::default()
+        },
     }
-}
-
-#[derive(Serialize)]
-struct BackfillOf<'a> {
-    instance_id: &'a InstanceId,
-}
-
-#[derive(Serialize)]
-struct PlayerBody {
-    status: PlayerStatus,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    team_id: Option<u32>,
-}
-
-#[derive(Serialize)]
-struct AuditBody<'a> {
-    event_name: &'static str,
-    session_id: &'a SessionId,
-    instance_id: &'a InstanceId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-    custom_data: AuditData,
-}
-
-/// When it happened, which may be long before it could be told.
-#[derive(Serialize)]
-struct AuditData {
-    at: Timestamp,
-}
-
-#[derive(Deserialize)]
-struct Created {
-    session_id: SessionId,
-}
-
-#[derive(Deserialize)]
-struct HealthNow {
-    updated_instance_health: InstanceHealth,
-}
-
-#[derive(Deserialize)]
-struct Backfilled {
-    #[serde(default)]
-    backfilled_players: Vec<SessionPlayer>,
-}
-
-#[derive(Deserialize)]
-struct ConnectionInfo {
-    ip: IpAddr,
-}
-
-fn bare(method: Method, path: &str) -> Request {
-    Request::bare(method, format!("/session/v1{path}"))
-}
-
-fn with_body(method: Method, path: &str, body: &impl Serialize) -> Result<Request, Refusal> {
-    let body = serde_json::to_vec(body)
-        .map_err(|error| Refusal::Invalid { desc: format!("the request can't be written as JSON: {error}") })?;
-    Ok(Request { body: Some(body), ..bare(method, path) })
-}
-
-/// A body that can't be read leaves open what was done.
-fn parse<T: DeserializeOwned>(response: &Response) -> Result<T, Refusal> {
-    serde_json::from_slice(&response.body).map_err(|error| Refusal::Ambiguous {
-        why: bounded(&format!("the answer ({}) can't be read: {error}", response.status.as_u16())),
-    })
 }

@@ -1,6 +1,6 @@
 //! Creating a session, changing its settings, leaving and destroying it.
 
-use super::{ClientError, Seen, Sessions, error::Doing, with_body};
+use super::{ClientError, Sessions, Versioned, error::Operation};
 use crate::{
     model::{
         CustomData,
@@ -9,10 +9,9 @@ use crate::{
         ids::SessionId,
         session::{Joinability, Session},
     },
-    session_api::{etag_of, transport::Request},
+    session_api::endpoints,
 };
-use http::{Method, header};
-use serde::{Deserialize, de::IgnoredAny};
+use http::header;
 
 /// The largest team that the Session API knows.
 const MAX_TEAM: u32 = 100;
@@ -113,20 +112,15 @@ pub enum Leaving {
     Destroy,
 }
 
-#[derive(Deserialize)]
-struct Created {
-    session_id: SessionId,
-}
-
 impl Sessions {
     /// `CreateSession`: a new session, never one that is there already. A player who creates one is its leader.
     pub async fn create_session(&self, wanted: CreateSession) -> Result<Session, ClientError> {
         self.is_free(&wanted.name)?;
-        let doing = Doing::new(format!("create a session of type {:?}", wanted.session_type));
-        let body = self.creation(&wanted);
-        let created: Created = self.send(&doing, Method::POST, "/session/v1/session", &body).await?;
-        self.keep(wanted.name, created.session_id.clone());
-        Ok(self.read_session(&Doing::to("read", &created.session_id), &created.session_id).await?.session)
+        let operation = Operation::new(format!("create a session of type {:?}", wanted.session_type));
+        let request = endpoints::CREATE_SESSION.request_with([], &self.creation(&wanted));
+        let created = self.call(&operation, request).await?.session_id;
+        self.keep(wanted.name, created.clone());
+        Ok(self.read_session(&Operation::on("read", &created), &created).await?.session)
     }
 
     /// The request that creates it.
@@ -161,11 +155,11 @@ impl Sessions {
     /// `UpdateSessionSettings`: one atomic write. Custom settings are changed key by key: what others wrote meanwhile stays.
     pub async fn update_session_settings(&self, name: &str, update: SettingsUpdate) -> Result<Session, ClientError> {
         let session = self.named(name)?;
-        let doing = Doing::to("update", &session);
+        let operation = Operation::on("update", &session);
         for _ in 0..TRIES {
-            let seen = self.read_session(&doing, &session).await?;
+            let seen = self.read_session(&operation, &session).await?;
             let settings = changes(&seen.session, &update);
-            match self.write_settings(&doing, &session, &settings, seen.etag.as_deref()).await {
+            match self.write_settings(&operation, &session, &settings, seen.etag.as_deref()).await {
                 Ok(written) => return Ok(written.session),
                 Err(error) if error.code() == Some(codes::ETAG_MISMATCH) => {}
                 Err(error) => return Err(error),
@@ -176,27 +170,26 @@ impl Sessions {
 
     async fn write_settings(
         &self,
-        doing: &Doing,
+        operation: &Operation,
         session: &SessionId,
         settings: &SessionSettings,
         etag: Option<&str>,
-    ) -> Result<Seen, ClientError> {
-        let mut request = Request::bare(Method::PATCH, doing.path(session, "")?);
-        if let Some(etag) = etag {
-            request = request.with(header::IF_MATCH, etag);
-        }
-        let response = self.exchange(doing, &with_body(doing, request, settings)?).await?;
-        Ok(Seen { etag: etag_of(&response), session: doing.read(&response)? })
+    ) -> Result<Versioned, ClientError> {
+        let request = endpoints::UPDATE_SESSION.request_with([session], settings).map(|request| match etag {
+            Some(etag) => request.header(header::IF_MATCH, etag),
+            None => request,
+        });
+        self.call_for_session(operation, request).await
     }
 
     /// `LeaveSession`. The name is free afterwards, also when it turns out that the session was gone already.
     pub async fn leave_session(&self, name: &str, how: Leaving) -> Result<(), ClientError> {
         let session = self.named(name)?;
-        let (doing, rest) = match how {
-            Leaving::Leave => (Doing::to("leave", &session), "/player/me"),
-            Leaving::Destroy => (Doing::to("destroy", &session), ""),
+        let (operation, request) = match how {
+            Leaving::Leave => (Operation::on("leave", &session), endpoints::LEAVE_SESSION.request([&session])),
+            Leaving::Destroy => (Operation::on("destroy", &session), endpoints::DELETE_SESSION.request([&session])),
         };
-        let outcome = self.ask::<IgnoredAny>(&doing, Method::DELETE, &doing.path(&session, rest)?).await;
+        let outcome = self.call(&operation, request).await;
         if outcome.as_ref().map_or_else(ClientError::is_gone, |_| true) {
             self.forget(name);
         }

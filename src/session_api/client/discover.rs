@@ -1,25 +1,19 @@
 //! Finding sessions, reading and joining them.
 
-use super::{ClientError, CreateSession, Sessions, error::Doing};
+use super::{ClientError, CreateSession, Sessions, error::Operation};
 use crate::{
     model::{
         CustomData,
         calls::Refusal,
         discovery,
-        discovery::{Matched, SearchAnswer, SessionSearch},
+        discovery::SessionSearch,
         errors::codes,
         ids::{PlayerUuid, SessionId},
-        player::SessionTeam,
+        player::{PlayerSessions, SelfSessionPlayerUpdateRequest, SessionTeam},
         session::Session,
     },
-    session_api::segment,
+    session_api::endpoints,
 };
-use http::Method;
-use semver::Version;
-use serde::{Deserialize, Serialize, de::IgnoredAny};
-use serde_json::Value;
-use std::collections::BTreeMap;
-use uuid::Uuid;
 
 /// How to join a session.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -41,42 +35,6 @@ pub struct Matchmaking {
     pub create: CreateSession,
 }
 
-#[derive(Serialize)]
-struct JoinBody<'a> {
-    client_version: &'a Version,
-    client_settings: &'a Value,
-    team_id: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    password: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    friend_uuid: Option<PlayerUuid>,
-    #[serde(skip_serializing_if = "CustomData::is_empty")]
-    custom_data: &'a CustomData,
-}
-
-/// `GET /v1/player/me/session`: what the player is in and invited to, by type.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct OwnSessions {
-    pub(super) sessions: BTreeMap<String, OfType>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct OfType {
-    #[serde(default)]
-    session_ids: Vec<SessionId>,
-    /// By session.
-    #[serde(default)]
-    pub(super) pending_invites: BTreeMap<String, PendingInvite>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct PendingInvite {
-    #[serde(default)]
-    pub(super) inviting_player_uuid: Option<PlayerUuid>,
-    #[serde(default)]
-    pub(super) invite_id: Option<Uuid>,
-}
-
 impl Sessions {
     /// `GetAllSessions`: every session that the player is a member of. One that ends meanwhile is left out.
     pub async fn get_all_sessions(&self) -> Result<Vec<Session>, ClientError> {
@@ -92,8 +50,9 @@ impl Sessions {
         Ok(sessions)
     }
 
-    pub(super) async fn own_sessions(&self, doing: &str) -> Result<OwnSessions, ClientError> {
-        self.ask(&Doing::new(doing), Method::GET, "/session/v1/player/me/session").await
+    /// What the player is in and invited to. `doing`: what for.
+    pub(super) async fn own_sessions(&self, doing: &str) -> Result<PlayerSessions, ClientError> {
+        self.call(&Operation::new(doing), endpoints::OWN_SESSIONS.request([])).await
     }
 
     /// `GetSessionByName`: by this handle's name for it.
@@ -101,16 +60,15 @@ impl Sessions {
         self.get_session_by_id(&self.named(name)?).await
     }
 
-    /// `GetSessionById`: by id or short code. Who is no member sees limited results.
+    /// `GetSessionById`: by id or short code. A player who is no member sees only a part of it.
     pub async fn get_session_by_id(&self, session: &SessionId) -> Result<Session, ClientError> {
-        Ok(self.read_session(&Doing::to("read", session), session).await?.session)
+        Ok(self.read_session(&Operation::on("read", session), session).await?.session)
     }
 
     /// `FindSessions`: ids, best first, of sessions that are listed or that the caller could join.
     pub async fn find_sessions(&self, search: &SessionSearch) -> Result<Vec<SessionId>, ClientError> {
-        let doing = Doing::new("search sessions");
-        let found: SearchAnswer = self.send(&doing, Method::POST, "/session/v1/browser:search", search).await?;
-        Ok(found.session_ids)
+        let request = endpoints::SEARCH_SESSIONS.request_with([], search);
+        Ok(self.call(&Operation::new("search sessions"), request).await?.session_ids)
     }
 
     /// `JoinSession`, by id or short code; the session gets this name.
@@ -123,19 +81,20 @@ impl Sessions {
         if self.names().get(name).is_none_or(|named| named != session) {
             self.is_free(name)?;
         }
-        let doing = Doing::to("join", session);
+        let operation = Operation::on("join", session);
         let player = self.myself().await?;
-        let seen = self.read_session(&doing, session).await?.session;
+        let seen = self.read_session(&operation, session).await?.session;
         let session = seen.session_id;
-        let body = JoinBody {
-            client_version: &self.0.client_version,
-            client_settings: &self.0.client_settings,
+        let body = SelfSessionPlayerUpdateRequest {
+            client_version: self.0.client_version.clone(),
+            client_settings: self.0.client_settings.clone(),
             team_id: how.team.unwrap_or_else(|| team_for(&seen.teams, player)),
-            password: how.password.as_deref(),
+            crossplay_preferences: None,
+            custom_data: how.custom_data,
+            password: how.password,
             friend_uuid: how.friend,
-            custom_data: &how.custom_data,
         };
-        self.send::<IgnoredAny>(&doing, Method::POST, &doing.path(&session, "/player/me")?, &body).await?;
+        self.call(&operation, endpoints::JOIN_SESSION.request_with([&session], &body)).await?;
         self.keep(name, session.clone());
         self.get_session_by_id(&session).await
     }
@@ -144,18 +103,17 @@ impl Sessions {
     /// have joined. Tells whether the session is new.
     pub async fn start_matchmaking(&self, wanted: Matchmaking) -> Result<(Session, bool), ClientError> {
         self.is_free(&wanted.create.name)?;
-        let doing = Doing::new("make a match");
         let body = discovery::Matchmaking { search: wanted.search, create: self.creation(&wanted.create) };
-        let matched: Matched = self.send(&doing, Method::POST, "/session/v1/matchmaking", &body).await?;
+        let request = endpoints::MAKE_MATCH.request_with([], &body);
+        let matched = self.call(&Operation::new("make a match"), request).await?;
         self.keep(wanted.create.name, matched.session_id.clone());
         Ok((self.get_session_by_id(&matched.session_id).await?, matched.created))
     }
 
     /// The session that another player shows to friends, if any.
     pub async fn get_presence_session_of(&self, player: PlayerUuid) -> Result<Option<SessionId>, ClientError> {
-        let doing = Doing::new(format!("see the presence session of player {player}"));
-        let segment = segment(&player.to_string()).map_err(|why| doing.failed(why.into()))?;
-        self.presence_at(&doing, &format!("/session/v1/player/{segment}/presence-session")).await
+        let operation = Operation::new(format!("see the presence session of player {player}"));
+        self.presence(&operation, endpoints::PRESENCE_OF.request([&player])).await
     }
 }
 
@@ -175,6 +133,7 @@ pub(super) fn is_missing(error: &ClientError) -> bool {
 mod tests {
     use super::*;
     use serde_json::json;
+    use uuid::Uuid;
 
     #[test]
     fn a_held_place_wins_over_free_ones() {

@@ -6,9 +6,8 @@ use crate::{
         ids::{PlayerUuid, SessionId},
         session::JoinStatus,
     },
-    session_api::{CallError, login::LoginError, response::bounded, segment, transport::Response},
+    session_api::{CallError, LoginError},
 };
-use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 /// Why a call did not do what it was asked.
@@ -77,42 +76,23 @@ impl ClientError {
 
 /// What is being done, for errors: "join session 3c1d…".
 #[derive(Debug, Clone)]
-pub(super) struct Doing(String);
+pub(super) struct Operation(String);
 
-impl Doing {
+impl Operation {
     pub(super) fn new(what: impl Into<String>) -> Self {
-        Doing(what.into())
+        Operation(what.into())
     }
 
     /// "…join session ID"
-    pub(super) fn to(verb: &str, session: &SessionId) -> Self {
-        Doing(format!("{verb} session {session}"))
+    pub(super) fn on(verb: &str, session: &SessionId) -> Self {
+        Operation(format!("{verb} session {session}"))
     }
 
-    pub(super) fn failed(&self, why: CallError) -> ClientError {
+    pub(super) fn failed(&self, error: impl Into<CallError>) -> ClientError {
         let doing = self.0.clone();
-        match why {
+        match error.into() {
             CallError::Login(LoginError::Refused(why)) => ClientError::Login { doing, why },
             CallError::Login(LoginError::Trouble(why)) | CallError::Call(why) => ClientError::Service { doing, why },
         }
-    }
-
-    pub(super) fn invalid(&self, why: &str) -> ClientError {
-        self.failed(Refusal::Invalid { desc: why.to_owned() }.into())
-    }
-
-    /// The path of a session, and of what lies below it.
-    pub(super) fn path(&self, session: &SessionId, rest: &str) -> Result<String, ClientError> {
-        let segment = segment(session.as_str()).map_err(|why| self.failed(why.into()))?;
-        Ok(format!("/session/v1/session/{segment}{rest}"))
-    }
-
-    /// What an answer says. One that can't be read leaves open what was done.
-    pub(super) fn read<T: DeserializeOwned>(&self, response: &Response) -> Result<T, ClientError> {
-        let body = if response.body.is_empty() { b"null" } else { &response.body[..] };
-        serde_json::from_slice(body).map_err(|error| {
-            let why = bounded(&format!("the answer ({}) can't be read: {error}", response.status.as_u16()));
-            self.failed(Refusal::Ambiguous { why }.into())
-        })
     }
 }

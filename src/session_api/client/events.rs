@@ -11,16 +11,18 @@
 //! Invariants: no event is told twice in a row of connections, since each goes on after the last one told; where events were lost,
 //! [`StreamItem::Reset`] says so and the caller reads everything again. One event is at most 1 MiB.
 
-use super::{ClientError, Sessions, error::Doing};
+use super::{ClientError, Sessions, error::Operation};
 use crate::{
     model::{
+        backoff::Backoff,
         calls::Refusal,
         events::{Reset, SessionEvent},
     },
-    session_api::{response, transport::Request},
+    net::sse::{EVENT_STREAM, Message, Reader},
+    session_api::endpoints,
 };
-use http::{HeaderName, Method, header};
-use std::{collections::VecDeque, time::Duration};
+use http::{HeaderName, header};
+use std::time::Duration;
 
 /// Longer silence than this means that the connection leads nowhere: the service sends a comment every few seconds.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -30,10 +32,9 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// The longest event.
 const MAX_EVENT: usize = 1 << 20;
 
-const PATH: &str = "/session/v1/player/me/events";
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// What the stream tells.
+/// What the stream brings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamItem {
     Event(SessionEvent),
@@ -46,9 +47,9 @@ pub enum StreamItem {
 pub struct EventStream {
     sessions: Sessions,
     response: Option<reqwest::Response>,
-    parser: Parser,
+    reader: Reader,
     last: Option<String>,
-    pause: Duration,
+    backoff: Backoff,
 }
 
 impl Sessions {
@@ -58,9 +59,9 @@ impl Sessions {
         EventStream {
             sessions: self.clone(),
             response: None,
-            parser: Parser::default(),
+            reader: Reader::new(MAX_EVENT),
             last: after,
-            pause: FIRST_PAUSE,
+            backoff: Backoff::default(),
         }
     }
 }
@@ -83,12 +84,12 @@ impl EventStream {
     /// The next one. Waits as long as nothing happens; connects again by itself. An error is final: the service refuses.
     pub async fn next(&mut self) -> Result<StreamItem, ClientError> {
         loop {
-            if let Some(message) = self.parser.ready.pop_front() {
+            if let Some(message) = self.reader.next() {
                 if message.id.is_some() {
                     self.last.clone_from(&message.id);
                 }
-                match message.told() {
-                    Some(told) => return Ok(told),
+                match item(&message) {
+                    Some(item) => return Ok(item),
                     None => continue,
                 }
             }
@@ -100,30 +101,29 @@ impl EventStream {
     async fn read(&mut self) {
         let Some(response) = self.response.as_mut() else { return };
         match tokio::time::timeout(SILENCE, response.chunk()).await {
-            Ok(Ok(Some(chunk))) if self.parser.take(&chunk) => self.pause = FIRST_PAUSE,
+            Ok(Ok(Some(chunk))) if self.reader.push(&chunk).is_ok() => self.backoff.reset(),
             Ok(_) | Err(_) => {
                 self.response = None;
-                self.parser = Parser::default();
+                self.reader = Reader::new(MAX_EVENT);
             }
         }
     }
 
-    /// One attempt; after one that found nobody, waits.
+    /// One attempt; after one that reached nobody, waits.
     async fn connect(&mut self) -> Result<(), ClientError> {
-        let doing = Doing::new("listen for the player's events");
-        let mut request = Request::bare(Method::GET, PATH).with(header::ACCEPT, "text/event-stream");
+        let operation = Operation::new("listen for the player's events");
+        let request = endpoints::OWN_EVENTS.request([]).map_err(|why| operation.failed(why))?;
+        let mut request = request.header(header::ACCEPT, EVENT_STREAM);
         if let Some(last) = &self.last {
-            request = request.with(LAST_EVENT_ID, last);
+            request = request.header(LAST_EVENT_ID, last);
         }
         let inner = &self.sessions.0;
-        let client = inner.api.transport.client().map_err(|lost| doing.failed(response::lost(lost).into()))?;
-        match inner.api.open(&client, &request, inner.call_timeout).await {
+        match inner.api.open(&request, inner.call_timeout).await {
             Ok(response) => self.response = Some(response),
-            Err(why) => {
-                let error = doing.failed(why);
-                let pause = pause_after(&error, self.pause).ok_or(error)?;
-                tokio::time::sleep(pause.mul_f64(rand::random_range(0.75..1.25))).await;
-                self.pause = (self.pause * 2).min(LAST_PAUSE);
+            Err(error) => {
+                let error = operation.failed(error);
+                let usual = self.backoff.next(FIRST_PAUSE, LAST_PAUSE, rand::random());
+                tokio::time::sleep(pause_after(&error, usual).ok_or(error)?).await;
             }
         }
         Ok(())
@@ -146,97 +146,18 @@ fn pause_after(error: &ClientError, usual: Duration) -> Option<Duration> {
     }
 }
 
-/// One server-sent event.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Message {
-    id: Option<String>,
-    event: String,
-    data: String,
-}
-
-impl Message {
-    /// None: of a kind that this version doesn't know.
-    fn told(&self) -> Option<StreamItem> {
-        if self.event == "reset" {
-            serde_json::from_str(&self.data).ok().map(StreamItem::Reset)
-        } else {
-            serde_json::from_str(&self.data).ok().map(StreamItem::Event)
-        }
-    }
-}
-
-/// Lines of `text/event-stream`, from chunks that end anywhere.
-#[derive(Debug, Default)]
-struct Parser {
-    line: Vec<u8>,
-    message: Message,
-    ready: VecDeque<Message>,
-}
-
-impl Parser {
-    /// False: an event is too large.
-    fn take(&mut self, chunk: &[u8]) -> bool {
-        for byte in chunk {
-            if *byte != b'\n' {
-                self.line.push(*byte);
-                continue;
-            }
-            let line = std::mem::take(&mut self.line);
-            self.end_of_line(String::from_utf8_lossy(&line).trim_end_matches('\r'));
-        }
-        self.line.len() + self.message.data.len() <= MAX_EVENT
-    }
-
-    fn end_of_line(&mut self, line: &str) {
-        if line.is_empty() {
-            let message = std::mem::take(&mut self.message);
-            // A position without an event counts too: it is where to go on.
-            if !message.data.is_empty() || message.id.is_some() {
-                self.ready.push_back(message);
-            }
-            return;
-        }
-        let (field, value) = line.split_once(':').unwrap_or((line, ""));
-        let value = value.strip_prefix(' ').unwrap_or(value);
-        match field {
-            "id" if !value.contains('\0') => self.message.id = Some(value.to_owned()),
-            "event" => value.clone_into(&mut self.message.event),
-            "data" => {
-                if !self.message.data.is_empty() {
-                    self.message.data.push('\n');
-                }
-                self.message.data.push_str(value);
-            }
-            _ => {} // A comment, or a field of a later version.
-        }
+/// None: an event of a kind that this version doesn't know.
+fn item(message: &Message) -> Option<StreamItem> {
+    if message.event == "reset" {
+        serde_json::from_str(&message.data).ok().map(StreamItem::Reset)
+    } else {
+        serde_json::from_str(&message.data).ok().map(StreamItem::Event)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn events_come_out_whole_however_they_are_cut() {
-        let text = ": hello\r\n\r\nid: 1\nevent: a\ndata: x\ndata: y\n\n:\n\nevent: empty\n\nid:2\ndata:z\n\n: alive\nid: 3\n\n";
-        for size in 1..text.len() {
-            let mut parser = Parser::default();
-            assert!(text.as_bytes().chunks(size).all(|chunk| parser.take(chunk)));
-            let found: Vec<_> = parser.ready.iter().map(|m| (m.id.as_deref(), &*m.event, &*m.data)).collect();
-            assert_eq!(
-                found,
-                [(Some("1"), "a", "x\ny"), (Some("2"), "", "z"), (Some("3"), "", "")],
-                "in pieces of {size}"
-            );
-        }
-    }
-
-    #[test]
-    fn an_endless_event_is_given_up() {
-        let mut parser = Parser::default();
-        assert!(parser.take(b"data: "));
-        assert!(!parser.take(&vec![b'x'; MAX_EVENT + 1]));
-    }
 
     #[test]
     fn refusals_are_final_and_outages_are_not() {

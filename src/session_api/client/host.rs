@@ -1,27 +1,19 @@
 //! Where a session is played: asking for a server, waiting for it, connecting to it, and who is connected.
 
-use super::{ClientError, Sessions, error::Doing};
+use super::{ClientError, Sessions, error::Operation};
 use crate::{
     model::{
         ids::{PlayerUuid, SessionId},
-        player::PlayerStatus,
+        player::SessionPlayerUpdateRequest,
         session::{HostType, InstanceInfo, InstanceRequest, JoinStatus, Session, StartupParams},
     },
-    session_api::{etag_of, transport::Request},
+    session_api::{endpoints, etag_of},
 };
-use http::{Method, StatusCode, header};
-use serde::{Serialize, de::IgnoredAny};
+use http::{StatusCode, header};
 use std::time::Duration;
 
 /// How often a session is looked at while somebody waits for its server. A look that finds nothing new costs a 304.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-
-#[derive(Serialize)]
-struct MemberBody {
-    status: PlayerStatus,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    team_id: Option<u32>,
-}
 
 impl Sessions {
     /// `GetResolvedConnectString`: the public connect string, else the private one. For members, once the instance is joinable.
@@ -41,18 +33,16 @@ impl Sessions {
         team: Option<u32>,
     ) -> Result<(), ClientError> {
         let session = self.named(name)?;
-        let doing = Doing::to(&format!("add player {player} to"), &session);
-        let body = MemberBody { status: PlayerStatus::Member, team_id: team };
-        let path = doing.path(&session, &format!("/player/{player}"))?;
-        self.send::<IgnoredAny>(&doing, Method::POST, &path, &body).await.map(drop)
+        let operation = Operation::on(&format!("add player {player} to"), &session);
+        let body = SessionPlayerUpdateRequest::member(team);
+        self.call(&operation, endpoints::ADD_PLAYER.request_with([&session, &player], &body)).await.map(drop)
     }
 
     /// `RemoveSessionMember`: unregisters a player who has gone. For the session's host, and whoever may kick.
     pub async fn remove_session_member(&self, name: &str, player: PlayerUuid) -> Result<(), ClientError> {
         let session = self.named(name)?;
-        let doing = Doing::to(&format!("remove player {player} from"), &session);
-        let path = doing.path(&session, &format!("/player/{player}"))?;
-        self.ask::<IgnoredAny>(&doing, Method::DELETE, &path).await.map(drop)
+        let operation = Operation::on(&format!("remove player {player} from"), &session);
+        self.call(&operation, endpoints::REMOVE_PLAYER.request([&session, &player])).await.map(drop)
     }
 
     /// Asks for a dedicated server: the service picks a free one. `startup`: what it starts with; without it, what the session's
@@ -63,13 +53,13 @@ impl Sessions {
         startup: Option<StartupParams>,
     ) -> Result<InstanceInfo, ClientError> {
         let session = self.named(name)?;
-        let doing = Doing::to("ask for a dedicated server for", &session);
+        let operation = Operation::on("ask for a dedicated server for", &session);
         let body = InstanceRequest {
             instance_startup_params: startup,
             host_type: HostType::Dedicated,
             ..InstanceRequest::default()
         };
-        self.send(&doing, Method::POST, &doing.path(&session, "/instance")?, &body).await
+        self.call(&operation, endpoints::POST_INSTANCE.request_with([&session], &body)).await
     }
 
     /// Waits until the session's instance is joinable, and returns its connect string; `progress` sees every change on the way. Ends
@@ -80,18 +70,17 @@ impl Sessions {
         session: &SessionId,
         mut progress: impl FnMut(&Session),
     ) -> Result<String, ClientError> {
-        let doing = Doing::to("watch", session);
-        let path = doing.path(session, "")?;
+        let operation = Operation::on("watch", session);
         let mut etag: Option<String> = None;
         loop {
-            let mut request = Request::bare(Method::GET, path.clone());
+            let mut request = endpoints::READ_SESSION.request([session]).map_err(|why| operation.failed(why))?;
             if let Some(etag) = &etag {
-                request = request.with(header::IF_NONE_MATCH, etag);
+                request = request.header(header::IF_NONE_MATCH, etag);
             }
-            let response = self.exchange(&doing, &request).await?;
+            let response = self.send(&operation, &request).await?;
             if response.status != StatusCode::NOT_MODIFIED {
                 etag = etag_of(&response);
-                let seen: Session = doing.read(&response)?;
+                let seen = request.answer(&response).map_err(|why| operation.failed(why))?;
                 progress(&seen);
                 if let Some(address) = connect_string(&seen) {
                     return Ok(address);
@@ -114,8 +103,8 @@ fn may_become_joinable(join_status: Option<JoinStatus>) -> bool {
     }
 }
 
-/// Where to connect, if that is shown and the instance can be joined, or could be: who is a member may come back to an
-/// instance that takes nobody new.
+/// Where to connect, if that is shown and the instance is joinable or unjoinable: a member may come back to an instance
+/// that takes no new players.
 pub fn connect_string(session: &Session) -> Option<String> {
     let instance = session.instance.as_ref()?;
     if !matches!(instance.join_status, JoinStatus::Joinable | JoinStatus::Unjoinable) {

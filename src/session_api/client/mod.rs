@@ -2,9 +2,8 @@
 //! name in snake case, on the Session API.
 //!
 //! ```no_run
-//! use gameside::{
-//!     session_api::{Credentials, Secret},
-//!     client::{ClientError, ClientSettings, CreateSession, JoinPolicy, Sessions, SettingsUpdate},
+//! use gameside::client::{
+//!     ClientError, ClientSettings, CreateSession, Credentials, JoinPolicy, Secret, Sessions, SettingsUpdate,
 //! };
 //!
 //! # async fn story() -> Result<(), Box<dyn std::error::Error>> {
@@ -62,22 +61,23 @@ pub use error::ClientError;
 pub use events::{EventStream, StreamItem};
 pub use invites::SessionInvite;
 
+pub use super::{ConnectionSettings, Credentials, Secret, SetupError};
+
 use crate::{
     model::{
+        calls::Refusal,
         ids::{PlayerUuid, SessionId},
         session::Session,
     },
     session_api::{
-        ApiClient, ConnectionSettings, Credentials, SetupError, etag_of,
-        login::LoginSharing,
-        response::{self, Asked},
-        transport::{Request, Response},
+        ApiClient, Response,
+        endpoints::{self, ApiRequest},
+        etag_of,
     },
 };
-use error::Doing;
-use http::Method;
+use error::Operation;
 use semver::Version;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -124,9 +124,9 @@ struct Inner {
     names: Mutex<BTreeMap<String, SessionId>>,
 }
 
-/// A session and the version of what was seen of it.
+/// A session, and the version of what is seen of it.
 #[derive(Debug, Clone)]
-struct Seen {
+struct Versioned {
     session: Session,
     etag: Option<String>,
 }
@@ -145,84 +145,73 @@ impl Sessions {
 
     /// Logs in if that wasn't done yet. The player whom this handle acts for; none if it is a server's or a backend's.
     pub async fn log_in(&self) -> Result<Option<PlayerUuid>, ClientError> {
-        let doing = Doing::new("log in");
-        let api = &self.0.api;
-        let client = api.transport.client().map_err(|lost| doing.failed(response::lost(lost).into()))?;
-        api.login
-            .ticket(&api.transport, &client, LoginSharing::Shared)
-            .await
-            .map_err(|why| doing.failed(why.into()))?;
-        Ok(api.login.player())
+        self.0.api.log_in().await.map_err(|error| Operation::new("log in").failed(error))
     }
 
     /// The names that this handle gives to sessions.
     pub fn names(&self) -> BTreeMap<String, SessionId> {
-        self.book().clone()
+        self.known_names().clone()
     }
 
     /// Gives a session a name, in this handle alone. Replaces what had the name before.
     pub fn keep(&self, name: impl Into<String>, session: SessionId) {
-        self.book().insert(name.into(), session);
+        self.known_names().insert(name.into(), session);
     }
 
     /// Takes a name away; the session stays as it is.
     pub fn forget(&self, name: &str) -> Option<SessionId> {
-        self.book().remove(name)
+        self.known_names().remove(name)
     }
 
     /// The session of that name.
     pub fn named(&self, name: &str) -> Result<SessionId, ClientError> {
-        self.book().get(name).cloned().ok_or_else(|| ClientError::UnknownName { name: name.to_owned() })
+        self.known_names().get(name).cloned().ok_or_else(|| ClientError::UnknownName { name: name.to_owned() })
     }
 
     fn is_free(&self, name: &str) -> Result<(), ClientError> {
-        match self.book().get(name) {
+        match self.known_names().get(name) {
             Some(session) => Err(ClientError::NameTaken { name: name.to_owned(), session: session.clone() }),
             None => Ok(()),
         }
     }
 
-    fn book(&self) -> MutexGuard<'_, BTreeMap<String, SessionId>> {
+    fn known_names(&self) -> MutexGuard<'_, BTreeMap<String, SessionId>> {
         self.0.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One exchange that must end in a success.
-    async fn exchange(&self, doing: &Doing, request: &Request) -> Result<Response, ClientError> {
-        let api = &self.0.api;
-        let client = api.transport.client().map_err(|lost| doing.failed(response::lost(lost).into()))?;
-        let answer = api.exchange(&client, request, Asked::Other, LoginSharing::Shared, self.0.call_timeout).await;
-        answer.map_err(|why| doing.failed(why))
-    }
-
-    /// A request without a body, and what its answer says.
-    async fn ask<T: DeserializeOwned>(&self, doing: &Doing, method: Method, path: &str) -> Result<T, ClientError> {
-        doing.read(&self.exchange(doing, &Request::bare(method, path)).await?)
-    }
-
-    /// A request with a body, and what its answer says.
-    async fn send<T: DeserializeOwned>(
+    /// One request, and what its answer says.
+    async fn call<A: DeserializeOwned>(
         &self,
-        doing: &Doing,
-        method: Method,
-        path: &str,
-        body: &impl Serialize,
-    ) -> Result<T, ClientError> {
-        let request = with_body(doing, Request::bare(method, path), body)?;
-        doing.read(&self.exchange(doing, &request).await?)
+        operation: &Operation,
+        request: Result<ApiRequest<A>, Refusal>,
+    ) -> Result<A, ClientError> {
+        let request = request.map_err(|why| operation.failed(why))?;
+        self.0.api.call(&request, self.0.call_timeout).await.map_err(|error| operation.failed(error))
     }
 
-    async fn read_session(&self, doing: &Doing, id: &SessionId) -> Result<Seen, ClientError> {
-        let response = self.exchange(doing, &Request::bare(Method::GET, doing.path(id, "")?)).await?;
-        Ok(Seen { etag: etag_of(&response), session: doing.read(&response)? })
+    /// One request about a session, and the session that it answers with.
+    async fn call_for_session(
+        &self,
+        operation: &Operation,
+        request: Result<ApiRequest<Session>, Refusal>,
+    ) -> Result<Versioned, ClientError> {
+        let request = request.map_err(|why| operation.failed(why))?;
+        let response = self.send(operation, &request).await?;
+        let session = request.answer(&response).map_err(|why| operation.failed(why))?;
+        Ok(Versioned { etag: etag_of(&response), session })
+    }
+
+    /// One exchange that must end in a success.
+    async fn send<A>(&self, operation: &Operation, request: &ApiRequest<A>) -> Result<Response, ClientError> {
+        self.0.api.send(request, self.0.call_timeout).await.map_err(|error| operation.failed(error))
+    }
+
+    async fn read_session(&self, operation: &Operation, id: &SessionId) -> Result<Versioned, ClientError> {
+        self.call_for_session(operation, endpoints::READ_SESSION.request([id])).await
     }
 
     /// The player that this handle acts for.
     async fn myself(&self) -> Result<PlayerUuid, ClientError> {
         self.log_in().await?.ok_or(ClientError::NoPlayer)
     }
-}
-
-fn with_body(doing: &Doing, request: Request, body: &impl Serialize) -> Result<Request, ClientError> {
-    let body = serde_json::to_vec(body).map_err(|error| doing.invalid(&error.to_string()))?;
-    Ok(Request { body: Some(body), ..request })
 }
