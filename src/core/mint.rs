@@ -1,5 +1,6 @@
 //! Where ids, tokens and jitter come from: two generators, so that drawing an id doesn't change the jitter.
 
+use crate::model::backoff;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use std::{fmt, time::Duration};
 use uuid::Uuid;
@@ -41,27 +42,23 @@ impl Jitter {
 
     /// Between (1 − share) × `span` and `span`: only ever earlier.
     pub fn earlier(&mut self, span: Duration, share: f64) -> Duration {
-        span.mul_f64(1.0 - share * self.0.random::<f64>())
+        backoff::earlier(span, share, self.0.random())
     }
 }
 
-/// Exponential back-off with jitter; the attempts are journalled, the moment isn't.
+/// The back-off of [`backoff`], with the core's own chance; the attempts are journalled, the moment isn't.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
-pub struct Backoff {
-    attempts: u32,
-}
+pub struct Backoff(backoff::Backoff);
 
 impl Backoff {
     pub fn reset(&mut self) {
-        self.attempts = 0;
+        self.0.reset();
     }
 
-    /// The next delay: `first`, doubled with each attempt up to `cap`, up to a quarter earlier.
+    /// The delay before the next attempt.
     pub fn next(&mut self, first: Duration, cap: Duration, jitter: &mut Jitter) -> Duration {
-        let span = first.saturating_mul(1 << self.attempts.min(16)).min(cap);
-        self.attempts = self.attempts.saturating_add(1);
-        jitter.earlier(span, 0.25)
+        self.0.next(first, cap, jitter.0.random())
     }
 }
 

@@ -16,14 +16,14 @@ use crate::{
     },
     host::paths::Places,
     model::{
+        backoff::Backoff,
         calls::Refusal,
         ids::{PlayerUuid, SessionId},
         login::LOCAL_CLIENT_ID,
         units::Span,
     },
     service::auth::login::player_of,
-    session_api::client::{ClientError, ClientSettings, Sessions},
-    session_api::{Credentials, Secret},
+    session_api::client::{ClientError, ClientSettings, Credentials, Secret, Sessions},
 };
 use secrecy::SecretString;
 use std::{path::PathBuf, time::Duration};
@@ -34,7 +34,8 @@ const LOCAL: &str = "local";
 /// How long the local service may take to start.
 const START: Duration = Duration::from_secs(20);
 /// Between attempts to reach a service.
-const AGAIN: Duration = Duration::from_millis(100);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Options of every `session` command.
 #[derive(Debug, clap::Args)]
@@ -145,10 +146,11 @@ impl Connection {
 /// Logs in; a service that was just started may need a moment until it listens.
 async fn log_in(sessions: &Sessions, patience: Duration) -> Result<(), Failure> {
     let begun = tokio::time::Instant::now();
+    let mut backoff = Backoff::default();
     loop {
         match sessions.log_in().await {
             Err(ClientError::Service { why: Refusal::Unreachable { .. }, .. }) if begun.elapsed() < patience => {
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(backoff.next(FIRST_PAUSE, LAST_PAUSE, rand::random())).await;
             }
             outcome => return outcome.map(drop).map_err(failed),
         }

@@ -10,7 +10,12 @@ use crate::{
         discovery::{self, Lock},
         protocol::{Event, Losses, MAX_LISTENERS, Order, Reply, Request, VERSIONS},
     },
-    model::{ids::KeeperId, keeper::KeeperFact, process::KeeperHello},
+    model::{
+        backoff::{Backoff, NO_JITTER},
+        ids::KeeperId,
+        keeper::KeeperFact,
+        process::KeeperHello,
+    },
 };
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use std::{
@@ -66,12 +71,13 @@ pub(super) async fn run(place: KeeperPlace, mode: Mode, queue: Arc<OrderQueue>, 
 
 impl Link {
     async fn live(&mut self) {
-        let mut delay = FIRST_DELAY;
+        let mut backoff = Backoff::default();
         let mut said = None;
         loop {
             let trouble = match self.connect().await {
                 Ok((session, hello)) => {
-                    (delay, said) = (FIRST_DELAY, None);
+                    backoff.reset();
+                    said = None;
                     self.converse(session, hello).await
                 }
                 Err(trouble) => trouble,
@@ -82,8 +88,7 @@ impl Link {
                         said = Some(why.clone());
                         self.tell(KeeperFact::Away { why }).await;
                     }
-                    sleep(delay).await;
-                    delay = (delay * 2).min(LAST_DELAY);
+                    sleep(backoff.next(FIRST_DELAY, LAST_DELAY, NO_JITTER)).await;
                     continue;
                 }
                 Trouble::Superseded => KeeperFact::Superseded,

@@ -12,7 +12,11 @@ use super::{
     Daemon,
     sys::{self, Forked},
 };
-use crate::{host::clock, keeper::protocol::exit};
+use crate::{
+    host::clock,
+    keeper::protocol::exit,
+    model::backoff::{Backoff, NO_JITTER},
+};
 use rustix::{
     event::{PollFd, PollFlags, poll},
     fs::OFlags,
@@ -119,18 +123,17 @@ fn run(words: &[CString], released: &OwnedFd, tell: &OwnedFd) -> ! {
     let Ok(signals) = sys::signal_fd(&[libc::SIGCHLD]) else { sys::exit_now(1) };
     // The keeper's lock, socket and pipes are none of the runner's business.
     sys::close_all_but(&[released.as_raw_fd(), tell.as_raw_fd(), signals.as_raw_fd()]);
-    let mut delay = FIRST_DELAY;
+    let mut backoff = Backoff::default();
     loop {
         let began = clock::mono();
         let code = agent(words).map_or(1, |pid| wait(pid, &signals));
         let _ = rustix::io::write(tell, &[code]);
         if clock::mono().since(began) > WELL_AFTER {
-            delay = FIRST_DELAY;
+            backoff.reset();
         }
-        if is_released(released, &signals, delay) {
+        if is_released(released, &signals, backoff.next(FIRST_DELAY, LAST_DELAY, NO_JITTER)) {
             sys::exit_now(i32::from(code));
         }
-        delay = (delay * 2).min(LAST_DELAY);
     }
 }
 

@@ -10,7 +10,10 @@
 //! | anything else, or none | not known: said again, players as a whole list |
 
 use super::http;
-use crate::practice::{options::ApiPlace, server::log};
+use crate::{
+    model::backoff::Backoff,
+    practice::{options::ApiPlace, server::log},
+};
 use serde_json::json;
 use std::{
     collections::BTreeMap,
@@ -202,19 +205,16 @@ impl Reporter {
 
     fn talk(&self) {
         let Some(place) = &self.place else { return };
-        let mut retry = FIRST_RETRY;
+        let mut backoff = Backoff::default();
         loop {
             let said = self.wait();
             let fared = say(place, &said);
             self.lock().answered(said, fared);
             self.shared.1.notify_all();
-            retry = match fared {
-                Fared::Settled => FIRST_RETRY,
-                Fared::Unknown => {
-                    std::thread::sleep(retry);
-                    (retry * 2).min(LAST_RETRY)
-                }
-            };
+            match fared {
+                Fared::Settled => backoff.reset(),
+                Fared::Unknown => std::thread::sleep(backoff.next(FIRST_RETRY, LAST_RETRY, rand::random())),
+            }
         }
     }
 
