@@ -1,21 +1,21 @@
-//! Steam's server queries (A2S), answered in the stead of a game that doesn't answer them: name, map, players, rules.
+//! Steam's server queries (A2S), answered for a game that doesn't answer them itself: name, map, players, rules.
 //!
 //! ```text
-//!   asker ──► request                                   nobody is told anything before it has shown
-//!         ◄── challenge (9 bytes, no more than asked)   that packets reach it where it says it is
-//!         ──► request with the challenge
-//!         ◄── answer, in several packets if it is long
+//!   client ──► request
+//!          ◄── challenge (9 bytes, no more than the request)
+//!          ──► request with the challenge        proves that packets reach the client's address
+//!          ◄── answer, in several packets if it is long
 //! ```
 //!
 //! | file | holds |
 //! |---|---|
 //! | [`wire`] | requests and answers as bytes |
-//! | [`challenge`] | numbers that prove an address, kept by nobody |
-//! | [`rate`] | how many answers whom |
+//! | [`challenge`] | numbers that prove an address; none is stored |
+//! | [`rate`] | how many answers a second, to everybody and to one address |
 //!
-//! Invariants: an answer to an unproved address is never longer than its request, so that nobody can be flooded through us; answers
-//! are bounded for each address and for all together; a game that isn't ready isn't shown. Nothing wakes while nobody asks
-//! and nothing changes.
+//! Invariants: an answer to an unproved address is never longer than its request, so that nobody can be flooded through us;
+//! answers are limited for each address and for all together; a game that isn't ready is not listed. Nothing wakes while
+//! nobody asks and nothing changes.
 
 pub mod challenge;
 pub mod rate;
@@ -33,7 +33,7 @@ use crate::{
     },
 };
 use challenge::Challenges;
-use rate::Rates;
+use rate::RateLimiter;
 use std::{
     collections::BTreeMap,
     io,
@@ -42,12 +42,12 @@ use std::{
     time::Duration,
 };
 use tokio::{net::UdpSocket, sync::watch, task::JoinSet};
-use wire::{Info, Player, Request, What};
+use wire::{Info, Player, Query, Request};
 
 /// Name of its socket at the keeper.
 pub const UDP: &str = "a2s-udp";
-/// Longer packets are nobody's request.
-const LONGEST_REQUEST: usize = 1400;
+/// Longer packets are no request.
+const MAX_REQUEST: usize = 1400;
 
 /// How queries are answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,30 +102,30 @@ impl Frontend for A2s {
         if let Some(fd) = take_socket(bound, UDP) {
             let socket = Socket::from(fd);
             socket.set_nonblocking(true)?;
-            let desk = Desk::new(self.settings, rand::random());
-            tasks.spawn(desk.serve(UdpSocket::from_std(socket)?, shared.status));
+            let responder = Responder::new(self.settings, rand::random());
+            tasks.spawn(responder.serve(UdpSocket::from_std(socket)?, shared.status));
         }
         Ok(())
     }
 }
 
-/// Everything that an answer is made of.
+/// Answers queries; what is in an answer comes from the settings and the status.
 #[derive(Debug)]
-struct Desk {
+struct Responder {
     settings: Settings,
     challenges: Challenges,
-    rates: Rates,
-    /// Since when each player is known to be there.
+    rates: RateLimiter,
+    /// Since when each player is known to be connected.
     since: BTreeMap<String, Instant>,
     /// Numbers answers of several packets.
     split: u32,
 }
 
-impl Desk {
+impl Responder {
     fn new(settings: Settings, secret: [u8; 32]) -> Self {
-        Desk {
+        Responder {
             challenges: Challenges::new(secret, settings.challenge_lifetime),
-            rates: Rates::new(settings.rate, settings.rate_per_address),
+            rates: RateLimiter::new(settings.rate, settings.rate_per_address),
             since: BTreeMap::new(),
             split: 0,
             settings,
@@ -133,15 +133,16 @@ impl Desk {
     }
 
     async fn serve(mut self, socket: UdpSocket, mut status: watch::Receiver<Arc<Status>>) {
-        let mut packet = vec![0; LONGEST_REQUEST + 1];
+        let mut packet = vec![0; MAX_REQUEST + 1];
         loop {
             tokio::select! {
                 received = socket.recv_from(&mut packet) => {
-                    // An error is about an earlier answer that nobody took.
+                    // An error is about an earlier answer that was refused.
                     let Ok((length, from)) = received else { continue };
-                    let shown = Arc::clone(&status.borrow());
-                    for answer in self.answer(&packet[..length], from, &shown, clock::now().mono) {
-                        // What can't be sent now is asked for again.
+                    let now = clock::mono();
+                    let status = Arc::clone(&status.borrow());
+                    for answer in self.answer(&packet[..length], from, &status, now) {
+                        // A client that gets no answer asks again.
                         let _ = socket.try_send_to(&answer, from);
                     }
                 }
@@ -149,15 +150,15 @@ impl Desk {
                     if changed.is_err() {
                         return;
                     }
-                    let shown = Arc::clone(&status.borrow_and_update());
-                    self.note(&shown, clock::now().mono);
+                    let status = Arc::clone(&status.borrow_and_update());
+                    self.track_players(&status, clock::mono());
                 }
             }
         }
     }
 
     /// Who came and who went.
-    fn note(&mut self, status: &Status, now: Instant) {
+    fn track_players(&mut self, status: &Status, now: Instant) {
         let there = |id: &str| status.players_known.iter().any(|player| player.id == id);
         self.since.retain(|id, _| there(id));
         for player in &status.players_known {
@@ -167,21 +168,21 @@ impl Desk {
 
     /// The packets that answer this one; none where it is no request, comes too often, or there is nothing to show.
     fn answer(&mut self, packet: &[u8], from: SocketAddr, status: &Status, now: Instant) -> Vec<Vec<u8>> {
-        let Some(Request { what, proof }) = Request::read(packet).filter(|_| packet.len() <= LONGEST_REQUEST) else {
+        let Some(Request { query, challenge }) = Request::parse(packet).filter(|_| packet.len() <= MAX_REQUEST) else {
             return Vec::new();
         };
-        if !is_shown(status) || !self.rates.allow(from.ip(), now) {
+        if !is_listed(status) || !self.rates.allow(from.ip(), now) {
             return Vec::new();
         }
-        if !proof.is_some_and(|proof| self.challenges.holds(proof, from, now)) {
-            let challenge = wire::challenge(self.challenges.make(from, now));
-            return if challenge.len() <= packet.len() { vec![challenge] } else { Vec::new() };
+        if !challenge.is_some_and(|given| self.challenges.is_valid(given, from, now)) {
+            let answer = wire::challenge(self.challenges.issue(from, now));
+            return if answer.len() <= packet.len() { vec![answer] } else { Vec::new() };
         }
-        self.note(status, now);
-        let whole = match what {
-            What::Info => self.info(status).write(),
-            What::Players => wire::players(&self.players(status, now)),
-            What::Rules => wire::rules(&self.rules(status)),
+        self.track_players(status, now);
+        let whole = match query {
+            Query::Info => self.info(status).write(),
+            Query::Players => wire::players(&self.players(status, now)),
+            Query::Rules => wire::rules(&self.rules(status)),
         };
         self.split = self.split.wrapping_add(1) & 0x7fff_ffff;
         wire::packets(whole, self.split)
@@ -205,12 +206,12 @@ impl Desk {
     fn players<'a>(&self, status: &'a Status, now: Instant) -> Vec<Player<'a>> {
         let known = status.players_known.iter().map(|player| Player {
             name: player.name.as_deref().unwrap_or(&player.id),
-            there_for: self.since.get(&player.id).map_or(Duration::ZERO, |since| now.since(*since)),
+            connected_for: self.since.get(&player.id).map_or(Duration::ZERO, |since| now.since(*since)),
         });
         known.collect()
     }
 
-    /// What everybody may know, and where the server stands.
+    /// The configured rules, and what the status adds to them.
     fn rules(&self, status: &Status) -> BTreeMap<String, String> {
         let mut rules = self.settings.rules.clone();
         let joinable = status.join_status == Some(crate::model::session::JoinStatus::Joinable);
@@ -226,7 +227,7 @@ impl Desk {
     }
 }
 
-/// A game that is proved to be ready and isn't on its way out.
-fn is_shown(status: &Status) -> bool {
+/// Whether the game is proved to be ready and isn't being ended.
+fn is_listed(status: &Status) -> bool {
     status.game.ready && !matches!(status.phase, PhaseName::Closing | PhaseName::Ended)
 }

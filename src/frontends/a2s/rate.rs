@@ -1,6 +1,6 @@
-//! How many answers whom: a bucket for everybody together, and one for each address, in a table that never grows.
+//! How many answers a second: a token bucket for everybody together, and one for each address, in a table of fixed size.
 //!
-//! Addresses that fall into the same place of the table share its bucket: a flood can only take from those few.
+//! Addresses with the same hash share a bucket: a flood from one of them takes answers only from those few.
 
 use crate::model::time::Instant;
 use std::{
@@ -8,12 +8,12 @@ use std::{
     net::IpAddr,
 };
 
-const PLACES: usize = 512;
-/// A bucket holds as much as comes in so many seconds.
+const BUCKETS: usize = 512;
+/// A bucket holds what so many seconds give.
 const BURST: f64 = 2.0;
 
 #[derive(Debug)]
-pub struct Rates {
+pub struct RateLimiter {
     hash: RandomState,
     all: Bucket,
     each: Vec<Bucket>,
@@ -21,33 +21,33 @@ pub struct Rates {
 
 #[derive(Debug, Clone)]
 struct Bucket {
-    a_second: f64,
+    per_second: f64,
     left: f64,
     at: Instant,
 }
 
 impl Bucket {
-    fn new(a_second: u32) -> Self {
-        let a_second = f64::from(a_second.max(1));
-        Bucket { a_second, left: a_second * BURST, at: Instant(std::time::Duration::ZERO) }
+    fn new(per_second: u32) -> Self {
+        let per_second = f64::from(per_second.max(1));
+        Bucket { per_second, left: per_second * BURST, at: Instant(std::time::Duration::ZERO) }
     }
 
     fn fill(&mut self, now: Instant) -> bool {
-        let come = now.since(self.at).as_secs_f64() * self.a_second;
-        (self.left, self.at) = ((self.left + come).min(self.a_second * BURST), now);
+        let come = now.since(self.at).as_secs_f64() * self.per_second;
+        (self.left, self.at) = ((self.left + come).min(self.per_second * BURST), now);
         self.left >= 1.0
     }
 }
 
-impl Rates {
+impl RateLimiter {
     pub fn new(all: u32, each: u32) -> Self {
-        Rates { hash: RandomState::new(), all: Bucket::new(all), each: vec![Bucket::new(each); PLACES] }
+        RateLimiter { hash: RandomState::new(), all: Bucket::new(all), each: vec![Bucket::new(each); BUCKETS] }
     }
 
-    pub fn allow(&mut self, who: IpAddr, now: Instant) -> bool {
-        let place = (self.hash.hash_one(who) % PLACES as u64) as usize;
-        let (one, all) = (&mut self.each[place], &mut self.all);
-        // Whoever asks too often takes nothing from the others.
+    pub fn allow(&mut self, client: IpAddr, now: Instant) -> bool {
+        let bucket = (self.hash.hash_one(client) % BUCKETS as u64) as usize;
+        let (one, all) = (&mut self.each[bucket], &mut self.all);
+        // A client over its own limit takes nothing from the others.
         let allowed = one.fill(now) && all.fill(now);
         if allowed {
             one.left -= 1.0;

@@ -5,22 +5,22 @@
 //!   FE FF FF FF id:4 total:1 number:1 size:2 … one of several; put together they are a packet again
 //! ```
 
-use super::challenge::NONE;
+use super::challenge::NO_CHALLENGE;
 use std::{collections::BTreeMap, time::Duration};
 
 const SINGLE: [u8; 4] = [0xff; 4];
 const SPLIT: [u8; 4] = [0xfe, 0xff, 0xff, 0xff];
 /// The largest packet that is sent.
-pub const LARGEST: usize = 1248;
+pub const MAX_PACKET: usize = 1248;
 const SPLIT_HEADER: usize = 12;
-/// More is cut off: no asker puts more packets together.
-const MOST_PACKETS: usize = 15;
-const QUERY: &[u8] = b"Source Engine Query\0";
+/// More is cut off: no client puts more packets together.
+const MAX_PACKETS: usize = 15;
+const INFO_QUERY: &[u8] = b"Source Engine Query\0";
 const MAX_TEXT: usize = 128;
 
-/// What is asked for.
+/// Query is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
+pub enum Query {
     Info,
     Players,
     Rules,
@@ -29,25 +29,28 @@ pub enum What {
 /// A request, with the challenge that proves its sender, if it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request {
-    pub what: What,
-    pub proof: Option<u32>,
+    pub query: Query,
+    pub challenge: Option<u32>,
 }
 
 impl Request {
-    pub fn read(packet: &[u8]) -> Option<Request> {
+    pub fn parse(packet: &[u8]) -> Option<Request> {
         let (kind, rest) = packet.strip_prefix(&SINGLE)?.split_first()?;
-        let (what, rest) = match kind {
-            b'T' => (What::Info, rest.strip_prefix(QUERY)?),
-            b'U' => (What::Players, rest),
-            b'V' => (What::Rules, rest),
+        let (query, rest) = match kind {
+            b'T' => (Query::Info, rest.strip_prefix(INFO_QUERY)?),
+            b'U' => (Query::Players, rest),
+            b'V' => (Query::Rules, rest),
             _ => return None,
         };
-        let proof = rest.first_chunk::<4>().map(|bytes| u32::from_le_bytes(*bytes)).filter(|proof| *proof != NONE);
-        Some(Request { what, proof })
+        let challenge = rest
+            .first_chunk::<4>()
+            .map(|bytes| u32::from_le_bytes(*bytes))
+            .filter(|challenge| *challenge != NO_CHALLENGE);
+        Some(Request { query, challenge })
     }
 }
 
-/// `A`: the number to ask with.
+/// `A`: the number that the request has to be repeated with.
 pub fn challenge(number: u32) -> Vec<u8> {
     [&SINGLE, b"A".as_slice(), &number.to_le_bytes()].concat()
 }
@@ -99,10 +102,10 @@ impl Info<'_> {
 #[derive(Debug, Clone, Copy)]
 pub struct Player<'a> {
     pub name: &'a str,
-    pub there_for: Duration,
+    pub connected_for: Duration,
 }
 
-/// `D`; more than 255 can't be told.
+/// `D`: at most 255 players.
 pub fn players(players: &[Player<'_>]) -> Vec<u8> {
     let shown = &players[..players.len().min(usize::from(u8::MAX))];
     let mut bytes = [&SINGLE, [b'D', shown.len() as u8].as_slice()].concat();
@@ -110,7 +113,7 @@ pub fn players(players: &[Player<'_>]) -> Vec<u8> {
         bytes.push(0);
         text(&mut bytes, player.name);
         bytes.extend(0i32.to_le_bytes());
-        bytes.extend(player.there_for.as_secs_f32().to_le_bytes());
+        bytes.extend(player.connected_for.as_secs_f32().to_le_bytes());
     }
     bytes
 }
@@ -128,19 +131,20 @@ pub fn rules(rules: &BTreeMap<String, String>) -> Vec<u8> {
 
 /// As it is, or in several packets under this id.
 pub fn packets(whole: Vec<u8>, id: u32) -> Vec<Vec<u8>> {
-    if whole.len() <= LARGEST {
+    if whole.len() <= MAX_PACKET {
         return vec![whole];
     }
-    let parts: Vec<_> = whole.chunks(LARGEST - SPLIT_HEADER).take(MOST_PACKETS).collect();
+    let parts: Vec<_> = whole.chunks(MAX_PACKET - SPLIT_HEADER).take(MAX_PACKETS).collect();
     let total = parts.len() as u8;
     let numbered = parts.iter().zip(0u8..).map(|(part, number)| {
-        let header = [&SPLIT, id.to_le_bytes().as_slice(), &[total, number], &(LARGEST as u16).to_le_bytes()].concat();
+        let header =
+            [&SPLIT, id.to_le_bytes().as_slice(), &[total, number], &(MAX_PACKET as u16).to_le_bytes()].concat();
         [&header, *part].concat()
     });
     numbered.collect()
 }
 
-/// Bounded, and without anything that a terminal or a reader would take for more than text.
+/// Bounded, and without control characters.
 fn text(bytes: &mut Vec<u8>, text: &str) {
     let clean = text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect::<String>();
     bytes.extend(clean.bytes());
