@@ -33,7 +33,7 @@ use crate::{
         probe::LogPatterns,
         status::{AgentStatus, Status},
     },
-    probes::{CommandOutput, CommandRunner, Log},
+    probes::{CommandError, CommandOutput, CommandRunner, Log},
 };
 use futures_util::FutureExt as _;
 use secrecy::SecretString;
@@ -197,12 +197,13 @@ fn watch_config(
     let exec: CommandRunner = Arc::new(move |argv, timeout| {
         let keeper = keeper.clone();
         async move {
-            let result = keeper.exec(argv, timeout).await.map_err(|error| error.to_string())?;
+            let result =
+                keeper.exec(argv, timeout).await.map_err(|error| CommandError::Unreachable(error.to_string()))?;
             let code = match result.status {
                 ExecStatus::Exited(code) => code,
                 ExecStatus::Signaled(signal) => 128 + signal,
-                ExecStatus::TimedOut => return Err(format!("took longer than {timeout:?}")),
-                ExecStatus::NotStarted(why) => return Err(why),
+                ExecStatus::TimedOut => return Err(CommandError::TimedOut(timeout)),
+                ExecStatus::NotStarted(why) => return Err(CommandError::NotStarted(why)),
             };
             Ok(CommandOutput { code, output: result.output })
         }

@@ -1,6 +1,6 @@
-//! What the lines that a game prints say.
+//! Patterns for the lines that a game prints.
 //!
-//! | pattern | groups | says |
+//! | pattern | groups | a match means |
 //! |---|---|---|
 //! | `ready` (and `readiness.pattern`) | | it is up |
 //! | `player_joined` | `id` or `name`, or both; `team` | a player came |
@@ -9,8 +9,8 @@
 //! | `match_started` | `match` | a match begins |
 //! | `match_ended` | | it is over |
 //!
-//! Games often name a player in one line and only number it in another. So who came is remembered: a player who leaves is found
-//! by its id, else by its name. The memory is bounded, as is the part of a line that is looked at.
+//! Games often name a player in one line and only number it in another. So players who came are remembered: a player who
+//! leaves is found by its id, else by its name. Their number is bounded, as is the part of a line that is matched.
 
 use super::Observation;
 use crate::model::{
@@ -21,9 +21,9 @@ use crate::model::{
 };
 use regex::{Captures, Regex, RegexBuilder};
 
-/// What is looked at of a line, in bytes.
+/// The part of a line that is matched, in bytes.
 const MAX_LINE: usize = 4096;
-/// Players remembered; more can't leave by name.
+/// Players remembered; players beyond can't leave by name.
 const MAX_PLAYERS: usize = 1024;
 const MAX_TEXT: usize = 128;
 /// Bounds what a pattern may cost.
@@ -38,7 +38,7 @@ pub struct BadPattern {
     pub why: String,
 }
 
-/// The patterns, compiled. Findings: door `Log`.
+/// The patterns, compiled. The source of their findings is `Log`.
 #[derive(Debug)]
 pub struct Log {
     ready: Vec<Regex>,
@@ -50,7 +50,7 @@ pub struct Log {
     present: Vec<GamePlayer>,
 }
 
-/// What shows that the game is up.
+/// The patterns that show that the game is up.
 #[derive(Debug, Clone)]
 pub struct ReadyPatterns(Vec<Regex>);
 
@@ -61,7 +61,7 @@ impl ReadyPatterns {
     }
 }
 
-/// What is looked at of a line.
+/// The part of a line that is matched.
 fn beginning(line: &str) -> &str {
     let end = (0..=line.len().min(MAX_LINE)).rev().find(|end| line.is_char_boundary(*end)).unwrap_or(0);
     &line[..end]
@@ -104,16 +104,16 @@ impl Compiler {
 }
 
 impl Log {
-    /// All that is wrong, not only the first. `readiness.pattern` counts where readiness is proved by the log.
+    /// Every fault, not only the first. `readiness.pattern` counts where readiness is proved by the log.
     pub fn compile(patterns: &LogPatterns, readiness: &Readiness) -> Result<Log, Vec<BadPattern>> {
         const PLAYER: Needs = Needs::OneOf(&["id", "name"]);
         let mut compiler = Compiler(Vec::new());
-        let proof = readiness.pattern.as_ref().filter(|_| readiness.by == ReadyBy::Log);
+        let pattern = readiness.pattern.as_ref().filter(|_| readiness.by == ReadyBy::Log);
         let ready = [
-            compiler.pattern("game.readiness.pattern", proof, &Needs::Nothing),
+            compiler.pattern("game.readiness.pattern", pattern, &Needs::Nothing),
             compiler.pattern("log_patterns.ready", patterns.ready.as_ref(), &Needs::Nothing),
         ];
-        if readiness.by == ReadyBy::Log && proof.is_none() && patterns.ready.is_none() {
+        if readiness.by == ReadyBy::Log && pattern.is_none() && patterns.ready.is_none() {
             let why = "readiness is proved by the log, so a pattern is needed".to_owned();
             compiler.0.push(BadPattern { key: "game.readiness.pattern", why });
         }
@@ -129,23 +129,23 @@ impl Log {
         if compiler.0.is_empty() { Ok(log) } else { Err(compiler.0) }
     }
 
-    /// Nothing can ever match: the output needn't be asked for.
+    /// Without a pattern: nobody needs to read the game's output.
     pub fn is_empty(&self) -> bool {
         let others = [&self.joined, &self.left, &self.map, &self.started, &self.ended];
         self.ready.is_empty() && others.into_iter().all(Option::is_none)
     }
 
-    /// The patterns of readiness alone, for somebody who reads elsewhere.
+    /// The patterns of readiness alone, for a reader of the log files.
     pub fn ready_patterns(&self) -> ReadyPatterns {
         ReadyPatterns(self.ready.clone())
     }
 
-    /// Another run: nobody is there any more.
+    /// Another run begins, without players.
     pub fn reset(&mut self) {
         self.present.clear();
     }
 
-    /// What this line says.
+    /// What this line means.
     pub fn line(&mut self, line: &str) -> Vec<Observation> {
         let line = beginning(line);
         let mut found = Vec::new();
@@ -155,8 +155,8 @@ impl Log {
         let captures = |pattern: &Option<Regex>| pattern.as_ref().and_then(|pattern| pattern.captures(line));
         let (joined, left) = (captures(&self.joined), captures(&self.left));
         let said = [
-            joined.and_then(|captures| self.came(&captures)),
-            left.and_then(|captures| self.went(&captures)),
+            joined.and_then(|captures| self.player_joined(&captures)),
+            left.and_then(|captures| self.player_left(&captures)),
             captures(&self.map).and_then(|captures| {
                 Some(GameEvent::Map { map: Some(group(&captures, "map")?), mode: group(&captures, "mode") })
             }),
@@ -169,13 +169,13 @@ impl Log {
         found
     }
 
-    fn came(&mut self, captures: &Captures<'_>) -> Option<GameEvent> {
+    fn player_joined(&mut self, captures: &Captures<'_>) -> Option<GameEvent> {
         let name = group(captures, "name");
         let id = group(captures, "id").or_else(|| name.clone())?;
         let team = group(captures, "team").and_then(|team| team.parse().ok());
         let player = GamePlayer { id, name, team };
         if self.present.contains(&player) {
-            // Some games print the same again whenever anything about a player changes.
+            // Some games print the same line again whenever anything about a player changes.
             return None;
         }
         self.present.retain(|other| other.id != player.id);
@@ -185,7 +185,7 @@ impl Log {
         Some(GameEvent::PlayerJoined(player))
     }
 
-    fn went(&mut self, captures: &Captures<'_>) -> Option<GameEvent> {
+    fn player_left(&mut self, captures: &Captures<'_>) -> Option<GameEvent> {
         let (id, name) = (group(captures, "id"), group(captures, "name"));
         let at = self.present.iter().position(|player| Some(&player.id) == id.as_ref());
         let at = at.or_else(|| self.present.iter().position(|player| name.is_some() && player.name == name));

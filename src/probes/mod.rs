@@ -1,14 +1,18 @@
 //! A game that speaks no SDK, watched from outside: queries, ports, HTTP, commands, and its log.
 //!
-//! | file | asks |
+//! | file | holds |
 //! |---|---|
-//! | [`watch`] | on a schedule: often while the game starts, then at the configured interval |
-//! | [`query`] | a game query protocol, through `gamedig` |
-//! | [`quake`] | the Quake family's, by ourselves |
-//! | [`port`] | TCP connections; the kernel, whether a port is bound |
-//! | [`rcon`] | nothing: through its remote console a game is asked to quit |
-//! | [`log`] | nothing: it reads the lines that the game prints |
+//! | [`watch`] | the schedule: often while the game starts, then at the configured interval |
+//! | [`query`] | game query protocols, through `gamedig` |
+//! | [`quake`] | the Quake family's query protocols, our own |
+//! | [`port`] | TCP connections and HTTP; whether a port is bound |
+//! | [`log`] | patterns for the lines that the game prints |
+//! | [`rcon`] | remote consoles, through which a game is asked to quit |
+//! | [`error`] | why a probe found nothing |
+//!
+//! Invariants: a probe reports what it saw and judges nothing; everything that it reads is bounded, in time and in length.
 
+pub mod error;
 pub mod log;
 pub mod port;
 pub mod quake;
@@ -20,13 +24,14 @@ use crate::model::{
     game::{EventSource, Evidence, GameEvent},
     ids::RunNumber,
 };
+pub use error::{CommandError, ProbeError};
 use futures_util::future::BoxFuture;
 pub use log::{BadPattern, Log};
 pub use query::protocols;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-pub use watch::{Watcher, check, start};
+pub use watch::{Watcher, start};
 
-/// What was found out about a run.
+/// What a probe or a log pattern found out about a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     pub run: RunNumber,
@@ -34,7 +39,7 @@ pub struct Finding {
     pub observation: Observation,
 }
 
-/// Whether it is up, or what it says.
+/// Whether the game is up, or what it reports.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Observation {
     Evidence(Evidence),
@@ -53,11 +58,11 @@ pub struct Target {
     pub pid: Option<i32>,
 }
 
-/// Runs a command in the game's context (argv, timeout): its exit code and output, or why it couldn't be run.
+/// Runs a command in the game's context (argv, timeout).
 pub type CommandRunner =
-    Arc<dyn Fn(Vec<String>, Duration) -> BoxFuture<'static, Result<CommandOutput, String>> + Send + Sync>;
+    Arc<dyn Fn(Vec<String>, Duration) -> BoxFuture<'static, Result<CommandOutput, CommandError>> + Send + Sync>;
 
-/// What became of a command.
+/// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandOutput {
     /// Exit code; 128 + signal for one that was killed.

@@ -1,18 +1,19 @@
-//! TCP connections and HTTP; and the kernel, whether a port is bound.
+//! TCP connections and HTTP; whether a port is bound.
 //!
-//! BoundSocket ports are read from `/proc/PID/net` of the game, which shows its network namespace, else from our own.
+//! The kernel's tables of bound ports are read from `/proc/PID/net` of the game, which shows its network namespace, else from our own.
 
+use super::ProbeError;
 use std::{io, net::SocketAddr, path::PathBuf};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-/// Which table of the kernel.
+/// A table of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Udp,
-    /// Listening, that is.
+    /// Ports that are listened on.
     Tcp,
 }
 
@@ -28,7 +29,7 @@ pub fn is_bound(kind: Kind, port: u16, pid: Option<i32>) -> io::Result<bool> {
     let dir = pid.map(|pid| PathBuf::from(format!("/proc/{pid}/net"))).filter(|dir| dir.exists()).unwrap_or(own);
     for name in names {
         match std::fs::read_to_string(dir.join(name)) {
-            Ok(table) if holds(&table, kind, port) => return Ok(true),
+            Ok(table) if lists(&table, kind, port) => return Ok(true),
             Ok(_) => {}
             // A kernel without IPv6.
             Err(error) if error.kind() == io::ErrorKind::NotFound && name.ends_with('6') => {}
@@ -38,7 +39,7 @@ pub fn is_bound(kind: Kind, port: u16, pid: Option<i32>) -> io::Result<bool> {
     Ok(false)
 }
 
-fn holds(table: &str, kind: Kind, port: u16) -> bool {
+fn lists(table: &str, kind: Kind, port: u16) -> bool {
     let port = format!("{port:04X}");
     table.lines().skip(1).any(|line| {
         let mut words = line.split_whitespace();
@@ -48,19 +49,19 @@ fn holds(table: &str, kind: Kind, port: u16) -> bool {
 }
 
 /// Whether somebody accepts a connection.
-pub async fn connect(server: SocketAddr) -> Result<(), String> {
-    TcpStream::connect(server).await.map(drop).map_err(|error| error.to_string())
+pub async fn connect(server: SocketAddr) -> Result<(), ProbeError> {
+    Ok(TcpStream::connect(server).await.map(drop)?)
 }
 
 /// Whether a GET is answered with 2xx.
-pub async fn get(server: SocketAddr, path: &str) -> Result<(), String> {
-    let line = status_line(server, path).await.map_err(|error| error.to_string())?;
+pub async fn get(server: SocketAddr, path: &str) -> Result<(), ProbeError> {
+    let line = status_line(server, path).await?;
     let mut words = line.split(' ');
     let is_http = words.next().is_some_and(|version| version.starts_with("HTTP/1."));
     match words.next().and_then(|code| code.parse::<u16>().ok()) {
         Some(200..=299) if is_http => Ok(()),
-        Some(code) if is_http => Err(format!("GET {path} answers {code}")),
-        Some(_) | None => Err("what answers there isn't HTTP".to_owned()),
+        Some(status) if is_http => Err(ProbeError::HttpStatus { path: path.to_owned(), status }),
+        Some(_) | None => Err(ProbeError::NotHttp),
     }
 }
 
@@ -101,7 +102,7 @@ mod tests {
     fn a_connection_to_a_port_is_no_listener_there() {
         let table = "  sl  local_address rem_address   st\n\
             0: 0100007F:1E61 00000000:0000 01 0\n   1: 00000000:0050 00000000:0000 0A 0\n";
-        assert!(!holds(table, Kind::Tcp, 0x1E61) && holds(table, Kind::Udp, 0x1E61));
-        assert!(holds(table, Kind::Tcp, 80) && !holds(table, Kind::Tcp, 8));
+        assert!(!lists(table, Kind::Tcp, 0x1E61) && lists(table, Kind::Udp, 0x1E61));
+        assert!(lists(table, Kind::Tcp, 80) && !lists(table, Kind::Tcp, 8));
     }
 }

@@ -1,7 +1,8 @@
-//! Status queries of the Quake family, our own: gamedig 0.9.0 never reads the list of players behind the variables (the condition of its
-//! loop, `!length == 0`, is false for every length), so that every server looks empty; and it refuses names that aren't UTF-8.
+//! Status queries of the Quake family, our own: gamedig 0.9.0 never reads the list of players behind the variables (the
+//! condition of its loop, `!length == 0`, is false for every length), so that every server looks empty; and it refuses names
+//! that aren't UTF-8.
 //!
-//! | version | ask | answer begins with | line of a player |
+//! | version | request | answer begins with | line of a player |
 //! |---|---|---|---|
 //! | 1 | `status` | `n` | `id score time ping "name" "skin" shirt trousers` |
 //! | 2 | `status` | `print\n` | `score ping "name" "address"` |
@@ -16,7 +17,7 @@ use tokio::net::UdpSocket;
 const MARK: &[u8] = b"\xff\xff\xff\xff";
 const MAX_ANSWER: usize = 16 * 1024;
 
-/// Which of them.
+/// The version of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quake {
     One,
@@ -25,7 +26,7 @@ pub enum Quake {
 }
 
 impl Quake {
-    fn words(self) -> (&'static [u8], &'static [u8]) {
+    fn request_and_answer(self) -> (&'static [u8], &'static [u8]) {
         match self {
             Quake::One => (b"status\n", b"n"),
             Quake::Two => (b"status\n", b"print\n"),
@@ -34,13 +35,13 @@ impl Quake {
     }
 }
 
-/// Asks once and waits for the answer; the caller bounds the time.
+/// Sends one query and waits for the answer; the caller bounds the time.
 pub async fn ask(quake: Quake, server: SocketAddr, bots: Bots) -> io::Result<Answer> {
     let local: SocketAddr =
         if server.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { (std::net::Ipv6Addr::UNSPECIFIED, 0).into() };
     let socket = UdpSocket::bind(local).await?;
     socket.connect(server).await?;
-    socket.send(&[MARK, quake.words().0].concat()).await?;
+    socket.send(&[MARK, quake.request_and_answer().0].concat()).await?;
     let mut datagram = vec![0; MAX_ANSWER];
     let length = socket.recv(&mut datagram).await?;
     parse(quake, &datagram[..length], bots).ok_or_else(|| {
@@ -49,8 +50,8 @@ pub async fn ask(quake: Quake, server: SocketAddr, bots: Bots) -> io::Result<Ans
 }
 
 fn parse(quake: Quake, datagram: &[u8], bots: Bots) -> Option<Answer> {
-    let body = datagram.strip_prefix(MARK)?.strip_prefix(quake.words().1)?;
-    // Names are bytes of some code page; Latin-1 loses none.
+    let body = datagram.strip_prefix(MARK)?.strip_prefix(quake.request_and_answer().1)?;
+    // Names are bytes of an unknown code page; Latin-1 loses none.
     let text: String = body.iter().copied().filter(|byte| *byte != 0).map(char::from).collect();
     let mut lines = text.lines();
     let variables = variables(lines.next()?);

@@ -1,6 +1,9 @@
-//! A game query, through `gamedig`, by the name of a protocol or a game.
+//! Game queries, by the name of a protocol or a game; most of them through `gamedig`.
 
-use super::quake::{self, Quake};
+use super::{
+    ProbeError,
+    quake::{self, Quake},
+};
 pub use crate::model::probe::Bots;
 use gamedig::{
     ExtraRequestSettings, GAMES, Game, TimeoutSettings,
@@ -18,36 +21,40 @@ use std::{net::SocketAddr, time::Duration};
 pub const MAX_PLAYERS: usize = 1024;
 const MAX_NAME: usize = 128;
 
-/// What a server says about itself.
+/// A server's answer about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Answer {
     pub map: Option<String>,
     pub count: u32,
     pub max: Option<u32>,
-    /// Everybody's name; none if the protocol doesn't tell them all.
+    /// The name of every player; none if the protocol doesn't list them all.
     pub names: Option<Vec<String>>,
 }
 
-/// How a name of a protocol or game is asked.
+/// How a protocol or game is queried.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum How {
+pub enum QueryMethod {
     Quake(Quake),
     Gamedig(Protocol),
 }
 
-/// Protocols by their own names: what they are, and how they are asked. Games follow from `gamedig`'s list.
-fn generic() -> Vec<(&'static str, &'static str, How)> {
+/// Protocols by their own names: what they are, and how they are queried. Games come from `gamedig`'s list.
+fn generic() -> Vec<(&'static str, &'static str, QueryMethod)> {
     vec![
-        ("valve", "Source and other games with A2S queries", How::Gamedig(Protocol::Valve(Engine::Source(None)))),
-        ("goldsrc", "Half-Life and its relatives", How::Gamedig(Protocol::Valve(Engine::GoldSrc(false)))),
-        ("quake1", "Quake and QuakeWorld", How::Quake(Quake::One)),
-        ("quake2", "Quake II and its relatives", How::Quake(Quake::Two)),
-        ("quake3", "Quake III Arena and its relatives", How::Quake(Quake::Three)),
-        ("openarena", "OpenArena (quake3)", How::Quake(Quake::Three)),
-        ("gamespy1", "GameSpy 1", How::Gamedig(Protocol::Gamespy(GameSpyVersion::One))),
-        ("gamespy2", "GameSpy 2", How::Gamedig(Protocol::Gamespy(GameSpyVersion::Two))),
-        ("gamespy3", "GameSpy 3", How::Gamedig(Protocol::Gamespy(GameSpyVersion::Three))),
-        ("unreal2", "Unreal 2", How::Gamedig(Protocol::Unreal2)),
+        (
+            "valve",
+            "Source and other games with A2S queries",
+            QueryMethod::Gamedig(Protocol::Valve(Engine::Source(None))),
+        ),
+        ("goldsrc", "Half-Life and its relatives", QueryMethod::Gamedig(Protocol::Valve(Engine::GoldSrc(false)))),
+        ("quake1", "Quake and QuakeWorld", QueryMethod::Quake(Quake::One)),
+        ("quake2", "Quake II and its relatives", QueryMethod::Quake(Quake::Two)),
+        ("quake3", "Quake III Arena and its relatives", QueryMethod::Quake(Quake::Three)),
+        ("openarena", "OpenArena (quake3)", QueryMethod::Quake(Quake::Three)),
+        ("gamespy1", "GameSpy 1", QueryMethod::Gamedig(Protocol::Gamespy(GameSpyVersion::One))),
+        ("gamespy2", "GameSpy 2", QueryMethod::Gamedig(Protocol::Gamespy(GameSpyVersion::Two))),
+        ("gamespy3", "GameSpy 3", QueryMethod::Gamedig(Protocol::Gamespy(GameSpyVersion::Three))),
+        ("unreal2", "Unreal 2", QueryMethod::Gamedig(Protocol::Unreal2)),
     ]
 }
 
@@ -61,20 +68,20 @@ pub fn protocols() -> Vec<(&'static str, &'static str)> {
     all
 }
 
-/// How that protocol or game is asked.
-pub fn find(name: &str) -> Option<How> {
+/// How that protocol or game is queried.
+pub fn find(name: &str) -> Option<QueryMethod> {
     if let Some((_, _, how)) = generic().into_iter().find(|(other, _, _)| *other == name) {
         return Some(how);
     }
     Some(match &GAMES.get(name)?.protocol {
-        Protocol::Quake(QuakeVersion::One) => How::Quake(Quake::One),
-        Protocol::Quake(QuakeVersion::Two) => How::Quake(Quake::Two),
-        Protocol::Quake(QuakeVersion::Three) => How::Quake(Quake::Three),
-        protocol => How::Gamedig(protocol.clone()),
+        Protocol::Quake(QuakeVersion::One) => QueryMethod::Quake(Quake::One),
+        Protocol::Quake(QuakeVersion::Two) => QueryMethod::Quake(Quake::Two),
+        Protocol::Quake(QuakeVersion::Three) => QueryMethod::Quake(Quake::Three),
+        protocol => QueryMethod::Gamedig(protocol.clone()),
     })
 }
 
-/// The name that was probably meant.
+/// The known name that is most like this one, if one is like it.
 pub fn nearest(name: &str) -> Option<&'static str> {
     let name = name.to_ascii_lowercase();
     let distance = |other: &str| {
@@ -93,33 +100,33 @@ pub fn nearest(name: &str) -> Option<&'static str> {
     Some(best.1).filter(|_| best.0 <= 3 && best.0 < name.len().max(1))
 }
 
-/// Asks once. Blocking protocols run beside the runtime; a query that is given up is finished there alone.
-pub async fn ask(how: &How, server: SocketAddr, timeout: Duration, bots: Bots) -> Result<Answer, String> {
+/// Sends one query. Blocking protocols run on threads beside the runtime; a query that is given up ends there by itself.
+pub async fn ask(how: &QueryMethod, server: SocketAddr, timeout: Duration, bots: Bots) -> Result<Answer, ProbeError> {
     match how {
-        How::Quake(quake) => match tokio::time::timeout(timeout, quake::ask(*quake, server, bots)).await {
-            Ok(answer) => answer.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("no answer within {timeout:?}")),
+        QueryMethod::Quake(quake) => match tokio::time::timeout(timeout, quake::ask(*quake, server, bots)).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(ProbeError::TimedOut(timeout)),
         },
-        How::Gamedig(protocol) => {
+        QueryMethod::Gamedig(protocol) => {
             let protocol = protocol.clone();
             let asked = tokio::task::spawn_blocking(move || blocking(protocol, server, timeout, bots));
-            asked.await.unwrap_or_else(|_| Err("the answer made the query library panic".to_owned()))
+            asked.await.unwrap_or(Err(ProbeError::QueryPanicked))
         }
     }
 }
 
-fn blocking(protocol: Protocol, server: SocketAddr, timeout: Duration, bots: Bots) -> Result<Answer, String> {
-    // Whether it is the very game that was named doesn't matter, nor do its rules: less is asked.
+fn blocking(protocol: Protocol, server: SocketAddr, timeout: Duration, bots: Bots) -> Result<Answer, ProbeError> {
+    // Neither the identity of the game nor its rules matter here, so neither is asked for.
     let light = ExtraRequestSettings::default()
         .set_gather_players(GatherToggle::Try)
         .set_gather_rules(GatherToggle::Skip)
         .set_check_app_id(false);
     let game = Game { name: "probe", default_port: server.port(), protocol, request_settings: light.clone() };
     let span = Some(timeout.max(Duration::from_millis(1)));
-    let timeouts = TimeoutSettings::new(span, span, span, 0).map_err(|error| error.to_string())?;
+    let timeouts = TimeoutSettings::new(span, span, span, 0).map_err(ProbeError::QuerySettings)?;
     let port = Some(server.port());
     let answer = query_with_timeout_and_extra_settings(&game, &server.ip(), port, Some(timeouts), Some(light));
-    answer.map(|answer| read(&*answer, bots)).map_err(|error| format!("{:?}", error.kind))
+    answer.map(|answer| read(&*answer, bots)).map_err(|error| ProbeError::Query(error.kind))
 }
 
 fn read(answer: &dyn CommonResponse, bots: Bots) -> Answer {
@@ -157,7 +164,7 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), all.len());
-        assert_eq!(find("q3a"), Some(How::Quake(Quake::Three)));
+        assert_eq!(find("q3a"), Some(QueryMethod::Quake(Quake::Three)));
         assert_eq!(find("doom"), None);
     }
 

@@ -1,4 +1,4 @@
-//! Against servers that speak the protocol as its public descriptions have it.
+//! Against servers that speak the protocol as its public descriptions define it.
 
 use super::*;
 use tokio::net::TcpListener;
@@ -19,7 +19,7 @@ fn frame(id: i32, kind: i32, body: &str) -> Vec<u8> {
     numbers.chain(body.bytes()).chain([0, 0]).collect()
 }
 
-/// Takes one connection; what it was told, if it let anybody in.
+/// Takes one connection; what it was sent, if it let anybody in.
 async fn serve(listener: TcpListener, dialect: Dialect) -> Option<String> {
     let (mut stream, _) = listener.accept().await.unwrap();
     let (id, kind, password) = packet(&mut stream).await.unwrap();
@@ -45,27 +45,27 @@ async fn talk(dialect: Dialect, password: &str, command: &str) -> (Result<(), Rc
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = listener.local_addr().unwrap();
     let server = tokio::spawn(serve(listener, dialect));
-    let told = send_command(dialect, at, &password.into(), command, Duration::from_secs(60)).await;
-    (told, server.await.unwrap())
+    let sent = send_command(dialect, at, &password.into(), command, Duration::from_secs(60)).await;
+    (sent, server.await.unwrap())
 }
 
 #[tokio::test]
 async fn both_consoles_take_the_command_after_the_password() {
     for dialect in [Dialect::Source, Dialect::Minecraft] {
-        let (told, heard) = talk(dialect, PASSWORD, "stop").await;
-        told.unwrap();
-        assert_eq!(heard.as_deref(), Some("stop"), "{dialect:?}");
+        let (sent, received) = talk(dialect, PASSWORD, "stop").await;
+        sent.unwrap();
+        assert_eq!(received.as_deref(), Some("stop"), "{dialect:?}");
     }
 }
 
 #[tokio::test]
 async fn a_wrong_password_is_said_and_never_printed() {
     for dialect in [Dialect::Source, Dialect::Minecraft] {
-        let (told, heard) = talk(dialect, "open barley", "stop").await;
-        let error = told.unwrap_err();
+        let (sent, received) = talk(dialect, "open barley", "stop").await;
+        let error = sent.unwrap_err();
         assert!(matches!(error, RconError::Refused { .. }), "{error}");
         assert!(!format!("{error} {error:?}").contains("barley"));
-        assert_eq!(heard, None);
+        assert_eq!(received, None);
     }
 }
 
@@ -87,9 +87,9 @@ async fn strange_answers_end_it() {
             let _ = stream.read_to_end(&mut Vec::new()).await;
         };
         let password = PASSWORD.into();
-        let told = send_command(Dialect::Source, at, &password, "quit", Duration::from_secs(60));
-        let (told, ()) = tokio::join!(told, server);
-        let error = told.unwrap_err().to_string();
+        let sent = send_command(Dialect::Source, at, &password, "quit", Duration::from_secs(60));
+        let (sent, ()) = tokio::join!(sent, server);
+        let error = sent.unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
 }

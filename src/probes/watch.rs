@@ -1,16 +1,16 @@
-//! Asks on a schedule.
+//! Probes a run on a schedule.
 //!
-//! | the game | is asked every |
+//! | the game | is probed every |
 //! |---|---|
-//! | hasn't answered yet | [`EAGER`] for [`EAGER_FOR`], then slower and slower, down to the interval |
+//! | hasn't answered yet | [`STARTING_INTERVAL`] for [`STARTING_PERIOD`], then more and more slowly, down to the interval |
 //! | has answered | interval |
 //!
-//! Every answer is evidence; a missing one is evidence too, once the game was up (before that, it is told once an interval). One question
-//! at a time: a slow game isn't asked again before it has answered or the time is up.
+//! Every answer is evidence; a missing one is evidence too, once the game was up (before that it is reported once an
+//! interval). One probe at a time: a slow game isn't probed again before it has answered or the time is up.
 
 use super::{
-    CommandRunner, Finding, Observation, Target, port,
-    query::{self, Answer, How},
+    CommandError, CommandRunner, Finding, Observation, ProbeError, Target, port,
+    query::{self, Answer},
 };
 use crate::model::{
     game::{EventSource, Evidence, GameEvent, GamePlayer},
@@ -24,13 +24,12 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-pub const EAGER: Duration = Duration::from_millis(100);
-/// With `by = "auto"`, the port must stay bound for so long: a game that speaks an SDK has been heard by then.
-const SETTLED: Duration = Duration::from_secs(3);
-pub const EAGER_FOR: Duration = Duration::from_secs(10);
-const SHORTEST: Duration = Duration::from_millis(100);
+pub const STARTING_INTERVAL: Duration = Duration::from_millis(100);
+/// With `by = "auto"`, the port must stay bound for so long: a game that speaks an SDK has called it by then.
+const SETTLING_PERIOD: Duration = Duration::from_secs(3);
+pub const STARTING_PERIOD: Duration = Duration::from_secs(10);
 
-/// What is watched ends when this is dropped.
+/// The watch of one run; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Watcher {
     tasks: Vec<JoinHandle<()>>,
@@ -42,35 +41,7 @@ impl Drop for Watcher {
     }
 }
 
-/// What is wrong with a probe as configured, one text a fault: for `check`.
-pub fn check(probe: &Probe) -> Vec<String> {
-    let mut faults = Vec::new();
-    match probe.kind {
-        ProbeKind::Gamedig => match probe.protocol.as_deref() {
-            None => faults.push("kind \"gamedig\" needs a protocol; `gameside probes` lists them".to_owned()),
-            Some(name) if query::find(name).is_none() => {
-                let hint = query::nearest(name).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
-                faults.push(format!("there is no protocol {name:?}; `gameside probes` lists them{hint}"));
-            }
-            Some(_) => {}
-        },
-        ProbeKind::Http if !probe.path.starts_with('/') || probe.path.contains([' ', '\r', '\n']) => {
-            faults.push(format!("path must begin with \"/\" and have no blanks, found {:?}", probe.path));
-        }
-        ProbeKind::Exec if probe.command.is_empty() => {
-            faults.push("kind \"exec\" needs a command: the program and its arguments".to_owned());
-        }
-        ProbeKind::Tcp | ProbeKind::Udp | ProbeKind::Http | ProbeKind::Exec => {}
-    }
-    for (name, span) in [("interval", probe.interval), ("timeout", probe.timeout)] {
-        if span.get() < SHORTEST {
-            faults.push(format!("{name} must be at least 100ms, found {span}"));
-        }
-    }
-    faults
-}
-
-/// Watches a run: with the probe, and the port where that proves readiness. Findings: door `Probe`.
+/// Watches a run: with the probe, and the port where that proves readiness. The source of its findings is `Probe`.
 pub fn start(
     probe: Option<Probe>,
     readiness: &Readiness,
@@ -79,23 +50,23 @@ pub fn start(
     findings: mpsc::Sender<Finding>,
 ) -> Watcher {
     let mut tasks = Vec::new();
-    let settled = match readiness.by {
+    let settling = match readiness.by {
         ReadyBy::Port => Some(Duration::ZERO),
-        ReadyBy::Auto => Some(SETTLED).filter(|_| probe.is_none() && !target.ports.is_empty()),
+        ReadyBy::Auto => Some(SETTLING_PERIOD).filter(|_| probe.is_none() && !target.ports.is_empty()),
         ReadyBy::Sdk | ReadyBy::Probe | ReadyBy::Log | ReadyBy::Delay => None,
     };
-    if let Some(settled) = settled {
-        tasks.push(tokio::spawn(wait_for_port(target.clone(), settled, findings.clone())));
+    if let Some(settling) = settling {
+        tasks.push(tokio::spawn(wait_for_port(target.clone(), settling, findings.clone())));
     }
     if let Some(probe) = probe {
-        let prober = Prober { exec, target, findings, told: Told::default(), probe };
+        let prober = Prober { exec, target, findings, reported: Reported::default(), probe };
         tasks.push(tokio::spawn(prober.run()));
     }
     Watcher { tasks }
 }
 
-/// Until the port is bound, by UDP or TCP, and has been for as long as is wanted; that is proof enough, and then it is over.
-async fn wait_for_port(target: Target, settled: Duration, findings: mpsc::Sender<Finding>) {
+/// Waits until the port has been bound, by UDP or TCP, for as long as `settling`, and reports that the game is up.
+async fn wait_for_port(target: Target, settling: Duration, findings: mpsc::Sender<Finding>) {
     let Some(number) = target.ports.get(&target.port).copied() else {
         tracing::warn!(port = target.port, "readiness waits for a port that isn't configured");
         return;
@@ -110,16 +81,16 @@ async fn wait_for_port(target: Target, settled: Duration, findings: mpsc::Sender
             })
         };
         since = (bound(port::Kind::Udp) || bound(port::Kind::Tcp)).then(|| since.unwrap_or_else(Instant::now));
-        if since.is_some_and(|since| since.elapsed() >= settled) {
+        if since.is_some_and(|since| since.elapsed() >= settling) {
             let observation = Observation::Evidence(Evidence::Up);
             let _ = findings.send(Finding { run: target.run, source: EventSource::Probe, observation }).await;
             return;
         }
-        sleep(pace.starting()).await;
+        sleep(pace.next_while_starting()).await;
     }
 }
 
-/// When to ask again.
+/// When to probe again.
 struct Pace {
     interval: Duration,
     began: Instant,
@@ -128,22 +99,22 @@ struct Pace {
 
 impl Pace {
     fn new(interval: Duration) -> Self {
-        Pace { interval, began: Instant::now(), last: EAGER }
+        Pace { interval, began: Instant::now(), last: STARTING_INTERVAL }
     }
-    fn starting(&mut self) -> Duration {
-        if self.began.elapsed() > EAGER_FOR {
+    fn next_while_starting(&mut self) -> Duration {
+        if self.began.elapsed() > STARTING_PERIOD {
             self.last = self.last * 3 / 2;
         }
-        self.last = self.last.min(self.interval.max(EAGER));
+        self.last = self.last.min(self.interval.max(STARTING_INTERVAL));
         self.last
     }
 }
 
-/// What was told of the server's answers.
+/// What was reported of the server's answers.
 #[derive(Debug, Default)]
-struct Told {
+struct Reported {
     map: Option<String>,
-    /// Ids; none = the list was never told.
+    /// Ids; none = the list was never reported.
     players: Option<Vec<String>>,
     count: Option<(u32, Option<u32>)>,
 }
@@ -153,115 +124,122 @@ struct Prober {
     exec: Option<CommandRunner>,
     target: Target,
     findings: mpsc::Sender<Finding>,
-    told: Told,
+    reported: Reported,
 }
 
 impl Prober {
     async fn run(mut self) {
         let mut pace = Pace::new(self.probe.interval.get());
-        let (mut was_up, mut complained) = (false, None::<Instant>);
+        let (mut was_up, mut last_reported) = (false, None::<Instant>);
         loop {
-            let asked = self.ask().await;
-            let mut found = match asked {
+            let mut observations = match self.ask().await {
                 Ok(answer) => {
                     was_up = true;
-                    let said = answer.map(|answer| self.told.changes(answer)).unwrap_or_default();
+                    let events = answer.map(|answer| self.reported.changes(answer)).unwrap_or_default();
                     std::iter::once(Observation::Evidence(Evidence::Up))
-                        .chain(said.into_iter().map(Observation::GameEvent))
+                        .chain(events.into_iter().map(Observation::GameEvent))
                         .collect()
                 }
-                Err(why) if was_up || complained.is_none_or(|at| at.elapsed() >= pace.interval) => {
-                    complained = Some(Instant::now());
-                    vec![Observation::Evidence(Evidence::Down { why })]
+                Err(why) if was_up || last_reported.is_none_or(|at| at.elapsed() >= pace.interval) => {
+                    last_reported = Some(Instant::now());
+                    vec![Observation::Evidence(Evidence::Down { why: why.to_string() })]
                 }
                 Err(_) => Vec::new(),
             };
-            for observation in found.drain(..) {
+            for observation in observations.drain(..) {
                 let finding = Finding { run: self.target.run, source: EventSource::Probe, observation };
                 if self.findings.send(finding).await.is_err() {
                     return;
                 }
             }
-            sleep(if was_up { pace.interval } else { pace.starting() }).await;
+            sleep(if was_up { pace.interval } else { pace.next_while_starting() }).await;
         }
     }
 
-    fn server(&self) -> Result<SocketAddr, String> {
+    fn server(&self) -> Result<SocketAddr, ProbeError> {
         let name = self.probe.port.as_ref().unwrap_or(&self.target.port);
         let port = self.target.ports.get(name);
-        let port = port.ok_or_else(|| format!("the probe's port {name:?} isn't configured in [ports]"))?;
+        let port = port.ok_or_else(|| ProbeError::UnknownPort(name.clone()))?;
         Ok((self.probe.host, *port).into())
     }
 
-    async fn ask(&self) -> Result<Option<Answer>, String> {
-        let patience = self.probe.timeout.get();
-        let in_time = async |asked: &mut (dyn Future<Output = Result<(), String>> + Send + Unpin)| {
-            timeout(patience, asked).await.unwrap_or_else(|_| Err(format!("no answer within {patience:?}")))
-        };
+    async fn ask(&self) -> Result<Option<Answer>, ProbeError> {
+        let limit = self.probe.timeout.get();
         match self.probe.kind {
             ProbeKind::Gamedig => {
                 let name = self.probe.protocol.as_deref().unwrap_or("");
-                let how: How = query::find(name).ok_or_else(|| format!("there is no protocol {name:?}"))?;
-                query::ask(&how, self.server()?, patience, self.probe.bots).await.map(Some)
+                let how = query::find(name).ok_or_else(|| ProbeError::UnknownProtocol(name.to_owned()))?;
+                query::ask(&how, self.server()?, limit, self.probe.bots).await.map(Some)
             }
-            ProbeKind::Tcp => in_time(&mut Box::pin(port::connect(self.server()?))).await.map(|()| None),
-            ProbeKind::Http => in_time(&mut Box::pin(port::get(self.server()?, &self.probe.path))).await.map(|()| None),
+            ProbeKind::Tcp => in_time(limit, port::connect(self.server()?)).await,
+            ProbeKind::Http => in_time(limit, port::get(self.server()?, &self.probe.path)).await,
             ProbeKind::Udp => {
-                let server = self.server()?;
-                match port::is_bound(port::Kind::Udp, server.port(), self.target.pid) {
+                let port = self.server()?.port();
+                match port::is_bound(port::Kind::Udp, port, self.target.pid) {
                     Ok(true) => Ok(None),
-                    Ok(false) => Err(format!("UDP port {} isn't bound", server.port())),
-                    Err(error) => Err(format!("can't read which ports are bound: {error}")),
+                    Ok(false) => Err(ProbeError::NotBound(port)),
+                    Err(error) => Err(ProbeError::PortTable(error)),
                 }
             }
-            ProbeKind::Exec => self.run_command(patience).await.map(|()| None),
+            ProbeKind::Exec => self.run_command(limit).await.map(|()| None),
         }
     }
 
-    async fn run_command(&self, patience: Duration) -> Result<(), String> {
-        let exec = self.exec.as_ref().ok_or("commands can't be run here")?;
-        let ran = exec(self.probe.command.clone(), patience).await?;
-        let last = ran.output.lines().last().unwrap_or("").chars().take(200).collect::<String>();
-        if ran.code == 0 { Ok(()) } else { Err(format!("{} ended with {}: {last}", self.probe.command[0], ran.code)) }
+    async fn run_command(&self, limit: Duration) -> Result<(), ProbeError> {
+        let exec = self.exec.as_ref().ok_or(CommandError::Unavailable)?;
+        let output = exec(self.probe.command.clone(), limit).await?;
+        if output.code == 0 {
+            return Ok(());
+        }
+        let last_line = output.output.lines().last().unwrap_or("").chars().take(200).collect();
+        Err(ProbeError::CommandFailed { program: self.probe.command[0].clone(), code: output.code, last_line })
     }
 }
 
-impl Told {
-    /// What is new in an answer. The first list of players is told whole, then who came and who went.
+/// A probe that says no more than whether the game is up.
+async fn in_time(
+    limit: Duration,
+    probe: impl Future<Output = Result<(), ProbeError>>,
+) -> Result<Option<Answer>, ProbeError> {
+    timeout(limit, probe).await.unwrap_or(Err(ProbeError::TimedOut(limit))).map(|()| None)
+}
+
+impl Reported {
+    /// What is new in an answer. The first list of players is reported whole, then who came and who went.
     fn changes(&mut self, answer: Answer) -> Vec<GameEvent> {
-        let mut said = Vec::new();
+        let mut events = Vec::new();
         if answer.map.is_some() && answer.map != self.map {
-            said.push(GameEvent::Map { map: answer.map.clone(), mode: None });
+            events.push(GameEvent::Map { map: answer.map.clone(), mode: None });
             self.map.clone_from(&answer.map);
         }
         if let Some(names) = answer.names {
-            self.diff(unique(names), &mut said);
+            self.diff(unique(names), &mut events);
         }
         if self.count.map(|(_, max)| max) != Some(answer.max)
             || self.players.is_none() && self.count != Some((answer.count, answer.max))
         {
-            said.push(GameEvent::PlayerCount { players: answer.count, max: answer.max });
+            events.push(GameEvent::PlayerCount { players: answer.count, max: answer.max });
         }
         self.count = Some((answer.count, answer.max));
-        said
+        events
     }
 
-    fn diff(&mut self, now: Vec<String>, said: &mut Vec<GameEvent>) {
+    fn diff(&mut self, now: Vec<String>, events: &mut Vec<GameEvent>) {
         let player = |id: &String| GamePlayer { id: id.clone(), name: Some(id.clone()), team: None };
         match &self.players {
-            None => said.push(GameEvent::Players(now.iter().map(player).collect())),
+            None => events.push(GameEvent::Players(now.iter().map(player).collect())),
             Some(before) => {
                 let gone = before.iter().filter(|id| !now.contains(id));
-                said.extend(gone.map(|id| GameEvent::PlayerLeft { id: id.clone() }));
+                events.extend(gone.map(|id| GameEvent::PlayerLeft { id: id.clone() }));
                 let new = now.iter().filter(|id| !before.contains(id));
-                said.extend(new.map(|id| GameEvent::PlayerJoined(player(id))));
+                events.extend(new.map(|id| GameEvent::PlayerJoined(player(id))));
             }
         }
         self.players = Some(now);
     }
 }
 
-/// Two players of a name are two players.
+/// Players of the same name are numbered: two of a name are two players.
 fn unique(names: Vec<String>) -> Vec<String> {
     let mut unique: Vec<String> = Vec::with_capacity(names.len());
     for name in names {

@@ -55,36 +55,24 @@ fn answer(map: &str, names: &[&str], max: u32) -> Answer {
 
 #[test]
 fn only_changes_are_told_after_the_first_list() {
-    let mut told = Told::default();
-    let first = told.changes(answer("a", &["Pia", "Pia"], 8));
+    let mut reported = Reported::default();
+    let first = reported.changes(answer("a", &["Pia", "Pia"], 8));
     let list = ["Pia", "Pia #2"].map(|id| GamePlayer { id: id.to_owned(), name: Some(id.to_owned()), team: None });
     let map = GameEvent::Map { map: Some("a".to_owned()), mode: None };
     assert_eq!(first, [map, GameEvent::Players(list.to_vec()), GameEvent::PlayerCount { players: 2, max: Some(8) }]);
-    assert_eq!(told.changes(answer("a", &["Pia", "Pia"], 8)), []);
-    let next = told.changes(answer("b", &["Pia", "Olu"], 8));
+    assert_eq!(reported.changes(answer("a", &["Pia", "Pia"], 8)), []);
+    let next = reported.changes(answer("b", &["Pia", "Olu"], 8));
     let map = GameEvent::Map { map: Some("b".to_owned()), mode: None };
     assert_eq!(next, [map, GameEvent::PlayerLeft { id: "Pia #2".to_owned() }, joined("Olu")]);
 }
 
 #[test]
 fn where_only_numbers_are_known_numbers_are_told() {
-    let mut told = Told::default();
+    let mut reported = Reported::default();
     let count = |count| Answer { count, max: Some(8), ..Answer::default() };
-    assert_eq!(told.changes(count(3)), [GameEvent::PlayerCount { players: 3, max: Some(8) }]);
-    assert_eq!(told.changes(count(3)), []);
-    assert_eq!(told.changes(count(0)), [GameEvent::PlayerCount { players: 0, max: Some(8) }]);
-}
-
-#[test]
-fn a_badly_configured_probe_is_explained() {
-    assert!(check(&probe(ProbeKind::Tcp)).is_empty());
-    let mut bad = Probe { protocol: Some("quak3".to_owned()), ..Probe::default() };
-    assert!(check(&bad)[0].contains("did you mean \"quake3\"?"));
-    bad.protocol = None;
-    bad.interval = Span::from_millis(1);
-    assert_eq!(check(&bad).len(), 2);
-    assert_eq!(check(&probe(ProbeKind::Exec)).len(), 1);
-    assert_eq!(check(&Probe { path: "x".to_owned(), ..probe(ProbeKind::Http) }).len(), 1);
+    assert_eq!(reported.changes(count(3)), [GameEvent::PlayerCount { players: 3, max: Some(8) }]);
+    assert_eq!(reported.changes(count(3)), []);
+    assert_eq!(reported.changes(count(0)), [GameEvent::PlayerCount { players: 0, max: Some(8) }]);
 }
 
 /// A game that answers Quake 3 queries with whatever the test says.
@@ -191,7 +179,7 @@ async fn without_a_probe_a_port_that_stays_bound_proves_it_too_but_not_at_once()
     let (to, mut findings) = mpsc::channel(8);
     let _watcher = start(None, &Readiness { by: ReadyBy::Auto, ..Readiness::default() }, target(port), None, to);
     assert_eq!(next(&mut findings).await, Observation::Evidence(Evidence::Up));
-    assert!(began.elapsed() >= SETTLED);
+    assert!(began.elapsed() >= SETTLING_PERIOD);
 
     let (to, mut findings) = mpsc::channel(8);
     let _watcher = start(None, &Readiness { by: ReadyBy::Sdk, ..Readiness::default() }, target(port), None, to);
@@ -201,11 +189,14 @@ async fn without_a_probe_a_port_that_stays_bound_proves_it_too_but_not_at_once()
 #[tokio::test(start_paused = true)]
 async fn a_game_that_starts_is_asked_eagerly_then_slower() {
     let mut pace = Pace::new(Duration::from_secs(5));
-    assert_eq!(pace.starting(), EAGER);
-    tokio::time::advance(EAGER_FOR * 2).await;
-    assert_eq!((pace.starting(), pace.starting()), (Duration::from_millis(150), Duration::from_millis(225)));
+    assert_eq!(pace.next_while_starting(), STARTING_INTERVAL);
+    tokio::time::advance(STARTING_PERIOD * 2).await;
+    assert_eq!(
+        (pace.next_while_starting(), pace.next_while_starting()),
+        (Duration::from_millis(150), Duration::from_millis(225))
+    );
     for _ in 0..20 {
-        pace.starting();
+        pace.next_while_starting();
     }
-    assert_eq!(pace.starting(), Duration::from_secs(5));
+    assert_eq!(pace.next_while_starting(), Duration::from_secs(5));
 }

@@ -46,7 +46,7 @@ use gameside::{
         status::{AgentStatus, PhaseName, Status},
         time::{Instant, Now, Timestamp},
     },
-    probes::Log,
+    probes::{CommandError, Log},
     providers::ProviderSettings,
     session_api::agent::connect,
 };
@@ -128,7 +128,7 @@ impl Rig {
                 logs: dir.path().to_owned(),
                 port: "game".to_owned(),
                 findings,
-                exec: ExecHandle(Arc::new(|_, _| async { Err("nothing runs here".to_owned()) }.boxed())),
+                exec: ExecHandle(Arc::new(|_, _| async { Err(CommandError::Unavailable) }.boxed())),
             },
             launch_extensions: Vec::new(),
             console_quit: ConsoleQuit::new(&AgentConfig::default(), &BTreeMap::new()).unwrap(),
