@@ -84,6 +84,7 @@ pub(super) async fn build(
     let game_events = Arc::new(Events::new(files::random_hex()[..16].to_owned()));
     let shared = Shared {
         game_messages: said,
+        heartbeats: Arc::default(),
         operator_requests: asking,
         liveness: pulse,
         status: status_reader.clone(),
@@ -125,6 +126,7 @@ pub(super) async fn build(
     register(place, api.as_deref())?;
     let early = base.early.into_iter().map(Arrival::Keeper).collect();
     let inbox = Inbox {
+        heartbeats: Arc::clone(&shared.heartbeats),
         early,
         keeper: base.events,
         journal: journal_facts,

@@ -165,7 +165,7 @@ pub fn before(input: &Input) -> &'static str {
         },
         Input::Journal(JournalFact::Committed { .. }) => "before-committed",
         Input::Journal(JournalFact::Failed { .. }) => "before-commit-failed",
-        Input::GameEvent { .. } => "before-said",
+        Input::GameEvent { .. } | Input::Heartbeats { .. } => "before-said",
         Input::Evidence { .. } => "before-evidence",
         Input::Allocated(_) => "before-allocated",
         Input::Deallocated { .. } => "before-deallocated",

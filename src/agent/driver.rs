@@ -25,13 +25,14 @@ use crate::{
         Core,
         io::{Effect, Ending, Input, JournalFact, TimelineEvent},
     },
-    frontends::{GameMessage, OperatorRequest},
+    frontends::{GameMessage, Heartbeat, OperatorRequest},
     host::notify,
     keeper::KeeperEvent,
     model::{
         ids::RunNumber,
         keeper::KeeperFact,
         orders::{Accepted, Refused, RequestId},
+        session::InstanceHealth,
         status::{AgentStatus, PhaseName, Status},
         time::{Instant, Now},
     },
@@ -130,7 +131,8 @@ impl Driver {
         }
         state.last = now;
         if ending.is_none() && self.core.next_deadline().is_some_and(|due| due <= now.mono) {
-            ending = self.take(Input::Tick, state, now);
+            // First what was counted until now, so that no heartbeat is missing when its deadline is judged.
+            ending = self.heartbeats(state, now).or_else(|| self.take(Input::Tick, state, now));
         }
         if ending.is_none()
             && let Some(arrival) = arrival
@@ -153,6 +155,7 @@ impl Driver {
             Arrival::Answered((call, answer)) => self.take(Input::Answered { call, answer }, state, now),
             Arrival::Backend(backend) => self.take(Input::Backend(backend), state, now),
             Arrival::Provider(event) => self.take(provided(event), state, now),
+            Arrival::Heartbeats => self.heartbeats(state, now),
             Arrival::Heard(heard) => self.heard(heard, state, now),
             Arrival::Asked(asked) => self.asked(asked, state, now),
             Arrival::Pulse(pulse) => {
@@ -236,6 +239,14 @@ impl Driver {
         ending
     }
 
+    /// Gives the core what the frontends have counted.
+    fn heartbeats(&mut self, state: &mut LoopState, now: Now) -> Option<Ending> {
+        let taken = self.inbox.heartbeats.take(now.mono);
+        taken.into_iter().find_map(|Heartbeat { run, source, count, age }| {
+            self.take(Input::Heartbeats { run, source, count, age }, state, now)
+        })
+    }
+
     fn asked(&mut self, asked: OperatorRequest, state: &mut LoopState, now: Now) -> Option<Ending> {
         let request = RequestId(state.next_request);
         state.next_request += 1;
@@ -317,6 +328,8 @@ impl Driver {
                 let _ = taken.send(());
             }
         }
+        let ill = matches!(status.instance_health, InstanceHealth::Degraded | InstanceHealth::Unhealthy);
+        self.inbox.heartbeats.set_urgent(ill);
         self.status.send_if_modified(|known| {
             let changed = **known != status;
             if changed {

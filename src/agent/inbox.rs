@@ -6,19 +6,20 @@
 //! |---|---|---|
 //! | keeper, provider, session client, probes | their own | the edge waits; levels coalesce there |
 //! | answers of calls | one a call under way | the call's task waits |
-//! | the game's words, orders | [`QUEUE`] | the frontend answers 503 |
+//! | the game's messages, orders | [`QUEUE`] | the frontend answers 503 |
+//! | heartbeats | a counter | never: they are counted |
 //! | journal | one fact a commit | never: the core commits one at a time |
 
 use super::ports::Examined;
 use crate::{
     core::io::JournalFact,
-    frontends::{GameMessage, OperatorRequest},
+    frontends::{GameMessage, Heartbeats, OperatorRequest},
     keeper::KeeperEvent,
     model::calls::{Answer, Backend, CallId, Refusal},
     probes::Finding,
     providers::ProviderEvent,
 };
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
 
 /// Words of the game and orders that may wait for the driver.
@@ -46,6 +47,8 @@ pub enum Arrival {
     Answered(Answered),
     Backend(Backend),
     Provider(ProviderEvent),
+    /// The frontends have counted heartbeats that may change the verdict on the game's health.
+    Heartbeats,
     Heard(GameMessage),
     Asked(OperatorRequest),
     Pulse(oneshot::Sender<()>),
@@ -64,6 +67,7 @@ pub struct Inbox {
     pub answers: mpsc::Receiver<Answered>,
     pub backend: mpsc::Receiver<Backend>,
     pub provider: mpsc::Receiver<ProviderEvent>,
+    pub heartbeats: Arc<Heartbeats>,
     pub heard: mpsc::Receiver<GameMessage>,
     pub asked: mpsc::Receiver<OperatorRequest>,
     pub pulse: mpsc::Receiver<oneshot::Sender<()>>,
@@ -84,13 +88,13 @@ impl Inbox {
             Some(answered) = self.answers.recv() => Arrival::Answered(answered),
             Some(backend) = self.backend.recv() => Arrival::Backend(backend),
             Some(event) = self.provider.recv() => Arrival::Provider(event),
+            () = self.heartbeats.urgent() => Arrival::Heartbeats,
             Some(heard) = self.heard.recv() => Arrival::Heard(heard),
             Some(asked) = self.asked.recv() => Arrival::Asked(asked),
             Some(pulse) = self.pulse.recv() => Arrival::Pulse(pulse),
             Some(found) = self.found.recv() => Arrival::Found(found),
             Some(examined) = self.examined.recv() => Arrival::Examined(examined),
             Some(control) = self.control.recv() => Arrival::Control(control),
-            else => std::future::pending().await,
         }
     }
 }

@@ -16,7 +16,11 @@ use crate::{
         paths::Places,
         secrets,
     },
-    model::{allocation::ProviderKind, policy::AdmissionPolicy, units::Span},
+    model::{
+        allocation::ProviderKind,
+        policy::{AdmissionPolicy, SdkPings},
+        units::Span,
+    },
     providers::{ProviderSettings, sic::SicSettings},
     session_api::{ConnectionSettings, Credentials, Secret, agent::SessionClientSettings},
 };
@@ -108,7 +112,7 @@ pub fn core(config: &AgentConfig, place: &AgentPlace, found: &Found) -> Result<S
         },
         players: config.players.clone(),
         health: config.health.clone(),
-        sdk_pings: None,
+        sdk_pings: config.agones.as_ref().and_then(sdk_pings),
         backfill: config.backfill.clone(),
         addresses: Addresses {
             public: found.hosts.public.clone(),
@@ -118,6 +122,16 @@ pub fn core(config: &AgentConfig, place: &AgentPlace, found: &Found) -> Result<S
             port: config.addresses.port.clone(),
         },
         poll: session.poll.get(),
+    })
+}
+
+/// The pings that the Agones SDK promises, unless they aren't counted.
+fn sdk_pings(agones: &Agones) -> Option<SdkPings> {
+    let health = &agones.health;
+    (agones.enabled && !health.disabled).then(|| SdkPings {
+        period: health.period.get(),
+        failure_threshold: health.failure_threshold,
+        initial_delay: health.initial_delay.get(),
     })
 }
 
@@ -318,7 +332,7 @@ pub fn launch_context(config: &AgentConfig, place: &AgentPlace, found: &Found) -
 }
 
 fn agones(config: &AgentConfig, given: &Agones) -> frontends::agones::Settings {
-    use frontends::agones::{Settings, counters_lists, health};
+    use frontends::agones::{HealthSpec, Settings, counters_lists};
     let hosts = hosts(config, None);
     let counter = |(name, it): (&String, &agones::Counter)| {
         (name.clone(), counters_lists::Counter { count: it.count.into(), capacity: it.capacity.into() })
@@ -330,7 +344,7 @@ fn agones(config: &AgentConfig, given: &Agones) -> frontends::agones::Settings {
         grpc: given.grpc,
         http: given.http,
         if_taken: given.if_taken,
-        health: health::Settings {
+        health: HealthSpec {
             disabled: given.health.disabled,
             period: given.health.period.get(),
             failure_threshold: given.health.failure_threshold,

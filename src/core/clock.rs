@@ -14,6 +14,10 @@ use std::{ops::Add, time::Duration};
 pub struct When(pub Timestamp);
 
 impl When {
+    pub fn before(self, span: Duration) -> When {
+        When(self.0.minus(span))
+    }
+
     /// How long after `earlier` this is; zero if it isn't.
     pub fn since(self, earlier: When) -> Duration {
         self.0.since(earlier.0)

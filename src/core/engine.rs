@@ -222,6 +222,7 @@ impl Core {
             Input::Keeper(fact) => self.keeper_fact(fact),
             Input::Journal(fact) => self.journal_fact(&fact),
             Input::GameEvent { run, source, event } => self.said(run, source, event),
+            Input::Heartbeats { run, source, count, age } => self.heartbeats(run, source, count, age),
             Input::Evidence { run, source, evidence } => self.evidence(run, source, &evidence),
             Input::Allocated(allocation) => self.allocated(allocation),
             Input::Deallocated { allocation } => self.deallocated(&allocation),

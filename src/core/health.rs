@@ -14,7 +14,7 @@ use super::{
 };
 use crate::model::{
     calls::{Answer, Call, Refusal},
-    game::{EventSource, Evidence},
+    game::Evidence,
     ids::InstanceId,
     policy::{Health, SdkPings, WhenUnhealthy},
     process::ProcessStats,
@@ -83,6 +83,8 @@ pub(super) struct HealthDesk {
     opinion: Option<(InstanceHealth, Option<String>)>,
     proved: bool,
     next_beat: Option<When>,
+    /// Heartbeats that weren't noted yet.
+    beats: u64,
     pings: PingClock,
     tick_rate: Option<(f64, Option<f64>)>,
     judged: Option<InstanceHealth>,
@@ -109,6 +111,7 @@ impl HealthDesk {
         self.opinion = None;
         self.proved = false;
         self.next_beat = None;
+        self.beats = 0;
         self.tick_rate = None;
     }
     pub fn next_match(&mut self) {
@@ -123,9 +126,10 @@ impl HealthDesk {
     pub fn process_gone(&mut self) {
         self.new_run(When(crate::model::time::Timestamp::EPOCH));
     }
-    /// The next check of the heartbeat is reckoned from here.
-    pub fn beat(&mut self, now: When) {
-        self.next_beat = Some(now);
+    /// The next check of the heartbeat is reckoned from the newest one.
+    pub fn beat(&mut self, newest: When, count: u64) {
+        self.next_beat = self.next_beat.max(Some(newest));
+        self.beats = self.beats.saturating_add(count);
     }
     pub fn opinion(&mut self, health: InstanceHealth, reason: Option<String>) {
         self.opinion = Some((health, reason));
@@ -283,6 +287,7 @@ impl Core {
     }
 
     fn count_silence(&mut self) {
+        let beats = std::mem::take(&mut self.health.beats);
         let Some(span) = self.settings.health.heartbeat.map(Span::get) else { return };
         let Some(last) = self.health.next_beat else { return };
         // Who is on the way out needn't say that it lives.
@@ -291,10 +296,13 @@ impl Core {
         if going {
             return;
         }
-        if last == self.now {
-            // A beat in this very step.
-            if self.health.trends.get(&Signal::Heartbeat).is_none_or(|t| t.failures > 0 || t.successes == 0) {
-                self.health.note(Signal::Heartbeat, Ok(()), &self.settings.health);
+        if beats > 0 {
+            // More than make it healthy again say nothing new.
+            for _ in 0..beats.min(u64::from(self.settings.health.rise.max(1))) {
+                let known = self.health.trends.get(&Signal::Heartbeat);
+                if known.is_none_or(|trend| trend.failures > 0 || trend.successes == 0) {
+                    self.health.note(Signal::Heartbeat, Ok(()), &self.settings.health);
+                }
             }
         } else if self.now >= last + span {
             self.health.next_beat = Some(last + span);
@@ -311,18 +319,19 @@ impl Core {
         }
         let now = self.now;
         if let Process::Up(run) = &mut self.state.process
-            && run.speaks.contains(&EventSource::Agones)
+            && run.promises_pings
             && self.health.pings.runs_out(pings, now)
         {
             run.pings_stopped = true;
         }
     }
 
-    /// A ping, or the first word through the SDK that promises them.
-    pub(super) fn pinged(&mut self) {
+    /// A ping. The SDK's frontend counts the first call of a game as one: from there on silence counts.
+    pub(super) fn pinged(&mut self, newest: When) {
         let Some(pings) = &self.settings.sdk_pings else { return };
-        self.health.pings.ping(pings, self.now);
+        self.health.pings.ping(pings, newest);
         if let Some(run) = self.state.process.run_mut() {
+            run.promises_pings = true;
             run.pings_stopped = false;
         }
     }
@@ -330,7 +339,7 @@ impl Core {
     fn pings_deadline(&self) -> Option<When> {
         let counted = self.settings.sdk_pings.is_some() && !matches!(self.state.phase, Phase::Closing(..));
         let Process::Up(run) = &self.state.process else { return None };
-        self.health.pings.deadline().filter(|_| counted && run.speaks.contains(&EventSource::Agones))
+        self.health.pings.deadline().filter(|_| counted && run.promises_pings)
     }
 
     fn judged_anew(&mut self, health: InstanceHealth, reasons: &[String]) {

@@ -43,6 +43,14 @@ pub enum Input {
         source: EventSource,
         event: GameEvent,
     },
+    /// Heartbeats that a frontend has counted since the last time; the newest came `age` ago. They
+    /// are given before a [`Input::Tick`], so that none is missing when its deadline is judged.
+    Heartbeats {
+        run: RunNumber,
+        source: EventSource,
+        count: u64,
+        age: Duration,
+    },
     /// A probe or log pattern found out whether the game is up.
     Evidence {
         run: RunNumber,

@@ -19,16 +19,10 @@ impl Core {
         if self.overtaken(number, &said) {
             return;
         }
-        let now = self.now;
         let Some(run) = self.state.process.run_mut().filter(|run| run.number == number) else { return };
-        let first = run.speaks.insert(door);
-        if first && door == EventSource::Native {
+        if run.speaks.insert(door) && door == EventSource::Native {
             run.roster.speaks_of_players();
         }
-        if door == EventSource::Agones && (first || said == GameEvent::Heartbeat) {
-            self.pinged();
-        }
-        let Some(run) = self.state.process.run_mut() else { return };
         match said {
             GameEvent::Ready => {
                 if matches!(self.settings.readiness.by, ReadyBy::Sdk | ReadyBy::Auto) {
@@ -37,7 +31,7 @@ impl Core {
             }
             // Who has said that it ends takes nobody in any more.
             GameEvent::Joinable(gate) if !run.orderly => run.gate = gate,
-            GameEvent::Heartbeat => self.health.beat(now),
+            GameEvent::Heartbeat => self.heartbeats(number, door, 1, Duration::ZERO),
             GameEvent::Health { health, reason } => self.health.opinion(health, reason),
             GameEvent::TickRate { measured, target } => self.health.ticks(&self.settings.health, measured, target),
             GameEvent::Map { map, mode } => self.map_changed(map, mode),
@@ -62,6 +56,19 @@ impl Core {
                 self.said_of_players(door, players);
             }
         }
+    }
+
+    /// Of a run that is up; others need no proof of life.
+    pub(super) fn heartbeats(&mut self, number: RunNumber, source: EventSource, count: u64, age: Duration) {
+        let newest = self.now.before(age);
+        let Some(run) = self.state.process.run_mut().filter(|run| run.number == number) else { return };
+        if run.speaks.insert(source) && source == EventSource::Native {
+            run.roster.speaks_of_players();
+        }
+        if source == EventSource::Agones {
+            self.pinged(newest);
+        }
+        self.health.beat(newest, count);
     }
 
     /// `Shutdown` that arrives after the exit that it announced: the end was orderly after all.

@@ -326,6 +326,9 @@ pub struct Run {
     /// It holds itself back from being allocated.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withheld: bool,
+    /// It has sent a ping of an SDK whose games send them for as long as they live.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub promises_pings: bool,
     /// Its SDK promised pings and sends none.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pings_stopped: bool,
@@ -356,6 +359,7 @@ impl Run {
             speaks: BTreeSet::new(),
             sdk: None,
             withheld: false,
+            promises_pings: false,
             pings_stopped: false,
             kept: BTreeMap::new(),
         }

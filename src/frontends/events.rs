@@ -1,10 +1,10 @@
-//! What the game is told: a log of changes, and the levels that are in force.
+//! Notices to the game: a log of changes, and the levels that are in force.
 //!
-//! A level (allocated, backfilled, drain, stop, session lost) is kept for as long as it holds, apart from the log: a reader that
-//! starts anew gets the levels first, in their order, then every change after them. Both are taken under one lock, so
+//! A level (allocated, backfilled, drain, stop, session lost) is kept for as long as it holds, apart from the log: a reader
+//! that starts anew gets the levels first, in their order, then every change after them. Both are taken under one lock, so
 //! that nothing falls in between.
 //!
-//! | told | becomes a level | ends |
+//! | notice | becomes a level | ends |
 //! |---|---|---|
 //! | `Allocated` | yes | with the next one, or the next run |
 //! | `Backfilled` | yes, merged | with the allocation |
@@ -28,7 +28,7 @@ const MAX_BACKFILLED: usize = 1024;
 pub struct Event {
     pub number: u64,
     pub run: RunNumber,
-    pub told: GameNotice,
+    pub notice: GameNotice,
     /// `{"run": …, "event": …, …}`: serialised once for all readers.
     pub json: Bytes,
 }
@@ -36,8 +36,8 @@ pub struct Event {
 /// The log and the levels. The driver writes, frontends read.
 #[derive(Debug)]
 pub struct Events {
-    /// Names this life of the log: numbers of another one mean nothing here.
-    life: String,
+    /// Names this log: numbers of another one mean nothing here.
+    id: String,
     ring: Ring<Arc<Event>>,
     levels: Mutex<Levels>,
 }
@@ -51,21 +51,21 @@ pub struct Levels {
 }
 
 impl Events {
-    /// `life`: random, new whenever the agent starts.
-    pub fn new(life: impl Into<String>) -> Self {
-        Events { life: life.into(), ring: Ring::new(RETENTION, 0), levels: Mutex::default() }
+    /// `id`: random, new whenever the agent starts.
+    pub fn new(id: impl Into<String>) -> Self {
+        Events { id: id.into(), ring: Ring::new(RETENTION, 0), levels: Mutex::default() }
     }
 
-    /// Tells the game. After an agent has adopted a run it tells the levels again; a frontend that resumes sees a new life.
-    pub fn publish(&self, run: RunNumber, told: GameNotice) {
+    /// Adds a notice. An agent that has adopted a run adds the levels again; a reader that resumes sees a log of another id.
+    pub fn publish(&self, run: RunNumber, notice: GameNotice) {
         let mut levels = self.lock();
-        let event = Arc::new(Event::new(self.ring.head() + 1, run, told));
+        let event = Arc::new(Event::new(self.ring.head() + 1, run, notice));
         levels.absorb(&event);
         self.ring.push(event);
     }
 
-    pub fn life(&self) -> &str {
-        &self.life
+    pub fn log_id(&self) -> &str {
+        &self.id
     }
 
     /// The levels, and the number up to which they hold everything.
@@ -89,15 +89,15 @@ impl Events {
 }
 
 impl Event {
-    fn new(number: u64, run: RunNumber, told: GameNotice) -> Self {
+    fn new(number: u64, run: RunNumber, notice: GameNotice) -> Self {
         #[derive(Serialize)]
         struct Wire<'a> {
             run: RunNumber,
             #[serde(flatten)]
-            told: &'a GameNotice,
+            notice: &'a GameNotice,
         }
-        let json = serde_json::to_vec(&Wire { run, told: &told }).expect("plain data always serialises");
-        Event { number, run, told, json: json.into() }
+        let json = serde_json::to_vec(&Wire { run, notice: &notice }).expect("plain data always serialises");
+        Event { number, run, notice, json: json.into() }
     }
 }
 
@@ -108,7 +108,7 @@ impl Levels {
             Some(run) if run == event.run => {}
             Some(_) | None => *self = Levels { run: Some(event.run), events: Vec::new() },
         }
-        let event = match &event.told {
+        let event = match &event.notice {
             GameNotice::NotInSession { .. } => return,
             GameNotice::Allocated { .. } => {
                 self.events.clear();
@@ -117,14 +117,14 @@ impl Levels {
             GameNotice::Backfilled { .. } => self.merged(event),
             GameNotice::Drain { .. } | GameNotice::Stop { .. } | GameNotice::SessionLost => Arc::clone(event),
         };
-        let kind = std::mem::discriminant(&event.told);
-        self.events.retain(|other| std::mem::discriminant(&other.told) != kind);
+        let kind = std::mem::discriminant(&event.notice);
+        self.events.retain(|other| std::mem::discriminant(&other.notice) != kind);
         self.events.push(event);
     }
 
     /// The new event with the players of the level before it.
     fn merged(&self, event: &Arc<Event>) -> Arc<Event> {
-        let named = |told: &GameNotice| match told {
+        let named = |notice: &GameNotice| match notice {
             GameNotice::Backfilled { players } => players.clone(),
             GameNotice::Allocated { .. }
             | GameNotice::NotInSession { .. }
@@ -132,8 +132,8 @@ impl Levels {
             | GameNotice::Stop { .. }
             | GameNotice::SessionLost => Vec::new(),
         };
-        let mut players: Vec<_> = self.events.iter().flat_map(|event| named(&event.told)).collect();
-        for player in named(&event.told) {
+        let mut players: Vec<_> = self.events.iter().flat_map(|event| named(&event.notice)).collect();
+        for player in named(&event.notice) {
             if !players.contains(&player) {
                 players.push(player);
             }

@@ -1,18 +1,19 @@
-//! What games speak to us, and operators: a frontend a file, all of them mapped onto one set of nouns.
+//! The protocols that games and operators speak: a room each, all of them mapped onto the same few types.
 //!
 //! ```text
-//!   game ──► native │ agones │ gsdk │ a2s ──► GameEvent ──► driver ──► core
-//!        ◄──        │        │      │     ◄── GameNotice ── Events ◄──┘
-//!                   └── read Status (a watch) and never wait for the core
+//!   game ──► native │ agones │ gsdk │ a2s ──► GameMessage ────► driver ──► core
+//!        │                                ──► Heartbeats ◄─ take ─┘          │
+//!        ◄── native │ agones │ gsdk │ a2s ◄── Events (GameNotice), Status ◄──┘
 //! ```
 //!
 //! | file | holds |
 //! |---|---|
 //! | this one | what every frontend is handed ([`Shared`]), and the registry ([`registry`]) |
+//! | [`heartbeats`] | counters that the driver reads, in place of a message a heartbeat |
 //! | [`tokens`] | who a bearer token speaks for |
 //! | [`ring`] | a bounded log that any number of readers follow at their own pace |
-//! | [`events`] | what the game is told, with the levels that are in force |
-//! | [`timeline`] | what people want to see, for operators |
+//! | [`events`] | the notices to the game, with the levels that are in force |
+//! | [`timeline`] | the agent's timeline, for operators who follow it |
 //! | [`launch`] | what a frontend adds to the start of the game: variables and files |
 //! | [`http`] | one small HTTP/1.1 server for all of them: bounds, Host and Origin |
 //! | [`native`] | Gameside's own API |
@@ -22,13 +23,21 @@
 //!
 //! Adding a frontend is one file with a [`Frontend`] and one row in [`registry`].
 //!
-//! Invariants: a frontend decides nothing; a reader that stops reading holds up nobody (it owns a cursor, not a queue);
-//! nothing wakes while nothing happens.
+//! Invariants:
+//!
+//! 1. A frontend translates and judges nothing: it hands on events, opinions and counts, and shows what the core has
+//!    decided. The SDK state of a run has one owner, the frontend of that SDK.
+//! 2. It sees of the agent what [`Shared`] holds and nothing else, all of it channels and values: so the whole set can be
+//!    moved into a process of its own.
+//! 3. Reads and heartbeats are answered at once, from what is acknowledged; they never wait for the core.
+//! 4. A reader that stops reading holds up nobody: it owns a position, not a queue.
+//! 5. Nothing wakes while nothing happens.
 
 pub mod a2s;
 pub mod agones;
 pub mod events;
 pub mod gsdk;
+pub mod heartbeats;
 pub mod http;
 pub mod launch;
 pub mod native;
@@ -45,6 +54,7 @@ use crate::model::{
     status::Status,
 };
 pub use events::Events;
+pub use heartbeats::{Heartbeat, Heartbeats};
 pub use launch::{LaunchContext, LaunchExtension};
 use std::{
     collections::BTreeMap,
@@ -84,6 +94,8 @@ pub struct OperatorRequest {
 pub struct Shared {
     /// To the driver; bounded.
     pub game_messages: mpsc::Sender<GameMessage>,
+    /// Counted here and read by the driver.
+    pub heartbeats: Arc<Heartbeats>,
     /// To the driver; bounded.
     pub operator_requests: mpsc::Sender<OperatorRequest>,
     /// The driver answers at once, which shows that it makes progress; `/livez` asks.

@@ -1,15 +1,19 @@
-//! What the tests of every frontend begin with: a status, and the driver's end of everything.
+//! What the tests of every frontend begin with: a status, what a frontend is handed, and the driver's end of it.
 
 use super::{Events, GameMessage, OperatorRequest, Shared, Timeline, TokenStore, Tokens};
 use crate::model::{
     CustomData,
     calls::Backend,
+    game::{EventSource, GameEvent},
     ids::RunNumber,
     session::InstanceHealth,
     status::{AgentStatus, GameStatus, KeeperStatus, PhaseName, Status},
     time::Timestamp,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub const OPERATOR: &str = "operator-token";
@@ -52,8 +56,15 @@ pub fn status() -> Status {
     }
 }
 
-/// The driver's end.
-pub struct Driver {
+/// A warm game that no match is served by.
+pub fn warm_status() -> Status {
+    let game = GameStatus { run: Some(RUN), pid: Some(42), ..GameStatus::default() };
+    Status { phase: PhaseName::Idle, map: None, players: 0, max_players: None, game, ..status() }
+}
+
+/// The driver's end of what a frontend is handed, and a copy of that.
+pub struct TestDriver {
+    pub shared: Shared,
     pub game_messages: mpsc::Receiver<GameMessage>,
     pub operator_requests: mpsc::Receiver<OperatorRequest>,
     pub liveness: mpsc::Receiver<oneshot::Sender<()>>,
@@ -61,21 +72,63 @@ pub struct Driver {
     pub tokens: Arc<TokenStore>,
 }
 
-/// What a frontend is handed.
-pub fn shared(status: Status) -> (Shared, Driver) {
-    let (game_messages_to, game_messages) = mpsc::channel(8);
-    let (requests_to, operator_requests) = mpsc::channel(8);
-    let (liveness_to, liveness) = mpsc::channel(1);
-    let (status, status_rx) = watch::channel(Arc::new(status));
-    let tokens = Arc::new(TokenStore::new(OPERATOR.into()));
-    let shared = Shared {
-        game_messages: game_messages_to,
-        operator_requests: requests_to,
-        liveness: liveness_to,
-        status: status_rx,
-        events: Arc::new(Events::new("life")),
-        timeline: Arc::new(Timeline::new(0)),
-        tokens: Arc::clone(&tokens) as Arc<dyn Tokens>,
-    };
-    (shared, Driver { game_messages, operator_requests, liveness, status, tokens })
+impl TestDriver {
+    pub fn new(status: Status) -> Self {
+        let (game_messages_to, game_messages) = mpsc::channel(8);
+        let (requests_to, operator_requests) = mpsc::channel(8);
+        let (liveness_to, liveness) = mpsc::channel(1);
+        let (status, status_rx) = watch::channel(Arc::new(status));
+        let tokens = Arc::new(TokenStore::new(OPERATOR.into()));
+        let shared = Shared {
+            game_messages: game_messages_to,
+            heartbeats: Arc::default(),
+            operator_requests: requests_to,
+            liveness: liveness_to,
+            status: status_rx,
+            events: Arc::new(Events::new("life")),
+            timeline: Arc::new(Timeline::new(0)),
+            tokens: Arc::clone(&tokens) as Arc<dyn Tokens>,
+        };
+        TestDriver { shared, game_messages, operator_requests, liveness, status, tokens }
+    }
+
+    /// Takes one message of the game and acknowledges it.
+    pub async fn receive(&mut self) -> GameMessage {
+        let mut message = self.game_messages.recv().await.unwrap();
+        if let Some(committed) = message.committed.take() {
+            committed.send(()).unwrap();
+        }
+        message
+    }
+
+    /// From now on acknowledges every message by itself, and notes the events.
+    pub fn record(mut self, source: EventSource) -> Recorder {
+        let recorder = Recorder { shared: self.shared.clone(), events: Arc::default(), status: self.status.clone() };
+        let events = Arc::clone(&recorder.events);
+        tokio::spawn(async move {
+            while let Some(message) = self.game_messages.recv().await {
+                assert_eq!((message.run, message.source), (RUN, source));
+                events.lock().unwrap().push(message.event);
+                if let Some(committed) = message.committed {
+                    // The caller may have gone.
+                    let _ = committed.send(());
+                }
+            }
+        });
+        recorder
+    }
+}
+
+/// What a driver that only takes note has noted.
+pub struct Recorder {
+    pub shared: Shared,
+    pub status: watch::Sender<Arc<Status>>,
+    events: Arc<Mutex<Vec<GameEvent>>>,
+}
+
+impl Recorder {
+    /// The events since the last time.
+    pub fn take(&self) -> Vec<GameEvent> {
+        std::mem::take(&mut self.events.lock().unwrap())
+    }
 }

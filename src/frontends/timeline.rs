@@ -1,4 +1,4 @@
-//! What people want to see, for operators who follow it.
+//! The agent's timeline, for operators who follow it.
 
 use super::ring::{Next, Ring};
 use crate::model::status::TimelineEntry;
@@ -15,7 +15,7 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// `seen` = the number of the last entry before this life of the agent.
+    /// `seen` = the number of the last entry before the agent's start.
     pub fn new(seen: u64) -> Self {
         Timeline { ring: Ring::new(RETENTION, seen) }
     }

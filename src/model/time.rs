@@ -58,6 +58,11 @@ impl Timestamp {
         let span = chrono::TimeDelta::from_std(span).unwrap_or(chrono::TimeDelta::MAX);
         Timestamp(self.0.checked_add_signed(span).unwrap_or(DateTime::<Utc>::MAX_UTC))
     }
+    /// `span` earlier, or the first representable time.
+    pub fn minus(self, span: Duration) -> Timestamp {
+        let span = chrono::TimeDelta::from_std(span).unwrap_or(chrono::TimeDelta::MAX);
+        Timestamp(self.0.checked_sub_signed(span).unwrap_or(DateTime::<Utc>::MIN_UTC))
+    }
 }
 
 impl fmt::Display for Timestamp {

@@ -138,6 +138,7 @@ impl Rig {
             state: ExecutorState::default(),
         };
         let inbox = Inbox {
+            heartbeats: Arc::default(),
             early: VecDeque::new(),
             keeper: from_keeper,
             journal,

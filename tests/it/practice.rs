@@ -239,6 +239,7 @@ fn it_leaves_processes_behind_as_told() {
 struct Desk {
     said: mpsc::Receiver<GameMessage>,
     events: Arc<Events>,
+    heartbeats: Arc<frontends::Heartbeats>,
     _rest: (mpsc::Receiver<OperatorRequest>, mpsc::Receiver<oneshot::Sender<()>>, watch::Sender<Arc<Status>>),
     tasks: JoinSet<()>,
     env: std::collections::BTreeMap<String, String>,
@@ -263,8 +264,10 @@ fn desk(life: &str, settings: &native::Settings, bound: Vec<BoundSocket>) -> Des
     let tokens = TokenStore::new("operator".into());
     tokens.set_game(RUN, "secret".into());
     let events = Arc::new(Events::new(life));
+    let heartbeats = Arc::new(frontends::Heartbeats::default());
     let shared = Shared {
         game_messages: said_to,
+        heartbeats: Arc::clone(&heartbeats),
         operator_requests: orders_to,
         liveness: pulse_to,
         status,
@@ -277,7 +280,7 @@ fn desk(life: &str, settings: &native::Settings, bound: Vec<BoundSocket>) -> Des
     env.insert("GAMESIDE_TOKEN".to_owned(), "secret".to_owned());
     let mut tasks = JoinSet::new();
     frontend.serve(&mut bound, shared, &mut tasks).unwrap();
-    Desk { said, events, _rest: (orders, pulse, status_to), tasks, env }
+    Desk { said, events, heartbeats, _rest: (orders, pulse, status_to), tasks, env }
 }
 
 impl Desk {
@@ -298,6 +301,15 @@ impl Desk {
     }
 }
 
+impl Desk {
+    /// The first heartbeat of the game.
+    async fn counts_a_heartbeat(&self) {
+        tokio::time::timeout(PATIENCE, self.heartbeats.urgent()).await.expect("the game sends heartbeats");
+        let counted = self.heartbeats.take(gameside::host::clock::mono());
+        assert!(counted.iter().all(|heartbeat| heartbeat.run == RUN) && !counted.is_empty(), "{counted:?}");
+    }
+}
+
 fn socket_only(path: PathBuf) -> native::Settings {
     native::Settings { socket: Some(path), ..native::Settings::default() }
 }
@@ -315,7 +327,7 @@ async fn it_speaks_to_its_agent_through_the_agents_restart() {
     let game = Game::start(command);
 
     assert_eq!(first.hears(|_| true).await, GameEvent::Version("1.2.3".parse().unwrap()));
-    first.hears(|said| *said == GameEvent::Heartbeat).await;
+    first.counts_a_heartbeat().await;
     first.hears(|said| *said == GameEvent::Ready).await;
     first.events.publish(RUN, allocated("a1", "foundry"));
     let map = GameEvent::Map { map: Some("foundry".to_owned()), mode: Some("siege".to_owned()) };

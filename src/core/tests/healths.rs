@@ -56,7 +56,7 @@ fn silence_counts_only_once_it_has_spoken() {
     assert_eq!(w.status().instance_health, InstanceHealth::Healthy);
     w.say(GameEvent::Heartbeat);
     w.pass(secs(45));
-    assert_eq!(w.status().instance_health, InstanceHealth::Degraded);
+    assert_eq!(w.status().instance_health, Degraded);
     w.pass(secs(45));
     assert_eq!(w.status().instance_health, InstanceHealth::Unhealthy);
     w.say(GameEvent::Heartbeat);
@@ -200,6 +200,52 @@ fn pings_that_stop_make_a_run_unhealthy_until_they_come_again() {
     ping(&mut w);
     assert_eq!((w.status().instance_health, w.status().game.pings_stopped), (Healthy, false));
     assert_eq!(w.shown(), Some(JoinStatus::Joinable));
+}
+
+#[test]
+fn pings_that_were_counted_elsewhere_are_judged_by_their_age() {
+    let mut w = pinging(WhenUnhealthy::Report);
+    ping(&mut w);
+    // The newest of a hundred came six seconds before anybody asked.
+    w.pass(secs(9));
+    let counted =
+        |age| Input::Heartbeats { run: RunNumber(1), source: EventSource::Agones, count: 100, age: secs(age) };
+    w.give(counted(6));
+    w.pass(secs(8));
+    assert!(!w.status().game.pings_stopped, "two periods without one");
+    w.pass(secs(4));
+    assert!(w.status().game.pings_stopped, "three of them, counted from when it came");
+    w.give(counted(0));
+    assert!(!w.status().game.pings_stopped);
+}
+
+#[test]
+fn heartbeats_that_were_counted_elsewhere_are_as_good_as_one_by_one() {
+    let mut s = settings();
+    s.health.heartbeat = Some(Span::from_secs(5));
+    (s.health.fall, s.health.rise) = (2, 3);
+    let mut w = World::serving(s);
+    let counted = |count| Input::Heartbeats { run: RunNumber(1), source: EventSource::Native, count, age: secs(0) };
+    w.give(counted(1));
+    w.pass(secs(11));
+    assert_eq!(w.status().instance_health, Degraded);
+    w.give(counted(2));
+    assert_eq!(w.status().instance_health, Degraded, "two of three");
+    w.give(counted(1));
+    assert_eq!(w.status().instance_health, Healthy);
+    w.pass(secs(11));
+    w.give(counted(1_000_000));
+    assert_eq!(w.status().instance_health, Healthy);
+}
+
+#[test]
+fn only_pings_promise_more_of_them() {
+    let mut w = pinging(WhenUnhealthy::Report);
+    for event in [GameEvent::Hello, GameEvent::Keep(String::from("state").into())] {
+        w.give(Input::GameEvent { run: RunNumber(1), source: EventSource::Agones, event });
+    }
+    w.pass(secs(100));
+    assert!(!w.status().game.pings_stopped, "somebody has looked, and that is all");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Counters and lists: their rules, one item at a time.
 //!
-//! | asked | rule |
+//! | call | rule |
 //! |---|---|
 //! | counter update | capacity first (0 or more; a higher count is cut to it), then the count, then the difference; outside `[0, capacity]` nothing changes |
 //! | list update | values first (duplicates dropped), then the capacity, 0 to [`MAX_LIST`]; what doesn't fit is cut off |
@@ -25,26 +25,26 @@ pub struct Counter {
 }
 
 impl Counter {
-    pub fn update(self, name: &str, asked: &proto::CounterUpdate) -> Result<Self, RpcError> {
+    pub fn update(self, name: &str, update: &proto::CounterUpdate) -> Result<Self, RpcError> {
         let mut new = self;
         let outside = |what: &str, value: i64, capacity: i64| {
             RpcError::new(Code::OutOfRange, format!("counter {name:?}: {what} {value} is outside [0, {capacity}]"))
         };
-        if let Some(capacity) = asked.capacity.map(|capacity| capacity.value) {
+        if let Some(capacity) = update.capacity.map(|capacity| capacity.value) {
             if capacity < 0 {
                 let message = format!("counter {name:?}: the capacity must be 0 or more, found {capacity}");
                 return Err(RpcError::new(Code::OutOfRange, message));
             }
             new = Counter { count: new.count.min(capacity), capacity };
         }
-        if let Some(count) = asked.count.map(|count| count.value) {
+        if let Some(count) = update.count.map(|count| count.value) {
             if !(0..=new.capacity).contains(&count) {
                 return Err(outside("the count", count, new.capacity));
             }
             new.count = count;
         }
-        let count = new.count.saturating_add(asked.count_diff);
-        if asked.count_diff != 0 && !(0..=new.capacity).contains(&count) {
+        let count = new.count.saturating_add(update.count_diff);
+        if update.count_diff != 0 && !(0..=new.capacity).contains(&count) {
             return Err(outside("the count would be", count, new.capacity));
         }
         Ok(Counter { count, ..new })
@@ -67,7 +67,7 @@ pub struct ListParts {
 
 impl ListParts {
     /// A field mask. An empty one means the capacity: what the Node client sends to set it.
-    pub fn of(mask: &[String]) -> Result<Self, RpcError> {
+    pub fn from_mask(mask: &[String]) -> Result<Self, RpcError> {
         let mut parts = ListParts { capacity: mask.is_empty(), values: false };
         for path in mask {
             match path.as_str() {
@@ -85,18 +85,18 @@ impl ListParts {
 }
 
 impl List {
-    pub fn update(&self, name: &str, asked: &proto::List, parts: ListParts) -> Result<Self, RpcError> {
+    pub fn update(&self, name: &str, update: &proto::List, parts: ListParts) -> Result<Self, RpcError> {
         let mut new = self.clone();
         if parts.capacity {
-            if !(0..=MAX_LIST).contains(&asked.capacity) {
-                let message = format!("list {name:?}: the capacity must be 0 to {MAX_LIST}, found {}", asked.capacity);
+            if !(0..=MAX_LIST).contains(&update.capacity) {
+                let message = format!("list {name:?}: the capacity must be 0 to {MAX_LIST}, found {}", update.capacity);
                 return Err(RpcError::new(Code::OutOfRange, message));
             }
-            new.capacity = asked.capacity;
+            new.capacity = update.capacity;
         }
         if parts.values {
             new.values.clear();
-            for value in &asked.values {
+            for value in &update.values {
                 check_value(value)?;
                 if !new.values.contains(value) {
                     new.values.push(value.clone());
@@ -143,7 +143,7 @@ fn check_value(value: &str) -> Result<(), RpcError> {
 mod tests {
     use super::*;
 
-    fn asked(capacity: Option<i64>, count: Option<i64>, count_diff: i64) -> proto::CounterUpdate {
+    fn update(capacity: Option<i64>, count: Option<i64>, count_diff: i64) -> proto::CounterUpdate {
         let wrap = |value: Option<i64>| value.map(|value| proto::Int64Value { value });
         proto::CounterUpdate { name: String::new(), count: wrap(count), capacity: wrap(capacity), count_diff }
     }
@@ -154,17 +154,17 @@ mod tests {
         let count = |update: proto::CounterUpdate| {
             rooms.update("rooms", &update).map(|new| (new.count, new.capacity)).map_err(|error| error.code)
         };
-        assert_eq!(count(asked(None, None, 9)), Ok((10, 10)));
-        assert_eq!(count(asked(None, None, 10)), Err(Code::OutOfRange));
-        assert_eq!(count(asked(None, None, -1)), Ok((0, 10)));
-        assert_eq!(count(asked(None, None, -2)), Err(Code::OutOfRange));
-        assert_eq!(count(asked(Some(20), Some(15), 5)), Ok((20, 20)));
-        assert_eq!(count(asked(Some(0), None, 0)), Ok((0, 0)));
-        assert_eq!(count(asked(Some(-1), None, 0)), Err(Code::OutOfRange));
-        assert_eq!(count(asked(None, Some(11), 0)), Err(Code::OutOfRange));
-        assert_eq!(count(asked(None, Some(11), -5)), Err(Code::OutOfRange));
-        assert_eq!(count(asked(None, None, i64::MAX)), Err(Code::OutOfRange));
-        assert_eq!(count(asked(None, None, i64::MIN)), Err(Code::OutOfRange));
+        assert_eq!(count(update(None, None, 9)), Ok((10, 10)));
+        assert_eq!(count(update(None, None, 10)), Err(Code::OutOfRange));
+        assert_eq!(count(update(None, None, -1)), Ok((0, 10)));
+        assert_eq!(count(update(None, None, -2)), Err(Code::OutOfRange));
+        assert_eq!(count(update(Some(20), Some(15), 5)), Ok((20, 20)));
+        assert_eq!(count(update(Some(0), None, 0)), Ok((0, 0)));
+        assert_eq!(count(update(Some(-1), None, 0)), Err(Code::OutOfRange));
+        assert_eq!(count(update(None, Some(11), 0)), Err(Code::OutOfRange));
+        assert_eq!(count(update(None, Some(11), -5)), Err(Code::OutOfRange));
+        assert_eq!(count(update(None, None, i64::MAX)), Err(Code::OutOfRange));
+        assert_eq!(count(update(None, None, i64::MIN)), Err(Code::OutOfRange));
     }
 
     fn list(capacity: i64, values: &[&str]) -> List {
@@ -176,8 +176,10 @@ mod tests {
         let players = list(100, &["a", "b", "c"]);
         let update = |capacity, values: &[&str], mask: &[&str]| {
             let mask: Vec<_> = mask.iter().map(|path| (*path).to_owned()).collect();
-            let asked = proto::List { capacity, values: list(0, values).values, ..proto::List::default() };
-            ListParts::of(&mask).and_then(|parts| players.update("players", &asked, parts)).map_err(|error| error.code)
+            let update = proto::List { capacity, values: list(0, values).values, ..proto::List::default() };
+            ListParts::from_mask(&mask)
+                .and_then(|parts| players.update("players", &update, parts))
+                .map_err(|error| error.code)
         };
         assert_eq!(update(2, &[], &["capacity"]), Ok(list(2, &["a", "b"])));
         assert_eq!(update(2, &["x"], &[]), Ok(list(2, &["a", "b"])));

@@ -1,4 +1,4 @@
-//! What is answered to a request that can't be granted: one code for both wires.
+//! Refusals: one code for both wires.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! The gRPC wire: a path a procedure, each with what it reads, does and answers.
+//! The gRPC wire: a path a procedure, each with what it reads, does and answers. A GameServer goes out as the bytes that its
+//! snapshot has written once.
 
 use super::{
     counters_lists::ListParts,
@@ -13,12 +14,17 @@ use axum::{
     response::Response,
     routing::{MethodRouter, post},
 };
+use bytes::{BufMut as _, Bytes};
 use futures_util::{StreamExt as _, stream};
 use hyper::body::Incoming;
 use prost::Message;
 use proto::Empty;
 use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc};
-use tonic::{Status, Streaming, server::Grpc};
+use tonic::{
+    Status, Streaming,
+    codec::{Codec, EncodeBuf, Encoder},
+    server::Grpc,
+};
 use tonic_prost::ProstCodec;
 use tower::{ServiceExt as _, service_fn};
 
@@ -35,10 +41,7 @@ pub fn router(sdk: Sdk) -> Router {
         .route(&stable("Allocate"), unary(|sdk: Sdk, _: Empty| async move { sdk.allocate().await.map(empty) }))
         .route(&stable("Shutdown"), unary(|sdk: Sdk, _: Empty| async move { sdk.shutdown().await.map(empty) }))
         .route(&stable("Health"), post(health))
-        .route(
-            &stable("GetGameServer"),
-            unary(|sdk: Sdk, _: Empty| async move { Ok(sdk.snapshot().game_server.clone()) }),
-        )
+        .route(&stable("GetGameServer"), post(game_server))
         .route(&stable("WatchGameServer"), post(watch))
         .route(
             &stable("SetLabel"),
@@ -105,7 +108,7 @@ fn beta(router: Router<Sdk>) -> Router<Sdk> {
             &beta("UpdateList"),
             unary(|sdk: Sdk, it: proto::UpdateList| async move {
                 let list = it.list.ok_or_else(|| RpcError::invalid("list is missing"))?;
-                let parts = ListParts::of(&it.update_mask.unwrap_or_default().paths)?;
+                let parts = ListParts::from_mask(&it.update_mask.unwrap_or_default().paths)?;
                 sdk.update_list(&list, parts).await
             }),
         )
@@ -168,22 +171,61 @@ async fn health(State(sdk): State<Sdk>, request: Request) -> Response {
     codec::<Empty, Empty>().client_streaming(service, request).await.map(Body::new)
 }
 
-type Servers = Pin<Box<dyn stream::Stream<Item = Result<proto::GameServer, Status>> + Send>>;
+async fn game_server(State(sdk): State<Sdk>, request: Request) -> Response {
+    let service = service_fn(move |_: tonic::Request<Empty>| {
+        let message = sdk.snapshot().protobuf();
+        async move { Ok::<_, Status>(tonic::Response::new(message)) }
+    });
+    Grpc::new(GameServerCodec).max_decoding_message_size(MAX_MESSAGE).unary(service, request).await.map(Body::new)
+}
+
+type GameServers = Pin<Box<dyn stream::Stream<Item = Result<Bytes, Status>> + Send>>;
 
 async fn watch(State(sdk): State<Sdk>, request: Request) -> Response {
     let service = service_fn(move |_: tonic::Request<Empty>| {
         let watch = sdk.watch();
-        async move { Ok::<_, Status>(tonic::Response::new(servers(watch?))) }
+        async move { Ok::<_, Status>(tonic::Response::new(game_servers(watch?))) }
     });
-    codec::<proto::GameServer, Empty>().server_streaming(service, request).await.map(Body::new)
+    let mut grpc = Grpc::new(GameServerCodec).max_decoding_message_size(MAX_MESSAGE);
+    grpc.server_streaming(service, request).await.map(Body::new)
 }
 
-fn servers(watch: Watch) -> Servers {
-    let servers = stream::unfold(watch, |mut watch| async move {
-        let server = watch.next().await.game_server.clone();
-        Some((server, watch))
+fn game_servers(watch: Watch) -> GameServers {
+    let messages = stream::unfold(watch, |mut watch| async move {
+        let message = watch.next().await.protobuf();
+        Some((Ok(message), watch))
     });
-    servers.map(Ok).boxed()
+    messages.boxed()
+}
+
+/// Sends messages that are encoded already, and reads the empty one.
+#[derive(Debug, Clone, Copy, Default)]
+struct GameServerCodec;
+
+impl Codec for GameServerCodec {
+    type Encode = Bytes;
+    type Decode = Empty;
+    type Encoder = Encoded;
+    type Decoder = <ProstCodec<Empty, Empty> as Codec>::Decoder;
+
+    fn encoder(&mut self) -> Encoded {
+        Encoded
+    }
+    fn decoder(&mut self) -> Self::Decoder {
+        ProstCodec::<Empty, Empty>::default().decoder()
+    }
+}
+
+#[derive(Debug)]
+struct Encoded;
+
+impl Encoder for Encoded {
+    type Item = Bytes;
+    type Error = Status;
+    fn encode(&mut self, message: Bytes, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        to.put(message);
+        Ok(())
+    }
 }
 
 async fn unknown(request: Request) -> Response {

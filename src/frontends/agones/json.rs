@@ -1,7 +1,7 @@
 //! JSON as a gRPC gateway writes and reads it.
 //!
-//! Names as in the protocol's definition; 64-bit numbers as strings, read as either; nothing is left out; what isn't known is ignored
-//! on the way in, but in the update of a list.
+//! Names are the protocol's; 64-bit numbers are written as strings and read as either; no member is left out. Unknown members
+//! of a body are ignored, except in the update of a list.
 
 use super::{counters_lists::ListParts, error::RpcError, proto};
 use serde::{Deserialize, Deserializer, de};
@@ -154,7 +154,7 @@ pub struct CounterUpdate {
 }
 
 impl CounterUpdate {
-    pub fn of(self, name: String) -> proto::CounterUpdate {
+    pub fn named(self, name: String) -> proto::CounterUpdate {
         let wrap = |value: Option<Long>| value.map(|value| proto::Int64Value { value: value.0 });
         proto::CounterUpdate {
             name,
@@ -175,7 +175,7 @@ pub struct ListUpdate {
 }
 
 impl ListUpdate {
-    pub fn of(self, name: String) -> Result<(proto::List, ListParts), RpcError> {
+    pub fn named(self, name: String) -> Result<(proto::List, ListParts), RpcError> {
         if self.name.as_ref().is_some_and(|other| *other != name) {
             return Err(RpcError::invalid(format!("the path names list {name:?}, the body {:?}", self.name)));
         }

@@ -3,20 +3,20 @@
 //! | file | holds |
 //! |---|---|
 //! | this one | where it listens, the frontend |
-//! | [`grpc`], [`rest`], [`rest_watch`] | the two wires; the watch as chunks and as WebSocket |
-//! | [`operations`] | the operations, for both wires |
-//! | [`sdk_server`] | what both work with: words in order, the state that is shown |
-//! | [`state`] | what the game has said, and the state machine that follows from it |
-//! | [`counters_lists`], [`health`] | counters and lists; the clock of the health pings |
+//! | [`grpc`], [`rest`], [`rest_watch`] | the two wires; the watch over REST as chunks and as WebSocket |
+//! | [`operations`] | the calls, for both wires |
+//! | [`sdk_server`] | what both wires work with: calls in order, the newest snapshot, watchers |
+//! | [`state`] | the SDK state of a run, and the state machine in it |
+//! | [`counters_lists`] | counters and lists |
 //! | [`snapshot`] | the GameServer as it is shown |
 //! | [`proto`], [`json`], [`error`] | messages, JSON, errors |
 //!
-//! | the game says | the agent hears |
+//! | the game calls | the agent hears |
 //! |---|---|
 //! | Ready | readiness is proved, free for allocation; after it has seen that it is allocated: the match is over |
 //! | Allocate, Reserve | not free for allocation |
 //! | Shutdown | to be ended, in order |
-//! | Health | a heartbeat; too long without one: unhealthy |
+//! | Health | a heartbeat; the core judges silence, and the verdict comes back in the status |
 //! | labels, annotations | custom data of the instance |
 //! | players | joined and left |
 //!
@@ -25,7 +25,6 @@
 pub mod counters_lists;
 pub mod error;
 pub mod grpc;
-pub mod health;
 pub mod json;
 pub mod operations;
 pub mod proto;
@@ -46,7 +45,7 @@ use crate::{
     },
 };
 use sdk_server::SdkServer;
-use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
 /// Where it listens, and what a GameServer's specification would say on Agones.
@@ -56,7 +55,7 @@ pub struct Settings {
     pub grpc: SocketAddr,
     pub http: SocketAddr,
     pub if_taken: IfTaken,
-    pub health: health::Settings,
+    pub health: HealthSpec,
     pub counters: BTreeMap<String, counters_lists::Counter>,
     pub lists: BTreeMap<String, counters_lists::List>,
     /// Where player tracking begins; none = it isn't used until the game does.
@@ -67,6 +66,15 @@ pub struct Settings {
     /// Under which players reach this machine.
     pub public: Option<String>,
     pub private: Option<String>,
+}
+
+/// How pings are counted, as the GameServer's specification shows it. The core does the counting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthSpec {
+    pub disabled: bool,
+    pub period: Duration,
+    pub failure_threshold: u32,
+    pub initial_delay: Duration,
 }
 
 /// The state of a GameServer, as far as a game on one machine goes through it.

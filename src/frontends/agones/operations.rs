@@ -1,36 +1,36 @@
-//! The operations of the three packages, one each, for both wires.
+//! The calls of the three packages, one function each, for both wires.
 
 use super::{counters_lists::ListParts, error::RpcError, proto, sdk_server::SdkServer};
 use crate::host::clock;
 
 impl SdkServer {
     pub async fn ready(&self) -> Result<(), RpcError> {
-        self.act(super::state::SdkState::ready).await
+        self.execute(super::state::SdkState::ready).await
     }
     pub async fn allocate(&self) -> Result<(), RpcError> {
-        self.act(|state, _| state.allocate(clock::wall())).await
+        self.execute(|state, view| state.allocate(view, clock::wall())).await
     }
     pub async fn shutdown(&self) -> Result<(), RpcError> {
-        self.act(|state, _| state.shutdown()).await
+        self.execute(|state, _| state.shutdown()).await
     }
     pub async fn reserve(&self, seconds: i64) -> Result<(), RpcError> {
-        self.act(|state, _| state.reserve(seconds, clock::wall())).await
+        self.execute(|state, view| state.reserve(seconds, view, clock::wall())).await
     }
     pub async fn label(&self, key: &str, value: &str) -> Result<(), RpcError> {
-        self.act(|state, _| state.label(key, value)).await
+        self.execute(|state, _| state.label(key, value)).await
     }
     pub async fn annotate(&self, key: &str, value: &str) -> Result<(), RpcError> {
-        self.act(|state, _| state.annotate(key, value)).await
+        self.execute(|state, _| state.annotate(key, value)).await
     }
 
     pub async fn connect(&self, id: &str) -> Result<bool, RpcError> {
-        self.act(|state, _| state.connect(id)).await
+        self.execute(|state, _| state.connect(id)).await
     }
     pub async fn disconnect(&self, id: &str) -> Result<bool, RpcError> {
-        self.act(|state, _| state.disconnect(id)).await
+        self.execute(|state, _| state.disconnect(id)).await
     }
     pub async fn set_player_capacity(&self, capacity: i64) -> Result<(), RpcError> {
-        self.act(|state, _| state.set_player_capacity(capacity)).await
+        self.execute(|state, _| state.set_player_capacity(capacity)).await
     }
     pub fn player_capacity(&self) -> i64 {
         self.read(|state| state.players.as_ref().map_or(0, |players| players.capacity))
@@ -43,21 +43,21 @@ impl SdkServer {
         let counter = self.read(|state| state.counter(name))?;
         Ok(proto::Counter { name: name.to_owned(), count: counter.count, capacity: counter.capacity })
     }
-    pub async fn update_counter(&self, asked: &proto::CounterUpdate) -> Result<proto::Counter, RpcError> {
-        self.act(|state, _| state.update_counter(asked, &self.settings)).await
+    pub async fn update_counter(&self, update: &proto::CounterUpdate) -> Result<proto::Counter, RpcError> {
+        self.execute(|state, _| state.update_counter(update, &self.settings)).await
     }
 
     pub fn list(&self, name: &str) -> Result<proto::List, RpcError> {
         let list = self.read(|state| state.list(name).cloned())?;
         Ok(proto::List { name: name.to_owned(), capacity: list.capacity, values: list.values })
     }
-    pub async fn update_list(&self, asked: &proto::List, parts: ListParts) -> Result<proto::List, RpcError> {
-        self.act(|state, _| state.update_list(asked, parts, &self.settings)).await
+    pub async fn update_list(&self, update: &proto::List, parts: ListParts) -> Result<proto::List, RpcError> {
+        self.execute(|state, _| state.update_list(update, parts, &self.settings)).await
     }
     pub async fn add_value(&self, name: &str, value: &str) -> Result<proto::List, RpcError> {
-        self.act(|state, _| state.add_value(name, value, &self.settings)).await
+        self.execute(|state, _| state.add_value(name, value, &self.settings)).await
     }
     pub async fn remove_value(&self, name: &str, value: &str) -> Result<proto::List, RpcError> {
-        self.act(|state, _| state.remove_value(name, value, &self.settings)).await
+        self.execute(|state, _| state.remove_value(name, value, &self.settings)).await
     }
 }

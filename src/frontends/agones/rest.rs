@@ -1,10 +1,10 @@
 //! The REST wire: routes, bodies, answers, as a gRPC gateway has them.
 //!
-//! | asked | answered |
+//! | request | answer |
 //! |---|---|
-//! | a path that isn't known; a known one with another verb | 404 with code 5; 501 with code 12 |
+//! | an unknown path; a known one with another verb | 404 with code 5; 501 with code 12 |
 //! | a body that can't be read | 400 with code 3 |
-//! | anything else that can't be granted | the code of the protocol, and the status that goes with it |
+//! | anything else that is refused | the code of the protocol, and the status that goes with it |
 
 use super::{
     error::{Code, RpcError},
@@ -26,10 +26,11 @@ use std::{sync::Arc, time::Duration};
 
 /// The longest body, in bytes.
 const MAX_BODY: usize = 256 * 1024;
-/// A body that takes longer to arrive is given up; but for the pings, which may come one by one for as long as the game lives.
+/// A body that takes longer to arrive is given up. Pings are an exception: they may come one by one for as long as the game
+/// lives.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is asked.
+/// What is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
     Ready,
@@ -58,70 +59,69 @@ pub enum Route {
 
 /// Finds the route, or the error that a gateway answers.
 pub fn find(method: &Method, path: &str) -> Result<Route, RpcError> {
-    let get = Method::GET;
-    let fixed = [
-        ("/ready", Method::POST, Route::Ready),
-        ("/allocate", Method::POST, Route::Allocate),
-        ("/shutdown", Method::POST, Route::Shutdown),
-        ("/health", Method::POST, Route::Health),
-        ("/reserve", Method::POST, Route::Reserve),
-        ("/gameserver", get.clone(), Route::GameServer),
-        ("/watch/gameserver", get.clone(), Route::Watch),
-        ("/metadata/label", Method::PUT, Route::Label),
-        ("/metadata/annotation", Method::PUT, Route::Annotation),
-        ("/alpha/player/connect", Method::POST, Route::PlayerConnect),
-        ("/alpha/player/disconnect", Method::POST, Route::PlayerDisconnect),
-        ("/alpha/player/capacity", Method::PUT, Route::SetPlayerCapacity),
-        ("/alpha/player/capacity", get.clone(), Route::PlayerCapacity),
-        ("/alpha/player/count", get.clone(), Route::PlayerCount),
-        ("/alpha/player/connected", get.clone(), Route::ConnectedPlayers),
-    ];
-    let mut known = false;
-    for (other, verb, route) in fixed.into_iter().chain(named(path)?) {
-        if other == path {
-            if verb == *method {
-                return Ok(route);
-            }
-            known = true;
-        }
+    let routes = match fixed(path) {
+        Some(routes) => routes,
+        None => named(path)?,
+    };
+    if routes.is_empty() {
+        return Err(RpcError::new(Code::NotFound, format!("there is no {path} in the Agones SDK")));
     }
-    if known {
-        return Err(RpcError::new(Code::Unimplemented, format!("{path} has another verb than {method}")));
-    }
-    Err(RpcError::new(Code::NotFound, format!("there is no {path} in the Agones SDK")))
+    let found = routes.into_iter().find(|(verb, _)| verb == method);
+    found
+        .map(|(_, route)| route)
+        .ok_or_else(|| RpcError::new(Code::Unimplemented, format!("{path} has another verb than {method}")))
 }
 
-/// The routes with a name in the path.
-fn named(path: &str) -> Result<Vec<(&str, Method, Route)>, RpcError> {
+/// The routes of a path without a name in it.
+fn fixed(path: &str) -> Option<Vec<(Method, Route)>> {
+    let routes = match path {
+        "/ready" => vec![(Method::POST, Route::Ready)],
+        "/allocate" => vec![(Method::POST, Route::Allocate)],
+        "/shutdown" => vec![(Method::POST, Route::Shutdown)],
+        "/health" => vec![(Method::POST, Route::Health)],
+        "/reserve" => vec![(Method::POST, Route::Reserve)],
+        "/gameserver" => vec![(Method::GET, Route::GameServer)],
+        "/watch/gameserver" => vec![(Method::GET, Route::Watch)],
+        "/metadata/label" => vec![(Method::PUT, Route::Label)],
+        "/metadata/annotation" => vec![(Method::PUT, Route::Annotation)],
+        "/alpha/player/connect" => vec![(Method::POST, Route::PlayerConnect)],
+        "/alpha/player/disconnect" => vec![(Method::POST, Route::PlayerDisconnect)],
+        "/alpha/player/capacity" => vec![(Method::PUT, Route::SetPlayerCapacity), (Method::GET, Route::PlayerCapacity)],
+        "/alpha/player/count" => vec![(Method::GET, Route::PlayerCount)],
+        "/alpha/player/connected" => vec![(Method::GET, Route::ConnectedPlayers)],
+        _ => return None,
+    };
+    Some(routes)
+}
+
+/// The routes of a path with a name in it; empty: there is none.
+fn named(path: &str) -> Result<Vec<(Method, Route)>, RpcError> {
     let decoded = |text: &str| match percent_decode_str(text).decode_utf8() {
         Ok(name) => Ok(name.into_owned()),
         Err(_) => Err(RpcError::invalid(format!("{path} isn't UTF-8"))),
     };
     let below = |parent: &str| path.strip_prefix(parent).filter(|rest| !rest.is_empty() && !rest.contains('/'));
     if let Some(id) = below("/alpha/player/connected/") {
-        return Ok(vec![(path, Method::GET, Route::IsPlayerConnected(decoded(id)?))]);
+        return Ok(vec![(Method::GET, Route::IsPlayerConnected(decoded(id)?))]);
     }
     if let Some(name) = below("/v1beta1/counters/") {
         let name = decoded(name)?;
-        return Ok(vec![
-            (path, Method::GET, Route::Counter(name.clone())),
-            (path, Method::PATCH, Route::UpdateCounter(name)),
-        ]);
+        return Ok(vec![(Method::GET, Route::Counter(name.clone())), (Method::PATCH, Route::UpdateCounter(name))]);
     }
     let Some(name) = below("/v1beta1/lists/") else { return Ok(Vec::new()) };
     if let Some(name) = name.strip_suffix(":addValue") {
-        return Ok(vec![(path, Method::POST, Route::AddValue(decoded(name)?))]);
+        return Ok(vec![(Method::POST, Route::AddValue(decoded(name)?))]);
     }
     if let Some(name) = name.strip_suffix(":removeValue") {
-        return Ok(vec![(path, Method::POST, Route::RemoveValue(decoded(name)?))]);
+        return Ok(vec![(Method::POST, Route::RemoveValue(decoded(name)?))]);
     }
     let name = decoded(name)?;
-    Ok(vec![(path, Method::GET, Route::List(name.clone())), (path, Method::PATCH, Route::UpdateList(name))])
+    Ok(vec![(Method::GET, Route::List(name.clone())), (Method::PATCH, Route::UpdateList(name))])
 }
 
 /// Answers one request.
 pub async fn answer(sdk: Arc<SdkServer>, request: Request<Incoming>) -> Response {
-    // The one that is asked thousands of times a second.
+    // The call that comes thousands of times a second.
     if request.uri().path() == "/gameserver" && request.method() == Method::GET {
         return page(sdk.snapshot().json());
     }
@@ -171,12 +171,12 @@ async fn carry_out(sdk: &SdkServer, route: Route, body: &[u8]) -> Result<Value, 
         Route::ConnectedPlayers => Ok(json!({ "list": sdk.players() })),
         Route::Counter(name) => sdk.counter(&name).map(|counter| json::counter(&counter)),
         Route::UpdateCounter(name) => {
-            let update = json::parse::<json::CounterUpdate>(body)?.of(name);
+            let update = json::parse::<json::CounterUpdate>(body)?.named(name);
             sdk.update_counter(&update).await.map(|counter| json::counter(&counter))
         }
         Route::List(name) => sdk.list(&name).map(|list| json::list(&list)),
         Route::UpdateList(name) => {
-            let (list, parts) = json::parse::<json::ListUpdate>(body)?.of(name)?;
+            let (list, parts) = json::parse::<json::ListUpdate>(body)?.named(name)?;
             sdk.update_list(&list, parts).await.map(|list| json::list(&list))
         }
         Route::AddValue(name) => {
@@ -188,7 +188,7 @@ async fn carry_out(sdk: &SdkServer, route: Route, body: &[u8]) -> Result<Value, 
             sdk.remove_value(&name, &value).await.map(|list| json::list(&list))
         }
         Route::GameServer => Ok(json::game_server(&sdk.snapshot().game_server)),
-        // Answered by their own.
+        // Answered in `handle`.
         Route::Watch | Route::Health => Ok(json!({})),
     }
 }
@@ -241,6 +241,11 @@ async fn pings(sdk: &SdkServer, mut body: Incoming) -> Result<Response, RpcError
 
 /// Takes the whole objects from the front, and counts them.
 fn objects(unread: &mut BytesMut) -> Result<usize, RpcError> {
+    // What nearly every client sends.
+    if unread.trim_ascii() == b"{}" {
+        unread.clear();
+        return Ok(1);
+    }
     let mut stream = serde_json::Deserializer::from_slice(unread).into_iter::<Anything>();
     let mut count = 0;
     let read = loop {

@@ -25,7 +25,7 @@ use tokio_tungstenite::{
     },
 };
 
-/// What a client may send us, in bytes: it has nothing to say.
+/// What a client may send, in bytes: the protocol has no message in this direction.
 const MAX_MESSAGE: usize = 4 * 1024;
 
 /// Answers `GET /watch/gameserver`.
@@ -44,7 +44,7 @@ pub fn watch(sdk: &Arc<SdkServer>, mut request: Request<Incoming>) -> Result<Res
     Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
 }
 
-/// The key of a WebSocket's handshake; none: no WebSocket is asked for.
+/// The key of a WebSocket's handshake; none: the request asks for no WebSocket.
 fn websocket_key(headers: &HeaderMap) -> Result<Option<String>, RpcError> {
     let has_token = |name: header::HeaderName, word: &str| {
         let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
@@ -71,11 +71,11 @@ fn chunks(watch: Watch) -> Response {
 async fn frames(upgrade: OnUpgrade, watch: Watch) {
     match upgrade.await {
         Ok(upgraded) => serve(upgraded, watch).await,
-        Err(error) => tracing::debug!(%error, "a WebSocket came to nothing"),
+        Err(error) => tracing::debug!(%error, "a WebSocket failed to open"),
     }
 }
 
-/// Until the client goes. Its pings are answered while it is read.
+/// Serves until the client goes. Its pings are answered while it is read.
 async fn serve(upgraded: Upgraded, mut watch: Watch) {
     let config = WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
     let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
@@ -88,7 +88,7 @@ async fn serve(upgraded: Upgraded, mut watch: Watch) {
                     return;
                 }
             }
-            heard = from.next() => match heard {
+            received = from.next() => match received {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => {
                     let _ = to.close().await;
                     return;

@@ -1,27 +1,36 @@
-//! What both wires work with: the game's words go through here, one after the other, and so does what it is shown.
+//! What both wires work with: the game's calls go through here one after the other, and so does what it is shown.
 //!
 //! ```text
-//!   REST ─┐             ┌──────────── SdkServer ────────────┐
-//!   gRPC ─┴─ act(op) ──►│ SdkState ──► GameEvent … Keep(text) ──┼─► driver ─► core ─► journal
-//!                       │   │                          │                │
-//!   watch ◄── Ring ◄────┤ Snapshot ◄── Status, levels ◄─┼────────────────┘
-//!                       └──────────────────────────────┘
+//!   REST ─┐                  ┌──────────── SdkServer ─────────────┐
+//!   gRPC ─┴─ execute(call) ─►│ SdkState ──► GameEvent …, Keep     │──► driver ─► core ─► journal
+//!        └── ping ──────────►│ Heartbeats (a counter, no message) │       │
+//!   watch ◄───── Ring ◄──────│ Snapshot ◄── Status, levels        │◄──────┘
+//!                            └────────────────────────────────────┘
 //! ```
+//!
+//! | a call | costs |
+//! |---|---|
+//! | a ping of a game that pings and is well | a lock and a counter |
+//! | a read | a lock; JSON and protobuf are written once for each snapshot |
+//! | a call that changes nothing | a comparison of the state |
+//! | a call that changes something | one serialisation of the state, one new snapshot |
 //!
 //! Invariants:
 //!
-//! 1. A word is answered once what it changed is in the journal (or can't get there): the next agent knows it, too.
-//! 2. Words reach the driver in the order in which they changed the state: their places in its queue are taken first.
-//! 3. A watcher's first state and its place in the ring are taken under one lock, so that no change falls in between.
-//! 4. Nobody who reads is waited for: a watcher is a position; one that falls behind goes on from the newest state.
+//! 1. This is the one owner of the run's SDK state, and it judges nothing: whether the game is healthy is read from the
+//!    status.
+//! 2. A call is answered once what it changed is in the journal (or can't get there): the next agent knows it, too.
+//! 3. Events reach the driver in the order in which they changed the state: their places in its queue are taken first.
+//! 4. A watcher's first snapshot and its place in the ring are taken under one lock, so that no change falls in between.
+//! 5. Nobody waits for a reader: a watcher is a position; one that falls behind goes on from the newest snapshot.
 
 mod timers;
 mod watch;
 
 use super::{
-    Settings,
+    GameServerState, Settings,
     error::{Code, RpcError},
-    health::HealthTracker,
+    proto,
     snapshot::{self, Snapshot},
     state::{AgentView, Done, Outcome, SdkState},
 };
@@ -41,17 +50,17 @@ use std::{
 use tokio::sync::{Notify, Semaphore, mpsc::PermitIterator, oneshot};
 pub use watch::Watch;
 
-/// States that a slow watcher can still read one by one.
+/// Snapshots that a slow watcher can still read one by one.
 const RETENTION: usize = 32;
-/// The most that one operation events.
-const MAX_WORDS: usize = 6;
-/// How much is kept of one run, in bytes.
-const MAX_KEPT: usize = 24 * 1024;
-const JOURNAL_PATIENCE: Duration = Duration::from_secs(3);
-const QUEUE_PATIENCE: Duration = Duration::from_secs(2);
-const GAME_PATIENCE: Duration = Duration::from_secs(30);
+/// The most events that one call may cause.
+const MAX_EVENTS: usize = 6;
+/// How much SDK state is saved of one run, in bytes.
+const MAX_SAVED: usize = 24 * 1024;
+const JOURNAL_TIMEOUT: Duration = Duration::from_secs(3);
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
+const GAME_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The one place where this SDK's state lies.
+/// The server of one game's SDK, for both wires.
 #[derive(Debug)]
 pub struct SdkServer {
     pub settings: Settings,
@@ -59,41 +68,36 @@ pub struct SdkServer {
     inner: Mutex<Inner>,
     ring: Ring<Arc<Snapshot>>,
     wake: Notify,
-    places: Arc<Semaphore>,
+    watchers: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
 struct Inner {
-    /// The newest run; what is said after its end is still its word.
+    /// The newest run. What arrives after its end still counts for it.
     run: Option<RunNumber>,
     state: SdkState,
-    /// The state as the agent was last told to keep it.
-    kept: String,
+    /// The agent hasn't been handed the state as it is now, for want of a place in its queue.
+    unsaved: bool,
     view: AgentView,
-    /// As of when.
+    /// The status and the number of the last notice that `view` was made from.
     seen: Option<(Arc<Status>, u64)>,
-    health: HealthTracker,
-    health_runs: bool,
-    /// The agent knows that this SDK is used.
-    greeted: bool,
+    /// The agent knows that the game uses this SDK.
+    announced: bool,
     version: i64,
     snapshot: Arc<Snapshot>,
 }
 
 impl SdkServer {
     pub fn new(settings: Settings, shared: Shared) -> Arc<Self> {
-        let state = SdkState::new(&settings);
         let inner = Inner {
             run: None,
-            kept: text(&state),
-            state,
+            state: SdkState::new(&settings),
+            unsaved: false,
             view: AgentView::default(),
             seen: None,
-            health: HealthTracker::default(),
-            health_runs: false,
-            greeted: false,
+            announced: false,
             version: 0,
-            snapshot: Arc::new(Snapshot::new(super::proto::GameServer::default(), None)),
+            snapshot: Arc::new(Snapshot::new(proto::GameServer::default(), None)),
         };
         let sdk = SdkServer {
             settings,
@@ -101,28 +105,28 @@ impl SdkServer {
             inner: Mutex::new(inner),
             ring: Ring::new(RETENTION, 0),
             wake: Notify::new(),
-            places: Arc::new(Semaphore::new(watch::MAX_WATCHERS)),
+            watchers: Arc::new(Semaphore::new(watch::MAX_WATCHERS)),
         };
-        drop(sdk.fresh());
+        drop(sdk.current());
         Arc::new(sdk)
     }
 
-    /// Says something, and waits until it is safe.
-    pub async fn act<T>(&self, op: impl FnOnce(&mut SdkState, &AgentView) -> Outcome<T>) -> Result<T, RpcError> {
-        self.game_there().await;
-        let places = tokio::time::timeout(QUEUE_PATIENCE, self.shared.game_messages.reserve_many(MAX_WORDS));
+    /// Carries out a call that may change the state, and waits until the change is durable.
+    pub async fn execute<T>(&self, call: impl FnOnce(&mut SdkState, &AgentView) -> Outcome<T>) -> Result<T, RpcError> {
+        self.wait_for_game().await;
+        let places = tokio::time::timeout(QUEUE_TIMEOUT, self.shared.game_messages.reserve_many(MAX_EVENTS));
         let places = match places.await {
             Ok(Ok(places)) => places,
             Ok(Err(_)) => return Err(ending()),
             Err(_) => {
-                return Err(RpcError::new(Code::Unavailable, "the agent can't keep up; say it again in a second"));
+                return Err(RpcError::new(Code::Unavailable, "the agent can't keep up; call again in a second"));
             }
         };
-        let (value, taken) = self.apply(op, places)?;
+        let (value, committed) = self.apply(call, places)?;
         self.wake.notify_one();
-        match taken {
+        match committed {
             None => Ok(value),
-            Some(taken) => match tokio::time::timeout(JOURNAL_PATIENCE, taken).await {
+            Some(committed) => match tokio::time::timeout(JOURNAL_TIMEOUT, committed).await {
                 Ok(Err(_)) => Err(ending()),
                 Ok(Ok(())) | Err(_) => Ok(value),
             },
@@ -130,94 +134,82 @@ impl SdkServer {
     }
 
     /// A client may be faster than the start of its game, or than an agent that comes back: it waits a while.
-    async fn game_there(&self) {
-        if self.fresh().run.is_none() {
+    async fn wait_for_game(&self) {
+        if self.current().run.is_none() {
             let mut status = self.shared.status.clone();
             let there = status.wait_for(|status| status.game.run.is_some());
-            drop(tokio::time::timeout(GAME_PATIENCE, there).await);
+            drop(tokio::time::timeout(GAME_TIMEOUT, there).await);
         }
     }
 
     fn apply<T>(
         &self,
-        op: impl FnOnce(&mut SdkState, &AgentView) -> Outcome<T>,
+        call: impl FnOnce(&mut SdkState, &AgentView) -> Outcome<T>,
         places: PermitIterator<'_, GameMessage>,
     ) -> Result<(T, Option<oneshot::Receiver<()>>), RpcError> {
-        let mut inner = self.fresh();
+        let mut inner = self.current();
         let Some(run) = inner.run else {
-            return Err(RpcError::new(Code::Unavailable, "no game runs here that could say this"));
+            return Err(RpcError::new(Code::Unavailable, "no game runs here that could call this"));
         };
-        let before = inner.state.clone();
-        inner.state.used = true;
-        let view = inner.view.clone();
-        let outcome = op(&mut inner.state, &view);
-        let kept = text(&inner.state);
-        let outcome = match outcome {
-            Ok(_) if kept.len() > MAX_KEPT => {
-                let message = format!("more than {MAX_KEPT} bytes of labels, lists and players aren't kept");
-                Err(RpcError::new(Code::ResourceExhausted, message))
-            }
-            other => other,
-        };
-        let Done { value, mut events } = match outcome {
-            Ok(done) => done,
-            Err(error) => {
-                inner.state = before;
-                return Err(error);
-            }
-        };
-        if !before.used {
-            inner.health.ping(&self.settings.health, clock::mono());
+        let mut next = inner.state.clone();
+        next.used = true;
+        let Done { value, mut events } = call(&mut next, &inner.view)?;
+        if !inner.state.used && !events.contains(&GameEvent::Heartbeat) {
+            // The first call is a sign of life, and from there on silence counts.
+            events.insert(0, GameEvent::Heartbeat);
         }
-        if kept != inner.kept {
-            events.push(GameEvent::Keep(kept.clone().into()));
-            inner.kept = kept;
+        let changed = next != inner.state;
+        if changed || inner.unsaved {
+            events.push(GameEvent::Keep(saved(&next)?.into()));
+            inner.unsaved = false;
         }
-        inner.greeted |= !events.is_empty();
-        let taken = send(run, events, places);
-        self.publish(&mut inner);
-        Ok((value, taken))
+        inner.announced |= !events.is_empty();
+        let committed = send(run, events, places);
+        if changed {
+            inner.state = next;
+            self.publish(&mut inner);
+        }
+        Ok((value, committed))
     }
 
-    /// A sign of life.
+    /// A health ping.
     pub async fn ping(&self) -> Result<(), RpcError> {
-        {
-            let mut inner = self.fresh();
-            inner.health.ping(&self.settings.health, clock::mono());
-            if inner.state.used && !inner.state.unhealthy {
-                // The usual case, many times a second maybe: nothing is kept, and one that finds no place is no loss.
-                if let Some(run) = inner.run {
-                    drop(self.shared.game_messages.try_send(heard(run, GameEvent::Heartbeat, None)));
-                }
-                return Ok(());
-            }
+        let counted = {
+            let inner = self.current();
+            inner.run.filter(|_| inner.state.used && !inner.view.unhealthy)
+        };
+        if let Some(run) = counted {
+            self.shared.heartbeats.record(run, EventSource::Agones, clock::mono());
+            return Ok(());
         }
-        self.act(|state, _| state.ping()).await
+        // The first one, or one that makes the game well again: the next call is to find it so.
+        self.execute(|_, _| Ok(Done { value: (), events: vec![GameEvent::Heartbeat] })).await
     }
 
     /// Reads the state.
     pub fn read<T>(&self, read: impl FnOnce(&SdkState) -> T) -> T {
-        let mut inner = self.fresh();
-        self.greet(&mut inner);
+        let mut inner = self.current();
+        self.announce(&mut inner);
         read(&inner.state)
     }
 
     /// The GameServer now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.now().0
+        self.newest().0
     }
 
-    fn now(&self) -> (Arc<Snapshot>, u64) {
-        let mut inner = self.fresh();
-        self.greet(&mut inner);
+    /// The GameServer now, and its number in the ring.
+    fn newest(&self) -> (Arc<Snapshot>, u64) {
+        let mut inner = self.current();
+        self.announce(&mut inner);
         let snapshot = Arc::clone(&inner.snapshot);
-        inner.saw(&snapshot);
+        inner.was_shown(&snapshot);
         (snapshot, self.ring.head())
     }
 
-    /// The state with everything in it that is known by now.
-    fn fresh(&self) -> MutexGuard<'_, Inner> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The state, locked, with everything in it that the agent has published.
+    fn current(&self) -> MutexGuard<'_, Inner> {
+        let mut inner = self.lock();
         let head = self.shared.events.head();
         let status = {
             let status = self.shared.status.borrow();
@@ -227,116 +219,107 @@ impl SdkServer {
             Arc::clone(&status)
         };
         inner.seen = Some((Arc::clone(&status), head));
-        self.absorb(&mut inner, &status);
+        self.follow_status(&mut inner, &status);
         self.publish(&mut inner);
         inner
     }
 
-    fn absorb(&self, inner: &mut Inner, status: &Status) {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn follow_status(&self, inner: &mut Inner, status: &Status) {
         if let Some(run) = status.game.run.filter(|run| inner.run != Some(*run)) {
             self.begin_run(inner, run, status);
         }
         inner.view = snapshot::view(status);
-        if !inner.health_runs && status.game.pid.is_some() {
-            inner.health_runs = true;
-            inner.health.begin(&self.settings.health, clock::mono());
-        }
-        if status.game.run.is_none() {
-            return;
-        }
-        let view = inner.view.clone();
-        inner.state.track_allocation(&view, clock::wall());
-        let kept = text(&inner.state);
-        if kept != inner.kept
-            && let Some(run) = inner.run
-            && self.shared.game_messages.try_send(heard(run, GameEvent::Keep(kept.clone().into()), None)).is_ok()
+        let (Some(_), Some(run)) = (status.game.run, inner.run) else { return };
+        inner.unsaved |= inner.state.track_allocation(&inner.view, clock::wall());
+        if inner.unsaved
+            && let Ok(text) = saved(&inner.state)
         {
-            inner.kept = kept;
+            let message = message(run, GameEvent::Keep(text.into()), None);
+            inner.unsaved = self.shared.game_messages.try_send(message).is_err();
         }
     }
 
-    /// A run that is new to this agent: what an earlier one kept of it, or an empty state.
+    /// A run that is new to this agent: the state that an earlier agent saved of it, or an empty one.
     fn begin_run(&self, inner: &mut Inner, run: RunNumber, status: &Status) {
-        let kept = status.game.kept.get(&EventSource::Agones);
-        let known = kept.and_then(|kept| {
-            let read = serde_json::from_str::<SdkState>(kept.as_str());
-            read.inspect_err(|error| tracing::warn!(%error, "what an earlier agent kept of the Agones SDK is lost"))
-                .ok()
+        let text = status.game.kept.get(&EventSource::Agones);
+        let restored = text.and_then(|text| {
+            let read = serde_json::from_str::<SdkState>(text.as_str());
+            read.inspect_err(|error| tracing::warn!(%error, "the Agones SDK state of an earlier agent is lost")).ok()
         });
         inner.run = Some(run);
-        inner.state = known.unwrap_or_else(|| SdkState::new(&self.settings));
-        inner.kept = text(&inner.state);
-        inner.health = HealthTracker::default();
-        inner.health_runs = false;
-        inner.greeted = status.game.speaks.contains(&EventSource::Agones);
-        if inner.state.unhealthy {
-            let why = "its health pings had stopped".to_owned();
-            if let Ok(done) = inner.state.silent(why) {
-                for event in done.events {
-                    drop(self.shared.game_messages.try_send(heard(run, event, None)));
-                }
-            }
-        }
+        inner.state = restored.unwrap_or_else(|| SdkState::new(&self.settings));
+        inner.unsaved = false;
+        inner.announced = status.game.speaks.contains(&EventSource::Agones);
     }
 
-    /// Shows what has changed.
+    /// Makes a new snapshot if there is something new to show.
     fn publish(&self, inner: &mut Inner) {
         let Some((status, _)) = &inner.seen else { return };
         let (levels, _) = self.shared.events.levels();
         // Higher than any that an earlier agent has shown.
         let version = (inner.version + 1).max(clock::wall().unix_millis());
-        let server =
-            snapshot::game_server(&self.settings, status, &levels, (&inner.state, &inner.view), version.to_string());
-        if inner.snapshot.shows(&server) {
+        let made = (&inner.state, &inner.view);
+        let game_server = snapshot::game_server(&self.settings, status, &levels, made, version.to_string());
+        if inner.snapshot.shows(&game_server) {
             return;
         }
         inner.version = version;
-        let shown = inner.state.game_server_state(&inner.view) == super::GameServerState::Allocated;
-        let allocated = inner.view.allocation.clone().filter(|_| shown);
-        inner.snapshot = Arc::new(Snapshot::new(server, allocated));
+        let is_allocated = inner.state.game_server_state(&inner.view) == GameServerState::Allocated;
+        let allocated = inner.view.allocation.clone().filter(|_| is_allocated);
+        inner.snapshot = Arc::new(Snapshot::new(game_server, allocated));
         self.ring.push(Arc::clone(&inner.snapshot));
     }
 
-    /// Makes it known that this SDK is used, once.
-    fn greet(&self, inner: &mut Inner) {
-        if !inner.greeted
+    /// Lets the agent know, once, that the game uses this SDK.
+    fn announce(&self, inner: &mut Inner) {
+        if !inner.announced
             && let Some(run) = inner.run
         {
-            inner.greeted = self.shared.game_messages.try_send(heard(run, GameEvent::Hello, None)).is_ok();
+            inner.announced = self.shared.game_messages.try_send(message(run, GameEvent::Hello, None)).is_ok();
         }
     }
 }
 
 impl Inner {
     /// The game has been shown this.
-    fn saw(&mut self, snapshot: &Snapshot) {
+    fn was_shown(&mut self, snapshot: &Snapshot) {
         if snapshot.allocated.is_some() && self.state.seen != snapshot.allocated {
             self.state.seen.clone_from(&snapshot.allocated);
         }
     }
 }
 
-fn heard(run: RunNumber, said: GameEvent, taken: Option<oneshot::Sender<()>>) -> GameMessage {
-    GameMessage { run, source: EventSource::Agones, event: said, committed: taken }
+fn message(run: RunNumber, event: GameEvent, committed: Option<oneshot::Sender<()>>) -> GameMessage {
+    GameMessage { run, source: EventSource::Agones, event, committed }
 }
 
-/// Sends the words in their order; the receiver hears when the last of them is safe.
+/// Sends the events in their order; the receiver completes when the last of them is durable.
 fn send(
     run: RunNumber,
     events: Vec<GameEvent>,
     places: PermitIterator<'_, GameMessage>,
 ) -> Option<oneshot::Receiver<()>> {
     let last = events.len().checked_sub(1)?;
-    let (taken, wait) = oneshot::channel();
-    let mut taken = Some(taken);
-    for ((at, said), place) in events.into_iter().enumerate().zip(places) {
-        place.send(heard(run, said, if at == last { taken.take() } else { None }));
+    let (committed, wait) = oneshot::channel();
+    let mut committed = Some(committed);
+    for ((at, event), place) in events.into_iter().enumerate().zip(places) {
+        place.send(message(run, event, if at == last { committed.take() } else { None }));
     }
     Some(wait)
 }
 
-fn text(state: &SdkState) -> String {
-    serde_json::to_string(state).expect("plain data always serialises")
+/// The state as it is saved for the next agent.
+fn saved(state: &SdkState) -> Result<String, RpcError> {
+    let text = serde_json::to_string(state).expect("plain data always serialises");
+    if text.len() > MAX_SAVED {
+        let message = format!("more than {MAX_SAVED} bytes of labels, lists and players can't be saved");
+        return Err(RpcError::new(Code::ResourceExhausted, message));
+    }
+    Ok(text)
 }
 
 fn ending() -> RpcError {

@@ -1,4 +1,4 @@
-//! The GameServer as the game is shown it: put together from the agent's status and the game's own words.
+//! The GameServer as the game is shown it: made from the agent's status and the SDK state.
 //!
 //! | of a GameServer | is |
 //! |---|---|
@@ -19,10 +19,11 @@ use crate::{
     },
 };
 use bytes::Bytes;
+use prost::Message as _;
 use std::{collections::BTreeMap, sync::OnceLock};
 use uuid::Uuid;
 
-/// One state of the GameServer, written once for all who read it.
+/// One revision of the GameServer. JSON and protobuf are written once each, when somebody first reads them.
 #[derive(Debug)]
 pub struct Snapshot {
     pub game_server: proto::GameServer,
@@ -30,11 +31,12 @@ pub struct Snapshot {
     pub allocated: Option<AllocationId>,
     json: OnceLock<Bytes>,
     line: OnceLock<Bytes>,
+    protobuf: OnceLock<Bytes>,
 }
 
 impl Snapshot {
     pub fn new(game_server: proto::GameServer, allocated: Option<AllocationId>) -> Self {
-        Snapshot { game_server, allocated, json: OnceLock::new(), line: OnceLock::new() }
+        Snapshot { game_server, allocated, json: OnceLock::new(), line: OnceLock::new(), protobuf: OnceLock::new() }
     }
 
     /// Of `GET /gameserver`.
@@ -51,6 +53,11 @@ impl Snapshot {
         self.line.get_or_init(line).clone()
     }
 
+    /// The message of the gRPC wire.
+    pub fn protobuf(&self) -> Bytes {
+        self.protobuf.get_or_init(|| self.game_server.encode_to_vec().into()).clone()
+    }
+
     /// Whether it shows the same, whatever its version.
     pub fn shows(&self, other: &proto::GameServer) -> bool {
         let meta = |server: &proto::GameServer| {
@@ -63,7 +70,7 @@ impl Snapshot {
     }
 }
 
-/// What counts of the status.
+/// What counts here of the status.
 pub fn view(status: &Status) -> AgentView {
     let running = status.game.run.is_some();
     let ending = match status.phase {
@@ -74,6 +81,7 @@ pub fn view(status: &Status) -> AgentView {
         ready: status.game.ready,
         allocation: status.session_id.as_ref().and(status.allocation_id.clone()),
         closing: ending || !running,
+        unhealthy: status.game.pings_stopped,
     }
 }
 
@@ -151,7 +159,7 @@ fn annotations(status: &Status, levels: &Levels, state: &SdkState) -> BTreeMap<S
     let mut all = BTreeMap::new();
     if levels.run.is_some() && levels.run == status.game.run {
         for event in &levels.events {
-            if let GameNotice::Allocated { startup_params, .. } = &event.told {
+            if let GameNotice::Allocated { startup_params, .. } = &event.notice {
                 all.extend(startup_params.custom_data.clone());
             }
         }

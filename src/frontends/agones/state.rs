@@ -1,4 +1,4 @@
-//! What the game has said by this SDK in one run, and what follows from it. Pure: no clock, no socket.
+//! The SDK state of one run: what the game has called, and what follows from it. Pure: no clock, no socket.
 //!
 //! ```text
 //!   Scheduled ──Ready──► Ready ◄──────────► Reserved        any ──► Unhealthy (pings stop) ──► as before (pings again)
@@ -7,11 +7,12 @@
 //!                        Allocated ◄──────────┘
 //! ```
 //!
-//! `Ready` shows as `Allocated` for as long as a session is served. A game that has seen that and calls Ready again gives the
-//! match back, as on Agones; one that only repeats an unanswered Ready doesn't.
+//! `Ready` shows as `Allocated` for as long as a session is served. A game that has seen that and calls Ready again gives
+//! the match back, as on Agones; a game that only repeats an unanswered Ready doesn't.
 //!
-//! Invariants: an operation changes everything it means to, or nothing; nothing leads out of Shutdown, and only pings
-//! and Shutdown out of Unhealthy; the whole of it is the text that is kept for the next agent.
+//! Invariants: a call changes everything it means to, or nothing; nothing leads out of Shutdown, and only pings and
+//! Shutdown out of Unhealthy; whether the game is healthy is no part of this state but the agent's verdict
+//! ([`AgentView::unhealthy`]); what is serialised here is what the next agent begins with.
 
 use super::{
     GameServerState, Settings,
@@ -23,7 +24,6 @@ use crate::model::{
     CustomData,
     game::{Admission, CustomDataOf, GameEvent, GamePlayer},
     ids::AllocationId,
-    session::InstanceHealth,
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -38,7 +38,7 @@ const MAX_VALUE: usize = 4096;
 const MAX_KEYS: usize = 64;
 const MAX_PLAYER_ID: usize = 128;
 
-/// Where the game has put itself.
+/// The state that the game has called for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SelfState {
@@ -46,14 +46,14 @@ pub enum SelfState {
     Scheduled,
     Ready,
     Allocated,
-    /// Until this time; none: until it says otherwise.
+    /// Until this time; none: until the next call.
     Reserved {
         until: Option<Timestamp>,
     },
     Shutdown,
 }
 
-/// What counts of the agent's state.
+/// What counts here of the agent's status.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AgentView {
     /// Readiness was proved, by whatever means.
@@ -62,6 +62,8 @@ pub struct AgentView {
     pub allocation: Option<AllocationId>,
     /// The process is being ended.
     pub closing: bool,
+    /// The agent's verdict: the health pings have stopped.
+    pub unhealthy: bool,
 }
 
 /// Players of the alpha API.
@@ -71,7 +73,7 @@ pub struct Players {
     pub ids: Vec<String>,
 }
 
-/// What an operation answers, and what the agent is told.
+/// What a call answers, and what the agent hears of it.
 #[derive(Debug)]
 pub struct Done<T> {
     pub value: T,
@@ -80,19 +82,17 @@ pub struct Done<T> {
 
 pub type Outcome<T> = Result<Done<T>, RpcError>;
 
-#[allow(clippy::unnecessary_wraps, reason = "every operation ends with it")]
+#[allow(clippy::unnecessary_wraps, reason = "every call ends with it")]
 fn done<T>(value: T, events: impl Into<Vec<GameEvent>>) -> Outcome<T> {
     Ok(Done { value, events: events.into() })
 }
 
-/// Everything that this SDK knows of one run.
+/// Everything that this SDK knows of one run. Its serialised form lies in the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SdkState {
     #[serde(default, rename = "own")]
     pub self_state: SelfState,
-    #[serde(default)]
-    pub unhealthy: bool,
-    /// It has said something; from then on silence counts.
+    /// The game has called or pinged; reading doesn't count.
     #[serde(default, rename = "spoken")]
     pub used: bool,
     #[serde(default)]
@@ -112,17 +112,16 @@ pub struct SdkState {
     /// The game has given this allocation back.
     #[serde(default)]
     pub returned: Option<AllocationId>,
-    /// The game has seen that it is allocated. Not kept: it looks again when the agent is another one.
+    /// The game has seen that it has this allocation. Not saved: it looks again when the agent is another one.
     #[serde(skip)]
     pub seen: Option<AllocationId>,
 }
 
 impl SdkState {
-    /// Of a run that has said nothing.
+    /// Of a run that has called nothing.
     pub fn new(settings: &Settings) -> Self {
         SdkState {
             self_state: SelfState::Scheduled,
-            unhealthy: false,
             used: false,
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
@@ -153,17 +152,17 @@ impl SdkState {
         };
         if view.closing {
             GameServerState::Shutdown
-        } else if self.unhealthy {
+        } else if view.unhealthy {
             GameServerState::Unhealthy
         } else {
             well
         }
     }
 
-    /// Follows the agent: a new session allocates the game, the end of one frees it.
-    pub fn track_allocation(&mut self, view: &AgentView, now: Timestamp) {
+    /// A new session allocates the game, the end of one frees it. Whether anything changed.
+    pub fn track_allocation(&mut self, view: &AgentView, now: Timestamp) -> bool {
         if self.allocation == view.allocation {
-            return;
+            return false;
         }
         self.allocation.clone_from(&view.allocation);
         self.returned = None;
@@ -173,29 +172,30 @@ impl SdkState {
         } else if matches!(self.self_state, SelfState::Allocated | SelfState::Reserved { .. }) {
             self.self_state = SelfState::Ready;
         }
+        true
     }
 
-    fn check_transition(&self, to: &str) -> Result<(), RpcError> {
+    fn check_transition(&self, view: &AgentView, to: &str) -> Result<(), RpcError> {
         let refused =
             |from: &str, what: &str| Err(RpcError::new(Code::FailedPrecondition, format!("{from} → {to}: {what}")));
         if self.self_state == SelfState::Shutdown {
-            return refused("Shutdown", "the game server has said that it ends; nothing leads back");
+            return refused("Shutdown", "the game server has called Shutdown; nothing leads back");
         }
-        if self.unhealthy {
+        if view.unhealthy {
             return refused("Unhealthy", "health pings have stopped; send them again first");
         }
         Ok(())
     }
 
     pub fn ready(&mut self, view: &AgentView) -> Outcome<()> {
-        self.check_transition("Ready")?;
+        self.check_transition(view, "Ready")?;
         let mut events = vec![GameEvent::Ready];
-        let knows = match self.self_state {
+        let saw_allocation = match self.self_state {
             SelfState::Allocated => true,
             SelfState::Ready => self.seen.is_some() && self.seen == view.allocation,
             SelfState::Scheduled | SelfState::Reserved { .. } | SelfState::Shutdown => false,
         };
-        if knows && view.allocation.is_some() && self.returned != view.allocation {
+        if saw_allocation && view.allocation.is_some() && self.returned != view.allocation {
             self.returned.clone_from(&view.allocation);
             events.push(GameEvent::MatchEnded);
         }
@@ -204,16 +204,16 @@ impl SdkState {
         done((), events)
     }
 
-    pub fn allocate(&mut self, now: Timestamp) -> Outcome<()> {
-        self.check_transition("Allocated")?;
+    pub fn allocate(&mut self, view: &AgentView, now: Timestamp) -> Outcome<()> {
+        self.check_transition(view, "Allocated")?;
         self.self_state = SelfState::Allocated;
         self.annotations.insert(LAST_ALLOCATED.to_owned(), now.to_string());
         done((), [GameEvent::Ready, GameEvent::Offer(Admission::Closed)])
     }
 
-    /// Kept out of allocation for so many seconds; 0 or less: until it says otherwise.
-    pub fn reserve(&mut self, seconds: i64, now: Timestamp) -> Outcome<()> {
-        self.check_transition("Reserved")?;
+    /// Kept out of allocation for so many seconds; 0 or less: until the next call.
+    pub fn reserve(&mut self, seconds: i64, view: &AgentView, now: Timestamp) -> Outcome<()> {
+        self.check_transition(view, "Reserved")?;
         let span = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
         self.self_state = SelfState::Reserved { until: span.map(|span| now.plus(span)) };
         done((), [GameEvent::Offer(Admission::Closed)])
@@ -232,21 +232,6 @@ impl SdkState {
         done((), [GameEvent::StopMe])
     }
 
-    /// A sign of life.
-    pub fn ping(&mut self) -> Outcome<()> {
-        let mut events = vec![GameEvent::Heartbeat];
-        if std::mem::take(&mut self.unhealthy) {
-            events.push(GameEvent::Health { health: InstanceHealth::Healthy, reason: None });
-        }
-        done((), events)
-    }
-
-    /// Too many periods without one.
-    pub fn silent(&mut self, why: String) -> Outcome<()> {
-        self.unhealthy = true;
-        done((), [GameEvent::Health { health: InstanceHealth::Unhealthy, reason: Some(why) }])
-    }
-
     pub fn label(&mut self, key: &str, value: &str) -> Outcome<()> {
         let events = set(&mut self.labels, "label", key, value)?;
         done((), [events])
@@ -261,13 +246,13 @@ impl SdkState {
         self.counters.get(name).copied().ok_or_else(|| unknown("counter", name, self.counters.keys()))
     }
 
-    pub fn update_counter(&mut self, asked: &proto::CounterUpdate, settings: &Settings) -> Outcome<proto::Counter> {
-        let new = self.counter(&asked.name)?.update(&asked.name, asked)?;
-        self.counters.insert(asked.name.clone(), new);
-        let counted = settings.players_counter.as_deref() == Some(&asked.name);
+    pub fn update_counter(&mut self, update: &proto::CounterUpdate, settings: &Settings) -> Outcome<proto::Counter> {
+        let new = self.counter(&update.name)?.update(&update.name, update)?;
+        self.counters.insert(update.name.clone(), new);
+        let is_players = settings.players_counter.as_deref() == Some(&update.name);
         let events =
-            counted.then(|| GameEvent::PlayerCount { players: small(new.count), max: Some(small(new.capacity)) });
-        let value = proto::Counter { name: asked.name.clone(), count: new.count, capacity: new.capacity };
+            is_players.then(|| GameEvent::PlayerCount { players: clamp(new.count), max: Some(clamp(new.capacity)) });
+        let value = proto::Counter { name: update.name.clone(), count: new.count, capacity: new.capacity };
         done(value, events.into_iter().collect::<Vec<_>>())
     }
 
@@ -275,9 +260,9 @@ impl SdkState {
         self.lists.get(name).ok_or_else(|| unknown("list", name, self.lists.keys()))
     }
 
-    pub fn update_list(&mut self, asked: &proto::List, parts: ListParts, settings: &Settings) -> Outcome<proto::List> {
-        let new = self.list(&asked.name)?.update(&asked.name, asked, parts)?;
-        self.put_list(&asked.name, new, settings)
+    pub fn update_list(&mut self, update: &proto::List, parts: ListParts, settings: &Settings) -> Outcome<proto::List> {
+        let new = self.list(&update.name)?.update(&update.name, update, parts)?;
+        self.put_list(&update.name, new, settings)
     }
 
     pub fn add_value(&mut self, name: &str, value: &str, settings: &Settings) -> Outcome<proto::List> {
@@ -300,7 +285,7 @@ impl SdkState {
         done(value, events)
     }
 
-    /// False: it was there already.
+    /// False: the player was connected already.
     pub fn connect(&mut self, id: &str) -> Outcome<bool> {
         let length = id.chars().count();
         if !(1..=MAX_PLAYER_ID).contains(&length) {
@@ -319,7 +304,7 @@ impl SdkState {
         done(true, [GameEvent::PlayerJoined(player(id))])
     }
 
-    /// False: it wasn't there.
+    /// False: the player wasn't connected.
     pub fn disconnect(&mut self, id: &str) -> Outcome<bool> {
         let Some(at) = self.players.as_ref().and_then(|players| players.ids.iter().position(|known| known == id))
         else {
@@ -336,12 +321,12 @@ impl SdkState {
         }
         let players = self.players.get_or_insert_default();
         players.capacity = capacity;
-        let count = small(players.ids.len() as i64);
-        done((), [GameEvent::PlayerCount { players: count, max: Some(small(capacity)) }])
+        let count = clamp(players.ids.len() as i64);
+        done((), [GameEvent::PlayerCount { players: count, max: Some(clamp(capacity)) }])
     }
 }
 
-/// Stores a label or annotation of the game's, and says it for the session's custom data.
+/// Stores a label or annotation of the game. The event puts it into the instance's custom data.
 fn set(map: &mut BTreeMap<String, String>, what: &str, key: &str, value: &str) -> Result<GameEvent, RpcError> {
     let (key_length, length) = (key.chars().count(), value.chars().count());
     if !(1..=MAX_KEY).contains(&key_length) || length > MAX_VALUE {
@@ -363,7 +348,7 @@ fn player(id: &str) -> GamePlayer {
     GamePlayer { id: id.to_owned(), name: None, team: None }
 }
 
-fn small(number: i64) -> u32 {
+fn clamp(number: i64) -> u32 {
     u32::try_from(number).unwrap_or(if number < 0 { 0 } else { u32::MAX })
 }
 

@@ -1,6 +1,6 @@
 //! The file that every flavour reads at its start, and the variables beside it.
 //!
-//! Values of maps are texts, maps are never null, and one key stands there twice: two flavours know only its misspelling.
+//! Values of maps are texts, maps are never null, and one key is written twice: two flavours know only its misspelling.
 
 use super::Settings;
 use crate::{
@@ -21,7 +21,7 @@ use std::{
 /// The file's name, below the directory for the game's files.
 pub const FILE: &str = "gsdk.json";
 
-/// Everything but the run's own name.
+/// Everything but the id of the run.
 #[derive(Debug)]
 pub struct GsdkLaunch {
     path: PathBuf,
@@ -67,7 +67,7 @@ fn listening(ports: &BTreeMap<String, u16>) -> Value {
     each.collect()
 }
 
-/// What stands both in the file and in variables.
+/// What is both in the file and in variables.
 struct Facts {
     title: String,
     build: String,

@@ -1,4 +1,5 @@
-//! PlayFab's game server SDK (GSDK): the game beats to us over plain HTTP, and finds us by a file that its SDK reads at its start.
+//! PlayFab's game server SDK (GSDK): the game sends heartbeats over plain HTTP, and finds us by a file that its SDK reads at
+//! its start.
 //!
 //! | route | used by |
 //! |---|---|
@@ -7,29 +8,34 @@
 //! | `POST /v1/sessionHosts/{id}/heartbeats` | Unity, Go, Godot |
 //!
 //! ```text
-//!   game says        becomes                         we answer
+//!   game reports     becomes                         answer
 //!   StandingBy       ready                           Active, with the session, once it is allocated; else Continue
 //!   Active           ready                           Continue, with the session
 //!   Terminating …    it ends in good order           Terminate, once it is being stopped
+//!   health           an opinion, where configured
 //!   players          the whole list, when it changes
 //! ```
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`mod@beat`] | what the flavours send, in all their spellings |
-//! | [`answer`] | what every flavour can read |
-//! | [`memory`] | what a beat says that the last one didn't |
+//! | [`mod@heartbeat`] | what the flavours send, in all their spellings |
+//! | [`response`] | what every flavour can read |
+//! | [`history`] | what a heartbeat says that the last one didn't |
 //! | [`launch`] | the file and the variables by which the game finds us |
 //!
-//! Invariants: an answer never waits for the core (games give a beat a second); `Active` goes to a game that stands by and to
-//! no other, because a repeat kills some flavours; `sessionConfig` is there from the allocation on and never empty. `{id}` is made of the
-//! run's token: it is good for this run alone, and nobody guesses it who can't read the game's file. A beat that comes before a restarted agent has met its keeper waits
-//! a moment instead of failing: one flavour stops beating for half a minute after a failure.
+//! Invariants:
+//!
+//! 1. An answer never waits for the core: games give a heartbeat a second. It is written once for each change of what it says.
+//! 2. `Active` goes to a game that stands by and to no other, because a repeat kills some flavours.
+//! 3. `sessionConfig` is there from the allocation on and never empty.
+//! 4. `{id}` is made of the run's token: it is good for this run alone, and nobody guesses it who can't read the game's file.
+//! 5. A heartbeat that arrives before a restarted agent knows its run waits a moment instead of failing: one flavour sends
+//!    none for half a minute after a failure.
 
-pub mod answer;
-pub mod beat;
+pub mod heartbeat;
+pub mod history;
 pub mod launch;
-pub mod memory;
+pub mod response;
 #[cfg(test)]
 mod tests;
 
@@ -39,36 +45,38 @@ use super::{
     take_socket,
 };
 use crate::{
+    host::clock,
     model::{
-        game::{EventSource, IfTaken},
+        game::{EventSource, GameEvent, IfTaken},
         ids::RunNumber,
     },
     net::{Listener, server::Admits},
 };
-use ::http::{HeaderMap, StatusCode, header};
-use answer::Answer;
+use ::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::{
     Json, Router,
     extract::{Path, Request, State},
     response::{IntoResponse, Response},
     routing::post,
 };
-use beat::{Beat, Info, Route};
-use memory::Memory;
+use bytes::Bytes;
+use heartbeat::{GameState, Heartbeat, Route, SdkInfo, Silence};
+use history::History;
+use response::HeartbeatResponse;
 use std::{
     collections::BTreeMap,
     io,
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::task::JoinSet;
 
 /// Name of its socket at the keeper.
 pub const TCP: &str = "gsdk-tcp";
-/// How long a beat waits for a run that isn't known yet.
-const UNKNOWN_RUN: Duration = Duration::from_millis(700);
+/// How long a heartbeat waits for a run that isn't known yet.
+const UNKNOWN_RUN_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// When the game is told to terminate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -85,9 +93,9 @@ pub struct Settings {
     pub listen: SocketAddr,
     pub if_taken: IfTaken,
     pub terminate: Terminate,
-    /// The game's own word on its health counts.
+    /// The game's own word on its health is handed on.
     pub trust_health: bool,
-    /// An empty list of players counts before anybody was named.
+    /// An empty list of players means that nobody is there, also before anybody was named.
     pub empty_means_nobody: bool,
     pub title_id: String,
     /// None: the game's version, else the agent's name.
@@ -144,12 +152,21 @@ impl Frontend for Gsdk {
 struct Api {
     settings: Arc<Settings>,
     shared: Shared,
-    memory: Arc<Mutex<Memory>>,
+    history: Arc<Mutex<History>>,
+    responses: Arc<Mutex<ResponseCache>>,
+}
+
+/// The answers to the newest run, as of a notice: what they say depends on nothing else but whether the game stands by.
+#[derive(Debug, Default)]
+struct ResponseCache {
+    made_for: Option<(RunNumber, u64)>,
+    standing_by: Option<Bytes>,
+    other: Option<Bytes>,
 }
 
 /// Every route, without the checks that belong to a listener.
 fn router(settings: Settings, shared: Shared) -> Router {
-    let api = Api { settings: Arc::new(settings), shared, memory: Arc::default() };
+    let api = Api { settings: Arc::new(settings), shared, history: Arc::default(), responses: Arc::default() };
     Router::new()
         .route("/v1/metrics/{id}/gsdkinfo", post(info))
         .route("/v1/sessionHosts/{id}", post(patched).patch(patched))
@@ -159,77 +176,106 @@ fn router(settings: Settings, shared: Shared) -> Router {
 }
 
 async fn no_route() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not_found", "no such route; this is where PlayFab's game server SDK beats")
+    Problem::new(StatusCode::NOT_FOUND, "not_found", "no such route; heartbeats of PlayFab's game server SDK come here")
 }
 
-/// Which SDK it is. Unreal's waits for the answer before it beats.
+/// Which SDK it is. Unreal's waits for the answer before its first heartbeat.
 async fn info(State(api): State<Api>, Path(id): Path<String>, request: Request) -> Result<Response, Problem> {
     let run = api.run(&id).await?;
-    let info = Info::read(&http::body(request).await?);
-    let said = api.memory().introduced(run, info);
-    if let Some(said) = said {
+    let info = SdkInfo::parse(&http::body(request).await?);
+    let named = api.history().sdk_named(run, info);
+    if let Some(event) = named {
         // No later request repeats it, but it is worth no failure.
-        let _ = api.shared.game_messages.try_send(GameMessage {
-            run,
-            source: EventSource::Gsdk,
-            event: said,
-            committed: None,
-        });
+        let _ = api.shared.game_messages.try_send(message(run, event));
     }
     Ok(Json(serde_json::json!({})).into_response())
 }
 
-async fn patched(state: State<Api>, id: Path<String>, request: Request) -> Result<Json<Answer>, Problem> {
-    beat(state, id, request, Route::SessionHost).await
+async fn patched(state: State<Api>, id: Path<String>, request: Request) -> Result<Response, Problem> {
+    heartbeat(state, id, request, Route::SessionHost).await
 }
 
-async fn posted(state: State<Api>, id: Path<String>, request: Request) -> Result<Json<Answer>, Problem> {
-    beat(state, id, request, Route::Heartbeats).await
+async fn posted(state: State<Api>, id: Path<String>, request: Request) -> Result<Response, Problem> {
+    heartbeat(state, id, request, Route::Heartbeats).await
 }
 
-async fn beat(
+async fn heartbeat(
     State(api): State<Api>,
     Path(id): Path<String>,
     request: Request,
     route: Route,
-) -> Result<Json<Answer>, Problem> {
+) -> Result<Response, Problem> {
     let run = api.run(&id).await?;
-    let agent = user_agent(request.headers());
-    let beat = Beat::read(&http::body(request).await?)
-        .map_err(|why| Problem::new(StatusCode::BAD_REQUEST, "bad_beat", why))?;
-    let someone = api.shared.status.borrow().players > 0;
-    let heard = api.memory().heard(run, &beat, route.told_by(&agent), someone, &api.settings);
-    for said in heard.said {
-        if api
-            .shared
-            .game_messages
-            .try_send(GameMessage { run, source: EventSource::Gsdk, event: said, committed: None })
-            .is_err()
-        {
-            // The next beat says it again.
-            return Ok(Json(api.answer(run, &beat)));
-        }
-    }
-    api.memory().keep(heard.then);
-    Ok(Json(api.answer(run, &beat)))
+    let by_route = route.silence(user_agent(request.headers()));
+    let beat = Heartbeat::parse(&http::body(request).await?)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "bad_beat", error.to_string()))?;
+    api.hand_on(run, &beat, by_route);
+    Ok(api.respond(run, beat.state))
 }
 
-fn user_agent(headers: &HeaderMap) -> String {
-    headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+fn user_agent(headers: &HeaderMap) -> &str {
+    headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn message(run: RunNumber, event: GameEvent) -> GameMessage {
+    GameMessage { run, source: EventSource::Gsdk, event, committed: None }
 }
 
 impl Api {
-    fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answer(&self, run: RunNumber, beat: &Beat) -> Answer {
+    /// Counts the heartbeat, and passes on what is new in it. If the driver is busy, the next heartbeat says it again.
+    fn hand_on(&self, run: RunNumber, beat: &Heartbeat, by_route: Silence) {
+        let players_known = self.shared.status.borrow().players > 0;
+        let mut history = self.history();
+        let changes = history.changes(run, beat, players_known, &self.settings);
+        if history.silence(run, by_route) == Silence::Counts {
+            self.shared.heartbeats.record(run, EventSource::Gsdk, clock::mono());
+        }
+        if changes.is_empty() {
+            return;
+        }
+        let mut sent =
+            changes.events().into_iter().map(|event| self.shared.game_messages.try_send(message(run, event)));
+        if sent.all(|sent| sent.is_ok()) {
+            history.commit(changes);
+        }
+    }
+
+    fn respond(&self, run: RunNumber, state: GameState) -> Response {
+        let body = self.response(run, state);
+        ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+    }
+
+    fn response(&self, run: RunNumber, state: GameState) -> Bytes {
+        let mut cache = self.responses.lock().unwrap_or_else(PoisonError::into_inner);
+        let made_for = Some((run, self.shared.events.head()));
+        if cache.made_for != made_for {
+            *cache = ResponseCache { made_for, ..ResponseCache::default() };
+        }
+        let cached = match state {
+            GameState::StandingBy => &mut cache.standing_by,
+            GameState::Invalid
+            | GameState::Initializing
+            | GameState::Active
+            | GameState::Terminating
+            | GameState::Terminated
+            | GameState::Quarantined => &mut cache.other,
+        };
+        cached.get_or_insert_with(|| self.make_response(run, state)).clone()
+    }
+
+    fn make_response(&self, run: RunNumber, state: GameState) -> Bytes {
         let (levels, number) = self.shared.events.levels();
-        let told = if levels.run == Some(run) { levels.events } else { Vec::new() };
-        Answer::to(beat.state, told.iter().map(|event| &event.told), self.settings.terminate, number)
+        let notices = if levels.run == Some(run) { levels.events } else { Vec::new() };
+        let notices = notices.iter().map(|event| &event.notice);
+        let response = HeartbeatResponse::to(state, notices, self.settings.terminate, number);
+        serde_json::to_vec(&response).expect("plain data always serialises").into()
     }
 
-    /// The run that this is the name of. An agent that has just started doesn't know its run before its keeper has spoken.
+    /// The run that goes by this id. An agent that has just started doesn't know its run before its keeper has spoken.
     async fn run(&self, id: &str) -> Result<RunNumber, Problem> {
         let mut status = self.shared.status.clone();
         let known = async {
@@ -243,7 +289,7 @@ impl Api {
                 }
             }
         };
-        tokio::time::timeout(UNKNOWN_RUN, known).await.ok().flatten().ok_or_else(|| {
+        tokio::time::timeout(UNKNOWN_RUN_TIMEOUT, known).await.ok().flatten().ok_or_else(|| {
             let message =
                 "no game of this run goes by that session host id; the game finds its own in GSDK_CONFIG_FILE";
             Problem::new(StatusCode::NOT_FOUND, "unknown_session_host", message)

@@ -1,17 +1,20 @@
 //! The rules that keep each flavour alive, one by one.
 
 use super::{
-    answer::{Answer, Operation},
-    beat::{Beat, GameState, Health, Info, Route, Silence},
+    heartbeat::Health,
     launch::{FILE, GsdkLaunch},
-    memory::Memory,
+    response::Operation,
     *,
 };
 use crate::{
-    frontends::{LaunchExtension as _, tokens::host_id},
+    frontends::{
+        LaunchExtension as _,
+        testing::{TestDriver, status as playing},
+        tokens::host_id,
+    },
     model::{
         allocation::Allocation,
-        game::{GameEvent, GameNotice},
+        game::GameNotice,
         process::LaunchSpec,
         session::{InstanceHealth, StartupParams},
         time::Timestamp,
@@ -38,8 +41,8 @@ fn settings() -> Settings {
     }
 }
 
-fn beat(text: &str) -> Beat {
-    Beat::read(text.as_bytes()).unwrap()
+fn beat(text: &str) -> Heartbeat {
+    Heartbeat::parse(text.as_bytes()).unwrap()
 }
 
 fn allocated(session: &str) -> GameNotice {
@@ -61,14 +64,16 @@ fn allocated(session: &str) -> GameNotice {
     }
 }
 
-fn answer(state: GameState, told: &[GameNotice]) -> Answer {
-    Answer::to(state, told.iter(), Terminate::AtStop, 7)
+fn answer(state: GameState, notices: &[GameNotice]) -> HeartbeatResponse {
+    HeartbeatResponse::to(state, notices.iter(), Terminate::AtStop, 7)
 }
 
-fn hear(memory: &mut Memory, text: &str, settings: &Settings) -> Vec<GameEvent> {
-    let news = memory.heard(RUN, &beat(text), Silence::Counts, false, settings);
-    memory.keep(news.then);
-    news.said.into_iter().filter(|said| *said != GameEvent::Heartbeat).collect()
+fn hear(history: &mut History, text: &str, settings: &Settings) -> Vec<GameEvent> {
+    let changes = history.changes(RUN, &beat(text), false, settings);
+    let events = changes.events();
+    assert_eq!(events.is_empty(), changes.is_empty(), "{text}");
+    history.commit(changes);
+    events
 }
 
 #[test]
@@ -80,15 +85,15 @@ fn keys_come_in_any_case_and_members_may_be_null_or_absent() {
         r#"{"CURRENTGAMESTATE":"ACTIVE","currentgamehealth":"HEALTHY","CurrentPlayers":[{"PLAYERID":"ann","x":1}]}"#,
     ];
     for row in rows {
-        let expected = Beat { state: GameState::Active, health: Some(Health::Healthy), players: players.clone() };
+        let expected = Heartbeat { state: GameState::Active, health: Some(Health::Healthy), players: players.clone() };
         assert_eq!(beat(row), expected, "{row}");
     }
     for row in [r#"{"CurrentGameState":"StandingBy","CurrentPlayers":null}"#, r#"{"CurrentGameState":"StandingBy"}"#] {
-        assert_eq!(beat(row), Beat { state: GameState::StandingBy, health: None, players: None }, "{row}");
+        assert_eq!(beat(row), Heartbeat { state: GameState::StandingBy, health: None, players: None }, "{row}");
     }
     assert_eq!(beat(r#"{"CurrentGameState":"Quarentined"}"#).state, GameState::Quarantined);
     assert_eq!(beat(r#"{"CurrentGameState":"Dreaming"}"#).state, GameState::Invalid);
-    assert!(Beat::read(b"[]").is_err() && Beat::read(b"{").is_err());
+    assert!(Heartbeat::parse(b"[]").is_err() && Heartbeat::parse(b"{").is_err());
 }
 
 #[test]
@@ -132,46 +137,48 @@ fn a_drain_is_maintenance_and_a_stop_terminates() {
     assert_eq!(schedule["Events"][0]["notBefore"], "1970-01-01T00:00:00.000Z");
     assert_eq!(schedule["Events"][0]["Resources"], json!([]));
     assert_eq!(schedule["Events"][0]["durationInSeconds"], -1);
-    assert_eq!(Answer::to(GameState::Active, told.iter(), Terminate::AtDrain, 7).operation, Operation::Terminate);
+    assert_eq!(
+        HeartbeatResponse::to(GameState::Active, told.iter(), Terminate::AtDrain, 7).operation,
+        Operation::Terminate
+    );
     let stop = [drain, GameNotice::Stop { within: Duration::from_secs(5) }];
     assert_eq!(answer(GameState::StandingBy, &stop).operation, Operation::Terminate);
 }
 
 #[test]
 fn only_what_changed_is_passed_on() {
-    let (mut memory, settings) = (Memory::default(), settings());
-    assert_eq!(hear(&mut memory, r#"{"CurrentGameState":"Initializing","CurrentPlayers":[]}"#, &settings), []);
+    let (mut history, settings) = (History::default(), settings());
+    assert_eq!(hear(&mut history, r#"{"CurrentGameState":"Initializing","CurrentPlayers":[]}"#, &settings), []);
     assert_eq!(
-        hear(&mut memory, r#"{"CurrentGameState":"StandingBy","CurrentPlayers":[]}"#, &settings),
+        hear(&mut history, r#"{"CurrentGameState":"StandingBy","CurrentPlayers":[]}"#, &settings),
         [GameEvent::Ready]
     );
-    assert_eq!(hear(&mut memory, r#"{"CurrentGameState":"StandingBy","CurrentPlayers":[]}"#, &settings), []);
+    assert_eq!(hear(&mut history, r#"{"CurrentGameState":"StandingBy","CurrentPlayers":[]}"#, &settings), []);
     let ann = r#"{"CurrentGameState":"Active","CurrentPlayers":[{"PlayerId":"ann"}]}"#;
-    assert!(matches!(&hear(&mut memory, ann, &settings)[..], [GameEvent::Players(list)] if list[0].id == "ann"));
-    assert_eq!(hear(&mut memory, ann, &settings), []);
-    assert_eq!(hear(&mut memory, r#"{"CurrentGameState":"Active","CurrentPlayers":null}"#, &settings), []);
+    assert!(matches!(&hear(&mut history, ann, &settings)[..], [GameEvent::Players(list)] if list[0].id == "ann"));
+    assert_eq!(hear(&mut history, ann, &settings), []);
+    assert_eq!(hear(&mut history, r#"{"CurrentGameState":"Active","CurrentPlayers":null}"#, &settings), []);
     let none = r#"{"CurrentGameState":"Active","CurrentPlayers":[]}"#;
-    assert_eq!(hear(&mut memory, none, &settings), [GameEvent::Players(Vec::new())], "somebody was named before");
-    assert_eq!(hear(&mut memory, r#"{"CurrentGameState":"Terminating"}"#, &settings), [GameEvent::Shutdown]);
-    assert_eq!(hear(&mut memory, r#"{"CurrentGameState":"Terminated"}"#, &settings), []);
+    assert_eq!(hear(&mut history, none, &settings), [GameEvent::Players(Vec::new())], "somebody was named before");
+    assert_eq!(hear(&mut history, r#"{"CurrentGameState":"Terminating"}"#, &settings), [GameEvent::Shutdown]);
+    assert_eq!(hear(&mut history, r#"{"CurrentGameState":"Terminated"}"#, &settings), []);
 }
 
 #[test]
 fn a_beat_that_was_not_passed_on_is_news_again() {
-    let memory = Memory::default();
+    let mut history = History::default();
     let standing = beat(r#"{"CurrentGameState":"StandingBy"}"#);
     for _ in 0..2 {
-        let news = memory.heard(RUN, &standing, Silence::Counts, false, &settings());
-        assert_eq!(news.said, [GameEvent::Heartbeat, GameEvent::Ready]);
+        assert_eq!(history.changes(RUN, &standing, false, &settings()).events(), [GameEvent::Ready]);
     }
 }
 
 #[test]
 fn an_empty_list_says_nothing_before_anybody_was_named_unless_it_is_wanted() {
     let none = beat(r#"{"CurrentGameState":"Active","CurrentPlayers":[]}"#);
-    let lists = |someone, settings: &Settings| {
-        let news = Memory::default().heard(RUN, &none, Silence::Counts, someone, settings);
-        news.said.iter().filter(|said| matches!(said, GameEvent::Players(_))).count()
+    let lists = |players_known, settings: &Settings| {
+        let events = History::default().changes(RUN, &none, players_known, settings).events();
+        events.iter().filter(|event| matches!(event, GameEvent::Players(_))).count()
     };
     assert_eq!(lists(false, &settings()), 0);
     assert_eq!(lists(true, &settings()), 1, "an agent that was restarted knows of players");
@@ -181,27 +188,79 @@ fn an_empty_list_says_nothing_before_anybody_was_named_unless_it_is_wanted() {
 #[test]
 fn health_counts_only_where_it_is_trusted() {
     let ill = r#"{"CurrentGameState":"Active","CurrentGameHealth":"Unhealthy"}"#;
-    assert_eq!(hear(&mut Memory::default(), ill, &settings()), [GameEvent::Ready]);
+    assert_eq!(hear(&mut History::default(), ill, &settings()), [GameEvent::Ready]);
     let trusting = Settings { trust_health: true, ..settings() };
-    let said = hear(&mut Memory::default(), ill, &trusting);
+    let said = hear(&mut History::default(), ill, &trusting);
     assert_eq!(said[1], GameEvent::Health { health: InstanceHealth::Unhealthy, reason: None });
 }
 
 #[test]
 fn unity_may_pause_and_others_may_not() {
-    let standing = beat(r#"{"CurrentGameState":"StandingBy"}"#);
-    let beats = |memory: &Memory, way| {
-        memory.heard(RUN, &standing, way, false, &settings()).said.contains(&GameEvent::Heartbeat)
+    let mut history = History::default();
+    let counts = |history: &History, by_route| history.silence(RUN, by_route) == Silence::Counts;
+    assert!(counts(&history, Route::SessionHost.silence("")));
+    assert!(!counts(&history, Route::Heartbeats.silence("UnityPlayer/2021.3")));
+    assert!(counts(&history, Route::Heartbeats.silence("Go-http-client/1.1")));
+    let info = |flavour: &str| SdkInfo { flavour: Some(flavour.to_owned()), version: Some("1.0".to_owned()) };
+    assert_eq!(history.sdk_named(RUN, info("Unity")), Some(GameEvent::Sdk("PlayFab GSDK, Unity 1.0".to_owned())));
+    assert!(!counts(&history, Silence::Counts));
+    history.sdk_named(RUN, info("Godot"));
+    assert!(counts(&history, Silence::MayBeAPause));
+    history.changes(RunNumber(4), &beat("{}"), false, &settings());
+    assert!(!counts(&history, Silence::MayBeAPause), "another run may be another flavour");
+}
+
+fn api() -> (Api, TestDriver) {
+    let driver = TestDriver::new(playing());
+    let api = Api {
+        settings: Arc::new(settings()),
+        shared: driver.shared.clone(),
+        history: Arc::default(),
+        responses: Arc::default(),
     };
-    let mut memory = Memory::default();
-    assert!(beats(&memory, Route::SessionHost.told_by("")));
-    assert!(!beats(&memory, Route::Heartbeats.told_by("UnityPlayer/2021.3")));
-    assert!(beats(&memory, Route::Heartbeats.told_by("Go-http-client/1.1")));
-    let info = |flavour: &str| Info { flavour: Some(flavour.to_owned()), version: Some("1.0".to_owned()) };
-    assert_eq!(memory.introduced(RUN, info("Unity")), Some(GameEvent::Sdk("PlayFab GSDK, Unity 1.0".to_owned())));
-    assert!(!beats(&memory, Silence::Counts));
-    memory.introduced(RUN, info("Godot"));
-    assert!(beats(&memory, Silence::MayBeAPause));
+    (api, driver)
+}
+
+#[test]
+fn a_heartbeat_that_changes_nothing_is_counted_and_answered_with_the_same_bytes() {
+    let (api, mut driver) = api();
+    let standing = beat(r#"{"CurrentGameState":"StandingBy","CurrentPlayers":[]}"#);
+    api.hand_on(RUN, &standing, Silence::Counts);
+    let first = driver.game_messages.try_recv().unwrap();
+    assert_eq!((first.run, first.source, first.event), (RUN, EventSource::Gsdk, GameEvent::Ready));
+    // Players are known, so an empty list says that they have gone.
+    assert_eq!(driver.game_messages.try_recv().unwrap().event, GameEvent::Players(Vec::new()));
+    let answer = api.response(RUN, GameState::StandingBy);
+    for _ in 0..100 {
+        api.hand_on(RUN, &standing, Silence::Counts);
+        assert_eq!(api.response(RUN, GameState::StandingBy).as_ptr(), answer.as_ptr());
+    }
+    assert!(driver.game_messages.try_recv().is_err());
+    let counted = driver.shared.heartbeats.take(clock::mono());
+    assert_eq!(counted.iter().map(|beat| (beat.source, beat.count)).collect::<Vec<_>>(), [(EventSource::Gsdk, 101)]);
+
+    driver.shared.events.publish(RUN, allocated("s"));
+    let active: Value = serde_json::from_slice(&api.response(RUN, GameState::StandingBy)).unwrap();
+    assert_eq!(active["operation"], "Active");
+    let active: Value = serde_json::from_slice(&api.response(RUN, GameState::Active)).unwrap();
+    assert_eq!(
+        (&active["operation"], &active["sessionConfig"]["metadata"]["map"]),
+        (&json!("Continue"), &json!("dm1"))
+    );
+    let next: Value = serde_json::from_slice(&api.response(RunNumber(4), GameState::StandingBy)).unwrap();
+    assert_eq!(next["operation"], "Continue", "notices are for their own run");
+}
+
+#[test]
+fn what_finds_the_driver_busy_is_said_again_by_the_next_heartbeat() {
+    let (api, mut driver) = api();
+    while driver.shared.game_messages.try_send(message(RUN, GameEvent::Hello)).is_ok() {}
+    let standing = beat(r#"{"CurrentGameState":"StandingBy"}"#);
+    api.hand_on(RUN, &standing, Silence::Counts);
+    while driver.game_messages.try_recv().is_ok_and(|message| message.event == GameEvent::Hello) {}
+    assert!(driver.game_messages.try_recv().is_err());
+    api.hand_on(RUN, &standing, Silence::Counts);
+    assert_eq!(driver.game_messages.try_recv().unwrap().event, GameEvent::Ready);
 }
 
 #[test]

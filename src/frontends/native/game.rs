@@ -1,18 +1,23 @@
-//! What the game says: `/v1/game/…`.
+//! Messages of the game: `/v1/game/…`.
 //!
-//! A statement is answered with 204 once what it changed is in the journal, so that it survives the agent; with 202 if the
-//! disk takes longer than [`JOURNAL_PATIENCE`] (it counts all the same). Heartbeats and tick rates aren't journalled
-//! and are answered at once. Saying the same thing twice is harmless: a game retries until it is answered.
+//! | message | answered with 204 |
+//! |---|---|
+//! | heartbeat | at once: it is counted ([`Heartbeats`](crate::frontends::Heartbeats)) |
+//! | tick rate | at once: it isn't journalled |
+//! | any other | once what it changed is in the journal, so that it survives the agent; 202 if the disk takes longer than [`JOURNAL_TIMEOUT`] (it counts all the same) |
+//!
+//! Sending the same message twice is harmless: a game retries until it is answered.
 
 use super::{
     Api,
-    body::{Game, Json, invalid, text},
+    extract::{Game, Json, invalid, text},
 };
 use crate::{
     frontends::{
         GameMessage,
         http::{ErrorBody, Problem},
     },
+    host::clock,
     model::{
         CustomData,
         game::{Admission, CustomDataOf, EventSource, GameEvent, GamePlayer},
@@ -27,10 +32,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc::error::SendTimeoutError, oneshot};
 use utoipa::ToSchema;
 
-/// How long a statement waits for the journal.
-const JOURNAL_PATIENCE: Duration = Duration::from_secs(3);
-/// How long a statement waits for a place in the driver's queue.
-const QUEUE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a message waits for the journal.
+const JOURNAL_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a message waits for a place in the driver's queue.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_PLAYERS: usize = 1024;
 const MAX_KEYS: usize = 64;
 const MAX_ID: usize = 128;
@@ -112,60 +117,66 @@ pub struct Version {
     pub version: semver::Version,
 }
 
-/// Whether the answer waits for the journal.
+/// When a message is answered.
 #[derive(Clone, Copy)]
-enum Answered {
+enum AckWhen {
     AtOnce,
     OnceDurable,
 }
 
-async fn say(api: &Api, run: RunNumber, said: GameEvent, answered: Answered) -> Answer {
-    let gone =
-        || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ending", "the agent is ending; the next one will answer");
-    let (taken, wait) = match answered {
-        Answered::AtOnce => (None, None),
-        Answered::OnceDurable => {
-            let (taken, wait) = oneshot::channel();
-            (Some(taken), Some(wait))
+fn ending() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ending", "the agent is ending; the next one will answer")
+}
+
+async fn submit(api: &Api, run: RunNumber, event: GameEvent, ack: AckWhen) -> Answer {
+    let (committed, wait) = match ack {
+        AckWhen::AtOnce => (None, None),
+        AckWhen::OnceDurable => {
+            let (committed, wait) = oneshot::channel();
+            (Some(committed), Some(wait))
         }
     };
-    let heard = GameMessage { run, source: EventSource::Native, event: said, committed: taken };
-    match api.shared.game_messages.send_timeout(heard, QUEUE_PATIENCE).await {
+    let message = GameMessage { run, source: EventSource::Native, event, committed };
+    match api.shared.game_messages.send_timeout(message, QUEUE_TIMEOUT).await {
         Ok(()) => {}
-        Err(SendTimeoutError::Closed(_)) => return Err(gone()),
+        Err(SendTimeoutError::Closed(_)) => return Err(ending()),
         Err(SendTimeoutError::Timeout(_)) => {
-            let message = "the agent can't keep up; say it again in a second";
+            let message = "the agent can't keep up; send it again in a second";
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message));
         }
     }
     let Some(wait) = wait else { return Ok(StatusCode::NO_CONTENT) };
-    match tokio::time::timeout(JOURNAL_PATIENCE, wait).await {
+    match tokio::time::timeout(JOURNAL_TIMEOUT, wait).await {
         Ok(Ok(())) => Ok(StatusCode::NO_CONTENT),
-        Ok(Err(_)) => Err(gone()),
+        Ok(Err(_)) => Err(ending()),
         Err(_) => Ok(StatusCode::ACCEPTED),
     }
 }
 
-/// The game can take players. ReadyPatterns of readiness where `[game.readiness] by = "sdk"`.
+/// The game can take players. Proof of readiness where `[game.readiness] by = "sdk"`.
 #[utoipa::path(post, path = "/v1/game/ready", tag = "game", request_body = Nothing,
     responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
 pub async fn ready(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
-    say(&api, run, GameEvent::Ready, Answered::OnceDurable).await
+    submit(&api, run, GameEvent::Ready, AckWhen::OnceDurable).await
 }
 
 /// Open to new players, or closed to them, until said otherwise.
 #[utoipa::path(post, path = "/v1/game/joinable", tag = "game", request_body = Joinable,
     responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
 pub async fn joinable(State(api): State<Api>, Game(run): Game, Json(body): Json<Joinable>) -> Answer {
-    let gate = if body.joinable { Admission::Open } else { Admission::Closed };
-    say(&api, run, GameEvent::Joinable(gate), Answered::OnceDurable).await
+    let admission = if body.joinable { Admission::Open } else { Admission::Closed };
+    submit(&api, run, GameEvent::Joinable(admission), AckWhen::OnceDurable).await
 }
 
 /// It is alive. From the first one on, silence counts against its health.
 #[utoipa::path(post, path = "/v1/game/heartbeat", tag = "game", request_body = Nothing,
     responses((status = 204), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
 pub async fn heartbeat(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
-    say(&api, run, GameEvent::Heartbeat, Answered::AtOnce).await
+    if api.shared.game_messages.is_closed() {
+        return Err(ending());
+    }
+    api.shared.heartbeats.record(run, EventSource::Native, clock::mono());
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Its own opinion of its health; stands until replaced.
@@ -175,8 +186,8 @@ pub async fn health(State(api): State<Api>, Game(run): Game, Json(body): Json<He
     if let Some(reason) = &body.reason {
         text("reason", reason, 0..=MAX_TEXT)?;
     }
-    let said = GameEvent::Health { health: body.health, reason: body.reason.filter(|reason| !reason.is_empty()) };
-    say(&api, run, said, Answered::OnceDurable).await
+    let event = GameEvent::Health { health: body.health, reason: body.reason.filter(|reason| !reason.is_empty()) };
+    submit(&api, run, event, AckWhen::OnceDurable).await
 }
 
 /// How fast it simulates.
@@ -189,8 +200,8 @@ pub async fn tick_rate(State(api): State<Api>, Game(run): Game, Json(body): Json
     if let Some(target) = body.target.filter(|target| *target <= 0.0 || *target > MAX_TICKS) {
         return Err(invalid(format!("target must be above 0 and at most {MAX_TICKS} ticks a second, found {target}")));
     }
-    let said = GameEvent::TickRate { measured: body.measured, target: body.target };
-    say(&api, run, said, Answered::AtOnce).await
+    let event = GameEvent::TickRate { measured: body.measured, target: body.target };
+    submit(&api, run, event, AckWhen::AtOnce).await
 }
 
 fn check_player(player: &GamePlayer) -> Result<(), Problem> {
@@ -203,7 +214,7 @@ fn check_player(player: &GamePlayer) -> Result<(), Problem> {
     responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
 pub async fn player_joined(State(api): State<Api>, Game(run): Game, Json(player): Json<GamePlayer>) -> Answer {
     check_player(&player)?;
-    say(&api, run, GameEvent::PlayerJoined(player), Answered::OnceDurable).await
+    submit(&api, run, GameEvent::PlayerJoined(player), AckWhen::OnceDurable).await
 }
 
 /// A player is gone. One that isn't there is no error.
@@ -217,7 +228,7 @@ pub async fn player_left(
 ) -> Answer {
     let Path(id) = id.map_err(|error| invalid(format!("the player's id can't be read: {error}")))?;
     text("a player's id", &id, 1..=MAX_ID)?;
-    say(&api, run, GameEvent::PlayerLeft { id }, Answered::OnceDurable).await
+    submit(&api, run, GameEvent::PlayerLeft { id }, AckWhen::OnceDurable).await
 }
 
 /// Everybody who is connected; replaces what was known.
@@ -234,21 +245,21 @@ pub async fn players(State(api): State<Api>, Game(run): Game, Json(body): Json<P
             return Err(invalid(format!("player {:?} is named twice", player.id)));
         }
     }
-    say(&api, run, GameEvent::Players(body.players), Answered::OnceDurable).await
+    submit(&api, run, GameEvent::Players(body.players), AckWhen::OnceDurable).await
 }
 
 /// A match begins.
 #[utoipa::path(post, path = "/v1/game/match/start", tag = "game", request_body = MatchStart,
     responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
 pub async fn match_start(State(api): State<Api>, Game(run): Game, Json(body): Json<MatchStart>) -> Answer {
-    say(&api, run, GameEvent::MatchStarted { match_id: body.match_id }, Answered::OnceDurable).await
+    submit(&api, run, GameEvent::MatchStarted { match_id: body.match_id }, AckWhen::OnceDurable).await
 }
 
 /// The match is over.
 #[utoipa::path(post, path = "/v1/game/match/end", tag = "game", request_body = Nothing,
     responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
 pub async fn match_end(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
-    say(&api, run, GameEvent::MatchEnded, Answered::OnceDurable).await
+    submit(&api, run, GameEvent::MatchEnded, AckWhen::OnceDurable).await
 }
 
 /// Data of the game's own, for the session's instance, its join parameters, or the browser. Merged key by key over what is
@@ -273,7 +284,7 @@ pub async fn custom_data(
         text("a key", key, 1..=MAX_ID)?;
         text(&format!("the value of {key:?}"), value, 0..=MAX_VALUE)?;
     }
-    say(&api, run, GameEvent::CustomData { whose, data }, Answered::OnceDurable).await
+    submit(&api, run, GameEvent::CustomData { whose, data }, AckWhen::OnceDurable).await
 }
 
 /// The map or mode changed.
@@ -286,19 +297,19 @@ pub async fn map(State(api): State<Api>, Game(run): Game, Json(body): Json<Map>)
     for (what, value) in [("map", &body.map), ("mode", &body.mode)] {
         value.as_ref().map_or(Ok(()), |value| text(what, value, 1..=MAX_TEXT))?;
     }
-    say(&api, run, GameEvent::Map { map: body.map, mode: body.mode }, Answered::OnceDurable).await
+    submit(&api, run, GameEvent::Map { map: body.map, mode: body.mode }, AckWhen::OnceDurable).await
 }
 
 /// The game's version, if it knows better than the configuration.
 #[utoipa::path(post, path = "/v1/game/version", tag = "game", request_body = Version,
     responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
 pub async fn version(State(api): State<Api>, Game(run): Game, Json(body): Json<Version>) -> Answer {
-    say(&api, run, GameEvent::Version(body.version), Answered::OnceDurable).await
+    submit(&api, run, GameEvent::Version(body.version), AckWhen::OnceDurable).await
 }
 
 /// The game is about to end, in good order: its exit is no crash.
 #[utoipa::path(post, path = "/v1/game/shutdown", tag = "game", request_body = Nothing,
     responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
 pub async fn shutdown(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
-    say(&api, run, GameEvent::Shutdown, Answered::OnceDurable).await
+    submit(&api, run, GameEvent::Shutdown, AckWhen::OnceDurable).await
 }

@@ -11,18 +11,18 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// A driver that doesn't answer within this time is stuck.
-const PULSE: Duration = Duration::from_secs(2);
+const LIVENESS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// 200 while the deciding loop makes progress.
 #[utoipa::path(get, path = "/livez", tag = "meta",
     responses((status = 200, body = String, content_type = "text/plain"), (status = 503, body = ErrorBody<'static>)))]
 pub async fn livez(State(api): State<Api>) -> Result<&'static str, Problem> {
-    let (pulse, felt) = oneshot::channel();
+    let (ask, answer) = oneshot::channel();
     let asked = async {
-        api.shared.liveness.send(pulse).await.ok()?;
-        felt.await.ok()
+        api.shared.liveness.send(ask).await.ok()?;
+        answer.await.ok()
     };
-    match tokio::time::timeout(PULSE, asked).await {
+    match tokio::time::timeout(LIVENESS_TIMEOUT, asked).await {
         Ok(Some(())) => Ok("ok\n"),
         Ok(None) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ending", "the agent is ending")),
         Err(_) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stuck", "the deciding loop makes no progress")),

@@ -1,4 +1,4 @@
-//! `/metrics`: the newest status as figures, made when somebody asks. Names are documented in `docs/native-api.md`.
+//! `/metrics`: the newest status as figures, made for each request. Names are documented in `docs/native-api.md`.
 
 use super::Api;
 use crate::model::{
@@ -37,7 +37,7 @@ pub fn text(api: &Api) -> String {
     registry.register("agent", "The agent's name and version", Info::new(labels));
     states(&mut registry, &status);
     figures(&mut registry, &status);
-    own(&mut registry, api);
+    api_figures(&mut registry, api);
     let mut page = String::new();
     encode(&mut page, &registry).expect("writing to a String can't fail");
     page
@@ -111,15 +111,15 @@ fn figures(registry: &mut Registry, status: &Status) {
     );
 }
 
-/// The API's own figures.
-fn own(registry: &mut Registry, api: &Api) {
+/// Figures of the API itself.
+fn api_figures(registry: &mut Registry, api: &Api) {
     let answers = Family::<[(&'static str, &'static str); 1], prometheus_client::metrics::counter::Counter>::default();
     for (class, name) in [(2, "2xx"), (3, "3xx"), (4, "4xx"), (5, "5xx")] {
         answers.get_or_create(&[("status", name)]).inc_by(api.answers.by_class[class].load(Ordering::Relaxed));
     }
     registry.register("api_answers", "Answers of the native API", answers);
     let streams = Gauge::<i64>::default();
-    streams.set((super::stream::MAX_SUBSCRIBERS - api.places.available_permits()) as i64);
+    streams.set((super::stream::MAX_SUBSCRIBERS - api.streams.available_permits()) as i64);
     registry.register("api_streams", "Event and timeline streams that are open", streams);
     let lagged = ConstCounter::new(api.lagged.load(Ordering::Relaxed));
     registry.register("api_streams_lagged", "Streams ended because their reader was too slow", lagged);

@@ -2,14 +2,17 @@
 //!
 //! | file | routes |
 //! |---|---|
-//! | [`game`] | `/v1/game/…`: what the game says |
+//! | [`game`] | `/v1/game/…`: messages of the game |
 //! | [`state`] | `/v1/state` for both, `/v1/status` for operators |
 //! | [`stream`] | `/v1/events` for both, `/v1/timeline` for operators |
 //! | [`operator`] | `/v1/allocation`, `drain`, `stop`, `detach`, `gate` |
 //! | [`meta`], [`metrics`], [`openapi`] | `/livez`, `/readyz`, `/metrics`, `/openapi.json`: no token |
-//! | [`body`] | who asks, and what: extractors and bounds |
+//! | [`extract`] | extractors: who calls, the body, the parameters, and their bounds |
+//!
+//! Invariants: every route but the last row wants the token that is meant for it; a body, a text and a list have a bound; what
+//! can't be meant is refused with one error before anything reaches the driver.
 
-pub mod body;
+pub mod extract;
 pub mod game;
 pub mod meta;
 pub mod metrics;
@@ -53,7 +56,7 @@ pub struct Settings {
     pub tcp: SocketAddr,
     /// A unix socket that the game may connect to; none = off.
     pub socket: Option<PathBuf>,
-    /// A unix socket for operators alone (mode 0600): the game can't use its connections up; none = off.
+    /// A unix socket for operators alone (mode 0600), so that the game can't use up its connections; none = off.
     pub operator_socket: Option<PathBuf>,
 }
 
@@ -124,9 +127,9 @@ impl Frontend for Native {
 #[derive(Debug, Clone)]
 pub struct Api {
     shared: Shared,
-    pages: Arc<state::Pages>,
-    /// Places for streams.
-    places: Arc<Semaphore>,
+    pages: Arc<state::PageCache>,
+    /// Permits for streams.
+    streams: Arc<Semaphore>,
     answers: Arc<metrics::Answers>,
     lagged: Arc<AtomicU64>,
 }
@@ -170,7 +173,7 @@ pub fn router(shared: Shared) -> Router {
     let api = Api {
         shared,
         pages: Arc::default(),
-        places: Arc::new(Semaphore::new(stream::MAX_SUBSCRIBERS)),
+        streams: Arc::new(Semaphore::new(stream::MAX_SUBSCRIBERS)),
         answers: Arc::default(),
         lagged: Arc::default(),
     };

@@ -1,8 +1,8 @@
-//! What an operator asks. A refusal is a status with its code; see [`Refused`].
+//! Orders of an operator. A refusal is a status with its code; see [`Refused`].
 
 use super::{
     Api,
-    body::{Json, Operator, invalid, text},
+    extract::{Json, Operator, invalid, text},
 };
 use crate::{
     frontends::{
@@ -23,12 +23,12 @@ use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
 /// An order that isn't decided within this time is answered with 504; it may still be carried out.
-const PATIENCE: Duration = Duration::from_secs(120);
+const ORDER_TIMEOUT: Duration = Duration::from_secs(120);
 const MAX_REASON: usize = 512;
 
 type Answer = Result<axum::Json<Accepted>, Problem>;
 
-/// Why and what then.
+/// Why, and what follows.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Drain {
@@ -44,7 +44,7 @@ fn end() -> After {
     After::End
 }
 
-/// Why.
+/// The reason.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stop {
@@ -68,11 +68,11 @@ pub struct SetGate {
     pub joinable: bool,
 }
 
-async fn ask(api: &Api, order: Order) -> Answer {
+async fn submit(api: &Api, order: Order) -> Answer {
     let ending = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ending", "the agent is ending and takes no orders");
     let (reply, answer) = oneshot::channel();
     api.shared.operator_requests.send(OperatorRequest { order, reply }).await.map_err(|_| ending())?;
-    match tokio::time::timeout(PATIENCE, answer).await {
+    match tokio::time::timeout(ORDER_TIMEOUT, answer).await {
         Ok(Ok(Ok(accepted))) => Ok(axum::Json(accepted)),
         Ok(Ok(Err(refused))) => Err(Problem::from(&refused)),
         Ok(Err(_)) => Err(ending()),
@@ -98,7 +98,7 @@ pub async fn allocation(State(api): State<Api>, _: Operator, Json(allocation): J
     if allocation.startup_params.as_ref().is_some_and(|params| params.map.is_empty()) {
         return Err(invalid("startup_params.map is empty: name the map to play"));
     }
-    ask(&api, Order::Allocate(Box::new(allocation))).await
+    submit(&api, Order::Allocate(Box::new(allocation))).await
 }
 
 /// Players may finish; then the server ends, or waits for the next allocation.
@@ -106,27 +106,27 @@ pub async fn allocation(State(api): State<Api>, _: Operator, Json(allocation): J
     responses((status = 200, body = Accepted), (status = "default", body = ErrorBody<'static>)), security(("operator" = [])))]
 pub async fn drain(State(api): State<Api>, _: Operator, Json(body): Json<Drain>) -> Answer {
     check_reason(body.reason.as_ref())?;
-    ask(&api, Order::Drain { reason: body.reason, then: body.then }).await
+    submit(&api, Order::Drain { reason: body.reason, then: body.then }).await
 }
 
-/// The stop ladder at once, then the agent ends.
+/// The stop sequence at once, then the agent ends.
 #[utoipa::path(post, path = "/v1/stop", tag = "operator", request_body = Stop,
     responses((status = 200, body = Accepted), (status = "default", body = ErrorBody<'static>)), security(("operator" = [])))]
 pub async fn stop(State(api): State<Api>, _: Operator, Json(body): Json<Stop>) -> Answer {
     check_reason(body.reason.as_ref())?;
-    ask(&api, Order::Stop { reason: body.reason }).await
+    submit(&api, Order::Stop { reason: body.reason }).await
 }
 
 /// The agent ends and the match goes on under the keeper.
 #[utoipa::path(post, path = "/v1/detach", tag = "operator", request_body = Detach,
     responses((status = 200, body = Accepted), (status = "default", body = ErrorBody<'static>)), security(("operator" = [])))]
 pub async fn detach(State(api): State<Api>, _: Operator, Json(body): Json<Detach>) -> Answer {
-    ask(&api, Order::Detach { restart: body.restart }).await
+    submit(&api, Order::Detach { restart: body.restart }).await
 }
 
-/// Opens or closes the server to new players, over the game's own word.
+/// Opens or closes the server to new players, whatever the game says.
 #[utoipa::path(post, path = "/v1/gate", tag = "operator", request_body = SetGate,
     responses((status = 200, body = Accepted), (status = "default", body = ErrorBody<'static>)), security(("operator" = [])))]
 pub async fn gate(State(api): State<Api>, _: Operator, Json(body): Json<SetGate>) -> Answer {
-    ask(&api, Order::Admission(if body.joinable { Admission::Open } else { Admission::Closed })).await
+    submit(&api, Order::Admission(if body.joinable { Admission::Open } else { Admission::Closed })).await
 }

@@ -1,12 +1,12 @@
 //! `GET /v1/state` and `/v1/status`: served from bytes that are serialised once a change.
 //!
-//! Nothing is made ready in advance: the first reader after a change pays for it, the others get the same bytes. The ETag
-//! is a hash of the bytes, so that a change which doesn't show doesn't wake anybody's cache.
+//! Nothing is made in advance: the first reader after a change pays for it, the others get the same bytes. The ETag is a
+//! hash of the bytes, so that a change which isn't visible leaves every cache valid.
 
 use super::{
     Api,
-    body::{Anyone, Operator, Parameters},
-    stream::{self, Follow},
+    extract::{Anyone, Follow, FollowState, Operator, Parameters},
+    stream,
 };
 use crate::{
     frontends::{
@@ -30,7 +30,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::stream::unfold;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use std::{
     collections::BTreeMap,
@@ -129,8 +129,8 @@ impl Page {
         Page { body, etag }
     }
 
-    fn answer(&self, asked: &HeaderMap) -> Response {
-        let known = asked.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    fn answer(&self, request: &HeaderMap) -> Response {
+        let known = request.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
         let known = known.flat_map(|value| value.split(',')).map(|tag| tag.trim().trim_start_matches("W/"));
         if known.into_iter().any(|tag| tag == "*" || tag.as_bytes() == self.etag.as_bytes()) {
             return (StatusCode::NOT_MODIFIED, [(header::ETAG, self.etag.clone())]).into_response();
@@ -142,30 +142,35 @@ impl Page {
 
 /// Both pages, as of the last change.
 #[derive(Debug, Default)]
-pub struct Pages {
-    made: Mutex<Option<Made>>,
+pub struct PageCache {
+    pages: Mutex<Option<CachedPages>>,
 }
 
 #[derive(Debug)]
-struct Made {
+struct CachedPages {
     status: Arc<Status>,
     event: u64,
     game: Page,
     operator: Option<Page>,
 }
 
-impl Pages {
-    fn with<T>(&self, status: &watch::Receiver<Arc<Status>>, events: &Events, take: impl FnOnce(&mut Made) -> T) -> T {
+impl PageCache {
+    fn with<T>(
+        &self,
+        status: &watch::Receiver<Arc<Status>>,
+        events: &Events,
+        take: impl FnOnce(&mut CachedPages) -> T,
+    ) -> T {
         let status = Arc::clone(&status.borrow());
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(fresh) =
-            made.as_mut().filter(|made| Arc::ptr_eq(&made.status, &status) && made.event == events.head())
+            pages.as_mut().filter(|pages| Arc::ptr_eq(&pages.status, &status) && pages.event == events.head())
         {
             return take(fresh);
         }
         let (levels, event) = events.levels();
-        let game = Page::new(&GameState::new(&status, &levels, super::stream::event_id(events.life(), event)));
-        take(made.insert(Made { status, event, game, operator: None }))
+        let game = Page::new(&GameState::new(&status, &levels, super::stream::event_id(events.log_id(), event)));
+        take(pages.insert(CachedPages { status, event, game, operator: None }))
     }
 }
 
@@ -175,15 +180,8 @@ impl Pages {
     responses((status = 200, body = GameState<'static>, headers(("etag" = String))), (status = 304), (status = "default", body = ErrorBody<'static>)),
     security(("game" = []), ("operator" = [])))]
 pub async fn state(State(api): State<Api>, _: Anyone, headers: HeaderMap) -> Result<Response, Problem> {
-    let page = api.pages.with(&api.shared.status, &api.shared.events, |made| made.game.clone());
+    let page = api.pages.with(&api.shared.status, &api.shared.events, |pages| pages.game.clone());
     Ok(page.answer(&headers))
-}
-
-/// Parameters of the status.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct StatusQuery {
-    follow: Follow,
 }
 
 /// The agent, whole. With `If-None-Match`: 304 while nothing has changed. With `?follow`: NDJSON, the status now and again after
@@ -196,38 +194,38 @@ pub struct StatusQuery {
 pub async fn status(
     State(api): State<Api>,
     _: Operator,
-    Parameters(query): Parameters<StatusQuery>,
+    Parameters(query): Parameters<FollowState>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     match query.follow {
-        Follow::No => Ok(whole(&api).answer(&headers)),
+        Follow::No => Ok(status_page(&api).answer(&headers)),
         Follow::Yes => {
-            let place = stream::place(&api)?;
-            Ok(stream::answer(stream::NDJSON, changes(api, place)))
+            let permit = stream::permit(&api)?;
+            Ok(stream::answer(stream::NDJSON, changes(api, permit)))
         }
     }
 }
 
-fn whole(api: &Api) -> Page {
-    api.pages.with(&api.shared.status, &api.shared.events, |made| {
-        let status = &made.status;
-        made.operator.get_or_insert_with(|| Page::new(&**status)).clone()
+fn status_page(api: &Api) -> Page {
+    api.pages.with(&api.shared.status, &api.shared.events, |pages| {
+        let status = &pages.status;
+        pages.operator.get_or_insert_with(|| Page::new(&**status)).clone()
     })
 }
 
 /// The status as a line, now and after every change that shows.
-fn changes(api: Api, place: OwnedSemaphorePermit) -> Body {
+fn changes(api: Api, permit: OwnedSemaphorePermit) -> Body {
     let mut changed = api.shared.status.clone();
     changed.mark_changed();
-    let start = (api, changed, None, place);
-    Body::from_stream(unfold(start, |(api, mut changed, mut shown, place)| async move {
+    let start = (api, changed, None, permit);
+    Body::from_stream(unfold(start, |(api, mut changed, mut shown, permit)| async move {
         loop {
             changed.changed().await.ok()?;
-            let page = whole(&api);
+            let page = status_page(&api);
             if shown.as_ref() != Some(&page.etag) {
                 shown = Some(page.etag);
                 let line = [&page.body[..], b"\n"].concat();
-                return Some((Ok::<_, Infallible>(line), (api, changed, shown, place)));
+                return Some((Ok::<_, Infallible>(line), (api, changed, shown, permit)));
             }
         }
     }))

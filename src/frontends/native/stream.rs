@@ -1,17 +1,17 @@
-//! `GET /v1/events` and `/v1/timeline`: streams that hold up nobody.
+//! `GET /v1/events` and `/v1/timeline`: streams whose readers can't hold anybody up.
 //!
-//! A subscriber is a position in a bounded log and the connection that its next chunk is written to. One that reads
-//! slowly falls behind the log, gets `lagged` as its last event, and may come back.
+//! A subscriber is a position in a bounded log and the connection that its next chunk is written to. A subscriber that
+//! reads slowly falls behind the log, gets `lagged` as its last event, and may come back.
 //!
-//! | it asks with | it gets |
+//! | it calls with | it gets |
 //! |---|---|
 //! | no `Last-Event-ID` | the levels in force, then every change |
 //! | an id within the retention | every change after it |
-//! | an older id, or one of an earlier life of the agent | `reset`, then as without |
+//! | an older id, or an id from before a restart of the agent | `reset`, then as without |
 
 use super::{
     Api,
-    body::{Anyone, Operator, Parameters},
+    extract::{Anyone, Follow, FollowLog, Operator, Parameters},
 };
 use crate::{
     frontends::{
@@ -31,7 +31,6 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http::{HeaderMap, StatusCode, header};
-use serde::{Deserialize, Deserializer};
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
@@ -42,13 +41,13 @@ const CHUNK: usize = 64;
 /// A browser-like client waits this long before it reconnects.
 const RETRY: &str = "retry: 500\n\n";
 
-/// How an event is named on the wire: the life of the log and its number there.
-pub fn event_id(life: &str, number: u64) -> String {
-    format!("{life}-{number}")
+/// How an event is named on the wire: the id of the log and its number there.
+pub fn event_id(log_id: &str, number: u64) -> String {
+    format!("{log_id}-{number}")
 }
 
 /// What a log must offer to be streamed.
-trait Source: Send + Sync + 'static {
+trait Log: Send + Sync + 'static {
     /// The next chunk after a position, and the position behind it. None: the reader lags.
     fn next(&self, seen: u64) -> Option<(BytesMut, u64)>;
     fn lagged(&self, seen: u64) -> Bytes;
@@ -59,62 +58,44 @@ trait Source: Send + Sync + 'static {
     }
 }
 
-/// Whether a stream waits for more. In a query: empty, a yes or a no; without the word, no.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Follow {
-    Yes,
-    #[default]
-    No,
-}
-
-impl<'de> Deserialize<'de> for Follow {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "" | "1" | "true" => Ok(Follow::Yes),
-            "0" | "false" => Ok(Follow::No),
-            other => Err(serde::de::Error::custom(format_args!("follow must be true or false, found {other:?}"))),
-        }
-    }
-}
-
-enum Reading {
-    On { seen: u64 },
-    Over,
+enum Position {
+    After { seen: u64 },
+    End,
 }
 
 fn body(
-    source: impl Source,
+    log: impl Log,
     opening: BytesMut,
     seen: u64,
     follow: Follow,
-    place: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
     lagged: Arc<std::sync::atomic::AtomicU64>,
 ) -> Body {
-    let mut head = source.watch();
+    let mut head = log.watch();
     // What was pushed until now is read from the log; only later pushes have to wake the reader.
     head.mark_unchanged();
-    let start = (source, Some(opening).filter(|opening| !opening.is_empty()), Reading::On { seen }, head, place);
-    Body::from_stream(stream::unfold(start, move |(source, mut opening, reading, mut head, place)| {
+    let start = (log, Some(opening).filter(|opening| !opening.is_empty()), Position::After { seen }, head, permit);
+    Body::from_stream(stream::unfold(start, move |(log, mut opening, position, mut head, permit)| {
         let lagged = Arc::clone(&lagged);
         async move {
-            let Reading::On { seen } = reading else { return None };
+            let Position::After { seen } = position else { return None };
             if let Some(opening) = opening.take() {
                 return Some((
                     Ok::<_, Infallible>(opening.freeze()),
-                    (source, None, Reading::On { seen }, head, place),
+                    (log, None, Position::After { seen }, head, permit),
                 ));
             }
             loop {
-                match source.next(seen) {
+                match log.next(seen) {
                     None => {
                         lagged.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                        let last = source.lagged(seen);
-                        return Some((Ok(last), (source, None, Reading::Over, head, place)));
+                        let last = log.lagged(seen);
+                        return Some((Ok(last), (log, None, Position::End, head, permit)));
                     }
                     Some((chunk, seen)) if !chunk.is_empty() => {
-                        return Some((Ok(chunk.freeze()), (source, None, Reading::On { seen }, head, place)));
+                        return Some((Ok(chunk.freeze()), (log, None, Position::After { seen }, head, permit)));
                     }
-                    Some(_) if follow == Follow::No || source.is_over() => return None,
+                    Some(_) if follow == Follow::No || log.is_over() => return None,
                     Some(_) => head.changed().await.ok()?,
                 }
             }
@@ -134,8 +115,8 @@ impl GameEvents {
             return;
         }
         to.extend_from_slice(b"event: ");
-        to.extend_from_slice(event.told.name().as_bytes());
-        to.extend_from_slice(format!("\nid: {}\ndata: ", event_id(self.events.life(), event.number)).as_bytes());
+        to.extend_from_slice(event.notice.name().as_bytes());
+        to.extend_from_slice(format!("\nid: {}\ndata: ", event_id(self.events.log_id(), event.number)).as_bytes());
         to.extend_from_slice(&event.json);
         to.extend_from_slice(b"\n\n");
     }
@@ -148,7 +129,7 @@ impl GameEvents {
             if let Some(seen) = self.position(resume) {
                 return (opening, seen);
             }
-            let id = event_id(self.events.life(), head);
+            let id = event_id(self.events.log_id(), head);
             opening.extend_from_slice(format!("event: reset\nid: {id}\ndata: {{\"event\":\"reset\"}}\n\n").as_bytes());
         }
         for level in &levels.events {
@@ -158,14 +139,14 @@ impl GameEvents {
     }
 
     fn position(&self, resume: &str) -> Option<u64> {
-        let (life, number) = resume.rsplit_once('-')?;
-        let number = number.parse().ok().filter(|_| life == self.events.life())?;
+        let (log_id, number) = resume.rsplit_once('-')?;
+        let number = number.parse().ok().filter(|_| log_id == self.events.log_id())?;
         let known = number <= self.events.head() && matches!(self.events.after(number, 0), Next::Entries(_));
         known.then_some(number)
     }
 }
 
-impl Source for GameEvents {
+impl Log for GameEvents {
     fn next(&self, mut seen: u64) -> Option<(BytesMut, u64)> {
         let mut chunk = BytesMut::new();
         // Entries of other runs are passed over, so that an empty chunk always means "nothing new".
@@ -180,7 +161,7 @@ impl Source for GameEvents {
         Some((chunk, seen))
     }
     fn lagged(&self, seen: u64) -> Bytes {
-        let id = event_id(self.events.life(), seen);
+        let id = event_id(self.events.log_id(), seen);
         format!("event: lagged\nid: {id}\ndata: {{\"event\":\"lagged\"}}\n\n").into()
     }
     fn watch(&self) -> watch::Receiver<u64> {
@@ -202,10 +183,10 @@ pub async fn events(State(api): State<Api>, Anyone(bearer): Anyone, headers: Hea
         Bearer::Game(run) => Some(run),
         Bearer::Operator => None,
     };
-    let source = GameEvents { events: Arc::clone(&api.shared.events), run };
-    let (opening, seen) = source.opening(last_event_id(&headers));
-    let place = place(&api)?;
-    Ok(answer(EVENT_STREAM, body(source, opening, seen, Follow::Yes, place, Arc::clone(&api.lagged))))
+    let log = GameEvents { events: Arc::clone(&api.shared.events), run };
+    let (opening, seen) = log.opening(last_event_id(&headers));
+    let permit = permit(&api)?;
+    Ok(answer(EVENT_STREAM, body(log, opening, seen, Follow::Yes, permit, Arc::clone(&api.lagged))))
 }
 
 const EVENT_STREAM: &str = "text/event-stream";
@@ -219,9 +200,9 @@ fn last_event_id(headers: &HeaderMap) -> Option<&str> {
     headers.get("last-event-id").map(|id| id.to_str().unwrap_or("")).filter(|id| !id.is_empty())
 }
 
-/// A place for one more stream.
-pub fn place(api: &Api) -> Result<OwnedSemaphorePermit, Problem> {
-    Arc::clone(&api.places).try_acquire_owned().map_err(|_| {
+/// A permit for one more stream.
+pub fn permit(api: &Api) -> Result<OwnedSemaphorePermit, Problem> {
+    Arc::clone(&api.streams).try_acquire_owned().map_err(|_| {
         let message = format!("{MAX_SUBSCRIBERS} streams are open; close one of them");
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_subscribers", message)
     })
@@ -229,26 +210,26 @@ pub fn place(api: &Api) -> Result<OwnedSemaphorePermit, Problem> {
 
 /// How the timeline is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum Format {
     Ndjson,
     Sse,
 }
 
 struct Entries {
     timeline: Arc<Timeline>,
-    form: Form,
+    format: Format,
 }
 
 impl Entries {
     fn write(&self, to: &mut BytesMut, entry: &TimelineEntry) {
         let json = serde_json::to_string(entry).expect("plain data always serialises");
-        let text = match self.form {
-            Form::Ndjson => format!("{json}\n"),
-            Form::Sse => format!("event: {}\nid: {}\ndata: {json}\n\n", entry.kind, entry.seq),
+        let text = match self.format {
+            Format::Ndjson => format!("{json}\n"),
+            Format::Sse => format!("event: {}\nid: {}\ndata: {json}\n\n", entry.kind, entry.seq),
         };
         to.extend_from_slice(text.as_bytes());
     }
-    fn remark(&self, kind: &str, seq: u64, text: &str) -> BytesMut {
+    fn note(&self, kind: &str, seq: u64, text: &str) -> BytesMut {
         let mut line = BytesMut::new();
         let (kind, text, fields) = (kind.to_owned(), text.to_owned(), BTreeMap::new());
         self.write(&mut line, &TimelineEntry { seq, at: clock::wall(), kind, text, fields });
@@ -256,7 +237,7 @@ impl Entries {
     }
 }
 
-impl Source for Entries {
+impl Log for Entries {
     fn next(&self, seen: u64) -> Option<(BytesMut, u64)> {
         let Next::Entries(entries) = self.timeline.after(seen, CHUNK) else { return None };
         let mut chunk = BytesMut::new();
@@ -266,19 +247,11 @@ impl Source for Entries {
         Some((chunk, entries.last().map_or(seen, |(last, _)| *last)))
     }
     fn lagged(&self, seen: u64) -> Bytes {
-        self.remark("lagged", seen, "read too slowly: entries are missing here").freeze()
+        self.note("lagged", seen, "read too slowly: entries are missing here").freeze()
     }
     fn watch(&self) -> watch::Receiver<u64> {
         self.timeline.watch()
     }
-}
-
-/// Parameters of the timeline.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TimelineQuery {
-    follow: Follow,
-    after: Option<u64>,
 }
 
 /// What happened. NDJSON, one entry a line; server-sent events where the client asks for `text/event-stream`. `?after=SEQ` (or
@@ -292,25 +265,25 @@ pub struct TimelineQuery {
 pub async fn timeline(
     State(api): State<Api>,
     _: Operator,
-    Parameters(query): Parameters<TimelineQuery>,
+    Parameters(query): Parameters<FollowLog>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let sse = headers
         .get_all(header::ACCEPT)
         .iter()
         .any(|accept| accept.to_str().is_ok_and(|text| text.contains(EVENT_STREAM)));
-    let (form, kind) = if sse { (Form::Sse, EVENT_STREAM) } else { (Form::Ndjson, NDJSON) };
-    let source = Entries { timeline: Arc::clone(&api.shared.timeline), form };
+    let (format, kind) = if sse { (Format::Sse, EVENT_STREAM) } else { (Format::Ndjson, NDJSON) };
+    let log = Entries { timeline: Arc::clone(&api.shared.timeline), format };
     let asked = query.after.or_else(|| last_event_id(&headers).and_then(|id| id.parse().ok()));
-    let tail = source.timeline.tail();
+    let tail = log.timeline.tail();
     let (opening, seen) = match asked {
         Some(after) if after < tail => {
             let text = "what came before isn't kept here any more; `gameside logs` and the log files go further back";
-            (source.remark("reset", tail, text), tail)
+            (log.note("reset", tail, text), tail)
         }
         Some(after) => (BytesMut::new(), after),
         None => (BytesMut::new(), tail),
     };
-    let place = place(&api)?;
-    Ok(answer(kind, body(source, opening, seen, query.follow, place, Arc::clone(&api.lagged))))
+    let permit = permit(&api)?;
+    Ok(answer(kind, body(log, opening, seen, query.follow, permit, Arc::clone(&api.lagged))))
 }

@@ -1,18 +1,18 @@
-//! What time brings about: the end of a reservation, a silence that is too long.
+//! The end of a reservation, and new snapshots for watchers when the agent's state changes.
 
-use super::{AgentView, MAX_WORDS, Outcome, SdkServer, SdkState};
+use super::{MAX_EVENTS, SdkServer, SdkState};
 use crate::host::clock;
 use std::{sync::Arc, time::Duration};
 
-/// After a word that found the driver's queue full.
-const AGAIN: Duration = Duration::from_millis(200);
+/// Delay after a call that found the driver's queue full.
+const RETRY: Duration = Duration::from_millis(200);
 
 impl SdkServer {
-    /// Follows the agent's state, and does what time brings about: the end of a reservation, silence.
+    /// Follows the agent's state, and ends reservations whose time is over.
     pub async fn keep_time(self: Arc<Self>) {
         let (mut status, mut events) = (self.shared.status.clone(), self.shared.events.watch());
         loop {
-            let due = self.tick();
+            let due = self.end_reservation();
             let sleep = async {
                 match due {
                     Some(span) => tokio::time::sleep(span).await,
@@ -28,34 +28,18 @@ impl SdkServer {
         }
     }
 
-    /// Does what is due; how long until something is again.
-    fn tick(&self) -> Option<Duration> {
-        let now = clock::now();
-        let (silent, lapsed) = {
-            let mut inner = self.fresh();
-            let silent = inner.health.is_over(&self.settings.health, now.mono);
-            let silent = silent && inner.state.used && !inner.state.unhealthy && !inner.view.closing;
-            (silent, inner.state.reserved_until().is_some_and(|until| until <= now.wall))
-        };
-        let health = &self.settings.health;
-        let why = format!("no health ping in {} periods of {} s", health.failure_threshold, health.period.as_secs());
-        let late =
-            (silent && !self.try_act(|state, _| state.silent(why))) || (lapsed && !self.try_act(SdkState::ready));
-        if late {
-            return Some(AGAIN);
+    /// Calls Ready when the reservation is over. How long until there is something to do again.
+    fn end_reservation(&self) -> Option<Duration> {
+        let now = clock::wall();
+        if self.current().state.reserved_until().is_some_and(|until| until <= now) {
+            let Ok(places) = self.shared.game_messages.try_reserve_many(MAX_EVENTS) else { return Some(RETRY) };
+            if let Err(error) = self.apply(SdkState::ready, places) {
+                // An unhealthy game stays reserved until it pings again, which changes the status.
+                tracing::debug!(%error, "the reservation is over, and the game can't be made ready");
+                return None;
+            }
         }
-        let inner = self.fresh();
-        let health = inner.health.due().filter(|_| inner.state.used).map(|due| due.since(now.mono));
-        let reserve = inner.state.reserved_until().map(|until| until.since(now.wall));
-        [health, reserve].into_iter().flatten().min().map(|span| span.max(Duration::from_millis(1)))
-    }
-
-    /// Says something that nobody waits for; false: no place in the queue.
-    fn try_act(&self, op: impl FnOnce(&mut SdkState, &AgentView) -> Outcome<()>) -> bool {
-        let Ok(places) = self.shared.game_messages.try_reserve_many(MAX_WORDS) else { return false };
-        if let Err(error) = self.apply(op, places) {
-            tracing::debug!(%error, "what time brought about was refused");
-        }
-        true
+        let until = self.current().state.reserved_until()?;
+        Some(until.since(now).max(Duration::from_millis(1)))
     }
 }

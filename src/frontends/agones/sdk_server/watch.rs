@@ -1,8 +1,8 @@
-//! Those who follow the GameServer: each is a position in the ring, and nobody waits for one that doesn't read.
+//! Watchers of the GameServer: each is a position in the ring, and nobody waits for one that doesn't read.
 
 use super::{Code, RpcError, SdkServer, Snapshot};
 use crate::frontends::ring::Next;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 /// Watches open at a time.
@@ -11,28 +11,28 @@ pub const MAX_WATCHERS: usize = 64;
 impl SdkServer {
     /// Follows the GameServer: the state now, then every change.
     pub fn watch(self: &Arc<Self>) -> Result<Watch, RpcError> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+        let permit = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
             let message = format!("{MAX_WATCHERS} watches are open; close one of them");
             RpcError::new(Code::ResourceExhausted, message)
         })?;
         let head = self.ring.watch();
-        let (snapshot, seen) = self.now();
-        Ok(Watch { sdk: Arc::clone(self), first: Some(snapshot), seen, head, _place: place })
+        let (snapshot, seen) = self.newest();
+        Ok(Watch { sdk: Arc::clone(self), first: Some(snapshot), seen, head, _permit: permit })
     }
 }
 
-/// One who follows the GameServer.
+/// One watcher.
 #[derive(Debug)]
 pub struct Watch {
     sdk: Arc<SdkServer>,
     first: Option<Arc<Snapshot>>,
     seen: u64,
     head: watch::Receiver<u64>,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Watch {
-    /// The next state. Cancel-safe.
+    /// The next snapshot. Cancel-safe.
     pub async fn next(&mut self) -> Arc<Snapshot> {
         if let Some(first) = self.first.take() {
             return first;
@@ -42,17 +42,17 @@ impl Watch {
                 Next::Entries(mut entries) => {
                     if let Some((number, snapshot)) = entries.pop() {
                         self.seen = number;
-                        self.sdk.inner.lock().unwrap_or_else(PoisonError::into_inner).saw(&snapshot);
+                        self.sdk.lock().was_shown(&snapshot);
                         return snapshot;
                     }
                 }
                 Next::Lagged => {
-                    let (snapshot, number) = self.sdk.now();
+                    let (snapshot, number) = self.sdk.newest();
                     self.seen = number;
                     return snapshot;
                 }
             }
-            // The sender lives as long as the sdk.
+            // The sender lives as long as the server.
             let _ = self.head.changed().await;
         }
     }

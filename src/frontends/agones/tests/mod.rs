@@ -1,30 +1,25 @@
-//! The gRPC wire and the sdk, with a driver that only takes note.
+//! The gRPC wire and the SDK server, with a driver that only takes note.
 
 mod transitions;
 
 use super::{
-    Settings,
+    HealthSpec, Settings,
     counters_lists::{Counter, List},
-    grpc, health, proto,
+    grpc, proto,
     sdk_server::SdkServer,
 };
 use crate::{
-    frontends::testing::{self, Driver},
+    frontends::testing::{Recorder, TestDriver, warm_status},
     model::{
         game::{EventSource, GameEvent, IfTaken},
         ids::RunNumber,
-        status::{GameStatus, PhaseName, Status},
+        status::{GameStatus, Status},
     },
 };
 use axum::{body::Body, extract::Request};
 use http_body_util::BodyExt as _;
 use prost::Message;
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
-use tokio::sync::watch;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tower::ServiceExt as _;
 
 fn settings() -> Settings {
@@ -32,7 +27,7 @@ fn settings() -> Settings {
         grpc: ([127, 0, 0, 1], 0).into(),
         http: ([127, 0, 0, 1], 0).into(),
         if_taken: IfTaken::Move,
-        health: health::Settings {
+        health: HealthSpec {
             disabled: true,
             period: Duration::from_secs(5),
             failure_threshold: 3,
@@ -48,39 +43,18 @@ fn settings() -> Settings {
     }
 }
 
-/// A warm game that no match is served by.
-fn status() -> Status {
-    let playing = testing::status();
-    let game = GameStatus { run: Some(testing::RUN), pid: Some(42), ..GameStatus::default() };
-    Status { phase: PhaseName::Idle, map: None, players: 0, max_players: None, game, ..playing }
-}
-
-/// A sdk, and the driver's end of it.
-struct House {
+/// An SDK server, and what its driver has noted.
+struct Fixture {
     sdk: Arc<SdkServer>,
-    heard: Arc<Mutex<Vec<GameEvent>>>,
-    status: watch::Sender<Arc<Status>>,
+    driver: Recorder,
 }
 
-fn house(status: Status) -> House {
-    let (shared, driver) = testing::shared(status);
-    let Driver { mut game_messages, operator_requests, liveness, status, tokens } = driver;
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let noted = Arc::clone(&heard);
-    tokio::spawn(async move {
-        let _ends = (operator_requests, liveness, tokens);
-        while let Some(word) = game_messages.recv().await {
-            assert_eq!((word.run, word.source), (testing::RUN, EventSource::Agones));
-            noted.lock().unwrap().push(word.event);
-            if let Some(committed) = word.committed {
-                let _ = committed.send(());
-            }
-        }
-    });
-    House { sdk: SdkServer::new(settings(), shared), heard, status }
+fn fixture(status: Status) -> Fixture {
+    let driver = TestDriver::new(status).record(EventSource::Agones);
+    Fixture { sdk: SdkServer::new(settings(), driver.shared.clone()), driver }
 }
 
-impl House {
+impl Fixture {
     /// A procedure with one message in: the code, and the messages that came out.
     async fn call<Out: Message + Default>(&self, name: &str, asked: &impl Message) -> (i32, Vec<Out>) {
         let router = grpc::router(Arc::clone(&self.sdk));
@@ -104,67 +78,66 @@ impl House {
         }
         (code, messages)
     }
-
-    fn heard(&self) -> Vec<GameEvent> {
-        std::mem::take(&mut self.heard.lock().unwrap())
-    }
 }
 
 #[tokio::test]
-async fn procedures_do_what_they_are_called_and_words_come_in_order() {
-    let house = house(status());
-    let (code, out) = house.call::<proto::Empty>("sdk.SDK/Ready", &proto::Empty {}).await;
+async fn procedures_do_what_they_are_called_and_events_come_in_order() {
+    let fixture = fixture(warm_status());
+    let (code, out) = fixture.call::<proto::Empty>("sdk.SDK/Ready", &proto::Empty {}).await;
     assert_eq!((code, out.len()), (0, 1));
-    let heard = house.heard();
-    assert!(matches!(heard[..], [GameEvent::Ready, GameEvent::Offer(_), GameEvent::Keep(_)]), "{heard:?}");
+    let events = fixture.driver.take();
+    assert!(
+        matches!(events[..], [GameEvent::Heartbeat, GameEvent::Ready, GameEvent::Offer(_), GameEvent::Keep(_)]),
+        "{events:?}"
+    );
     let label = proto::KeyValue { key: "a".to_owned(), value: "b".to_owned() };
-    assert_eq!(house.call::<proto::Empty>("sdk.SDK/SetLabel", &label).await.0, 0);
-    let (code, servers) = house.call::<proto::GameServer>("sdk.SDK/GetGameServer", &proto::Empty {}).await;
+    assert_eq!(fixture.call::<proto::Empty>("sdk.SDK/SetLabel", &label).await.0, 0);
+    let (code, servers) = fixture.call::<proto::GameServer>("sdk.SDK/GetGameServer", &proto::Empty {}).await;
     assert_eq!((code, servers.len()), (0, 1));
     assert_eq!(servers[0].object_meta.as_ref().unwrap().labels["agones.dev/sdk-a"], "b");
     assert_eq!(servers[0].status.as_ref().unwrap().state, "Ready");
     let value = |value: &str| proto::ListValue { name: "players".to_owned(), value: value.to_owned() };
     let add = "sdk.beta.SDK/AddListValue";
-    assert_eq!(house.call::<proto::List>(add, &value("b")).await.1[0].values, ["a", "b"]);
-    assert_eq!(house.call::<proto::List>(add, &value("b")).await.0, 6);
-    assert_eq!(house.call::<proto::List>(add, &value("c")).await.0, 11);
-    assert!(house.heard().iter().any(|said| matches!(said, GameEvent::Players(all) if all.len() == 2)));
+    assert_eq!(fixture.call::<proto::List>(add, &value("b")).await.1[0].values, ["a", "b"]);
+    assert_eq!(fixture.call::<proto::List>(add, &value("b")).await.0, 6);
+    assert_eq!(fixture.call::<proto::List>(add, &value("c")).await.0, 11);
+    assert!(fixture.driver.take().iter().any(|said| matches!(said, GameEvent::Players(all) if all.len() == 2)));
     let empty_mask = proto::UpdateList {
         list: Some(proto::List { name: "players".to_owned(), capacity: 1, values: Vec::new() }),
         update_mask: None,
     };
-    assert_eq!(house.call::<proto::List>("sdk.beta.SDK/UpdateList", &empty_mask).await.1[0].values, ["a"]);
-    assert_eq!(house.call::<proto::Empty>("sdk.SDK/Nothing", &proto::Empty {}).await.0, 12);
+    assert_eq!(fixture.call::<proto::List>("sdk.beta.SDK/UpdateList", &empty_mask).await.1[0].values, ["a"]);
+    assert_eq!(fixture.call::<proto::Empty>("sdk.SDK/Nothing", &proto::Empty {}).await.0, 12);
 }
 
 #[tokio::test]
 async fn the_next_agent_knows_what_was_kept_and_nothing_of_another_run() {
-    let first = house(status());
+    let first = fixture(warm_status());
     first.sdk.label("a", "b").await.unwrap();
     first.sdk.reserve(3600).await.unwrap();
-    let kept = first.heard().into_iter().rev().find_map(|said| match said {
+    let kept = first.driver.take().into_iter().rev().find_map(|said| match said {
         GameEvent::Keep(kept) => Some(kept),
         _ => None,
     });
-    let mut later = status();
+    let mut later = warm_status();
     later.game.kept = BTreeMap::from([(EventSource::Agones, kept.unwrap())]);
-    let second = house(later.clone());
+    let second = fixture(later.clone());
     let server = second.sdk.snapshot().game_server.clone();
     assert_eq!(server.object_meta.unwrap().labels["agones.dev/sdk-a"], "b");
     assert_eq!(server.status.unwrap().state, "Reserved");
     later.game = GameStatus { run: Some(RunNumber(8)), ..GameStatus::default() };
-    second.status.send_replace(Arc::new(later));
+    second.driver.status.send_replace(Arc::new(later));
     let server = second.sdk.snapshot().game_server.clone();
     assert!(server.object_meta.unwrap().labels.is_empty());
 }
 
 #[tokio::test]
 async fn a_change_between_the_first_state_and_the_stream_is_in_the_stream() {
-    let house = house(status());
-    let mut watch = house.sdk.watch().unwrap();
-    let mut slow = house.sdk.watch().unwrap();
+    let fixture = fixture(warm_status());
+    let mut watch = fixture.sdk.watch().unwrap();
+    let mut slow = fixture.sdk.watch().unwrap();
     for round in 0..100 {
-        house.sdk.label("round", &round.to_string()).await.unwrap();
+        fixture.sdk.label("round", &round.to_string()).await.unwrap();
     }
     let round = |server: &proto::GameServer| server.object_meta.as_ref()?.labels.get("agones.dev/sdk-round").cloned();
     assert_eq!(round(&watch.next().await.game_server), None, "the state as it was");
@@ -179,14 +152,74 @@ async fn a_change_between_the_first_state_and_the_stream_is_in_the_stream() {
 
 #[tokio::test]
 async fn more_than_can_be_kept_is_refused_whole() {
-    let house = house(status());
+    let fixture = fixture(warm_status());
     let long = "x".repeat(4000);
     let mut refused = None;
     for round in 0..10 {
-        refused = house.sdk.annotate(&format!("k{round}"), &long).await.err().or(refused);
+        refused = fixture.sdk.annotate(&format!("k{round}"), &long).await.err().or(refused);
     }
     assert_eq!(refused.unwrap().code, super::error::Code::ResourceExhausted);
-    let kept = house.sdk.snapshot().game_server.object_meta.as_ref().unwrap().annotations.len();
+    let kept = fixture.sdk.snapshot().game_server.object_meta.as_ref().unwrap().annotations.len();
     assert!((1..10).contains(&kept), "{kept}");
-    house.sdk.label("small", "fits").await.unwrap();
+    fixture.sdk.label("small", "fits").await.unwrap();
+}
+
+#[tokio::test]
+async fn pings_are_counted_and_change_nothing() {
+    let fixture = fixture(warm_status());
+    let before = fixture.sdk.snapshot();
+    fixture.sdk.ping().await.unwrap();
+    let first = fixture.driver.take();
+    assert!(
+        matches!(first[..], [GameEvent::Hello, GameEvent::Heartbeat, GameEvent::Keep(_)]),
+        "that the SDK is used is saved: {first:?}"
+    );
+    for _ in 0..1000 {
+        fixture.sdk.ping().await.unwrap();
+    }
+    assert_eq!(fixture.driver.take(), []);
+    let counted = fixture.driver.shared.heartbeats.take(crate::host::clock::mono());
+    assert_eq!(
+        counted.iter().map(|heartbeat| (heartbeat.source, heartbeat.count)).collect::<Vec<_>>(),
+        [(EventSource::Agones, 1000)]
+    );
+    assert!(Arc::ptr_eq(&before, &fixture.sdk.snapshot()), "nothing new to show");
+}
+
+#[tokio::test]
+async fn the_verdict_on_its_health_is_shown_and_only_pings_and_shutdown_lead_out() {
+    let fixture = fixture(warm_status());
+    fixture.sdk.ready().await.unwrap();
+    let shown = || fixture.sdk.snapshot().game_server.status.as_ref().unwrap().state.clone();
+    let judge = |unhealthy| {
+        let mut status = warm_status();
+        status.game.ready = true;
+        status.game.pings_stopped = unhealthy;
+        fixture.driver.status.send_replace(Arc::new(status));
+    };
+    judge(true);
+    assert_eq!(shown(), "Unhealthy");
+    for refused in [fixture.sdk.ready().await, fixture.sdk.allocate().await, fixture.sdk.reserve(5).await] {
+        assert_eq!(refused.unwrap_err().code, super::error::Code::FailedPrecondition);
+    }
+    fixture.driver.take();
+    fixture.sdk.ping().await.unwrap();
+    assert_eq!(fixture.driver.take(), [GameEvent::Heartbeat], "the core hears of it before it is answered");
+    judge(false);
+    assert_eq!(shown(), "Ready");
+    judge(true);
+    fixture.sdk.shutdown().await.unwrap();
+    assert_eq!(shown(), "Shutdown");
+}
+
+#[tokio::test]
+async fn a_snapshot_is_encoded_once_and_both_wires_say_the_same() {
+    let fixture = fixture(warm_status());
+    let snapshot = fixture.sdk.snapshot();
+    assert_eq!(snapshot.protobuf().as_ptr(), fixture.sdk.snapshot().protobuf().as_ptr());
+    assert_eq!(snapshot.json().as_ptr(), fixture.sdk.snapshot().json().as_ptr());
+    let decoded = proto::GameServer::decode(snapshot.protobuf()).unwrap();
+    assert_eq!(decoded, snapshot.game_server);
+    let (_, called) = fixture.call::<proto::GameServer>("sdk.SDK/GetGameServer", &proto::Empty {}).await;
+    assert_eq!(called, [decoded]);
 }

@@ -12,30 +12,33 @@ use crate::model::{game::GameEvent, ids::AllocationId, time::Timestamp};
 
 const NOW: Timestamp = Timestamp::EPOCH;
 
-fn state(words: &str, view: &AgentView) -> (SdkState, Vec<Result<Vec<GameEvent>, Code>>) {
-    let mut state = SdkState::new(&settings());
-    state.track_allocation(view, NOW);
+/// Plays the words in their order; `silence` and `ping` are the agent's verdict.
+fn play(words: &str, view: &AgentView) -> (SdkState, AgentView, Vec<Result<Vec<GameEvent>, Code>>) {
+    let (mut state, mut view) = (SdkState::new(&settings()), view.clone());
+    state.track_allocation(&view, NOW);
     let mut answers = Vec::new();
     for word in words.split_whitespace() {
         let outcome = match word {
-            "ready" => state.ready(view),
-            "allocate" => state.allocate(NOW),
-            "reserve" => state.reserve(5, NOW),
-            "for-ever" => state.reserve(0, NOW),
+            "ready" => state.ready(&view),
+            "allocate" => state.allocate(&view, NOW),
+            "reserve" => state.reserve(5, &view, NOW),
+            "for-ever" => state.reserve(0, &view, NOW),
             "shutdown" => state.shutdown(),
-            "silence" => state.silent("silent".to_owned()),
-            "ping" => state.ping(),
+            "silence" | "ping" => {
+                view.unhealthy = word == "silence";
+                answers.push(Ok(Vec::new()));
+                continue;
+            }
             "sees" => {
-                state.seen = (state.game_server_state(view) == GameServerState::Allocated)
-                    .then(|| view.allocation.clone())
-                    .flatten();
+                let is_allocated = state.game_server_state(&view) == GameServerState::Allocated;
+                state.seen = is_allocated.then(|| view.allocation.clone()).flatten();
                 continue;
             }
             other => panic!("no word {other}"),
         };
         answers.push(outcome.map(|done| done.events).map_err(|error| error.code));
     }
-    (state, answers)
+    (state, view, answers)
 }
 
 fn served() -> AgentView {
@@ -69,8 +72,8 @@ fn every_way_through_the_states() {
         (&served, "ready sees reserve ready", GameServerState::Allocated, ""),
     ];
     for (view, words, shown, refused) in table {
-        let (state, answers) = state(words, view);
-        assert_eq!(state.game_server_state(view), shown, "{words}");
+        let (state, view, answers) = play(words, view);
+        assert_eq!(state.game_server_state(&view), shown, "{words}");
         let spoken = words.split_whitespace().filter(|word| *word != "sees");
         let said_no: Vec<_> =
             spoken.zip(&answers).filter(|(_, answer)| answer.is_err()).map(|(word, _)| word).collect();
@@ -86,7 +89,7 @@ fn every_way_through_the_states() {
 #[test]
 fn the_end_of_a_session_frees_the_game_and_a_new_one_allocates_it() {
     let (free, served) = (AgentView::default(), served());
-    let (mut state, _) = state("ready allocate", &served);
+    let (mut state, ..) = play("ready allocate", &served);
     assert!(state.annotations.contains_key(super::super::state::LAST_ALLOCATED));
     state.track_allocation(&free, NOW);
     assert_eq!(state.game_server_state(&free), GameServerState::Ready);
@@ -97,7 +100,7 @@ fn the_end_of_a_session_frees_the_game_and_a_new_one_allocates_it() {
 
 #[test]
 fn only_an_empty_reservation_is_for_ever() {
-    let until = |words: &str| state(words, &AgentView::default()).0.reserved_until();
+    let until = |words: &str| play(words, &AgentView::default()).0.reserved_until();
     assert_eq!(until("reserve"), Some(NOW.plus(std::time::Duration::from_secs(5))));
     assert_eq!((until("for-ever"), until("reserve ready"), until("reserve shutdown")), (None, None, None));
 }

@@ -7,8 +7,8 @@ mod streams;
 use super::router;
 use crate::{
     frontends::{
-        GameMessage, OperatorRequest, Shared, TokenStore,
-        testing::{self, Driver, OPERATOR, RUN, status},
+        GameMessage,
+        testing::{OPERATOR, RUN, TestDriver, status},
     },
     model::{
         CustomData,
@@ -24,20 +24,14 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};
-use tokio::sync::{mpsc, oneshot, watch};
 use tower::ServiceExt;
 
 const GAME: &str = "game-token";
 
 /// An API and the driver's end of everything.
-struct House {
+struct Fixture {
     router: Router,
-    shared: Shared,
-    game_messages: mpsc::Receiver<GameMessage>,
-    operator_requests: mpsc::Receiver<OperatorRequest>,
-    liveness: mpsc::Receiver<oneshot::Sender<()>>,
-    status: watch::Sender<Arc<Status>>,
-    tokens: Arc<TokenStore>,
+    driver: TestDriver,
 }
 
 /// An answer, read whole.
@@ -62,11 +56,10 @@ impl Got {
     }
 }
 
-fn house() -> House {
-    let (shared, driver) = testing::shared(status());
+fn fixture() -> Fixture {
+    let driver = TestDriver::new(status());
     driver.tokens.set_game(RUN, GAME.into());
-    let Driver { game_messages, operator_requests, liveness, status, tokens } = driver;
-    House { router: router(shared.clone()), shared, game_messages, operator_requests, liveness, status, tokens }
+    Fixture { router: router(driver.shared.clone()), driver }
 }
 
 fn request(method: &str, path: &str, token: &str, body: impl Into<Body>) -> Request<Body> {
@@ -83,22 +76,14 @@ async fn send(router: &Router, request: Request<Body>) -> Got {
     Got { status: parts.status, headers: parts.headers, text: String::from_utf8(body.to_vec()).unwrap() }
 }
 
-impl House {
+impl Fixture {
     async fn ask(&self, method: &str, path: &str, token: &str, body: &'static str) -> Got {
         send(&self.router, request(method, path, token, body)).await
     }
 
-    /// Plays the driver: takes one statement, acknowledges it, and hands it over.
-    async fn hear(&mut self, method: &str, path: &str, body: &'static str) -> (Got, GameMessage) {
-        let asked = send(&self.router, request(method, path, GAME, body));
-        let heard = async {
-            let mut heard = self.game_messages.recv().await.unwrap();
-            if let Some(committed) = heard.committed.take() {
-                committed.send(()).unwrap();
-            }
-            heard
-        };
-        tokio::join!(asked, heard)
+    /// Asks as the game does; the driver takes one message and acknowledges it.
+    async fn submit(&mut self, method: &str, path: &str, body: &'static str) -> (Got, GameMessage) {
+        tokio::join!(send(&self.router, request(method, path, GAME, body)), self.driver.receive())
     }
 }
 

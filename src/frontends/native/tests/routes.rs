@@ -10,14 +10,13 @@ use utoipa::openapi::path::{Operation, PathItem};
 
 #[tokio::test]
 async fn every_statement_reaches_the_driver_as_it_was_meant() {
-    let mut house = house();
+    let mut fixture = fixture();
     let player = |id: &str| GamePlayer { id: id.to_owned(), name: None, team: None };
     let named = GamePlayer { id: "p".to_owned(), name: Some("Pia".to_owned()), team: Some(1) };
     let rows: Vec<(&str, &str, &'static str, GameEvent)> = vec![
         ("POST", "ready", "", GameEvent::Ready),
         ("POST", "joinable", r#"{"joinable":false}"#, GameEvent::Joinable(Admission::Closed)),
         ("POST", "joinable", r#"{"joinable":true}"#, GameEvent::Joinable(Admission::Open)),
-        ("POST", "heartbeat", "{}", GameEvent::Heartbeat),
         (
             "POST",
             "health",
@@ -60,15 +59,30 @@ async fn every_statement_reaches_the_driver_as_it_was_meant() {
         ("POST", "shutdown", "{}", GameEvent::Shutdown),
     ];
     for (method, path, body, said) in rows {
-        let (got, heard) = house.hear(method, &format!("/v1/game/{path}"), body).await;
+        let (got, message) = fixture.submit(method, &format!("/v1/game/{path}"), body).await;
         assert_eq!(got.status, StatusCode::NO_CONTENT, "{path}: {}", got.text);
-        assert_eq!((heard.run, heard.source, heard.event), (RUN, EventSource::Native, said), "{path}");
+        assert_eq!((message.run, message.source, message.event), (RUN, EventSource::Native, said), "{path}");
     }
 }
 
 #[tokio::test]
+async fn heartbeats_are_counted_and_no_messages() {
+    let mut fixture = fixture();
+    for _ in 0..100 {
+        assert_eq!(fixture.ask("POST", "/v1/game/heartbeat", GAME, "{}").await.status, StatusCode::NO_CONTENT);
+    }
+    let taken = fixture.driver.shared.heartbeats.take(crate::host::clock::mono());
+    assert_eq!(taken.len(), 1);
+    assert_eq!((taken[0].run, taken[0].source, taken[0].count), (RUN, EventSource::Native, 100));
+    assert!(fixture.driver.game_messages.try_recv().is_err());
+    fixture.driver.game_messages.close();
+    let got = fixture.ask("POST", "/v1/game/heartbeat", GAME, "").await;
+    assert_eq!((got.status.as_u16(), got.code().as_str()), (503, "ending"));
+}
+
+#[tokio::test]
 async fn what_cannot_be_meant_gets_one_clear_error_and_reaches_nobody() {
-    let mut house = house();
+    let mut fixture = fixture();
     let rows: &[(&str, &str, &'static str, u16, &str)] = &[
         ("POST", "/v1/game/ready", "{", 400, "bad_json"),
         ("POST", "/v1/game/ready", "nonsense", 400, "bad_json"),
@@ -99,7 +113,7 @@ async fn what_cannot_be_meant_gets_one_clear_error_and_reaches_nobody() {
         ("GET", "/", "", 404, "not_found"),
     ];
     for (method, path, body, status, code) in rows {
-        let got = house.ask(method, path, GAME, body).await;
+        let got = fixture.ask(method, path, GAME, body).await;
         if (*method, *path) == ("PUT", "/v1/game/players") && body.starts_with('[') {
             // A list where an object is wanted is a matter of shape.
             assert_eq!((got.status.as_u16(), got.code().as_str()), (400, "bad_body"), "{}", got.text);
@@ -112,40 +126,40 @@ async fn what_cannot_be_meant_gets_one_clear_error_and_reaches_nobody() {
             got.text
         );
     }
-    let got = house.ask("GET", "/v1/game/ready", GAME, "").await;
+    let got = fixture.ask("GET", "/v1/game/ready", GAME, "").await;
     assert_eq!(got.headers["allow"], "POST");
-    assert!(house.game_messages.try_recv().is_err());
+    assert!(fixture.driver.game_messages.try_recv().is_err());
 }
 
 #[tokio::test]
 async fn texts_and_bodies_have_their_bounds() {
-    let house = house();
+    let fixture = fixture();
     let id = format!(r#"{{"id":"{}"}}"#, "ä".repeat(129));
-    let got = send(&house.router, request("POST", "/v1/game/players", GAME, id)).await;
+    let got = send(&fixture.router, request("POST", "/v1/game/players", GAME, id)).await;
     assert_eq!((got.status.as_u16(), got.code().as_str()), (422, "invalid"));
     assert!(got.text.contains("1 to 128 characters, found 129"), "{}", got.text);
     let big = format!(r#"{{"match_id":"{}"}}"#, "x".repeat(crate::frontends::http::MAX_BODY));
-    let got = send(&house.router, request("POST", "/v1/game/match/start", GAME, big)).await;
+    let got = send(&fixture.router, request("POST", "/v1/game/match/start", GAME, big)).await;
     assert_eq!((got.status.as_u16(), got.code().as_str()), (413, "body_too_large"));
     let many: Vec<String> = (0..1025).map(|n| format!(r#"{{"id":"{n}"}}"#)).collect();
     let many = format!(r#"{{"players":[{}]}}"#, many.join(","));
-    assert_eq!(send(&house.router, request("PUT", "/v1/game/players", GAME, many)).await.code(), "invalid");
+    assert_eq!(send(&fixture.router, request("PUT", "/v1/game/players", GAME, many)).await.code(), "invalid");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_never_ends_is_given_up() {
-    let house = house();
+    let fixture = fixture();
     let body = Body::from_stream(futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
-    let got = send(&house.router, request("POST", "/v1/game/ready", GAME, body)).await;
+    let got = send(&fixture.router, request("POST", "/v1/game/ready", GAME, body)).await;
     assert_eq!((got.status.as_u16(), got.code().as_str()), (408, "slow_body"));
 }
 
 #[tokio::test]
 async fn each_route_wants_the_token_that_is_meant_for_it() {
-    let house = house();
+    let fixture = fixture();
     for (method, path, _) in routes() {
         let path = path.replace("{id}", "x").replace("{whose}", "instance");
-        let code = |token| house.ask(method.as_str(), &path, token, "");
+        let code = |token| fixture.ask(method.as_str(), &path, token, "");
         let open = !path.starts_with("/v1/");
         if open {
             continue;
@@ -167,17 +181,17 @@ async fn each_route_wants_the_token_that_is_meant_for_it() {
 
 #[tokio::test]
 async fn the_token_of_an_earlier_run_is_worth_nothing() {
-    let house = house();
-    house.tokens.set_game(RunNumber(8), "next".into());
-    assert_eq!(house.ask("GET", "/v1/state", GAME, "").await.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(house.ask("GET", "/v1/state", "next", "").await.status, StatusCode::OK);
+    let fixture = fixture();
+    fixture.driver.tokens.set_game(RunNumber(8), "next".into());
+    assert_eq!(fixture.ask("GET", "/v1/state", GAME, "").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(fixture.ask("GET", "/v1/state", "next", "").await.status, StatusCode::OK);
 }
 
 #[tokio::test]
 async fn a_statement_is_acknowledged_once_it_is_durable_and_not_before() {
-    let mut house = house();
-    let asked = tokio::spawn(send_owned(house.router.clone(), request("POST", "/v1/game/ready", GAME, "")));
-    let committed = house.game_messages.recv().await.unwrap().committed.unwrap();
+    let mut fixture = fixture();
+    let asked = tokio::spawn(send_owned(fixture.router.clone(), request("POST", "/v1/game/ready", GAME, "")));
+    let committed = fixture.driver.game_messages.recv().await.unwrap().committed.unwrap();
     tokio::task::yield_now().await;
     assert!(!asked.is_finished());
     committed.send(()).unwrap();
@@ -190,27 +204,28 @@ async fn send_owned(router: Router, request: Request<Body>) -> Got {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_journal_is_said_and_a_full_queue_or_an_ending_agent_asks_for_another_try() {
-    let mut house = house();
-    let asked = tokio::spawn(send_owned(house.router.clone(), request("POST", "/v1/game/ready", GAME, "")));
-    let kept = house.game_messages.recv().await.unwrap();
+    let mut fixture = fixture();
+    let asked = tokio::spawn(send_owned(fixture.router.clone(), request("POST", "/v1/game/ready", GAME, "")));
+    let kept = fixture.driver.game_messages.recv().await.unwrap();
     assert_eq!(asked.await.unwrap().status, StatusCode::ACCEPTED);
     drop(kept);
 
+    const TICKS: &str = r#"{"measured":30}"#;
     for _ in 0..8 {
-        assert_eq!(house.ask("POST", "/v1/game/heartbeat", GAME, "").await.status, StatusCode::NO_CONTENT);
+        assert_eq!(fixture.ask("POST", "/v1/game/tick-rate", GAME, TICKS).await.status, StatusCode::NO_CONTENT);
     }
-    let got = house.ask("POST", "/v1/game/heartbeat", GAME, "").await;
+    let got = fixture.ask("POST", "/v1/game/tick-rate", GAME, TICKS).await;
     assert_eq!((got.status.as_u16(), got.code().as_str()), (503, "busy"));
     assert_eq!(got.headers["retry-after"], "1");
 
-    house.game_messages.close();
-    let got = house.ask("POST", "/v1/game/heartbeat", GAME, "").await;
+    fixture.driver.game_messages.close();
+    let got = fixture.ask("POST", "/v1/game/tick-rate", GAME, TICKS).await;
     assert_eq!((got.status.as_u16(), got.code().as_str()), (503, "ending"));
 }
 
 #[tokio::test]
 async fn orders_are_asked_and_refusals_carry_their_code() {
-    let mut house = house();
+    let mut fixture = fixture();
     let expired = Refused::Expired { expired: Timestamp::EPOCH };
     let rows: Vec<(&str, &'static str, Order, Result<Accepted, Refused>)> = vec![
         ("gate", r#"{"joinable":false}"#, Order::Admission(Admission::Closed), Ok(Accepted::Admission)),
@@ -238,9 +253,9 @@ async fn orders_are_asked_and_refusals_carry_their_code() {
         ),
     ];
     for (path, body, order, reply) in rows {
-        let asked = send_owned(house.router.clone(), request("POST", &format!("/v1/{path}"), OPERATOR, body));
+        let asked = send_owned(fixture.router.clone(), request("POST", &format!("/v1/{path}"), OPERATOR, body));
         let decided = async {
-            let asked = house.operator_requests.recv().await.unwrap();
+            let asked = fixture.driver.operator_requests.recv().await.unwrap();
             assert_eq!(asked.order, order);
             asked.reply.send(reply.clone()).unwrap();
         };
@@ -260,16 +275,16 @@ async fn orders_are_asked_and_refusals_carry_their_code() {
         ("stop", r#"{"force":true}"#, 400),
         ("gate", "{}", 400),
     ] {
-        let got = house.ask("POST", &format!("/v1/{path}"), OPERATOR, body).await;
+        let got = fixture.ask("POST", &format!("/v1/{path}"), OPERATOR, body).await;
         assert_eq!(got.status.as_u16(), status, "{path} {body}: {}", got.text);
     }
-    assert!(house.operator_requests.try_recv().is_err());
+    assert!(fixture.driver.operator_requests.try_recv().is_err());
 }
 
 #[tokio::test]
 async fn state_has_an_etag_that_changes_with_what_it_shows_and_only_then() {
-    let house = house();
-    let first = house.ask("GET", "/v1/state", GAME, "").await;
+    let fixture = fixture();
+    let first = fixture.ask("GET", "/v1/state", GAME, "").await;
     assert_eq!(first.status, StatusCode::OK);
     let json = first.json();
     assert_eq!((&json["map"], &json["run"], &json["ports"]["game"]), (&"oa_dm1".into(), &7.into(), &7777.into()));
@@ -278,7 +293,7 @@ async fn state_has_an_etag_that_changes_with_what_it_shows_and_only_then() {
     let conditional = |tag: String| {
         let mut request = request("GET", "/v1/state", GAME, "");
         request.headers_mut().insert("if-none-match", tag.parse().unwrap());
-        send_owned(house.router.clone(), request)
+        send_owned(fixture.router.clone(), request)
     };
     for tag in [first.etag(), format!("\"x\", W/{}", first.etag()), "*".to_owned()] {
         let same = conditional(tag).await;
@@ -287,13 +302,13 @@ async fn state_has_an_etag_that_changes_with_what_it_shows_and_only_then() {
     }
 
     // A new status that shows nothing new to the game.
-    house.status.send_replace(Arc::new(Status { sessions_url: Some("http://x".to_owned()), ..status() }));
+    fixture.driver.status.send_replace(Arc::new(Status { sessions_url: Some("http://x".to_owned()), ..status() }));
     assert_eq!(conditional(first.etag()).await.status, StatusCode::NOT_MODIFIED);
-    house.status.send_replace(Arc::new(Status { players: 3, ..status() }));
+    fixture.driver.status.send_replace(Arc::new(Status { players: 3, ..status() }));
     let second = conditional(first.etag()).await;
     assert_eq!((second.status, &second.json()["players"]), (StatusCode::OK, &3.into()));
 
-    house.shared.events.publish(RUN, allocated("a"));
+    fixture.driver.shared.events.publish(RUN, allocated("a"));
     let third = conditional(second.etag()).await.json();
     assert_eq!(third["told"][0]["event"], "allocated");
     assert_eq!(third["told"][0]["allocation"]["allocation_id"], "a");
@@ -302,39 +317,39 @@ async fn state_has_an_etag_that_changes_with_what_it_shows_and_only_then() {
 
 #[tokio::test]
 async fn the_whole_status_is_for_operators() {
-    let house = house();
-    let got = house.ask("GET", "/v1/status", OPERATOR, "").await;
+    let fixture = fixture();
+    let got = fixture.ask("GET", "/v1/status", OPERATOR, "").await;
     assert_eq!(serde_json::from_str::<Status>(&got.text).unwrap(), status());
     let mut again = request("GET", "/v1/status", OPERATOR, "");
     again.headers_mut().insert("if-none-match", got.etag().parse().unwrap());
-    assert_eq!(send(&house.router, again).await.status, StatusCode::NOT_MODIFIED);
+    assert_eq!(send(&fixture.router, again).await.status, StatusCode::NOT_MODIFIED);
 }
 
 #[tokio::test]
 async fn liveness_is_the_drivers_and_readiness_the_keepers() {
-    let mut house = house();
-    let (got, ()) = tokio::join!(send_owned(house.router.clone(), request("GET", "/livez", "", "")), async {
-        house.liveness.recv().await.unwrap().send(()).unwrap();
+    let mut fixture = fixture();
+    let (got, ()) = tokio::join!(send_owned(fixture.router.clone(), request("GET", "/livez", "", "")), async {
+        fixture.driver.liveness.recv().await.unwrap().send(()).unwrap();
     });
     assert_eq!(got.status, StatusCode::OK);
-    assert_eq!(house.ask("GET", "/readyz", "", "").await.status, StatusCode::OK);
-    house.status.send_replace(Arc::new(Status { keeper: KeeperStatus::default(), ..status() }));
-    let got = house.ask("GET", "/readyz", "", "").await;
+    assert_eq!(fixture.ask("GET", "/readyz", "", "").await.status, StatusCode::OK);
+    fixture.driver.status.send_replace(Arc::new(Status { keeper: KeeperStatus::default(), ..status() }));
+    let got = fixture.ask("GET", "/readyz", "", "").await;
     assert_eq!((got.status.as_u16(), got.code().as_str()), (503, "no_keeper"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stuck_driver_is_not_alive() {
-    let house = house();
-    let got = house.ask("GET", "/livez", "", "").await;
+    let fixture = fixture();
+    let got = fixture.ask("GET", "/livez", "", "").await;
     assert_eq!((got.status.as_u16(), got.code().as_str()), (503, "stuck"));
 }
 
 #[tokio::test]
 async fn metrics_show_the_status_under_documented_names() {
-    let house = house();
-    house.ask("GET", "/v1/state", "", "").await;
-    let page = house.ask("GET", "/metrics", "", "").await.text;
+    let fixture = fixture();
+    fixture.ask("GET", "/v1/state", "", "").await;
+    let page = fixture.ask("GET", "/metrics", "", "").await.text;
     for line in [
         "gameside_agent_info{name=\"arena\",version=\"\"} 1",
         "gameside_phase{phase=\"serving\"} 1",
@@ -369,7 +384,7 @@ async fn the_description_names_every_route_and_no_other() {
     served.sort();
     assert_eq!(listed, served);
 
-    let got = house().ask("GET", "/openapi.json", "", "").await.json();
+    let got = fixture().ask("GET", "/openapi.json", "", "").await.json();
     assert!(got["components"]["securitySchemes"]["game"].is_object());
     for reference in references(&got) {
         let target = reference.trim_start_matches('#');

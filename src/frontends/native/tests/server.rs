@@ -35,7 +35,7 @@ fn bind(spec: SocketSpec) -> BoundSocket {
     BoundSocket { name: spec.name, fd }
 }
 
-fn serve(house: &House) -> Served {
+fn serve(fixture: &Fixture) -> Served {
     let dir = tempfile::tempdir().unwrap();
     let settings = Settings { socket: Some(dir.path().join("api.sock")), ..Settings::default() };
     let frontend = Box::new(Native::new(settings));
@@ -44,7 +44,7 @@ fn serve(house: &House) -> Served {
     let tcp = bound[0].address().unwrap();
     let env = frontend.env(&bound);
     let mut tasks = JoinSet::new();
-    frontend.serve(&mut bound, house.shared.clone(), &mut tasks).unwrap();
+    frontend.serve(&mut bound, fixture.driver.shared.clone(), &mut tasks).unwrap();
     assert!(bound.is_empty());
     Served { tcp, dir, env, _tasks: tasks }
 }
@@ -66,8 +66,8 @@ async fn unix(path: &Path, head: &str) -> String {
 
 #[tokio::test]
 async fn the_game_finds_it_by_its_environment_and_it_answers_on_both_sockets() {
-    let house = house();
-    let served = serve(&house);
+    let fixture = fixture();
+    let served = serve(&fixture);
     assert_eq!(served.env["GAMESIDE_API"], format!("http://{}", served.tcp));
     assert_eq!(served.env["GAMESIDE_SOCKET"], served.socket().display().to_string());
     let head = format!("GET /v1/state HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {GAME}", served.tcp);
@@ -77,8 +77,8 @@ async fn the_game_finds_it_by_its_environment_and_it_answers_on_both_sockets() {
 
 #[tokio::test]
 async fn browsers_are_kept_out() {
-    let house = house();
-    let served = serve(&house);
+    let fixture = fixture();
+    let served = serve(&fixture);
     let readyz = |more: &str| format!("GET /readyz HTTP/1.1\r\n{more}");
     for good in ["host: 127.0.0.1:1", "host: localhost", "host: [::1]:80"] {
         assert!(tcp(&served, &readyz(good)).await.starts_with("HTTP/1.1 200"), "{good}");
@@ -103,8 +103,8 @@ async fn browsers_are_kept_out() {
 
 #[tokio::test]
 async fn headers_are_bounded_and_garbage_is_answered() {
-    let house = house();
-    let served = serve(&house);
+    let fixture = fixture();
+    let served = serve(&fixture);
     let many = (0..100).map(|n| format!("x-{n}: y")).collect::<Vec<_>>().join("\r\n");
     let answer = tcp(&served, &format!("GET /readyz HTTP/1.1\r\n{many}\r\nhost: localhost")).await;
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
@@ -116,8 +116,8 @@ async fn headers_are_bounded_and_garbage_is_answered() {
 
 #[tokio::test]
 async fn a_listener_has_places_for_so_many_and_says_when_they_are_taken() {
-    let house = house();
-    let served = serve(&house);
+    let fixture = fixture();
+    let served = serve(&fixture);
     let ask = "GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut held = Vec::new();
     for _ in 0..http::MAX_CONNECTIONS {
@@ -136,8 +136,8 @@ async fn a_listener_has_places_for_so_many_and_says_when_they_are_taken() {
 
 #[tokio::test]
 async fn a_subscriber_that_reads_nothing_wedges_nobody() {
-    let house = house();
-    let served = serve(&house);
+    let fixture = fixture();
+    let served = serve(&fixture);
     let head = format!(
         "GET /v1/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {GAME}\r\nconnection: close\r\n\r\n"
     );
@@ -148,7 +148,7 @@ async fn a_subscriber_that_reads_nothing_wedges_nobody() {
     // More than any socket buffer holds: the stuck one's connection is full.
     let id = "x".repeat(60_000);
     for _ in 0..400 {
-        house.shared.events.publish(RUN, GameNotice::NotInSession { id: id.clone() });
+        fixture.driver.shared.events.publish(RUN, GameNotice::NotInSession { id: id.clone() });
         tokio::task::yield_now().await;
     }
     let state = format!("GET /v1/state HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {GAME}");

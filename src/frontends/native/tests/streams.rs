@@ -42,20 +42,20 @@ impl Reader {
     }
 }
 
-async fn open(house: &House, path: &str, token: &str, resume: Option<&str>) -> Result<Reader, StatusCode> {
+async fn open(fixture: &Fixture, path: &str, token: &str, resume: Option<&str>) -> Result<Reader, StatusCode> {
     let mut request = request("GET", path, token, "");
     if let Some(resume) = resume {
         request.headers_mut().insert("last-event-id", resume.parse().unwrap());
     }
-    let response = house.router.clone().oneshot(request).await.unwrap();
+    let response = fixture.router.clone().oneshot(request).await.unwrap();
     if response.status() != StatusCode::OK {
         return Err(response.status());
     }
     Ok(Reader { body: response.into_body().into_data_stream(), rest: String::new() })
 }
 
-async fn subscribe(house: &House, resume: Option<&str>) -> Reader {
-    open(house, "/v1/events", GAME, resume).await.unwrap()
+async fn subscribe(fixture: &Fixture, resume: Option<&str>) -> Reader {
+    open(fixture, "/v1/events", GAME, resume).await.unwrap()
 }
 
 fn backfilled(players: &[u128]) -> GameNotice {
@@ -68,15 +68,15 @@ fn drain() -> GameNotice {
 
 #[tokio::test]
 async fn levels_come_first_merged_and_in_order_then_every_change() {
-    let house = house();
-    let events = &house.shared.events;
+    let fixture = fixture();
+    let events = &fixture.driver.shared.events;
     events.publish(RUN, allocated("old"));
     events.publish(RUN, drain());
     events.publish(RUN, allocated("new"));
     events.publish(RUN, backfilled(&[1]));
     events.publish(RUN, GameNotice::NotInSession { id: "x".to_owned() });
     events.publish(RUN, backfilled(&[1, 2]));
-    let mut reader = subscribe(&house, None).await;
+    let mut reader = subscribe(&fixture, None).await;
     // Published after the reader was let in and before it read anything.
     events.publish(RUN, GameNotice::NotInSession { id: "y".to_owned() });
     let first = reader.next().await.unwrap();
@@ -92,137 +92,137 @@ async fn levels_come_first_merged_and_in_order_then_every_change() {
 
 #[tokio::test]
 async fn a_reader_resumes_where_it_was_and_misses_nothing() {
-    let house = house();
-    let events = &house.shared.events;
+    let fixture = fixture();
+    let events = &fixture.driver.shared.events;
     events.publish(RUN, allocated("a"));
-    let mut reader = subscribe(&house, None).await;
+    let mut reader = subscribe(&fixture, None).await;
     let seen = reader.next().await.unwrap().id;
     drop(reader);
     events.publish(RUN, GameNotice::NotInSession { id: "x".to_owned() });
     events.publish(RUN, drain());
-    let mut reader = subscribe(&house, Some(&seen)).await;
+    let mut reader = subscribe(&fixture, Some(&seen)).await;
     assert_eq!(reader.names(2).await, ["not_in_session", "drain"]);
     // From the state, too: what it shows is before the id it names.
-    let state = house.ask("GET", "/v1/state", GAME, "").await.json();
+    let state = fixture.ask("GET", "/v1/state", GAME, "").await.json();
     events.publish(RUN, GameNotice::SessionLost);
-    let mut reader = subscribe(&house, state["last_event_id"].as_str()).await;
+    let mut reader = subscribe(&fixture, state["last_event_id"].as_str()).await;
     assert_eq!(reader.names(1).await, ["session_lost"]);
 }
 
 #[tokio::test]
 async fn beyond_the_retention_or_from_another_life_it_starts_anew_and_is_told_so() {
-    let house = house();
-    let events = &house.shared.events;
+    let fixture = fixture();
+    let events = &fixture.driver.shared.events;
     events.publish(RUN, allocated("a"));
     for number in 0..=RETENTION {
         events.publish(RUN, GameNotice::NotInSession { id: number.to_string() });
     }
     for resume in ["life-1", "earlier-3", "life-999999", "garbage", "life-x"] {
-        let mut reader = subscribe(&house, Some(resume)).await;
+        let mut reader = subscribe(&fixture, Some(resume)).await;
         assert_eq!(reader.names(2).await, ["reset", "allocated"], "{resume}");
     }
 }
 
 #[tokio::test]
 async fn a_reader_that_stops_is_dropped_and_told_so_and_holds_up_nobody() {
-    let house = house();
-    let events = &house.shared.events;
-    let mut slow = subscribe(&house, None).await;
-    let mut quick = subscribe(&house, None).await;
+    let fixture = fixture();
+    let events = &fixture.driver.shared.events;
+    let mut slow = subscribe(&fixture, None).await;
+    let mut quick = subscribe(&fixture, None).await;
     for number in 0..2 * RETENTION {
         events.publish(RUN, GameNotice::NotInSession { id: number.to_string() });
         assert_eq!(quick.next().await.unwrap().data["id"], number.to_string());
     }
     assert_eq!(slow.names(2).await, ["lagged", "end"]);
-    let page = house.ask("GET", "/metrics", "", "").await.text;
+    let page = fixture.ask("GET", "/metrics", "", "").await.text;
     assert!(page.contains("gameside_api_streams_lagged_total 1"), "{page}");
     assert!(page.contains("gameside_api_streams 1"), "{page}");
 }
 
 #[tokio::test]
 async fn a_game_hears_of_its_own_run_alone_and_its_stream_ends_with_it() {
-    let house = house();
-    let events = &house.shared.events;
-    let mut game = subscribe(&house, None).await;
-    let mut operator = open(&house, "/v1/events", OPERATOR, None).await.unwrap();
+    let fixture = fixture();
+    let events = &fixture.driver.shared.events;
+    let mut game = subscribe(&fixture, None).await;
+    let mut operator = open(&fixture, "/v1/events", OPERATOR, None).await.unwrap();
     events.publish(RUN, drain());
     events.publish(RunNumber(8), allocated("next"));
     assert_eq!(game.names(2).await, ["drain", "end"]);
     assert_eq!(operator.names(2).await, ["drain", "allocated"]);
-    house.tokens.set_game(RunNumber(8), "next".into());
-    let mut next = open(&house, "/v1/events", "next", None).await.unwrap();
+    fixture.driver.tokens.set_game(RunNumber(8), "next".into());
+    let mut next = open(&fixture, "/v1/events", "next", None).await.unwrap();
     assert_eq!(next.names(1).await, ["allocated"]);
 }
 
 #[tokio::test]
 async fn streams_are_counted_and_given_back() {
-    let house = house();
+    let fixture = fixture();
     let mut open_streams = Vec::new();
     for _ in 0..super::super::stream::MAX_SUBSCRIBERS {
-        open_streams.push(subscribe(&house, None).await);
+        open_streams.push(subscribe(&fixture, None).await);
     }
-    assert_eq!(open(&house, "/v1/events", GAME, None).await.err(), Some(StatusCode::SERVICE_UNAVAILABLE));
+    assert_eq!(open(&fixture, "/v1/events", GAME, None).await.err(), Some(StatusCode::SERVICE_UNAVAILABLE));
     open_streams.pop();
-    assert!(open(&house, "/v1/events", GAME, None).await.is_ok());
+    assert!(open(&fixture, "/v1/events", GAME, None).await.is_ok());
 }
 
 #[tokio::test]
 async fn the_timeline_is_read_back_and_followed() {
-    let house = house();
+    let fixture = fixture();
     for seq in 1..=3 {
-        house.shared.timeline.push(entry(seq));
+        fixture.driver.shared.timeline.push(entry(seq));
     }
     let lines = |text: &str| -> Vec<u64> {
         text.lines().map(|line| serde_json::from_str::<TimelineEntry>(line).unwrap().seq).collect()
     };
-    assert_eq!(lines(&house.ask("GET", "/v1/timeline", OPERATOR, "").await.text), [1, 2, 3]);
-    assert_eq!(lines(&house.ask("GET", "/v1/timeline?after=2", OPERATOR, "").await.text), [3]);
-    assert_eq!(house.ask("GET", "/v1/timeline?follow=maybe", OPERATOR, "").await.code(), "invalid");
-    assert_eq!(house.ask("GET", "/v1/timeline?since=2", OPERATOR, "").await.code(), "invalid");
+    assert_eq!(lines(&fixture.ask("GET", "/v1/timeline", OPERATOR, "").await.text), [1, 2, 3]);
+    assert_eq!(lines(&fixture.ask("GET", "/v1/timeline?after=2", OPERATOR, "").await.text), [3]);
+    assert_eq!(fixture.ask("GET", "/v1/timeline?follow=maybe", OPERATOR, "").await.code(), "invalid");
+    assert_eq!(fixture.ask("GET", "/v1/timeline?since=2", OPERATOR, "").await.code(), "invalid");
 
-    let followed = open(&house, "/v1/timeline?follow&after=3", OPERATOR, None).await.unwrap();
+    let followed = open(&fixture, "/v1/timeline?follow&after=3", OPERATOR, None).await.unwrap();
     let mut body = followed.body;
-    house.shared.timeline.push(entry(4));
+    fixture.driver.shared.timeline.push(entry(4));
     assert_eq!(lines(std::str::from_utf8(&body.next().await.unwrap().unwrap()).unwrap()), [4]);
 
     let mut sse = request("GET", "/v1/timeline", OPERATOR, "");
     sse.headers_mut().insert("accept", "text/event-stream".parse().unwrap());
     sse.headers_mut().insert("last-event-id", "3".parse().unwrap());
-    let got = send(&house.router, sse).await;
+    let got = send(&fixture.router, sse).await;
     assert!(got.text.starts_with("event: joinable\nid: 4\ndata: {"), "{}", got.text);
 }
 
 #[tokio::test]
 async fn the_status_is_followed_change_by_change() {
-    let house = house();
+    let fixture = fixture();
     let players = |players| Arc::new(Status { players, ..status() });
     let read = |chunk: Option<Result<Bytes, axum::Error>>| {
         let chunk = chunk.unwrap().unwrap();
         let line = chunk.strip_suffix(b"\n").expect("whole lines");
         serde_json::from_slice::<Status>(line).unwrap().players
     };
-    assert_eq!(house.ask("GET", "/v1/status?follow=maybe", OPERATOR, "").await.code(), "invalid");
-    assert_eq!(house.ask("GET", "/v1/status?follow", GAME, "").await.status, StatusCode::FORBIDDEN);
-    let mut body = open(&house, "/v1/status?follow", OPERATOR, None).await.unwrap().body;
+    assert_eq!(fixture.ask("GET", "/v1/status?follow=maybe", OPERATOR, "").await.code(), "invalid");
+    assert_eq!(fixture.ask("GET", "/v1/status?follow", GAME, "").await.status, StatusCode::FORBIDDEN);
+    let mut body = open(&fixture, "/v1/status?follow", OPERATOR, None).await.unwrap().body;
     assert_eq!(read(body.next().await), status().players);
-    house.status.send_replace(players(1));
+    fixture.driver.status.send_replace(players(1));
     assert_eq!(read(body.next().await), 1);
     // What lay between two reads isn't sent, nor what doesn't show.
-    house.status.send_replace(players(2));
-    house.status.send_replace(players(3));
+    fixture.driver.status.send_replace(players(2));
+    fixture.driver.status.send_replace(players(3));
     assert_eq!(read(body.next().await), 3);
-    house.status.send_replace(players(3));
-    house.status.send_replace(players(4));
+    fixture.driver.status.send_replace(players(3));
+    fixture.driver.status.send_replace(players(4));
     assert_eq!(read(body.next().await), 4);
 }
 
 #[tokio::test]
 async fn entries_of_the_timeline_that_are_gone_are_announced() {
-    let house = house();
+    let fixture = fixture();
     for seq in 1..=(crate::frontends::timeline::RETENTION as u64 + 5) {
-        house.shared.timeline.push(entry(seq));
+        fixture.driver.shared.timeline.push(entry(seq));
     }
-    let got = house.ask("GET", "/v1/timeline?after=2", OPERATOR, "").await;
+    let got = fixture.ask("GET", "/v1/timeline?after=2", OPERATOR, "").await;
     let first: TimelineEntry = serde_json::from_str(got.text.lines().next().unwrap()).unwrap();
     assert_eq!((first.kind.as_str(), first.seq), ("reset", 5));
     assert_eq!(got.text.lines().count(), crate::frontends::timeline::RETENTION + 1);

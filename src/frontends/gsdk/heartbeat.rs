@@ -1,14 +1,14 @@
-//! What the flavours send: keys in any case, members that may be null or absent, a spelling mistake.
+//! Heartbeats as the flavours send them: keys in any case, members that may be null or absent, a spelling mistake.
 
 use serde_json::{Map, Value};
 
 const MAX_PLAYERS: usize = 1024;
 const MAX_TEXT: usize = 128;
 
-/// What the game says of itself.
+/// The state that the game reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GameState {
-    /// Also whatever we don't know: it lives.
+    /// Also every state that isn't known here: the game lives.
     Invalid,
     Initializing,
     StandingBy,
@@ -42,16 +42,25 @@ pub enum Health {
 
 /// One heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Beat {
+pub struct Heartbeat {
     pub state: GameState,
     pub health: Option<Health>,
     /// None: null or absent, which says nothing about players.
     pub players: Option<Vec<String>>,
 }
 
-impl Beat {
+/// A body that is no heartbeat.
+#[derive(Debug, thiserror::Error)]
+pub enum BadHeartbeat {
+    #[error("a heartbeat is a JSON object")]
+    NotAnObject,
+    #[error("the heartbeat can't be read: {0}")]
+    NotJson(#[from] serde_json::Error),
+}
+
+impl Heartbeat {
     /// Only a body that is no JSON object is an error.
-    pub fn read(body: &[u8]) -> Result<Beat, String> {
+    pub fn parse(body: &[u8]) -> Result<Heartbeat, BadHeartbeat> {
         let beat = object(body)?;
         let state = text(&beat, "CurrentGameState").map_or(GameState::Invalid, |name| GameState::named(&name));
         let health = text(&beat, "CurrentGameHealth").and_then(|health| match health.to_ascii_lowercase().as_str() {
@@ -61,7 +70,7 @@ impl Beat {
         });
         let players = member(&beat, "CurrentPlayers").and_then(Value::as_array);
         let players = players.map(|list| list.iter().take(MAX_PLAYERS).filter_map(player).collect());
-        Ok(Beat { state, health, players })
+        Ok(Heartbeat { state, health, players })
     }
 }
 
@@ -76,37 +85,38 @@ fn player(value: &Value) -> Option<String> {
 
 /// Which SDK the game uses.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Info {
+pub struct SdkInfo {
     pub flavour: Option<String>,
     pub version: Option<String>,
 }
 
-impl Info {
-    /// What can't be read is unknown; nobody is refused for it.
-    pub fn read(body: &[u8]) -> Info {
-        let Ok(info) = object(body) else { return Info::default() };
-        Info { flavour: text(&info, "Flavor").or_else(|| text(&info, "Flavour")), version: text(&info, "Version") }
+impl SdkInfo {
+    /// What can't be read is unknown; no game is refused for it.
+    pub fn parse(body: &[u8]) -> SdkInfo {
+        let Ok(info) = object(body) else { return SdkInfo::default() };
+        SdkInfo { flavour: text(&info, "Flavor").or_else(|| text(&info, "Flavour")), version: text(&info, "Version") }
     }
 }
 
-/// The way a beat came.
+/// The route of a heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
     SessionHost,
     Heartbeats,
 }
 
-/// What silence means, as far as the way of beating tells.
+/// What it means when no heartbeat comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Silence {
-    /// It beats every second, whatever happens.
+    /// This flavour sends one every second, whatever happens: silence counts against the game's health.
     Counts,
-    /// It may be Unity's, which pauses for minutes after a beat that failed.
+    /// It may be Unity's, which pauses for minutes after a failed heartbeat: nothing is counted.
     MayBeAPause,
 }
 
 impl Route {
-    pub fn told_by(self, user_agent: &str) -> Silence {
+    /// As far as route and user agent tell.
+    pub fn silence(self, user_agent: &str) -> Silence {
         let go = user_agent.starts_with("Go-http-client");
         match self {
             Route::SessionHost => Silence::Counts,
@@ -116,11 +126,12 @@ impl Route {
     }
 }
 
-fn object(body: &[u8]) -> Result<Map<String, Value>, String> {
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err("a heartbeat is a JSON object".to_owned()),
-        Err(error) => Err(format!("the heartbeat can't be read: {error}")),
+fn object(body: &[u8]) -> Result<Map<String, Value>, BadHeartbeat> {
+    match serde_json::from_slice(body)? {
+        Value::Object(object) => Ok(object),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(BadHeartbeat::NotAnObject)
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reading requests: who asks, and what. One clear error for everything that is wrong.
+//! Extractors: who calls, the body, the parameters. One clear error for everything that is wrong.
 
 use super::Api;
 use crate::{
@@ -10,17 +10,17 @@ use crate::{
 };
 use ::http::{StatusCode, header, request::Parts};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
-/// The game asks, in this run.
+/// The caller is the game, in this run.
 #[derive(Debug, Clone, Copy)]
 pub struct Game(pub RunNumber);
 
-/// The operator asks.
+/// The caller is the operator.
 #[derive(Debug, Clone, Copy)]
 pub struct Operator;
 
-/// Either asks.
+/// The caller is either.
 #[derive(Debug, Clone, Copy)]
 pub struct Anyone(pub Bearer);
 
@@ -47,7 +47,7 @@ impl FromRequestParts<Api> for Game {
             Bearer::Operator => Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "game_only",
-                "only the game speaks here, with the token of its run (GAMESIDE_TOKEN)",
+                "only the game may call this, with the token of its run (GAMESIDE_TOKEN)",
             )),
         }
     }
@@ -61,13 +61,13 @@ impl FromRequestParts<Api> for Operator {
             Bearer::Game(_) => Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "operator_only",
-                "only an operator may ask this, with the token in operator.token; a game's token is for /v1/game, /v1/state and /v1/events",
+                "only an operator may call this, with the token in operator.token; a game's token is for /v1/game, /v1/state and /v1/events",
             )),
         }
     }
 }
 
-/// A JSON body; an empty one counts as `{}`. The content type isn't looked at: game engines send what they like.
+/// A JSON body; an empty one counts as `{}`. The content type is ignored: game engines send any.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
@@ -83,7 +83,7 @@ impl<T: DeserializeOwned> FromRequest<Api> for Json<T> {
     }
 }
 
-/// What stands behind the `?`.
+/// The parameters behind the `?`.
 #[derive(Debug)]
 pub struct Parameters<T>(pub T);
 
@@ -93,6 +93,39 @@ impl<T: DeserializeOwned> FromRequestParts<Api> for Parameters<T> {
         let read = Query::from_request_parts(parts, api).await;
         read.map(|Query(read)| Parameters(read)).map_err(|error| invalid(format!("the query can't be read: {error}")))
     }
+}
+
+/// Whether a stream waits for more. In a query: empty, a yes or a no; without the word, no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Follow {
+    Yes,
+    #[default]
+    No,
+}
+
+impl<'de> Deserialize<'de> for Follow {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "" | "1" | "true" => Ok(Follow::Yes),
+            "0" | "false" => Ok(Follow::No),
+            other => Err(serde::de::Error::custom(format_args!("follow must be true or false, found {other:?}"))),
+        }
+    }
+}
+
+/// `?follow`, of something that has one state.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FollowState {
+    pub follow: Follow,
+}
+
+/// `?follow` and `?after`, of a log.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FollowLog {
+    pub follow: Follow,
+    pub after: Option<u64>,
 }
 
 /// A text of bounded length, in characters.
@@ -105,7 +138,7 @@ pub fn text(what: &str, text: &str, chars: std::ops::RangeInclusive<usize>) -> R
     Err(invalid(message))
 }
 
-/// A body that can be read but makes no sense.
+/// The error for a request that can be read but makes no sense.
 pub fn invalid(message: impl Into<String>) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message)
 }

@@ -1,6 +1,7 @@
-//! What every flavour can read: keys in camel case but for two, enums as texts, members left out rather than null or empty.
+//! Answers that every flavour can read: keys in camel case but for two, enums as texts, members left out rather than null or
+//! empty.
 
-use super::{Terminate, beat::GameState};
+use super::{Terminate, heartbeat::GameState};
 use crate::model::{
     allocation::Allocation,
     game::GameNotice,
@@ -12,9 +13,9 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// Milliseconds until the next beat; no flavour takes less.
+/// Milliseconds until the next heartbeat; no flavour takes less.
 pub const INTERVAL: u64 = 1000;
-/// A value of the startup parameters that is the session's cookie; else it is their raw text.
+/// The value of the startup parameters' custom data that is the session's cookie; without it the cookie is their raw text.
 pub const COOKIE_KEY: &str = "sessionCookie";
 
 /// What the game is to do.
@@ -25,10 +26,10 @@ pub enum Operation {
     Terminate,
 }
 
-/// The answer to a beat.
+/// The answer to a heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Answer {
+pub struct HeartbeatResponse {
     pub operation: Operation,
     pub next_heartbeat_interval_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,17 +75,17 @@ pub struct Maintenance {
     pub duration_in_seconds: i64,
 }
 
-impl Answer {
-    /// To a game in this state that was told this. `number`: of the last thing it was told.
+impl HeartbeatResponse {
+    /// To a game in this state, with the notices in force. `number`: of the newest notice.
     pub fn to<'a>(
         state: GameState,
-        told: impl Iterator<Item = &'a GameNotice>,
+        notices: impl Iterator<Item = &'a GameNotice>,
         terminate: Terminate,
         number: u64,
-    ) -> Answer {
+    ) -> HeartbeatResponse {
         let (mut session, mut drain, mut stop) = (None, None, false);
-        for told in told {
-            match told {
+        for notice in notices {
+            match notice {
                 GameNotice::Allocated { allocation, session_id, instance_id, startup_params, join_token } => {
                     let token = join_token.as_deref();
                     session = Some(SessionConfig::of(allocation, session_id, instance_id, startup_params, token));
@@ -106,7 +107,7 @@ impl Answer {
             | GameState::Terminated
             | GameState::Quarantined => Operation::Continue,
         };
-        Answer {
+        HeartbeatResponse {
             operation,
             next_heartbeat_interval_ms: INTERVAL,
             session_config: session,
