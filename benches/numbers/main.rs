@@ -3,6 +3,7 @@
 //! | file | measures |
 //! |---|---|
 //! | [`agones`] | the Agones SDK, against sdk-server |
+//! | [`sdk_calls`] | what health pings and reads cost |
 //! | [`idle`] | sizes, memory, wake-ups |
 //! | [`latency`] | start to READY; allocation to game; the game's end to `closed` on the wire |
 //! | [`output`] | the game's output, against `cat > file` on the same pipe |
@@ -26,6 +27,7 @@ mod latency;
 mod muster;
 mod output;
 mod reads;
+mod sdk_calls;
 mod service;
 #[allow(dead_code, reason = "the tests' harness; not all of it is needed here")]
 #[path = "../../tests/it/support/mod.rs"]
@@ -41,11 +43,12 @@ fn main() {
     }
     // `cargo bench -- latency` measures one part, `-- service` all whose names begin so.
     let only: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let parts: [(&str, fn()); 7] = [
+    let parts: [(&str, fn()); 8] = [
         ("idle", idle::measure),
         ("latency", latency::measure),
         ("output", output::measure),
         ("agones", agones::measure),
+        ("sdk-calls", sdk_calls::measure),
         ("service-reads", reads::measure),
         ("service-joins", joins::measure),
         ("service-fleet", fleet::measure),
