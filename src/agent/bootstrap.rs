@@ -9,8 +9,8 @@
 use super::{NoAgent, Options, follow_signals, inbox::Control, local, ports::GamePorts, reload::Reloader, settings};
 use crate::{
     config::agent::{AgentConfig, host::KeeperMode},
-    frontends::{self, BindAddress, BoundSocket, Frontend},
-    host::{paths::AgentPlace, signals::Signals},
+    frontends::{self, BindAddress, BoundSocket, Frontend, native},
+    host::{paths::AgentPlace, signals::Signals, socket},
     keeper::{self, Keeper, KeeperEvent, KeeperPlace, ListenerAddress, ListenerSpec, Mode, SpawnKeeper},
     model::{calls::Backend, game::IfTaken, keeper::KeeperFact, units::Size},
     session_api::agent::{self, SessionClient},
@@ -57,7 +57,8 @@ pub(super) async fn bootstrap(
     let (keeper, mut events) = keeper::attach(KeeperPlace { dir: place.dir.clone() }, keeper_mode(config)?);
     let registry = frontends::registry(&settings::frontends(config, place, &ports.numbers())?);
     let want = registry.iter().flat_map(|frontend| frontend.sockets()).map(listener).collect();
-    let Some((bound, early)) = sockets(&keeper, want, &mut events, orders, place).await? else { return Ok(None) };
+    let Some((mut bound, early)) = sockets(&keeper, want, &mut events, orders, place).await? else { return Ok(None) };
+    bound.push(operator_socket(place)?);
     let env: BTreeMap<_, _> = registry.iter().flat_map(|frontend| frontend.env(&bound)).collect();
     let hosts = settings::hosts(config, seen(config, &session_client).await);
     let entropy: [u8; 32] = rand::random();
@@ -65,6 +66,13 @@ pub(super) async fn bootstrap(
     let found = settings::Found { ports: ports.numbers(), frontends: env, hosts, seed };
     let _ = reloading.send(Some(found.clone()));
     Ok(Some(Bootstrap { session_client, backend, keeper, events, early, registry, bound, found, entropy, tasks }))
+}
+
+/// The operator's socket. One that is there was left over: `agent.lock` is ours, so no other agent serves it.
+fn operator_socket(place: &AgentPlace) -> Result<BoundSocket, NoAgent> {
+    let socket = socket::listen(&place.operator_socket(), Some(0o600));
+    let socket = socket.map_err(NoAgent::io("listen on operator.sock in the agent's state directory"))?;
+    Ok(BoundSocket { name: native::OPERATOR.to_owned(), fd: socket.into() })
 }
 
 /// Where the keeper comes from, and how it is started.

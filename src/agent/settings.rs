@@ -266,11 +266,7 @@ pub fn frontends(
     place: &AgentPlace,
     ports: &BTreeMap<String, u16>,
 ) -> Result<frontends::Settings, BadSetup> {
-    let native = frontends::native::Settings {
-        tcp: config.api.listen,
-        socket: Some(place.api_socket()),
-        operator_socket: Some(place.operator_socket()),
-    };
+    let native = frontends::native::Settings { tcp: config.api.listen, socket: Some(place.api_socket()) };
     let a2s = config.a2s.enabled.then(|| a2s(config, ports)).transpose()?;
     let gsdk = config.gsdk.enabled.then(|| gsdk(&config.gsdk));
     let agones = config.agones.as_ref().filter(|agones| agones.enabled).map(|given| agones(config, given));

@@ -44,7 +44,7 @@ pub struct Args {
 
 pub fn run(args: Args, finder: &Finder) -> Result<Exit, Failure> {
     let found = finder.one(args.name.as_deref())?.living()?;
-    let operator = Operator::of(&found)?;
+    let operator = Operator::of(&found);
     let json = args.json;
     let body = serde_json::to_value(allocation(args))?;
     let accepted: serde_json::Value = super::block_on(operator.order("/v1/allocation", &body))?;

@@ -26,7 +26,7 @@ pub struct Args {
 
 pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     let found = finder.one(args.name.as_deref())?.living()?;
-    let operator = Operator::of(&found)?;
+    let operator = Operator::of(&found);
     let body = serde_json::json!({"restart": args.restart});
     super::block_on(async {
         let _: serde_json::Value = operator.order("/v1/detach", &body).await?;

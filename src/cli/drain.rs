@@ -41,7 +41,7 @@ pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
             "--wait waits for the agent's end, and with --then recycle it doesn't end",
         ));
     }
-    let operator = Operator::of(&found)?;
+    let operator = Operator::of(&found);
     let body = serde_json::json!({"reason": args.reason, "then": args.then});
     let accepted: serde_json::Value = super::block_on(operator.order("/v1/drain", &body))?;
     if args.json {

@@ -32,7 +32,7 @@ pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     past.iter().rev().take(args.lines).rev().for_each(print);
     if args.follow {
         let seen = past.last().map_or(0, |entry| entry.seq);
-        let operator = Operator::of(&found.living()?)?;
+        let operator = Operator::of(&found.living()?);
         super::block_on(stream(&operator, seen, print))?;
     }
     Ok(Exit::Done)

@@ -1,7 +1,7 @@
-//! An agent's operator API, as the commands use it: HTTP/1.1 over its loopback port, with the operator's token.
+//! The operator's API: HTTP/1.1 over the agent's `operator.sock`, where the kernel says who asks.
 //!
-//! The keeper holds the listening socket, so a request to an agent that has died isn't refused: it waits for the next agent,
-//! however long that takes. Nobody at a terminal wants to, so every request here ends in one of these ways:
+//! The agent binds that socket itself. One that has just started has none yet, and one that has died leaves a file that nobody
+//! listens on: either is waited for as long as somebody holds `agent.lock`. So every request here ends in one of these ways:
 //!
 //! | what happens meanwhile | a question ([`Operator::get`]) | an order |
 //! |---|---|---|
@@ -15,15 +15,20 @@ use super::{
     exit::Exit,
     find::{self, Found},
 };
-use anyhow::{Context as _, anyhow};
+use crate::{
+    host::files,
+    net::{
+        Address, Client,
+        client::{Call, ClientError, Servers},
+    },
+};
+use anyhow::Context as _;
 use bytes::Bytes;
-use http::{Method, Request, Response};
-use http_body_util::{BodyExt as _, Full};
-use hyper::{body::Incoming, client::conn::http1};
-use hyper_util::rt::TokioIo;
+use http::{Method, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
-use std::{net::SocketAddr, time::Duration};
-use tokio::net::TcpStream;
+use std::time::Duration;
 
 /// An answer larger than this is none of ours.
 const MAX_BODY: usize = 8 << 20;
@@ -33,16 +38,17 @@ pub const ANSWER: Duration = Duration::from_secs(10);
 pub const DECISION: Duration = Duration::from_secs(130);
 /// A process that ends loses its connections and its lock in any order, and its last answer may come behind both.
 const DYING: Duration = Duration::from_secs(1);
+/// How often an agent that doesn't listen yet is tried.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// A way to one agent.
 #[derive(Debug, Clone)]
 pub struct Operator {
     found: Found,
-    address: SocketAddr,
-    token: String,
+    client: Client,
 }
 
-/// An answer other than success: `{"error": {"code", "message"}}`-like bodies are taken apart by the caller.
+/// An answer, read whole.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -50,20 +56,11 @@ pub struct Answer {
 }
 
 impl Operator {
-    /// Reads the agent's address and the operator's token.
-    pub fn of(found: &Found) -> Result<Self, Failure> {
-        let record = found.record.as_ref();
-        let api = record.and_then(|record| record.api.as_deref()).ok_or_else(|| {
-            Failure::new(Exit::NotRunning, format!("the agent {:?} has not opened its API yet; try again", found.name))
-        })?;
-        let address = api.trim_start_matches("http://").trim_end_matches('/');
-        let address =
-            address.parse().with_context(|| format!("{api:?} in {} is no address", found.place.record.display()))?;
-        let path = found.place.operator_token();
-        let token = std::fs::read_to_string(&path).with_context(|| {
-            format!("can't read the operator's token {}; run this as the user who runs the agent", path.display())
-        })?;
-        Ok(Operator { found: found.clone(), address, token: token.trim().to_owned() })
+    pub fn of(found: &Found) -> Self {
+        // An agent of an older version wants the token on this socket, too.
+        let token = files::read_text(&found.place.operator_token(), 4096).ok().map(Into::into);
+        let socket = Address::Unix(found.place.operator_socket());
+        Operator { found: found.clone(), client: Client::new(socket, token, Servers::SameUserOrRoot) }
     }
 
     /// Sends a request and returns the answer with its body still to come.
@@ -74,11 +71,9 @@ impl Operator {
     /// Sends a request and reads the answer whole.
     pub async fn ask(&self, method: Method, path: &str, body: Option<String>) -> Result<Answer, Failure> {
         let whole = async {
-            let response = self.send(method.clone(), path, body).await?;
-            let status = response.status().as_u16();
-            let body = http_body_util::Limited::new(response.into_body(), MAX_BODY).collect().await;
-            let broken = |error| anyhow!("the agent {:?} broke off its answer: {error}", self.found.name);
-            Ok(Answer { status, body: body.map_err(broken)?.to_bytes() })
+            let answer = self.send(method.clone(), path, body).await?;
+            let answer = self.client.read(answer, MAX_BODY).await.map_err(|error| self.failed(error))?;
+            Ok(Answer { status: answer.status().as_u16(), body: answer.into_body() })
         };
         self.while_it_lives(patience(&method), path, whole).await
     }
@@ -124,21 +119,23 @@ impl Operator {
         answer.success(&self.found.name)?.json(&self.found.name)
     }
 
+    /// An agent that doesn't listen yet is waited for.
     async fn send(&self, method: Method, path: &str, body: Option<String>) -> Result<Response<Incoming>, Failure> {
-        let doing = || format!("can't reach the agent {:?} at {}", self.found.name, self.address);
-        let stream = TcpStream::connect(self.address).await.with_context(doing)?;
-        // Vectored writes come without MSG_NOSIGNAL: an agent that hangs up would end this command by SIGPIPE.
-        let handshake = http1::Builder::new().writev(false).handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = handshake.with_context(doing)?;
-        tokio::spawn(connection);
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", self.address.to_string())
-            .header("authorization", format!("Bearer {}", self.token))
-            .header("content-type", "application/json")
-            .body(Full::new(Bytes::from(body.unwrap_or_default())))?;
-        Ok(sender.send_request(request).await.with_context(doing)?)
+        loop {
+            let call = Call { body: body.clone(), ..Call::new(method.clone(), path) };
+            match self.client.open(call).await {
+                Err(error) if error.is_nobody() && find::holder(&self.found.place).is_some() => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                answer => return answer.map_err(|error| self.failed(error)),
+            }
+        }
+    }
+
+    fn failed(&self, error: ClientError) -> Failure {
+        let whose = if error.is_forbidden() { "; run this as the user who runs the agent, or as root" } else { "" };
+        let doing = format!("can't reach the agent {:?}{whose}", self.found.name);
+        Failure { exit: Exit::Failed, error: anyhow::Error::from(error).context(doing) }
     }
 
     /// Waits for an answer for as long as there is somebody to give it.
@@ -202,16 +199,12 @@ impl Answer {
         if (200..300).contains(&self.status) {
             return Ok(self);
         }
-        let said: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
-        let text = |key: &str| said.get(key).and_then(serde_json::Value::as_str);
-        let why = text("message")
-            .or(text("desc"))
-            .or(text("error"))
-            .map_or_else(|| format!("HTTP {}", self.status), str::to_owned);
-        let exit = match (self.status, text("code").or(text("error_code"))) {
+        let error: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let why = error["message"].as_str().map_or_else(|| format!("HTTP {}", self.status), str::to_owned);
+        let exit = match (self.status, error["error"].as_str()) {
             (_, Some("unkillable")) => Exit::Unkillable,
             (401 | 403, _) => Exit::Failed,
-            (400 | 422, None) => Exit::Usage,
+            (400 | 422, _) => Exit::Usage,
             _ => Exit::Refused,
         };
         Err(Failure::new(exit, format!("the agent {name:?} refused: {why}")))
@@ -227,33 +220,39 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        agent::record::AgentRecord,
-        host::{lock::Lock, paths::Places},
-    };
-    use std::net::TcpListener;
+    use crate::host::{lock::Lock, paths::Places, socket};
+    use std::os::unix::net::UnixListener;
 
-    /// An agent with a lock, and with a listening socket that nobody accepts from, as a keeper holds it.
-    fn deaf() -> (tempfile::TempDir, TcpListener, Lock, Operator) {
+    /// An agent with a lock, and with a listening socket that nobody accepts from.
+    fn deaf() -> (tempfile::TempDir, UnixListener, Lock, Operator) {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().to_str().unwrap().to_owned();
         let env = |key: &str| (key == "GAMESIDE_RUNTIME_DIR").then(|| format!("{root}/run"));
         let uid = rustix::process::geteuid().as_raw();
         let places = Places::find(Some(&dir.path().join("state")), uid, env).unwrap();
         let place = places.prepare_agent("one").unwrap();
-        std::fs::write(place.operator_token(), "token").unwrap();
         let lock = Lock::take(&place.lock(), "agent").unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let record = AgentRecord {
-            name: "one".to_owned(),
-            state_dir: place.dir.clone(),
-            pid: std::process::id(),
-            api: Some(format!("http://{}", listener.local_addr().unwrap())),
-            socket: None,
-        };
+        let listener = socket::listen(&place.operator_socket(), Some(0o600)).unwrap();
+        listener.set_nonblocking(false).unwrap();
         let pid = find::holder(&place);
-        let found = Found { name: "one".to_owned(), place, record: Some(record), pid };
-        (dir, listener, lock, Operator::of(&found).unwrap())
+        let found = Found { name: "one".to_owned(), place, record: None, pid };
+        (dir, listener, lock, Operator::of(&found))
+    }
+
+    #[test]
+    fn a_refusal_has_the_exit_code_that_fits() {
+        let rows = [
+            (503, "unkillable", Exit::Unkillable),
+            (503, "no_keeper", Exit::Refused),
+            (409, "busy", Exit::Refused),
+            (422, "invalid", Exit::Usage),
+            (403, "other_user", Exit::Failed),
+        ];
+        for (status, code, exit) in rows {
+            let body = serde_json::json!({ "error": code, "message": "why" }).to_string().into();
+            let failure = Answer { status, body }.success("one").unwrap_err();
+            assert_eq!((failure.exit, failure.to_string()), (exit, "the agent \"one\" refused: why".to_owned()));
+        }
     }
 
     #[tokio::test]
@@ -295,20 +294,39 @@ mod tests {
         let (_dir, listener, _lock, mut operator) = deaf();
         operator.found.pid = Some(1);
         listener.set_nonblocking(true).unwrap();
-        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-        let agent = async {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let answer = |_| async { Ok::<_, std::convert::Infallible>(Response::new("true".to_owned())) };
-                let service = hyper::service::service_fn(answer);
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
-                );
-            }
+        let listener = tokio::net::UnixListener::from_std(listener).unwrap();
+        tokio::select! {
+            answer = operator.get::<bool>("/v1/status") => assert!(answer.unwrap()),
+            () = answering(listener) => {}
+        }
+    }
+
+    /// An agent that says yes to everything.
+    async fn answering(listener: tokio::net::UnixListener) {
+        use crate::net::server::{Admits, Http1, Limits, Options, WhenFull, serve};
+        let limits =
+            Limits { header_timeout: ANSWER, max_headers: None, max_header_bytes: 16 * 1024, write_timeout: None };
+        let options = Options::new(8, WhenFull::Wait, Admits::SameUserOrRoot(Vec::new), limits);
+        let yes = |_, _| async { Response::new(http_body_util::Full::new(Bytes::from("true"))) };
+        serve(crate::net::Listener::Unix(listener), options, Http1, yes, std::future::pending()).await;
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_does_not_listen_yet_is_waited_for() {
+        let (_dir, listener, _lock, operator) = deaf();
+        let path = operator.found.place.operator_socket();
+        drop(listener);
+        let listening = async {
+            // A socket without a listener first, then none at all.
+            tokio::task::yield_now().await;
+            std::fs::remove_file(&path).unwrap();
+            tokio::task::yield_now().await;
+            let listener = socket::listen(&path, Some(0o600)).unwrap();
+            answering(tokio::net::UnixListener::from_std(listener).unwrap()).await;
         };
         tokio::select! {
             answer = operator.get::<bool>("/v1/status") => assert!(answer.unwrap()),
-            () = agent => {}
+            () = listening => {}
         }
     }
 

@@ -83,7 +83,7 @@ async fn watch(mut found: Found, args: &Args) -> Result<Exit, Failure> {
             }
         };
         let watched = match found.pid {
-            Some(_) => Operator::of(&found)?.lines("/v1/status?follow=1", &mut see).await,
+            Some(_) => Operator::of(&found).lines("/v1/status?follow=1", &mut see).await,
             None => Ok(()),
         };
         found.pid = super::find::holder(&found.place);
@@ -102,7 +102,7 @@ async fn probe(found: Found, question: Question) -> Result<Exit, Failure> {
         Question::Live => ("/livez", "live"),
         Question::Ready => ("/readyz", "ready"),
     };
-    let operator = Operator::of(&found)?;
+    let operator = Operator::of(&found);
     let answer = tokio::time::timeout(PROBE, operator.ask(Method::GET, path, None)).await;
     let answer =
         answer.map_err(|_| anyhow!("the agent {:?} has not answered {path} within {PROBE:?}", found.name))??;
@@ -131,7 +131,7 @@ fn show(status: &serde_json::Value, args: &Args) {
 /// The status of an agent, dead or alive, as the JSON object that scripts read; `agent.pid` is null when it is down.
 pub async fn look(found: &Found) -> Result<(serde_json::Value, Exit), Failure> {
     if found.pid.is_some() {
-        match Operator::of(found)?.get("/v1/status").await {
+        match Operator::of(found).get("/v1/status").await {
             Ok(status) => return Ok((status, Exit::Done)),
             Err(failure) if failure.exit != Exit::NotRunning => return Err(failure),
             // It ended while we asked.

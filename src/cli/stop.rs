@@ -70,7 +70,7 @@ pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     if found.pid.is_none() {
         return stop_keeper(&found, args.timeout, form);
     }
-    let operator = Operator::of(&found)?;
+    let operator = Operator::of(&found);
     let body = serde_json::json!({"reason": args.reason});
     let seen = last_seen(&found);
     match super::block_on(operator.order::<serde_json::Value>("/v1/stop", &body)) {
@@ -92,13 +92,11 @@ fn last_seen(found: &Found) -> u64 {
 
 fn wait_from(found: &Found, mut seen: u64, form: Form) -> Result<Exit, Failure> {
     let paint = Paint::here();
-    if let Ok(operator) = Operator::of(found) {
-        // The stream ends with the agent.
-        let _ = super::block_on(events::stream(&operator, seen, |entry| {
-            seen = entry.seq;
-            form.progress(|| paint.timeline(entry));
-        }));
-    }
+    // The stream ends with the agent.
+    let _ = super::block_on(events::stream(&Operator::of(found), seen, |entry| {
+        seen = entry.seq;
+        form.progress(|| paint.timeline(entry));
+    }));
     super::block_on(async {
         found.gone().await;
         Ok(())

@@ -3,7 +3,8 @@
 //! | file | holds |
 //! |---|---|
 //! | [`clock`] | the only place where a clock is read |
-//! | [`paths`] | where state and runtime files lie, and that those directories are ours |
+//! | [`paths`] | where state and runtime files lie |
+//! | [`directories`] | that a directory is ours |
 //! | [`files`] | small private files, written whole or not at all, never through a link |
 //! | [`lock`] | who may be here: a lock held for life, with the holder's pid in it |
 //! | [`ports`] | free ports, reserved across the agents of a machine |
@@ -20,6 +21,7 @@
 
 pub mod addresses;
 pub mod clock;
+pub mod directories;
 pub mod escape;
 pub mod files;
 pub mod lock;

@@ -1,9 +1,9 @@
-//! Where our files lie, and that those directories are really ours.
+//! Where our files lie.
 //!
 //! ```text
 //! <state>/                                  <runtime>/
 //!   NAME/            0711                     agents/NAME.json   {name, state_dir, pid, api, socket}
-//!     agent.lock journal                      sessions.lock sessions.json sessions.secret sessions.log
+//!     agent.lock journal operator.sock        sessions.lock sessions.json sessions.secret sessions.log
 //!     keeper.lock keeper.sock
 //!     keeper/ logs/  0700
 //!     operator.token game.secret  0600
@@ -12,17 +12,20 @@
 //!   session-names/   0700, what `gameside session` calls which session
 //! ```
 //!
-//! | root | is |
-//! |---|---|
-//! | state | `--state-dir` or `GAMESIDE_STATE_DIR`; `$STATE_DIRECTORY` (systemd); root: `/var/lib/gameside`; else `$XDG_STATE_HOME/gameside`, `~/.local/state/gameside` |
-//! | runtime | `GAMESIDE_RUNTIME_DIR`; `$RUNTIME_DIRECTORY` (systemd); `$XDG_RUNTIME_DIR/gameside`; root: `/run/gameside`; else `/tmp/gameside-<uid>` |
+//! | first of these that there is | state | runtime |
+//! |---|---|---|
+//! | named on purpose | `--state-dir`, `GAMESIDE_STATE_DIR` | `GAMESIDE_RUNTIME_DIR` |
+//! | systemd | `$STATE_DIRECTORY` | `$RUNTIME_DIRECTORY` |
+//! | root | `/var/lib/gameside` | `/run/gameside` |
+//! | anybody else | `$XDG_STATE_HOME/gameside`, `~/.local/state/gameside` | `$XDG_RUNTIME_DIR/gameside`, `/tmp/gameside-<uid>` |
 //!
-//! Invariants: a directory that we use is a directory and no link to one; it belongs to us or to root; nobody else
-//! may write in it, except in a state root that was named on purpose (a pod's shared volume is open to all).
+//! Invariants: both directories are found in the same order, so that a root login, `sudo` and a service of root's find the same two;
+//! each is ours, as [`directories`](super::directories) checks it, and nobody else may write in it, except in a state directory that
+//! was named on purpose (a pod's shared volume is open to all).
 
+use super::directories::{BadDirectory, Openness, make_dir};
 use std::{
-    fs, io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -47,16 +50,10 @@ pub enum BadPlace {
     NoHome,
     #[error("{} must be an absolute path; it came from {from}", path.display())]
     Relative { path: PathBuf, from: &'static str },
-    #[error("could not {doing} the directory {}: {source}", path.display())]
-    Io { doing: &'static str, path: PathBuf, source: io::Error },
-    #[error("{} is a symbolic link; name the directory that it points to", path.display())]
-    Link { path: PathBuf },
-    #[error("{} is not a directory", path.display())]
-    NoDirectory { path: PathBuf },
-    #[error("{} belongs to uid {owner}, not to uid {uid} who runs this; use another --state-dir, or GAMESIDE_RUNTIME_DIR for the runtime directory", path.display())]
-    Foreign { path: PathBuf, owner: u32, uid: u32 },
-    #[error("{} may be written by others (mode {mode:04o}); chmod go-w it", path.display())]
-    Open { path: PathBuf, mode: u32 },
+    #[error("could not find the directory {}: {source}", path.display())]
+    Absolute { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Directory(#[from] BadDirectory),
 }
 
 /// The two roots.
@@ -91,11 +88,7 @@ impl Places {
         let (state, from, chosen) = state_root(state_dir, uid, &env)?;
         let (runtime, runtime_from) = runtime_root(uid, &env);
         absolute(&runtime, runtime_from)?;
-        let state = std::path::absolute(&state).map_err(|source| BadPlace::Io {
-            doing: "find",
-            path: state.clone(),
-            source,
-        })?;
+        let state = std::path::absolute(&state).map_err(|source| BadPlace::Absolute { path: state.clone(), source })?;
         tracing::debug!(state = %state.display(), from, runtime = %runtime.display(), "places");
         Ok(Places { state, runtime, chosen, uid })
     }
@@ -106,7 +99,7 @@ impl Places {
         make_dir(&self.state, 0o711, self.uid, open_to_all)?;
         let mode = if self.uid == 0 { 0o755 } else { 0o700 };
         make_dir(&self.runtime, mode, self.uid, Openness::Refused)?;
-        make_dir(&self.agents(), mode, self.uid, Openness::Refused)
+        Ok(make_dir(&self.agents(), mode, self.uid, Openness::Refused)?)
     }
 
     /// The files of the agent NAME. Checks the name, creates nothing.
@@ -155,12 +148,11 @@ impl Places {
     pub fn sessions_socket(&self) -> PathBuf {
         self.runtime.join("sessions.sock")
     }
-    /// The local session service's secret, 0600.
     /// What the local session service warned of.
     pub fn sessions_log(&self) -> PathBuf {
         self.runtime.join("sessions.log")
     }
-
+    /// The local session service's secret, 0600.
     pub fn sessions_secret(&self) -> PathBuf {
         self.runtime.join("sessions.secret")
     }
@@ -209,7 +201,7 @@ impl AgentPlace {
     pub fn startup_file(&self) -> PathBuf {
         self.game().join("startup.json")
     }
-    /// The API's socket for operators alone.
+    /// Where the agent answers operators; 0600, bound by the agent itself.
     pub fn operator_socket(&self) -> PathBuf {
         self.dir.join("operator.sock")
     }
@@ -229,43 +221,6 @@ pub fn check_name(name: &str) -> Result<(), BadPlace> {
         return Ok(());
     }
     Err(BadPlace::Name { name: name.to_owned() })
-}
-
-/// What is thought of a directory in which others may write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Openness {
-    Refused,
-    Tolerated,
-}
-
-/// Creates `path` with `mode`, and its parents with the usual modes, if it isn't there; then checks that it is a directory,
-/// no link, ours or root's, and not open to others. What is already there keeps its mode.
-pub fn make_dir(path: &Path, mode: u32, uid: u32, openness: Openness) -> Result<(), BadPlace> {
-    let io = |doing| move |source| BadPlace::Io { doing, path: path.to_owned(), source };
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(io("create the parent of"))?;
-    }
-    match fs::DirBuilder::new().mode(mode).create(path) {
-        // Whatever the umask says: the game is another user, and has to get through to what it may read.
-        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(io("open"))?,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(io("create")(error)),
-    }
-    let found = fs::symlink_metadata(path).map_err(io("examine"))?;
-    if found.file_type().is_symlink() {
-        return Err(BadPlace::Link { path: path.to_owned() });
-    }
-    if !found.is_dir() {
-        return Err(BadPlace::NoDirectory { path: path.to_owned() });
-    }
-    if found.uid() != uid && found.uid() != 0 {
-        return Err(BadPlace::Foreign { path: path.to_owned(), owner: found.uid(), uid });
-    }
-    let mode = found.mode() & 0o7777;
-    if mode & 0o022 != 0 && openness == Openness::Refused {
-        return Err(BadPlace::Open { path: path.to_owned(), mode });
-    }
-    Ok(())
 }
 
 type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -300,11 +255,11 @@ fn runtime_root(uid: u32, env: Env<'_>) -> (PathBuf, &'static str) {
     if let Some(dir) = env("RUNTIME_DIRECTORY").as_deref().and_then(first) {
         return (dir, "RUNTIME_DIRECTORY");
     }
-    if let Some(dir) = env("XDG_RUNTIME_DIR") {
-        return (Path::new(&dir).join("gameside"), "XDG_RUNTIME_DIR");
-    }
     if uid == 0 {
         return ("/run/gameside".into(), "the user");
+    }
+    if let Some(dir) = env("XDG_RUNTIME_DIR") {
+        return (Path::new(&dir).join("gameside"), "XDG_RUNTIME_DIR");
     }
     (format!("/tmp/gameside-{uid}").into(), "the user")
 }
@@ -321,7 +276,7 @@ fn absolute(path: &Path, from: &'static str) -> Result<(), BadPlace> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::symlink;
+    use std::{fs, os::unix::fs::MetadataExt as _};
 
     fn places(uid: u32, env: &[(&str, &str)]) -> Result<Places, BadPlace> {
         Places::find(None, uid, |key| env.iter().find(|(name, _)| *name == key).map(|(_, value)| (*value).to_owned()))
@@ -330,7 +285,7 @@ mod tests {
     #[test]
     fn the_table_of_roots() {
         type Row<'a> = (u32, &'a [(&'a str, &'a str)], &'a str, &'a str);
-        let rows: [Row<'_>; 6] = [
+        let rows: [Row<'_>; 8] = [
             (0, &[("HOME", "/root")], "/var/lib/gameside", "/run/gameside"),
             (7, &[("HOME", "/home/a")], "/home/a/.local/state/gameside", "/tmp/gameside-7"),
             (
@@ -352,6 +307,19 @@ mod tests {
                 "/run/gameside",
             ),
             (0, &[("GAMESIDE_RUNTIME_DIR", "/r"), ("XDG_RUNTIME_DIR", "/q")], "/var/lib/gameside", "/r"),
+            // A root login and a service of root's find the same.
+            (
+                0,
+                &[("HOME", "/root"), ("XDG_STATE_HOME", "/root/.s"), ("XDG_RUNTIME_DIR", "/run/user/0")],
+                "/var/lib/gameside",
+                "/run/gameside",
+            ),
+            (
+                0,
+                &[("STATE_DIRECTORY", "/var/lib/a"), ("RUNTIME_DIRECTORY", "/run/a"), ("XDG_RUNTIME_DIR", "/q")],
+                "/var/lib/a",
+                "/run/a",
+            ),
         ];
         for (uid, env, state, runtime) in rows {
             let places = places(uid, env).unwrap();
@@ -387,24 +355,5 @@ mod tests {
             assert_eq!(mode(&place.game()), 0o755);
             assert_eq!(mode(&place.dir), 0o711);
         }
-    }
-
-    #[test]
-    fn links_and_foreign_or_open_directories_are_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let uid = rustix::process::geteuid().as_raw();
-        let real = dir.path().join("real");
-        make_dir(&real, 0o700, uid, Openness::Refused).unwrap();
-
-        let link = dir.path().join("link");
-        symlink(&real, &link).unwrap();
-        assert!(matches!(make_dir(&link, 0o700, uid, Openness::Refused), Err(BadPlace::Link { .. })));
-
-        if uid != 0 {
-            assert!(matches!(make_dir(&real, 0o700, uid + 1, Openness::Refused), Err(BadPlace::Foreign { .. })));
-        }
-        fs::set_permissions(&real, fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(matches!(make_dir(&real, 0o700, uid, Openness::Refused), Err(BadPlace::Open { .. })));
-        make_dir(&real, 0o700, uid, Openness::Tolerated).unwrap();
     }
 }

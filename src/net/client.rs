@@ -68,6 +68,10 @@ impl ClientError {
         let nobody = |kind| matches!(kind, NotFound | ConnectionRefused | WouldBlock);
         matches!(self, ClientError::Connect { source, .. } if nobody(source.kind()))
     }
+    /// This user may not connect there.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, ClientError::Connect { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    }
 }
 
 impl fmt::Display for Address {
@@ -109,7 +113,12 @@ impl Client {
 
     /// Sends a request and reads the answer whole, at most `limit` bytes of it.
     pub async fn ask(&self, call: Call<'_>, limit: usize) -> Result<Response<Bytes>, ClientError> {
-        let (parts, body) = self.open(call).await?.into_parts();
+        self.read(self.open(call).await?, limit).await
+    }
+
+    /// The rest of an answer, at most `limit` bytes of it.
+    pub async fn read(&self, answer: Response<Incoming>, limit: usize) -> Result<Response<Bytes>, ClientError> {
+        let (parts, body) = answer.into_parts();
         let body = Limited::new(body, limit).collect().await;
         let body = body.map_err(|why| ClientError::Answer { address: self.address.clone(), why })?;
         Ok(Response::from_parts(parts, body.to_bytes()))

@@ -34,7 +34,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::{convert::Infallible, error::Error, future::Future, io, pin::pin, sync::Arc, time::Duration};
 use tokio::{
-    io::AsyncWriteExt as _,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::{JoinError, JoinSet},
 };
@@ -45,6 +45,9 @@ const DRAIN: Duration = Duration::from_secs(5);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Delay after an `accept` that failed for want of descriptors or memory.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// How long a connection that is refused may take to hear it, and how many bytes of it are read meanwhile.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+const LAST_BYTES: u64 = 64 * 1024;
 /// Requests at a time on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 64;
 
@@ -187,9 +190,14 @@ async fn next(listener: &Listener, options: &Options) -> io::Result<(Stream, Pee
     }
 }
 
+/// Whoever has gone by then needs no answer. What was sent meanwhile is read: closed before that, the answer might be lost.
 async fn refuse(mut stream: Stream, refusal: Vec<u8>) {
-    // Whoever has gone by then needs no answer.
-    let _ = tokio::time::timeout(HANDSHAKE, stream.write_all(&refusal)).await;
+    let told = async {
+        stream.write_all(&refusal).await?;
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(LAST_BYTES), &mut tokio::io::sink()).await
+    };
+    let _ = tokio::time::timeout(LAST_WORDS, told).await;
 }
 
 fn report(done: Result<(), JoinError>) {

@@ -217,7 +217,7 @@ fn place_and_settings(dir: &TempDir) -> (AgentPlace, Settings) {
     let config: AgentConfig = toml::from_str(text).unwrap();
     let runtime = dir.path().join("run");
     std::fs::create_dir_all(&runtime).unwrap();
-    let env = |key: &str| (key == "XDG_RUNTIME_DIR").then(|| runtime.display().to_string());
+    let env = |key: &str| (key == "GAMESIDE_RUNTIME_DIR").then(|| runtime.display().to_string());
     let uid = rustix::process::geteuid().as_raw();
     let places = Places::find(Some(&dir.path().join("state")), uid, env).unwrap();
     let place = places.prepare_agent("rig").unwrap();

@@ -172,7 +172,8 @@ fn it_all_works_for_a_user_without_any_privilege_below_the_users_own_directories
     }
     let gameside = |args: &[&str]| {
         let mut command = world.command("setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
-        command.arg(own.join("gameside")).args(args).current_dir(&own).env_remove("GAMESIDE_STATE_DIR");
+        command.arg(own.join("gameside")).args(args).current_dir(&own);
+        command.env_remove("GAMESIDE_STATE_DIR").env_remove("GAMESIDE_RUNTIME_DIR");
         command
             .env("HOME", "/nonexistent")
             .env("XDG_STATE_HOME", own.join("state"))

@@ -119,7 +119,7 @@ fn api_figures(registry: &mut Registry, api: &Api) {
     }
     registry.register("api_answers", "Answers of the native API", answers);
     let streams = Gauge::<i64>::default();
-    streams.set((super::stream::MAX_SUBSCRIBERS - api.streams.available_permits()) as i64);
+    streams.set(api.streams.open() as i64);
     registry.register("api_streams", "Event and timeline streams that are open", streams);
     let lagged = ConstCounter::new(api.lagged.load(Ordering::Relaxed));
     registry.register("api_streams_lagged", "Streams ended because their reader was too slow", lagged);

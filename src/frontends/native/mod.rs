@@ -56,19 +56,19 @@ pub struct Settings {
     pub tcp: SocketAddr,
     /// A unix socket that the game may connect to; none = off.
     pub socket: Option<PathBuf>,
-    /// A unix socket for operators alone (mode 0600), so that the game can't use up its connections; none = off.
-    pub operator_socket: Option<PathBuf>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { tcp: (Ipv4Addr::LOCALHOST, 0).into(), socket: None, operator_socket: None }
+        Settings { tcp: (Ipv4Addr::LOCALHOST, 0).into(), socket: None }
     }
 }
 
 /// Names of its sockets at the keeper.
 pub const TCP: &str = "native-tcp";
 pub const UNIX: &str = "native-unix";
+/// The operator's socket, which the agent itself binds: only an agent answers operators. Whoever connects is known by its user,
+/// and nobody else can use its places up.
 pub const OPERATOR: &str = "native-operator";
 
 /// The frontend.
@@ -98,10 +98,7 @@ impl Frontend for Native {
         };
         let tcp =
             SocketSpec { name: TCP.to_owned(), address: BindAddress::Tcp(self.settings.tcp), if_taken: IfTaken::Fail };
-        std::iter::once(tcp)
-            .chain(unix(UNIX, &self.settings.socket, 0o666))
-            .chain(unix(OPERATOR, &self.settings.operator_socket, 0o600))
-            .collect()
+        std::iter::once(tcp).chain(unix(UNIX, &self.settings.socket, 0o666)).collect()
     }
 
     fn env(&self, bound: &[BoundSocket]) -> BTreeMap<String, String> {
@@ -113,11 +110,14 @@ impl Frontend for Native {
     }
 
     fn serve(self: Box<Self>, bound: &mut Vec<BoundSocket>, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()> {
-        let router = router(shared);
-        for name in [TCP, UNIX, OPERATOR] {
+        let api = Api::new(shared);
+        for name in [TCP, UNIX] {
             if let Some(fd) = take_socket(bound, name) {
-                tasks.spawn(http::serve(Listener::local(fd)?, Admits::Everybody, router.clone()));
+                tasks.spawn(http::serve(Listener::local(fd)?, Admits::Everybody, router(api.clone())));
             }
+        }
+        if let Some(fd) = take_socket(bound, OPERATOR) {
+            tasks.spawn(http::serve(Listener::local(fd)?, http::OPERATOR, router(api.for_operators())));
         }
         Ok(())
     }
@@ -128,10 +128,58 @@ impl Frontend for Native {
 pub struct Api {
     shared: Shared,
     pages: Arc<state::PageCache>,
-    /// Permits for streams.
-    streams: Arc<Semaphore>,
+    callers: Callers,
+    streams: Streams,
     answers: Arc<metrics::Answers>,
     lagged: Arc<AtomicU64>,
+}
+
+/// Who calls on a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Callers {
+    /// Whoever its token says.
+    ByToken,
+    /// Operators: the listener lets in nobody else.
+    Operators,
+}
+
+/// Places for streams: those of the operator's socket are its own.
+#[derive(Debug, Clone)]
+struct Streams {
+    by_token: Arc<Semaphore>,
+    operator: Arc<Semaphore>,
+}
+
+impl Streams {
+    fn of(&self, callers: Callers) -> &Arc<Semaphore> {
+        match callers {
+            Callers::ByToken => &self.by_token,
+            Callers::Operators => &self.operator,
+        }
+    }
+
+    fn open(&self) -> usize {
+        2 * stream::MAX_SUBSCRIBERS - self.by_token.available_permits() - self.operator.available_permits()
+    }
+}
+
+impl Api {
+    fn new(shared: Shared) -> Self {
+        let places = || Arc::new(Semaphore::new(stream::MAX_SUBSCRIBERS));
+        Api {
+            shared,
+            pages: Arc::default(),
+            callers: Callers::ByToken,
+            streams: Streams { by_token: places(), operator: places() },
+            answers: Arc::default(),
+            lagged: Arc::default(),
+        }
+    }
+
+    /// The same on the operator's socket.
+    fn for_operators(&self) -> Self {
+        Api { callers: Callers::Operators, ..self.clone() }
+    }
 }
 
 /// Every route, with what it answers.
@@ -169,14 +217,7 @@ fn routes() -> Vec<(Method, &'static str, MethodRouter<Api>)> {
 }
 
 /// The whole API, without the checks that belong to a listener.
-pub fn router(shared: Shared) -> Router {
-    let api = Api {
-        shared,
-        pages: Arc::default(),
-        streams: Arc::new(Semaphore::new(stream::MAX_SUBSCRIBERS)),
-        answers: Arc::default(),
-        lagged: Arc::default(),
-    };
+fn router(api: Api) -> Router {
     let router = routes().into_iter().fold(Router::new(), |router, (_, path, handler)| router.route(path, handler));
     router
         .fallback(no_route)

@@ -22,6 +22,7 @@ use crate::{
     },
     host::clock,
     model::{ids::RunNumber, status::TimelineEntry},
+    net::sse::{EVENT_STREAM, Writer},
 };
 use axum::{
     body::Body,
@@ -38,8 +39,8 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 pub const MAX_SUBSCRIBERS: usize = 64;
 /// Entries written in one chunk.
 const CHUNK: usize = 64;
-/// A browser-like client waits this long before it reconnects.
-const RETRY: &str = "retry: 500\n\n";
+/// Milliseconds that a client waits before it connects again.
+const RETRY: u32 = 500;
 
 /// How an event is named on the wire: the id of the log and its number there.
 pub fn event_id(log_id: &str, number: u64) -> String {
@@ -114,23 +115,21 @@ impl GameEvents {
         if self.run.is_some_and(|run| run != event.run) {
             return;
         }
-        to.extend_from_slice(b"event: ");
-        to.extend_from_slice(event.notice.name().as_bytes());
-        to.extend_from_slice(format!("\nid: {}\ndata: ", event_id(self.events.log_id(), event.number)).as_bytes());
-        to.extend_from_slice(&event.json);
-        to.extend_from_slice(b"\n\n");
+        let id = event_id(self.events.log_id(), event.number);
+        Writer::new(to).event(event.notice.name()).id(&id).data(&event.json).end();
     }
 
     /// What a reader gets before the log, and where in the log it goes on.
     fn opening(&self, resume: Option<&str>) -> (BytesMut, u64) {
-        let mut opening = BytesMut::from(RETRY);
+        let mut opening = BytesMut::new();
+        Writer::new(&mut opening).retry(RETRY).end();
         let (levels, head) = self.events.levels();
         if let Some(resume) = resume {
             if let Some(seen) = self.position(resume) {
                 return (opening, seen);
             }
             let id = event_id(self.events.log_id(), head);
-            opening.extend_from_slice(format!("event: reset\nid: {id}\ndata: {{\"event\":\"reset\"}}\n\n").as_bytes());
+            Writer::new(&mut opening).event("reset").id(&id).data(r#"{"event":"reset"}"#).end();
         }
         for level in &levels.events {
             self.write(&mut opening, level);
@@ -161,8 +160,10 @@ impl Log for GameEvents {
         Some((chunk, seen))
     }
     fn lagged(&self, seen: u64) -> Bytes {
+        let mut last = BytesMut::new();
         let id = event_id(self.events.log_id(), seen);
-        format!("event: lagged\nid: {id}\ndata: {{\"event\":\"lagged\"}}\n\n").into()
+        Writer::new(&mut last).event("lagged").id(&id).data(r#"{"event":"lagged"}"#).end();
+        last.freeze()
     }
     fn watch(&self) -> watch::Receiver<u64> {
         self.events.watch()
@@ -189,7 +190,6 @@ pub async fn events(State(api): State<Api>, Anyone(bearer): Anyone, headers: Hea
     Ok(answer(EVENT_STREAM, body(log, opening, seen, Follow::Yes, permit, Arc::clone(&api.lagged))))
 }
 
-const EVENT_STREAM: &str = "text/event-stream";
 pub const NDJSON: &str = "application/x-ndjson";
 
 pub fn answer(kind: &'static str, body: Body) -> Response {
@@ -202,7 +202,7 @@ fn last_event_id(headers: &HeaderMap) -> Option<&str> {
 
 /// A permit for one more stream.
 pub fn permit(api: &Api) -> Result<OwnedSemaphorePermit, Problem> {
-    Arc::clone(&api.streams).try_acquire_owned().map_err(|_| {
+    Arc::clone(api.streams.of(api.callers)).try_acquire_owned().map_err(|_| {
         let message = format!("{MAX_SUBSCRIBERS} streams are open; close one of them");
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_subscribers", message)
     })
@@ -223,11 +223,10 @@ struct Entries {
 impl Entries {
     fn write(&self, to: &mut BytesMut, entry: &TimelineEntry) {
         let json = serde_json::to_string(entry).expect("plain data always serialises");
-        let text = match self.format {
-            Format::Ndjson => format!("{json}\n"),
-            Format::Sse => format!("event: {}\nid: {}\ndata: {json}\n\n", entry.kind, entry.seq),
-        };
-        to.extend_from_slice(text.as_bytes());
+        match self.format {
+            Format::Ndjson => to.extend_from_slice(format!("{json}\n").as_bytes()),
+            Format::Sse => Writer::new(to).event(&entry.kind).id(&entry.seq.to_string()).data(json).end(),
+        }
     }
     fn note(&self, kind: &str, seq: u64, text: &str) -> BytesMut {
         let mut line = BytesMut::new();

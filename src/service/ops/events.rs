@@ -15,6 +15,7 @@ use crate::{
         events::{Reset, ResetReason},
         ids::PlayerUuid,
     },
+    net::sse::Writer,
     service::{
         Shared,
         http::{
@@ -30,7 +31,7 @@ use crate::{
         store::Seq,
     },
 };
-use bytes::Bytes;
+use bytes::BytesMut;
 use futures_util::StreamExt;
 use http::{Method, StatusCode};
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -41,6 +42,8 @@ pub static TABLE: &[Row] = &[row!(
     "get_player_events_self", Access::AnyOf(&["session:read-player:any", "session:read-player:self"]), stream
 )];
 
+/// Milliseconds that a client waits before it connects again.
+const RETRY: u32 = 1000;
 /// How often a quiet stream says where it stands.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Events sent at a time.
@@ -148,7 +151,7 @@ struct Reading {
     /// The token is checked once: the stream lives no longer than a token does.
     until: Instant,
     /// Sent before anything else.
-    first: Option<String>,
+    first: Option<BytesMut>,
     over: bool,
 }
 
@@ -159,9 +162,10 @@ fn stream(shared: Arc<Shared>, request: RequestContext) -> Answering {
         let last = watch.shown(newest).await?;
         let until = Instant::now() + shared.settings().auth.access_lifetime.get();
         let mut reading = Reading { position: last, until, first: None, over: false, watch };
-        let mut first = "retry: 1000\n".to_owned();
+        let mut first = BytesMut::new();
+        let retry = Writer::new(&mut first).retry(RETRY);
         match request.header("last-event-id").filter(|id| !id.is_empty()) {
-            None => first.push_str(&format!("id: {}\n\n", reading.watch.id(last))),
+            None => retry.id(&reading.watch.id(last)).end(),
             Some(id) => {
                 let known = shared.transact(|tx| tx.events.position(id)).0;
                 let whole = match known {
@@ -169,16 +173,16 @@ fn stream(shared: Arc<Shared>, request: RequestContext) -> Answering {
                     None => None,
                 };
                 reading.position = whole.unwrap_or(last);
-                first.push_str(&match whole {
-                    Some(position) => format!("id: {}\n\n", reading.watch.id(position)),
-                    None => reset(&reading.watch.id(last), ResetReason::Retention),
-                });
+                match whole {
+                    Some(position) => retry.id(&reading.watch.id(position)).end(),
+                    None => reset(retry, &reading.watch.id(last), ResetReason::Retention),
+                }
             }
         }
         reading.first = Some(first);
         let chunks = futures_util::stream::unfold(reading, |mut reading| async move {
             let chunk = reading.next().await?;
-            Some((Ok::<_, Infallible>(Bytes::from(chunk)), reading))
+            Some((Ok::<_, Infallible>(chunk.freeze()), reading))
         });
         Ok(Answer::Events(chunks.boxed()))
     })
@@ -186,7 +190,7 @@ fn stream(shared: Arc<Shared>, request: RequestContext) -> Answering {
 
 impl Reading {
     /// The next chunk, or none at the end.
-    async fn next(&mut self) -> Option<String> {
+    async fn next(&mut self) -> Option<BytesMut> {
         if let Some(first) = self.first.take() {
             return Some(first);
         }
@@ -197,41 +201,44 @@ impl Reading {
         // What can't be made durable isn't told; the client comes back.
         let ((found, newest), woke) = self.watch.next(self.position, BATCH, until).await.ok()?;
         self.watch.shared.someone_is_here(self.watch.shared.clock.now().mono);
+        let mut chunk = BytesMut::new();
         match found {
             Err(Gap) => {
                 self.over = true;
                 let last = self.watch.shown(newest).await.ok()?;
-                Some(reset(&self.watch.id(last), ResetReason::Slow))
+                reset(Writer::new(&mut chunk), &self.watch.id(last), ResetReason::Slow);
             }
-            Ok(_) if woke == Woke::Ended => None,
+            Ok(_) if woke == Woke::Ended => return None,
             Ok(kept) if kept.is_empty() => {
                 self.position = self.watch.shown(newest).await.unwrap_or(self.position);
-                Some(format!(": here\nid: {}\n\n", self.watch.id(self.position)))
+                Writer::new(&mut chunk).comment("here").id(&self.watch.id(self.position)).end();
             }
             Ok(kept) => {
-                let chunk = kept.iter().map(|kept| event(&self.watch.id(kept.number), &kept.told)).collect();
+                for kept in &kept {
+                    event(Writer::new(&mut chunk), &self.watch.id(kept.number), &kept.told);
+                }
                 self.position = kept.last().map_or(self.position, |kept| kept.number);
-                Some(chunk)
             }
         }
+        Some(chunk)
     }
 }
 
-/// One event as text. A notification that somebody sent is no event of the interface: only its position is.
-fn event(id: &str, told: &Told) -> String {
+/// A notification that somebody sent is no event of the interface: only its position is.
+fn event(to: Writer<'_>, id: &str, told: &Told) {
     match told {
         Told::Event(event) => {
-            // Plain structs with text keys always serialise; JSON has no line breaks of its own.
+            // Plain structs with text keys always serialise.
             let data = serde_json::to_string(event).unwrap_or_default();
-            format!("id: {id}\nevent: {}\ndata: {data}\n\n", event.event.name())
+            to.id(id).event(event.event.name()).data(data).end();
         }
-        Told::Note(_) => format!("id: {id}\n\n"),
+        Told::Note(_) => to.id(id).end(),
     }
 }
 
-fn reset(id: &str, reason: ResetReason) -> String {
+fn reset(to: Writer<'_>, id: &str, reason: ResetReason) {
     let data = serde_json::to_string(&Reset { reason }).unwrap_or_default();
-    format!("id: {id}\nevent: reset\ndata: {data}\n\n")
+    to.id(id).event("reset").data(data).end();
 }
 
 #[cfg(test)]
@@ -253,7 +260,7 @@ mod tests {
             path,
             query: query(None),
             headers: HeaderMap::new(),
-            body: Bytes::new(),
+            body: bytes::Bytes::new(),
             peer: None,
             verified: None,
             hashed: None,

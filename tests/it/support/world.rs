@@ -103,7 +103,7 @@ impl World {
         command.args(args).env_clear().current_dir(self.path()).stdin(Stdio::null());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.path().join("home"));
-        command.env("XDG_RUNTIME_DIR", self.path().join("run"));
+        command.env("GAMESIDE_RUNTIME_DIR", self.runtime_root());
         command.env("GAMESIDE_STATE_DIR", self.state_root());
         command.env("GAMESIDE_GAME__PORTS__GAME__RANGE", self.ports.range());
         command.env("RUST_BACKTRACE", "1");

@@ -4,7 +4,7 @@ mod routes;
 mod server;
 mod streams;
 
-use super::router;
+use super::{Api, router};
 use crate::{
     frontends::{
         GameMessage,
@@ -59,7 +59,7 @@ impl Got {
 fn fixture() -> Fixture {
     let driver = TestDriver::new(status());
     driver.tokens.set_game(RUN, GAME.into());
-    Fixture { router: router(driver.shared.clone()), driver }
+    Fixture { router: router(Api::new(driver.shared.clone())), driver }
 }
 
 fn request(method: &str, path: &str, token: &str, body: impl Into<Body>) -> Request<Body> {

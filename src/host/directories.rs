@@ -1,0 +1,87 @@
+//! Whether a directory is ours: made if it isn't there, and examined before anything in it is believed.
+//!
+//! Invariants: a directory that we use is a directory and no link to one; it belongs to us or to root; nobody else may write in it,
+//! unless that is tolerated on purpose.
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+/// A directory that can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BadDirectory {
+    #[error("could not {doing} the directory {}: {source}", path.display())]
+    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error("{} is a symbolic link; name the directory that it points to", path.display())]
+    Link { path: PathBuf },
+    #[error("{} is not a directory", path.display())]
+    NoDirectory { path: PathBuf },
+    #[error("{} belongs to uid {owner}, not to uid {uid} who runs this; use another --state-dir, or GAMESIDE_RUNTIME_DIR for the runtime directory", path.display())]
+    Foreign { path: PathBuf, owner: u32, uid: u32 },
+    #[error("{} may be written by others (mode {mode:04o}); chmod go-w it", path.display())]
+    Open { path: PathBuf, mode: u32 },
+}
+
+/// What to do about a directory in which others may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Openness {
+    Refused,
+    Tolerated,
+}
+
+/// Creates `path` with `mode`, and its parents with the usual modes, if it isn't there; then checks that it is a directory,
+/// no link, ours or root's, and not open to others. What is already there keeps its mode.
+pub fn make_dir(path: &Path, mode: u32, uid: u32, openness: Openness) -> Result<(), BadDirectory> {
+    let io = |doing| move |source| BadDirectory::Io { doing, path: path.to_owned(), source };
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(io("create the parent of"))?;
+    }
+    match fs::DirBuilder::new().mode(mode).create(path) {
+        // Whatever the umask says: the game is another user, and has to get through to what it may read.
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(io("open"))?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(io("create")(error)),
+    }
+    let found = fs::symlink_metadata(path).map_err(io("examine"))?;
+    if found.file_type().is_symlink() {
+        return Err(BadDirectory::Link { path: path.to_owned() });
+    }
+    if !found.is_dir() {
+        return Err(BadDirectory::NoDirectory { path: path.to_owned() });
+    }
+    if found.uid() != uid && found.uid() != 0 {
+        return Err(BadDirectory::Foreign { path: path.to_owned(), owner: found.uid(), uid });
+    }
+    let mode = found.mode() & 0o7777;
+    if mode & 0o022 != 0 && openness == Openness::Refused {
+        return Err(BadDirectory::Open { path: path.to_owned(), mode });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn links_and_foreign_or_open_directories_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let uid = rustix::process::geteuid().as_raw();
+        let real = dir.path().join("real");
+        make_dir(&real, 0o700, uid, Openness::Refused).unwrap();
+
+        let link = dir.path().join("link");
+        symlink(&real, &link).unwrap();
+        assert!(matches!(make_dir(&link, 0o700, uid, Openness::Refused), Err(BadDirectory::Link { .. })));
+
+        if uid != 0 {
+            assert!(matches!(make_dir(&real, 0o700, uid + 1, Openness::Refused), Err(BadDirectory::Foreign { .. })));
+        }
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(make_dir(&real, 0o700, uid, Openness::Refused), Err(BadDirectory::Open { .. })));
+        make_dir(&real, 0o700, uid, Openness::Tolerated).unwrap();
+    }
+}
