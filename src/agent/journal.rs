@@ -21,7 +21,11 @@
 //!    the newest is written, and it commits the older ones with it.
 
 use super::crash;
-use crate::{core::io::JournalFact, model::time::Timestamp};
+use crate::{
+    core::io::JournalFact,
+    host::files::{self, IfThere},
+    model::time::Timestamp,
+};
 use rustix::fs::OFlags;
 use std::{
     fs::{File, OpenOptions},
@@ -345,41 +349,21 @@ fn open_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).custom_flags(no_follow()).open(path)
 }
 
-/// Makes the file beside its place, every block written, and moves it there whole.
+/// Makes the file, every block written.
 fn create(path: &Path) -> io::Result<File> {
-    let fresh = path.with_extension("new");
-    match std::fs::remove_file(&fresh) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .custom_flags(no_follow())
-        .open(&fresh)?;
-    let zeros = vec![0; SLOT];
-    file.write_all_at(&zeros[..HEAD as usize], 0)?;
-    file.write_all_at(&encode_head(0), 0)?;
-    for slot in 0..2 {
-        file.write_all_at(&zeros, slot_at(slot))?;
-    }
-    file.sync_all()?;
-    std::fs::rename(&fresh, path)?;
-    sync_dir(path)?;
-    Ok(file)
+    files::put(path, 0o600, IfThere::Replace, |file| {
+        let zeros = vec![0; SLOT];
+        file.write_all_at(&zeros[..HEAD as usize], 0)?;
+        file.write_all_at(&encode_head(0), 0)?;
+        (0..2).try_for_each(|slot| file.write_all_at(&zeros, slot_at(slot)))
+    })
 }
 
 fn set_aside(path: &Path, now: Timestamp, why: String) -> io::Result<Aside> {
     let aside = path.with_extension(format!("bad-{}", now.unix_millis()));
     std::fs::rename(path, &aside)?;
-    sync_dir(path)?;
+    files::sync_directory_of(path)?;
     Ok(Aside { path: aside, why })
-}
-
-fn sync_dir(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! How others find an agent: `<runtime>/agents/NAME.json`. It stays when the agent dies, so that `gameside status` still
 //! finds the state directory and can say who holds the game.
 
+use crate::host::files;
 use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
@@ -24,9 +25,7 @@ impl AgentRecord {
     /// Replaces the file whole.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let text = serde_json::to_vec_pretty(self).map_err(io::Error::other)?;
-        let fresh = path.with_extension(format!("json.{}", self.pid));
-        fs::write(&fresh, text)?;
-        fs::rename(&fresh, path)
+        files::write(path, &text, 0o644).map_err(io::Error::other)
     }
 
     pub fn read(path: &Path) -> io::Result<Self> {

@@ -14,7 +14,7 @@ use crate::{
     service::settings::ServiceSettings,
 };
 use clap::ValueEnum as _;
-use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::PathBuf};
+use std::{io::Write as _, path::PathBuf};
 
 /// Write a commented configuration.
 ///
@@ -103,11 +103,9 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if args.force {
         files::write(&file, text.as_bytes(), 0o644)?;
     } else {
-        let created = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&file);
-        created.and_then(|mut created| created.write_all(text.as_bytes())).map_err(|error| {
-            let what_to_do =
-                if error.kind() == std::io::ErrorKind::AlreadyExists { "; --force replaces it" } else { "" };
-            Failure::new(Exit::Failed, format!("could not write {shown}: {error}{what_to_do}"))
+        files::create(&file, text.as_bytes(), 0o644).map_err(|error| {
+            let what_to_do = if error.is_there() { "; --force replaces it" } else { "" };
+            Failure::new(Exit::Failed, format!("{error}{what_to_do}"))
         })?;
     }
     println!("{shown} is written. Next: {}", args.role.next(&shown));
@@ -159,7 +157,7 @@ mod tests {
         agent::validate,
         config::{agent::Overrides, read::read_text},
     };
-    use std::path::Path;
+    use std::{fs, path::Path};
 
     /// Compares a file of the repository with what the types say, or writes it (`UPDATE=1`).
     fn is_up_to_date(file: &str, text: &str) {

@@ -2,10 +2,10 @@
 
 use crate::{
     model::units::{Size, Span},
+    net::{Address, Client, client::Servers},
     practice::{
-        self, JoinOptions, ServeOptions,
-        options::{self, ApiPlace, ApiWay, CrashHow, Daemon, Readiness, Stubborn, Trouble},
-        trouble,
+        self, JoinOptions, ServeOptions, fault_injection,
+        options::{self, CrashHow, Daemon, Faults, Readiness, Sigterm},
     },
 };
 use clap::{Args, Subcommand};
@@ -75,11 +75,11 @@ struct Serve {
     #[arg(long)]
     no_sdk: bool,
     #[command(flatten, next_help_heading = "Misbehave")]
-    trouble: TroubleArgs,
+    faults: FaultArgs,
 }
 
 #[derive(Debug, Args)]
-struct TroubleArgs {
+struct FaultArgs {
     /// Do nothing any more, after this time.
     #[arg(long, value_name = "SPAN")]
     hang_after: Option<Span>,
@@ -147,7 +147,7 @@ pub fn run(practice: Practice) -> ExitCode {
     match practice.what {
         None => practice::serve(practice.serve.options()),
         Some(What::Helper) => {
-            trouble::helper();
+            fault_injection::helper();
             ExitCode::SUCCESS
         }
         Some(What::Join(join)) => match join.options() {
@@ -181,32 +181,33 @@ impl Serve {
             version: self.report_version,
             allocation: variable("GAMESIDE_ALLOCATION_ID").or_else(|| variable("GAMESIDE_SESSION_ID")),
             api,
-            trouble: self.trouble.trouble(),
+            faults: self.faults.faults(),
         }
     }
 }
 
 /// The agent's API as the environment names it: the socket if there is one, else the port.
-fn api(variable: &impl Fn(&str) -> Option<String>) -> Option<ApiPlace> {
+fn api(variable: &impl Fn(&str) -> Option<String>) -> Option<Client> {
     let token = variable("GAMESIDE_TOKEN")?;
-    let socket = variable("GAMESIDE_SOCKET").map(|path| ApiWay::Unix(path.into()));
+    let socket = variable("GAMESIDE_SOCKET").map(|path| Address::Unix(path.into()));
     let port = || {
         let url = variable("GAMESIDE_API")?;
-        let address = url.strip_prefix("http://").unwrap_or(&url).trim_end_matches('/').to_owned();
-        Some(ApiWay::Tcp(address))
+        let address = url.strip_prefix("http://").unwrap_or(&url).trim_end_matches('/');
+        address.to_socket_addrs().ok()?.next().map(Address::Tcp)
     };
-    socket.or_else(port).map(|way| ApiPlace { way, token })
+    // The agent may run as another user than its game.
+    socket.or_else(port).map(|address| Client::new(address, Some(token.into()), Servers::Anybody))
 }
 
-impl TroubleArgs {
-    fn trouble(self) -> Trouble {
-        Trouble {
+impl FaultArgs {
+    fn faults(self) -> Faults {
+        Faults {
             hang_after: self.hang_after.map(Span::get),
             crash_after: self.crash_after.map(Span::get),
             crash_how: self.crash_how,
             daemonise: if self.daemonise { Daemon::Yes } else { Daemon::No },
             leak: self.leak.map(|size| size.0),
-            refuse_sigterm: if self.refuse_sigterm { Stubborn::Yes } else { Stubborn::No },
+            refuse_sigterm: if self.refuse_sigterm { Sigterm::Ignored } else { Sigterm::Obeyed },
             fork_helpers: self.fork_helpers,
             spam: self.spam,
             start_delay: self.start_delay.map(Span::get),

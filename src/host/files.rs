@@ -31,19 +31,58 @@ impl BadFile {
     pub fn is_missing(&self) -> bool {
         matches!(self, BadFile::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
+    /// Something is there already.
+    pub fn is_there(&self) -> bool {
+        matches!(self, BadFile::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists)
+    }
 }
 
 /// Replaces `path` with `content` in one step: a reader, and a crash, see the old file or the new one. Durable when it returns.
 pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), BadFile> {
+    put(path, mode, IfThere::Replace, |mut file| file.write_all(content)).map(drop).map_err(BadFile::io("write", path))
+}
+
+/// Makes `path` with `content` in one step, and fails if something is there ([`BadFile::is_there`]). Durable when it returns.
+pub fn create(path: &Path, content: &[u8], mode: u32) -> Result<(), BadFile> {
+    put(path, mode, IfThere::Fail, |mut file| file.write_all(content)).map(drop).map_err(BadFile::io("write", path))
+}
+
+/// What to do about a file that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfThere {
+    Replace,
+    Fail,
+}
+
+/// Makes a file beside `path`, lets `fill` write it, and moves it there whole. Durable when it returns; the file is open for reading
+/// and writing.
+pub fn put(path: &Path, mode: u32, if_there: IfThere, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Result<File> {
     let beside = beside(path);
-    let written = write_new(&beside, content, mode).and_then(|()| {
-        fs::rename(&beside, path)?;
-        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&beside)?;
+    let done = fill(&file).and_then(|()| {
+        file.sync_all()?;
+        match if_there {
+            IfThere::Replace => fs::rename(&beside, path)?,
+            IfThere::Fail => {
+                fs::hard_link(&beside, path)?;
+                fs::remove_file(&beside)?;
+            }
+        }
+        sync_directory_of(path)
     });
-    written.map_err(|source| {
-        let _ = fs::remove_file(&beside);
-        BadFile::Io { doing: "write", path: path.to_owned(), source }
-    })
+    match done {
+        Ok(()) => Ok(file),
+        Err(error) => {
+            let _ = fs::remove_file(&beside);
+            Err(error)
+        }
+    }
+}
+
+/// Makes a new or moved name durable.
+pub fn sync_directory_of(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent)?.sync_all()
 }
 
 /// Reads a regular file of at most `limit` bytes; refuses a link.
@@ -119,12 +158,6 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +173,27 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
         assert!(matches!(read(&path, 2), Err(BadFile::TooLarge { .. })));
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_not_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        create(&path, b"one", 0o600).unwrap();
+        assert!(create(&path, b"two", 0o600).unwrap_err().is_there());
+        assert_eq!(read_text(&path, 10).unwrap(), "one");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_file_that_can_not_be_filled_leaves_what_was_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        write(&path, b"one", 0o600).unwrap();
+        let full = put(&path, 0o600, IfThere::Replace, |_| Err(io::ErrorKind::StorageFull.into()));
+        assert_eq!(full.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(read_text(&path, 10).unwrap(), "one");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
     }
 
     #[test]

@@ -4,13 +4,18 @@
 //! in a free file means nothing.
 
 use super::files::BadFile;
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat};
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read as _, Seek as _, Write as _},
-    os::unix::fs::OpenOptionsExt,
+    os::{fd::AsFd, unix::fs::OpenOptionsExt},
     path::{Path, PathBuf},
 };
+
+/// Somebody who only looks ([`holder`]) has a lock for an instant, and must not be taken for an owner: so it is tried so often, with this
+/// pause in between.
+const TRIES: u32 = 20;
+const PAUSE: rustix::time::Timespec = rustix::time::Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 
 /// A held lock. Dropping it frees it.
 #[derive(Debug)]
@@ -32,25 +37,41 @@ pub enum NotLocked {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     pub pid: u32,
-    /// What it said about itself.
+    /// What it said about itself; the keeper says nothing.
     pub label: String,
 }
 
 impl Lock {
     /// Takes the lock at once or says who has it. `label` says what for.
     pub fn take(path: &Path, label: &str) -> Result<Lock, NotLocked> {
-        let io = |doing| move |source| NotLocked::Io { doing, path: path.to_owned(), source };
-        let mut file = open(path).map_err(io("open"))?;
+        Self::take_at(CWD, path, label)
+    }
+
+    /// The same for a path below a directory that is open.
+    pub fn take_at(dir: impl AsFd, path: &Path, label: &str) -> Result<Lock, NotLocked> {
+        let mut file = open(dir, path).map_err(NotLocked::io("open", path))?;
         match exclusive(&file) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 return Err(NotLocked::Held { path: path.to_owned(), holder: read_holder(&mut file) });
             }
-            Err(error) => return Err(io("take")(error.into())),
+            Err(error) => return Err(NotLocked::io("take", path)(error.into())),
         }
+        Ok(Lock::signed(file, path, label))
+    }
+
+    /// Takes the lock as soon as nobody has it. Blocks: for work that others do in an instant.
+    pub fn wait(path: &Path, label: &str) -> Result<Lock, NotLocked> {
+        let file = open(CWD, path).map_err(NotLocked::io("open", path))?;
+        flock(&file, FlockOperation::LockExclusive).map_err(|error| NotLocked::io("take", path)(error.into()))?;
+        Ok(Lock::signed(file, path, label))
+    }
+
+    fn signed(file: File, path: &Path, label: &str) -> Lock {
         let mut lock = Lock { file, path: path.to_owned() };
-        lock.sign(label).map_err(io("write to"))?;
-        Ok(lock)
+        // On a full disk it is held for all that, and nobody can read by whom.
+        let _ = lock.sign(label);
+        lock
     }
 
     pub fn path(&self) -> &Path {
@@ -60,7 +81,14 @@ impl Lock {
     fn sign(&mut self, label: &str) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.rewind()?;
-        writeln!(self.file, "{} {label}", std::process::id())
+        let text = format!("{} {label}", std::process::id());
+        self.file.write_all(format!("{}\n", text.trim_end()).as_bytes())
+    }
+}
+
+impl NotLocked {
+    fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| NotLocked::Io { doing, path: path.to_owned(), source }
     }
 }
 
@@ -81,28 +109,20 @@ pub fn holder(path: &Path) -> Result<Option<Holder>, BadFile> {
     }
 }
 
-/// Somebody who only looks ([`holder`]) has it for an instant, and must not be taken for an owner.
 fn exclusive(file: &File) -> rustix::io::Result<()> {
     let mut tries = 0;
     loop {
         match flock(file, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) if tries < 5 => tries += 1,
+            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) if tries < TRIES => tries += 1,
             other => return other,
         }
-        let pause = rustix::time::Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
-        rustix::event::poll(&mut [], Some(&pause))?;
+        let _ = rustix::event::poll(&mut [], Some(&PAUSE));
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o644)
-        .custom_flags(no_follow())
-        .open(path)
+fn open(dir: impl AsFd, path: &Path) -> io::Result<File> {
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(openat(dir, path, flags, Mode::from_raw_mode(0o644))?.into())
 }
 
 fn no_follow() -> i32 {
@@ -113,7 +133,8 @@ fn no_follow() -> i32 {
 fn read_holder(file: &mut File) -> Option<Holder> {
     let mut text = String::new();
     file.take(512).read_to_string(&mut text).ok()?;
-    let (pid, label) = text.trim_end().split_once(' ')?;
+    let text = text.trim_end();
+    let (pid, label) = text.split_once(' ').unwrap_or((text, ""));
     Some(Holder { pid: pid.parse().ok()?, label: label.to_owned() })
 }
 
@@ -122,6 +143,7 @@ struct Who<'a>(&'a Option<Holder>);
 impl std::fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
+            Some(Holder { pid, label }) if label.is_empty() => write!(f, "pid {pid}"),
             Some(Holder { pid, label }) => write!(f, "pid {pid} ({})", super::escape::Escaped(label)),
             None => f.write_str("another process"),
         }
@@ -145,6 +167,31 @@ mod tests {
         drop(first);
         assert_eq!(holder(&path).unwrap(), None);
         Lock::take(&path, "agent two").unwrap();
+    }
+
+    #[test]
+    fn a_holder_may_give_its_pid_alone_and_a_directory_may_be_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keeper.lock");
+        let _held = Lock::take_at(File::open(dir.path()).unwrap(), Path::new("keeper.lock"), "").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
+        assert_eq!(holder(&path).unwrap(), Some(Holder { pid: std::process::id(), label: String::new() }));
+        let error = Lock::take(&path, "x").unwrap_err().to_string();
+        assert!(error.ends_with(&format!("is held by pid {}", std::process::id())), "{error}");
+    }
+
+    #[test]
+    fn whoever_waits_gets_it_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = Lock::take(&path, "first").unwrap();
+        let waiting = std::thread::spawn({
+            let path = path.clone();
+            move || Lock::wait(&path, "second")
+        });
+        drop(held);
+        let second = waiting.join().unwrap().unwrap();
+        assert_eq!(holder(second.path()).unwrap().map(|holder| holder.label), Some("second".to_owned()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Commands on stdin, and of admins over UDP.
 
-use super::options::Trouble;
+use super::options::{Faults, OptionError};
 
 /// One command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,23 +16,34 @@ pub enum Command {
     Quit,
     Help,
     /// From now on, as on the command line.
-    Misbehave(Trouble),
+    Misbehave(Faults),
 }
 
 pub const HELP: &str = "commands: say TEXT | map NAME [MODE] | start | end | kick NAME | open | close | status | quit | help\n\
 misbehave: hang | crash [panic|abort|segv|CODE] | leak SIZE | spam LINES | refuse-sigterm | slow-ticks PERCENT";
 
-impl std::str::FromStr for Command {
-    type Err = String;
+/// A line that is no command.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    #[error("{command} wants {what}; try help")]
+    Lacks { command: String, what: &'static str },
+    #[error("no command {0:?}; try help")]
+    Unknown(String),
+    #[error(transparent)]
+    Option(#[from] OptionError),
+}
 
-    fn from_str(line: &str) -> Result<Self, String> {
+impl std::str::FromStr for Command {
+    type Err = CommandError;
+
+    fn from_str(line: &str) -> Result<Self, CommandError> {
         let (word, rest) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
         let rest = rest.trim();
-        let wanted = |what: &str| format!("{word} wants {what}; try help");
+        let lacks = |what| CommandError::Lacks { command: word.to_owned(), what };
         Ok(match word {
-            "say" if rest.is_empty() => return Err(wanted("a text")),
+            "say" if rest.is_empty() => return Err(lacks("a text")),
             "say" => Command::Say(rest.to_owned()),
-            "map" | "kick" if rest.is_empty() => return Err(wanted("a name")),
+            "map" | "kick" if rest.is_empty() => return Err(lacks("a name")),
             "map" => match rest.split_once(' ') {
                 Some((map, mode)) => Command::Map(map.to_owned(), Some(mode.trim().to_owned())),
                 None => Command::Map(rest.to_owned(), None),
@@ -50,18 +61,18 @@ impl std::str::FromStr for Command {
     }
 }
 
-fn misbehave(word: &str, rest: &str) -> Result<Command, String> {
-    let mut trouble = Trouble::default();
+fn misbehave(word: &str, rest: &str) -> Result<Command, CommandError> {
+    let mut faults = Faults::default();
     let known = match word {
-        "hang" => trouble.set("hang-after", "0")?,
+        "hang" => faults.set("hang-after", "0")?,
         "crash" => {
             let how = if rest.is_empty() { "abort" } else { rest };
-            trouble.set("crash-how", how)? && trouble.set("crash-after", "0")?
+            faults.set("crash-how", how)? && faults.set("crash-after", "0")?
         }
-        "leak" | "spam" | "refuse-sigterm" | "slow-ticks" => trouble.set(word, rest)?,
+        "leak" | "spam" | "refuse-sigterm" | "slow-ticks" => faults.set(word, rest)?,
         _ => false,
     };
-    if known { Ok(Command::Misbehave(trouble)) } else { Err(format!("no command {word:?}; try help")) }
+    if known { Ok(Command::Misbehave(faults)) } else { Err(CommandError::Unknown(word.to_owned())) }
 }
 
 #[cfg(test)]
@@ -75,11 +86,11 @@ mod tests {
         assert_eq!(" say  hello there ".parse(), Ok(Command::Say("hello there".to_owned())));
         assert_eq!("map foundry".parse(), Ok(Command::Map("foundry".to_owned(), None)));
         assert_eq!("map foundry  siege".parse(), Ok(Command::Map("foundry".to_owned(), Some("siege".to_owned()))));
-        let Ok(Command::Misbehave(trouble)) = "crash 3".parse() else { panic!() };
-        assert_eq!((trouble.crash_how, trouble.crash_after), (CrashHow::Exit(3), Some(Duration::ZERO)));
+        let Ok(Command::Misbehave(faults)) = "crash 3".parse() else { panic!() };
+        assert_eq!((faults.crash_how, faults.crash_after), (CrashHow::Exit(3), Some(Duration::ZERO)));
         for (line, why) in [("say", "wants a text"), ("dance", "no command"), ("", "no command"), ("leak much", "leak")]
         {
-            let error = line.parse::<Command>().unwrap_err();
+            let error = line.parse::<Command>().unwrap_err().to_string();
             assert!(error.contains(why), "{line}: {error}");
         }
     }

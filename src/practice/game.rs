@@ -62,10 +62,10 @@ impl Outcome {
 
 /// Whether players may come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum JoinPolicy {
     Open,
     /// With the word that players are refused with.
-    Shut(&'static str),
+    Closed(&'static str),
 }
 
 /// The game.
@@ -75,7 +75,7 @@ pub struct Game {
     pub map: String,
     pub mode: String,
     pub places: usize,
-    pub door: Door,
+    pub joins: JoinPolicy,
     /// Players must bring it, if there is one.
     pub join_token: Option<String>,
     pub admin_password: Option<String>,
@@ -92,7 +92,7 @@ impl Game {
             map: map.to_owned(),
             mode: mode.to_owned(),
             places,
-            door: Door::Shut("starting"),
+            joins: JoinPolicy::Closed("starting"),
             join_token: None,
             admin_password: None,
             timeout,
@@ -169,11 +169,11 @@ impl Game {
         let refusal = if self.join_token.as_deref().is_some_and(|wanted| Some(wanted) != token) {
             Some("wrong join token")
         } else {
-            match (known, self.door) {
+            match (known, self.joins) {
                 (Some(at), _) if uuid.is_none() && self.players[at].address != from => Some("name taken"),
                 (Some(_), _) => None,
-                (None, Door::Shut(why)) => Some(why),
-                (None, Door::Open) => (self.players.len() >= self.places).then_some("full"),
+                (None, JoinPolicy::Closed(why)) => Some(why),
+                (None, JoinPolicy::Open) => (self.players.len() >= self.places).then_some("full"),
             }
         };
         if let Some(why) = refusal {
@@ -288,7 +288,7 @@ mod tests {
 
     fn game() -> Game {
         let mut game = Game::new("practice", "harbour", "duel", 2, 10 * SECOND);
-        game.door = Door::Open;
+        game.joins = JoinPolicy::Open;
         game
     }
     fn from(port: u16) -> SocketAddr {
@@ -332,9 +332,9 @@ mod tests {
         assert_eq!(refusal(&game.receive(&hello("c", Some(3), None), from(3), SECOND)), "full");
         assert_eq!(refusal(&game.receive(&FromPlayer::Bye.encode(), from(3), SECOND)), "say hello first");
         game.kick("b");
-        game.door = Door::Shut("draining");
+        game.joins = JoinPolicy::Closed("draining");
         assert_eq!(refusal(&game.receive(&hello("c", Some(3), None), from(3), SECOND)), "draining");
-        game.door = Door::Open;
+        game.joins = JoinPolicy::Open;
         game.join_token = Some("t".to_owned());
         assert_eq!(refusal(&game.receive(&hello("c", Some(3), Some("x")), from(3), SECOND)), "wrong join token");
         game.receive(&hello("c", Some(3), Some("t")), from(3), SECOND);

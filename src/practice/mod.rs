@@ -16,8 +16,8 @@
 //! | [`game`] | players, map, match: pure |
 //! | [`server`] | the loop: sockets, signals, ticks |
 //! | [`console`] | commands on stdin |
-//! | [`trouble`] | misbehaving on purpose |
-//! | [`api`] | the agent: a blocking HTTP client, what to report, what to listen to |
+//! | [`fault_injection`] | misbehaving on purpose |
+//! | [`api`] | the agent: what to report, what to listen to |
 //! | [`player`] | the other side: a player or a few bots |
 //!
 //! The whole room reads its own clock: it is a game, not a part of the agent.
@@ -28,11 +28,11 @@
 
 pub mod api;
 pub mod console;
+pub mod fault_injection;
 pub mod game;
 pub mod options;
 pub mod player;
 pub mod server;
-pub mod trouble;
 pub mod wire;
 
 pub use options::{JoinOptions, ServeOptions};

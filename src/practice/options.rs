@@ -4,7 +4,10 @@
 //! `crash-after=5s crash-how=segv`. What isn't said there comes from the environment that the agent gives
 //! (`GAMESIDE_MAP`, `GAMESIDE_PORT_GAME`, …), then from the defaults.
 
-use crate::model::units::{Size, Span};
+use crate::{
+    model::units::{Size, Span},
+    net::Client,
+};
 use std::{net::IpAddr, net::SocketAddr, time::Duration};
 
 pub const DEFAULT_MAP: &str = "harbour";
@@ -30,27 +33,22 @@ pub struct ServeOptions {
     pub version: Option<semver::Version>,
     /// It plays for somebody from the start, and needn't wait for an `allocated`.
     pub allocation: Option<String>,
-    pub api: Option<ApiPlace>,
-    pub trouble: Trouble,
+    pub api: Option<Client>,
+    pub faults: Faults,
 }
 
-/// Where the agent's API is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiPlace {
-    pub way: ApiWay,
-    pub token: String,
-}
-
-/// How the API is reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ApiWay {
-    Unix(std::path::PathBuf),
-    Tcp(String),
+/// An option that can't be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OptionError {
+    #[error("expected panic, abort, segv or an exit code, found {found:?}")]
+    CrashHow { found: String },
+    #[error("{key}: {why}")]
+    Value { key: String, why: String },
 }
 
 /// What it does wrong on purpose.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Trouble {
+pub struct Faults {
     /// Stops doing anything, after this long; it doesn't even notice SIGTERM.
     pub hang_after: Option<Duration>,
     pub crash_after: Option<Duration>,
@@ -59,7 +57,7 @@ pub struct Trouble {
     pub daemonise: Daemon,
     /// Bytes a second that are never given back.
     pub leak: Option<u64>,
-    pub refuse_sigterm: Stubborn,
+    pub refuse_sigterm: Sigterm,
     /// Sleeping processes in sessions of their own.
     pub fork_helpers: u32,
     /// Lines a second.
@@ -92,10 +90,10 @@ pub enum Daemon {
 
 /// Whether it obeys SIGTERM and `stop`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Stubborn {
+pub enum Sigterm {
     #[default]
-    No,
-    Yes,
+    Obeyed,
+    Ignored,
 }
 
 /// Whether it ever says that it is ready.
@@ -122,28 +120,25 @@ pub struct JoinOptions {
 }
 
 impl std::str::FromStr for CrashHow {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
+    type Err = OptionError;
+    fn from_str(text: &str) -> Result<Self, OptionError> {
         match text {
             "panic" => Ok(CrashHow::Panic),
             "abort" => Ok(CrashHow::Abort),
             "segv" => Ok(CrashHow::Segv),
-            code => code
-                .parse()
-                .map(CrashHow::Exit)
-                .map_err(|_| format!("expected panic, abort, segv or an exit code, found {text:?}")),
+            code => code.parse().map(CrashHow::Exit).map_err(|_| OptionError::CrashHow { found: text.to_owned() }),
         }
     }
 }
 
-impl Trouble {
+impl Faults {
     /// Takes one `key` or `key=value`, as on the command line; `Ok(false)` if the key is none of these.
-    pub fn set(&mut self, key: &str, value: &str) -> Result<bool, String> {
-        fn parsed<T: std::str::FromStr>(key: &str, value: &str) -> Result<T, String>
+    pub fn set(&mut self, key: &str, value: &str) -> Result<bool, OptionError> {
+        fn parsed<T: std::str::FromStr>(key: &str, value: &str) -> Result<T, OptionError>
         where
             T::Err: std::fmt::Display,
         {
-            value.parse().map_err(|error| format!("{key}: {error}"))
+            value.parse().map_err(|error: T::Err| OptionError::Value { key: key.to_owned(), why: error.to_string() })
         }
         let span = |value: &str| parsed::<Span>(key, value).map(|span| Some(span.get()));
         match key {
@@ -152,7 +147,7 @@ impl Trouble {
             "crash-how" => self.crash_how = parsed(key, value)?,
             "daemonise" => self.daemonise = Daemon::Yes,
             "leak" => self.leak = Some(parsed::<Size>(key, value)?.0),
-            "refuse-sigterm" => self.refuse_sigterm = Stubborn::Yes,
+            "refuse-sigterm" => self.refuse_sigterm = Sigterm::Ignored,
             "fork-helpers" => self.fork_helpers = parsed(key, value)?,
             "spam" => self.spam = Some(parsed(key, value)?),
             "start-delay" => self.start_delay = span(value)?,
@@ -175,7 +170,7 @@ impl Trouble {
             match self.set(key, value) {
                 Ok(true) => {}
                 Ok(false) => strange.push(word.to_owned()),
-                Err(why) => strange.push(why),
+                Err(why) => strange.push(why.to_string()),
             }
         }
         strange
@@ -188,11 +183,11 @@ mod tests {
 
     #[test]
     fn misc_says_what_the_command_line_says() {
-        let mut trouble = Trouble::default();
-        let strange = trouble.apply_misc("?crash-after=5s?crash-how=segv --leak=10MiB never-ready?NumBots=3?spam=x");
-        assert_eq!(trouble.crash_after, Some(Duration::from_secs(5)));
-        assert_eq!((trouble.crash_how, trouble.leak), (CrashHow::Segv, Some(10 << 20)));
-        assert_eq!(trouble.never_ready, Readiness::Never);
+        let mut faults = Faults::default();
+        let strange = faults.apply_misc("?crash-after=5s?crash-how=segv --leak=10MiB never-ready?NumBots=3?spam=x");
+        assert_eq!(faults.crash_after, Some(Duration::from_secs(5)));
+        assert_eq!((faults.crash_how, faults.leak), (CrashHow::Segv, Some(10 << 20)));
+        assert_eq!(faults.never_ready, Readiness::Never);
         assert_eq!(strange, ["NumBots=3", "spam: invalid digit found in string"]);
         assert_eq!("7".parse(), Ok(CrashHow::Exit(7)));
         assert!("loudly".parse::<CrashHow>().is_err());

@@ -31,6 +31,7 @@
 //! | [`tls`] | TLS on the session service |
 //! | [`openarena`] | a real game server, by its example configuration |
 //! | [`openarena_probe`] | the same server, watched by queries and by its log |
+//! | [`operator_socket`] | how commands reach their agent |
 //! | [`probes`] | games that speak nothing, each kind of probe asking them |
 //! | [`quit`] | games that end in good order only when they are asked to |
 //! | [`practice`] | the practice game as a program |
@@ -60,6 +61,7 @@ mod main_job;
 mod manifests;
 mod openarena;
 mod openarena_probe;
+mod operator_socket;
 mod outage;
 mod practice;
 mod probes;

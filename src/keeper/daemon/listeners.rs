@@ -1,18 +1,14 @@
 //! Listening sockets: ours, and those that we hold for the agent so that a connect waits while the agent is away.
 
-use crate::keeper::protocol::{ListenerAddress, ListenerSpec, MAX_LISTENERS};
-use rustix::{
-    fs::{AtFlags, CWD, Mode, OFlags, openat, unlinkat},
-    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with},
+use crate::{
+    host::socket,
+    keeper::protocol::{ListenerAddress, ListenerSpec, MAX_LISTENERS},
 };
 use std::{
     fs, io,
     net::{SocketAddr, TcpListener, UdpSocket},
-    os::{
-        fd::{AsRawFd, OwnedFd},
-        unix::fs::{FileTypeExt, PermissionsExt},
-    },
-    path::{Path, PathBuf},
+    os::fd::OwnedFd,
+    path::Path,
 };
 
 /// The sockets that are held, by name.
@@ -59,7 +55,7 @@ impl Held {
                         root.display()
                     ));
                 }
-                _ => unix(path, *mode),
+                _ => socket::listen(path, Some(*mode)).map(OwnedFd::from),
             },
         };
         let socket = socket.map_err(failed)?;
@@ -89,29 +85,6 @@ fn udp(at: SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
-/// A unix stream socket that listens; what an earlier owner left at the path is unlinked. Paths may be longer than 107 bytes.
-pub(super) fn unix(path: &Path, mode: u32) -> io::Result<OwnedFd> {
-    let (parent, name) = split(path)?;
-    let dir = openat(CWD, parent, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    if fs::symlink_metadata(path).is_ok_and(|about| about.file_type().is_socket()) {
-        unlinkat(&dir, name, AtFlags::empty())?;
-    }
-    let kind = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, kind, None)?;
-    let short = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name);
-    bind(&socket, &SocketAddrUnix::new(short)?)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
-    listen(&socket, 128)?;
-    Ok(socket)
-}
-
-fn split(path: &Path) -> io::Result<(&Path, &std::ffi::OsStr)> {
-    path.parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .zip(path.file_name())
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a socket wants a full path"))
-}
-
 fn is_within(path: &Path, root: &Path) -> bool {
     let parent = path.parent().and_then(|parent| fs::canonicalize(parent).ok());
     parent.zip(fs::canonicalize(root).ok()).is_some_and(|(parent, root)| parent.starts_with(root))
@@ -127,7 +100,6 @@ fn shown(address: &ListenerAddress) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::net::UnixStream;
 
     fn tcp(name: &str, address: &str) -> ListenerSpec {
         ListenerSpec { name: name.into(), address: ListenerAddress::Tcp(address.parse().unwrap()), or_any: false }
@@ -162,18 +134,6 @@ mod tests {
             assert!(moved != 0 && moved != tcp_at.port() && moved != udp_at.port());
             assert_eq!(port(&held.get(&[spec], None).unwrap()[0]), moved, "and there it stays");
         }
-    }
-
-    #[test]
-    fn a_path_may_be_long_and_the_socket_left_over() {
-        let dir = tempfile::tempdir().unwrap();
-        let deep = dir.path().join("d".repeat(120));
-        fs::create_dir(&deep).unwrap();
-        drop(unix(&deep.join("s"), 0o600).unwrap());
-        let _socket = unix(&deep.join("s"), 0o600).unwrap();
-        let file = fs::File::open(&deep).unwrap();
-        assert!(UnixStream::connect(format!("/proc/self/fd/{}/s", file.as_raw_fd())).is_ok());
-        assert_eq!(fs::metadata(deep.join("s")).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{
     Daemon,
     cgroup::Cgroups,
     init::Runner,
-    listeners, privileges,
+    privileges,
     privileges::Identity,
     settings::{Question, Settings, USAGE},
     store::{Store, StoreError},
@@ -16,6 +16,7 @@ use super::{
     watcher,
 };
 use crate::{
+    host::socket,
     keeper::protocol::{exit, names},
     model::ids::KeeperId,
 };
@@ -109,7 +110,7 @@ fn fresh_id() -> KeeperId {
 /// Only the agent's user may connect. Where the socket can't be given to it, anybody may, and is refused by uid.
 fn serve(dir: &Path, identity: &Identity) -> io::Result<OwnedFd> {
     let path = dir.join(names::SOCKET);
-    let server = listeners::unix(&path, 0o600)?;
+    let server = OwnedFd::from(socket::listen(&path, Some(0o600))?);
     if identity.agent_uid != geteuid().as_raw()
         && std::os::unix::fs::chown(&path, Some(identity.agent_uid), None).is_err()
     {

@@ -11,6 +11,7 @@
 //! under the id of its predecessor: the run it reports has ended for certain, and the agent gets its true status.
 
 use crate::{
+    host::lock::{Lock, NotLocked},
     keeper::protocol::names,
     model::{
         ids::KeeperId,
@@ -18,14 +19,14 @@ use crate::{
     },
 };
 use rustix::{
-    fs::{CWD, FlockOperation, Mode, OFlags, fchown, flock, fsync, mkdirat, openat, renameat},
+    fs::{CWD, Mode, OFlags, fchown, fsync, mkdirat, openat, renameat},
     io::Errno,
     process::geteuid,
 };
 use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
-    io::{self, Read, Write},
+    io::{self, Read},
     os::{
         fd::{AsFd, OwnedFd},
         unix::fs::FileExt,
@@ -41,8 +42,8 @@ const SPARE: &str = "exit.spare";
 /// Why the store can't be had.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StoreError {
-    #[error("another keeper (pid {0}) holds this state directory")]
-    Locked(String),
+    #[error("another keeper{} holds this state directory", .0.map_or(String::new(), |pid| format!(" (pid {pid})")))]
+    Locked(Option<u32>),
     #[error("{what}: {why}")]
     Io { what: String, why: io::Error },
 }
@@ -53,7 +54,7 @@ pub(super) struct Store {
     pub(super) game: OwnedFd,
     pub(super) logs: OwnedFd,
     own: OwnedFd,
-    _lock: File,
+    _lock: Lock,
     epoch_file: Option<File>,
     epoch: u64,
     pub(super) keeper: KeeperId,
@@ -78,9 +79,11 @@ impl Store {
             .map_err(|why| StoreError::Io { what: format!("making {}", path.display()), why })?;
         let dir = openat(CWD, path, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(failed("opening the state directory"))?;
-        let lock = take_lock(&dir).map_err(|why| match why {
-            LockError::Held(pid) => StoreError::Locked(pid),
-            LockError::Io(why) => failed("opening keeper.lock")(why),
+        let lock = Lock::take_at(&dir, Path::new(names::LOCK), "").map_err(|why| match why {
+            NotLocked::Held { holder, .. } => StoreError::Locked(holder.map(|holder| holder.pid)),
+            NotLocked::Io { doing, source, .. } => {
+                StoreError::Io { what: format!("failed to {doing} keeper.lock in {}", path.display()), why: source }
+            }
         })?;
         let own = subdirectory(&dir, names::STORE, 0o700).map_err(failed("making keeper/"))?;
         // The game, perhaps another user, reads here.
@@ -161,34 +164,6 @@ fn subdirectory(dir: &OwnedFd, name: &str, mode: u32) -> Result<OwnedFd, Errno> 
         let _ = fchown(&fd, Some(geteuid()), None);
     }
     Ok(fd)
-}
-
-enum LockError {
-    Held(String),
-    Io(Errno),
-}
-
-/// Somebody who only looks whether the lock is held holds it for a moment: so we try for a while.
-fn take_lock(dir: &OwnedFd) -> Result<File, LockError> {
-    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut file = File::from(openat(dir, names::LOCK, flags, Mode::from(0o644)).map_err(LockError::Io)?);
-    for _ in 0..20 {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
-                let write = || -> io::Result<()> {
-                    file.set_len(0)?;
-                    file.write_all(format!("{}\n", std::process::id()).as_bytes())
-                };
-                let _ = { write }();
-                return Ok(file);
-            }
-            Err(Errno::WOULDBLOCK | Errno::INTR) => super::pause(std::time::Duration::from_millis(10)),
-            Err(error) => return Err(LockError::Io(error)),
-        }
-    }
-    let mut pid = String::new();
-    let _ = file.read_to_string(&mut pid);
-    Err(LockError::Held(pid.trim().to_owned()))
 }
 
 fn open_epoch(own: &OwnedFd) -> (Option<File>, u64) {
@@ -276,7 +251,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let _store = Store::open(dir.path(), id("a")).unwrap();
         match Store::open(dir.path(), id("b")) {
-            Err(StoreError::Locked(pid)) => assert_eq!(pid, std::process::id().to_string()),
+            Err(StoreError::Locked(pid)) => assert_eq!(pid, Some(std::process::id())),
             other => panic!("{other:?}"),
         }
     }

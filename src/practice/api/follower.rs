@@ -1,21 +1,51 @@
 //! What the agent tells the game: its event stream, followed for life.
 
-use super::http;
-use crate::{model::game::GameNotice, practice::options::ApiPlace};
-use std::{io, io::BufRead, sync::mpsc::Sender, time::Duration};
+use super::block_on;
+use crate::{
+    model::game::GameNotice,
+    net::{
+        Client,
+        client::{Call, ClientError},
+        sse::{Message, Reader, TooLong},
+    },
+    practice::server::log,
+};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http_body_util::BodyExt as _;
+use std::{sync::mpsc::Sender, time::Duration};
 
 const RETRY: Duration = Duration::from_millis(250);
+/// The longest event, in bytes.
+const MAX_EVENT: usize = 1 << 20;
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// What came.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Followed {
-    GameNotice(GameNotice),
+pub enum AgentMessage {
+    Notice(GameNotice),
     /// Another life of the agent: it may know less than the last.
     Reset,
 }
 
+/// Why a stream ended.
+#[derive(Debug, thiserror::Error)]
+enum StreamEnd {
+    #[error("the game is over")]
+    GameOver,
+    #[error("/v1/events answers {0}")]
+    Status(StatusCode),
+    #[error("the agent ended it")]
+    Closed,
+    #[error(transparent)]
+    Event(#[from] TooLong),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+}
+
 /// Starts the thread. `wake` is called after each arrival.
-pub fn start(place: ApiPlace, to: Sender<Followed>, wake: impl Fn() + Send + 'static) {
+pub fn start(agent: Client, to: Sender<AgentMessage>, wake: impl Fn() + Send + 'static) {
     std::thread::spawn(move || {
         let mut seen = None;
         let deliver = |followed| {
@@ -23,56 +53,58 @@ pub fn start(place: ApiPlace, to: Sender<Followed>, wake: impl Fn() + Send + 'st
             wake();
             delivered
         };
-        while follow(&place, &mut seen, &deliver).is_err_and(|error| error.kind() != io::ErrorKind::Other) {
-            std::thread::sleep(RETRY);
+        let following = block_on(async {
+            while !matches!(follow(&agent, &mut seen, &deliver).await, StreamEnd::GameOver) {
+                tokio::time::sleep(RETRY).await;
+            }
+        });
+        if let Err(error) = following {
+            log(format_args!("can't listen to the agent: {error}"));
         }
     });
 }
 
-/// Until the stream ends; an error of kind `Other` means that nobody listens any more.
-fn follow(place: &ApiPlace, seen: &mut Option<String>, deliver: &impl Fn(Followed) -> bool) -> io::Result<()> {
-    let last = seen.clone();
-    let headers: Vec<_> = last.iter().map(|id| ("last-event-id", id.as_str())).collect();
-    let (status, stream) = http::open(place, "GET", "/v1/events", &headers, "", None)?;
-    if status != 200 {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("/v1/events answers {status}")));
+/// Until the stream ends.
+async fn follow(agent: &Client, seen: &mut Option<String>, deliver: &impl Fn(AgentMessage) -> bool) -> StreamEnd {
+    match read(agent, seen, deliver).await {
+        Ok(()) => StreamEnd::Closed,
+        Err(end) => end,
     }
-    let mut event = Sse::default();
-    for line in stream.lines() {
-        if let Some(done) = event.line(&line?) {
-            if done.id.is_some() {
-                *seen = done.id;
+}
+
+async fn read(
+    agent: &Client,
+    seen: &mut Option<String>,
+    deliver: &impl Fn(AgentMessage) -> bool,
+) -> Result<(), StreamEnd> {
+    let last = seen.as_deref().and_then(|id| HeaderValue::from_str(id).ok());
+    let headers = last.into_iter().map(|id| (LAST_EVENT_ID, id)).collect();
+    let answer = agent.open(Call { headers, ..Call::new(Method::GET, "/v1/events") }).await?;
+    if answer.status() != StatusCode::OK {
+        return Err(StreamEnd::Status(answer.status()));
+    }
+    let (mut body, mut reader) = (answer.into_body(), Reader::new(MAX_EVENT));
+    while let Some(frame) = body.frame().await {
+        reader.push(frame?.data_ref().map_or(&[], |data| data))?;
+        while let Some(message) = reader.next() {
+            let followed = followed(&message);
+            if message.id.is_some() {
+                *seen = message.id;
             }
-            let followed = match done.event.as_str() {
-                "reset" => Some(Followed::Reset),
-                "lagged" => None,
-                _ => serde_json::from_str(&done.data).ok().map(Followed::GameNotice),
-            };
             if followed.is_some_and(|followed| !deliver(followed)) {
-                return Err(io::Error::other("the game is over"));
+                return Err(StreamEnd::GameOver);
             }
         }
     }
-    Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the stream ended"))
+    Ok(())
 }
 
-/// One event, as it is put together line by line.
-#[derive(Debug, Default, PartialEq)]
-struct Sse {
-    event: String,
-    id: Option<String>,
-    data: String,
-}
-
-impl Sse {
-    fn line(&mut self, line: &str) -> Option<Sse> {
-        match line.split_once(": ") {
-            Some(("event", name)) => name.clone_into(&mut self.event),
-            Some(("id", id)) => self.id = Some(id.to_owned()),
-            Some(("data", data)) => self.data.push_str(data),
-            Some(_) | None => {}
-        }
-        (line.is_empty() && !self.data.is_empty()).then(|| std::mem::take(self))
+/// None: nothing that a game has to know.
+fn followed(message: &Message) -> Option<AgentMessage> {
+    match message.event.as_str() {
+        "reset" => Some(AgentMessage::Reset),
+        "lagged" => None,
+        _ => serde_json::from_str(&message.data).ok().map(AgentMessage::Notice),
     }
 }
 
@@ -81,13 +113,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_are_put_together_line_by_line() {
-        let mut sse = Sse::default();
-        let mut done = Vec::new();
-        for line in ["retry: 500", "", ": remark", "event: stop", "id: life-3", "data: {\"event\":\"stop\"}", "", ""] {
-            done.extend(sse.line(line));
+    fn events_are_notices_and_a_reset_is_told() {
+        let message =
+            |event: &str, data: &str| followed(&Message { id: None, event: event.to_owned(), data: data.to_owned() });
+        let stop = message("stop", r#"{"run":1,"event":"stop","within_ms":500}"#);
+        assert_eq!(stop, Some(AgentMessage::Notice(GameNotice::Stop { within: Duration::from_millis(500) })));
+        assert_eq!(message("reset", r#"{"event":"reset"}"#), Some(AgentMessage::Reset));
+        for (event, data) in [("lagged", "{}"), ("", ""), ("newer", r#"{"event":"newer"}"#)] {
+            assert_eq!(message(event, data), None);
         }
-        let data = "{\"event\":\"stop\"}".to_owned();
-        assert_eq!(done, [Sse { event: "stop".to_owned(), id: Some("life-3".to_owned()), data }]);
     }
 }

@@ -1,8 +1,14 @@
-//! The agent, as a game of any language would reach it: plain blocking HTTP.
+//! The agent, as a game reaches it: HTTP over the socket or the port that its environment names.
 //!
 //! Two threads, so that the game never waits: one says what is to be said ([`reporter`]), one listens ([`follower`]). Both
 //! try again for as long as it takes: an agent that is away comes back.
 
 pub mod follower;
-pub mod http;
 pub mod reporter;
+
+use std::io;
+
+/// Runs a thread's conversation with the agent.
+fn block_on<T>(conversation: impl Future<Output = T>) -> io::Result<T> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(conversation))
+}

@@ -9,11 +9,14 @@
 //! | 4xx | refused: logged, and not said again |
 //! | anything else, or none | not known: said again, players as a whole list |
 
-use super::http;
+use super::block_on;
 use crate::{
     model::backoff::Backoff,
-    practice::{options::ApiPlace, server::log},
+    net::{Client, client::Call},
+    practice::server::log,
 };
+use http::Method;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 use std::{
     collections::BTreeMap,
@@ -24,6 +27,10 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(10);
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(2);
+/// The longest answer that is read.
+const MAX_ANSWER: usize = 1 << 20;
+/// What can't stand in a segment of a path as it is.
+const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What is, as far as the agent wants to know.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -56,18 +63,20 @@ pub enum Statement {
 }
 
 impl Statement {
-    fn request(&self) -> (&'static str, String, String) {
-        let post = |path: &str, body: serde_json::Value| ("POST", format!("/v1/game/{path}"), body.to_string());
+    fn request(&self) -> (Method, String, String) {
+        let post = |path: &str, body: serde_json::Value| (Method::POST, format!("/v1/game/{path}"), body.to_string());
         match self {
             Statement::Version(version) => post("version", json!({ "version": version })),
             Statement::Playing(map, mode) => post("map", json!({ "map": map, "mode": mode })),
             Statement::Ready => post("ready", json!({})),
             Statement::Joinable(joinable) => post("joinable", json!({ "joinable": joinable })),
             Statement::Joined(id, name) => post("players", json!({ "id": id, "name": name })),
-            Statement::Left(id) => ("DELETE", format!("/v1/game/players/{}", escaped(id)), String::new()),
+            Statement::Left(id) => {
+                (Method::DELETE, format!("/v1/game/players/{}", utf8_percent_encode(id, IN_PATH)), String::new())
+            }
             Statement::Players(players) => {
                 let players: Vec<_> = players.iter().map(|(id, name)| json!({ "id": id, "name": name })).collect();
-                ("PUT", "/v1/game/players".to_owned(), json!({ "players": players }).to_string())
+                (Method::PUT, "/v1/game/players".to_owned(), json!({ "players": players }).to_string())
             }
             Statement::MatchStart(id) => post("match/start", json!({ "match_id": id })),
             Statement::MatchEnd => post("match/end", json!({})),
@@ -80,14 +89,9 @@ impl Statement {
     }
 }
 
-fn escaped(text: &str) -> String {
-    let keep = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes().map(|byte| if keep(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
-}
-
-/// How a statement fared.
+/// What became of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fared {
+pub enum Delivery {
     /// Acknowledged, or refused for good: not to be said again.
     Settled,
     Unknown,
@@ -126,8 +130,8 @@ impl Ledger {
             .or_else(|| (is.shutdown.is_some() && told.shutdown.is_none()).then_some(Statement::Shutdown))
     }
 
-    pub fn answered(&mut self, said: Statement, fared: Fared) {
-        let settled = fared == Fared::Settled;
+    pub fn answered(&mut self, said: Statement, delivery: Delivery) {
+        let settled = delivery == Delivery::Settled;
         match said {
             Statement::Heartbeat => self.heartbeat = false,
             Statement::TickRate { .. } => self.tick_rate = None,
@@ -157,14 +161,14 @@ impl Ledger {
 #[derive(Clone, Debug)]
 pub struct Reporter {
     shared: Arc<(Mutex<Ledger>, Condvar)>,
-    place: Option<ApiPlace>,
+    agent: Option<Client>,
 }
 
 impl Reporter {
     /// Starts the thread, if there is somebody to talk to.
-    pub fn start(place: Option<ApiPlace>) -> Self {
-        let reporter = Reporter { shared: Arc::default(), place };
-        if reporter.place.is_some() {
+    pub fn start(agent: Option<Client>) -> Self {
+        let reporter = Reporter { shared: Arc::default(), agent };
+        if reporter.agent.is_some() {
             let talker = reporter.clone();
             std::thread::spawn(move || talker.talk());
         }
@@ -193,7 +197,7 @@ impl Reporter {
     pub fn flush(&self, patience: Duration) {
         let until = Instant::now() + patience;
         let mut ledger = self.lock();
-        while self.place.is_some() && ledger.next().is_some() {
+        while self.agent.is_some() && ledger.next().is_some() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 log(format_args!("the agent doesn't answer; leaving without its word"));
@@ -204,16 +208,16 @@ impl Reporter {
     }
 
     fn talk(&self) {
-        let Some(place) = &self.place else { return };
+        let Some(agent) = &self.agent else { return };
         let mut backoff = Backoff::default();
         loop {
             let said = self.wait();
-            let fared = say(place, &said);
-            self.lock().answered(said, fared);
+            let delivery = block_on(say(agent, &said)).unwrap_or(Delivery::Unknown);
+            self.lock().answered(said, delivery);
             self.shared.1.notify_all();
-            match fared {
-                Fared::Settled => backoff.reset(),
-                Fared::Unknown => std::thread::sleep(backoff.next(FIRST_RETRY, LAST_RETRY, rand::random())),
+            match delivery {
+                Delivery::Settled => backoff.reset(),
+                Delivery::Unknown => std::thread::sleep(backoff.next(FIRST_RETRY, LAST_RETRY, rand::random())),
             }
         }
     }
@@ -233,15 +237,18 @@ impl Reporter {
     }
 }
 
-fn say(place: &ApiPlace, said: &Statement) -> Fared {
+async fn say(agent: &Client, said: &Statement) -> Delivery {
     let (method, path, body) = said.request();
-    match http::exchange(place, method, &path, &body, PATIENCE) {
-        Ok((200..=299, _)) => Fared::Settled,
-        Ok((status @ 400..=499, why)) if ![408, 429].contains(&status) => {
+    let asking = agent.ask(Call::new(method.clone(), &path).json(body), MAX_ANSWER);
+    let Ok(Ok(answer)) = tokio::time::timeout(PATIENCE, asking).await else { return Delivery::Unknown };
+    match answer.status().as_u16() {
+        200..=299 => Delivery::Settled,
+        status @ 400..=499 if ![408, 429].contains(&status) => {
+            let why = String::from_utf8_lossy(answer.body());
             log(format_args!("the agent refuses {method} {path}: {status} {why}"));
-            Fared::Settled
+            Delivery::Settled
         }
-        Ok(_) | Err(_) => Fared::Unknown,
+        _ => Delivery::Unknown,
     }
 }
 
@@ -252,7 +259,7 @@ mod tests {
     fn drain(ledger: &mut Ledger) -> Vec<Statement> {
         let mut said = Vec::new();
         while let Some(next) = ledger.next() {
-            ledger.answered(next.clone(), Fared::Settled);
+            ledger.answered(next.clone(), Delivery::Settled);
             said.push(next);
         }
         said
@@ -288,7 +295,7 @@ mod tests {
         drain(&mut ledger);
         ledger.is.players.insert("b".to_owned(), "Bo".to_owned());
         let said = ledger.next().unwrap();
-        ledger.answered(said, Fared::Unknown);
+        ledger.answered(said, Delivery::Unknown);
         assert_eq!(drain(&mut ledger), [Statement::Players(ledger.is.players.clone())]);
     }
 

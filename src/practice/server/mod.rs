@@ -2,12 +2,12 @@
 
 use super::{
     api::{
-        follower::{self, Followed},
+        follower::{self, AgentMessage},
         reporter::Reporter,
     },
-    game::{Door, Event, Game, Outcome},
-    options::{Readiness, ServeOptions, Stubborn},
-    trouble::{self, Schedule},
+    fault_injection::{self, Schedule},
+    game::{Event, Game, JoinPolicy, Outcome},
+    options::{Readiness, ServeOptions, Sigterm},
     wire::MAX_DATAGRAM,
 };
 use rustix::{
@@ -75,22 +75,22 @@ struct Server {
 struct Sources {
     signals: UnixStream,
     wake: UnixStream,
-    followed: Receiver<Followed>,
+    followed: Receiver<AgentMessage>,
     stdin: Option<io::Stdin>,
     line: Vec<u8>,
 }
 
 /// Runs a server until it is told to end.
 pub fn serve(mut options: ServeOptions) -> ExitCode {
-    for strange in options.trouble.apply_misc(&options.misc) {
+    for strange in options.faults.apply_misc(&options.misc) {
         log!("misc: passing over {strange:?}");
     }
-    match trouble::at_start(&options.trouble) {
+    match fault_injection::at_start(&options.faults) {
         Ok(true) => return ExitCode::SUCCESS,
         Ok(false) => {}
         Err(error) => log!("can't do what I was told to do wrong: {error}"),
     }
-    if let Some(code) = options.trouble.exit_during_start {
+    if let Some(code) = options.faults.exit_during_start {
         log!("ending during the start with code {code}");
         return ExitCode::from(u8::try_from(code).unwrap_or(1));
     }
@@ -108,7 +108,7 @@ pub fn serve(mut options: ServeOptions) -> ExitCode {
     }
 }
 
-type Wake = (UnixStream, mpsc::Sender<Followed>);
+type Wake = (UnixStream, mpsc::Sender<AgentMessage>);
 
 impl Sources {
     fn new() -> io::Result<(Sources, Wake)> {
@@ -153,18 +153,18 @@ impl Server {
             Game::new("gameside practice", &options.map, &options.mode, options.places, options.player_timeout);
         game.join_token.clone_from(&options.join_token);
         game.admin_password.clone_from(&options.admin_password);
-        let trouble = options.trouble.clone();
+        let faults = options.faults.clone();
         let reporter = Reporter::start(options.api.clone());
-        if let Some(place) = options.api.clone() {
-            follower::start(place, to, move || drop((&waker).write(b"!")));
+        if let Some(agent) = options.api.clone() {
+            follower::start(agent, to, move || drop((&waker).write(b"!")));
         }
         reporter.set(|facts| facts.version = options.version.as_ref().map(ToString::to_string));
-        let delay = trouble.start_delay.unwrap_or(LOAD);
-        let ready_at = (trouble.never_ready == Readiness::Normal).then_some(delay);
+        let delay = faults.start_delay.unwrap_or(LOAD);
+        let ready_at = (faults.never_ready == Readiness::Normal).then_some(delay);
         log!("listening on {}; loading {} ({})", socket.local_addr()?, game.map, game.mode);
         let allocation = options.allocation.clone();
         let started = Instant::now();
-        let schedule = Schedule::new(trouble, Duration::ZERO);
+        let schedule = Schedule::new(faults, Duration::ZERO);
         let server = Server {
             options,
             game,
@@ -195,7 +195,7 @@ impl Server {
             let (signalled, woken, console) = self.wait(sources, wait)?;
             self.receive()?;
             if signalled && emptied(&sources.signals) {
-                if self.schedule.trouble.refuse_sigterm == Stubborn::No {
+                if self.schedule.faults.refuse_sigterm == Sigterm::Obeyed {
                     return Ok(self.end("told by a signal"));
                 }
                 log!("refusing SIGTERM");
@@ -272,7 +272,7 @@ impl Server {
     }
 
     fn tick_time(&self) -> Duration {
-        let percent = self.schedule.trouble.slow_ticks.unwrap_or(100).clamp(1, 100);
+        let percent = self.schedule.faults.slow_ticks.unwrap_or(100).clamp(1, 100);
         Duration::from_secs(1) * 100 / (self.options.tick_rate.max(1) * percent)
     }
 
@@ -293,7 +293,7 @@ impl Server {
         if self.options.api.is_none() || self.allocation.is_some() {
             self.start_match();
         } else {
-            self.game.door = Door::Shut("waiting for an allocation");
+            self.game.joins = JoinPolicy::Closed("waiting for an allocation");
             log!("waiting for an allocation");
         }
     }
@@ -304,14 +304,14 @@ impl Server {
         self.reporter.set(|facts| facts.match_id = Some(id.clone()));
         self.running = Some((id, self.now()));
         if !self.draining {
-            self.game.door = Door::Open;
+            self.game.joins = JoinPolicy::Open;
         }
     }
 
     fn end_match(&mut self, why: &'static str) {
         let Some((id, since)) = self.running.take() else { return };
         log!("match ended: {id} after {:.1}s: {why}", self.now().saturating_sub(since).as_secs_f64());
-        self.game.door = Door::Shut("between matches");
+        self.game.joins = JoinPolicy::Closed("between matches");
         let gone = self.game.empty("the match is over");
         self.apply(gone);
         self.reporter.set(|facts| facts.match_id = None);

@@ -4,21 +4,21 @@ use super::{End, LOAD, MAX_LINE, Server, Sources};
 use crate::{
     model::game::GameNotice,
     practice::{
-        api::follower::Followed,
+        api::follower::AgentMessage,
         console::{Command, HELP},
-        game::Door,
-        options::{Readiness, Stubborn},
+        game::JoinPolicy,
+        options::{Readiness, Sigterm},
     },
 };
 
 impl Server {
-    pub(super) fn told(&mut self, followed: Followed) -> Option<End> {
+    pub(super) fn told(&mut self, followed: AgentMessage) -> Option<End> {
         match followed {
-            Followed::Reset => {
+            AgentMessage::Reset => {
                 log!("the agent has started anew; telling it everything again");
                 self.reporter.forget();
             }
-            Followed::GameNotice(GameNotice::Allocated {
+            AgentMessage::Notice(GameNotice::Allocated {
                 allocation, session_id, startup_params, join_token, ..
             }) => {
                 let id = allocation.allocation_id.to_string();
@@ -29,24 +29,24 @@ impl Server {
                     self.begin(&startup_params.map, startup_params.mode.as_deref(), &startup_params.misc_params);
                 }
             }
-            Followed::GameNotice(GameNotice::Backfilled { players }) => {
+            AgentMessage::Notice(GameNotice::Backfilled { players }) => {
                 log!("backfilled: {} players will come", players.len())
             }
-            Followed::GameNotice(GameNotice::NotInSession { id }) => log!("player {id} is no member of the session"),
-            Followed::GameNotice(GameNotice::Drain { reason, deadline }) => {
+            AgentMessage::Notice(GameNotice::NotInSession { id }) => log!("player {id} is no member of the session"),
+            AgentMessage::Notice(GameNotice::Drain { reason, deadline }) => {
                 log!("draining until {deadline}: {reason}");
                 self.draining = true;
-                self.game.door = Door::Shut("draining");
+                self.game.joins = JoinPolicy::Closed("draining");
                 let told = self.game.announce("this server ends soon: finish your match");
                 self.apply(told);
             }
-            Followed::GameNotice(GameNotice::Stop { within }) => {
+            AgentMessage::Notice(GameNotice::Stop { within }) => {
                 log!("the agent stops this server within {within:?}");
-                if self.schedule.trouble.refuse_sigterm == Stubborn::No {
+                if self.schedule.faults.refuse_sigterm == Sigterm::Obeyed {
                     return Some(self.end("told by the agent"));
                 }
             }
-            Followed::GameNotice(GameNotice::SessionLost) => log!("the session is gone; playing on"),
+            AgentMessage::Notice(GameNotice::SessionLost) => log!("the session is gone; playing on"),
         }
         None
     }
@@ -54,16 +54,16 @@ impl Server {
     /// Another allocation for a game that is up.
     fn begin(&mut self, map: &str, mode: Option<&str>, misc: &str) {
         self.end_match("allocated anew");
-        let mut trouble = self.schedule.trouble.clone();
-        for strange in trouble.apply_misc(misc) {
+        let mut faults = self.schedule.faults.clone();
+        for strange in faults.apply_misc(misc) {
             log!("misc: passing over {strange:?}");
         }
         let now = self.now();
-        if trouble != self.schedule.trouble {
-            self.schedule.rearm(trouble, now);
+        if faults != self.schedule.faults {
+            self.schedule.rearm(faults, now);
         }
         self.change_map(map, mode);
-        if self.ready_at.is_none() && self.schedule.trouble.never_ready == Readiness::Normal {
+        if self.ready_at.is_none() && self.schedule.faults.never_ready == Readiness::Normal {
             self.ready_at = Some(now + LOAD);
         }
     }
@@ -118,16 +118,16 @@ impl Server {
             Ok(Command::Open) => self.set_joinable(true),
             Ok(Command::Close) => self.set_joinable(false),
             Ok(Command::Status) => self.show(),
-            Ok(Command::Misbehave(trouble)) => {
+            Ok(Command::Misbehave(faults)) => {
                 let now = self.now();
-                self.schedule.rearm(trouble, now);
+                self.schedule.rearm(faults, now);
             }
         }
         None
     }
 
     fn set_joinable(&mut self, joinable: bool) {
-        self.game.door = if joinable { Door::Open } else { Door::Shut("closed") };
+        self.game.joins = if joinable { JoinPolicy::Open } else { JoinPolicy::Closed("closed") };
         self.reporter.set(|facts| facts.joinable = Some(joinable));
         log!("{} to new players", if joinable { "open" } else { "closed" });
     }

@@ -4,14 +4,15 @@
 //! login. A secret is shown once, when it is made, and kept as a hash.
 
 use super::secrets::{self, Strength};
-use crate::{model::time::Timestamp, service::ServeError};
-use rustix::fs::{FlockOperation, flock};
+use crate::{
+    host::{files, lock::Lock},
+    model::time::Timestamp,
+    service::ServeError,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     fs, io,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -68,26 +69,12 @@ impl Clients {
     }
 
     fn change(&self, edit: impl FnOnce(&mut BTreeMap<String, Client>)) -> Result<(), ServeError> {
-        let lock = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(self.dir.join("clients.lock"))
-            .map_err(|why| self.failed(&why))?;
-        flock(&lock, FlockOperation::LockExclusive).map_err(|why| self.failed(&why))?;
+        let lock = Lock::wait(&self.dir.join("clients.lock"), "gameside sessions client");
+        let _lock = lock.map_err(|why| self.failed(&why))?;
         let mut clients = self.read()?;
         edit(&mut clients);
-        self.replace(&clients).map_err(|why| self.failed(&why))
-    }
-
-    fn replace(&self, clients: &BTreeMap<String, Client>) -> io::Result<()> {
-        let draft = self.dir.join("clients.json.new");
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-        file.write_all(&serde_json::to_vec_pretty(clients)?)?;
-        file.sync_all()?;
-        fs::rename(&draft, self.path())?;
-        fs::File::open(&self.dir)?.sync_all()
+        let text = serde_json::to_vec_pretty(&clients).map_err(|why| self.failed(&why))?;
+        files::write(&self.path(), &text, 0o600).map_err(|why| self.failed(&why))
     }
 
     fn failed(&self, why: &dyn std::fmt::Display) -> ServeError {

@@ -5,6 +5,7 @@
 
 use super::Caller;
 use crate::{
+    host::files,
     model::{ids::PlayerUuid, time::Timestamp},
     service::ServeError,
 };
@@ -14,8 +15,6 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
     fs, io,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -178,9 +177,7 @@ fn read_or_make(path: &Path) -> io::Result<Vec<u8>> {
     let mut seed = [0u8; 32];
     rand::rng().fill_bytes(&mut seed);
     der.extend(seed);
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(&der)?;
-    file.sync_all()?;
+    files::create(path, &der, 0o600).map_err(io::Error::other)?;
     Ok(der)
 }
 

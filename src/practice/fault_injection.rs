@@ -1,7 +1,7 @@
 //! Misbehaving on purpose.
 
 use super::{
-    options::{CrashHow, Daemon, Trouble},
+    options::{CrashHow, Daemon, Faults},
     server::log,
 };
 use rustix::process::{Signal, getpid, kill_process, setsid};
@@ -16,41 +16,41 @@ const DAEMON_MARK: &str = "GAMESIDE_PRACTICE_DAEMON";
 const LEAK_EVERY: Duration = Duration::from_millis(100);
 /// Each time so many bytes more are gone, it says so.
 const LEAK_TOLD: usize = 64 << 20;
-/// Lines are spat out this often.
+/// Lines are printed this often.
 const SPAM_EVERY: Duration = Duration::from_millis(20);
 /// A helper that nobody ends goes by itself after this time, so that nothing is left on a machine for ever.
 const HELPER_LIFE: Duration = Duration::from_secs(3600);
 
-/// Troubles with their times.
+/// Faults with their times.
 #[derive(Debug)]
 pub struct Schedule {
-    pub trouble: Trouble,
+    pub faults: Faults,
     /// Since when the times count.
     base: Duration,
     leaked: Vec<Vec<u8>>,
     last_leak: Duration,
     last_spam: Duration,
-    spat: u64,
+    printed: u64,
 }
 
 impl Schedule {
-    pub fn new(trouble: Trouble, now: Duration) -> Self {
-        Schedule { trouble, base: now, leaked: Vec::new(), last_leak: now, last_spam: now, spat: 0 }
+    pub fn new(faults: Faults, now: Duration) -> Self {
+        Schedule { faults, base: now, leaked: Vec::new(), last_leak: now, last_spam: now, printed: 0 }
     }
 
     /// The times count from now on.
-    pub fn rearm(&mut self, trouble: Trouble, now: Duration) {
-        (self.trouble, self.base, self.last_leak, self.last_spam) = (trouble, now, now, now);
+    pub fn rearm(&mut self, faults: Faults, now: Duration) {
+        (self.faults, self.base, self.last_leak, self.last_spam) = (faults, now, now, now);
     }
 
     /// When something is to be done next.
     pub fn next(&self) -> Option<Duration> {
         let after = |span: Option<Duration>| span.map(|span| self.base + span);
         [
-            after(self.trouble.hang_after),
-            after(self.trouble.crash_after),
-            self.trouble.leak.map(|_| self.last_leak + LEAK_EVERY),
-            self.trouble.spam.map(|_| self.last_spam + SPAM_EVERY),
+            after(self.faults.hang_after),
+            after(self.faults.crash_after),
+            self.faults.leak.map(|_| self.last_leak + LEAK_EVERY),
+            self.faults.spam.map(|_| self.last_spam + SPAM_EVERY),
         ]
         .into_iter()
         .flatten()
@@ -65,16 +65,16 @@ impl Schedule {
     /// Does what is due. May not return.
     pub fn act(&mut self, now: Duration) {
         let due = |span: Option<Duration>| span.is_some_and(|span| self.base + span <= now);
-        if due(self.trouble.crash_after) {
-            crash(self.trouble.crash_how);
+        if due(self.faults.crash_after) {
+            crash(self.faults.crash_how);
         }
-        if due(self.trouble.hang_after) {
+        if due(self.faults.hang_after) {
             log(format_args!("hanging from here on"));
             loop {
                 std::thread::park();
             }
         }
-        if let Some(rate) = self.trouble.leak.filter(|_| self.last_leak + LEAK_EVERY <= now) {
+        if let Some(rate) = self.faults.leak.filter(|_| self.last_leak + LEAK_EVERY <= now) {
             let bytes = rate as f64 * now.saturating_sub(self.last_leak).as_secs_f64();
             // Written to, or it would take no memory.
             let before = self.hoard();
@@ -84,11 +84,11 @@ impl Schedule {
             }
             self.last_leak = now;
         }
-        if let Some(rate) = self.trouble.spam.filter(|_| self.last_spam + SPAM_EVERY <= now) {
+        if let Some(rate) = self.faults.spam.filter(|_| self.last_spam + SPAM_EVERY <= now) {
             let lines = (f64::from(rate) * now.saturating_sub(self.last_spam).as_secs_f64()) as u64;
             for _ in 0..lines {
-                self.spat += 1;
-                log(format_args!("spam {} {}", self.spat, "x".repeat(64)));
+                self.printed += 1;
+                log(format_args!("spam {} {}", self.printed, "x".repeat(64)));
             }
             if lines > 0 {
                 self.last_spam = now;
@@ -111,9 +111,9 @@ fn crash(how: CrashHow) -> ! {
 }
 
 /// What is to be done before anything else: going to the background, helpers. True: this process ends here, with 0.
-pub fn at_start(trouble: &Trouble) -> std::io::Result<bool> {
+pub fn at_start(faults: &Faults) -> std::io::Result<bool> {
     let program = std::env::current_exe()?;
-    if trouble.daemonise == Daemon::Yes && std::env::var_os(DAEMON_MARK).is_none() {
+    if faults.daemonise == Daemon::Yes && std::env::var_os(DAEMON_MARK).is_none() {
         let child = Command::new(&program).args(std::env::args_os().skip(1)).env(DAEMON_MARK, "1").spawn()?;
         log(format_args!("gone to the background as process {}", child.id()));
         return Ok(true);
@@ -121,7 +121,7 @@ pub fn at_start(trouble: &Trouble) -> std::io::Result<bool> {
     if std::env::var_os(DAEMON_MARK).is_some() {
         let _ = setsid();
     }
-    for _ in 0..trouble.fork_helpers {
+    for _ in 0..faults.fork_helpers {
         let mut helper = Command::new(&program);
         let helper = helper.args(["practice", "helper"]).stdin(Stdio::null()).spawn()?;
         log(format_args!("helper process {}", helper.id()));
@@ -140,18 +140,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn troubles_come_in_their_time() {
+    fn faults_come_in_their_time() {
         let ms = Duration::from_millis;
-        let mut trouble = Trouble::default();
-        assert_eq!(Schedule::new(trouble.clone(), ms(0)).next(), None);
-        trouble.apply_misc("hang-after=5s leak=1MiB");
-        let mut schedule = Schedule::new(trouble, ms(1000));
+        let mut faults = Faults::default();
+        assert_eq!(Schedule::new(faults.clone(), ms(0)).next(), None);
+        faults.apply_misc("hang-after=5s leak=1MiB");
+        let mut schedule = Schedule::new(faults, ms(1000));
         assert_eq!(schedule.next(), Some(ms(1100)));
         schedule.act(ms(1100));
         schedule.act(ms(2100));
         let leaked = schedule.hoard();
         assert!((1_150_000..1_160_000).contains(&leaked), "{leaked}");
-        schedule.trouble.leak = None;
+        schedule.faults.leak = None;
         assert_eq!(schedule.next(), Some(ms(6000)));
     }
 }

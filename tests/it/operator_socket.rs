@@ -1,0 +1,171 @@
+//! `operator.sock`: how commands reach their agent, whoever else connects to it.
+
+use crate::support::{
+    agent::Agent,
+    component, http,
+    world::{GAMESIDE, World},
+};
+use serde_json::Value;
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    os::unix::{
+        fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown},
+        net::UnixStream,
+    },
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+/// The uid of `nobody`.
+const STRANGER: u32 = 65534;
+
+fn socket(agent: &Agent<'_>) -> PathBuf {
+    agent.dir().join("operator.sock")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// Status line, headers and body of an answer, as they come over a unix socket; no token.
+fn ask(socket: &Path, request: &str) -> String {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.write_all(format!("{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// A program's copy that another user may run, in a place that it may look into.
+fn as_stranger(world: &World, args: &[&str]) -> Command {
+    let copy = world.path().join("gameside");
+    if !copy.exists() {
+        std::fs::copy(GAMESIDE, &copy).unwrap();
+    }
+    let user = format!("--reuid={STRANGER}");
+    let mut command = world.command("setpriv", [&user, "--regid=65534", "--clear-groups", "--"]);
+    command.arg(copy).args(args);
+    command
+}
+
+#[test]
+fn commands_work_without_a_token_while_idle_connections_take_every_place_of_the_port() {
+    let world = World::new();
+    let mut agent = world.agent_with("one", [] as [&str; 0]);
+    let status = agent.wait_join_status("joinable");
+    let api = status["agent"]["api"].as_str().unwrap();
+    let idle: Vec<_> = (0..130).map(|_| TcpStream::connect(api.trim_start_matches("http://")).unwrap()).collect();
+    let refused = http::exchange("GET", &format!("{api}/livez"), &[], None).unwrap();
+    assert_eq!((refused.status, &refused.body["error"]), (503, &Value::from("too_many_connections")));
+    std::fs::remove_file(agent.dir().join("operator.token")).unwrap();
+
+    let seen: Value = serde_json::from_str(&world.told(["status", "one", "--json"])).unwrap();
+    assert_eq!(seen["agent"]["pid"], agent.pid());
+    for probe in ["live", "ready"] {
+        assert_eq!(world.told(["status", "one", "--probe", probe]), "");
+    }
+    assert!(world.told(["drain", "one", "--reason", "full house", "--wait"]).contains("one drains"));
+    assert!(agent.ended().success());
+    drop(idle);
+}
+
+#[test]
+fn the_socket_is_this_users_alone_and_whoever_connects_is_an_operator_and_no_game() {
+    let world = World::new();
+    let mut agent = world.agent_with("one", [] as [&str; 0]);
+    agent.wait_join_status("joinable");
+    let about = std::fs::metadata(socket(&agent)).unwrap();
+    assert!(about.file_type().is_socket());
+    assert_eq!((about.permissions().mode() & 0o777, about.uid()), (0o600, rustix::process::geteuid().as_raw()));
+
+    assert!(ask(&socket(&agent), "GET /v1/status").starts_with("HTTP/1.1 200"));
+    let game = ask(&socket(&agent), "POST /v1/game/ready");
+    assert!(game.starts_with("HTTP/1.1 403") && game.contains("\"game_only\""), "{game}");
+    agent.stop();
+}
+
+#[test]
+fn a_socket_that_a_killed_agent_left_over_is_replaced_by_the_next() {
+    let world = World::new();
+    let mut agent = world.agent_with("one", [] as [&str; 0]);
+    agent.wait_join_status("joinable");
+    let before = std::fs::metadata(socket(&agent)).unwrap().ino();
+    agent.kill();
+    assert!(socket(&agent).exists(), "nobody was there to remove it");
+    let output = world.ask(["status", "one"]);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    let output = world.ask(["drain", "one"]);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(said(&output).contains("is down"), "{}", said(&output));
+
+    agent.start();
+    // As soon as it lives, commands wait until it listens.
+    let seen = agent.status();
+    assert_eq!(seen["agent"]["pid"], agent.pid());
+    let told: Value = serde_json::from_str(&world.told(["status", "one", "--json"])).unwrap();
+    assert_eq!(told["agent"]["pid"], agent.pid());
+    assert_ne!(std::fs::metadata(socket(&agent)).unwrap().ino(), before);
+    agent.stop();
+}
+
+#[test]
+fn another_user_gets_nothing_even_where_the_file_would_let_it_in() {
+    if !component::root("it becomes another user") || component::program("setpriv", "util-linux").is_none() {
+        return;
+    }
+    let world = World::new();
+    let mut agent = world.agent_with("one", [] as [&str; 0]);
+    agent.wait_join_status("joinable");
+    let state = world.state_root().display().to_string();
+    let stop = ["stop", "one", "--state-dir", &state];
+    let refused = as_stranger(&world, &stop).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("run this as the user who runs the agent"), "{}", said(&refused));
+
+    std::fs::set_permissions(socket(&agent), PermissionsExt::from_mode(0o666)).unwrap();
+    let refused = as_stranger(&world, &stop).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("for the user who runs the agent, and for root"), "{}", said(&refused));
+    assert_eq!(agent.status()["phase"], "serving");
+    agent.stop();
+}
+
+#[test]
+fn a_command_says_nothing_to_a_socket_of_another_user() {
+    if !component::root("it becomes another user") || component::program("setpriv", "util-linux").is_none() {
+        return;
+    }
+    let world = World::new();
+    let mut agent = world.agent_with("one", [] as [&str; 0]);
+    agent.wait_join_status("joinable");
+    // To this user, `one` is served by somebody else than itself and root.
+    std::fs::rename(socket(&agent), agent.dir().join("aside.sock")).unwrap();
+    std::fs::set_permissions(agent.dir(), PermissionsExt::from_mode(0o777)).unwrap();
+    let listening = format!(
+        "import socket\ns = socket.socket(socket.AF_UNIX)\ns.bind({:?})\ns.listen()\nprint('listening', flush=True)\n\
+         c, _ = s.accept()\nprint(len(c.recv(65536)), flush=True)\n",
+        socket(&agent).display().to_string()
+    );
+    let Some(python) = component::program("python3", "python3") else { return };
+    let mut thief = world.command("setpriv", ["--reuid=65533", "--regid=65533", "--clear-groups", "--"]);
+    let mut thief = thief.arg(python).args(["-c", &listening]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut heard = std::io::BufReader::new(thief.stdout.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut heard, &mut line).unwrap();
+    assert_eq!(line, "listening\n");
+    std::fs::set_permissions(socket(&agent), PermissionsExt::from_mode(0o666)).unwrap();
+    chown(agent.dir().join("operator.token"), Some(STRANGER), Some(STRANGER)).unwrap();
+
+    let state = world.state_root().display().to_string();
+    let refused = as_stranger(&world, &["drain", "one", "--state-dir", &state]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("served by uid 65533"), "{}", said(&refused));
+    line.clear();
+    std::io::BufRead::read_line(&mut heard, &mut line).unwrap();
+    assert_eq!(line, "0\n", "no byte of the request, and no token");
+    thief.wait().unwrap();
+    std::fs::set_permissions(agent.dir(), PermissionsExt::from_mode(0o711)).unwrap();
+    std::fs::rename(agent.dir().join("aside.sock"), socket(&agent)).unwrap();
+    agent.stop();
+}
