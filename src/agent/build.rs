@@ -251,8 +251,15 @@ async fn keep_local_service(
     mut status: watch::Receiver<Arc<Status>>,
     identity: watch::Sender<Identity>,
 ) {
+    let (mut started, mut told) = (None, None);
     loop {
         let backend = status.borrow_and_update().backend.clone();
+        // A service that can't run says why in its own log, which nobody reads.
+        let why = started.and_then(|before| local::why_ended(&places, before));
+        if let Some(why) = why.filter(|why| told.as_ref() != Some(why)) {
+            tracing::warn!(why, "the local session service has ended");
+            told = Some(why);
+        }
         let url = local::SessionsRecord::read(&places).map(|record| record.url);
         identity.send_if_modified(|identity| {
             let changed = url.is_some() && identity.sessions_url != url;
@@ -262,6 +269,7 @@ async fn keep_local_service(
             changed
         });
         let away = !matches!(backend, Backend::Up);
+        started = away.then(|| local::log_length(&places));
         if away && let Err(error) = local::ensure(&places).await {
             tracing::warn!(%error, "the local session service could not be started");
         }

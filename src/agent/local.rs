@@ -62,6 +62,21 @@ pub async fn ensure(places: &Places) -> io::Result<()> {
     if status.success() { Ok(()) } else { Err(io::Error::other(format!("{} __detach: {status}", program.display()))) }
 }
 
+/// Why the service that was started ended again, if none runs now. `before`: how long the log was then.
+pub fn why_ended(places: &Places, before: u64) -> Option<String> {
+    if !matches!(lock::holder(&places.sessions_lock()), Ok(None)) {
+        return None;
+    }
+    let log = files::read(&places.sessions_log(), 2 * LONGEST_LOG).ok()?;
+    let new = String::from_utf8_lossy(log.get(before as usize..).unwrap_or(&log)).into_owned();
+    new.lines().rev().find_map(|line| line.strip_prefix("gameside: ")).map(str::to_owned)
+}
+
+/// How long the service's log is.
+pub fn log_length(places: &Places) -> u64 {
+    std::fs::metadata(places.sessions_log()).map_or(0, |log| log.len())
+}
+
 /// Where the service's warnings go. Appended to, since several agents may be about to start one; begun anew when it is long.
 fn log(places: &Places) -> io::Result<File> {
     places.prepare().map_err(io::Error::other)?;

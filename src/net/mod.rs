@@ -18,6 +18,7 @@
 //! | [`origin`] | `Host` and `Origin`: web pages have no business here |
 //! | [`body`] | a request's body, bounded in bytes and time |
 //! | [`error`] | an API's error as an answer |
+//! | [`rate`] | how fast somebody may ask |
 //! | [`sse`] | server-sent events: writing and reading them |
 //! | [`client`] | requests to a server on this machine |
 //!
@@ -29,6 +30,7 @@ pub mod client;
 pub mod error;
 pub mod listener;
 pub mod origin;
+pub mod rate;
 pub mod server;
 pub mod sse;
 pub mod stream;

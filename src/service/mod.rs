@@ -117,7 +117,7 @@ pub struct Shared {
     ended: watch::Sender<bool>,
     /// Room for connections.
     pub places: Arc<Semaphore>,
-    pub rate: http::rate::Rate,
+    pub rate: http::rate::RateLimiter,
 }
 
 /// Where the time comes from.
@@ -172,7 +172,7 @@ impl Service {
             timer_at: Mutex::new(None),
             ended: watch::channel(false).0,
             places,
-            rate: http::rate::Rate::default(),
+            rate: http::rate::RateLimiter::default(),
         };
         Ok(Service { shared: Arc::new(shared) })
     }

@@ -195,6 +195,26 @@ fn it_all_works_for_a_user_without_any_privilege_below_the_users_own_directories
 }
 
 #[test]
+fn the_terminal_says_why_no_local_session_service_can_run() {
+    let world = World::new();
+    // Another service has the store.
+    let mut command = world.gameside(["sessions", "--listen", "127.0.0.1:0"]);
+    let mut other = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(other.stdout.take().unwrap()).lines();
+    said.next().expect("where it is").unwrap();
+
+    let mut command = world.gameside(["run", "--name", "one"]);
+    let mut agent = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(agent.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let why = lines.find(|line| line.contains("the local session service has ended")).expect("a warning");
+    assert!(why.contains("could not use the store") && why.contains("already open"), "{why}");
+    for child in [&mut agent, &mut other] {
+        proc::signal(child.id(), 15);
+        child.wait().unwrap();
+    }
+}
+
+#[test]
 fn the_local_session_service_goes_when_nobody_uses_it_any_more() {
     let world = World::new();
     let mut command = world.gameside(["sessions", "--local", "--idle-exit", "10s"]);

@@ -10,7 +10,7 @@ use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
     os::unix::{
-        fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown},
+        fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt, chown},
         net::UnixStream,
     },
     path::{Path, PathBuf},

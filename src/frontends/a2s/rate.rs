@@ -2,10 +2,14 @@
 //!
 //! Addresses with the same hash share a bucket: a flood from one of them takes answers only from those few.
 
-use crate::model::time::Instant;
+use crate::{
+    model::time::Instant,
+    net::rate::{Bucket, Rate},
+};
 use std::{
     hash::{BuildHasher as _, RandomState},
     net::IpAddr,
+    time::Duration,
 };
 
 const BUCKETS: usize = 512;
@@ -15,44 +19,31 @@ const BURST: f64 = 2.0;
 #[derive(Debug)]
 pub struct RateLimiter {
     hash: RandomState,
+    rate_of_all: Rate,
     all: Bucket,
+    rate_of_each: Rate,
     each: Vec<Bucket>,
 }
 
-#[derive(Debug, Clone)]
-struct Bucket {
-    per_second: f64,
-    left: f64,
-    at: Instant,
-}
-
-impl Bucket {
-    fn new(per_second: u32) -> Self {
-        let per_second = f64::from(per_second.max(1));
-        Bucket { per_second, left: per_second * BURST, at: Instant(std::time::Duration::ZERO) }
-    }
-
-    fn fill(&mut self, now: Instant) -> bool {
-        let come = now.since(self.at).as_secs_f64() * self.per_second;
-        (self.left, self.at) = ((self.left + come).min(self.per_second * BURST), now);
-        self.left >= 1.0
-    }
+fn rate(per_second: u32) -> Rate {
+    let per_second = f64::from(per_second.max(1));
+    Rate { per_second, burst: per_second * BURST }
 }
 
 impl RateLimiter {
     pub fn new(all: u32, each: u32) -> Self {
-        RateLimiter { hash: RandomState::new(), all: Bucket::new(all), each: vec![Bucket::new(each); BUCKETS] }
+        let (rate_of_all, rate_of_each) = (rate(all), rate(each));
+        let full = |rate| Bucket::full(rate, Instant(Duration::ZERO));
+        let each = vec![full(rate_of_each); BUCKETS];
+        RateLimiter { hash: RandomState::new(), rate_of_all, all: full(rate_of_all), rate_of_each, each }
     }
 
     pub fn allow(&mut self, client: IpAddr, now: Instant) -> bool {
         let bucket = (self.hash.hash_one(client) % BUCKETS as u64) as usize;
         let (one, all) = (&mut self.each[bucket], &mut self.all);
+        one.fill(self.rate_of_each, now);
+        all.fill(self.rate_of_all, now);
         // A client over its own limit takes nothing from the others.
-        let allowed = one.fill(now) && all.fill(now);
-        if allowed {
-            one.left -= 1.0;
-            all.left -= 1.0;
-        }
-        allowed
+        one.has_one() && all.take() && one.take()
     }
 }

@@ -7,6 +7,7 @@
 use super::reply::{Outcome, Refused};
 use crate::{
     model::{errors::codes, time::Instant},
+    net::rate::{Bucket, Rate},
     service::settings::Limits,
 };
 use http::StatusCode;
@@ -19,25 +20,11 @@ use std::{
 /// Callers remembered at a time.
 const REMEMBERED: usize = 65_536;
 
+/// The callers' buckets, each with its rate.
 #[derive(Debug, Default)]
-pub struct Rate(Mutex<HashMap<String, Bucket>>);
+pub struct RateLimiter(Mutex<HashMap<String, (Rate, Bucket)>>);
 
-#[derive(Debug, Clone, Copy)]
-struct Bucket {
-    left: f64,
-    at: Instant,
-    rate: u32,
-}
-
-impl Bucket {
-    fn fill(&mut self, now: Instant, burst: u32) {
-        let gained = now.since(self.at).as_secs_f64() * f64::from(self.rate);
-        self.left = (self.left + gained).min(f64::from(burst));
-        self.at = now;
-    }
-}
-
-impl Rate {
+impl RateLimiter {
     /// Counts a request of `subject` (`client:…`, `player:…`, or empty: then by address), or refuses it with 429.
     pub fn admit(&self, subject: &str, address: impl FnOnce() -> IpAddr, limits: &Limits, now: Instant) -> Outcome<()> {
         let server = subject.starts_with("client:");
@@ -46,25 +33,24 @@ impl Rate {
             return Ok(());
         }
         let key = if subject.is_empty() { address().to_string() } else { subject.to_owned() };
-        let burst = limits.request_burst;
+        let limit = Rate { per_second: f64::from(rate), burst: f64::from(limits.request_burst) };
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= REMEMBERED && !buckets.contains_key(&key) {
-            buckets.retain(|_, bucket| {
-                bucket.fill(now, burst);
-                bucket.left < f64::from(burst)
+            buckets.retain(|_, (known, bucket)| {
+                bucket.fill(*known, now);
+                !bucket.is_full(*known)
             });
             if buckets.len() >= REMEMBERED {
                 buckets.clear();
             }
         }
-        let bucket = buckets.entry(key).or_insert(Bucket { left: f64::from(burst), at: now, rate });
-        bucket.rate = rate;
-        bucket.fill(now, burst);
-        if bucket.left >= 1.0 {
-            bucket.left -= 1.0;
+        let (known, bucket) = buckets.entry(key).or_insert((limit, Bucket::full(limit, now)));
+        *known = limit;
+        bucket.fill(limit, now);
+        if bucket.take() {
             return Ok(());
         }
-        let seconds = ((1.0 - bucket.left) / f64::from(rate)).ceil().max(1.0) as u32;
+        let seconds = bucket.seconds_until_one(limit);
         let desc = format!("more than {rate} requests a second; come again in {seconds} s");
         let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, codes::TOO_MANY_REQUESTS, desc);
         Err(Refused { retry_after: Some(seconds), ..refused }.into())
@@ -86,7 +72,7 @@ mod tests {
     #[test]
     fn a_burst_then_the_rate_each_caller_for_itself() {
         let limits = Limits { requests_per_second: 2, request_burst: 3, ..Limits::default() };
-        let rate = Rate::default();
+        let rate = RateLimiter::default();
         let admitted = |who: &str, from, millis| rate.admit(who, ip(from), &limits, at(millis)).is_ok();
         assert_eq!([0, 0, 0, 0].map(|millis| admitted("player:a", 1, millis)), [true, true, true, false]);
         assert!(admitted("player:b", 1, 0), "another player of the same address");
@@ -101,7 +87,7 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_full_buckets_go_first() {
         let limits = Limits { requests_per_second: 1, request_burst: 2, ..Limits::default() };
-        let rate = Rate::default();
+        let rate = RateLimiter::default();
         for n in 0..REMEMBERED {
             rate.admit(&format!("player:{n}"), ip(0), &limits, at(0)).unwrap();
         }

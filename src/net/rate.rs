@@ -1,0 +1,71 @@
+//! A token bucket: how fast somebody may ask.
+
+use crate::model::time::Instant;
+
+/// How fast a bucket fills, and how much it holds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    pub per_second: f64,
+    pub burst: f64,
+}
+
+/// What is left of a rate. Each request takes one.
+#[derive(Debug, Clone, Copy)]
+pub struct Bucket {
+    left: f64,
+    at: Instant,
+}
+
+impl Bucket {
+    /// A full one.
+    pub fn full(rate: Rate, now: Instant) -> Self {
+        Bucket { left: rate.burst, at: now }
+    }
+
+    /// Adds what has come in since it was last filled.
+    pub fn fill(&mut self, rate: Rate, now: Instant) {
+        let gained = now.since(self.at).as_secs_f64() * rate.per_second;
+        (self.left, self.at) = ((self.left + gained).min(rate.burst), now);
+    }
+
+    pub fn is_full(&self, rate: Rate) -> bool {
+        self.left >= rate.burst
+    }
+    pub fn has_one(&self) -> bool {
+        self.left >= 1.0
+    }
+
+    /// Takes one, if there is one.
+    pub fn take(&mut self) -> bool {
+        let taken = self.has_one();
+        if taken {
+            self.left -= 1.0;
+        }
+        taken
+    }
+
+    /// Whole seconds, at least one, until there is one again.
+    pub fn seconds_until_one(&self, rate: Rate) -> u32 {
+        ((1.0 - self.left) / rate.per_second).ceil().max(1.0) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_burst_then_the_rate() {
+        let rate = Rate { per_second: 2.0, burst: 3.0 };
+        let at = |millis: u64| Instant(Duration::from_millis(1_000_000 + millis));
+        let mut bucket = Bucket::full(rate, at(0));
+        assert_eq!([0; 4].map(|_| bucket.take()), [true, true, true, false]);
+        assert_eq!(bucket.seconds_until_one(rate), 1);
+        for (millis, taken) in [(499, false), (500, true), (999, false), (60_000, true)] {
+            bucket.fill(rate, at(millis));
+            assert_eq!(bucket.take(), taken, "{millis}");
+        }
+        assert!(!bucket.is_full(rate) && bucket.has_one());
+    }
+}
