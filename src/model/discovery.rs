@@ -75,6 +75,9 @@ pub struct SessionSearch {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SearchAnswer {
     pub session_ids: Vec<SessionId>,
+    /// There were more sessions than one search looks at: a narrower one may find others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
 }
 
 /// A team in [`SessionSettings::teams`].

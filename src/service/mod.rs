@@ -48,9 +48,9 @@ use crate::{
 };
 use auth::{Caller, clients::Clients, issuer::Issuer, tokens::Tokens};
 use commit_waiter::CommitWaiter;
-use http::route::Router;
+use http::{reply::Outcome, route::Router};
 use remote_friends::{Friends, FriendsSettings, RemoteFriends};
-use state::State;
+use state::{State, Transaction, moment::Moment};
 use std::{
     future::Future,
     os::unix::fs::DirBuilderExt,
@@ -212,9 +212,11 @@ impl Reload {
         let settings = Arc::new(settings);
         self.0.use_issuer(&settings);
         *self.0.settings.write().unwrap_or_else(PoisonError::into_inner) = settings.clone();
-        self.0.transact(|state| {
-            state.settings = settings;
-            state.allocate_waiting();
+        self.0.with_state(|state| state.settings = settings);
+        // It can't be refused, and nobody waits for it.
+        let _ = self.0.transact(&self.0.moment(), |tx| {
+            tx.allocate_waiting();
+            Ok(())
         });
         Ok(())
     }
@@ -235,9 +237,9 @@ impl Reload {
 }
 
 impl Reload {
-    /// One operation through the state: it isn't stuck.
+    /// Takes the lock and gives it back: the service isn't stuck.
     pub fn prove_alive(&self) {
-        self.0.transact(|_| ());
+        self.0.with_state(|_| ());
     }
 }
 
@@ -256,9 +258,9 @@ impl Idle {
 
     fn used(&self) -> Instant {
         let now = self.0.clock.now().mono;
-        let (needed, _) = self
+        let needed = self
             .0
-            .transact(|state| state.live_instances() > 0 || state.servers.iter().any(|server| server.waiting > 0));
+            .with_state(|state| state.live_instances() > 0 || state.servers.iter().any(|server| server.waiting > 0));
         if needed {
             self.0.someone_is_here(now);
             return now;
@@ -276,12 +278,26 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One operation, alone with the state. Answers also what its answer must wait for.
-    pub fn transact<T>(&self, operation: impl FnOnce(&mut State) -> T) -> (T, Seq) {
+    /// Now, for what no request brings.
+    pub fn moment(&self) -> Moment {
+        Moment::new(self.clock.now())
+    }
+
+    /// One operation: committed if it answers success, else it has changed nothing. Answers also the write that must be
+    /// durable before anybody is told. The commit is made when this returns, whether or not a client waits for the answer.
+    pub fn transact<T>(
+        &self,
+        moment: &Moment,
+        operation: impl FnOnce(&mut Transaction<'_>) -> Outcome<T>,
+    ) -> (Outcome<T>, Seq) {
+        self.with_state(|state| state.transact(moment, operation))
+    }
+
+    /// Alone with the state, for what is no operation: subscriptions, open polls, what operators ask.
+    pub fn with_state<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
-        state.begin(self.clock.now());
-        let answer = operation(&mut state);
-        let (touched, next) = (state.end(), state.next_deadline());
+        let answer = work(&mut state);
+        let next = state.next_deadline();
         drop(state);
         let sooner = {
             let at = self.timer_at.lock().unwrap_or_else(PoisonError::into_inner);
@@ -290,7 +306,7 @@ impl Shared {
         if sooner {
             self.timer.notify_one();
         }
-        (answer, touched)
+        answer
     }
 
     pub fn someone_is_here(&self, now: Instant) {
@@ -303,7 +319,7 @@ impl Shared {
         let auth = &self.settings().auth;
         let caller = issuer.verify(token, now, &auth.player_permissions).await?;
         let player = caller.player?;
-        self.transact(|state| state.know_player(player));
+        self.with_state(|state| state.know_player(player));
         if auth.restrictions_of(player, now).is_empty() {
             return Some(caller);
         }

@@ -59,7 +59,7 @@ pub async fn log_in(shared: &Arc<Shared>, request: &RequestContext) -> Outcome {
     };
     let mut restrictions = Vec::new();
     if let Some(player) = caller.player {
-        shared.transact(|tx| tx.know_player(player));
+        shared.with_state(|state| state.know_player(player));
         restrictions = shared.settings().auth.restrictions_of(player, shared.clock.now().wall);
     }
     let caller = Caller { restricted: !restrictions.is_empty(), ..caller };

@@ -2,8 +2,8 @@
 
 use super::{
     Answer,
-    reply::{Interrupt, Outcome, Refused, Reply, invalid_body},
-    request::RequestContext,
+    reply::{Interrupt, Need, Outcome, Refused, Reply, invalid_body},
+    request::{RequestContext, Supplied},
     route::{self, Access, Found, Row, Run},
 };
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
             tokens::Use,
         },
         remote_friends,
+        state::moment::Moment,
     },
 };
 use bytes::Bytes;
@@ -47,8 +48,8 @@ pub async fn answer(shared: Arc<Shared>, peer: Option<IpAddr>, request: http::Re
         Ok((caller, body)) => {
             let query = route::query(parts.uri.query());
             let headers = parts.headers;
-            let (verified, hashed, friends) = (None, None, None);
-            let request = RequestContext { row, caller, path, query, headers, body, peer, verified, hashed, friends };
+            let (moment, supplied) = (Moment::new(now), Supplied::default());
+            let request = RequestContext { row, caller, path, query, headers, body, peer, moment, supplied };
             carry_out(&shared, request).await
         }
         Err(stop) => Err(stop),
@@ -119,29 +120,34 @@ async fn caller(shared: &Arc<Shared>, row: &Row, now: Timestamp, headers: &Heade
     }
 }
 
-/// Runs an operation; does slow work in between, where it asks for it.
+/// Runs an operation; gets what it needs, and runs it again.
 pub async fn carry_out(shared: &Arc<Shared>, mut request: RequestContext) -> Outcome<Answer> {
-    let handler = match request.row.run {
-        Run::Now(handler) => handler,
-        Run::Later(handler) => return handler(shared.clone(), request).await,
+    let operation = match request.row.run {
+        Run::Now(operation) => operation,
+        Run::Later(operation) => return operation(shared.clone(), request).await,
     };
     loop {
-        let (outcome, touched) = shared.transact(|tx| handler(tx, &request));
+        let (outcome, seen) = shared.transact(&request.moment, |tx| operation(tx, &request));
         match outcome {
-            Err(Interrupt::Verify { hash, password }) if request.verified.is_none() => {
-                request.verified = Some(verified(hash, password).await);
-            }
-            Err(Interrupt::Hash { password }) if request.hashed.is_none() => {
-                request.hashed = Some(hashed(password).await);
-            }
-            Err(Interrupt::Friends { player }) if request.friends.is_none() => {
-                let friends = shared.friends_of(player).await;
-                request.friends = Some(remote_friends::Found { player, friends });
+            Err(Interrupt::Needs(need)) if !request.supplied.has(&need) => {
+                supply(shared, &mut request.supplied, need).await;
             }
             outcome => {
-                shared.commits.wait(touched).await?;
+                shared.commits.wait(seen).await?;
                 return outcome.map(Answer::from);
             }
+        }
+    }
+}
+
+/// Gets what an operation can't get while everybody else waits for it.
+async fn supply(shared: &Shared, supplied: &mut Supplied, need: Need) {
+    match need {
+        Need::Verify { hash, password } => supplied.verified = Some(verified(hash, password).await),
+        Need::Hash { password } => supplied.hashed = Some(hashed(password).await),
+        Need::Friends { player } => {
+            let friends = shared.friends_of(player).await;
+            supplied.friends = Some(remote_friends::Found { player, friends });
         }
     }
 }
@@ -181,7 +187,7 @@ fn response(outcome: Outcome<Answer>) -> Response<Body> {
         Err(Interrupt::Invalid(faults)) => {
             Reply { status: StatusCode::UNPROCESSABLE_ENTITY, ..Reply::json(&invalid_body(&faults)) }
         }
-        Err(Interrupt::Verify { .. } | Interrupt::Hash { .. } | Interrupt::Friends { .. }) => {
+        Err(Interrupt::Needs(_)) => {
             let why = "an operation asked for the same work twice";
             return refusal(&Refused::new(StatusCode::INTERNAL_SERVER_ERROR, codes::INTERNAL, why));
         }
@@ -213,4 +219,40 @@ fn event_stream(stream: futures_util::stream::BoxStream<'static, Result<Bytes, I
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::{Service, ServiceSettings, state::testing};
+    use futures_util::FutureExt;
+
+    #[tokio::test]
+    async fn a_client_that_hangs_up_drops_no_commit() {
+        let dir = tempfile::tempdir().unwrap();
+        let shared = Service::open(ServiceSettings::default(), dir.path()).unwrap().shared;
+        let Found::Row(row, path) = shared.router.find(&http::Method::POST, "/session/v1/session") else {
+            panic!("no row")
+        };
+        let body = r#"{"client_version": "1.0.0", "client_settings": {"input": "touch"}, "session_type": "default"}"#;
+        let request = RequestContext {
+            row,
+            caller: Arc::new(testing::player("ann")),
+            path,
+            query: Vec::new(),
+            headers: HeaderMap::new(),
+            body: body.into(),
+            peer: None,
+            moment: shared.moment(),
+            supplied: Supplied::default(),
+        };
+        let mut answering = Box::pin(carry_out(&shared, request));
+        // Nobody wakes those who wait for the disk here.
+        assert!(answering.as_mut().now_or_never().is_none());
+        drop(answering);
+        shared.with_state(|state| state.finish());
+        drop(shared);
+        let again = Service::open(ServiceSettings::default(), dir.path()).unwrap().shared;
+        assert_eq!(again.with_state(|state| state.session_count()), 1);
+    }
 }

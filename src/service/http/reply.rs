@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`Interrupt::Refused`] | 400, 403, 404, 409, 412, 413, 429, 503 | `{auth_success, error_code, desc}` |
 //! | [`Interrupt::Invalid`] | 422 | `{detail: [{loc, msg, type}]}` |
-//! | [`Interrupt::Verify`], [`Interrupt::Hash`], [`Interrupt::Friends`] | none: the driver does the slow work elsewhere and runs the handler again | |
+//! | [`Interrupt::Needs`] | none: what is missing is got elsewhere, and the operation is run again | |
 
 use crate::{
     model::{
@@ -26,24 +26,24 @@ pub struct Reply {
     pub etag: Option<String>,
 }
 
-/// Why a handler went no further.
+/// Why an operation went no further. It has changed nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Interrupt {
     Refused(Refused),
     Invalid(Vec<Fault>),
-    /// Compare a password with a hash, then run the handler again.
-    Verify {
-        hash: String,
-        password: String,
-    },
-    /// Hash a password, then run the handler again.
-    Hash {
-        password: String,
-    },
-    /// Ask another service for a player's friends, then run the handler again.
-    Friends {
-        player: PlayerUuid,
-    },
+    /// Something is missing: get it, then run the operation again.
+    Needs(Need),
+}
+
+/// What an operation can't do itself, because it takes long.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Need {
+    /// Compare a password with a hash.
+    Verify { hash: String, password: String },
+    /// Hash a password.
+    Hash { password: String },
+    /// Ask another service for a player's friends.
+    Friends { player: PlayerUuid },
 }
 
 /// An error answer of the contract's shape.

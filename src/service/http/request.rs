@@ -2,12 +2,12 @@
 
 use super::{
     read::{self, JsonCursor, Object, ValidationErrors},
-    reply::{Interrupt, Outcome},
+    reply::{Interrupt, Need, Outcome},
     route::Row,
 };
 use crate::{
     model::ids::{PlayerUuid, SessionId},
-    service::{auth::Caller, remote_friends},
+    service::{auth::Caller, remote_friends, state::moment::Moment},
 };
 use bytes::Bytes;
 use http::HeaderMap;
@@ -26,12 +26,31 @@ pub struct RequestContext {
     pub body: Bytes,
     /// The connection's other end; none on a unix socket.
     pub peer: Option<IpAddr>,
-    /// A password hash that this request's password was found to match (see [`Interrupt::Verify`]).
+    /// When it came, and what its ids are made of.
+    pub moment: Moment,
+    pub supplied: Supplied,
+}
+
+/// What was got for an operation that asked for it (see [`Need`]).
+#[derive(Debug, Clone, Default)]
+pub struct Supplied {
+    /// A password hash that this request's password was found to match; empty if it doesn't.
     pub verified: Option<String>,
-    /// The hash of this request's password (see [`Interrupt::Hash`]).
+    /// The hash of this request's password.
     pub hashed: Option<String>,
-    /// A player's friends as another service has them (see [`Interrupt::Friends`]).
+    /// A player's friends as another service has them.
     pub friends: Option<remote_friends::Found>,
+}
+
+impl Supplied {
+    /// Whether this was asked for and got already. Asking twice would never end.
+    pub fn has(&self, need: &Need) -> bool {
+        match need {
+            Need::Verify { .. } => self.verified.is_some(),
+            Need::Hash { .. } => self.hashed.is_some(),
+            Need::Friends { .. } => self.friends.is_some(),
+        }
+    }
 }
 
 impl RequestContext {

@@ -20,7 +20,7 @@ pub type Answering = Pin<Box<dyn Future<Output = Outcome<super::Answer>> + Send>
 #[derive(Clone, Copy)]
 pub enum Run {
     /// At once, alone with the whole state: atomic.
-    Now(fn(&mut Transaction, &RequestContext) -> Outcome<Reply>),
+    Now(fn(&mut Transaction<'_>, &RequestContext) -> Outcome<Reply>),
     /// Waits for something: a long poll, a login's slow hash, a stream.
     Later(fn(Arc<Shared>, RequestContext) -> Answering),
 }

@@ -46,7 +46,7 @@ pub static TABLE: &[Row] = &[
     ),
 ];
 
-fn read_audit(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn read_audit(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let query = Query {
         session_id: request.query_as("session_id", id)?,
         player: request.query_as("player_uuid", read::player)?,
@@ -56,7 +56,7 @@ fn read_audit(tx: &mut Transaction, request: &RequestContext) -> Outcome {
     may_read(tx, request, &query)?;
     let page = request.query_number("page_num", 0, 1_000_000, 0)? as usize;
     let size = request.query_number("page_size", 1, 50, 50)? as usize;
-    let events = tx.audit.page(&query, page, size);
+    let events = tx.audit().page(&query, page, size);
     let events: Vec<&Event> = events.iter().map(|event| &**event).collect();
     Ok(Reply::json(&json!({ "events": events })))
 }
@@ -70,13 +70,13 @@ fn when(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<crate::mode
     }
 }
 
-fn may_read(tx: &mut Transaction, request: &RequestContext, query: &Query) -> Outcome<()> {
+fn may_read(tx: &mut Transaction<'_>, request: &RequestContext, query: &Query) -> Outcome<()> {
     let caller = &request.caller;
     let own = query.player.is_some() && query.player == caller.player;
     let by_player = query.player.is_some()
         && (caller.may(&["session-player-audit:read:all"]) || (own && caller.may(&["session-player-audit:read:self"])));
     let member =
-        |tx: &mut Transaction, id: &str| tx.session(id).is_ok_and(|session| authz::role(&session, caller).active);
+        |tx: &mut Transaction<'_>, id: &str| tx.session(id).is_ok_and(|session| authz::role(&session, caller).active);
     let by_session = query.session_id.as_deref().is_some_and(|id| {
         caller.may(&["session-audit:read:all"]) || (caller.may(&["session-audit:read:self"]) && member(tx, id))
     });
@@ -184,7 +184,7 @@ fn numbers(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<Value> {
     good.then(|| value.clone())
 }
 
-fn write_audit(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn write_audit(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let new = request.body(new)?;
     let session = tx.session(&new.session_id)?;
     let caller = &request.caller;

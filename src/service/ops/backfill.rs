@@ -32,7 +32,6 @@ use crate::{
 use http::Method;
 use serde_json::json;
 use std::sync::Arc;
-use uuid::Uuid;
 
 pub static TABLE: &[Row] = &[
     row!(
@@ -73,7 +72,7 @@ fn change(object: &mut Object<'_, '_>) -> Option<BackfillUpdate> {
 }
 
 /// The session, for its host.
-fn hosted(tx: &mut Transaction, request: &RequestContext) -> Outcome<Arc<SessionRecord>> {
+fn hosted(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome<Arc<SessionRecord>> {
     let session = tx.session(&request.session_id()?)?;
     authz::host(&session, &request.caller, &["session:update:any"], "look after this session's backfill")?;
     Ok(session)
@@ -83,15 +82,15 @@ fn gone() -> Interrupt {
     not_found(codes::BACKFILL_NOT_FOUND, "the session has no backfill")
 }
 
-fn acknowledge(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn acknowledge(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let session = hosted(tx, request)?;
     let ack = request.body(ack)?;
     instance_is(&session, &ack.instance_id)?;
     if session.backfill.is_none() {
         return Err(gone());
     }
-    let now = tx.now.mono;
-    tx.entry(session.id.as_str())?.backfill_heard = now;
+    tx.backfill_spoke(&session.id);
     let arrived = tx.update(&session.id, |session| {
         let Some(backfill) = &mut session.backfill else { return Ok(Vec::new()) };
         backfill.extensions.extend(ack.extensions);
@@ -99,7 +98,7 @@ fn acknowledge(tx: &mut Transaction, request: &RequestContext) -> Outcome {
         let arrived = std::mem::take(&mut backfill.arrived);
         Ok(session.players().filter(|player| arrived.contains(&player.player_uuid)).cloned().collect())
     })?;
-    heard(tx, request, &session.id)?;
+    heard(tx, request, &session.id, refresh);
     Ok(Reply::json(&json!({ "backfilled_players": arrived })))
 }
 
@@ -125,14 +124,15 @@ fn brought(object: &mut Object<'_, '_>) -> Option<Brought> {
     })
 }
 
-fn put(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn put(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let session = tx.session(&request.session_id()?)?;
     authz::admin(&session, &request.caller, &["session:create:matchmade", "session:update:any"], "attach a backfill")?;
     let brought = request.body(brought)?;
     if session.live_instance().is_none() {
         return Err(no_instance());
     }
-    let now = tx.now.wall;
+    let (now, invites) = (tx.now.wall, tx.new_uuid());
+    let fresh = BackfillId::from_uuid(tx.new_uuid());
     let info = tx.update(&session.id, |session| {
         for (player, team) in &brought.players {
             let inviting = Inviting {
@@ -144,11 +144,12 @@ fn put(tx: &mut Transaction, request: &RequestContext) -> Outcome {
                 overflow: brought.overflow,
                 custom_data: CustomData::new(),
                 now,
+                invites,
             };
             join::invite(session, &inviting)?;
         }
         let backfill = session.backfill.get_or_insert_with(|| BackfillRecord {
-            id: BackfillId::from_uuid(Uuid::new_v4()),
+            id: fresh,
             extensions: CustomData::new(),
             styles: Vec::new(),
             needs: Vec::new(),
@@ -162,22 +163,23 @@ fn put(tx: &mut Transaction, request: &RequestContext) -> Outcome {
     Ok(Reply::json(&info))
 }
 
-fn update(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn update(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let session = hosted(tx, request)?;
     let change = request.body(change)?;
     instance_is(&session, &change.instance_id)?;
-    let now = tx.now.mono;
-    tx.entry(session.id.as_str())?.backfill_heard = now;
+    tx.backfill_spoke(&session.id);
     tx.update(&session.id, |session| {
         let backfill = session.backfill.as_mut().ok_or_else(gone)?;
         backfill.needs = change.teams;
         Ok(())
     })?;
-    heard(tx, request, &session.id)?;
+    heard(tx, request, &session.id, refresh);
     Ok(Reply::nothing())
 }
 
-fn delete(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn delete(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let session = hosted(tx, request)?;
     let instance = request.body(instance_id)?;
     instance_is(&session, &instance)?;
@@ -188,6 +190,6 @@ fn delete(tx: &mut Transaction, request: &RequestContext) -> Outcome {
         session.backfill = None;
         Ok(())
     })?;
-    heard(tx, request, &session.id)?;
+    heard(tx, request, &session.id, refresh);
     Ok(Reply::nothing())
 }

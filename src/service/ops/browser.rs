@@ -1,6 +1,6 @@
 //! The browser: sessions that are listed, by type and region.
 
-use super::{config::own_network, sessions::if_match};
+use super::{config::own_network, discovery::MOST_CANDIDATES, sessions::if_match};
 use crate::{
     model::{CustomData, session::BrowserInfo},
     service::{
@@ -27,8 +27,8 @@ pub static TABLE: &[Row] = &[
     row!(DELETE "/session/v1/session/{session_id}/browser", "delete_browser_info", WRITE, delete),
 ];
 
-/// The cursor is the number of the session to go on from; 0 means the end.
-fn list(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+/// The cursor is the number of the session to go on from; 0 means the end. A page may be short where many sessions don't fit.
+fn list(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let missing = || {
         let mut faults = read::ValidationErrors::default();
         faults.add(&["query".into(), "session_type".into()], "value_error.missing", "field required");
@@ -38,20 +38,21 @@ fn list(tx: &mut Transaction, request: &RequestContext) -> Outcome {
     let region = request.query_as("region_id", read::id)?;
     let cursor = u64::from(request.query_number("cursor", 0, u32::MAX, 0)?);
     let size = request.query_number("page_size", 1, 50, 50)? as usize;
-    let ids: Vec<_> = tx.index().of_type(kind, cursor).map(|(number, id)| (number, id.clone())).collect();
     let near = own_network(tx, request);
     let (mut found, mut next) = (Vec::new(), 0);
-    for (number, id) in ids {
-        let entry = tx.entry(id.as_str())?;
-        let elsewhere = region.is_some() && entry.record.region_id != region;
-        if entry.hidden || elsewhere || entry.record.browser.is_none() || (entry.record.lan && !near) {
-            continue;
-        }
-        if found.len() == size {
+    for (looked, (number, id)) in tx.index().listed_from(kind, cursor).enumerate() {
+        let Some(entry) = tx.stored(id) else { continue };
+        let record = entry.record();
+        let elsewhere = region.is_some() && record.region_id != region;
+        let shown = !(entry.hidden || elsewhere || (record.lan && !near));
+        if looked == MOST_CANDIDATES || (shown && found.len() == size) {
             next = number;
             break;
         }
-        found.push(listed(&entry.record));
+        if shown {
+            tx.durability([entry.seq]);
+            found.push(listed(record));
+        }
     }
     Ok(super::config::tagged(request, &json!({ "cursor": next, "browser_sessions": found })))
 }
@@ -71,7 +72,7 @@ pub fn listed(session: &SessionRecord) -> Value {
     Value::Object(view)
 }
 
-fn session_to_list(tx: &mut Transaction, request: &RequestContext) -> Outcome<Arc<SessionRecord>> {
+fn session_to_list(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome<Arc<SessionRecord>> {
     let session = tx.session(&request.session_id()?)?;
     authz::admin(&session, &request.caller, &[], "list this session in the browser")?;
     if_match(tx, request, &session.id)?;
@@ -85,7 +86,8 @@ fn data(request: &RequestContext) -> Outcome<Option<CustomData>> {
     })
 }
 
-fn post(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn post(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let session = session_to_list(tx, request)?;
     let kind = tx.settings.session_types.get(&session.session_type);
     let listable = kind.is_some_and(|kind| kind.can_be_added_to_server_browser || kind.auto_add_to_browser);
@@ -94,34 +96,37 @@ fn post(tx: &mut Transaction, request: &RequestContext) -> Outcome {
     }
     let data = data(request)?.unwrap_or_default();
     let info = BrowserInfo { custom_data: data, created_timestamp: Some(tx.now.wall) };
-    write(tx, request, &session, Some(info))
+    write(tx, request, &session, Some(info), refresh)
 }
 
-fn patch(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn patch(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let session = session_to_list(tx, request)?;
     let mut info =
         session.browser.clone().ok_or_else(|| not_found("browser_not_found", "the session is not listed"))?;
     info.custom_data = data(request)?.unwrap_or(info.custom_data);
-    write(tx, request, &session, Some(info))
+    write(tx, request, &session, Some(info), refresh)
 }
 
-fn delete(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn delete(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let session = session_to_list(tx, request)?;
-    write(tx, request, &session, None)?;
+    write(tx, request, &session, None, refresh)?;
     Ok(Reply::nothing())
 }
 
 fn write(
-    tx: &mut Transaction,
+    tx: &mut Transaction<'_>,
     request: &RequestContext,
     session: &SessionRecord,
     info: Option<BrowserInfo>,
+    refresh: bool,
 ) -> Outcome {
     tx.update(&session.id, |session| {
         session.browser.clone_from(&info);
         Ok(())
     })?;
-    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
-    let etag = tx.entry(session.id.as_str())?.etag(Scope::Full);
+    tx.touch(&session.id, &request.caller, refresh);
+    let etag = tx.view_of(&session.id)?.etag(Scope::Full);
     Ok(Reply::json(&info.unwrap_or_default()).tagged(etag))
 }

@@ -10,7 +10,7 @@ use crate::{
             request::RequestContext,
             route::{Access, Row, Run},
         },
-        state::{Transaction, timers::health_settings},
+        state::{Transaction, due::health_settings},
         templates::{Region, RequestTemplate, SessionType},
     },
 };
@@ -47,13 +47,13 @@ pub fn tagged(request: &RequestContext, value: &impl Serialize) -> Reply {
     if request.has(&etag) { Reply::not_modified(etag) } else { reply.tagged(etag) }
 }
 
-fn templates(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn templates(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let all: Map<String, Value> =
         tx.settings.session_types.iter().map(|(name, kind)| (name.clone(), template_view(name, kind))).collect();
     Ok(tagged(request, &json!({ "templates": all })))
 }
 
-fn template(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn template(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let name = request.path_as("session_type", read::text(1, 4096))?;
     let kind = tx.settings.session_types.get(&name);
     let missing = || not_found(codes::TEMPLATE_NOT_FOUND, format!("there is no session type {name:?}"));
@@ -110,7 +110,7 @@ pub fn page<T>(request: &RequestContext, items: Vec<T>) -> Outcome<(Vec<T>, usiz
     Ok((page, if next < total { next } else { 0 }))
 }
 
-fn regions(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn regions(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let (regions, cursor) = page(request, region_views(&tx.settings.regions))?;
     Ok(Reply::json(&json!({ "regions": regions, "cursor": cursor })))
 }
@@ -127,7 +127,7 @@ pub fn region_views(regions: &[Region]) -> Vec<Value> {
     (0u32..).zip(regions).map(view).collect()
 }
 
-fn request_template(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn request_template(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let id = request.path_as("instance_request_template_id", read::uuid)?;
     let found = tx.settings.request_templates.get(&id);
     let missing = || not_found(codes::TEMPLATE_NOT_FOUND, format!("there is no request template {id}"));
@@ -164,25 +164,25 @@ pub fn request_template_view(id: Uuid, template: &RequestTemplate) -> Value {
     })
 }
 
-fn health_config(tx: &mut Transaction, _: &RequestContext) -> Outcome {
+fn health_config(tx: &mut Transaction<'_>, _: &RequestContext) -> Outcome {
     Ok(Reply::json(&health_settings(&tx.settings)))
 }
 
-fn backfill_config(tx: &mut Transaction, _: &RequestContext) -> Outcome {
+fn backfill_config(tx: &mut Transaction<'_>, _: &RequestContext) -> Outcome {
     Ok(Reply::json(&BackfillSettings { timeout: tx.settings.served_backfill_timeout() }))
 }
 
-fn connection_info(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn connection_info(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     Ok(Reply::json(&json!({ "ip": address(tx, request) })))
 }
 
-fn address(tx: &Transaction, request: &RequestContext) -> IpAddr {
+fn address(tx: &Transaction<'_>, request: &RequestContext) -> IpAddr {
     answer::address(&tx.settings.trusted_proxies, request.peer, request.headers.get("x-forwarded-for"))
 }
 
 /// Whether the caller is in the service's own network, where LAN sessions are shown: on this machine, or at a private or
 /// link-local address. Whoever comes through a proxy that isn't configured is taken to come from outside.
-pub fn own_network(tx: &Transaction, request: &RequestContext) -> bool {
+pub fn own_network(tx: &Transaction<'_>, request: &RequestContext) -> bool {
     let through = request.header("x-forwarded-for").is_some();
     let known = request.peer.is_some_and(|peer| tx.settings.trusted_proxies.contains(&peer));
     if through && !known {

@@ -1,17 +1,18 @@
 //! Making sessions, and the settings that they are made with and changed by.
 
-use super::{bodies, config::own_network, instances};
+use super::{bodies, config::own_network, discovery::places, instances};
 use crate::{
     model::{
         CustomData,
         errors::codes,
         ids::{PlayerUuid, SessionId},
         session::{BrowserInfo, Joinability},
+        time::Timestamp,
     },
     service::{
         http::{
             read::{self, JsonCursor, Object, ValidationErrors, custom_data, flag, text},
-            reply::{Interrupt, Outcome, Reply, bad_request, conflict, forbidden},
+            reply::{Interrupt, Need, Outcome, Reply, bad_request, conflict, forbidden},
             request::RequestContext,
             route::{Access, Row, Run},
         },
@@ -29,7 +30,6 @@ use http::Method;
 use semver::Version;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use uuid::Uuid;
 
 pub static TABLE: &[Row] =
     &[row!(POST "/session/v1/session", "create_or_join_session", Access::AnyOf(&["session:create"]), create_or_join)];
@@ -127,7 +127,7 @@ pub fn create(object: &mut Object<'_, '_>) -> Option<Create> {
     })
 }
 
-fn create_or_join(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn create_or_join(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let wanted = request.body(create)?;
     let settings = tx.settings.clone();
     let kind = session_type(&settings, &wanted)?;
@@ -142,14 +142,19 @@ fn create_or_join(tx: &mut Transaction, request: &RequestContext) -> Outcome {
 }
 
 /// Makes a session of a type, with the caller in it if that is a player. Changes nothing if it can't.
-pub fn make(tx: &mut Transaction, request: &RequestContext, wanted: &Create, kind: &SessionType) -> Outcome<SessionId> {
+pub fn make(
+    tx: &mut Transaction<'_>,
+    request: &RequestContext,
+    wanted: &Create,
+    kind: &SessionType,
+) -> Outcome<SessionId> {
     if request.caller.player.is_some() && !kind.can_be_created_by_players_directly {
         return Err(forbidden("session_type_not_creatable", "players may not create sessions of this type"));
     }
     let hash = hashed(wanted.password.as_ref().or(wanted.settings.password.as_ref()), request)?;
     let mut record = new_session(tx, request, wanted, kind);
     record.password.clone_from(&hash);
-    apply(&mut record, &wanted.settings, kind, hash, tx)?;
+    apply(&mut record, &wanted.settings, kind.players_per_team, hash, tx.now.wall)?;
     record.lan = wanted.settings.lan.unwrap_or(false);
     record.allow_sanctioned = wanted.settings.allow_sanctioned.unwrap_or(false);
     if let Some(player) = request.caller.player {
@@ -188,15 +193,15 @@ fn no_type(kind: &str) -> Interrupt {
 
 /// The hash of a password that is set; computed off the runtime first.
 pub fn hashed(password: Option<&String>, request: &RequestContext) -> Outcome<Option<String>> {
-    match (password, &request.hashed) {
+    match (password, &request.supplied.hashed) {
         (None, _) => Ok(None),
         (Some(_), Some(hash)) => Ok(Some(hash.clone())),
-        (Some(password), None) => Err(Interrupt::Hash { password: password.clone() }),
+        (Some(password), None) => Err(Interrupt::Needs(Need::Hash { password: password.clone() })),
     }
 }
 
 /// A player who comes in as the one who would create.
-pub fn joining(tx: &Transaction, request: &RequestContext, player: PlayerUuid, wanted: &Create) -> Joining {
+pub fn joining(tx: &Transaction<'_>, request: &RequestContext, player: PlayerUuid, wanted: &Create) -> Joining {
     Joining {
         player,
         team: wanted.team,
@@ -214,32 +219,35 @@ pub fn joining(tx: &Transaction, request: &RequestContext, player: PlayerUuid, w
 }
 
 /// Joins the first public session of the type, of the same region and a compatible version, that has room.
-fn auto_join(tx: &mut Transaction, request: &RequestContext, wanted: &Create) -> Outcome<Option<SessionId>> {
+fn auto_join(tx: &mut Transaction<'_>, request: &RequestContext, wanted: &Create) -> Outcome<Option<SessionId>> {
     let Some(player) = request.caller.player else { return Ok(None) };
     let near = own_network(tx, request);
-    let candidates: Vec<SessionId> = tx.index().of_type(&wanted.kind, 0).map(|(_, id)| id.clone()).collect();
-    for id in candidates {
-        let entry = tx.entry(id.as_str())?;
-        let record = &entry.record;
+    for entry in places(tx, player, &wanted.kind).0 {
+        let record = entry.record();
         let elsewhere = wanted.region.is_some() && record.region_id.is_some() && wanted.region != record.region_id;
         if entry.hidden || elsewhere || !record.joinability.open || (record.lan && !near) {
             continue;
         }
         let joining = joining(tx, request, player, wanted);
-        if tx.update(&id, |session| join::join(session, joining)).is_ok() {
-            tx.touch(&id, &request.caller, true);
-            return Ok(Some(id));
+        if tx.update(&record.id, |session| join::join(session, joining)).is_ok() {
+            tx.touch(&record.id, &request.caller, true);
+            return Ok(Some(record.id.clone()));
         }
     }
     Ok(None)
 }
 
-fn new_session(tx: &mut Transaction, request: &RequestContext, wanted: &Create, kind: &SessionType) -> SessionRecord {
+fn new_session(
+    tx: &mut Transaction<'_>,
+    request: &RequestContext,
+    wanted: &Create,
+    kind: &SessionType,
+) -> SessionRecord {
     let listed = kind
         .auto_add_to_browser
         .then(|| BrowserInfo { custom_data: kind.auto_browser_params.clone(), created_timestamp: Some(tx.now.wall) });
     SessionRecord {
-        id: SessionId::from_uuid(Uuid::new_v4()),
+        id: SessionId::from_uuid(tx.new_uuid()),
         session_type: wanted.kind.clone(),
         version: 1,
         created: tx.now.wall,
@@ -269,12 +277,12 @@ fn new_session(tx: &mut Transaction, request: &RequestContext, wanted: &Create, 
 pub fn apply(
     session: &mut SessionRecord,
     change: &Change,
-    kind: &SessionType,
+    team_size: u32,
     hash: Option<String>,
-    tx: &Transaction,
+    now: Timestamp,
 ) -> Outcome<()> {
     if let Some(wanted) = &change.teams {
-        teams::resize(session, wanted, kind.players_per_team)?;
+        teams::resize(session, wanted, team_size)?;
     }
     session.region_id = change.region.clone().or_else(|| session.region_id.take());
     if let Some(data) = &change.custom_data {
@@ -289,7 +297,7 @@ pub fn apply(
     if let Some(data) = &change.browser {
         let listed_since = session.browser.as_ref().and_then(|browser| browser.created_timestamp);
         session.browser =
-            Some(BrowserInfo { custom_data: data.clone(), created_timestamp: listed_since.or(Some(tx.now.wall)) });
+            Some(BrowserInfo { custom_data: data.clone(), created_timestamp: listed_since.or(Some(now)) });
     }
     Ok(())
 }

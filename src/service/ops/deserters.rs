@@ -62,32 +62,32 @@ struct Status {
 }
 
 /// The rule of the path.
-fn rule(tx: &Transaction, request: &RequestContext) -> Outcome<Uuid> {
+fn rule(tx: &Transaction<'_>, request: &RequestContext) -> Outcome<Uuid> {
     let id = request.path_as("deserter_id", text(1, 4096))?;
     let known = id.parse().ok().filter(|id| tx.settings.deserters.contains_key(id));
     known.ok_or_else(|| not_found("deserter_not_found", format!("there is no deserter rule {id:?}")))
 }
 
-fn rules(tx: &Transaction) -> Vec<Uuid> {
+fn rules(tx: &Transaction<'_>) -> Vec<Uuid> {
     tx.settings.deserters.keys().copied().collect()
 }
 
-fn shown(tx: &mut Transaction, rule: Uuid) -> Config {
+fn shown(tx: &mut Transaction<'_>, rule: Uuid) -> Config {
     Config { deserter_id: rule, last_cleared_timestamp: tx.deserters_cleared(rule) }
 }
 
-fn configs(tx: &mut Transaction, _: &RequestContext) -> Outcome {
+fn configs(tx: &mut Transaction<'_>, _: &RequestContext) -> Outcome {
     let all: Vec<Config> = rules(tx).into_iter().map(|rule| shown(tx, rule)).collect();
     Ok(Reply::json(&json!({ "deserter_configs": all })))
 }
 
-fn config(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn config(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let rule = rule(tx, request)?;
     Ok(Reply::json(&shown(tx, rule)))
 }
 
 /// Where a player stands under a rule. After `deserter_reset` the count is 0 again.
-fn status(tx: &mut Transaction, player: PlayerUuid, rule: Uuid) -> Status {
+fn status(tx: &mut Transaction<'_>, player: PlayerUuid, rule: Uuid) -> Status {
     let now = tx.now.wall;
     let Some(mark) = tx.deserter(player, rule) else { return Status { deserter_id: rule, ..Status::default() } };
     let counts = mark.reset.is_none_or(|reset| reset > now);
@@ -103,7 +103,7 @@ fn status(tx: &mut Transaction, player: PlayerUuid, rule: Uuid) -> Status {
 }
 
 /// The player of the path, or the caller; others' marks are for whoever may read every player.
-fn whose(tx: &Transaction, request: &RequestContext) -> Outcome<PlayerUuid> {
+fn whose(tx: &Transaction<'_>, request: &RequestContext) -> Outcome<PlayerUuid> {
     if !request.path.iter().any(|(name, _)| *name == "player_uuid") {
         return oneself(request);
     }
@@ -114,13 +114,13 @@ fn whose(tx: &Transaction, request: &RequestContext) -> Outcome<PlayerUuid> {
     Err(not_permitted("read another player's marks"))
 }
 
-fn read_one(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn read_one(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = whose(tx, request)?;
     let rule = rule(tx, request)?;
     Ok(Reply::json(&status(tx, player, rule)))
 }
 
-fn read_all(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn read_all(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = whose(tx, request)?;
     let all: Vec<Status> = rules(tx).into_iter().map(|rule| status(tx, player, rule)).collect();
     Ok(Reply::json(&json!({ "deserter_statuses": all })))
@@ -135,7 +135,7 @@ fn update(object: &mut Object<'_, '_>, now: Timestamp) -> Option<Mark> {
     Some(Mark { expiration: expiration?, reset, count: count?, updated: now, custom_data })
 }
 
-fn put(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn put(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = target(tx, request)?;
     let rule = rule(tx, request)?;
     let now = tx.now.wall;
@@ -144,14 +144,14 @@ fn put(tx: &mut Transaction, request: &RequestContext) -> Outcome {
     Ok(Reply::json(&status(tx, player, rule)))
 }
 
-fn delete_one(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn delete_one(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = target(tx, request)?;
     let rule = rule(tx, request)?;
     tx.unmark_deserter(player, rule);
     Ok(Reply::nothing())
 }
 
-fn delete_all(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn delete_all(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = target(tx, request)?;
     for rule in rules(tx) {
         tx.unmark_deserter(player, rule);
@@ -159,14 +159,14 @@ fn delete_all(tx: &mut Transaction, request: &RequestContext) -> Outcome {
     Ok(Reply::nothing())
 }
 
-fn clear_all(tx: &mut Transaction, _: &RequestContext) -> Outcome {
+fn clear_all(tx: &mut Transaction<'_>, _: &RequestContext) -> Outcome {
     for rule in rules(tx) {
         tx.clear_deserters(rule);
     }
     Ok(Reply::nothing())
 }
 
-fn clear_one(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn clear_one(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let rule = rule(tx, request)?;
     tx.clear_deserters(rule);
     Ok(Reply::nothing())

@@ -1,5 +1,5 @@
-//! Finding sessions by their settings, and matchmaking: extensions. Both run alone with the state, so that of two callers who
-//! look at the same time the second finds what the first has made.
+//! Finding sessions by their settings, and matchmaking: extensions. Each is one transaction, so that of two callers who
+//! look at the same time the second finds what the first has made. None looks at more than [`MOST_CANDIDATES`] sessions.
 
 use super::{
     config::own_network,
@@ -9,7 +9,7 @@ use super::{
 use crate::{
     model::{
         discovery::{Comparison, Matched, SearchAnswer},
-        ids::SessionId,
+        ids::{PlayerUuid, SessionId},
     },
     service::{
         http::{
@@ -28,7 +28,6 @@ use crate::{
 };
 use http::Method;
 use serde_json::Value;
-use std::sync::Arc;
 
 pub static TABLE: &[Row] = &[
     row!(POST "/session/v1/browser:search", "search_sessions", Access::AnyOf(&["session:read:browser"]), search),
@@ -39,6 +38,8 @@ pub static TABLE: &[Row] = &[
 const MOST_FILTERS: usize = 32;
 const MOST_VALUES: usize = 256;
 const MOST_RESULTS: u32 = 200;
+/// Sessions that one operation looks at, all others being kept waiting meanwhile.
+pub const MOST_CANDIDATES: usize = 2_000;
 
 /// `SessionSearch`.
 fn wanted(object: &mut Object<'_, '_>) -> Wanted {
@@ -83,43 +84,72 @@ fn number(at: &JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<Scalar> 
     if value.is_number() { Some(value) } else { at.fault(faults, "type_error.float", "near needs a number") }
 }
 
-fn search(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn search(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let wanted = request.body(|object| Some(wanted(object)))?;
-    let mut found = find(tx, &wanted, |entry| visible(tx, request, entry))?;
+    let candidates = candidates(tx, request, &wanted);
+    let cut = candidates.1;
+    let mut found = find(candidates.0, &wanted, |entry| visible(tx, request, entry))?;
     found.truncate(wanted.most);
-    let ids = found.iter().map(|session| session.id.clone()).collect();
     // What is shown must be durable.
-    for session in &found {
-        tx.entry(session.id.as_str())?;
-    }
-    Ok(Reply::json(&SearchAnswer { session_ids: ids }))
+    tx.durability(found.iter().map(|entry| entry.seq));
+    let session_ids = found.iter().map(|entry| entry.record().id.clone()).collect();
+    Ok(Reply::json(&SearchAnswer { session_ids, cut }))
 }
 
-/// The sessions that fit, best first.
-fn find(
-    tx: &Transaction,
-    wanted: &Wanted,
-    shown: impl Fn(&Entry) -> Outcome<bool>,
-) -> Outcome<Vec<Arc<SessionRecord>>> {
-    let ids: Vec<SessionId> = match (&wanted.session, wanted.player, &wanted.kind) {
-        (Some(id), _, _) => vec![id.clone()],
-        (None, Some(player), _) => tx.index().of_player(player),
-        (None, None, Some(kind)) => tx.index().of_type(kind, 0).map(|(_, id)| id.clone()).collect(),
-        (None, None, None) => tx.index().all().cloned().collect(),
-    };
-    let mut found: Vec<Arc<SessionRecord>> = Vec::new();
-    for entry in ids.iter().filter_map(|id| tx.peek(id)) {
-        if !entry.hidden && wanted.fits(&entry.record) && shown(entry)? {
-            found.push(entry.record.clone());
+/// Committed sessions, and whether there are more than may be looked at.
+pub type Candidates<'s> = (Vec<&'s Entry>, bool);
+
+/// The sessions among which a search looks: everything that the caller might see.
+fn candidates<'s>(tx: &Transaction<'s>, request: &RequestContext, wanted: &Wanted) -> Candidates<'s> {
+    let (index, kind) = (tx.index(), wanted.kind.as_deref());
+    match (&wanted.session, wanted.player) {
+        (Some(id), _) => bounded(tx, tx.stored(id).map(|entry| &entry.record().id).into_iter()),
+        (None, Some(player)) => bounded(tx, index.of_player(player)),
+        (None, None) if request.caller.may(&["session:read:any"]) => bounded(tx, index.of_kind(kind)),
+        (None, None) => {
+            let own = request.caller.player.into_iter().flat_map(|player| index.of_player(player));
+            bounded(tx, own.chain(index.listed(kind)).chain(index.open(kind)))
         }
     }
-    found.sort_by(|one, two| wanted.better(one, two));
+}
+
+/// The sessions of a type that a player might join: those in which it has a place, and those that could take in somebody.
+pub fn places<'s>(tx: &Transaction<'s>, player: PlayerUuid, kind: &str) -> Candidates<'s> {
+    let index = tx.index();
+    let (mut found, cut) = bounded(tx, index.of_player(player).chain(index.open(Some(kind))));
+    found.retain(|entry| entry.record().session_type == kind);
+    (found, cut)
+}
+
+/// At most so many sessions, each once, in the order in which they were made.
+fn bounded<'s>(tx: &Transaction<'s>, ids: impl Iterator<Item = &'s SessionId>) -> Candidates<'s> {
+    let mut found: Vec<&Entry> = ids.take(MOST_CANDIDATES + 1).filter_map(|id| tx.stored(id)).collect();
+    let cut = found.len() > MOST_CANDIDATES;
+    found.truncate(MOST_CANDIDATES);
+    found.sort_by_key(|entry| entry.record().number);
+    found.dedup_by_key(|entry| entry.record().number);
+    (found, cut)
+}
+
+/// Those that fit, best first.
+fn find<'s>(
+    candidates: Vec<&'s Entry>,
+    wanted: &Wanted,
+    shown: impl Fn(&Entry) -> Outcome<bool>,
+) -> Outcome<Vec<&'s Entry>> {
+    let mut found = Vec::new();
+    for entry in candidates {
+        if !entry.hidden && wanted.fits(entry.record()) && shown(entry)? {
+            found.push(entry);
+        }
+    }
+    found.sort_by(|one, two| wanted.better(one.record(), two.record()));
     Ok(found)
 }
 
 /// Listed, or open to the caller; a LAN session only from the own network, or to whoever has a place in it.
-fn visible(tx: &Transaction, request: &RequestContext, entry: &Entry) -> Outcome<bool> {
-    let session = &entry.record;
+fn visible(tx: &Transaction<'_>, request: &RequestContext, entry: &Entry) -> Outcome<bool> {
+    let session = entry.record();
     let member = request.caller.player.is_some_and(|player| session.player(player).is_some());
     if member || request.caller.may(&["session:read:any"]) {
         return Ok(true);
@@ -129,13 +159,13 @@ fn visible(tx: &Transaction, request: &RequestContext, entry: &Entry) -> Outcome
 }
 
 /// Whether the caller could come in now.
-fn joinable(tx: &Transaction, request: &RequestContext, session: &SessionRecord) -> Outcome<bool> {
+fn joinable(tx: &Transaction<'_>, request: &RequestContext, session: &SessionRecord) -> Outcome<bool> {
     let Some(player) = request.caller.player else { return Ok(false) };
     let way = tx.way_of_friends(request, session, player, None)?;
     Ok(join::could_join(session, player, way, tx.sanctioned(&request.caller, player)))
 }
 
-fn matchmake(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn matchmake(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = oneself(request)?;
     let (mut wanted, new) = request.body(|object| {
         let search = object.optional("search", |at, faults| Some(wanted(&mut at.object(faults)?)));
@@ -147,14 +177,18 @@ fn matchmake(tx: &mut Transaction, request: &RequestContext) -> Outcome {
     wanted.kind = wanted.kind.or_else(|| Some(new.kind.clone()));
     wanted.lan = wanted.lan.or_else(|| Some(new.settings.lan.unwrap_or(false)));
     let near = own_network(tx, request);
-    let found = find(tx, &wanted, |entry| {
-        let session = &entry.record;
+    let candidates = match (&wanted.session, wanted.player, wanted.kind.as_deref()) {
+        (None, None, Some(kind)) => places(tx, player, kind).0,
+        _ => candidates(tx, request, &wanted).0,
+    };
+    let found = find(candidates, &wanted, |entry| {
+        let session = entry.record();
         let elsewhere = new.region.is_some() && session.region_id.is_some() && new.region != session.region_id;
         let fresh = !session.is_active(player);
         Ok(fresh && !elsewhere && (near || !session.lan) && joinable(tx, request, session)?)
     })?;
-    for session in found {
-        if let Some(id) = enter(tx, request, &session, &new)? {
+    for entry in found {
+        if let Some(id) = enter(tx, request, entry.record(), &new)? {
             return Ok(Reply::json(&Matched { session_id: id, created: false }));
         }
     }
@@ -164,7 +198,7 @@ fn matchmake(tx: &mut Transaction, request: &RequestContext) -> Outcome {
 
 /// Joins a session if its rules let the caller in: another's version, or a team without room, are no errors here.
 fn enter(
-    tx: &mut Transaction,
+    tx: &mut Transaction<'_>,
     request: &RequestContext,
     session: &SessionRecord,
     new: &Create,

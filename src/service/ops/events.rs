@@ -25,8 +25,8 @@ use crate::{
             route::{Access, Answering, Row, Run},
         },
         state::{
-            Transaction,
-            journal::{Gap, Kept, Told},
+            State,
+            journal::{FeedEntry, FeedItem, Gap},
         },
         store::Seq,
     },
@@ -65,13 +65,13 @@ pub struct Newest {
 }
 
 impl Newest {
-    fn of(tx: &Transaction) -> Newest {
-        Newest { number: tx.events.last(), seq: tx.events.last_seq() }
+    fn of(state: &State) -> Newest {
+        Newest { number: state.events.last(), seq: state.events.last_seq() }
     }
 }
 
 /// What follows a position, and the newest position there is.
-type News = (Result<Vec<Kept>, Gap>, Newest);
+type News = (Result<Vec<FeedEntry>, Gap>, Newest);
 
 /// Why waiting ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl Watch {
     /// Subscribes, at most so often a player. Answers the newest position besides.
     pub fn start(shared: &Arc<Shared>, player: PlayerUuid) -> Outcome<(Watch, Newest)> {
         let most = shared.settings().limits.streams_per_player;
-        let (started, _) = shared.transact(|tx| (tx.events.watch(player, most), Newest::of(tx)));
+        let started = shared.with_state(|state| (state.events.watch(player, most), Newest::of(state)));
         let (Some(woken), newest) = started else { return Err(too_many(most)) };
         Ok((Watch { shared: shared.clone(), player, woken }, newest))
     }
@@ -98,9 +98,10 @@ impl Watch {
 
     /// What follows a position, once it is durable.
     pub async fn after(&self, position: u64, most: usize) -> Outcome<News> {
-        let (found, _) = self.shared.transact(|tx| {
-            tx.expire_events();
-            (tx.events.after(self.player, position, most), Newest::of(tx))
+        let now = self.shared.clock.now();
+        let found = self.shared.with_state(|state| {
+            state.expire_events(now);
+            (state.events.after(self.player, position, most), Newest::of(state))
         });
         let seq = found.0.iter().flatten().map(|kept| kept.seq).fold(Seq::default(), Seq::max);
         self.shared.commits.wait(seq).await?;
@@ -128,13 +129,13 @@ impl Watch {
 
     /// A position as callers see it.
     pub fn id(&self, position: u64) -> String {
-        self.shared.transact(|tx| tx.events.id(position)).0
+        self.shared.with_state(|state| state.events.id(position))
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.shared.transact(|tx| tx.events.unwatch(self.player));
+        self.shared.with_state(|state| state.events.unwatch(self.player));
     }
 }
 
@@ -167,7 +168,7 @@ fn stream(shared: Arc<Shared>, request: RequestContext) -> Answering {
         match request.header("last-event-id").filter(|id| !id.is_empty()) {
             None => retry.id(&reading.watch.id(last)).end(),
             Some(id) => {
-                let known = shared.transact(|tx| tx.events.position(id)).0;
+                let known = shared.with_state(|state| state.events.position(id));
                 let whole = match known {
                     Some(position) => reading.watch.after(position, 1).await?.0.is_ok().then_some(position),
                     None => None,
@@ -225,14 +226,14 @@ impl Reading {
 }
 
 /// A notification that somebody sent is no event of the interface: only its position is.
-fn event(to: Writer<'_>, id: &str, told: &Told) {
+fn event(to: Writer<'_>, id: &str, told: &FeedItem) {
     match told {
-        Told::Event(event) => {
+        FeedItem::Event(event) => {
             // Plain structs with text keys always serialise.
             let data = serde_json::to_string(event).unwrap_or_default();
             to.id(id).event(event.event.name()).data(data).end();
         }
-        Told::Note(_) => to.id(id).end(),
+        FeedItem::Note(_) => to.id(id).end(),
     }
 }
 
@@ -247,7 +248,10 @@ mod tests {
     use crate::service::{
         Service, ServiceSettings,
         auth::Caller,
-        http::route::{Found, query},
+        http::{
+            request::Supplied,
+            route::{Found, query},
+        },
         state::testing,
     };
     use http::HeaderMap;
@@ -262,9 +266,8 @@ mod tests {
             headers: HeaderMap::new(),
             body: bytes::Bytes::new(),
             peer: None,
-            verified: None,
-            hashed: None,
-            friends: None,
+            moment: shared.moment(),
+            supplied: Supplied::default(),
         }
     }
 
@@ -287,7 +290,8 @@ mod tests {
             let note = serde_json::from_value(serde_json::json!({
                 "message": "m", "notification_id": "", "created": "2026-01-01T00:00:00Z",
             }));
-            shared.transact(|tx| tx.tell(player, Told::Note(note.unwrap())));
+            let told = shared.transact(&shared.moment(), |tx| Ok(tx.tell(player, FeedItem::Note(note.unwrap()))));
+            told.0.unwrap();
         };
         tell();
         assert!(next().await.unwrap().starts_with("id: "), "in time");
@@ -296,6 +300,6 @@ mod tests {
         assert!(told.contains("event: reset\ndata: {\"reason\":\"slow\"}"), "{told}");
         assert_eq!(next().await, None);
         drop(stream);
-        assert!(shared.transact(|tx| tx.events.watch(player, 1)).0.is_some(), "its place is free again");
+        assert!(shared.with_state(|state| state.events.watch(player, 1)).is_some(), "its place is free again");
     }
 }

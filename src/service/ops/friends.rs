@@ -32,7 +32,7 @@ pub static TABLE: &[Row] = &[
 ];
 
 /// The player of the path, if the caller may do this with its list.
-fn owner(tx: &Transaction, request: &RequestContext, any: &str) -> Outcome<PlayerUuid> {
+fn owner(tx: &Transaction<'_>, request: &RequestContext, any: &str) -> Outcome<PlayerUuid> {
     if tx.settings.friends.elsewhere() {
         let desc = format!("the friend graph is kept by {}", tx.settings.friends.url);
         return Err(conflict(codes::FRIENDS_ELSEWHERE, desc));
@@ -44,7 +44,7 @@ fn owner(tx: &Transaction, request: &RequestContext, any: &str) -> Outcome<Playe
     Err(not_permitted("use another player's friends list"))
 }
 
-fn list(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn list(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = owner(tx, request, "friend:friend_list:read:any")?;
     let page = request.query_number("page", 0, u32::MAX, 0)?;
     let limit = request.query_number("limit", 1, 10_000, 50)?;
@@ -56,14 +56,14 @@ fn list(tx: &mut Transaction, request: &RequestContext) -> Outcome {
     Ok(tagged(request, &FriendsList { player_uuid: player, friends, page }))
 }
 
-fn one(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn one(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = owner(tx, request, "friend:friend_list:read:any")?;
     let other = request.player("other_player_uuid")?;
     Ok(tagged(request, &tx.relationship(player, other)))
 }
 
 /// Both players of the path, for a caller who may write and hasn't seen an older relationship.
-fn writing(tx: &mut Transaction, request: &RequestContext) -> Outcome<(PlayerUuid, PlayerUuid)> {
+fn writing(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome<(PlayerUuid, PlayerUuid)> {
     let player = owner(tx, request, "friend:friend_list:write:any")?;
     let other = request.player("other_player_uuid")?;
     let is = etag_of(request, &tx.relationship(player, other));
@@ -78,7 +78,7 @@ fn etag_of(request: &RequestContext, side: &FriendRelationship) -> String {
     tagged(request, side).etag.unwrap_or_default()
 }
 
-fn add(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn add(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let (player, other) = writing(tx, request)?;
     let notes = if request.body.is_empty() {
         None
@@ -89,14 +89,14 @@ fn add(tx: &mut Transaction, request: &RequestContext) -> Outcome {
     Ok(Reply::json(&side).tagged(etag_of(request, &side)))
 }
 
-fn remove(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn remove(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let (player, other) = writing(tx, request)?;
     tx.unfriend(player, other);
     let left = tx.relationship(player, other);
     Ok(Reply::nothing().tagged(etag_of(request, &left)))
 }
 
-fn remove_all(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn remove_all(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = owner(tx, request, "friend:friend_list:write:any")?;
     let others = request.body(|object| object.required("friends", items(1, 50, read::player)))?;
     for other in others {

@@ -20,12 +20,12 @@ use crate::{
             view::{self, Scope},
         },
         settings::ServiceSettings,
-        state::{Transaction, timers::health_settings},
+        state::Transaction,
         templates::{RequestTemplate, SessionType},
     },
 };
 use ::http::Method;
-use rand::RngExt;
+use rand::{RngExt, rngs::StdRng};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -63,7 +63,8 @@ fn wanted(object: &mut Object<'_, '_>) -> Option<Wanted> {
     })
 }
 
-fn post_instance(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn post_instance(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     authz::admin(&session, &request.caller, &["session:update:any"], "request an instance for this session")?;
     let mut wanted = request.body(wanted)?;
@@ -71,12 +72,12 @@ fn post_instance(tx: &mut Transaction, request: &RequestContext) -> Outcome {
         wanted.host_player = request.caller.player;
     }
     start(tx, &session.id, wanted, Some(&request.caller.subject))?;
-    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
+    tx.touch(&session.id, &request.caller, refresh);
     show(tx, &session.id)
 }
 
 /// Starts the instance that a session type wants with every new session.
-pub fn start_by_template(tx: &mut Transaction, id: &SessionId, kind: &SessionType) -> Outcome<()> {
+pub fn start_by_template(tx: &mut Transaction<'_>, id: &SessionId, kind: &SessionType) -> Outcome<()> {
     let wanted = match (kind.auto_startup_instance_template_id, &kind.auto_startup_params) {
         (Some(template), _) => Wanted { template: Some(template), ..Wanted::default() },
         (None, Some(params)) => Wanted { startup: Some(params.clone()), ..Wanted::default() },
@@ -85,7 +86,7 @@ pub fn start_by_template(tx: &mut Transaction, id: &SessionId, kind: &SessionTyp
     start(tx, id, wanted, None)
 }
 
-fn start(tx: &mut Transaction, id: &SessionId, wanted: Wanted, subject: Option<&str>) -> Outcome<()> {
+fn start(tx: &mut Transaction<'_>, id: &SessionId, wanted: Wanted, subject: Option<&str>) -> Outcome<()> {
     let settings = tx.settings.clone();
     let template = wanted.template.map(|id| template(&settings, id)).transpose()?;
     let host_type =
@@ -93,9 +94,9 @@ fn start(tx: &mut Transaction, id: &SessionId, wanted: Wanted, subject: Option<&
     let mut custom_data = template.map(|template| template.custom_data.clone()).unwrap_or_default();
     custom_data.extend(wanted.custom_data);
     let new = NewInstance {
-        id: wanted.id.unwrap_or_else(|| InstanceId::from_uuid(Uuid::new_v4())),
+        id: wanted.id.unwrap_or_else(|| InstanceId::from_uuid(tx.new_uuid())),
         host_type,
-        startup: wanted.startup.or_else(|| template.and_then(pick)),
+        startup: wanted.startup.or_else(|| template.and_then(|template| pick(template, tx.rng()))),
         host_player: wanted.host_player,
         custom_data,
         subject: subject.filter(|_| host_type != HostType::Dedicated).map(str::to_owned),
@@ -114,9 +115,9 @@ fn template(settings: &ServiceSettings, id: Uuid) -> Outcome<&RequestTemplate> {
 }
 
 /// Picks a map by weight.
-fn pick(template: &RequestTemplate) -> Option<StartupParams> {
+fn pick(template: &RequestTemplate, rng: &mut StdRng) -> Option<StartupParams> {
     let total: f64 = template.maps.iter().map(|map| map.map_weight.max(0.0)).sum();
-    let mut left = rand::rng().random::<f64>() * total;
+    let mut left = rng.random::<f64>() * total;
     let picked = template.maps.iter().find(|map| {
         left -= map.map_weight.max(0.0);
         left <= 0.0
@@ -129,8 +130,8 @@ fn pick(template: &RequestTemplate) -> Option<StartupParams> {
     })
 }
 
-fn show(tx: &mut Transaction, id: &SessionId) -> Outcome {
-    let entry = tx.entry(id.as_str())?;
+fn show(tx: &mut Transaction<'_>, id: &SessionId) -> Outcome {
+    let entry = tx.view_of(id)?;
     let etag = entry.etag(Scope::Full);
     let instance = entry.record.instance.as_ref().ok_or_else(no_instance)?;
     Ok(Reply::json(&view::instance_info(&instance.info, Scope::Full)).tagged(etag))
@@ -149,25 +150,26 @@ fn update(object: &mut Object<'_, '_>) -> Option<InstanceUpdate> {
     })
 }
 
-fn patch_instance(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn patch_instance(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     authz::host(&session, &request.caller, &["session:update:any"], "update this session's instance")?;
     let change = request.body(update)?;
     super::sessions::if_match(tx, request, &session.id)?;
     let now = tx.now.wall;
     tx.update(&session.id, |session| instance::update(session, change, now))?;
-    heard(tx, request, &session.id)?;
+    heard(tx, request, &session.id, refresh);
     show(tx, &session.id)
 }
 
 /// A word from the host.
-pub fn heard(tx: &mut Transaction, request: &RequestContext, id: &SessionId) -> Outcome<()> {
-    tx.touch(id, &request.caller, request.refresh_ttl()?);
-    tx.restore_hidden(id);
-    Ok(())
+pub fn heard(tx: &mut Transaction<'_>, request: &RequestContext, id: &SessionId, refresh: bool) {
+    tx.touch(id, &request.caller, refresh);
+    tx.host_spoke(id);
 }
 
-fn end_instance(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn end_instance(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     authz::host(&session, &request.caller, &["session:update:any"], "end this session's instance")?;
     if session.instance.is_none() {
@@ -179,8 +181,8 @@ fn end_instance(tx: &mut Transaction, request: &RequestContext) -> Outcome {
         session.instance = None;
         Ok(())
     })?;
-    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
-    let etag = tx.entry(session.id.as_str())?.etag(Scope::Full);
+    tx.touch(&session.id, &request.caller, refresh);
+    let etag = tx.view_of(&session.id)?.etag(Scope::Full);
     Ok(Reply::nothing().tagged(etag))
 }
 
@@ -190,15 +192,14 @@ fn health(object: &mut Object<'_, '_>) -> Option<HealthUpdate> {
     Some(HealthUpdate { instance_health: instance_health?, instance_id: instance_id? })
 }
 
-fn health_check(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn health_check(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     let said = request.body(health)?;
     instance_is(&session, &said.instance_id)?;
     authz::host(&session, &request.caller, &["session:update:any"], "report this instance's health")?;
-    let (now, settings) = (tx.now.mono, health_settings(&tx.settings));
-    let shown = tx.entry(session.id.as_str())?.beat(now, said.instance_health, &settings);
-    tx.set_health(&session.id, shown);
-    heard(tx, request, &session.id)?;
+    let shown = tx.beat(&session.id, said.instance_health)?;
+    heard(tx, request, &session.id, refresh);
     Ok(Reply::json(&json!({ "updated_instance_health": shown })))
 }
 

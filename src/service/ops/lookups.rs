@@ -28,7 +28,7 @@ use crate::{
     },
 };
 use http::{Method, StatusCode};
-use rand::RngExt;
+use rand::{RngExt, rngs::StdRng};
 use serde_json::{Map, Value, json};
 
 const READ_PLAYER: Access = Access::AnyOf(&["session:read-player:any", "session:read-player:self"]);
@@ -76,12 +76,12 @@ pub static TABLE: &[Row] = &[
     ),
 ];
 
-fn own_sessions(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn own_sessions(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = oneself(request)?;
     player_sessions(tx, request, player)
 }
 
-fn sessions_of(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn sessions_of(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = target(tx, request)?;
     if !request.caller.may_for(player, &["session:read-player:any"], &["session:read-player:self"]) {
         return Err(not_permitted("read another player's sessions"));
@@ -90,9 +90,9 @@ fn sessions_of(tx: &mut Transaction, request: &RequestContext) -> Outcome {
 }
 
 /// `PlayerSessions`: by type; invites keyed by session, each with its own id besides.
-fn player_sessions(tx: &mut Transaction, request: &RequestContext, player: PlayerUuid) -> Outcome {
+fn player_sessions(tx: &mut Transaction<'_>, request: &RequestContext, player: PlayerUuid) -> Outcome {
     let mut types: Map<String, Value> = Map::new();
-    for id in tx.index().of_player(player) {
+    for id in tx.index().of_player(player).cloned() {
         let session = tx.session(id.as_str())?;
         let Some(known) = session.player(player) else { continue };
         let kind = &session.session_type;
@@ -132,25 +132,26 @@ fn invite(session: &SessionRecord, player: PlayerUuid, by: Option<PlayerUuid>) -
 /// Letters and digits that nobody confuses.
 const CODE: &[u8] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
 
-fn short_code(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn short_code(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     authz::active(&session, &request.caller, &["session:shortcode:any"], "make a short code for this session")?;
     if let Some(code) = &session.short_code {
         return Err(conflict("short_code_exists", format!("the session has the short code {code} already")));
     }
-    let fresh = (0..16).map(|_| random_code()).find(|code| tx.index().by_code(code).is_none());
+    let (index, rng) = (tx.index(), tx.rng());
+    let fresh = (0..16).map(|_| random_code(rng)).find(|code| index.by_code(code).is_none());
     let exhausted = || Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "no_short_code", "no unused code was found");
     let code = fresh.ok_or_else(|| Interrupt::from(exhausted()))?;
     tx.update(&session.id, |session| {
         session.short_code = Some(code.clone());
         Ok(())
     })?;
-    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
+    tx.touch(&session.id, &request.caller, refresh);
     Ok(Reply::json(&json!({ "short_code": code })))
 }
 
-fn random_code() -> String {
-    let mut rng = rand::rng();
+fn random_code(rng: &mut StdRng) -> String {
     (0..6).map(|_| char::from(CODE[rng.random_range(0..CODE.len())])).collect()
 }
 
@@ -160,7 +161,7 @@ fn platform_key(request: &RequestContext) -> Outcome<(String, String)> {
     Ok((platform, request.path_as("platform_session_id_base64", text(1, 4096))?))
 }
 
-fn linked(tx: &mut Transaction, key: &(String, String)) -> Outcome<std::sync::Arc<SessionRecord>> {
+fn linked(tx: &mut Transaction<'_>, key: &(String, String)) -> Outcome<std::sync::Arc<SessionRecord>> {
     let missing = || not_found("platform_session_not_found", "no session has that platform session");
     let id = tx.index().by_platform(key).ok_or_else(missing)?;
     tx.session(id.as_str())
@@ -172,7 +173,8 @@ fn shown(session: &SessionRecord, key: &(String, String)) -> Outcome<Value> {
     found.map(|found| json!(found)).ok_or_else(|| not_found("platform_session_not_found", "it was just taken away"))
 }
 
-fn link(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn link(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let key = platform_key(request)?;
     let session = tx.session(&request.session_id()?)?;
     authz::active(&session, &request.caller, &["session:update:any"], "link a platform session to this session")?;
@@ -203,12 +205,13 @@ fn link(tx: &mut Transaction, request: &RequestContext) -> Outcome {
         }
         Ok(())
     })?;
-    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
-    let entry = tx.entry(session.id.as_str())?;
+    tx.touch(&session.id, &request.caller, refresh);
+    let entry = tx.view_of(&session.id)?;
     Ok(Reply::json(&shown(&entry.record, &key)?).tagged(entry.etag(Scope::Full)))
 }
 
-fn unlink(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn unlink(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let key = platform_key(request)?;
     let session = tx.session(&request.session_id()?)?;
     authz::active(&session, &request.caller, &["session:update:any"], "unlink a platform session of this session")?;
@@ -218,11 +221,11 @@ fn unlink(tx: &mut Transaction, request: &RequestContext) -> Outcome {
         session.platform_scouts.retain(|platform, _| *platform != key.0);
         Ok(())
     })?;
-    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
+    tx.touch(&session.id, &request.caller, refresh);
     Ok(Reply::nothing())
 }
 
-fn read_platform(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn read_platform(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let key = platform_key(request)?;
     let session = linked(tx, &key)?;
     authz::active(&session, &request.caller, &["session:read:any"], "read this platform session")?;
@@ -230,7 +233,7 @@ fn read_platform(tx: &mut Transaction, request: &RequestContext) -> Outcome {
 }
 
 /// The player of the path, or the caller.
-fn who(tx: &Transaction, request: &RequestContext) -> Outcome<PlayerUuid> {
+fn who(tx: &Transaction<'_>, request: &RequestContext) -> Outcome<PlayerUuid> {
     if request.row.path.ends_with("/me") {
         return oneself(request);
     }
@@ -242,7 +245,7 @@ fn who(tx: &Transaction, request: &RequestContext) -> Outcome<PlayerUuid> {
 }
 
 /// Joining a child joins the parent.
-fn join_platform(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn join_platform(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let key = platform_key(request)?;
     let player = who(tx, request)?;
     let wanted = request.body(self_update)?;
@@ -256,7 +259,7 @@ fn join_platform(tx: &mut Transaction, request: &RequestContext) -> Outcome {
     show(tx, request, &session.id, true)
 }
 
-fn leave_platform(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn leave_platform(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let key = platform_key(request)?;
     let player = who(tx, request)?;
     let session = linked(tx, &key)?;

@@ -96,7 +96,7 @@ fn invitation(object: &mut Object<'_, '_>) -> Option<Invite> {
 }
 
 fn inviting<'a>(
-    tx: &Transaction,
+    tx: &mut Transaction<'_>,
     request: &RequestContext,
     wanted: &Invite,
     players: &'a [PlayerUuid],
@@ -111,10 +111,12 @@ fn inviting<'a>(
         overflow: wanted.overflow,
         custom_data: wanted.custom_data.clone(),
         now: tx.now.wall,
+        invites: tx.new_uuid(),
     }
 }
 
-fn invite(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn invite(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     let player = request.player("player_uuid")?;
     let grant = SessionPermission::Invite;
@@ -124,18 +126,20 @@ fn invite(tx: &mut Transaction, request: &RequestContext) -> Outcome {
     players.extend(wanted.players.iter().copied().filter(|other| *other != player));
     let inviting = inviting(tx, request, &wanted, &players, None);
     tx.update(&session.id, |session| join::invite(session, &inviting))?;
-    answer(tx, request, &session.id, player)
+    answer(tx, request, &session.id, player, refresh)
 }
 
-fn promote(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn promote(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     let player = request.player("player_uuid")?;
     authz::admin(&session, &request.caller, &["session:promote:any"], "promote players of this session")?;
     tx.update(&session.id, |session| leave::promote(session, player))?;
-    answer(tx, request, &session.id, player)
+    answer(tx, request, &session.id, player, refresh)
 }
 
-fn move_player(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn move_player(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     let player = request.player("player_uuid")?;
     let own = request.caller.player == Some(player)
@@ -146,10 +150,11 @@ fn move_player(tx: &mut Transaction, request: &RequestContext) -> Outcome {
     }
     let team = request.body(|object| Some(bodies::team_id(object)))?;
     tx.update(&session.id, |session| teams::move_player(session, player, team))?;
-    answer(tx, request, &session.id, player)
+    answer(tx, request, &session.id, player, refresh)
 }
 
-fn describe(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn describe(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     let player = request.player("player_uuid")?;
     if request.caller.player != Some(player) {
@@ -163,17 +168,18 @@ fn describe(tx: &mut Transaction, request: &RequestContext) -> Outcome {
         }
         Ok(())
     })?;
-    answer(tx, request, &session.id, player)
+    answer(tx, request, &session.id, player, refresh)
 }
 
-fn swap(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn swap(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     authz::admin(&session, &request.caller, &["session:update:any"], "swap players of this session")?;
     let players = request.body(|object| object.required("players", read::list(2, 2, read::player)))?;
     let [one, other] = players[..] else { return Err(invalid("players", "exactly two players")) };
     tx.update(&session.id, |session| teams::swap(session, one, other))?;
-    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
-    let entry = tx.entry(session.id.as_str())?;
+    tx.touch(&session.id, &request.caller, refresh);
+    let entry = tx.view_of(&session.id)?;
     let players = [updated(&entry.record, one)?, updated(&entry.record, other)?];
     Ok(Reply::json(&json!({ "players": players })).tagged(entry.etag(Scope::Full)))
 }
@@ -181,7 +187,7 @@ fn swap(tx: &mut Transaction, request: &RequestContext) -> Outcome {
 /// The session and the player, for a caller who may see or change grants: an elevated one, an admin, or a member with the permission for
 /// sessions of its own.
 fn grants(
-    tx: &mut Transaction,
+    tx: &mut Transaction<'_>,
     request: &RequestContext,
     any: &str,
     active: &str,
@@ -197,24 +203,27 @@ fn grants(
 }
 
 fn shown_grants(
-    tx: &mut Transaction,
+    tx: &mut Transaction<'_>,
     request: &RequestContext,
     session: &SessionRecord,
     player: PlayerUuid,
+    refresh: bool,
 ) -> Outcome {
-    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
-    let entry = tx.entry(session.id.as_str())?;
+    tx.touch(&session.id, &request.caller, refresh);
+    let entry = tx.view_of(&session.id)?;
     let known = entry.record.player(player).ok_or_else(|| no_player(player))?;
     let view = json!({ "player_uuid": player, "permissions": known.session_permissions });
     Ok(Reply::json(&view).tagged(entry.etag(Scope::Full)))
 }
 
-fn read_grants(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn read_grants(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let (session, player) = grants(tx, request, "session:read:permission:any", "session:read:permission:active")?;
-    shown_grants(tx, request, &session, player)
+    shown_grants(tx, request, &session, player, refresh)
 }
 
-fn give(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn give(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let (session, player) = grants(tx, request, "session:give:permission:any", "session:give:permission:active")?;
     let grant: SessionPermission = request.path_as("permission", one_of)?;
     may_pass_on(&session, request, grant, "session:give:permission:any")?;
@@ -226,7 +235,7 @@ fn give(tx: &mut Transaction, request: &RequestContext) -> Outcome {
         }
         Ok(())
     })?;
-    shown_grants(tx, request, &session, player)
+    shown_grants(tx, request, &session, player, refresh)
 }
 
 /// A member can give and take only what it has.
@@ -234,7 +243,8 @@ fn may_pass_on(session: &SessionRecord, request: &RequestContext, grant: Session
     authz::granted(session, &request.caller, &[any], grant, "pass on what you were not given")
 }
 
-fn take(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn take(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let (session, player) = grants(tx, request, "session:remove:permission:any", "session:remove:permission:active")?;
     let grant: SessionPermission = request.path_as("permission", one_of)?;
     may_pass_on(&session, request, grant, "session:remove:permission:any")?;
@@ -243,13 +253,13 @@ fn take(tx: &mut Transaction, request: &RequestContext) -> Outcome {
         known.session_permissions.retain(|given| *given != grant);
         Ok(())
     })?;
-    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
-    let etag = tx.entry(session.id.as_str())?.etag(Scope::Full);
+    tx.touch(&session.id, &request.caller, refresh);
+    let etag = tx.view_of(&session.id)?.etag(Scope::Full);
     Ok(Reply::nothing().tagged(etag))
 }
 
 /// Invites everybody active in one session to another.
-fn invite_session(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn invite_session(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let target = tx.session(&request.session_id()?)?;
     let source = tx.session(&request.id("invited_session_id")?)?;
     let part_of = authz::role(&source, &request.caller).active;
@@ -263,14 +273,14 @@ fn invite_session(tx: &mut Transaction, request: &RequestContext) -> Outcome {
     let players: Vec<PlayerUuid> = source.active().map(|player| player.player_uuid).collect();
     let inviting = inviting(tx, request, &wanted, &players, Some(&source));
     let placed = tx.update(&target.id, |session| join::invite(session, &inviting))?;
-    let entry = tx.entry(target.id.as_str())?;
+    let entry = tx.view_of(&target.id)?;
     let players: Vec<Value> =
         placed.iter().map(|(player, _)| updated(&entry.record, *player)).collect::<Result<_, _>>()?;
     Ok(Reply::json(&json!({ "players": players })).tagged(entry.etag(Scope::Full)))
 }
 
 /// Removes from one session everybody who is also in another.
-fn kick_session(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn kick_session(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let kept = tx.session(&request.session_id()?)?;
     let kicked = tx.session(&request.id("kicked_session_id")?)?;
     authz::admin(&kept, &request.caller, &["session:update-player:any"], "kick a session")?;

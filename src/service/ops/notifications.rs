@@ -23,7 +23,7 @@ use crate::{
         },
         state::{
             Transaction,
-            journal::{Kept, Told},
+            journal::{FeedEntry, FeedItem},
         },
     },
 };
@@ -72,7 +72,7 @@ pub static TABLE: &[Row] = &[
 ];
 
 /// Whose notifications: the caller's own, or those of the path's player for whoever may.
-fn whose(tx: &Transaction, request: &RequestContext, any: &str) -> Outcome<PlayerUuid> {
+fn whose(tx: &Transaction<'_>, request: &RequestContext, any: &str) -> Outcome<PlayerUuid> {
     if !request.path.iter().any(|(name, _)| *name == "player_uuid") {
         return oneself(request);
     }
@@ -93,10 +93,10 @@ fn base(configured: &str, request: &RequestContext) -> String {
 }
 
 /// An entry as the contract shows it.
-fn notification(id: String, base: &str, told: &Told) -> Notification {
+fn notification(id: String, base: &str, told: &FeedItem) -> Notification {
     match told {
-        Told::Note(note) => Notification { notification_id: id, ..note.clone() },
-        Told::Event(event) => Notification {
+        FeedItem::Note(note) => Notification { notification_id: id, ..note.clone() },
+        FeedItem::Event(event) => Notification {
             message: event.event.name().to_owned(),
             rh_url: Some(format!("{base}/session/v1/session/{}", event.session_id)),
             custom_data: details(event),
@@ -130,7 +130,7 @@ enum Unknown {
 
 fn long_poll(shared: Arc<Shared>, request: RequestContext) -> Answering {
     Box::pin(async move {
-        let (player, _) = shared.transact(|tx| whose(tx, &request, "notification:player:read"));
+        let (player, _) = shared.transact(&request.moment, |tx| whose(tx, &request, "notification:player:read"));
         let player = player?;
         let most = request.query_number("max_page_size", 1, 100, 10)? as usize;
         let deadline = Duration::from_secs(request.query_number("deadline", 0, 900, 30)?.into());
@@ -138,13 +138,11 @@ fn long_poll(shared: Arc<Shared>, request: RequestContext) -> Answering {
         let unknown = request.query_as("offset_reset_strategy", one_of::<Unknown>)?;
         let (watch, newest) = Watch::start(&shared, player)?;
         let last = watch.shown(newest).await?;
-        let (from, earliest) = shared
-            .transact(|tx| {
-                let earliest = tx.events.earliest(player);
-                let known = request.raw_query("exclude_before").and_then(|id| tx.events.position(id));
-                (known.filter(|position| *position >= earliest), earliest)
-            })
-            .0;
+        let (from, earliest) = shared.with_state(|state| {
+            let earliest = state.events.earliest(player);
+            let known = request.raw_query("exclude_before").and_then(|id| state.events.position(id));
+            (known.filter(|position| *position >= earliest), earliest)
+        });
         let reset = if unknown == Some(Unknown::Earliest) { earliest } else { last };
         let from = from.unwrap_or(reset);
         let ((found, newest), _) = watch.next(from, most, Instant::now() + deadline).await?;
@@ -162,41 +160,35 @@ fn long_poll(shared: Arc<Shared>, request: RequestContext) -> Answering {
     })
 }
 
-/// Everything that is kept for a player, newest first.
-fn newest_first(tx: &mut Transaction, player: PlayerUuid) -> Vec<Kept> {
-    tx.expire_events();
-    let mut kept = tx.events.after(player, tx.events.earliest(player), usize::MAX).unwrap_or_default();
-    kept.reverse();
-    kept
-}
-
 /// Newest first; the cursor is the `start_at` of the next page.
-fn page(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn page(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = whose(tx, request, "notification:player:read")?;
     let size = request.query_number("page_size", 1, 100, 10)? as usize;
-    let position = |name: &str| request.raw_query(name).and_then(|id| tx.events.position(id));
+    let (events, base) = (tx.events(), base(&tx.settings.public_url, request));
+    let position = |name: &str| request.raw_query(name).and_then(|id| events.position(id));
     let (start, exclude) = (position("start_at").unwrap_or(u64::MAX), position("exclude_before").unwrap_or(0));
-    let kept = newest_first(tx, player);
-    let mut kept = kept.into_iter().filter(|kept| kept.number <= start && kept.number > exclude);
-    let page: Vec<Kept> = kept.by_ref().take(size).collect();
+    let kept = events.newest_first(player, tx.now.mono, &tx.settings.limits);
+    let mut kept = kept.filter(|entry| entry.number <= start && entry.number > exclude);
+    let page: Vec<&FeedEntry> = kept.by_ref().take(size).collect();
     let next = kept.next();
-    let cursor = tx.events.id(next.as_ref().map_or(0, |next| next.number));
-    tx.durability(page.iter().chain(&next).map(|kept| kept.seq));
-    let base = base(&tx.settings.public_url, request);
-    let shown = |kept: &Kept| notification(tx.events.id(kept.number), &base, &kept.told);
-    let notifications = page.iter().map(shown).collect();
+    drop(kept);
+    tx.durability(page.iter().copied().chain(next).map(|entry| entry.seq));
+    let cursor = events.id(next.map_or(0, |next| next.number));
+    let notifications = page.iter().map(|entry| notification(events.id(entry.number), &base, &entry.told)).collect();
     Ok(tagged(request, &Notifications { notifications, cursor }))
 }
 
-fn one(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn one(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = whose(tx, request, "notification:player:read")?;
     let id = request.path_as("notification_id", text(1, 4096))?;
-    let position = tx.events.position(&id);
-    let kept = newest_first(tx, player).into_iter().find(|kept| Some(kept.number) == position);
-    let kept = kept.ok_or_else(|| not_found(codes::NOT_FOUND, "there is no such notification, or no longer"))?;
-    tx.durability([kept.seq]);
+    let (events, position) = (tx.events(), tx.events().position(&id));
+    let mut kept = events.newest_first(player, tx.now.mono, &tx.settings.limits);
+    let entry = kept.find(|entry| Some(entry.number) == position);
+    let entry = entry.ok_or_else(|| not_found(codes::NOT_FOUND, "there is no such notification, or no longer"))?;
+    drop(kept);
+    tx.durability([entry.seq]);
     let base = base(&tx.settings.public_url, request);
-    Ok(Reply::json(&notification(id, &base, &kept.told)))
+    Ok(Reply::json(&notification(id, &base, &entry.told)))
 }
 
 /// `NotificationCreate`, without id and time.
@@ -212,14 +204,14 @@ fn note(
     Some((message?, rh_url, data, etag))
 }
 
-fn create(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn create(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = whose(tx, request, "notification:player:write")?;
     let notes = request.body(|object| object.required("notifications", list(1, 100, note)))?;
     let mut last = 0;
     for (message, rh_url, custom_data, etag) in notes {
         let created = tx.now.wall;
         let note = Notification { message, rh_url, custom_data, etag, notification_id: String::new(), created };
-        last = tx.tell(player, Told::Note(note));
+        last = tx.tell(player, FeedItem::Note(note));
     }
-    Ok(Reply::json(&json!({ "notification_id": tx.events.id(last) })))
+    Ok(Reply::json(&json!({ "notification_id": tx.events().id(last) })))
 }

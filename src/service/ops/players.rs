@@ -65,7 +65,7 @@ pub static TABLE: &[Row] = &[
 ];
 
 /// The player that a path names, by UUID or legacy number.
-pub fn target(tx: &Transaction, request: &RequestContext) -> Outcome<PlayerUuid> {
+pub fn target(tx: &Transaction<'_>, request: &RequestContext) -> Outcome<PlayerUuid> {
     if request.path.iter().any(|(name, _)| *name == "player_uuid") {
         return request.player("player_uuid");
     }
@@ -108,18 +108,19 @@ pub fn self_update(object: &mut Object<'_, '_>) -> Option<SelfUpdate> {
     })
 }
 
-fn join_self(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn join_self(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let player = oneself(request)?;
     let session = tx.session(&request.session_id()?)?;
     let wanted = request.body(self_update)?;
     let way = tx.way_of_friends(request, &session, player, wanted.friend)?;
     join_as(tx, request, &session, player, wanted, way)?;
-    answer(tx, request, &session.id, player)
+    answer(tx, request, &session.id, player, refresh)
 }
 
 /// Joins a player by the ways that are open to it.
 pub fn join_as(
-    tx: &mut Transaction,
+    tx: &mut Transaction<'_>,
     request: &RequestContext,
     session: &SessionRecord,
     player: PlayerUuid,
@@ -136,7 +137,7 @@ pub fn join_as(
         crossplay_preferences: wanted.crossplay,
         custom_data: wanted.custom_data,
         password: wanted.password,
-        verified: request.verified.clone(),
+        verified: request.supplied.verified.clone(),
         way,
         sanctioned: tx.sanctioned(&request.caller, player),
         matching: tx.settings.versions,
@@ -155,7 +156,7 @@ fn platform_of_token(request: &RequestContext, mut client_settings: Value) -> Va
     client_settings
 }
 
-fn leave_self(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn leave_self(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = oneself(request)?;
     let session = tx.session(&request.session_id()?)?;
     request.query_as("reason", id)?;
@@ -183,7 +184,8 @@ fn update(object: &mut Object<'_, '_>) -> Option<Update> {
 const ELEVATED: &[&str] = &["session:update-player:any"];
 
 /// Adds, invites, moves or promotes, as the wanted status and what the player is say.
-fn add(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn add(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     let player = target(tx, request)?;
     let wanted = request.body(update)?;
@@ -191,11 +193,11 @@ fn add(tx: &mut Transaction, request: &RequestContext) -> Outcome {
         PlayerStatus::Invited | PlayerStatus::Reserved => invite(tx, request, &session, player, &wanted)?,
         PlayerStatus::Leader | PlayerStatus::Member => activate(tx, request, &session, player, wanted)?,
     }
-    answer(tx, request, &session.id, player)
+    answer(tx, request, &session.id, player, refresh)
 }
 
 fn invite(
-    tx: &mut Transaction,
+    tx: &mut Transaction<'_>,
     request: &RequestContext,
     session: &SessionRecord,
     player: PlayerUuid,
@@ -211,13 +213,14 @@ fn invite(
         overflow: wanted.overflow,
         custom_data: wanted.custom_data.clone(),
         now: tx.now.wall,
+        invites: tx.new_uuid(),
     };
     tx.update(&session.id, |session| join::invite(session, &inviting))?;
     Ok(())
 }
 
 fn activate(
-    tx: &mut Transaction,
+    tx: &mut Transaction<'_>,
     request: &RequestContext,
     session: &SessionRecord,
     player: PlayerUuid,
@@ -276,7 +279,8 @@ fn make_room(
     Ok(())
 }
 
-fn remove(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn remove(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     let player = target(tx, request)?;
     request.query_as("reason", id)?;
@@ -284,9 +288,9 @@ fn remove(tx: &mut Transaction, request: &RequestContext) -> Outcome {
         authz::granted(&session, &request.caller, ELEVATED, SessionPermission::Kick, "remove players")?;
     }
     tx.leave(&session.id, player)?;
-    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
+    tx.touch(&session.id, &request.caller, refresh);
     // The session may have gone with its last player.
-    let etag = tx.entry(session.id.as_str()).map(|entry| entry.etag(Scope::Full)).ok();
+    let etag = tx.view_of(&session.id).map(|view| view.etag(Scope::Full)).ok();
     Ok(Reply { etag, ..Reply::nothing() })
 }
 
@@ -306,9 +310,15 @@ pub fn updated(session: &SessionRecord, player: PlayerUuid) -> Outcome<Value> {
 }
 
 /// Answers with what a player has become, and keeps the session alive.
-pub fn answer(tx: &mut Transaction, request: &RequestContext, id: &SessionId, player: PlayerUuid) -> Outcome {
-    tx.touch(id, &request.caller, request.refresh_ttl()?);
-    let entry = tx.entry(id.as_str())?;
+pub fn answer(
+    tx: &mut Transaction<'_>,
+    request: &RequestContext,
+    id: &SessionId,
+    player: PlayerUuid,
+    refresh: bool,
+) -> Outcome {
+    tx.touch(id, &request.caller, refresh);
+    let entry = tx.view_of(id)?;
     let etag = entry.etag(scope(&entry.record, request));
     Ok(Reply::json(&updated(&entry.record, player)?).tagged(etag))
 }
@@ -317,10 +327,11 @@ fn scope(session: &SessionRecord, request: &RequestContext) -> Scope {
     if authz::sees_all(session, &request.caller) { Scope::Full } else { Scope::Limited }
 }
 
-fn read_one(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn read_one(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     let player = request.player("player_uuid")?;
-    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
+    tx.touch(&session.id, &request.caller, refresh);
     let scope = scope(&session, request);
     let etag = view::etag(&session, scope);
     if request.has(&etag) {
@@ -332,11 +343,12 @@ fn read_one(tx: &mut Transaction, request: &RequestContext) -> Outcome {
     Ok(Reply::json(found).tagged(etag))
 }
 
-fn list(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn list(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     let cursor = request.query_number("cursor", 0, u32::MAX, 0)? as usize;
     let size = request.query_number("page_size", 1, 50, 50)? as usize;
-    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
+    tx.touch(&session.id, &request.caller, refresh);
     let scope = scope(&session, request);
     let etag = view::etag(&session, scope);
     if request.has(&etag) {

@@ -29,19 +29,19 @@ pub static TABLE: &[Row] = &[
     row!(GET "/session/v1/player/{player_uuid}/presence-session", "get_presence_session", READ, read_other),
 ];
 
-fn shown(tx: &mut Transaction, player: PlayerUuid) -> Outcome {
+fn shown(tx: &mut Transaction<'_>, player: PlayerUuid) -> Outcome {
     let none = || not_found(codes::NO_PRESENCE, "the player shows no session");
     let session_id = tx.presence_of(player).ok_or_else(none)?;
     Ok(Reply::json(&PresenceSession { session_id }))
 }
 
-fn read_own(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn read_own(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = oneself(request)?;
     shown(tx, player)
 }
 
 /// For friends, and those who may read every player.
-fn read_other(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn read_other(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = request.player("player_uuid")?;
     if !request.caller.may(&["session:read-player:any"]) {
         let friend = match request.caller.player {
@@ -57,7 +57,7 @@ fn read_other(tx: &mut Transaction, request: &RequestContext) -> Outcome {
     shown(tx, player)
 }
 
-fn set(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn set(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = oneself(request)?;
     let id = request.body(|object| object.required("session_id", one_of::<SessionId>))?;
     let session = tx.session(id.as_str())?;
@@ -68,7 +68,7 @@ fn set(tx: &mut Transaction, request: &RequestContext) -> Outcome {
     shown(tx, player)
 }
 
-fn clear(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn clear(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = oneself(request)?;
     tx.clear_presence(player);
     Ok(Reply::nothing())

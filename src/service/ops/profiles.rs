@@ -58,7 +58,7 @@ fn missing(what: &str, id: &str) -> Interrupt {
 }
 
 /// `InstanceLaunchTemplate`: the same templates as `instance-request-template`, under the same ids.
-fn launch_template(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn launch_template(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let id = request.path_as("instance_launch_template_id", read::uuid)?;
     let found = tx.settings.request_templates.get(&id);
     let found = found.ok_or_else(|| missing("launch template", &id.to_string()))?;
@@ -88,15 +88,15 @@ fn launch_view(id: Uuid, template: &RequestTemplate) -> Value {
     })
 }
 
-fn deprecated_profile(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn deprecated_profile(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     profile(tx, request, Form::Deprecated)
 }
 
-fn present_profile(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn present_profile(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     profile(tx, request, Form::Present)
 }
 
-fn profile(tx: &mut Transaction, request: &RequestContext, form: Form) -> Outcome {
+fn profile(tx: &mut Transaction<'_>, request: &RequestContext, form: Form) -> Outcome {
     let id = request.id("match_making_profile_id")?;
     let found = tx.settings.match_making_profiles.get(&id).ok_or_else(|| missing("matchmaking profile", &id))?;
     Ok(tagged(request, &profile_view(&id, found, form)))
@@ -121,15 +121,15 @@ pub fn profile_view(id: &str, profile: &Profile, form: Form) -> Value {
     view
 }
 
-fn deprecated_templates(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn deprecated_templates(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     templates(tx, request, Form::Deprecated)
 }
 
-fn present_templates(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn present_templates(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     templates(tx, request, Form::Present)
 }
 
-fn templates(tx: &mut Transaction, request: &RequestContext, form: Form) -> Outcome {
+fn templates(tx: &mut Transaction<'_>, request: &RequestContext, form: Form) -> Outcome {
     let id = request.path_as("template_group_id", read::uuid)?;
     let found = tx.settings.match_making_template_groups.get(&id);
     let found = found.ok_or_else(|| missing("matchmaking template group", &id.to_string()))?;

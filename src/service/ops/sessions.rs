@@ -17,6 +17,7 @@ use crate::{
         },
         rules::{authz, teams, view::Scope},
         state::Transaction,
+        templates::SessionType,
     },
 };
 use http::{Method, StatusCode};
@@ -41,13 +42,13 @@ pub static TABLE: &[Row] = &[
     ),
 ];
 
-fn read_session(tx: &mut Transaction, request: &RequestContext) -> Outcome {
-    let id = tx.session(&request.session_id()?)?.id.clone();
+fn read_session(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let refresh = request.refresh_ttl()?;
+    let id = tx.session(&request.session_id()?)?.id.clone();
     show(tx, request, &id, refresh)
 }
 
-fn read_by_allocation(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn read_by_allocation(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let wanted = request.id("allocation_id")?;
     let found = AllocationId::new(wanted.as_str()).ok().and_then(|id| tx.index().by_allocation(&id));
     let id = found.ok_or_else(|| not_found("allocation_not_found", format!("there is no allocation {wanted:?}")))?;
@@ -55,9 +56,9 @@ fn read_by_allocation(tx: &mut Transaction, request: &RequestContext) -> Outcome
 }
 
 /// Answers with the session as the caller may see it, and keeps it alive.
-pub fn show(tx: &mut Transaction, request: &RequestContext, id: &SessionId, refresh: bool) -> Outcome {
+pub fn show(tx: &mut Transaction<'_>, request: &RequestContext, id: &SessionId, refresh: bool) -> Outcome {
     tx.touch(id, &request.caller, refresh);
-    let entry = tx.entry(id.as_str())?;
+    let entry = tx.view_of(id)?;
     let scope = if authz::sees_all(&entry.record, &request.caller) { Scope::Full } else { Scope::Limited };
     let etag = entry.etag(scope);
     if request.has(&etag) {
@@ -67,8 +68,8 @@ pub fn show(tx: &mut Transaction, request: &RequestContext, id: &SessionId, refr
 }
 
 /// `If-Match`: somebody else was faster.
-pub fn if_match(tx: &mut Transaction, request: &RequestContext, id: &SessionId) -> Outcome<()> {
-    let entry = tx.entry(id.as_str())?;
+pub fn if_match(tx: &mut Transaction<'_>, request: &RequestContext, id: &SessionId) -> Outcome<()> {
+    let entry = tx.view_of(id)?;
     let (full, limited) = (entry.etag(Scope::Full), entry.etag(Scope::Limited));
     if request.wants_other(&full) && request.wants_other(&limited) {
         let desc = "the session has changed since; read it again";
@@ -77,25 +78,23 @@ pub fn if_match(tx: &mut Transaction, request: &RequestContext, id: &SessionId) 
     Ok(())
 }
 
-fn update_session(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn update_session(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     authz::admin(&session, &request.caller, &["session:update:any"], "update this session")?;
     let wanted = request.body(|object| Some(change(object)))?;
     if_match(tx, request, &session.id)?;
     unchangeable(&session, &wanted)?;
     let hash = hashed(wanted.password.as_ref(), request)?;
-    let settings = tx.settings.clone();
-    let kind = settings.session_types.get(&session.session_type).cloned().unwrap_or_default();
-    let mut changed = (*session).clone();
-    apply(&mut changed, &wanted, &kind, hash, tx)?;
-    tx.update(&session.id, |session| {
-        *session = changed;
-        Ok(())
-    })?;
-    show(tx, request, &session.id, request.refresh_ttl()?)
+    let (settings, now) = (tx.settings.clone(), tx.now.wall);
+    let team_size = settings.session_types.get(&session.session_type).map(|kind| kind.players_per_team);
+    let team_size = team_size.unwrap_or_else(|| SessionType::default().players_per_team);
+    tx.update(&session.id, |session| apply(session, &wanted, team_size, hash, now))?;
+    show(tx, request, &session.id, refresh)
 }
 
-fn update_team(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn update_team(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     authz::admin(&session, &request.caller, &["session:update:any"], "update this session's teams")?;
     let number = request.path_number("team_id")?;
@@ -103,13 +102,13 @@ fn update_team(tx: &mut Transaction, request: &RequestContext) -> Outcome {
     let change = request.body(|object| Some(bodies::team_change_of(object)))?;
     if_match(tx, request, &session.id)?;
     tx.update(&session.id, |session| teams::change_team(session, number, &change))?;
-    tx.touch(&session.id, &request.caller, request.refresh_ttl()?);
-    let entry = tx.entry(session.id.as_str())?;
+    tx.touch(&session.id, &request.caller, refresh);
+    let entry = tx.view_of(&session.id)?;
     let team = entry.record.teams.get(number as usize);
     Ok(Reply::json(&team).tagged(entry.etag(Scope::Full)))
 }
 
-fn delete_session(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn delete_session(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let session = tx.session(&request.session_id()?)?;
     let caller = &request.caller;
     if !caller.may(&["session:delete:any"]) && !authz::role(&session, caller).admin {

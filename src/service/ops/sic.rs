@@ -34,7 +34,6 @@ use serde::Serialize;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
-use uuid::Uuid;
 
 pub static TABLE: &[Row] = &[
     row!(POST "/instances/sic_registration/v3/register", "sic_register", Access::Login, register),
@@ -95,12 +94,12 @@ fn registration(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<Reg
     })
 }
 
-fn register(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn register(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     only_servers(request)?;
     let items = request.body(|object| object.required("items", list(1, MAX_ITEMS, registration)))?;
     let mut answers = Vec::new();
     for registration in items {
-        let fresh = Uuid::new_v4().to_string();
+        let fresh = tx.new_uuid().to_string();
         let (now, id) = (tx.now.mono, registration.id.clone());
         answers.push(match tx.servers.register(registration, &request.caller.subject, now, fresh) {
             Registered::Free => Item::fine(),
@@ -115,7 +114,7 @@ fn register(tx: &mut Transaction, request: &RequestContext) -> Outcome {
     Ok(Reply::json(&json!({ "items": answers })))
 }
 
-fn deregister(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn deregister(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     only_servers(request)?;
     let items = request.body(|object| object.required("items", list(1, MAX_ITEMS, state_item)))?;
     for item in &items {
@@ -171,7 +170,7 @@ async fn look(
     request: &RequestContext,
     items: &[StateItem],
 ) -> Outcome<(Vec<Item>, bool, Vec<Arc<Notify>>)> {
-    let (looked, touched) = shared.transact(|tx| {
+    let (looked, seen) = shared.transact(&shared.moment(), |tx| {
         let mut news = false;
         let answers: Vec<Item> = items
             .iter()
@@ -183,29 +182,30 @@ async fn look(
             })
             .collect();
         let woken = items.iter().filter_map(|item| tx.servers.get(&item.id)).map(|server| server.woken.clone());
-        (answers, news, woken.collect())
+        Ok((answers, news, woken.collect()))
     });
-    shared.commits.wait(touched).await?;
-    Ok(looked)
+    shared.commits.wait(seen).await?;
+    looked
 }
 
-fn state_of(tx: &mut Transaction, request: &RequestContext, item: &StateItem) -> Item {
+fn state_of(tx: &mut Transaction<'_>, request: &RequestContext, item: &StateItem) -> Item {
     let now = tx.now.mono;
     let unknown = || Item::failed(UNKNOWN, "not registered");
-    let Some(server) = tx.servers.get_mut(&item.id).filter(|server| server.subject == request.caller.subject) else {
+    if tx.servers.get(&item.id).is_none_or(|server| server.subject != request.caller.subject) {
         return unknown();
-    };
-    server.seen = now;
+    }
+    if let Some(server) = tx.servers.get_mut(&item.id) {
+        server.seen = now;
+    }
     // It may have been silent for so long that it couldn't be handed out.
     tx.offer_server(&item.id);
     let Some(server) = tx.servers.get_mut(&item.id) else { return unknown() };
-    match server.state.clone() {
+    match &mut server.state {
         ServerState::Free => Item { state: Some("allocating"), ..Item::fine() },
         ServerState::Over => Item { state: Some("deallocated"), ..Item::fine() },
         ServerState::Held { allocation, session, told } => {
-            if !told {
-                server.state =
-                    ServerState::Held { allocation: allocation.clone(), session: session.clone(), told: true };
+            let (allocation, session) = (allocation.clone(), session.clone());
+            if !std::mem::replace(told, true) {
                 tx.note_delivered(&session);
             }
             Item {
@@ -227,29 +227,15 @@ struct Waiting {
 impl Waiting {
     fn start(shared: &Arc<Shared>, request: &RequestContext, items: &[StateItem]) -> Waiting {
         let ids: Vec<String> = items.iter().map(|item| item.id.clone()).collect();
-        shared.transact(|tx| {
-            for id in &ids {
-                if let Some(server) = tx.servers.get_mut(id).filter(|s| s.subject == request.caller.subject) {
-                    server.waiting += 1;
-                    server.long_polls = true;
-                }
-            }
-        });
+        shared.with_state(|state| ids.iter().for_each(|id| state.servers.poll_begins(id, &request.caller.subject)));
         Waiting { shared: shared.clone(), ids }
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.shared.transact(|tx| {
-            let now = tx.now.mono;
-            for id in &self.ids {
-                if let Some(server) = tx.servers.get_mut(id) {
-                    server.waiting = server.waiting.saturating_sub(1);
-                    server.seen = now;
-                }
-            }
-        });
+        let now = self.shared.clock.now().mono;
+        self.shared.with_state(|state| self.ids.iter().for_each(|id| state.servers.poll_ends(id, now)));
     }
 }
 

@@ -24,7 +24,7 @@ fn log_in(shared: Arc<Shared>, request: RequestContext) -> Answering {
     Box::pin(async move { login::log_in(&shared, &request).await.map(Into::into) })
 }
 
-fn alive(_: &mut Transaction, _: &RequestContext) -> Outcome {
+fn alive(_: &mut Transaction<'_>, _: &RequestContext) -> Outcome {
     Ok(Reply::text("ok\n".to_owned()))
 }
 
@@ -41,7 +41,7 @@ fn ready(shared: Arc<Shared>, _: RequestContext) -> Answering {
 fn metrics(shared: Arc<Shared>, _: RequestContext) -> Answering {
     Box::pin(async move {
         let progress = shared.commits.progress();
-        let (text, _) = shared.transact(|tx| shared.metrics.text(tx, &progress));
+        let text = shared.with_state(|state| shared.metrics.text(state, &progress));
         Ok(Reply::text(text).into())
     })
 }

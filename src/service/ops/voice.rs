@@ -49,11 +49,11 @@ fn not_configured(vendor: &str) -> Interrupt {
     )
 }
 
-fn log_in(_: &mut Transaction, _: &RequestContext) -> Outcome {
+fn log_in(_: &mut Transaction<'_>, _: &RequestContext) -> Outcome {
     Err(not_configured("Vivox"))
 }
 
-fn room(tx: &mut Transaction, request: &RequestContext) -> Outcome<()> {
+fn room(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome<()> {
     tx.session(&request.session_id()?)?;
     let kind = request.query_as("voip_session_type", word(&["session", "team"]))?;
     kind.map(|_| ()).ok_or_else(|| {
@@ -63,13 +63,13 @@ fn room(tx: &mut Transaction, request: &RequestContext) -> Outcome<()> {
     })
 }
 
-fn act(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn act(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     request.path_as("vivox_action", word(&["join", "join_muted", "kick", "mute", "trxn"]))?;
     room(tx, request)?;
     Err(not_configured("Vivox"))
 }
 
-fn join_epic(tx: &mut Transaction, request: &RequestContext) -> Outcome {
+fn join_epic(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     room(tx, request)?;
     Err(not_configured("Epic"))
 }

@@ -1,7 +1,7 @@
 //! The friend graph of another service: who a player's friends are, asked there and remembered for a while.
 //!
 //! ```text
-//!   handler ── Interrupt::Friends ──► RemoteFriends::friends_of ── remembered? ──────────────────────────► set of friends
+//!   handler ── Need::Friends ──────► RemoteFriends::friends_of ── remembered? ──────────────────────────► set of friends
 //!      ▲                            ├─ failed a moment ago? ──────────────────────────────► nobody knows
 //!      └── runs again with it ◄──   └─ GET /friends/v2/player/{uuid}/friend, page by page ─► set of friends, or nobody knows
 //! ```

@@ -26,7 +26,7 @@ use crate::{
         time::Timestamp,
         version::{Matching, compatible},
     },
-    service::http::reply::{Interrupt, Outcome, forbidden},
+    service::http::reply::{Interrupt, Need, Outcome, forbidden},
 };
 use semver::Version;
 use serde_json::Value;
@@ -164,7 +164,7 @@ fn admitted(session: &SessionRecord, joining: &Joining) -> Outcome<()> {
     match (&session.password, &joining.password) {
         (Some(hash), Some(_)) if joining.verified.as_ref() == Some(hash) => Ok(()),
         (Some(hash), Some(password)) if joining.verified.is_none() => {
-            Err(Interrupt::Verify { hash: hash.clone(), password: password.clone() })
+            Err(Interrupt::Needs(Need::Verify { hash: hash.clone(), password: password.clone() }))
         }
         (Some(_), Some(_)) => Err(forbidden(codes::WRONG_PASSWORD, "the password is wrong")),
         _ if rules.friends && joining.way == Way::Unknown => {
@@ -181,41 +181,50 @@ pub fn could_join(session: &SessionRecord, player: PlayerUuid, way: Way, sanctio
     if sanctioned && !session.allow_sanctioned {
         return false;
     }
-    let known = session.player(player).is_some();
+    let admitted = session.joinability.open || way == Way::Friend;
+    session.player(player).is_some() || (admitted && takes_newcomers(session))
+}
+
+/// Whether a player whom nobody invited might come in without a password: anybody, or a friend.
+pub fn takes_newcomers(session: &SessionRecord) -> bool {
     let rules = session.joinability;
-    let admitted = session.allow_new_members && (rules.open || (rules.friends && way == Way::Friend));
     let room = || session.teams.iter().any(|team| team.players.len() < team.max_size as usize);
-    known || (admitted && room())
+    session.allow_new_members && (rules.open || rules.friends) && room()
 }
 
 /// Invites players, or holds places for them. Whoever is in the session already keeps status and place.
 /// Answers where each ended up; whoever found no place is missing.
-pub fn invite(session: &mut SessionRecord, request: &Inviting<'_>) -> Outcome<Vec<(PlayerUuid, Placed)>> {
-    let new: Vec<PlayerUuid> = request.players.iter().copied().filter(|id| session.player(*id).is_none()).collect();
-    let places = place(&session.teams, request.team, new.len(), request.overflow)?;
+pub fn invite(session: &mut SessionRecord, inviting: &Inviting<'_>) -> Outcome<Vec<(PlayerUuid, Placed)>> {
+    let new: Vec<PlayerUuid> = inviting.players.iter().copied().filter(|id| session.player(*id).is_none()).collect();
+    let places = place(&session.teams, inviting.team, new.len(), inviting.overflow)?;
     for (id, place) in new.iter().zip(places) {
         let Some(team) = place else { continue };
         let player = SessionPlayer {
-            inviting_player_uuid: request.by,
-            source_session_id: request.source.clone(),
-            custom_data: request.custom_data.clone(),
-            invited: Some(request.now),
-            ..newcomer(*id, request.status)
+            inviting_player_uuid: inviting.by,
+            source_session_id: inviting.source.clone(),
+            custom_data: inviting.custom_data.clone(),
+            invited: Some(inviting.now),
+            ..newcomer(*id, inviting.status)
         };
         session.teams[team].players.push(player);
     }
     let mut placed = Vec::new();
-    for id in request.players {
+    for id in inviting.players {
         let (Some(team), Some(player)) = (session.team_of(*id), session.player_mut(*id)) else { continue };
-        if player.status == PlayerStatus::Reserved && request.status == PlayerStatus::Invited {
+        if player.status == PlayerStatus::Reserved && inviting.status == PlayerStatus::Invited {
             player.status = PlayerStatus::Invited;
         }
         placed.push((*id, Placed { team, status: player.status }));
         if placed.last().is_some_and(|(_, place)| place.status == PlayerStatus::Invited) {
-            session.invites.entry(*id).or_insert_with(Uuid::new_v4);
+            session.invites.entry(*id).or_insert_with(|| invite_id(inviting.invites, *id));
         }
     }
     Ok(placed)
+}
+
+/// The id of an invite: the same when an operation is run again.
+fn invite_id(invites: Uuid, player: PlayerUuid) -> Uuid {
+    Uuid::new_v5(&invites, player.0.as_bytes())
 }
 
 /// Whom to invite, and how.
@@ -229,6 +238,8 @@ pub struct Inviting<'a> {
     pub overflow: TeamOverflow,
     pub custom_data: CustomData,
     pub now: Timestamp,
+    /// Made anew for each operation; the ids of its invites come from it.
+    pub invites: Uuid,
 }
 
 #[cfg(test)]
@@ -296,7 +307,7 @@ mod tests {
             verified: verified.map(str::to_owned),
             ..joining(2)
         };
-        let verify = Interrupt::Verify { hash: "hash".into(), password: "secret".into() };
+        let verify = Interrupt::Needs(Need::Verify { hash: "hash".into(), password: "secret".into() });
         assert_eq!(join(&mut session, with(None)), Err(verify));
         assert!(
             matches!(join(&mut session, with(Some(""))), Err(Interrupt::Refused(no)) if no.code == codes::WRONG_PASSWORD)
@@ -336,6 +347,7 @@ mod tests {
             overflow,
             custom_data: CustomData::new(),
             now: at(5),
+            invites: Uuid::from_u128(7),
         };
         let three = [uuid(2), uuid(3), uuid(4)];
         assert!(invite(&mut session.clone(), &request(&three, TeamOverflow::AllowOverflow)).is_err());

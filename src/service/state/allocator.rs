@@ -8,10 +8,7 @@
 //! Invariant: no request waits that a server fits which could be handed out. So a new request looks at all servers once, and a server
 //! that comes, or polls, looks at the requests that wait, never at other servers: thousands of idle ones poll all the time.
 
-use super::{
-    State,
-    registry::{Registry, Server},
-};
+use super::{Transaction, registry::Server};
 use crate::{
     model::{
         ids::{AllocationId, SessionId},
@@ -20,85 +17,72 @@ use crate::{
     },
     service::rules::record::SessionRecord,
 };
-use uuid::Uuid;
 
-impl State {
-    /// An instance waits for a server: now, or once one comes.
+impl Transaction<'_> {
+    /// An instance waits for a server: it gets one now if one fits. Else the first that comes and fits finds it in the index.
     pub fn request_server(&mut self, id: &SessionId) {
-        if !self.allocate(id) {
-            self.requested.push_back(id.clone());
+        let waiting = self.current(id).ok().filter(|record| waits(record));
+        let chosen = waiting.as_deref().and_then(|record| self.choose(record));
+        drop(waiting);
+        if let Some(server) = chosen {
+            self.assign(id, &server);
         }
     }
 
     /// A server can be handed out, perhaps: to the oldest request that it fits. The others that could be handed out fit none.
     pub fn offer_server(&mut self, id: &str) {
-        let (now, allocation) = (self.now.mono, &self.settings.allocation);
-        let Some(server) = self.servers.get(id).filter(|server| Registry::is_available(server, now, allocation)) else {
+        let (now, settings) = (self.now.mono, self.settings);
+        let Some(server) = self.servers.get(id).filter(|server| server.is_available(now, &settings.allocation)) else {
             return;
         };
-        let mut waiting = std::mem::take(&mut self.requested);
-        waiting.retain(|id| self.waits(id));
-        let record = |id: &SessionId| self.sessions.get(id).map(|entry| entry.record.clone());
-        let fitting = waiting
-            .iter()
-            .position(|id| record(id).is_some_and(|record| fits(server, &record, self.settings.versions)));
-        let chosen = fitting.and_then(|at| waiting.remove(at)).map(|id| (id, Chosen::of(server)));
-        self.requested = waiting;
-        if let Some((id, server)) = chosen {
-            self.give(&id, &server);
+        let fitting = self.state.index.requested().find(|id| {
+            let record = self.drafted_or_stored(id);
+            record.is_some_and(|record| waits(record) && fits(server, record, settings.versions))
+        });
+        if let Some(session) = fitting.cloned() {
+            let server = Chosen::of(server);
+            self.assign(&session, &server);
         }
     }
 
-    /// Serves the whole queue as far as there are servers: other rules hold now.
+    /// Serves all requests as far as there are servers: other rules hold now.
     pub fn allocate_waiting(&mut self) {
-        let mut left = std::mem::take(&mut self.requested);
-        left.retain(|id| self.waits(id) && !self.allocate(id));
-        self.requested = left;
+        let waiting: Vec<SessionId> = self.state.index.requested().cloned().collect();
+        for id in waiting {
+            self.request_server(&id);
+        }
     }
 
     /// A session that waits for a server may fit one now that it didn't before.
     pub(super) fn request_changed(&mut self, old: &SessionRecord, new: &SessionRecord) {
-        let requested = |record: &SessionRecord| {
-            record.instance.as_ref().is_some_and(|instance| instance.info.join_status == JoinStatus::Requested)
-        };
         let same = old.region_id == new.region_id && old.teams == new.teams;
-        if !same && requested(old) && requested(new) {
-            self.allocate(&new.id);
+        if waits(old) && waits(new) && !same {
+            self.request_server(&new.id);
         }
     }
 
     /// The server of a session's instance was told of its allocation.
     pub fn note_delivered(&mut self, id: &SessionId) {
         // Fails only for a session that is gone, and then there is nothing to note.
-        let _ = self.update(id, |session| {
+        let _ = self.amend(id, |session| {
             if let Some(instance) = session.live_instance_mut() {
                 instance.host.delivered = true;
             }
-            Ok(())
         });
     }
 
-    fn waits(&self, id: &SessionId) -> bool {
-        let instance = self.sessions.get(id).and_then(|entry| entry.record.instance.as_ref());
-        instance.is_some_and(|instance| instance.info.join_status == JoinStatus::Requested)
-    }
-
-    /// Whether a server was found.
-    fn allocate(&mut self, id: &SessionId) -> bool {
-        let Some(record) = self.sessions.get(id).map(|entry| entry.record.clone()) else { return false };
-        self.choose(&record).is_some_and(|server| self.give(id, &server))
-    }
-
-    fn give(&mut self, id: &SessionId, server: &Chosen) -> bool {
-        let allocation = AllocationId::from_uuid(Uuid::new_v4());
-        let done = self.update(id, |session| {
-            give(session, server, allocation.clone());
-            Ok(())
-        });
-        if done.is_ok() {
-            self.servers.hold(&server.id, allocation, id.clone());
+    fn drafted_or_stored(&self, id: &SessionId) -> Option<&SessionRecord> {
+        match self.changes.draft(id) {
+            Some(draft) => draft.after.as_ref().map(|view| &*view.record),
+            None => self.stored(id).map(|entry| &**entry.record()),
         }
-        done.is_ok()
+    }
+
+    fn assign(&mut self, id: &SessionId, server: &Chosen) {
+        let allocation = AllocationId::from_uuid(self.new_uuid());
+        if self.amend(id, |session| assign(session, server, allocation.clone())).is_ok() {
+            self.servers.assign(&server.id, allocation, id.clone());
+        }
     }
 
     fn choose(&self, record: &SessionRecord) -> Option<Chosen> {
@@ -106,7 +90,7 @@ impl State {
         let (now, allocation) = (self.now.mono, &self.settings.allocation);
         self.servers
             .iter()
-            .filter(|server| Registry::is_available(server, now, allocation))
+            .filter(|server| server.is_available(now, allocation))
             .filter(|server| fits(server, record, self.settings.versions))
             .min_by_key(|server| {
                 let warm = map.is_some() && server.registration.warm_map.as_ref() == map;
@@ -114,6 +98,10 @@ impl State {
             })
             .map(Chosen::of)
     }
+}
+
+fn waits(record: &SessionRecord) -> bool {
+    record.instance.as_ref().is_some_and(|instance| instance.info.join_status == JoinStatus::Requested)
 }
 
 /// What the instance is told of its server.
@@ -148,7 +136,7 @@ fn fits(server: &Server, record: &SessionRecord, matching: Matching) -> bool {
     region && members.chain(record.client_version.as_ref()).all(|client| compatible(matching, host, client))
 }
 
-fn give(session: &mut SessionRecord, server: &Chosen, allocation: AllocationId) {
+fn assign(session: &mut SessionRecord, server: &Chosen, allocation: AllocationId) {
     if let Some(instance) = session.live_instance_mut() {
         instance.info.join_status = JoinStatus::Allocated;
         instance.info.allocation_id = Some(allocation);

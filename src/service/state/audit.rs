@@ -2,12 +2,13 @@
 //!
 //! Bounded twice: a number a session and a number in all, the oldest first. Kept when the session is gone.
 
-use super::State;
+use super::{commit::Commit, diff::SessionDiff};
 use crate::{
     model::{ids::PlayerUuid, time::Timestamp},
     service::{
         rules::record::SessionRecord,
-        store::{Store, StoreError, Table},
+        settings::Limits,
+        store::{Seq, Store, StoreError, Table},
     },
 };
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,8 @@ pub struct AuditLog {
     events: BTreeMap<u64, Arc<Event>>,
     by_session: HashMap<String, VecDeque<u64>>,
     next: u64,
+    /// The write that made the last event durable.
+    pub(super) last_seq: Seq,
 }
 
 /// What to look for.
@@ -98,33 +101,20 @@ impl AuditLog {
     }
 }
 
-impl State {
-    /// Notes an event, durably.
-    pub fn record_event(&mut self, event: Event) {
-        let number = self.audit.next;
-        let bytes = serde_json::to_vec(&event).unwrap_or_default();
-        let session = event.session_id.clone();
-        self.audit.add(number, event);
-        self.write(Table::Audit, key(number), Some(bytes));
-        let limits = &self.settings.limits;
+impl AuditLog {
+    /// Takes the events of an operation, and drops what is too much.
+    pub(super) fn commit(&mut self, events: Vec<Event>, limits: &Limits, commit: &mut Commit) {
         let (own, all) = (limits.audit_events_per_session as usize, limits.audit_events as usize);
-        for old in self.audit.surplus(&session, own, all) {
-            self.audit.drop_number(old);
-            self.write(Table::Audit, key(old), None);
-        }
-    }
-
-    /// The service's own events about a change of a session. Joins and leaves are told apart by who is in which version.
-    pub(super) fn audit_change(&mut self, old: Option<&SessionRecord>, new: Option<&SessionRecord>) {
-        for (name, player, more) in told(old, new) {
-            let Some(record) = new.or(old) else { return };
-            self.record_event(Event {
-                event_name: name.to_owned(),
-                session_id: record.id.as_str().to_owned(),
-                event_datetime: self.now.wall,
-                player_uuid: player,
-                more,
-            });
+        for event in events {
+            let number = self.next;
+            let session = event.session_id.clone();
+            commit.row(Table::Audit, key(number), Some(serde_json::to_vec(&event).unwrap_or_default()));
+            self.add(number, event);
+            self.last_seq = commit.seq;
+            for old in self.surplus(&session, own, all) {
+                self.drop_number(old);
+                commit.row(Table::Audit, key(old), None);
+            }
         }
     }
 }
@@ -133,38 +123,38 @@ fn key(number: u64) -> String {
     format!("{number:016x}")
 }
 
-type Told = (&'static str, Option<PlayerUuid>, Map<String, Value>);
-
-fn told(old: Option<&SessionRecord>, new: Option<&SessionRecord>) -> Vec<Told> {
-    let mut told = Vec::new();
-    let about = |record: &SessionRecord| {
-        let mut more = Map::new();
-        more.insert("session_type".into(), record.session_type.clone().into());
-        if let Some(region) = &record.region_id {
-            more.insert("region_id".into(), region.clone().into());
-        }
-        more
+/// The service's own events about a change of a session. Joins and leaves are told apart by who is in which version.
+pub(super) fn events_of(diff: &SessionDiff<'_>, now: Timestamp) -> Vec<Event> {
+    let event = |name: &str, more| Event {
+        event_name: name.to_owned(),
+        session_id: diff.record.id.as_str().to_owned(),
+        event_datetime: now,
+        player_uuid: None,
+        more,
     };
-    match (old, new) {
-        (None, Some(new)) => told.push(("session.created", None, about(new))),
-        (Some(old), None) => told.push(("session.deleted", None, about(old))),
-        _ => {}
+    let mut events = Vec::new();
+    match (diff.old, diff.new) {
+        (None, Some(new)) => events.push(event("session.created", about(new))),
+        (Some(old), None) => events.push(event("session.deleted", about(old))),
+        (Some(_), Some(_)) | (None, None) => {}
     }
-    let instance = |record: Option<&SessionRecord>| {
-        record.and_then(|record| record.instance.as_ref()).map(|instance| {
-            (instance.info.instance_id.clone(), instance.info.join_status, instance.info.allocation_id.clone())
-        })
-    };
-    if instance(old) != instance(new)
-        && let Some((id, status, allocation)) = instance(new)
-    {
+    if let Some(instance) = diff.instance() {
         let mut more = Map::new();
-        more.insert("instance_id".into(), id.as_str().into());
-        more.insert("join_status".into(), serde_json::to_value(status).unwrap_or_default());
-        if let Some(allocation) = allocation {
+        more.insert("instance_id".into(), instance.instance_id.as_str().into());
+        more.insert("join_status".into(), serde_json::to_value(instance.join_status).unwrap_or_default());
+        if let Some(allocation) = &instance.allocation_id {
             more.insert("allocation_id".into(), allocation.as_str().into());
         }
-        told.push(("instance.updated", None, more));
+        events.push(event("instance.updated", more));
     }
-    told
+    events
+}
+
+fn about(record: &SessionRecord) -> Map<String, Value> {
+    let mut more = Map::new();
+    more.insert("session_type".into(), record.session_type.clone().into());
+    if let Some(region) = &record.region_id {
+        more.insert("region_id".into(), region.clone().into());
+    }
+    more
 }

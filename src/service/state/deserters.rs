@@ -2,7 +2,7 @@
 //!
 //! Marks are set by whoever runs matches; queues are what will ask for them.
 
-use super::State;
+use super::{Transaction, commit::Commit};
 use crate::{
     model::{CustomData, ids::PlayerUuid, time::Timestamp},
     service::store::{Seq, Store, StoreError, Table},
@@ -53,45 +53,72 @@ impl Deserters {
     }
 }
 
-impl State {
+impl Deserters {
+    /// Takes marks as an operation leaves them (none: it goes), and rules that it cleared.
+    pub(super) fn commit(
+        &mut self,
+        marks: BTreeMap<(PlayerUuid, Uuid), Option<Mark>>,
+        cleared: BTreeMap<Uuid, Timestamp>,
+        commit: &mut Commit,
+    ) {
+        for ((player, rule), mark) in marks {
+            let key = format!("{rule}/{player}");
+            match mark {
+                Some(mark) => {
+                    commit.row(Table::Deserters, key, Some(serde_json::to_vec(&mark).unwrap_or_default()));
+                    self.marks.insert((player, rule), (mark, commit.seq));
+                }
+                None => {
+                    if self.marks.remove(&(player, rule)).is_some() {
+                        commit.row(Table::Deserters, key, None);
+                    }
+                }
+            }
+        }
+        for (rule, at) in cleared {
+            let bytes = serde_json::to_vec(&at).unwrap_or_default();
+            commit.row(Table::Deserters, format!("{rule}/{CLEARED}"), Some(bytes));
+            self.cleared.insert(rule, (at, commit.seq));
+        }
+    }
+}
+
+impl Transaction<'_> {
     /// When all marks under a rule were last voided: by a call, or by the configuration.
     pub fn deserters_cleared(&mut self, rule: Uuid) -> Option<Timestamp> {
-        let called = self.deserters.cleared.get(&rule).copied();
-        self.durability(called.map(|(_, seq)| seq));
+        let stored = self.state.deserters.cleared.get(&rule).copied();
+        self.durability(stored.map(|(_, seq)| seq));
+        let called = self.changes.cleared.get(&rule).copied().or(stored.map(|(at, _)| at));
         let configured = self.settings.deserters.get(&rule).and_then(|rule| rule.last_cleared);
-        called.map(|(at, _)| at).max(configured)
+        called.max(configured)
     }
 
     /// A player's mark under a rule, unless it was voided.
     pub fn deserter(&mut self, player: PlayerUuid, rule: Uuid) -> Option<Mark> {
         let cleared = self.deserters_cleared(rule);
-        let (mark, seq) = self.deserters.marks.get(&(player, rule)).cloned()?;
-        self.durability([seq]);
+        let mark = match self.changes.marks.get(&(player, rule)) {
+            Some(changed) => changed.clone()?,
+            None => {
+                let (mark, seq) = self.state.deserters.marks.get(&(player, rule))?;
+                self.durability([*seq]);
+                mark.clone()
+            }
+        };
         cleared.is_none_or(|cleared| mark.updated > cleared).then_some(mark)
     }
 
     pub fn mark_deserter(&mut self, player: PlayerUuid, rule: Uuid, mark: Mark) {
-        let bytes = serde_json::to_vec(&mark).unwrap_or_default();
-        self.write(Table::Deserters, format!("{rule}/{player}"), Some(bytes));
-        self.deserters.marks.insert((player, rule), (mark, self.touched));
+        self.changes.marks.insert((player, rule), Some(mark));
     }
 
     pub fn unmark_deserter(&mut self, player: PlayerUuid, rule: Uuid) {
-        if self.deserters.marks.remove(&(player, rule)).is_some() {
-            self.write(Table::Deserters, format!("{rule}/{player}"), None);
-        }
+        self.changes.marks.insert((player, rule), None);
     }
 
     /// Voids every mark under a rule, and takes them away.
     pub fn clear_deserters(&mut self, rule: Uuid) {
-        let marked: Vec<PlayerUuid> =
-            self.deserters.marks.keys().filter(|(_, of)| *of == rule).map(|(player, _)| *player).collect();
-        for player in marked {
-            self.unmark_deserter(player, rule);
-        }
-        let now = self.now.wall;
-        let bytes = serde_json::to_vec(&now).unwrap_or_default();
-        self.write(Table::Deserters, format!("{rule}/{CLEARED}"), Some(bytes));
-        self.deserters.cleared.insert(rule, (now, self.touched));
+        let marked = self.state.deserters.marks.keys().filter(|(_, of)| *of == rule);
+        self.changes.marks.extend(marked.map(|key| (*key, None)));
+        self.changes.cleared.insert(rule, self.now.wall);
     }
 }

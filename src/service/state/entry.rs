@@ -1,9 +1,9 @@
-//! A session, and what is known of it in memory only. After a start of the service all of that counts from the start.
+//! A committed session, and what is known of it in memory only. After a start of the service all of that counts from the start.
 
 use crate::{
     model::{
         ids::PlayerUuid,
-        session::{HealthSettings, InstanceHealth, JoinStatus},
+        session::{InstanceHealth, JoinStatus},
         time::Instant,
     },
     service::{
@@ -20,11 +20,46 @@ use bytes::Bytes;
 use std::{
     collections::HashMap,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
+/// One version of a session, and its JSON, which is made once for each scope.
+#[derive(Debug)]
+pub struct SessionView {
+    pub record: Arc<SessionRecord>,
+    full: OnceLock<Bytes>,
+    limited: OnceLock<Bytes>,
+}
+
+impl SessionView {
+    pub fn new(record: Arc<SessionRecord>) -> SessionView {
+        SessionView { record, full: OnceLock::new(), limited: OnceLock::new() }
+    }
+
+    /// Changes a version that nobody has seen yet.
+    pub(super) fn amend(&mut self, change: impl FnOnce(&mut SessionRecord)) {
+        change(Arc::make_mut(&mut self.record));
+        (self.full, self.limited) = (OnceLock::new(), OnceLock::new());
+    }
+
+    /// The session as JSON.
+    pub fn json(&self, scope: Scope) -> Bytes {
+        let kept = match scope {
+            Scope::Full => &self.full,
+            Scope::Limited => &self.limited,
+        };
+        kept.get_or_init(|| view::session(&self.record, scope).into()).clone()
+    }
+
+    pub fn etag(&self, scope: Scope) -> String {
+        view::etag(&self.record, scope)
+    }
+}
+
+/// A session in the state.
 #[derive(Debug)]
 pub struct Entry {
-    pub record: Arc<SessionRecord>,
+    pub view: SessionView,
     /// The write that made it what it is.
     pub seq: Seq,
     pub lease_until: Instant,
@@ -41,15 +76,32 @@ pub struct Entry {
     pub seen: HashMap<PlayerUuid, Instant>,
     /// Where it stands in the timers.
     pub timer: Option<Instant>,
-    full: OnceLock<Bytes>,
-    limited: OnceLock<Bytes>,
+}
+
+/// Signs of life that an operation brings. They count from its time, and only if it succeeds.
+#[derive(Debug, Default)]
+pub(super) struct Liveness {
+    /// A member asked for the session.
+    pub seen: Option<PlayerUuid>,
+    /// The lease is renewed.
+    pub lease: bool,
+    /// The host was heard.
+    pub host: bool,
+    /// A hidden session is shown again.
+    pub shown: bool,
+    /// The session is hidden.
+    pub hidden: bool,
+    /// The backfill was acknowledged.
+    pub backfill: bool,
+    /// Health checks as they stand now.
+    pub pulse: Option<Pulse>,
 }
 
 impl Entry {
-    pub fn new(record: Arc<SessionRecord>, seq: Seq, now: Instant, settings: &ServiceSettings) -> Entry {
+    pub fn new(view: SessionView, seq: Seq, now: Instant, settings: &ServiceSettings) -> Entry {
         let mut entry = Entry {
-            seen: record.active().map(|player| (player.player_uuid, now)).collect(),
-            record,
+            seen: view.record.active().map(|player| (player.player_uuid, now)).collect(),
+            view,
             seq,
             lease_until: now + settings.timings.session_ttl.get(),
             host_heard: now,
@@ -58,47 +110,47 @@ impl Entry {
             backfill_heard: now,
             status_since: now,
             timer: None,
-            full: OnceLock::new(),
-            limited: OnceLock::new(),
         };
         entry.follow_host(now);
         entry
     }
 
-    /// Takes a new version of the record, and begins or ends what depends on it.
-    pub fn replace(&mut self, record: Arc<SessionRecord>, seq: Seq, now: Instant) {
-        let old = std::mem::replace(&mut self.record, record);
+    pub fn record(&self) -> &Arc<SessionRecord> {
+        &self.view.record
+    }
+
+    /// Takes a new version, and begins or ends what depends on it.
+    pub fn replace(&mut self, view: SessionView, seq: Seq, now: Instant) {
+        let old = std::mem::replace(&mut self.view, view).record;
         self.seq = seq;
-        (self.full, self.limited) = (OnceLock::new(), OnceLock::new());
+        let record = &self.view.record;
         let status = |record: &SessionRecord| {
             record.instance.as_ref().map(|instance| (instance.id().clone(), instance.info.join_status))
         };
-        if status(&old) != status(&self.record) {
+        if status(&old) != status(record) {
             self.status_since = now;
         }
         let backfill = |record: &SessionRecord| record.backfill.as_ref().map(|backfill| backfill.id.clone());
-        if backfill(&old) != backfill(&self.record) {
+        if backfill(&old) != backfill(record) {
             self.backfill_heard = now;
         }
-        let another =
-            old.instance.as_ref().map(InstanceRecord::id) != self.record.instance.as_ref().map(InstanceRecord::id);
-        if another {
+        if old.instance.as_ref().map(InstanceRecord::id) != record.instance.as_ref().map(InstanceRecord::id) {
             self.pulse = None;
             self.host_heard = now;
         }
         self.follow_host(now);
-        for player in self.record.active() {
+        let record = &self.view.record;
+        for player in record.active() {
             self.seen.entry(player.player_uuid).or_insert(now);
         }
-        if self.seen.len() > self.record.players().count() {
-            let record = &self.record;
-            self.seen.retain(|player, _| record.player(*player).is_some());
+        if self.seen.len() > record.active().count() {
+            self.seen.retain(|player, _| record.is_active(*player));
         }
     }
 
     /// The pulse runs from the host's first word to the end of its term.
     fn follow_host(&mut self, now: Instant) {
-        let reports = self.record.live_instance().filter(|instance| {
+        let reports = self.view.record.live_instance().filter(|instance| {
             matches!(instance.info.join_status, JoinStatus::Pending | JoinStatus::Joinable | JoinStatus::Unjoinable)
         });
         match (reports, &self.pulse) {
@@ -111,22 +163,26 @@ impl Entry {
         }
     }
 
-    /// A health check from the host: what the service makes of it.
-    pub fn beat(&mut self, now: Instant, reported: InstanceHealth, settings: &HealthSettings) -> InstanceHealth {
-        self.host_heard = now;
-        self.pulse.get_or_insert_with(|| Pulse::start(now, reported)).beat(now, reported, settings)
-    }
-
-    /// The session as JSON; made once a version and view.
-    pub fn json(&self, scope: Scope) -> Bytes {
-        let kept = match scope {
-            Scope::Full => &self.full,
-            Scope::Limited => &self.limited,
-        };
-        kept.get_or_init(|| view::session(&self.record, scope).into()).clone()
-    }
-
-    pub fn etag(&self, scope: Scope) -> String {
-        view::etag(&self.record, scope)
+    /// Takes signs of life: times only go forward. Answers whether its next deadline may be earlier now.
+    pub(super) fn keep_alive(&mut self, alive: Liveness, now: Instant, ttl: Duration) -> bool {
+        let Liveness { seen, lease, host, shown, hidden, backfill, pulse } = alive;
+        let shown = shown && self.hidden;
+        if let Some(player) = seen {
+            let last = self.seen.entry(player).or_insert(now);
+            *last = now.max(*last);
+        }
+        if lease || shown {
+            self.lease_until = self.lease_until.max(now + ttl);
+        }
+        if host || shown {
+            self.host_heard = self.host_heard.max(now);
+        }
+        if backfill {
+            self.backfill_heard = self.backfill_heard.max(now);
+        }
+        self.hidden = (self.hidden && !shown) || hidden;
+        let sooner = shown || hidden || pulse.is_some();
+        self.pulse = pulse.or_else(|| self.pulse.take());
+        sooner
     }
 }

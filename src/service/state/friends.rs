@@ -13,7 +13,7 @@
 //! Whoever adds a player whose request it declined becomes a friend at once. Invariant: both sides change in one
 //! operation, and `friends` stands on both or on neither.
 
-use super::State;
+use super::{Transaction, commit::Commit};
 use crate::{
     model::{
         friends::{FriendRelationship, FriendshipStatus},
@@ -22,7 +22,7 @@ use crate::{
     },
     service::{
         http::{
-            reply::{Interrupt, Outcome, bad_request, conflict},
+            reply::{Interrupt, Need, Outcome, bad_request, conflict},
             request::RequestContext,
         },
         rules::{join::Way, record::SessionRecord},
@@ -57,10 +57,37 @@ impl Friends {
         self.sides.get(&player)?.get(&other)
     }
 
+    fn of(&self, player: PlayerUuid) -> impl Iterator<Item = &Side> {
+        self.sides.get(&player).into_iter().flat_map(BTreeMap::values)
+    }
+
     pub fn are(&self, one: PlayerUuid, other: PlayerUuid) -> bool {
         self.side(one, other).is_some_and(|(side, _)| side.status == FriendshipStatus::Friends)
     }
 }
+
+impl Friends {
+    /// Takes sides as an operation leaves them.
+    pub(super) fn commit(&mut self, sides: Changed, commit: &mut Commit) {
+        for ((player, other), side) in sides {
+            match side {
+                Some(side) => {
+                    let bytes = serde_json::to_vec(&side).unwrap_or_default();
+                    commit.row(Table::Friends, key(player, other), Some(bytes));
+                    self.sides.entry(player).or_default().insert(other, (side, commit.seq));
+                }
+                None => {
+                    if self.sides.get_mut(&player).is_some_and(|sides| sides.remove(&other).is_some()) {
+                        commit.row(Table::Friends, key(player, other), None);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Sides that an operation changed; none: it goes.
+type Changed = BTreeMap<(PlayerUuid, PlayerUuid), Option<FriendRelationship>>;
 
 /// What a player who has nothing to do with another stands as.
 fn strangers(other: PlayerUuid) -> FriendRelationship {
@@ -72,20 +99,22 @@ fn strangers(other: PlayerUuid) -> FriendRelationship {
     }
 }
 
-impl State {
+impl Transaction<'_> {
     /// One side of a relationship.
     pub fn relationship(&mut self, player: PlayerUuid, other: PlayerUuid) -> FriendRelationship {
-        let Some((side, seq)) = self.friends.side(player, other).cloned() else { return strangers(other) };
-        self.touched = self.touched.max(seq);
-        side
+        if let Some(changed) = self.changes.friends.get(&(player, other)) {
+            return changed.clone().unwrap_or_else(|| strangers(other));
+        }
+        let Some((side, seq)) = self.state.friends.side(player, other) else { return strangers(other) };
+        self.durability([*seq]);
+        side.clone()
     }
 
-    /// All relationships of a player, by the other's UUID.
+    /// All relationships of a player, by the other's UUID, as they were before this operation.
     pub fn relationships(&mut self, player: PlayerUuid) -> Vec<FriendRelationship> {
-        let sides: Vec<Side> =
-            self.friends.sides.get(&player).map(|sides| sides.values().cloned().collect()).unwrap_or_default();
-        self.touched = sides.iter().map(|(_, seq)| *seq).fold(self.touched, Seq::max);
-        sides.into_iter().map(|(side, _)| side).collect()
+        let state = self.state;
+        self.durability(state.friends.of(player).map(|(_, seq)| *seq));
+        state.friends.of(player).map(|(side, _)| side.clone()).collect()
     }
 
     /// Asks for friendship, or agrees to it; sets notes if there are any.
@@ -124,7 +153,7 @@ impl State {
     fn room_for_friend(&self, player: PlayerUuid, other: PlayerUuid) -> Outcome<()> {
         let most = self.settings.limits.friends as usize;
         for (who, about) in [(player, other), (other, player)] {
-            let sides = self.friends.sides.get(&who);
+            let sides = self.state.friends.sides.get(&who);
             if sides.is_some_and(|sides| sides.len() >= most && !sides.contains_key(&about)) {
                 return Err(conflict("friend_limit_reached", format!("a player has at most {most} relationships")));
             }
@@ -145,22 +174,17 @@ impl State {
 
     fn set_side(&mut self, player: PlayerUuid, other: PlayerUuid, status: FriendshipStatus) {
         if status == FriendshipStatus::None {
-            let sides = self.friends.sides.get_mut(&player);
-            if sides.is_some_and(|sides| sides.remove(&other).is_some()) {
-                self.write(Table::Friends, key(player, other), None);
-            }
+            self.changes.friends.insert((player, other), None);
             return;
         }
         self.change_side(player, other, |side| side.status = status);
     }
 
     fn change_side(&mut self, player: PlayerUuid, other: PlayerUuid, change: impl FnOnce(&mut FriendRelationship)) {
-        let mut side = self.friends.side(player, other).map_or_else(|| strangers(other), |(side, _)| side.clone());
+        let mut side = self.relationship(player, other);
         change(&mut side);
         side.last_modified_on = self.now.wall;
-        let bytes = serde_json::to_vec(&side).unwrap_or_default();
-        self.write(Table::Friends, key(player, other), Some(bytes));
-        self.friends.sides.entry(player).or_default().insert(other, (side, self.touched));
+        self.changes.friends.insert((player, other), Some(side));
     }
 
     /// How a player may come into a session besides openness and password: as a friend of `named`, or of anybody active. Where friendship
@@ -193,13 +217,13 @@ impl State {
         mut others: impl Iterator<Item = PlayerUuid>,
     ) -> Outcome<Option<bool>> {
         if !self.settings.friends.elsewhere() {
-            return Ok(Some(others.any(|other| self.friends.are(player, other))));
+            return Ok(Some(others.any(|other| self.state.friends.are(player, other))));
         }
-        match &request.friends {
+        match &request.supplied.friends {
             Some(found) if found.player == player => {
                 Ok(found.friends.as_ref().map(|friends| others.any(|other| friends.contains(&other))))
             }
-            Some(_) | None => Err(Interrupt::Friends { player }),
+            Some(_) | None => Err(Interrupt::Needs(Need::Friends { player })),
         }
     }
 }

@@ -1,13 +1,70 @@
-//! From other names to sessions. Rebuilt at a start, changed with every change of a session.
+//! From other names to sessions.
+//!
+//! The entries of a session are one pure function of its record, [`keys`]: what an index holds after a change is what it held
+//! before, without the keys of the old record, with those of the new one. Rebuilt at a start.
+//!
+//! | key | finds |
+//! |---|---|
+//! | `Allocation`, `Code`, `Platform` | the one session that has it |
+//! | `Player` | the sessions in which a player has a place of any kind |
+//! | `Kind` | the sessions of a type, in the order in which they were made |
+//! | `Listed`, `Open` | those of them that are in the browser; that could take in somebody more |
+//! | `Requested` | sessions that wait for a server, in the order in which they asked |
 
 use crate::{
-    model::ids::{AllocationId, PlayerUuid, SessionId},
-    service::rules::record::SessionRecord,
+    model::{
+        ids::{AllocationId, PlayerUuid, SessionId},
+        session::JoinStatus,
+        time::Timestamp,
+    },
+    service::rules::{join, record::SessionRecord},
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A platform and its own session id.
 pub type PlatformKey = (String, String);
+
+/// An entry of the index, for one session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key<'r> {
+    Allocation(&'r AllocationId),
+    Code(&'r str),
+    Platform(&'r str, &'r str),
+    Player(PlayerUuid),
+    Kind(&'r str, u64),
+    Listed(&'r str, u64),
+    Open(&'r str, u64),
+    Requested(Timestamp, u64),
+}
+
+/// Every entry of a session, in order.
+pub fn keys(record: &SessionRecord) -> Vec<Key<'_>> {
+    let (kind, number) = (record.session_type.as_str(), record.number);
+    let mut keys = Vec::with_capacity(8);
+    if let Some(instance) = &record.instance {
+        keys.extend(instance.info.allocation_id.as_ref().map(Key::Allocation));
+        if instance.info.join_status == JoinStatus::Requested {
+            keys.push(Key::Requested(instance.info.created, number));
+        }
+    }
+    keys.extend(record.short_code.as_deref().map(Key::Code));
+    let platform = record.platform_sessions.iter();
+    keys.extend(platform.map(|known| Key::Platform(&known.platform, &known.platform_session_id_base64)));
+    keys.extend(record.players().map(|player| Key::Player(player.player_uuid)));
+    keys.push(Key::Kind(kind, number));
+    if record.browser.is_some() {
+        keys.push(Key::Listed(kind, number));
+    }
+    if join::takes_newcomers(record) {
+        keys.push(Key::Open(kind, number));
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+/// Sessions of each type, in the order in which they were made.
+type ByKind = HashMap<String, BTreeMap<u64, SessionId>>;
 
 #[derive(Debug, Default)]
 pub struct Index {
@@ -15,55 +72,77 @@ pub struct Index {
     codes: HashMap<String, SessionId>,
     platform: HashMap<PlatformKey, SessionId>,
     players: HashMap<PlayerUuid, BTreeSet<SessionId>>,
+    kinds: ByKind,
+    listed: ByKind,
+    open: ByKind,
+    requested: BTreeMap<(Timestamp, u64), SessionId>,
+    /// Legacy numbers of players that were heard of.
     numbers: HashMap<i64, PlayerUuid>,
-    /// Type → number → session: in the order in which they were made.
-    types: HashMap<String, BTreeMap<u64, SessionId>>,
 }
 
 impl Index {
     /// Follows a change: from what was to what is.
     pub fn change(&mut self, old: Option<&SessionRecord>, new: Option<&SessionRecord>) {
-        let Some(id) = new.or(old).map(|record| record.id.clone()) else { return };
-        differ(&mut self.allocations, &id, allocation(old), allocation(new));
-        differ(&mut self.codes, &id, old.and_then(|r| r.short_code.clone()), new.and_then(|r| r.short_code.clone()));
-        for gone in keys(old).difference(&keys(new)) {
-            self.platform.remove(gone);
+        let Some(id) = new.or(old).map(|record| &record.id) else { return };
+        let (before, after) = (old.map(keys).unwrap_or_default(), new.map(keys).unwrap_or_default());
+        for gone in before.iter().filter(|key| after.binary_search(key).is_err()) {
+            self.remove(*gone, id);
         }
-        for come in keys(new).difference(&keys(old)) {
-            self.platform.insert(come.clone(), id.clone());
-        }
-        self.change_players(&id, &members(old), &members(new));
-        match (old, new) {
-            (None, Some(new)) => {
-                self.types.entry(new.session_type.clone()).or_default().insert(new.number, id);
-            }
-            (Some(old), None) => {
-                if let Some(sessions) = self.types.get_mut(&old.session_type) {
-                    sessions.remove(&old.number);
-                }
-            }
-            _ => {}
+        for come in after.iter().filter(|key| before.binary_search(key).is_err()) {
+            self.insert(*come, id);
         }
     }
 
-    fn change_players(&mut self, id: &SessionId, old: &BTreeSet<PlayerUuid>, new: &BTreeSet<PlayerUuid>) {
-        for gone in old.difference(new) {
-            if let Some(sessions) = self.players.get_mut(gone) {
-                sessions.remove(id);
-                if sessions.is_empty() {
-                    self.players.remove(gone);
+    fn insert(&mut self, key: Key<'_>, id: &SessionId) {
+        let put = |kinds: &mut ByKind, kind: &str, number| match kinds.get_mut(kind) {
+            Some(sessions) => drop(sessions.insert(number, id.clone())),
+            None => drop(kinds.insert(kind.to_owned(), BTreeMap::from([(number, id.clone())]))),
+        };
+        match key {
+            Key::Allocation(allocation) => drop(self.allocations.insert(allocation.clone(), id.clone())),
+            Key::Code(code) => drop(self.codes.insert(code.to_owned(), id.clone())),
+            Key::Platform(platform, own) => {
+                self.platform.insert((platform.to_owned(), own.to_owned()), id.clone());
+            }
+            Key::Player(player) => {
+                self.players.entry(player).or_default().insert(id.clone());
+                self.know(player);
+            }
+            Key::Kind(kind, number) => put(&mut self.kinds, kind, number),
+            Key::Listed(kind, number) => put(&mut self.listed, kind, number),
+            Key::Open(kind, number) => put(&mut self.open, kind, number),
+            Key::Requested(since, number) => drop(self.requested.insert((since, number), id.clone())),
+        }
+    }
+
+    fn remove(&mut self, key: Key<'_>, id: &SessionId) {
+        let take = |kinds: &mut ByKind, kind: &str, number| {
+            if let Some(sessions) = kinds.get_mut(kind) {
+                sessions.remove(&number);
+            }
+        };
+        match key {
+            Key::Allocation(allocation) => drop(self.allocations.remove(allocation)),
+            Key::Code(code) => drop(self.codes.remove(code)),
+            Key::Platform(platform, own) => drop(self.platform.remove(&(platform.to_owned(), own.to_owned()))),
+            Key::Player(player) => {
+                if let Some(sessions) = self.players.get_mut(&player) {
+                    sessions.remove(id);
+                    if sessions.is_empty() {
+                        self.players.remove(&player);
+                    }
                 }
             }
-        }
-        for come in new.difference(old) {
-            self.players.entry(*come).or_default().insert(id.clone());
-            self.know(*come);
+            Key::Kind(kind, number) => take(&mut self.kinds, kind, number),
+            Key::Listed(kind, number) => take(&mut self.listed, kind, number),
+            Key::Open(kind, number) => take(&mut self.open, kind, number),
+            Key::Requested(since, number) => drop(self.requested.remove(&(since, number))),
         }
     }
 
     /// Remembers a player's legacy number.
     pub fn know(&mut self, player: PlayerUuid) {
-        self.numbers.insert(crate::service::rules::join::player_number(player), player);
+        self.numbers.insert(join::player_number(player), player);
     }
 
     pub fn by_allocation(&self, id: &AllocationId) -> Option<SessionId> {
@@ -79,42 +158,71 @@ impl Index {
         self.numbers.get(&number).copied()
     }
     /// The sessions in which a player has a place of any kind.
-    pub fn of_player(&self, player: PlayerUuid) -> Vec<SessionId> {
-        self.players.get(&player).map(|sessions| sessions.iter().cloned().collect()).unwrap_or_default()
+    pub fn of_player(&self, player: PlayerUuid) -> impl Iterator<Item = &SessionId> {
+        self.players.get(&player).into_iter().flatten()
     }
-    /// All sessions.
-    pub fn all(&self) -> impl Iterator<Item = &SessionId> {
-        self.types.values().flat_map(BTreeMap::values)
+    /// The sessions of a type, or of all types.
+    pub fn of_kind(&self, kind: Option<&str>) -> impl Iterator<Item = &SessionId> {
+        within(&self.kinds, kind)
     }
-
-    /// The sessions of a type made after number `after`, in order.
-    pub fn of_type(&self, kind: &str, after: u64) -> impl Iterator<Item = (u64, &SessionId)> {
-        let sessions = self.types.get(kind).map(|sessions| sessions.range(after..));
+    /// Those that could take in somebody more.
+    pub fn open(&self, kind: Option<&str>) -> impl Iterator<Item = &SessionId> {
+        within(&self.open, kind)
+    }
+    /// Those that are in the browser.
+    pub fn listed(&self, kind: Option<&str>) -> impl Iterator<Item = &SessionId> {
+        within(&self.listed, kind)
+    }
+    /// The listed sessions of a type from a number on, in order.
+    pub fn listed_from(&self, kind: &str, number: u64) -> impl Iterator<Item = (u64, &SessionId)> {
+        let sessions = self.listed.get(kind).map(|sessions| sessions.range(number..));
         sessions.into_iter().flatten().map(|(number, id)| (*number, id))
     }
-}
-
-fn differ<K: std::hash::Hash + Eq>(map: &mut HashMap<K, SessionId>, id: &SessionId, old: Option<K>, new: Option<K>) {
-    if old == new {
-        return;
-    }
-    if let Some(old) = old {
-        map.remove(&old);
-    }
-    if let Some(new) = new {
-        map.insert(new, id.clone());
+    /// Sessions that wait for a server, the one that asked first before others.
+    pub fn requested(&self) -> impl Iterator<Item = &SessionId> {
+        self.requested.values()
     }
 }
 
-fn allocation(record: Option<&SessionRecord>) -> Option<AllocationId> {
-    record?.instance.as_ref()?.info.allocation_id.clone()
+fn within<'i>(kinds: &'i ByKind, kind: Option<&str>) -> impl Iterator<Item = &'i SessionId> {
+    let one = kind.map(|kind| kinds.get(kind));
+    let all = one.is_none().then(|| kinds.values()).into_iter().flatten();
+    one.flatten().into_iter().chain(all).flat_map(BTreeMap::values)
 }
 
-fn members(record: Option<&SessionRecord>) -> BTreeSet<PlayerUuid> {
-    record.map(|record| record.players().map(|player| player.player_uuid).collect()).unwrap_or_default()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::player::PlayerStatus::{Invited, Leader},
+        service::rules::record::testing::{session, uuid},
+    };
 
-fn keys(record: Option<&SessionRecord>) -> BTreeSet<PlatformKey> {
-    let sessions = record.map(|record| record.platform_sessions.as_slice()).unwrap_or_default();
-    sessions.iter().map(|session| (session.platform.clone(), session.platform_session_id_base64.clone())).collect()
+    fn ids(found: impl Iterator<Item = impl std::borrow::Borrow<SessionId>>) -> Vec<String> {
+        found.map(|id| id.borrow().as_str().to_owned()).collect()
+    }
+
+    #[test]
+    fn entries_follow_the_record_and_nothing_is_left_of_one_that_went() {
+        let mut index = Index::default();
+        let mut first = session(&[(2, &[(1, Leader)])]);
+        first.joinability.open = true;
+        first.short_code = Some("ABC".into());
+        index.change(None, Some(&first));
+        assert_eq!(ids(index.open(Some("default"))), ["s"]);
+        assert_eq!(ids(index.of_player(uuid(1))), ["s"]);
+
+        let mut full = session(&[(2, &[(2, Leader), (3, Invited)])]);
+        full.joinability.open = true;
+        index.change(Some(&first), Some(&full));
+        assert_eq!(ids(index.open(None)), [""; 0], "there is no room");
+        assert_eq!(ids(index.of_player(uuid(1))), [""; 0]);
+        assert_eq!(ids(index.of_player(uuid(3))), ["s"]);
+        assert_eq!(index.by_code("ABC"), None);
+        assert_eq!(ids(index.of_kind(Some("default"))), ["s"]);
+
+        index.change(Some(&full), None);
+        assert_eq!(ids(index.of_kind(None)), [""; 0]);
+        assert_eq!(ids(index.of_player(uuid(2))), [""; 0]);
+    }
 }

@@ -1,7 +1,7 @@
 //! The journal of what players are told, kept for a while so that a subscriber who was away goes on where it was.
 //!
 //! ```text
-//!   change of a session ─► State::tell_change ─► one row of the store, a numbered entry for each player who is told
+//!   an operation's change ─► State::items_of ─► one row of the store, a numbered entry for each player who is told
 //!                                                    └─► event stream, long poll: each with a cursor of its own
 //! ```
 //!
@@ -34,13 +34,13 @@ use tokio::sync::Notify;
 /// Something a player is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Told {
+pub enum FeedItem {
     Event(SessionEvent),
     /// From the notification API; its id is put in when it is read.
     Note(Notification),
 }
 
-/// What one change tells: a row of the store. Its entries are numbered from the row's own number on.
+/// What one operation tells: a row of the store. Its entries are numbered from the row's own number on.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct EventBatch {
     at: Timestamp,
@@ -51,17 +51,17 @@ pub struct EventBatch {
 #[derive(Debug, Serialize, Deserialize)]
 struct ToPlayers {
     #[serde(with = "shared")]
-    told: Arc<Told>,
+    told: Arc<FeedItem>,
     players: Vec<PlayerUuid>,
 }
 
 /// An entry of the journal.
 #[derive(Debug, Clone)]
-pub struct Kept {
+pub struct FeedEntry {
     pub number: u64,
     /// The write that made it durable.
     pub seq: Seq,
-    pub told: Arc<Told>,
+    pub told: Arc<FeedItem>,
     at: Instant,
 }
 
@@ -86,7 +86,7 @@ pub struct Journal {
 
 #[derive(Debug, Default)]
 struct Stream {
-    kept: VecDeque<Kept>,
+    kept: VecDeque<FeedEntry>,
     /// Up to here this player's entries are gone.
     dropped: u64,
     woken: Arc<Notify>,
@@ -104,7 +104,7 @@ pub fn key(first: u64) -> String {
 
 impl EventBatch {
     /// `told` to each in turn; what is the same for several players in a row is kept once.
-    pub fn new(at: Timestamp, told: Vec<(PlayerUuid, Arc<Told>)>) -> EventBatch {
+    pub fn new(at: Timestamp, told: Vec<(PlayerUuid, Arc<FeedItem>)>) -> EventBatch {
         let mut grouped: Vec<ToPlayers> = Vec::new();
         for (player, told) in told {
             match grouped.last_mut() {
@@ -115,7 +115,7 @@ impl EventBatch {
         EventBatch { at, told: grouped }
     }
 
-    fn entries(&self) -> impl Iterator<Item = (PlayerUuid, &Arc<Told>)> {
+    fn entries(&self) -> impl Iterator<Item = (PlayerUuid, &Arc<FeedItem>)> {
         self.told.iter().flat_map(|same| same.players.iter().map(|player| (*player, &same.told)))
     }
 }
@@ -172,12 +172,19 @@ impl Journal {
     }
 
     /// A player's entries after a position, oldest first, at most `most`.
-    pub fn after(&self, player: PlayerUuid, position: u64, most: usize) -> Result<Vec<Kept>, Gap> {
+    pub fn after(&self, player: PlayerUuid, position: u64, most: usize) -> Result<Vec<FeedEntry>, Gap> {
         if position < self.earliest(player) {
             return Err(Gap);
         }
         let kept = self.players.get(&player).map(|stream| &stream.kept);
         Ok(kept.into_iter().flatten().filter(|kept| kept.number > position).take(most).cloned().collect())
+    }
+
+    /// Everything that is kept for a player and not too old, newest first.
+    pub fn newest_first(&self, player: PlayerUuid, now: Instant, limits: &Limits) -> impl Iterator<Item = &FeedEntry> {
+        let kept = self.players.get(&player).into_iter().flat_map(|stream| stream.kept.iter().rev());
+        let retention = limits.event_retention.get();
+        kept.take_while(move |entry| entry.at + retention > now)
     }
 
     /// Subscribes: what wakes the subscriber; none if the player has too many subscribers.
@@ -219,7 +226,7 @@ impl Journal {
             self.last += 1;
             let number = self.last;
             let stream = self.stream(player);
-            stream.kept.push_back(Kept { number, seq, told: told.clone(), at });
+            stream.kept.push_back(FeedEntry { number, seq, told: told.clone(), at });
             if stream.kept.len() > limits.events_per_player as usize {
                 stream.drop_oldest();
             }
@@ -277,14 +284,14 @@ impl Stream {
 
 /// What several entries share, as if each had its own.
 mod shared {
-    use super::{Arc, Told};
+    use super::{Arc, FeedItem};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub fn serialize<S: Serializer>(told: &Arc<Told>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(told: &Arc<FeedItem>, serializer: S) -> Result<S::Ok, S::Error> {
         told.as_ref().serialize(serializer)
     }
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Told>, D::Error> {
-        Told::deserialize(deserializer).map(Arc::new)
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<FeedItem>, D::Error> {
+        FeedItem::deserialize(deserializer).map(Arc::new)
     }
 }
 
@@ -306,8 +313,8 @@ mod tests {
     fn limits() -> Limits {
         Limits { events_per_player: 3, events: 5, event_retention: Span::from_secs(60), ..Limits::default() }
     }
-    fn told() -> Arc<Told> {
-        Arc::new(Told::Event(SessionEvent {
+    fn told() -> Arc<FeedItem> {
+        Arc::new(FeedItem::Event(SessionEvent {
             event: EventKind::OnSessionUpdated,
             session_id: SessionId::new("s").unwrap(),
             session_type: "t".into(),

@@ -1,12 +1,12 @@
 //! Presence sessions: at most one a player, which its friends may see. Durable. Invariant: a player is active in its
 //! presence session; leaving clears it.
 
-use super::State;
+use super::{Transaction, commit::Commit};
 use crate::{
     model::ids::{PlayerUuid, SessionId},
     service::store::{Seq, Store, StoreError, Table},
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 #[derive(Debug, Default)]
 pub struct Presence(HashMap<PlayerUuid, (SessionId, Seq)>);
@@ -24,28 +24,46 @@ impl Presence {
     }
 }
 
-impl State {
+impl Presence {
+    /// Whether this is the session that a player shows.
+    pub(super) fn shows(&self, player: PlayerUuid, session: &SessionId) -> bool {
+        self.0.get(&player).is_some_and(|(shown, _)| shown == session)
+    }
+
+    /// Takes what an operation changed; none: the player shows none any more.
+    pub(super) fn commit(&mut self, changed: BTreeMap<PlayerUuid, Option<SessionId>>, commit: &mut Commit) {
+        for (player, session) in changed {
+            match session {
+                Some(session) => {
+                    let bytes = session.as_str().as_bytes().to_vec();
+                    commit.row(Table::Presence, player.to_string(), Some(bytes));
+                    self.0.insert(player, (session, commit.seq));
+                }
+                None => {
+                    if self.0.remove(&player).is_some() {
+                        commit.row(Table::Presence, player.to_string(), None);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Transaction<'_> {
     pub fn presence_of(&mut self, player: PlayerUuid) -> Option<SessionId> {
-        let (session, seq) = self.presence.0.get(&player)?.clone();
-        self.touched = self.touched.max(seq);
-        Some(session)
+        if let Some(changed) = self.changes.presence.get(&player) {
+            return changed.clone();
+        }
+        let (session, seq) = self.state.presence.0.get(&player)?;
+        self.durability([*seq]);
+        Some(session.clone())
     }
 
     pub fn set_presence(&mut self, player: PlayerUuid, session: SessionId) {
-        self.write(Table::Presence, player.to_string(), Some(session.as_str().as_bytes().to_vec()));
-        self.presence.0.insert(player, (session, self.touched));
+        self.changes.presence.insert(player, Some(session));
     }
 
     pub fn clear_presence(&mut self, player: PlayerUuid) {
-        if self.presence.0.remove(&player).is_some() {
-            self.write(Table::Presence, player.to_string(), None);
-        }
-    }
-
-    /// The player is no longer active in a session.
-    pub(super) fn presence_left(&mut self, player: PlayerUuid, session: &SessionId) {
-        if self.presence.0.get(&player).is_some_and(|(shown, _)| shown == session) {
-            self.clear_presence(player);
-        }
+        self.changes.presence.insert(player, None);
     }
 }

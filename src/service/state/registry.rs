@@ -9,6 +9,8 @@
 //! A server is its id and its incarnation. The same incarnation registers idempotently; a new one is a restarted server, which
 //! must never be handed the dead match. A client that sends no incarnation gets a new one each time it registers after its
 //! `allocated` was delivered. The registry lives in memory; allocations are found again in the sessions after a start.
+//!
+//! An operation works on [`Servers`]: the registry, and what it changes of it. Long polls are woken when that is committed.
 
 use crate::{
     model::{
@@ -18,7 +20,7 @@ use crate::{
     service::{rules::record::InstanceRecord, settings::AllocationSettings},
 };
 use semver::Version;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::Notify;
 
 /// What a registration says.
@@ -48,7 +50,7 @@ pub enum ServerState {
     Over,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Server {
     pub registration: Registration,
     pub incarnation: String,
@@ -77,84 +79,46 @@ pub enum Registered {
     Restarted(SessionId),
 }
 
+/// Every server that registered, as committed.
 #[derive(Debug, Default)]
 pub struct Registry {
     servers: BTreeMap<String, Server>,
     count: u64,
 }
 
+/// The registry as an operation leaves it.
+#[derive(Debug)]
+pub struct Servers<'s> {
+    registry: &'s Registry,
+    /// By id; none: it is gone.
+    changed: BTreeMap<String, Option<Server>>,
+}
+
+/// How long a server that holds nothing is remembered in silence.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
+
 impl Registry {
     pub fn get(&self, id: &str) -> Option<&Server> {
         self.servers.get(id)
-    }
-    pub fn get_mut(&mut self, id: &str) -> Option<&mut Server> {
-        self.servers.get_mut(id)
     }
     pub fn iter(&self) -> impl Iterator<Item = &Server> {
         self.servers.values()
     }
 
-    /// A server comes, or comes again.
-    pub fn register(&mut self, registration: Registration, subject: &str, now: Instant, fresh: String) -> Registered {
-        self.count += 1;
-        let count = self.count;
-        let known = self.servers.get_mut(&registration.id);
-        let told =
-            known.as_ref().is_some_and(|s| matches!(s.state, ServerState::Held { told: true, .. } | ServerState::Over));
-        let incarnation = match (&registration.incarnation, &known) {
-            (Some(given), _) => given.clone(),
-            (None, Some(server)) if !told => server.incarnation.clone(),
-            (None, _) => fresh,
-        };
-        let Some(server) = known else {
-            let id = registration.id.clone();
-            self.servers.insert(id, Server::new(registration, incarnation, subject, now, count));
-            return Registered::Free;
-        };
-        server.seen = now;
-        server.registration = registration;
-        subject.clone_into(&mut server.subject);
-        let same = server.incarnation == incarnation;
-        server.incarnation = incarnation;
-        let before = server.state.clone();
-        match before {
-            ServerState::Held { .. } if same => Registered::UnderWay,
-            ServerState::Held { session, .. } => {
-                server.free(count);
-                server.long_polls = false;
-                Registered::Restarted(session)
+    /// Takes what an operation changed, and wakes the long polls of servers to which something has happened.
+    pub(super) fn commit(&mut self, changed: BTreeMap<String, Option<Server>>) {
+        for (id, server) in changed {
+            let Some(server) = server else {
+                self.servers.remove(&id);
+                continue;
+            };
+            self.count = self.count.max(server.free_since);
+            let woken = server.woken.clone();
+            let news = self.servers.get(&id).is_some_and(|old| old.state != server.state);
+            self.servers.insert(id, server);
+            if news {
+                woken.notify_waiters();
             }
-            ServerState::Free if same => Registered::Free,
-            ServerState::Free | ServerState::Over => {
-                server.free(count);
-                Registered::Free
-            }
-        }
-    }
-
-    /// Whether a server may be handed out: it is free, and was heard of lately; one that uses long polls has one open, or had
-    /// a moment ago.
-    pub fn is_available(server: &Server, now: Instant, settings: &AllocationSettings) -> bool {
-        let patience = if server.long_polls { settings.poll_gap } else { settings.registration_ttl };
-        server.state == ServerState::Free && (server.waiting > 0 || now.since(server.seen) <= patience.get())
-    }
-
-    /// Gives a server to a session.
-    pub fn hold(&mut self, id: &str, allocation: AllocationId, session: SessionId) {
-        if let Some(server) = self.servers.get_mut(id) {
-            server.state = ServerState::Held { allocation, session, told: false };
-            server.woken.notify_waiters();
-        }
-    }
-
-    /// The instance that ran on a server is over.
-    pub fn released(&mut self, session: &SessionId, instance: &InstanceRecord) {
-        let Some(server) = instance.host.server.as_ref().and_then(|id| self.servers.get_mut(id)) else { return };
-        let its = matches!(&server.state, ServerState::Held { session: held, allocation, .. }
-            if held == session && Some(allocation) == instance.info.allocation_id.as_ref());
-        if its {
-            server.state = ServerState::Over;
-            server.woken.notify_waiters();
         }
     }
 
@@ -170,19 +134,127 @@ impl Registry {
         self.servers.insert(id.clone(), server);
     }
 
-    /// A server that will take no more allocations says so. One that holds an allocation keeps it.
-    pub fn withdraw(&mut self, id: &str, subject: &str) {
-        if self.servers.get(id).is_some_and(|server| server.subject == subject && server.state == ServerState::Free) {
-            self.servers.remove(id);
+    /// A long poll of a server has begun.
+    pub fn poll_begins(&mut self, id: &str, subject: &str) {
+        if let Some(server) = self.servers.get_mut(id).filter(|server| server.subject == subject) {
+            server.waiting += 1;
+            server.long_polls = true;
+        }
+    }
+
+    /// A long poll of a server is over.
+    pub fn poll_ends(&mut self, id: &str, now: Instant) {
+        if let Some(server) = self.servers.get_mut(id) {
+            server.waiting = server.waiting.saturating_sub(1);
+            server.seen = server.seen.max(now);
         }
     }
 
     /// Forgets servers that were not heard of for an hour and hold nothing.
     pub fn forget_silent(&mut self, now: Instant) {
-        let patience = std::time::Duration::from_secs(3600);
         self.servers.retain(|_, server| {
-            matches!(server.state, ServerState::Held { .. }) || server.waiting > 0 || now.since(server.seen) < patience
+            matches!(server.state, ServerState::Held { .. })
+                || server.waiting > 0
+                || now.since(server.seen) < FORGOTTEN_AFTER
         });
+    }
+}
+
+impl<'s> Servers<'s> {
+    pub fn of(registry: &'s Registry) -> Servers<'s> {
+        Servers { registry, changed: BTreeMap::new() }
+    }
+
+    pub(super) fn into_changed(self) -> BTreeMap<String, Option<Server>> {
+        self.changed
+    }
+
+    pub fn get(&self, id: &str) -> Option<&Server> {
+        match self.changed.get(id) {
+            Some(changed) => changed.as_ref(),
+            None => self.registry.get(id),
+        }
+    }
+
+    /// A server, to change it.
+    pub fn get_mut(&mut self, id: &str) -> Option<&mut Server> {
+        if !self.changed.contains_key(id) {
+            let server = self.registry.get(id)?.clone();
+            self.changed.insert(id.to_owned(), Some(server));
+        }
+        self.changed.get_mut(id)?.as_mut()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Server> {
+        let others = self.registry.servers.iter().filter(|(id, _)| !self.changed.contains_key(*id));
+        others.map(|(_, server)| server).chain(self.changed.values().flatten())
+    }
+
+    /// The next number in the order in which servers became free.
+    fn next_turn(&self) -> u64 {
+        let changed = self.changed.values().flatten().map(|server| server.free_since);
+        changed.fold(self.registry.count, u64::max) + 1
+    }
+
+    /// A server comes, or comes again.
+    pub fn register(&mut self, registration: Registration, subject: &str, now: Instant, fresh: String) -> Registered {
+        let turn = self.next_turn();
+        let id = registration.id.clone();
+        let Some(server) = self.get_mut(&id) else {
+            let incarnation = registration.incarnation.clone().unwrap_or(fresh);
+            self.changed.insert(id, Some(Server::new(registration, incarnation, subject, now, turn)));
+            return Registered::Free;
+        };
+        let told = matches!(server.state, ServerState::Held { told: true, .. } | ServerState::Over);
+        let incarnation = match &registration.incarnation {
+            Some(given) => given.clone(),
+            None if !told => server.incarnation.clone(),
+            None => fresh,
+        };
+        server.seen = now;
+        server.registration = registration;
+        subject.clone_into(&mut server.subject);
+        let same = server.incarnation == incarnation;
+        server.incarnation = incarnation;
+        match server.state.clone() {
+            ServerState::Held { .. } if same => Registered::UnderWay,
+            ServerState::Held { session, .. } => {
+                server.free(turn);
+                server.long_polls = false;
+                Registered::Restarted(session)
+            }
+            ServerState::Free if same => Registered::Free,
+            ServerState::Free | ServerState::Over => {
+                server.free(turn);
+                Registered::Free
+            }
+        }
+    }
+
+    /// Gives a server to a session.
+    pub fn assign(&mut self, id: &str, allocation: AllocationId, session: SessionId) {
+        if let Some(server) = self.get_mut(id) {
+            server.state = ServerState::Held { allocation, session, told: false };
+        }
+    }
+
+    /// The instance that ran on a server is over.
+    pub fn release(&mut self, session: &SessionId, instance: &InstanceRecord) {
+        let Some(id) = &instance.host.server else { return };
+        let its = self.get(id).is_some_and(|server| {
+            matches!(&server.state, ServerState::Held { session: held, allocation, .. }
+                if held == session && Some(allocation) == instance.info.allocation_id.as_ref())
+        });
+        if its && let Some(server) = self.get_mut(id) {
+            server.state = ServerState::Over;
+        }
+    }
+
+    /// A server that will take no more allocations says so. One that holds an allocation keeps it.
+    pub fn withdraw(&mut self, id: &str, subject: &str) {
+        if self.get(id).is_some_and(|server| server.subject == subject && server.state == ServerState::Free) {
+            self.changed.insert(id.to_owned(), None);
+        }
     }
 }
 
@@ -204,7 +276,13 @@ impl Server {
     fn free(&mut self, count: u64) {
         self.state = ServerState::Free;
         self.free_since = count;
-        self.woken.notify_waiters();
+    }
+
+    /// Whether it may be handed out: it is free, and was heard of lately; a server that uses long polls has one open, or had
+    /// one a moment ago.
+    pub fn is_available(&self, now: Instant, settings: &AllocationSettings) -> bool {
+        let silence = if self.long_polls { settings.poll_gap } else { settings.registration_ttl };
+        self.state == ServerState::Free && (self.waiting > 0 || now.since(self.seen) <= silence.get())
     }
 
     /// A tag of `group_tags` (`profile_id:P,server_id:S,hostname:H`).
@@ -217,6 +295,7 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
 
     fn registration(incarnation: Option<&str>) -> Registration {
         Registration {
@@ -227,9 +306,9 @@ mod tests {
         }
     }
 
-    fn held(registry: &mut Registry, told: bool) {
+    fn held(registry: &mut Servers<'_>, told: bool) {
         let (allocation, session) = (AllocationId::new("a").unwrap(), SessionId::new("s").unwrap());
-        registry.hold("sic_h_1", allocation.clone(), session.clone());
+        registry.assign("sic_h_1", allocation.clone(), session.clone());
         registry.get_mut("sic_h_1").unwrap().state = ServerState::Held { allocation, session, told };
     }
 
@@ -246,7 +325,8 @@ mod tests {
             (None, true, None, restarted),
         ];
         for (first, told, second, expected) in rows {
-            let mut registry = Registry::default();
+            let registry = Registry::default();
+            let mut registry = Servers::of(&registry);
             let now = Instant(std::time::Duration::ZERO);
             assert_eq!(registry.register(registration(first), "client:a", now, "f1".into()), Registered::Free);
             held(&mut registry, told);
@@ -255,6 +335,24 @@ mod tests {
             let free = registry.get("sic_h_1").unwrap().state == ServerState::Free;
             assert_eq!(free, matches!(expected, Registered::Restarted(_)));
         }
+    }
+
+    #[tokio::test]
+    async fn a_long_poll_is_woken_when_an_assignment_is_committed_and_not_before() {
+        let mut registry = Registry::default();
+        let mut servers = Servers::of(&registry);
+        servers.register(registration(None), "client:a", Instant(Duration::ZERO), "f".into());
+        let registered = servers.into_changed();
+        registry.commit(registered);
+        let woken = registry.get("sic_h_1").unwrap().woken.clone();
+        let mut listening = Box::pin(woken.notified());
+        listening.as_mut().enable();
+        let mut servers = Servers::of(&registry);
+        held(&mut servers, false);
+        let assigned = servers.into_changed();
+        assert!(listening.as_mut().now_or_never().is_none());
+        registry.commit(assigned);
+        assert!(listening.as_mut().now_or_never().is_some());
     }
 
     #[test]

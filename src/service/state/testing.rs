@@ -2,14 +2,14 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "bodies are written where they are sent")]
 
-use super::State;
+use super::{State, moment::Moment};
 use crate::{
     model::time::{Instant, Now, Timestamp},
     service::{
         auth::Caller,
         http::{
             reply::{Interrupt, Reply},
-            request::RequestContext,
+            request::{RequestContext, Supplied},
             route::{Found, Router, Run, query},
         },
         ops,
@@ -74,12 +74,10 @@ impl Harness {
             headers: HeaderMap::new(),
             body: if body.is_null() { Vec::new() } else { body.to_string().into_bytes() }.into(),
             peer: None,
-            verified: None,
-            hashed: None,
-            friends: None,
+            moment: Moment::new(self.now),
+            supplied: Supplied::default(),
         };
-        self.state.begin(self.now);
-        handler(&mut self.state, &request)
+        self.state.transact(&request.moment, |tx| handler(tx, &request)).0
     }
 
     /// The body of a good answer.

@@ -69,15 +69,13 @@ impl Claim {
 }
 
 /// The changes of one operation, in order.
-type Operation = Vec<(Seq, Change)>;
+type Operation = (Seq, Vec<Change>);
 
 /// The state's end of the queue.
 #[derive(Debug)]
 pub struct Writer {
     queue: Option<Sender<Operation>>,
-    /// What the present operation has changed so far.
-    operation: Operation,
-    next: Seq,
+    last: Seq,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -88,29 +86,30 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || Batcher { store, claim, changes, progress, waiting: BTreeMap::new() }.run())?;
-        let operation = Operation::new();
-        Ok((Writer { queue: Some(queue), operation, next: Seq(0), thread: Some(thread) }, seen))
+        Ok((Writer { queue: Some(queue), last: Seq(0), thread: Some(thread) }, seen))
     }
 
-    /// Notes a change of the present operation; once that was sent, it is durable when the progress has reached the returned number.
-    pub fn push(&mut self, change: Change) -> Seq {
-        self.next.0 += 1;
-        self.operation.push((self.next, change));
-        self.next
+    /// The number that the next operation's write will have.
+    pub fn upcoming(&self) -> Seq {
+        Seq(self.last.0 + 1)
     }
 
-    /// Queues what the present operation has changed.
-    pub fn send(&mut self) {
-        let operation = std::mem::take(&mut self.operation);
-        if let Some(queue) = self.queue.as_ref().filter(|_| !operation.is_empty()) {
-            // The thread lives as long as this sender; if it has died, nothing becomes durable and callers get 503.
-            let _ = queue.send(operation);
+    /// Queues what one operation changes, as one piece. It is durable once the progress has reached the returned number; without
+    /// changes there is nothing to wait for.
+    pub fn commit(&mut self, changes: Vec<Change>) -> Seq {
+        if changes.is_empty() {
+            return Seq::default();
         }
+        self.last = self.upcoming();
+        if let Some(queue) = &self.queue {
+            // The thread lives as long as this sender; if it has died, nothing becomes durable and callers get 503.
+            let _ = queue.send((self.last, changes));
+        }
+        self.last
     }
 
     /// Writes what is queued and ends the thread.
     pub fn finish(&mut self) {
-        self.send();
         self.queue = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -170,9 +169,9 @@ impl Batcher {
         if first.is_none() && self.waiting.is_empty() {
             return None;
         }
-        for (seq, change) in first.into_iter().chain(self.changes.try_iter()).flatten() {
+        for (seq, changes) in first.into_iter().chain(self.changes.try_iter()) {
             last = last.max(seq);
-            self.waiting.insert(key(&change), change);
+            self.waiting.extend(changes.into_iter().map(|change| (key(&change), change)));
         }
         Some(last)
     }
@@ -237,9 +236,7 @@ mod tests {
 
     /// An operation of one change.
     fn write(writer: &mut Writer, change: Change) -> Seq {
-        let seq = writer.push(change);
-        writer.send();
-        seq
+        writer.commit(vec![change])
     }
 
     #[tokio::test]
@@ -288,16 +285,14 @@ mod tests {
         let mut store = Memory::default();
         let (mut writer, progress) = start(&store);
         for n in 0..200 {
-            writer.push(row("a", &n.to_string()));
+            writer.commit(vec![row("a", &n.to_string()), row("b", &n.to_string())]);
             std::thread::yield_now();
-            writer.push(row("b", &n.to_string()));
             let rows = store.read(Table::Deserters).unwrap();
             assert!(rows.windows(2).all(|pair| pair[0].1 == pair[1].1), "{rows:?}");
             assert_ne!(rows.len(), 1);
-            writer.send();
         }
         writer.finish();
-        assert_eq!(progress.borrow().durable, Seq(400));
+        assert_eq!(progress.borrow().durable, Seq(200));
         assert_eq!(store.get(Table::Deserters, "a").unwrap().unwrap().value, b"199");
     }
 }

@@ -210,7 +210,7 @@ fn a_short_lease_is_a_setting() {
 
 #[test]
 fn an_expired_session_is_told_to_its_members() {
-    use crate::{model::events::EventKind, service::state::journal::Told};
+    use crate::{model::events::EventKind, service::state::journal::FeedItem};
     let mut harness = Harness::new(settings());
     let ann = player("ann");
     harness.session(&ann, "default");
@@ -219,7 +219,7 @@ fn an_expired_session_is_told_to_its_members() {
     harness.pass(301.0);
     let told = harness.state.events.after(player, begun, 10).unwrap();
     let [last] = &told[..] else { panic!("{told:?}") };
-    let Told::Event(event) = &*last.told else { panic!("{last:?}") };
+    let FeedItem::Event(event) = &*last.told else { panic!("{last:?}") };
     assert!(event.event == EventKind::OnSessionLeft && event.destroyed && event.etag.is_none(), "{event:?}");
 }
 
