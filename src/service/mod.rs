@@ -2,9 +2,10 @@
 //!
 //! ```text
 //!   connection ─► http::answer ─► router: one row an operation ─► ops::* ─► rules::* on a SessionRecord
-//!                     │                                             │
-//!                     │                                           State (memory, one lock) ─► writer thread ─► redb
-//!                     └──── waits until what was seen and done is durable ◄──────────────────────┘
+//!                     │   ▲                                        │ reads, writes
+//!                     │   └── something is missing: get it,  ◄── Transaction ── success ─► State (memory, one lock)
+//!                     │       run the operation again                                        └─► writer thread ─► redb
+//!                     └──── waits until what was seen and done is durable ◄─────────────────────────────┘
 //! ```
 //!
 //! | room | holds |
@@ -15,11 +16,12 @@
 //! | [`mod@remote_friends`] | another service's friend graph, where one is configured |
 //! | [`ops`] | the operations, a file a group |
 //! | [`rules`] | pure rules on a session |
-//! | [`state`] | the state in memory: sessions, indexes, timers, registered servers, allocation, audit |
+//! | [`state`] | the committed state in memory, and the transactions that operations work on |
 //! | [`store`], [`commit_waiter`] | durability: one trait, redb behind it, group commit; who waits for it |
 //! | [`metrics`] | what is counted |
 //!
-//! Invariants: nothing is acknowledged that a crash could take back; an operation is atomic; after a start, leases, culling and
+//! Invariants: nothing is acknowledged that a crash could take back; an operation that doesn't answer success has changed
+//! nothing; an operation that is run again has the same time and makes the same ids; after a start, leases, culling and
 //! missed checks count from that moment; a live session is never touched by a reload.
 
 pub mod auth;

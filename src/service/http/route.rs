@@ -19,7 +19,7 @@ pub type Answering = Pin<Box<dyn Future<Output = Outcome<super::Answer>> + Send>
 /// How an operation is carried out.
 #[derive(Clone, Copy)]
 pub enum Run {
-    /// At once, alone with the whole state: atomic.
+    /// At once, as one transaction.
     Now(fn(&mut Transaction<'_>, &RequestContext) -> Outcome<Reply>),
     /// Waits for something: a long poll, a login's slow hash, a stream.
     Later(fn(Arc<Shared>, RequestContext) -> Answering),

@@ -107,27 +107,32 @@ fn candidates<'s>(tx: &Transaction<'s>, request: &RequestContext, wanted: &Wante
         (None, Some(player)) => bounded(tx, index.of_player(player)),
         (None, None) if request.caller.may(&["session:read:any"]) => bounded(tx, index.of_kind(kind)),
         (None, None) => {
-            let own = request.caller.player.into_iter().flat_map(|player| index.of_player(player));
-            bounded(tx, own.chain(index.listed(kind)).chain(index.open(kind)))
+            let unlisted = |id: &&SessionId| tx.stored(id).is_some_and(|entry| entry.record().browser.is_none());
+            let own = request.caller.player.into_iter().flat_map(|player| closed(tx, player));
+            bounded(tx, own.chain(index.open(kind)).filter(unlisted).chain(index.listed(kind)))
         }
     }
 }
 
 /// The sessions of a type that a player might join: those in which it has a place, and those that could take in somebody.
 pub fn places<'s>(tx: &Transaction<'s>, player: PlayerUuid, kind: &str) -> Candidates<'s> {
-    let index = tx.index();
-    let (mut found, cut) = bounded(tx, index.of_player(player).chain(index.open(Some(kind))));
+    let (mut found, cut) = bounded(tx, closed(tx, player).chain(tx.index().open(Some(kind))));
     found.retain(|entry| entry.record().session_type == kind);
     (found, cut)
 }
 
-/// At most so many sessions, each once, in the order in which they were made.
+/// Sessions in which a player has a place and that take in nobody else.
+fn closed<'s>(tx: &Transaction<'s>, player: PlayerUuid) -> impl Iterator<Item = &'s SessionId> {
+    let closed = |id: &&SessionId| tx.stored(id).is_some_and(|entry| !join::takes_newcomers(entry.record()));
+    tx.index().of_player(player).filter(closed)
+}
+
+/// At most so many sessions, in the order in which they were made.
 fn bounded<'s>(tx: &Transaction<'s>, ids: impl Iterator<Item = &'s SessionId>) -> Candidates<'s> {
     let mut found: Vec<&Entry> = ids.take(MOST_CANDIDATES + 1).filter_map(|id| tx.stored(id)).collect();
     let cut = found.len() > MOST_CANDIDATES;
     found.truncate(MOST_CANDIDATES);
     found.sort_by_key(|entry| entry.record().number);
-    found.dedup_by_key(|entry| entry.record().number);
     (found, cut)
 }
 

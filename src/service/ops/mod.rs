@@ -1,4 +1,6 @@
-//! The operations: one table a file, one row an operation. A handler reads its request, asks the rules, answers.
+//! The operations: one table a file, one row an operation. An operation parses its request, loads what it is about, checks that
+//! the caller may, changes it, and answers; it is a function of the request and a [`Transaction`](super::state::Transaction)
+//! and does nothing else: what it returns as an error has changed nothing.
 //!
 //! | file | operations |
 //! |---|---|

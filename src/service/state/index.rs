@@ -9,6 +9,7 @@
 //! | `Player` | the sessions in which a player has a place of any kind |
 //! | `Kind` | the sessions of a type, in the order in which they were made |
 //! | `Listed`, `Open` | those of them that are in the browser; that could take in somebody more |
+//! | `Live` | nothing: those whose instance isn't closed are counted |
 //! | `Requested` | sessions that wait for a server, in the order in which they asked |
 
 use crate::{
@@ -34,6 +35,7 @@ pub enum Key<'r> {
     Kind(&'r str, u64),
     Listed(&'r str, u64),
     Open(&'r str, u64),
+    Live,
     Requested(Timestamp, u64),
 }
 
@@ -47,6 +49,7 @@ pub fn keys(record: &SessionRecord) -> Vec<Key<'_>> {
             keys.push(Key::Requested(instance.info.created, number));
         }
     }
+    keys.extend(record.live_instance().map(|_| Key::Live));
     keys.extend(record.short_code.as_deref().map(Key::Code));
     let platform = record.platform_sessions.iter();
     keys.extend(platform.map(|known| Key::Platform(&known.platform, &known.platform_session_id_base64)));
@@ -76,6 +79,7 @@ pub struct Index {
     listed: ByKind,
     open: ByKind,
     requested: BTreeMap<(Timestamp, u64), SessionId>,
+    live: usize,
     /// Legacy numbers of players that were heard of.
     numbers: HashMap<i64, PlayerUuid>,
 }
@@ -111,6 +115,7 @@ impl Index {
             Key::Kind(kind, number) => put(&mut self.kinds, kind, number),
             Key::Listed(kind, number) => put(&mut self.listed, kind, number),
             Key::Open(kind, number) => put(&mut self.open, kind, number),
+            Key::Live => self.live += 1,
             Key::Requested(since, number) => drop(self.requested.insert((since, number), id.clone())),
         }
     }
@@ -136,6 +141,7 @@ impl Index {
             Key::Kind(kind, number) => take(&mut self.kinds, kind, number),
             Key::Listed(kind, number) => take(&mut self.listed, kind, number),
             Key::Open(kind, number) => take(&mut self.open, kind, number),
+            Key::Live => self.live -= 1,
             Key::Requested(since, number) => drop(self.requested.remove(&(since, number))),
         }
     }
@@ -177,6 +183,10 @@ impl Index {
     pub fn listed_from(&self, kind: &str, number: u64) -> impl Iterator<Item = (u64, &SessionId)> {
         let sessions = self.listed.get(kind).map(|sessions| sessions.range(number..));
         sessions.into_iter().flatten().map(|(number, id)| (*number, id))
+    }
+    /// Sessions whose instance isn't closed.
+    pub fn live(&self) -> usize {
+        self.live
     }
     /// Sessions that wait for a server, the one that asked first before others.
     pub fn requested(&self) -> impl Iterator<Item = &SessionId> {

@@ -135,7 +135,7 @@ impl State {
         self.sessions.len()
     }
     pub fn live_instances(&self) -> usize {
-        self.sessions.values().filter(|entry| entry.record().live_instance().is_some()).count()
+        self.index.live()
     }
 
     /// Remembers that there is such a player, so that its legacy number can be used.

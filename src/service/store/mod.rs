@@ -1,7 +1,7 @@
 //! Durability.
 //!
 //! ```text
-//!   handler ──changes memory──► State ──operation──► writer thread ──one batch──► Store (fsync)
+//!   operation ──commit──► State ──all of its changes──► writer thread ──one batch──► Store (fsync)
 //!      └────────── waits until `durable ≥ seq`, then answers ◄───────────────────────┘
 //! ```
 //!

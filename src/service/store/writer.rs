@@ -1,6 +1,6 @@
 //! The writer thread: group commit.
 //!
-//! What an operation changes comes as one piece, so that a crash never leaves half of it. The thread takes everything that is queued, keeps the newest change of each key, serialises, commits, and announces the last
+//! Everything that an operation changes is queued as one piece, so that a crash never leaves half of it. The thread takes everything that is queued, keeps the newest change of each key, serialises, commits, and announces the last
 //! sequence number as durable. While a commit fails it tries the same changes again, together with what has come meanwhile,
 //! and everybody who waits is answered 503.
 //!
@@ -25,7 +25,7 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// A change as the state makes it. Sessions and events are serialised by the writer, off the state's lock.
+/// A row as a commit makes it. Sessions and events are serialised by the writer, without holding the state's lock.
 #[derive(Debug, Clone)]
 pub enum Change {
     Session(Arc<SessionRecord>),
@@ -71,7 +71,7 @@ impl Claim {
 /// The changes of one operation, in order.
 type Operation = (Seq, Vec<Change>);
 
-/// The state's end of the queue.
+/// Where commits are queued.
 #[derive(Debug)]
 pub struct Writer {
     queue: Option<Sender<Operation>>,
