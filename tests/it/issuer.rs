@@ -4,7 +4,8 @@ use crate::support::{
     service::Service,
     world::{PATIENCE, World},
 };
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -66,33 +67,40 @@ impl KeyServer {
 
 /// A key pair of the issuer.
 struct Key {
-    signing: EncodingKey,
-    algorithm: Algorithm,
+    pair: Pair,
     id: &'static str,
 }
 
-/// What a PKCS#8 document of an Ed25519 key begins with; the 32 bytes of the seed follow.
-const PKCS8: [u8; 16] =
-    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+enum Pair {
+    Ed25519(Ed25519KeyPair),
+    P256(EcdsaKeyPair),
+}
 
 impl Key {
     fn ed25519(id: &'static str) -> Self {
-        let mut der = PKCS8.to_vec();
-        der.extend(rand::random::<[u8; 32]>());
-        Key { signing: EncodingKey::from_ed_der(&der), algorithm: Algorithm::EdDSA, id }
+        let pair = Ed25519KeyPair::from_seed_unchecked(&rand::random::<[u8; 32]>()).unwrap();
+        Key { pair: Pair::Ed25519(pair), id }
     }
 
     fn p256(id: &'static str) -> Self {
-        use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
         let random = ring::rand::SystemRandom::new();
         let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
-        Key { signing: EncodingKey::from_ec_der(der.as_ref()), algorithm: Algorithm::ES256, id }
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.as_ref(), &random).unwrap();
+        Key { pair: Pair::P256(pair), id }
     }
 
     fn public(&self) -> Value {
-        let mut jwk = Jwk::from_encoding_key(&self.signing, self.algorithm).unwrap();
-        jwk.common.key_id = Some(self.id.to_owned());
-        serde_json::to_value(jwk).unwrap()
+        let text = |bytes: &[u8]| BASE64URL.encode(bytes);
+        match &self.pair {
+            Pair::Ed25519(pair) => {
+                json!({ "kty": "OKP", "crv": "Ed25519", "x": text(pair.public_key().as_ref()), "kid": self.id })
+            }
+            Pair::P256(pair) => {
+                // One byte that says how the point is written, then the two numbers.
+                let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
+                json!({ "kty": "EC", "crv": "P-256", "x": text(x), "y": text(y), "kid": self.id })
+            }
+        }
     }
 
     /// A token with these claims, and nothing wrong with it otherwise.
@@ -101,9 +109,24 @@ impl Key {
     }
 
     fn sign_as(&self, id: &str, claims: &Value) -> String {
-        let mut header = Header::new(self.algorithm);
-        header.kid = Some(id.to_owned());
-        encode(&header, claims, &self.signing).unwrap()
+        let alg = match self.pair {
+            Pair::Ed25519(_) => "EdDSA",
+            Pair::P256(_) => "ES256",
+        };
+        self.sign_with(&json!({ "typ": "JWT", "alg": alg, "kid": id }), claims)
+    }
+
+    fn sign_with(&self, header: &Value, claims: &Value) -> String {
+        let part = |json: &Value| BASE64URL.encode(json.to_string());
+        let signed = format!("{}.{}", part(header), part(claims));
+        let signature = match &self.pair {
+            Pair::Ed25519(pair) => pair.sign(signed.as_bytes()).as_ref().to_vec(),
+            Pair::P256(pair) => {
+                let random = ring::rand::SystemRandom::new();
+                pair.sign(&random, signed.as_bytes()).unwrap().as_ref().to_vec()
+            }
+        };
+        format!("{signed}.{}", BASE64URL.encode(signature))
     }
 }
 
@@ -195,14 +218,14 @@ fn an_issuers_players_are_let_in_and_nobody_else() {
 /// HS256 over the public key's own bytes: good where a verifier lets the token choose the algorithm.
 fn shared_secret(key: &Key) -> String {
     let public = serde_json::to_vec(&key.public()).unwrap();
-    let mut header = Header::new(Algorithm::HS256);
-    header.kid = Some(key.id.to_owned());
-    encode(&header, &claims(), &EncodingKey::from_secret(&public)).unwrap()
+    let part = |value: Value| BASE64URL.encode(value.to_string());
+    let signed = format!("{}.{}", part(json!({ "alg": "HS256", "typ": "JWT", "kid": key.id })), part(claims()));
+    let secret = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &public);
+    format!("{signed}.{}", BASE64URL.encode(ring::hmac::sign(&secret, signed.as_bytes())))
 }
 
 fn unsigned() -> String {
-    use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-    let part = |value: Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    let part = |value: Value| BASE64URL.encode(value.to_string());
     format!("{}.{}.", part(json!({ "alg": "none", "typ": "JWT", "kid": "k1" })), part(claims()))
 }
 

@@ -19,17 +19,15 @@
 use super::{
     Caller,
     issuer_settings::{IssuerSettings, TokenAlgorithm},
+    jws::{Jwk, Unverified},
     login::PLAYERS,
 };
 use crate::model::{ids::PlayerUuid, time::Timestamp};
-use jsonwebtoken::{
-    Algorithm, DecodingKey, Validation, decode, decode_header,
-    jwk::{AlgorithmParameters, Jwk, PublicKeyUse},
-};
+use quick_cache::sync::Cache;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -53,19 +51,14 @@ pub struct Issuer {
     keys: Mutex<Arc<Keys>>,
     /// Held by the one who fetches.
     fetching: tokio::sync::Mutex<Option<Instant>>,
-    remembered: Mutex<Remembered>,
+    /// Callers by token, with their end; good for one set of keys.
+    remembered: Cache<String, (Arc<Caller>, i64)>,
 }
 
 #[derive(Debug, Default)]
 struct Keys {
     set: Vec<Jwk>,
     fetched: Option<Instant>,
-}
-
-/// Callers by token, with their end; good for one set of keys.
-#[derive(Debug, Default)]
-struct Remembered {
-    callers: HashMap<String, (Arc<Caller>, i64)>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,11 +68,30 @@ struct KeySet {
 
 #[derive(Deserialize)]
 struct Claims {
+    iss: String,
+    aud: Audience,
     exp: i64,
     #[serde(default)]
     nbf: Option<i64>,
     #[serde(flatten)]
     more: Map<String, Value>,
+}
+
+/// One audience or several.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Audience {
+    fn includes(&self, audience: &str) -> bool {
+        match self {
+            Audience::One(only) => only == audience,
+            Audience::Several(all) => all.iter().any(|one| one == audience),
+        }
+    }
 }
 
 impl Issuer {
@@ -89,7 +101,7 @@ impl Issuer {
             settings,
             keys: Mutex::default(),
             fetching: tokio::sync::Mutex::default(),
-            remembered: Mutex::default(),
+            remembered: Cache::new(REMEMBERED),
         }
     }
 
@@ -103,32 +115,33 @@ impl Issuer {
     pub async fn verify(&self, token: &str, now: Timestamp, players: &[String]) -> Option<Arc<Caller>> {
         let seconds = now.unix_millis() / 1000;
         let keys = self.fresh_keys().await;
-        if let Some(caller) = self.remembered().get(token, seconds) {
+        if let Some(caller) = self.remembered(token, seconds) {
             return Some(caller);
         }
-        let header = decode_header(token).ok()?;
-        let algorithm = self.settings.algorithms.iter().map(|known| known.algorithm()).find(|a| *a == header.alg)?;
-        let key = match find(&keys.set, header.kid.as_deref(), algorithm) {
+        let unverified = Unverified::parse(token)?;
+        let algorithm = *self.settings.algorithms.iter().find(|known| known.name() == unverified.algorithm())?;
+        let key = match find(&keys.set, unverified.key_id(), algorithm) {
             Some(key) => key.clone(),
-            None => find(&self.fetch(&keys).await.set, header.kid.as_deref(), algorithm)?.clone(),
+            None => find(&self.fetch(&keys).await.set, unverified.key_id(), algorithm)?.clone(),
         };
-        let claims = self.checked(token, &key, algorithm, seconds)?;
+        let claims = self.checked(&unverified, &key, algorithm, seconds)?;
         let caller = Arc::new(self.caller(&claims, players)?);
-        self.remembered().add(token, &caller, claims.exp, seconds);
+        self.remembered.insert(token.to_owned(), (caller.clone(), claims.exp));
         Some(caller)
     }
 
     /// Signature, issuer, audience and times.
-    fn checked(&self, token: &str, key: &Jwk, algorithm: Algorithm, now: i64) -> Option<Claims> {
-        let mut rules = Validation::new(algorithm);
-        rules.set_issuer(&[&self.settings.issuer]);
-        rules.set_audience(&[&self.settings.audience]);
-        rules.set_required_spec_claims(&["exp", "iss", "aud"]);
-        // The times are checked against the clock that we were handed.
-        (rules.validate_exp, rules.validate_nbf) = (false, false);
-        let claims = decode::<Claims>(token, &DecodingKey::from_jwk(key).ok()?, &rules).ok()?.claims;
+    fn checked(&self, token: &Unverified<'_>, key: &Jwk, algorithm: TokenAlgorithm, now: i64) -> Option<Claims> {
+        let claims: Claims = token.claims(key, algorithm)?;
+        let ours = claims.iss == self.settings.issuer && claims.aud.includes(&self.settings.audience);
         let begun = claims.nbf.is_none_or(|begin| begin <= now.saturating_add(LEEWAY));
-        (begun && claims.exp.saturating_add(LEEWAY) > now).then_some(claims)
+        (ours && begun && claims.exp.saturating_add(LEEWAY) > now).then_some(claims)
+    }
+
+    /// Whose token this is, if it was verified with the keys in force and hasn't ended.
+    fn remembered(&self, token: &str, now: i64) -> Option<Arc<Caller>> {
+        let (caller, expires) = self.remembered.get(token)?;
+        (expires.saturating_add(LEEWAY) > now).then_some(caller)
     }
 
     fn caller(&self, claims: &Claims, players: &[String]) -> Option<Caller> {
@@ -176,7 +189,7 @@ impl Issuer {
                 let fresh = Arc::new(Keys { set, fetched: Some(Instant::now()) });
                 *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
                 // What a withdrawn key has signed counts for nothing any more.
-                self.remembered().callers.clear();
+                self.remembered.clear();
                 fresh
             }
             Err(why) => {
@@ -190,65 +203,15 @@ impl Issuer {
     fn keys(&self) -> Arc<Keys> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-
-    fn remembered(&self) -> std::sync::MutexGuard<'_, Remembered> {
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Remembered {
-    fn get(&self, token: &str, now: i64) -> Option<Arc<Caller>> {
-        let (caller, expires) = self.callers.get(token)?;
-        (expires.saturating_add(LEEWAY) > now).then(|| caller.clone())
-    }
-
-    fn add(&mut self, token: &str, caller: &Arc<Caller>, expires: i64, now: i64) {
-        if self.callers.len() >= REMEMBERED {
-            self.callers.retain(|_, (_, expires)| *expires > now);
-        }
-        if self.callers.len() >= REMEMBERED {
-            self.callers.clear();
-        }
-        self.callers.insert(token.to_owned(), (caller.clone(), expires));
-    }
-}
-
-impl TokenAlgorithm {
-    fn algorithm(self) -> Algorithm {
-        match self {
-            TokenAlgorithm::EdDSA => Algorithm::EdDSA,
-            TokenAlgorithm::ES256 => Algorithm::ES256,
-            TokenAlgorithm::ES384 => Algorithm::ES384,
-            TokenAlgorithm::RS256 => Algorithm::RS256,
-            TokenAlgorithm::RS384 => Algorithm::RS384,
-            TokenAlgorithm::RS512 => Algorithm::RS512,
-            TokenAlgorithm::PS256 => Algorithm::PS256,
-        }
-    }
 }
 
 /// The key that a token names; a token that names none fits the one key there is.
-fn find<'a>(set: &'a [Jwk], kid: Option<&str>, algorithm: Algorithm) -> Option<&'a Jwk> {
-    let mut fitting = set.iter().filter(|key| fits(key, algorithm));
+fn find<'a>(set: &'a [Jwk], kid: Option<&str>, algorithm: TokenAlgorithm) -> Option<&'a Jwk> {
+    let mut fitting = set.iter().filter(|key| key.fits(algorithm));
     match kid {
-        Some(_) => fitting.find(|key| key.common.key_id.as_deref() == kid),
+        Some(_) => fitting.find(|key| key.kid.as_deref() == kid),
         None => fitting.next().filter(|_| fitting.next().is_none()),
     }
-}
-
-fn fits(key: &Jwk, algorithm: Algorithm) -> bool {
-    let kind = match &key.algorithm {
-        AlgorithmParameters::RSA(_) => {
-            matches!(algorithm, Algorithm::RS256 | Algorithm::RS384 | Algorithm::RS512 | Algorithm::PS256)
-        }
-        AlgorithmParameters::EllipticCurve(_) => matches!(algorithm, Algorithm::ES256 | Algorithm::ES384),
-        AlgorithmParameters::OctetKeyPair(_) => algorithm == Algorithm::EdDSA,
-        // A symmetric key in a public set, or one of a later kind.
-        _ => false,
-    };
-    let signs = key.common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature);
-    let same = key.common.key_algorithm.is_none_or(|own| own.to_string() == format!("{algorithm:?}"));
-    kind && signs && same
 }
 
 /// A list of words, or words with spaces between them.

@@ -6,6 +6,7 @@
 //! | [`issuer`], [`issuer_settings`] | verifying access tokens that an external issuer signs |
 //! | [`clients`] | client credentials, hashed at rest, in a file that the command line may change while the service runs |
 //! | [`secrets`] | hashing and comparing |
+//! | `jws` | the signatures of all these tokens |
 //! | [`login`] | the grants |
 //!
 //! Invariants: neither a password, a secret nor a token is ever logged or kept in the clear; a token's permissions are those
@@ -14,6 +15,7 @@
 pub mod clients;
 pub mod issuer;
 pub mod issuer_settings;
+mod jws;
 pub mod login;
 pub mod secrets;
 pub mod tokens;

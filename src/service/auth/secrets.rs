@@ -3,11 +3,16 @@
 //! A client's secret is 256 random bits, made by us: no dictionary finds it, so its hash needs little memory. A
 //! session's password is chosen by people and gets what OWASP recommends as a minimum.
 //!
-//! Text form: `memory_kib$passes$salt$hash`, the last two in hexadecimal.
+//! A hash is stored as a PHC string: `$argon2id$v=19$m=64,t=1,p=1$salt$hash`. Earlier versions stored
+//! `memory_kib$passes$salt$hash`, the last two in hexadecimal; such a hash still matches its secret.
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{
+    Algorithm, Argon2, Params, Version,
+    password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
+};
 use rand::Rng;
 use std::fmt::Write;
+use subtle::ConstantTimeEq as _;
 
 /// How much work guessing shall be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +27,11 @@ pub enum Strength {
 pub fn random_secret() -> String {
     let mut bytes = [0u8; 32];
     rand::rng().fill_bytes(&mut bytes);
-    hex(&bytes)
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing into a String can't fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Hashes with a fresh salt. Slow on purpose: not for the runtime's thread.
@@ -33,42 +42,30 @@ pub fn hash(secret: &str, strength: Strength) -> String {
     };
     let mut salt = [0u8; 16];
     rand::rng().fill_bytes(&mut salt);
-    let digest = derive(secret, memory, passes, &salt).unwrap_or_default();
-    format!("{memory}${passes}${}${}", hex(&salt), hex(&digest))
+    digest(secret, memory, passes, &salt).map(|hash| hash.to_string()).unwrap_or_default()
 }
 
 /// Whether a secret is the hashed one. A hash that can't be read matches nothing.
 pub fn matches(secret: &str, hashed: &str) -> bool {
-    let mut parts = hashed.split('$');
-    let (Some(memory), Some(passes), Some(salt), Some(expected)) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return false;
-    };
-    let (Ok(memory), Ok(passes), Some(salt)) = (memory.parse(), passes.parse(), unhex(salt)) else { return false };
-    derive(secret, memory, passes, &salt).is_some_and(|digest| same(&hex(&digest), expected))
+    if hashed.starts_with('$') {
+        return Argon2::default().verify_password(secret.as_bytes(), hashed).is_ok();
+    }
+    let parts: Vec<&str> = hashed.split('$').collect();
+    let &[memory, passes, salt, expected] = parts.as_slice() else { return false };
+    let (Ok(memory), Ok(passes)) = (memory.parse(), passes.parse()) else { return false };
+    let (Some(salt), Some(expected)) = (unhex(salt), unhex(expected)) else { return false };
+    let output = digest(secret, memory, passes, &salt).and_then(|hash| hash.hash);
+    output.is_some_and(|output| output.as_bytes().ct_eq(&expected).into())
 }
 
 /// Compares in the same time wherever the first difference lies.
 pub fn same(one: &str, other: &str) -> bool {
-    one.len() == other.len() && one.bytes().zip(other.bytes()).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
+    one.as_bytes().ct_eq(other.as_bytes()).into()
 }
 
-fn derive(secret: &str, memory: u32, passes: u32, salt: &[u8]) -> Option<Vec<u8>> {
+fn digest(secret: &str, memory: u32, passes: u32, salt: &[u8]) -> Option<PasswordHash> {
     let params = Params::new(memory, passes, 1, Some(32)).ok()?;
-    let mut digest = vec![0u8; 32];
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(secret.as_bytes(), salt, &mut digest)
-        .ok()?;
-    Some(digest)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing into a String can't fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_with_salt(secret.as_bytes(), salt).ok()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
@@ -82,13 +79,33 @@ mod tests {
 
     #[test]
     fn a_hash_matches_its_secret_and_nothing_else() {
-        let hashed = hash("open sesame", Strength::Random);
-        assert!(matches("open sesame", &hashed));
-        assert!(!matches("open sesamf", &hashed));
-        assert!(!hashed.contains("sesame"));
-        assert_ne!(hash("open sesame", Strength::Random), hashed, "salted");
-        for broken in ["", "$", "64$1$zz$00", "64$1$00112233445566778899aabbccddeeff$"] {
+        for strength in [Strength::Random, Strength::Chosen] {
+            let hashed = hash("open sesame", strength);
+            assert!(hashed.starts_with("$argon2id$v=19$m="), "{hashed}");
+            assert!(matches("open sesame", &hashed));
+            assert!(!matches("open sesamf", &hashed));
+            assert!(!hashed.contains("sesame"));
+            assert_ne!(hash("open sesame", strength), hashed, "salted");
+        }
+        for broken in
+            ["", "$", "$argon2id$v=19$m=64,t=1,p=1$zz", "64$1$zz$00", "64$1$00112233445566778899aabbccddeeff$"]
+        {
             assert!(!matches("", broken), "{broken}");
         }
+    }
+
+    #[test]
+    fn a_hash_of_an_earlier_version_still_matches() {
+        let hashed = "64$1$00112233445566778899aabbccddeeff$";
+        let salt = unhex("00112233445566778899aabbccddeeff").unwrap();
+        let mut digest = [0u8; 32];
+        let params = Params::new(64, 1, 1, Some(32)).unwrap();
+        let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        argon.hash_password_into(b"open sesame", &salt, &mut digest).unwrap();
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hashed = format!("{hashed}{digest}");
+        assert!(matches("open sesame", &hashed));
+        assert!(!matches("open sesamf", &hashed));
+        assert!(!matches("open sesame", &format!("{hashed}$")));
     }
 }

@@ -3,22 +3,20 @@
 //! The key is made on the first start and lies in `token.key` (PKCS#8, mode 0600) of the state directory, so that tokens
 //! outlive a restart. Verified tokens are remembered, bounded, until they expire: a signature is checked once.
 
-use super::Caller;
+use super::{
+    Caller,
+    jws::{self, Unverified},
+};
 use crate::{
     host::files,
     model::{ids::PlayerUuid, time::Timestamp},
     service::ServeError,
 };
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode, jwk::Jwk};
+use quick_cache::sync::Cache;
 use rand::Rng;
+use ring::signature::Ed25519KeyPair;
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::HashMap,
-    fs, io,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fs, io, path::Path, sync::Arc, time::Duration};
 
 /// What a PKCS#8 document of an Ed25519 key begins with; the 32 bytes of the seed follow.
 const PKCS8: [u8; 16] =
@@ -55,9 +53,8 @@ struct Claims {
 
 /// Signs and verifies.
 pub struct Tokens {
-    signing: EncodingKey,
-    verifying: DecodingKey,
-    remembered: Mutex<HashMap<Tail, Remembered>>,
+    key: Ed25519KeyPair,
+    remembered: Cache<Tail, Arc<Remembered>>,
 }
 
 /// The end of a token, which is the end of its signature: as good a key as the whole, and quickly hashed.
@@ -85,11 +82,10 @@ impl Tokens {
         let path = state_dir.join("token.key");
         let failed = |why: String| ServeError::File { path: path.clone(), why };
         let der = read_or_make(&path).map_err(|why| failed(why.to_string()))?;
-        let signing = EncodingKey::from_ed_der(&der);
-        let public = Jwk::from_encoding_key(&signing, Algorithm::EdDSA)
-            .and_then(|jwk| DecodingKey::from_jwk(&jwk))
+        // Without the public key, which is derived from the seed here.
+        let key = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der)
             .map_err(|why| failed(format!("no Ed25519 key in PKCS#8 ({why}); delete it to get a new one")))?;
-        Ok(Tokens { signing, verifying: public, remembered: Mutex::default() })
+        Ok(Tokens { key, remembered: Cache::new(REMEMBERED) })
     }
 
     /// Signs what a caller may do until `now + lifetime`.
@@ -107,7 +103,7 @@ impl Tokens {
             permissions: caller.permissions.iter().cloned().collect(),
             restricted: caller.restricted,
         };
-        encode(&Header::new(Algorithm::EdDSA), &claims, &self.signing).map_err(|why| why.to_string())
+        jws::sign(&claims, &self.key).map_err(|why| why.to_string())
     }
 
     /// Who holds this token; none if it is bad, expired, or for something else.
@@ -131,40 +127,25 @@ impl Tokens {
             restricted: claims.restricted,
         });
         if purpose == Use::Access {
-            self.remember(token, &caller, claims.exp, seconds);
+            self.remember(token, &caller, claims.exp);
         }
         Some(caller)
     }
 
     fn claims(&self, token: &str) -> Option<Claims> {
-        let mut rules = Validation::new(Algorithm::EdDSA);
-        rules.set_issuer(&[ISSUER]);
-        // Expiry is checked against the clock that we were handed.
-        rules.validate_exp = false;
-        decode::<Claims>(token, &self.verifying, &rules).ok().map(|token| token.claims)
+        Unverified::parse(token)?.own_claims(&self.key).filter(|claims: &Claims| claims.iss == ISSUER)
     }
 
     /// Whose token this is, and when it expires, if it was verified before: this token, to the last letter.
     fn known(&self, tail: &Tail, token: &str) -> Option<(Arc<Caller>, i64)> {
-        let remembered = self.remembered();
-        let known = remembered.get(tail).filter(|known| known.token == token)?;
+        let known = self.remembered.get(tail).filter(|known| known.token == token)?;
         Some((known.caller.clone(), known.expires))
     }
 
-    fn remember(&self, token: &str, caller: &Arc<Caller>, expires: i64, now: i64) {
+    fn remember(&self, token: &str, caller: &Arc<Caller>, expires: i64) {
         let Some(tail) = tail(token) else { return };
-        let mut remembered = self.remembered();
-        if remembered.len() >= REMEMBERED {
-            remembered.retain(|_, known| known.expires > now);
-        }
-        if remembered.len() >= REMEMBERED {
-            remembered.clear();
-        }
-        remembered.insert(tail, Remembered { token: token.to_owned(), caller: caller.clone(), expires });
-    }
-
-    fn remembered(&self) -> std::sync::MutexGuard<'_, HashMap<Tail, Remembered>> {
-        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+        let known = Remembered { token: token.to_owned(), caller: caller.clone(), expires };
+        self.remembered.insert(tail, Arc::new(known));
     }
 }
 

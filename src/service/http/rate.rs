@@ -1,8 +1,8 @@
 //! How fast a caller may ask: a bucket a caller that fills at its rate up to the burst. Players and clients are known by their
 //! token, others by their address.
 //!
-//! Invariants: whoever is refused is told when to come again; memory is bounded: above so many callers those whose buckets
-//! are full again are forgotten, which changes nothing for them.
+//! Invariants: a refusal says when to come again. Memory is bounded: above so many callers, those that
+//! asked least lately are forgotten.
 
 use super::reply::{Outcome, Refused};
 use crate::{
@@ -11,18 +11,25 @@ use crate::{
     service::settings::Limits,
 };
 use http::StatusCode;
+use quick_cache::sync::Cache;
 use std::{
-    collections::HashMap,
+    convert::Infallible,
     net::IpAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// Callers remembered at a time.
 const REMEMBERED: usize = 65_536;
 
-/// The callers' buckets, each with its rate.
-#[derive(Debug, Default)]
-pub struct RateLimiter(Mutex<HashMap<String, (Rate, Bucket)>>);
+/// The callers' buckets.
+#[derive(Debug)]
+pub struct RateLimiter(Cache<String, Arc<Mutex<Bucket>>>);
+
+impl Default for RateLimiter {
+    fn default() -> Self {
+        RateLimiter(Cache::new(REMEMBERED))
+    }
+}
 
 impl RateLimiter {
     /// Counts a request of `subject` (`client:…`, `player:…`, or empty: then by address), or refuses it with 429.
@@ -34,18 +41,9 @@ impl RateLimiter {
         }
         let key = if subject.is_empty() { address().to_string() } else { subject.to_owned() };
         let limit = Rate { per_second: f64::from(rate), burst: f64::from(limits.request_burst) };
-        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= REMEMBERED && !buckets.contains_key(&key) {
-            buckets.retain(|_, (known, bucket)| {
-                bucket.fill(*known, now);
-                !bucket.is_full(*known)
-            });
-            if buckets.len() >= REMEMBERED {
-                buckets.clear();
-            }
-        }
-        let (known, bucket) = buckets.entry(key).or_insert((limit, Bucket::full(limit, now)));
-        *known = limit;
+        let full = || Ok::<_, Infallible>(Arc::new(Mutex::new(Bucket::full(limit, now))));
+        let Ok(bucket) = self.0.get_or_insert_with(&key, full);
+        let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
         bucket.fill(limit, now);
         if bucket.take() {
             return Ok(());
@@ -85,18 +83,16 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_full_buckets_go_first() {
+    fn memory_is_bounded_and_who_asks_often_is_not_forgotten() {
         let limits = Limits { requests_per_second: 1, request_burst: 2, ..Limits::default() };
         let rate = RateLimiter::default();
-        for n in 0..REMEMBERED {
+        let busy = || rate.admit("player:busy", ip(0), &limits, at(0));
+        assert!(busy().is_ok() && busy().is_ok());
+        for n in 0..2 * REMEMBERED {
             rate.admit(&format!("player:{n}"), ip(0), &limits, at(0)).unwrap();
+            assert!(n % 100 != 0 || busy().is_err(), "forgotten behind {n} others");
         }
-        let busy = "player:7";
-        assert!(rate.admit(busy, ip(0), &limits, at(875)).is_ok());
-        rate.admit("player:new", ip(0), &limits, at(1000)).unwrap();
-        assert_eq!(rate.0.lock().unwrap().len(), 2);
-        assert!(
-            rate.admit(busy, ip(0), &limits, at(1000)).is_ok() && rate.admit(busy, ip(0), &limits, at(1000)).is_err()
-        );
+        let callers = rate.0.len();
+        assert!((REMEMBERED / 2..=REMEMBERED * 11 / 10).contains(&callers), "{callers}");
     }
 }
