@@ -44,9 +44,9 @@ pub fn measure() {
     row("GET /gameserver, p99", &format!("{:.0} us", micros(ours.p99)), &beside(p99));
     let memory =
         peer.map(|peer| format!("<= 1/6 of sdk-server: {:.2} of {:.1} MiB", ours.memory / peer.memory, peer.memory));
-    row("resident after it", &format!("{:.2} MiB", ours.memory), &beside(memory));
+    row("memory after it (PSS)", &format!("{:.2} MiB", ours.memory), &beside(memory));
     let watched = peer.map(|peer| format!("sdk-server: {:.1} MiB", peer.watched));
-    row(&format!("resident with {WATCHERS} watchers"), &format!("{:.2} MiB", ours.watched), &beside(watched));
+    row(&format!("memory with {WATCHERS} watchers (PSS)"), &format!("{:.2} MiB", ours.watched), &beside(watched));
 }
 
 fn ours() -> Figures {
@@ -93,15 +93,16 @@ fn figures(port: u16, pid: u32) -> Figures {
         askers.into_iter().flat_map(|asker| asker.join().unwrap()).collect()
     });
     let requests = times.len() as f64 / begun.elapsed().as_secs_f64();
-    let memory = resident(pid);
+    let memory = proportional(pid);
     let watchers: Vec<_> = (0..WATCHERS).map(|_| watch(port)).collect();
-    let watched = resident(pid);
+    let watched = proportional(pid);
     drop(watchers);
     Figures { requests, p99: spread(times).1, memory, watched }
 }
 
-fn resident(pid: u32) -> f64 {
-    proc::status(pid, "VmRSS").unwrap().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+/// In MiB. Shared code counts in proportion, for both alike.
+fn proportional(pid: u32) -> f64 {
+    proc::proportional(pid) as f64 / 1024.0
 }
 
 /// One connection's worth: how long each request took.

@@ -50,9 +50,8 @@ pub fn measure() {
     );
     let beside = format!("<= 20 ms   (p50 {})", millis(middle));
     row("the same: an answer, p99", &millis(most), &beside);
-    let resident = proc::status(target.pid, "VmRSS").unwrap();
-    let resident = resident.trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0;
-    row("the same: the service, resident", &format!("{resident:.0} MiB"), "");
+    let memory = proc::proportional(target.pid) as f64 / 1024.0;
+    row("the same: the service's memory (PSS)", &format!("{memory:.0} MiB"), "");
 }
 
 struct Seen {

@@ -26,14 +26,17 @@ use crate::{
         io::{Effect, Ending, Input, JournalFact, TimelineEvent},
     },
     frontends::{GameMessage, Heartbeat, OperatorRequest},
-    host::notify,
+    host::{
+        notify,
+        resources::{self, Machine},
+    },
     keeper::KeeperEvent,
     model::{
         ids::RunNumber,
         keeper::KeeperFact,
         orders::{Accepted, Refused, RequestId},
         session::InstanceHealth,
-        status::{AgentStatus, PhaseName, Status},
+        status::{AgentStatus, MachineStatus, MemoryStatus, PhaseName, Status},
         time::{Instant, Now},
     },
     probes::Observation,
@@ -83,10 +86,37 @@ struct LoopState {
     extend: Instant,
     settled: Option<Instant>,
     told: String,
+    figures: Figures,
     requests: BTreeMap<RequestId, oneshot::Sender<Result<Accepted, Refused>>>,
     next_request: u64,
     /// Words of the game that wait for a commit.
     unacknowledged: VecDeque<(u64, oneshot::Sender<()>)>,
+}
+
+/// What lies outside the core's concern: the machine, and what our own processes cost. Read when the
+/// keeper has told its figures of the game, so that nobody wakes up for these alone.
+struct Figures {
+    machine: Machine,
+    seen: Option<MachineStatus>,
+    agent: Option<MemoryStatus>,
+    keeper: Option<MemoryStatus>,
+}
+
+impl Figures {
+    fn new() -> Figures {
+        Figures { machine: Machine::new(), seen: None, agent: None, keeper: None }
+    }
+
+    fn refresh(&mut self, keeper: Option<i32>) {
+        self.seen = self.machine.look();
+        self.agent = resources::memory(std::process::id());
+        self.keeper = keeper.and_then(|pid| resources::memory(pid.try_into().ok()?));
+    }
+
+    fn show(&self, status: &mut Status) {
+        status.machine = self.seen.clone();
+        (status.agent.memory, status.keeper.memory) = (self.agent, self.keeper);
+    }
 }
 
 impl Driver {
@@ -101,6 +131,7 @@ impl Driver {
             extend: now.mono,
             settled: Some(now.mono + SETTLED),
             told: String::new(),
+            figures: Figures::new(),
             requests: BTreeMap::new(),
             next_request: 1,
             unacknowledged: VecDeque::new(),
@@ -187,6 +218,9 @@ impl Driver {
                 None
             }
             KeeperEvent::Fact(fact) => {
+                if matches!(fact, KeeperFact::Connected(_) | KeeperFact::Stats(_)) {
+                    state.figures.refresh(self.core.status().keeper.pid);
+                }
                 self.executor.note(&fact);
                 self.take(Input::Keeper(fact), state, now)
             }
@@ -318,6 +352,7 @@ impl Driver {
         status.agent.started = identity.agent.started;
         status.agent.api = identity.agent.api;
         status.sessions_url = identity.sessions_url;
+        state.figures.show(&mut status);
         let line = super::summary::line(&status);
         if line != state.told {
             notify::status(&line);

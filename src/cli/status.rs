@@ -14,7 +14,7 @@ use crate::{
         calls::Backend,
         process::ExitStatus,
         session::InstanceHealth,
-        status::{LastEnd, Status},
+        status::{LastEnd, MachineStatus, MemoryStatus, Status},
         time::Timestamp,
         units::Span,
     },
@@ -178,6 +178,7 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
     row("game", game(status));
     row("keeper", Some(keeper(status)));
     row("agent", agent(status));
+    row("machine", status.machine.as_ref().map(machine));
     row("service", (status.agent.pid != 0).then(|| service(status)));
     row("deadline", status.deadline.map(|deadline| deadline.to_string()));
     row("to report", (!status.outbox.is_empty()).then(|| status.outbox.join("; ")));
@@ -244,7 +245,8 @@ fn keeper(status: &Status) -> String {
     let containment =
         keeper.containment.map_or(String::new(), |containment| format!(", {containment:?}").to_lowercase());
     let connection = if keeper.connected { "" } else { ", not connected" };
-    format!("pid {pid}{containment}{connection}")
+    let memory = keeper.memory.map_or(String::new(), |memory| format!(", {}", cost(memory)));
+    format!("pid {pid}{containment}{memory}{connection}")
 }
 
 fn agent(status: &Status) -> Option<String> {
@@ -254,10 +256,30 @@ fn agent(status: &Status) -> Option<String> {
     }
     let mut parts = vec![format!("pid {}", agent.pid), format!("version {}", agent.version)];
     parts.extend(agent.started.map(|started| format!("up {}", age(started))));
+    parts.extend(agent.memory.map(cost));
     parts.push(format!("allocations from {}", agent.provider));
     parts.extend(agent.api.as_ref().map(|api| format!("API {api}")));
     parts.extend(agent.journal.as_ref().map(|trouble| format!("journal: {trouble}")));
     Some(parts.join(", "))
+}
+
+/// What a process of ours costs.
+fn cost(memory: MemoryStatus) -> String {
+    let mebibytes = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+    let proportional =
+        memory.proportional.map_or(String::new(), |share| format!(" ({} proportional)", mebibytes(share)));
+    format!("memory {} private{proportional}", mebibytes(memory.private))
+}
+
+fn machine(machine: &MachineStatus) -> String {
+    let [load, ..] = machine.load;
+    format!(
+        "{} processors {}% busy, load {load:.2}, memory {} of {} MiB free",
+        machine.processors,
+        machine.cpu_percent,
+        machine.memory_available >> 20,
+        machine.memory_total >> 20
+    )
 }
 
 fn service(status: &Status) -> String {

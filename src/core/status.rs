@@ -52,6 +52,7 @@ impl Core {
             agent: self.agent_status(),
             keeper: self.keeper_status(),
             game: self.game_status(),
+            machine: None,
             sessions_url: None,
             backend: self.backend.clone(),
             outbox: self.state.lanes.iter().flat_map(Lane::owed).collect(),
@@ -120,6 +121,7 @@ impl Core {
             id: hello.map(|hello| hello.keeper.clone()),
             connected: self.keeper.connected,
             containment: hello.map(|hello| hello.containment),
+            memory: None,
         }
     }
 
@@ -135,6 +137,8 @@ impl Core {
             speaks: run.map(|run| run.speaks.iter().copied().collect()).unwrap_or_default(),
             sdk: run.and_then(|run| run.sdk.clone()),
             memory: self.stats.map(|stats| stats.memory),
+            cpu_ms: self.stats.map(|stats| stats.cpu_us / 1000),
+            processes: self.stats.map(|stats| stats.processes),
             tick_rate: self.health.tick_rate(),
             pings_stopped: run.is_some_and(|run| run.pings_stopped),
             kept: run.map(|run| run.kept.clone()).unwrap_or_default(),

@@ -46,6 +46,7 @@ pub fn status() -> Status {
         agent: AgentStatus::default(),
         keeper: KeeperStatus { connected: true, ..KeeperStatus::default() },
         game: GameStatus { run: Some(RUN), pid: Some(42), ready: true, ..GameStatus::default() },
+        machine: None,
         sessions_url: None,
         backend: Backend::Up,
         outbox: Vec::new(),

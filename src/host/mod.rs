@@ -14,7 +14,7 @@
 //! | [`addresses`] | which of this machine's addresses go into which connection string |
 //! | [`network`] | the addresses of this machine's interfaces |
 //! | [`process`] | what this process does to itself: no core dumps, nobody reads its memory |
-//! | [`resources`] | what this process costs |
+//! | `resources` | figures of this machine and of our own processes |
 //! | [`socket`] | unix sockets at paths of any length |
 //! | [`telemetry`] | the agent's own log |
 //! | [`escape`] | foreign text made harmless for a terminal |
@@ -30,7 +30,7 @@ pub mod notify;
 pub mod paths;
 pub mod ports;
 pub mod process;
-pub mod resources;
+pub(crate) mod resources;
 pub mod secrets;
 pub mod signals;
 pub mod socket;

@@ -1,64 +1,79 @@
-//! What this process costs, for its metrics; and how large the machine is.
+//! Figures of this machine and of our own processes, for status and metrics.
+//!
+//! | figure | from |
+//! |---|---|
+//! | processors, load, memory | sysinfo; memory of the container where it has a limit |
+//! | pressure | `/proc/pressure`: the share of the last 10 s in which somebody waited |
+//! | private memory of a process | `RssAnon` of `/proc/PID/status` |
+//! | its proportional share | `Pss` of `/proc/PID/smaps_rollup`, which only the same user or root may read |
+//!
+//! Invariant: nothing is read that nobody asked for, and nothing here wakes up by itself.
 
-use std::time::Duration;
-use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+use crate::model::status::{MachineStatus, MemoryStatus};
+use std::fs;
+use sysinfo::System;
 
-/// This process now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Own {
-    /// Resident memory, in bytes.
-    pub resident: u64,
-    /// The private part of it that isn't backed by a file (RssAnon), in bytes.
-    pub private: u64,
-    /// Processor time so far.
-    pub cpu: Duration,
-    pub open_files: u64,
-    pub threads: u64,
+/// Looks at the machine; remembers what the last look found, since CPU usage is what lies between two.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    /// None where `/proc` can't be read.
+    system: Option<System>,
+    processors: u32,
 }
 
-/// The machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Machine {
-    /// Memory in bytes: of the container, where a limit is set, else of the machine.
-    pub memory: u64,
-    pub processors: usize,
+impl Machine {
+    pub(crate) fn new() -> Machine {
+        let system = System::new().ok().map(|mut system| {
+            system.refresh_cpu_usage();
+            system
+        });
+        let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
+        Machine { system, processors }
+    }
+
+    /// The figures of now. CPU usage is that since the last call, or since [`Machine::new`].
+    pub(crate) fn look(&mut self) -> Option<MachineStatus> {
+        let system = self.system.as_mut()?;
+        system.refresh_cpu_usage();
+        system.refresh_memory();
+        let load = System::load_average().ok()?;
+        let whole = (system.total_memory(), system.available_memory());
+        let limited = system.cgroup_limits().filter(|limits| limits.total_memory > 0 && limits.total_memory < whole.0);
+        let (memory_total, memory_available) =
+            limited.map_or(whole, |limits| (limits.total_memory, limits.free_memory.min(whole.1)));
+        Some(MachineStatus {
+            processors: self.processors,
+            cpu_percent: system.global_cpu_usage().round().clamp(0.0, 100.0) as u8,
+            load: [load.one, load.five, load.fifteen],
+            memory_total,
+            memory_available,
+            memory_pressure: pressure("memory"),
+            cpu_pressure: pressure("cpu"),
+        })
+    }
 }
 
-/// Reads /proc; `None` where it can't be read.
-pub fn own() -> Option<Own> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let mut system = System::new().ok()?;
-    let pid = Pid::from_u32(std::process::id());
-    system.refresh_processes_specifics(
-        ProcessesToUpdate::Some(&[pid]),
-        false,
-        ProcessRefreshKind::nothing().with_cpu(),
-    );
-    let cpu = system.process(pid).map_or(0, sysinfo::Process::accumulated_cpu_time);
-    Some(Own {
-        resident: kibibytes(&status, "VmRSS:")?,
-        private: kibibytes(&status, "RssAnon:")?,
-        cpu: Duration::from_millis(cpu),
-        open_files: std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64),
-        threads: field(&status, "Threads:").unwrap_or(1),
-    })
+/// What a process of ours costs; none if it has gone.
+pub(crate) fn memory(pid: u32) -> Option<MemoryStatus> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    Some(MemoryStatus { private: kibibytes(&status, "RssAnon:")?, proportional: kibibytes(&rollup, "Pss:") })
 }
 
-/// How large the machine is; `None` where /proc can't be read.
-pub fn machine() -> Option<Machine> {
-    let mut system = System::new().ok()?;
-    system.refresh_memory();
-    let limit = system.cgroup_limits().map(|limits| limits.total_memory).filter(|limit| *limit > 0);
-    let memory = limit.map_or(system.total_memory(), |limit| limit.min(system.total_memory()));
-    Some(Machine { memory, processors: std::thread::available_parallelism().map_or(1, std::num::NonZero::get) })
+/// PSI, `some avg10`, in percent; none where the kernel doesn't tell.
+fn pressure(of: &str) -> Option<f32> {
+    avg10(&fs::read_to_string(format!("/proc/pressure/{of}")).ok()?)
 }
 
-fn field(status: &str, name: &str) -> Option<u64> {
-    status.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
+fn avg10(text: &str) -> Option<f32> {
+    let some = text.lines().find(|line| line.starts_with("some "))?;
+    some.split(' ').find_map(|field| field.strip_prefix("avg10="))?.parse().ok()
 }
 
-fn kibibytes(status: &str, name: &str) -> Option<u64> {
-    field(status, name).map(|count| count * 1024)
+/// A line of `/proc/PID/status` or `smaps_rollup`, in bytes.
+fn kibibytes(text: &str, name: &str) -> Option<u64> {
+    let value = text.lines().find_map(|line| line.strip_prefix(name))?;
+    value.split_whitespace().next()?.parse::<u64>().ok().map(|count| count * 1024)
 }
 
 #[cfg(test)]
@@ -66,15 +81,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_has_a_size_and_open_files() {
-        let own = own().unwrap();
-        assert!(own.resident >= own.private && own.private > 0, "{own:?}");
-        assert!(own.open_files >= 3 && own.threads >= 1, "{own:?}");
+    fn this_process_has_private_memory_and_a_share_of_what_it_shares() {
+        let memory = memory(std::process::id()).unwrap();
+        assert!(memory.private > 0 && memory.proportional.unwrap() >= memory.private, "{memory:?}");
+        assert_eq!(super::memory(u32::MAX), None);
     }
 
     #[test]
     fn the_machine_has_memory_and_processors() {
-        let machine = machine().unwrap();
-        assert!(machine.memory > 64 << 20 && machine.processors >= 1, "{machine:?}");
+        let machine = Machine::new().look().unwrap();
+        assert!(machine.processors >= 1 && machine.cpu_percent <= 100, "{machine:?}");
+        assert!(machine.memory_total > 64 << 20 && machine.memory_available <= machine.memory_total, "{machine:?}");
+        assert!(machine.load.iter().all(|load| *load >= 0.0), "{machine:?}");
+    }
+
+    #[test]
+    fn figures_are_read_as_the_kernel_writes_them() {
+        assert_eq!(avg10("some avg10=1.50 avg60=0.00 avg300=0.00 total=5\nfull avg10=0.2"), Some(1.5));
+        assert_eq!(avg10("full avg10=0.20"), None);
+        assert_eq!(kibibytes("Pss:                 123 kB\nPss_Dirty:  4 kB\n", "Pss:"), Some(123 * 1024));
     }
 }

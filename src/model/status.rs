@@ -58,6 +58,9 @@ pub struct Status {
     pub agent: AgentStatus,
     pub keeper: KeeperStatus,
     pub game: GameStatus,
+    /// The machine, as it was when the figures of the game were last read; none before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineStatus>,
     pub sessions_url: Option<String>,
     pub backend: Backend,
     /// Reports not yet delivered, oldest first.
@@ -81,6 +84,37 @@ pub struct AgentStatus {
     pub journal: Option<String>,
     /// Where its API listens.
     pub api: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryStatus>,
+}
+
+/// What a process of ours costs, in bytes. Resident size isn't told: most of it is code that all our
+/// processes on a machine share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct MemoryStatus {
+    /// What belongs to it alone and isn't backed by a file.
+    pub private: u64,
+    /// That, and its share of what it has in common with others (PSS); none where we may not look.
+    pub proportional: Option<u64>,
+}
+
+/// The machine, or the container where it has a limit of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct MachineStatus {
+    /// Processors that may be used.
+    pub processors: u32,
+    /// How busy all processors were since the last look.
+    pub cpu_percent: u8,
+    /// Load averages over 1, 5 and 15 minutes.
+    pub load: [f64; 3],
+    /// Bytes.
+    pub memory_total: u64,
+    pub memory_available: u64,
+    /// PSI `some avg10`, in percent, where the kernel tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_pressure: Option<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_pressure: Option<f32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
@@ -90,6 +124,8 @@ pub struct KeeperStatus {
     pub id: Option<super::ids::KeeperId>,
     pub connected: bool,
     pub containment: Option<Containment>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryStatus>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
@@ -106,7 +142,14 @@ pub struct GameStatus {
     /// Its SDK, as that names itself.
     #[serde(default)]
     pub sdk: Option<String>,
+    /// Of the whole process tree, in bytes.
     pub memory: Option<u64>,
+    /// CPU time that the process tree has used so far, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_ms: Option<u64>,
+    /// Processes in the tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u32>,
     pub tick_rate: Option<String>,
     /// Its SDK promised pings of health and sends none (`policy::SdkPings`); for the frontend that
     /// shows it.

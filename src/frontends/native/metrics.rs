@@ -37,6 +37,7 @@ pub fn text(api: &Api) -> String {
     registry.register("agent", "The agent's name and version", Info::new(labels));
     states(&mut registry, &status);
     figures(&mut registry, &status);
+    machine(&mut registry, &status);
     api_figures(&mut registry, api);
     let mut page = String::new();
     encode(&mut page, &registry).expect("writing to a String can't fail");
@@ -101,6 +102,8 @@ fn figures(registry: &mut Registry, status: &Status) {
     let memory = Gauge::<i64>::default();
     memory.set(status.game.memory.unwrap_or(0) as i64);
     registry.register_with_unit("game_memory", "Memory of the game, 0 if unknown", Unit::Bytes, memory);
+    let cpu = ConstCounter::new(status.game.cpu_ms.unwrap_or(0) as f64 / 1000.0);
+    registry.register_with_unit("game_cpu", "CPU time that the game has used", Unit::Seconds, cpu);
     let started = Gauge::<i64>::default();
     started.set(status.game.started.map_or(0, |at| at.unix_millis() / 1000));
     registry.register_with_unit(
@@ -109,6 +112,35 @@ fn figures(registry: &mut Registry, status: &Status) {
         Unit::Seconds,
         started,
     );
+}
+
+/// The machine, and what our own processes cost.
+fn machine(registry: &mut Registry, status: &Status) {
+    let mut bytes = |name: &str, help: &str, value: Option<u64>| {
+        let gauge = Gauge::<i64>::default();
+        gauge.set(value.unwrap_or(0) as i64);
+        registry.register_with_unit(name, help, Unit::Bytes, gauge);
+    };
+    let (agent, keeper) = (status.agent.memory, status.keeper.memory);
+    let machine = status.machine.as_ref();
+    bytes("agent_memory_private", "Memory of the agent alone, 0 if unknown", agent.map(|memory| memory.private));
+    bytes(
+        "agent_memory_proportional",
+        "That and its share of what it shares, 0 if unknown",
+        agent.and_then(|memory| memory.proportional),
+    );
+    bytes("keeper_memory_private", "Memory of the keeper alone, 0 if unknown", keeper.map(|memory| memory.private));
+    bytes("machine_memory", "Memory of the machine or container", machine.map(|machine| machine.memory_total));
+    bytes("machine_memory_available", "What of it is free", machine.map(|machine| machine.memory_available));
+    let mut gauge = |name: &str, help: &str, value: f64| {
+        let gauge = Gauge::<f64, AtomicU64>::default();
+        gauge.set(value);
+        registry.register(name, help, gauge);
+    };
+    let load = machine.map_or(0.0, |machine| machine.load[0]);
+    gauge("machine_load1", "Load average of the machine over a minute", load);
+    let busy = machine.map_or(0.0, |machine| f64::from(machine.cpu_percent) / 100.0);
+    gauge("machine_cpu_ratio", "Share of the machine's processors that was busy", busy);
 }
 
 /// Figures of the API itself.
