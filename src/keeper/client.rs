@@ -1,4 +1,4 @@
-//! The agent's side: finds or starts the keeper, stays connected, and hands its facts on.
+//! The agent's side: finds or starts the keeper, stays connected, and passes its facts on.
 //!
 //! ```text
 //!   attach ──► connect ──► hello ──► orders out, events in ──► connection breaks ─┐
@@ -9,7 +9,7 @@
 //! Invariants:
 //! - Calls never block. What can't be queued is refused with an event.
 //! - Orders that were not answered when a connection broke are given again, in their order; `signal` and `stdin` only if they
-//!   were not sent yet. Record, standing orders and the output switch are always given again.
+//!   were not sent yet. Record, fallback policy and the output switch are always given again.
 //! - A second keeper is never spawned while the lock is held, whether its socket answers or not.
 //! - After the facts `Superseded` and `Incompatible` nothing is sent or tried any more.
 
@@ -32,7 +32,7 @@ pub struct KeeperPlace {
     pub dir: PathBuf,
 }
 
-/// What to do where no keeper is.
+/// What to do when there is no keeper.
 #[derive(Debug, Clone)]
 pub enum Mode {
     /// Start one, detached from the terminal and from this process.
@@ -53,7 +53,7 @@ pub struct SpawnKeeper {
 pub enum KeeperEvent {
     /// What bears on the match.
     Fact(KeeperFact),
-    /// Output was lost; totals since the keeper started. Comes with stats, when a figure went up.
+    /// Output was lost; the figures are totals since the keeper started. It comes with stats, when a figure went up.
     Lost(Losses),
     Output {
         run: RunNumber,
@@ -85,7 +85,7 @@ pub fn attach(place: KeeperPlace, mode: Mode) -> (Keeper, mpsc::Receiver<KeeperE
     (Keeper { queue }, received)
 }
 
-/// Gives orders; clones give them to the same keeper.
+/// Gives orders to a keeper; clones give them to the same one.
 #[derive(Debug, Clone)]
 pub struct Keeper {
     queue: Arc<OrderQueue>,

@@ -1,4 +1,4 @@
-//! A keeper's lock and socket, as somebody sees them who isn't the keeper.
+//! Finding a keeper from outside, by its lock and its socket.
 
 use super::protocol::names;
 use crate::host::{lock, socket};
@@ -11,14 +11,14 @@ pub(super) enum Lock {
     Held { pid: Option<i32> },
 }
 
-/// Looks without taking it for longer than the look: a keeper that starts just then tries again.
+/// Takes the lock for the moment of the look only: a keeper that starts just then tries again.
 pub(super) fn lock(dir: &Path) -> io::Result<Lock> {
     let holder = lock::holder(&dir.join(names::LOCK)).map_err(io::Error::other)?;
     let pid = |pid: u32| i32::try_from(pid).ok().filter(|pid| *pid != 0);
     Ok(holder.map_or(Lock::Free, |holder| Lock::Held { pid: pid(holder.pid) }))
 }
 
-/// Connects without ever waiting; the path may be longer than a socket address.
-pub(super) fn reach(dir: &Path) -> io::Result<UnixStream> {
+/// Connects without waiting; the path may be longer than a socket address holds.
+pub(super) fn connect_to(dir: &Path) -> io::Result<UnixStream> {
     socket::connect(&dir.join(names::SOCKET))
 }

@@ -1,4 +1,4 @@
-//! A look at a keeper without taking it over; for `gameside status` and `gameside stop` while the agent is down. Blocking.
+//! Looks at a keeper without taking it over, for `gameside status` and `gameside stop` while the agent is down. Blocking.
 
 use super::{
     daemon,
@@ -26,7 +26,7 @@ use std::{
 /// How long a keeper may take to answer; it has nothing else to do.
 const ANSWER: Duration = Duration::from_secs(3);
 
-/// What can be seen.
+/// Whether a keeper is there, and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Presence {
     /// Nobody holds the lock.
@@ -46,11 +46,11 @@ pub enum StopError {
     NoKeeper { dir: String },
     #[error("the keeper in {dir} can't be told to stop: {why}")]
     Unreachable { dir: String, why: String },
-    #[error("the keeper (pid {pid:?}) still runs after {waited:?}; its standing orders may allow for more")]
+    #[error("the keeper (pid {pid:?}) still runs after {waited:?}; its fallback policy may allow for more")]
     StillThere { pid: Option<i32>, waited: Duration },
 }
 
-/// Is there a keeper in this state directory, and what does it hold?
+/// Whether a keeper lives in this state directory, and what it holds.
 pub fn probe(dir: &Path) -> Presence {
     match discovery::lock(dir) {
         Ok(Lock::Free) => Presence::None,
@@ -62,8 +62,8 @@ pub fn probe(dir: &Path) -> Presence {
     }
 }
 
-/// What the next keeper in this state directory would say: the end that the last one left, or that it holds nothing. For when
-/// [`peek`] finds none: whatever ran under it is gone.
+/// What the next keeper in this state directory would say in its hello: it inherits the exit report that the last keeper left, or
+/// holds nothing. For when [`probe`] finds no keeper: whatever ran under the last one is gone.
 pub fn inherited(dir: &Path, fresh: KeeperId) -> KeeperHello {
     let (keeper, run) = match daemon::left(dir) {
         Some((keeper, report)) => (keeper, RunState::Exited { report }),
@@ -121,7 +121,7 @@ struct Observer {
 
 impl Observer {
     fn hello(dir: &Path) -> io::Result<(Observer, Box<KeeperHello>)> {
-        let socket = discovery::reach(dir)?;
+        let socket = discovery::connect_to(dir)?;
         socket.set_nonblocking(false)?;
         socket.set_write_timeout(Some(ANSWER))?;
         let mut observer = Observer { reader: BufReader::new(socket) };

@@ -9,8 +9,8 @@
 //!
 //! Invariants:
 //! - The first line of a connection is `hello`, either way.
-//! - Additive: a released field or word never changes its meaning. Who reads ignores fields it doesn't know; a keeper
-//!   refuses an `op` it doesn't know and goes on; an agent ignores an unknown `event`.
+//! - Additive: a released field or word never changes its meaning. A reader ignores fields that it doesn't know; a keeper
+//!   refuses an `op` that it doesn't know and goes on; an agent ignores an unknown `event`.
 //! - Every order gets exactly one answer that carries its id, as long as the connection lives.
 //!
 //! `docs/keeper-protocol.md` is the same for people who write an agent of their own.
@@ -36,7 +36,7 @@ pub const MAX_EXEC_OUTPUT: usize = 64 * 1024;
 /// The most listening sockets that a keeper holds.
 pub const MAX_LISTENERS: usize = 16;
 
-/// The lock, the socket and the keeper's own files, all below the agent's state directory.
+/// The names of lock, socket and the keeper's own files, all below the agent's state directory.
 pub mod names {
     pub const LOCK: &str = "keeper.lock";
     pub const SOCKET: &str = "keeper.sock";
@@ -165,7 +165,7 @@ impl ExecStatus {
 
 /// The keeper's exit codes. `systemd/gameside-keeper@.service` and the scripts go by them.
 pub mod exit {
-    /// The agent said so after an orderly end.
+    /// The agent ordered the shutdown after an orderly end.
     pub const ORDERLY: u8 = 0;
     /// It could not start, or lost what it can't work without; the reason is on stderr.
     pub const TROUBLE: u8 = 1;
@@ -173,7 +173,7 @@ pub mod exit {
     pub const USAGE: u8 = 2;
     /// Another keeper holds the lock.
     pub const LOCKED: u8 = 3;
-    /// It was told to stop, or left alone for too long, and carried out the standing orders.
+    /// It was told to stop, or was without an agent for too long, and carried out the fallback policy.
     pub const ORPHANED: u8 = 4;
     /// Processes could not be killed.
     pub const UNKILLABLE: u8 = 5;

@@ -1,9 +1,9 @@
-//! The connection itself, one after the other.
+//! The connections to a keeper, one after the other.
 
 use super::{
     KeeperError, KeeperEvent, KeeperPlace, Mode,
     order_queue::{Answer, OrderQueue},
-    spawn,
+    spawn::{self, SpawnKeeperError},
 };
 use crate::{
     keeper::{
@@ -23,6 +23,7 @@ use std::{
     io::{self, IoSliceMut},
     mem::MaybeUninit,
     os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -35,16 +36,50 @@ use tokio::{
 
 const FIRST_DELAY: Duration = Duration::from_millis(20);
 const LAST_DELAY: Duration = Duration::from_secs(1);
-/// A keeper has nothing to do but answer.
+/// How long a keeper may take to answer; it has nothing else to do.
 const HELLO: Duration = Duration::from_secs(5);
 
 /// Why there is no connection, or no longer one.
-enum Trouble {
-    Away(String),
+enum Ended {
+    /// It is tried again.
+    Away(AwayError),
     Superseded,
     Incompatible(String),
     /// Nobody listens to our events any more.
     Unwanted,
+}
+
+/// Why the keeper can't be talked to at the moment.
+#[derive(Debug, thiserror::Error)]
+enum AwayError {
+    #[error("a keeper{} holds {} but can't be reached: {why}", pid(*.holder), .dir.display())]
+    Unreachable { holder: Option<i32>, dir: PathBuf, why: io::Error },
+    #[error("waiting for a keeper in {}", .0.display())]
+    NotThere(PathBuf),
+    #[error("looking for a keeper in {}: {why}", .dir.display())]
+    Lock { dir: PathBuf, why: io::Error },
+    #[error("connecting to the keeper in {}: {why}", .dir.display())]
+    Connecting { dir: PathBuf, why: io::Error },
+    #[error(transparent)]
+    NotSpawned(#[from] SpawnKeeperError),
+    #[error("the keeper is there but doesn't answer; is it stopped?")]
+    NoAnswer,
+    #[error("the keeper answered hello with {0:?}")]
+    OddAnswer(Box<Event>),
+    #[error("writing to the keeper: {0}")]
+    Writing(io::Error),
+    #[error("the keeper hung up: {0}")]
+    HungUp(io::Error),
+}
+
+impl From<AwayError> for Ended {
+    fn from(error: AwayError) -> Self {
+        Ended::Away(error)
+    }
+}
+
+fn pid(holder: Option<i32>) -> String {
+    holder.map_or_else(String::new, |pid| format!(" (pid {pid})"))
 }
 
 /// What is remembered from one connection to the next.
@@ -58,7 +93,7 @@ struct Link {
     losses: Losses,
 }
 
-/// Until superseded, incompatible or unwanted.
+/// Keeps a connection until this agent is superseded, can't talk to the keeper, or nobody listens any more.
 pub(super) async fn run(place: KeeperPlace, mode: Mode, queue: Arc<OrderQueue>, events: mpsc::Sender<KeeperEvent>) {
     let mut link = Link { place, mode, queue, events, epoch: None, keeper: None, losses: Losses::default() };
     let wanted = link.events.clone();
@@ -74,16 +109,17 @@ impl Link {
         let mut backoff = Backoff::default();
         let mut said = None;
         loop {
-            let trouble = match self.connect().await {
+            let ended = match self.connect().await {
                 Ok((session, hello)) => {
                     backoff.reset();
                     said = None;
                     self.converse(session, hello).await
                 }
-                Err(trouble) => trouble,
+                Err(ended) => ended,
             };
-            let last = match trouble {
-                Trouble::Away(why) => {
+            let last = match ended {
+                Ended::Away(error) => {
+                    let why = error.to_string();
                     if said.as_ref() != Some(&why) {
                         said = Some(why.clone());
                         self.tell(KeeperFact::Away { why }).await;
@@ -91,9 +127,9 @@ impl Link {
                     sleep(backoff.next(FIRST_DELAY, LAST_DELAY, NO_JITTER)).await;
                     continue;
                 }
-                Trouble::Superseded => KeeperFact::Superseded,
-                Trouble::Incompatible(why) => KeeperFact::Incompatible { why },
-                Trouble::Unwanted => return,
+                Ended::Superseded => KeeperFact::Superseded,
+                Ended::Incompatible(why) => KeeperFact::Incompatible { why },
+                Ended::Unwanted => return,
             };
             self.tell(last).await;
             return;
@@ -108,41 +144,35 @@ impl Link {
         let _ = self.events.send(event).await;
     }
 
-    /// A connection that has said and heard hello. Spawns a keeper only where nobody holds the lock.
-    async fn connect(&mut self) -> Result<(Session, Box<KeeperHello>), Trouble> {
+    /// A connection on which hello was said and answered. A keeper is spawned only where nobody holds the lock.
+    async fn connect(&mut self) -> Result<(Session, Box<KeeperHello>), Ended> {
         let dir = self.place.dir.clone();
-        if let Err(error) = discovery::reach(&dir) {
+        if let Err(why) = discovery::connect_to(&dir) {
             match (discovery::lock(&dir), &self.mode) {
-                (Ok(Lock::Held { pid }), _) => {
-                    let pid = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
-                    let why = format!("a keeper{pid} holds {} but can't be reached: {error}", dir.display());
-                    return Err(Trouble::Away(why));
+                (Ok(Lock::Held { pid: holder }), _) => {
+                    return Err(AwayError::Unreachable { holder, dir, why }.into());
                 }
-                (Ok(Lock::Free), Mode::Spawn(how)) => spawn::spawn(&dir, how).await.map_err(Trouble::Away)?,
-                (Ok(Lock::Free), Mode::Connect) => {
-                    return Err(Trouble::Away(format!("waiting for a keeper in {}", dir.display())));
-                }
-                (Err(error), _) => {
-                    return Err(Trouble::Away(format!("looking for a keeper in {}: {error}", dir.display())));
-                }
+                (Ok(Lock::Free), Mode::Spawn(how)) => spawn::spawn(&dir, how).await.map_err(AwayError::from)?,
+                (Ok(Lock::Free), Mode::Connect) => return Err(AwayError::NotThere(dir).into()),
+                (Err(why), _) => return Err(AwayError::Lock { dir, why }.into()),
             }
         }
-        let away = |error: io::Error| Trouble::Away(format!("connecting to the keeper in {}: {error}", dir.display()));
-        let stream = UnixStream::from_std(discovery::reach(&dir).map_err(away)?).map_err(away)?;
+        let away = |why: io::Error| AwayError::Connecting { dir: dir.clone(), why };
+        let stream = UnixStream::from_std(discovery::connect_to(&dir).map_err(away)?).map_err(away)?;
         let mut session = Session { stream, inbox: Vec::new(), sockets: VecDeque::new() };
         match timeout(HELLO, session.hello(self.epoch)).await {
             Ok(Ok(Event::Hello { hello, .. })) => Ok((session, hello)),
             Ok(Ok(Event::Incompatible { versions })) => {
-                Err(Trouble::Incompatible(format!("the keeper speaks versions {versions:?}, this agent {VERSIONS:?}")))
+                Err(Ended::Incompatible(format!("the keeper speaks versions {versions:?}, this agent {VERSIONS:?}")))
             }
-            Ok(Ok(Event::Superseded)) => Err(Trouble::Superseded),
-            Ok(Ok(other)) => Err(Trouble::Away(format!("the keeper answered hello with {other:?}"))),
-            Ok(Err(error)) => Err(away(error)),
-            Err(_) => Err(Trouble::Away("the keeper is there but doesn't answer; is it stopped?".into())),
+            Ok(Ok(Event::Superseded)) => Err(Ended::Superseded),
+            Ok(Ok(other)) => Err(AwayError::OddAnswer(Box::new(other)).into()),
+            Ok(Err(error)) => Err(away(error).into()),
+            Err(_) => Err(AwayError::NoAnswer.into()),
         }
     }
 
-    async fn converse(&mut self, mut session: Session, hello: Box<KeeperHello>) -> Trouble {
+    async fn converse(&mut self, mut session: Session, hello: Box<KeeperHello>) -> Ended {
         let same = self.keeper.as_ref().is_none_or(|keeper| *keeper == hello.keeper);
         self.epoch = Some(hello.epoch);
         self.keeper = Some(hello.keeper.clone());
@@ -156,14 +186,14 @@ impl Link {
             }
             for request in queue.take_unsent() {
                 if let Err(error) = session.send(&request).await {
-                    return Trouble::Away(format!("writing to the keeper: {error}"));
+                    return AwayError::Writing(error).into();
                 }
             }
             tokio::select! {
                 reply = session.next() => match reply {
-                    Ok(Some(reply)) => if let Err(trouble) = self.take(reply, &mut session).await { return trouble },
+                    Ok(Some(reply)) => if let Err(ended) = self.take(reply, &mut session).await { return ended },
                     Ok(None) => {}
-                    Err(error) => return Trouble::Away(format!("the keeper hung up: {error}")),
+                    Err(error) => return AwayError::HungUp(error).into(),
                 },
                 () = queue.posted.notified() => {}
             }
@@ -171,11 +201,11 @@ impl Link {
     }
 
     /// One line from the keeper: an answer, an event, or both.
-    async fn take(&mut self, reply: Reply, session: &mut Session) -> Result<(), Trouble> {
+    async fn take(&mut self, reply: Reply, session: &mut Session) -> Result<(), Ended> {
         let known = reply.re.map(|id| self.queue.answer(id));
         let asker = known.flatten();
         let event = match (reply.event, asker) {
-            (Event::Superseded, _) => return Err(Trouble::Superseded),
+            (Event::Superseded, _) => return Err(Ended::Superseded),
             (Event::Listeners { names }, asker) => {
                 let sockets: Vec<OwnedFd> = session.sockets.drain(..names.len().min(session.sockets.len())).collect();
                 if let Some(asker) = asker {
@@ -217,7 +247,7 @@ impl Link {
             | Event::Listeners { .. }
             | Event::Exec { .. } => return Ok(()),
         };
-        self.events.send(event).await.map_err(|_| Trouble::Unwanted)
+        self.events.send(event).await.map_err(|_| Ended::Unwanted)
     }
 }
 

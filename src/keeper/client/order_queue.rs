@@ -1,4 +1,4 @@
-//! Orders on their way to the keeper: waiting, sent, answered.
+//! Orders on their way to the keeper: waiting, sent or answered.
 
 use super::KeeperError;
 use crate::keeper::protocol::{ExecResult, Order, Request};
@@ -87,7 +87,7 @@ impl OrderQueue {
         answer.await.unwrap_or(Err(KeeperError::Away { order: name }))
     }
 
-    /// Returns once no order is waiting or unanswered, or never will be answered.
+    /// Returns once no order waits for its answer, or none will ever be answered.
     pub(super) async fn settled(&self) {
         loop {
             let answered = self.answered.notified();
@@ -128,8 +128,8 @@ impl OrderQueue {
         asker
     }
 
-    /// A connection is new: what must not be given twice is dropped, the levels come first, the rest is unsent. To another keeper
-    /// than before, orders for the old one's runs mean nothing and are dropped.
+    /// For a new connection: drops what must not be given twice, puts the levels first, and marks the rest as unsent. Another keeper than
+    /// before knows nothing of the old one's runs, so orders for these are dropped.
     pub(super) fn rewind(&self, same_keeper: bool) {
         let mut state = self.state();
         state.entries.retain(|entry| {
@@ -172,12 +172,12 @@ impl State {
     }
 }
 
-/// Only the newest matters.
+/// Of these only the newest counts.
 fn is_level(order: &Order) -> bool {
     matches!(order, Order::Record { .. } | Order::Fallback { .. } | Order::Output { .. })
 }
 
-/// A second time would be a second event for the game, or a stale question.
+/// Sent a second time, these would be a second event for the game, or a question that nobody asks any more.
 fn at_most_once(order: &Order) -> bool {
     matches!(
         order,

@@ -2,27 +2,44 @@
 
 use super::SpawnKeeper;
 use crate::keeper::protocol::exit;
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{
+    io,
+    path::Path,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
 use tokio::{process::Command, time::timeout};
 
-/// Lock, socket and a few forks: far less than this.
+/// How long it may take: it makes a lock, a socket and a few forks.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Returns once it stands; the error is what it said. Another keeper that was faster is as good.
-pub(super) async fn spawn(dir: &Path, how: &SpawnKeeper) -> Result<(), String> {
+/// Why no keeper was started.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SpawnKeeperError {
+    #[error("{program} didn't get ready within {} s", PATIENCE.as_secs())]
+    NotReady { program: String },
+    #[error("starting the keeper {program}: {why}")]
+    NotStarted { program: String, why: io::Error },
+    #[error("the keeper {program} could not start ({status}): {said}")]
+    Failed { program: String, status: ExitStatus, said: String },
+}
+
+/// Returns once the keeper runs. Another keeper that was faster is as good.
+pub(super) async fn spawn(dir: &Path, how: &SpawnKeeper) -> Result<(), SpawnKeeperError> {
     let mut command = Command::new(&how.program);
     command.args(&how.args).arg("--dir").arg(dir).arg("--detach");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let shown = how.program.display();
-    let output = timeout(PATIENCE, command.output())
-        .await
-        .map_err(|_| format!("{shown} didn't get ready within {} s", PATIENCE.as_secs()))?
-        .map_err(|error| format!("starting the keeper {shown}: {error}"))?;
+    let program = how.program.display().to_string();
+    let output = match timeout(PATIENCE, command.output()).await {
+        Ok(Ok(output)) => output,
+        Ok(Err(why)) => return Err(SpawnKeeperError::NotStarted { program, why }),
+        Err(_) => return Err(SpawnKeeperError::NotReady { program }),
+    };
     match output.status.code() {
         Some(code) if code == i32::from(exit::ORDERLY) || code == i32::from(exit::LOCKED) => Ok(()),
         _ => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            Err(format!("the keeper {shown} could not start ({}): {}", output.status, said.trim()))
+            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            Err(SpawnKeeperError::Failed { program, status: output.status, said })
         }
     }
 }

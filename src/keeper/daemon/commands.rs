@@ -1,10 +1,11 @@
-//! What each order does.
+//! What each order of an agent does.
 
 use super::{
     Daemon,
     cgroup::Leaf,
     connections::Role,
     console::Console,
+    error::{FileError, Refusal, SpawnError},
     exec::{self, ExecCommand},
     output::Drain,
     run::{Run, Spawned},
@@ -26,21 +27,18 @@ use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::Write,
+    io::{self, Write},
     os::fd::OwnedFd,
     path::{Component, Path},
     time::Duration,
 };
-
-/// Done, or why not.
-type Outcome = Result<(), String>;
 
 impl Daemon {
     /// One line from one peer.
     pub(super) fn carry_out(&mut self, peer: u64, line: &[u8]) {
         let request: Request = match serde_json::from_slice(line) {
             Ok(request) => request,
-            Err(error) => return self.not_understood(peer, line, &error),
+            Err(error) => return self.not_understood(peer, line, error),
         };
         let (re, name) = (request.id, request.order.name());
         let outcome = match (self.connections.role(peer), request.order) {
@@ -57,14 +55,14 @@ impl Daemon {
                 return self.exec(peer, re, &argv, Duration::from_millis(timeout_ms));
             }
             (Some(Role::Controller), order) => self.order(order),
-            (Some(Role::Observer), _) => Err("an observer may only look, and stop".into()),
-            (Some(Role::New), _) => Err("the first order is hello".into()),
+            (Some(Role::Observer), _) => Err(Refusal::Observer),
+            (Some(Role::New), _) => Err(Refusal::NoHello),
             (None, _) => return,
         };
         match outcome {
             Ok(()) if name == "listeners" => {} // answered with the sockets
             Ok(()) => self.connections.answer(peer, Some(re), Event::Done, Vec::new()),
-            Err(why) => self.refuse(peer, Some(re), name, why),
+            Err(why) => self.refuse(peer, Some(re), name, &why),
         }
         if name == "shutdown" && self.ending.is_some() {
             self.connections.flush();
@@ -72,7 +70,7 @@ impl Daemon {
     }
 
     /// Orders that are answered with done or refused.
-    fn order(&mut self, order: Order) -> Outcome {
+    fn order(&mut self, order: Order) -> Result<(), Refusal> {
         match order {
             Order::Start { run, spec } => self.start(run, spec),
             Order::Signal { run, signal } => {
@@ -89,8 +87,8 @@ impl Daemon {
                 Ok(())
             }
             Order::Stdin { run, line } => match self.run.as_mut().filter(|live| live.number == run) {
-                Some(live) => live.console.push(&line),
-                None => Err(format!("run {run} isn't running")),
+                Some(live) => Ok(live.console.push(&line)?),
+                None => Err(Refusal::NotRunning(run)),
             },
             Order::ExitTaken { run } => {
                 if self.store.untaken().is_some_and(|report| report.run == run) {
@@ -98,9 +96,7 @@ impl Daemon {
                 }
                 Ok(())
             }
-            Order::Record { text } if text.len() > MAX_RECORD_BYTES => {
-                Err(format!("an adoption record has at most {MAX_RECORD_BYTES} bytes, not {}", text.len()))
-            }
+            Order::Record { text } if text.len() > MAX_RECORD_BYTES => Err(Refusal::RecordTooLong(text.len())),
             Order::Record { text } => {
                 self.record = Some(text);
                 Ok(())
@@ -113,25 +109,26 @@ impl Daemon {
                 self.connections.output = on;
                 Ok(())
             }
-            Order::Shutdown if self.run.is_some() => Err("the game still runs; stop it first".into()),
+            Order::Shutdown if self.run.is_some() => Err(Refusal::GameRuns),
             Order::Shutdown => {
                 self.end(exit::ORDERLY);
                 Ok(())
             }
-            Order::Hello { .. } => Err("hello was said already".into()),
+            Order::Hello { .. } => Err(Refusal::SecondHello),
             Order::Stop | Order::Stats | Order::Listeners { .. } | Order::Exec { .. } => Ok(()),
         }
     }
 
-    fn refuse(&mut self, peer: u64, re: Option<u64>, order: &str, why: String) {
-        self.connections.answer(peer, re, Event::Refused { order: order.to_owned(), why }, Vec::new());
+    fn refuse(&mut self, peer: u64, re: Option<u64>, order: &str, why: &Refusal) {
+        let event = Event::Refused { order: order.to_owned(), why: why.to_string() };
+        self.connections.answer(peer, re, event, Vec::new());
     }
 
-    /// A newer agent's order, or nonsense: refused, and on we go.
-    fn not_understood(&mut self, peer: u64, line: &[u8], error: &serde_json::Error) {
+    /// An order of a newer agent, or nonsense: it is refused, and the connection goes on.
+    fn not_understood(&mut self, peer: u64, line: &[u8], error: serde_json::Error) {
         let value: serde_json::Value = serde_json::from_slice(line).unwrap_or_default();
         let (re, order) = (value["id"].as_u64(), value["op"].as_str().unwrap_or("?").to_owned());
-        self.refuse(peer, re, &order, format!("this keeper doesn't understand it: {error}"));
+        self.refuse(peer, re, &order, &error.into());
     }
 
     fn hello(&mut self, peer: u64, re: u64, versions: &[u32], observe: bool, epoch: Option<u64>) {
@@ -140,8 +137,7 @@ impl Daemon {
             return self.connections.drop_peer(peer);
         };
         if !observe && !self.connections.may_control(peer) {
-            let why = format!("only uid {} may control this keeper; you may observe", self.identity.agent_uid);
-            self.refuse(peer, Some(re), "hello", why);
+            self.refuse(peer, Some(re), "hello", &Refusal::NotTheAgent(self.identity.agent_uid));
             return self.connections.drop_peer(peer);
         }
         if observe {
@@ -158,7 +154,7 @@ impl Daemon {
         self.connections.answer(peer, Some(re), Event::Hello { version, hello }, Vec::new());
     }
 
-    /// Who we are and what we hold.
+    /// What hello is answered with: who we are and what we hold.
     fn account(&self) -> KeeperHello {
         let run = match (&self.run, self.unkillable, self.store.untaken()) {
             (Some(run), ..) => RunState::Running { run: run.number, pid: run.pid, started: run.started },
@@ -183,10 +179,10 @@ impl Daemon {
         }
     }
 
-    /// Idempotent: the same number again says again what became of it.
-    fn start(&mut self, run: RunNumber, spec: Box<LaunchSpec>) -> Outcome {
+    /// Idempotent: for a number that was started already, it only tells again what became of the run.
+    fn start(&mut self, run: RunNumber, spec: Box<LaunchSpec>) -> Result<(), Refusal> {
         if let Some((number, left)) = self.unkillable {
-            return Err(format!("{left} processes of run {number} can't be killed; nothing is started here any more"));
+            return Err(Refusal::Unkillable { run: number, left });
         }
         match (&self.run, self.store.untaken()) {
             (Some(live), _) if live.number == run => {
@@ -196,18 +192,18 @@ impl Daemon {
                 }
                 return Ok(());
             }
-            (Some(live), _) => return Err(format!("run {} isn't over", live.number)),
+            (Some(live), _) => return Err(Refusal::RunLives(live.number)),
             (None, Some(report)) if report.run == run => {
                 let event = Event::Exited { report: report.clone() };
                 self.connections.tell(&event);
                 return Ok(());
             }
-            (None, Some(report)) => return Err(format!("the exit of run {} isn't taken yet", report.run)),
-            (None, None) if run <= self.last_run => return Err(format!("run {run} is over, and its exit was taken")),
+            (None, Some(report)) => return Err(Refusal::ExitNotTaken(report.run)),
+            (None, None) if run <= self.last_run => return Err(Refusal::RunIsOver(run)),
             (None, None) => {}
         }
         if self.ending.is_some() || self.orphaned.is_asked() {
-            return Err("the keeper was told to stop".into());
+            return Err(Refusal::Stopping);
         }
         self.last_run = run;
         match self.begin(run, &spec) {
@@ -217,7 +213,7 @@ impl Daemon {
             }
             Err(error) => {
                 let at = clock::wall();
-                let status = ExitStatus::SpawnFailed { error };
+                let status = ExitStatus::SpawnFailed { error: error.to_string() };
                 let report = ExitReport {
                     run,
                     status,
@@ -235,11 +231,11 @@ impl Daemon {
         Ok(())
     }
 
-    fn begin(&mut self, run: RunNumber, spec: &LaunchSpec) -> Result<Spawned, String> {
+    fn begin(&mut self, run: RunNumber, spec: &LaunchSpec) -> Result<Spawned, SpawnError> {
         let account = self.identity.account.as_ref();
         let plan = spawn::plan(&spec.argv, &spec.env, spec.dir.as_deref(), &self.settings, account)?;
         for file in spec.file.iter().chain(&spec.files) {
-            self.write_file(file).map_err(|why| format!("writing {} for the game: {why}", file.path))?;
+            self.write_file(file).map_err(|why| SpawnError::File { path: file.path.clone(), why })?;
         }
         let leaf = self.leaf(&run.to_string())?;
         if let (Some(leaf), Some(bytes)) = (&leaf, self.settings.memory)
@@ -248,12 +244,10 @@ impl Daemon {
             eprintln!("gameside-keeper: the game's memory can't be limited: {error}");
         }
         let pipes = || -> std::io::Result<_> { Ok((Console::pipe()?, Drain::pipe()?, Drain::pipe()?)) };
-        let ((console, input), (out, output), (err, error)) =
-            pipes().map_err(|error| format!("making pipes: {error}"))?;
+        let ((console, input), (out, output), (err, error)) = pipes().map_err(SpawnError::Pipes)?;
         let stdio = Stdio { input, output, error };
         let (started, output_from) = (clock::wall(), self.log.end());
-        let child = spawn::spawn(&plan, &stdio, leaf.as_ref(), &self.settings, account)
-            .map_err(|error| format!("starting a process: {error}"))?;
+        let child = spawn::spawn(&plan, &stdio, leaf.as_ref(), &self.settings, account).map_err(SpawnError::Fork)?;
         Ok(Spawned {
             child,
             started,
@@ -264,16 +258,12 @@ impl Daemon {
         })
     }
 
-    fn leaf(&self, name: &str) -> Result<Option<Leaf>, String> {
-        self.cgroups
-            .as_ref()
-            .map(|cgroups| cgroups.leaf(name))
-            .transpose()
-            .map_err(|why| format!("making a cgroup: {why}"))
+    fn leaf(&self, name: &str) -> Result<Option<Leaf>, SpawnError> {
+        self.cgroups.as_ref().map(|cgroups| cgroups.leaf(name)).transpose().map_err(SpawnError::Cgroup)
     }
 
     /// Into `game/`, under a temporary name first; nothing of the path may be a link.
-    fn write_file(&self, file: &LaunchFile) -> Outcome {
+    fn write_file(&self, file: &LaunchFile) -> Result<(), FileError> {
         let path = Path::new(&file.path);
         let game = self.settings.dir.join(names::GAME);
         let below = path.strip_prefix(&game).or_else(|_| path.strip_prefix(names::GAME)).ok();
@@ -281,20 +271,17 @@ impl Daemon {
             [Component::Normal(name)] => name.to_str(),
             _ => None,
         });
-        let name = name.ok_or_else(|| format!("it must lie directly in {}", game.display()))?;
+        let name = name.ok_or(FileError::Outside(game))?;
         if file.text.len() > MAX_FILE_BYTES {
-            return Err(format!("it has more than {MAX_FILE_BYTES} bytes"));
+            return Err(FileError::TooLong);
         }
         let temporary = format!(".{name}.new");
-        let write = || -> std::io::Result<()> {
-            let _ = unlinkat(&self.store.game, &temporary, AtFlags::empty());
-            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let mut target = File::from(openat(&self.store.game, &temporary, flags, Mode::from(0o644))?);
-            target.write_all(file.text.as_bytes())?;
-            renameat(&self.store.game, &temporary, &self.store.game, name)?;
-            Ok(())
-        };
-        write().map_err(|error| error.to_string())
+        let _ = unlinkat(&self.store.game, &temporary, AtFlags::empty());
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let target = openat(&self.store.game, &temporary, flags, Mode::from(0o644)).map_err(io::Error::from)?;
+        File::from(target).write_all(file.text.as_bytes())?;
+        renameat(&self.store.game, &temporary, &self.store.game, name).map_err(io::Error::from)?;
+        Ok(())
     }
 
     fn stats(&mut self, peer: u64, re: u64) {
@@ -303,7 +290,7 @@ impl Daemon {
         self.connections.answer(peer, Some(re), Event::Stats { stats, losses }, Vec::new());
     }
 
-    fn listeners(&mut self, peer: u64, re: u64, want: &[ListenerSpec]) -> Outcome {
+    fn listeners(&mut self, peer: u64, re: u64, want: &[ListenerSpec]) -> Result<(), Refusal> {
         let within = self.identity.guarded.then_some(self.settings.dir.as_path());
         let sockets = self.held.get(want, within)?;
         let names = want.iter().map(|spec| spec.name.clone()).collect();
@@ -315,27 +302,32 @@ impl Daemon {
         match self.begin_exec(peer, re, argv, timeout.min(exec::MAX_TIME)) {
             Ok(command) => self.executed.push(command),
             Err(why) => {
-                let result = ExecResult { status: ExecStatus::NotStarted(why), output: String::new() };
+                let result = ExecResult { status: ExecStatus::NotStarted(why.to_string()), output: String::new() };
                 self.connections.answer(peer, Some(re), Event::Exec { result }, Vec::new());
             }
         }
     }
 
-    fn begin_exec(&mut self, peer: u64, re: u64, argv: &[String], timeout: Duration) -> Result<ExecCommand, String> {
+    fn begin_exec(
+        &mut self,
+        peer: u64,
+        re: u64,
+        argv: &[String],
+        timeout: Duration,
+    ) -> Result<ExecCommand, SpawnError> {
         if self.executed.len() >= exec::MAX_COMMANDS {
-            return Err(format!("{} commands run already", self.executed.len()));
+            return Err(SpawnError::TooManyCommands(self.executed.len()));
         }
         let account = self.identity.account.as_ref();
         let (env, dir) =
             self.run.as_ref().map_or((BTreeMap::new(), None), |run| (run.spec.env.clone(), run.spec.dir.clone()));
         let plan = spawn::plan(argv, &env, dir.as_deref(), &self.settings, account)?;
-        let failed = |error: std::io::Error| format!("starting a process: {error}");
         let leaf = self.leaf("probe")?;
-        let (drain, output) = Drain::pipe().map_err(failed)?;
-        let error = output.try_clone().map_err(failed)?;
-        let input = OwnedFd::from(File::open("/dev/null").map_err(failed)?);
+        let (drain, output) = Drain::pipe().map_err(SpawnError::Pipes)?;
+        let error = output.try_clone().map_err(SpawnError::Pipes)?;
+        let input = OwnedFd::from(File::open("/dev/null").map_err(SpawnError::Pipes)?);
         let stdio = Stdio { input, output, error };
-        let child = spawn::spawn(&plan, &stdio, leaf.as_ref(), &self.settings, account).map_err(failed)?;
+        let child = spawn::spawn(&plan, &stdio, leaf.as_ref(), &self.settings, account).map_err(SpawnError::Fork)?;
         Ok(ExecCommand::new(peer, re, child, drain.pipe, clock::mono() + timeout))
     }
 }

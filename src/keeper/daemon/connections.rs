@@ -5,10 +5,10 @@
 //!                           └───hello observe──► Observer (may look, and say stop)
 //! ```
 //!
-//! Only the agent's user controls. Root, who could kill us anyway, may observe.
+//! Only the agent's user may control the keeper. Root, who could kill it anyway, may observe.
 //!
-//! Facts and answers are never dropped: a peer that lets [`MAX_OUTBOX`] of them pile up is closed, and learns everything anew from
-//! its next hello. Lines of output are dropped, and counted, from [`MAX_LINES`] on.
+//! Facts and answers are never dropped: the connection of a peer that lets [`MAX_OUTBOX`] bytes of them pile up is closed, and its next
+//! hello tells it everything again. Lines of output are dropped, and counted, from [`MAX_LINES`] on.
 
 use super::output::Lines;
 use crate::{
@@ -32,7 +32,7 @@ const MAX_OUTBOX: usize = 4 << 20;
 /// Bytes that may wait when another line of output comes.
 const MAX_LINES: usize = 128 << 10;
 
-/// Who is at the other end.
+/// What the peer at the other end may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     New,
@@ -45,7 +45,7 @@ pub(super) enum Role {
 pub(super) struct Connection {
     socket: OwnedFd,
     pub(super) role: Role,
-    /// It is the user who may control.
+    /// The peer is the user who may control.
     is_agent: bool,
     /// Names the connection for as long as the keeper lives.
     pub(super) number: u64,
@@ -63,7 +63,7 @@ struct Packet {
     fds: Vec<OwnedFd>,
 }
 
-/// All of them.
+/// All connections.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     list: Vec<Connection>,
@@ -202,7 +202,7 @@ impl Connections {
         self.list.retain(|peer| !peer.closed);
     }
 
-    /// The agent's ear for one stream of one run.
+    /// Where the lines of one stream of one run go.
     pub(super) fn forwarder(&mut self, run: RunNumber, stream: Stream) -> OutputForwarder<'_> {
         OutputForwarder { connections: self, run, stream }
     }
@@ -265,7 +265,7 @@ impl Packet {
     }
 }
 
-/// Passes lines on to the controller, while it wants them and keeps up.
+/// Passes lines of output on to the controller, while it wants them and keeps up.
 #[derive(Debug)]
 pub(super) struct OutputForwarder<'a> {
     connections: &'a mut Connections,

@@ -1,10 +1,19 @@
-//! The game's standard input, for console commands: bounded, and never waited for.
+//! The game's standard input, for console commands. What waits is bounded, and the keeper never waits for the game to read.
 
 use rustix::{fs::OFlags, io::Errno, pipe::PipeFlags};
 use std::{io, os::fd::OwnedFd};
 
 /// The most that waits for a game that doesn't read, in bytes.
 pub(super) const MAX_QUEUED: usize = 64 * 1024;
+
+/// Why a line isn't taken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConsoleError {
+    #[error("the game has closed its stdin")]
+    Closed,
+    #[error("the game doesn't read its stdin, and {waiting} bytes wait already")]
+    Full { waiting: usize },
+}
 
 /// Our end of the game's stdin.
 #[derive(Debug)]
@@ -22,13 +31,13 @@ impl Console {
         Ok((Console { pipe: Some(ours), queue: Vec::new() }, theirs))
     }
 
-    /// Queues a line and writes what goes at once; the error is a sentence.
-    pub(super) fn push(&mut self, line: &str) -> Result<(), String> {
+    /// Queues a line, and writes as much as the pipe takes at once.
+    pub(super) fn push(&mut self, line: &str) -> Result<(), ConsoleError> {
         if self.pipe.is_none() {
-            return Err("the game has closed its stdin".into());
+            return Err(ConsoleError::Closed);
         }
         if self.queue.len() + line.len() + 1 > MAX_QUEUED {
-            return Err(format!("the game doesn't read its stdin, and {} bytes wait already", self.queue.len()));
+            return Err(ConsoleError::Full { waiting: self.queue.len() });
         }
         self.queue.extend_from_slice(line.trim_end_matches('\n').as_bytes());
         self.queue.push(b'\n');
@@ -73,6 +82,6 @@ mod tests {
         drop(reader);
         console.flush();
         assert!(console.waiting().is_none());
-        assert!(console.push("quit").unwrap_err().contains("closed"));
+        assert!(matches!(console.push("quit"), Err(ConsoleError::Closed)));
     }
 }

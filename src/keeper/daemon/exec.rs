@@ -1,4 +1,4 @@
-//! Commands that run beside the game for a moment: probes. Same user, limits and environment; bounded in time and output.
+//! Commands that run beside the game for a moment, such as probes: with its user, limits and environment; bounded in time and output.
 //!
 //! A command is over when its first process has ended, by itself or because its time is up.
 
@@ -74,7 +74,7 @@ impl ExecCommand {
         });
     }
 
-    /// Time is up, or the game has ended. The answer comes when it is reaped.
+    /// Kills it, because its time is up or the game has ended. It is answered once it has been reaped.
     pub(super) fn kill(&mut self) {
         self.timed_out = true;
         self.deadline = Instant(std::time::Duration::MAX);

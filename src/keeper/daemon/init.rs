@@ -1,4 +1,4 @@
-//! The agent as our child, for containers: `--run-agent`. Started again with back-off whenever it ends.
+//! The agent as our child, for containers (`--run-agent`). It is started again, with a back-off, whenever it ends.
 //!
 //! ```text
 //!   keeper (PID 1) ─┬─► runner (subreaper) ──► agent ──► its own children
@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The runner is between them so that orphans of the agent (a session service, a hook) come to it and not to the keeper, which
-//! would take them for the game's. It is in a process group of its own: Ctrl-C and SIGTERM are for the keeper, which tells the agent.
+//! would take them for processes of the game. It is in a process group of its own: Ctrl-C and SIGTERM are for the keeper, which tells the agent.
 
 use super::{
     Daemon,
@@ -35,13 +35,13 @@ use std::{
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LAST_DELAY: Duration = Duration::from_secs(30);
-/// An agent that lived this long is well: the back-off starts anew.
+/// An agent that lived this long is well, and the back-off starts anew.
 const WELL_AFTER: Duration = Duration::from_secs(60);
 
 /// How long an agent of ours may take to end after it has ordered the shutdown.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// The keeper's handle on it.
+/// The keeper's handle on the runner.
 #[derive(Debug)]
 pub(super) struct Runner {
     pub(super) pid: i32,
@@ -88,8 +88,8 @@ impl Runner {
 }
 
 impl Daemon {
-    /// The agent that we run has ended. One that never came to speak to us, with nothing to keep, ends us too: a bad
-    /// configuration must show outside the container.
+    /// The agent that is our child has ended. If it has never connected and there is nothing to keep, the keeper ends too, so that a bad
+    /// configuration shows outside the container.
     pub(super) fn agent_ended(&mut self) {
         let code = self.runner.as_ref().and_then(Runner::ended);
         if let Some(code) = code.filter(|_| self.ending.is_none()) {
@@ -101,7 +101,7 @@ impl Daemon {
         }
     }
 
-    /// The runner only ends by itself when it was let go. If it was killed, the agent died with it.
+    /// The runner ends by itself only after it was released. If it was killed, the agent died with it.
     pub(super) fn runner_ended(&mut self) {
         self.runner = None;
         if self.ending.is_none() {

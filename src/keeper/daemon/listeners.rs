@@ -11,6 +11,17 @@ use std::{
     path::Path,
 };
 
+/// Why a socket isn't made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ListenError {
+    #[error("a keeper holds at most {MAX_LISTENERS} listening sockets")]
+    TooMany,
+    #[error("{} is outside {}, where this keeper makes sockets", .path.display(), .root.display())]
+    Outside { path: PathBuf, root: PathBuf },
+    #[error("listening for `{name}` on {address}: {why}")]
+    Bind { name: String, address: String, why: io::Error },
+}
+
 /// The sockets that are held, by name.
 #[derive(Debug, Default)]
 pub(super) struct Held {
@@ -24,16 +35,16 @@ impl Held {
 
     /// Duplicates of what is asked for, in its order. What is held under the same name and address stays, connections that wait
     /// included; another address replaces it. `within`: the only directory where unix sockets may be made.
-    pub(super) fn get(&mut self, want: &[ListenerSpec], within: Option<&Path>) -> Result<Vec<OwnedFd>, String> {
+    pub(super) fn get(&mut self, want: &[ListenerSpec], within: Option<&Path>) -> Result<Vec<OwnedFd>, ListenError> {
         let new = want.iter().filter(|spec| !self.sockets.iter().any(|(held, _)| held.name == spec.name)).count();
         if self.sockets.len() + new > MAX_LISTENERS {
-            return Err(format!("a keeper holds at most {MAX_LISTENERS} listening sockets"));
+            return Err(ListenError::TooMany);
         }
         want.iter().map(|spec| self.one(spec, within)).collect()
     }
 
-    fn one(&mut self, spec: &ListenerSpec, within: Option<&Path>) -> Result<OwnedFd, String> {
-        let failed = |error: io::Error| format!("listening for `{}` on {}: {error}", spec.name, shown(&spec.address));
+    fn one(&mut self, spec: &ListenerSpec, within: Option<&Path>) -> Result<OwnedFd, ListenError> {
+        let failed = |why: io::Error| ListenError::Bind { name: spec.name.clone(), address: shown(&spec.address), why };
         let held = self.sockets.iter().position(|(held, _)| held.name == spec.name);
         if let Some(at) = held.filter(|at| self.sockets[*at].0 != *spec) {
             let (old, _) = self.sockets.remove(at);
@@ -49,11 +60,7 @@ impl Held {
             ListenerAddress::Udp(address) => somewhere(*address, spec.or_any, udp),
             ListenerAddress::Unix(path, mode) => match within {
                 Some(root) if !is_within(path, root) => {
-                    return Err(format!(
-                        "{} is outside {}, where this keeper makes sockets",
-                        path.display(),
-                        root.display()
-                    ));
+                    return Err(ListenError::Outside { path: path.clone(), root: root.to_path_buf() });
                 }
                 _ => socket::listen(path, Some(*mode)).map(OwnedFd::from),
             },
@@ -127,7 +134,7 @@ mod tests {
         let mut held = Held::default();
         for (name, address) in [("t", ListenerAddress::Tcp(tcp_at)), ("u", ListenerAddress::Udp(udp_at))] {
             let mut spec = ListenerSpec { name: name.into(), address, or_any: false };
-            let why = held.get(&[spec.clone()], None).unwrap_err();
+            let why = held.get(&[spec.clone()], None).unwrap_err().to_string();
             assert!(why.contains(&shown(&spec.address)), "{why}");
             spec.or_any = true;
             let moved = port(&held.get(&[spec.clone()], None).unwrap()[0]);
@@ -142,8 +149,8 @@ mod tests {
         let mut held = Held::default();
         let outside =
             ListenerSpec { address: ListenerAddress::Unix("/tmp/outside.sock".into(), 0o600), ..tcp("x", "[::]:0") };
-        assert!(held.get(&[outside], Some(dir.path())).unwrap_err().contains("outside"));
+        assert!(held.get(&[outside], Some(dir.path())).unwrap_err().to_string().contains("outside"));
         let many: Vec<_> = (0..=MAX_LISTENERS).map(|n| tcp(&n.to_string(), "127.0.0.1:0")).collect();
-        assert!(held.get(&many, None).unwrap_err().contains("at most"));
+        assert!(held.get(&many, None).unwrap_err().to_string().contains("at most"));
     }
 }

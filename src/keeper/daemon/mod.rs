@@ -2,37 +2,39 @@
 //!
 //! ```text
 //!                 ┌───────────── poll ─────────────┐
-//!   signals ──────┤                                ├──► obey (orders) ──► run, probes, listeners, store
-//!   socket, peers ┤   which is ready, what is due  ├──► run (reaped, outcome, ladder, kill)
+//!   signals ──────┤                                ├──► commands ──► run, exec, listeners, store
+//!   socket, peers ┤   which is ready, what is due  ├──► run (reaped, outcome, stop sequence, kill)
 //!   game's pipes ─┤                                ├──► output ──► log, agent
-//!   deadlines ────┘                                └──► alone (standing orders)
+//!   deadlines ────┘                                └──► orphaned (fallback policy)
 //! ```
 //!
 //! | file | holds |
 //! |---|---|
-//! | `start` | from a command line to a keeper that stands |
-//! | `settings`, `privileges` | what it is told; who the game is; how little of root is kept |
+//! | `start` | from a command line to a running keeper |
+//! | `settings`, `privileges` | its settings; the game's user, and how little of root is kept |
 //! | `watcher` | its parent, which ends the game when the keeper is killed |
 //! | `init` | the agent as a child, for containers |
 //! | `store` | lock, epoch, exit report |
-//! | `peers`, `obey` | connections and fencing; what each order does |
-//! | `run`, `ladder` | one run from fork to an empty containment |
-//! | `spawn`, `family`, `cgroup` | how it starts; what belongs to it |
+//! | `connections`, `commands`, `error` | connections and fencing; what each order does, and why it is refused |
+//! | `run`, `stop_sequence` | one run, from fork to an empty containment |
+//! | `spawn`, `process_tree`, `cgroup` | how a process starts; which processes belong to a run |
 //! | `output`, `log`, `console` | its pipes |
-//! | `command`, `stats`, `listeners` | commands beside the game; figures; sockets held |
-//! | `alone` | SIGTERM, and nobody there |
-//! | `sys` | what has no safe wrapper |
+//! | `exec`, `stats`, `listeners` | commands beside the game; figures; sockets held |
+//! | `orphaned` | SIGTERM, and the time without an agent |
+//! | `sys` | system calls that have no safe wrapper |
 //!
 //! Invariants:
 //! - One game at a time: no start before the last run's containment is empty and its exit taken.
 //! - An exit is on the disk before anybody is told.
-//! - Nothing blocks: pipes and sockets are non-blocking, and nobody is waited for. (The disk is the one exception: the exit's fsync.)
+//! - Nothing blocks: pipes and sockets are non-blocking, and the keeper waits only in `poll`. The one exception is the disk, when an
+//!   exit is synced.
 //! - Only this loop waits for children.
 
 mod cgroup;
 mod commands;
 mod connections;
 mod console;
+mod error;
 mod exec;
 mod init;
 mod listeners;
@@ -99,7 +101,7 @@ pub(super) struct Daemon {
     runner: Option<Runner>,
     connections: Connections,
     run: Option<Run>,
-    /// Set once, never unset: something can't be killed.
+    /// A run of which something can't be killed, and of how many processes. Never unset.
     unkillable: Option<(RunNumber, u32)>,
     /// The highest run number that was started.
     last_run: RunNumber,
@@ -109,7 +111,7 @@ pub(super) struct Daemon {
     record: Option<String>,
     fallback: Option<FallbackPolicy>,
     orphaned: Orphaned,
-    /// The exit code to end with, and until when the agent may speak its last words.
+    /// The exit code to end with, and until when an agent that is our child may go on.
     ending: Option<(u8, Instant)>,
 }
 
@@ -160,7 +162,7 @@ impl Daemon {
         })
     }
 
-    /// Until the end; returns the exit code.
+    /// Serves until the keeper ends; returns the exit code.
     fn run(&mut self) -> u8 {
         let mut buffer = vec![0; BUFFER];
         loop {
@@ -274,7 +276,7 @@ impl Daemon {
         self.check_run(buffer);
     }
 
-    /// Whether exec worked has become known.
+    /// It has become known whether exec worked.
     fn outcome(&mut self) {
         if let Some(run) = &mut self.run
             && run.read_outcome()
@@ -289,12 +291,12 @@ impl Daemon {
         let Some((stream, drain)) = run.drains.get_mut(at) else { return };
         let mut forwarder = self.connections.forwarder(run.number, *stream);
         if drain.pump(buffer, &mut self.log, &mut forwarder) == Drained::Ended {
-            // Positions of this turn must stay: the drain is taken out by `turn`.
+            // The positions that `wait` has handed out must stay valid in this round: `turn` takes the drain out.
             drain.ended = true;
         }
     }
 
-    /// The run is over if nothing of it lives: then its end is written down and told.
+    /// A run is over when nothing of it lives. Then its end is written to the disk, and told.
     fn check_run(&mut self, buffer: &mut [u8]) {
         let (helpers, policy) = (self.helpers(), self.policy());
         let Some(run) = &mut self.run else { return };
@@ -323,7 +325,7 @@ impl Daemon {
         }
         let before = self.executed.len();
         self.executed.retain(|command| !command.is_answered());
-        // What commands left behind goes with the last of them; without cgroups it goes with the run.
+        // Processes that commands left behind are killed with the last command; without cgroups they end with the run.
         if before > 0
             && self.executed.is_empty()
             && let Some(leaf) = self.cgroups.as_ref().and_then(|cgroups| cgroups.leaf("probe").ok())
@@ -333,7 +335,7 @@ impl Daemon {
         }
     }
 
-    /// Our own children that are no part of a run.
+    /// Our own children that belong to no run.
     fn helpers(&self) -> Vec<i32> {
         self.runner.iter().map(|runner| runner.pid).chain(self.executed.iter().map(|command| command.pid)).collect()
     }
@@ -342,7 +344,7 @@ impl Daemon {
         self.fallback.clone().unwrap_or_else(|| stop_sequence::default_policy(self.settings.unattended))
     }
 
-    /// What is due by the clock.
+    /// Does what is due by the clock.
     fn turn(&mut self, now: Instant, buffer: &mut [u8]) {
         let helpers = self.helpers();
         if let Some(run) = &mut self.run {
@@ -377,7 +379,7 @@ fn wait_for(fd: &OwnedFd, timeout: Option<Duration>) {
     let _ = poll(&mut [PollFd::new(fd, PollFlags::IN)], timeout.as_ref());
 }
 
-/// Does nothing for a moment.
+/// Waits for this long.
 fn pause(span: Duration) {
     let _ = poll(&mut [], Timespec::try_from(span).ok().as_ref());
 }

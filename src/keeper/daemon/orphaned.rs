@@ -1,13 +1,13 @@
-//! SIGTERM, or too long without an agent: who decides then.
+//! What the keeper does without an agent: when it is told to stop, or when the game has been unattended for too long.
 //!
 //! ```text
-//!   asked to stop ─► agent connected? ── yes ─► it is told, and decides; it orders the shutdown in the end
-//!        │                                └──── leaves, and isn't back within GRACE ─┐
-//!        └─ no, nor within GRACE ─────────────────────────────────────────────────────┴─► standing orders ─► exit ORPHANED
-//!   unattended for too long ─────────────────────────────────────────────────────────────► standing orders ─► exit ORPHANED
+//!   told to stop ─► agent connected? ── yes ─► the agent is told, and decides; in the end it orders the shutdown
+//!        │                                └─── it leaves, and isn't back within GRACE ─┐
+//!        └─ none, and none within GRACE ───────────────────────────────────────────────┴─► fallback policy ─► exit ORPHANED
+//!   unattended for too long ──────────────────────────────────────────────────────────────► fallback policy ─► exit ORPHANED
 //! ```
 //!
-//! A sequence that has begun is climbed to its end, whoever connects meanwhile: the agent learns of it in its hello.
+//! A stop sequence that has begun is carried out to its end, whoever connects meanwhile: the agent learns of it in its hello.
 
 use super::{Daemon, Instant, stop_sequence::StopSequence};
 use crate::{
@@ -16,19 +16,19 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How long an agent may be away when it is needed.
+/// How long the keeper waits for an agent when one is needed.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Where we stand.
+/// Since when there is no agent, and what follows from it.
 #[derive(Debug)]
 pub(super) struct Orphaned {
     /// Since when no controller is connected.
     since: Option<Instant>,
     /// When we were asked to stop.
     asked: Option<Instant>,
-    /// The standing orders are being carried out.
+    /// The fallback policy is being carried out.
     acting: bool,
-    /// Nobody has ever connected while it is the same.
+    /// A controller has connected since the start.
     pub(super) met: bool,
 }
 
@@ -58,7 +58,7 @@ impl Orphaned {
 }
 
 impl Daemon {
-    /// SIGTERM, SIGINT, or `stop`. Asked again while the standing orders are carried out, it goes faster.
+    /// SIGTERM, SIGINT, or `stop`. A second request while the fallback policy is carried out hastens it.
     pub(super) fn asked_to_stop(&mut self) {
         let now = clock::mono();
         let again = self.orphaned.asked.is_some_and(|asked| now.since(asked) > Duration::from_secs(1));
@@ -93,16 +93,19 @@ impl Daemon {
             self.orphaned.acting = true;
             let policy = self.policy();
             if let Some(run) = &mut self.run {
-                eprintln!("gameside-keeper: no agent is here; carrying out the standing orders for run {}", run.number);
+                eprintln!(
+                    "gameside-keeper: no agent is connected; carrying out the fallback policy for run {}",
+                    run.number
+                );
                 self.orphaned.asked.get_or_insert(now);
                 if !run.is_ending() {
                     run.stop = Some(StopSequence::new(&policy, now));
                 }
             }
         }
-        let nobody = !self.connections.has_controller();
+        let orphaned = !self.connections.has_controller();
         if self.orphaned.acting && self.run.is_none() && self.ending.is_none() {
-            if nobody {
+            if orphaned {
                 self.end(if self.unkillable.is_some() { exit::UNKILLABLE } else { exit::ORPHANED });
             } else {
                 self.orphaned.acting = false; // it has come back in time to take the report

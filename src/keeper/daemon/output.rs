@@ -14,9 +14,9 @@ use std::{io, os::fd::OwnedFd};
 
 /// The longest line, in bytes.
 pub(super) const MAX_LINE: usize = 64 * 1024;
-/// How much one turn of the loop reads from one pipe, in bytes: the other descriptors want their turn.
+/// How much one round of the loop reads from one pipe, in bytes, so that the other descriptors get their share.
 const TURN: usize = 1 << 20;
-/// Room in the pipe, in bytes: the game goes on writing while we are elsewhere.
+/// Room in the pipe, in bytes, so that the game can go on writing while the keeper does something else.
 const PIPE: i32 = 1 << 20;
 
 /// Where lines go.
@@ -40,7 +40,7 @@ pub(super) struct Drain {
 pub(super) enum Drained {
     /// Nothing more for now.
     Dry,
-    /// There may be more, but it was our turn long enough.
+    /// There may be more, but this pipe has had its share of the round.
     More,
     /// Every writer is gone.
     Ended,
@@ -108,7 +108,7 @@ impl Drain {
         self.rest.extend_from_slice(bytes);
     }
 
-    /// Nobody is left to write: reads to the end, whoever may hold the pipe elsewhere.
+    /// Reads what is left. The run is over, so nothing more is waited for, even if a process elsewhere still holds the pipe.
     pub(super) fn empty(&mut self, buffer: &mut [u8], log: &mut Log, agent: &mut dyn Lines) {
         while !self.ended && rustix::io::ioctl_fionread(&self.pipe).is_ok_and(|left| left > 0) {
             self.pump(buffer, log, agent);

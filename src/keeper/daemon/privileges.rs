@@ -1,4 +1,4 @@
-//! Who the game is, and how little of root the keeper keeps.
+//! The game's user, and how little of root's rights the keeper keeps.
 //!
 //! | keeper runs as | game runs as | boundary between the agent's user and root |
 //! |---|---|---|
@@ -32,7 +32,7 @@ pub(super) struct Account {
     pub(super) home: String,
 }
 
-/// Who is who.
+/// The users that are involved.
 #[derive(Debug, Clone)]
 pub(super) struct Identity {
     /// None: the game runs as the keeper does.
@@ -43,33 +43,64 @@ pub(super) struct Identity {
     pub(super) guarded: bool,
 }
 
+/// Why it can't be said who the game is, or who it is isn't allowed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum IdentityError {
+    #[error("--group needs --user")]
+    GroupAlone,
+    #[error(
+        "uid {0} can't start the game as another user; run the keeper as root, or with CAP_SETUID, CAP_SETGID and CAP_KILL \
+         as gameside-keeper@.service does"
+    )]
+    CannotSwitch(u32),
+    #[error(
+        "an agent that isn't root would get root's rights through this keeper; \
+         give --user and --executable-root, or run the keeper as the agent's user"
+    )]
+    OpenDoor,
+    #[error("no user `{0}` in /etc/passwd; a user of a directory service must be given by number")]
+    NoUser(String),
+    #[error("no group `{0}` in /etc/group")]
+    NoGroup(String),
+}
+
+/// Rights that the keeper can't give up.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}: {why}")]
+pub(super) struct PrivilegeError {
+    what: &'static str,
+    why: Errno,
+}
+
+impl PrivilegeError {
+    fn when(what: &'static str) -> impl FnOnce(Errno) -> PrivilegeError {
+        move |why| PrivilegeError { what, why }
+    }
+}
+
 impl Identity {
-    /// Looks the users up; the error is a sentence.
-    pub(super) fn of(settings: &Settings) -> Result<Identity, String> {
+    /// Looks the users up.
+    pub(super) fn of(settings: &Settings) -> Result<Identity, IdentityError> {
         let own = geteuid().as_raw();
         let account = match &settings.user {
-            None if settings.group.is_some() => return Err("--group needs --user".into()),
+            None if settings.group.is_some() => return Err(IdentityError::GroupAlone),
             None => None,
             Some(name) => Some(find(name, settings.group.as_deref())?),
         };
         let account = account.filter(|account| own == 0 || account.uid != own);
         if account.is_some() && !may_switch() {
-            return Err(format!(
-                "uid {own} can't start the game as another user; run the keeper as root, or with CAP_SETUID, CAP_SETGID and CAP_KILL as gameside-keeper@.service does"
-            ));
+            return Err(IdentityError::CannotSwitch(own));
         }
         let agent_uid = settings.agent_uid.unwrap_or(own);
         let guarded = own == 0 && agent_uid != 0;
         if guarded && (account.is_none() || settings.executable_roots.is_empty()) {
-            return Err("an agent that isn't root would get root's rights through this keeper; \
-                        give --user and --executable-root, or run the keeper as the agent's user"
-                .into());
+            return Err(IdentityError::OpenDoor);
         }
         Ok(Identity { account, agent_uid, guarded })
     }
 }
 
-/// What a keeper goes on with, as far as it has them.
+/// The capabilities that a keeper keeps, as far as it has them.
 pub(super) const KEEPER: CapabilitySet = CapabilitySet::SETUID.union(CapabilitySet::SETGID).union(CapabilitySet::KILL);
 
 /// Root's rights, or those that systemd gave us, are enough to become another user.
@@ -80,19 +111,19 @@ fn may_switch() -> bool {
 
 /// Gives up every capability but `keep`; undumpable, so that nobody of the same user reads our
 /// memory or takes our descriptors.
-pub(super) fn shed(keep: CapabilitySet) -> Result<(), String> {
-    let held = capabilities(None).map_err(|error| format!("reading our capabilities: {error}"))?;
+pub(super) fn shed(keep: CapabilitySet) -> Result<(), PrivilegeError> {
+    let held = capabilities(None).map_err(PrivilegeError::when("reading our capabilities"))?;
     let keep = keep & held.permitted;
     // With nothing inheritable there is nothing ambient either: the game gets none of these.
     let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
-    set_capabilities(None, sets).map_err(|error| format!("giving up capabilities: {error}"))?;
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| format!("becoming undumpable: {error}"))
+    set_capabilities(None, sets).map_err(PrivilegeError::when("giving up capabilities"))?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(PrivilegeError::when("becoming undumpable"))
 }
 
 /// Nothing that is executed from here on can get a capability from its file; what we hold stays ours. Without CAP_SETPCAP the
 /// bounding set stays as it is.
-pub(super) fn close_bounds() -> Result<(), String> {
-    let held = capabilities(None).map_err(|error| format!("reading our capabilities: {error}"))?;
+pub(super) fn close_bounds() -> Result<(), PrivilegeError> {
+    let held = capabilities(None).map_err(PrivilegeError::when("reading our capabilities"))?;
     if !held.effective.contains(CapabilitySet::SETPCAP) {
         return Ok(());
     }
@@ -100,7 +131,7 @@ pub(super) fn close_bounds() -> Result<(), String> {
         match remove_capability_from_bounding_set(capability) {
             // Newer than this kernel.
             Ok(()) | Err(Errno::INVAL) => {}
-            Err(error) => return Err(format!("emptying the bounding set: {error}")),
+            Err(why) => return Err(PrivilegeError { what: "emptying the bounding set", why }),
         }
     }
     Ok(())
@@ -120,7 +151,7 @@ pub(super) fn surrender() -> io::Result<()> {
 }
 
 /// From `/etc/passwd` and `/etc/group` alone: asking a directory service would load half of libc.
-fn find(user: &str, group: Option<&str>) -> Result<Account, String> {
+fn find(user: &str, group: Option<&str>) -> Result<Account, IdentityError> {
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let groups = fs::read_to_string("/etc/group").unwrap_or_default();
     let mut account = account(&passwd, user)?;
@@ -135,7 +166,7 @@ fn find(user: &str, group: Option<&str>) -> Result<Account, String> {
 }
 
 /// `name:x:uid:gid:comment:home:shell`
-fn account(passwd: &str, wanted: &str) -> Result<Account, String> {
+fn account(passwd: &str, wanted: &str) -> Result<Account, IdentityError> {
     let lines = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).filter(|fields| fields.len() >= 6);
     for fields in lines {
         if let (true, Ok(uid), Ok(gid)) =
@@ -146,19 +177,17 @@ fn account(passwd: &str, wanted: &str) -> Result<Account, String> {
     }
     match wanted.parse() {
         Ok(id) => Ok(Account { uid: id, gid: id, groups: Vec::new(), name: wanted.into(), home: "/".into() }),
-        Err(_) => {
-            Err(format!("no user `{wanted}` in /etc/passwd; a user of a directory service must be given by number"))
-        }
+        Err(_) => Err(IdentityError::NoUser(wanted.to_owned())),
     }
 }
 
 /// `name:x:gid:member,member`
-fn group_id(groups: &str, wanted: &str) -> Result<u32, String> {
+fn group_id(groups: &str, wanted: &str) -> Result<u32, IdentityError> {
     let named = groups.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[0] == wanted);
     named
         .and_then(|fields| fields.get(2)?.parse().ok())
         .or_else(|| wanted.parse().ok())
-        .ok_or_else(|| format!("no group `{wanted}` in /etc/group"))
+        .ok_or_else(|| IdentityError::NoGroup(wanted.to_owned()))
 }
 
 fn memberships(groups: &str, user: &str) -> Vec<u32> {
@@ -182,20 +211,20 @@ mod tests {
         assert_eq!((by_name.uid, by_name.gid, by_name.home.as_str()), (990, 991, "/srv/game"));
         assert_eq!(account(PASSWD, "990").unwrap(), by_name);
         assert_eq!(account(PASSWD, "4242").unwrap().gid, 4242);
-        assert!(account(PASSWD, "nobody-here").unwrap_err().contains("nobody-here"));
+        assert!(account(PASSWD, "nobody-here").unwrap_err().to_string().contains("nobody-here"));
         assert_eq!(memberships(GROUPS, "game"), [44]);
-        assert_eq!(group_id(GROUPS, "render"), Ok(44));
+        assert_eq!(group_id(GROUPS, "render").unwrap(), 44);
     }
 
     #[test]
     fn root_is_no_open_door() {
         if !geteuid().is_root() {
             let other = Settings { user: Some("root".into()), ..Settings::default() };
-            assert!(Identity::of(&other).unwrap_err().contains("as another user"));
+            assert!(Identity::of(&other).unwrap_err().to_string().contains("as another user"));
             return;
         }
         let open = Settings { agent_uid: Some(1000), ..Settings::default() };
-        assert!(Identity::of(&open).unwrap_err().contains("--executable-root"));
+        assert!(matches!(Identity::of(&open), Err(IdentityError::OpenDoor)));
         let closed = Settings { user: Some("4242".into()), executable_roots: vec!["/srv".into()], ..open };
         assert!(Identity::of(&closed).unwrap().guarded);
     }

@@ -4,8 +4,8 @@
 //!   Starting ──exec worked──► Running ──first process ends──► nothing left? ──yes──► over
 //!       │                        │                                │ no
 //!       └─exec failed──► over    │                   forking: lives on, until nothing does
-//!                                │                   else: stragglers, the stop ──► SIGKILL ──► over
-//!                                └─ kill, or the stop's end ──► SIGKILL until nothing lives ──► over
+//!                                │                   else: stragglers, stop sequence ──► SIGKILL ──► over
+//!                                └─ kill, or its end ──► SIGKILL until nothing lives ──► over
 //!                                                                     └─ last deadline ──► unkillable
 //! ```
 //!
@@ -36,7 +36,7 @@ const KILL_AGAIN: Duration = Duration::from_millis(50);
 /// How long a core file may take to be written before its process is killed all the same.
 const CORE_BOUND: Duration = Duration::from_secs(60);
 
-/// A run that isn't over.
+/// A run that isn't over yet.
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) number: RunNumber,
@@ -71,7 +71,7 @@ struct Killing {
     cores_until: Instant,
 }
 
-/// What a turn of the clock led to.
+/// What [`Run::turn`] led to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     Nothing,
@@ -79,7 +79,7 @@ pub(super) enum Turn {
     Unkillable(u32),
 }
 
-/// How a run was begun.
+/// A run that has just been started.
 pub(super) struct Spawned {
     pub(super) child: Child,
     pub(super) started: Timestamp,
@@ -115,7 +115,7 @@ impl Run {
         }
     }
 
-    /// Reads whether exec worked. True: it did, and this is the first time we know.
+    /// Reads whether exec worked. True when it did, and this is the first call that can tell.
     pub(super) fn read_outcome(&mut self) -> bool {
         let Some(pipe) = &self.outcome else { return false };
         let mut text = [0; 1024];
@@ -133,7 +133,7 @@ impl Run {
         }
     }
 
-    /// Every living process of the run. `helpers`: the keeper's own children, which are none of it.
+    /// Every living process of the run. `helpers` are the keeper's own children, which don't belong to it.
     pub(super) fn members(&self, helpers: &[i32]) -> Vec<Process> {
         let mut members = process_tree::descendants(std::process::id() as i32, helpers);
         for pid in self.leaf.iter().flat_map(Leaf::pids) {
@@ -144,7 +144,7 @@ impl Run {
         members
     }
 
-    /// A child of ours ended. It is the first process, or an orphan of the run that came to us.
+    /// A child of ours has ended: the first process, or an orphan of the run that was reparented to us.
     pub(super) fn reaped(&mut self, child: &sys::Reaped) {
         let status = match (child.status.code(), child.status.signal()) {
             (_, Some(signal)) => ExitStatus::Signaled { signal, core: child.status.core_dumped() },
@@ -161,7 +161,8 @@ impl Run {
         }
     }
 
-    /// After children were reaped: is it over? If not, and the first process has gone, stragglers meet the stop.
+    /// Whether it is over, asked after children were reaped. If the first process has gone and others live, the stop sequence begins for
+    /// these stragglers.
     pub(super) fn is_over(&mut self, helpers: &[i32], policy: &FallbackPolicy, now: Instant) -> bool {
         if self.main_lives {
             return false;
@@ -202,7 +203,7 @@ impl Run {
         }
     }
 
-    /// What is due by the clock: the stop's next rung, or SIGKILL again.
+    /// Does what is due by the clock: the next step of the stop sequence, or SIGKILL again.
     pub(super) fn turn(&mut self, now: Instant, helpers: &[i32], last_deadline: Duration) -> Turn {
         let next = self.stop.as_mut().map_or(NextStep::Wait, |stop| stop.next(now));
         match next {
@@ -217,7 +218,7 @@ impl Run {
                     StopAction::Stdin(line) => drop(self.console.push(&line)),
                     StopAction::Signal(signal) => self.signal(signal, helpers),
                     StopAction::Kill => self.kill(last_deadline, now),
-                    // Not ours to do: on to the next.
+                    // Only the agent can ask the game: on to the next step.
                     StopAction::Ask => self.stop.as_mut().map_or((), |stop| stop.hasten(now)),
                 }
             }
@@ -243,7 +244,7 @@ impl Run {
         } else if let Some(leaf) = &self.leaf {
             leaf.kill();
         }
-        // Whoever forks faster than we look is met again, at once for a few rounds, then every KILL_AGAIN.
+        // Processes that fork faster than we look are found again: at once for a few rounds, then every KILL_AGAIN.
         for _ in 0..5 {
             for process in &members {
                 let _ = process_tree::signal(process, libc::SIGKILL);
@@ -258,7 +259,7 @@ impl Run {
         Turn::Nothing
     }
 
-    /// The stop or SIGKILL is under way, or an end isn't certain yet: worth looking again whenever the clock calls.
+    /// The stop sequence or SIGKILL is under way.
     pub(super) fn is_ending(&self) -> bool {
         self.stop.is_some() || self.killing.is_some()
     }
@@ -270,7 +271,7 @@ impl Run {
         [stop, killing].into_iter().flatten().min()
     }
 
-    /// The account of a run that is over.
+    /// The report of a run that is over.
     pub(super) fn report(&self, ended: Timestamp) -> ExitReport {
         let oom = self.leaf.as_ref().map_or_else(cgroup::own_oom_kills, Leaf::oom_kills) > self.oom_before;
         let status = match (&self.failed, &self.status) {

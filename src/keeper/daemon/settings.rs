@@ -1,9 +1,15 @@
-//! What the keeper itself is told: on its command line, or in a file of `KEY=VALUE` lines with the same words.
+//! The keeper's own settings: from its command line, or from a file of `KEY=VALUE` lines with the same words.
 //!
-//! These are the bounds within which an agent may order: the agent can't change any of them.
+//! They bound what an agent may order, and no agent can change any of them.
 
-use crate::model::units::{Size, Span};
-use std::{ffi::OsString, fs, path::PathBuf, time::Duration};
+use crate::model::units::{BadUnit, Size, Span};
+use lexopt::Arg;
+use std::{
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// Printed with `--help`.
 pub(super) const USAGE: &str = "\
@@ -28,7 +34,6 @@ usage: gameside-keeper --dir DIR [OPTION…] [--run-agent COMMAND…]
   --run-agent COMMAND…    all that follows is the agent: started as a child, started again when it ends (PID 1 of a container)
 ";
 
-const UNKNOWN: &str = "there is no such option";
 /// Options that stand alone, and those with a value.
 const FLAGS: [&str; 3] = ["detach", "no-new-privileges", "no-cgroup"];
 const OPTIONS: [&str; 13] = [
@@ -47,25 +52,59 @@ const OPTIONS: [&str; 13] = [
     "last-deadline",
 ];
 
-/// What is asked about the program itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Question {
+/// What a command line asks for.
+#[derive(Debug)]
+pub(super) enum Invocation {
     Help,
     Version,
+    Run(Box<Settings>),
 }
 
-impl Question {
-    /// What follows `--run-agent` belongs to the agent and its game: nobody asks us there.
-    pub(super) fn of(args: &[OsString]) -> Option<Self> {
-        args.iter().take_while(|arg| *arg != "--run-agent").find_map(|arg| match arg.to_str()? {
-            "--help" | "-h" => Some(Question::Help),
-            "--version" => Some(Question::Version),
-            _ => None,
-        })
-    }
+/// What is wrong with a command line, or with the file that it names.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SettingsError {
+    #[error(transparent)]
+    CommandLine(#[from] lexopt::Error),
+    #[error("{0} is not an option")]
+    NotAnOption(String),
+    #[error("--{0}: there is no such option")]
+    UnknownOption(String),
+    #[error("--{0}: the value isn't UTF-8")]
+    NotText(String),
+    #[error("--{word}: {why}")]
+    Option { word: String, why: ValueError },
+    #[error("reading {}: {why}", .file.display())]
+    Unreadable { file: PathBuf, why: io::Error },
+    #[error("{}, line {line}: {why}", .file.display())]
+    Line { file: PathBuf, line: usize, why: ValueError },
+    #[error("--run-agent wants the agent's command after it")]
+    NoAgent,
+    #[error("--dir is missing")]
+    NoDirectory,
+    #[error("--detach and --run-agent exclude each other: a detached keeper has no agent of its own")]
+    DetachedAgent,
 }
 
-/// The whole of it.
+/// What is wrong with the value of an option.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ValueError {
+    #[error("there is no such option as `{0}`")]
+    UnknownWord(String),
+    #[error("`{path}` is no path: {why}")]
+    Path { path: String, why: io::Error },
+    #[error("expected a number, found `{0}`")]
+    Number(String),
+    #[error(transparent)]
+    Unit(#[from] BadUnit),
+    #[error("expected NAME=NUMBER, such as nofile=65536")]
+    Limit,
+    #[error("no resource limit is called `{0}`")]
+    UnknownLimit(String),
+    #[error("{0}: the soft limit is above the hard one")]
+    SoftAboveHard(String),
+}
+
+/// All settings of a keeper.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub(super) dir: PathBuf,
@@ -123,33 +162,59 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    /// Reads a command line; the error is a sentence.
-    pub(super) fn parse(args: Vec<OsString>) -> Result<Settings, String> {
-        let mut settings = Settings::default();
-        let given = Given::of(args)?;
-        if let Some(file) = &given.config {
-            let text = fs::read_to_string(file).map_err(|error| format!("reading {}: {error}", file.display()))?;
-            for (number, line) in text.lines().enumerate() {
-                let line = line.trim();
-                if line.is_empty() || line.starts_with('#') {
-                    continue;
+impl Invocation {
+    /// Reads a command line. What follows `--run-agent` belongs to the agent and its game, and isn't looked at.
+    pub(super) fn parse(args: Vec<OsString>) -> Result<Invocation, SettingsError> {
+        let mut parser = lexopt::Parser::from_args(args);
+        let (mut words, mut config, mut agent) = (Vec::new(), None, Vec::new());
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Arg::Short('h') | Arg::Long("help") => return Ok(Invocation::Help),
+                Arg::Long("version") => return Ok(Invocation::Version),
+                Arg::Long("config") => config = Some(PathBuf::from(parser.value()?)),
+                Arg::Long("run-agent") => {
+                    agent = parser.raw_args()?.collect();
+                    if agent.is_empty() {
+                        return Err(SettingsError::NoAgent);
+                    }
                 }
-                let (word, value) = line.split_once('=').unwrap_or((line, ""));
-                settings
-                    .set(word.trim(), value.trim())
-                    .map_err(|why| format!("{}, line {}: {why}", file.display(), number + 1))?;
+                Arg::Long(word) if FLAGS.contains(&word) => words.push((word.to_owned(), String::new())),
+                Arg::Long(word) if OPTIONS.contains(&word) => {
+                    let word = word.to_owned();
+                    match parser.value()?.into_string() {
+                        Ok(value) => words.push((word, value)),
+                        Err(_) => return Err(SettingsError::NotText(word)),
+                    }
+                }
+                Arg::Long(word) => return Err(SettingsError::UnknownOption(word.to_owned())),
+                Arg::Short(letter) => return Err(SettingsError::NotAnOption(format!("-{letter}"))),
+                Arg::Value(word) => return Err(SettingsError::NotAnOption(word.display().to_string())),
             }
         }
-        for (word, value) in &given.words {
-            settings.set(word, value).map_err(|why| format!("--{word}: {why}"))?;
+        Settings::of(config, words, agent).map(|settings| Invocation::Run(Box::new(settings)))
+    }
+}
+
+impl Settings {
+    /// The file's words first, so that the command line wins.
+    fn of(
+        config: Option<PathBuf>,
+        words: Vec<(String, String)>,
+        agent: Vec<OsString>,
+    ) -> Result<Settings, SettingsError> {
+        let mut settings = Settings::default();
+        if let Some(file) = config {
+            settings.read(&file)?;
         }
-        settings.agent = given.agent;
+        for (word, value) in words {
+            settings.set(&word, &value).map_err(|why| SettingsError::Option { word, why })?;
+        }
+        settings.agent = agent;
         if settings.dir.as_os_str().is_empty() {
-            return Err("--dir is missing".into());
+            return Err(SettingsError::NoDirectory);
         }
         if settings.detach && !settings.agent.is_empty() {
-            return Err("--detach and --run-agent exclude each other: a detached keeper has no agent of its own".into());
+            return Err(SettingsError::DetachedAgent);
         }
         if settings.detach && settings.idle.is_none() {
             settings.idle = Some(Duration::from_secs(600));
@@ -157,7 +222,20 @@ impl Settings {
         Ok(settings)
     }
 
-    fn set(&mut self, word: &str, value: &str) -> Result<(), String> {
+    /// Lines of `KEY=VALUE`; empty ones and those that begin with `#` count for nothing.
+    fn read(&mut self, file: &Path) -> Result<(), SettingsError> {
+        let unreadable = |why| SettingsError::Unreadable { file: file.to_path_buf(), why };
+        let text = fs::read_to_string(file).map_err(unreadable)?;
+        let lines = text.lines().map(str::trim).enumerate();
+        for (at, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+            let (word, value) = line.split_once('=').unwrap_or((line, ""));
+            let wrong = |why| SettingsError::Line { file: file.to_path_buf(), line: at + 1, why };
+            self.set(word.trim(), value.trim()).map_err(wrong)?;
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, word: &str, value: &str) -> Result<(), ValueError> {
         match word {
             "dir" => self.dir = absolute(value)?,
             "detach" => self.detach = true,
@@ -174,64 +252,26 @@ impl Settings {
             "idle" => self.idle = Some(span(value)?),
             "host-deadline" => self.host_deadline = Some(span(value)?),
             "last-deadline" => self.last_deadline = span(value)?,
-            _ => return Err(format!("{UNKNOWN} as `{word}`")),
+            _ => return Err(ValueError::UnknownWord(word.to_owned())),
         }
         Ok(())
     }
 
-    fn limit(&mut self, text: &str) -> Result<(), String> {
-        let (name, value) = text.split_once('=').ok_or("expected NAME=NUMBER, such as nofile=65536")?;
+    fn limit(&mut self, text: &str) -> Result<(), ValueError> {
+        let (name, value) = text.split_once('=').ok_or(ValueError::Limit)?;
         if name == "memory" {
             self.memory = Some(size(value)?);
             return Ok(());
         }
-        let resource = resource(name).ok_or_else(|| format!("no resource limit is called `{name}`"))?;
+        let resource = resource(name).ok_or_else(|| ValueError::UnknownLimit(name.to_owned()))?;
         let (soft, hard) = value.split_once(':').unwrap_or((value, value));
         let amount = |text: &str| if text == "unlimited" { Ok(libc::RLIM_INFINITY) } else { size(text) };
         let (soft, hard) = (amount(soft)?, amount(hard)?);
         if soft > hard {
-            return Err(format!("{name}: the soft limit is above the hard one"));
+            return Err(ValueError::SoftAboveHard(name.to_owned()));
         }
         self.limits.push(Limit { resource, soft, hard });
         Ok(())
-    }
-}
-
-/// A command line, taken apart but not understood.
-#[derive(Debug, Default)]
-struct Given {
-    words: Vec<(String, String)>,
-    config: Option<PathBuf>,
-    agent: Vec<OsString>,
-}
-
-impl Given {
-    fn of(args: Vec<OsString>) -> Result<Given, String> {
-        let mut given = Given::default();
-        let mut args = args.into_iter();
-        while let Some(arg) = args.next() {
-            let word = arg.to_str().and_then(|arg| arg.strip_prefix("--"));
-            let word = word.ok_or_else(|| format!("{} is not an option", arg.display()))?.to_owned();
-            if word == "run-agent" {
-                given.agent = args.collect();
-                if given.agent.is_empty() {
-                    return Err("--run-agent wants the agent's command after it".into());
-                }
-                return Ok(given);
-            }
-            let (word, value) = match word.split_once('=') {
-                Some((word, value)) => (word.to_owned(), value.to_owned()),
-                None if FLAGS.contains(&word.as_str()) => (word, String::new()),
-                None if !OPTIONS.contains(&word.as_str()) => return Err(format!("--{word}: {UNKNOWN}")),
-                None => {
-                    let value = args.next().ok_or_else(|| format!("--{word} wants a value"))?;
-                    let value = value.into_string().map_err(|_| format!("--{word}: the value isn't UTF-8"))?;
-                    (word, value)
-                }
-            };
-            if word == "config" { given.config = Some(value.into()) } else { given.words.push((word, value)) }
-        }
-        Ok(given)
     }
 }
 
@@ -252,28 +292,35 @@ fn resource(name: &str) -> Option<u32> {
 }
 
 /// Against the directory that the keeper was started in.
-fn absolute(path: &str) -> Result<PathBuf, String> {
-    std::path::absolute(path).map_err(|error| format!("`{path}` is no path: {error}"))
+fn absolute(path: &str) -> Result<PathBuf, ValueError> {
+    std::path::absolute(path).map_err(|why| ValueError::Path { path: path.to_owned(), why })
 }
 
-fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("expected a number, found `{text}`"))
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, ValueError> {
+    text.parse().map_err(|_| ValueError::Number(text.to_owned()))
 }
 
-fn size(text: &str) -> Result<u64, String> {
-    text.parse().or_else(|_| text.parse::<Size>().map(|size| size.0)).map_err(|error| error.to_string())
+fn size(text: &str) -> Result<u64, ValueError> {
+    Ok(text.parse().or_else(|_| text.parse::<Size>().map(|size| size.0))?)
 }
 
-fn span(text: &str) -> Result<Duration, String> {
-    text.parse::<Span>().map(|span| span.0).map_err(|error| error.to_string())
+fn span(text: &str) -> Result<Duration, ValueError> {
+    Ok(text.parse::<Span>().map(|span| span.0)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(line: &str) -> Result<Settings, String> {
-        Settings::parse(line.split(' ').map(OsString::from).collect())
+    fn ask(line: &str) -> Result<Invocation, SettingsError> {
+        Invocation::parse(line.split(' ').map(OsString::from).collect())
+    }
+
+    fn parse(line: &str) -> Result<Settings, SettingsError> {
+        ask(line).map(|invocation| match invocation {
+            Invocation::Run(settings) => *settings,
+            other => panic!("{line}: {other:?}"),
+        })
     }
 
     #[test]
@@ -285,10 +332,11 @@ mod tests {
 
     #[test]
     fn help_that_is_asked_of_the_agent_or_its_game_is_not_asked_of_us() {
-        let asked = |line: &str| Question::of(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
-        assert_eq!(asked("--dir /s -h"), Some(Question::Help));
-        assert_eq!(asked("--version"), Some(Question::Version));
-        assert_eq!(asked("--dir /s --run-agent gameside run -- ./server -h 0.0.0.0 --version"), None);
+        assert!(matches!(ask("--dir /s -h"), Ok(Invocation::Help)));
+        assert!(matches!(ask("--help"), Ok(Invocation::Help)));
+        assert!(matches!(ask("--version"), Ok(Invocation::Version)));
+        let run = ask("--dir /s --run-agent gameside run -- ./server -h 0.0.0.0 --version");
+        assert!(matches!(run, Ok(Invocation::Run(_))));
     }
 
     #[test]
@@ -302,10 +350,27 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
-        assert!(parse("--detach").unwrap_err().contains("--dir"));
-        assert!(parse("--dir /s --limit nofiles=1").unwrap_err().contains("nofiles"));
-        assert!(parse("--dir /s --levitate 1").unwrap_err().contains("levitate"));
-        assert!(parse("--dir /s --levitate").unwrap_err().contains("no such option"), "a value wouldn't help");
-        assert!(parse("--dir /s --detach --run-agent x").unwrap_err().contains("exclude"));
+        let rows = [
+            ("--detach", "--dir is missing"),
+            ("--dir /s --limit nofiles=1", "no resource limit is called `nofiles`"),
+            ("--dir /s --limit nofile=2:1", "nofile: the soft limit is above the hard one"),
+            ("--dir /s --levitate 1", "--levitate: there is no such option"),
+            ("--dir /s --levitate", "--levitate: there is no such option"),
+            ("--dir /s --log-files", "--log-files"),
+            ("--dir /s --log-files many", "--log-files: expected a number, found `many`"),
+            ("--dir /s -x", "-x is not an option"),
+            ("--dir /s somewhere", "somewhere is not an option"),
+            ("--dir /s --detach --run-agent x", "exclude"),
+            ("--dir /s --run-agent", "wants the agent's command"),
+            ("--config /nowhere/keeper.conf", "reading /nowhere/keeper.conf"),
+        ];
+        for (line, expected) in rows {
+            let said = parse(line).unwrap_err().to_string();
+            assert!(said.contains(expected), "{line}: {said}");
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&file, "dir=/s\n\nlevitate=1\n").unwrap();
+        let said = parse(&format!("--config {}", file.path().display())).unwrap_err().to_string();
+        assert!(said.contains("line 3: there is no such option as `levitate`"), "{said}");
     }
 }

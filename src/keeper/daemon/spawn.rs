@@ -10,6 +10,7 @@
 
 use super::{
     cgroup::Leaf,
+    error::SpawnError,
     privileges::{self, Account},
     settings::Settings,
     sys::{self, Forked},
@@ -34,7 +35,7 @@ use std::{
 /// What the game inherits of our environment.
 const BASE: [&str; 5] = ["PATH", "HOME", "USER", "LANG", "TZ"];
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Ours alone: with these the game could speak for the agent's or the keeper's unit.
+/// Never passed on: with these the game could speak for the agent's or the keeper's unit.
 const OURS: [&str; 8] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
@@ -46,7 +47,7 @@ const OURS: [&str; 8] = [
     "CREDENTIALS_DIRECTORY",
 ];
 
-/// A start that can't fail any more but in the child.
+/// A start that was checked, and can fail only in the child.
 #[derive(Debug)]
 pub(super) struct Plan {
     program: CString,
@@ -70,31 +71,32 @@ pub(super) struct Child {
     pub(super) outcome: OwnedFd,
 }
 
-/// Checks an order against our own bounds and prepares it; the error is a sentence.
+/// Checks an order against our own bounds and prepares it.
 pub(super) fn plan(
     argv: &[String],
     env: &BTreeMap<String, String>,
     dir: Option<&str>,
     settings: &Settings,
     account: Option<&Account>,
-) -> Result<Plan, String> {
-    let word = argv.first().filter(|word| !word.is_empty()).ok_or("an empty command can't be started")?;
+) -> Result<Plan, SpawnError> {
+    let word = argv.first().filter(|word| !word.is_empty()).ok_or(SpawnError::NoProgram)?;
     let env = environment(env, account);
     let path = env.get("PATH").map_or(DEFAULT_PATH, String::as_str);
     let program = locate(word, dir, path)?;
     let outside = |path: &Path| !settings.executable_roots.is_empty() && !below(path, &settings.executable_roots);
     if outside(&program) {
-        return Err(format!("{} is outside the keeper's --executable-root", program.display()));
+        return Err(SpawnError::ProgramOutside(program));
     }
     if let Some(dir) = dir
         && outside(Path::new(dir))
         && !below(Path::new(dir), std::slice::from_ref(&settings.dir))
     {
-        return Err(format!("the working directory {dir} is outside the keeper's --executable-root"));
+        return Err(SpawnError::DirectoryOutside(dir.to_owned()));
     }
-    let text = |text: &str| CString::new(text).map_err(|_| format!("{text:?} has a zero byte in it"));
+    let text = |text: &str| CString::new(text).map_err(|_| SpawnError::ZeroByte(text.to_owned()));
+    let path = OsString::from(program).into_vec();
     Ok(Plan {
-        program: CString::new(OsString::from(program).into_vec()).map_err(|_| "a path with a zero byte".to_owned())?,
+        program: CString::new(path).map_err(|_| SpawnError::ZeroByte(word.clone()))?,
         argv: argv.iter().map(|word| text(word)).collect::<Result<_, _>>()?,
         env: env.iter().map(|(key, value)| text(&format!("{key}={value}"))).collect::<Result<_, _>>()?,
         dir: dir.map(text).transpose()?,
@@ -206,7 +208,7 @@ fn environment(added: &BTreeMap<String, String>, account: Option<&Account>) -> B
 }
 
 /// As a shell finds it, but against the working directory that the game will have.
-fn locate(word: &str, dir: Option<&str>, path: &str) -> Result<PathBuf, String> {
+fn locate(word: &str, dir: Option<&str>, path: &str) -> Result<PathBuf, SpawnError> {
     let base = dir.map_or_else(|| std::env::current_dir().unwrap_or_else(|_| "/".into()), PathBuf::from);
     if word.contains('/') {
         return Ok(base.join(word));
@@ -215,7 +217,8 @@ fn locate(word: &str, dir: Option<&str>, path: &str) -> Result<PathBuf, String> 
         fs::metadata(path).is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
     };
     let mut places = path.split(':').filter(|place| !place.is_empty()).map(|place| Path::new(place).join(word));
-    places.find(is_program).ok_or_else(|| format!("no program `{word}` in PATH ({path}); give its full path"))
+    let missing = || SpawnError::NotInPath { word: word.to_owned(), path: path.to_owned() };
+    places.find(is_program).ok_or_else(missing)
 }
 
 /// Whether a path, its links followed, lies below one of the roots, theirs followed too.
@@ -242,7 +245,7 @@ mod tests {
         assert!(locate("sh", None, "/nowhere:/bin").unwrap().ends_with("bin/sh"));
         assert_eq!(locate("./game", Some("/srv"), "").unwrap(), Path::new("/srv/./game"));
         assert_eq!(locate("/bin/x", Some("/srv"), "").unwrap(), Path::new("/bin/x"));
-        assert!(locate("no-such-program", None, "/bin").unwrap_err().contains("no-such-program"));
+        assert!(locate("no-such-program", None, "/bin").unwrap_err().to_string().contains("no-such-program"));
     }
 
     #[test]
@@ -256,6 +259,6 @@ mod tests {
         assert!(!below(&root.path().join("../x"), &roots));
         let settings = Settings { executable_roots: roots.to_vec(), ..Settings::default() };
         let error = plan(&["/bin/sh".into()], &BTreeMap::new(), None, &settings, None).unwrap_err();
-        assert!(error.contains("--executable-root"), "{error}");
+        assert!(matches!(error, SpawnError::ProgramOutside(_)), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! From a command line to a keeper that stands: the order matters, so it is all here.
+//! From a command line to a running keeper. The order matters, so all of it is here.
 //!
 //! ```text
 //!   parse ─► users ─► detach? ─► cgroups ─► watcher | keeper ─► lock ─► socket ─► agent? ─► shed rights ─► ready ─► loop
@@ -8,9 +8,8 @@ use super::{
     Daemon,
     cgroup::Cgroups,
     init::Runner,
-    privileges,
-    privileges::Identity,
-    settings::{Question, Settings, USAGE},
+    privileges::{self, Identity, IdentityError, PrivilegeError},
+    settings::{Invocation, Settings, SettingsError, USAGE},
     store::{Store, StoreError},
     sys::{self, Forked},
     watcher,
@@ -27,71 +26,94 @@ use rustix::{
 };
 use std::{ffi::OsString, fs, io, os::fd::OwnedFd, path::Path};
 
-/// Why there is no keeper: a sentence and an exit code.
-type Failure = (String, u8);
+/// Why there is no keeper.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("{0}\nsee gameside-keeper --help")]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Privileges(#[from] PrivilegeError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{what}: {why}")]
+    Io { what: &'static str, why: io::Error },
+}
 
-/// The whole life; returns the exit code.
-pub(super) fn life(args: Vec<OsString>) -> u8 {
-    match Question::of(&args) {
-        Some(Question::Help) => {
-            print!("{USAGE}");
-            return 0;
-        }
-        Some(Question::Version) => {
-            println!("gameside-keeper {}", env!("CARGO_PKG_VERSION"));
-            return 0;
-        }
-        None => {}
+impl StartError {
+    fn when<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> StartError {
+        move |why| StartError::Io { what, why: why.into() }
     }
-    sys::close_from(3);
-    umask(Mode::from(0o022));
-    let mut ready = None;
-    let outcome = Settings::parse(args)
-        .map_err(|why| (format!("{why}\nsee gameside-keeper --help"), exit::USAGE))
-        .and_then(|settings| stand(settings, &mut ready));
-    match outcome {
-        Ok(mut daemon) => daemon.run(),
-        Err((why, code)) => {
-            eprintln!("gameside-keeper: {why}");
-            Ready::say(ready.as_ref(), code);
-            code
+
+    fn code(&self) -> u8 {
+        match self {
+            StartError::Settings(_) | StartError::Identity(_) => exit::USAGE,
+            StartError::Store(StoreError::Locked(_)) => exit::LOCKED,
+            StartError::Store(StoreError::Io { .. }) | StartError::Privileges(_) | StartError::Io { .. } => {
+                exit::TROUBLE
+            }
         }
     }
 }
 
-fn stand(mut settings: Settings, ready: &mut Option<Ready>) -> Result<Daemon, Failure> {
-    let identity = Identity::of(&settings).map_err(|why| (why, exit::USAGE))?;
+/// The whole life; returns the exit code.
+pub(super) fn life(args: Vec<OsString>) -> u8 {
+    let settings = match Invocation::parse(args) {
+        Ok(Invocation::Help) => {
+            print!("{USAGE}");
+            return 0;
+        }
+        Ok(Invocation::Version) => {
+            println!("gameside-keeper {}", env!("CARGO_PKG_VERSION"));
+            return 0;
+        }
+        Ok(Invocation::Run(settings)) => Ok(*settings),
+        Err(error) => Err(StartError::from(error)),
+    };
+    sys::close_from(3);
+    umask(Mode::from(0o022));
+    let mut ready = None;
+    match settings.and_then(|settings| start(settings, &mut ready)) {
+        Ok(mut daemon) => daemon.run(),
+        Err(error) => {
+            eprintln!("gameside-keeper: {error}");
+            Ready::say(ready.as_ref(), error.code());
+            error.code()
+        }
+    }
+}
+
+fn start(mut settings: Settings, ready: &mut Option<Ready>) -> Result<Daemon, StartError> {
+    let identity = Identity::of(&settings)?;
     if settings.detach {
-        *ready = Some(detach().map_err(|error| trouble("going into the background", &error))?);
+        *ready = Some(detach().map_err(StartError::when("going into the background"))?);
     }
     let id = fresh_id();
     let cgroups = if settings.no_cgroup { None } else { Cgroups::find(id.as_str()) };
     let watcher =
-        watcher::split(settings.detach, cgroups.as_ref()).map_err(|error| trouble("starting the watcher", &error))?;
-    let store = Store::open(&settings.dir, id).map_err(|error| {
-        let code = if matches!(error, StoreError::Locked(_)) { exit::LOCKED } else { exit::TROUBLE };
-        (error.to_string(), code)
-    })?;
-    let server = serve(&settings.dir, &identity).map_err(|error| trouble("making keeper.sock", &error))?;
-    let signals = sys::signal_fd(&super::SIGNALS).map_err(|error| trouble("watching for signals", &error))?;
+        watcher::split(settings.detach, cgroups.as_ref()).map_err(StartError::when("starting the watcher"))?;
+    let store = Store::open(&settings.dir, id)?;
+    let server = serve(&settings.dir, &identity).map_err(StartError::when("making keeper.sock"))?;
+    let signals = sys::signal_fd(&super::SIGNALS).map_err(StartError::when("watching for signals"))?;
     sys::ignore(libc::SIGXFSZ);
     sys::ignore(libc::SIGPIPE);
-    set_child_subreaper(Some(getpid())).map_err(|error| trouble("becoming a subreaper", &error.into()))?;
+    set_child_subreaper(Some(getpid())).map_err(StartError::when("becoming a subreaper"))?;
     let runner = match settings.agent.as_slice() {
         [] => None,
-        command => Some(Runner::start(command).map_err(|error| trouble("starting the agent", &error))?),
+        command => Some(Runner::start(command).map_err(StartError::when("starting the agent"))?),
     };
     if let Some(cgroups) = &cgroups {
         cgroups.hand_down_controllers(watcher);
     }
     raise_limits(&mut settings);
-    // An agent of ours, started again, would miss them.
+    // An agent that is our child would lack them when it is started again.
     if identity.account.is_some() && settings.agent.is_empty() {
-        privileges::close_bounds().map_err(|why| (why, exit::TROUBLE))?;
+        privileges::close_bounds()?;
     }
-    privileges::shed(privileges::KEEPER).map_err(|why| (why, exit::TROUBLE))?;
+    privileges::shed(privileges::KEEPER)?;
     let daemon = Daemon::new(settings, identity, store, cgroups, server, signals, runner)
-        .map_err(|error| trouble("opening the log", &error))?;
+        .map_err(StartError::when("opening the log"))?;
     if let Some(ready) = ready.take() {
         own_log(&daemon.settings.dir);
         Ready::say(Some(&ready), exit::ORDERLY);
@@ -99,15 +121,12 @@ fn stand(mut settings: Settings, ready: &mut Option<Ready>) -> Result<Daemon, Fa
     Ok(daemon)
 }
 
-fn trouble(what: &str, error: &io::Error) -> Failure {
-    (format!("{what}: {error}"), exit::TROUBLE)
-}
-
 fn fresh_id() -> KeeperId {
     KeeperId::from_uuid(uuid::Uuid::new_v4())
 }
 
-/// Only the agent's user may connect. Where the socket can't be given to it, anybody may, and is refused by uid.
+/// Only the agent's user may connect. Where the socket can't be given to that user, anybody may connect, and others are refused by
+/// their uid.
 fn serve(dir: &Path, identity: &Identity) -> io::Result<OwnedFd> {
     let path = dir.join(names::SOCKET);
     let server = OwnedFd::from(socket::listen(&path, Some(0o600))?);
@@ -119,7 +138,8 @@ fn serve(dir: &Path, identity: &Identity) -> io::Result<OwnedFd> {
     Ok(server)
 }
 
-/// While we still may: hard limits up to what the game is to get, and the kernel's out-of-memory killer away from us.
+/// Raises our hard limits to what the game is to get, and asks the kernel's out-of-memory killer to spare us, while we still have the
+/// rights.
 fn raise_limits(settings: &mut Settings) {
     for limit in &settings.limits {
         let (soft, hard) = sys::limit(limit.resource);
@@ -134,7 +154,7 @@ fn raise_limits(settings: &mut Settings) {
     }
 }
 
-/// The pipe to the process that waits for us to stand.
+/// The pipe to the process that waits until the keeper runs.
 #[derive(Debug)]
 struct Ready(OwnedFd);
 
@@ -146,8 +166,8 @@ impl Ready {
     }
 }
 
-/// Double fork and a session of our own: no terminal reaches us, and nobody waits for us. The first process stays until we stand,
-/// and ends with the code that we give it.
+/// Double fork and a session of our own: no terminal reaches us, and nobody waits for us. The first process stays until the keeper
+/// runs, and ends with the code that it is given.
 fn detach() -> io::Result<Ready> {
     let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     if let Forked::Parent(_) = sys::fork()? {
@@ -167,14 +187,14 @@ fn detach() -> io::Result<Ready> {
     Ok(Ready(write))
 }
 
-/// Nobody is to wait for an end of file on what we were started with.
+/// Lets go of the standard error that we were started with, so that nobody waits for its end of file.
 pub(super) fn silence() {
     if let Ok(null) = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
         let _ = sys::put_at(&null, 2);
     }
 }
 
-/// Our own few words go into `keeper/keeper.log` from here on; started anew when it got long.
+/// From here on the keeper's own messages go into `keeper/keeper.log`. A log that got long is emptied.
 fn own_log(dir: &Path) {
     let path = dir.join(names::STORE).join("keeper.log");
     let long = fs::symlink_metadata(&path).is_ok_and(|about| about.len() > 1 << 20);

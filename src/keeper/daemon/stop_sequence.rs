@@ -1,4 +1,4 @@
-//! The stop sequence, as a thing that is asked what to do next. No clock, no signal of its own.
+//! The stop sequence of a run: says what to do next. It reads no clock and sends no signal.
 
 use crate::{
     keeper::daemon::Instant,
@@ -6,22 +6,22 @@ use crate::{
 };
 use std::time::Duration;
 
-/// A sequence being climbed.
+/// A sequence that is being carried out.
 #[derive(Debug, Clone)]
 pub(super) struct StopSequence {
     steps: Vec<StopStep>,
-    /// The next rung.
+    /// The next step.
     at: usize,
-    /// When the next rung is due.
+    /// When the next step is due.
     due: Instant,
-    /// When patience ends, wherever it stands.
+    /// When SIGKILL comes, wherever the sequence stands.
     end: Instant,
 }
 
 /// What to do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NextStep {
-    /// Nothing before [`StopSequence::due`].
+    /// Nothing is due before [`StopSequence::due`].
     Wait,
     Do {
         step: u32,
@@ -38,17 +38,17 @@ impl StopSequence {
         StopSequence { steps: policy.steps.clone(), at: 0, due: now, end: now + policy.total }
     }
 
-    /// The rung that is due, if one is. Behind the last step, or at the total deadline, it is SIGKILL.
+    /// The step that is due, if one is. Behind the last one, or at the total deadline, it is SIGKILL.
     pub(super) fn next(&mut self, now: Instant) -> NextStep {
         if now < self.due() {
             return NextStep::Wait;
         }
         let step = self.at as u32;
         match self.steps.get(self.at) {
-            Some(rung) if now < self.end && rung.action != StopAction::Kill => {
+            Some(next) if now < self.end && next.action != StopAction::Kill => {
                 self.at += 1;
-                self.due = now + rung.wait;
-                NextStep::Do { step, action: rung.action.clone() }
+                self.due = now + next.wait;
+                NextStep::Do { step, action: next.action.clone() }
             }
             _ => NextStep::Last { step: step.min(self.steps.len() as u32) },
         }
@@ -58,13 +58,13 @@ impl StopSequence {
         self.due.min(self.end)
     }
 
-    /// Not to wait for the current rung any longer.
+    /// Ends the wait for the current step.
     pub(super) fn hasten(&mut self, now: Instant) {
         self.due = now;
     }
 }
 
-/// What a keeper goes by that was never told anything: SIGTERM, ten seconds, SIGKILL.
+/// The policy of a keeper that was never given one: SIGTERM, ten seconds, SIGKILL.
 pub(super) fn default_policy(unattended: Option<Duration>) -> FallbackPolicy {
     let wait = Duration::from_secs(10);
     let steps = vec![StopStep { action: StopAction::Signal(libc::SIGTERM), wait }];
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn every_rung_has_its_time() {
+    fn every_step_has_its_time() {
         let mut sequence = StopSequence::new(&policy(60), at(100));
         assert_eq!(sequence.next(at(100)), NextStep::Do { step: 0, action: StopAction::Stdin("quit".into()) });
         assert_eq!(sequence.next(at(104)), NextStep::Wait);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_total_cuts_it_short() {
+    fn the_total_deadline_cuts_it_short() {
         let mut sequence = StopSequence::new(&policy(7), at(0));
         sequence.next(at(0));
         sequence.next(at(5));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn haste_goes_up_a_rung_at_once() {
+    fn hastened_it_goes_to_the_next_step_at_once() {
         let mut sequence = StopSequence::new(&policy(60), at(0));
         sequence.next(at(0));
         sequence.hasten(at(1));

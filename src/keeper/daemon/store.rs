@@ -1,4 +1,4 @@
-//! What outlives the keeper: the lock, the epoch, the last exit report. And the directories.
+//! What outlives the keeper: the directories, the lock, the epoch, the last exit report.
 //!
 //! | file in the state directory | holds |
 //! |---|---|
@@ -39,7 +39,7 @@ const REPORT_BYTES: usize = 4096;
 const REPORT: &str = "exit";
 const SPARE: &str = "exit.spare";
 
-/// Why the store can't be had.
+/// Why the store can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StoreError {
     #[error("another keeper{} holds this state directory", .0.map_or(String::new(), |pid| format!(" (pid {pid})")))]
@@ -121,7 +121,7 @@ impl Store {
         self.untaken.as_ref()
     }
 
-    /// Writes an end down, for good; then it may be told.
+    /// Writes an exit report to the disk. Only then it may be told.
     pub(super) fn keep(&mut self, report: ExitReport) {
         let written = write_report(&self.own, &Kept { keeper: self.keeper.clone(), report: report.clone() });
         if let Err(error) = written {
@@ -130,7 +130,7 @@ impl Store {
         self.untaken = Some(report);
     }
 
-    /// The agent has it in its journal.
+    /// Forgets the report: the agent has it in its journal.
     pub(super) fn forget(&mut self) {
         self.untaken = None;
         if renameat(&self.own, REPORT, &self.own, SPARE).is_ok() {

@@ -1,4 +1,4 @@
-//! The keeper's own parent: a process that does nothing until the keeper dies, and then sees to it that the game dies too.
+//! The keeper's own parent: a process that does nothing until the keeper dies, and then ends the game.
 //!
 //! ```text
 //!   watcher (subreaper) ──► keeper (subreaper) ──► the game and whatever it forks
@@ -10,7 +10,8 @@
 //! nothing of the keeper runs any more: hence this. It works without any cgroup; where there are some, they are killed whole first.
 //! As PID 1 there is no watcher: the kernel ends the namespace. If the watcher itself is killed, the keeper goes on without it.
 //!
-//! Whoever started us knows the watcher's pid: it hands SIGTERM and SIGINT on, and ends as the keeper ends.
+//! The one who started the keeper knows only the watcher's pid. So the watcher passes SIGTERM and SIGINT on, and ends with the keeper's
+//! exit code.
 
 use super::{
     cgroup::Cgroups,
@@ -78,7 +79,7 @@ fn watch(signals: &OwnedFd, keeper: i32, cgroups: Option<&Cgroups>) -> ! {
     }
 }
 
-/// Kills whatever the keeper left, until nothing is there.
+/// Kills whatever the keeper left behind, until nothing is left.
 fn clear(cgroups: Option<&Cgroups>) {
     for _ in 0..ROUNDS {
         let leaves = cgroups.map(Cgroups::leaves).unwrap_or_default();

@@ -1,0 +1,80 @@
+//! Why an order is refused, and why a process isn't started. The messages go to the agent as they stand: `why` of `refused`, `error` of
+//! `spawn-failed`, `not_started` of an `exec`.
+
+use super::{console::ConsoleError, listeners::ListenError};
+use crate::{
+    keeper::protocol::{MAX_FILE_BYTES, MAX_RECORD_BYTES},
+    model::ids::RunNumber,
+};
+use std::{io, path::PathBuf};
+
+/// Why an order is refused.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("this keeper doesn't understand it: {0}")]
+    NotUnderstood(#[from] serde_json::Error),
+    #[error("the first order is hello")]
+    NoHello,
+    #[error("hello was said already")]
+    SecondHello,
+    #[error("only uid {0} may control this keeper; you may observe")]
+    NotTheAgent(u32),
+    #[error("an observer may only look, and stop")]
+    Observer,
+    #[error("{left} processes of run {run} can't be killed; nothing is started here any more")]
+    Unkillable { run: RunNumber, left: u32 },
+    #[error("run {0} isn't over")]
+    RunLives(RunNumber),
+    #[error("the exit of run {0} isn't taken yet")]
+    ExitNotTaken(RunNumber),
+    #[error("run {0} is over, and its exit was taken")]
+    RunIsOver(RunNumber),
+    #[error("run {0} isn't running")]
+    NotRunning(RunNumber),
+    #[error("the keeper was told to stop")]
+    Stopping,
+    #[error("the game still runs; stop it first")]
+    GameRuns,
+    #[error("an adoption record has at most {MAX_RECORD_BYTES} bytes, not {0}")]
+    RecordTooLong(usize),
+    #[error(transparent)]
+    Console(#[from] ConsoleError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+}
+
+/// Why a process isn't started.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SpawnError {
+    #[error("{0} commands run already")]
+    TooManyCommands(usize),
+    #[error("an empty command can't be started")]
+    NoProgram,
+    #[error("no program `{word}` in PATH ({path}); give its full path")]
+    NotInPath { word: String, path: String },
+    #[error("{} is outside the keeper's --executable-root", .0.display())]
+    ProgramOutside(PathBuf),
+    #[error("the working directory {0} is outside the keeper's --executable-root")]
+    DirectoryOutside(String),
+    #[error("{0:?} has a zero byte in it")]
+    ZeroByte(String),
+    #[error("writing {path} for the game: {why}")]
+    File { path: String, why: FileError },
+    #[error("making a cgroup: {0}")]
+    Cgroup(io::Error),
+    #[error("making pipes: {0}")]
+    Pipes(io::Error),
+    #[error("starting a process: {0}")]
+    Fork(io::Error),
+}
+
+/// Why a file isn't written for the game.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FileError {
+    #[error("it must lie directly in {}", .0.display())]
+    Outside(PathBuf),
+    #[error("it has more than {MAX_FILE_BYTES} bytes")]
+    TooLong,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
