@@ -95,6 +95,7 @@ struct LoopState {
 
 /// What lies outside the core's concern: the machine, and what our own processes cost. Read when the
 /// keeper has told its figures of the game, so that nobody wakes up for these alone.
+#[derive(Debug)]
 struct Figures {
     machine: Machine,
     seen: Option<MachineStatus>,

@@ -8,7 +8,7 @@ use std::{
     fs, io,
     net::{SocketAddr, TcpListener, UdpSocket},
     os::fd::OwnedFd,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// Why a socket isn't made.
