@@ -84,19 +84,7 @@ pub fn find(name: &str) -> Option<QueryMethod> {
 /// The known name that is most like this one, if one is like it.
 pub fn nearest(name: &str) -> Option<&'static str> {
     let name = name.to_ascii_lowercase();
-    let distance = |other: &str| {
-        let mut row: Vec<usize> = (0..=other.len()).collect();
-        for (at, byte) in name.bytes().enumerate() {
-            let mut before = std::mem::replace(&mut row[0], at + 1);
-            for (column, against) in other.bytes().enumerate() {
-                let cost = before + usize::from(byte != against);
-                before = row[column + 1];
-                row[column + 1] = cost.min(before + 1).min(row[column] + 1);
-            }
-        }
-        row[other.len()]
-    };
-    let best = protocols().into_iter().map(|(other, _)| (distance(other), other)).min()?;
+    let best = protocols().into_iter().map(|(other, _)| (strsim::levenshtein(&name, other), other)).min()?;
     Some(best.1).filter(|_| best.0 <= 3 && best.0 < name.len().max(1))
 }
 

@@ -429,6 +429,7 @@ fn status() -> Status {
         agent: AgentStatus::default(),
         keeper: KeeperStatus::default(),
         game: GameStatus::default(),
+        machine: None,
         sessions_url: None,
         backend: Backend::Untried,
         outbox: Vec::new(),
