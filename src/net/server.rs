@@ -323,3 +323,6 @@ impl Protocol for Http2 {
         connection.await
     }
 }
+
+#[cfg(test)]
+mod tests;
