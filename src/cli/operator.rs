@@ -124,7 +124,7 @@ impl Operator {
         loop {
             let call = Call { body: body.clone(), ..Call::new(method.clone(), path) };
             match self.client.open(call).await {
-                Err(error) if error.is_nobody() && find::holder(&self.found.place).is_some() => {
+                Err(error) if error.is_not_listening() && find::holder(&self.found.place).is_some() => {
                     tokio::time::sleep(AGAIN).await;
                 }
                 answer => return answer.map_err(|error| self.failed(error)),

@@ -151,7 +151,7 @@ fn open(path: &Path) -> Result<File, BadFile> {
     }
 }
 
-/// A name in the same directory that nobody can have prepared.
+/// A name in the same directory that nobody can have guessed.
 fn beside(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", &random_hex()[..16]));

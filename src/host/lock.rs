@@ -60,7 +60,7 @@ impl Lock {
         Ok(Lock::signed(file, path, label))
     }
 
-    /// Takes the lock as soon as nobody has it. Blocks: for work that others do in an instant.
+    /// Waits for the lock. Blocks: for locks that are held for an instant only.
     pub fn wait(path: &Path, label: &str) -> Result<Lock, NotLocked> {
         let file = open(CWD, path).map_err(NotLocked::io("open", path))?;
         flock(&file, FlockOperation::LockExclusive).map_err(|error| NotLocked::io("take", path)(error.into()))?;
@@ -69,7 +69,7 @@ impl Lock {
 
     fn signed(file: File, path: &Path, label: &str) -> Lock {
         let mut lock = Lock { file, path: path.to_owned() };
-        // On a full disk it is held for all that, and nobody can read by whom.
+        // On a full disk the lock is held all the same; only who holds it can't be read.
         let _ = lock.sign(label);
         lock
     }
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_gets_it_next() {
+    fn a_lock_can_be_waited_for() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let held = Lock::take(&path, "first").unwrap();

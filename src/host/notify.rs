@@ -28,7 +28,7 @@ pub fn stopping(status: &str) {
     send(&[NotifyState::Stopping, NotifyState::Status(&one_line(status))]);
 }
 
-/// The driver lives.
+/// The driver makes progress: systemd need not restart the agent.
 pub fn watchdog() {
     send(&[NotifyState::Watchdog]);
 }
@@ -38,7 +38,7 @@ pub fn extend_timeout(by: Duration) {
     send(&[NotifyState::ExtendTimeoutUsec(u32::try_from(by.as_micros()).unwrap_or(u32::MAX))]);
 }
 
-/// How often the watchdog wants to be fed at the latest: half of what the unit says. `None`: there is none.
+/// How often the watchdog must be fed: half of the unit's limit. `None`: there is no watchdog.
 pub fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|limit| limit / 2)
 }

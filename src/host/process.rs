@@ -15,15 +15,15 @@ pub fn harden() -> io::Result<()> {
     Ok(())
 }
 
-/// The soft limit of open files raised to the hard one: a service of ten thousand connections needs it, an agent doesn't mind.
+/// The soft limit of open files raised to the hard one: a service of ten thousand connections needs it, it costs an agent nothing.
 pub fn raise_open_files() -> io::Result<u64> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
     Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
-/// A write to a pipe that nobody reads ends this process quietly, as in other tools; the runtime had it ignored, and
-/// `println!` would panic. Not for a process that serves, and who writes to sockets must do so with `MSG_NOSIGNAL`.
+/// Gives SIGPIPE its default action, as other command-line tools have it: a write to a pipe that nobody reads ends this process
+/// quietly, where `println!` would panic. Not for a process that serves. Writes to sockets need `MSG_NOSIGNAL` after it.
 #[allow(unsafe_code, reason = "a signal's default action has no safe counterpart among our dependencies")]
 pub fn end_with_the_reader() {
     // SAFETY: no handler of ours is installed or replaced; the default action runs no code of this process.

@@ -63,7 +63,7 @@ pub enum ClientError {
 
 impl ClientError {
     /// Nobody takes connections there, now.
-    pub fn is_nobody(&self) -> bool {
+    pub fn is_not_listening(&self) -> bool {
         use io::ErrorKind::{ConnectionRefused, NotFound, WouldBlock};
         let nobody = |kind| matches!(kind, NotFound | ConnectionRefused | WouldBlock);
         matches!(self, ClientError::Connect { source, .. } if nobody(source.kind()))

@@ -1,4 +1,4 @@
-//! Misbehaving on purpose.
+//! Faults that are injected on purpose: crashes, hangs, leaks, floods of output, processes that get away.
 
 use super::{
     options::{CrashHow, Daemon, Faults},
@@ -10,15 +10,15 @@ use std::{
     time::Duration,
 };
 
-/// Tells the second process of a daemonised game that it is that.
+/// Set in the environment of the process that a daemonised game goes on as.
 const DAEMON_MARK: &str = "GAMESIDE_PRACTICE_DAEMON";
 /// Memory is taken this often.
 const LEAK_EVERY: Duration = Duration::from_millis(100);
-/// Each time so many bytes more are gone, it says so.
+/// The leak is logged each time it has grown by so many bytes.
 const LEAK_TOLD: usize = 64 << 20;
 /// Lines are printed this often.
 const SPAM_EVERY: Duration = Duration::from_millis(20);
-/// A helper that nobody ends goes by itself after this time, so that nothing is left on a machine for ever.
+/// A helper process ends by itself after this time, so that none is left on a machine for ever.
 const HELPER_LIFE: Duration = Duration::from_secs(3600);
 
 /// Faults with their times.

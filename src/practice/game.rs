@@ -21,7 +21,7 @@ pub struct Player {
     input: (i32, i32),
 }
 
-/// What came of something, to log and to report.
+/// Something that happened, to log and to report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     Joined {
@@ -64,7 +64,7 @@ impl Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JoinPolicy {
     Open,
-    /// With the word that players are refused with.
+    /// New players are refused with this reason.
     Closed(&'static str),
 }
 
@@ -76,10 +76,10 @@ pub struct Game {
     pub mode: String,
     pub places: usize,
     pub joins: JoinPolicy,
-    /// Players must bring it, if there is one.
+    /// Players must send it in their hello; none: no token is needed.
     pub join_token: Option<String>,
     pub admin_password: Option<String>,
-    /// A player who is silent for so long is gone.
+    /// A player who sends nothing for this long is removed.
     pub timeout: Duration,
     players: Vec<Player>,
     ticks: u64,
@@ -212,7 +212,7 @@ impl Game {
         outcome
     }
 
-    /// Lets go of who has been silent for too long.
+    /// Removes the players who have sent nothing for too long.
     pub fn expire(&mut self, now: Duration) -> Outcome {
         let mut outcome = Outcome::default();
         while let Some(at) = self.players.iter().position(|player| player.heard + self.timeout <= now) {
@@ -231,7 +231,7 @@ impl Game {
         outcome
     }
 
-    /// Everybody goes.
+    /// Removes all players.
     pub fn empty(&mut self, why: &'static str) -> Outcome {
         let mut outcome = Outcome::default();
         self.tell_all(&mut outcome, &FromServer::Bye { reason: why.to_owned() });

@@ -31,7 +31,7 @@ pub struct ServeOptions {
     pub join_token: Option<String>,
     pub admin_password: Option<String>,
     pub version: Option<semver::Version>,
-    /// It plays for somebody from the start, and needn't wait for an `allocated`.
+    /// It is allocated from the start, and doesn't wait for an `allocated` event.
     pub allocation: Option<String>,
     pub api: Option<Client>,
     pub faults: Faults,
@@ -46,14 +46,14 @@ pub enum OptionError {
     Value { key: String, why: String },
 }
 
-/// What it does wrong on purpose.
+/// The faults that are injected.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Faults {
     /// Stops doing anything, after this long; it doesn't even notice SIGTERM.
     pub hang_after: Option<Duration>,
     pub crash_after: Option<Duration>,
     pub crash_how: CrashHow,
-    /// Goes to the background: the first process ends with 0, another lives on.
+    /// It goes to the background: the first process ends with 0, and another goes on.
     pub daemonise: Daemon,
     /// Bytes a second that are never given back.
     pub leak: Option<u64>,
@@ -161,7 +161,7 @@ impl Faults {
         Ok(true)
     }
 
-    /// Takes everything from a `misc` text; answers the words that meant nothing.
+    /// Takes everything from a `misc` text; returns the words that it doesn't know or can't read.
     pub fn apply_misc(&mut self, misc: &str) -> Vec<String> {
         let words = misc.split(['?', ' ']).map(|word| word.trim_start_matches("--")).filter(|word| !word.is_empty());
         let mut strange = Vec::new();

@@ -1,4 +1,4 @@
-//! The other side: a player, or a few bots, who walk about until their time is up.
+//! A player, or a few bots, who walk about until their time is up.
 
 use super::{
     options::JoinOptions,
@@ -28,7 +28,7 @@ const INPUT_EVERY: Duration = Duration::from_millis(500);
 pub enum Visit {
     /// Left by itself.
     Left,
-    /// Sent away, with the server's reason.
+    /// The server removed the player, with this reason.
     SentAway(String),
     Refused(String),
     NoAnswer,

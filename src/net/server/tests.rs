@@ -132,11 +132,11 @@ async fn a_panic_costs_its_own_connection() {
 }
 
 #[tokio::test]
-async fn a_client_of_ours_asks_over_a_socket_and_knows_when_nobody_is_there() {
+async fn a_client_of_ours_asks_over_a_socket_and_knows_when_nobody_listens() {
     let dir = tempfile::tempdir().unwrap();
     let path: PathBuf = dir.path().join("s.sock");
     let client = Client::new(Address::Unix(path.clone()), Some("secret".into()), Servers::SameUserOrRoot);
-    assert!(client.ask(Call::new(Method::GET, "/"), 100).await.unwrap_err().is_nobody());
+    assert!(client.ask(Call::new(Method::GET, "/"), 100).await.unwrap_err().is_not_listening());
 
     let listener = Listener::Unix(UnixListener::bind(&path).unwrap());
     let options = Options::new(1, WhenFull::Wait, Admits::SameUserOrRoot(refusal), LIMITS);
@@ -154,5 +154,5 @@ async fn a_client_of_ours_asks_over_a_socket_and_knows_when_nobody_is_there() {
     assert!(client.ask(Call::new(Method::POST, "/").json("too long".to_owned()), 3).await.is_err());
     serving.abort();
     assert!(serving.await.is_err());
-    assert!(client.ask(Call::new(Method::GET, "/"), 100).await.unwrap_err().is_nobody());
+    assert!(client.ask(Call::new(Method::GET, "/"), 100).await.unwrap_err().is_not_listening());
 }

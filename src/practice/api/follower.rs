@@ -1,4 +1,4 @@
-//! What the agent tells the game: its event stream, followed for life.
+//! What the agent tells the game: its event stream, read for as long as the game runs.
 
 use super::block_on;
 use crate::{
@@ -19,11 +19,11 @@ const RETRY: Duration = Duration::from_millis(250);
 const MAX_EVENT: usize = 1 << 20;
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// What came.
+/// Something that the agent said.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AgentMessage {
     Notice(GameNotice),
-    /// Another life of the agent: it may know less than the last.
+    /// The agent was started anew, and may know less than before.
     Reset,
 }
 
@@ -64,7 +64,7 @@ pub fn start(agent: Client, to: Sender<AgentMessage>, wake: impl Fn() + Send + '
     });
 }
 
-/// Until the stream ends.
+/// Reads the event stream until it ends.
 async fn follow(agent: &Client, seen: &mut Option<String>, deliver: &impl Fn(AgentMessage) -> bool) -> StreamEnd {
     match read(agent, seen, deliver).await {
         Ok(()) => StreamEnd::Closed,

@@ -1,6 +1,6 @@
 //! What the game tells the agent: levels, kept until they are acknowledged.
 //!
-//! The game sets what is ([`Facts`]); a thread of its own compares it with what was acknowledged and says the difference, one
+//! The game sets its state ([`Facts`]); a thread of its own compares it with what was acknowledged and sends the difference, one
 //! statement at a time, for as long as it takes. So nothing queues up while the agent is away, and nothing is lost.
 //!
 //! | answer | means |
@@ -32,7 +32,7 @@ const MAX_ANSWER: usize = 1 << 20;
 /// What can't stand in a segment of a path as it is.
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// What is, as far as the agent wants to know.
+/// The state of the game, as far as the agent wants to know it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Facts {
     pub version: Option<String>,
@@ -97,7 +97,7 @@ pub enum Delivery {
     Unknown,
 }
 
-/// What is and what was acknowledged.
+/// The state of the game, and what the agent has acknowledged of it.
 #[derive(Debug, Default)]
 pub struct Ledger {
     pub is: Facts,
@@ -109,7 +109,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// What is to be said next.
+    /// The next statement to send.
     pub fn next(&self) -> Option<Statement> {
         let (is, told) = (&self.is, &self.told);
         let version = is.version.clone().filter(|_| is.version != told.version).map(Statement::Version);
@@ -150,14 +150,14 @@ impl Ledger {
         }
     }
 
-    /// The agent may have forgotten: everything is said anew.
+    /// The agent may have forgotten everything: it is sent again.
     pub fn forget(&mut self) {
         self.told = Facts { shutdown: self.told.shutdown, ..Facts::default() };
         self.unsure = true;
     }
 }
 
-/// The game's end of it. Cheap to clone; without an agent it does nothing.
+/// The game's handle. Cheap to clone; without an agent it does nothing.
 #[derive(Clone, Debug)]
 pub struct Reporter {
     shared: Arc<(Mutex<Ledger>, Condvar)>,
@@ -175,7 +175,7 @@ impl Reporter {
         reporter
     }
 
-    /// Changes what is.
+    /// Changes the state.
     pub fn set(&self, change: impl FnOnce(&mut Facts)) {
         change(&mut self.lock().is);
         self.shared.1.notify_all();

@@ -1,4 +1,4 @@
-//! The loop: one thread polls the socket, the signals, the console and the agent's word; ticks only while somebody plays.
+//! The loop: one thread polls the socket, the signals, the console and what the agent says. It ticks only while somebody plays.
 
 use super::{
     api::{
@@ -31,7 +31,7 @@ use std::{
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Loading a map takes this long.
 const LOAD: Duration = Duration::from_millis(50);
-/// How long a game that ends waits for the agent to hear its last words.
+/// How long a game that ends waits for the agent to acknowledge its last statements.
 const LAST_WORDS: Duration = Duration::from_millis(1500);
 /// Datagrams handled before anything else has its turn.
 const BURST: usize = 256;
@@ -214,7 +214,7 @@ impl Server {
         }
     }
 
-    /// Until a source has something, or the time is up: signals, wake, console.
+    /// Waits until a source has something or the time is up; answers whether signals, the waker and the console have.
     fn wait(&self, sources: &Sources, wait: Duration) -> io::Result<(bool, bool, bool)> {
         let mut fds = vec![
             PollFd::new(&self.socket, PollFlags::IN),
@@ -232,7 +232,7 @@ impl Server {
         Ok((has(1), has(2), has(3)))
     }
 
-    /// When something is to be done by time.
+    /// When the next timer is due.
     fn next(&self) -> Duration {
         let over = self.options.match_time.zip(self.running.as_ref()).map(|(time, (_, since))| *since + time);
         [self.ready_at, self.next_tick, self.game.next_timeout(), self.schedule.next(), over]
