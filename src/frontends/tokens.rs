@@ -81,24 +81,24 @@ mod tests {
 
     #[test]
     fn a_token_speaks_for_its_holder_alone_and_the_games_for_one_run() {
-        let book = TokenStore::new("operator".into());
-        assert_eq!(book.bearer("operator"), Some(Bearer::Operator));
+        let store = TokenStore::new("operator".into());
+        assert_eq!(store.bearer("operator"), Some(Bearer::Operator));
         for wrong in ["", "o", "operatoroperator", "operatox", "OPERATOR"] {
-            assert_eq!(book.bearer(wrong), None, "{wrong}");
+            assert_eq!(store.bearer(wrong), None, "{wrong}");
         }
-        book.set_game(RunNumber(1), "first".into());
-        assert_eq!(book.bearer("first"), Some(Bearer::Game(RunNumber(1))));
-        book.set_game(RunNumber(2), "second".into());
-        assert_eq!(book.bearer("first"), None);
-        assert_eq!(book.bearer("second"), Some(Bearer::Game(RunNumber(2))));
+        store.set_game(RunNumber(1), "first".into());
+        assert_eq!(store.bearer("first"), Some(Bearer::Game(RunNumber(1))));
+        store.set_game(RunNumber(2), "second".into());
+        assert_eq!(store.bearer("first"), None);
+        assert_eq!(store.bearer("second"), Some(Bearer::Game(RunNumber(2))));
         let id = |token: &str| host_id(&token.into()).to_string();
-        assert_eq!(book.host(&id("second")), Some(RunNumber(2)));
-        assert_eq!((book.host(&id("first")), book.host("second"), book.host("")), (None, None, None));
+        assert_eq!(store.host(&id("second")), Some(RunNumber(2)));
+        assert_eq!((store.host(&id("first")), store.host("second"), store.host("")), (None, None, None));
     }
 
     #[test]
     fn an_empty_secret_admits_nobody() {
-        let book = TokenStore::new(String::new().into());
-        assert_eq!(book.bearer(""), None);
+        let store = TokenStore::new(String::new().into());
+        assert_eq!(store.bearer(""), None);
     }
 }

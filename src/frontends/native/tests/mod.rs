@@ -1,5 +1,6 @@
 //! The native API, asked as a game, an operator or a stranger would.
 
+mod pages;
 mod routes;
 mod server;
 mod streams;
@@ -85,6 +86,10 @@ impl Fixture {
     async fn submit(&mut self, method: &str, path: &str, body: &'static str) -> (Got, GameMessage) {
         tokio::join!(send(&self.router, request(method, path, GAME, body)), self.driver.receive())
     }
+}
+
+async fn send_owned(router: Router, request: Request<Body>) -> Got {
+    send(&router, request).await
 }
 
 fn allocated(id: &str) -> GameNotice {
