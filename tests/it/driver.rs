@@ -26,7 +26,7 @@ use gameside::{
         io::{Effect, Input, JournalFact, Restored, SavedState},
         settings::Settings,
     },
-    frontends::{Events, GameMessage, OperatorRequest, Timeline, TokenStore},
+    frontends::{Events, GameMessage, Heartbeats, OperatorRequest, Timeline, TokenStore},
     host::{
         addresses::Hosts,
         paths::{AgentPlace, Places},
@@ -42,7 +42,7 @@ use gameside::{
         policy::Readiness,
         probe::LogPatterns,
         process::{Containment, KeeperHello, RunState},
-        session::{HostType, InstanceInfo, JoinStatus},
+        session::{HostType, InstanceHealth, InstanceInfo, JoinStatus},
         status::{AgentStatus, PhaseName, Status},
         time::{Instant, Now, Timestamp},
     },
@@ -83,6 +83,7 @@ struct Rig {
     said: mpsc::Sender<GameMessage>,
     orders: mpsc::Sender<OperatorRequest>,
     pulse: mpsc::Sender<oneshot::Sender<()>>,
+    heartbeats: Arc<Heartbeats>,
     status: watch::Receiver<Arc<Status>>,
     /// What the disk has written, and where the driver hears of it.
     written: Option<(mpsc::UnboundedReceiver<JournalFact>, mpsc::UnboundedSender<JournalFact>)>,
@@ -137,8 +138,9 @@ impl Rig {
             hooks: Hooks::new("rig".into(), Vec::new(), NEVER, dir.path().join("game.log")),
             state: ExecutorState::default(),
         };
+        let heartbeats = Arc::new(Heartbeats::default());
         let inbox = Inbox {
-            heartbeats: Arc::default(),
+            heartbeats: Arc::clone(&heartbeats),
             early: VecDeque::new(),
             keeper: from_keeper,
             journal,
@@ -155,7 +157,7 @@ impl Rig {
         let driver = Driver { core, inbox, executor, status: status_sender, identity, clock: paused };
         tokio::spawn(driver.run(first));
         let written = Some((written, facts));
-        Rig { keeper, said, orders, pulse, status, written, _kept: (dir, ignored, identity_sender) }
+        Rig { keeper, said, orders, pulse, heartbeats, status, written, _kept: (dir, ignored, identity_sender) }
     }
 
     /// A match is on, and its game runs.
@@ -185,6 +187,11 @@ impl Rig {
             .await
             .unwrap();
         acknowledged
+    }
+
+    /// A frontend counts a heartbeat.
+    fn beats(&self) {
+        self.heartbeats.record(RUN, EventSource::Native, paused().mono);
     }
 
     async fn orders(&self, order: Order) -> oneshot::Receiver<Result<Accepted, Refused>> {
@@ -344,6 +351,28 @@ async fn neither_a_silent_disk_nor_a_silent_service_holds_it_up() {
     rig.says(GameEvent::Joinable(Admission::Open)).await;
     rig.wait("joinable", |status| status.join_status == Some(JoinStatus::Joinable)).await;
     rig.pulse().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeats_that_nobody_was_woken_for_count_at_the_deadline_that_they_meet() {
+    let server = Server::start(Logins::Server).await;
+    let mut rig = Rig::serving(&server).await;
+    rig.beats();
+    rig.wait("health", |status| status.instance_health == InstanceHealth::Healthy).await;
+    let mut status = rig.status.clone();
+    let silent = status.wait_for(|status| status.instance_health != InstanceHealth::Healthy);
+    tokio::pin!(silent);
+    // Every ten seconds, where every fifteen are wanted: far longer than silence may last.
+    for _ in 0..20 {
+        assert!(timeout(Duration::from_secs(10), &mut silent).await.is_err(), "it is not silent");
+        rig.beats();
+    }
+    timeout(NEVER, silent).await.expect("silence counts").unwrap();
+    let degraded = paused().mono;
+    rig.beats();
+    rig.beats();
+    rig.wait("health again", |status| status.instance_health == InstanceHealth::Healthy).await;
+    assert_eq!(paused().mono, degraded, "those that may change the verdict are heard at once");
 }
 
 #[tokio::test(start_paused = true)]
