@@ -1,9 +1,9 @@
-//! The two configuration files: any text is read to the end or reported with places in it; a file without faults is vetted.
+//! The two configuration files: any text is read to the end or reported with places in it; a file without faults is validated.
 #![no_main]
 
 use gameside::{
-    agent::validate,
-    config::{agent::AgentConfig, read::read_text},
+    agent::{config::AgentConfig, validate},
+    config::read::read_text,
     service::ServiceSettings,
 };
 use libfuzzer_sys::fuzz_target;
@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|text: &str| {
     let agent = read_text::<AgentConfig>("agent.toml", text, "GAMESIDE_", &[]);
     if let Ok((config, _)) = agent.finish() {
-        let _ = vet::faults(&config);
+        let _ = validate::faults(&config);
     }
     let service = read_text::<ServiceSettings>("sessions.toml", text, "GAMESIDE_SESSIONS_", &[]);
     match service.finish() {

@@ -6,13 +6,17 @@
 //!
 //! In this order, so that a signal is heard while the keeper is waited for, however long that takes.
 
-use super::{NoAgent, Options, follow_signals, inbox::Control, local, ports::GamePorts, reload::Reloader, settings};
+use super::{
+    NoAgent, Options, config::AgentConfig, follow_signals, inbox::Control, local, ports::GamePorts, reload::Reloader,
+    settings,
+};
 use crate::{
-    config::agent::{AgentConfig, host::KeeperMode},
     frontends::{self, BindAddress, BoundSocket, Frontend, native},
     host::{paths::AgentPlace, signals::Signals, socket},
-    keeper::{self, Keeper, KeeperEvent, KeeperPlace, ListenerAddress, ListenerSpec, Mode, SpawnKeeper},
-    model::{calls::Backend, game::IfTaken, keeper::KeeperFact, units::Size},
+    keeper::{
+        self, Keeper, KeeperEvent, KeeperPlace, ListenerAddress, ListenerSpec, Mode, SpawnKeeper, config::KeeperMode,
+    },
+    model::{calls::Backend, game::IfTaken, keeper::KeeperFact},
     session_api::agent::{self, SessionClient},
 };
 use std::{
@@ -63,7 +67,8 @@ pub(super) async fn bootstrap(
     let hosts = settings::hosts(config, seen(config, &session_client).await);
     let entropy: [u8; 32] = rand::random();
     let seed = u64::from_le_bytes(std::array::from_fn(|i| entropy[i]));
-    let found = settings::Found { ports: ports.numbers(), frontends: env, hosts, seed };
+    let version = settings::version(config)?;
+    let found = settings::Found { ports: ports.numbers(), frontends: env, hosts, version, seed };
     let _ = reloading.send(Some(found.clone()));
     Ok(Some(Bootstrap { session_client, backend, keeper, events, early, registry, bound, found, entropy, tasks }))
 }
@@ -85,36 +90,10 @@ fn keeper_mode(config: &AgentConfig) -> Result<Mode, NoAgent> {
             let small = own.with_file_name("gameside-keeper");
             let (program, mut args) =
                 if small.is_file() { (small, Vec::new()) } else { (own, vec![OsString::from("keeper")]) };
-            args.extend(keeper_args(config));
+            args.extend(config.keeper.args());
             Ok(Mode::Spawn(SpawnKeeper { program, args }))
         }
     }
-}
-
-/// What `[keeper]` says, as the keeper's command line.
-pub fn keeper_args(config: &AgentConfig) -> Vec<OsString> {
-    let keeper = &config.keeper;
-    let mut args: Vec<OsString> = Vec::new();
-    let mut add = |option: &str, value: String| args.extend([option.into(), value.into()]);
-    if let Some(user) = &keeper.user {
-        add("--user", user.clone());
-    }
-    if let Some(group) = &keeper.group {
-        add("--group", group.clone());
-    }
-    for root in &keeper.executable_roots {
-        add("--executable-root", root.display().to_string());
-    }
-    for (name, value) in &keeper.limits {
-        add("--limit", format!("{name}={value}"));
-    }
-    let all_files = keeper.log_size.0.saturating_mul(u64::from(keeper.log_files.max(1)));
-    add("--log-cap", Size(all_files).to_string());
-    add("--log-files", keeper.log_files.to_string());
-    if let Some(span) = &keeper.unattended {
-        add("--unattended", span.to_string());
-    }
-    args
 }
 
 fn listener(spec: frontends::SocketSpec) -> ListenerSpec {
@@ -182,25 +161,5 @@ async fn seen(config: &AgentConfig, session_client: &SessionClient) -> Option<st
             tracing::warn!("the session service took too long to say from which address it sees us");
             None
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::path::PathBuf;
-
-    #[test]
-    fn the_keeper_is_told_what_is_configured() {
-        let mut config = AgentConfig::default();
-        config.keeper.user = Some("game".into());
-        config.keeper.executable_roots = vec![PathBuf::from("/srv/game")];
-        config.keeper.limits.insert("nofile".into(), 4096);
-        let args: Vec<_> = keeper_args(&config).into_iter().map(|arg| arg.into_string().unwrap()).collect();
-        let has = |option: &str, value: &str| args.windows(2).any(|pair| pair == [option, value]);
-        assert!(
-            has("--user", "game") && has("--executable-root", "/srv/game") && has("--limit", "nofile=4096"),
-            "{args:?}"
-        );
     }
 }

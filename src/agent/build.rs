@@ -3,6 +3,7 @@
 use super::{
     NoAgent, Options,
     bootstrap::{Bootstrap, bootstrap},
+    config::AgentConfig,
     console_quit::ConsoleQuit,
     driver::{Driver, Identity},
     effect_executor::{EffectExecutor, ExecHandle, ExecutorState, WatchConfig},
@@ -16,7 +17,6 @@ use super::{
     timeline_writer::{self, TimelineWriter},
 };
 use crate::{
-    config::agent::AgentConfig,
     core::{
         Core,
         io::{Effect, JournalFact, Restored, SavedState},
@@ -92,7 +92,7 @@ pub(super) async fn build(
         timeline: Arc::clone(&timeline),
         tokens: tokens.clone(),
     };
-    let context = settings::launch_context(config, place, &base.found)?;
+    let context = settings::launch_context(config, place, &base.found);
     let launch_extensions =
         base.registry.iter().filter_map(|frontend| frontend.launch_extension(&base.bound, &context)).collect();
     let executor = EffectExecutor {
@@ -178,8 +178,7 @@ fn timeline(place: &AgentPlace) -> (Arc<Timeline>, u64) {
 }
 
 fn operator_token(config: &AgentConfig, place: &AgentPlace) -> Result<SecretString, NoAgent> {
-    let path = config.api.operator_token_file.clone().unwrap_or_else(|| place.operator_token());
-    Ok(SecretString::from(files::secret(&path)?))
+    Ok(SecretString::from(files::secret(&settings::operator_token(config, place))?))
 }
 
 fn watch_config(
@@ -216,8 +215,7 @@ fn watch_config(
 }
 
 fn hooks(config: &AgentConfig, place: &AgentPlace) -> Hooks {
-    let (hooks, log) = (&config.hooks, settings::game_log(place));
-    Hooks::new(config.agent.name.clone(), hooks.on_exit.clone(), hooks.timeout.get(), log)
+    Hooks::new(config.agent.name.clone(), &config.hooks, settings::game_log(place))
 }
 
 fn identity(config: &AgentConfig, api: Option<&str>, places: &Places) -> Identity {

@@ -30,6 +30,7 @@ use crate::{
         game::{EventSource, Evidence},
         ids::{KeeperId, RunId, RunNumber},
         keeper::{KeeperFact, KeeperOrder},
+        ordered::Ports,
         policy::{Readiness, ReadyBy},
         probe::Probe,
         process::{ExitReport, KeeperHello, LaunchSpec, OutputFrom, RunState},
@@ -249,7 +250,7 @@ impl EffectExecutor {
     }
 
     /// The game has other ports from now on.
-    pub fn set_ports(&mut self, ports: &BTreeMap<String, u16>) {
+    pub fn set_ports(&mut self, ports: &Ports) {
         self.launch_extensions.iter_mut().for_each(|extension| extension.set_ports(ports));
         self.console_quit.set_ports(ports);
         if let Some(port) = ports.get(&self.watch.port) {
@@ -294,7 +295,7 @@ impl EffectExecutor {
     /// The last entry: how it ended, with the exit code for whoever waits for it.
     pub fn write_exit_entry(&mut self, ending: &Ending, exit_code: u8) {
         let fields = BTreeMap::from([("exit_code".to_owned(), exit_code.to_string())]);
-        let text = super::words(ending);
+        let text = super::describe(ending);
         self.happened(TimelineEvent { kind: "ended", text, fields }, clock::now());
     }
 

@@ -2,14 +2,38 @@
 
 use crate::model::{
     process::{ExitReport, ExitStatus},
+    section::section,
     time::Timestamp,
+    units::Span,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, io, path::PathBuf, process::Stdio, time::Duration};
 use tokio::{io::AsyncWriteExt as _, process::Command, task::JoinSet};
 
 /// Hooks that may run at a time; a crash-looping game doesn't pile them up.
 const AT_ONCE: usize = 4;
+
+/// `[hooks]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct HooksConfig {
+    /// A program and its arguments, run by the agent after the game has ended. It gets the exit report and the paths of log and core as JSON on stdin. Empty: none.
+    #[cfg_attr(test, schemars(extend("examples" = [["/usr/local/bin/upload-crash"]])))]
+    pub on_exit: Vec<String>,
+    /// A hook that takes longer is killed.
+    pub timeout: Span,
+}
+
+impl Default for HooksConfig {
+    fn default() -> Self {
+        HooksConfig { on_exit: Vec::new(), timeout: Span::from_secs(60) }
+    }
+}
+
+section!(HooksConfig {
+    needs_restart: on_exit, timeout;
+});
 
 /// What is run, and what is under way.
 #[derive(Debug)]
@@ -23,7 +47,7 @@ pub struct Hooks {
 
 /// What the program reads from its standard input.
 #[derive(Debug, Serialize)]
-struct Told<'a> {
+struct HookInput<'a> {
     name: &'a str,
     reason: &'a str,
     report: &'a ExitReport,
@@ -34,8 +58,9 @@ struct Told<'a> {
 
 impl Hooks {
     /// `log` = the file with the game's output.
-    pub fn new(name: String, on_exit: Vec<String>, timeout: Duration, log: PathBuf) -> Self {
-        Hooks { name, on_exit, timeout, log, running: JoinSet::new() }
+    pub fn new(name: String, config: &HooksConfig, log: PathBuf) -> Self {
+        let HooksConfig { on_exit, timeout } = config;
+        Hooks { name, on_exit: on_exit.clone(), timeout: timeout.get(), log, running: JoinSet::new() }
     }
 
     /// Starts the program, if there is one. Must be called within a tokio runtime.
@@ -48,10 +73,10 @@ impl Hooks {
         }
         let log = self.log.display().to_string();
         let core = report.core_path.as_deref();
-        let told = Told { name: &self.name, reason, report, log: &log, core, at };
-        let text = serde_json::to_vec(&told).unwrap_or_default();
+        let input = HookInput { name: &self.name, reason, report, log: &log, core, at };
+        let text = serde_json::to_vec(&input).unwrap_or_default();
         let mut command = Command::new(program);
-        command.args(args).envs(environment(&told)).stdin(Stdio::piped()).kill_on_drop(true);
+        command.args(args).envs(environment(&input)).stdin(Stdio::piped()).kill_on_drop(true);
         let (program, timeout) = (program.clone(), self.timeout);
         self.running.spawn(async move {
             match tokio::time::timeout(timeout, carry_out(command, &text)).await {
@@ -78,14 +103,14 @@ async fn carry_out(mut command: Command, text: &[u8]) -> io::Result<std::process
     child.wait().await
 }
 
-fn environment(told: &Told<'_>) -> BTreeMap<&'static str, String> {
+fn environment(input: &HookInput<'_>) -> BTreeMap<&'static str, String> {
     let mut env = BTreeMap::from([
-        ("GAMESIDE_NAME", told.name.to_owned()),
-        ("GAMESIDE_EXIT_REASON", told.reason.to_owned()),
-        ("GAMESIDE_EXIT_RUN", told.report.run.to_string()),
-        ("GAMESIDE_LOG", told.log.to_owned()),
+        ("GAMESIDE_NAME", input.name.to_owned()),
+        ("GAMESIDE_EXIT_REASON", input.reason.to_owned()),
+        ("GAMESIDE_EXIT_RUN", input.report.run.to_string()),
+        ("GAMESIDE_LOG", input.log.to_owned()),
     ]);
-    let (how, detail) = match &told.report.status {
+    let (how, detail) = match &input.report.status {
         ExitStatus::Exited { code } => ("exited", Some(("GAMESIDE_EXIT_CODE", code.to_string()))),
         ExitStatus::Signaled { signal, .. } => ("signaled", Some(("GAMESIDE_EXIT_SIGNAL", signal.to_string()))),
         ExitStatus::OomKilled => ("oom-killed", None),
@@ -94,7 +119,7 @@ fn environment(told: &Told<'_>) -> BTreeMap<&'static str, String> {
     };
     env.insert("GAMESIDE_EXIT_HOW", how.to_owned());
     env.extend(detail);
-    env.extend(told.core.map(|core| ("GAMESIDE_CORE", core.to_owned())));
+    env.extend(input.core.map(|core| ("GAMESIDE_CORE", core.to_owned())));
     env
 }
 
@@ -125,7 +150,8 @@ mod tests {
             out.display()
         );
         let argv = ["sh", "-c", &script].map(str::to_owned).to_vec();
-        let mut hooks = Hooks::new("a".into(), argv, Duration::from_secs(30), "/log".into());
+        let config = HooksConfig { on_exit: argv, timeout: Span::from_secs(30) };
+        let mut hooks = Hooks::new("a".into(), &config, "/log".into());
         hooks.exited(&report(), "crash", Timestamp::EPOCH);
         hooks.finish().await;
         let text = std::fs::read_to_string(out).unwrap();
@@ -135,7 +161,8 @@ mod tests {
     #[tokio::test]
     async fn a_hook_that_hangs_is_killed() {
         let argv = ["sleep", "1000"].map(str::to_owned).to_vec();
-        let mut hooks = Hooks::new("a".into(), argv, Duration::from_millis(50), "/log".into());
+        let config = HooksConfig { on_exit: argv, timeout: Span::from_millis(50) };
+        let mut hooks = Hooks::new("a".into(), &config, "/log".into());
         hooks.exited(&report(), "crash", Timestamp::EPOCH);
         hooks.finish().await;
     }

@@ -1,16 +1,17 @@
 //! The agent: one driver that owns the core, and the root that puts everything together.
 //!
 //! ```text
-//!   run: lock ─► ports ─► journal ─► keeper (listeners) ─► core ─► frontends ─► READY ─► driver … ─► last words
+//!   run: lock ─► ports ─► journal ─► keeper (listeners) ─► core ─► frontends ─► READY ─► driver … ─► exit entry
 //! ```
 //!
 //! | file | holds |
 //! |---|---|
-//! | this one | the agent's life, from the lock to its last words |
+//! | this one | the agent's life, from the lock to its exit entry |
 //! | `bootstrap`, `build` | the edges that are there before the core; the core, the driver and the rest |
 //! | [`driver`], [`inbox`], [`effect_executor`] | the loop; what comes in; where decisions go |
 //! | [`journal`], [`timeline_writer`] | the durable state; the timeline on disk |
-//! | [`validate`], [`settings`], [`reload`] | is it sound; from the configuration to what each room wants; SIGHUP |
+//! | [`config`], [`validate`] | the configuration: its types and checks; what only the whole agent can say about it |
+//! | [`settings`], [`reload`] | from the configuration to what each room wants; SIGHUP |
 //! | [`ports`], [`secrets`], [`provide`], [`hooks`], [`console_quit`], [`local`] | reserved ports; tokens; the provider; `on_exit`; the remote console; the local session service |
 //! | [`log_replay`] | what the game printed while no agent was there |
 //! | [`record`], [`offline_status`], [`summary`] | how others find an agent; what is left of a dead one; the status in a line |
@@ -19,6 +20,7 @@
 //! Invariants: an agent that holds `agent.lock` is the only one of its name; whatever fails here fails before the game is
 //! touched, and leaves a game that runs alone.
 
+pub mod config;
 pub mod console_quit;
 pub mod crash;
 pub mod driver;
@@ -41,12 +43,12 @@ pub mod validate;
 
 mod bootstrap;
 mod build;
+#[cfg(test)]
+mod reach_tests;
 
-pub use bootstrap::keeper_args;
 pub use build::Built;
 
 use crate::{
-    config::agent::Loaded,
     core::io::Ending,
     host::{
         files::BadFile,
@@ -72,9 +74,9 @@ const LAST_ORDERS: Duration = Duration::from_secs(5);
 /// What an agent is started with, besides its configuration.
 #[derive(Debug)]
 pub struct Options {
-    pub loaded: Loaded,
+    pub loaded: config::Loaded,
     /// As on the command line; a reload uses them again.
-    pub overrides: crate::config::agent::Overrides,
+    pub overrides: config::Overrides,
     pub places: Places,
     /// Sees every entry of the timeline.
     pub viewer: Option<SyncSender<TimelineEntry>>,
@@ -134,7 +136,7 @@ pub async fn run(options: Options) -> Result<Ending, NoAgent> {
     notify::ready("started");
     let (ending, mut executor, inbox) = driver.run(first).await;
 
-    notify::stopping(&words(&ending));
+    notify::stopping(&describe(&ending));
     executor.write_exit_entry(&ending, (options.exit_code)(&ending));
     let _ = tokio::time::timeout(LAST_ORDERS, executor.keeper.settled()).await;
     executor.hooks.finish().await;
@@ -146,8 +148,8 @@ pub async fn run(options: Options) -> Result<Ending, NoAgent> {
     Ok(ending)
 }
 
-/// The ending for a person.
-pub fn words(ending: &Ending) -> String {
+/// How an agent ended, for a person.
+pub fn describe(ending: &Ending) -> String {
     match ending {
         Ending::Orderly { reason } => format!("ended in order: {reason}"),
         Ending::Detached { restart: false } => "detached; the game goes on under its keeper".to_owned(),

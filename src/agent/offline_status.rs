@@ -1,8 +1,12 @@
 //! What can be said of an agent that is down: what its journal and its keeper know, seen through the core's own eyes.
 
-use super::{journal, record::AgentRecord, settings};
+use super::{
+    config::{AgentConfig, Overrides, load},
+    journal,
+    record::AgentRecord,
+    settings,
+};
 use crate::{
-    config::agent::{AgentConfig, Overrides, load},
     core::{
         Core,
         io::{Input, Restored, SavedState},
@@ -10,7 +14,7 @@ use crate::{
     host::addresses::Hosts,
     host::paths::AgentPlace,
     keeper::{self, Presence, probe},
-    model::{ids::KeeperId, keeper::KeeperFact, process::KeeperHello, status::Status, time::Now},
+    model::{ids::KeeperId, keeper::KeeperFact, ordered::Ports, process::KeeperHello, status::Status, time::Now},
 };
 use std::collections::BTreeMap;
 
@@ -22,8 +26,13 @@ pub fn status(name: &str, place: &AgentPlace, now: Now) -> Status {
     };
     let overrides = Overrides { name: Some(name.to_owned()), ..Overrides::default() };
     let config = load(None, [], overrides).map_or_else(|_| AgentConfig::default(), |loaded| loaded.config);
-    let found =
-        settings::Found { ports: BTreeMap::new(), frontends: BTreeMap::new(), hosts: Hosts::default(), seed: 0 };
+    let found = settings::Found {
+        ports: Ports::default(),
+        frontends: BTreeMap::new(),
+        hosts: Hosts::default(),
+        version: None,
+        seed: 0,
+    };
     let settings =
         settings::core(&config, place, &found).unwrap_or_else(|_| unreachable!("the defaults can be carried out"));
     let (mut core, _) = Core::new(settings, Restored { saved, entropy: [0; 32] }, now);

@@ -6,8 +6,8 @@
 //! | the agent starts otherwise | the one of the last life if it is free, else another |
 //! | a run ended before it was ready ([`GamePorts::renew`]) | another, if somebody else has bound it meanwhile |
 
+use super::config::AgentConfig;
 use crate::{
-    config::agent::AgentConfig,
     host::{
         files,
         paths::AgentPlace,
@@ -15,16 +15,17 @@ use crate::{
     },
     keeper::{self, Presence},
     model::{
+        ordered::{Ordered, Ports as Numbers},
         policy::Transport,
         process::{ExitReport, RunState},
     },
 };
-use std::{collections::BTreeMap, ops::RangeInclusive, path::PathBuf};
+use std::{ops::RangeInclusive, path::PathBuf};
 
 /// The reservations; dropping them gives the ports back.
 #[derive(Debug, Default)]
 pub struct GamePorts {
-    ports: BTreeMap<String, Port>,
+    ports: Ordered<Port>,
     /// Where the next life finds them.
     note: PathBuf,
 }
@@ -43,7 +44,7 @@ pub struct Examined {
     /// For the timeline, a sentence each.
     pub taken: Vec<String>,
     /// The ports from now on, if there are others.
-    pub renewed: Option<BTreeMap<String, u16>>,
+    pub renewed: Option<Numbers>,
 }
 
 /// Reserves every configured port.
@@ -57,8 +58,8 @@ pub fn reserve(config: &AgentConfig, place: &AgentPlace) -> Result<GamePorts, No
             RunState::Empty | RunState::Exited { .. } => false,
         },
     };
-    let mut reserved = BTreeMap::new();
-    for (name, port) in &config.game.ports {
+    let mut reserved = Ordered::default();
+    for (name, port) in config.game.ports.iter() {
         let (range, transport) = (port.range.ports(), port.protocol);
         let again = earlier.get(name).copied().filter(|number| range.contains(number));
         let taken = match again {
@@ -78,7 +79,7 @@ pub fn reserve(config: &AgentConfig, place: &AgentPlace) -> Result<GamePorts, No
 
 impl GamePorts {
     /// Numbers by name.
-    pub fn numbers(&self) -> BTreeMap<String, u16> {
+    pub fn numbers(&self) -> Numbers {
         self.ports.iter().map(|(name, port)| (name.clone(), port.reserved.port)).collect()
     }
 
@@ -86,7 +87,7 @@ impl GamePorts {
     pub fn renew(&mut self, report: ExitReport) -> Examined {
         let mut taken = Vec::new();
         let mut moved = false;
-        for (name, port) in &mut self.ports {
+        for (name, port) in self.ports.iter_mut() {
             let number = port.reserved.port;
             if !matches!(ports::is_free(number, port.transport), Ok(false)) {
                 continue;
@@ -115,7 +116,7 @@ impl GamePorts {
     }
 }
 
-fn earlier(place: &AgentPlace) -> BTreeMap<String, u16> {
+fn earlier(place: &AgentPlace) -> Numbers {
     let text = files::read(&place.ports(), 64 * 1024).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
 }

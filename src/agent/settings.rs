@@ -1,14 +1,17 @@
 //! From the configuration file to what each room wants to know.
+//!
+//! Sections that one room obeys are taken apart there (`frontends::*::config`, `providers::config`, `keeper::config`); those that
+//! several share are taken apart here. Every pattern names every key: a new one has to be given to somebody.
 
+use super::config::{
+    AgentConfig,
+    game::Game,
+    host,
+    session::{Credentials as CredentialsConfig, Data, LoginBy, Report, Session},
+};
 use crate::{
-    config::agent::{
-        AgentConfig,
-        agones::{self, Agones},
-        sdk,
-        session::LoginBy,
-    },
     core::settings::{Addresses, Launch, SessionSettings, Settings},
-    frontends::{self, LaunchContext},
+    frontends::{self, LaunchContext, a2s::config::Around, agones::config::AgonesConfig, native::config::ApiConfig},
     host::{
         addresses::{Hosts, Wanted, choose},
         network,
@@ -17,11 +20,11 @@ use crate::{
         secrets,
     },
     model::{
-        allocation::ProviderKind,
-        policy::{AdmissionPolicy, SdkPings},
+        ordered::Ports,
+        policy::{AdmissionPolicy, Players},
         units::Span,
     },
-    providers::{ProviderSettings, sic::SicSettings},
+    providers::{self, ProviderSettings},
     session_api::{ConnectionSettings, Credentials, Secret, agent::SessionClientSettings},
 };
 use secrecy::SecretString;
@@ -41,8 +44,8 @@ pub enum BadSetup {
     Version { from: String, why: String },
     #[error("can't find this program's own file, which the practice game is started from: {0}")]
     OwnProgram(std::io::Error),
-    #[error("[allocation.sic] registers an address, and none is known: set addresses.public or addresses.private")]
-    NoAddress,
+    #[error(transparent)]
+    Provider(#[from] providers::config::Unregistrable),
     #[error("{port:?} names no port; [game.ports] has {known}")]
     NoPort { port: String, known: String },
     #[error("[game.stop.quit] needs the password of the game's remote console: {source}")]
@@ -50,7 +53,7 @@ pub enum BadSetup {
 }
 
 impl BadSetup {
-    pub fn no_port(port: &str, ports: &BTreeMap<String, u16>) -> Self {
+    pub fn no_port(port: &str, ports: &Ports) -> Self {
         let known: Vec<_> = ports.keys().map(String::as_str).collect();
         BadSetup::NoPort { port: port.to_owned(), known: known.join(", ") }
     }
@@ -59,80 +62,143 @@ impl BadSetup {
 /// What was found out about this machine, and what was reserved on it.
 #[derive(Debug, Clone)]
 pub struct Found {
-    pub ports: BTreeMap<String, u16>,
+    pub ports: Ports,
     /// The variables by which the game finds its frontends.
     pub frontends: BTreeMap<String, String>,
     pub hosts: Hosts,
+    /// The game's version, as it was read when the agent started.
+    pub version: Option<semver::Version>,
     pub seed: u64,
 }
 
 /// The core's settings.
 pub fn core(config: &AgentConfig, place: &AgentPlace, found: &Found) -> Result<Settings, BadSetup> {
-    let (game, data, session) = (&config.game, &config.custom_data, &config.session);
-    let startup_file = game.startup_file.clone();
-    // Nobody else adds players to a session that was made for this machine only.
-    let own_admission = if session.is_local() { AdmissionPolicy::Open } else { AdmissionPolicy::Members };
+    let AgentConfig {
+        agent,
+        game,
+        allocation,
+        session,
+        custom_data,
+        report,
+        addresses,
+        players,
+        health,
+        backfill,
+        guards,
+        drain,
+        keeper,
+        agones,
+        // The core's edges go by these.
+        probe: _,
+        log_patterns: _,
+        credentials: _,
+        hooks: _,
+        api: _,
+        gsdk: _,
+        a2s: _,
+    } = config;
     Ok(Settings {
-        name: config.agent.name.clone(),
+        name: agent.name.clone(),
         seed: found.seed,
-        provider: config.allocation.provider,
-        launch: Launch {
-            start: game.start,
-            command: command(config)?,
-            env: game.env.clone(),
-            dir: game.dir.clone(),
-            startup_file: startup_file.unwrap_or_else(|| place.startup_file().display().to_string()),
-            forking: game.forking,
-            version: version(config)?,
-            ports: found.ports.clone(),
-            frontends: found.frontends.clone(),
-        },
+        provider: allocation.provider,
+        launch: launch(config, game, place, found)?,
         readiness: config.readiness(),
         restart: game.restart.clone(),
         recycle: game.recycle.clone(),
         stop_steps: game.stop.steps(),
-        unattended: config.keeper.unattended.map(Span::get),
-        guards: config.guards.clone(),
-        drain: config.drain.clone(),
-        session: SessionSettings {
-            own_admission: config.players.admission.unwrap_or(own_admission),
-            admission: config.players.admission.unwrap_or_default(),
-            session_type: session.session_type.clone(),
-            region: session.region.clone(),
-            startup_params: config.startup_params(),
-            teams: session.teams.clone(),
-            joinable: session.joinable,
-            custom_data: data.session.clone(),
-            report: config.report.by,
-            on_lost: session.on_session_lost,
-            join_token: session.join_token,
-            instance_data: data.instance.clone(),
-            join_data: data.join_params.clone(),
-            browser_data: data.browser.clone(),
-        },
-        players: config.players.clone(),
-        health: config.health.clone(),
-        sdk_pings: config.agones.as_ref().and_then(sdk_pings),
-        backfill: config.backfill.clone(),
-        addresses: Addresses {
-            public: found.hosts.public.clone(),
-            private: found.hosts.private.clone(),
-            public_format: config.addresses.public_format.clone(),
-            private_format: config.addresses.private_format.clone(),
-            port: config.addresses.port.clone(),
-        },
+        unattended: keeper.unattended.map(Span::get),
+        guards: guards.clone(),
+        drain: drain.clone(),
+        session: session_settings(config, session, custom_data, *report),
+        players: players.clone(),
+        health: health.clone(),
+        sdk_pings: agones.as_ref().and_then(AgonesConfig::sdk_pings),
+        backfill: backfill.clone(),
+        addresses: self::addresses(addresses, &found.hosts),
         poll: session.poll.get(),
     })
 }
 
-/// The pings that the Agones SDK promises, unless they aren't counted.
-fn sdk_pings(agones: &Agones) -> Option<SdkPings> {
-    let health = &agones.health;
-    (agones.enabled && !health.disabled).then(|| SdkPings {
-        period: health.period.get(),
-        failure_threshold: health.failure_threshold,
-        initial_delay: health.initial_delay.get(),
+fn launch(config: &AgentConfig, game: &Game, place: &AgentPlace, found: &Found) -> Result<Launch, BadSetup> {
+    let Game {
+        command: _,
+        dir,
+        env,
+        start,
+        startup_file,
+        forking,
+        // Reserved and read at the start, they are in `found`.
+        ports: _,
+        version: _,
+        version_file: _,
+        version_env: _,
+        // Settings of their own.
+        readiness: _,
+        stop: _,
+        restart: _,
+        recycle: _,
+    } = game;
+    Ok(Launch {
+        start: *start,
+        command: command(config)?,
+        env: env.clone(),
+        dir: dir.clone(),
+        startup_file: startup_file.clone().unwrap_or_else(|| place.startup_file().display().to_string()),
+        forking: *forking,
+        version: found.version.clone(),
+        ports: found.ports.clone(),
+        frontends: found.frontends.clone(),
     })
+}
+
+fn session_settings(config: &AgentConfig, session: &Session, data: &Data, report: Report) -> SessionSettings {
+    let Session {
+        session_type,
+        region,
+        joinable,
+        teams,
+        on_session_lost,
+        join_token,
+        startup: _,
+        poll: _,
+        // How the service is reached: `upstream`.
+        url: _,
+        ca_file: _,
+        call_timeout: _,
+    } = session;
+    let Data { session: custom_data, instance, join_params, browser } = data;
+    let Report { by } = report;
+    let Players { admission, reconnect_grace: _ } = &config.players;
+    // Nobody else adds players to a session that was made for this machine only.
+    let own_admission = if session.is_local() { AdmissionPolicy::Open } else { AdmissionPolicy::Members };
+    SessionSettings {
+        own_admission: admission.unwrap_or(own_admission),
+        admission: admission.unwrap_or_default(),
+        session_type: session_type.clone(),
+        region: region.clone(),
+        startup_params: config.startup_params(),
+        teams: teams.clone(),
+        joinable: *joinable,
+        custom_data: custom_data.clone(),
+        report: by,
+        on_lost: *on_session_lost,
+        join_token: *join_token,
+        instance_data: instance.clone(),
+        join_data: join_params.clone(),
+        browser_data: browser.clone(),
+    }
+}
+
+fn addresses(config: &host::Addresses, hosts: &Hosts) -> Addresses {
+    // `connection_info` was asked when the hosts were found.
+    let host::Addresses { public: _, private: _, public_format, private_format, port, connection_info: _ } = config;
+    Addresses {
+        public: hosts.public.clone(),
+        private: hosts.private.clone(),
+        public_format: public_format.clone(),
+        private_format: private_format.clone(),
+        port: port.clone(),
+    }
 }
 
 /// What is run: what is configured, or the practice game that is part of this program.
@@ -144,7 +210,8 @@ fn command(config: &AgentConfig) -> Result<Vec<String>, BadSetup> {
     Ok(vec![own.display().to_string(), "practice".to_owned()])
 }
 
-fn version(config: &AgentConfig) -> Result<Option<semver::Version>, BadSetup> {
+/// The game's version: as it is configured, or as a file or variable says it.
+pub fn version(config: &AgentConfig) -> Result<Option<semver::Version>, BadSetup> {
     let game = &config.game;
     if let Some(version) = &game.version {
         return Ok(Some(version.clone()));
@@ -191,11 +258,13 @@ pub fn session_client(config: &AgentConfig, places: &Places) -> Result<SessionCl
 }
 
 fn credentials(config: &AgentConfig) -> Result<Credentials, BadSetup> {
-    let (given, url) = (&config.credentials, &config.session.url);
+    let CredentialsConfig { by, client_id, client_secret_file, client_secret_credential, client_secret_env } =
+        &config.credentials;
+    let url = &config.session.url;
     let wanted = secrets::Wanted {
-        file: given.client_secret_file.as_deref(),
-        credential: &given.client_secret_credential,
-        variable: &given.client_secret_env,
+        file: client_secret_file.as_deref(),
+        credential: client_secret_credential,
+        variable: client_secret_env,
     };
     let source = secrets::find(wanted, |key| std::env::var(key).ok())
         .map_err(|source| BadSetup::NoSecret { url: url.clone(), source })?;
@@ -203,7 +272,7 @@ fn credentials(config: &AgentConfig) -> Result<Credentials, BadSetup> {
         secrets::Source::File(path) => Secret::File(path),
         secrets::Source::Text(text) => Secret::Text(text),
     };
-    match (given.by, &given.client_id) {
+    match (*by, client_id) {
         (LoginBy::Client, Some(id)) => Ok(Credentials::Client { id: id.clone(), secret }),
         (LoginBy::Client, None) => Err(BadSetup::NoClientId { url: url.clone() }),
         (LoginBy::Basic, name) => {
@@ -225,35 +294,14 @@ fn user_password(name: Option<&str>, secret: Secret) -> Secret {
 
 /// Where allocations come from.
 pub fn provider(config: &AgentConfig, found: &Found) -> Result<ProviderSettings, BadSetup> {
-    match config.allocation.provider {
-        ProviderKind::Auto => Ok(ProviderSettings::Auto),
-        ProviderKind::Hook => Ok(ProviderSettings::Hook),
-        ProviderKind::Sic => sic(config, found).map(ProviderSettings::Sic),
-    }
-}
-
-fn sic(config: &AgentConfig, found: &Found) -> Result<SicSettings, BadSetup> {
-    let sic = &config.allocation.sic;
-    let host = found.hosts.public.clone().or_else(|| found.hosts.private.clone()).ok_or(BadSetup::NoAddress)?;
-    let hostname = sic.hostname.clone().unwrap_or_else(hostname);
-    let tag = |key: &str, value: String| (key.to_owned(), value);
-    Ok(SicSettings {
-        public_host: host,
-        public_port: game_port(config, found)?,
-        group_tags: vec![
-            tag("profile_id", sic.profile.clone()),
-            tag("server_id", sic.server_id.clone().unwrap_or_else(|| config.agent.name.clone())),
-            tag("hostname", hostname),
-        ],
-        region_id: config.session.region.clone(),
-        wait: sic.long_poll.get(),
-        interval: sic.interval.get(),
-    })
-}
-
-fn game_port(config: &AgentConfig, found: &Found) -> Result<u16, BadSetup> {
-    let port = &config.addresses.port;
-    found.ports.get(port).copied().ok_or_else(|| BadSetup::no_port(port, &found.ports))
+    let around = providers::config::Around {
+        agent: &config.agent.name,
+        machine: &hostname(),
+        host: found.hosts.public.as_deref().or(found.hosts.private.as_deref()),
+        port: found.ports.get(&config.addresses.port).copied(),
+        region: config.session.region.as_deref(),
+    };
+    Ok(ProviderSettings::of(&config.allocation, &around)?)
 }
 
 fn hostname() -> String {
@@ -261,102 +309,107 @@ fn hostname() -> String {
 }
 
 /// Which frontends are on, and where.
-pub fn frontends(
-    config: &AgentConfig,
-    place: &AgentPlace,
-    ports: &BTreeMap<String, u16>,
-) -> Result<frontends::Settings, BadSetup> {
-    let native = frontends::native::Settings { tcp: config.api.listen, socket: Some(place.api_socket()) };
-    let a2s = config.a2s.enabled.then(|| a2s(config, ports)).transpose()?;
-    let gsdk = config.gsdk.enabled.then(|| gsdk(&config.gsdk));
-    let agones = config.agones.as_ref().filter(|agones| agones.enabled).map(|given| agones(config, given));
-    Ok(frontends::Settings { native, gsdk, a2s, agones })
-}
-
-fn a2s(config: &AgentConfig, ports: &BTreeMap<String, u16>) -> Result<frontends::a2s::Settings, BadSetup> {
-    let given = &config.a2s;
-    let port = *ports.get(&given.port).ok_or_else(|| BadSetup::no_port(&given.port, ports))?;
-    let browser = config.custom_data.browser.clone();
-    Ok(frontends::a2s::Settings {
-        listen: (given.host, port).into(),
-        name: given.name.clone().unwrap_or_else(|| config.agent.name.clone()),
-        game: given.game.clone(),
-        folder: given.folder.clone(),
-        app_id: given.app_id,
-        keywords: given.keywords.clone(),
-        rules: browser.into_iter().chain(given.rules.clone()).collect(),
-        port: config.addresses.port.clone(),
-        rate: given.rate,
-        rate_per_address: given.rate_per_address,
-        challenge_lifetime: given.challenge_lifetime.get(),
+pub fn frontends(config: &AgentConfig, place: &AgentPlace, ports: &Ports) -> Result<frontends::Settings, BadSetup> {
+    // The token is read where it is checked: `operator_token`.
+    let ApiConfig { listen, operator_token_file: _ } = &config.api;
+    let native = frontends::native::Settings { tcp: *listen, socket: Some(place.api_socket()) };
+    let hosts = hosts(config, None);
+    let agones = config.agones.as_ref();
+    Ok(frontends::Settings {
+        native,
+        gsdk: frontends::gsdk::Settings::of(&config.gsdk),
+        a2s: config.a2s.enabled.then(|| a2s(config, ports)).transpose()?,
+        agones: agones.and_then(|given| frontends::agones::Settings::of(given, hosts.public, hosts.private)),
     })
 }
 
-fn gsdk(gsdk: &sdk::Gsdk) -> frontends::gsdk::Settings {
-    frontends::gsdk::Settings {
-        listen: gsdk.listen,
-        if_taken: gsdk.if_taken,
-        terminate: match gsdk.terminate {
-            sdk::Terminate::AtStop => frontends::gsdk::Terminate::AtStop,
-            sdk::Terminate::AtDrain => frontends::gsdk::Terminate::AtDrain,
-        },
-        trust_health: gsdk.trust_health,
-        empty_means_nobody: gsdk.empty_means_nobody,
-        title_id: gsdk.title_id.clone(),
-        build_id: gsdk.build_id.clone(),
-        log_dir: gsdk.log_dir.clone(),
-        shared_content_dir: gsdk.shared_content_dir.clone(),
-        certificate_dir: gsdk.certificate_dir.clone(),
-        certificates: gsdk.certificates.clone(),
-        metadata: gsdk.metadata.clone(),
-    }
+fn a2s(config: &AgentConfig, ports: &Ports) -> Result<frontends::a2s::Settings, BadSetup> {
+    let name = &config.a2s.port;
+    let port = *ports.get(name).ok_or_else(|| BadSetup::no_port(name, ports))?;
+    let around = Around {
+        agent: &config.agent.name,
+        port,
+        players: &config.addresses.port,
+        browser: &config.custom_data.browser,
+    };
+    Ok(frontends::a2s::Settings::of(&config.a2s, &around))
+}
+
+/// The file with the operator's token.
+pub fn operator_token(config: &AgentConfig, place: &AgentPlace) -> PathBuf {
+    config.api.operator_token_file.clone().unwrap_or_else(|| place.operator_token())
 }
 
 /// Where the game runs, as frontends may tell it.
-pub fn launch_context(config: &AgentConfig, place: &AgentPlace, found: &Found) -> Result<LaunchContext, BadSetup> {
-    Ok(LaunchContext {
+pub fn launch_context(config: &AgentConfig, place: &AgentPlace, found: &Found) -> LaunchContext {
+    LaunchContext {
         name: config.agent.name.clone(),
         public: found.hosts.public.clone(),
         private: found.hosts.private.clone(),
         hostname: hostname(),
         region: config.session.region.clone(),
-        version: version(config)?.map(|version| version.to_string()),
+        version: found.version.as_ref().map(ToString::to_string),
         ports: found.ports.clone(),
         work_dir: config.game.dir.clone().filter(|dir| dir.starts_with('/') && !dir.contains("{{")),
         game_dir: place.game(),
-    })
-}
-
-fn agones(config: &AgentConfig, given: &Agones) -> frontends::agones::Settings {
-    use frontends::agones::{HealthSpec, Settings, counters_lists};
-    let hosts = hosts(config, None);
-    let counter = |(name, it): (&String, &agones::Counter)| {
-        (name.clone(), counters_lists::Counter { count: it.count.into(), capacity: it.capacity.into() })
-    };
-    let list = |(name, it): (&String, &agones::List)| {
-        (name.clone(), counters_lists::List { capacity: it.capacity.into(), values: it.values.clone() })
-    };
-    Settings {
-        grpc: given.grpc,
-        http: given.http,
-        if_taken: given.if_taken,
-        health: HealthSpec {
-            disabled: given.health.disabled,
-            period: given.health.period.get(),
-            failure_threshold: given.health.failure_threshold,
-            initial_delay: given.health.initial_delay.get(),
-        },
-        counters: given.counters.iter().map(counter).collect(),
-        lists: given.lists.iter().map(list).collect(),
-        player_capacity: given.player_capacity.map(i64::from),
-        players_list: given.players_list.clone(),
-        players_counter: given.players_counter.clone(),
-        public: hosts.public,
-        private: hosts.private,
     }
 }
 
 /// The log that the keeper writes.
 pub fn game_log(place: &AgentPlace) -> PathBuf {
     place.logs().join(crate::keeper::protocol::names::LOG)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> AgentConfig {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn the_games_version_is_configured_or_read_from_a_file_or_a_variable() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("VERSION");
+        std::fs::write(&file, "v1.4.0\nbuilt on a Friday\n").unwrap();
+        let read =
+            |text: &str| version(&config(&format!("[game]\n{text}"))).map(|found| found.map(|it| it.to_string()));
+        assert_eq!(read("version = \"2.0.0\"").unwrap().as_deref(), Some("2.0.0"));
+        assert_eq!(read(&format!("version_file = {file:?}")).unwrap().as_deref(), Some("1.4.0"));
+        assert!(matches!(read("version_file = \"/no/such/file\""), Err(BadSetup::Version { .. })));
+        // Cargo sets it for the tests.
+        assert_eq!(read("version_env = \"CARGO_PKG_VERSION\"").unwrap().as_deref(), Some(env!("CARGO_PKG_VERSION")));
+        assert_eq!(read("version_env = \"GAMESIDE_TEST_NO_SUCH\"").unwrap(), None);
+    }
+
+    #[test]
+    fn the_agent_logs_in_as_configured() {
+        let login = |text: &str| {
+            super::credentials(&config(&format!("[session]\nurl = \"https://x.example\"\n[credentials]\n{text}")))
+        };
+        let id = login("client_id = \"servers\"\nclient_secret_file = \"/secret\"").unwrap();
+        assert!(
+            matches!(id, Credentials::Client { id, secret: Secret::File(path) } if id == "servers" && path == PathBuf::from("/secret"))
+        );
+        let user = login("by = \"basic\"\nclient_secret_env = \"CARGO_PKG_NAME\"\nclient_id = \"ada\"").unwrap();
+        let Credentials::Basic { user_password: Secret::Text(text), .. } = user else { panic!("by name and password") };
+        assert_eq!(secrecy::ExposeSecret::expose_secret(&text), "ada:gameside");
+        let missing =
+            login("client_id = \"a\"\nclient_secret_env = \"GAMESIDE_TEST_NO_SUCH\"\nclient_secret_credential = \"c\"");
+        let said = missing.unwrap_err().to_string();
+        assert!(said.contains("GAMESIDE_TEST_NO_SUCH") && said.contains("\"c\""), "{said}");
+    }
+
+    #[test]
+    fn the_operators_token_lies_where_it_is_configured() {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = dir.path().join("run").display().to_string();
+        let env = |key: &str| (key == "GAMESIDE_RUNTIME_DIR").then(|| runtime.clone());
+        let places = Places::find(Some(&dir.path().join("s")), rustix::process::geteuid().as_raw(), env).unwrap();
+        let place = places.prepare_agent("one").unwrap();
+        let named = config("[api]\noperator_token_file = \"/run/token\"\n");
+        assert_eq!(operator_token(&named, &place), PathBuf::from("/run/token"));
+        assert_eq!(operator_token(&AgentConfig::default(), &place), place.operator_token());
+    }
 }

@@ -2,12 +2,8 @@
 //! and filters are what other rooms take.
 
 use crate::{
-    config::{
-        agent::{AgentConfig, Loaded, Overrides, load_with},
-        keys::KeyPath,
-        read::Fault,
-        report::Report,
-    },
+    agent::config::{AgentConfig, Loaded, Overrides, load_with},
+    config::{keys::KeyPath, read::Fault, report::Report},
     core::{
         launch::{self, LaunchError, Values},
         settings::Launch,
@@ -19,13 +15,14 @@ use crate::{
     model::{
         allocation::ProviderKind,
         ids::{AllocationId, InstanceId, SessionId},
+        ordered::Ports,
         probe::ProbeKind,
     },
     probes::query,
 };
 use std::{collections::BTreeMap, path::Path};
 
-/// [`crate::config::agent::load()`] with every check there is.
+/// [`crate::agent::config::load()`] with every check there is.
 pub fn load(
     path: Option<&Path>,
     env: impl IntoIterator<Item = (String, String)>,
@@ -133,7 +130,7 @@ fn blank(config: &AgentConfig) -> Launch {
     }
 }
 
-fn ports(config: &AgentConfig) -> BTreeMap<String, u16> {
+fn ports(config: &AgentConfig) -> Ports {
     config.game.ports.iter().map(|(name, port)| (name.clone(), *port.range.ports().start())).collect()
 }
 

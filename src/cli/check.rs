@@ -3,14 +3,19 @@
 
 use super::{error::Failure, exit::Exit, find::Finder, load, terminal};
 use crate::{
-    agent::validate,
-    config::{
-        agent::{AgentConfig, Loaded, Overrides, game::QuitBy},
-        report::Report,
-        service,
-        values::Signal,
+    agent::{
+        config::{AgentConfig, Loaded, Overrides, game::QuitBy},
+        validate,
     },
-    model::{allocation::ProviderKind, policy::ReadyBy, probe::ProbeKind, process::StopAction, units::Span},
+    config::{keys::Step, provenance::Provenance, report::Report, service, values::Signal},
+    model::{
+        allocation::ProviderKind,
+        policy::ReadyBy,
+        probe::ProbeKind,
+        process::StopAction,
+        section::{Answers, OnReload, Section},
+        units::Span,
+    },
     service::settings::ServiceSettings,
 };
 use serde_json::json;
@@ -44,10 +49,14 @@ pub fn run(args: Args, finder: &Finder) -> Result<Exit, Failure> {
     let path = args.config.as_deref();
     if args.service {
         let loaded = service::load::<ServiceSettings>(path, validate::environment(), ServiceSettings::faults);
-        let what = |settings: &ServiceSettings| Outcome { summary: of_service(settings), notes: Vec::new() };
+        let what = |(settings, provenance): &(ServiceSettings, Provenance)| Outcome {
+            summary: of_service(settings),
+            reload: Reload::of::<ServiceSettings>(provenance),
+            notes: Vec::new(),
+        };
         return tell(args.json, path, loaded.as_ref().map(what));
     }
-    let overrides = Overrides { name: args.name, command: args.command };
+    let overrides = Overrides { name: args.name, command: args.command, ..Overrides::default() };
     let loaded = validate::load(path, validate::environment(), overrides);
     tell(args.json, path, loaded.as_ref().map(|loaded| of_agent(loaded, finder)))
 }
@@ -56,8 +65,43 @@ pub fn run(args: Args, finder: &Finder) -> Result<Exit, Failure> {
 struct Outcome {
     /// What it comes to: a word and what it is.
     summary: Vec<(&'static str, String)>,
+    reload: Reload,
     /// What should be known.
     notes: Vec<String>,
+}
+
+/// What a reload (SIGHUP) would do with the keys that somebody wrote.
+#[derive(Debug, Default, PartialEq, Eq, serde::Serialize)]
+struct Reload {
+    applied: Vec<String>,
+    needs_restart: Vec<String>,
+}
+
+impl Reload {
+    fn of<T: Section>(provenance: &Provenance) -> Self {
+        let answers = Answers::of::<T>();
+        let mut reload = Reload::default();
+        for path in provenance.written() {
+            // An element of a list is no key, and has no answer of its own.
+            if path.steps().iter().any(|step| matches!(step, Step::Index(_))) {
+                continue;
+            }
+            let key = path.to_string();
+            match answers.at(&key) {
+                Some(OnReload::Applied) => reload.applied.push(key),
+                Some(OnReload::NeedsRestart) => reload.needs_restart.push(key),
+                // A section: its keys are listed.
+                None => {}
+            }
+        }
+        reload
+    }
+
+    /// A line for each answer that there is.
+    fn lines(&self) -> Vec<(&'static str, String)> {
+        let rows = [("applied", &self.applied), ("needs a restart", &self.needs_restart)];
+        rows.into_iter().filter(|(_, keys)| !keys.is_empty()).map(|(word, keys)| (word, keys.join(", "))).collect()
+    }
 }
 
 fn tell(json: bool, path: Option<&Path>, outcome: Result<Outcome, &Report>) -> Result<Exit, Failure> {
@@ -65,7 +109,12 @@ fn tell(json: bool, path: Option<&Path>, outcome: Result<Outcome, &Report>) -> R
         Ok(outcome) if json => {
             let summary: serde_json::Map<_, _> =
                 outcome.summary.into_iter().map(|(word, text)| (word.to_owned(), text.into())).collect();
-            println!("{}", json!({ "ok": true, "problems": [], "notes": outcome.notes, "summary": summary }));
+            println!(
+                "{}",
+                json!({
+                    "ok": true, "problems": [], "notes": outcome.notes, "reload": outcome.reload, "summary": summary
+                })
+            );
             Ok(Exit::Done)
         }
         Ok(outcome) => {
@@ -74,8 +123,15 @@ fn tell(json: bool, path: Option<&Path>, outcome: Result<Outcome, &Report>) -> R
             for (word, text) in &outcome.summary {
                 println!("  {word:<9} {}", terminal::escape_lines(text));
             }
+            let lines = outcome.reload.lines();
+            if !lines.is_empty() {
+                println!("\nIf one of these keys changes, a reload (SIGHUP) answers:");
+            }
+            for (word, keys) in lines {
+                println!("  {word:<16} {}", terminal::escape_lines(&keys));
+            }
             if !outcome.notes.is_empty() {
-                println!("\nTo know:");
+                println!("\nNotes:");
             }
             for note in &outcome.notes {
                 println!("  - {}", terminal::escape_lines(note));
@@ -104,6 +160,7 @@ fn of_agent(loaded: &Loaded, finder: &Finder) -> Outcome {
             ("stops", ladder(config)),
             ("sessions", sessions(config)),
         ],
+        reload: Reload::of::<AgentConfig>(&loaded.provenance),
         notes,
     }
 }
@@ -128,14 +185,16 @@ pub fn readiness(config: &AgentConfig) -> String {
         ReadyBy::Auto if config.probe.is_some() => {
             "when the game says so; if it speaks no SDK, when the probe is answered".to_owned()
         }
-        ReadyBy::Auto => "when the game says so; if it speaks no SDK, once its first port stays bound".to_owned(),
+        ReadyBy::Auto => {
+            "when the game says so; if it speaks no SDK, once the port that players connect to stays bound".to_owned()
+        }
         ReadyBy::Probe => match &config.probe {
             Some(probe) if probe.kind == ProbeKind::Gamedig => {
                 format!("when it answers a {} query", probe.protocol.as_deref().unwrap_or("game"))
             }
             _ => "when the probe is answered".to_owned(),
         },
-        ReadyBy::Port => "when its first port is bound".to_owned(),
+        ReadyBy::Port => "when the port that players connect to is bound".to_owned(),
         ReadyBy::Log => "when it writes the line".to_owned(),
         ReadyBy::Delay => format!("{} after its start", config.game.readiness.delay),
     };
@@ -190,4 +249,24 @@ fn of_service(settings: &ServiceSettings) -> Vec<(&'static str, String)> {
         ("regions", names(settings.regions.iter().map(|region| region.region_id.as_str()).collect())),
         ("health", format!("every {}", settings.timings.health_cadence)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_check_says_what_a_reload_would_do_with_each_written_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.toml");
+        let text = "[game.ports.query]\nrange = \"7777\"\n[game.stop]\nladder = [{ kill = true }]\n\
+                    [guards]\nempty_timeout = \"5m\"\n";
+        std::fs::write(&path, text).unwrap();
+        let env = [("GAMESIDE_SESSION__REGION".to_owned(), "eu".to_owned())];
+        let loaded = validate::load(Some(&path), env, Overrides::default()).unwrap();
+        let reload = Reload::of::<AgentConfig>(&loaded.provenance);
+        assert_eq!(reload.applied, ["game.stop.ladder", "guards.empty_timeout"]);
+        assert_eq!(reload.needs_restart, ["game.ports.query.range", "session.region"]);
+        assert_eq!(reload.lines()[0], ("applied", "game.stop.ladder, guards.empty_timeout".to_owned()));
+    }
 }

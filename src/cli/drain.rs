@@ -25,11 +25,16 @@ pub struct Args {
     json: bool,
 }
 
-fn after(text: &str) -> Result<After, String> {
+/// A word that says nothing about what follows a drain.
+#[derive(Debug, thiserror::Error)]
+#[error("expected \"end\" or \"recycle\", found {0:?}")]
+struct NoAfter(String);
+
+fn after(text: &str) -> Result<After, NoAfter> {
     match text {
         "end" => Ok(After::End),
         "recycle" => Ok(After::Recycle),
-        other => Err(format!("expected \"end\" or \"recycle\", found {other:?}")),
+        other => Err(NoAfter(other.to_owned())),
     }
 }
 

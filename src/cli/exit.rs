@@ -1,6 +1,11 @@
 //! Exit codes: few, documented, and given in one place. `gameside help exit-codes` prints this table.
 
-use crate::{core::io::Ending, model::orders::Refused};
+use crate::{
+    agent::NoAgent,
+    core::io::Ending,
+    model::{calls::Refusal, orders::Refused},
+    session_api::client::ClientError,
+};
 use std::process::ExitCode;
 
 /// How a command ended.
@@ -91,6 +96,44 @@ impl From<&Ending> for Exit {
     }
 }
 
+/// What `gameside run` exits with where no agent could be run.
+impl From<&NoAgent> for Exit {
+    fn from(error: &NoAgent) -> Exit {
+        match error {
+            NoAgent::AlreadyRuns { .. } => Exit::AlreadyRunning,
+            NoAgent::Place(_) | NoAgent::Setup(_) => Exit::Usage,
+            NoAgent::Incompatible { .. } => Exit::Incompatible,
+            NoAgent::Superseded { .. } => Exit::Superseded,
+            NoAgent::Port(_)
+            | NoAgent::File(_)
+            | NoAgent::Journal { .. }
+            | NoAgent::Keeper(_)
+            | NoAgent::SessionClient(_)
+            | NoAgent::Io { .. } => Exit::Failed,
+        }
+    }
+}
+
+/// What a command exits with that asked the session service.
+impl From<&ClientError> for Exit {
+    fn from(error: &ClientError) -> Exit {
+        match error {
+            ClientError::UnknownName { .. } | ClientError::NameTaken { .. } => Exit::Usage,
+            ClientError::Service {
+                why: Refusal::Unreachable { .. } | Refusal::Ambiguous { .. } | Refusal::Busy { .. } | Refusal::NoSuchApi,
+                ..
+            }
+            | ClientError::KeepsChanging { .. } => Exit::Failed,
+            ClientError::Service { .. }
+            | ClientError::Login { .. }
+            | ClientError::NoPlayer
+            | ClientError::NoInvite { .. }
+            | ClientError::NoFriendRequest { .. }
+            | ClientError::NoConnectString { .. } => Exit::Refused,
+        }
+    }
+}
+
 /// What a command exits with whose order was refused.
 impl From<&Refused> for Exit {
     fn from(refused: &Refused) -> Exit {
@@ -108,6 +151,20 @@ impl From<&Refused> for Exit {
             | Refused::Launch { .. }
             | Refused::Nothing { .. }
             | Refused::NotByHook { .. } => Exit::Refused,
+        }
+    }
+}
+
+impl Exit {
+    /// What a command exits with that got this answer of an agent; `code`: the member `error` of its body.
+    pub fn of_answer(status: u16, code: Option<&str>) -> Exit {
+        match (status, code) {
+            (200..300, _) => Exit::Done,
+            (_, Some("unkillable")) => Exit::Unkillable,
+            (401 | 403, _) => Exit::Failed,
+            // What was asked can't be understood; what is understood and refused has its own codes.
+            (400, _) | (422, None | Some("invalid")) => Exit::Usage,
+            _ => Exit::Refused,
         }
     }
 }
@@ -133,6 +190,31 @@ mod tests {
             let row = format!("| {} | {} |", exit.code(), exit.meaning());
             assert!(page.contains(&row), "docs/exit-codes.md lacks: {row}");
         }
+    }
+
+    #[test]
+    fn a_refusal_over_http_exits_like_the_refusal_itself() {
+        let text = || "x".to_owned();
+        for refused in [
+            Refused::Busy { allocation: text() },
+            Refused::Draining,
+            Refused::HeldBack,
+            Refused::EndUndelivered,
+            Refused::JournalBroken { why: text() },
+            Refused::NoKeeper,
+            Refused::Unkillable,
+            Refused::UnknownSession { session: text() },
+            Refused::Backend { why: text() },
+            Refused::Expired { expired: crate::model::time::Timestamp::EPOCH },
+            Refused::Launch { why: text() },
+            Refused::Nothing { why: text() },
+            Refused::NotByHook { provider: "auto" },
+        ] {
+            let exit = Exit::of_answer(refused.http_status(), Some(refused.code()));
+            assert_eq!(exit, Exit::from(&refused), "{}", refused.code());
+        }
+        assert_eq!(Exit::of_answer(422, Some("invalid")), Exit::Usage);
+        assert_eq!(Exit::of_answer(403, Some("forbidden")), Exit::Failed);
     }
 
     #[test]

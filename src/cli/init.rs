@@ -5,13 +5,8 @@
 
 use super::{error::Failure, exit::Exit};
 use crate::{
-    config::{
-        agent::{AgentConfig, agones::Agones},
-        reference::Reference,
-    },
-    host::files,
-    model::probe::Probe,
-    service::settings::ServiceSettings,
+    agent::config::AgentConfig, config::reference::Reference, frontends::agones::config::AgonesConfig, host::files,
+    model::probe::Probe, service::settings::ServiceSettings,
 };
 use clap::ValueEnum as _;
 use std::{io::Write as _, path::PathBuf};
@@ -142,7 +137,7 @@ pub fn chapter() -> String {
 }
 
 fn agent() -> Reference {
-    let (probe, agones) = (Some(Probe::default()), Some(Agones::default()));
+    let (probe, agones) = (Some(Probe::default()), Some(AgonesConfig::default()));
     Reference::of(&AgentConfig { probe, agones, ..AgentConfig::default() })
 }
 
@@ -154,8 +149,8 @@ fn sessions() -> Reference {
 mod tests {
     use super::*;
     use crate::{
-        agent::validate,
-        config::{agent::Overrides, read::read_text},
+        agent::{config::Overrides, validate},
+        config::read::read_text,
     };
     use std::{fs, path::Path};
 

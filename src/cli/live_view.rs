@@ -4,7 +4,7 @@
 
 use super::terminal::{Paint, Tone};
 use crate::{
-    config::agent::AgentConfig,
+    agent::config::AgentConfig,
     host::{escape::escape, paths::Places},
     model::status::TimelineEntry,
 };

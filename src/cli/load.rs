@@ -2,11 +2,11 @@
 
 use super::{error::Failure, exit::Exit};
 use crate::{
-    agent::validate,
-    config::{
-        agent::{Loaded, Overrides},
-        report::{Report, Style},
+    agent::{
+        config::{Loaded, Overrides},
+        validate,
     },
+    config::report::{Report, Style},
 };
 use std::{io::IsTerminal as _, path::Path};
 

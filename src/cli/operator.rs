@@ -201,12 +201,7 @@ impl Answer {
         }
         let error: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let why = error["message"].as_str().map_or_else(|| format!("HTTP {}", self.status), str::to_owned);
-        let exit = match (self.status, error["error"].as_str()) {
-            (_, Some("unkillable")) => Exit::Unkillable,
-            (401 | 403, _) => Exit::Failed,
-            (400 | 422, _) => Exit::Usage,
-            _ => Exit::Refused,
-        };
+        let exit = Exit::of_answer(self.status, error["error"].as_str());
         Err(Failure::new(exit, format!("the agent {name:?} refused: {why}")))
     }
 

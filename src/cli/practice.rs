@@ -10,6 +10,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use std::{
+    io,
     net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs},
     process::ExitCode,
 };
@@ -219,13 +220,9 @@ impl FaultArgs {
 }
 
 impl Join {
-    fn options(&self) -> Result<JoinOptions, String> {
-        let server: SocketAddr = self
-            .server
-            .to_socket_addrs()
-            .map_err(|error| error.to_string())?
-            .next()
-            .ok_or("the name has no address")?;
+    fn options(&self) -> io::Result<JoinOptions> {
+        let mut addresses = self.server.to_socket_addrs()?;
+        let server: SocketAddr = addresses.next().ok_or_else(|| io::Error::other("the name has no address"))?;
         Ok(JoinOptions {
             server,
             name: self.name.clone(),

@@ -7,11 +7,13 @@ use super::{
     live_view::{Form, LiveView},
 };
 use crate::{
-    agent::{self, NoAgent, Options},
-    config::agent::{Loaded, Overrides, host::KeeperMode},
+    agent::{
+        self, Options,
+        config::{Loaded, Overrides},
+    },
     core::io::Ending,
     host::telemetry,
-    keeper,
+    keeper::{self, config::KeeperMode},
     model::policy::LogFormat,
 };
 use std::{
@@ -55,28 +57,35 @@ pub struct Args {
     command: Vec<String>,
 }
 
-fn log_format(text: &str) -> Result<LogFormat, String> {
+/// A text that names no log format.
+#[derive(Debug, thiserror::Error)]
+#[error("expected auto, text, json or journal, found {0:?}")]
+struct NoLogFormat(String);
+
+fn log_format(text: &str) -> Result<LogFormat, NoLogFormat> {
     match text {
         "auto" => Ok(LogFormat::Auto),
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
         "journal" => Ok(LogFormat::Journal),
-        other => Err(format!("expected auto, text, json or journal, found {other:?}")),
+        other => Err(NoLogFormat(other.to_owned())),
     }
 }
 
 pub fn run(args: &Args, finder: &Finder) -> Result<ExitCode, Failure> {
-    let overrides = Overrides { name: args.name.clone(), command: args.command.clone() };
-    let mut loaded = super::load::agent(args.config.as_deref(), overrides.clone())?;
-    if std::process::id() == 1 && !args.connect_keeper && loaded.config.keeper.mode == KeeperMode::Spawn {
+    let overrides = Overrides {
+        name: args.name.clone(),
+        command: args.command.clone(),
+        log: args.log.clone(),
+        log_format: args.log_format,
+        connect_keeper: args.connect_keeper,
+    };
+    let loaded = super::load::agent(args.config.as_deref(), overrides.clone())?;
+    if std::process::id() == 1 && loaded.config.keeper.mode == KeeperMode::Spawn {
         return be_the_first_process(&loaded, finder);
     }
-    if args.connect_keeper {
-        loaded.config.keeper.mode = KeeperMode::Connect;
-    }
-    let format = args.log_format.unwrap_or(loaded.config.agent.log_format);
-    let filter = args.log.clone().or_else(|| loaded.config.agent.log.clone());
-    let telemetry = telemetry::start(format, filter.as_deref()).or_exit(Exit::Usage)?;
+    let format = loaded.config.agent.log_format;
+    let telemetry = telemetry::start(format, loaded.config.agent.log.as_deref()).or_exit(Exit::Usage)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -93,11 +102,11 @@ pub fn run(args: &Args, finder: &Finder) -> Result<ExitCode, Failure> {
     drop(viewer);
     match ending? {
         Ok(ending) => Ok(told(&ending).into()),
-        Err(error) => Err(Failure { exit: exit_of(&error), error: error.into() }),
+        Err(error) => Err(Failure { exit: Exit::from(&error), error: error.into() }),
     }
 }
 
-fn drive(options: Options) -> Result<Result<Ending, NoAgent>, Failure> {
+fn drive(options: Options) -> Result<Result<Ending, agent::NoAgent>, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(4)
@@ -112,7 +121,7 @@ fn drive(options: Options) -> Result<Result<Ending, NoAgent>, Failure> {
 fn told(ending: &Ending) -> Exit {
     let exit = Exit::from(ending);
     if exit != Exit::Done {
-        eprintln!("gameside: {}", super::terminal::escape_lines(&agent::words(ending)));
+        eprintln!("gameside: {}", super::terminal::escape_lines(&agent::describe(ending)));
     }
     exit
 }
@@ -127,27 +136,12 @@ fn form(format: LogFormat) -> Option<Form> {
     }
 }
 
-fn exit_of(error: &NoAgent) -> Exit {
-    match error {
-        NoAgent::AlreadyRuns { .. } => Exit::AlreadyRunning,
-        NoAgent::Place(_) | NoAgent::Setup(_) => Exit::Usage,
-        NoAgent::Incompatible { .. } => Exit::Incompatible,
-        NoAgent::Superseded { .. } => Exit::Superseded,
-        NoAgent::Port(_)
-        | NoAgent::File(_)
-        | NoAgent::Journal { .. }
-        | NoAgent::Keeper(_)
-        | NoAgent::SessionClient(_)
-        | NoAgent::Io { .. } => Exit::Failed,
-    }
-}
-
 /// As PID 1 of a container, this becomes the keeper: it must not die first, and every orphan comes to it. The agent is its child.
 fn be_the_first_process(loaded: &Loaded, finder: &Finder) -> Result<ExitCode, Failure> {
     let place = finder.places.prepare_agent(&loaded.config.agent.name).or_exit(Exit::Usage)?;
     let own = std::env::current_exe()?;
     let mut args: Vec<OsString> = vec!["--dir".into(), place.dir.into()];
-    args.extend(agent::keeper_args(&loaded.config));
+    args.extend(loaded.config.keeper.args());
     args.extend(["--run-agent".into(), own.into()]);
     args.extend(as_child(std::env::args_os().skip(1)));
     Ok(keeper::main(args))

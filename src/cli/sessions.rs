@@ -15,7 +15,11 @@ use crate::{
         signals::{Caught, Signals},
         socket, telemetry,
     },
-    model::{policy::LogFormat, units::Span},
+    model::{
+        policy::LogFormat,
+        section::{Changes, Section as _},
+        units::Span,
+    },
     net::tls::Tls,
     service::{Listeners, Reload, Service, ServiceSettings, auth::clients::Clients, config_import},
 };
@@ -180,9 +184,9 @@ fn import(args: &SessionsArgs, path: &Path) -> Result<(), Failure> {
         if path == Path::new("-") { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) };
     let document = serde_json::from_str(&text.map_err(|why| unread(&why))?).map_err(|why| unread(&why))?;
     let mut settings = load(args)?;
-    let passed_over = config_import::import(&mut settings, &document).map_err(|why| unread(&why))?;
-    for member in passed_over {
-        eprintln!("gameside: passed over, not used here: {}", terminal::escape_lines(&member));
+    let ignored = config_import::import(&mut settings, &document).map_err(|why| unread(&why))?;
+    for member in ignored {
+        eprintln!("gameside: ignored, the service has no use for it: {}", terminal::escape_lines(&member));
     }
     if let Some((key, expected)) = settings.faults().first() {
         return Err(unread(&format!("{key}: expected {expected}")));
@@ -204,15 +208,16 @@ fn serve(args: &SessionsArgs, dir: &Path, places: &Places) -> Result<(), Failure
         listeners.tls = tls(args)?;
         warn_if_public(&listeners);
         let served_tls = listeners.tls.clone();
+        let running = settings.clone();
         let service = Service::open(settings, dir)?;
         let reload = service.reload_handle();
         let idle = service.idle();
         let idle_exit = args.local.then(|| args.idle_exit.get());
         let until = async {
             tokio::select! {
-                () = signalled(args, &reload, served_tls.as_deref()) => {}
+                () = signalled(args, running, &reload, served_tls.as_deref()) => {}
                 () = async { match idle_exit { Some(span) => idle.wait(span).await, None => std::future::pending().await } } => {
-                    tracing::info!("nobody uses the local session service any more");
+                    tracing::info!("the local session service ends: nobody has used it for a while");
                 }
             }
             notify::stopping("ending");
@@ -227,7 +232,7 @@ fn serve(args: &SessionsArgs, dir: &Path, places: &Places) -> Result<(), Failure
 
 fn load(args: &SessionsArgs) -> Result<ServiceSettings, Failure> {
     let env = std::env::vars();
-    let mut settings = file::load(args.config.as_deref(), env, ServiceSettings::faults).or_exit(Exit::Usage)?;
+    let (mut settings, _) = file::load(args.config.as_deref(), env, ServiceSettings::faults).or_exit(Exit::Usage)?;
     settings.auth.dev = args.dev;
     Ok(settings)
 }
@@ -302,8 +307,23 @@ fn announce(listeners: &Listeners, dir: &Path) {
     notify::ready(&format!("serving on {}", urls.join(", ")));
 }
 
+/// Reads the configuration again and puts it in force. Says what has changed.
+fn read_again(args: &SessionsArgs, running: &mut ServiceSettings, reload: &Reload) -> Result<String, Failure> {
+    let mut changes = Changes::default();
+    let settings = ServiceSettings::reload(running, load(args)?, &mut changes);
+    reload.apply(settings.clone())?;
+    *running = settings;
+    let rows = [("applied", changes.applied), ("needs a restart", changes.needs_restart)];
+    let said: Vec<_> = rows
+        .into_iter()
+        .filter(|(_, keys)| !keys.is_empty())
+        .map(|(word, keys)| format!("{word}: {}", keys.join(", ")))
+        .collect();
+    Ok(if said.is_empty() { "nothing has changed".to_owned() } else { said.join("; ") })
+}
+
 /// Ends with TERM or INT; HUP reads the configuration again.
-async fn signalled(args: &SessionsArgs, reload: &Reload, tls: Option<&Tls>) {
+async fn signalled(args: &SessionsArgs, mut running: ServiceSettings, reload: &Reload, tls: Option<&Tls>) {
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(why) => {
@@ -316,8 +336,8 @@ async fn signalled(args: &SessionsArgs, reload: &Reload, tls: Option<&Tls>) {
             Caught::Terminate | Caught::Interrupt => return,
             Caught::Reload => {
                 notify::reloading();
-                match load(args).and_then(|settings| Ok(reload.apply(settings)?)) {
-                    Ok(()) => tracing::info!("configuration read again"),
+                match read_again(args, &mut running, reload) {
+                    Ok(changes) => tracing::info!("configuration read again; {changes}"),
                     Err(why) => tracing::error!(%why, "the configuration stays as it was"),
                 }
                 match tls.map(Tls::reload) {
@@ -331,7 +351,7 @@ async fn signalled(args: &SessionsArgs, reload: &Reload, tls: Option<&Tls>) {
     }
 }
 
-/// The watchdog is fed by operations going through the world, not by a timer alone.
+/// Feeds systemd's watchdog, and only after an operation has gone through the service.
 async fn feed_watchdog(reload: Reload) {
     let Some(every) = notify::watchdog_interval() else { return };
     loop {

@@ -109,7 +109,7 @@ fn wait_from(found: &Found, mut seen: u64, form: Form) -> Result<Exit, Failure> 
     let how = rest.last().filter(|entry| entry.kind == "ended");
     let line = match how {
         Some(entry) => format!("{name} has ended: {}", escape(&entry.text)),
-        None => format!("{name} is gone without a last word; `gameside status {name}` says what is left"),
+        None => format!("{name} has ended and wrote no entry about it; `gameside status {name}` says what is left"),
     };
     let code = how.and_then(|entry| entry.fields.get("exit_code")).and_then(|code| code.parse::<u8>().ok());
     form.end(name, &line, how.map(|entry| entry.text.as_str()), code);

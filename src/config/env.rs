@@ -170,7 +170,7 @@ fn put<'t>(table: &mut DeTable<'t>, path: &[Step], value: Option<DeValue<'t>>, s
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{agent::AgentConfig, read::read_text};
+    use crate::{agent::config::AgentConfig, config::read::read_text};
 
     fn read(text: &str, variables: &[(&str, &str)]) -> (AgentConfig, Vec<String>) {
         let variables: Vec<_> = variables.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();

@@ -204,7 +204,7 @@ impl ser::SerializeTuple for Inside {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::agent::AgentConfig;
+    use crate::agent::config::AgentConfig;
 
     #[test]
     fn keys_stand_as_they_are_declared() {

@@ -2,18 +2,21 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | [`agent`] | the agent's file, as types with defaults; its checks; what a reload can change |
-//! | [`service`] | the session service's file |
+//! | [`service`] | reading the session service's file |
 //! | [`values`] | values with a syntax of their own: port ranges, signals |
 //! | [`mod@read`] | from a file and an environment to a value and every fault on the way |
 //! | [`schema`], [`keys`] | the types as the checks and the reference look at them; paths to values |
 //! | [`provenance`] | where every value was written |
 //! | [`schema_check`], [`mod@env`] | stages of reading |
 //! | [`report`] | what is wrong, and where |
+//! | [`reference`], [`field_order`] | what users read, made from the types |
+//!
+//! The files' types lie with those who obey them: `agent::config`, `service::settings`.
 
-pub mod agent;
 pub mod env;
 pub mod field_order;
+#[cfg(test)]
+mod key_effects_tests;
 pub mod keys;
 pub mod provenance;
 pub mod read;

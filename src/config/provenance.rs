@@ -1,10 +1,14 @@
 //! Where every value was written: in the file, with its span, or in an environment variable.
 
 use super::{
-    keys::KeyPath,
+    keys::{KeyPath, Step},
     report::{Place, Problem},
 };
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -91,6 +95,17 @@ impl Provenance {
     pub fn is_set(&self, path: &KeyPath) -> bool {
         let below = |at: &KeyPath| at.is_within(path) || path.is_within(at);
         self.spans.contains_key(path) || self.variables.keys().chain(self.options.keys()).any(below)
+    }
+
+    /// The paths of all values that somebody wrote, sorted; tables are their keys' paths.
+    pub fn written(&self) -> Vec<KeyPath> {
+        let all: BTreeSet<&KeyPath> =
+            self.spans.keys().chain(self.variables.keys()).chain(self.options.keys()).collect();
+        let has_keys = |path: &KeyPath| {
+            let depth = path.steps().len();
+            all.iter().any(|other| other.is_within(path) && matches!(other.steps().get(depth), Some(Step::Key(_))))
+        };
+        all.iter().filter(|path| !has_keys(path)).map(|path| (*path).clone()).collect()
     }
 
     /// A value's text as it was written, if it is short.

@@ -16,8 +16,7 @@ use super::{
     schema::Schema,
     schema_check,
 };
-use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
+use crate::model::section::File;
 use std::path::Path;
 use toml::{Spanned, de::DeTable};
 
@@ -85,23 +84,14 @@ impl<T> Reading<T> {
 
 /// Reads `path` (none: an empty file) with the variables that start with `prefix` over it. Fails only if the file can't be
 /// read; everything else is in [`Reading::problems`].
-pub fn read<T: DeserializeOwned + JsonSchema + Default>(
-    path: Option<&Path>,
-    prefix: &str,
-    variables: &[(String, String)],
-) -> Result<Reading<T>, Report> {
+pub fn read<T: File>(path: Option<&Path>, prefix: &str, variables: &[(String, String)]) -> Result<Reading<T>, Report> {
     let text = path.map_or_else(|| Ok(String::new()), text_of)?;
     let name = path.map_or_else(String::new, |path| path.display().to_string());
     Ok(read_text(&name, &text, prefix, variables))
 }
 
 /// The same for a text.
-pub fn read_text<T: DeserializeOwned + JsonSchema + Default>(
-    name: &str,
-    text: &str,
-    prefix: &str,
-    variables: &[(String, String)],
-) -> Reading<T> {
+pub fn read_text<T: File>(name: &str, text: &str, prefix: &str, variables: &[(String, String)]) -> Reading<T> {
     let schema = Schema::of::<T>();
     let (root, errors) = DeTable::parse_recoverable(text);
     let mut table = root.into_inner();
@@ -123,7 +113,7 @@ pub fn read_text<T: DeserializeOwned + JsonSchema + Default>(
 }
 
 /// Deserialises; takes out what can't be, and tries again until the rest can.
-fn deserialise<T: DeserializeOwned + Default>(
+fn deserialise<T: File>(
     table: &mut DeTable<'_>,
     length: usize,
     schema: &Schema,
@@ -201,7 +191,7 @@ fn text_of(path: &Path) -> Result<String, Report> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{agent::AgentConfig, report::Style};
+    use crate::{agent::config::AgentConfig, config::report::Style};
 
     fn report(text: &str) -> Report {
         let reading = read_text::<AgentConfig>("agent.toml", text, "GAMESIDE_", &[]);

@@ -8,6 +8,7 @@ use super::{
     keys::{KeyPath, Step, is_bare},
     schema::{Kind, Node, Schema},
 };
+use crate::model::section::{Answers, File, OnReload, Section};
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -21,6 +22,7 @@ pub struct Reference {
     schema: Schema,
     order: FieldOrder,
     defaults: Value,
+    answers: Answers,
 }
 
 /// One key, as a writer meets it on the way through the file.
@@ -34,9 +36,9 @@ struct Entry<'a> {
 
 impl Reference {
     /// `sample`: a value in which every optional section is there, for the order of its keys.
-    pub fn of<T: Serialize + Default + schemars::JsonSchema>(sample: &T) -> Self {
+    pub fn of<T: File + Section + Serialize>(sample: &T) -> Self {
         let defaults = serde_json::to_value(T::default()).unwrap_or(Value::Null);
-        Reference { schema: Schema::of::<T>(), order: FieldOrder::of(sample), defaults }
+        Reference { schema: Schema::of::<T>(), order: FieldOrder::of(sample), defaults, answers: Answers::of::<T>() }
     }
 
     /// A file with every key at its default and its explanation above it.
@@ -52,7 +54,7 @@ impl Reference {
     pub fn markdown(&self) -> String {
         let mut text = String::new();
         let root = Entry { path: KeyPath::default(), node: self.schema.node(), default: Some(&self.defaults) };
-        chapter(&mut text, &root, &self.order);
+        chapter(&mut text, &root, &self.order, &self.answers);
         text
     }
 }
@@ -232,7 +234,7 @@ fn bare(key: &str) -> String {
     if is_bare(key) { key.to_owned() } else { format!("{key:?}") }
 }
 
-fn chapter(text: &mut String, entry: &Entry<'_>, order: &FieldOrder) {
+fn chapter(text: &mut String, entry: &Entry<'_>, order: &FieldOrder, answers: &Answers) {
     // Below a map, one entry stands for all.
     let entry = &match entry.node.kind() {
         Kind::Map(value) => Entry { path: entry.path.key("NAME"), node: value, default: None },
@@ -246,9 +248,9 @@ fn chapter(text: &mut String, entry: &Entry<'_>, order: &FieldOrder) {
         if let Some(description) = entry.node.description() {
             let _ = writeln!(text, "{}\n", prose(description));
         }
-        text.push_str("| key | value | default | |\n|---|---|---|---|\n");
+        text.push_str("| key | value | default | reload | |\n|---|---|---|---|---|\n");
         for key in &plain {
-            row(text, key, order.below(name_of(&key.path)));
+            row(text, key, order.below(name_of(&key.path)), answers);
         }
         text.push('\n');
     }
@@ -256,18 +258,18 @@ fn chapter(text: &mut String, entry: &Entry<'_>, order: &FieldOrder) {
         let Kind::List(element) = list.node.kind() else { continue };
         if matches!(element.kind(), Kind::Table(_)) {
             let element = Entry { path: list.path.clone(), node: element, default: None };
-            chapter(text, &element, order.below(name_of(&list.path)).below(""));
+            chapter(text, &element, order.below(name_of(&list.path)).below(""), answers);
         }
     }
     for section in &sections {
         let name = name_of(&section.path);
         let order = order.below(name);
         let inner = if matches!(section.node.kind(), Kind::Map(_)) { order.below("") } else { order };
-        chapter(text, section, inner);
+        chapter(text, section, inner, answers);
     }
 }
 
-fn row(text: &mut String, entry: &Entry<'_>, order: &FieldOrder) {
+fn row(text: &mut String, entry: &Entry<'_>, order: &FieldOrder, answers: &Answers) {
     let value = match entry.node.kind() {
         Kind::Choice(words) => words.iter().map(|(word, _)| format!("`{word:?}`")).collect::<Vec<_>>().join(", "),
         _ => prose(&entry.node.expected()),
@@ -280,7 +282,12 @@ fn row(text: &mut String, entry: &Entry<'_>, order: &FieldOrder) {
             let _ = write!(what, " `{word:?}`: {}", prose(meaning));
         }
     }
-    let _ = writeln!(text, "| `{}` | {value} | {default} | {what} |", name_of(&entry.path));
+    let reload = match answers.at(&entry.path.to_string()) {
+        Some(OnReload::Applied) => "applied",
+        Some(OnReload::NeedsRestart) => "restart",
+        None => "",
+    };
+    let _ = writeln!(text, "| `{}` | {value} | {default} | {reload} | {what} |", name_of(&entry.path));
 }
 
 /// Without the links of a doc comment.

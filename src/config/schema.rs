@@ -1,8 +1,11 @@
 //! A JSON schema as the checks and the reference look at it: which keys there are, what a value must be.
 //!
-//! The schema is made from the types by schemars, so that it can't say anything else than they do.
+//! The schema of a file lies beside its types as JSON. A test makes it from the types and compares the two
+//! (`UPDATE=1 cargo test --lib config::schema` writes it anew), so that it can't say anything else than they do, and the
+//! program carries a text in place of the code that makes it.
 
 use super::keys::{KeyPath, Step};
+use crate::model::section::File;
 use serde_json::{Map, Value};
 
 /// The schema of a whole file.
@@ -45,8 +48,9 @@ pub enum Kind<'a> {
 
 impl Schema {
     /// The schema of `T`.
-    pub fn of<T: schemars::JsonSchema>() -> Self {
-        Schema { root: schemars::schema_for!(T).to_value() }
+    pub fn of<T: File>() -> Self {
+        // A text that isn't JSON would be found by the test that compares it.
+        Schema { root: serde_json::from_str(T::SCHEMA).unwrap_or_default() }
     }
 
     /// The whole file.
@@ -249,7 +253,39 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::agent::AgentConfig;
+    use crate::{agent::config::AgentConfig, service::ServiceSettings};
+
+    fn is_what_the_types_say<T: File + schemars::JsonSchema>(file: &str) {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let made = schemars::schema_for!(T).to_value();
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, written(&made)).unwrap();
+        }
+        let found: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap_or_default();
+        assert!(
+            found == made,
+            "{file} doesn't say what the types say; write it with: UPDATE=1 cargo test --lib config::schema"
+        );
+    }
+
+    /// A line for each definition: short in the program, and readable as a difference.
+    fn written(schema: &Value) -> String {
+        let entries = |table: &Map<String, Value>, text: &dyn Fn(&str, &Value) -> String| {
+            let lines: Vec<_> = table.iter().map(|(key, value)| format!("{key:?}: {}", text(key, value))).collect();
+            format!("{{\n{}\n}}", lines.join(",\n"))
+        };
+        let text = |key: &str, value: &Value| match (key, value) {
+            ("$defs" | "properties", Value::Object(table)) => entries(table, &|_, value| value.to_string()),
+            _ => value.to_string(),
+        };
+        entries(schema.as_object().unwrap(), &text) + "\n"
+    }
+
+    #[test]
+    fn the_schemas_beside_the_types_say_what_they_say() {
+        is_what_the_types_say::<AgentConfig>("src/agent/config/schema.json");
+        is_what_the_types_say::<ServiceSettings>("src/service/settings.json");
+    }
 
     #[test]
     fn every_kind_of_value_is_seen_as_what_it_is() {

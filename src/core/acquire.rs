@@ -141,11 +141,19 @@ impl Core {
         }))
     }
 
-    /// The allocation's, else the instance's, else the configured ones.
+    /// The allocation's, else the instance's, else the configured ones. An allocation that names no map
+    /// plays the others' map, in their mode unless it names one.
     fn params_for(&self, allocation: &Allocation, info: Option<&InstanceInfo>) -> StartupParams {
         let shown = info.and_then(|info| info.instance_startup_params.as_ref());
-        let configured = self.settings.session.startup_params.as_ref();
-        allocation.startup_params.as_ref().or(shown).or(configured).cloned().unwrap_or_default()
+        let known = shown.or(self.settings.session.startup_params.as_ref());
+        let mut params = allocation.startup_params.as_ref().or(known).cloned().unwrap_or_default();
+        if params.map.is_empty()
+            && let Some(known) = known
+        {
+            params.map.clone_from(&known.map);
+            params.mode = params.mode.or_else(|| known.mode.clone());
+        }
+        params
     }
 
     pub(super) fn acquire_answered(&mut self, answer: Result<Answer, Refusal>) {

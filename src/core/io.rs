@@ -7,6 +7,7 @@ use crate::model::{
     game::{EventSource, Evidence, GameEvent, GameNotice},
     ids::RunNumber,
     keeper::{KeeperFact, KeeperOrder},
+    ordered::Ports,
     orders::{Accepted, Order, Refused, RequestId},
     process::ExitReport,
 };
@@ -80,7 +81,7 @@ pub enum Input {
     /// SIGTERM or SIGINT: drain and end. A second one hastens: straight to the ladder.
     Terminate,
     /// Other ports than before are reserved for the game; while none of ours runs.
-    Ports(BTreeMap<String, u16>),
+    Ports(Ports),
     /// A reload that was accepted.
     Reloaded(Box<Settings>),
     /// The machine slept, or the driver was late, for this long: nothing that should have come meanwhile counts as missed.
@@ -149,7 +150,7 @@ pub enum Availability {
 /// What probes and log patterns are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Watch {
-    Run { run: RunNumber, ports: BTreeMap<String, u16> },
+    Run { run: RunNumber, ports: Ports },
     Nothing,
 }
 

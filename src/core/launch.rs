@@ -15,6 +15,7 @@
 use super::settings::Launch;
 use crate::model::{
     ids::{AllocationId, InstanceId, SessionId},
+    ordered::Ports,
     process::{LaunchFile, LaunchSpec},
     session::StartupParams,
 };
@@ -116,7 +117,7 @@ pub fn same_launch(warm: &LaunchSpec, wanted: &LaunchSpec) -> bool {
 }
 
 /// A connection string. `{host}` and `{{host}}` both name the host; an IPv6 address gets its brackets.
-pub fn address(format: &str, host: &str, port: &str, ports: &BTreeMap<String, u16>) -> Result<String, LaunchError> {
+pub fn address(format: &str, host: &str, port: &str, ports: &Ports) -> Result<String, LaunchError> {
     let place = || format!("the address format {format:?}");
     let number = ports.get(port).copied();
     let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
@@ -133,7 +134,7 @@ fn double_braces(format: &str) -> String {
     format.replace('{', "{{").replace('}', "}}")
 }
 
-fn numbers(ports: &BTreeMap<String, u16>) -> Value {
+fn numbers(ports: &Ports) -> Value {
     Value::from_pairs(ports.iter().map(|(name, port)| (name.as_str(), *port)))
 }
 

@@ -3,6 +3,7 @@
 use crate::model::{
     CustomData,
     allocation::ProviderKind,
+    ordered::Ports,
     policy::{
         AdmissionPolicy, Backfill, Drain, Guards, Health, OnSessionLost, Players, Readiness, Recycle, ReportBy,
         Restart, SdkPings, Start,
@@ -52,7 +53,7 @@ pub struct Launch {
     pub forking: bool,
     pub version: Option<Version>,
     /// Port numbers by name, already reserved.
-    pub ports: BTreeMap<String, u16>,
+    pub ports: Ports,
     /// Environment that frontends need (`GAMESIDE_API`, `GAMESIDE_SOCKET`, …). The token of a run is added by the driver.
     pub frontends: BTreeMap<String, String>,
 }

@@ -4,6 +4,7 @@ mod acquisition;
 mod adoption;
 mod backfills;
 mod commits;
+mod configured;
 mod ends;
 mod healths;
 mod invariants;

@@ -3,9 +3,12 @@
 //! A [`LaunchExtension`] is made once, when the sockets are bound, and applied at each start with the run's own token.
 //! What the user configured wins over it.
 
-use crate::model::process::{LaunchFile, LaunchSpec};
+use crate::model::{
+    ordered::Ports,
+    process::{LaunchFile, LaunchSpec},
+};
 use secrecy::SecretString;
-use std::{collections::BTreeMap, fmt, path::PathBuf};
+use std::{fmt, path::PathBuf};
 
 /// Where the game runs, as far as a frontend may tell the game.
 #[derive(Debug, Clone, Default)]
@@ -21,7 +24,7 @@ pub struct LaunchContext {
     /// The game's version, where it is known before the game says it.
     pub version: Option<String>,
     /// Port numbers by name.
-    pub ports: BTreeMap<String, u16>,
+    pub ports: Ports,
     /// The game's working directory.
     pub work_dir: Option<String>,
     /// Where files for the game are written.
@@ -33,7 +36,7 @@ pub trait LaunchExtension: Send + fmt::Debug {
     /// `token`: the game's token for this run.
     fn apply(&self, token: &SecretString, spec: &mut LaunchSpec);
     /// From the next start on the game has these ports.
-    fn set_ports(&mut self, ports: &BTreeMap<String, u16>);
+    fn set_ports(&mut self, ports: &Ports);
 }
 
 /// Sets a variable unless it is set.

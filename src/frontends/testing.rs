@@ -10,10 +10,7 @@ use crate::model::{
     status::{AgentStatus, GameStatus, KeeperStatus, PhaseName, Status},
     time::Timestamp,
 };
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub const OPERATOR: &str = "operator-token";
@@ -38,7 +35,7 @@ pub fn status() -> Status {
         private_conn_str: None,
         map: Some("oa_dm1".to_owned()),
         mode: None,
-        ports: BTreeMap::from([("game".to_owned(), 7777)]),
+        ports: [("game".to_owned(), 7777)].into(),
         players: 2,
         players_known: Vec::new(),
         max_players: Some(8),

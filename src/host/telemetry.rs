@@ -35,9 +35,9 @@ impl fmt::Debug for Telemetry {
 }
 
 impl Telemetry {
-    /// Puts another filter in force.
-    pub fn set_filter(&self, filter: &str) -> Result<(), NoLog> {
-        let filter = parse(filter)?;
+    /// Puts another filter in force; none: the default.
+    pub fn set_filter(&self, filter: Option<&str>) -> Result<(), NoLog> {
+        let filter = parse(filter.unwrap_or(default_filter()))?;
         self.filter.reload(filter).map_err(|_| NoLog::Twice)
     }
 }
@@ -46,7 +46,7 @@ impl Telemetry {
 /// file, WARN in a terminal.
 pub fn start(format: Format, filter: Option<&str>) -> Result<Telemetry, NoLog> {
     let terminal = std::io::stderr().is_terminal();
-    let filter = parse(filter.unwrap_or(if terminal { "warn" } else { "info" }))?;
+    let filter = parse(filter.unwrap_or(default_filter()))?;
     let (filter, handle) = reload::Layer::new(filter);
     let registry = tracing_subscriber::registry().with(filter);
     let text = || tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(terminal);
@@ -60,6 +60,10 @@ pub fn start(format: Format, filter: Option<&str>) -> Result<Telemetry, NoLog> {
     };
     done.map_err(|_| NoLog::Twice)?;
     Ok(Telemetry { filter: handle })
+}
+
+fn default_filter() -> &'static str {
+    if std::io::stderr().is_terminal() { "warn" } else { "info" }
 }
 
 /// Whether stderr leads into systemd's journal: `$JOURNAL_STREAM` names the device and inode of that stream.

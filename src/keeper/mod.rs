@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`protocol`] | what the two say to each other; exit codes; file names |
 //! | [`client`] | the agent's side, on tokio |
+//! | [`config`] | the section `[keeper]` |
 //! | [`probe`](probe()) | whether a keeper lives and what it holds, without taking it over |
 //! | `discovery` | lock and socket, seen from outside |
 //! | `daemon` | the keeper itself: one thread, a poll loop |
 
 pub mod client;
+pub mod config;
 mod daemon;
 mod discovery;
 pub mod probe;

@@ -8,7 +8,8 @@ use super::{
 use serde::{Deserialize, Serialize};
 
 /// Who allocated. Decides which session the agent looks for and whether it owns it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ProviderKind {
     /// The agent makes a session of its own, again after every match.

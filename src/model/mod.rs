@@ -21,6 +21,8 @@
 //! | [`calls`] | what the agent asks of the session service, and the answers |
 //! | [`orders`] | what an operator may ask of an agent, and why it may be refused |
 //! | [`policy`] | decisions the user makes in the configuration and the core follows |
+//! | [`ordered`] | a map that keeps its order: ports by name
+//! | [`section`] | sections of a configuration, and what reloading does with their keys
 //! | [`probe`] | how a game without an SDK is watched from outside |
 //! | [`status`] | the agent as seen from outside; timeline entries |
 
@@ -36,11 +38,13 @@ pub mod game;
 pub mod ids;
 pub mod keeper;
 pub mod login;
+pub mod ordered;
 pub mod orders;
 pub mod player;
 pub mod policy;
 pub mod probe;
 pub mod process;
+pub mod section;
 pub mod session;
 pub mod sic;
 pub mod status;

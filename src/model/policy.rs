@@ -4,14 +4,15 @@
 //! reference prints.
 
 use super::{
+    section::section,
     session::{BackfillStyle, TeamOverflow},
     units::{Size, Span},
 };
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How the agent's own log is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
     /// The journal where stderr leads there, else text.
@@ -26,7 +27,8 @@ pub enum LogFormat {
 }
 
 /// What is spoken on a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Transport {
     #[default]
@@ -37,7 +39,8 @@ pub enum Transport {
 }
 
 /// When the game is started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Start {
     /// With each allocation.
@@ -48,17 +51,18 @@ pub enum Start {
 }
 
 /// What proves that the game can take players.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ReadyBy {
-    /// The game says so; one that speaks no SDK is seen: `[probe]` answers, or without one its first port stays bound.
+    /// The game says so; one that speaks no SDK is seen: `[probe]` answers, or without one the port that players connect to stays bound.
     #[default]
     Auto,
     /// The game says so, through whatever SDK it speaks. Nothing else counts.
     Sdk,
     /// `[probe]` answers.
     Probe,
-    /// The first port is bound.
+    /// The port that players connect to is bound.
     Port,
     /// A line of its output matches `pattern`.
     Log,
@@ -67,7 +71,8 @@ pub enum ReadyBy {
 }
 
 /// `[game.readiness]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Readiness {
     /// What proves that the game can take players.
@@ -77,7 +82,7 @@ pub struct Readiness {
     /// With `by = "delay"`: how long after the start.
     pub delay: Span,
     /// With `by = "log"`: a regular expression.
-    #[schemars(example = &"^Ready for players")]
+    #[cfg_attr(test, schemars(example = &"^Ready for players"))]
     pub pattern: Option<String>,
 }
 
@@ -87,8 +92,14 @@ impl Default for Readiness {
     }
 }
 
+section!(Readiness {
+    applied: timeout;
+    needs_restart: by, delay, pattern;
+});
+
 /// When a game that ended by itself is started again within the same allocation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RestartWhen {
     Never,
@@ -98,7 +109,8 @@ pub enum RestartWhen {
 }
 
 /// `[game.restart]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Restart {
     /// When a game that ended by itself is started again within the same allocation.
@@ -128,17 +140,22 @@ impl Default for Restart {
     }
 }
 
+section!(Restart {
+    applied: when, delay, max_delay, stable_after, budget, window;
+});
+
 /// `[game.recycle]`: when the game isn't used for another match but started anew.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Recycle {
     /// Matches that one process serves; 0 = no limit. 1 = a fresh process for every match.
     pub after_matches: u32,
     /// Age at which a process isn't given another match; unset = no limit.
-    #[schemars(example = &"6h")]
+    #[cfg_attr(test, schemars(example = &"6h"))]
     pub after: Option<Span>,
     /// Memory at which a process isn't given another match; unset = no limit.
-    #[schemars(example = &"4GiB")]
+    #[cfg_attr(test, schemars(example = &"4GiB"))]
     pub memory: Option<Size>,
     /// The agent ends after this many allocations; 0 = never.
     pub exit_after: u32,
@@ -150,8 +167,13 @@ impl Default for Recycle {
     }
 }
 
+section!(Recycle {
+    applied: after_matches, after, memory, exit_after;
+});
+
 /// `[guards]`: limits that save money. Each drains and recycles.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Guards {
     /// Nobody came since it became joinable; "0" = no limit.
@@ -159,7 +181,7 @@ pub struct Guards {
     /// Everybody has left; "0" = no limit.
     pub empty_timeout: Option<Span>,
     /// A match takes longer; unset = no limit.
-    #[schemars(example = &"2h")]
+    #[cfg_attr(test, schemars(example = &"2h"))]
     pub max_match_time: Option<Span>,
 }
 
@@ -173,14 +195,19 @@ impl Default for Guards {
     }
 }
 
+section!(Guards {
+    applied: no_show_timeout, empty_timeout, max_match_time;
+});
+
 /// `[drain]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Drain {
     /// How long players may go on. The ladder starts earlier if the host's own deadline asks for it.
     pub deadline: Span,
     /// The time the host gives from SIGTERM to SIGKILL, if it does (systemd's TimeoutStopSec, the pod's grace period).
-    #[schemars(example = &"15m")]
+    #[cfg_attr(test, schemars(example = &"15m"))]
     pub host_deadline: Option<Span>,
 }
 
@@ -190,8 +217,13 @@ impl Default for Drain {
     }
 }
 
+section!(Drain {
+    applied: deadline, host_deadline;
+});
+
 /// What the agent does when its session is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum OnSessionLost {
     /// Let the match end by itself; nothing is stopped while players are connected.
@@ -203,7 +235,8 @@ pub enum OnSessionLost {
 }
 
 /// Who writes the instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ReportBy {
     #[default]
@@ -213,7 +246,8 @@ pub enum ReportBy {
 }
 
 /// Which players become members of the session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum AdmissionPolicy {
     /// Only who already is; another is reported to the game as `not_in_session`.
@@ -224,7 +258,8 @@ pub enum AdmissionPolicy {
 }
 
 /// `[players]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Players {
     /// Which players become members of the session. Unset: `open` in sessions that the agent itself made at the local session service, where nobody else adds any; else `members`.
@@ -239,8 +274,13 @@ impl Default for Players {
     }
 }
 
+section!(Players {
+    applied: admission, reconnect_grace;
+});
+
 /// What follows when the game is unhealthy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum WhenUnhealthy {
     #[default]
@@ -251,7 +291,8 @@ pub enum WhenUnhealthy {
 }
 
 /// `[health]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Health {
     /// What follows when the game is unhealthy.
@@ -287,6 +328,10 @@ impl Default for Health {
     }
 }
 
+section!(Health {
+    applied: when_unhealthy, heartbeat, fall, rise, memory_percent, pressure_percent, tick_percent, tick_target;
+});
+
 /// An SDK whose games promise a ping of health every so often, and how its silence is judged.
 ///
 /// A ping is a `GameEvent::Heartbeat` from `EventSource::Agones`. A run that uses that SDK and has
@@ -303,7 +348,8 @@ pub struct SdkPings {
 }
 
 /// `[backfill]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Backfill {
     /// Acknowledge the session's backfill while there is one.
@@ -329,3 +375,7 @@ impl Default for Backfill {
         }
     }
 }
+
+section!(Backfill {
+    applied: enabled, styles, overflow_action, delete_when_full, delete_when_unjoinable;
+});

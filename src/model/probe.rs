@@ -1,11 +1,11 @@
 //! How a game that speaks no SDK is watched from outside. `config` reads these types as they are.
 
-use super::units::Span;
-use schemars::JsonSchema;
+use super::{section::section, units::Span};
 use serde::{Deserialize, Serialize};
 
 /// How a probe asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ProbeKind {
     /// A game query, with `protocol` (`gameside probes` lists them). Also gives players and map.
@@ -22,7 +22,8 @@ pub enum ProbeKind {
 }
 
 /// Whether bots are players.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Bots {
     /// They are shown and counted; a server full of bots isn't empty.
@@ -33,16 +34,17 @@ pub enum Bots {
 }
 
 /// `[probe]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Probe {
     /// How a probe asks.
     pub kind: ProbeKind,
     /// With `kind = "gamedig"`: the protocol or game, as `gameside probes` lists them.
-    #[schemars(example = &"quake3")]
+    #[cfg_attr(test, schemars(example = &"quake3"))]
     pub protocol: Option<String>,
     /// Name of the port in `[game.ports]`; unset = the port that players connect to.
-    #[schemars(example = &"query")]
+    #[cfg_attr(test, schemars(example = &"query"))]
     pub port: Option<String>,
     /// Where the game listens.
     pub host: std::net::IpAddr,
@@ -51,7 +53,7 @@ pub struct Probe {
     /// With `kind = "http"`: the path.
     pub path: String,
     /// With `kind = "exec"`: the program and its arguments.
-    #[schemars(extend("examples" = [["/srv/game/healthy"]]))]
+    #[cfg_attr(test, schemars(extend("examples" = [["/srv/game/healthy"]])))]
     pub command: Vec<String>,
     /// Time between two questions while the game is up. While it starts, it is asked more often.
     pub interval: Span,
@@ -75,26 +77,35 @@ impl Default for Probe {
     }
 }
 
+section!(Probe {
+    needs_restart: kind, protocol, port, host, bots, path, command, interval, timeout;
+});
+
 /// `[log_patterns]`: regular expressions over the game's output, line by line, with named groups.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LogPatterns {
     /// The game can take players. `[game.readiness] pattern` does the same.
-    #[schemars(example = &"^Server started")]
+    #[cfg_attr(test, schemars(example = &"^Server started"))]
     pub ready: Option<String>,
     /// A player came: group `id` or `name` (or both), and `team` if it is there.
-    #[schemars(example = &r"(?<name>\S+) entered the game")]
+    #[cfg_attr(test, schemars(example = &r"(?<name>\S+) entered the game"))]
     pub player_joined: Option<String>,
     /// A player went: group `id` or `name`, the same as when it came.
-    #[schemars(example = &r"(?<name>\S+) disconnected")]
+    #[cfg_attr(test, schemars(example = &r"(?<name>\S+) disconnected"))]
     pub player_left: Option<String>,
     /// The map changed: group `map`, and `mode` if it is there.
-    #[schemars(example = &r"^Loading map (?<map>\S+)")]
+    #[cfg_attr(test, schemars(example = &r"^Loading map (?<map>\S+)"))]
     pub map_changed: Option<String>,
     /// A match began: group `match` if it is there.
-    #[schemars(example = &"^Match begins")]
+    #[cfg_attr(test, schemars(example = &"^Match begins"))]
     pub match_started: Option<String>,
     /// The match is over.
-    #[schemars(example = &"^Match over")]
+    #[cfg_attr(test, schemars(example = &"^Match over"))]
     pub match_ended: Option<String>,
 }
+
+section!(LogPatterns {
+    needs_restart: ready, player_joined, player_left, map_changed, match_started, match_ended;
+});

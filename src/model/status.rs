@@ -5,6 +5,7 @@ use super::{
     calls::Backend,
     game::{EventSource, GamePlayer, Kept},
     ids::{AllocationId, InstanceId, MatchId, RunNumber, SessionId},
+    ordered::Ports,
     process::{Containment, ExitReport},
     session::{InstanceHealth, JoinStatus},
     time::Timestamp,
@@ -49,7 +50,9 @@ pub struct Status {
     pub private_conn_str: Option<String>,
     pub map: Option<String>,
     pub mode: Option<String>,
-    pub ports: BTreeMap<String, u16>,
+    /// In the order of the configuration.
+    #[schema(value_type = BTreeMap<String, u16>)]
+    pub ports: Ports,
     /// How many play; `players_known` names them as far as the game does.
     pub players: u32,
     pub players_known: Vec<GamePlayer>,

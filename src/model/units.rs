@@ -130,6 +130,7 @@ macro_rules! text_value {
                 value.to_string()
             }
         }
+        #[cfg(test)]
         impl schemars::JsonSchema for $name {
             fn schema_name() -> std::borrow::Cow<'static, str> {
                 stringify!($name).into()

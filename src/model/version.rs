@@ -8,7 +8,8 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 /// How strictly versions are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Matching {
     /// Same major (below 1.0: same minor), and no lower a pre-release.

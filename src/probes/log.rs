@@ -107,23 +107,26 @@ impl Log {
     /// Every fault, not only the first. `readiness.pattern` counts where readiness is proved by the log.
     pub fn compile(patterns: &LogPatterns, readiness: &Readiness) -> Result<Log, Vec<BadPattern>> {
         const PLAYER: Needs = Needs::OneOf(&["id", "name"]);
+        let LogPatterns { ready, player_joined, player_left, map_changed, match_started, match_ended } = patterns;
+        // How long is waited is the core's.
+        let Readiness { by, pattern, timeout: _, delay: _ } = readiness;
         let mut compiler = Compiler(Vec::new());
-        let pattern = readiness.pattern.as_ref().filter(|_| readiness.by == ReadyBy::Log);
-        let ready = [
-            compiler.pattern("game.readiness.pattern", pattern, &Needs::Nothing),
-            compiler.pattern("log_patterns.ready", patterns.ready.as_ref(), &Needs::Nothing),
+        let proof = pattern.as_ref().filter(|_| *by == ReadyBy::Log);
+        let proofs = [
+            compiler.pattern("game.readiness.pattern", proof, &Needs::Nothing),
+            compiler.pattern("log_patterns.ready", ready.as_ref(), &Needs::Nothing),
         ];
-        if readiness.by == ReadyBy::Log && pattern.is_none() && patterns.ready.is_none() {
+        if *by == ReadyBy::Log && proof.is_none() && ready.is_none() {
             let why = "readiness is proved by the log, so a pattern is needed".to_owned();
             compiler.0.push(BadPattern { key: "game.readiness.pattern", why });
         }
         let log = Log {
-            ready: ready.into_iter().flatten().collect(),
-            joined: compiler.pattern("log_patterns.player_joined", patterns.player_joined.as_ref(), &PLAYER),
-            left: compiler.pattern("log_patterns.player_left", patterns.player_left.as_ref(), &PLAYER),
-            map: compiler.pattern("log_patterns.map_changed", patterns.map_changed.as_ref(), &Needs::OneOf(&["map"])),
-            started: compiler.pattern("log_patterns.match_started", patterns.match_started.as_ref(), &Needs::Nothing),
-            ended: compiler.pattern("log_patterns.match_ended", patterns.match_ended.as_ref(), &Needs::Nothing),
+            ready: proofs.into_iter().flatten().collect(),
+            joined: compiler.pattern("log_patterns.player_joined", player_joined.as_ref(), &PLAYER),
+            left: compiler.pattern("log_patterns.player_left", player_left.as_ref(), &PLAYER),
+            map: compiler.pattern("log_patterns.map_changed", map_changed.as_ref(), &Needs::OneOf(&["map"])),
+            started: compiler.pattern("log_patterns.match_started", match_started.as_ref(), &Needs::Nothing),
+            ended: compiler.pattern("log_patterns.match_ended", match_ended.as_ref(), &Needs::Nothing),
             present: Vec::new(),
         };
         if compiler.0.is_empty() { Ok(log) } else { Err(compiler.0) }

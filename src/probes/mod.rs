@@ -23,12 +23,13 @@ pub mod watch;
 use crate::model::{
     game::{EventSource, Evidence, GameEvent},
     ids::RunNumber,
+    ordered::Ports,
 };
 pub use error::{CommandError, ProbeError};
 use futures_util::future::BoxFuture;
 pub use log::{BadPattern, Log};
 pub use query::protocols;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 pub use watch::{Watcher, start};
 
 /// What a probe or a log pattern found out about a run.
@@ -51,7 +52,7 @@ pub enum Observation {
 pub struct Target {
     pub run: RunNumber,
     /// Port numbers by name.
-    pub ports: BTreeMap<String, u16>,
+    pub ports: Ports,
     /// The port that players connect to.
     pub port: String,
     /// The game's process, if known: its network namespace is looked into for bound ports.

@@ -164,15 +164,17 @@ impl Prober {
     }
 
     async fn ask(&self) -> Result<Option<Answer>, ProbeError> {
-        let limit = self.probe.timeout.get();
-        match self.probe.kind {
+        // `server` takes host and port, `run` the interval.
+        let Probe { kind, protocol, port: _, host: _, bots, path, command, interval: _, timeout } = &self.probe;
+        let limit = timeout.get();
+        match kind {
             ProbeKind::Gamedig => {
-                let name = self.probe.protocol.as_deref().unwrap_or("");
+                let name = protocol.as_deref().unwrap_or("");
                 let how = query::find(name).ok_or_else(|| ProbeError::UnknownProtocol(name.to_owned()))?;
-                query::ask(&how, self.server()?, limit, self.probe.bots).await.map(Some)
+                query::ask(&how, self.server()?, limit, *bots).await.map(Some)
             }
             ProbeKind::Tcp => in_time(limit, port::connect(self.server()?)).await,
-            ProbeKind::Http => in_time(limit, port::get(self.server()?, &self.probe.path)).await,
+            ProbeKind::Http => in_time(limit, port::get(self.server()?, path)).await,
             ProbeKind::Udp => {
                 let port = self.server()?.port();
                 match port::is_bound(port::Kind::Udp, port, self.target.pid) {
@@ -181,18 +183,18 @@ impl Prober {
                     Err(error) => Err(ProbeError::PortTable(error)),
                 }
             }
-            ProbeKind::Exec => self.run_command(limit).await.map(|()| None),
+            ProbeKind::Exec => self.run_command(command, limit).await.map(|()| None),
         }
     }
 
-    async fn run_command(&self, limit: Duration) -> Result<(), ProbeError> {
+    async fn run_command(&self, command: &[String], limit: Duration) -> Result<(), ProbeError> {
         let exec = self.exec.as_ref().ok_or(CommandError::Unavailable)?;
-        let output = exec(self.probe.command.clone(), limit).await?;
+        let output = exec(command.to_vec(), limit).await?;
         if output.code == 0 {
             return Ok(());
         }
         let last_line = output.output.lines().last().unwrap_or("").chars().take(200).collect();
-        Err(ProbeError::CommandFailed { program: self.probe.command[0].clone(), code: output.code, last_line })
+        Err(ProbeError::CommandFailed { program: command[0].clone(), code: output.code, last_line })
     }
 }
 

@@ -4,17 +4,14 @@ use crate::{
     probes::CommandOutput,
 };
 use futures_util::FutureExt;
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, UdpSocket},
 };
 
 fn target(port: u16) -> Target {
-    let ports = BTreeMap::from([("game".to_owned(), port)]);
+    let ports = [("game".to_owned(), port)].into();
     Target { run: RunNumber(1), ports, port: "game".to_owned(), pid: None }
 }
 

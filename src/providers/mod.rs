@@ -10,6 +10,7 @@
 //! makes offers, or listens to its events, any more.
 
 pub mod auto;
+pub mod config;
 pub mod hook;
 pub mod sic;
 

@@ -43,7 +43,9 @@ use tokio::{sync::watch, time::Instant};
 /// How the agent registers itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SicSettings {
-    /// Host and port under which players reach the game; they are also its identity there.
+    /// Under which the server is registered; none: made of host and port.
+    pub id: Option<String>,
+    /// Host and port under which players reach the game.
     pub public_host: String,
     pub public_port: u16,
     /// `group_tags`, in this order: profile_id, server_id, hostname, and whatever else is configured.
@@ -61,7 +63,7 @@ impl SicSettings {
 
     /// The server's id there.
     pub fn id(&self) -> String {
-        format!("sic_{}_{}", self.public_host, self.public_port)
+        self.id.clone().unwrap_or_else(|| format!("sic_{}_{}", self.public_host, self.public_port))
     }
 }
 

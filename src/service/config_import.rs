@@ -13,6 +13,7 @@
 //! the service has no use for is named, not silently lost.
 
 use super::{
+    field_names,
     ops::{
         config::{region_views, request_template_view, template_view},
         profiles::{Form, group_view, profile_view},
@@ -21,7 +22,6 @@ use super::{
     settings::ServiceSettings,
     templates::{Deserter, MapChoice, PlatformTemplate, Region, RequestTemplate, SessionType},
 };
-use schemars::{JsonSchema, schema_for};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -135,12 +135,10 @@ fn without_nulls(value: Value) -> Value {
 
 impl Reading {
     /// Reads what the type knows, and names the rest.
-    fn fitted<T: DeserializeOwned + JsonSchema>(&mut self, value: Value, place: &str) -> Result<T, BadDocument> {
-        let schema = schema_for!(T);
-        let known = schema.get("properties").and_then(Value::as_object);
+    fn fitted<T: DeserializeOwned>(&mut self, value: Value, place: &str) -> Result<T, BadDocument> {
+        let known = field_names::of::<T>();
         let mut members = object(value, place)?;
-        let unknown: Vec<String> =
-            members.keys().filter(|key| known.is_some_and(|known| !known.contains_key(*key))).cloned().collect();
+        let unknown: Vec<String> = members.keys().filter(|key| !known.contains(&key.as_str())).cloned().collect();
         for key in unknown {
             members.remove(&key);
             self.passed_over.push(format!("{place}.{key}"));

@@ -27,6 +27,7 @@
 pub mod auth;
 pub mod commit_waiter;
 pub mod config_import;
+mod field_names;
 pub mod http;
 pub mod metrics;
 pub mod ops;
@@ -34,6 +35,8 @@ pub mod profiles;
 pub mod remote_friends;
 pub mod rules;
 pub mod settings;
+#[cfg(test)]
+mod shown_tests;
 pub mod state;
 pub mod store;
 pub mod templates;

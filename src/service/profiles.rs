@@ -2,20 +2,20 @@
 //! contract has them, in its present and its deprecated form.
 
 use crate::model::CustomData;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// A pool of players who may be matched, and what their match is like.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
     /// Which match requests its tickets appear in.
     #[serde(default)]
     pub join_mode: JoinMode,
     /// What a match starts: the id of one of `[request_templates]`.
-    #[schemars(with = "String")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub instance_request_template_id: Uuid,
     /// Whose ratings are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,11 +34,11 @@ pub struct Profile {
     pub legacy_config: CustomData,
     /// Deserters under this rule are kept out: the id of one of `[deserters]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub deserter_id: Option<Uuid>,
     /// What kind of session a match is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub session_template_id: Option<Uuid>,
     /// Free text for clients.
     #[serde(default, skip_serializing_if = "CustomData::is_empty")]
@@ -46,7 +46,8 @@ pub struct Profile {
 }
 
 /// Which match requests a ticket appears in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum JoinMode {
     #[default]
@@ -56,7 +57,8 @@ pub enum JoinMode {
 }
 
 /// Templates of which the first that fits is used.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TemplateGroup {
     /// In the order in which they are tried.
@@ -64,12 +66,13 @@ pub struct TemplateGroup {
 }
 
 /// Which profiles a session is put into, if the rules hold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MatchTemplate {
     /// The template's own id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub match_making_template_id: Option<Uuid>,
     /// How a group's rating is made of its players'.
     pub mmr_grouping_method: Grouping,
@@ -81,7 +84,8 @@ pub struct MatchTemplate {
 }
 
 /// How a group's rating is made of its players'.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Grouping {
     Worst,
@@ -91,7 +95,8 @@ pub enum Grouping {
 }
 
 /// Rules, and how many of them must hold for whom.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Ruleset {
     /// How many must hold.
@@ -103,7 +108,8 @@ pub struct Ruleset {
 }
 
 /// How many rules must hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 #[allow(clippy::enum_variant_names, reason = "the contract's words")]
 pub enum Determiner {
@@ -115,7 +121,8 @@ pub enum Determiner {
 }
 
 /// For whom rules must hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Validated {
     #[default]
@@ -125,7 +132,8 @@ pub enum Validated {
 }
 
 /// One comparison.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// What is compared.
@@ -144,7 +152,8 @@ pub struct Rule {
 }
 
 /// What a rule compares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum RuleType {
     Inventory,
     InventoryLevel,
@@ -153,7 +162,8 @@ pub enum RuleType {
 }
 
 /// How a rule compares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
     Eq,

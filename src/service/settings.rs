@@ -17,11 +17,11 @@ use super::{
 use crate::model::{
     ids::PlayerUuid,
     login::{Restriction, RestrictionReason, RestrictionType},
+    section::{File, section},
     time::Timestamp,
     units::{Size, Span},
     version::Matching,
 };
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
@@ -37,7 +37,8 @@ pub fn is_safe_url(text: &str) -> bool {
 }
 
 /// The session service's configuration.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ServiceSettings {
     /// Session types by name. Without any, there is one, `default`, that players may create.
@@ -45,15 +46,15 @@ pub struct ServiceSettings {
     /// The regions that servers stand in, in the order in which they are offered.
     pub regions: Vec<Region>,
     /// Named choices of map and mode that an instance may be requested with, by their UUID.
-    #[schemars(with = "BTreeMap<String, RequestTemplate>")]
+    #[cfg_attr(test, schemars(with = "BTreeMap<String, RequestTemplate>"))]
     pub request_templates: BTreeMap<uuid::Uuid, RequestTemplate>,
     /// Rules for players who desert matches, by their UUID.
-    #[schemars(with = "BTreeMap<String, Deserter>")]
+    #[cfg_attr(test, schemars(with = "BTreeMap<String, Deserter>"))]
     pub deserters: BTreeMap<uuid::Uuid, Deserter>,
     /// Pools of players who may be matched, by name.
     pub match_making_profiles: BTreeMap<String, Profile>,
     /// Which profiles a session is put into, by the group's UUID.
-    #[schemars(with = "BTreeMap<String, TemplateGroup>")]
+    #[cfg_attr(test, schemars(with = "BTreeMap<String, TemplateGroup>"))]
     pub match_making_template_groups: BTreeMap<uuid::Uuid, TemplateGroup>,
     /// Leases, health and backfill.
     pub timings: Timings,
@@ -74,7 +75,8 @@ pub struct ServiceSettings {
 }
 
 /// Leases, health and backfill.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Timings {
     /// A session that nobody touched for this long is gone.
@@ -92,7 +94,8 @@ pub struct Timings {
 }
 
 /// How registered servers are handed out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct AllocationSettings {
     /// An instance that found no server for this long is closed.
@@ -106,7 +109,8 @@ pub struct AllocationSettings {
 }
 
 /// Who may log in, and how long that lasts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthSettings {
     /// How long an access token is good for.
@@ -130,7 +134,8 @@ pub struct AuthSettings {
 }
 
 /// One sanction of one player.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RestrictedPlayer {
     /// The player's UUID, or its name where `--dev` makes players of names.
@@ -143,12 +148,13 @@ pub struct RestrictedPlayer {
     pub reason: Option<RestrictionReason>,
     /// When it ends; without, never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub expiration: Option<Timestamp>,
 }
 
 /// What a caller may send.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// The longest body.
@@ -287,6 +293,33 @@ impl Default for Limits {
         }
     }
 }
+
+impl File for ServiceSettings {
+    const SCHEMA: &'static str = include_str!("settings.json");
+}
+
+section!(ServiceSettings {
+    applied: session_types, regions, request_templates, deserters, match_making_profiles, match_making_template_groups,
+        versions, trusted_proxies, public_url;
+    sections: timings, allocation, auth, limits, friends;
+});
+section!(Timings {
+    applied: session_ttl, instance_lost_after, health_cadence, unhealthy_percentage, missed_before_unknown,
+        backfill_expiry;
+});
+section!(AllocationSettings {
+    applied: requested_timeout, allocated_timeout, registration_ttl, poll_gap;
+});
+section!(AuthSettings {
+    applied: access_lifetime, refresh_lifetime, player_permissions, client_permissions, restrictions;
+    sections: issuer;
+    command_line: dev, local_secret;
+});
+section!(Limits {
+    applied: body, connections, requests_per_second, server_requests_per_second, request_burst, read_timeout,
+        write_timeout, idle_timeout, longest_wait, longest_notification_wait, sessions, audit_events_per_session,
+        audit_events, event_retention, events_per_player, events, streams_per_player, friends;
+});
 
 impl AuthSettings {
     /// The restrictions of a player that hold now.

@@ -6,13 +6,13 @@ use crate::model::{
     session::{HostType, StartupParams},
     time::Timestamp,
 };
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// A session type ("template"). Flags are off unless said otherwise.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct SessionType {
     /// What the game's engine calls such a session; Unreal: `Game` or `Party`.
@@ -38,11 +38,11 @@ pub struct SessionType {
     pub platform_templates: BTreeMap<String, PlatformTemplate>,
     /// Starts an instance of this kind with every new session.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<serde_json::Value>")]
+    #[cfg_attr(test, schemars(with = "Option<serde_json::Value>"))]
     pub auto_startup_params: Option<StartupParams>,
     /// Starts an instance from this request template with every new session; beats `auto_startup_params`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub auto_startup_instance_template_id: Option<Uuid>,
     /// Free text for clients.
     pub custom_data: CustomData,
@@ -100,7 +100,8 @@ impl SessionType {
 }
 
 /// A platform's name for the platform sessions of a session type.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PlatformTemplate {
     /// The platform's own identifier of the template.
@@ -114,7 +115,8 @@ pub struct PlatformTemplate {
 }
 
 /// A region.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Region {
     /// The region's id, 1 to 128 characters.
@@ -133,14 +135,15 @@ impl Default for Region {
 }
 
 /// A named choice of maps that an instance may be requested with.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RequestTemplate {
     /// The maps to choose from, by weight.
     pub maps: Vec<MapChoice>,
     /// The kind of host, unless the request names one.
     #[serde(default)]
-    #[schemars(with = "String")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub default_host_type: HostType,
     /// Goes into the instance's custom data.
     #[serde(default)]
@@ -148,7 +151,8 @@ pub struct RequestTemplate {
 }
 
 /// One map of a [`RequestTemplate`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MapChoice {
     /// What the host loads.
@@ -172,11 +176,12 @@ fn one() -> f64 {
 }
 
 /// A rule for players who desert.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Deserter {
     /// When all marks under this rule were last wiped.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub last_cleared: Option<Timestamp>,
 }

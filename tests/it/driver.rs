@@ -10,17 +10,17 @@ use crate::{
 use futures_util::FutureExt as _;
 use gameside::{
     agent::{
+        config::AgentConfig,
         console_quit::ConsoleQuit,
         driver::{Driver, Identity},
         effect_executor::{EffectExecutor, ExecHandle, ExecutorState, WatchConfig},
-        hooks::Hooks,
+        hooks::{Hooks, HooksConfig},
         inbox::Inbox,
         journal,
         provide::Provider,
         settings::{self, Found},
         timeline_writer::TimelineWriter,
     },
-    config::agent::AgentConfig,
     core::{
         Core,
         io::{Effect, Input, JournalFact, Restored, SavedState},
@@ -132,10 +132,10 @@ impl Rig {
                 exec: ExecHandle(Arc::new(|_, _| async { Err(CommandError::Unavailable) }.boxed())),
             },
             launch_extensions: Vec::new(),
-            console_quit: ConsoleQuit::new(&AgentConfig::default(), &BTreeMap::new()).unwrap(),
+            console_quit: ConsoleQuit::new(&AgentConfig::default(), &Default::default()).unwrap(),
             ports: Arc::default(),
             examining,
-            hooks: Hooks::new("rig".into(), Vec::new(), NEVER, dir.path().join("game.log")),
+            hooks: Hooks::new("rig".into(), &HooksConfig::default(), dir.path().join("game.log")),
             state: ExecutorState::default(),
         };
         let heartbeats = Arc::new(Heartbeats::default());
@@ -228,8 +228,8 @@ fn place_and_settings(dir: &TempDir) -> (AgentPlace, Settings) {
     let uid = rustix::process::geteuid().as_raw();
     let places = Places::find(Some(&dir.path().join("state")), uid, env).unwrap();
     let place = places.prepare_agent("rig").unwrap();
-    let ports = BTreeMap::from([("game".to_owned(), 7777)]);
-    let found = Found { ports, frontends: BTreeMap::new(), hosts: Hosts::default(), seed: 1 };
+    let ports = [("game".to_owned(), 7777)].into();
+    let found = Found { ports, frontends: BTreeMap::new(), hosts: Hosts::default(), version: None, seed: 1 };
     let settings = settings::core(&config, &place, &found).unwrap();
     (place, settings)
 }

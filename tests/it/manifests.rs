@@ -1,6 +1,6 @@
 //! The Kubernetes manifests: what must be true of them for a match to survive, read from the files as they are.
 
-use gameside::{config::agent, model::units::Span};
+use gameside::{agent::config as agent, keeper::config::KeeperMode, model::units::Span};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -102,7 +102,7 @@ fn the_sidecar_is_native_and_meets_the_keeper_in_a_shared_volume() {
     let name = strings(&agent["args"]).windows(2).find(|pair| pair[0] == "--name").unwrap()[1];
     assert_eq!(Path::new(root).join(name), directory);
     let config = configuration(&documents, tempfile::tempdir().unwrap().path()).config;
-    assert_eq!(config.keeper.mode, gameside::config::agent::host::KeeperMode::Connect);
+    assert_eq!(config.keeper.mode, KeeperMode::Connect);
 }
 
 #[test]
@@ -112,5 +112,5 @@ fn in_one_container_nothing_but_the_end_of_the_game_ends_the_match() {
     assert_eq!(strings(&game["command"])[..2], ["/usr/bin/gameside", "run"], "gameside is PID 1");
     assert!(game.get("livenessProbe").is_none(), "it would end a match");
     let config = configuration(&documents, tempfile::tempdir().unwrap().path()).config;
-    assert_eq!(config.keeper.mode, gameside::config::agent::host::KeeperMode::Spawn);
+    assert_eq!(config.keeper.mode, KeeperMode::Spawn);
 }

@@ -12,7 +12,6 @@ use gameside::{
     probes::{Finding, Log, Observation, Target, start},
 };
 use std::{
-    collections::BTreeMap,
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, Command, Stdio},
     time::Duration,
@@ -114,7 +113,7 @@ async fn both_ways_see_it_come_up_and_players_come_and_go() {
     let mut log = Log::compile(&patterns(), &Readiness::default()).unwrap();
     let target = Target {
         run: RunNumber(1),
-        ports: BTreeMap::from([("game".to_owned(), server.port)]),
+        ports: [("game".to_owned(), server.port)].into(),
         port: "game".to_owned(),
         pid: Some(server.child.id() as i32),
     };

@@ -194,6 +194,7 @@ async fn a_registered_server_is_allocated_also_after_an_outage() {
     let (agent, _backend) = service.client(proxy.address());
     let (platform, _there) = service.client(service.address);
     let settings = SicSettings {
+        id: None,
         public_host: "127.0.0.1".into(),
         public_port: 7777,
         group_tags: Vec::new(),

@@ -37,6 +37,7 @@ async fn world() -> World {
     let (session_client, _) = connect(&settings).unwrap();
     let (offer, offers) = watch::channel(Offer::Withdrawn);
     let settings = SicSettings {
+        id: None,
         public_host: "play.example.com".into(),
         public_port: 7777,
         group_tags: vec![("profile_id".into(), "1".into()), ("server_id".into(), "n1".into())],

@@ -1,9 +1,9 @@
 //! What is to be known about a configuration that isn't wrong: what is open to whom, and what isn't there yet.
 
 use crate::{
-    config::agent::{AgentConfig, Loaded, host::KeeperMode},
+    agent::config::{AgentConfig, Loaded},
     host::{files, process, secrets},
-    keeper::{self, Presence},
+    keeper::{self, Presence, config::KeeperMode},
     model::process::Users,
 };
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
@@ -122,7 +122,7 @@ fn writable(path: &Path, what: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::agent::{Overrides, load};
+    use crate::agent::config::{Overrides, load};
     use std::os::unix::fs::PermissionsExt as _;
 
     fn notes(text: &str, mode: u32) -> String {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     cli::{
-        error::Failure,
+        error::{Failure, OrExit as _},
         exit::Exit,
         startup::Startup,
         terminal::{self, Paint, Tone},
@@ -61,7 +61,7 @@ struct Server {
 pub async fn create(args: Create, connected: &Connected, form: Form) -> Result<Exit, Failure> {
     let sessions = &connected.sessions;
     let name = args.name.clone();
-    let startup = args.server.startup.params();
+    let startup = args.server.startup.params_with_map().or_exit(Exit::Usage)?;
     if startup.is_some() && !args.server.dedicated {
         let message = "--map and what goes with it are for a dedicated server: add --dedicated";
         return Err(Failure::new(Exit::Usage, message));

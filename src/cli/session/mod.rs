@@ -23,7 +23,6 @@ pub mod settings;
 pub mod show;
 
 use super::{error::Failure, exit::Exit, find::Finder};
-use crate::model::calls::Refusal;
 use crate::session_api::client::ClientError;
 use clap::Subcommand;
 use connect::{Connected, Connection};
@@ -145,19 +144,5 @@ async fn dispatch(what: What, connected: &Connected, form: Form) -> Result<Exit,
 
 /// The exit code that a client's error deserves.
 pub fn failed(error: ClientError) -> Failure {
-    let exit = match &error {
-        ClientError::UnknownName { .. } | ClientError::NameTaken { .. } => Exit::Usage,
-        ClientError::Service {
-            why: Refusal::Unreachable { .. } | Refusal::Ambiguous { .. } | Refusal::Busy { .. } | Refusal::NoSuchApi,
-            ..
-        }
-        | ClientError::KeepsChanging { .. } => Exit::Failed,
-        ClientError::Service { .. }
-        | ClientError::Login { .. }
-        | ClientError::NoPlayer
-        | ClientError::NoInvite { .. }
-        | ClientError::NoFriendRequest { .. }
-        | ClientError::NoConnectString { .. } => Exit::Refused,
-    };
-    Failure { exit, error: error.into() }
+    Failure { exit: Exit::from(&error), error: error.into() }
 }

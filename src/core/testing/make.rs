@@ -29,7 +29,7 @@ pub fn settings() -> Settings {
             startup_file: "/state/game/startup.json".into(),
             forking: false,
             version: Some("1.2.3".parse().unwrap()),
-            ports: BTreeMap::from([("game".into(), 7777)]),
+            ports: [("game".into(), 7777)].into(),
             frontends: BTreeMap::new(),
         },
         readiness: Readiness { by: ReadyBy::Sdk, ..Readiness::default() },

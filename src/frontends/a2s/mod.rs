@@ -18,6 +18,7 @@
 //! nobody asks and nothing changes.
 
 pub mod challenge;
+pub mod config;
 pub mod rate;
 #[cfg(test)]
 mod tests;

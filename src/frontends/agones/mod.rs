@@ -22,6 +22,7 @@
 //!
 //! What this SDK holds (labels, counters, lists, players, the end of a reservation) lies in the agent's journal with the run.
 
+pub mod config;
 pub mod counters_lists;
 pub mod error;
 pub mod grpc;

@@ -8,12 +8,11 @@ use crate::{
         launch::{self, LaunchContext, LaunchExtension},
         tokens::host_id,
     },
-    model::process::LaunchSpec,
+    model::{ordered::Ports, process::LaunchSpec},
 };
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
@@ -50,17 +49,17 @@ impl LaunchExtension for GsdkLaunch {
         launch::add_file(spec, &self.path, config.to_string());
     }
 
-    fn set_ports(&mut self, ports: &BTreeMap<String, u16>) {
+    fn set_ports(&mut self, ports: &Ports) {
         self.config["gamePorts"] = numbers(ports);
         self.config["gameServerConnectionInfo"]["gamePortsConfiguration"] = listening(ports);
     }
 }
 
-fn numbers(ports: &BTreeMap<String, u16>) -> Value {
+fn numbers(ports: &Ports) -> Value {
     ports.iter().map(|(name, port)| (name.clone(), Value::from(port.to_string()))).collect()
 }
 
-fn listening(ports: &BTreeMap<String, u16>) -> Value {
+fn listening(ports: &Ports) -> Value {
     let each = ports
         .iter()
         .map(|(name, port)| json!({"name": name, "serverListeningPort": port, "clientConnectionPort": port}));

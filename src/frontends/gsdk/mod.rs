@@ -32,6 +32,7 @@
 //! 5. A heartbeat that arrives before a restarted agent knows its run waits a moment instead of failing: one flavour sends
 //!    none for half a minute after a failure.
 
+pub mod config;
 pub mod heartbeat;
 pub mod history;
 pub mod launch;
@@ -78,11 +79,15 @@ pub const TCP: &str = "gsdk-tcp";
 /// How long a heartbeat waits for a run that isn't known yet.
 const UNKNOWN_RUN_TIMEOUT: Duration = Duration::from_millis(700);
 
-/// When the game is told to terminate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// When a PlayFab game is told to terminate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
 pub enum Terminate {
+    /// When it is stopped. A drain before that shows as scheduled maintenance, and players may finish.
     #[default]
     AtStop,
+    /// As soon as it is drained: for games that let players finish by themselves.
     AtDrain,
 }
 

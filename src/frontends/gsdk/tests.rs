@@ -269,7 +269,7 @@ fn the_file_has_every_key_and_no_map_is_null() {
         name: "arena".to_owned(),
         private: Some("10.0.0.7".to_owned()),
         hostname: "metal-17".to_owned(),
-        ports: BTreeMap::from([("game".to_owned(), 7777)]),
+        ports: [("game".to_owned(), 7777)].into(),
         game_dir: PathBuf::from("/state/game"),
         ..LaunchContext::default()
     };
@@ -290,7 +290,7 @@ fn the_file_has_every_key_and_no_map_is_null() {
     assert_eq!(config["sessionHostId"], spec.env["SESSION_HOST_ID"].as_str());
     assert_eq!(config["heartbeatEndpoint"], "127.0.0.1:56001");
     assert_eq!(config["gamePorts"], json!({"game": "7777"}));
-    launch.set_ports(&BTreeMap::from([("game".to_owned(), 7778)]));
+    launch.set_ports(&[("game".to_owned(), 7778)].into());
     let mut moved = LaunchSpec { files: Vec::new(), ..spec.clone() };
     launch.apply(&"token".into(), &mut moved);
     let moved: Value = serde_json::from_str(&moved.files[0].text).unwrap();
@@ -311,4 +311,24 @@ fn the_file_has_every_key_and_no_map_is_null() {
     {
         assert!(config[key].as_str().is_some_and(|text| !text.is_empty()), "{key}");
     }
+}
+
+#[test]
+fn ports_are_listed_in_the_order_of_the_configuration() {
+    let ports = [("query".to_owned(), 2), ("game".to_owned(), 1)];
+    let context =
+        LaunchContext { ports: ports.into(), game_dir: PathBuf::from("/state/game"), ..LaunchContext::default() };
+    let launch = GsdkLaunch::new("127.0.0.1:56001".parse().unwrap(), &settings(), &context);
+    let mut spec = LaunchSpec {
+        argv: vec!["game".to_owned()],
+        env: BTreeMap::new(),
+        dir: None,
+        file: None,
+        files: Vec::new(),
+        forking: false,
+    };
+    launch.apply(&"token".into(), &mut spec);
+    let config: Value = serde_json::from_str(&spec.files[0].text).unwrap();
+    let listed = config["gameServerConnectionInfo"]["gamePortsConfiguration"].as_array().unwrap();
+    assert_eq!(listed.iter().map(|port| port["name"].as_str().unwrap()).collect::<Vec<_>>(), ["query", "game"]);
 }

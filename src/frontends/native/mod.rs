@@ -12,6 +12,7 @@
 //! Invariants: every route but the last row wants the token that is meant for it; a body, a text and a list have a bound; what
 //! can't be meant is refused with one error before anything reaches the driver.
 
+pub mod config;
 pub mod extract;
 pub mod game;
 pub mod meta;

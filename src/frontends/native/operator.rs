@@ -13,6 +13,7 @@ use crate::{
         allocation::Allocation,
         game::Admission,
         orders::{Accepted, After, Order, Refused},
+        session::StartupParams,
     },
 };
 use axum::extract::State;
@@ -91,12 +92,13 @@ fn check_reason(reason: Option<&String>) -> Result<(), Problem> {
     reason.map_or(Ok(()), |reason| text("reason", reason, 0..=MAX_REASON))
 }
 
-/// Allocates this server. The same id again gives the same answer; another while busy 409.
+/// Allocates this server. The same id again gives the same answer; another while busy 409. Without a map, that of the session
+/// or of the configuration is played.
 #[utoipa::path(post, path = "/v1/allocation", tag = "operator", request_body = Allocation,
     responses((status = 200, body = Accepted), (status = "default", body = ErrorBody<'static>)), security(("operator" = [])))]
 pub async fn allocation(State(api): State<Api>, _: Operator, Json(allocation): Json<Allocation>) -> Answer {
-    if allocation.startup_params.as_ref().is_some_and(|params| params.map.is_empty()) {
-        return Err(invalid("startup_params.map is empty: name the map to play"));
+    if allocation.startup_params.as_ref() == Some(&StartupParams::default()) {
+        return Err(invalid("startup_params say nothing: name a map, or leave them out"));
     }
     submit(&api, Order::Allocate(Box::new(allocation))).await
 }

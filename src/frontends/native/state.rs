@@ -17,6 +17,7 @@ use crate::{
     model::{
         CustomData,
         ids::{AllocationId, InstanceId, MatchId, RunNumber, SessionId},
+        ordered::Ports,
         session::{InstanceHealth, JoinStatus},
         status::{PhaseName, Status},
         time::Timestamp,
@@ -33,7 +34,6 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::{
-    collections::BTreeMap,
     convert::Infallible,
     hash::{DefaultHasher, Hasher},
     sync::{Arc, Mutex, PoisonError},
@@ -69,7 +69,8 @@ pub struct GameState<'a> {
     pub private_conn_str: Option<&'a str>,
     pub map: Option<&'a str>,
     pub mode: Option<&'a str>,
-    pub ports: &'a BTreeMap<String, u16>,
+    #[schema(value_type = BTreeMap<String, u16>)]
+    pub ports: &'a Ports,
     pub players: u32,
     pub max_players: Option<u32>,
     #[schema(value_type = BTreeMap<String, String>)]

@@ -1,31 +1,31 @@
 //! `[auth.issuer]`: an external issuer of players' access tokens.
 
 use crate::{
-    model::units::Span,
+    model::{section::section, units::Span},
     service::settings::{BadKey, is_safe_url},
 };
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// An external issuer of players' access tokens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct IssuerSettings {
     /// Its name, the claim `iss`. Empty: there is none.
-    #[schemars(example = &"https://login.example.com/")]
+    #[cfg_attr(test, schemars(example = &"https://login.example.com/"))]
     pub issuer: String,
     /// What must be among a token's audiences, the claim `aud`.
-    #[schemars(example = &"my-game")]
+    #[cfg_attr(test, schemars(example = &"my-game"))]
     pub audience: String,
     /// Where its key set is: https, or http on this machine.
-    #[schemars(example = &"https://login.example.com/.well-known/jwks.json")]
+    #[cfg_attr(test, schemars(example = &"https://login.example.com/.well-known/jwks.json"))]
     pub jwks_url: String,
     /// The key set as a file, in place of the URL.
-    #[schemars(example = &"/etc/gameside/jwks.json")]
+    #[cfg_attr(test, schemars(example = &"/etc/gameside/jwks.json"))]
     pub jwks_file: Option<PathBuf>,
     /// Certificate authorities (PEM) that the URL's certificate must come from; without it the machine's own are trusted.
-    #[schemars(example = &"/etc/gameside/ca.pem")]
+    #[cfg_attr(test, schemars(example = &"/etc/gameside/ca.pem"))]
     pub ca_file: Option<PathBuf>,
     /// How its tokens may be signed. Shared secrets are never accepted.
     pub algorithms: Vec<TokenAlgorithm>,
@@ -38,7 +38,8 @@ pub struct IssuerSettings {
 }
 
 /// How a token may be signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum TokenAlgorithm {
     EdDSA,
     ES256,
@@ -64,6 +65,10 @@ impl Default for IssuerSettings {
         }
     }
 }
+
+section!(IssuerSettings {
+    applied: issuer, audience, jwks_url, jwks_file, ca_file, algorithms, refresh, player_claim, permissions_claim;
+});
 
 impl IssuerSettings {
     /// What is wrong.

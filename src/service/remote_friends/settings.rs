@@ -1,31 +1,31 @@
 //! `[friends]`: another service's friend graph in place of the own one.
 
 use crate::{
-    model::units::Span,
+    model::{section::section, units::Span},
     service::settings::{BadKey, is_safe_url},
 };
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Another service's friend graph in place of the own one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct FriendsSettings {
     /// The base URL of the service whose `/friends/v2` is asked: https, or http on this machine. Empty: the graph is kept here.
-    #[schemars(example = &"https://social.example.com/")]
+    #[cfg_attr(test, schemars(example = &"https://social.example.com/"))]
     pub url: String,
     /// A client of that service which may read every player's friends.
-    #[schemars(example = &"sessions")]
+    #[cfg_attr(test, schemars(example = &"sessions"))]
     pub client_id: String,
     /// The file with its secret.
-    #[schemars(example = &"/etc/gameside/friends.secret")]
+    #[cfg_attr(test, schemars(example = &"/etc/gameside/friends.secret"))]
     pub client_secret_file: Option<PathBuf>,
     /// A file with an access token, in place of the client. It is read again when the token was refused.
-    #[schemars(example = &"/run/gameside/friends.token")]
+    #[cfg_attr(test, schemars(example = &"/run/gameside/friends.token"))]
     pub token_file: Option<PathBuf>,
     /// Certificate authorities (PEM) that the URL's certificate must come from; without it the machine's own are trusted.
-    #[schemars(example = &"/etc/gameside/ca.pem")]
+    #[cfg_attr(test, schemars(example = &"/etc/gameside/ca.pem"))]
     pub ca_file: Option<PathBuf>,
     /// How long a caller waits for an answer of that service.
     pub timeout: Span,
@@ -52,6 +52,10 @@ impl Default for FriendsSettings {
         }
     }
 }
+
+section!(FriendsSettings {
+    applied: url, client_id, client_secret_file, token_file, ca_file, timeout, keep, retry, remembered;
+});
 
 impl FriendsSettings {
     /// Whether the graph is another service's.

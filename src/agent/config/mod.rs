@@ -3,34 +3,44 @@
 //!
 //! | file | sections |
 //! |---|---|
-//! | [`game`] | `[game]` with readiness, stop, restart, recycle |
-//! | [`session`] | `[session]`, `[custom_data]`, `[credentials]`, `[allocation]`, `[report]` |
-//! | [`host`] | `[agent]`, `[api]`, `[addresses]`, `[keeper]`, `[hooks]` |
-//! | [`sdk`] | `[gsdk]`, `[a2s]` |
-//! | [`agones`] | `[agones]` |
+//! | [`game`] | `[game]` with stop |
+//! | [`session`] | `[session]`, `[custom_data]`, `[credentials]`, `[report]` |
+//! | [`host`] | `[agent]`, `[addresses]` |
 //! | [`mod@load`], [`check`] | from a file to these types; what the types can't say |
+//! | `frontends::*::config` | `[api]`, `[gsdk]`, `[a2s]`, `[agones]` |
+//! | `providers::config`, `keeper::config`, [`hooks`](super::hooks) | `[allocation]`; `[keeper]`; `[hooks]` |
 //! | `model::policy`, `model::probe` | the rest, as the core and the probes use it |
+//!
+//! A section's type lies in the room that obeys it, and is taken apart there without `..`: a key that nobody reads doesn't compile.
+//! [`section!`] beside it says what reloading does with each key. `config/key_effects.txt` names a test for each.
 
-pub mod agones;
 pub mod check;
 pub mod game;
 pub mod host;
 pub mod load;
-pub mod sdk;
 pub mod session;
 
 pub use load::{Loaded, Overrides, load, load_with};
 
-use crate::model::{
-    policy::{Backfill, Drain, Guards, Health, Players, Readiness, ReadyBy},
-    probe::{LogPatterns, Probe},
-    session::StartupParams,
+use super::hooks::HooksConfig;
+use crate::{
+    frontends::{
+        a2s::config::A2sConfig, agones::config::AgonesConfig, gsdk::config::GsdkConfig, native::config::ApiConfig,
+    },
+    keeper::config::KeeperConfig,
+    model::{
+        policy::{Backfill, Drain, Guards, Health, Players, Readiness, ReadyBy},
+        probe::{LogPatterns, Probe},
+        section::{File, section},
+        session::StartupParams,
+    },
+    providers::config::AllocationConfig,
 };
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The agent's configuration. With no file at all the practice game is run, in a session of its own.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct AgentConfig {
     /// The agent itself.
@@ -42,7 +52,7 @@ pub struct AgentConfig {
     /// What is read from the game's output.
     pub log_patterns: LogPatterns,
     /// Where allocations come from.
-    pub allocation: session::Allocation,
+    pub allocation: AllocationConfig,
     /// The session that is served.
     pub session: session::Session,
     /// Data shown with the session and its instance.
@@ -64,17 +74,26 @@ pub struct AgentConfig {
     /// How a match is ended from outside.
     pub drain: Drain,
     /// The process that holds the game.
-    pub keeper: host::Keeper,
+    pub keeper: KeeperConfig,
     /// Programs that are told of events.
-    pub hooks: host::Hooks,
+    pub hooks: HooksConfig,
     /// The HTTP API for the game and for operators.
-    pub api: host::Api,
+    pub api: ApiConfig,
     /// PlayFab's game server SDK, so that a game that was built for PlayFab runs unchanged.
-    pub gsdk: sdk::Gsdk,
+    pub gsdk: GsdkConfig,
     /// Steam's server queries, answered in the game's stead.
-    pub a2s: sdk::A2s,
+    pub a2s: A2sConfig,
     /// The Agones SDK, for games that were built for Agones. Without this section it isn't served.
-    pub agones: Option<agones::Agones>,
+    pub agones: Option<AgonesConfig>,
+}
+
+section!(AgentConfig {
+    sections: agent, game, probe, log_patterns, allocation, session, custom_data, credentials, report, addresses, players,
+        health, backfill, guards, drain, keeper, hooks, api, gsdk, a2s, agones;
+});
+
+impl File for AgentConfig {
+    const SCHEMA: &'static str = include_str!("schema.json");
 }
 
 /// What the practice game plays when it isn't told.
@@ -99,13 +118,13 @@ impl AgentConfig {
     /// What own sessions start with, and what an allocation that brings nothing falls back to. The practice game has
     /// a map and a mode of its own; any other must be given a map.
     pub fn startup_params(&self) -> Option<StartupParams> {
-        let startup = &self.session.startup;
+        let session::Startup { map, mode, misc_params, custom_data } = &self.session.startup;
         let practice = |name: &str| self.is_practice().then(|| name.to_owned());
         Some(StartupParams {
-            map: startup.map.clone().or_else(|| practice(PRACTICE_MAP))?,
-            mode: startup.mode.clone().or_else(|| practice(PRACTICE_MODE)),
-            misc_params: startup.misc_params.clone(),
-            custom_data: startup.custom_data.clone(),
+            map: map.clone().or_else(|| practice(PRACTICE_MAP))?,
+            mode: mode.clone().or_else(|| practice(PRACTICE_MODE)),
+            misc_params: misc_params.clone(),
+            custom_data: custom_data.clone(),
         })
     }
 }

@@ -1,35 +1,35 @@
-//! The session's side: `[session]`, `[custom_data]`, `[credentials]`, `[allocation]`, `[report]`.
+//! The session's side: `[session]`, `[custom_data]`, `[credentials]`, `[report]`.
 
 use crate::model::{
     CustomData,
-    allocation::ProviderKind,
     policy::{OnSessionLost, ReportBy},
+    section::section,
     units::Span,
 };
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// `[session]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Session {
     /// The session service's URL, or "local": one that runs on this machine for this user, started when there is none.
-    #[schemars(example = &"https://sessions.example.com")]
+    #[cfg_attr(test, schemars(example = &"https://sessions.example.com"))]
     pub url: String,
     /// Certificate authorities (PEM) that the service's certificate must come from; without it the machine's own are trusted.
-    #[schemars(example = &"/etc/gameside/ca.pem")]
+    #[cfg_attr(test, schemars(example = &"/etc/gameside/ca.pem"))]
     pub ca_file: Option<PathBuf>,
     /// The type of own sessions.
     #[serde(rename = "type")]
     pub session_type: String,
     /// The region that this server stands in.
-    #[schemars(example = &"eu-west")]
+    #[cfg_attr(test, schemars(example = &"eu-west"))]
     pub region: Option<String>,
     /// Whether own sessions are open to players from the start.
     pub joinable: bool,
     /// Team sizes of own sessions, one number a team. Empty: as the session type says.
-    #[schemars(extend("examples" = [[4, 4]]))]
+    #[cfg_attr(test, schemars(extend("examples" = [[4, 4]])))]
     pub teams: Vec<u32>,
     /// What to do when the session is gone. Unset: "recreate" for own sessions, else "finish".
     pub on_session_lost: Option<OnSessionLost>,
@@ -72,14 +72,15 @@ impl Session {
 }
 
 /// `[session.startup]`
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Startup {
     /// The map. The practice game has one by itself; any other game needs it here unless every allocation brings one.
-    #[schemars(example = &"harbour")]
+    #[cfg_attr(test, schemars(example = &"harbour"))]
     pub map: Option<String>,
     /// The mode.
-    #[schemars(example = &"duel")]
+    #[cfg_attr(test, schemars(example = &"duel"))]
     pub mode: Option<String>,
     /// Raw text for the game: {{misc}} is one argument, {{misc_args}} is split into words.
     pub misc_params: String,
@@ -88,7 +89,8 @@ pub struct Startup {
 }
 
 /// `[custom_data]`
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Data {
     /// Of own sessions.
@@ -102,7 +104,8 @@ pub struct Data {
 }
 
 /// How the agent proves who it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LoginBy {
     /// A client id and its secret (grant type client_credentials).
@@ -113,16 +116,17 @@ pub enum LoginBy {
 }
 
 /// `[credentials]`: the secret comes from the first of file, credential and environment variable that is set; it is never in this file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Credentials {
     /// How the agent proves who it is.
     pub by: LoginBy,
     /// The client id, or the user's name.
-    #[schemars(example = &"my-servers")]
+    #[cfg_attr(test, schemars(example = &"my-servers"))]
     pub client_id: Option<String>,
     /// A file with the secret, read again at each login. Nobody else may be able to read it.
-    #[schemars(example = &"/etc/gameside/client-secret")]
+    #[cfg_attr(test, schemars(example = &"/etc/gameside/client-secret"))]
     pub client_secret_file: Option<PathBuf>,
     /// The name of a systemd credential (LoadCredential=) with the secret.
     pub client_secret_credential: String,
@@ -142,60 +146,31 @@ impl Default for Credentials {
     }
 }
 
-/// `[allocation]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Allocation {
-    /// Where allocations come from.
-    pub provider: ProviderKind,
-    /// With `provider = "sic"`: how this server is registered.
-    pub sic: Sic,
-}
-
-impl Default for Allocation {
-    fn default() -> Self {
-        Allocation { provider: ProviderKind::Auto, sic: Sic::default() }
-    }
-}
-
-/// `[allocation.sic]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Sic {
-    /// The id under which it is registered. Unset: sic_HOST_PORT.
-    #[schemars(example = &"sic_203.0.113.7_27960")]
-    pub id: Option<String>,
-    /// The profile that it serves.
-    pub profile: String,
-    /// The server's id. Unset: the agent's name.
-    #[schemars(example = &"eu-west-17")]
-    pub server_id: Option<String>,
-    /// The host's name. Unset: this machine's.
-    #[schemars(example = &"metal-17")]
-    pub hostname: Option<String>,
-    /// How long one poll waits for an allocation, where the service can do that.
-    pub long_poll: Span,
-    /// The time between two polls where it can't.
-    pub interval: Span,
-}
-
-impl Default for Sic {
-    fn default() -> Self {
-        Sic {
-            id: None,
-            profile: "default".to_owned(),
-            server_id: None,
-            hostname: None,
-            long_poll: Span::from_secs(30),
-            interval: Span::from_secs(2),
-        }
-    }
-}
-
 /// `[report]`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Report {
     /// Who writes the instance. "game": a server that does it itself, as RallyHere's Unreal plugin does; the agent then only writes `closed`.
     pub by: ReportBy,
 }
+
+section!(Session {
+    applied: session_type = "type", joinable, teams, on_session_lost, join_token, poll;
+    needs_restart: url, ca_file, region, call_timeout;
+    sections: startup;
+});
+section!(Startup {
+    applied: map, mode, misc_params, custom_data;
+});
+section!(Data {
+    applied: session, instance, join_params;
+    // The server queries show it, too.
+    needs_restart: browser;
+});
+section!(Credentials {
+    needs_restart: by, client_id, client_secret_file, client_secret_credential, client_secret_env;
+});
+section!(Report {
+    applied: by;
+});

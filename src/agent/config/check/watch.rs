@@ -1,10 +1,7 @@
 //! How a game without an SDK is watched: `[probe]`, `[log_patterns]`.
 
 use super::Faults;
-use crate::{
-    config::{agent::AgentConfig, read::Fault},
-    model::probe::ProbeKind,
-};
+use crate::{agent::config::AgentConfig, config::read::Fault, model::probe::ProbeKind};
 use regex::Regex;
 
 pub(super) fn probe(config: &AgentConfig, faults: &mut Faults) {

@@ -2,7 +2,8 @@
 
 use super::Faults;
 use crate::{
-    config::{agent::AgentConfig, keys::KeyPath},
+    agent::config::AgentConfig,
+    config::keys::KeyPath,
     model::{CustomData, allocation::ProviderKind, policy::OnSessionLost, units::Span},
 };
 
@@ -32,7 +33,7 @@ pub(super) fn session(config: &AgentConfig, faults: &mut Faults) {
     let by_login = !session.is_local() && config.credentials.client_id.is_none();
     let by = config.credentials.by;
     faults.require(
-        !by_login || by == crate::config::agent::session::LoginBy::Basic,
+        !by_login || by == crate::agent::config::session::LoginBy::Basic,
         "credentials.client_id",
         "the client id with which the session service lets this agent in",
     );

@@ -120,7 +120,7 @@ fn versions(config: &AgentConfig, faults: &mut Faults) {
 
 fn ports(config: &AgentConfig, provenance: &Provenance, faults: &mut Faults) {
     let ports = &config.game.ports;
-    for (name, port) in ports {
+    for (name, port) in ports.iter() {
         let key = KeyPath::parse("game.ports").key(name);
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         let good = name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(allowed);
@@ -219,7 +219,7 @@ fn keeper(config: &AgentConfig, faults: &mut Faults) {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{agent::AgentConfig, read::read_text};
+    use crate::{agent::config::AgentConfig, config::read::read_text};
 
     fn check(text: &str) -> String {
         let mut reading = read_text::<AgentConfig>("agent.toml", text, "GAMESIDE_", &[]);

@@ -2,7 +2,7 @@
 
 use super::Faults;
 use crate::{
-    config::agent::{AgentConfig, game::QuitBy},
+    agent::config::{AgentConfig, game::QuitBy},
     model::{policy::Transport, units::Span},
 };
 use std::time::Duration;

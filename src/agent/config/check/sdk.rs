@@ -1,10 +1,7 @@
 //! What games speak that were built for other platforms: `[gsdk]`, `[a2s]`, `[agones]`.
 
 use super::Faults;
-use crate::{
-    config::{agent::AgentConfig, keys::KeyPath},
-    model::policy::Transport,
-};
+use crate::{agent::config::AgentConfig, config::keys::KeyPath, model::policy::Transport};
 
 pub(super) fn gsdk(config: &AgentConfig, faults: &mut Faults) {
     let gsdk = &config.gsdk;

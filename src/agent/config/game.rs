@@ -3,12 +3,13 @@
 use crate::{
     config::values::{PortRange, Signal},
     model::{
+        ordered::Ordered,
         policy::{Readiness, Recycle, Restart, Start, Transport},
         process::{StopAction, StopStep},
+        section::section,
         units::Span,
     },
 };
-use schemars::JsonSchema;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -18,35 +19,36 @@ use std::{
 };
 
 /// `[game]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Game {
     /// The program and its arguments, each a template: "-port={{ports.game}}", "{{map}}". Never a shell line. Empty: the practice game that ships with Gameside.
-    #[schemars(extend("examples" = [["./MyServer", "-port={{ports.game}}", "{{map}}"]]))]
+    #[cfg_attr(test, schemars(extend("examples" = [["./MyServer", "-port={{ports.game}}", "{{map}}"]])))]
     pub command: Vec<String>,
     /// The game's working directory. Unset: the agent's.
-    #[schemars(example = &"/srv/game")]
+    #[cfg_attr(test, schemars(example = &"/srv/game"))]
     pub dir: Option<String>,
     /// Environment variables for the game, each a template. It inherits nothing of the agent's own.
-    #[schemars(extend("x-case" = "kept"))]
+    #[cfg_attr(test, schemars(extend("x-case" = "kept")))]
     pub env: BTreeMap<String, String>,
     /// When the game is started.
     pub start: Start,
-    /// The ports that the game listens on, by name: a fixed one or a range to pick a free one from.
-    pub ports: BTreeMap<String, Port>,
+    /// The ports that the game listens on, by name: a fixed one or a range to pick a free one from. They keep their order.
+    pub ports: Ordered<Port>,
     /// The game's version (semver), unless the game says it itself. Goes to the instance and decides who may play.
-    #[schemars(with = "Option<String>", extend("examples" = ["1.4.0"]))]
+    #[cfg_attr(test, schemars(with = "Option<String>", extend("examples" = ["1.4.0"])))]
     pub version: Option<Version>,
     /// A file whose first line is the version.
-    #[schemars(example = &"/srv/game/VERSION")]
+    #[cfg_attr(test, schemars(example = &"/srv/game/VERSION"))]
     pub version_file: Option<PathBuf>,
     /// An environment variable of the agent that holds the version.
-    #[schemars(example = &"GAME_VERSION")]
+    #[cfg_attr(test, schemars(example = &"GAME_VERSION"))]
     pub version_env: Option<String>,
     /// The program daemonises: the run lasts as long as anything of it lives, not only the first process.
     pub forking: bool,
     /// Where the JSON file with the startup parameters is written. Unset: in the agent's state directory. The game finds it in GAMESIDE_STARTUP_FILE.
-    #[schemars(example = &"/srv/game/startup.json")]
+    #[cfg_attr(test, schemars(example = &"/srv/game/startup.json"))]
     pub startup_file: Option<String>,
     /// What proves that the game can take players.
     pub readiness: Readiness,
@@ -65,7 +67,7 @@ impl Default for Game {
             dir: None,
             env: BTreeMap::new(),
             start: Start::default(),
-            ports: BTreeMap::from([("game".to_owned(), Port::default())]),
+            ports: Ordered::from([("game".to_owned(), Port::default())]),
             version: None,
             version_file: None,
             version_env: None,
@@ -80,7 +82,8 @@ impl Default for Game {
 }
 
 /// One port of the game.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Port {
     /// A fixed port, or a range to pick one from that is free and that no other agent of this machine has reserved.
@@ -97,7 +100,8 @@ impl Default for Port {
 }
 
 /// `[game.stop]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Stop {
     /// How the game is asked to end before the ladder begins.
@@ -120,12 +124,13 @@ impl Default for Stop {
 }
 
 /// One rung of the ladder: exactly one of `stdin`, `signal` and `kill`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Rung {
     /// A line for the game's stdin.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = &"quit")]
+    #[cfg_attr(test, schemars(example = &"quit"))]
     pub stdin: Option<String>,
     /// A signal to the game's process group.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -164,7 +169,8 @@ impl Stop {
 }
 
 /// How a game is asked to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum QuitBy {
     /// It isn't: the ladder begins at once.
@@ -181,7 +187,8 @@ pub enum QuitBy {
 }
 
 /// `[game.stop.quit]`: the step before the ladder, for games that end in good order when they are asked to, and not on a signal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Quit {
     /// How the game is asked.
@@ -191,12 +198,12 @@ pub struct Quit {
     /// How long it may take before the ladder begins.
     pub wait: Span,
     /// Name of the remote console's port in `[game.ports]`; unset = the port that players connect to.
-    #[schemars(example = &"rcon")]
+    #[cfg_attr(test, schemars(example = &"rcon"))]
     pub port: Option<String>,
     /// Where the remote console listens.
     pub host: IpAddr,
     /// A file with the remote console's password, read at each use. Nobody else may be able to read it.
-    #[schemars(example = &"/etc/gameside/rcon-password")]
+    #[cfg_attr(test, schemars(example = &"/etc/gameside/rcon-password"))]
     pub password_file: Option<PathBuf>,
     /// The name of a systemd credential (LoadCredential=) with the password.
     pub password_credential: String,
@@ -235,3 +242,17 @@ impl Quit {
         matches!(self.by, QuitBy::SourceRcon | QuitBy::MinecraftRcon)
     }
 }
+
+section!(Game {
+    // What is launched next. Between the practice game and another, `command` needs a restart, too.
+    applied: command, env, start, forking, startup_file;
+    needs_restart: dir, ports, version, version_file, version_env;
+    sections: readiness, stop, restart, recycle;
+});
+section!(Stop {
+    applied: ladder;
+    sections: quit;
+});
+section!(Quit {
+    needs_restart: by, command, wait, port, host, password_file, password_credential, password_env;
+});

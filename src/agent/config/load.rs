@@ -8,7 +8,8 @@ use crate::{
         read::{Fault, Reading, read},
         report::Report,
     },
-    model::{allocation::ProviderKind, units::Span},
+    keeper::config::KeeperMode,
+    model::{allocation::ProviderKind, policy::LogFormat, units::Span},
 };
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,12 @@ pub struct Overrides {
     pub name: Option<String>,
     /// `-- COMMAND …`
     pub command: Vec<String>,
+    /// `--log`
+    pub log: Option<String>,
+    /// `--log-format`
+    pub log_format: Option<LogFormat>,
+    /// As PID 1 of a container this program is the keeper already, and its agent connects to it.
+    pub connect_keeper: bool,
 }
 
 /// A configuration without a fault.
@@ -74,13 +81,28 @@ pub fn load_with(
 }
 
 fn apply(reading: &mut Reading<AgentConfig>, overrides: Overrides) {
-    if let Some(name) = overrides.name {
-        reading.provenance.note_option(KeyPath::parse("agent.name"), "--name");
-        reading.value.agent.name = name;
+    let Overrides { name, command, log, log_format, connect_keeper } = overrides;
+    let (config, provenance) = (&mut reading.value, &mut reading.provenance);
+    let mut note = |key: &str, option: &str| provenance.note_option(KeyPath::parse(key), option);
+    if let Some(name) = name {
+        note("agent.name", "--name");
+        config.agent.name = name;
     }
-    if !overrides.command.is_empty() {
-        reading.provenance.note_option(KeyPath::parse("game.command"), "the command line");
-        reading.value.game.command = overrides.command;
+    if !command.is_empty() {
+        note("game.command", "the command line");
+        config.game.command = command;
+    }
+    if let Some(log) = log {
+        note("agent.log", "--log");
+        config.agent.log = Some(log);
+    }
+    if let Some(format) = log_format {
+        note("agent.log_format", "--log-format");
+        config.agent.log_format = format;
+    }
+    if connect_keeper {
+        note("keeper.mode", "--connect-keeper");
+        config.keeper.mode = KeeperMode::Connect;
     }
 }
 
@@ -135,8 +157,16 @@ mod tests {
         let text = "[agent]\nname = \"file\"\n[game]\nstart = \"on-allocation\"\ncommand = [\"a\"]\n";
         let env =
             [("GAMESIDE_AGENT__NAME", "env"), ("GAMESIDE_GAME__START", "at-boot"), ("GAMESIDE_SESSIONS__X__Y", "?")];
-        let overrides = Overrides { name: Some("option".to_owned()), command: vec!["b".to_owned()] };
+        let overrides = Overrides {
+            name: Some("option".to_owned()),
+            command: vec!["b".to_owned()],
+            log: Some("debug".to_owned()),
+            log_format: Some(LogFormat::Json),
+            connect_keeper: true,
+        };
         let loaded = load_text(text, &env, overrides).unwrap();
+        assert_eq!(loaded.config.agent.log.as_deref(), Some("debug"));
+        assert_eq!((loaded.config.agent.log_format, loaded.config.keeper.mode), (LogFormat::Json, KeeperMode::Connect));
         assert_eq!(loaded.config.agent.name, "option");
         assert_eq!(loaded.config.game.command, ["b"]);
         assert_eq!(loaded.config.game.start, crate::model::policy::Start::AtBoot);
@@ -170,6 +200,16 @@ mod tests {
         assert_eq!(load_text(text, &[], Overrides::default()).unwrap().config.addresses.port, "main");
         let said = format!("{text}[addresses]\nport = \"game\"\n");
         load_text(&said, &[], Overrides::default()).unwrap_err();
+    }
+
+    #[test]
+    fn ports_keep_the_order_in_which_they_are_written() {
+        let port = |name: &str| format!("[game.ports.{name}]\nrange = \"20000-20999\"\n");
+        let text = ["query", "game", "beacon"].map(port).concat();
+        let env = [("GAMESIDE_GAME__PORTS__ALSO__RANGE", "7000"), ("GAMESIDE_GAME__PORTS__GAME__RANGE", "7001")];
+        let config = load_text(&text, &env, Overrides::default()).unwrap().config;
+        assert_eq!(config.game.ports.keys().collect::<Vec<_>>(), ["query", "game", "beacon", "also"]);
+        assert_eq!(config.game.ports["game"].range.to_string(), "7001");
     }
 
     #[test]
