@@ -107,7 +107,7 @@ impl Reader {
     }
 
     /// The next whole event.
-    pub fn next(&mut self) -> Option<Message> {
+    pub fn next_message(&mut self) -> Option<Message> {
         self.ready.pop_front()
     }
 
@@ -146,7 +146,7 @@ mod tests {
         for size in 1..text.len() {
             let mut reader = Reader::new(1024);
             assert!(text.as_bytes().chunks(size).all(|chunk| reader.push(chunk).is_ok()));
-            let found: Vec<_> = std::iter::from_fn(|| reader.next()).collect();
+            let found: Vec<_> = std::iter::from_fn(|| reader.next_message()).collect();
             let message = |id: &str, event: &str, data: &str| Message {
                 id: Some(id.to_owned()),
                 event: event.to_owned(),
@@ -175,9 +175,9 @@ mod tests {
         assert!(text.starts_with(b"retry: 500\n\nevent: stop"), "{text:?}");
         let mut reader = Reader::new(1024);
         reader.push(&text).unwrap();
-        let first = reader.next().unwrap();
+        let first = reader.next_message().unwrap();
         assert_eq!((first.event.as_str(), first.data.as_str()), ("stopevent: forged", "{}\n\nmore"));
-        assert_eq!(reader.next().unwrap().id.as_deref(), Some("life-4"));
-        assert_eq!(reader.next(), None);
+        assert_eq!(reader.next_message().unwrap().id.as_deref(), Some("life-4"));
+        assert_eq!(reader.next_message(), None);
     }
 }

@@ -86,7 +86,7 @@ async fn read(
     let (mut body, mut reader) = (answer.into_body(), Reader::new(MAX_EVENT));
     while let Some(frame) = body.frame().await {
         reader.push(frame?.data_ref().map_or(&[], |data| data))?;
-        while let Some(message) = reader.next() {
+        while let Some(message) = reader.next_message() {
             let followed = followed(&message);
             if message.id.is_some() {
                 *seen = message.id;

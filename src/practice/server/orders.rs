@@ -30,7 +30,7 @@ impl Server {
                 }
             }
             AgentMessage::Notice(GameNotice::Backfilled { players }) => {
-                log!("backfilled: {} players will come", players.len())
+                log!("backfilled: {} players will come", players.len());
             }
             AgentMessage::Notice(GameNotice::NotInSession { id }) => log!("player {id} is no member of the session"),
             AgentMessage::Notice(GameNotice::Drain { reason, deadline }) => {

@@ -84,7 +84,7 @@ impl EventStream {
     /// The next one. Waits as long as nothing happens; connects again by itself. An error is final: the service refuses.
     pub async fn next(&mut self) -> Result<StreamItem, ClientError> {
         loop {
-            if let Some(message) = self.reader.next() {
+            if let Some(message) = self.reader.next_message() {
                 if message.id.is_some() {
                     self.last.clone_from(&message.id);
                 }
