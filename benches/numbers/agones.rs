@@ -3,10 +3,7 @@
 
 use crate::{
     row, spread,
-    support::{
-        proc,
-        world::{PATIENCE, World},
-    },
+    support::world::{PATIENCE, World},
     wire::{Caller, request},
 };
 use std::{
@@ -102,7 +99,7 @@ fn figures(port: u16, pid: u32) -> Figures {
 
 /// In MiB. Shared code counts in proportion, for both alike.
 fn proportional(pid: u32) -> f64 {
-    proc::proportional(pid) as f64 / 1024.0
+    crate::proportional(pid) as f64 / 1024.0
 }
 
 /// One connection's worth: how long each request took.

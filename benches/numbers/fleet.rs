@@ -50,7 +50,7 @@ pub fn measure() {
     );
     let beside = format!("<= 20 ms   (p50 {})", millis(middle));
     row("the same: an answer, p99", &millis(most), &beside);
-    let memory = proc::proportional(target.pid) as f64 / 1024.0;
+    let memory = crate::proportional(target.pid) as f64 / 1024.0;
     row("the same: the service's memory (PSS)", &format!("{memory:.0} MiB"), "");
 }
 

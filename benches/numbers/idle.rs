@@ -80,7 +80,7 @@ impl Watched {
             text.trim_end_matches(" kB").parse::<f64>().unwrap()
         };
         let mebibytes = |kibibytes: f64| format!("{:.2} MiB", kibibytes / 1024.0);
-        let proportional = |pid: u32| mebibytes(proc::proportional(pid) as f64);
+        let proportional = |pid: u32| mebibytes(crate::proportional(pid) as f64);
         row(&format!("agent, proportional (PSS), {when}"), &proportional(self.agent), wanted[0]);
         row("agent, private (RssAnon)", &mebibytes(kibibytes(self.agent, "RssAnon")), wanted[1]);
         row(&format!("keeper, proportional (PSS), {when}"), &proportional(self.keeper), wanted[2]);

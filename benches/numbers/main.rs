@@ -61,6 +61,13 @@ fn main() {
     }
 }
 
+/// Memory of a process in KiB: its own, and its share of what it has in common with others (PSS). 0 where it can't be read.
+fn proportional(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}
+
 /// One row of the table.
 fn row(what: &str, measured: &str, wanted: &str) {
     println!("{what:<58} {measured:>14}   {wanted}");
