@@ -11,7 +11,7 @@ use std::{
     net::TcpStream,
     os::unix::{
         fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt, chown},
-        net::UnixStream,
+        net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -19,6 +19,8 @@ use std::{
 
 /// The uid of `nobody`.
 const STRANGER: u32 = 65534;
+/// Yet another user.
+const THIEF: u32 = 65533;
 
 fn socket(agent: &Agent<'_>) -> PathBuf {
     agent.dir().join("operator.sock")
@@ -142,29 +144,23 @@ fn a_command_says_nothing_to_a_socket_of_another_user() {
     // To this user, `one` is served by somebody else than itself and root.
     std::fs::rename(socket(&agent), agent.dir().join("aside.sock")).unwrap();
     std::fs::set_permissions(agent.dir(), PermissionsExt::from_mode(0o777)).unwrap();
-    let listening = format!(
-        "import socket\ns = socket.socket(socket.AF_UNIX)\ns.bind({:?})\ns.listen()\nprint('listening', flush=True)\n\
-         c, _ = s.accept()\nprint(len(c.recv(65536)), flush=True)\n",
-        socket(&agent).display().to_string()
-    );
-    let Some(python) = component::program("python3", "python3") else { return };
-    let mut thief = world.command("setpriv", ["--reuid=65533", "--regid=65533", "--clear-groups", "--"]);
-    let mut thief = thief.arg(python).args(["-c", &listening]).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    let mut heard = std::io::BufReader::new(thief.stdout.take().unwrap());
-    let mut line = String::new();
-    std::io::BufRead::read_line(&mut heard, &mut line).unwrap();
-    assert_eq!(line, "listening\n");
+    let path = socket(&agent);
+    let listening = std::thread::spawn(move || {
+        // Only this thread becomes somebody else.
+        rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(THIEF)).unwrap();
+        UnixListener::bind(path).unwrap()
+    });
+    let thief = listening.join().unwrap();
     std::fs::set_permissions(socket(&agent), PermissionsExt::from_mode(0o666)).unwrap();
     chown(agent.dir().join("operator.token"), Some(STRANGER), Some(STRANGER)).unwrap();
 
     let state = world.state_root().display().to_string();
     let refused = as_stranger(&world, &["drain", "one", "--state-dir", &state]).output().unwrap();
     assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
-    assert!(said(&refused).contains("served by uid 65533"), "{}", said(&refused));
-    line.clear();
-    std::io::BufRead::read_line(&mut heard, &mut line).unwrap();
-    assert_eq!(line, "0\n", "no byte of the request, and no token");
-    thief.wait().unwrap();
+    assert!(said(&refused).contains(&format!("served by uid {THIEF}")), "{}", said(&refused));
+    let mut heard = Vec::new();
+    thief.accept().unwrap().0.read_to_end(&mut heard).unwrap();
+    assert_eq!(heard, b"", "no byte of the request, and no token");
     std::fs::set_permissions(agent.dir(), PermissionsExt::from_mode(0o711)).unwrap();
     std::fs::rename(agent.dir().join("aside.sock"), socket(&agent)).unwrap();
     agent.stop();
