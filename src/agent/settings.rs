@@ -13,7 +13,7 @@ use crate::{
     core::settings::{Addresses, Launch, SessionSettings, Settings},
     frontends::{self, LaunchContext, a2s::config::Around, agones::config::AgonesConfig, native::config::ApiConfig},
     host::{
-        addresses::{Hosts, Wanted, choose},
+        addresses::{ConfiguredHosts, Hosts, choose},
         network,
         paths::AgentPlace,
         paths::Places,
@@ -233,8 +233,9 @@ pub fn version(config: &AgentConfig) -> Result<Option<semver::Version>, BadSetup
 
 /// The hosts for the connection strings. `seen`: the address that the session service sees.
 pub fn hosts(config: &AgentConfig, seen: Option<IpAddr>) -> Hosts {
-    let wanted = Wanted { public: config.addresses.public.clone(), private: config.addresses.private.clone() };
-    choose(&wanted, &network::interfaces(), seen)
+    let configured =
+        ConfiguredHosts { public: config.addresses.public.clone(), private: config.addresses.private.clone() };
+    choose(&configured, &network::interfaces(), seen)
 }
 
 /// The way to the session service. A local one is reached through its socket, so that it may come back on another port.

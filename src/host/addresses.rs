@@ -12,9 +12,9 @@
 use crate::model::address::InterfaceAddress;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What the user said about addresses; host names are allowed.
+/// What the configuration says; host names are allowed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ConfiguredHosts {
     pub public: Option<String>,
     pub private: Option<String>,
 }
@@ -28,76 +28,82 @@ pub struct Hosts {
 
 /// What an address is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum AddressKind {
     /// Reachable from anywhere, as far as the address says.
     Global,
     /// Reachable within a site: RFC 1918, carrier-grade NAT, unique local.
     Private,
     Loopback,
     /// Link-local, documentation, benchmarking, multicast, reserved.
-    Unfit,
+    Unusable,
 }
 
 /// Names of interfaces that lead to containers, virtual machines and tunnels on this machine.
 const VIRTUAL: [&str; 12] =
     ["docker", "br-", "veth", "virbr", "cni", "flannel", "cali", "lxc", "podman", "tun", "tap", "wg"];
 
-/// Chooses. `seen` is the address that the service sees, where the user opted in to ask for it.
-pub fn choose(wanted: &Wanted, interfaces: &[InterfaceAddress], seen: Option<IpAddr>) -> Hosts {
-    let best = |wanted: Kind| {
+/// Chooses the hosts. `seen`: the address that the session service sees, where the user opted in to ask for it.
+pub fn choose(configured: &ConfiguredHosts, interfaces: &[InterfaceAddress], seen: Option<IpAddr>) -> Hosts {
+    let best = |wanted: AddressKind| {
         interfaces
             .iter()
             .filter(|on| kind(on.address) == wanted)
             .min_by_key(|on| (is_virtual(&on.interface), on.address.is_ipv6()))
             .map(|on| on.address.to_string())
     };
-    let seen = seen.map(|address| address.to_canonical()).filter(|address| kind(*address) == Kind::Global);
+    let seen = seen.map(|address| address.to_canonical()).filter(|address| kind(*address) == AddressKind::Global);
     Hosts {
-        public: wanted.public.clone().or(seen.map(|address| address.to_string())).or_else(|| best(Kind::Global)),
-        private: wanted
+        public: configured
+            .public
+            .clone()
+            .or(seen.map(|address| address.to_string()))
+            .or_else(|| best(AddressKind::Global)),
+        private: configured
             .private
             .clone()
-            .or_else(|| best(Kind::Private))
-            .or_else(|| best(Kind::Global))
-            .or_else(|| best(Kind::Loopback)),
+            .or_else(|| best(AddressKind::Private))
+            .or_else(|| best(AddressKind::Global))
+            .or_else(|| best(AddressKind::Loopback)),
     }
 }
 
 /// What the registries say about an address.
-pub fn kind(address: IpAddr) -> Kind {
+pub fn kind(address: IpAddr) -> AddressKind {
     match address.to_canonical() {
         IpAddr::V4(address) => kind_v4(address),
         IpAddr::V6(address) => kind_v6(address),
     }
 }
 
-fn kind_v4(address: Ipv4Addr) -> Kind {
+fn kind_v4(address: Ipv4Addr) -> AddressKind {
     match address.octets() {
-        [127, ..] => Kind::Loopback,
-        [10, ..] | [192, 168, ..] | [172, 16..=31, ..] | [100, 64..=127, ..] => Kind::Private,
+        [127, ..] => AddressKind::Loopback,
+        [10, ..] | [192, 168, ..] | [172, 16..=31, ..] | [100, 64..=127, ..] => AddressKind::Private,
         // The two of 192.0.0.0/24 that are globally reachable: PCP and TURN anycast.
-        [192, 0, 0, 9 | 10] => Kind::Global,
+        [192, 0, 0, 9 | 10] => AddressKind::Global,
         [0 | 224..=255, ..] | [169, 254, ..] | [192, 0, 0 | 2, _] | [192, 88, 99, _] | [198, 18 | 19, ..] => {
-            Kind::Unfit
+            AddressKind::Unusable
         }
-        [198, 51, 100, _] | [203, 0, 113, _] => Kind::Unfit,
-        _ => Kind::Global,
+        [198, 51, 100, _] | [203, 0, 113, _] => AddressKind::Unusable,
+        _ => AddressKind::Global,
     }
 }
 
-fn kind_v6(address: Ipv6Addr) -> Kind {
+fn kind_v6(address: Ipv6Addr) -> AddressKind {
     if address.is_loopback() {
-        return Kind::Loopback;
+        return AddressKind::Loopback;
     }
     match address.segments() {
-        [0xfc00..=0xfdff, ..] => Kind::Private,
+        [0xfc00..=0xfdff, ..] => AddressKind::Private,
         // The parts of 2001::/23 that are globally reachable.
-        [0x2001, 1, 0, 0, 0, 0, 0, 1..=3] | [0x2001, 3 | 0x20..=0x3f, ..] | [0x2001, 4, 0x112, ..] => Kind::Global,
+        [0x2001, 1, 0, 0, 0, 0, 0, 1..=3] | [0x2001, 3 | 0x20..=0x3f, ..] | [0x2001, 4, 0x112, ..] => {
+            AddressKind::Global
+        }
         // The rest of it; documentation; 6to4.
-        [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] | [0x2002, ..] => Kind::Unfit,
+        [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] | [0x2002, ..] => AddressKind::Unusable,
         // Unicast space that IANA has given out.
-        [0x2000..=0x3fff, ..] => Kind::Global,
-        _ => Kind::Unfit,
+        [0x2000..=0x3fff, ..] => AddressKind::Global,
+        _ => AddressKind::Unusable,
     }
 }
 
@@ -112,51 +118,51 @@ mod tests {
     #[test]
     fn the_registries_as_a_table() {
         let rows = [
-            ("8.8.8.8", Kind::Global),
-            ("172.15.255.255", Kind::Global),
-            ("172.32.0.1", Kind::Global),
-            ("192.0.0.9", Kind::Global),
-            ("100.63.255.255", Kind::Global),
-            ("198.20.0.1", Kind::Global),
-            ("10.1.2.3", Kind::Private),
-            ("172.16.0.1", Kind::Private),
-            ("172.31.255.255", Kind::Private),
-            ("192.168.1.1", Kind::Private),
-            ("100.64.0.1", Kind::Private),
-            ("100.127.255.255", Kind::Private),
-            ("127.0.0.53", Kind::Loopback),
-            ("0.0.0.0", Kind::Unfit),
-            ("169.254.169.254", Kind::Unfit),
-            ("192.0.0.1", Kind::Unfit),
-            ("192.0.2.1", Kind::Unfit),
-            ("192.88.99.1", Kind::Unfit),
-            ("198.19.255.255", Kind::Unfit),
-            ("198.51.100.7", Kind::Unfit),
-            ("203.0.113.7", Kind::Unfit),
-            ("224.0.0.1", Kind::Unfit),
-            ("240.0.0.1", Kind::Unfit),
-            ("255.255.255.255", Kind::Unfit),
-            ("2a00:1450:4001:800::200e", Kind::Global),
-            ("2606:4700::1", Kind::Global),
-            ("2001:200::1", Kind::Global),
-            ("2001:4:112::1", Kind::Global),
-            ("2001:20::1", Kind::Global),
-            ("fd00::1", Kind::Private),
-            ("fc00::1", Kind::Private),
-            ("::1", Kind::Loopback),
-            ("::ffff:10.0.0.1", Kind::Private),
-            ("::ffff:8.8.8.8", Kind::Global),
-            ("::", Kind::Unfit),
-            ("64:ff9b:1::1", Kind::Unfit),
-            ("100::1", Kind::Unfit),
-            ("2001::1", Kind::Unfit),
-            ("2001:2::1", Kind::Unfit),
-            ("2001:db8::1", Kind::Unfit),
-            ("3fff::1", Kind::Unfit),
-            ("2002:808:808::1", Kind::Unfit),
-            ("5f00::1", Kind::Unfit),
-            ("fe80::1", Kind::Unfit),
-            ("ff02::1", Kind::Unfit),
+            ("8.8.8.8", AddressKind::Global),
+            ("172.15.255.255", AddressKind::Global),
+            ("172.32.0.1", AddressKind::Global),
+            ("192.0.0.9", AddressKind::Global),
+            ("100.63.255.255", AddressKind::Global),
+            ("198.20.0.1", AddressKind::Global),
+            ("10.1.2.3", AddressKind::Private),
+            ("172.16.0.1", AddressKind::Private),
+            ("172.31.255.255", AddressKind::Private),
+            ("192.168.1.1", AddressKind::Private),
+            ("100.64.0.1", AddressKind::Private),
+            ("100.127.255.255", AddressKind::Private),
+            ("127.0.0.53", AddressKind::Loopback),
+            ("0.0.0.0", AddressKind::Unusable),
+            ("169.254.169.254", AddressKind::Unusable),
+            ("192.0.0.1", AddressKind::Unusable),
+            ("192.0.2.1", AddressKind::Unusable),
+            ("192.88.99.1", AddressKind::Unusable),
+            ("198.19.255.255", AddressKind::Unusable),
+            ("198.51.100.7", AddressKind::Unusable),
+            ("203.0.113.7", AddressKind::Unusable),
+            ("224.0.0.1", AddressKind::Unusable),
+            ("240.0.0.1", AddressKind::Unusable),
+            ("255.255.255.255", AddressKind::Unusable),
+            ("2a00:1450:4001:800::200e", AddressKind::Global),
+            ("2606:4700::1", AddressKind::Global),
+            ("2001:200::1", AddressKind::Global),
+            ("2001:4:112::1", AddressKind::Global),
+            ("2001:20::1", AddressKind::Global),
+            ("fd00::1", AddressKind::Private),
+            ("fc00::1", AddressKind::Private),
+            ("::1", AddressKind::Loopback),
+            ("::ffff:10.0.0.1", AddressKind::Private),
+            ("::ffff:8.8.8.8", AddressKind::Global),
+            ("::", AddressKind::Unusable),
+            ("64:ff9b:1::1", AddressKind::Unusable),
+            ("100::1", AddressKind::Unusable),
+            ("2001::1", AddressKind::Unusable),
+            ("2001:2::1", AddressKind::Unusable),
+            ("2001:db8::1", AddressKind::Unusable),
+            ("3fff::1", AddressKind::Unusable),
+            ("2002:808:808::1", AddressKind::Unusable),
+            ("5f00::1", AddressKind::Unusable),
+            ("fe80::1", AddressKind::Unusable),
+            ("ff02::1", AddressKind::Unusable),
         ];
         for (address, expected) in rows {
             assert_eq!(kind(address.parse().unwrap()), expected, "{address}");
@@ -188,17 +194,17 @@ mod tests {
                     address: address.parse().unwrap(),
                 })
                 .collect();
-            let hosts = choose(&Wanted::default(), &interfaces, seen.map(|seen| seen.parse().unwrap()));
+            let hosts = choose(&ConfiguredHosts::default(), &interfaces, seen.map(|seen| seen.parse().unwrap()));
             assert_eq!((hosts.public.as_deref(), hosts.private.as_deref()), (public, private), "{interfaces:?}");
         }
     }
 
     #[test]
     fn what_is_configured_comes_first() {
-        let wanted = Wanted { public: Some("play.example.com".into()), private: Some("node7".into()) };
+        let wanted = ConfiguredHosts { public: Some("play.example.com".into()), private: Some("node7".into()) };
         let on = InterfaceAddress { interface: "eth0".into(), address: "8.8.4.4".parse().unwrap() };
         let hosts = choose(&wanted, &[on], Some("8.8.8.8".parse().unwrap()));
         assert_eq!((hosts.public.as_deref(), hosts.private.as_deref()), (Some("play.example.com"), Some("node7")));
-        assert_eq!(choose(&Wanted::default(), &[], None), Hosts::default());
+        assert_eq!(choose(&ConfiguredHosts::default(), &[], None), Hosts::default());
     }
 }

@@ -145,3 +145,67 @@ fn new_session(new: &NewSession) -> CreateSession {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{session::StartupParams, time::Timestamp};
+    use serde_json::Value;
+
+    fn body(call: &Call) -> Value {
+        serde_json::from_slice(&prepare(call).unwrap().request.body.unwrap()).unwrap()
+    }
+
+    #[test]
+    fn an_own_session_is_new_and_has_its_settings_from_the_start() {
+        let mut new = NewSession {
+            session_type: "match".into(),
+            region: None,
+            version: None,
+            startup_params: StartupParams::default(),
+            joinable: true,
+            browser: CustomData::new(),
+            custom_data: CustomData::new(),
+            teams: Vec::new(),
+        };
+        let common = json!({
+            "session_type": "match", "client_version": "0.0.0", "force_create": true,
+            "client_settings": {"platform": "Anon", "input": "keyboardandmouse"},
+            "settings": {"joinability": {"open": true, "friends": false, "platform": true}},
+        });
+        assert_eq!(body(&Call::CreateSession(Box::new(new.clone()))), common);
+
+        new.region = Some("eu".into());
+        new.version = Some(Version::new(1, 2, 3));
+        new.browser = CustomData::from([("map".to_owned(), "a".to_owned())]);
+        new.custom_data = CustomData::from([("mode".to_owned(), "b".to_owned())]);
+        new.teams = vec![4, 2];
+        let mut expected = common;
+        expected["region_id"] = json!("eu");
+        expected["client_version"] = json!("1.2.3");
+        expected["settings"]["browser"] = json!({"custom_data": {"map": "a"}});
+        expected["settings"]["custom_data"] = json!({"mode": "b"});
+        expected["settings"]["teams"] = json!([{"max_size": 4}, {"max_size": 2}]);
+        assert_eq!(body(&Call::CreateSession(Box::new(new))), expected);
+    }
+
+    #[test]
+    fn what_is_unset_is_left_out() {
+        let session: SessionId = "s1".parse().unwrap();
+        let player = crate::model::ids::PlayerUuid(uuid::Uuid::nil());
+        let add = Call::AddPlayer { session: session.clone(), player, team: None };
+        assert_eq!(body(&add), json!({"status": "member"}));
+        let audit = Call::Audit {
+            session,
+            instance: "i1".parse().unwrap(),
+            name: "closed",
+            reason: None,
+            at: Timestamp::EPOCH,
+        };
+        let expected = json!({
+            "event_name": "closed", "session_id": "s1", "instance_id": "i1",
+            "custom_data": {"at": "1970-01-01T00:00:00.000Z"},
+        });
+        assert_eq!(body(&audit), expected);
+    }
+}

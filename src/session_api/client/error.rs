@@ -32,7 +32,7 @@ pub enum ClientError {
     #[error("player {player} has not asked for friendship, or has taken it back")]
     NoFriendRequest { player: PlayerUuid },
     /// The session's instance can't be connected to (yet, or any more).
-    #[error("session {session} can't be connected to: {}", standing(*join_status))]
+    #[error("session {session} can't be connected to: {}", describe(*join_status))]
     NoConnectString { session: SessionId, join_status: Option<JoinStatus> },
     /// Somebody else changed the session each time we tried.
     #[error("session {session} changes all the time; the settings were not written: try again")]
@@ -47,7 +47,7 @@ fn refused(why: &Refusal) -> String {
     }
 }
 
-fn standing(join_status: Option<JoinStatus>) -> &'static str {
+fn describe(join_status: Option<JoinStatus>) -> &'static str {
     match join_status {
         None => "it has no instance; ask for one, or wait for its host",
         Some(JoinStatus::Requested) => "its instance waits for a free server",
