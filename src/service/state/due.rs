@@ -87,7 +87,9 @@ fn cullable<'e>(entry: &'e Entry, settings: &ServiceSettings) -> impl Iterator<I
         settings.session_types.get(&entry.record().session_type).map_or(0, |kind| kind.player_culling_timeout);
     let after = (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)));
     after.into_iter().flat_map(move |after| {
-        let silent = entry.seen.iter().filter(|(player, _)| !entry.record().connected.contains(player));
+        let record = entry.record();
+        let cullable = |player| record.is_active(player) && !record.connected.contains(&player);
+        let silent = entry.seen.iter().filter(move |(player, _)| cullable(**player));
         silent.map(move |(player, seen)| (*player, *seen + after))
     })
 }

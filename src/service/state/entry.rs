@@ -167,7 +167,7 @@ impl Entry {
     pub(super) fn keep_alive(&mut self, alive: Liveness, now: Instant, ttl: Duration) -> bool {
         let Liveness { seen, lease, host, shown, hidden, backfill, pulse } = alive;
         let shown = shown && self.hidden;
-        if let Some(player) = seen {
+        if let Some(player) = seen.filter(|player| self.view.record.is_active(*player)) {
             let last = self.seen.entry(player).or_insert(now);
             *last = now.max(*last);
         }
