@@ -12,7 +12,7 @@
 //! 2. Nothing here waits for a disk, a network or a terminal.
 //! 3. The watchdog is fed by this loop and nothing else, so it shows that decisions are still made.
 //! 4. What the machine slept through, or this task was kept from, is told to the core as a gap before anything else.
-//! 5. A game's word is acknowledged once what it changed is on the disk, or can't get there.
+//! 5. A message of the game is acknowledged once what it changed is on the disk, or can't get there.
 
 use super::{
     crash,
@@ -85,11 +85,13 @@ struct LoopState {
     feed: Option<Instant>,
     extend: Instant,
     settled: Option<Instant>,
-    told: String,
     figures: Figures,
+    status_line: String,
+    /// The revision of the status that was published last.
+    published: Option<u64>,
     requests: BTreeMap<RequestId, oneshot::Sender<Result<Accepted, Refused>>>,
     next_request: u64,
-    /// Words of the game that wait for a commit.
+    /// Messages of the game that wait for a commit.
     unacknowledged: VecDeque<(u64, oneshot::Sender<()>)>,
 }
 
@@ -131,8 +133,9 @@ impl Driver {
             feed: notify::watchdog_interval().map(|every| now.mono + every),
             extend: now.mono,
             settled: Some(now.mono + SETTLED),
-            told: String::new(),
             figures: Figures::new(),
+            status_line: String::new(),
+            published: None,
             requests: BTreeMap::new(),
             next_request: 1,
             unacknowledged: VecDeque::new(),
@@ -171,7 +174,7 @@ impl Driver {
         {
             ending = self.arrive(arrival, state, now);
         }
-        self.keep_house(state, now);
+        self.housekeeping(state, now);
         self.publish(state);
         ending
     }
@@ -188,8 +191,8 @@ impl Driver {
             Arrival::Backend(backend) => self.take(Input::Backend(backend), state, now),
             Arrival::Provider(event) => self.take(provided(event), state, now),
             Arrival::Heartbeats => self.heartbeats(state, now),
-            Arrival::Heard(heard) => self.heard(heard, state, now),
-            Arrival::Asked(asked) => self.asked(asked, state, now),
+            Arrival::Game(message) => self.game_message(message, state, now),
+            Arrival::Operator(request) => self.operator_request(request, state, now),
             Arrival::Pulse(pulse) => {
                 let _ = pulse.send(());
                 None
@@ -206,7 +209,7 @@ impl Driver {
             Arrival::Control(Control::Terminate) => self.take(Input::Terminate, state, now),
             Arrival::Control(Control::Reload(settings)) => self.take(Input::Reloaded(settings), state, now),
             Arrival::Control(Control::Note { kind, text }) => {
-                self.executor.happened(TimelineEvent { kind, text, fields: BTreeMap::new() }, now);
+                self.executor.timeline(TimelineEvent { kind, text, fields: BTreeMap::new() }, now);
                 None
             }
         }
@@ -220,7 +223,9 @@ impl Driver {
             }
             KeeperEvent::Fact(fact) => {
                 if matches!(fact, KeeperFact::Connected(_) | KeeperFact::Stats(_)) {
-                    state.figures.refresh(self.core.status().keeper.pid);
+                    let keeper = self.status.borrow().keeper.pid;
+                    state.figures.refresh(keeper);
+                    state.published = None;
                 }
                 self.executor.note(&fact);
                 self.take(Input::Keeper(fact), state, now)
@@ -235,7 +240,7 @@ impl Driver {
             }
             KeeperEvent::Refused { order, why } => {
                 let text = format!("the keeper refused {order}: {why}");
-                self.executor.happened(TimelineEvent { kind: "keeper", text, fields: BTreeMap::new() }, now);
+                self.executor.timeline(TimelineEvent { kind: "keeper", text, fields: BTreeMap::new() }, now);
                 None
             }
         }
@@ -249,7 +254,7 @@ impl Driver {
     /// Its ports first, so that what is started next gets them.
     fn examined(&mut self, examined: Examined, state: &mut LoopState, now: Now) -> Option<Ending> {
         for text in examined.taken {
-            self.executor.happened(TimelineEvent { kind: "port_taken", text, fields: BTreeMap::new() }, now);
+            self.executor.timeline(TimelineEvent { kind: "port_taken", text, fields: BTreeMap::new() }, now);
         }
         let mut ending = None;
         if let Some(ports) = examined.renewed {
@@ -259,7 +264,7 @@ impl Driver {
         ending.or_else(|| self.take(Input::Keeper(KeeperFact::Exited(examined.report)), state, now))
     }
 
-    fn heard(&mut self, message: GameMessage, state: &mut LoopState, now: Now) -> Option<Ending> {
+    fn game_message(&mut self, message: GameMessage, state: &mut LoopState, now: Now) -> Option<Ending> {
         let before = self.core.written().revision;
         let input = Input::GameEvent { run: message.run, source: message.source, event: message.event };
         let ending = self.take(input, state, now);
@@ -282,7 +287,7 @@ impl Driver {
         })
     }
 
-    fn asked(&mut self, asked: OperatorRequest, state: &mut LoopState, now: Now) -> Option<Ending> {
+    fn operator_request(&mut self, asked: OperatorRequest, state: &mut LoopState, now: Now) -> Option<Ending> {
         let request = RequestId(state.next_request);
         state.next_request += 1;
         state.requests.retain(|_, reply| !reply.is_closed());
@@ -327,7 +332,7 @@ impl Driver {
     }
 
     /// Watchdog, more time, the replay counter; and what only the start needed.
-    fn keep_house(&mut self, state: &mut LoopState, now: Now) {
+    fn housekeeping(&mut self, state: &mut LoopState, now: Now) {
         if let Some(every) = notify::watchdog_interval()
             && state.feed.is_some_and(|feed| feed <= now.mono)
         {
@@ -344,8 +349,24 @@ impl Driver {
         }
     }
 
-    /// Makes the state visible, where it changed.
+    /// Makes the state visible, where it changed, and acknowledges what needs no commit any more.
     fn publish(&mut self, state: &mut LoopState) {
+        let revision = self.core.status_revision();
+        if state.published != Some(revision) || self.identity.has_changed().unwrap_or_default() {
+            state.published = Some(revision);
+            self.publish_status(state);
+        }
+        if state.unacknowledged.is_empty() {
+            return;
+        }
+        if self.core.is_written() || self.status.borrow().agent.journal.is_some() {
+            for (_, taken) in state.unacknowledged.drain(..) {
+                let _ = taken.send(());
+            }
+        }
+    }
+
+    fn publish_status(&mut self, state: &mut LoopState) {
         let mut status = self.core.status();
         let identity = self.identity.borrow_and_update().clone();
         status.agent.pid = identity.agent.pid;
@@ -355,14 +376,9 @@ impl Driver {
         status.sessions_url = identity.sessions_url;
         state.figures.show(&mut status);
         let line = super::summary::line(&status);
-        if line != state.told {
+        if line != state.status_line {
             notify::status(&line);
-            state.told = line;
-        }
-        if status.agent.journal.is_some() || self.core.is_written() {
-            for (_, taken) in state.unacknowledged.drain(..) {
-                let _ = taken.send(());
-            }
+            state.status_line = line;
         }
         let ill = matches!(status.instance_health, InstanceHealth::Degraded | InstanceHealth::Unhealthy);
         self.inbox.heartbeats.set_urgent(ill);

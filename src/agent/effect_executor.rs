@@ -3,12 +3,12 @@
 //! | effect | goes to | overflow |
 //! |---|---|---|
 //! | commit | the journal's thread | the newest state stands for the older |
-//! | keeper order | the keeper client's book | levels coalesce; a refusal comes back as an event |
+//! | keeper order | the keeper client's order queue | levels coalesce; a refusal comes back as an event |
 //! | call | a task of its own | the core has one under way a lane |
-//! | offer | a watch | the newest counts |
-//! | ask | the game's remote console, in a task | one at a time |
-//! | told | the game's event log | slow readers are told that they lag |
-//! | happening | timeline and its thread | dropped on disk, and counted |
+//! | availability | a watch | the newest counts |
+//! | ask to quit | the game's remote console, in a task | one at a time |
+//! | notice | the game's event log | slow readers are told that they lag |
+//! | timeline event | timeline and its thread | dropped on disk, and counted |
 
 use super::{
     console_quit::ConsoleQuit,
@@ -132,7 +132,7 @@ impl EffectExecutor {
             Effect::Notify { run, notice } => self.events.publish(run, notice),
             Effect::Watch(watch) => self.watch(watch),
             Effect::AskToQuit { run: _ } => self.console_quit.ask(),
-            Effect::Timeline(happening) => self.happened(happening, now),
+            Effect::Timeline(event) => self.timeline(event, now),
             Effect::ExitHook { report, reason } => self.hooks.exited(&report, &reason, now.wall),
             Effect::Reply { .. } | Effect::End(_) => {}
         }
@@ -274,13 +274,13 @@ impl EffectExecutor {
             "output of the game was lost: {} bytes the log could not take, {} lines nobody read in time",
             losses.log_bytes, losses.lines
         );
-        self.happened(TimelineEvent { kind: "output_lost", text, fields: BTreeMap::new() }, now);
+        self.timeline(TimelineEvent { kind: "output_lost", text, fields: BTreeMap::new() }, now);
     }
 
     /// Into the timeline: for readers here, on disk, and on the terminal.
-    pub fn happened(&mut self, happening: TimelineEvent, now: Now) {
+    pub fn timeline(&mut self, event: TimelineEvent, now: Now) {
         self.state.seq += 1;
-        let TimelineEvent { kind, text, fields } = happening;
+        let TimelineEvent { kind, text, fields } = event;
         let entry = TimelineEntry { seq: self.state.seq, at: now.wall, kind: kind.to_owned(), text, fields };
         self.timeline_file.write(entry.clone());
         if let Some(viewer) = &self.viewer {
@@ -296,7 +296,7 @@ impl EffectExecutor {
     pub fn write_exit_entry(&mut self, ending: &Ending, exit_code: u8) {
         let fields = BTreeMap::from([("exit_code".to_owned(), exit_code.to_string())]);
         let text = super::describe(ending);
-        self.happened(TimelineEvent { kind: "ended", text, fields }, clock::now());
+        self.timeline(TimelineEvent { kind: "ended", text, fields }, clock::now());
     }
 
     /// This life is a good one.

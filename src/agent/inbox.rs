@@ -22,7 +22,7 @@ use crate::{
 use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
 
-/// Words of the game and orders that may wait for the driver.
+/// Messages of the game and orders that may wait for the driver.
 pub const QUEUE: usize = 256;
 
 /// The outcome of a call.
@@ -49,8 +49,8 @@ pub enum Arrival {
     Provider(ProviderEvent),
     /// The frontends have counted heartbeats that may change the verdict on the game's health.
     Heartbeats,
-    Heard(GameMessage),
-    Asked(OperatorRequest),
+    Game(GameMessage),
+    Operator(OperatorRequest),
     Pulse(oneshot::Sender<()>),
     Found(Finding),
     Examined(Examined),
@@ -68,8 +68,8 @@ pub struct Inbox {
     pub backend: mpsc::Receiver<Backend>,
     pub provider: mpsc::Receiver<ProviderEvent>,
     pub heartbeats: Arc<Heartbeats>,
-    pub heard: mpsc::Receiver<GameMessage>,
-    pub asked: mpsc::Receiver<OperatorRequest>,
+    pub game: mpsc::Receiver<GameMessage>,
+    pub operator: mpsc::Receiver<OperatorRequest>,
     pub pulse: mpsc::Receiver<oneshot::Sender<()>>,
     pub found: mpsc::Receiver<Finding>,
     pub examined: mpsc::Receiver<Examined>,
@@ -89,8 +89,8 @@ impl Inbox {
             Some(backend) = self.backend.recv() => Arrival::Backend(backend),
             Some(event) = self.provider.recv() => Arrival::Provider(event),
             () = self.heartbeats.urgent() => Arrival::Heartbeats,
-            Some(heard) = self.heard.recv() => Arrival::Heard(heard),
-            Some(asked) = self.asked.recv() => Arrival::Asked(asked),
+            Some(message) = self.game.recv() => Arrival::Game(message),
+            Some(request) = self.operator.recv() => Arrival::Operator(request),
             Some(pulse) = self.pulse.recv() => Arrival::Pulse(pulse),
             Some(found) = self.found.recv() => Arrival::Found(found),
             Some(examined) = self.examined.recv() => Arrival::Examined(examined),

@@ -63,7 +63,7 @@ pub fn tone_of(entry: &TimelineEntry) -> Tone {
     match entry.kind.as_str() {
         "joinable" | "ready" | "adopted" | "backend_up" | "registered" | "recycled" | "reported" => Tone::Good,
         "allocated" | "pending" | "starting" | "unjoinable" | "drain" | "stopping" | "restart" | "backend_away"
-        | "keeper_away" | "gap" | "not_in_session" | "session_doubtful" => Tone::Busy,
+        | "keeper_away" | "gap" | "not_in_session" | "session_doubtful" | "allocation_retry" => Tone::Busy,
         "launch_failed" | "unkillable" | "session_lost" | "journal" | "journal_set_aside" | "backend_refused"
         | "report_refused" | "refused" | "stranger" | "superseded" | "output_lost" => Tone::Bad,
         "health" => match entry.fields.get("health").map(String::as_str) {

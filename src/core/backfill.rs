@@ -1,4 +1,5 @@
-//! The service's backfill: followed whenever the session has one, acknowledged in time, kept up to date, ended on purpose.
+//! The service's backfill: followed whenever the session has one, acknowledged in time, kept up to
+//! date, ended on purpose.
 //!
 //! | what happens | what follows |
 //! |---|---|
@@ -9,14 +10,17 @@
 //! | 404, or 503 and then 404 | it is over; nothing is said |
 
 use super::{
-    clock::{When, earliest},
-    engine::{Core, Purpose},
-    state::{Match, Phase},
+    facts::{Facts, Phase},
+    game_match::Match,
+    revision::{Revision, Tracked},
+    signal::Signal,
+    steady_time::{SteadyTime, earliest},
+    turn::{Purpose, Turn},
 };
 use crate::model::{
     calls::{Answer, Call, Refusal},
     game::{Admission, GameNotice},
-    ids::BackfillId,
+    ids::{BackfillId, InstanceId, SessionId},
     session::{BackfillAck, BackfillInfo, BackfillNeed, BackfillUpdate, Session},
 };
 use std::time::Duration;
@@ -25,196 +29,212 @@ use std::time::Duration;
 const TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(500);
 
+#[derive(Debug)]
+pub enum BackfillEvent {
+    /// A fresh reading of the session.
+    Seen(Box<Session>),
+    Configured(Result<Answer, Refusal>),
+    Acknowledged(Result<Answer, Refusal>),
+    NeedTold(Result<Answer, Refusal>),
+    Deleted(Result<Answer, Refusal>),
+    /// The match is over; its backfill must not bring anybody any more.
+    MatchClosed {
+        session: SessionId,
+        instance: InstanceId,
+    },
+    /// Another session, or none.
+    Reset,
+    ServiceUp,
+    Tick,
+}
+
 #[derive(Debug, Default)]
-pub(super) struct BackfillDesk {
+pub struct Backfill {
     timeout: Option<Duration>,
     timeout_asked: bool,
     ticket: Option<Ticket>,
     /// Deleted by us, or gone: not to be acknowledged again if an older reading still shows it.
     ended: Option<BackfillId>,
+    shown: Tracked<Option<BackfillId>>,
 }
 
+/// The backfill that is followed.
 #[derive(Debug)]
 struct Ticket {
     info: BackfillInfo,
-    next_ack: When,
+    /// None: at once.
+    next_ack: Option<SteadyTime>,
     ack_under_way: bool,
     needs: Option<Vec<BackfillNeed>>,
     need_under_way: bool,
-    retry_need: Option<When>,
+    retry_need: Option<SteadyTime>,
     dropping: bool,
 }
 
-impl BackfillDesk {
-    pub fn reset(&mut self) {
-        self.ticket = None;
-        self.ended = None;
-        self.timeout_asked = self.timeout.is_some();
+impl Backfill {
+    pub fn revision(&self) -> Revision {
+        Revision { durable: 0, visible: self.shown.changes() }
     }
-    pub fn retry_now(&mut self) {
-        if let Some(ticket) = &mut self.ticket {
-            ticket.next_ack = When(crate::model::time::Timestamp::EPOCH);
-            ticket.retry_need = None;
-        }
-        self.timeout_asked = self.timeout.is_some();
-    }
+
+    /// The backfill of the session, as far as it is followed.
     pub fn id(&self) -> Option<&BackfillId> {
-        self.ticket.as_ref().map(|ticket| &ticket.info.backfill_id)
-    }
-}
-
-impl Core {
-    fn follows_backfill(&self) -> bool {
-        self.settings.backfill.enabled && self.writes()
+        self.shown.as_ref()
     }
 
-    /// A fresh reading of the session.
-    pub(super) fn backfill_seen(&mut self, session: &Session) {
-        if !self.follows_backfill() {
+    pub fn on(&mut self, event: BackfillEvent, facts: &Facts, turn: &mut Turn) {
+        match event {
+            BackfillEvent::Seen(session) => self.seen(&session, facts, turn),
+            BackfillEvent::Configured(answer) => self.configured(&answer, facts, turn),
+            BackfillEvent::Acknowledged(answer) => self.acknowledged(answer, facts, turn),
+            BackfillEvent::NeedTold(answer) => self.need_told(&answer, facts, turn),
+            BackfillEvent::Deleted(answer) => self.deleted(&answer, facts, turn),
+            BackfillEvent::MatchClosed { session, instance } => {
+                let dropping = self.ticket.as_ref().is_none_or(|ticket| ticket.dropping);
+                if !dropping && is_followed(facts) {
+                    self.delete(session, instance, facts, turn);
+                }
+                self.over();
+            }
+            BackfillEvent::Reset => {
+                self.ticket = None;
+                self.ended = None;
+                self.timeout_asked = self.timeout.is_some();
+            }
+            BackfillEvent::ServiceUp => {
+                if let Some(ticket) = &mut self.ticket {
+                    ticket.next_ack = None;
+                    ticket.retry_need = None;
+                }
+                self.timeout_asked = self.timeout.is_some();
+            }
+            BackfillEvent::Tick => self.tick(facts, turn),
+        }
+        let shown = self.ticket.as_ref().map(|ticket| &ticket.info.backfill_id);
+        if self.shown.as_ref() != shown {
+            self.shown.set(shown.cloned());
+        }
+    }
+
+    /// When [`BackfillEvent::Tick`] does something next.
+    pub fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
+        facts.linked()?;
+        let ticket = self.ticket.as_ref()?;
+        let acks =
+            !ticket.ack_under_way && !ticket.dropping && !matches!(facts.phase(), Phase::Draining | Phase::Closing);
+        earliest([ticket.next_ack.filter(|_| acks), ticket.retry_need])
+    }
+
+    fn seen(&mut self, session: &Session, facts: &Facts, turn: &mut Turn) {
+        if !is_followed(facts) {
             return;
         }
         let Some(info) = session.backfill.clone() else {
-            if self.backfill.ticket.as_ref().is_some_and(|ticket| !ticket.ack_under_way) {
-                self.backfill.ticket = None;
+            if self.ticket.as_ref().is_some_and(|ticket| !ticket.ack_under_way) {
+                self.ticket = None;
             }
             return;
         };
-        if self.backfill.ended.as_ref() == Some(&info.backfill_id) {
+        if self.ended.as_ref() == Some(&info.backfill_id) {
             return;
         }
-        match &mut self.backfill.ticket {
+        match &mut self.ticket {
             Some(ticket) if ticket.info.backfill_id == info.backfill_id => ticket.info = info,
             ticket => {
                 let id = info.backfill_id.clone();
                 *ticket = Some(Ticket {
                     info,
-                    next_ack: self.now,
+                    next_ack: None,
                     ack_under_way: false,
                     needs: None,
                     need_under_way: false,
                     retry_need: None,
                     dropping: false,
                 });
-                self.happened("backfill", "the session has a backfill", &[("backfill_id", id.as_str())]);
+                turn.timeline("backfill", "the session has a backfill", &[("backfill_id", id.as_str())]);
             }
         }
     }
 
-    pub(super) fn backfill_tick(&mut self) {
-        if self.backfill.ticket.is_none() || !self.follows_backfill() {
+    fn tick(&mut self, facts: &Facts, turn: &mut Turn) {
+        let Some(ticket) = &mut self.ticket else { return };
+        ticket.retry_need = ticket.retry_need.filter(|at| facts.now < *at);
+        let Some(game) = facts.linked().filter(|_| is_followed(facts)) else { return };
+        if !self.timeout_asked {
+            self.timeout_asked = true;
+            turn.call(Call::BackfillConfig, Purpose::BackfillConfig);
+        }
+        if is_unwanted(game, facts) {
+            return self.delete(game.session.clone(), game.instance.clone(), facts, turn);
+        }
+        self.acknowledge(game, facts, turn);
+        self.tell_needs(game, facts, turn);
+    }
+
+    fn half(&self, turn: &mut Turn) -> Duration {
+        turn.jitter.earlier(self.timeout.unwrap_or(TIMEOUT) / 2, 0.1)
+    }
+
+    fn acknowledge(&mut self, game: &Match, facts: &Facts, turn: &mut Turn) {
+        if self.ticket.as_ref().is_none_or(|t| t.ack_under_way || t.next_ack.is_some_and(|at| facts.now < at)) {
             return;
         }
-        let Some(game) = self.linked().cloned() else { return };
-        if !self.backfill.timeout_asked {
-            self.backfill.timeout_asked = true;
-            self.call(Call::BackfillConfig, Purpose::BackfillConfig);
-        }
-        if self.unwanted(&game) {
-            return self.drop_backfill(&game);
-        }
-        self.acknowledge(&game);
-        self.tell_needs(&game);
-    }
-
-    /// The reasons to end it.
-    fn unwanted(&self, game: &Match) -> bool {
-        let policy = &self.settings.backfill;
-        match &self.state.phase {
-            Phase::Draining(..) | Phase::Closing(..) => true,
-            Phase::Serving(_) if policy.delete_when_unjoinable && self.gate_of(game) == Admission::Closed => true,
-            Phase::Serving(_) | Phase::Starting(_) => {
-                policy.delete_when_full
-                    && self.needs().is_some_and(|needs| needs.iter().all(|need| need.players_required == 0))
-            }
-            Phase::Idle | Phase::Acquiring(_) | Phase::Leaving(_) => false,
-        }
-    }
-
-    fn needs(&self) -> Option<Vec<BackfillNeed>> {
-        let session = self.session.as_ref()?;
-        let none = super::players::Roster::default();
-        let roster = self.state.process.run().map_or(&none, |run| &run.roster);
-        let needs = roster.needs(session).into_iter().zip(&session.teams).enumerate();
-        Some(
-            needs
-                .map(|(index, (players_required, team))| BackfillNeed {
-                    team_id: team.team_id.unwrap_or(index as u32),
-                    players_required,
-                })
-                .collect(),
-        )
-    }
-
-    fn half(&mut self) -> Duration {
-        let timeout = self.backfill.timeout.unwrap_or(TIMEOUT);
-        self.jitter.earlier(timeout / 2, 0.1)
-    }
-
-    fn acknowledge(&mut self, game: &Match) {
-        let next = self.now + self.half();
-        let Some(ticket) = &mut self.backfill.ticket else { return };
-        if ticket.ack_under_way || self.now < ticket.next_ack {
-            return;
-        }
+        let next = facts.now + self.half(turn);
+        let Some(ticket) = &mut self.ticket else { return };
         ticket.ack_under_way = true;
-        ticket.next_ack = next;
+        ticket.next_ack = Some(next);
         let body = BackfillAck {
             instance_id: game.instance.clone(),
             extensions: ticket.info.extensions.clone(),
-            overflow_action: self.settings.backfill.overflow_action,
-            styles: self.settings.backfill.styles.clone(),
+            overflow_action: facts.settings.backfill.overflow_action,
+            styles: facts.settings.backfill.styles.clone(),
         };
-        self.call(Call::AckBackfill { session: game.session.clone(), body: Box::new(body) }, Purpose::Ack);
+        turn.call(Call::AckBackfill { session: game.session.clone(), body: Box::new(body) }, Purpose::Ack);
     }
 
-    pub(super) fn ack_answered(&mut self, answer: Result<Answer, Refusal>) {
-        let Some(ticket) = &mut self.backfill.ticket else { return };
+    fn acknowledged(&mut self, answer: Result<Answer, Refusal>, facts: &Facts, turn: &mut Turn) {
+        let Some(ticket) = &mut self.ticket else { return };
         ticket.ack_under_way = false;
-        match answer {
+        let again = match answer {
             Ok(Answer::Backfilled(players)) if !players.is_empty() => {
                 let players: Vec<_> = players.into_iter().map(|player| player.player_uuid).collect();
                 let names: Vec<_> = players.iter().map(ToString::to_string).collect();
                 let text = format!("{} players were backfilled", players.len());
-                self.happened("backfilled", text, &[("players", &names.join(" "))]);
-                self.tell(GameNotice::Backfilled { players });
-                self.poll.now();
+                turn.timeline("backfilled", text, &[("players", &names.join(" "))]);
+                if let Some(run) = facts.process.run {
+                    turn.notify(run, GameNotice::Backfilled { players });
+                }
+                return turn.signal(Signal::ReadSessionSoon);
             }
-            Ok(_) => {}
-            Err(Refusal::NotFound { .. } | Refusal::Gone | Refusal::SessionNotFound) => self.backfill_over(),
-            Err(Refusal::Busy { retry_after }) => {
-                let again = self.now + retry_after.unwrap_or(RETRY);
-                ticket.next_ack = ticket.next_ack.min(again);
-            }
-            Err(_) => {
-                let again = self.now + self.jitter.earlier(RETRY, 0.25);
-                ticket.next_ack = ticket.next_ack.min(again);
-            }
+            Ok(_) => return,
+            Err(Refusal::NotFound { .. } | Refusal::Gone | Refusal::SessionNotFound) => return self.over(),
+            Err(Refusal::Busy { retry_after }) => facts.now + retry_after.unwrap_or(RETRY),
+            Err(_) => facts.now + turn.jitter.earlier(RETRY, 0.25),
+        };
+        ticket.next_ack = ticket.next_ack.map(|at| at.min(again));
+    }
+
+    fn over(&mut self) {
+        self.ended = self.ticket.take().map(|ticket| ticket.info.backfill_id);
+    }
+
+    fn tell_needs(&mut self, game: &Match, facts: &Facts, turn: &mut Turn) {
+        let Some(ticket) = &mut self.ticket else { return };
+        if ticket.need_under_way || ticket.retry_need.is_some() {
+            return;
         }
-    }
-
-    fn backfill_over(&mut self) {
-        self.backfill.ended = self.backfill.ticket.take().map(|ticket| ticket.info.backfill_id);
-    }
-
-    fn tell_needs(&mut self, game: &Match) {
-        let needs = self.needs();
-        let now = self.now;
-        let Some(ticket) = &mut self.backfill.ticket else { return };
-        let waits = ticket.need_under_way || ticket.retry_need.is_some_and(|at| now < at);
-        let Some(needs) = needs.filter(|needs| !waits && ticket.needs.as_ref() != Some(needs)) else { return };
+        let Some(needs) = needs(facts).filter(|needs| ticket.needs.as_ref() != Some(needs)) else { return };
         ticket.need_under_way = true;
         ticket.needs = Some(needs.clone());
         let body = BackfillUpdate { instance_id: game.instance.clone(), teams: needs };
-        self.call(Call::UpdateBackfill { session: game.session.clone(), body }, Purpose::Need);
+        turn.call(Call::UpdateBackfill { session: game.session.clone(), body }, Purpose::Need);
     }
 
-    pub(super) fn need_answered(&mut self, answer: &Result<Answer, Refusal>) {
-        let again = self.now + self.jitter.earlier(RETRY * 2, 0.25);
-        let Some(ticket) = &mut self.backfill.ticket else { return };
+    fn need_told(&mut self, answer: &Result<Answer, Refusal>, facts: &Facts, turn: &mut Turn) {
+        let Some(ticket) = &mut self.ticket else { return };
         ticket.need_under_way = false;
         match answer {
             Ok(_) | Err(Refusal::Conflict { .. } | Refusal::Invalid { .. } | Refusal::NoSuchApi) => {}
-            Err(Refusal::NotFound { .. } | Refusal::Gone | Refusal::SessionNotFound) => self.backfill_over(),
+            Err(Refusal::NotFound { .. } | Refusal::Gone | Refusal::SessionNotFound) => self.over(),
             Err(
                 Refusal::Unreachable { .. }
                 | Refusal::Ambiguous { .. }
@@ -222,33 +242,21 @@ impl Core {
                 | Refusal::Credentials { .. },
             ) => {
                 ticket.needs = None;
-                ticket.retry_need = Some(again);
+                ticket.retry_need = Some(facts.now + turn.jitter.earlier(RETRY * 2, 0.25));
             }
         }
     }
 
-    fn drop_backfill(&mut self, game: &Match) {
-        let now = self.now;
-        let Some(ticket) = &mut self.backfill.ticket else { return };
-        if ticket.dropping || ticket.retry_need.is_some_and(|at| now < at) {
+    fn delete(&mut self, session: SessionId, instance: InstanceId, facts: &Facts, turn: &mut Turn) {
+        let Some(ticket) = &mut self.ticket else { return };
+        if ticket.dropping || ticket.retry_need.is_some_and(|at| facts.now < at) {
             return;
         }
         ticket.dropping = true;
-        let call = Call::DeleteBackfill { session: game.session.clone(), instance: game.instance.clone() };
-        self.call(call, Purpose::DropBackfill);
+        turn.call(Call::DeleteBackfill { session, instance }, Purpose::DropBackfill);
     }
 
-    /// The match is over; its backfill must not bring anybody any more.
-    pub(super) fn drop_backfill_of(&mut self, game: &Match) {
-        let dropping = self.backfill.ticket.as_ref().is_none_or(|ticket| ticket.dropping);
-        if !dropping && self.follows_backfill() {
-            self.drop_backfill(game);
-        }
-        self.backfill_over();
-    }
-
-    pub(super) fn drop_answered(&mut self, answer: &Result<Answer, Refusal>) {
-        let again = self.now + self.jitter.earlier(RETRY * 2, 0.25);
+    fn deleted(&mut self, answer: &Result<Answer, Refusal>, facts: &Facts, turn: &mut Turn) {
         match answer {
             Ok(_)
             | Err(
@@ -258,37 +266,57 @@ impl Core {
                 | Refusal::Conflict { .. }
                 | Refusal::Invalid { .. }
                 | Refusal::NoSuchApi,
-            ) => self.backfill_over(),
+            ) => self.over(),
             Err(
                 Refusal::Unreachable { .. }
                 | Refusal::Ambiguous { .. }
                 | Refusal::Busy { .. }
                 | Refusal::Credentials { .. },
             ) => {
-                if let Some(ticket) = &mut self.backfill.ticket {
+                if let Some(ticket) = &mut self.ticket {
                     ticket.dropping = false;
-                    ticket.retry_need = Some(again);
+                    ticket.retry_need = Some(facts.now + turn.jitter.earlier(RETRY * 2, 0.25));
                 }
             }
         }
     }
 
-    pub(super) fn backfill_configured(&mut self, answer: &Result<Answer, Refusal>) {
+    fn configured(&mut self, answer: &Result<Answer, Refusal>, facts: &Facts, turn: &mut Turn) {
         let Ok(Answer::BackfillConfig(settings)) = answer else { return };
         let Ok(timeout) = Duration::try_from_secs_f64(settings.timeout.max(0.2)) else { return };
-        self.backfill.timeout = Some(timeout);
-        let latest = self.now + self.half();
-        if let Some(ticket) = &mut self.backfill.ticket {
-            ticket.next_ack = ticket.next_ack.min(latest);
+        self.timeout = Some(timeout);
+        let latest = facts.now + self.half(turn);
+        if let Some(ticket) = &mut self.ticket {
+            ticket.next_ack = ticket.next_ack.map(|at| at.min(latest));
         }
     }
+}
 
-    pub(super) fn backfill_deadline(&self) -> Option<When> {
-        self.linked()?;
-        let ticket = self.backfill.ticket.as_ref()?;
-        let acks = !ticket.ack_under_way
-            && !ticket.dropping
-            && !matches!(self.state.phase, Phase::Draining(..) | Phase::Closing(..));
-        earliest([Some(ticket.next_ack).filter(|_| acks), ticket.retry_need])
+fn is_followed(facts: &Facts) -> bool {
+    facts.settings.backfill.enabled && facts.settings.writes()
+}
+
+/// The reasons to end it.
+fn is_unwanted(game: &Match, facts: &Facts) -> bool {
+    let policy = &facts.settings.backfill;
+    match facts.phase() {
+        Phase::Draining | Phase::Closing => true,
+        Phase::Serving if policy.delete_when_unjoinable && facts.gate(game) == Admission::Closed => true,
+        Phase::Serving | Phase::Starting => {
+            policy.delete_when_full
+                && needs(facts).is_some_and(|needs| needs.iter().all(|need| need.players_required == 0))
+        }
+        Phase::Idle | Phase::Acquiring | Phase::FinalReports => false,
     }
+}
+
+/// How many players each team still takes.
+fn needs(facts: &Facts) -> Option<Vec<BackfillNeed>> {
+    let session = facts.session.reading.as_deref()?;
+    let needs = facts.players.needs(session).into_iter().zip(&session.teams).enumerate();
+    let need = |(index, (players_required, team)): (usize, (u32, &crate::model::player::SessionTeam))| BackfillNeed {
+        team_id: team.team_id.unwrap_or(index as u32),
+        players_required,
+    };
+    Some(needs.map(need).collect())
 }

@@ -1,8 +1,13 @@
-//! The core's door: inputs in, effects out.
+//! The wiring: which machine takes what, in which order. Everything here is passing on.
 //!
-//! Each input is taken in three steps: what it says is noted (`take`), what time has brought about is done (`advance`), and
-//! whatever follows from the new state is made so (`settle`): calls, offer, orders to the keeper, the journal. The last step only
-//! compares what is wanted with what was said last, so that nothing has to remember to do it.
+//! ```text
+//!   Input ──► take: one machine, or a switch (orders, keeper_facts, game_events)
+//!             advance: each machine does what time has brought about
+//!             settle: levels that follow from everybody's state; last of all the commit ──► [Effect]
+//! ```
+//!
+//! A machine is handed an event and the [`Facts`], and leaves effects and [`Signal`]s in the [`Turn`].
+//! Its facts are refreshed where it has changed, then its signals are passed on, depth first.
 //!
 //! | effect | waits for the commit |
 //! |---|---|
@@ -11,345 +16,514 @@
 //! | every other report, everything said to the game, signals | never |
 
 use super::{
-    backfill::BackfillDesk,
-    clock::{Clock, When, earliest},
-    health::HealthDesk,
-    io::{Availability, Effect, Ending, Input, Restored, SavedState, TimelineEvent},
-    journal::Journal,
-    mint::{Jitter, Mint},
-    poll::Poll,
-    publish::Lane,
-    reports::ConnStrs,
+    allocation::{AllocationEvent, AllocationMachine},
+    availability::{Availability, AvailabilityEvent},
+    backfill::{Backfill, BackfillEvent},
+    desired_state::{self, Addresses},
+    durable::Memory,
+    ending::{EndingEvent, EndingMachine},
+    facts::{Facts, Phase},
+    game_match::{AfterDrain, GameMatch, MatchEvent},
+    game_words::{GameWords, WordsEvent},
+    health::{Health, HealthEvent},
+    io::{Effect, Input, Restored, SavedState},
+    journal::{Journal, Written},
+    keeper_link::{KeeperEvent, KeeperLink, Recovery},
+    outbox::{Outbox, OutboxEvent},
+    players::{Players, PlayersEvent},
+    process::{ProcessEvent, ProcessMachine},
+    revision::Revision,
+    session::{SessionEvent, SessionLink, SessionMachine},
     settings::Settings,
-    state::Durable,
+    signal::{AfterLoss, Signal},
+    steady_time::{Clock, SteadyTime, earliest},
+    turn::{Purpose, Turn},
 };
 use crate::model::{
-    calls::{Answer, Backend, Call, CallId, Refusal},
-    ids::{InstanceId, RunNumber},
-    keeper::KeeperOrder,
-    orders::RequestId,
-    process::{FallbackPolicy, KeeperHello, ProcessStats},
-    session::{InstanceHealth, JoinStatus, Session},
-    time::{Instant, Now, Timestamp},
-    units::Span,
+    calls::{Answer, CallId, Refusal},
+    ordered::Ports,
+    time::{Instant, Now},
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 /// The agent's decisions and everything that they rest on.
 #[derive(Debug)]
 pub struct Core {
-    pub(super) settings: Settings,
-    /// Of the settings; kept, as a template takes its time.
-    pub(super) conn_strs: ConnStrs,
-    pub(super) state: Durable,
-    /// The journal was unusable: the keeper's record counts until it has said hello.
-    pub(super) amnesia: bool,
     pub(super) clock: Clock,
-    /// Of the input being taken.
-    pub(super) now: When,
-    pub(super) wall: Timestamp,
-    pub(super) mint: Mint,
-    pub(super) jitter: Jitter,
-    pub(super) out: Vec<Effect>,
-    pub(super) journal: Journal,
+    pub(super) facts: Facts,
+    pub(super) turn: Turn,
     pub(super) keeper: KeeperLink,
-    pub(super) host_deadline: Option<Duration>,
-    /// A stop was asked for, by signal, keeper or operator.
-    pub(super) leaving: bool,
-    /// The last commit is waited for.
-    pub(super) farewell: Option<(Ending, When)>,
-    /// Nobody is reckoned absent from before this.
-    pub(super) guards_from: When,
-    pub(super) ended: bool,
-    /// A run that no record explains: kept, and left alone.
-    pub(super) stranger: bool,
-    next_call: u64,
-    pub(super) calls: BTreeMap<CallId, Purpose>,
-    pub(super) acquire: AcquireDesk,
-    pub(super) session: Option<Session>,
-    pub(super) poll: Poll,
-    pub(super) health: HealthDesk,
-    pub(super) backfill: BackfillDesk,
-    pub(super) backend: Backend,
-    pub(super) registered: bool,
-    pub(super) registration_trouble: Option<String>,
-    pub(super) stats: Option<ProcessStats>,
-    pub(super) next_stats: Option<When>,
-    pub(super) refusals: Refusals,
-    pub(super) last: Last,
+    pub(super) allocation: AllocationMachine,
+    pub(super) process: ProcessMachine,
+    pub(super) words: GameWords,
+    pub(super) players: Players,
+    pub(super) game: GameMatch,
+    pub(super) outbox: Outbox,
+    pub(super) session: SessionMachine,
+    pub(super) health: Health,
+    pub(super) backfill: Backfill,
+    pub(super) availability: Availability,
+    pub(super) ending: EndingMachine,
+    pub(super) journal: Journal,
+    /// Changes of the settings.
+    pub(super) settings_changes: u64,
+    /// What follows from this has been done.
+    pub(super) settled: Option<Revision>,
+    /// Where the agent stood when it was looked at last.
+    pub(super) phase: Phase,
 }
 
-/// What the session service won't have. Each stands until its own end.
-#[derive(Debug, Default)]
-pub(super) struct Refusals {
-    /// A session of our own; until there is one, or none is wanted any more.
-    pub session: Option<String>,
-    /// This lane's reports, which are tried again; until one is taken, or none is owed.
-    pub waiting: Option<(InstanceId, String)>,
-    /// A report that was dropped; until the match is over.
-    pub dropped: Option<String>,
-}
-
-/// What is known of the keeper.
-#[derive(Debug, Default)]
-pub(super) struct KeeperLink {
-    pub hello: Option<KeeperHello>,
-    pub connected: bool,
-    pub trouble: Option<String>,
-    /// An order to end came through it; it stands.
-    pub stop_seen: bool,
-}
-
-/// An allocation on its way.
-#[derive(Debug, Default)]
-pub(super) struct AcquireDesk {
-    pub retry_at: Option<When>,
-    pub under_way: bool,
-    /// Who waits for an answer.
-    pub askers: Vec<RequestId>,
-}
-
-/// What was said last, for comparison.
-#[derive(Debug, Default)]
-pub(super) struct Last {
-    pub provide: Option<Availability>,
-    pub record: Option<String>,
-    pub fallback: Option<FallbackPolicy>,
-    pub shown: Option<(InstanceId, JoinStatus)>,
-    /// The run that was told what is in force.
-    pub told: Option<RunNumber>,
-}
-
-/// Why a call was made.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Purpose {
-    Acquire,
-    Recreate,
-    Lane(InstanceId),
-    Poll,
-    HealthConfig,
-    Health(InstanceId, InstanceHealth),
-    BackfillConfig,
-    Ack,
-    Need,
-    DropBackfill,
-    /// A player was added, known to the game by this id; or one was removed.
-    Player(Option<String>),
+/// Gives a machine an event, and refreshes what others know of it.
+macro_rules! tell {
+    ($core:ident, $machine:ident, $event:expr) => {{
+        let before = $core.$machine.revision();
+        $core.$machine.on($event, &$core.facts, &mut $core.turn);
+        if $core.$machine.revision() != before {
+            $core.facts.$machine = $core.$machine.facts();
+        }
+    }};
 }
 
 impl Core {
     /// Wakes a core with what it remembers. Nothing is known of the keeper until it says hello.
     pub fn new(settings: Settings, restored: Restored, now: Now) -> (Self, Vec<Effect>) {
         let clock = Clock::starting(now);
-        let (state, trouble) = match restored.saved {
+        let (memory, trouble) = match restored.saved {
             SavedState::Fresh => (None, None),
-            SavedState::Journal(text) => match Durable::read(&text) {
-                Ok(state) => (Some(state), None),
+            SavedState::Journal(text) => match Memory::read(&text) {
+                Ok(memory) => (Some(memory), None),
                 Err(why) => (None, Some(format!("the journal can't be read: {why}"))),
             },
             SavedState::SetAside { why } => (None, Some(why)),
         };
-        let amnesia = state.is_none();
-        let mut core = Core {
-            state: state.unwrap_or_else(|| Durable::new(now.wall)),
-            amnesia,
-            clock,
-            now: clock.when(now),
-            wall: now.wall,
-            mint: Mint::new(restored.entropy),
-            jitter: Jitter::new(settings.seed),
-            out: Vec::new(),
-            journal: Journal::default(),
-            keeper: KeeperLink::default(),
-            host_deadline: settings.drain.host_deadline.map(Span::get),
-            leaving: false,
-            farewell: None,
-            guards_from: When(Timestamp::EPOCH),
-            ended: false,
-            stranger: false,
-            next_call: 0,
-            calls: BTreeMap::new(),
-            acquire: AcquireDesk::default(),
-            session: None,
-            poll: Poll::default(),
-            health: HealthDesk::default(),
-            backfill: BackfillDesk::default(),
-            backend: Backend::Untried,
-            registered: false,
-            registration_trouble: None,
-            stats: None,
-            next_stats: None,
-            refusals: Refusals::default(),
-            conn_strs: ConnStrs::new(&settings),
-            last: Last::default(),
-            settings,
-        };
-        if let Some(why) = trouble {
-            core.happened("journal_set_aside", format!("{why}; going by the keeper's record"), &[]);
-            core.journal.set_aside = Some(why);
+        let recovery = if memory.is_some() { Recovery::Done } else { Recovery::JournalLost };
+        let memory = memory.unwrap_or_else(|| Memory::new(now.wall));
+        let mut turn = Turn::new(restored.entropy, settings.seed);
+        if let Some(why) = &trouble {
+            turn.timeline("journal_set_aside", format!("{why}; going by the keeper's record"), &[]);
         }
-        core.wake();
+        let mut core = Core::assemble(memory, recovery, settings, clock, turn, now);
+        core.journal = Journal::new(trouble);
+        core.woken();
         let effects = core.finish();
         (core, effects)
     }
 
     /// Takes one fact and decides. The effects are to be dispatched in this order, none of them waited for.
     pub fn handle(&mut self, input: Input, now: Now) -> Vec<Effect> {
-        if self.ended {
+        if self.facts.ending.ended {
             return Vec::new();
         }
-        self.now = self.clock.when(now).max(self.now);
-        self.wall = now.wall;
+        self.facts.now = self.clock.steady(now).max(self.facts.now);
+        self.facts.wall = now.wall;
         self.take(input);
         self.finish()
     }
 
     /// When [`Input::Tick`] is due next; none: not before another input.
     pub fn next_deadline(&self) -> Option<Instant> {
-        if self.ended { None } else { self.deadline().map(|when| self.clock.instant(when)) }
+        if self.facts.ending.ended { None } else { self.deadline().map(|at| self.clock.instant(at)) }
     }
 
-    fn finish(&mut self) -> Vec<Effect> {
-        if !self.ended {
-            self.advance();
-            self.settle();
-        }
-        std::mem::take(&mut self.out)
+    /// Where the present state stands on its way to the disk: what changed it is safe once that commit is done.
+    pub fn written(&self) -> Written {
+        self.journal.written()
+    }
+
+    /// The present state is on the disk.
+    pub fn is_written(&self) -> bool {
+        self.journal.is_written()
+    }
+
+    /// Goes up whenever [`Core::status`] may be another one.
+    pub fn status_revision(&self) -> u64 {
+        let Revision { durable, visible } = self.revision();
+        durable + visible
     }
 
     fn take(&mut self, input: Input) {
         match input {
             Input::Keeper(fact) => self.keeper_fact(fact),
-            Input::Journal(fact) => self.journal_fact(&fact),
-            Input::GameEvent { run, source, event } => self.said(run, source, event),
+            Input::Journal(fact) => {
+                self.journal.on(&fact, self.facts.now, &mut self.turn);
+                self.facts.journal = self.journal.facts();
+            }
+            Input::GameEvent { run, source, event } => self.game_event(run, source, event),
             Input::Heartbeats { run, source, count, age } => self.heartbeats(run, source, count, age),
-            Input::Evidence { run, source, evidence } => self.evidence(run, source, &evidence),
-            Input::Allocated(allocation) => self.allocated(allocation),
-            Input::Deallocated { allocation } => self.deallocated(&allocation),
-            Input::Registered { registered, trouble } => self.registration(registered, trouble),
+            Input::Evidence { run, source, evidence } => self.evidence(run, source, evidence),
+            Input::Allocated(allocation) => self.on_allocation(AllocationEvent::Allocated(allocation)),
+            Input::Deallocated { allocation } => self.on_allocation(AllocationEvent::Deallocated(allocation)),
+            Input::Registered { registered, trouble } => {
+                self.on_availability(AvailabilityEvent::Registered { registered, trouble });
+            }
             Input::Answered { call, answer } => self.answered(call, answer),
-            Input::Backend(backend) => self.backend_changed(backend),
+            Input::Backend(backend) => self.on_session(SessionEvent::Backend(backend)),
             Input::Ordered { request, order } => self.ordered(request, order),
             Input::Terminate => self.terminate("asked to end by a signal"),
-            Input::Ports(ports) => {
-                self.settings.launch.ports = ports;
-                self.conn_strs = super::reports::ConnStrs::new(&self.settings);
-            }
+            Input::Ports(ports) => self.ports(ports),
             Input::Reloaded(settings) => self.reloaded(*settings),
             Input::Gap(span) => self.gap(span),
             Input::Tick => {}
         }
     }
 
+    fn answered(&mut self, call: CallId, answer: Result<Answer, Refusal>) {
+        let Some(purpose) = self.turn.close_call(call) else { return };
+        match purpose {
+            Purpose::Acquire => self.on_allocation(AllocationEvent::Answered(answer)),
+            Purpose::Recreate => self.on_allocation(AllocationEvent::Recreated(answer)),
+            Purpose::Outbox(instance) => self.on_outbox(OutboxEvent::Answered { instance, answer }),
+            Purpose::Poll => self.on_session(SessionEvent::Polled(answer)),
+            Purpose::HealthConfig => self.on_health(HealthEvent::Configured(answer)),
+            Purpose::Health(instance, told) => self.on_health(HealthEvent::Posted { instance, told, answer }),
+            Purpose::BackfillConfig => self.on_backfill(BackfillEvent::Configured(answer)),
+            Purpose::Ack => self.on_backfill(BackfillEvent::Acknowledged(answer)),
+            Purpose::Need => self.on_backfill(BackfillEvent::NeedTold(answer)),
+            Purpose::DropBackfill => self.on_backfill(BackfillEvent::Deleted(answer)),
+            Purpose::Player(added) => self.on_players(PlayersEvent::Answered(added, answer)),
+        }
+    }
+
+    /// Nothing that should have come meanwhile counts as missed.
+    fn gap(&mut self, span: Duration) {
+        self.turn.timeline("gap", format!("the machine slept or stood still for {} s", span.as_secs()), &[]);
+        self.on_health(HealthEvent::Gap);
+        self.on_game(MatchEvent::Gap);
+        self.on_session(SessionEvent::ReadSoon);
+    }
+
+    fn ports(&mut self, ports: Ports) {
+        self.facts.settings.launch.ports = ports;
+        self.settings_changed();
+    }
+
+    fn reloaded(&mut self, settings: Settings) {
+        // What is reserved may have moved since the agent's start, which is what a reload knows.
+        let ports = std::mem::replace(&mut self.facts.settings, settings).launch.ports;
+        self.facts.settings.launch.ports = ports;
+        self.settings_changed();
+        self.learn_host_deadline();
+        let text = "the configuration was reloaded; launch settings count from the next start";
+        self.turn.timeline("reloaded", text, &[]);
+    }
+
+    fn settings_changed(&mut self) {
+        self.settings_changes += 1;
+        self.facts.addresses = Addresses::new(&self.facts.settings);
+        self.on_game(MatchEvent::SettingsChanged);
+        self.on_health(HealthEvent::SettingsChanged);
+    }
+
+    /// The configured one, or less if the keeper's host, which told it to stop, waits no longer.
+    pub(super) fn learn_host_deadline(&mut self) {
+        let hello = self.keeper.hello().filter(|_| self.keeper.stop_seen());
+        let keepers = hello.and_then(|hello| hello.host_deadline);
+        self.on_ending(EndingEvent::HostDeadline(keepers));
+    }
+
+    fn finish(&mut self) -> Vec<Effect> {
+        if !self.facts.ending.ended {
+            self.advance();
+            self.settle();
+        }
+        self.turn.take_effects()
+    }
+
     /// Does what time has brought about.
     fn advance(&mut self) {
-        self.journal_tick();
-        self.acquire_tick();
-        self.link_tick();
-        // What the process did moves the match, and the other way round; a start or an end is at most a few such moves away.
+        self.journal.tick(self.facts.now, &mut self.turn);
+        self.facts.journal = self.journal.facts();
+        self.on_allocation(AllocationEvent::Tick);
+        // What the process did moves the match, and the other way round; a start or an end is at most a
+        // few such moves away.
         for _ in 0..8 {
-            let before = (self.state.phase.name(), self.state.last_run, std::mem::discriminant(&self.state.process));
-            self.process_tick();
-            self.phase_tick();
-            if before == (self.state.phase.name(), self.state.last_run, std::mem::discriminant(&self.state.process)) {
+            let before = self.process.revision() + self.game.revision() + self.ending.revision();
+            self.on_process(ProcessEvent::Tick);
+            self.on_game(MatchEvent::Tick);
+            self.on_ending(EndingEvent::Tick);
+            if before == self.process.revision() + self.game.revision() + self.ending.revision() {
                 break;
             }
         }
-        self.players_tick();
-        self.stats_tick();
-        self.health_tick();
-        self.poll_tick();
-        self.backfill_tick();
+        self.on_players(PlayersEvent::Tick);
+        self.on_health(HealthEvent::Tick);
+        self.on_session(SessionEvent::Tick);
+        self.on_backfill(BackfillEvent::Tick);
+        self.on_availability(AvailabilityEvent::Tick);
     }
 
-    /// Makes so whatever follows from the new state.
+    /// Makes so whatever follows from the new state. Where nothing has changed, nothing follows.
     fn settle(&mut self) {
-        let detaching = matches!(&self.farewell, Some((Ending::Detached { .. }, _)));
-        if !detaching {
-            self.first_joinable_later();
-            self.levels();
-            self.pump();
+        if self.facts.phase() != self.phase {
+            self.phase = self.facts.phase();
+            self.on_game(MatchEvent::PhaseChanged);
         }
-        self.say_offer();
-        self.say_to_keeper();
+        self.on_health(HealthEvent::Tick);
+        if !self.facts.ending.detaching {
+            self.on_game(MatchEvent::Settle);
+            if self.has_moved() {
+                self.want();
+            }
+            self.on_outbox(OutboxEvent::Flush);
+        }
+        if self.has_moved() {
+            self.on_availability(AvailabilityEvent::Settle);
+            self.deposit();
+        }
+        self.settled = Some(self.revision());
         self.commit();
-        self.part();
+        let written = self.journal.is_settled(&self.turn);
+        self.on_ending(EndingEvent::Settle { written });
     }
 
-    /// Of everything that time alone brings about: what [`Core::advance`] looks at.
-    fn deadline(&self) -> Option<When> {
-        if let Some((_, until)) = &self.farewell {
-            return earliest([Some(*until), self.journal.deadline()]);
+    fn has_moved(&self) -> bool {
+        self.settled != Some(self.revision())
+    }
+
+    fn want(&mut self) {
+        let Some(game) = self.facts.game.game.clone() else { return };
+        let level = Box::new(desired_state::level(&self.facts, &game));
+        let browser = desired_state::browser(&self.facts, &game);
+        self.on_outbox(OutboxEvent::Want { instance: game.instance.clone(), level, browser });
+    }
+
+    fn deposit(&mut self) {
+        let game = self.facts.game.game.as_ref().map(|game| (&game.session, &game.instance));
+        let process = (self.facts.process.run, self.facts.process.ready);
+        let outboxes: Vec<_> = self.facts.outbox.all().iter().map(|outbox| (&outbox.instance, outbox.posted)).collect();
+        // What makes a new record worth depositing: another run, another phase, other ids.
+        let key = format!("{:?} {process:?} {game:?} {outboxes:?}", self.facts.phase().name());
+        let memory = self.memory();
+        self.keeper.deposit(&self.facts, &mut self.turn, key, || memory.record());
+    }
+
+    fn commit(&mut self) {
+        let durable = self.revision().durable;
+        let memory = || self.memory_text();
+        let text = self.journal.needs_text(durable).then(memory);
+        self.journal.commit(durable, text, self.facts.now, &mut self.turn);
+        self.facts.journal = self.journal.facts();
+    }
+
+    fn revision(&self) -> Revision {
+        Revision { durable: 0, visible: self.settings_changes }
+            + self.keeper.revision()
+            + self.allocation.revision()
+            + self.process.revision()
+            + self.words.revision()
+            + self.players.revision()
+            + self.game.revision()
+            + self.outbox.revision()
+            + self.session.revision()
+            + self.health.revision()
+            + self.backfill.revision()
+            + self.availability.revision()
+            + self.ending.revision()
+            + self.journal.revision()
+    }
+
+    /// Of everything that time alone brings about.
+    fn deadline(&self) -> Option<SteadyTime> {
+        let facts = &self.facts;
+        let ending = [self.ending.next_deadline(facts), self.journal.next_deadline()];
+        if facts.ending.exiting {
+            return earliest(ending);
         }
-        let lanes = earliest(self.state.lanes.iter().map(Lane::deadline));
-        earliest([
-            self.journal.deadline(),
-            self.acquire_deadline(),
-            self.link_deadline(),
-            self.process_deadline(),
-            self.phase_deadline(),
-            self.state.process.run().and_then(|run| run.roster.deadline()),
-            self.stats_deadline(),
-            self.health_deadline(),
-            self.poll_deadline(),
-            self.backfill_deadline(),
-            lanes,
-            self.offer_deadline(),
-        ])
+        let others = [
+            self.allocation.next_deadline(facts),
+            self.process.next_deadline(facts),
+            self.players.next_deadline(facts),
+            self.game.next_deadline(facts),
+            self.outbox.next_deadline(facts),
+            self.session.next_deadline(facts),
+            self.health.next_deadline(facts),
+            self.backfill.next_deadline(facts),
+            self.availability.next_deadline(facts),
+        ];
+        earliest(ending.into_iter().chain(others))
     }
 
-    pub(super) fn effect(&mut self, effect: Effect) {
-        self.out.push(effect);
+    pub(super) fn on_keeper(&mut self, event: KeeperEvent) {
+        tell!(self, keeper, event);
+        self.deliver();
     }
 
-    pub(super) fn order(&mut self, order: KeeperOrder) {
-        self.effect(Effect::Keeper(order));
+    pub(super) fn on_allocation(&mut self, event: AllocationEvent) {
+        tell!(self, allocation, event);
+        self.deliver();
     }
 
-    pub(super) fn call(&mut self, call: Call, purpose: Purpose) {
-        let effect = self.numbered(call, purpose);
-        self.effect(effect);
+    pub(super) fn on_process(&mut self, event: ProcessEvent) {
+        let run = self.facts.process.run;
+        tell!(self, process, event);
+        if self.facts.process.run != run {
+            // What a run has said ends with it.
+            tell!(self, words, WordsEvent::RunChanged);
+            tell!(self, players, PlayersEvent::RunChanged);
+            tell!(self, health, HealthEvent::RunChanged);
+        }
+        self.deliver();
     }
 
-    /// The same, but not before the present state is on disk.
-    pub(super) fn call_written_ahead(&mut self, call: Call, purpose: Purpose) {
-        let effect = self.numbered(call, purpose);
-        self.journal.hold(effect);
+    pub(super) fn on_words(&mut self, event: WordsEvent) {
+        tell!(self, words, event);
+        self.deliver();
     }
 
-    /// The same, but not longer than the journal may take.
-    pub(super) fn call_soon(&mut self, call: Call, purpose: Purpose) {
-        let effect = self.numbered(call, purpose);
-        self.journal.hold_briefly(effect);
+    pub(super) fn on_players(&mut self, event: PlayersEvent) {
+        tell!(self, players, event);
+        self.deliver();
     }
 
-    fn numbered(&mut self, call: Call, purpose: Purpose) -> Effect {
-        self.next_call += 1;
-        let id = CallId(self.next_call);
-        self.calls.insert(id, purpose);
-        Effect::Call { id, call }
+    pub(super) fn on_game(&mut self, event: MatchEvent) {
+        tell!(self, game, event);
+        self.deliver();
     }
 
-    pub(super) fn happened(&mut self, kind: &'static str, text: impl Into<String>, fields: &[(&str, &str)]) {
-        let fields = fields.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        self.effect(Effect::Timeline(TimelineEvent { kind, text: text.into(), fields }));
+    pub(super) fn on_outbox(&mut self, event: OutboxEvent) {
+        tell!(self, outbox, event);
+        self.deliver();
     }
 
-    fn answered(&mut self, call: CallId, answer: Result<Answer, Refusal>) {
-        // Late and repeated answers name a call that isn't open.
-        let Some(purpose) = self.calls.remove(&call) else { return };
-        match purpose {
-            Purpose::Acquire => self.acquire_answered(answer),
-            Purpose::Recreate => self.recreate_answered(answer),
-            Purpose::Lane(instance) => self.lane_answered(&instance, &answer),
-            Purpose::Poll => self.poll_answered(answer),
-            Purpose::HealthConfig => self.health_configured(&answer),
-            Purpose::Health(instance, health) => self.health_posted(&instance, health, &answer),
-            Purpose::BackfillConfig => self.backfill_configured(&answer),
-            Purpose::Ack => self.ack_answered(answer),
-            Purpose::Need => self.need_answered(&answer),
-            Purpose::DropBackfill => self.drop_answered(&answer),
-            Purpose::Player(id) => self.player_answered(id, &answer),
+    pub(super) fn on_session(&mut self, event: SessionEvent) {
+        tell!(self, session, event);
+        self.deliver();
+    }
+
+    pub(super) fn on_health(&mut self, event: HealthEvent) {
+        tell!(self, health, event);
+        self.deliver();
+    }
+
+    fn on_backfill(&mut self, event: BackfillEvent) {
+        self.backfill.on(event, &self.facts, &mut self.turn);
+        self.deliver();
+    }
+
+    fn on_availability(&mut self, event: AvailabilityEvent) {
+        self.availability.on(event, &self.facts, &mut self.turn);
+        self.deliver();
+    }
+
+    pub(super) fn on_ending(&mut self, event: EndingEvent) {
+        tell!(self, ending, event);
+        self.deliver();
+    }
+
+    /// Passes on what a machine had to say, before anything else happens.
+    fn deliver(&mut self) {
+        for signal in self.turn.take_signals() {
+            self.route(signal);
+        }
+    }
+
+    #[allow(clippy::too_many_lines, reason = "one line for each thing that one machine has to say to another")]
+    fn route(&mut self, signal: Signal) {
+        match signal {
+            Signal::RunAttended => self.on_health(HealthEvent::RunAttended),
+            Signal::RunReady => self.on_health(HealthEvent::Proved),
+            Signal::RunEnded(end) => {
+                self.on_keeper(KeeperEvent::RunEnded);
+                self.on_game(MatchEvent::RunEnded(end));
+            }
+            Signal::Restarting => self.on_game(MatchEvent::Restarting),
+            Signal::NotAgain { status, report } => self.on_game(MatchEvent::NotAgain { status, report: *report }),
+            Signal::CrashLoop { why, report } => self.on_game(MatchEvent::CrashLoop { why, report: *report }),
+            Signal::EndWasAnnounced => self.on_game(MatchEvent::EndWasAnnounced),
+            Signal::Unkillable { why } => {
+                self.on_game(MatchEvent::Unkillable { why });
+                self.on_ending(EndingEvent::LookForUnkillable);
+            }
+            Signal::Launch(spec) => self.on_process(ProcessEvent::Launch(spec)),
+            Signal::MatchMeetsGame(spec) => self.on_process(ProcessEvent::MeetMatch(spec)),
+            Signal::StopBegun { reason } => self.on_process(ProcessEvent::StopBegun { reason }),
+            Signal::ProcessReused => {
+                self.on_process(ProcessEvent::Reused);
+                self.on_words(WordsEvent::NextMatch);
+                self.on_players(PlayersEvent::NextMatch);
+            }
+            Signal::RunFailed(failure) => self.on_process(ProcessEvent::Failed(failure)),
+            Signal::RestartCancelled => self.on_process(ProcessEvent::RestartCancelled),
+            Signal::RestAfterFailure => self.on_process(ProcessEvent::RestAfterFailure),
+            Signal::TellAllocation => self.on_process(ProcessEvent::TellAllocation),
+            Signal::RunUseless { why } => self.on_process(ProcessEvent::Useless { why }),
+            Signal::Milestone { instance, status } => self.on_outbox(OutboxEvent::Milestone { instance, status }),
+            Signal::Note { instance, name, reason, at } => {
+                self.on_outbox(OutboxEvent::Note { instance, name, reason, at });
+            }
+            Signal::MatchClosed { session, instance, reason } => {
+                let (theirs, ours) = (session.clone(), instance.clone());
+                self.on_outbox(OutboxEvent::Close { session, instance, reason });
+                self.on_backfill(BackfillEvent::MatchClosed { session: theirs, instance: ours });
+            }
+            Signal::SessionChanged => {
+                self.on_session(SessionEvent::Changed);
+                self.on_allocation(AllocationEvent::MatchChanged);
+                self.on_outbox(OutboxEvent::MatchChanged);
+                self.on_backfill(BackfillEvent::Reset);
+                self.on_health(HealthEvent::NextMatch);
+            }
+            Signal::AllocationAbandoned => self.on_allocation(AllocationEvent::Abandoned),
+            Signal::FinalReports { reason, then } => self.on_ending(EndingEvent::FinalReports { reason, then }),
+            Signal::ShuttingDown => self.on_ending(EndingEvent::ShutDown),
+            Signal::MatchPrepared(prepared) => {
+                self.on_outbox(OutboxEvent::Add(Box::new(prepared.outbox.clone())));
+                self.on_game(MatchEvent::Begin(prepared));
+            }
+            Signal::InstanceRefused { outbox, why } => self.on_outbox(OutboxEvent::AddClosed(outbox, why)),
+            Signal::CantStart { why } => self.on_game(MatchEvent::CantStart { why }),
+            Signal::NewSession { session, instance, outbox } => {
+                self.on_outbox(OutboxEvent::Add(outbox));
+                self.on_game(MatchEvent::NewSession { session, instance });
+            }
+            Signal::AllocationTakenBack => {
+                let reason = "the allocation was taken back".to_owned();
+                self.on_game(MatchEvent::Drain { reason, then: AfterDrain::Recycle });
+            }
+            Signal::SessionRead(session) => self.on_session(SessionEvent::Read(session)),
+            Signal::ReportAnswered { instance } => self.on_session(SessionEvent::Answered { instance }),
+            Signal::SessionNotFound { instance } => self.on_session(SessionEvent::NotFound { instance }),
+            Signal::PostRefused { instance, why } => {
+                let current = self.facts.is_current(&instance);
+                self.on_outbox(OutboxEvent::Forget(instance));
+                if current {
+                    self.on_process(ProcessEvent::RestAfterRefusal);
+                    let reason = format!("the session service refused the instance: {why}");
+                    self.on_game(MatchEvent::Finish { reason });
+                }
+            }
+            Signal::TakenAway { instance, why } => {
+                let ours = self.facts.is_current(&instance) && self.facts.session.link != SessionLink::Gone;
+                self.on_outbox(OutboxEvent::Forget(instance));
+                if ours {
+                    self.on_session(SessionEvent::Gone);
+                    self.on_game(MatchEvent::Drain { reason: why, then: AfterDrain::Recycle });
+                }
+            }
+            Signal::EndReported { session } => self.on_game(MatchEvent::EndReported { session }),
+            Signal::SessionLost { instance, then } => {
+                let reason = "the session is gone".to_owned();
+                self.on_outbox(OutboxEvent::Forget(instance));
+                self.on_backfill(BackfillEvent::Reset);
+                match then {
+                    AfterLoss::PlayOn => {}
+                    AfterLoss::Recreate => self.on_allocation(AllocationEvent::SessionLost),
+                    AfterLoss::Drain => self.on_game(MatchEvent::Drain { reason, then: AfterDrain::Recycle }),
+                    AfterLoss::Stop => self.on_game(MatchEvent::StopGame { reason }),
+                }
+            }
+            Signal::SessionUnchanged => self.on_players(PlayersEvent::SessionRead),
+            Signal::Reading(session) => {
+                self.on_backfill(BackfillEvent::Seen(session));
+                self.on_players(PlayersEvent::SessionRead);
+            }
+            Signal::ReadSessionSoon => self.on_session(SessionEvent::ReadSoon),
+            Signal::ServiceUp => {
+                self.on_outbox(OutboxEvent::ServiceUp);
+                self.on_allocation(AllocationEvent::RetryNow);
+                self.on_health(HealthEvent::ServiceUp);
+                self.on_backfill(BackfillEvent::ServiceUp);
+            }
         }
     }
 }

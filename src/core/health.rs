@@ -1,222 +1,400 @@
 //! From evidence to a judgement, and the judgement to the service.
 //!
-//! Each signal has its own counter: `fall` failures in a row make it degraded, twice as many unhealthy, `rise` successes in
-//! a row healthy again. The worst signal counts; the game's own opinion is one of them. Before the first evidence, which may
-//! be the proof of readiness, health is unknown. A match without a process is unhealthy.
+//! Each signal has its own counter: `fall` failures in a row make it degraded, twice as many
+//! unhealthy, `rise` successes in a row healthy again. The worst signal counts; the game's own opinion
+//! is one of them, and so are the pings that its SDK promised ([`super::ping_clock`]). Before the first
+//! evidence, which may be the proof of readiness, health is unknown. A match without a process is
+//! unhealthy.
 //!
-//! A check goes out at the service's cadence, jittered only earlier, and at once when the judgement changes.
+//! A check goes out at the service's cadence, jittered only earlier, and at once when the judgement
+//! changes.
+
+mod report;
+mod trend;
 
 use super::{
-    clock::{When, earliest},
-    engine::{Core, Purpose},
+    facts::{Facts, Phase},
     ping_clock::PingClock,
-    state::{Phase, Process},
+    process::ProcessIs,
+    revision::{Revision, Tracked},
+    signal::Signal,
+    steady_time::{SteadyTime, earliest},
+    turn::Turn,
 };
 use crate::model::{
-    calls::{Answer, Call, Refusal},
+    calls::{Answer, Refusal},
     game::Evidence,
     ids::InstanceId,
-    policy::{Health, SdkPings, WhenUnhealthy},
+    policy::{SdkPings, WhenUnhealthy},
     process::ProcessStats,
     session::InstanceHealth,
+    time::Timestamp,
     units::Span,
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
+use trend::{Kind, Sample, Trends};
 
-/// Until the service says otherwise.
-const CADENCE: Duration = Duration::from_secs(10);
-const RETRY: Duration = Duration::from_millis(1500);
-
-/// What a judgement may rest on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Signal {
-    Heartbeat,
-    Probe,
-    Memory,
-    MemoryPressure,
-    CpuPressure,
-    TickRate,
+/// What others know of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HealthFacts {
+    /// The run is unhealthy.
+    pub is_bad: bool,
 }
 
-/// A signal's recent past.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Trend {
-    failures: u32,
-    successes: u32,
-    fallen: bool,
-    why: String,
+#[derive(Debug)]
+pub enum HealthEvent {
+    /// So many signs of life.
+    Heartbeats {
+        newest: SteadyTime,
+        count: u64,
+    },
+    /// A ping. The SDK's frontend counts the first call of a game as one: from there on silence counts.
+    Pinged {
+        newest: SteadyTime,
+    },
+    /// The game's own opinion; stands until replaced.
+    Opinion {
+        health: InstanceHealth,
+        reason: Option<String>,
+    },
+    TickRate {
+        measured: f64,
+        target: Option<f64>,
+    },
+    Probed(Evidence),
+    Measured(ProcessStats),
+    /// The run was proved ready.
+    Proved,
+    /// The run is watched from now on: it was started, or adopted.
+    RunAttended,
+    RunChanged,
+    NextMatch,
+    Configured(Result<Answer, Refusal>),
+    Posted {
+        instance: InstanceId,
+        told: InstanceHealth,
+        answer: Result<Answer, Refusal>,
+    },
+    ServiceUp,
+    /// Nothing that should have come meanwhile counts as missed.
+    Gap,
+    SettingsChanged,
+    Tick,
 }
 
-impl Trend {
-    fn note(&mut self, sample: Result<(), String>, policy: &Health) {
-        match sample {
-            Ok(()) => {
-                self.successes += 1;
-                if !self.fallen || self.successes >= policy.rise {
-                    (self.failures, self.fallen) = (0, false);
-                }
-            }
-            Err(why) => {
-                self.failures += 1;
-                self.successes = 0;
-                self.fallen = self.fallen || self.failures >= policy.fall.max(1);
-                self.why = why;
-            }
-        }
-    }
-
-    fn judgement(&self, policy: &Health) -> InstanceHealth {
-        if !self.fallen {
-            InstanceHealth::Healthy
-        } else if self.failures >= policy.fall.max(1) * 2 {
-            InstanceHealth::Unhealthy
-        } else {
-            InstanceHealth::Degraded
-        }
-    }
+/// How the run is, and why it isn't well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    pub health: InstanceHealth,
+    pub reasons: Vec<String>,
 }
 
-/// Everything about health that needn't survive the agent.
-#[derive(Debug, Default)]
-pub(super) struct HealthDesk {
-    trends: BTreeMap<Signal, Trend>,
+/// The pings that an SDK promises, as far as the run lives by them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pings {
+    /// It has sent one: its games send them for as long as they live.
+    pub promised: bool,
+    /// It sends none any more.
+    pub stopped: bool,
+}
+
+/// What a judgement rests on, beside the evidence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Basis {
+    process: ProcessIs,
+    phase: Phase,
+    restarts: u32,
+}
+
+#[derive(Debug)]
+pub struct Health {
+    trends: Trends,
     opinion: Option<(InstanceHealth, Option<String>)>,
     proved: bool,
-    next_beat: Option<When>,
-    /// Heartbeats that weren't noted yet.
-    beats: u64,
+    next_beat: Option<SteadyTime>,
     pings: PingClock,
-    tick_rate: Option<(f64, Option<f64>)>,
-    judged: Option<InstanceHealth>,
-    closes_gate: bool,
+    pings_are: Tracked<Pings>,
+    tick_rate: Tracked<Option<(f64, Option<f64>)>>,
+    /// The evidence has changed since it was judged.
+    doubtful: bool,
+    basis: Option<Basis>,
+    verdict: Tracked<Verdict>,
+    told: Option<InstanceHealth>,
     cadence: Option<Duration>,
     cadence_asked: bool,
-    next_post: Option<When>,
+    next_post: Option<SteadyTime>,
     posted: Option<InstanceHealth>,
     under_way: bool,
     /// An unhealthy episode that the service hasn't heard of.
-    untold: Option<(String, crate::model::time::Timestamp)>,
+    untold: Option<(String, Timestamp)>,
 }
 
-impl HealthDesk {
-    /// Its process is there.
-    pub fn process_is_up(&mut self, pings: Option<&SdkPings>, now: When) {
-        self.pings = PingClock::default();
-        if let Some(pings) = pings {
-            self.pings.begin(pings, now);
+impl Health {
+    pub fn restore(pings: Pings) -> Self {
+        Health {
+            trends: Trends::default(),
+            opinion: None,
+            proved: false,
+            next_beat: None,
+            pings: PingClock::default(),
+            pings_are: Tracked::new(pings),
+            tick_rate: Tracked::new(None),
+            doubtful: true,
+            basis: None,
+            verdict: Tracked::new(Verdict { health: InstanceHealth::Unknown, reasons: Vec::new() }),
+            told: None,
+            cadence: None,
+            cadence_asked: false,
+            next_post: None,
+            posted: None,
+            under_way: false,
+            untold: None,
         }
     }
-    pub fn new_run(&mut self, _now: When) {
-        self.trends.clear();
-        self.opinion = None;
-        self.proved = false;
-        self.next_beat = None;
-        self.beats = 0;
-        self.tick_rate = None;
+
+    pub fn recall(&mut self, pings: Pings) {
+        *self.pings_are.edit() = pings;
+        self.doubtful = true;
     }
-    pub fn next_match(&mut self) {
-        self.posted = None;
-        self.next_post = None;
-        self.cadence_asked = false;
-        self.untold = None;
+
+    pub fn pings(&self) -> Pings {
+        *self.pings_are
     }
-    pub fn proved(&mut self) {
-        self.proved = true;
+
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
     }
-    pub fn process_gone(&mut self) {
-        self.new_run(When(crate::model::time::Timestamp::EPOCH));
-    }
-    /// The next check of the heartbeat is reckoned from the newest one.
-    pub fn beat(&mut self, newest: When, count: u64) {
-        self.next_beat = self.next_beat.max(Some(newest));
-        self.beats = self.beats.saturating_add(count);
-    }
-    pub fn opinion(&mut self, health: InstanceHealth, reason: Option<String>) {
-        self.opinion = Some((health, reason));
-    }
-    pub fn closes_gate(&self) -> bool {
-        self.closes_gate
-    }
-    pub fn is_bad(&self) -> bool {
-        matches!(self.judged, Some(InstanceHealth::Unhealthy))
-    }
-    pub fn retry_now(&mut self) {
-        self.next_post = None;
-        self.cadence_asked = self.cadence.is_some();
-    }
+
     pub fn tick_rate(&self) -> Option<String> {
-        let (measured, target) = self.tick_rate?;
+        let (measured, target) = (*self.tick_rate)?;
         Some(target.map_or_else(|| format!("{measured:.1}"), |target| format!("{measured:.1} of {target:.1}")))
     }
 
-    /// Fall counters start anew, and so does every wait.
-    pub fn gap(&mut self, now: When, pings: Option<&SdkPings>) {
-        if let Some(pings) = pings {
-            self.pings.gap(pings, now);
-        }
-        self.trends.values_mut().filter(|trend| !trend.fallen).for_each(|trend| trend.failures = 0);
-        self.next_beat = self.next_beat.map(|_| now);
-        self.next_post = None;
+    pub fn revision(&self) -> Revision {
+        Revision { durable: self.pings_are.changes(), visible: self.verdict.changes() + self.tick_rate.changes() }
     }
 
-    pub fn probed(&mut self, policy: &Health, evidence: &Evidence) {
-        let sample = match evidence {
-            Evidence::Up => Ok(()),
-            Evidence::Down { why } => Err(format!("the probe gets no answer: {why}")),
+    pub fn facts(&self) -> HealthFacts {
+        HealthFacts { is_bad: self.verdict.health == InstanceHealth::Unhealthy }
+    }
+
+    pub fn on(&mut self, event: HealthEvent, facts: &Facts, turn: &mut Turn) {
+        let policy = &facts.settings.health;
+        match event {
+            HealthEvent::Heartbeats { newest, count } => self.beat(newest, count, facts),
+            HealthEvent::Pinged { newest } => self.pinged(newest, facts),
+            HealthEvent::Opinion { health, reason } => {
+                self.opinion = Some((health, reason));
+                self.doubtful = true;
+            }
+            HealthEvent::TickRate { measured, target } => {
+                let target = target.or(policy.tick_target);
+                self.tick_rate.set(Some((measured, target)));
+                self.doubtful |= self.trends.ticks(policy, measured, target);
+            }
+            HealthEvent::Probed(evidence) => self.doubtful |= self.trends.probed(policy, &evidence),
+            HealthEvent::Measured(stats) => self.doubtful |= self.trends.measured(policy, &stats),
+            HealthEvent::Proved => {
+                self.doubtful |= !self.proved;
+                self.proved = true;
+            }
+            HealthEvent::RunAttended => {
+                self.run_changed();
+                self.pings = PingClock::default();
+                if let Some(pings) = &facts.settings.sdk_pings {
+                    self.pings.begin(pings, facts.now);
+                }
+            }
+            HealthEvent::RunChanged => {
+                self.run_changed();
+                self.pings_are.set(Pings::default());
+            }
+            HealthEvent::NextMatch => {
+                self.posted = None;
+                self.next_post = None;
+                self.cadence_asked = false;
+                self.untold = None;
+            }
+            HealthEvent::Configured(answer) => self.configured(&answer, facts),
+            HealthEvent::Posted { instance, told, answer } => self.posted(instance, told, &answer, facts, turn),
+            HealthEvent::ServiceUp => {
+                self.next_post = None;
+                self.cadence_asked = self.cadence.is_some();
+            }
+            HealthEvent::Gap => {
+                self.doubtful |= self.trends.gap();
+                self.next_beat = self.next_beat.map(|_| facts.now);
+                self.next_post = None;
+                if let Some(pings) = &facts.settings.sdk_pings {
+                    self.pings.gap(pings, facts.now);
+                }
+            }
+            HealthEvent::SettingsChanged => self.doubtful = true,
+            HealthEvent::Tick => self.tick(facts, turn),
+        }
+    }
+
+    /// When [`HealthEvent::Tick`] does something next.
+    pub fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
+        let up = facts.process.state == ProcessIs::Up;
+        let going = matches!(facts.phase(), Phase::Draining | Phase::Closing) || facts.words.announced_end;
+        let silence = facts.settings.health.heartbeat.and_then(|span| Some(self.next_beat? + span.get()));
+        let pings = self.pings.deadline().filter(|_| self.counts_pings(facts));
+        let post = self.next_post.filter(|_| !self.under_way && facts.settings.writes() && facts.linked().is_some());
+        earliest([silence.filter(|_| up && !going), pings, post])
+    }
+
+    fn run_changed(&mut self) {
+        self.trends = Trends::default();
+        self.opinion = None;
+        self.proved = false;
+        self.next_beat = None;
+        self.tick_rate.set(None);
+        self.doubtful = true;
+    }
+
+    /// The next check of the heartbeat is reckoned from the newest one.
+    fn beat(&mut self, newest: SteadyTime, count: u64, facts: &Facts) {
+        self.next_beat = self.next_beat.max(Some(newest));
+        if facts.settings.health.heartbeat.is_none() || is_going(facts) {
+            return;
+        }
+        // More than make it healthy again say nothing new.
+        for _ in 0..count.min(u64::from(facts.settings.health.rise.max(1))) {
+            self.doubtful |= self.trends.good(Kind::Heartbeat, &facts.settings.health);
+        }
+    }
+
+    fn pinged(&mut self, newest: SteadyTime, facts: &Facts) {
+        let Some(pings) = &facts.settings.sdk_pings else { return };
+        self.pings.ping(pings, newest);
+        self.doubtful |= self.pings_are.stopped;
+        self.pings_are.set(Pings { promised: true, stopped: false });
+    }
+
+    fn tick(&mut self, facts: &Facts, turn: &mut Turn) {
+        self.count_silence(facts);
+        self.count_pings(facts);
+        self.judge(facts, turn);
+        self.ask_cadence(facts, turn);
+        self.post(facts, turn);
+    }
+
+    fn count_silence(&mut self, facts: &Facts) {
+        let Some(span) = facts.settings.health.heartbeat.map(Span::get) else { return };
+        let Some(last) = self.next_beat.filter(|last| facts.now >= *last + span) else { return };
+        if is_going(facts) {
+            return;
+        }
+        self.next_beat = Some(last + span);
+        let why = format!("it has sent no heartbeat for over {} s", span.as_secs());
+        self.doubtful |= self.trends.note(Kind::Heartbeat, Sample::Bad { why }, &facts.settings.health);
+    }
+
+    /// A game that uses an SDK which promises pings, and sends none.
+    fn count_pings(&mut self, facts: &Facts) {
+        let Some(pings) = facts.settings.sdk_pings.as_ref().filter(|_| self.counts_pings(facts)) else { return };
+        if self.pings.runs_out(pings, facts.now) {
+            self.doubtful |= !self.pings_are.stopped;
+            self.pings_are.set(Pings { promised: true, stopped: true });
+        }
+    }
+
+    /// It uses the SDK that promises pings, and isn't being stopped.
+    fn counts_pings(&self, facts: &Facts) -> bool {
+        let up = facts.process.state == ProcessIs::Up && facts.phase() != Phase::Closing;
+        up && self.pings_are.promised && facts.settings.sdk_pings.is_some()
+    }
+
+    /// Judges anew, where something has changed.
+    fn judge(&mut self, facts: &Facts, turn: &mut Turn) {
+        let restarts = facts.game.game.as_ref().map_or(0, |game| game.restarts);
+        let same = |basis: &Basis| {
+            basis.process == facts.process.state && basis.phase == facts.phase() && basis.restarts == restarts
         };
-        self.note(Signal::Probe, sample, policy);
-    }
-
-    pub fn ticks(&mut self, policy: &Health, measured: f64, target: Option<f64>) {
-        let target = target.or(policy.tick_target);
-        self.tick_rate = Some((measured, target));
-        if let Some(target) = target.filter(|_| policy.tick_percent > 0) {
-            let least = target * f64::from(policy.tick_percent) / 100.0;
-            let why = || format!("it runs at {measured:.1} of {target:.1} ticks a second");
-            self.note(Signal::TickRate, if measured >= least { Ok(()) } else { Err(why()) }, policy);
+        if !self.doubtful && self.basis.as_ref().is_some_and(same) {
+            return;
+        }
+        self.doubtful = false;
+        self.basis = Some(Basis { process: facts.process.state.clone(), phase: facts.phase(), restarts });
+        let verdict = self.judgement(facts, restarts);
+        let news = self.told != Some(verdict.health);
+        self.verdict.set(verdict);
+        if news {
+            self.judged_anew(facts, turn);
         }
     }
 
-    pub fn measured(&mut self, policy: &Health, stats: &ProcessStats) {
-        if let Some(limit) = stats.memory_limit.filter(|limit| *limit > 0 && policy.memory_percent > 0) {
-            let percent = stats.memory.saturating_mul(100) / limit;
-            let why = format!("it uses {percent} % of its memory limit");
-            let sample = if percent < u64::from(policy.memory_percent) { Ok(()) } else { Err(why) };
-            self.note(Signal::Memory, sample, policy);
-        }
-        let pressures = [
-            (Signal::MemoryPressure, stats.memory_pressure, "memory"),
-            (Signal::CpuPressure, stats.cpu_pressure, "CPU"),
-        ];
-        for (signal, value, what) in pressures {
-            if let Some(value) = value.filter(|_| policy.pressure_percent > 0) {
-                let why = format!("it loses {value:.0} % of its time to {what} pressure");
-                let sample = if value < f32::from(policy.pressure_percent) { Ok(()) } else { Err(why) };
-                self.note(signal, sample, policy);
+    fn judgement(&self, facts: &Facts, restarts: u32) -> Verdict {
+        let unhealthy = |why: String| Verdict { health: InstanceHealth::Unhealthy, reasons: vec![why] };
+        match &facts.process.state {
+            ProcessIs::Up => self.of_a_live_process(facts),
+            ProcessIs::Failing { why } => unhealthy(why.clone()),
+            ProcessIs::Delayed => unhealthy("it ended; it is started again soon".to_owned()),
+            ProcessIs::Unkillable { left } => unhealthy(format!("{left} of its processes can't be killed")),
+            ProcessIs::Intended if restarts > 0 => unhealthy("it is being started again".to_owned()),
+            ProcessIs::Off | ProcessIs::Intended => {
+                let in_match = matches!(facts.phase(), Phase::Starting | Phase::Serving | Phase::Draining);
+                let why = if in_match { "it is being started" } else { "it is not running" };
+                Verdict { health: InstanceHealth::Unknown, reasons: vec![why.to_owned()] }
             }
         }
     }
 
-    fn note(&mut self, signal: Signal, sample: Result<(), String>, policy: &Health) {
-        self.trends.entry(signal).or_default().note(sample, policy);
-    }
-
-    /// The judgement on a live process, with the reasons.
-    fn judge(&self, policy: &Health) -> (InstanceHealth, Vec<String>) {
-        let fallen = self.trends.values().map(|trend| (trend.judgement(policy), trend.why.clone()));
-        let opinion = self
-            .opinion
-            .iter()
+    fn of_a_live_process(&self, facts: &Facts) -> Verdict {
+        let pings = facts.settings.sdk_pings.as_ref().filter(|_| self.pings_are.stopped);
+        let pings = pings.map(|pings| (InstanceHealth::Unhealthy, silence(pings)));
+        let opinion = self.opinion.as_ref().filter(|(health, _)| *health != InstanceHealth::Healthy);
+        let opinion = opinion
             .map(|(health, reason)| (*health, reason.clone().unwrap_or_else(|| "the game itself says so".to_owned())));
-        let bad: Vec<_> = fallen.chain(opinion).filter(|(health, _)| *health != InstanceHealth::Healthy).collect();
+        let bad: Vec<_> = pings.into_iter().chain(self.trends.fallen(&facts.settings.health)).chain(opinion).collect();
         let evidence = self.proved || !self.trends.is_empty() || self.opinion.is_some();
         let worst = bad.iter().map(|(health, _)| *health).max_by_key(|health| rank(*health));
         match worst {
-            Some(worst) => (worst, bad.into_iter().map(|(_, why)| why).collect()),
-            None if evidence => (InstanceHealth::Healthy, Vec::new()),
-            None => (InstanceHealth::Unknown, vec!["nothing is known of it yet".to_owned()]),
+            Some(health) => Verdict { health, reasons: bad.into_iter().map(|(_, why)| why).collect() },
+            None if evidence => Verdict { health: InstanceHealth::Healthy, reasons: Vec::new() },
+            None => Verdict { health: InstanceHealth::Unknown, reasons: vec!["nothing is known of it yet".to_owned()] },
         }
     }
+
+    fn judged_anew(&mut self, facts: &Facts, turn: &mut Turn) {
+        let health = self.verdict.health;
+        let was = self.told.replace(health);
+        self.next_post = None;
+        let why = self.verdict.reasons.join("; ");
+        let worth_telling = was.is_some() || health != InstanceHealth::Unknown;
+        if worth_telling && facts.game.game.is_some() {
+            let text = if why.is_empty() { name(health).to_owned() } else { format!("{}: {why}", name(health)) };
+            turn.timeline("health", text, &[("health", name(health)), ("reasons", &why)]);
+        }
+        if health == InstanceHealth::Unhealthy {
+            self.untold = Some((why.clone(), facts.wall));
+        } else {
+            self.tell_late(facts, turn);
+        }
+        let serving = facts.phase() == Phase::Serving && facts.process.state == ProcessIs::Up;
+        let restart = facts.settings.health.when_unhealthy == WhenUnhealthy::Restart;
+        if health == InstanceHealth::Unhealthy && restart && serving {
+            turn.signal(Signal::RunUseless { why: format!("it is unhealthy: {why}") });
+        }
+    }
+
+    /// An episode that is over before the service could be told of it becomes an audit event.
+    fn tell_late(&mut self, facts: &Facts, turn: &mut Turn) {
+        let Some((reason, at)) = self.untold.take() else { return };
+        if let Some(game) = &facts.game.game {
+            turn.signal(Signal::Note { instance: game.instance.clone(), name: "unhealthy", reason, at });
+        }
+    }
+}
+
+/// A game on its way out needn't say that it lives.
+fn is_going(facts: &Facts) -> bool {
+    facts.words.announced_end || matches!(facts.phase(), Phase::Draining | Phase::Closing)
+}
+
+fn silence(pings: &SdkPings) -> String {
+    format!("no health ping in {} periods of {} s", pings.failure_threshold, pings.period.as_secs())
 }
 
 fn rank(health: InstanceHealth) -> u8 {
@@ -228,216 +406,11 @@ fn rank(health: InstanceHealth) -> u8 {
     }
 }
 
-/// The reasons of a run that has stopped to ping.
-fn reasons_with(pings: &SdkPings, health: InstanceHealth, others: Vec<String>) -> Vec<String> {
-    let (periods, seconds) = (pings.failure_threshold, pings.period.as_secs());
-    let own = format!("no health ping in {periods} periods of {seconds} s");
-    let others = others.into_iter().filter(|_| health != InstanceHealth::Unknown);
-    std::iter::once(own).chain(others).collect()
-}
-
 fn name(health: InstanceHealth) -> &'static str {
     match health {
         InstanceHealth::Healthy => "healthy",
         InstanceHealth::Degraded => "degraded",
         InstanceHealth::Unhealthy => "unhealthy",
         InstanceHealth::Unknown => "unknown",
-    }
-}
-
-impl Core {
-    /// How the game is, and why it isn't well.
-    pub(super) fn health(&self) -> (InstanceHealth, Vec<String>) {
-        let in_match = matches!(self.state.phase, Phase::Starting(_) | Phase::Serving(_) | Phase::Draining(..));
-        let restarts = self.state.phase.game().map_or(0, |game| game.restarts);
-        match &self.state.process {
-            Process::Up(run) => {
-                let (health, reasons) = self.health.judge(&self.settings.health);
-                match self.settings.sdk_pings.as_ref().filter(|_| run.pings_stopped) {
-                    Some(pings) => (InstanceHealth::Unhealthy, reasons_with(pings, health, reasons)),
-                    None => (health, reasons),
-                }
-            }
-            Process::Failing(_, _, why) => (InstanceHealth::Unhealthy, vec![why.clone()]),
-            Process::Delayed { .. } => {
-                (InstanceHealth::Unhealthy, vec!["it ended; it is started again soon".to_owned()])
-            }
-            Process::Unkillable { left, .. } => {
-                (InstanceHealth::Unhealthy, vec![format!("{left} of its processes can't be killed")])
-            }
-            Process::Intended(_) if restarts > 0 => {
-                (InstanceHealth::Unhealthy, vec!["it is being started again".to_owned()])
-            }
-            Process::Off | Process::Intended(_) => {
-                let why = if in_match { "it is being started" } else { "it is not running" };
-                (InstanceHealth::Unknown, vec![why.to_owned()])
-            }
-        }
-    }
-
-    pub(super) fn health_tick(&mut self) {
-        self.count_silence();
-        self.count_pings();
-        let (health, reasons) = self.health();
-        if self.health.judged != Some(health) {
-            self.judged_anew(health, &reasons);
-        }
-        self.ask_cadence();
-        self.post_health(health);
-    }
-
-    fn count_silence(&mut self) {
-        let beats = std::mem::take(&mut self.health.beats);
-        let Some(span) = self.settings.health.heartbeat.map(Span::get) else { return };
-        let Some(last) = self.health.next_beat else { return };
-        // Who is on the way out needn't say that it lives.
-        let going = self.state.process.run().is_some_and(|run| run.orderly)
-            || matches!(self.state.phase, Phase::Draining(..) | Phase::Closing(..));
-        if going {
-            return;
-        }
-        if beats > 0 {
-            // More than make it healthy again say nothing new.
-            for _ in 0..beats.min(u64::from(self.settings.health.rise.max(1))) {
-                let known = self.health.trends.get(&Signal::Heartbeat);
-                if known.is_none_or(|trend| trend.failures > 0 || trend.successes == 0) {
-                    self.health.note(Signal::Heartbeat, Ok(()), &self.settings.health);
-                }
-            }
-        } else if self.now >= last + span {
-            self.health.next_beat = Some(last + span);
-            let why = format!("it has sent no heartbeat for over {} s", span.as_secs());
-            self.health.note(Signal::Heartbeat, Err(why), &self.settings.health);
-        }
-    }
-
-    /// A game that uses an SDK which promises pings, and sends none.
-    fn count_pings(&mut self) {
-        let Some(pings) = &self.settings.sdk_pings else { return };
-        if matches!(self.state.phase, Phase::Closing(..)) {
-            return;
-        }
-        let now = self.now;
-        if let Process::Up(run) = &mut self.state.process
-            && run.promises_pings
-            && self.health.pings.runs_out(pings, now)
-        {
-            run.pings_stopped = true;
-        }
-    }
-
-    /// A ping. The SDK's frontend counts the first call of a game as one: from there on silence counts.
-    pub(super) fn pinged(&mut self, newest: When) {
-        let Some(pings) = &self.settings.sdk_pings else { return };
-        self.health.pings.ping(pings, newest);
-        if let Some(run) = self.state.process.run_mut() {
-            run.promises_pings = true;
-            run.pings_stopped = false;
-        }
-    }
-
-    fn pings_deadline(&self) -> Option<When> {
-        let counted = self.settings.sdk_pings.is_some() && !matches!(self.state.phase, Phase::Closing(..));
-        let Process::Up(run) = &self.state.process else { return None };
-        self.health.pings.deadline().filter(|_| counted && run.promises_pings)
-    }
-
-    fn judged_anew(&mut self, health: InstanceHealth, reasons: &[String]) {
-        let was = self.health.judged.replace(health);
-        self.health.next_post = None;
-        let why = reasons.join("; ");
-        let worth_telling = was.is_some() || health != InstanceHealth::Unknown;
-        if worth_telling && self.state.phase.game().is_some() {
-            let text = if why.is_empty() { name(health).to_owned() } else { format!("{}: {why}", name(health)) };
-            self.happened("health", text, &[("health", name(health)), ("reasons", &why)]);
-        }
-        if health == InstanceHealth::Unhealthy {
-            self.health.untold = Some((why.clone(), self.wall));
-        } else {
-            self.tell_late();
-        }
-        let policy = self.settings.health.when_unhealthy;
-        self.health.closes_gate = health == InstanceHealth::Unhealthy && policy == WhenUnhealthy::Unjoinable;
-        let serving = matches!(self.state.phase, Phase::Serving(_)) && matches!(self.state.process, Process::Up(_));
-        if health == InstanceHealth::Unhealthy && policy == WhenUnhealthy::Restart && serving {
-            self.fail(&format!("it is unhealthy: {why}"));
-        }
-    }
-
-    /// An episode that is over before the service could be told of it becomes an audit event.
-    fn tell_late(&mut self) {
-        let Some((why, at)) = self.health.untold.take() else { return };
-        let Some(instance) = self.state.phase.game().map(|game| game.instance.clone()) else { return };
-        if let Some(lane) = self.lane_mut(&instance) {
-            lane.note("unhealthy", &why, at);
-        }
-    }
-
-    fn ask_cadence(&mut self) {
-        if !self.health.cadence_asked && self.writes() && self.linked().is_some() {
-            self.health.cadence_asked = true;
-            self.call(Call::HealthConfig, Purpose::HealthConfig);
-        }
-    }
-
-    fn post_health(&mut self, health: InstanceHealth) {
-        let due = self.health.next_post.is_none_or(|at| self.now >= at);
-        if !due || self.health.under_way || !self.writes() {
-            return;
-        }
-        let Some((session, instance)) = self.linked().map(|game| (game.session.clone(), game.instance.clone())) else {
-            return;
-        };
-        let cadence = self.health.cadence.unwrap_or(CADENCE);
-        self.health.next_post = Some(self.now + self.jitter.earlier(cadence, 0.1));
-        self.health.under_way = true;
-        let purpose = Purpose::Health(instance.clone(), health);
-        self.call(Call::PostHealth { session, instance, health }, purpose);
-    }
-
-    pub(super) fn health_posted(
-        &mut self,
-        instance: &InstanceId,
-        told: InstanceHealth,
-        answer: &Result<Answer, Refusal>,
-    ) {
-        self.health.under_way = false;
-        match answer {
-            Ok(_) => {
-                self.health.posted = Some(told);
-                if told == InstanceHealth::Unhealthy {
-                    self.health.untold = None;
-                }
-                self.link_held(instance);
-            }
-            Err(Refusal::SessionNotFound) => self.session_not_found(instance),
-            Err(_) => {
-                // A change is worth another try soon; the rest comes round again anyway.
-                if self.health.posted != Some(told) {
-                    let again = self.now + self.jitter.earlier(RETRY, 0.25);
-                    self.health.next_post = earliest([self.health.next_post, Some(again)]);
-                }
-            }
-        }
-        if self.health.judged != Some(told) {
-            self.health.next_post = self.health.next_post.filter(|_| self.health.posted == self.health.judged);
-        }
-    }
-
-    pub(super) fn health_configured(&mut self, answer: &Result<Answer, Refusal>) {
-        if let Ok(Answer::HealthConfig(settings)) = answer {
-            let cadence = Duration::from_secs(u64::from(settings.cadence_seconds.max(1)));
-            let longest = self.now + cadence;
-            self.health.cadence = Some(cadence);
-            self.health.next_post = self.health.next_post.map(|at| at.min(longest));
-        }
-    }
-
-    pub(super) fn health_deadline(&self) -> Option<When> {
-        let silence = self.settings.health.heartbeat.and_then(|span| Some(self.health.next_beat? + span.get()));
-        let going = matches!(self.state.phase, Phase::Draining(..) | Phase::Closing(..));
-        let silence = silence.filter(|_| !going && matches!(&self.state.process, Process::Up(run) if !run.orderly));
-        let post = self.health.next_post.filter(|_| !self.health.under_way && self.writes() && self.linked().is_some());
-        earliest([silence, self.pings_deadline(), post])
     }
 }

@@ -78,7 +78,7 @@ pub enum Input {
         request: RequestId,
         order: Order,
     },
-    /// SIGTERM or SIGINT: drain and end. A second one hastens: straight to the ladder.
+    /// SIGTERM or SIGINT: drain and end. A second one hastens: straight to the stop sequence.
     Terminate,
     /// Other ports than before are reserved for the game; while none of ours runs.
     Ports(Ports),

@@ -1,40 +1,23 @@
-//! The journal as the core sees it: one commit under way, numbered; what waits for it; and how it is when it fails.
+//! The journal as the core sees it: one commit under way, numbered; and how it is when it fails. What
+//! waits for a commit is in [`super::turn`].
 //!
-//! A commit that fails or takes over [`PATIENCE`]: the match goes on, reports go out, status says so, and no allocation is
-//! accepted. What is written ahead goes on waiting.
+//! The state is written out as text only when its revision has moved; a text that is the same as the
+//! last one is no change.
+//!
+//! A commit that fails or takes over [`PATIENCE`]: the match goes on, reports go out, status says so,
+//! and no allocation is accepted. What is written ahead goes on waiting.
 
 use super::{
-    clock::When,
-    engine::Core,
     io::{Effect, JournalFact},
+    revision::{Revision, Tracked},
+    steady_time::SteadyTime,
+    turn::{JournalWorks, Turn},
 };
 use std::time::Duration;
 
 /// A commit that takes longer is trouble.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_secs(1);
-
-#[derive(Debug, Default)]
-pub(super) struct Journal {
-    /// The number of the last commit that was asked for.
-    asked: u64,
-    /// What it said.
-    text: String,
-    /// The state of now, as text, and how often it has changed.
-    present: String,
-    written: Written,
-    since: Option<When>,
-    under_way: bool,
-    /// The last one that reached the disk.
-    done: u64,
-    retry_at: Option<When>,
-    /// Waits to be given a number.
-    fresh: Vec<(Effect, Hold)>,
-    /// Waits for a commit.
-    held: Vec<(u64, Effect, Hold)>,
-    pub trouble: Option<String>,
-    pub set_aside: Option<String>,
-}
 
 /// Where the present state stands on its way to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,129 +28,153 @@ pub struct Written {
     pub by: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hold {
-    UntilWritten,
-    Briefly,
+/// What others know of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JournalFacts {
+    /// Why it can't be written.
+    pub trouble: Option<String>,
+}
+
+#[derive(Debug, Default)]
+pub struct Journal {
+    /// The number of the last commit that was asked for.
+    asked: u64,
+    /// What it said; `stale`: that isn't the state of now.
+    asked_text: String,
+    stale: bool,
+    /// The state of now, as text, and the revision that it was made from.
+    text: String,
+    seen: Option<u64>,
+    written: Written,
+    since: Option<SteadyTime>,
+    under_way: bool,
+    /// The last one that reached the disk.
+    done: u64,
+    retry_at: Option<SteadyTime>,
+    trouble: Tracked<Option<String>>,
+    /// The journal of an earlier life, which can't be used.
+    set_aside: Tracked<Option<String>>,
 }
 
 impl Journal {
-    /// Not before the state of now is on disk.
-    pub fn hold(&mut self, effect: Effect) {
-        self.fresh.push((effect, Hold::UntilWritten));
+    pub fn new(set_aside: Option<String>) -> Self {
+        Journal { set_aside: Tracked::new(set_aside), ..Journal::default() }
     }
 
-    /// The same, but a broken journal doesn't hold it up.
-    pub fn hold_briefly(&mut self, effect: Effect) {
-        self.fresh.push((effect, Hold::Briefly));
+    pub fn revision(&self) -> Revision {
+        Revision { durable: 0, visible: self.trouble.changes() + self.set_aside.changes() }
     }
 
-    /// Takes back what still waits; says whether there was such a thing.
-    pub fn drop_held(&mut self, unwanted: impl Fn(&Effect) -> bool) -> bool {
-        let before = self.fresh.len() + self.held.len();
-        self.fresh.retain(|(effect, _)| !unwanted(effect));
-        self.held.retain(|(_, effect, _)| !unwanted(effect));
-        self.fresh.len() + self.held.len() < before
+    pub fn facts(&self) -> JournalFacts {
+        JournalFacts { trouble: self.trouble.clone() }
     }
 
-    pub fn deadline(&self) -> Option<When> {
-        let slow = self.since.filter(|_| self.under_way && self.trouble.is_none()).map(|since| since + PATIENCE);
-        if self.under_way { slow } else { self.retry_at }
+    pub fn set_aside(&self) -> Option<&str> {
+        self.set_aside.as_deref()
     }
 
-    /// Everything that was decided is on disk.
-    pub fn is_settled(&self) -> bool {
-        !self.under_way && self.retry_at.is_none() && self.held.is_empty() && self.fresh.is_empty()
+    #[cfg(test)]
+    pub fn text(&self) -> &str {
+        &self.text
     }
-}
 
-impl Core {
-    /// Where the present state stands on its way to the disk: what changed it is safe once that commit is done.
     pub fn written(&self) -> Written {
-        self.journal.written
+        self.written
     }
 
     /// The present state is on the disk.
     pub fn is_written(&self) -> bool {
-        self.journal.written.by <= self.journal.done
+        self.written.by <= self.done
     }
 
-    pub(super) fn journal_fact(&mut self, fact: &JournalFact) {
+    /// Everything that was decided is on disk.
+    pub fn is_settled(&self, turn: &Turn) -> bool {
+        !self.under_way && self.retry_at.is_none() && turn.nothing_waits()
+    }
+
+    /// What became of a commit.
+    pub fn on(&mut self, fact: &JournalFact, now: SteadyTime, turn: &mut Turn) {
         match fact {
-            JournalFact::Committed { seq } if *seq == self.journal.asked => {
-                self.journal.under_way = false;
-                self.journal.done = *seq;
-                if self.journal.trouble.take().is_some() {
-                    self.happened("journal", "the journal can be written again", &[]);
+            JournalFact::Committed { seq } if *seq == self.asked => {
+                self.under_way = false;
+                self.done = *seq;
+                if self.trouble.is_some() {
+                    self.trouble.set(None);
+                    turn.timeline("journal", "the journal can be written again", &[]);
                 }
-                self.release();
+                self.release(turn);
             }
-            JournalFact::Failed { seq, why } if *seq == self.journal.asked => {
-                self.journal.under_way = false;
-                self.journal.retry_at = Some(self.now + RETRY);
-                self.journal_trouble(format!("failed to write the journal: {why}"));
+            JournalFact::Failed { seq, why } if *seq == self.asked => {
+                self.under_way = false;
+                self.retry_at = Some(now + RETRY);
+                self.in_trouble(format!("failed to write the journal: {why}"), turn);
             }
             JournalFact::Committed { .. } | JournalFact::Failed { .. } => {}
         }
     }
 
-    fn journal_trouble(&mut self, why: String) {
-        if self.journal.trouble.is_none() {
-            self.happened("journal", format!("{why}; the match goes on, no new allocation is taken"), &[]);
-        }
-        self.journal.trouble = Some(why);
-        self.release();
+    /// When [`Journal::tick`] or [`Journal::commit`] does something next.
+    pub fn next_deadline(&self) -> Option<SteadyTime> {
+        let slow = self.since.filter(|_| self.under_way && self.trouble.is_none()).map(|since| since + PATIENCE);
+        if self.under_way { slow } else { self.retry_at }
     }
 
-    pub(super) fn journal_tick(&mut self) {
-        let slow = self.journal.since.is_some_and(|since| self.now >= since + PATIENCE);
-        if self.journal.under_way && slow && self.journal.trouble.is_none() {
-            self.journal_trouble("a write of the journal takes more than 2 s".to_owned());
+    pub fn tick(&mut self, now: SteadyTime, turn: &mut Turn) {
+        let slow = self.since.is_some_and(|since| now >= since + PATIENCE);
+        if self.under_way && slow && self.trouble.is_none() {
+            self.in_trouble("a write of the journal takes more than 2 s".to_owned(), turn);
         }
     }
 
-    /// Asks for a commit where the state has changed, and lets go what waits for none. Last of all steps.
-    pub(super) fn commit(&mut self) {
-        let text = serde_json::to_string(&self.state).expect("plain data with text keys always serialises");
-        let journal = &mut self.journal;
-        let changed = text != journal.text;
-        let failed = journal.retry_at.is_some_and(|at| self.now >= at);
-        if !journal.under_way && (journal.retry_at.is_none() && changed || failed) {
-            journal.asked += 1;
-            journal.under_way = true;
-            journal.since = Some(self.now);
-            journal.retry_at = None;
-            journal.text.clone_from(&text);
-            self.out.push(Effect::Commit { seq: journal.asked, text: text.clone() });
+    fn in_trouble(&mut self, why: String, turn: &mut Turn) {
+        if self.trouble.is_none() {
+            turn.timeline("journal", format!("{why}; the match goes on, no new allocation is taken"), &[]);
         }
-        // Until the next commit says so, the state of now isn't on disk.
-        let needs = if journal.text == text { journal.asked } else { journal.asked + 1 };
-        let needs = if journal.retry_at.is_some() { journal.asked + 1 } else { needs };
-        journal.written.by = needs;
-        if needs <= journal.done {
-            // What changed while a commit was under way has changed back: none will follow it.
-            journal.held.iter_mut().for_each(|(waits_for, ..)| *waits_for = (*waits_for).min(needs));
-        }
-        if journal.present != text {
-            journal.written.revision += 1;
-            journal.present = text;
-        }
-        for (effect, hold) in std::mem::take(&mut journal.fresh) {
-            journal.held.push((needs, effect, hold));
-        }
-        self.release();
+        self.trouble.set(Some(why));
+        self.release(turn);
     }
 
-    fn release(&mut self) {
-        let (done, broken) = (self.journal.done, self.journal.trouble.is_some());
-        let mut still = Vec::new();
-        for (needs, effect, hold) in std::mem::take(&mut self.journal.held) {
-            if needs <= done || (broken && hold == Hold::Briefly) {
-                self.out.push(effect);
-            } else {
-                still.push((needs, effect, hold));
-            }
+    /// The state may be another one than the text says.
+    pub fn needs_text(&self, revision: u64) -> bool {
+        self.seen != Some(revision)
+    }
+
+    /// Asks for a commit where the state has changed, and lets go what waits for none. Last of all
+    /// steps. `revision`: of what is remembered; `text`: what that is, where it may be news.
+    pub fn commit(&mut self, revision: u64, text: Option<String>, now: SteadyTime, turn: &mut Turn) {
+        self.seen = Some(revision);
+        if let Some(text) = text.filter(|text| self.text != *text) {
+            self.written.revision += 1;
+            self.text = text;
+            self.stale = self.text != self.asked_text;
         }
-        self.journal.held = still;
+        let failed = self.retry_at.is_some_and(|at| now >= at);
+        if !self.under_way && (self.retry_at.is_none() && self.stale || failed) {
+            self.asked += 1;
+            self.under_way = true;
+            self.since = Some(now);
+            self.retry_at = None;
+            self.asked_text.clone_from(&self.text);
+            self.stale = false;
+            turn.effect(Effect::Commit { seq: self.asked, text: self.text.clone() });
+        }
+        self.number_waiting(turn);
+        self.release(turn);
+    }
+
+    /// Until the next commit says so, the state of now isn't on disk.
+    fn number_waiting(&mut self, turn: &mut Turn) {
+        let stands = !self.stale && self.retry_at.is_none();
+        let needs = if stands { self.asked } else { self.asked + 1 };
+        self.written.by = needs;
+        if needs <= self.done {
+            turn.wait_at_most_for(needs);
+        }
+        turn.wait_for(needs);
+    }
+
+    fn release(&self, turn: &mut Turn) {
+        let works = if self.trouble.is_some() { JournalWorks::No } else { JournalWorks::Yes };
+        turn.release(self.done, works);
     }
 }

@@ -12,7 +12,7 @@
 //! Printing what is undefined is an error, found before anything is spawned. A remote value is only ever a value: never a
 //! template, never a shell word. An argument that renders to nothing is dropped.
 
-use super::settings::Launch;
+use super::settings::{Launch, Settings};
 use crate::model::{
     ids::{AllocationId, InstanceId, SessionId},
     ordered::Ports,
@@ -72,6 +72,32 @@ pub fn render(launch: &Launch, values: &Values<'_>) -> Result<LaunchSpec, Launch
         Some(place) => Err(LaunchError::ZeroByte { place }),
         None => Ok(spec),
     }
+}
+
+/// What the agent's own configuration gives.
+pub fn own_values(settings: &Settings) -> Values<'_> {
+    let addresses = &settings.addresses;
+    Values {
+        name: &settings.name,
+        host: addresses.public.as_deref().or(addresses.private.as_deref()),
+        region: settings.session.region.as_deref(),
+        ..Values::default()
+    }
+}
+
+/// Whether a launch with these values would do, once its session, its instance and its allocation have
+/// their ids (and the match its join token, where it gets one).
+pub fn check_params(launch: &Launch, values: &Values<'_>, join_token: bool) -> Result<(), LaunchError> {
+    let text = "to-come";
+    let (session, instance, allocation) = (text.parse().ok(), text.parse().ok(), text.parse().ok());
+    let values = Values {
+        session: session.as_ref(),
+        instance: instance.as_ref(),
+        allocation: allocation.as_ref(),
+        join_token: join_token.then_some(text),
+        ..*values
+    };
+    render(launch, &values).map(drop)
 }
 
 /// Where a text holds a zero byte, which ends it for the system.

@@ -17,54 +17,77 @@
 //! 4. Within a lane, reports keep their order, and one call is under way.
 //! 5. No allocation is accepted while an earlier end is undeliverable or the journal can't be written.
 //!
-//! To read it, follow an input: `engine` (the three steps), `lifecycle` (the match), `reports` and `publish` (what the session is told),
-//! then whichever decision you came for.
+//! The core is made of machines. Each has private state, takes events (`on(event, facts, turn)`) and
+//! says when time alone brings something about (`next_deadline(facts)`). No machine sees another: what it
+//! knows of the others are [`facts`], and what it has to say to them are signals, which the wiring passes
+//! on. To read it, begin with `engine`, the wiring; then whichever machine you came for.
 //!
-//! | file | decides |
+//! | machine | decides |
 //! |---|---|
-//! | [`io`], [`settings`] | nothing: what goes in and comes out; what the user configured, as the core wants it |
-//! | `engine` | in which order an input is taken; what waits for the journal |
-//! | `state`, `journal` | nothing: what is remembered, and how it gets to the disk |
-//! | `offer`, `acquire` | whether this server is free; from an allocation to a session |
-//! | `lifecycle` | the match from its beginning to its end |
-//! | [`launch`], `process`, `exits` | what is started; the process while it lives; what follows its end |
-//! | `adopt` | journal × keeper: what is taken over, what is lost |
-//! | `drain`, `ladder` | ways out, and how a process is stopped |
-//! | `said`, `players`, `health`, `backfill` | what follows from the game's words; who is a member; how it is; who is still wanted |
-//! | `reports`, `publish` | what the session should show; in which order it is told |
-//! | `deposit` | what the keeper holds for the agent |
-//! | `poll` | when the session is read, and whether it is still there |
-//! | `status` | nothing: the agent as seen from outside |
-//! | `clock`, `mint` | nothing: moments; ids, tokens and jitter from given entropy |
+//! | `keeper_link` | nothing: what is known of the keeper, and what it holds for the agent |
+//! | `allocation` | from an allocation to a session |
+//! | `process` (with `crash_book`) | the game's process, from its intent to its end; whether it is started again |
+//! | `game_words` | nothing: what the game said of itself, and stands by |
+//! | `players` (with `roster`) | who plays, who of them is a member of the session |
+//! | `game_match` | the match from its beginning to its end |
+//! | `outbox` (with `instance_outbox`) | what the session is told, and in which order |
+//! | `session` | when the session is read, and whether it is still there |
+//! | `health` (with `ping_clock`) | how the game is |
+//! | `backfill` | who is still wanted |
+//! | `availability` | whether this server is free |
+//! | `ending` | the agent's own end |
+//! | `journal` | when the state is written, and what that lets go |
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`io`], [`settings`] | what goes in and comes out; what the user configured, as the core wants it |
+//! | `engine` | the wiring: in which order an input is taken, and who hears of what |
+//! | `orders`, `keeper_facts`, `game_events` | the three switches: what is ordered, what the keeper says, what the game says |
+//! | `facts`, `signal`, `turn` | what machines know of each other, say to each other, and decide |
+//! | `durable`, `assembly` | from the machines to the durable text, and back |
+//! | `desired_state`, `status`, [`offline`] | what the session, and what people should see; of a dead agent, too |
+//! | [`launch`], `stop_sequence` | what is started; how a process is stopped |
+//! | `revision` | how a change is noticed |
+//! | `steady_time`, `random` | moments; ids, tokens and jitter from given entropy |
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
-mod acquire;
-mod adopt;
+mod allocation;
+mod assembly;
+mod availability;
 mod backfill;
-mod clock;
-mod deposit;
-mod drain;
+mod crash_book;
+mod desired_state;
+mod durable;
+mod ending;
 mod engine;
-mod exits;
+mod facts;
+mod game_events;
+mod game_match;
+mod game_words;
 mod health;
+mod instance_outbox;
 pub mod io;
 mod journal;
-mod ladder;
+mod keeper_facts;
+mod keeper_link;
 pub mod launch;
-mod lifecycle;
-mod mint;
-mod offer;
+pub mod offline;
+mod orders;
+mod outbox;
 mod ping_clock;
 mod players;
-mod poll;
 mod process;
-mod publish;
-mod reports;
-mod said;
+mod random;
+mod revision;
+mod roster;
+mod session;
 pub mod settings;
-mod state;
+mod signal;
 mod status;
+mod steady_time;
+mod stop_sequence;
+mod turn;
 
 #[cfg(test)]
 #[allow(

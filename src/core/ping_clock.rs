@@ -4,25 +4,25 @@
 //! not have heard does not count: a new agent begins anew, and so does one that was kept from its
 //! work.
 
-use super::clock::When;
+use super::steady_time::SteadyTime;
 use crate::model::policy::SdkPings;
 
 /// The clock of one run.
 #[derive(Debug, Clone, Default)]
 pub struct PingClock {
     /// When the period that runs is over.
-    due: Option<When>,
+    due: Option<SteadyTime>,
     failures: u32,
 }
 
 impl PingClock {
     /// The game's process is there.
-    pub fn begin(&mut self, pings: &SdkPings, now: When) {
+    pub fn begin(&mut self, pings: &SdkPings, now: SteadyTime) {
         self.failures = 0;
         self.due = Some(now + pings.initial_delay + pings.period);
     }
 
-    pub fn ping(&mut self, pings: &SdkPings, now: When) {
+    pub fn ping(&mut self, pings: &SdkPings, now: SteadyTime) {
         self.failures = 0;
         if let Some(due) = &mut self.due {
             *due = (now + pings.period).max(*due);
@@ -30,12 +30,12 @@ impl PingClock {
     }
 
     /// Nobody looked for a while: pings may lie unread.
-    pub fn gap(&mut self, pings: &SdkPings, now: When) {
+    pub fn gap(&mut self, pings: &SdkPings, now: SteadyTime) {
         self.ping(pings, now);
     }
 
     /// True at the moment when the threshold is reached.
-    pub fn runs_out(&mut self, pings: &SdkPings, now: When) -> bool {
+    pub fn runs_out(&mut self, pings: &SdkPings, now: SteadyTime) -> bool {
         let Some(due) = self.due.filter(|due| *due <= now) else { return false };
         if now.since(due) >= pings.period {
             self.gap(pings, now);
@@ -46,7 +46,7 @@ impl PingClock {
         self.failures == pings.failure_threshold
     }
 
-    pub fn deadline(&self) -> Option<When> {
+    pub fn deadline(&self) -> Option<SteadyTime> {
         self.due
     }
 }
@@ -60,8 +60,8 @@ mod tests {
     const PINGS: SdkPings =
         SdkPings { period: Duration::from_secs(5), failure_threshold: 3, initial_delay: Duration::from_secs(5) };
 
-    fn at(seconds: u64) -> When {
-        When(Timestamp::EPOCH) + Duration::from_secs(1000 + seconds)
+    fn at(seconds: u64) -> SteadyTime {
+        SteadyTime(Timestamp::EPOCH) + Duration::from_secs(1000 + seconds)
     }
 
     #[test]

@@ -1,253 +1,194 @@
-//! Who plays, and who of them is a member of the session.
-//!
-//! | the game says | member of the session | not a member |
-//! |---|---|---|
-//! | joined | its place is no longer kept for it | `members`: the game is told `not_in_session`; `open`: added, within team size |
-//! | left | its place is kept for `reconnect_grace`, then it is removed | – |
-//!
-//! One source tells who plays: the one nearest to the game that has spoken of players in this run. Two of them know a player by
-//! different ids, and would count everybody twice.
-//!
-//! | SDK (native, agones, gsdk) | its log | a probe |
-//! |---|---|---|
-//! | nearest: every join and leave, with real ids | every join and leave, with the log's ids | a list or a number now and then |
-//!
-//! An id that isn't, and doesn't map to, a player UUID only shows in status and counts. A UUID that the last reading of the
-//! session doesn't know is judged after another reading: it may have been added since.
+//! Who plays, and what the session has to be told of it; the list itself is in [`super::roster`].
 
-use super::clock::{When, earliest};
+use super::{
+    facts::Facts,
+    revision::{Revision, Tracked},
+    roster::{Change, Roster, Verdict},
+    signal::Signal,
+    steady_time::SteadyTime,
+    turn::{Purpose, Turn},
+};
 use crate::model::{
-    game::{EventSource, GamePlayer},
-    ids::PlayerUuid,
-    policy::AdmissionPolicy,
-    session::Session,
+    calls::{Answer, Call, Refusal},
+    game::{EventSource, GameEvent, GameNotice},
 };
-use serde::{Deserialize, Serialize};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::sync::Arc;
 
-/// Players kept by name; a game that reports more is only counted.
-const MAX_KNOWN: usize = 1000;
-
-/// The players of one run.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Roster {
-    pub known: BTreeMap<String, GamePlayer>,
-    /// Who tells.
-    #[serde(default)]
-    source: Option<EventSource>,
-    /// From a source that only counts.
-    count: Option<u32>,
-    pub max: Option<u32>,
-    /// It has said anything at all about players: from then on, none means none.
-    pub countable: bool,
-    /// The source names players, rather than counting them.
-    named: bool,
-    pub ever: bool,
-    /// Since when nobody plays who did.
-    pub empty_since: Option<When>,
-    /// Places that are kept.
-    grace: BTreeMap<PlayerUuid, When>,
-    /// To be judged at the next reading of the session.
-    unjudged: BTreeSet<String>,
-}
-
-/// What a change of the list amounts to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    Joined(GamePlayer),
-    Left(GamePlayer),
-}
-
-/// What is to be done about a player.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    NotInSession { id: String },
-    Add { known_as: String, player: PlayerUuid, team: Option<u32> },
-}
-
-impl Roster {
-    /// For the next match of a warm game.
-    pub fn next_match(&mut self) {
-        self.ever = false;
-        self.empty_since = None;
-        self.grace.clear();
-        self.unjudged.clear();
-    }
-
-    pub fn players(&self) -> u32 {
-        if self.named { u32::try_from(self.known.len()).unwrap_or(u32::MAX) } else { self.count.unwrap_or(0) }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.countable && self.players() == 0
-    }
-
-    /// Whether this source's word on players counts. A nearer one than before begins with an empty list.
-    pub fn heeds(&mut self, door: EventSource, now: When) -> bool {
-        match self.source {
-            Some(source) if distance(source) < distance(door) => return false,
-            Some(source) if distance(source) > distance(door) => {
-                self.known.clear();
-                self.unjudged.clear();
-                (self.count, self.named) = (None, false);
-                self.counted(now);
-            }
-            Some(_) | None => {}
-        }
-        self.source = Some(door);
-        true
-    }
-
-    pub fn joined(&mut self, player: GamePlayer, now: When, members: Option<&Session>) -> Option<Change> {
-        self.named = true;
-        self.countable = true;
-        let id = player.id.clone();
-        if self.known.len() >= MAX_KNOWN || self.known.insert(id.clone(), player.clone()).is_some() {
-            return None;
-        }
-        if let Some(uuid) = uuid_of(&id, members) {
-            self.grace.remove(&uuid);
-        }
-        self.unjudged.insert(id);
-        self.counted(now);
-        Some(Change::Joined(player))
-    }
-
-    pub fn left(&mut self, id: &str, now: When, keep: Duration, members: Option<&Session>) -> Option<Change> {
-        self.countable = true;
-        let player = self.known.remove(id)?;
-        self.unjudged.remove(id);
-        if let Some(uuid) = uuid_of(id, members).filter(|uuid| is_member(members, *uuid)) {
-            self.grace.insert(uuid, now + keep);
-        }
-        self.counted(now);
-        Some(Change::Left(player))
-    }
-
-    /// The whole list.
-    pub fn replace(
-        &mut self,
-        list: Vec<GamePlayer>,
-        now: When,
-        keep: Duration,
-        members: Option<&Session>,
-    ) -> Vec<Change> {
-        (self.named, self.countable) = (true, true);
-        let stay: BTreeSet<_> = list.iter().map(|player| player.id.clone()).collect();
-        let gone: Vec<_> = self.known.keys().filter(|id| !stay.contains(*id)).cloned().collect();
-        let mut changes: Vec<_> = gone.iter().filter_map(|id| self.left(id, now, keep, members)).collect();
-        changes.extend(list.into_iter().filter_map(|player| self.joined(player, now, members)));
-        self.counted(now);
-        changes
-    }
-
-    pub fn count(&mut self, players: u32, max: Option<u32>, now: When) {
-        self.count = Some(players);
-        self.max = max.or(self.max);
-        self.countable = true;
-        self.counted(now);
-    }
-
+#[derive(Debug)]
+pub enum PlayersEvent {
+    Said(EventSource, GameEvent),
     /// It speaks a protocol in which it would say so if somebody came.
-    pub fn speaks_of_players(&mut self) {
-        self.countable = true;
+    SpeaksOfPlayers,
+    /// The session was read, and says who its members are.
+    SessionRead,
+    /// The answer about a player who was added (known to the game by this id) or removed.
+    Answered(Option<String>, Result<Answer, Refusal>),
+    RunChanged,
+    NextMatch,
+    Tick,
+}
+
+/// Whether what is known of the session's members is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    Fresh,
+    Known,
+}
+
+#[derive(Debug, Default)]
+pub struct Players {
+    roster: Tracked<Roster>,
+}
+
+impl Players {
+    pub fn restore(roster: Roster) -> Self {
+        Players { roster: Tracked::new(roster) }
     }
 
-    fn counted(&mut self, now: When) {
-        if self.players() > 0 {
-            self.ever = true;
-            self.empty_since = None;
-        } else if self.ever {
-            self.empty_since.get_or_insert(now);
+    pub fn recall(&mut self, roster: Roster) {
+        *self.roster.edit() = roster;
+    }
+
+    pub fn revision(&self) -> Revision {
+        Revision { durable: self.roster.changes(), visible: 0 }
+    }
+
+    pub fn facts(&self) -> Arc<Roster> {
+        Arc::new(self.roster.clone())
+    }
+
+    pub fn on(&mut self, event: PlayersEvent, facts: &Facts, turn: &mut Turn) {
+        match event {
+            PlayersEvent::Said(source, event) => self.said(source, event, facts, turn),
+            PlayersEvent::SpeaksOfPlayers => self.change(Roster::speaks_of_players),
+            PlayersEvent::SessionRead => self.judge(Reading::Fresh, facts, turn),
+            PlayersEvent::Answered(added, answer) => answered(added, &answer, facts, turn),
+            PlayersEvent::RunChanged => self.roster.set(Roster::default()),
+            PlayersEvent::NextMatch => self.change(Roster::next_match),
+            PlayersEvent::Tick => self.tick(facts, turn),
         }
     }
 
-    /// Somebody waits for a newer reading of the session.
-    pub fn has_unjudged(&self, members: Option<&Session>) -> bool {
-        self.unjudged.iter().any(|id| uuid_of(id, members).is_some_and(|uuid| !is_member(members, uuid)))
+    /// When [`PlayersEvent::Tick`] does something next.
+    pub fn next_deadline(&self, _facts: &Facts) -> Option<SteadyTime> {
+        self.roster.deadline()
     }
 
-    /// Judges those who came, by a fresh reading of the session.
-    pub fn judge(&mut self, session: &Session, admission: AdmissionPolicy) -> Vec<Verdict> {
-        let mut free: Vec<u32> = session.teams.iter().map(|t| t.max_size.saturating_sub(active(t))).collect();
-        let mut verdicts = Vec::new();
-        for id in std::mem::take(&mut self.unjudged) {
-            let Some(uuid) = uuid_of(&id, Some(session)) else { continue };
-            if is_member(Some(session), uuid) {
-                continue;
+    /// What leaves the list as it is counts as no change.
+    fn change<T>(&mut self, change: impl FnOnce(&mut Roster) -> T) -> T {
+        let mut roster = self.roster.clone();
+        let outcome = change(&mut roster);
+        self.roster.set(roster);
+        outcome
+    }
+
+    fn said(&mut self, source: EventSource, event: GameEvent, facts: &Facts, turn: &mut Turn) {
+        let (now, keep) = (facts.now, facts.settings.players.reconnect_grace.get());
+        let session = facts.session.reading.as_deref();
+        if !self.change(|roster| roster.heeds(source, now)) {
+            if let GameEvent::PlayerCount { max, .. } = event {
+                self.change(|roster| roster.max = max.or(roster.max));
             }
-            let wished = self.known.get(&id).and_then(|player| player.team);
-            let place = free.iter().position(|free| *free > 0);
-            let place = wished
-                .filter(|team| free.get(*team as usize).is_some_and(|free| *free > 0))
-                .or(place.map(|p| p as u32));
-            verdicts.push(match place.filter(|_| admission == AdmissionPolicy::Open) {
-                Some(team) => {
-                    free[team as usize] -= 1;
-                    Verdict::Add { known_as: id, player: uuid, team: Some(team) }
+            return;
+        }
+        let changes: Vec<_> = match event {
+            GameEvent::PlayerJoined(player) => {
+                self.change(|roster| roster.joined(player, now, session)).into_iter().collect()
+            }
+            GameEvent::PlayerLeft { id } => {
+                self.change(|roster| roster.left(&id, now, keep, session)).into_iter().collect()
+            }
+            GameEvent::Players(list) => self.change(|roster| roster.replace(list, now, keep, session)),
+            GameEvent::PlayerCount { players, max } => return self.counted(players, max, now, turn),
+            GameEvent::Ready
+            | GameEvent::Joinable(_)
+            | GameEvent::Heartbeat
+            | GameEvent::Health { .. }
+            | GameEvent::TickRate { .. }
+            | GameEvent::Map { .. }
+            | GameEvent::MatchStarted { .. }
+            | GameEvent::MatchEnded
+            | GameEvent::CustomData { .. }
+            | GameEvent::Version(_)
+            | GameEvent::Sdk(_)
+            | GameEvent::StopMe
+            | GameEvent::Hello
+            | GameEvent::Offer(_)
+            | GameEvent::Keep(_)
+            | GameEvent::Shutdown => return,
+        };
+        for change in changes {
+            let (kind, player, verb) = match &change {
+                Change::Joined(player) => ("player_joined", player, "joined"),
+                Change::Left(player) => ("player_left", player, "left"),
+            };
+            let text = format!("{} {verb}", player.name.as_deref().unwrap_or(&player.id));
+            let name = player.name.as_deref().unwrap_or_default();
+            turn.timeline(kind, text, &[("player", player.id.as_str()), ("name", name)]);
+        }
+        self.judge(Reading::Known, facts, turn);
+    }
+
+    fn counted(&mut self, players: u32, max: Option<u32>, now: SteadyTime, turn: &mut Turn) {
+        let before = self.roster.players();
+        self.change(|roster| roster.count(players, max, now));
+        if self.roster.players() != before {
+            turn.timeline("players", format!("{players} players"), &[("players", &players.to_string())]);
+        }
+    }
+
+    /// By what the session says; if that is too old to say, it is read again first.
+    fn judge(&mut self, reading: Reading, facts: &Facts, turn: &mut Turn) {
+        let (Some(game), Some(run)) = (facts.linked(), facts.process.run) else { return };
+        let session = facts.session.reading.as_deref().filter(|session| session.session_id == game.session);
+        let Some(session) = session.filter(|_| facts.settings.writes()) else { return };
+        if reading == Reading::Known && self.roster.has_unjudged(Some(session)) {
+            return turn.signal(Signal::ReadSessionSoon);
+        }
+        let own = &facts.settings.session;
+        let admission = if game.own { own.own_admission } else { own.admission };
+        for verdict in self.change(|roster| roster.judge(session, admission)) {
+            match verdict {
+                Verdict::NotInSession { id } => {
+                    turn.timeline("not_in_session", format!("{id} is no member of the session"), &[("player", &id)]);
+                    turn.notify(run, GameNotice::NotInSession { id });
                 }
-                None => Verdict::NotInSession { id },
-            });
-        }
-        verdicts
-    }
-
-    /// Places that are no longer kept.
-    pub fn lapsed(&mut self, now: When) -> Vec<PlayerUuid> {
-        let lapsed: Vec<_> = self.grace.iter().filter(|(_, until)| now >= **until).map(|(uuid, _)| *uuid).collect();
-        self.grace.retain(|_, until| now < *until);
-        lapsed
-    }
-
-    pub fn deadline(&self) -> Option<When> {
-        earliest(self.grace.values().map(|until| Some(*until)))
-    }
-
-    /// How many more each team takes: places that are kept are members still, and a connected player who is no member
-    /// takes one too.
-    pub fn needs(&self, session: &Session) -> Vec<u32> {
-        let mut needs: Vec<u32> = session.teams.iter().map(|t| t.max_size.saturating_sub(active(t))).collect();
-        for (id, player) in &self.known {
-            if uuid_of(id, Some(session)).is_some_and(|uuid| is_member(Some(session), uuid)) {
-                continue;
-            }
-            let team = player.team.map_or(0, |team| team as usize);
-            if let Some(need) = needs.get_mut(team) {
-                *need = need.saturating_sub(1);
+                Verdict::Add { known_as, player, team } => {
+                    let call = Call::AddPlayer { session: session.session_id.clone(), player, team };
+                    turn.call(call, Purpose::Player(Some(known_as)));
+                }
             }
         }
-        needs
+    }
+
+    fn tick(&mut self, facts: &Facts, turn: &mut Turn) {
+        if self.roster.deadline().is_none_or(|at| facts.now < at) {
+            return;
+        }
+        let lapsed = self.change(|roster| roster.lapsed(facts.now));
+        let Some(game) = facts.linked().filter(|_| facts.settings.writes()) else { return };
+        for player in lapsed {
+            turn.call(Call::RemovePlayer { session: game.session.clone(), player }, Purpose::Player(None));
+        }
     }
 }
 
-/// How far a source is from the game: the nearest knows best.
-fn distance(door: EventSource) -> u8 {
-    match door {
-        EventSource::Native => 0,
-        EventSource::Agones => 1,
-        EventSource::Gsdk => 2,
-        EventSource::Log => 3,
-        EventSource::Probe => 4,
+fn answered(added: Option<String>, answer: &Result<Answer, Refusal>, facts: &Facts, turn: &mut Turn) {
+    let refused =
+        matches!(answer, Err(Refusal::Conflict { .. } | Refusal::Invalid { .. } | Refusal::Credentials { .. }));
+    match (added, answer) {
+        (Some(id), Err(refusal)) if refused => {
+            let text = format!("{id} can't be added to the session: {refusal}");
+            turn.timeline("not_in_session", text, &[("player", &id)]);
+            if let Some(run) = facts.process.run {
+                turn.notify(run, GameNotice::NotInSession { id });
+            }
+        }
+        (Some(id), Ok(_)) => {
+            turn.timeline("admitted", format!("{id} was added to the session"), &[("player", &id)]);
+        }
+        (Some(_), Err(_)) | (None, _) => {}
     }
-}
-
-fn active(team: &crate::model::player::SessionTeam) -> u32 {
-    team.players.iter().filter(|player| player.status != crate::model::player::PlayerStatus::Invited).count() as u32
-}
-
-fn is_member(session: Option<&Session>, uuid: PlayerUuid) -> bool {
-    session.is_some_and(|s| s.teams.iter().flat_map(|t| &t.players).any(|p| p.player_uuid == uuid))
-}
-
-/// The player UUID that a game's id is, or that the session knows it by.
-fn uuid_of(id: &str, session: Option<&Session>) -> Option<PlayerUuid> {
-    if let Ok(uuid) = id.parse() {
-        return Some(PlayerUuid(uuid));
-    }
-    let number: i64 = id.parse().ok()?;
-    let mut players = session?.teams.iter().flat_map(|team| &team.players);
-    players.find(|player| player.player_id == Some(number)).map(|player| player.player_uuid)
+    // What the session says now decides on, also about an add whose outcome isn't known.
+    turn.signal(Signal::ReadSessionSoon);
 }

@@ -92,3 +92,16 @@ pub struct Addresses {
     /// The port that players connect to.
     pub port: String,
 }
+
+impl Settings {
+    /// The agent writes the instance, rather than the game.
+    pub fn writes(&self) -> bool {
+        self.session.report == ReportBy::Agent
+    }
+
+    /// An agent that takes its allocations from itself, or starts its game with itself, would only
+    /// repeat what has failed.
+    pub fn repeats(&self) -> bool {
+        self.provider == ProviderKind::Auto || self.launch.start == Start::AtBoot
+    }
+}

@@ -65,6 +65,8 @@ pub struct World {
     /// Calls of this life of the agent that were answered.
     answered: Vec<CallId>,
     uncommitted: Option<(u64, String)>,
+    /// The status when it was looked at last, and its revision.
+    looked: Option<(u64, Status)>,
 }
 
 impl World {
@@ -90,6 +92,7 @@ impl World {
             open: BTreeMap::new(),
             answered: Vec::new(),
             uncommitted: None,
+            looked: None,
         };
         world.carry_out(effects);
         world.run();
@@ -122,9 +125,22 @@ impl World {
                 self.answered.extend(self.open.remove(call).map(|_| *call));
             }
             let effects = self.core.handle(input, self.now());
+            self.look();
             self.carry_out(effects);
             steps += 1;
             assert!(steps < 5000, "the core and the world keep answering each other: {:?}", self.seen.last());
+        }
+    }
+
+    /// What has not counted as a change must be none: nobody looks again.
+    fn look(&mut self) {
+        assert_eq!(self.core.memory_text(), self.core.journal.text(), "a change that the journal hasn't noticed");
+        let (revision, status) = (self.core.status_revision(), self.core.status());
+        if let Some((known, shown)) = self.looked.replace((revision, status.clone())) {
+            assert!(
+                known != revision || shown == status,
+                "a change that the status hasn't noticed: {shown:?} {status:?}"
+            );
         }
     }
 
@@ -144,6 +160,24 @@ impl World {
             }
         }
         panic!("too many deadlines: {:?}", self.core.next_deadline());
+    }
+
+    /// A tick before the next deadline changes nothing, and one at the deadline makes progress.
+    pub fn keep_the_deadline(&mut self) {
+        let Some(Instant(due)) = self.core.next_deadline().filter(|_| self.ended.is_none()) else { return };
+        let before = due.saturating_sub(Duration::from_millis(1));
+        if before <= self.mono {
+            return;
+        }
+        self.mono = before;
+        let known = (self.core.status_revision(), self.core.written());
+        let effects = self.core.handle(Input::Tick, self.now());
+        assert!(effects.is_empty(), "nothing was due yet: {effects:?}");
+        assert_eq!((self.core.status_revision(), self.core.written()), known, "nothing was due yet");
+        assert_eq!(self.core.next_deadline(), Some(Instant(due)), "what is due is due when it was");
+        self.mono = due;
+        self.give(Input::Tick);
+        assert!(self.ended.is_some() || self.core.next_deadline() != Some(Instant(due)), "what is due is done");
     }
 
     pub fn connect(&mut self) {
@@ -185,6 +219,7 @@ impl World {
         self.open.clear();
         self.answered.clear();
         self.uncommitted = None;
+        self.looked = None;
         self.offer = None;
         self.ended = None;
         self.carry_out(effects);

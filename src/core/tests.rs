@@ -10,6 +10,7 @@ mod healths;
 mod invariants;
 mod launches;
 mod matches;
+mod offline;
 mod publishing;
 mod restarts;
 mod roster;

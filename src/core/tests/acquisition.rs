@@ -91,7 +91,13 @@ fn a_hook_is_told_when_the_service_cannot_be_asked() {
     w.service.net = Net::Refuses(Refusal::Unreachable { why: "refused".into() });
     allocate(&mut w, "a1", None);
     assert!(replies(&w).is_empty());
-    w.pass(secs(10));
+    w.pass(secs(5));
+    let retries = |w: &World| w.kinds().into_iter().filter(|kind| *kind == "allocation_retry").count();
+    assert_eq!(retries(&w), 1, "the timeline has each reason once");
+    w.service.net = Net::Refuses(Refusal::Busy { retry_after: None });
+    w.pass(secs(5));
+    assert_eq!(retries(&w), 2);
+    assert!(w.timeline().iter().any(|text| text.ends_with("it is tried again: the service is busy")));
     assert!(matches!(replies(&w)[..], [Err(Refused::Backend { .. })]));
 }
 

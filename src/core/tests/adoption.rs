@@ -160,7 +160,7 @@ fn a_drain_goes_on_with_the_deadline_that_it_had() {
 }
 
 #[test]
-fn a_ladder_goes_on_after_a_restart_of_the_agent() {
+fn a_stop_sequence_goes_on_after_a_restart_of_the_agent() {
     let mut w = World::serving(settings());
     w.keeper.obeys = false;
     w.order(crate::model::orders::Order::Stop { reason: None });

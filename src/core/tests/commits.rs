@@ -5,7 +5,7 @@ use crate::core::{
     testing::{Disk, World, secs, settings},
 };
 use crate::model::{
-    game::{Admission, GameEvent},
+    game::{Admission, CustomDataOf, EventSource, GameEvent},
     keeper::KeeperOrder,
     process::ExitStatus,
     session::JoinStatus,
@@ -92,8 +92,40 @@ fn what_changed_back_while_a_commit_was_under_way_needs_no_other() {
 fn the_journals_text_survives_being_read() {
     let mut w = World::serving(settings());
     let text = w.journal.clone().unwrap();
-    let state = crate::core::state::Durable::read(&text).unwrap();
-    assert_eq!(serde_json::to_string(&state).unwrap(), text);
+    let memory = crate::core::durable::Memory::read(&text).unwrap();
+    assert_eq!(memory.write(), text);
     w.kill_agent();
-    assert!(crate::core::state::Durable::read(&text.replace("\"format\":1", "\"format\":9")).is_err());
+    assert!(crate::core::durable::Memory::read(&text.replace("\"format\":1", "\"format\":9")).is_err());
+}
+
+/// Written by the agent as it was before its core was taken apart.
+const JOURNALS: &str = include_str!("journals.jsonl");
+
+#[test]
+fn journals_of_earlier_agents_are_read_and_written_as_they_were() {
+    for text in JOURNALS.lines() {
+        let memory = crate::core::durable::Memory::read(text).unwrap();
+        assert_eq!(memory.write(), text);
+    }
+    assert!(JOURNALS.lines().count() > 20, "every phase, and every state of the process");
+}
+
+#[test]
+fn what_changes_nothing_costs_nothing() {
+    let mut w = World::serving(settings());
+    w.say(GameEvent::Heartbeat);
+    w.say(GameEvent::Joinable(Admission::Open));
+    w.pass(secs(1));
+    let known = (w.core.status_revision(), w.core.written());
+    let run = w.status().game.run.unwrap();
+    let custom = GameEvent::CustomData { whose: CustomDataOf::Instance, data: [].into() };
+    w.say(custom.clone());
+    let known_now = (w.core.status_revision(), w.core.written());
+    for event in [GameEvent::Heartbeat, GameEvent::Hello, GameEvent::Joinable(Admission::Open), custom] {
+        let input = Input::GameEvent { run, source: EventSource::Native, event: event.clone() };
+        let effects = w.core.handle(input, w.now());
+        assert_eq!(effects, [], "{event:?}");
+        assert_eq!((w.core.status_revision(), w.core.written()), known_now, "{event:?}");
+    }
+    assert!(known_now.0 > known.0, "that there is such data at all is news once");
 }

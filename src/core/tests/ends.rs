@@ -50,25 +50,25 @@ fn players_may_finish_and_the_last_one_to_leave_ends_it() {
 }
 
 #[test]
-fn the_ladder_starts_in_time_for_the_hosts_deadline() {
+fn the_stop_sequence_starts_in_time_for_the_hosts_deadline() {
     let mut s = settings();
     s.drain.host_deadline = Some(Span::from_secs(60));
     let mut w = World::serving(s);
     w.keeper.obeys = false;
     w.say(joins("ann"));
     w.give(Input::Terminate);
-    // 60 s, less 15 s of ladder, less 2 s.
+    // 60 s, less 15 s of stop sequence, less 2 s.
     w.pass(Duration::from_millis(42_900));
     assert_eq!(w.status().phase, PhaseName::Draining);
     w.pass(Duration::from_millis(100));
     assert_eq!(w.status().phase, PhaseName::Closing);
     w.pass(secs(10));
-    assert!(matches!(w.ended, Some(Ending::Orderly { .. })), "SIGKILL after the first rung's 10 s");
+    assert!(matches!(w.ended, Some(Ending::Orderly { .. })), "SIGKILL after the first step's 10 s");
     assert!(w.mono <= secs(58));
 }
 
 #[test]
-fn a_second_signal_stops_waiting_and_a_third_takes_the_next_rung() {
+fn a_second_signal_stops_waiting_and_a_third_takes_the_next_step() {
     let mut w = World::serving(settings());
     w.keeper.obeys = false;
     w.say(joins("ann"));
@@ -106,7 +106,7 @@ fn stop_waits_for_nobody_and_drain_with_recycle_leaves_the_agent_free() {
 }
 
 #[test]
-fn the_agent_asks_before_the_ladder_and_a_keeper_alone_passes_that_over() {
+fn the_agent_asks_before_the_stop_sequence_and_a_keeper_alone_passes_that_over() {
     let mut s = settings();
     s.stop_steps.insert(0, StopStep { action: StopAction::Ask, wait: secs(20) });
     let mut w = World::serving(s);
@@ -126,7 +126,7 @@ fn the_agent_asks_before_the_ladder_and_a_keeper_alone_passes_that_over() {
 }
 
 #[test]
-fn who_is_on_the_way_out_neednt_say_that_it_lives() {
+fn a_game_on_its_way_out_neednt_say_that_it_lives() {
     let mut w = World::serving(settings());
     w.say(joins("ann"));
     w.say(GameEvent::Heartbeat);
@@ -293,9 +293,9 @@ fn told_to_stop_by_its_keeper_it_keeps_to_the_keepers_host_deadline() {
     w.connect();
     w.say(joins("ann"));
     w.give(Input::Keeper(KeeperFact::StopRequested));
-    let ladder: Duration = settings().stop_steps.iter().map(|step| step.wait).sum();
+    let sequence: Duration = settings().stop_steps.iter().map(|step| step.wait).sum();
     let deadline = w.status().deadline.unwrap().since(w.now().wall);
-    assert_eq!(deadline + ladder + secs(2), secs(90));
+    assert_eq!(deadline + sequence + secs(2), secs(90));
 
     let mut w = World::serving(settings());
     w.keeper.host_deadline = Some(secs(90));

@@ -10,7 +10,9 @@
 //! | whether it holds itself back | it isn't offered |
 //! | what its frontends keep | it is there, also in the agent's next life |
 //!
-//! and that in the end every instance is closed. What the game said while the disk failed may be forgotten by the next life.
+//! that a tick before the next deadline changes nothing and one at the deadline makes progress, that what
+//! counts as no change is none (neither in the journal's text nor in the status), and that in the end every
+//! instance is closed. What the game said while the disk failed may be forgotten by the next life.
 
 use crate::core::{
     io::{Availability, Effect, Input, SavedState},
@@ -19,11 +21,11 @@ use crate::core::{
 use crate::model::{
     allocation::ProviderKind,
     calls::{Backend, Call, Refusal},
-    game::{Admission, EventSource, GameEvent, GamePlayer, Kept},
+    game::{Admission, EventSource, Evidence, GameEvent, GamePlayer, Kept},
     ids::RunNumber,
     keeper::KeeperOrder,
     orders::{After, Order},
-    policy::Start,
+    policy::{SdkPings, Start},
     process::{ExitStatus, RunState},
     session::{InstanceHealth, JoinStatus},
     status::LastEnd,
@@ -37,6 +39,8 @@ use std::{
 #[derive(Debug, Clone)]
 enum Act {
     Pass(u64),
+    /// Time passes up to the next deadline, and no further.
+    Deadline,
     Ready,
     LateReady,
     Join,
@@ -62,6 +66,10 @@ enum Act {
     Gap,
     SessionGone,
     TakenAway,
+    Heartbeats,
+    Evidence(bool),
+    Deallocated(u8),
+    Reload,
 }
 
 fn nets() -> impl Strategy<Value = Net> {
@@ -117,6 +125,7 @@ fn starts() -> impl Strategy<Value = Start> {
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
         6 => (0u64..40_000).prop_map(Act::Pass),
+        4 => Just(Act::Deadline),
         6 => Just(Act::Ready),
         1 => Just(Act::LateReady),
         2 => Just(Act::Join),
@@ -140,6 +149,10 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => Just(Act::Gap),
         1 => Just(Act::SessionGone),
         1 => Just(Act::TakenAway),
+        2 => Just(Act::Heartbeats),
+        2 => any::<bool>().prop_map(Act::Evidence),
+        1 => (0u8..4).prop_map(Act::Deallocated),
+        1 => Just(Act::Reload),
     ];
     proptest::collection::vec(act, 1..50)
 }
@@ -237,6 +250,7 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
     let running = if let RunState::Running { run, .. } = w.keeper.run { Some(run) } else { None };
     match act {
         Act::Pass(millis) => w.pass(Duration::from_millis(millis)),
+        Act::Deadline => w.keep_the_deadline(),
         Act::Ready => {
             model.proved.extend(running.map(|run| run.0));
             w.say(GameEvent::Ready);
@@ -292,6 +306,22 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
             last.into_iter().for_each(|id| drop(w.service.sessions.remove(&id)));
         }
         Act::TakenAway => taken_away(w),
+        Act::Heartbeats => {
+            let run = RunNumber(model.run);
+            w.give(Input::Heartbeats { run, source: EventSource::Agones, count: 3, age: secs(1) });
+        }
+        Act::Evidence(up) => {
+            let why = || "no answer".to_owned();
+            let evidence = if up { Evidence::Up } else { Evidence::Down { why: why() } };
+            w.give(Input::Evidence { run: RunNumber(model.run), source: EventSource::Probe, evidence });
+        }
+        Act::Deallocated(id) => {
+            w.give(Input::Deallocated { allocation: allocation(&format!("a{id}"), None).allocation_id })
+        }
+        Act::Reload => {
+            let settings = w.settings.clone();
+            w.give(Input::Reloaded(Box::new(settings)));
+        }
     }
 }
 
@@ -325,6 +355,7 @@ fn play(provider: ProviderKind, start: Start, acts: Vec<Act>) {
     // A game that waits warm is given match after match; the other gets a process for each.
     s.recycle.after_matches = u32::from(start == Start::OnAllocation);
     s.restart.budget = 1000;
+    s.sdk_pings = Some(SdkPings { period: secs(5), failure_threshold: 3, initial_delay: secs(5) });
     let mut w = World::new(s);
     let mut model = Model::default();
     model.look(&w);

@@ -1,4 +1,4 @@
-//! Lanes: levels, milestones, doubt, the last word.
+//! Instance outboxes: levels, milestones, doubt, the last word.
 
 use crate::core::{
     io::{Effect, Input},

@@ -47,7 +47,7 @@ fn a_crash_loop_ends_in_a_clear_failure() {
 }
 
 #[test]
-fn who_waits_for_others_orders_rests_instead_and_tries_again() {
+fn an_agent_that_waits_for_orders_rests_instead_and_tries_again() {
     let mut s = settings();
     s.provider = ProviderKind::Hook;
     let mut w = World::new(s);

@@ -38,7 +38,7 @@ fn allocate(w: &mut World, id: &str) -> Option<Refused> {
 }
 
 #[test]
-fn a_game_that_asks_to_be_ended_gets_the_ladder_and_an_orderly_end() {
+fn a_game_that_asks_to_be_ended_is_stopped_and_its_end_is_orderly() {
     let mut w = World::serving(settings());
     w.take_told();
     w.say(GameEvent::StopMe);
@@ -93,7 +93,7 @@ fn a_warm_game_that_announces_its_end_may_do_so_as_often_as_it_likes() {
 }
 
 #[test]
-fn a_game_that_has_said_that_it_ends_takes_nobody_in_any_more() {
+fn a_game_that_has_said_it_will_end_takes_no_more_players() {
     let mut w = World::serving(settings());
     w.say(GameEvent::Shutdown);
     w.say(GameEvent::Joinable(Admission::Open));

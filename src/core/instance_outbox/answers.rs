@@ -1,4 +1,4 @@
-//! What an answer means, for the lane and for others.
+//! What an answer means, for the outbox and for others.
 //!
 //! | answer to a write | then |
 //! |---|---|
@@ -9,10 +9,10 @@
 //! | no longer ours | taken away; while closing: delivered |
 
 use super::{
-    Item, Lane, Op,
+    InstanceOutbox, Item, Op,
     level::{level_of, merge},
 };
-use crate::core::{clock::When, mint::Jitter};
+use crate::core::{random::Jitter, steady_time::SteadyTime};
 use crate::model::{
     calls::{Answer, Refusal},
     errors::codes,
@@ -28,12 +28,12 @@ const MAX_TRIES: u32 = 4;
 
 /// Whether the service as such is up and accepts our login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Works {
+pub enum ServiceUp {
     Yes,
     No,
 }
 
-/// What an answer means for others than the lane.
+/// What an answer means for others than the outbox.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     Nothing,
@@ -59,27 +59,28 @@ pub enum Outcome {
     TakenAway {
         why: String,
     },
-    /// The end is known there. The lane goes.
+    /// The end is known there. The outbox goes.
     Delivered,
 }
 
-impl Lane {
+impl InstanceOutbox {
     /// Takes the answer to the request under way.
     pub fn answered(
         &mut self,
         answer: Result<&Answer, &Refusal>,
-        works: Works,
-        now: When,
+        service: ServiceUp,
+        now: SteadyTime,
         jitter: &mut Jitter,
     ) -> Outcome {
         let Some(op) = self.flight.take() else { return Outcome::Nothing };
+        self.changed();
         match answer {
             Ok(answer) => {
                 self.backoff.reset();
                 self.retry_at = None;
                 self.succeeded(op, answer)
             }
-            Err(refusal) if self.is_hopeless(&op, refusal, works) => self.give_up(op, refusal.to_string()),
+            Err(refusal) if self.is_hopeless(&op, refusal, service) => self.give_up(op, refusal.to_string()),
             Err(refusal) => self.failed(op, refusal, now, jitter),
         }
     }
@@ -165,14 +166,14 @@ impl Lane {
 
     /// An audit event or the browser's data must not hold up the rest for ever, where the credentials lack just that
     /// permission or the service just that function.
-    fn is_hopeless(&mut self, op: &Op, refusal: &Refusal, works: Works) -> bool {
-        let optional = matches!(op, Op::Audit | Op::Browser(_)) && works == Works::Yes;
+    fn is_hopeless(&mut self, op: &Op, refusal: &Refusal, service: ServiceUp) -> bool {
+        let optional = matches!(op, Op::Audit | Op::Browser(_)) && service == ServiceUp::Yes;
         let lasting = matches!(refusal, Refusal::Credentials { .. } | Refusal::NoSuchApi | Refusal::Ambiguous { .. });
         self.tries = if optional && lasting { self.tries + 1 } else { 0 };
         self.tries >= MAX_TRIES
     }
 
-    fn failed(&mut self, op: Op, refusal: &Refusal, now: When, jitter: &mut Jitter) -> Outcome {
+    fn failed(&mut self, op: Op, refusal: &Refusal, now: SteadyTime, jitter: &mut Jitter) -> Outcome {
         let delay = self.backoff.next(FIRST_RETRY, LAST_RETRY, jitter);
         match refusal {
             Refusal::Unreachable { .. } | Refusal::Credentials { .. } | Refusal::NoSuchApi => {
@@ -200,7 +201,7 @@ impl Lane {
     }
 
     /// A clear no.
-    fn rejected(&mut self, op: Op, code: &str, desc: &str, now: When) -> Outcome {
+    fn rejected(&mut self, op: Op, code: &str, desc: &str, now: SteadyTime) -> Outcome {
         const NO_LONGER_OURS: [&str; 4] =
             [codes::INSTANCE_CLOSED, codes::ALLOCATION_MISMATCH, codes::INSTANCE_MISMATCH, codes::NO_INSTANCE];
         let why = if desc.is_empty() { code.to_owned() } else { desc.to_owned() };

@@ -1,4 +1,4 @@
-//! One lane: everything that the session service is owed about one instance.
+//! The outbox of one instance: everything that the session service is owed about one instance.
 //!
 //! Remote state is a level: the newest wins. Only *milestones* are told in order, each with its time: as the level
 //! itself where it still stands, else as an audit event.
@@ -14,15 +14,15 @@
 //! | [`answers`] | what an answer means: shown, doubtful, refused, taken away, delivered |
 //! | [`level`] | the instance's level: compared, merged, named |
 //!
-//! Invariants: one request under way; nothing follows `closed`; a lane goes only when `closed` is confirmed, or the service
+//! Invariants: one request under way; nothing follows `closed`; an outbox goes only when `closed` is confirmed, or the service
 //! says that the session is gone or another instance there.
 
 mod answers;
 mod level;
 
-pub use answers::{Outcome, Works};
+pub use answers::{Outcome, ServiceUp};
 
-use super::{clock::When, mint::Backoff};
+use super::{random::Backoff, steady_time::SteadyTime};
 use crate::model::{
     CustomData,
     calls::Call,
@@ -38,7 +38,7 @@ use std::collections::VecDeque;
 /// Notes and milestones kept for a service that is away; beyond, the oldest notes go.
 const MAX_QUEUE: usize = 64;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Lane {
+pub struct InstanceOutbox {
     pub session: SessionId,
     pub instance: InstanceId,
     pub allocation: Option<AllocationId>,
@@ -56,9 +56,12 @@ pub struct Lane {
     #[serde(skip)]
     tries: u32,
     #[serde(skip)]
-    retry_at: Option<When>,
+    retry_at: Option<SteadyTime>,
     #[serde(skip)]
     flight: Option<Op>,
+    /// Goes up with every change of what is remembered, or shown.
+    #[serde(skip)]
+    changes: u64,
     /// The outcome of the last write isn't known. So after a restart, too.
     #[serde(skip, default = "yes")]
     doubt: bool,
@@ -94,10 +97,10 @@ enum Op {
     Confirm,
 }
 
-impl Lane {
+impl InstanceOutbox {
     /// For an instance that is still to be posted.
     pub fn to_post(session: SessionId, report: ReportBy, request: InstanceRequest, instance: InstanceId) -> Self {
-        Lane {
+        InstanceOutbox {
             session,
             instance,
             allocation: None,
@@ -113,18 +116,19 @@ impl Lane {
             tries: 0,
             retry_at: None,
             flight: None,
+            changes: 0,
             doubt: false,
         }
     }
 
     /// For one that the service made.
     pub fn taken_over(session: SessionId, report: ReportBy, info: &InstanceInfo) -> Self {
-        let mut lane = Lane::to_post(session, report, InstanceRequest::default(), info.instance_id.clone());
-        lane.post = None;
-        lane.allocation.clone_from(&info.allocation_id);
-        lane.shown = level_of(info);
-        lane.shown.custom_data = None;
-        lane
+        let mut outbox = InstanceOutbox::to_post(session, report, InstanceRequest::default(), info.instance_id.clone());
+        outbox.post = None;
+        outbox.allocation.clone_from(&info.allocation_id);
+        outbox.shown = level_of(info);
+        outbox.shown.custom_data = None;
+        outbox
     }
 
     pub fn is_posted(&self) -> bool {
@@ -141,10 +145,19 @@ impl Lane {
         self.instance == *instance
     }
 
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    fn changed(&mut self) {
+        self.changes += 1;
+    }
+
     /// The level from now on.
     pub fn want(&mut self, level: InstanceUpdate) {
-        if self.closing.is_none() {
+        if self.closing.is_none() && self.want != level {
             self.want = level;
+            self.changed();
         }
     }
 
@@ -156,7 +169,10 @@ impl Lane {
             // What the session was made with.
             self.shown_browser = Some(data.clone());
         }
-        self.want_browser = Some(data);
+        if self.want_browser.as_ref() != Some(&data) {
+            self.want_browser = Some(data);
+            self.changed();
+        }
     }
 
     /// A level that must be told in its order, even if it is passed over.
@@ -177,17 +193,19 @@ impl Lane {
             self.queue.remove(oldest);
         }
         self.queue.push_back(item);
+        self.changed();
     }
 
     /// The terminal report. The first one counts.
     pub fn close(&mut self, at: Timestamp, reason: &str) {
         if self.closing.is_none() {
             self.closing = Some(Close { at, reason: reason.to_owned(), told: false });
+            self.changed();
         }
     }
 
     /// The wait for the next attempt is over.
-    pub fn ripen(&mut self, now: When) {
+    pub fn ripen(&mut self, now: SteadyTime) {
         self.retry_at = self.retry_at.filter(|at| now < *at);
     }
 
@@ -202,7 +220,7 @@ impl Lane {
         call
     }
 
-    /// A closing lane that never got as far as being posted owes nothing.
+    /// A closing outbox that never got as far as being posted owes nothing.
     pub fn owes_nothing(&self) -> bool {
         self.closing.is_some() && self.post.is_some() && !self.doubt && self.flight.is_none()
     }
@@ -225,6 +243,7 @@ impl Lane {
                     break;
                 }
                 self.queue.pop_front();
+                self.changed();
             }
             match self.queue.front() {
                 Some(Item::Note { .. }) => return Some(Op::Audit),
@@ -278,10 +297,11 @@ impl Lane {
     /// The service is back: no more waiting.
     pub fn retry_now(&mut self) {
         self.retry_at = None;
+        self.changed();
         self.backoff.reset();
     }
 
-    pub fn deadline(&self) -> Option<When> {
+    pub fn deadline(&self) -> Option<SteadyTime> {
         self.retry_at.filter(|_| self.flight.is_none())
     }
 

@@ -1,7 +1,7 @@
 //! The core's sense of time.
 //!
 //! Deadlines have to be measured on the monotonic clock and to survive a restart in the journal, where only the wall clock
-//! means anything. [`When`] is both: the wall clock as it was at birth, moved on by the monotonic clock. A wall clock that is
+//! means anything. [`SteadyTime`] is both: the wall clock as it was at birth, moved on by the monotonic clock. A wall clock that is
 //! set moves no deadline; a new life reads the wall clock again.
 
 use crate::model::time::{Instant, Now, Timestamp};
@@ -11,23 +11,23 @@ use std::{ops::Add, time::Duration};
 /// A moment on the steady clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct When(pub Timestamp);
+pub struct SteadyTime(pub Timestamp);
 
-impl When {
-    pub fn before(self, span: Duration) -> When {
-        When(self.0.minus(span))
+impl SteadyTime {
+    pub fn before(self, span: Duration) -> SteadyTime {
+        SteadyTime(self.0.minus(span))
     }
 
     /// How long after `earlier` this is; zero if it isn't.
-    pub fn since(self, earlier: When) -> Duration {
+    pub fn since(self, earlier: SteadyTime) -> Duration {
         self.0.since(earlier.0)
     }
 }
 
-impl Add<Duration> for When {
-    type Output = When;
-    fn add(self, span: Duration) -> When {
-        When(self.0.plus(span))
+impl Add<Duration> for SteadyTime {
+    type Output = SteadyTime;
+    fn add(self, span: Duration) -> SteadyTime {
+        SteadyTime(self.0.plus(span))
     }
 }
 
@@ -42,17 +42,17 @@ impl Clock {
         Clock { birth: now }
     }
 
-    pub fn when(&self, now: Now) -> When {
-        When(self.birth.wall.plus(now.mono.since(self.birth.mono)))
+    pub fn steady(&self, now: Now) -> SteadyTime {
+        SteadyTime(self.birth.wall.plus(now.mono.since(self.birth.mono)))
     }
 
     /// The monotonic time at which `when` has come.
-    pub fn instant(&self, when: When) -> Instant {
+    pub fn instant(&self, when: SteadyTime) -> Instant {
         self.birth.mono + when.0.since(self.birth.wall)
     }
 }
 
 /// The earliest of several moments.
-pub fn earliest(moments: impl IntoIterator<Item = Option<When>>) -> Option<When> {
+pub fn earliest(moments: impl IntoIterator<Item = Option<SteadyTime>>) -> Option<SteadyTime> {
     moments.into_iter().flatten().min()
 }

@@ -5,12 +5,12 @@ use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use std::{fmt, time::Duration};
 use uuid::Uuid;
 
-/// Mints what nobody else may guess; seeded by the operating system at each start.
-pub struct Mint(StdRng);
+/// Makes what nobody else may guess; seeded by the operating system at each start.
+pub struct IdGenerator(StdRng);
 
-impl Mint {
+impl IdGenerator {
     pub fn new(entropy: [u8; 32]) -> Self {
-        Mint(StdRng::from_seed(entropy))
+        IdGenerator(StdRng::from_seed(entropy))
     }
 
     pub fn uuid(&mut self) -> Uuid {
@@ -25,9 +25,9 @@ impl Mint {
     }
 }
 
-impl fmt::Debug for Mint {
+impl fmt::Debug for IdGenerator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Mint")
+        f.write_str("IdGenerator")
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_same_entropy_mints_the_same_ids_and_never_one_twice() {
-        let (mut a, mut b) = (Mint::new([1; 32]), Mint::new([1; 32]));
+        let (mut a, mut b) = (IdGenerator::new([1; 32]), IdGenerator::new([1; 32]));
         let ids: Vec<_> = (0..100).map(|_| a.uuid()).collect();
         assert!(ids.iter().all(|id| *id == b.uuid()));
         assert_eq!(ids.iter().collect::<std::collections::BTreeSet<_>>().len(), 100);

@@ -1,0 +1,152 @@
+//! Putting the core together from what is remembered, and the other way round.
+
+use super::{
+    allocation::AllocationMachine,
+    availability::Availability,
+    backfill::Backfill,
+    desired_state::Addresses,
+    durable::Memory,
+    ending::{EndingEvent, EndingMachine},
+    engine::Core,
+    facts::Facts,
+    game_match::{AfterDrain, GameMatch, MatchStands},
+    game_words::GameWords,
+    health::Health,
+    journal::Journal,
+    keeper_link::{KeeperLink, Recovery},
+    outbox::{Outbox, OutboxEvent},
+    players::Players,
+    process::ProcessMachine,
+    session::{SessionEvent, SessionMachine},
+    settings::Settings,
+    steady_time::Clock,
+    turn::Turn,
+};
+use crate::model::time::Now;
+
+impl Core {
+    /// Machines with this memory, that know of each other what there is to know.
+    pub(super) fn assemble(
+        memory: Memory,
+        recovery: Recovery,
+        settings: Settings,
+        clock: Clock,
+        turn: Turn,
+        now: Now,
+    ) -> Self {
+        let keeper = KeeperLink::restore(memory.keeper, recovery);
+        let allocation = AllocationMachine::restore(memory.allocation);
+        let process = ProcessMachine::restore(memory.process);
+        let words = GameWords::restore(memory.words);
+        let players = Players::restore(memory.roster);
+        let game = GameMatch::restore(memory.game);
+        let outbox = Outbox::restore(memory.outboxes);
+        let session = SessionMachine::restore(memory.link);
+        let health = Health::restore(memory.pings);
+        let ending = EndingMachine::restore(memory.reports);
+        let journal = Journal::default();
+        let facts = Facts {
+            now: clock.steady(now),
+            wall: now.wall,
+            addresses: Addresses::new(&settings),
+            settings,
+            game: game.facts(),
+            process: process.facts(),
+            words: words.facts(),
+            players: players.facts(),
+            keeper: keeper.facts(),
+            session: session.facts(),
+            outbox: outbox.facts(),
+            health: health.facts(),
+            allocation: allocation.facts(),
+            ending: ending.facts(),
+            journal: journal.facts(),
+        };
+        Core {
+            clock,
+            phase: facts.phase(),
+            facts,
+            turn,
+            keeper,
+            allocation,
+            process,
+            words,
+            players,
+            game,
+            outbox,
+            session,
+            health,
+            backfill: Backfill::default(),
+            availability: Availability::default(),
+            ending,
+            journal,
+            settings_changes: 0,
+            settled: None,
+        }
+    }
+
+    /// Everything that is to be remembered.
+    pub(super) fn memory(&self) -> Memory {
+        Memory {
+            keeper: self.keeper.id().cloned(),
+            game: self.game.state().clone(),
+            process: self.process.state().clone(),
+            words: self.facts.words.as_ref().clone(),
+            roster: self.facts.players.as_ref().clone(),
+            pings: self.health.pings(),
+            link: self.facts.session.link,
+            allocation: self.allocation.state().clone(),
+            reports: self.ending.reports().cloned(),
+            outboxes: self.outbox.outboxes().to_vec(),
+        }
+    }
+
+    /// Takes another memory for its own: the keeper's record.
+    pub(super) fn recall(&mut self, memory: Memory) {
+        self.keeper.recall(memory.keeper);
+        self.allocation.recall(memory.allocation);
+        self.process.recall(memory.process);
+        self.words.recall(memory.words);
+        self.players.recall(memory.roster);
+        self.game.recall(memory.game);
+        self.outbox.recall(memory.outboxes);
+        self.session.recall(memory.link);
+        self.health.recall(memory.pings);
+        self.ending.recall(memory.reports);
+        self.refresh();
+        self.woken();
+    }
+
+    fn refresh(&mut self) {
+        self.facts.keeper = self.keeper.facts();
+        self.facts.allocation = self.allocation.facts();
+        self.facts.process = self.process.facts();
+        self.facts.words = self.words.facts();
+        self.facts.players = self.players.facts();
+        self.facts.game = self.game.facts();
+        self.facts.outbox = self.outbox.facts();
+        self.facts.session = self.session.facts();
+        self.facts.health = self.health.facts();
+        self.facts.ending = self.ending.facts();
+        self.phase = self.facts.phase();
+    }
+
+    /// What was shown before isn't news, and what was under way is asked again.
+    pub(super) fn woken(&mut self) {
+        let ends = match &self.game.state().stands {
+            MatchStands::Draining(_, drain) => drain.then != AfterDrain::Recycle,
+            MatchStands::Closing(_, closing) => closing.then != AfterDrain::Recycle,
+            MatchStands::Idle | MatchStands::Starting(_) | MatchStands::Serving(_) => false,
+        };
+        self.on_ending(EndingEvent::HostDeadline(None));
+        self.on_ending(EndingEvent::Woken { ends });
+        if let Some(instance) = self.facts.game.game.as_ref().map(|game| game.instance.clone()) {
+            self.on_outbox(OutboxEvent::Known(instance));
+            self.on_session(SessionEvent::ReadSoon);
+        }
+    }
+
+    pub(super) fn memory_text(&self) -> String {
+        self.memory().write()
+    }
+}

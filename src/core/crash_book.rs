@@ -1,0 +1,61 @@
+//! The crash book: how often the game failed, over all matches, and what follows from it.
+//!
+//! A run that lived for `stable_after` starts the delays anew. `budget` failures within `window` are
+//! a crash loop.
+
+use super::{
+    random::{Backoff, Jitter},
+    steady_time::SteadyTime,
+};
+use crate::model::policy::{Restart, RestartWhen};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Failures {
+    /// When, the oldest first; only those within the window.
+    pub times: Vec<SteadyTime>,
+    pub backoff: Backoff,
+    /// No match is begun before this.
+    pub rest_until: Option<SteadyTime>,
+}
+
+/// What follows a run that ended without being asked to.
+pub enum Next {
+    Again { delay: Duration },
+    NotAgain,
+    Loop { failures: usize },
+}
+
+impl Failures {
+    /// Writes an end into the book. `up`: since when the run was known to run.
+    pub fn book(
+        &mut self,
+        policy: &Restart,
+        up: Option<SteadyTime>,
+        success: bool,
+        now: SteadyTime,
+        jitter: &mut Jitter,
+    ) -> Next {
+        if up.is_some_and(|up| now.since(up) >= policy.stable_after.get()) {
+            self.backoff.reset();
+        }
+        self.times.retain(|at| now.since(*at) < policy.window.get());
+        if !success {
+            self.times.push(now);
+            if policy.budget > 0 && self.times.len() >= policy.budget as usize {
+                return Next::Loop { failures: self.times.len() };
+            }
+        }
+        let delay = self.delay(policy, jitter);
+        match policy.when {
+            RestartWhen::Never => Next::NotAgain,
+            RestartWhen::OnFailure | RestartWhen::Always => Next::Again { delay },
+        }
+    }
+
+    /// The next delay.
+    pub fn delay(&mut self, policy: &Restart, jitter: &mut Jitter) -> Duration {
+        self.backoff.next(policy.delay.get(), policy.max_delay.get(), jitter)
+    }
+}

@@ -1,0 +1,238 @@
+//! The ending of the agent: from the order to end, over the last reports, to its last word.
+//!
+//! ```text
+//! Running ──asked to end──► ShuttingDown ──► final reports ──► Exiting ──last commit──► Ended
+//!    └───── detached, or the game can't be run ───────────────────┘
+//! ```
+//!
+//! The final reports wait for the session service, a moment; `Exiting` waits for the journal, 2 s.
+
+use super::{
+    facts::Facts,
+    game_match::AfterDrain,
+    io::{Effect, Ending},
+    journal::PATIENCE,
+    process::ProcessIs,
+    revision::{Revision, Tracked},
+    steady_time::SteadyTime,
+    turn::Turn,
+};
+use crate::model::keeper::KeeperOrder;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How long the last reports are waited for: with the service up, and with it away.
+const LAST_REPORTS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
+/// How long the operator of a host that needs one may read why.
+const STUCK: Duration = Duration::from_secs(5);
+
+/// Where the agent's own life stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lifecycle {
+    Running,
+    /// A stop was asked for, by signal, keeper or operator.
+    ShuttingDown,
+    /// The last commit is waited for, a moment.
+    Exiting {
+        ending: Ending,
+        until: SteadyTime,
+    },
+    Ended,
+}
+
+/// The match is over and the agent about to end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinalReports {
+    pub reason: String,
+    pub then: AfterDrain,
+    /// How long undelivered reports are waited for.
+    pub until: SteadyTime,
+}
+
+/// What others know of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EndingFacts {
+    /// The agent is to end, once the match has.
+    pub shutting_down: bool,
+    /// The last word is being written.
+    pub exiting: bool,
+    /// It lets go of the game: nothing more is said of the match.
+    pub detaching: bool,
+    pub ended: bool,
+    pub final_reports: bool,
+    /// The time that the host gives, if it does.
+    pub host_deadline: Option<Duration>,
+}
+
+#[derive(Debug)]
+pub enum EndingEvent {
+    ShutDown,
+    Detach {
+        restart: bool,
+    },
+    FinalReports {
+        reason: String,
+        then: AfterDrain,
+    },
+    /// Asked to end a second time.
+    Hasten,
+    /// With processes that can't be killed, there is nothing to wait for.
+    LookForUnkillable,
+    /// Of the keeper's host, where it told the keeper to stop; the configured one counts, too.
+    HostDeadline(Option<Duration>),
+    /// After a start of the agent that finds these things under way. `ends`: the agent was to end.
+    Woken {
+        ends: bool,
+    },
+    /// Nothing more can be done through the keeper.
+    EndAtOnce(Ending),
+    Tick,
+    /// Whether the journal has everything.
+    Settle {
+        written: bool,
+    },
+}
+
+#[derive(Debug)]
+pub struct EndingMachine {
+    lifecycle: Tracked<Lifecycle>,
+    reports: Tracked<Option<FinalReports>>,
+    host_deadline: Tracked<Option<Duration>>,
+}
+
+impl EndingMachine {
+    pub fn restore(reports: Option<FinalReports>) -> Self {
+        EndingMachine {
+            lifecycle: Tracked::new(Lifecycle::Running),
+            reports: Tracked::new(reports),
+            host_deadline: Tracked::new(None),
+        }
+    }
+
+    pub fn recall(&mut self, reports: Option<FinalReports>) {
+        *self.reports.edit() = reports;
+    }
+
+    pub fn reports(&self) -> Option<&FinalReports> {
+        self.reports.as_ref()
+    }
+
+    pub fn revision(&self) -> Revision {
+        let visible = self.lifecycle.changes() + self.host_deadline.changes();
+        Revision { durable: self.reports.changes(), visible }
+    }
+
+    pub fn facts(&self) -> EndingFacts {
+        let (shutting_down, exiting, detaching) = match &*self.lifecycle {
+            Lifecycle::Running => (false, false, false),
+            Lifecycle::ShuttingDown => (true, false, false),
+            Lifecycle::Exiting { ending: Ending::Detached { .. }, .. } => (false, true, true),
+            Lifecycle::Exiting { .. } | Lifecycle::Ended => (true, true, false),
+        };
+        EndingFacts {
+            shutting_down,
+            exiting,
+            detaching,
+            ended: *self.lifecycle == Lifecycle::Ended,
+            final_reports: self.reports.is_some(),
+            host_deadline: *self.host_deadline,
+        }
+    }
+
+    pub fn on(&mut self, event: EndingEvent, facts: &Facts, turn: &mut Turn) {
+        match event {
+            EndingEvent::ShutDown => {
+                if *self.lifecycle == Lifecycle::Running {
+                    self.lifecycle.set(Lifecycle::ShuttingDown);
+                }
+            }
+            EndingEvent::Detach { restart } => {
+                turn.timeline("detached", "let go of the game; it lives on with its keeper", &[]);
+                self.exit(Ending::Detached { restart }, facts.now + PATIENCE);
+            }
+            EndingEvent::FinalReports { reason, then } => {
+                let (up, away) = LAST_REPORTS;
+                let until = facts.now + if facts.session.service_works { up } else { away };
+                self.reports.set(Some(FinalReports { reason, then, until }));
+            }
+            EndingEvent::Hasten => {
+                if self.reports.is_some()
+                    && let Some(reports) = self.reports.edit()
+                {
+                    reports.until = facts.now;
+                }
+            }
+            EndingEvent::LookForUnkillable => {
+                let stuck = matches!(facts.process.state, ProcessIs::Unkillable { .. });
+                if stuck && *self.lifecycle == Lifecycle::ShuttingDown {
+                    self.exit(Ending::Unkillable, facts.now + STUCK);
+                }
+            }
+            EndingEvent::HostDeadline(keepers) => {
+                let configured = facts.settings.drain.host_deadline.map(crate::model::units::Span::get);
+                self.host_deadline.set([keepers, configured].into_iter().flatten().min());
+            }
+            EndingEvent::Woken { ends } => self.woken(ends, facts),
+            EndingEvent::EndAtOnce(ending) => self.end(ending, turn),
+            EndingEvent::Tick => self.tick(facts),
+            EndingEvent::Settle { written } => self.settle(written, facts, turn),
+        }
+    }
+
+    /// When [`EndingEvent::Tick`] or [`EndingEvent::Settle`] does something next.
+    pub fn next_deadline(&self, _facts: &Facts) -> Option<SteadyTime> {
+        match &*self.lifecycle {
+            Lifecycle::Running | Lifecycle::ShuttingDown => self.reports.as_ref().map(|reports| reports.until),
+            Lifecycle::Exiting { until, .. } => Some(*until),
+            Lifecycle::Ended => None,
+        }
+    }
+
+    fn woken(&mut self, ends: bool, facts: &Facts) {
+        let ends = ends || self.reports.is_some();
+        self.lifecycle.set(if ends { Lifecycle::ShuttingDown } else { Lifecycle::Running });
+        if self.reports.is_some()
+            && let Some(reports) = self.reports.edit()
+        {
+            // The life before was cut short over its last reports: this one may deliver them, however
+            // late it comes.
+            reports.until = reports.until.max(facts.now + LAST_REPORTS.0);
+        }
+    }
+
+    fn exit(&mut self, ending: Ending, until: SteadyTime) {
+        self.lifecycle.set(Lifecycle::Exiting { ending, until });
+    }
+
+    fn tick(&mut self, facts: &Facts) {
+        let Some(reports) = self.reports.as_ref() else { return };
+        if !facts.outbox.is_empty() && facts.now < reports.until {
+            return;
+        }
+        let ending = match &reports.then {
+            AfterDrain::Fail { why } => Ending::Failed { why: why.clone() },
+            AfterDrain::End | AfterDrain::Recycle => Ending::Orderly { reason: reports.reason.clone() },
+        };
+        // What the journal says to the next life: nothing is going on, and these reports are owed.
+        self.reports.set(None);
+        self.exit(ending, facts.now + PATIENCE);
+    }
+
+    /// The agent ends once the journal has its last text, or a moment later.
+    fn settle(&mut self, written: bool, facts: &Facts, turn: &mut Turn) {
+        let Lifecycle::Exiting { ending, until } = &*self.lifecycle else { return };
+        if !written && facts.now < *until {
+            return;
+        }
+        let ending = ending.clone();
+        if matches!(ending, Ending::Orderly { .. } | Ending::Failed { .. }) {
+            turn.order(KeeperOrder::Shutdown);
+        }
+        self.end(ending, turn);
+    }
+
+    fn end(&mut self, ending: Ending, turn: &mut Turn) {
+        turn.effect(Effect::End(ending));
+        self.lifecycle.set(Lifecycle::Ended);
+    }
+}

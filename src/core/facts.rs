@@ -1,0 +1,132 @@
+//! What the machines know of each other: values, each with one writer.
+//!
+//! | fact | written by |
+//! |---|---|
+//! | `now`, `wall`, `settings`, `addresses` | the wiring, from the input |
+//! | every other | the machine of that name |
+//!
+//! A machine reads them and never another machine. What follows from several facts is a method here.
+
+use super::{
+    allocation::AllocationFacts,
+    desired_state::Addresses,
+    ending::EndingFacts,
+    game_match::{Match, MatchFacts, MatchPhase},
+    game_words::Words,
+    health::HealthFacts,
+    journal::JournalFacts,
+    keeper_link::KeeperFacts,
+    outbox::OutboxFacts,
+    process::ProcessFacts,
+    roster::Roster,
+    session::{SessionFacts, SessionLink},
+    settings::Settings,
+    steady_time::SteadyTime,
+};
+use crate::model::{
+    game::Admission, ids::InstanceId, policy::WhenUnhealthy, session::JoinStatus, status::PhaseName, time::Timestamp,
+};
+use std::sync::Arc;
+
+#[derive(Debug)]
+pub struct Facts {
+    /// Of the input being taken.
+    pub now: SteadyTime,
+    pub wall: Timestamp,
+    pub settings: Settings,
+    pub addresses: Addresses,
+    pub game: MatchFacts,
+    pub process: ProcessFacts,
+    pub words: Arc<Words>,
+    pub players: Arc<Roster>,
+    pub keeper: KeeperFacts,
+    pub session: SessionFacts,
+    pub outbox: OutboxFacts,
+    pub health: HealthFacts,
+    pub allocation: AllocationFacts,
+    pub ending: EndingFacts,
+    pub journal: JournalFacts,
+}
+
+/// Where the agent stands: what the match says, and around it the allocation and the ending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    Idle,
+    /// An allocation is in hand, its session isn't yet.
+    Acquiring,
+    Starting,
+    Serving,
+    Draining,
+    Closing,
+    /// The last reports are waited for, a moment; then the agent ends.
+    FinalReports,
+}
+
+impl Phase {
+    pub fn name(self) -> PhaseName {
+        match self {
+            Phase::Idle => PhaseName::Idle,
+            Phase::Acquiring | Phase::Starting => PhaseName::Starting,
+            Phase::Serving => PhaseName::Serving,
+            Phase::Draining => PhaseName::Draining,
+            Phase::Closing | Phase::FinalReports => PhaseName::Closing,
+        }
+    }
+}
+
+impl Facts {
+    pub fn phase(&self) -> Phase {
+        match self.game.phase {
+            MatchPhase::Idle if self.ending.final_reports => Phase::FinalReports,
+            MatchPhase::Idle if self.allocation.acquiring.is_some() => Phase::Acquiring,
+            MatchPhase::Idle => Phase::Idle,
+            MatchPhase::Starting => Phase::Starting,
+            MatchPhase::Serving => Phase::Serving,
+            MatchPhase::Draining => Phase::Draining,
+            MatchPhase::Closing => Phase::Closing,
+        }
+    }
+
+    /// It is the instance of the match.
+    pub fn is_current(&self, instance: &InstanceId) -> bool {
+        self.game.game.as_ref().is_some_and(|game| game.instance == *instance)
+    }
+
+    /// The match, where its session is there to be written to.
+    pub fn linked(&self) -> Option<&Match> {
+        let game = self.game.game.as_deref().filter(|_| self.keeper.met)?;
+        let posted = self.outbox.of(&game.instance).is_some_and(|outbox| outbox.posted && !outbox.closing);
+        let held = matches!(self.session.link, SessionLink::Held | SessionLink::Doubtful { .. });
+        (posted && held).then_some(game)
+    }
+
+    /// Whether new players may come, as game, operator and health have it.
+    pub fn gate(&self, game: &Match) -> Admission {
+        let said = if self.process.run.is_some() { self.words.gate } else { Admission::Closed };
+        let ill = self.health.is_bad && self.settings.health.when_unhealthy == WhenUnhealthy::Unjoinable;
+        match game.operator_gate.unwrap_or(said) {
+            Admission::Open if ill => Admission::Closed,
+            gate @ (Admission::Open | Admission::Closed) => gate,
+        }
+    }
+
+    /// What the session should show.
+    pub fn join_status(&self) -> Option<JoinStatus> {
+        let game = self.game.game.as_deref()?;
+        match self.game.phase {
+            MatchPhase::Idle => None,
+            MatchPhase::Starting => Some(JoinStatus::Pending),
+            MatchPhase::Serving => Some(match self.gate(game) {
+                Admission::Open => JoinStatus::Joinable,
+                Admission::Closed => JoinStatus::Unjoinable,
+            }),
+            MatchPhase::Draining | MatchPhase::Closing => Some(JoinStatus::Unjoinable),
+        }
+    }
+
+    /// Nothing stands in the way of a start.
+    pub fn may_start(&self) -> bool {
+        let ending = self.ending.shutting_down || self.ending.exiting;
+        self.keeper.connected && !ending && !self.keeper.runs_unexplained()
+    }
+}

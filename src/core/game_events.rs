@@ -1,0 +1,121 @@
+//! What the game says, and what is found out about it: one switch to whoever it concerns.
+
+use super::{
+    engine::Core,
+    game_match::MatchEvent,
+    game_words::WordsEvent,
+    health::HealthEvent,
+    players::PlayersEvent,
+    process::{ProcessEvent, ProcessIs},
+};
+use crate::model::{
+    game::{Admission, EventSource, Evidence, GameEvent},
+    ids::RunNumber,
+    policy::ReadyBy,
+};
+use std::time::Duration;
+
+impl Core {
+    pub(super) fn game_event(&mut self, run: RunNumber, source: EventSource, event: GameEvent) {
+        if self.facts.process.state == ProcessIs::Delayed {
+            // Overtaken by its exit.
+            if matches!(event, GameEvent::Shutdown | GameEvent::StopMe) {
+                self.on_process(ProcessEvent::LateEnd(run));
+            }
+            return;
+        }
+        if self.facts.process.run != Some(run) {
+            return;
+        }
+        self.spoke(source);
+        match event {
+            GameEvent::Ready => {
+                if matches!(self.facts.settings.readiness.by, ReadyBy::Sdk | ReadyBy::Auto) {
+                    self.on_process(ProcessEvent::Ready { how: "sdk" });
+                }
+            }
+            GameEvent::Heartbeat => self.heartbeats(run, source, 1, Duration::ZERO),
+            GameEvent::Health { health, reason } => self.on_health(HealthEvent::Opinion { health, reason }),
+            GameEvent::TickRate { measured, target } => self.on_health(HealthEvent::TickRate { measured, target }),
+            GameEvent::MatchStarted { match_id } => self.on_game(MatchEvent::MatchStarted(match_id)),
+            GameEvent::MatchEnded => self.on_game(MatchEvent::MatchEnded),
+            GameEvent::StopMe => {
+                self.on_words(WordsEvent::AskedToBeEnded);
+                self.on_game(MatchEvent::StopWanted);
+            }
+            GameEvent::Hello => {}
+            players @ (GameEvent::PlayerJoined(_)
+            | GameEvent::PlayerLeft { .. }
+            | GameEvent::Players(_)
+            | GameEvent::PlayerCount { .. }) => self.on_players(PlayersEvent::Said(source, players)),
+            offer @ GameEvent::Offer(gate) => {
+                self.on_words(WordsEvent::Said(source, offer));
+                if gate == Admission::Open {
+                    self.on_game(MatchEvent::GameFree);
+                }
+            }
+            words @ (GameEvent::Joinable(_)
+            | GameEvent::Map { .. }
+            | GameEvent::CustomData { .. }
+            | GameEvent::Version(_)
+            | GameEvent::Sdk(_)
+            | GameEvent::Shutdown
+            | GameEvent::Keep(_)) => self.on_words(WordsEvent::Said(source, words)),
+        }
+    }
+
+    /// That it speaks, and through what, says something by itself.
+    fn spoke(&mut self, source: EventSource) {
+        if self.facts.words.speaks.contains(&source) {
+            return;
+        }
+        self.on_words(WordsEvent::Spoke(source));
+        if source == EventSource::Native {
+            self.on_players(PlayersEvent::SpeaksOfPlayers);
+        }
+    }
+
+    /// Signs of life, counted where they came in; the newest is `age` old.
+    pub(super) fn heartbeats(&mut self, run: RunNumber, source: EventSource, count: u64, age: Duration) {
+        if self.facts.process.run != Some(run) {
+            return;
+        }
+        let newest = self.facts.now.before(age);
+        self.spoke(source);
+        if source == EventSource::Agones {
+            self.on_health(HealthEvent::Pinged { newest });
+        }
+        self.on_health(HealthEvent::Heartbeats { newest, count });
+    }
+
+    /// A probe or a line of the log has found out whether the game is up.
+    pub(super) fn evidence(&mut self, run: RunNumber, source: EventSource, evidence: Evidence) {
+        if self.facts.process.run != Some(run) {
+            return;
+        }
+        self.on_words(WordsEvent::Spoke(source));
+        if evidence == Evidence::Up
+            && let Some(how) = self.proof(source)
+        {
+            self.on_process(ProcessEvent::Ready { how });
+        }
+        if self.facts.process.ready.is_some() && source == EventSource::Probe {
+            self.on_health(HealthEvent::Probed(evidence));
+        }
+    }
+
+    /// What is a proof of readiness, where it says that the game is up.
+    fn proof(&self, source: EventSource) -> Option<&'static str> {
+        match (self.facts.settings.readiness.by, source) {
+            (ReadyBy::Log, EventSource::Log) => Some("log"),
+            (ReadyBy::Probe, EventSource::Probe) => Some("probe"),
+            (ReadyBy::Port, EventSource::Probe) => Some("port"),
+            // A game that speaks an SDK says it itself.
+            (ReadyBy::Auto, EventSource::Probe) if !self.facts.words.speaks_an_sdk() => Some("seen from outside"),
+            (
+                ReadyBy::Auto | ReadyBy::Sdk | ReadyBy::Delay | ReadyBy::Log | ReadyBy::Probe | ReadyBy::Port,
+                EventSource::Native | EventSource::Agones | EventSource::Gsdk | EventSource::Probe | EventSource::Log,
+            ) => None,
+        }
+    }
+}

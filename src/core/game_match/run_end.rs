@@ -1,0 +1,93 @@
+//! What follows the end of a run.
+//!
+//! | the run ended | in `Starting` or `Serving` |
+//! |---|---|
+//! | because we stopped it: not ready in time, unhealthy | a failure, whatever it says of its end |
+//! | after it said `Shutdown` | orderly: the match is closed |
+//! | exit 0 after it was ready, and not `restart = always` | the match is closed |
+//! | lost with its keeper | the match is closed |
+//! | otherwise | started again after a delay, within the crash budget; else the match is closed |
+//!
+//! In `Idle` a warm game is started again; an end that it had announced is no failure. A word of the
+//! game that is overtaken by its exit still counts while the restart is being waited for.
+
+use super::{AfterDrain, GameMatch, MatchStands};
+use crate::{
+    core::{
+        facts::{Facts, Phase},
+        process::RunEnd,
+        signal::{RunFailure, Signal},
+        turn::Turn,
+    },
+    model::{
+        policy::{RestartWhen, Start},
+        process::ExitStatus,
+    },
+};
+
+impl GameMatch {
+    pub(super) fn run_ended(&mut self, end: RunEnd, facts: &Facts, turn: &mut Turn) {
+        match &self.state.stands {
+            MatchStands::Closing(_, closing) => {
+                let (reason, then) = (closing.reason.clone(), closing.then.clone());
+                self.close_match(&reason, then, Some(end.report), facts, turn);
+            }
+            MatchStands::Draining(_, drain) => {
+                let (reason, then) = (drain.reason.clone(), drain.then.clone());
+                self.close_match(&reason, then, Some(end.report), facts, turn);
+            }
+            MatchStands::Starting(_) | MatchStands::Serving(_) => self.ended_by_itself(end, facts, turn),
+            MatchStands::Idle if facts.phase() == Phase::FinalReports => {}
+            MatchStands::Idle if facts.ending.shutting_down => {
+                self.go_on(&end.status, AfterDrain::End, facts, turn);
+            }
+            MatchStands::Idle => warm_game_ended(end, facts, turn),
+        }
+    }
+
+    fn ended_by_itself(&mut self, end: RunEnd, facts: &Facts, turn: &mut Turn) {
+        if end.is_replacement() {
+            return;
+        }
+        let close = |this: &mut Self, reason: &str, end: RunEnd, turn: &mut Turn| {
+            this.close_match(reason, AfterDrain::Recycle, Some(end.report), facts, turn);
+        };
+        if end.failing.is_some() {
+            if let Some(game) = self.game() {
+                let (instance, reason) = (game.instance.clone(), end.status.clone());
+                turn.signal(Signal::Note { instance, name: "failed", reason, at: facts.wall });
+            }
+        } else if end.announced {
+            return close(self, "the game ended, as it had said", end, turn);
+        }
+        if end.report.status == ExitStatus::Lost {
+            return close(self, "the game was lost with its keeper", end, turn);
+        }
+        let success = end.is_success() && end.failing.is_none();
+        if success && facts.settings.restart.when != RestartWhen::Always {
+            return close(self, "the game ended by itself", end, turn);
+        }
+        turn.signal(Signal::RunFailed(Box::new(RunFailure { end, success })));
+    }
+
+    /// The run is started again, in the same match.
+    pub(super) fn restarting(&mut self, facts: &Facts) {
+        if self.game().is_none() {
+            return;
+        }
+        if let Some(mut game) = self.take_game() {
+            game.restarts += 1;
+            self.enter(MatchStands::Starting(game), facts);
+        }
+    }
+}
+
+/// A game that waits warm is started again.
+fn warm_game_ended(end: RunEnd, facts: &Facts, turn: &mut Turn) {
+    let cold = facts.settings.launch.start == Start::OnAllocation;
+    if end.is_replacement() || cold {
+        return;
+    }
+    let success = (end.announced || end.is_success()) && end.failing.is_none();
+    turn.signal(Signal::RunFailed(Box::new(RunFailure { end, success })));
+}

@@ -1,0 +1,141 @@
+//! What is remembered of the match, and what others know of it.
+
+use crate::model::{
+    allocation::Allocation,
+    game::{Admission, GameNotice},
+    ids::{InstanceId, MatchId, SessionId},
+    process::LaunchSpec,
+    session::StartupParams,
+    status::LastEnd,
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Where the match stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MatchStands {
+    Idle,
+    Starting(Box<Match>),
+    Serving(Box<Match>),
+    Draining(Box<Match>, Drain),
+    /// With no match: a warm game is stopped.
+    Closing(Option<Box<Match>>, Closing),
+}
+
+/// One match: a term in one session.
+#[allow(clippy::struct_field_names, reason = "match_id is the Session API's word")]
+#[derive(Debug, Clone, PartialEq)]
+pub struct Match {
+    pub allocation: Allocation,
+    /// The session was made by us.
+    pub own: bool,
+    pub session: SessionId,
+    pub instance: InstanceId,
+    pub params: StartupParams,
+    pub join_token: Option<String>,
+    pub match_id: Option<MatchId>,
+    pub begun: SteadyTime,
+    pub first_joinable: Option<SteadyTime>,
+    /// The operator's word on the gate; overrides the game's.
+    pub operator_gate: Option<Admission>,
+    /// Starts after a failure.
+    pub restarts: u32,
+}
+
+impl Match {
+    /// What the game is told of it.
+    pub fn allocated(&self) -> GameNotice {
+        GameNotice::Allocated {
+            allocation: self.allocation.clone(),
+            session_id: self.session.clone(),
+            instance_id: self.instance.clone(),
+            startup_params: self.params.clone(),
+            join_token: self.join_token.clone(),
+        }
+    }
+
+    /// After this, an allocation that has led to nothing is given back.
+    pub fn expiry(&self) -> Option<SteadyTime> {
+        self.allocation.expires.map(SteadyTime).filter(|_| self.first_joinable.is_none())
+    }
+}
+
+/// A match that can begin, with what the game would be started with for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prepared {
+    pub game: Match,
+    pub spec: LaunchSpec,
+    pub outbox: InstanceOutbox,
+}
+
+/// What follows the end of a match.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterDrain {
+    /// Ready for the next allocation.
+    Recycle,
+    /// The agent ends, as it was asked to.
+    End,
+    /// The agent ends, because it can't do its work.
+    Fail { why: String },
+}
+
+/// Players may finish.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    pub reason: String,
+    /// None: until it is empty, however long that takes.
+    pub deadline: Option<SteadyTime>,
+    pub then: AfterDrain,
+    /// By when the stop sequence must have ended, if the host waits no longer.
+    #[serde(default)]
+    pub kill_by: Option<SteadyTime>,
+}
+
+/// The process is being ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closing {
+    pub reason: String,
+    pub then: AfterDrain,
+    #[serde(rename = "ladder")]
+    pub sequence: StopSequence,
+}
+
+/// Everything that is remembered of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MatchState {
+    pub stands: MatchStands,
+    /// Matches that were begun.
+    pub matches: u64,
+    pub last_end: Option<LastEnd>,
+    /// Since when it stands there.
+    pub since: Timestamp,
+}
+
+impl MatchState {
+    pub fn new(now: Timestamp) -> Self {
+        MatchState { stands: MatchStands::Idle, matches: 0, last_end: None, since: now }
+    }
+}
+
+/// What others know of it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct MatchFacts {
+    pub phase: MatchPhase,
+    pub game: Option<Arc<Match>>,
+    /// Why it drains, and until when.
+    pub drain: Option<(String, Option<SteadyTime>)>,
+    /// Why it is closed, and the stop sequence.
+    pub closing: Option<(String, StopSequence)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MatchPhase {
+    #[default]
+    Idle,
+    Starting,
+    Serving,
+    Draining,
+    Closing,
+}

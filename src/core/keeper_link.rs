@@ -1,0 +1,161 @@
+//! What is known of the keeper, and what it holds for the agent: the fallback policy for when no agent is
+//! there, and the adoption record, from which a lost journal is made good.
+
+use super::{
+    facts::Facts,
+    revision::{Revision, Tracked},
+    stop_sequence::StopSequence,
+    turn::Turn,
+};
+use crate::model::{
+    ids::KeeperId,
+    keeper::KeeperOrder,
+    process::{FallbackPolicy, KeeperHello, StopAction, StopStep},
+};
+
+/// How much of what runs here is explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recovery {
+    /// The journal or the keeper's record explains everything.
+    #[default]
+    Done,
+    /// The journal was unusable: the keeper's record counts, once it has said hello.
+    JournalLost,
+    /// A run that no record explains: kept, and left alone.
+    UnknownRun,
+}
+
+/// What others know of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KeeperFacts {
+    pub connected: bool,
+    /// It has introduced itself to this agent.
+    pub met: bool,
+    pub recovery: Recovery,
+}
+
+impl KeeperFacts {
+    pub fn runs_unexplained(&self) -> bool {
+        self.recovery == Recovery::UnknownRun
+    }
+}
+
+#[derive(Debug)]
+pub enum KeeperEvent {
+    Met(Box<KeeperHello>),
+    Away {
+        why: String,
+    },
+    Recovery(Recovery),
+    /// The run that nothing explained is over.
+    RunEnded,
+    /// An order to end came through it; it stands.
+    StopRequested,
+}
+
+#[derive(Debug)]
+pub struct KeeperLink {
+    /// The keeper that was last met.
+    id: Tracked<Option<KeeperId>>,
+    hello: Tracked<Option<KeeperHello>>,
+    connected: Tracked<bool>,
+    trouble: Tracked<Option<String>>,
+    recovery: Tracked<Recovery>,
+    stop_seen: bool,
+    deposited: Option<String>,
+    fallback: Option<FallbackPolicy>,
+}
+
+impl KeeperLink {
+    pub fn restore(id: Option<KeeperId>, recovery: Recovery) -> Self {
+        KeeperLink {
+            id: Tracked::new(id),
+            hello: Tracked::new(None),
+            connected: Tracked::new(false),
+            trouble: Tracked::new(None),
+            recovery: Tracked::new(recovery),
+            stop_seen: false,
+            deposited: None,
+            fallback: None,
+        }
+    }
+
+    pub fn recall(&mut self, id: Option<KeeperId>) {
+        *self.id.edit() = id;
+    }
+
+    pub fn id(&self) -> Option<&KeeperId> {
+        self.id.as_ref()
+    }
+
+    pub fn hello(&self) -> Option<&KeeperHello> {
+        self.hello.as_ref()
+    }
+
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// An order to end came through it.
+    pub fn stop_seen(&self) -> bool {
+        self.stop_seen
+    }
+
+    pub fn revision(&self) -> Revision {
+        let visible =
+            self.hello.changes() + self.connected.changes() + self.trouble.changes() + self.recovery.changes();
+        Revision { durable: self.id.changes(), visible }
+    }
+
+    pub fn facts(&self) -> KeeperFacts {
+        KeeperFacts { connected: *self.connected, met: self.hello.is_some(), recovery: *self.recovery }
+    }
+
+    pub fn on(&mut self, event: KeeperEvent, _facts: &Facts, turn: &mut Turn) {
+        match event {
+            KeeperEvent::Met(hello) => {
+                self.id.set(Some(hello.keeper.clone()));
+                self.connected.set(true);
+                self.trouble.set(None);
+                *self.hello.edit() = Some(*hello);
+                // Whatever was deposited may not have arrived.
+                self.deposited = None;
+                self.fallback = None;
+            }
+            KeeperEvent::Away { why } => {
+                if *self.connected {
+                    turn.timeline("keeper_away", format!("the keeper is away: {why}"), &[]);
+                }
+                self.connected.set(false);
+                self.trouble.set(Some(why));
+            }
+            KeeperEvent::Recovery(recovery) => self.recovery.set(recovery),
+            KeeperEvent::RunEnded => {
+                if *self.recovery == Recovery::UnknownRun {
+                    self.recovery.set(Recovery::Done);
+                }
+            }
+            KeeperEvent::StopRequested => self.stop_seen = true,
+        }
+    }
+
+    /// Deposits what has changed: the fallback policy, and the adoption record,
+    /// which `record` writes. `key`: another one makes a new record worth its while.
+    pub fn deposit(&mut self, facts: &Facts, turn: &mut Turn, key: String, record: impl FnOnce() -> String) {
+        if !*self.connected {
+            return;
+        }
+        let by_keeper = |step: &&StopStep| step.action != StopAction::Ask;
+        let steps: Vec<_> = facts.settings.stop_steps.iter().filter(by_keeper).cloned().collect();
+        let unattended = facts.settings.unattended;
+        let policy = FallbackPolicy { total: StopSequence::total(&steps), steps, unattended };
+        if self.fallback.as_ref() != Some(&policy) {
+            self.fallback = Some(policy.clone());
+            turn.order(KeeperOrder::Fallback { policy });
+        }
+        if self.deposited.as_ref() != Some(&key) {
+            self.deposited = Some(key);
+            turn.order(KeeperOrder::Record { text: record() });
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The status of an agent that isn't there: what its durable state says, beside what its keeper has.
+//! Nothing is decided here, and nothing changed; the next agent will.
+//!
+//! | the keeper | the run that the state knows |
+//! |---|---|
+//! | has it | lives on |
+//! | has its end | is over, as its report says |
+//! | has another, or nothing | is over, nobody knows how |
+//! | isn't there | is over, unless its end was already noted |
+
+use super::{
+    durable::Memory,
+    game_match::{Match, MatchStands},
+    process::Process,
+    status::{link_warning, of_run, unkillable},
+};
+use crate::model::{
+    game::Admission,
+    process::{ExitReport, ExitStatus, KeeperHello, RunState},
+    session::{InstanceHealth, JoinStatus},
+    status::{AgentStatus, GameStatus, KeeperStatus, LastEnd, PhaseName, Status},
+    time::Timestamp,
+};
+
+/// What is found of a dead agent's keeper.
+#[derive(Debug)]
+pub enum KeeperFound {
+    Here(Box<KeeperHello>),
+    /// It lives, but doesn't answer.
+    Silent,
+    /// It is gone; this is the end that it left, if it did.
+    Gone(Option<Box<ExitReport>>),
+}
+
+/// The status of an agent that isn't there. `saved`: what its journal holds, if it can be read.
+pub fn status(name: &str, saved: Option<&str>, keeper: &KeeperFound, now: Timestamp) -> Status {
+    let memory = believed(saved, keeper).unwrap_or_else(|| Memory::new(now));
+    let end = end_of_run(&memory, keeper, now);
+    let running = memory.process.process.run().filter(|_| end.is_none());
+    let game = game_of(&memory.game.stands);
+    let startup = game.map(|game| &game.params);
+    let (health, reasons) = health(&memory, &end);
+    let map = memory.words.map.clone().or_else(|| startup.map(|params| params.map.clone()));
+    Status {
+        name: name.to_owned(),
+        phase: phase(&memory, &end),
+        since: memory.game.since,
+        join_status: join_status(&memory, &end),
+        instance_health: health,
+        health_reasons: reasons,
+        reason: reason(&memory),
+        session_id: game.map(|game| game.session.clone()),
+        instance_id: game.map(|game| game.instance.clone()),
+        allocation_id: game.map(|game| game.allocation.allocation_id.clone()),
+        match_id: game.and_then(|game| game.match_id.clone()),
+        public_conn_str: None,
+        private_conn_str: None,
+        map: map.filter(|map| !map.is_empty()),
+        mode: memory.words.mode.clone().or_else(|| startup.and_then(|params| params.mode.clone())),
+        ports: crate::model::ordered::Ports::default(),
+        players: if running.is_some() { memory.roster.players() } else { 0 },
+        players_known: running.map(|_| memory.roster.known.values().cloned().collect()).unwrap_or_default(),
+        max_players: memory.roster.max,
+        custom_data: std::collections::BTreeMap::new(),
+        agent: AgentStatus { version: env!("CARGO_PKG_VERSION").to_owned(), ..AgentStatus::default() },
+        keeper: keeper_status(keeper),
+        game: GameStatus {
+            restarts: game.map_or(0, |game| game.restarts),
+            version: memory.words.version.as_ref().map(ToString::to_string),
+            speaks: memory.words.speaks.iter().copied().collect(),
+            sdk: memory.words.sdk.clone(),
+            ..of_run(running)
+        },
+        machine: None,
+        sessions_url: None,
+        backend: crate::model::calls::Backend::Untried,
+        outbox: memory.outboxes.iter().flat_map(super::instance_outbox::InstanceOutbox::owed).collect(),
+        backfill_id: None,
+        warnings: warnings(&memory, keeper, &end),
+        last_end: last_end(&memory, end),
+        deadline: deadline(&memory),
+    }
+}
+
+/// The journal, unless the keeper's record knows of a later run.
+fn believed(saved: Option<&str>, keeper: &KeeperFound) -> Option<Memory> {
+    let journal = saved.and_then(|text| Memory::read(text).ok());
+    let KeeperFound::Here(hello) = keeper else { return journal };
+    let theirs = run_of(&hello.run).unwrap_or(0);
+    if journal.as_ref().is_some_and(|memory| theirs <= memory.process.last_run) {
+        return journal;
+    }
+    let record = hello.record.as_deref().and_then(|text| Memory::read(text).ok());
+    record.filter(|record| theirs <= record.process.last_run).or(journal)
+}
+
+fn run_of(state: &RunState) -> Option<u64> {
+    match state {
+        RunState::Running { run, .. } | RunState::Unkillable { run, .. } => Some(run.0),
+        RunState::Exited { report } => Some(report.run.0),
+        RunState::Empty => None,
+    }
+}
+
+/// How the run that the state knows ended, if it did.
+fn end_of_run(memory: &Memory, keeper: &KeeperFound, now: Timestamp) -> Option<ExitReport> {
+    let run = memory.process.process.run()?;
+    let left = match keeper {
+        KeeperFound::Silent => return None,
+        KeeperFound::Here(hello) => match &hello.run {
+            RunState::Running { run: theirs, .. } | RunState::Unkillable { run: theirs, .. }
+                if *theirs == run.number =>
+            {
+                return None;
+            }
+            RunState::Exited { report } => Some(report),
+            RunState::Running { .. } | RunState::Unkillable { .. } | RunState::Empty => None,
+        },
+        KeeperFound::Gone(report) => report.as_deref(),
+    };
+    let lost = || ExitReport {
+        run: run.number,
+        status: ExitStatus::Lost,
+        started: run.started.unwrap_or(now),
+        ended: now,
+        stopped_at_step: None,
+        stragglers: 0,
+        peak_memory: None,
+        core_path: None,
+    };
+    Some(left.filter(|report| report.run == run.number).cloned().unwrap_or_else(lost))
+}
+
+fn game_of(stands: &MatchStands) -> Option<&Match> {
+    match stands {
+        MatchStands::Starting(game) | MatchStands::Serving(game) | MatchStands::Draining(game, _) => Some(game),
+        MatchStands::Closing(game, _) => game.as_deref(),
+        MatchStands::Idle => None,
+    }
+}
+
+fn phase(memory: &Memory, end: &Option<ExitReport>) -> PhaseName {
+    match &memory.game.stands {
+        MatchStands::Idle if memory.reports.is_some() => PhaseName::Closing,
+        MatchStands::Idle if memory.allocation.acquiring.is_some() => PhaseName::Starting,
+        MatchStands::Idle => PhaseName::Idle,
+        MatchStands::Starting(_) if end.is_none() => PhaseName::Starting,
+        MatchStands::Serving(_) if end.is_none() => PhaseName::Serving,
+        MatchStands::Draining(..) if end.is_none() => PhaseName::Draining,
+        MatchStands::Starting(_) | MatchStands::Serving(_) | MatchStands::Draining(..) | MatchStands::Closing(..) => {
+            PhaseName::Closing
+        }
+    }
+}
+
+fn join_status(memory: &Memory, end: &Option<ExitReport>) -> Option<JoinStatus> {
+    let game = game_of(&memory.game.stands)?;
+    match &memory.game.stands {
+        MatchStands::Starting(_) => Some(JoinStatus::Pending),
+        MatchStands::Serving(_) => {
+            let open = game.operator_gate.unwrap_or(memory.words.gate) == Admission::Open && end.is_none();
+            Some(if open { JoinStatus::Joinable } else { JoinStatus::Unjoinable })
+        }
+        MatchStands::Draining(..) | MatchStands::Closing(..) => Some(JoinStatus::Unjoinable),
+        MatchStands::Idle => None,
+    }
+}
+
+fn health(memory: &Memory, end: &Option<ExitReport>) -> (InstanceHealth, Vec<String>) {
+    let why = match (memory.process.process.run(), end) {
+        (Some(run), None) if run.ready.is_some() => return (InstanceHealth::Healthy, Vec::new()),
+        (Some(_), None) => "nothing is known of it yet",
+        (Some(_), Some(_)) | (None, _) => "it is not running",
+    };
+    (InstanceHealth::Unknown, vec![why.to_owned()])
+}
+
+fn reason(memory: &Memory) -> Option<String> {
+    match &memory.game.stands {
+        MatchStands::Draining(_, drain) => Some(drain.reason.clone()),
+        MatchStands::Closing(_, closing) => Some(closing.reason.clone()),
+        MatchStands::Idle | MatchStands::Starting(_) | MatchStands::Serving(_) => {
+            memory.reports.as_ref().map(|reports| reports.reason.clone())
+        }
+    }
+}
+
+fn deadline(memory: &Memory) -> Option<Timestamp> {
+    match &memory.game.stands {
+        MatchStands::Draining(_, drain) => drain.deadline.map(|deadline| deadline.0),
+        MatchStands::Idle | MatchStands::Starting(_) | MatchStands::Serving(_) | MatchStands::Closing(..) => None,
+    }
+}
+
+fn keeper_status(keeper: &KeeperFound) -> KeeperStatus {
+    match keeper {
+        KeeperFound::Here(hello) => KeeperStatus {
+            pid: Some(hello.pid),
+            id: Some(hello.keeper.clone()),
+            connected: true,
+            containment: Some(hello.containment),
+            memory: None,
+        },
+        KeeperFound::Silent | KeeperFound::Gone(_) => KeeperStatus::default(),
+    }
+}
+
+fn warnings(memory: &Memory, keeper: &KeeperFound, end: &Option<ExitReport>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let KeeperFound::Here(hello) = keeper
+        && let RunState::Running { run, .. } = &hello.run
+        && memory.process.process.run().is_none_or(|known| known.number != *run)
+    {
+        warnings.push("a game runs that no journal and no record explains; `gameside stop` ends it".to_owned());
+    }
+    if let KeeperFound::Here(hello) = keeper
+        && let RunState::Unkillable { run, left } = hello.run
+    {
+        warnings.extend(unkillable(&Process::Unkillable { run, left }));
+    }
+    if end.is_some() {
+        warnings.push("the game is over; the session service hears of it when the agent is started again".to_owned());
+    }
+    if game_of(&memory.game.stands).is_some() {
+        warnings.extend(link_warning(memory.link));
+    }
+    warnings
+}
+
+/// The end of the run that nobody has dealt with yet, or of the last match.
+fn last_end(memory: &Memory, end: Option<ExitReport>) -> Option<LastEnd> {
+    let Some(report) = end else { return memory.game.last_end.clone() };
+    let lost = report.status == ExitStatus::Lost;
+    let reason = if lost { "the game was lost with its keeper" } else { "the game ended while no agent was there" };
+    Some(LastEnd {
+        session_id: game_of(&memory.game.stands).map(|game| game.session.clone()),
+        reason: reason.to_owned(),
+        at: report.ended,
+        exit: Some(report),
+        reported: false,
+    })
+}

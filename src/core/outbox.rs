@@ -1,0 +1,323 @@
+//! What the session service is still owed: an outbox for each instance, in the order in which they
+//! began.
+//!
+//! Each has one request under way, and a session's next outbox begins only after its last. What the
+//! session should show comes from [`super::desired_state`]; [`super::instance_outbox`] decides what is
+//! sent.
+
+use super::{
+    facts::Facts,
+    instance_outbox::{InstanceOutbox, Outcome, ServiceUp},
+    revision::{Revision, Tracked},
+    signal::Signal,
+    steady_time::{SteadyTime, earliest},
+    turn::{Hold, Purpose, Turn},
+};
+use crate::model::{
+    CustomData,
+    calls::{Answer, Call, Refusal},
+    ids::{InstanceId, SessionId},
+    session::{InstanceUpdate, JoinStatus},
+    time::Timestamp,
+};
+
+/// What others know of one outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxIs {
+    pub instance: InstanceId,
+    /// The service has the instance.
+    pub posted: bool,
+    /// Its end is on the way.
+    pub closing: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OutboxFacts(Vec<OutboxIs>);
+
+impl OutboxFacts {
+    pub fn of(&self, instance: &InstanceId) -> Option<&OutboxIs> {
+        self.0.iter().find(|outbox| outbox.instance == *instance)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn all(&self) -> &[OutboxIs] {
+        &self.0
+    }
+}
+
+#[derive(Debug)]
+pub enum OutboxEvent {
+    Add(Box<InstanceOutbox>),
+    /// The service waits for this instance: it gets its end, and nothing else.
+    AddClosed(Box<InstanceOutbox>, String),
+    /// What the session should show of the current instance.
+    Want {
+        instance: InstanceId,
+        level: Box<InstanceUpdate>,
+        browser: Option<CustomData>,
+    },
+    /// A level that must be told in its order.
+    Milestone {
+        instance: InstanceId,
+        status: JoinStatus,
+    },
+    /// For the session's audit, in its order among the reports.
+    Note {
+        instance: InstanceId,
+        name: &'static str,
+        reason: String,
+        at: Timestamp,
+    },
+    Close {
+        session: SessionId,
+        instance: InstanceId,
+        reason: String,
+    },
+    /// Nothing is owed about it any more.
+    Forget(InstanceId),
+    /// The answer to the request under way.
+    Answered {
+        instance: InstanceId,
+        answer: Result<Answer, Refusal>,
+    },
+    ServiceUp,
+    /// What was dropped in an earlier match is over.
+    MatchChanged,
+    /// What the instance is known to show is no news.
+    Known(InstanceId),
+    /// Sends what may be sent.
+    Flush,
+}
+
+#[derive(Debug, Default)]
+pub struct Outbox {
+    outboxes: Vec<InstanceOutbox>,
+    changes: u64,
+    /// What the service shows, as far as the timeline has said so.
+    shown: Option<(InstanceId, JoinStatus)>,
+    /// Reports that the service won't have, and that are tried again; until one is taken.
+    waiting: Tracked<Option<(InstanceId, String)>>,
+    /// A report that was dropped; until the match is over.
+    dropped: Tracked<Option<String>>,
+}
+
+impl Outbox {
+    pub fn restore(outboxes: Vec<InstanceOutbox>) -> Self {
+        Outbox { outboxes, ..Outbox::default() }
+    }
+
+    /// Takes another memory for its own; what is owed by this one is owed still.
+    pub fn recall(&mut self, outboxes: Vec<InstanceOutbox>) {
+        let owed = std::mem::replace(&mut self.outboxes, outboxes);
+        let news = |outbox: &InstanceOutbox| !self.outboxes.iter().any(|known| known.is_ours(&outbox.instance));
+        let owed: Vec<_> = owed.into_iter().filter(news).collect();
+        self.outboxes.extend(owed);
+        self.changes += 1;
+    }
+
+    pub fn outboxes(&self) -> &[InstanceOutbox] {
+        &self.outboxes
+    }
+
+    pub fn revision(&self) -> Revision {
+        Revision { durable: self.changes, visible: self.waiting.changes() + self.dropped.changes() }
+    }
+
+    pub fn facts(&self) -> OutboxFacts {
+        let is = |outbox: &InstanceOutbox| OutboxIs {
+            instance: outbox.instance.clone(),
+            posted: outbox.is_posted(),
+            closing: outbox.is_closing(),
+        };
+        OutboxFacts(self.outboxes.iter().map(is).collect())
+    }
+
+    /// Undelivered reports, for people, oldest first.
+    pub fn owed(&self) -> Vec<String> {
+        self.outboxes.iter().flat_map(InstanceOutbox::owed).collect()
+    }
+
+    /// What the service won't have: each stands until its own end.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        let waits = |(instance, _): &&(InstanceId, String)| self.find(instance).is_some();
+        let waiting = self.waiting.as_ref().filter(waits).map(|(_, why)| why.clone());
+        waiting.into_iter().chain(self.dropped.clone())
+    }
+
+    pub fn on(&mut self, event: OutboxEvent, facts: &Facts, turn: &mut Turn) {
+        match event {
+            OutboxEvent::Add(outbox) => {
+                self.outboxes.push(*outbox);
+                self.changes += 1;
+            }
+            OutboxEvent::AddClosed(outbox, why) => {
+                let (session, instance) = (outbox.session.clone(), outbox.instance.clone());
+                self.outboxes.push(*outbox);
+                self.close(session, &instance, &why, facts, turn);
+            }
+            OutboxEvent::Want { instance, level, browser } => self.with(&instance, |outbox| {
+                outbox.want(*level);
+                browser.into_iter().for_each(|data| outbox.want_browser(data));
+            }),
+            OutboxEvent::Milestone { instance, status } => {
+                self.with(&instance, |outbox| outbox.milestone(status, facts.wall));
+            }
+            OutboxEvent::Note { instance, name, reason, at } => {
+                self.with(&instance, |outbox| outbox.note(name, &reason, at));
+            }
+            OutboxEvent::Close { session, instance, reason } => self.close(session, &instance, &reason, facts, turn),
+            OutboxEvent::Forget(instance) => self.forget(&instance),
+            OutboxEvent::Answered { instance, answer } => self.answered(instance, answer, facts, turn),
+            OutboxEvent::ServiceUp => {
+                self.outboxes.iter_mut().for_each(InstanceOutbox::retry_now);
+                self.changes += 1;
+            }
+            OutboxEvent::MatchChanged => self.dropped.set(None),
+            OutboxEvent::Known(instance) => {
+                self.shown = self.find(&instance).and_then(InstanceOutbox::shown).map(|shown| (instance, shown));
+            }
+            OutboxEvent::Flush => self.flush(facts, turn),
+        }
+    }
+
+    /// When [`OutboxEvent::Flush`] does something next.
+    pub fn next_deadline(&self, _facts: &Facts) -> Option<SteadyTime> {
+        earliest(self.outboxes.iter().map(InstanceOutbox::deadline))
+    }
+
+    fn find(&self, instance: &InstanceId) -> Option<&InstanceOutbox> {
+        self.outboxes.iter().find(|outbox| outbox.is_ours(instance))
+    }
+
+    fn with(&mut self, instance: &InstanceId, change: impl FnOnce(&mut InstanceOutbox)) {
+        if let Some(outbox) = self.outboxes.iter_mut().find(|outbox| outbox.is_ours(instance)) {
+            let before = outbox.changes();
+            change(outbox);
+            self.changes += outbox.changes() - before;
+        }
+    }
+
+    fn forget(&mut self, instance: &InstanceId) {
+        self.retain(|outbox| !outbox.is_ours(instance));
+    }
+
+    fn retain(&mut self, keep: impl Fn(&InstanceOutbox) -> bool) {
+        let before = self.outboxes.len();
+        self.outboxes.retain(keep);
+        self.changes += u64::from(self.outboxes.len() < before);
+    }
+
+    fn close(&mut self, session: SessionId, instance: &InstanceId, reason: &str, facts: &Facts, turn: &mut Turn) {
+        self.with(instance, |outbox| outbox.close(facts.wall, reason));
+        self.changes += 1;
+        self.retain(|outbox| !outbox.owes_nothing());
+        if self.find(instance).is_none() {
+            turn.signal(Signal::EndReported { session });
+        }
+    }
+
+    fn flush(&mut self, facts: &Facts, turn: &mut Turn) {
+        self.retain(|outbox| !outbox.owes_nothing());
+        for index in 0..self.outboxes.len() {
+            let (before, rest) = self.outboxes.split_at_mut(index);
+            let outbox = &mut rest[0];
+            outbox.ripen(facts.now);
+            if before.iter().any(|earlier| earlier.session == outbox.session) {
+                continue;
+            }
+            if !outbox.is_closing() && !facts.keeper.met {
+                // Whether the match still is what the journal says, the keeper knows.
+                continue;
+            }
+            let changes = outbox.changes();
+            let call = outbox.next_call();
+            self.changes += outbox.changes() - changes;
+            let Some(call) = call else { continue };
+            let purpose = Purpose::Outbox(outbox.instance.clone());
+            let ahead = matches!(call, Call::PostInstance { .. });
+            match (ahead, outbox.is_closing()) {
+                (true, _) => turn.call_after_commit(call, purpose, Hold::UntilWritten),
+                (false, true) => turn.call_after_commit(call, purpose, Hold::Briefly),
+                (false, false) => turn.call(call, purpose),
+            }
+        }
+    }
+
+    fn answered(&mut self, instance: InstanceId, answer: Result<Answer, Refusal>, facts: &Facts, turn: &mut Turn) {
+        let service = if facts.session.service_works { ServiceUp::Yes } else { ServiceUp::No };
+        let Some(outbox) = self.outboxes.iter_mut().find(|outbox| outbox.is_ours(&instance)) else { return };
+        let session = outbox.session.clone();
+        let before = outbox.changes();
+        let outcome = outbox.answered(answer.as_ref(), service, facts.now, &mut turn.jitter);
+        self.changes += outbox.changes() - before;
+        match answer {
+            Ok(Answer::Session(read)) => {
+                turn.signal(Signal::SessionRead(read));
+                turn.signal(Signal::ReportAnswered { instance: instance.clone() });
+            }
+            Ok(_) => {
+                turn.signal(Signal::ReportAnswered { instance: instance.clone() });
+                if self.waiting.as_ref().is_some_and(|(waits, _)| *waits == instance) {
+                    self.waiting.set(None);
+                }
+            }
+            Err(refusal @ Refusal::Credentials { .. }) => self.refused(&instance, &refusal.to_string(), turn),
+            Err(_) => {}
+        }
+        self.follow(outcome, instance, session, facts, turn);
+    }
+
+    fn follow(&mut self, outcome: Outcome, instance: InstanceId, session: SessionId, facts: &Facts, turn: &mut Turn) {
+        match outcome {
+            Outcome::Nothing | Outcome::Posted => {}
+            Outcome::Shown(status) => self.shown(instance, status, facts, turn),
+            Outcome::PostRefused { why } => turn.signal(Signal::PostRefused { instance, why }),
+            Outcome::Refused { why } => self.refused(&instance, &why, turn),
+            Outcome::Dropped { why } => {
+                let why = format!("the session service refused a report, it was dropped: {why}");
+                turn.timeline("report_refused", why.clone(), &[]);
+                self.dropped.set(Some(why));
+            }
+            Outcome::SessionNotFound => turn.signal(Signal::SessionNotFound { instance }),
+            Outcome::TakenAway { why } => turn.signal(Signal::TakenAway { instance, why }),
+            Outcome::Delivered => {
+                self.forget(&instance);
+                let text = format!("the end is reported to session {session}");
+                turn.timeline("reported", text, &[("session_id", session.as_str())]);
+                turn.signal(Signal::EndReported { session });
+            }
+        }
+    }
+
+    /// Reports wait for as long as it takes, so somebody has to be told why.
+    fn refused(&mut self, instance: &InstanceId, why: &str, turn: &mut Turn) {
+        let text = format!("the session service doesn't take our reports: {why}");
+        let refusal = Some((instance.clone(), text.clone()));
+        if *self.waiting != refusal {
+            self.waiting.set(refusal);
+            turn.timeline("report_refused", text, &[]);
+        }
+    }
+
+    fn shown(&mut self, instance: InstanceId, status: JoinStatus, facts: &Facts, turn: &mut Turn) {
+        let seen = Some((instance, status));
+        if self.shown == seen {
+            return;
+        }
+        self.shown = seen;
+        let (kind, text) = match status {
+            JoinStatus::Pending => ("pending", "pending: the game is starting"),
+            JoinStatus::Joinable => ("joinable", "joinable"),
+            JoinStatus::Unjoinable => ("unjoinable", "unjoinable"),
+            JoinStatus::Requested | JoinStatus::Allocated | JoinStatus::Closed => return,
+        };
+        let known = status == JoinStatus::Joinable && facts.game.game.is_some();
+        let (public, private) = if known { facts.addresses.both() } else { ("", "") };
+        let address = if public.is_empty() { private } else { public };
+        let text = if address.is_empty() { text.to_owned() } else { format!("{text} at {address}") };
+        turn.timeline(kind, text, &[("public_conn_str", public), ("private_conn_str", private)]);
+    }
+}

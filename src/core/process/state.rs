@@ -1,0 +1,153 @@
+//! What is remembered of the process and its run, and what others know of it.
+
+use crate::model::{
+    ids::RunNumber,
+    process::{ExitReport, ExitStatus, LaunchSpec},
+    time::Timestamp,
+};
+
+/// The reason of a run that was ended to make room for one with another launch; no failure.
+pub const REPLACED: &str = "another launch is wanted";
+
+/// Where the game's process stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Process {
+    Off,
+    /// Started again, but not before this.
+    Delayed {
+        until: SteadyTime,
+        after: RunNumber,
+        /// We ended that run: its own word for its end counts no more.
+        stopped: bool,
+    },
+    /// Intended; the keeper has not said that it runs.
+    Intended(Box<Run>),
+    Up(Box<Run>),
+    /// No use: its stop sequence runs, then the restart policy decides.
+    Failing(Box<Run>, StopSequence, String),
+    Unkillable {
+        run: RunNumber,
+        left: u32,
+    },
+}
+
+/// One run of the game.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    pub number: RunNumber,
+    /// None: adopted without a record that says.
+    pub spec: Option<LaunchSpec>,
+    pub pid: Option<i32>,
+    pub started: Option<Timestamp>,
+    /// Since when the process is known to run.
+    pub up: Option<SteadyTime>,
+    /// A start that takes longer has failed.
+    pub ready_by: Option<SteadyTime>,
+    pub ready: Option<SteadyTime>,
+    /// How it was proved ready before the keeper said that it runs: the two come by different ways.
+    pub proved: Option<String>,
+    /// Matches that it served to their end.
+    pub served: u32,
+}
+
+impl Run {
+    pub fn new(number: RunNumber, spec: Option<LaunchSpec>) -> Self {
+        Run { number, spec, pid: None, started: None, up: None, ready_by: None, ready: None, proved: None, served: 0 }
+    }
+}
+
+impl Process {
+    pub fn run(&self) -> Option<&Run> {
+        match self {
+            Process::Intended(run) | Process::Up(run) | Process::Failing(run, ..) => Some(run),
+            Process::Off | Process::Delayed { .. } | Process::Unkillable { .. } => None,
+        }
+    }
+
+    pub fn run_mut(&mut self) -> Option<&mut Run> {
+        match self {
+            Process::Intended(run) | Process::Up(run) | Process::Failing(run, ..) => Some(run),
+            Process::Off | Process::Delayed { .. } | Process::Unkillable { .. } => None,
+        }
+    }
+}
+
+/// The end of a run.
+#[derive(Debug)]
+pub struct RunEnd {
+    pub run: Run,
+    /// Why it was being stopped, if it was.
+    pub failing: Option<String>,
+    /// How it ended, in words.
+    pub status: String,
+    /// It had said that it ends.
+    pub announced: bool,
+    pub report: ExitReport,
+}
+
+impl RunEnd {
+    /// It was stopped to make room for another launch.
+    pub fn is_replacement(&self) -> bool {
+        self.failing.as_deref() == Some(REPLACED)
+    }
+
+    /// It was ready, and ended well.
+    pub fn is_success(&self) -> bool {
+        self.report.status.is_success() && self.run.ready.is_some()
+    }
+}
+
+/// Everything that is remembered of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessState {
+    pub process: Process,
+    /// The highest run number that was ever intended.
+    pub last_run: u64,
+    pub failures: Failures,
+}
+
+impl Default for ProcessState {
+    fn default() -> Self {
+        ProcessState { process: Process::Off, last_run: 0, failures: Failures::default() }
+    }
+}
+
+/// What others know of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProcessFacts {
+    pub state: ProcessIs,
+    pub run: Option<RunNumber>,
+    pub up: Option<SteadyTime>,
+    pub ready: Option<SteadyTime>,
+    pub served: u32,
+    pub last_run: u64,
+    pub rest_until: Option<SteadyTime>,
+    pub memory: Option<u64>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ProcessIs {
+    #[default]
+    Off,
+    Delayed,
+    Intended,
+    Up,
+    Failing {
+        why: String,
+    },
+    Unkillable {
+        left: u32,
+    },
+}
+
+/// An exit status in words.
+pub fn describe(status: &ExitStatus) -> String {
+    match status {
+        ExitStatus::Exited { code } => format!("exit code {code}"),
+        ExitStatus::Signaled { signal, core: false } => format!("signal {signal}"),
+        ExitStatus::Signaled { signal, core: true } => format!("signal {signal}, core dumped"),
+        ExitStatus::OomKilled => "out of memory".to_owned(),
+        ExitStatus::SpawnFailed { error } => format!("it could not be started: {error}"),
+        ExitStatus::Lost => "nobody knows how; its keeper is gone".to_owned(),
+    }
+}

@@ -1,0 +1,193 @@
+//! What the machines decide while one input is taken, and what they draw on.
+//!
+//! | part | is |
+//! |---|---|
+//! | effects | decisions, in their order |
+//! | waiting effects | decisions that must not be carried out before a commit: written ahead |
+//! | signals | what one machine has to say to another; the wiring passes it on |
+//! | calls | which question each open call asked |
+//! | ids, jitter | chance, from given entropy |
+
+use super::{
+    io::{Effect, TimelineEvent},
+    random::{IdGenerator, Jitter},
+    signal::Signal,
+};
+use crate::model::{
+    calls::{Call, CallId},
+    game::GameNotice,
+    ids::{InstanceId, RunNumber},
+    keeper::KeeperOrder,
+    session::InstanceHealth,
+};
+use std::collections::BTreeMap;
+
+/// How long an effect waits for a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    UntilWritten,
+    /// A broken journal does not hold it up.
+    Briefly,
+}
+
+/// Why a call was made.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Purpose {
+    Acquire,
+    Recreate,
+    Outbox(InstanceId),
+    Poll,
+    HealthConfig,
+    Health(InstanceId, InstanceHealth),
+    BackfillConfig,
+    Ack,
+    Need,
+    DropBackfill,
+    /// A player was added, known to the game by this id; or one was removed.
+    Player(Option<String>),
+}
+
+/// An effect that waits for a commit; without a number until the journal has given it one.
+#[derive(Debug)]
+struct Waiting {
+    commit: Option<u64>,
+    effect: Effect,
+    hold: Hold,
+}
+
+/// One input being taken.
+#[derive(Debug)]
+pub struct Turn {
+    pub ids: IdGenerator,
+    pub jitter: Jitter,
+    effects: Vec<Effect>,
+    waiting: Vec<Waiting>,
+    signals: Vec<Signal>,
+    last_call: u64,
+    calls: BTreeMap<CallId, Purpose>,
+}
+
+impl Turn {
+    pub fn new(entropy: [u8; 32], seed: u64) -> Self {
+        Turn {
+            ids: IdGenerator::new(entropy),
+            jitter: Jitter::new(seed),
+            effects: Vec::new(),
+            waiting: Vec::new(),
+            signals: Vec::new(),
+            last_call: 0,
+            calls: BTreeMap::new(),
+        }
+    }
+
+    pub fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    pub fn order(&mut self, order: KeeperOrder) {
+        self.effect(Effect::Keeper(order));
+    }
+
+    pub fn notify(&mut self, run: RunNumber, notice: GameNotice) {
+        self.effect(Effect::Notify { run, notice });
+    }
+
+    /// Something that a person wants to see.
+    pub fn timeline(&mut self, kind: &'static str, text: impl Into<String>, fields: &[(&str, &str)]) {
+        let fields = fields.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        self.effect(Effect::Timeline(TimelineEvent { kind, text: text.into(), fields }));
+    }
+
+    /// For another machine.
+    pub fn signal(&mut self, signal: Signal) {
+        self.signals.push(signal);
+    }
+
+    /// Not before the present state is on disk.
+    pub fn after_commit(&mut self, effect: Effect) {
+        self.waiting.push(Waiting { commit: None, effect, hold: Hold::UntilWritten });
+    }
+
+    pub fn call(&mut self, call: Call, purpose: Purpose) {
+        let effect = self.numbered(call, purpose);
+        self.effect(effect);
+    }
+
+    /// The same, but not before the present state is on disk, or for as long as `hold` says.
+    pub fn call_after_commit(&mut self, call: Call, purpose: Purpose, hold: Hold) {
+        let effect = self.numbered(call, purpose);
+        self.waiting.push(Waiting { commit: None, effect, hold });
+    }
+
+    fn numbered(&mut self, call: Call, purpose: Purpose) -> Effect {
+        self.last_call += 1;
+        let id = CallId(self.last_call);
+        self.calls.insert(id, purpose);
+        Effect::Call { id, call }
+    }
+
+    /// Takes back what still waits; says whether there was such a thing.
+    pub fn withdraw(&mut self, unwanted: impl Fn(&Effect) -> bool) -> bool {
+        let before = self.waiting.len();
+        self.waiting.retain(|waiting| !unwanted(&waiting.effect));
+        self.waiting.len() < before
+    }
+
+    /// What an answer is about. Late and repeated answers name a call that isn't open.
+    pub fn close_call(&mut self, id: CallId) -> Option<Purpose> {
+        self.calls.remove(&id)
+    }
+
+    pub fn take_signals(&mut self) -> Vec<Signal> {
+        std::mem::take(&mut self.signals)
+    }
+
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Nothing that was decided so far is to be carried out.
+    pub fn drop_effects(&mut self) {
+        self.effects.clear();
+    }
+
+    pub fn nothing_waits(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The present state is on disk once this commit is done.
+    pub fn wait_for(&mut self, commit: u64) {
+        self.waiting.iter_mut().for_each(|waiting| {
+            waiting.commit.get_or_insert(commit);
+        });
+    }
+
+    /// What changed while a commit was under way has changed back: none will follow it.
+    pub fn wait_at_most_for(&mut self, commit: u64) {
+        self.waiting.iter_mut().for_each(|waiting| {
+            waiting.commit = waiting.commit.map(|waits_for| waits_for.min(commit));
+        });
+    }
+
+    /// Lets go what waits for no commit any more. `broken`: the journal is in trouble.
+    pub fn release(&mut self, done: u64, broken: JournalWorks) {
+        let mut still = Vec::new();
+        for waiting in std::mem::take(&mut self.waiting) {
+            let written = waiting.commit.is_some_and(|commit| commit <= done);
+            let brief = waiting.commit.is_some() && broken == JournalWorks::No && waiting.hold == Hold::Briefly;
+            if written || brief {
+                self.effects.push(waiting.effect);
+            } else {
+                still.push(waiting);
+            }
+        }
+        self.waiting = still;
+    }
+}
+
+/// Whether the journal can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JournalWorks {
+    Yes,
+    No,
+}
