@@ -28,7 +28,7 @@ use super::{
 };
 use crate::model::{
     allocation::{Allocation, ProviderKind},
-    calls::{Answer, Call, NewSession, Refusal},
+    calls::{Answer, Call, Refusal},
     ids::{AllocationId, InstanceId, SessionId},
     orders::{Accepted, Refused, RequestId},
     session::{InstanceInfo, JoinStatus, Session},

@@ -1,13 +1,16 @@
 //! What is remembered of the match, and what others know of it.
 
-use crate::model::{
-    allocation::Allocation,
-    game::{Admission, GameNotice},
-    ids::{InstanceId, MatchId, SessionId},
-    process::LaunchSpec,
-    session::StartupParams,
-    status::LastEnd,
-    time::Timestamp,
+use crate::{
+    core::{instance_outbox::InstanceOutbox, steady_time::SteadyTime, stop_sequence::StopSequence},
+    model::{
+        allocation::Allocation,
+        game::{Admission, GameNotice},
+        ids::{InstanceId, MatchId, SessionId},
+        process::LaunchSpec,
+        session::StartupParams,
+        status::LastEnd,
+        time::Timestamp,
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;

@@ -1,9 +1,12 @@
 //! What is remembered of the process and its run, and what others know of it.
 
-use crate::model::{
-    ids::RunNumber,
-    process::{ExitReport, ExitStatus, LaunchSpec},
-    time::Timestamp,
+use crate::{
+    core::{crash_book::Failures, steady_time::SteadyTime, stop_sequence::StopSequence},
+    model::{
+        ids::RunNumber,
+        process::{ExitReport, ExitStatus, LaunchSpec},
+        time::Timestamp,
+    },
 };
 
 /// The reason of a run that was ended to make room for one with another launch; no failure.
