@@ -5,7 +5,7 @@
 //!        ├── keeper                  we move here if we were alone: only then may controllers be handed down
 //!        └── game-<keeper>/          made while we still have root's rights, so that it is ours without them
 //!              ├── <run>             a run: entered before exec, killed whole, removed when empty
-//!              └── probe             commands of `exec`
+//!              └── probe-<n>         commands of `exec`; another after those in it were killed
 //! ```
 //!
 //! Where cgroupfs is read-only or not ours, there is none, and the run is held by descent alone (`family`).
@@ -82,6 +82,14 @@ impl Cgroups {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
             _ => Ok(Leaf { path }),
         }
+    }
+
+    /// Removes those leaves whose names begin so and in which nothing lives.
+    pub(super) fn remove_leaves(&self, prefix: &str) {
+        let named = |leaf: &Leaf| {
+            leaf.path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
+        };
+        self.leaves().iter().filter(|leaf| named(leaf)).for_each(Leaf::remove);
     }
 
     /// Every leaf that still is there.

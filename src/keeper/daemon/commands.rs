@@ -322,7 +322,7 @@ impl Daemon {
         let (env, dir) =
             self.run.as_ref().map_or((BTreeMap::new(), None), |run| (run.spec.env.clone(), run.spec.dir.clone()));
         let plan = spawn::plan(argv, &env, dir.as_deref(), &self.settings, account)?;
-        let leaf = self.leaf("probe")?;
+        let leaf = self.leaf(&exec::leaf_name(self.exec_leaf))?;
         let (drain, output) = Drain::pipe().map_err(SpawnError::Pipes)?;
         let error = output.try_clone().map_err(SpawnError::Pipes)?;
         let input = OwnedFd::from(File::open("/dev/null").map_err(SpawnError::Pipes)?);

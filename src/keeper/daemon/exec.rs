@@ -15,6 +15,15 @@ pub(super) const MAX_COMMANDS: usize = 8;
 /// The longest that one may take.
 pub(super) const MAX_TIME: std::time::Duration = std::time::Duration::from_secs(300);
 
+/// What the names of the commands' cgroups begin with.
+pub(super) const LEAF: &str = "probe";
+
+/// A cgroup in which everything was killed isn't used again: kernels kill what `clone3` makes in it, since
+/// they compare its count of kills with that of the cgroup of the parent.
+pub(super) fn leaf_name(number: u64) -> String {
+    format!("{LEAF}-{number}")
+}
+
 /// One command under way.
 #[derive(Debug)]
 pub(super) struct ExecCommand {

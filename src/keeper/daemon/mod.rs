@@ -106,6 +106,8 @@ pub(super) struct Daemon {
     /// The highest run number that was started.
     last_run: RunNumber,
     executed: Vec<ExecCommand>,
+    /// Which cgroup the commands run in, see [`exec::leaf_name`].
+    exec_leaf: u64,
     held: Held,
     log: Log,
     record: Option<String>,
@@ -153,6 +155,7 @@ impl Daemon {
             unkillable: None,
             last_run,
             executed: Vec::new(),
+            exec_leaf: 0,
             held: Held::default(),
             log,
             record: None,
@@ -328,10 +331,13 @@ impl Daemon {
         // Processes that commands left behind are killed with the last command; without cgroups they end with the run.
         if before > 0
             && self.executed.is_empty()
-            && let Some(leaf) = self.cgroups.as_ref().and_then(|cgroups| cgroups.leaf("probe").ok())
+            && let Some(cgroups) = &self.cgroups
         {
-            leaf.kill();
-            leaf.remove();
+            if let Ok(leaf) = cgroups.leaf(&exec::leaf_name(self.exec_leaf)) {
+                leaf.kill();
+            }
+            self.exec_leaf += 1;
+            cgroups.remove_leaves(exec::LEAF);
         }
     }
 
