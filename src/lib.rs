@@ -20,6 +20,8 @@ pub mod service;
 pub mod session_api;
 
 pub use session_api::client;
+#[cfg(test)]
+mod snapshot;
 
 pub mod config;
 pub mod host;

@@ -21,7 +21,7 @@ use crate::{
         units::Span,
     },
     net::tls::Tls,
-    service::{Listeners, Reload, Service, ServiceSettings, auth::clients::Clients, config_import},
+    service::{Listeners, Reload, Service, ServiceSettings, auth::clients::Clients, config_import, openapi},
 };
 use std::{
     io::Write as _,
@@ -75,6 +75,8 @@ pub enum SessionsCommand {
     /// Client credentials
     #[command(subcommand)]
     Client(ClientCommand),
+    /// Print the OpenAPI document of the service
+    Openapi,
     /// Print session types, regions, templates, profiles and deserter rules as JSON of the API
     ///
     /// Of the configuration that stands before it: gameside sessions --config FILE export
@@ -127,6 +129,10 @@ fn dispatch(args: &SessionsArgs, state_dir: Option<PathBuf>) -> Result<(), Failu
     let dir = state_dir.unwrap_or_else(|| places.sessions());
     match args.what.clone() {
         Some(SessionsCommand::Client(command)) => client(command, &dir),
+        Some(SessionsCommand::Openapi) => {
+            print!("{}", openapi::DOCUMENT);
+            Ok(())
+        }
         Some(SessionsCommand::Export) => export(args),
         Some(SessionsCommand::Import { file }) => import(args, &file),
         None => serve(args, &dir, &places),

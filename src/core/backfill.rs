@@ -225,7 +225,7 @@ impl Backfill {
         let Some(needs) = needs(facts).filter(|needs| ticket.needs.as_ref() != Some(needs)) else { return };
         ticket.need_under_way = true;
         ticket.needs = Some(needs.clone());
-        let body = BackfillUpdate { instance_id: game.instance.clone(), teams: needs };
+        let body = BackfillUpdate { instance_id: game.instance.clone(), teams: needs, additional_join_params: None };
         turn.call(Call::UpdateBackfill { session: game.session.clone(), body }, Purpose::Need);
     }
 

@@ -60,7 +60,8 @@ impl Problem {
 }
 
 /// Body of an error answer.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct ErrorBody<'a> {
     /// A stable word for programs.
     pub error: &'a str,

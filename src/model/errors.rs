@@ -4,7 +4,8 @@
 //! code, never on the text: above all, a 404 means that the session is gone only with
 //! [`codes::SESSION_NOT_FOUND`].
 
-use serde::{Deserialize, Serialize};
+use super::wire::{JsonCursor, Rule, ValidationErrors, rules::*, wire};
+use serde_json::Value;
 
 /// The values of `error_code` that somebody acts on.
 pub mod codes {
@@ -43,30 +44,43 @@ pub mod codes {
     pub const INTERNAL: &str = "internal_error";
 }
 
-/// An error answer. `auth_success` is false exactly when the token was missing, bad or expired.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ApiError {
-    #[serde(default = "yes")]
-    pub auth_success: bool,
-    pub error_code: String,
-    pub desc: String,
+wire! {
+    /// An error. `auth_success` is false exactly when the token was missing, bad or expired.
+    pub struct ApiError [derive(Eq)] {
+        always auth_success: bool => ["crate::model::wire::yes"];
+        /// What programs act on.
+        required error_code: String = any_text();
+        /// What people read.
+        required desc: String = any_text();
+    }
 }
 
-fn yes() -> bool {
-    true
+wire! {
+    /// Everything that is wrong with a request.
+    pub struct Invalid [derive(Eq)] {
+        required detail: Vec<Fault> = listed();
+    }
 }
 
-/// The 422 answer: everything that is wrong with the request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Invalid {
-    pub detail: Vec<Fault>,
+wire! {
+    /// One thing that is wrong.
+    pub struct Fault [derive(Eq)] {
+        /// Where: `["body", "teams", 0, "max_size"]`.
+        required loc: Vec<Value> = Listed(Step);
+        required msg: String = any_text();
+        required kind ("type"): String = any_text();
+    }
 }
 
-/// One thing that is wrong: where (`["body", "teams", 0, "max_size"]`), what, and its kind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fault {
-    pub loc: Vec<serde_json::Value>,
-    pub msg: String,
-    #[serde(rename = "type")]
-    pub kind: String,
+/// A name or an index.
+struct Step;
+
+impl Rule<Value> for Step {
+    fn read(&self, at: JsonCursor<'_>, _: &mut ValidationErrors) -> Option<Value> {
+        Some(at.value.clone())
+    }
+    #[cfg(test)]
+    fn schema(&self, _: &mut super::wire::schema::Schemas) -> Value {
+        serde_json::json!({ "anyOf": [{ "type": "string" }, { "type": "integer" }] })
+    }
 }

@@ -16,6 +16,7 @@ use super::{
     ids::{PlayerUuid, SessionId},
     player::PlayerStatus,
     time::Timestamp,
+    wire::{rules::*, wire, words},
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -43,30 +44,27 @@ impl EventKind {
     }
 }
 
-/// One event for one player.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SessionEvent {
-    pub event: EventKind,
-    pub session_id: SessionId,
-    pub session_type: String,
-    /// The full view's entity tag after the change; none when the session is gone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub etag: Option<String>,
-    /// `OnSessionUpdated`: which top-level members of the session changed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub changed: Vec<String>,
-    /// `OnSessionLeft`: the session is gone for everybody.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub destroyed: bool,
-    /// `OnSessionInviteReceived`: `invited`, or `reserved` for a place that is held.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<PlayerStatus>,
-    /// `OnSessionInviteReceived`, and `OnUISessionJoinRequested` after an invite.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub invite_id: Option<Uuid>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub inviting_player_uuid: Option<PlayerUuid>,
-    pub created: Timestamp,
+words!(EventKind, ResetReason);
+
+wire! {
+    /// One event for one player.
+    pub struct SessionEvent [derive(Eq)] {
+        required event: EventKind;
+        required session_id: SessionId;
+        required session_type: String = any_text();
+        /// The full view's entity tag after the change; none when the session is gone.
+        optional etag: String = any_text();
+        /// `OnSessionUpdated`: which top-level members of the session changed.
+        sparse changed: Vec<String> = Listed(any_text());
+        /// `OnSessionLeft`: the session is gone for everybody.
+        sparse destroyed: bool;
+        /// `OnSessionInviteReceived`: `invited`, or `reserved` for a place that is held.
+        optional status: PlayerStatus;
+        /// `OnSessionInviteReceived`, and `OnUISessionJoinRequested` after an invite.
+        optional invite_id: Uuid;
+        optional inviting_player_uuid: PlayerUuid;
+        required created: Timestamp;
+    }
 }
 
 /// Why a stream can't go on where it was.
@@ -79,30 +77,53 @@ pub enum ResetReason {
     Slow,
 }
 
-/// The data of `event: reset`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reset {
-    pub reason: ResetReason,
+wire! {
+    /// The data of `event: reset`.
+    pub struct Reset [derive(Copy, Eq)] {
+        required reason: ResetReason;
+    }
 }
 
-/// One message of the notification API.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notification {
-    pub message: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rh_url: Option<String>,
-    #[serde(default, skip_serializing_if = "CustomData::is_empty")]
-    pub custom_data: CustomData,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub etag: Option<String>,
-    pub notification_id: String,
-    pub created: Timestamp,
+wire! {
+    /// One message of the notification API.
+    pub struct Notification [derive(Eq)] {
+        required message: String = any_text();
+        optional rh_url: String = text(1, 4096);
+        sparse custom_data: CustomData;
+        optional etag: String = text(1, 4096);
+        required notification_id: String = any_text();
+        required created: Timestamp;
+    }
 }
 
-/// A page of [`Notification`]s, oldest first from the long poll. `cursor` is the next `exclude_before`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notifications {
-    #[serde(default)]
-    pub notifications: Vec<Notification>,
-    pub cursor: String,
+wire! {
+    /// Messages, oldest first from the long poll, newest first in a page. `cursor` is where the next call goes on.
+    pub struct Notifications [derive(Eq)] {
+        always notifications: Vec<Notification> = listed();
+        required cursor: String = any_text();
+    }
+}
+
+wire! {
+    /// Messages that a caller adds.
+    pub struct NewNotifications [derive(Eq)] {
+        required notifications: Vec<NewNotification> = list(1, 100);
+    }
+}
+
+wire! {
+    /// A message that a caller adds.
+    pub struct NewNotification [derive(Eq)] {
+        required message: String = any_text();
+        optional rh_url: String = text(1, 4096);
+        sparse custom_data: CustomData;
+        optional etag: String = text(1, 4096);
+    }
+}
+
+wire! {
+    /// The last message that was added.
+    pub struct AddedNotification [derive(Eq)] {
+        required notification_id: String = any_text();
+    }
 }

@@ -1,6 +1,10 @@
 //! The friend graph's wire types.
 
-use super::{ids::PlayerUuid, time::Timestamp};
+use super::{
+    ids::PlayerUuid,
+    time::Timestamp,
+    wire::{rules::*, wire, words},
+};
 use serde::{Deserialize, Serialize};
 
 /// How one player stands to another.
@@ -17,28 +21,46 @@ pub enum FriendshipStatus {
     FriendRequestDeclinedByOther,
 }
 
-/// One player's side of a relationship.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FriendRelationship {
-    pub friends_player_uuid: PlayerUuid,
-    pub status: FriendshipStatus,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub notes: Option<String>,
-    pub last_modified_on: Timestamp,
+words!(FriendshipStatus);
+
+wire! {
+    /// One player's side of a relationship.
+    pub struct FriendRelationship [derive(Eq)] {
+        required friends_player_uuid: PlayerUuid;
+        required status: FriendshipStatus;
+        optional notes: String = text(0, 4000);
+        required last_modified_on: Timestamp;
+    }
 }
 
-/// Which part of a list this is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PageMeta {
-    pub page: u32,
-    pub limit: u32,
-    pub total: u32,
+wire! {
+    /// Which part of a list this is.
+    pub struct PageMeta [derive(Copy, Eq)] {
+        required page: u32 = count();
+        required limit: u32 = count();
+        required total: u32 = count();
+    }
 }
 
-/// `GET /friends/v2/player/{player_uuid}/friend`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FriendsList {
-    pub player_uuid: PlayerUuid,
-    pub friends: Vec<FriendRelationship>,
-    pub page: PageMeta,
+wire! {
+    /// A player's friends, and the requests to and from it.
+    pub struct FriendsList [derive(Eq)] {
+        required player_uuid: PlayerUuid;
+        required friends: Vec<FriendRelationship> = listed();
+        required page: PageMeta;
+    }
+}
+
+wire! {
+    /// What a player notes about a friend.
+    pub struct FriendNotes [derive(Eq, Default)] {
+        optional notes: String = text(1, 4000);
+    }
+}
+
+wire! {
+    /// Friends who are removed.
+    pub struct FriendsToRemove [derive(Eq)] {
+        required friends: Vec<PlayerUuid> = list(1, 50);
+    }
 }

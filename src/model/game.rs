@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Through which door a fact came in. Shown in status: which SDK the game really used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum EventSource {
     Native,
@@ -113,7 +114,8 @@ pub enum Admission {
 }
 
 /// Which of the three custom-data maps is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CustomDataOf {
@@ -123,7 +125,8 @@ pub enum CustomDataOf {
 }
 
 /// A player as the game knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GamePlayer {
     /// Whatever the game uses: becomes a session member only if it is, or maps to, a player UUID.
@@ -135,15 +138,16 @@ pub struct GamePlayer {
 }
 
 /// What the game is told. Levels (allocation) are also in the state that it can read; these are the changes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case", tag = "event")]
 pub enum GameNotice {
     /// It now plays for this session. Sent to a warm game, and again if the session is recreated.
     Allocated {
         allocation: Allocation,
-        #[schema(value_type = String)]
+        #[cfg_attr(test, schema(value_type = String))]
         session_id: SessionId,
-        #[schema(value_type = String)]
+        #[cfg_attr(test, schema(value_type = String))]
         instance_id: InstanceId,
         startup_params: StartupParams,
         /// Demanded from players at login, where `join_token` is on.
@@ -152,7 +156,7 @@ pub enum GameNotice {
     },
     /// These players were added to the session and will come.
     Backfilled {
-        #[schema(value_type = Vec<String>)]
+        #[cfg_attr(test, schema(value_type = Vec<String>))]
         players: Vec<PlayerUuid>,
     },
     /// A player connected who is no member of the session.
@@ -162,7 +166,7 @@ pub enum GameNotice {
     /// The stop ladder begins: the process ends within this time.
     Stop {
         #[serde(rename = "within_ms", with = "super::process::millis")]
-        #[schema(value_type = u64)]
+        #[cfg_attr(test, schema(value_type = u64))]
         within: Duration,
     },
     /// The session is gone; what follows is configured.

@@ -3,6 +3,7 @@
 //! The Session API bounds ids to 1–128 characters; every constructor checks that, and
 //! deserialising does too.
 
+use super::wire::{JsonCursor, Rule, ValidationErrors, Wire, rules};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use uuid::Uuid;
@@ -21,11 +22,11 @@ pub struct BadId {
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
-        #[cfg_attr(test, derive(schemars::JsonSchema))]
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[cfg_attr(test, derive(schemars::JsonSchema, utoipa::ToSchema))]
         #[serde(try_from = "String", into = "String")]
         #[cfg_attr(test, schemars(with = "String"))]
-        #[schema(value_type = String, min_length = 1, max_length = 128)]
+        #[cfg_attr(test, schema(value_type = String, min_length = 1, max_length = 128))]
         pub struct $name(String);
 
         impl $name {
@@ -67,6 +68,15 @@ macro_rules! text_id {
                 &self.0
             }
         }
+        impl Wire for $name {
+            fn read(at: JsonCursor<'_>, errors: &mut ValidationErrors) -> Option<Self> {
+                rules::ident().read(at, errors).map(Self)
+            }
+            #[cfg(test)]
+            fn schema(schemas: &mut super::wire::schema::Schemas) -> serde_json::Value {
+                Rule::<String>::schema(&rules::ident(), schemas)
+            }
+        }
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)
@@ -94,7 +104,8 @@ text_id!(/// A backfill ticket attached to a session.
     BackfillId, "a backfill id");
 
 /// A player's UUID in the Session API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct PlayerUuid(pub Uuid);
 
@@ -105,7 +116,8 @@ impl fmt::Display for PlayerUuid {
 }
 
 /// Counts the runs of the game under one keeper, from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct RunNumber(pub u64);
 
@@ -116,7 +128,8 @@ impl fmt::Display for RunNumber {
 }
 
 /// One run of the game. Never a pid, never a boot id: those are reused.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct RunId {
     pub keeper: KeeperId,
     pub run: RunNumber,

@@ -9,6 +9,8 @@
 //! | [`session`], [`player`] | the Session API's resources |
 //! | [`discovery`] | search, matchmaking, presence; creating and settings |
 //! | [`events`], [`friends`] | what players are told; the friend graph |
+//! | [`audit`], [`deserters`], [`parameters`] | what happened to sessions; deserters; parameters of paths and queries |
+//! | [`mod@wire`] | how a body is declared: once, for writing, reading and describing it |
 //! | [`errors`] | the Session API's error answers and codes |
 //! | [`version`] | semantic versions and who may play with whom |
 //! | [`address`] | an address of a network interface |
@@ -28,8 +30,10 @@
 
 pub mod address;
 pub mod allocation;
+pub mod audit;
 pub mod backoff;
 pub mod calls;
+pub mod deserters;
 pub mod discovery;
 pub mod errors;
 pub mod events;
@@ -40,6 +44,7 @@ pub mod keeper;
 pub mod login;
 pub mod ordered;
 pub mod orders;
+pub mod parameters;
 pub mod player;
 pub mod policy;
 pub mod probe;
@@ -51,6 +56,7 @@ pub mod status;
 pub mod time;
 pub mod units;
 pub mod version;
+pub(crate) mod wire;
 
 /// The Session API's `custom_data`: keys to values of 1–4096 characters.
 pub type CustomData = std::collections::BTreeMap<String, String>;

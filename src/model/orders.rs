@@ -35,7 +35,8 @@ pub enum Order {
 }
 
 /// What follows a drain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum After {
     /// Ready for the next allocation.
@@ -45,15 +46,16 @@ pub enum After {
 }
 
 /// An order that was accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case", tag = "accepted")]
 pub enum Accepted {
     Allocated {
-        #[schema(value_type = String)]
+        #[cfg_attr(test, schema(value_type = String))]
         allocation_id: AllocationId,
-        #[schema(value_type = String)]
+        #[cfg_attr(test, schema(value_type = String))]
         session_id: SessionId,
-        #[schema(value_type = String)]
+        #[cfg_attr(test, schema(value_type = String))]
         instance_id: InstanceId,
     },
     Draining {

@@ -75,7 +75,8 @@ pub struct FallbackPolicy {
 }
 
 /// How a run ended. The truth, or `Lost` where nobody can know it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case", tag = "how")]
 pub enum ExitStatus {
     Exited {
@@ -206,7 +207,8 @@ pub struct Users {
 }
 
 /// What makes up "everything of the run".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Containment {
     Cgroup,

@@ -4,11 +4,14 @@
 //! |---|---|---|
 //! | `POST /instances/sic_registration/v3/register` | [`Register`] | [`Registered`] |
 //! | `POST /instances/sic_registration/v1/state?wait=SECONDS` | [`Servers`] | [`States`] |
-//! | `POST /instances/sic_registration/v1/deregister` (ours) | [`Servers`] | [`Registered`] |
+//! | `POST /instances/sic_registration/v1/deregister` (an extension) | [`Servers`] | [`Registered`] |
 //!
-//! What is marked *ours* are extensions: another service passes over them, another client leaves them out.
+//! Extensions are passed over by another service and left out by another client.
 
-use super::ids::{AllocationId, KeeperId, SessionId};
+use super::{
+    ids::{AllocationId, KeeperId, SessionId},
+    wire::{rules::*, wire, words},
+};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -19,90 +22,95 @@ pub const UNKNOWN_SERVER: i32 = 2;
 /// An allocation is under way already: poll on.
 pub const ALLOCATION_UNDER_WAY: i32 = 6;
 
-/// Body of `register`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Register {
-    pub items: Vec<RegisterItem>,
+/// The most items in one call.
+pub const MAX_ITEMS: usize = 100;
+
+wire! {
+    /// Servers that are free.
+    pub struct Register [derive(Eq)] {
+        required items: Vec<RegisterItem> = list(1, MAX_ITEMS);
+    }
 }
 
-/// One server that is free.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RegisterItem {
-    /// `sic_HOST_PORT`.
-    pub id: String,
-    /// `profile_id:P,server_id:S,hostname:H`
-    #[serde(default)]
-    pub group_tags: String,
-    pub public_host: String,
-    pub public_port: u16,
-    /// Ours: which life of the server this is. The same one registers idempotently; a new one closes what the old one hosted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub incarnation: Option<KeeperId>,
-    /// Ours: the map of a game that is already up.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub warm_map: Option<String>,
-    /// Ours: the game's version.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<Version>,
-    /// Ours: the region that it serves.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub region_id: Option<String>,
+wire! {
+    /// One server that is free.
+    pub struct RegisterItem [derive(Eq, Default)] {
+        /// `sic_HOST_PORT`.
+        required id: String = ident();
+        /// `profile_id:P,server_id:S,hostname:H`
+        default group_tags: String = any_text();
+        required public_host: String = text(1, 255);
+        required public_port: u16 = whole(1, 65_535);
+        /// Extension: which life of the server this is. The same one registers idempotently; a new one closes what the old one
+        /// hosted.
+        optional incarnation: KeeperId;
+        /// Extension: the map of a game that is already up.
+        optional warm_map: String = any_text();
+        /// Extension: the game's version.
+        optional version: Version;
+        /// Extension: the region that it serves.
+        optional region_id: String = ident();
+    }
 }
 
-/// Answer to `register` and `deregister`, an item each in the same order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Registered {
-    pub items: Vec<RegisteredItem>,
+wire! {
+    /// What became of each server, in the order of the request.
+    pub struct Registered [derive(Eq)] {
+        required items: Vec<RegisteredItem> = listed();
+    }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RegisteredItem {
-    pub success: bool,
-    #[serde(default)]
-    pub error_code: i32,
-    #[serde(default)]
-    pub error_message: String,
+wire! {
+    /// What became of one server.
+    pub struct RegisteredItem [derive(Eq)] {
+        required success: bool;
+        /// 0: fine. 6: an allocation is under way, poll its state.
+        always error_code: i32 = whole(i32::MIN as i64, i32::MAX as i64);
+        always error_message: String = any_text();
+    }
 }
 
-/// Body of `state` and `deregister`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Servers {
-    pub items: Vec<Server>,
+wire! {
+    /// Servers that are asked about, or withdrawn.
+    pub struct Servers [derive(Eq)] {
+        required items: Vec<Server> = list(1, MAX_ITEMS);
+    }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Server {
-    pub id: String,
-    /// Ours: the allocation that the asker already knows. With `wait`, `allocated` with this id is no news, and held back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub allocation_id: Option<AllocationId>,
+wire! {
+    /// One server.
+    pub struct Server [derive(Eq)] {
+        required id: String = ident();
+        /// Extension: the allocation that the asker already knows. With `wait`, `allocated` with this id is no news, and held back.
+        optional allocation_id: AllocationId;
+    }
 }
 
-/// Answer to `state`, an item each in the same order.
-///
-/// With `?wait=SECONDS` (ours) the answer is held until there is news, at most that long; a service that doesn't know it
-/// answers at once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct States {
-    pub items: Vec<StateItem>,
+wire! {
+    /// How each server stands, in the order of the request. With `wait` the answer is held until there is news, at most that
+    /// long.
+    pub struct States [derive(Eq)] {
+        required items: Vec<StateItem> = listed();
+    }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StateItem {
-    pub success: bool,
-    #[serde(default)]
-    pub error_code: i32,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub error_message: String,
-    /// A failed item has none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<ServerState>,
-    /// Only with [`ServerState::Allocated`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub allocation_id: Option<AllocationId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub session_id: Option<SessionId>,
+wire! {
+    /// How one server stands.
+    pub struct StateItem [derive(Eq, Default)] {
+        required success: bool;
+        /// 0: fine. 2: no such registration, register.
+        always error_code: i32 = whole(i32::MIN as i64, i32::MAX as i64);
+        always error_message: String = any_text();
+        /// A failed item has none.
+        optional state: ServerState;
+        /// Only of a server that is allocated.
+        optional allocation_id: AllocationId;
+        /// Only of a server that is allocated.
+        optional session_id: SessionId;
+    }
 }
+
+words!(ServerState);
 
 /// Where a registered server stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

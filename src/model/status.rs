@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Where the agent stands (DESIGN's lifecycle, plus its two ends).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PhaseName {
     Idle,
@@ -26,7 +27,8 @@ pub enum PhaseName {
 }
 
 /// One agent, whole.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Status {
     pub name: String,
     pub phase: PhaseName,
@@ -38,20 +40,20 @@ pub struct Status {
     pub health_reasons: Vec<String>,
     /// Why it drains or closes.
     pub reason: Option<String>,
-    #[schema(value_type = Option<String>)]
+    #[cfg_attr(test, schema(value_type = Option<String>))]
     pub session_id: Option<SessionId>,
-    #[schema(value_type = Option<String>)]
+    #[cfg_attr(test, schema(value_type = Option<String>))]
     pub instance_id: Option<InstanceId>,
-    #[schema(value_type = Option<String>)]
+    #[cfg_attr(test, schema(value_type = Option<String>))]
     pub allocation_id: Option<AllocationId>,
-    #[schema(value_type = Option<String>)]
+    #[cfg_attr(test, schema(value_type = Option<String>))]
     pub match_id: Option<MatchId>,
     pub public_conn_str: Option<String>,
     pub private_conn_str: Option<String>,
     pub map: Option<String>,
     pub mode: Option<String>,
     /// In the order of the configuration.
-    #[schema(value_type = BTreeMap<String, u16>)]
+    #[cfg_attr(test, schema(value_type = BTreeMap<String, u16>))]
     pub ports: Ports,
     /// How many play; `players_known` names them as far as the game does.
     pub players: u32,
@@ -77,7 +79,8 @@ pub struct Status {
     pub deadline: Option<Timestamp>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct AgentStatus {
     pub pid: u32,
     pub version: String,
@@ -93,7 +96,8 @@ pub struct AgentStatus {
 
 /// What a process of ours costs, in bytes. Resident size isn't told: most of it is code that all our
 /// processes on a machine share.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct MemoryStatus {
     /// What belongs to it alone and isn't backed by a file.
     pub private: u64,
@@ -102,7 +106,8 @@ pub struct MemoryStatus {
 }
 
 /// The machine, or the container where it has a limit of its own.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct MachineStatus {
     /// Processors that may be used.
     pub processors: u32,
@@ -120,10 +125,11 @@ pub struct MachineStatus {
     pub cpu_pressure: Option<f32>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct KeeperStatus {
     pub pid: Option<i32>,
-    #[schema(value_type = Option<String>)]
+    #[cfg_attr(test, schema(value_type = Option<String>))]
     pub id: Option<super::ids::KeeperId>,
     pub connected: bool,
     pub containment: Option<Containment>,
@@ -131,10 +137,11 @@ pub struct KeeperStatus {
     pub memory: Option<MemoryStatus>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct GameStatus {
     pub pid: Option<i32>,
-    #[schema(value_type = Option<u64>)]
+    #[cfg_attr(test, schema(value_type = Option<u64>))]
     pub run: Option<RunNumber>,
     pub started: Option<Timestamp>,
     pub ready: bool,
@@ -164,12 +171,13 @@ pub struct GameStatus {
 }
 
 /// How a match ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct LastEnd {
-    #[schema(value_type = Option<String>)]
+    #[cfg_attr(test, schema(value_type = Option<String>))]
     pub session_id: Option<SessionId>,
     pub reason: String,
-    #[schema(value_type = Object)]
+    #[cfg_attr(test, schema(value_type = Object))]
     pub exit: Option<ExitReport>,
     pub at: Timestamp,
     /// The session service has confirmed `closed`.
@@ -177,7 +185,8 @@ pub struct LastEnd {
 }
 
 /// One line of the timeline: something a person wants to see.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct TimelineEntry {
     /// Counts up for as long as the agent's state directory lives.
     pub seq: u64,

@@ -36,8 +36,9 @@ impl Add<Duration> for Instant {
 
 /// A wall-clock time as the Session API writes it: RFC 3339, milliseconds, `Z`. Reads an offset or Unix seconds;
 /// without either it is an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, utoipa::ToSchema)]
-#[schema(value_type = String, format = DateTime)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+#[cfg_attr(test, schema(value_type = String, format = DateTime))]
 pub struct Timestamp(pub DateTime<Utc>);
 
 impl Timestamp {

@@ -14,11 +14,8 @@
 
 use super::{
     field_names,
-    ops::{
-        config::{region_views, request_template_view, template_view},
-        profiles::{Form, group_view, profile_view},
-    },
     profiles::{MatchTemplate, Profile, TemplateGroup},
+    resources,
     settings::ServiceSettings,
     templates::{Deserter, MapChoice, PlatformTemplate, Region, RequestTemplate, SessionType},
 };
@@ -36,10 +33,8 @@ pub struct BadDocument {
 
 /// The document of a configuration.
 pub fn export(settings: &ServiceSettings) -> Value {
-    let templates: Map<String, Value> =
-        settings.session_types.iter().map(|(name, kind)| (name.clone(), template_view(name, kind))).collect();
-    let requests: Vec<Value> =
-        settings.request_templates.iter().map(|(id, template)| request_template_view(*id, template)).collect();
+    let requests: Vec<_> =
+        settings.request_templates.iter().map(|(id, template)| resources::request_template(*id, template)).collect();
     let deserters = settings.deserters.iter().map(|(id, rule)| {
         let mut view = json!({ "deserter_id": id });
         if let Some(cleared) = rule.last_cleared {
@@ -50,14 +45,14 @@ pub fn export(settings: &ServiceSettings) -> Value {
     let profiles = settings.match_making_profiles.iter();
     let groups = settings.match_making_template_groups.iter();
     json!({
-        "templates": templates,
-        "regions": region_views(&settings.regions),
+        "templates": resources::session_templates(settings),
+        "regions": resources::regions(&settings.regions),
         "instance_request_templates": requests,
         "deserter_configs": deserters.collect::<Vec<_>>(),
         "match_making_profiles":
-            profiles.map(|(id, profile)| profile_view(id, profile, Form::Present)).collect::<Vec<_>>(),
+            profiles.map(|(id, profile)| resources::profile(id, profile)).collect::<Vec<_>>(),
         "match_making_template_groups":
-            groups.map(|(id, group)| group_view(settings, *id, group, Form::Present)).collect::<Vec<_>>(),
+            groups.map(|(id, group)| resources::template_group(settings, *id, group)).collect::<Vec<_>>(),
     })
 }
 

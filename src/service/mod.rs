@@ -19,6 +19,7 @@
 //! | [`state`] | the committed state in memory, and the transactions that operations work on |
 //! | [`store`], [`commit_waiter`] | durability: one trait, redb behind it, group commit; who waits for it |
 //! | [`metrics`] | what is counted |
+//! | [`openapi`] | the service's own description |
 //!
 //! Invariants: nothing is acknowledged that a crash could take back; an operation that doesn't answer success has changed
 //! nothing; an operation that is run again has the same time and makes the same ids; after a start, leases, culling and
@@ -30,9 +31,11 @@ pub mod config_import;
 mod field_names;
 pub mod http;
 pub mod metrics;
+pub mod openapi;
 pub mod ops;
 pub mod profiles;
 pub mod remote_friends;
+pub mod resources;
 pub mod rules;
 pub mod settings;
 #[cfg(test)]

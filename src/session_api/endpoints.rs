@@ -18,6 +18,7 @@ use super::{
     transport::{Request, Response, Unavailable},
 };
 use crate::model::{
+    audit::CreateAuditRequest,
     calls::Refusal,
     discovery::{CreateSession, Matched, Matchmaking, PresenceSession, SearchAnswer, SessionSearch, SessionSettings},
     friends::{FriendRelationship, FriendsList},
@@ -26,8 +27,8 @@ use crate::model::{
     player::{PlayerInviteRequest, PlayerSessions, SelfSessionPlayerUpdateRequest, SessionPlayerUpdateRequest},
     session::{
         AcknowledgeBackfillResponse, BackfillAck, BackfillSettings, BackfillUpdate, BaseBackfillRequest, BrowserInfo,
-        ConnectionInfo, CreateAuditRequest, HealthSettings, HealthUpdate, InstanceHealthStatusResponse, InstanceInfo,
-        InstanceRequest, InstanceUpdate, Session, SessionJoinResponse,
+        ConnectionInfo, HealthSettings, HealthUpdate, InstanceHealthStatusResponse, InstanceInfo, InstanceRequest,
+        InstanceUpdate, Session, SessionJoinResponse,
     },
     sic::{Register, Registered, Servers, States},
 };

@@ -179,20 +179,13 @@ impl Login {
 
     async fn log_in(&self, transport: &Transport, client: &Client) -> Result<LoginAnswer, LoginError> {
         if let Credentials::Token(token) = &self.credentials {
-            let access_token = read_secret(token)?.expose_secret().to_owned();
-            return Ok(LoginAnswer { access_token, refresh_token: None, expires_in: None, active_player_uuid: None });
+            let access_token = read_secret(token)?.expose_secret().to_owned().into();
+            return Ok(LoginAnswer { access_token, ..LoginAnswer::default() });
         }
-        let mut body = LoginRequest {
-            grant_type: GrantType::ClientCredentials,
-            portal_access_token: String::new(),
-            include_refresh: true,
-            accept_eula: false,
-            accept_tos: false,
-            accept_privacy_policy: false,
-        };
+        let mut body = LoginRequest::by(GrantType::ClientCredentials);
         if let Credentials::Basic { user_password, .. } = &self.credentials {
             body.grant_type = GrantType::Basic;
-            read_secret(user_password)?.expose_secret().clone_into(&mut body.portal_access_token);
+            body.portal_access_token = read_secret(user_password)?.expose_secret().to_owned().into();
             (body.accept_eula, body.accept_tos, body.accept_privacy_policy) = (true, true, true);
         }
         self.ask(transport, client, &body).await
@@ -204,14 +197,8 @@ impl Login {
         client: &Client,
         token: &SecretString,
     ) -> Result<LoginAnswer, LoginError> {
-        let body = LoginRequest {
-            grant_type: GrantType::Refresh,
-            portal_access_token: token.expose_secret().to_owned(),
-            include_refresh: true,
-            accept_eula: false,
-            accept_tos: false,
-            accept_privacy_policy: false,
-        };
+        let portal_access_token = token.expose_secret().to_owned().into();
+        let body = LoginRequest { portal_access_token, ..LoginRequest::by(GrantType::Refresh) };
         self.ask(transport, client, &body).await
     }
 
@@ -240,12 +227,12 @@ impl Login {
     }
 
     fn keep(&self, answer: LoginAnswer) -> Result<AccessToken, LoginError> {
-        let claims = claims_of_jwt(&answer.access_token);
+        let claims = claims_of_jwt(answer.access_token.expose());
         let life = answer.expires_in.map(Duration::from_secs).or_else(|| claims.as_ref()?.life());
         let now = Instant::now();
         let margin = life.map(|life| (life / MARGIN_PART).min(MAX_MARGIN));
         let token = Token {
-            text: SecretString::from(answer.access_token),
+            text: SecretString::from(answer.access_token.expose()),
             renew_at: life.zip(margin).map(|(life, margin)| now + life.saturating_sub(margin)),
             expires_at: life.map(|life| now + life),
         };
@@ -254,7 +241,7 @@ impl Login {
         held.token = Some(token);
         held.player = answer.active_player_uuid.or_else(|| claims.as_ref()?.player).or(held.player);
         if let Some(refresh) = answer.refresh_token {
-            held.refresh = Some(SecretString::from(refresh));
+            held.refresh = Some(SecretString::from(refresh.expose()));
         }
         held.usable().ok_or_else(|| LoginError::Refused("the service's token has expired already".to_owned()))
     }
@@ -282,7 +269,7 @@ fn read_answer(response: &Response) -> Result<LoginAnswer, LoginError> {
     let unreadable = || Refusal::Unreachable { why: "the login's answer can't be read".to_owned() };
     match ResponseKind::of(response, Unavailable::Unclear, clock::wall()) {
         ResponseKind::Success => match serde_json::from_slice::<LoginAnswer>(&response.body) {
-            Ok(answer) if !answer.access_token.is_empty() => Ok(answer),
+            Ok(answer) if !answer.access_token.expose().is_empty() => Ok(answer),
             // Not even the parser's error is repeated: it may quote a token.
             Ok(_) | Err(_) => Err(LoginError::Trouble(unreadable())),
         },

@@ -1,25 +1,34 @@
-//! The published contract as a judge: every answer that passes through here is checked against it.
+//! The service's own document as a judge: every answer that passes through here is checked against it.
 //!
-//! An answer is looked up by method, path and status; its body must match that schema, hold no null anywhere, and every
-//! error must have the shape of an error. Statuses that the contract doesn't list for an operation are allowed only where
-//! `session-semantics.md` says so (304, 404, 409, 412) or where any HTTP service gives them (400, 405, 413, 429, 503).
+//! An answer is looked up by method, path and status; its body must match that schema, and hold no null anywhere. What was done for
+//! a request must be allowed by the document, too: a body that was taken matches its schema. Where `GAMESIDE_CONTRACTS` names the
+//! folder of the published contracts, these judge answers as well; [`crate::published`] compares the two.
 
+use gameside::service::openapi::DOCUMENT;
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
-    path::{Path, PathBuf},
-    sync::{Mutex, OnceLock},
+    path::PathBuf,
+    sync::{Arc, Mutex, OnceLock},
 };
 
-/// All published contracts that the service speaks.
+/// The service's own document.
 pub fn contract() -> &'static Contract {
     static CONTRACT: OnceLock<Contract> = OnceLock::new();
-    CONTRACT.get_or_init(|| Contract::load(&["session-api", "users-login", "friends", "notification-api"]))
+    CONTRACT.get_or_init(|| Contract::of(vec![Spec { base: String::new(), document: parsed(DOCUMENT.as_bytes()) }]))
+}
+
+/// All published contracts that the service speaks, if they are there.
+pub fn published() -> Option<&'static Contract> {
+    static CONTRACT: OnceLock<Option<Contract>> = OnceLock::new();
+    CONTRACT
+        .get_or_init(|| std::env::var_os("GAMESIDE_CONTRACTS").map(|folder| Contract::published(&folder.into())))
+        .as_ref()
 }
 
 pub struct Contract {
     specs: Vec<Spec>,
-    compiled: Mutex<HashMap<(usize, String), std::sync::Arc<jsonschema::Validator>>>,
+    compiled: Mutex<HashMap<(usize, String), Arc<jsonschema::Validator>>>,
 }
 
 struct Spec {
@@ -34,7 +43,9 @@ pub struct Operation<'c> {
     /// With its base path.
     pub path: String,
     spec: usize,
-    document: &'c Value,
+    pub document: &'c Value,
+    /// The whole document, to which references lead.
+    pub root: &'c Value,
 }
 
 impl Operation<'_> {
@@ -42,33 +53,34 @@ impl Operation<'_> {
     pub fn description(&self) -> &str {
         self.document["description"].as_str().unwrap_or_default()
     }
+
+    /// Places in the session of which a caller needs one: an extension of our own document.
+    pub fn places(&self) -> Vec<&str> {
+        self.document["x-session-permissions"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+    }
 }
 
-/// Where the contracts lie.
-pub fn specs_dir() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    std::env::var_os("GAMESIDE_SPECS").map_or_else(|| here.join("../shared/specs"), PathBuf::from)
+fn parsed(text: &[u8]) -> Value {
+    let mut document: Value = serde_json::from_slice(text).unwrap();
+    numeric_bounds(&mut document);
+    document
 }
 
 impl Contract {
-    fn load(names: &[&str]) -> Contract {
-        let specs = names
-            .iter()
-            .map(|name| {
-                let path = specs_dir().join(format!("{name}.openapi.json"));
-                let text = std::fs::read(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
-                let mut document: Value = serde_json::from_slice(&text).unwrap();
-                numeric_bounds(&mut document);
-                let base = document["servers"][0]["url"].as_str().unwrap().to_owned();
-                Spec { base, document }
-            })
-            .collect();
+    fn of(specs: Vec<Spec>) -> Contract {
         Contract { specs, compiled: Mutex::default() }
     }
 
-    /// The contracts as they were published, each with its base path.
-    pub fn documents(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.specs.iter().map(|spec| (spec.base.as_str(), &spec.document))
+    fn published(folder: &PathBuf) -> Contract {
+        let names = ["session-api", "users-login", "friends", "notification-api"];
+        let spec = |name: &str| {
+            let path = folder.join(format!("{name}.openapi.json"));
+            let text = std::fs::read(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+            let document = parsed(&text);
+            let base = document["servers"][0]["url"].as_str().unwrap().to_owned();
+            Spec { base, document }
+        };
+        Contract::of(names.into_iter().map(spec).collect())
     }
 
     /// Every operation.
@@ -79,7 +91,8 @@ impl Contract {
                 for (method, document) in methods.as_object().unwrap() {
                     let Some(id) = document["operationId"].as_str() else { continue };
                     let path = format!("{}{path}", spec.base);
-                    all.push(Operation { id, method: method.to_uppercase(), path, spec: number, document });
+                    let method = method.to_uppercase();
+                    all.push(Operation { id, method, path, spec: number, document, root: &spec.document });
                 }
             }
         }
@@ -91,33 +104,59 @@ impl Contract {
         self.operations().into_iter().find(|operation| operation.id == id)
     }
 
-    /// Checks an answer to an operation of the contract; says what is wrong.
+    /// Checks an answer to an operation; says what is wrong.
     pub fn check(&self, operation: &Operation<'_>, status: u16, body: Option<&Value>) -> Result<(), String> {
         if let Some(body) = body {
             no_nulls(body, "")?;
         }
-        let responses = &operation.document["responses"];
-        let listed = &responses[status.to_string()];
         match (status, body) {
-            (204 | 304, None) => return Ok(()),
             (204 | 304, Some(body)) => return Err(format!("{status} with a body: {body}")),
+            (304, None) if self.is_published() => return Ok(()),
             _ => {}
         }
-        let schema = match listed["content"]["application/json"].get("schema") {
-            Some(schema) => schema.clone(),
-            None if matches!(status, 400 | 404 | 405 | 409 | 412 | 413 | 429 | 503) => {
+        let listed = &operation.document["responses"][status.to_string()];
+        let listed = match listed["$ref"].as_str() {
+            Some(reference) => operation.root.pointer(reference.trim_start_matches('#')).unwrap(),
+            None => listed,
+        };
+        let schema = match listed["content"].as_object().and_then(|content| content.values().next()) {
+            Some(content) => content["schema"].clone(),
+            // What the published contracts leave to whoever serves them.
+            None if self.is_published() && matches!(status, 400 | 404 | 405 | 408 | 409 | 412 | 413 | 429 | 503) => {
                 json!({ "$ref": "#/components/schemas/HzApiErrorModel" })
             }
-            None => return Err(format!("{status} is not a status of {}", operation.id)),
+            None if listed.is_null() => return Err(format!("{status} is not a status of {}", operation.id)),
+            None => return body.map_or(Ok(()), |body| Err(format!("{status} with a body: {body}"))),
         };
-        let body = body.ok_or_else(|| format!("{status} without a body"))?;
-        let validator = self.validator(operation.spec, &schema);
+        let is_text = listed["content"].get("application/json").is_none() && !self.is_published();
+        match body {
+            None if is_text => Ok(()),
+            None => Err(format!("{status} without a body")),
+            Some(body) => self.validate(operation, &schema, body),
+        }
+    }
+
+    /// Checks that a body may be sent.
+    pub fn check_request(&self, operation: &Operation<'_>, body: &Value) -> Result<(), String> {
+        match operation.document["requestBody"]["content"]["application/json"].get("schema") {
+            Some(schema) => self.validate(operation, schema, &without_nulls(body)),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks a value against a schema of the operation's document.
+    fn validate(&self, operation: &Operation<'_>, schema: &Value, value: &Value) -> Result<(), String> {
+        let validator = self.validator(operation.spec, schema);
         let faults: Vec<String> =
-            validator.iter_errors(body).map(|fault| format!("{}: {fault}", fault.instance_path())).collect();
+            validator.iter_errors(value).map(|fault| format!("{}: {fault}", fault.instance_path())).collect();
         if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }
     }
 
-    fn validator(&self, spec: usize, schema: &Value) -> std::sync::Arc<jsonschema::Validator> {
+    fn is_published(&self) -> bool {
+        self.specs.len() > 1
+    }
+
+    fn validator(&self, spec: usize, schema: &Value) -> Arc<jsonschema::Validator> {
         let key = (spec, schema.to_string());
         let mut compiled = self.compiled.lock().unwrap();
         let make = || {
@@ -126,9 +165,21 @@ impl Contract {
                 members.insert("components".into(), self.specs[spec].document["components"].clone());
             }
             let options = jsonschema::options().should_validate_formats(true);
-            std::sync::Arc::new(options.build(&root).unwrap_or_else(|why| panic!("schema {schema}: {why}")))
+            Arc::new(options.build(&root).unwrap_or_else(|why| panic!("schema {schema}: {why}")))
         };
         compiled.entry(key).or_insert_with(make).clone()
+    }
+}
+
+/// A null that comes in is an absent member.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        Value::Object(members) => {
+            let kept = members.iter().filter(|(_, value)| !value.is_null());
+            Value::Object(kept.map(|(key, value)| (key.clone(), without_nulls(value))).collect())
+        }
+        other => other.clone(),
     }
 }
 
@@ -161,8 +212,8 @@ fn numeric_bounds(value: &mut Value) {
 fn the_judge_finds_nulls_missing_members_and_unlisted_statuses() {
     let contract = contract();
     let get = contract.operation("get_session_by_id").unwrap();
-    let good =
-        json!({"type": "t", "session_id": "s", "joinable": false, "teams": [], "created": "2026-01-01T00:00:00.000Z"});
+    let good = json!({"type": "t", "session_id": "s", "joinable": false, "teams": [], "platform_session": [],
+        "custom_data": {}, "created_by_matchmaking": false, "created": "2026-01-01T00:00:00.000Z"});
     assert_eq!(contract.check(&get, 200, Some(&good)), Ok(()));
     let mut null = good.clone();
     null["browser"] = Value::Null;
@@ -173,4 +224,23 @@ fn the_judge_finds_nulls_missing_members_and_unlisted_statuses() {
     assert!(contract.check(&get, 201, Some(&good)).is_err());
     assert!(contract.check(&get, 404, Some(&good)).is_err());
     assert!(contract.check(&get, 304, Some(&good)).is_err());
+}
+
+#[test]
+fn the_judge_finds_bodies_that_may_not_be_sent_and_errors_with_other_codes() {
+    let contract = contract();
+    let create = contract.operation("create_or_join_session").unwrap();
+    let good = json!({"session_type": "t", "client_version": "1.0.0", "client_settings": {"input": "gamepad"}, "player": null});
+    assert_eq!(contract.check_request(&create, &good), Ok(()));
+    for (member, wrong) in
+        [("client_version", json!("1")), ("password", json!("")), ("settings", json!({"teams": [{"max_size": 0}]}))]
+    {
+        let mut bad = good.clone();
+        bad[member] = wrong;
+        assert!(contract.check_request(&create, &bad).is_err(), "{member}");
+    }
+    let error = |code: &str| json!({"auth_success": true, "error_code": code, "desc": ""});
+    assert_eq!(contract.check(&create, 400, Some(&error("template_not_found"))), Ok(()));
+    assert!(contract.check(&create, 400, Some(&error("no_such_code"))).is_err());
+    assert!(contract.check(&create, 418, Some(&error("template_not_found"))).is_err());
 }

@@ -5,7 +5,8 @@
 //! | [`a2s`] | Steam's server queries, asked by other people's clients |
 //! | [`agones`] | the Agones SDK's server |
 //! | [`containers`] | both container shapes, as namespaces |
-//! | [`contract`] | every answer of the session service, judged by the published contract |
+//! | [`contract`] | every answer of the session service, judged by its own document |
+//! | [`published`] | that document beside the published contracts: nothing missing, nothing narrower |
 //! | [`crash`] | the agent killed after every single effect |
 //! | [`docs`] | what the documents say |
 //! | [`driver`] | the agent's loop on paused time, between edges that the test plays |
@@ -26,7 +27,7 @@
 //! | [`sessions_interface`] | the life of a session, by the Rust client |
 //! | [`service_refusals`] | who may not do what: every documented refusal, by a table |
 //! | [`service_hostile`] | bodies, headers, ids and clients that mean harm |
-//! | [`schemathesis`] | the published contracts, fuzzed |
+//! | [`schemathesis`] | the service's own document, fuzzed |
 //! | [`systemd`] | the units |
 //! | [`tls`] | TLS on the session service |
 //! | [`openarena`] | a real game server, by its example configuration |
@@ -65,6 +66,7 @@ mod operator_socket;
 mod outage;
 mod practice;
 mod probes;
+mod published;
 mod quit;
 mod replay;
 mod schemathesis;

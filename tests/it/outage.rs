@@ -93,7 +93,7 @@ async fn own_session(session_client: &SessionClient) -> SessionId {
 }
 
 async fn post(session_client: &SessionClient, session: &SessionId, host_type: HostType) {
-    let body = InstanceRequest { host_type, ..InstanceRequest::default() };
+    let body = InstanceRequest { host_type: Some(host_type), ..InstanceRequest::default() };
     session_client.carry_out(Call::PostInstance { session: session.clone(), body: Box::new(body) }).await.unwrap();
 }
 

@@ -1,6 +1,7 @@
-//! A session service for a test: in this process, on a port of its own; every answer is checked against the contract.
+//! A session service for a test: in this process, on a port of its own; every answer is checked against the service's own document,
+//! and so is every body that was taken.
 
-use crate::contract::contract;
+use crate::contract::{contract, published};
 use gameside::service::{Listeners, ServeError, Service, ServiceSettings, auth::clients::Clients, ops};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, path::Path, sync::Mutex};
@@ -156,6 +157,7 @@ impl Bench {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        let sent = body.as_ref().and_then(|body| serde_json::from_slice(body).ok());
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
         }
@@ -165,11 +167,11 @@ impl Bench {
         let (etag, kind) = (header("etag"), header("content-type").unwrap_or_default());
         let bytes = response.bytes().await.unwrap();
         let json: Option<Value> = (kind == "application/json").then(|| serde_json::from_slice(&bytes).unwrap());
-        self.judge(method, path, status, json.as_ref());
+        self.judge(method, path, sent.as_ref(), status, json.as_ref());
         Answer { status, etag, body: json.unwrap_or_default() }
     }
 
-    fn judge(&self, method: &str, path: &str, status: u16, body: Option<&Value>) {
+    fn judge(&self, method: &str, path: &str, sent: Option<&Value>, status: u16, body: Option<&Value>) {
         let bare = path.split('?').next().unwrap();
         let router = gameside::service::http::route::Router::new(&ops::tables());
         let gameside::service::http::route::Found::Row(row, _) = router.find(&method.parse().unwrap(), bare) else {
@@ -178,10 +180,20 @@ impl Bench {
         if status < 400 {
             self.succeeded.lock().unwrap().insert(row.operation.to_owned());
         }
-        if let Some(operation) = contract().operation(row.operation)
-            && let Err(why) = contract().check(&operation, status, body)
-        {
+        let own = contract().operation(row.operation).unwrap_or_else(|| panic!("{row:?} is not in the document"));
+        if let Err(why) = contract().check(&own, status, body) {
             panic!("{method} {path} → {status}: {why}\n{body:?}");
+        }
+        if let (true, Some(sent)) = (status < 300, sent)
+            && let Err(why) = contract().check_request(&own, sent)
+        {
+            panic!("{method} {path} took a body that the document forbids: {why}\n{sent}");
+        }
+        if let Some(published) = published()
+            && let Some(operation) = published.operation(row.operation)
+            && let Err(why) = published.check(&operation, status, body)
+        {
+            panic!("{method} {path} → {status}, by the published contract: {why}\n{body:?}");
         }
     }
 
@@ -193,7 +205,7 @@ impl Bench {
             request = request.header("last-event-id", id);
         }
         let response = request.send().await.unwrap();
-        self.judge("GET", path, response.status().as_u16(), None);
+        self.judge("GET", path, None, response.status().as_u16(), None);
         Events::of(response)
     }
 

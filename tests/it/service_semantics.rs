@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 #[rustfmt::skip]
 const RULES: &[(&str, &str, &str, &str)] = &[
     ("Shapes", "unset members are left out", "tests/it/contract.rs", "the_judge_finds_nulls_missing_members_and_unlisted_statuses"),
-    ("Shapes", "a null that comes in is an absent member", "src/service/http/read.rs", "a_null_is_an_absent_member"),
+    ("Shapes", "a null that comes in is an absent member", "src/model/wire/mod.rs", "a_null_is_an_absent_member"),
     ("Shapes", "date-times out; match mirrors match_id; joinable", HERE, "date_times_end_in_z_match_mirrors_and_joinable_is_there"),
-    ("Shapes", "date-times in", "src/service/http/read.rs", "date_times_need_an_offset_or_are_unix_seconds"),
+    ("Shapes", "date-times in", "src/model/wire/mod.rs", "date_times_need_an_offset_or_are_unix_seconds"),
     ("Create or join", "auto-join, force_create", API, "auto_join_skips_other_regions_and_versions_and_force_create_skips_it"),
     ("Create or join", "a password only for what is created", HERE, "a_password_applies_only_to_a_session_that_is_created"),
     ("Create or join", "a server without a player may", RULE_TESTS, "a_server_without_a_player_creates_a_session_and_leads_nothing"),
@@ -56,11 +56,11 @@ const RULES: &[(&str, &str, &str, &str)] = &[
     ("ETag", "304 wherever a tag is given", RULE_TESTS, "a_tag_that_matches_is_answered_304_without_a_body"),
     ("Limited results", "field by field", "src/service/rules/view.rs", "limited_results_hide_field_by_field"),
     ("Browser", "paging", LIMITS, "pages_ids_and_headers_are_bounded"),
-    ("Platform sessions", "links, joins, 503", OPERATIONS, "every_operation_succeeds_as_the_contract_says"),
+    ("Platform sessions", "links, joins, 503", OPERATIONS, "every_operation_succeeds_as_the_document_says"),
     ("Platform sessions", "the platform is the token's", RULE_TESTS, "the_platform_comes_from_the_token_whatever_the_client_says"),
     ("Short code", "in place of the id; 409", RULE_TESTS, "a_short_code_stands_for_the_session_and_there_is_one"),
     ("connection-info", "only a configured proxy counts", HERE, "connection_info_believes_only_configured_proxies"),
-    ("Audit", "prefix and pages", OPERATIONS, "every_operation_succeeds_as_the_contract_says"),
+    ("Audit", "prefix and pages", OPERATIONS, "every_operation_succeeds_as_the_document_says"),
     ("Limits", "ids and bodies", API, "faults_of_a_body_are_all_found_and_located"),
     ("Limits", "ids in paths", "tests/it/service_hostile.rs", "no_id_in_a_path_makes_any_operation_fail"),
     ("Errors", "404 with and without session_not_found; auth_success", API, "a_404_means_a_lost_session_only_with_its_code"),
@@ -94,7 +94,7 @@ const RULES: &[(&str, &str, &str, &str)] = &[
     ("OnSessionJoined / Left / Updated / InviteReceived", "reset", EVENTS, "beyond_the_retention_a_reset_says_so_and_a_restart_is_no_gap"),
     ("OnSessionJoined / Left / Updated / InviteReceived", "long poll", EVENTS, "the_long_poll_waits_tells_and_goes_on_from_its_cursor"),
     ("OnUISessionJoinRequested", "it does what it says", EVENTS, "a_stream_tells_of_invites_joins_updates_and_departures_under_the_interface_s_names"),
-    ("Auth permissions", "each documented refusal", "tests/it/service_refusals.rs", "the_table_of_refusals_covers_what_the_contract_documents"),
+    ("Auth permissions", "each documented refusal", "tests/it/service_refusals.rs", "the_table_of_refusals_covers_what_the_document_says"),
 ];
 const HERE: &str = "tests/it/service_semantics.rs";
 const RULE_TESTS: &str = "tests/it/service_rules.rs";
@@ -117,9 +117,8 @@ fn every_rule_has_the_test_that_names_it() {
 }
 
 /// The bold words that begin a rule, and the first column of the interface's table.
-#[test]
-fn every_rule_of_the_page_is_in_the_table() {
-    let page = std::fs::read_to_string(crate::contract::specs_dir().join("session-semantics.md")).unwrap();
+pub fn every_rule_of_the_page_is_in_the_table(folder: &std::path::Path) {
+    let page = std::fs::read_to_string(folder.join("session-semantics.md")).unwrap();
     let bold = regex::Regex::new(r"(?m)^- \*\*(.+?)\.?\*\*|\. \*\*([A-Z]\w+):\*\* ").unwrap();
     let rules = bold.captures_iter(&page).filter_map(|found| found.get(1).or(found.get(2)));
     let mut named: BTreeSet<String> = rules.map(|rule| rule.as_str().trim_end_matches([':', '.']).to_owned()).collect();

@@ -72,7 +72,7 @@ pub fn outbox_to_post(
     let request = InstanceRequest {
         instance_id: Some(instance.clone()),
         instance_startup_params: Some(params),
-        host_type: HostType::Preallocated,
+        host_type: Some(HostType::Preallocated),
         ..InstanceRequest::default()
     };
     let report = facts.settings.session.report;

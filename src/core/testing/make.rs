@@ -121,16 +121,22 @@ pub fn session(id: SessionId) -> Session {
         session_type: "default".into(),
         session_id: id,
         instance: None,
+        current_match: None,
         backfill: None,
         browser: None,
         joinable: true,
         joinability: None,
         teams: vec![team(0), team(1)],
+        platform_session: Vec::new(),
+        platform_scouts: BTreeMap::new(),
         custom_data: BTreeMap::new(),
         created: Timestamp::EPOCH,
         region_id: None,
         created_by_matchmaking: false,
         short_code: None,
+        allow_new_members: None,
+        lan: false,
+        allow_sanctioned_players: false,
     }
 }
 

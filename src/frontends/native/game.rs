@@ -13,10 +13,7 @@ use super::{
     extract::{Game, Json, invalid, text},
 };
 use crate::{
-    frontends::{
-        GameMessage,
-        http::{ErrorBody, Problem},
-    },
+    frontends::{GameMessage, http::Problem},
     host::clock,
     model::{
         CustomData,
@@ -30,7 +27,6 @@ use http::StatusCode;
 use serde::Deserialize;
 use std::time::Duration;
 use tokio::sync::{mpsc::error::SendTimeoutError, oneshot};
-use utoipa::ToSchema;
 
 /// How long a message waits for the journal.
 const JOURNAL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -46,74 +42,82 @@ const MAX_TICKS: f64 = 1_000_000.0;
 type Answer = Result<StatusCode, Problem>;
 
 /// No members.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
 
 /// Whether new players may come.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Joinable {
     pub joinable: bool,
 }
 
 /// The game's opinion of itself; stands until replaced.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Health {
     pub health: InstanceHealth,
     #[serde(default)]
-    #[schema(max_length = 512)]
+    #[cfg_attr(test, schema(max_length = 512))]
     pub reason: Option<String>,
 }
 
 /// Simulation ticks per second.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TickRate {
-    #[schema(minimum = 0, maximum = 1_000_000)]
+    #[cfg_attr(test, schema(minimum = 0, maximum = 1_000_000))]
     pub measured: f64,
     /// What it should be.
     #[serde(default)]
-    #[schema(exclusive_minimum = 0, maximum = 1_000_000)]
+    #[cfg_attr(test, schema(exclusive_minimum = 0, maximum = 1_000_000))]
     pub target: Option<f64>,
 }
 
 /// Everybody who is connected.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Players {
-    #[schema(max_items = 1024)]
+    #[cfg_attr(test, schema(max_items = 1024))]
     pub players: Vec<GamePlayer>,
 }
 
 /// A match begins.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MatchStart {
     /// Shown as the instance's `match_id`.
     #[serde(default)]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
+    #[cfg_attr(test, schema(value_type = Option<String>, min_length = 1, max_length = 128))]
     pub match_id: Option<MatchId>,
 }
 
 /// What is played now; at least one of the two.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Map {
     #[serde(default)]
-    #[schema(max_length = 512)]
+    #[cfg_attr(test, schema(max_length = 512))]
     pub map: Option<String>,
     #[serde(default)]
-    #[schema(max_length = 512)]
+    #[cfg_attr(test, schema(max_length = 512))]
     pub mode: Option<String>,
 }
 
 /// The game's version.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Version {
-    #[schema(value_type = String, example = "1.4.2-rc.1")]
+    #[cfg_attr(test, schema(value_type = String, example = "1.4.2-rc.1"))]
     pub version: semver::Version,
 }
 
@@ -154,23 +158,23 @@ async fn submit(api: &Api, run: RunNumber, event: GameEvent, ack: AckWhen) -> An
 }
 
 /// The game can take players. Proof of readiness where `[game.readiness] by = "sdk"`.
-#[utoipa::path(post, path = "/v1/game/ready", tag = "game", request_body = Nothing,
-    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+#[cfg_attr(test, utoipa::path(post, path = "/v1/game/ready", tag = "game", request_body = Nothing,
+    responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
 pub async fn ready(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
     submit(&api, run, GameEvent::Ready, AckWhen::OnceDurable).await
 }
 
 /// Open to new players, or closed to them, until said otherwise.
-#[utoipa::path(post, path = "/v1/game/joinable", tag = "game", request_body = Joinable,
-    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+#[cfg_attr(test, utoipa::path(post, path = "/v1/game/joinable", tag = "game", request_body = Joinable,
+    responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
 pub async fn joinable(State(api): State<Api>, Game(run): Game, Json(body): Json<Joinable>) -> Answer {
     let admission = if body.joinable { Admission::Open } else { Admission::Closed };
     submit(&api, run, GameEvent::Joinable(admission), AckWhen::OnceDurable).await
 }
 
 /// It is alive. From the first one on, silence counts against its health.
-#[utoipa::path(post, path = "/v1/game/heartbeat", tag = "game", request_body = Nothing,
-    responses((status = 204), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+#[cfg_attr(test, utoipa::path(post, path = "/v1/game/heartbeat", tag = "game", request_body = Nothing,
+    responses((status = 204), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
 pub async fn heartbeat(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
     if api.shared.game_messages.is_closed() {
         return Err(ending());
@@ -180,8 +184,8 @@ pub async fn heartbeat(State(api): State<Api>, Game(run): Game, _: Json<Nothing>
 }
 
 /// Its own opinion of its health; stands until replaced.
-#[utoipa::path(post, path = "/v1/game/health", tag = "game", request_body = Health,
-    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+#[cfg_attr(test, utoipa::path(post, path = "/v1/game/health", tag = "game", request_body = Health,
+    responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
 pub async fn health(State(api): State<Api>, Game(run): Game, Json(body): Json<Health>) -> Answer {
     if let Some(reason) = &body.reason {
         text("reason", reason, 0..=MAX_TEXT)?;
@@ -191,8 +195,8 @@ pub async fn health(State(api): State<Api>, Game(run): Game, Json(body): Json<He
 }
 
 /// How fast it simulates.
-#[utoipa::path(post, path = "/v1/game/tick-rate", tag = "game", request_body = TickRate,
-    responses((status = 204), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+#[cfg_attr(test, utoipa::path(post, path = "/v1/game/tick-rate", tag = "game", request_body = TickRate,
+    responses((status = 204), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
 pub async fn tick_rate(State(api): State<Api>, Game(run): Game, Json(body): Json<TickRate>) -> Answer {
     if !(0.0..=MAX_TICKS).contains(&body.measured) {
         return Err(invalid(format!("measured must be 0 to {MAX_TICKS} ticks a second, found {}", body.measured)));
@@ -210,16 +214,16 @@ fn check_player(player: &GamePlayer) -> Result<(), Problem> {
 }
 
 /// A player connected.
-#[utoipa::path(post, path = "/v1/game/players", tag = "game", request_body = GamePlayer,
-    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+#[cfg_attr(test, utoipa::path(post, path = "/v1/game/players", tag = "game", request_body = GamePlayer,
+    responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
 pub async fn player_joined(State(api): State<Api>, Game(run): Game, Json(player): Json<GamePlayer>) -> Answer {
     check_player(&player)?;
     submit(&api, run, GameEvent::PlayerJoined(player), AckWhen::OnceDurable).await
 }
 
 /// A player is gone. One that isn't there is no error.
-#[utoipa::path(delete, path = "/v1/game/players/{id}", tag = "game", params(("id" = String, Path, description = "As in the POST")),
-    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+#[cfg_attr(test, utoipa::path(delete, path = "/v1/game/players/{id}", tag = "game", params(("id" = String, Path, description = "As in the POST")),
+    responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
 pub async fn player_left(
     State(api): State<Api>,
     Game(run): Game,
@@ -232,8 +236,8 @@ pub async fn player_left(
 }
 
 /// Everybody who is connected; replaces what was known.
-#[utoipa::path(put, path = "/v1/game/players", tag = "game", request_body = Players,
-    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+#[cfg_attr(test, utoipa::path(put, path = "/v1/game/players", tag = "game", request_body = Players,
+    responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
 pub async fn players(State(api): State<Api>, Game(run): Game, Json(body): Json<Players>) -> Answer {
     if body.players.len() > MAX_PLAYERS {
         return Err(invalid(format!("at most {MAX_PLAYERS} players, found {}", body.players.len())));
@@ -249,24 +253,24 @@ pub async fn players(State(api): State<Api>, Game(run): Game, Json(body): Json<P
 }
 
 /// A match begins.
-#[utoipa::path(post, path = "/v1/game/match/start", tag = "game", request_body = MatchStart,
-    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+#[cfg_attr(test, utoipa::path(post, path = "/v1/game/match/start", tag = "game", request_body = MatchStart,
+    responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
 pub async fn match_start(State(api): State<Api>, Game(run): Game, Json(body): Json<MatchStart>) -> Answer {
     submit(&api, run, GameEvent::MatchStarted { match_id: body.match_id }, AckWhen::OnceDurable).await
 }
 
 /// The match is over.
-#[utoipa::path(post, path = "/v1/game/match/end", tag = "game", request_body = Nothing,
-    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+#[cfg_attr(test, utoipa::path(post, path = "/v1/game/match/end", tag = "game", request_body = Nothing,
+    responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
 pub async fn match_end(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
     submit(&api, run, GameEvent::MatchEnded, AckWhen::OnceDurable).await
 }
 
 /// Data of the game's own, for the session's instance, its join parameters, or the browser. Merged key by key over what is
 /// there; an empty value removes a key.
-#[utoipa::path(put, path = "/v1/game/custom-data/{whose}", tag = "game", request_body = std::collections::BTreeMap<String, String>,
+#[cfg_attr(test, utoipa::path(put, path = "/v1/game/custom-data/{whose}", tag = "game", request_body = std::collections::BTreeMap<String, String>,
     params(("whose" = CustomDataOf, Path)),
-    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+    responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
 pub async fn custom_data(
     State(api): State<Api>,
     Game(run): Game,
@@ -288,8 +292,8 @@ pub async fn custom_data(
 }
 
 /// The map or mode changed.
-#[utoipa::path(post, path = "/v1/game/map", tag = "game", request_body = Map,
-    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+#[cfg_attr(test, utoipa::path(post, path = "/v1/game/map", tag = "game", request_body = Map,
+    responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
 pub async fn map(State(api): State<Api>, Game(run): Game, Json(body): Json<Map>) -> Answer {
     if body.map.is_none() && body.mode.is_none() {
         return Err(invalid("name the map, the mode, or both"));
@@ -301,15 +305,15 @@ pub async fn map(State(api): State<Api>, Game(run): Game, Json(body): Json<Map>)
 }
 
 /// The game's version, if it knows better than the configuration.
-#[utoipa::path(post, path = "/v1/game/version", tag = "game", request_body = Version,
-    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+#[cfg_attr(test, utoipa::path(post, path = "/v1/game/version", tag = "game", request_body = Version,
+    responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
 pub async fn version(State(api): State<Api>, Game(run): Game, Json(body): Json<Version>) -> Answer {
     submit(&api, run, GameEvent::Version(body.version), AckWhen::OnceDurable).await
 }
 
 /// The game is about to end, in good order: its exit is no crash.
-#[utoipa::path(post, path = "/v1/game/shutdown", tag = "game", request_body = Nothing,
-    responses((status = 204), (status = 202), (status = "default", body = ErrorBody<'static>)), security(("game" = [])))]
+#[cfg_attr(test, utoipa::path(post, path = "/v1/game/shutdown", tag = "game", request_body = Nothing,
+    responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
 pub async fn shutdown(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
     submit(&api, run, GameEvent::Shutdown, AckWhen::OnceDurable).await
 }

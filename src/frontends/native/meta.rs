@@ -1,7 +1,7 @@
 //! Routes about the agent itself, without a token: liveness, readiness, metrics, the API's description.
 
 use super::{Api, openapi};
-use crate::frontends::http::{ErrorBody, Problem};
+use crate::frontends::http::Problem;
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 const LIVENESS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// 200 while the deciding loop makes progress.
-#[utoipa::path(get, path = "/livez", tag = "meta",
-    responses((status = 200, body = String, content_type = "text/plain"), (status = 503, body = ErrorBody<'static>)))]
+#[cfg_attr(test, utoipa::path(get, path = "/livez", tag = "meta",
+    responses((status = 200, body = String, content_type = "text/plain"), (status = 503, body = crate::frontends::http::ErrorBody<'static>))))]
 pub async fn livez(State(api): State<Api>) -> Result<&'static str, Problem> {
     let (ask, answer) = oneshot::channel();
     let asked = async {
@@ -30,8 +30,8 @@ pub async fn livez(State(api): State<Api>) -> Result<&'static str, Problem> {
 }
 
 /// 200 once the journal was replayed and the keeper is connected.
-#[utoipa::path(get, path = "/readyz", tag = "meta",
-    responses((status = 200, body = String, content_type = "text/plain"), (status = 503, body = ErrorBody<'static>)))]
+#[cfg_attr(test, utoipa::path(get, path = "/readyz", tag = "meta",
+    responses((status = 200, body = String, content_type = "text/plain"), (status = 503, body = crate::frontends::http::ErrorBody<'static>))))]
 pub async fn readyz(State(api): State<Api>) -> Result<&'static str, Problem> {
     if api.shared.status.borrow().keeper.connected {
         return Ok("ok\n");
@@ -40,15 +40,15 @@ pub async fn readyz(State(api): State<Api>) -> Result<&'static str, Problem> {
 }
 
 /// Figures in the text format of Prometheus (OpenMetrics).
-#[utoipa::path(get, path = "/metrics", tag = "meta",
-    responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
+#[cfg_attr(test, utoipa::path(get, path = "/metrics", tag = "meta",
+    responses((status = 200, body = String, content_type = "application/openmetrics-text"))))]
 pub async fn metrics(State(api): State<Api>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], super::metrics::text(&api)).into_response()
 }
 
 /// This description.
-#[utoipa::path(get, path = "/openapi.json", tag = "meta", responses((status = 200, body = Object)))]
+#[cfg_attr(test, utoipa::path(get, path = "/openapi.json", tag = "meta", responses((status = 200, body = Object))))]
 pub async fn description() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], openapi::text()).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], openapi::TEXT).into_response()
 }

@@ -1,16 +1,25 @@
-//! The description of the native API, made from the handlers themselves.
+//! The description of the native API. A test makes it from the handlers themselves and compares it with `openapi.json` beside this
+//! file, which the agent carries as text: no code for schemas is in the programs.
 
-use super::{game, meta, operator, state, stream};
-use utoipa::{
-    Modify, OpenApi,
-    openapi::{
-        self,
-        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-    },
-};
+/// The description as JSON.
+pub const TEXT: &str = include_str!("openapi.json");
 
-#[derive(OpenApi)]
-#[openapi(
+#[cfg(test)]
+pub use made::description;
+
+#[cfg(test)]
+mod made {
+    use super::super::{game, meta, operator, state, stream};
+    use utoipa::{
+        Modify, OpenApi,
+        openapi::{
+            self,
+            security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+        },
+    };
+
+    #[derive(OpenApi)]
+    #[openapi(
     info(title = "Gameside native API", description = "What a game and an operator can ask of the agent beside a dedicated game server."),
     paths(
         game::ready, game::joinable, game::heartbeat, game::health, game::tick_rate, game::player_joined, game::player_left,
@@ -25,28 +34,32 @@ use utoipa::{
     components(schemas(crate::model::game::CustomDataOf)),
     modifiers(&Tokens)
 )]
-struct Description;
+    struct Description;
 
-struct Tokens;
+    struct Tokens;
 
-impl Modify for Tokens {
-    fn modify(&self, api: &mut openapi::OpenApi) {
-        let bearer = |text: &str| {
-            SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(text)).build())
-        };
-        let components = api.components.get_or_insert_default();
-        components.add_security_scheme("game", bearer("The game's token, in GAMESIDE_TOKEN; good for one run"));
-        components
-            .add_security_scheme("operator", bearer("The operator's token, in operator.token of the state directory"));
+    impl Modify for Tokens {
+        fn modify(&self, api: &mut openapi::OpenApi) {
+            let bearer = |text: &str| {
+                SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(text)).build())
+            };
+            let components = api.components.get_or_insert_default();
+            components.add_security_scheme("game", bearer("The game's token, in GAMESIDE_TOKEN; good for one run"));
+            components.add_security_scheme(
+                "operator",
+                bearer("The operator's token, in operator.token of the state directory"),
+            );
+        }
     }
-}
 
-/// The description as a value.
-pub fn description() -> openapi::OpenApi {
-    Description::openapi()
-}
+    /// The description, made of the handlers.
+    pub fn description() -> openapi::OpenApi {
+        Description::openapi()
+    }
 
-/// The description as JSON.
-pub fn text() -> String {
-    description().to_json().expect("plain data always serialises")
+    #[test]
+    fn openapi_is_what_the_handlers_say() {
+        let made = serde_json::to_value(description()).unwrap();
+        crate::snapshot::compare("src/frontends/native/openapi.json", &made);
+    }
 }

@@ -5,10 +5,7 @@ use super::{
     extract::{Json, Operator, invalid, text},
 };
 use crate::{
-    frontends::{
-        OperatorRequest,
-        http::{ErrorBody, Problem},
-    },
+    frontends::{OperatorRequest, http::Problem},
     model::{
         allocation::Allocation,
         game::Admission,
@@ -21,7 +18,6 @@ use http::StatusCode;
 use serde::Deserialize;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use utoipa::ToSchema;
 
 /// An order that isn't decided within this time is answered with 504; it may still be carried out.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(120);
@@ -30,11 +26,12 @@ const MAX_REASON: usize = 512;
 type Answer = Result<axum::Json<Accepted>, Problem>;
 
 /// Why, and what follows.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Drain {
     #[serde(default)]
-    #[schema(max_length = 512)]
+    #[cfg_attr(test, schema(max_length = 512))]
     pub reason: Option<String>,
     /// What follows; the agent's end if nothing is said.
     #[serde(default = "end")]
@@ -46,16 +43,18 @@ fn end() -> After {
 }
 
 /// The reason.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Stop {
     #[serde(default)]
-    #[schema(max_length = 512)]
+    #[cfg_attr(test, schema(max_length = 512))]
     pub reason: Option<String>,
 }
 
 /// Whether the supervisor shall start a new agent.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Detach {
     #[serde(default)]
@@ -63,7 +62,8 @@ pub struct Detach {
 }
 
 /// Whether new players may come.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SetGate {
     pub joinable: bool,
@@ -94,8 +94,8 @@ fn check_reason(reason: Option<&String>) -> Result<(), Problem> {
 
 /// Allocates this server. The same id again gives the same answer; another while busy 409. Without a map, that of the session
 /// or of the configuration is played.
-#[utoipa::path(post, path = "/v1/allocation", tag = "operator", request_body = Allocation,
-    responses((status = 200, body = Accepted), (status = "default", body = ErrorBody<'static>)), security(("operator" = [])))]
+#[cfg_attr(test, utoipa::path(post, path = "/v1/allocation", tag = "operator", request_body = Allocation,
+    responses((status = 200, body = Accepted), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("operator" = []))))]
 pub async fn allocation(State(api): State<Api>, _: Operator, Json(allocation): Json<Allocation>) -> Answer {
     if allocation.startup_params.as_ref() == Some(&StartupParams::default()) {
         return Err(invalid("startup_params say nothing: name a map, or leave them out"));
@@ -104,31 +104,31 @@ pub async fn allocation(State(api): State<Api>, _: Operator, Json(allocation): J
 }
 
 /// Players may finish; then the server ends, or waits for the next allocation.
-#[utoipa::path(post, path = "/v1/drain", tag = "operator", request_body = Drain,
-    responses((status = 200, body = Accepted), (status = "default", body = ErrorBody<'static>)), security(("operator" = [])))]
+#[cfg_attr(test, utoipa::path(post, path = "/v1/drain", tag = "operator", request_body = Drain,
+    responses((status = 200, body = Accepted), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("operator" = []))))]
 pub async fn drain(State(api): State<Api>, _: Operator, Json(body): Json<Drain>) -> Answer {
     check_reason(body.reason.as_ref())?;
     submit(&api, Order::Drain { reason: body.reason, then: body.then }).await
 }
 
 /// The stop sequence at once, then the agent ends.
-#[utoipa::path(post, path = "/v1/stop", tag = "operator", request_body = Stop,
-    responses((status = 200, body = Accepted), (status = "default", body = ErrorBody<'static>)), security(("operator" = [])))]
+#[cfg_attr(test, utoipa::path(post, path = "/v1/stop", tag = "operator", request_body = Stop,
+    responses((status = 200, body = Accepted), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("operator" = []))))]
 pub async fn stop(State(api): State<Api>, _: Operator, Json(body): Json<Stop>) -> Answer {
     check_reason(body.reason.as_ref())?;
     submit(&api, Order::Stop { reason: body.reason }).await
 }
 
 /// The agent ends and the match goes on under the keeper.
-#[utoipa::path(post, path = "/v1/detach", tag = "operator", request_body = Detach,
-    responses((status = 200, body = Accepted), (status = "default", body = ErrorBody<'static>)), security(("operator" = [])))]
+#[cfg_attr(test, utoipa::path(post, path = "/v1/detach", tag = "operator", request_body = Detach,
+    responses((status = 200, body = Accepted), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("operator" = []))))]
 pub async fn detach(State(api): State<Api>, _: Operator, Json(body): Json<Detach>) -> Answer {
     submit(&api, Order::Detach { restart: body.restart }).await
 }
 
 /// Opens or closes the server to new players, whatever the game says.
-#[utoipa::path(post, path = "/v1/gate", tag = "operator", request_body = SetGate,
-    responses((status = 200, body = Accepted), (status = "default", body = ErrorBody<'static>)), security(("operator" = [])))]
+#[cfg_attr(test, utoipa::path(post, path = "/v1/gate", tag = "operator", request_body = SetGate,
+    responses((status = 200, body = Accepted), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("operator" = []))))]
 pub async fn gate(State(api): State<Api>, _: Operator, Json(body): Json<SetGate>) -> Answer {
     submit(&api, Order::Admission(if body.joinable { Admission::Open } else { Admission::Closed })).await
 }

@@ -9,11 +9,7 @@ use super::{
     stream,
 };
 use crate::{
-    frontends::{
-        Events,
-        events::Levels,
-        http::{ErrorBody, Problem},
-    },
+    frontends::{Events, events::Levels, http::Problem},
     model::{
         CustomData,
         ids::{AllocationId, InstanceId, MatchId, RunNumber, SessionId},
@@ -39,14 +35,14 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use utoipa::ToSchema;
 
 /// What a game may know of its agent.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct GameState<'a> {
     pub name: &'a str,
     pub phase: PhaseName,
-    #[schema(value_type = Option<u64>)]
+    #[cfg_attr(test, schema(value_type = Option<u64>))]
     pub run: Option<RunNumber>,
     /// Readiness was proved for this run.
     pub ready: bool,
@@ -57,26 +53,26 @@ pub struct GameState<'a> {
     pub reason: Option<&'a str>,
     /// When the drain or stop under way is over.
     pub deadline: Option<Timestamp>,
-    #[schema(value_type = Option<String>)]
+    #[cfg_attr(test, schema(value_type = Option<String>))]
     pub session_id: Option<&'a SessionId>,
-    #[schema(value_type = Option<String>)]
+    #[cfg_attr(test, schema(value_type = Option<String>))]
     pub instance_id: Option<&'a InstanceId>,
-    #[schema(value_type = Option<String>)]
+    #[cfg_attr(test, schema(value_type = Option<String>))]
     pub allocation_id: Option<&'a AllocationId>,
-    #[schema(value_type = Option<String>)]
+    #[cfg_attr(test, schema(value_type = Option<String>))]
     pub match_id: Option<&'a MatchId>,
     pub public_conn_str: Option<&'a str>,
     pub private_conn_str: Option<&'a str>,
     pub map: Option<&'a str>,
     pub mode: Option<&'a str>,
-    #[schema(value_type = BTreeMap<String, u16>)]
+    #[cfg_attr(test, schema(value_type = BTreeMap<String, u16>))]
     pub ports: &'a Ports,
     pub players: u32,
     pub max_players: Option<u32>,
-    #[schema(value_type = BTreeMap<String, String>)]
+    #[cfg_attr(test, schema(value_type = BTreeMap<String, String>))]
     pub custom_data: &'a CustomData,
     /// The events that are in force, as `/v1/events` would send them: allocation, backfilled players, drain, stop.
-    #[schema(value_type = Vec<crate::model::game::GameNotice>)]
+    #[cfg_attr(test, schema(value_type = Vec<crate::model::game::GameNotice>))]
     pub told: Vec<&'a RawValue>,
     /// `Last-Event-ID` for a stream that goes on from here.
     pub last_event_id: String,
@@ -176,10 +172,10 @@ impl PageCache {
 }
 
 /// What the game may know. With `If-None-Match`: 304 while nothing has changed.
-#[utoipa::path(get, path = "/v1/state", tag = "game",
+#[cfg_attr(test, utoipa::path(get, path = "/v1/state", tag = "game",
     params(("if-none-match" = Option<String>, Header, description = "The ETag of an earlier answer")),
-    responses((status = 200, body = GameState<'static>, headers(("etag" = String))), (status = 304), (status = "default", body = ErrorBody<'static>)),
-    security(("game" = []), ("operator" = [])))]
+    responses((status = 200, body = GameState<'static>, headers(("etag" = String))), (status = 304), (status = "default", body = crate::frontends::http::ErrorBody<'static>)),
+    security(("game" = []), ("operator" = []))))]
 pub async fn state(State(api): State<Api>, _: Anyone, headers: HeaderMap) -> Result<Response, Problem> {
     let page = api.pages.with(&api.shared.status, &api.shared.events, |pages| pages.game.clone());
     Ok(page.answer(&headers))
@@ -187,11 +183,11 @@ pub async fn state(State(api): State<Api>, _: Anyone, headers: HeaderMap) -> Res
 
 /// The agent, whole. With `If-None-Match`: 304 while nothing has changed. With `?follow`: NDJSON, the status now and again after
 /// every change, until the agent ends; a slow reader gets the newest and not what lay between.
-#[utoipa::path(get, path = "/v1/status", tag = "operator",
+#[cfg_attr(test, utoipa::path(get, path = "/v1/status", tag = "operator",
     params(("if-none-match" = Option<String>, Header, description = "The ETag of an earlier answer"),
         ("follow" = Option<String>, Query, description = "Go on with every change: empty, `true` or `1`")),
-    responses((status = 200, body = Status, headers(("etag" = String))), (status = 304), (status = "default", body = ErrorBody<'static>)),
-    security(("operator" = [])))]
+    responses((status = 200, body = Status, headers(("etag" = String))), (status = 304), (status = "default", body = crate::frontends::http::ErrorBody<'static>)),
+    security(("operator" = []))))]
 pub async fn status(
     State(api): State<Api>,
     _: Operator,

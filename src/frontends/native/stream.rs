@@ -14,12 +14,7 @@ use super::{
     extract::{Anyone, Follow, FollowLog, Operator, Parameters},
 };
 use crate::{
-    frontends::{
-        Bearer, Events, Timeline,
-        events::Event,
-        http::{ErrorBody, Problem},
-        ring::Next,
-    },
+    frontends::{Bearer, Events, Timeline, events::Event, http::Problem, ring::Next},
     host::clock,
     model::{ids::RunNumber, status::TimelineEntry},
     net::sse::{EVENT_STREAM, Writer},
@@ -175,10 +170,10 @@ impl Log for GameEvents {
 
 /// Server-sent events: `allocated`, `backfilled`, `not_in_session`, `drain`, `stop`, `session_lost`; and `reset`, `lagged`. What is in
 /// force comes first. A game gets those of its run, an operator all.
-#[utoipa::path(get, path = "/v1/events", tag = "game",
+#[cfg_attr(test, utoipa::path(get, path = "/v1/events", tag = "game",
     params(("last-event-id" = Option<String>, Header, description = "Go on after this one")),
-    responses((status = 200, content_type = "text/event-stream", body = crate::model::game::GameNotice), (status = "default", body = ErrorBody<'static>)),
-    security(("game" = []), ("operator" = [])))]
+    responses((status = 200, content_type = "text/event-stream", body = crate::model::game::GameNotice), (status = "default", body = crate::frontends::http::ErrorBody<'static>)),
+    security(("game" = []), ("operator" = []))))]
 pub async fn events(State(api): State<Api>, Anyone(bearer): Anyone, headers: HeaderMap) -> Result<Response, Problem> {
     let run = match bearer {
         Bearer::Game(run) => Some(run),
@@ -256,11 +251,11 @@ impl Log for Entries {
 /// What happened. NDJSON, one entry a line; server-sent events where the client asks for `text/event-stream`. `?after=SEQ` (or
 /// `Last-Event-ID`) leaves out what was seen, `?follow` waits for more. Entries that are no longer there are announced by one of kind
 /// `reset`.
-#[utoipa::path(get, path = "/v1/timeline", tag = "operator",
+#[cfg_attr(test, utoipa::path(get, path = "/v1/timeline", tag = "operator",
     params(("after" = Option<u64>, Query, description = "Only entries after this number"),
         ("follow" = Option<String>, Query, description = "Wait for more: empty, `true` or `1`")),
-    responses((status = 200, content_type = "application/x-ndjson", body = TimelineEntry), (status = "default", body = ErrorBody<'static>)),
-    security(("operator" = [])))]
+    responses((status = 200, content_type = "application/x-ndjson", body = TimelineEntry), (status = "default", body = crate::frontends::http::ErrorBody<'static>)),
+    security(("operator" = []))))]
 pub async fn timeline(
     State(api): State<Api>,
     _: Operator,

@@ -10,11 +10,13 @@
 
 use super::{Caller, EVERYTHING, secrets, tokens::Use};
 use crate::{
-    model::{ids::PlayerUuid, login::Restriction},
+    model::{
+        ids::PlayerUuid,
+        login::{GrantType, LoginAnswer, LoginRequest, Restriction},
+    },
     service::{
         Shared,
         http::{
-            read::{Object, any_text, flag, text},
             reply::{Interrupt, Outcome, Refused, Reply},
             request::RequestContext,
         },
@@ -25,7 +27,6 @@ use crate::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Map, Value, json};
 use std::{collections::BTreeSet, sync::Arc};
 use uuid::Uuid;
 
@@ -34,28 +35,16 @@ pub(super) const PLAYERS: Uuid = Uuid::from_u128(0x7a1d_5d0e_93f4_4b5c_9c39_6f0a
 /// The client of the machine's local service.
 pub const LOCAL: &str = "local";
 
-struct LoginBody {
-    grant: String,
-    portal_token: SecretString,
-    refresh: bool,
-}
-
-fn login_body(object: &mut Object<'_, '_>) -> Option<LoginBody> {
-    let grant = object.required("grant_type", text(1, 128));
-    let portal_token = object.optional("portal_access_token", text(0, 16_384)).unwrap_or_default();
-    let refresh = object.optional("include_refresh", flag).unwrap_or(false);
-    object.optional("portal_display_name", any_text);
-    Some(LoginBody { grant: grant?, portal_token: portal_token.into(), refresh })
-}
-
 /// Checks the credentials and answers with tokens.
 pub async fn log_in(shared: &Arc<Shared>, request: &RequestContext) -> Outcome {
-    let login = request.body(login_body)?;
-    let caller = match login.grant.as_str() {
-        "client_credentials" => client(shared, request).await?,
-        "basic" => player(shared, request, login.portal_token.expose_secret()).await?,
-        "refresh" => renewed(shared, login.portal_token.expose_secret())?,
-        other => return Err(refused("invalid_grant_type", format!("grant type {other} is not supported"))),
+    let body: LoginRequest = request.body()?;
+    let caller = match &body.grant_type {
+        GrantType::ClientCredentials => client(shared, request).await?,
+        GrantType::Basic => player(shared, request, body.portal_access_token.expose()).await?,
+        GrantType::Refresh => renewed(shared, body.portal_access_token.expose())?,
+        GrantType::Other(other) => {
+            return Err(refused("invalid_grant_type", format!("grant type {other} is not supported")));
+        }
     };
     let mut restrictions = Vec::new();
     if let Some(player) = caller.player {
@@ -63,7 +52,7 @@ pub async fn log_in(shared: &Arc<Shared>, request: &RequestContext) -> Outcome {
         restrictions = shared.settings().auth.restrictions_of(player, shared.clock.now().wall);
     }
     let caller = Caller { restricted: !restrictions.is_empty(), ..caller };
-    tokens_for(shared, &caller, &restrictions, login.refresh)
+    tokens_for(shared, &caller, restrictions, body.include_refresh)
 }
 
 fn refused(code: &'static str, desc: impl Into<String>) -> Interrupt {
@@ -156,7 +145,7 @@ fn renewed(shared: &Shared, token: &str) -> Outcome<Caller> {
     if gone { Err(bad()) } else { Ok((*caller).clone()) }
 }
 
-fn tokens_for(shared: &Shared, caller: &Caller, restrictions: &[Restriction], refresh: bool) -> Outcome {
+fn tokens_for(shared: &Shared, caller: &Caller, restrictions: Vec<Restriction>, refresh: bool) -> Outcome {
     let (auth, now) = (&shared.settings().auth, shared.clock.now().wall);
     let issue = |purpose, lifetime| {
         shared.tokens.issue(caller, purpose, now, lifetime).map_err(|why| {
@@ -165,30 +154,27 @@ fn tokens_for(shared: &Shared, caller: &Caller, restrictions: &[Restriction], re
         })
     };
     let service = Uuid::new_v5(&PLAYERS, b"service");
-    let mut result = Map::new();
-    let mut put = |key: &str, value: Value| result.insert(key.to_owned(), value);
-    put("access_token", issue(Use::Access, auth.access_lifetime.get())?.into());
-    put("token_type", "Bearer".into());
-    put("expires_in", auth.access_lifetime.get().as_secs().into());
-    put("permissions", json!(caller.permissions));
-    put("restrictions", json!(restrictions));
-    put("display_name", caller.name.clone().into());
-    put("client_id", caller.subject.clone().into());
-    put("client_uuid", json!(Uuid::new_v5(&PLAYERS, caller.subject.as_bytes())));
-    for key in ["publisher_uuid", "tenant_uuid", "config_elector_uuid"] {
-        put(key, json!(service));
-    }
-    if refresh {
-        put("refresh_token", issue(Use::Refresh, auth.refresh_lifetime.get())?.into());
-    }
-    if let Some(player) = caller.player {
-        put("active_player_uuid", json!(player));
-        put("active_player_id", player_number(player).into());
-        put("person_id", json!(player));
-        put("portal_user_id", caller.name.clone().into());
-    }
-    if let Some(platform) = &caller.platform {
-        put("platform", platform.clone().into());
-    }
-    Ok(Reply::json(&result))
+    let refresh_token = match refresh {
+        true => Some(issue(Use::Refresh, auth.refresh_lifetime.get())?.into()),
+        false => None,
+    };
+    Ok(Reply::json(&LoginAnswer {
+        access_token: issue(Use::Access, auth.access_lifetime.get())?.into(),
+        refresh_token,
+        token_type: "Bearer".to_owned(),
+        expires_in: Some(auth.access_lifetime.get().as_secs()),
+        permissions: caller.permissions.iter().cloned().collect(),
+        restrictions,
+        display_name: caller.name.clone(),
+        client_id: caller.subject.clone(),
+        client_uuid: Uuid::new_v5(&PLAYERS, caller.subject.as_bytes()),
+        publisher_uuid: service,
+        tenant_uuid: service,
+        config_elector_uuid: service,
+        active_player_uuid: caller.player,
+        active_player_id: caller.player.map(player_number),
+        person_id: caller.player,
+        portal_user_id: caller.player.map(|_| caller.name.clone()),
+        platform: caller.platform.clone(),
+    }))
 }

@@ -4,7 +4,6 @@
 //! |---|---|
 //! | [`route`] | the router: pattern → row |
 //! | [`request`] | a request as a handler sees it |
-//! | [`read`] | bodies, queries and paths, with every fault located |
 //! | [`reply`] | answers and refusals |
 //! | [`rate`] | how fast a caller may ask |
 //! | [`answer`] | one request from its bytes to its answer |
@@ -12,7 +11,6 @@
 
 pub mod answer;
 pub mod rate;
-pub mod read;
 pub mod reply;
 pub mod request;
 pub mod route;

@@ -1,12 +1,15 @@
 //! A request as a handler sees it: who asks, with what.
 
 use super::{
-    read::{self, JsonCursor, Object, ValidationErrors},
     reply::{Interrupt, Need, Outcome},
     route::Row,
 };
 use crate::{
-    model::ids::{PlayerUuid, SessionId},
+    model::{
+        ids::{PlayerUuid, SessionId},
+        parameters::{self, PathParameter},
+        wire::{Members, Rule, ValidationErrors, Wire, read, rules::Own},
+    },
     service::{auth::Caller, remote_friends, state::moment::Moment},
 };
 use bytes::Bytes;
@@ -58,74 +61,46 @@ impl RequestContext {
         self.path.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value)
     }
 
-    /// A path parameter of 1 to 128 characters.
-    pub fn id(&self, name: &'static str) -> Outcome<String> {
-        self.path_as(name, read::id)
+    /// A parameter of the path.
+    pub fn path<T, R: Rule<T>>(&self, parameter: &PathParameter<R>) -> Outcome<T> {
+        read::path(parameter.name, self.raw_path(parameter.name), &parameter.rule).map_err(refused)
     }
-    /// A path parameter that is a player's UUID.
-    pub fn player(&self, name: &'static str) -> Outcome<PlayerUuid> {
-        self.path_as(name, read::player)
-    }
-    pub fn path_as<T>(
-        &self,
-        name: &'static str,
-        parse: impl FnOnce(JsonCursor<'_>, &mut ValidationErrors) -> Option<T>,
-    ) -> Outcome<T> {
-        let value = Value::String(self.raw_path(name).to_owned());
-        collect(|faults| parse(JsonCursor::path(name, &value), faults))
-    }
-    /// A path parameter that is a number.
-    pub fn path_number(&self, name: &'static str) -> Outcome<i64> {
-        let value = self.raw_path(name).parse::<i64>().map_or_else(|_| self.raw_path(name).into(), Value::from);
-        collect(|faults| read::integer(i64::MIN, i64::MAX)(JsonCursor::path(name, &value), faults))
+    /// A parameter of the path that is a player's UUID.
+    pub fn player(&self, parameter: &PathParameter<Own>) -> Outcome<PlayerUuid> {
+        self.path(parameter)
     }
     pub fn session_id(&self) -> Outcome<String> {
-        self.id("session_id")
+        self.path(&parameters::SESSION_ID)
     }
 
-    pub fn raw_query(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-    /// A query parameter.
-    pub fn query_as<T>(
-        &self,
-        name: &'static str,
-        parse: impl FnOnce(JsonCursor<'_>, &mut ValidationErrors) -> Option<T>,
-    ) -> Outcome<Option<T>> {
-        let Some(text) = self.raw_query(name) else { return Ok(None) };
-        let value = Value::String(text.to_owned());
-        collect(|faults| parse(JsonCursor::query(name, &value), faults)).map(Some)
-    }
-    /// A whole number in the query, or its default.
-    pub fn query_number(&self, name: &'static str, min: u32, max: u32, default: u32) -> Outcome<u32> {
-        let Some(text) = self.raw_query(name) else { return Ok(default) };
-        let value = text.parse::<i64>().map_or_else(|_| text.into(), Value::from);
-        collect(|faults| read::unsigned(min, max)(JsonCursor::query(name, &value), faults))
+    /// The parameters of the query.
+    pub fn query<T: Members>(&self) -> Outcome<T> {
+        read::query(&self.query).map_err(refused)
     }
     /// Whether this request keeps the session alive; true unless said otherwise.
     pub fn refresh_ttl(&self) -> Outcome<bool> {
-        Ok(self.query_as("refresh_ttl", read::flag)?.unwrap_or(true))
+        Ok(self.query::<parameters::Refresh>()?.refresh_ttl)
     }
 
-    /// The body, read by a function over its members.
-    pub fn body<T>(&self, parse: impl FnOnce(&mut Object<'_, '_>) -> Option<T>) -> Outcome<T> {
-        let value = self.json()?;
-        collect(|faults| parse(&mut JsonCursor::body(&value).object(faults)?))
+    /// The body.
+    pub fn body<T: Wire>(&self) -> Outcome<T> {
+        read::body(&self.json()?).map_err(refused)
+    }
+    /// The body, or nothing where there is none.
+    pub fn optional_body<T: Wire>(&self) -> Outcome<Option<T>> {
+        if self.body.is_empty() { Ok(None) } else { self.body().map(Some) }
     }
     /// The body as JSON.
     pub fn json(&self) -> Outcome<Value> {
-        let missing =
-            |faults: &mut ValidationErrors| faults.add(&["body".into()], "value_error.missing", "field required");
         if self.body.is_empty() {
-            return collect(|faults| {
-                missing(faults);
-                None
-            });
+            let mut errors = ValidationErrors::default();
+            errors.add(&["body".into()], "value_error.missing", "field required");
+            return Err(refused(errors));
         }
         serde_json::from_slice(&self.body).map_err(|why| {
-            let mut faults = ValidationErrors::default();
-            faults.add(&["body".into(), why.column().into()], "value_error.jsondecode", why.to_string());
-            Interrupt::Invalid(faults.0)
+            let mut errors = ValidationErrors::default();
+            errors.add(&["body".into(), why.column().into()], "value_error.jsondecode", why.to_string());
+            refused(errors)
         })
     }
 
@@ -142,13 +117,8 @@ impl RequestContext {
     }
 }
 
-/// Runs a parser and turns what it found into a 422. A parser that returns nothing must have said why.
-fn collect<T>(parse: impl FnOnce(&mut ValidationErrors) -> Option<T>) -> Outcome<T> {
-    let mut faults = ValidationErrors::default();
-    match parse(&mut faults) {
-        Some(value) if faults.0.is_empty() => Ok(value),
-        _ => Err(Interrupt::Invalid(faults.0)),
-    }
+fn refused(errors: ValidationErrors) -> Interrupt {
+    Interrupt::Invalid(errors.0)
 }
 
 /// Whether a list of entity tags names this one. Weak tags count: our tags change with every change.

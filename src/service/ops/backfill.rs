@@ -9,13 +9,14 @@ use crate::{
     model::{
         CustomData,
         errors::codes,
-        ids::{BackfillId, InstanceId, PlayerUuid},
+        ids::BackfillId,
         player::PlayerStatus,
-        session::{BackfillAck, BackfillInfo, BackfillNeed, BackfillUpdate, TeamOverflow},
+        session::{
+            AcknowledgeBackfillResponse, BackfillAck, BackfillAttach, BackfillInfo, BackfillUpdate, BaseBackfillRequest,
+        },
     },
     service::{
         http::{
-            read::{self, JsonCursor, Object, ValidationErrors, custom_data, id, list, one_of, unsigned},
             reply::{Interrupt, Outcome, Reply, not_found},
             request::RequestContext,
             route::{Access, Row, Run},
@@ -30,7 +31,6 @@ use crate::{
     },
 };
 use http::Method;
-use serde_json::json;
 use std::sync::Arc;
 
 pub static TABLE: &[Row] = &[
@@ -42,34 +42,6 @@ pub static TABLE: &[Row] = &[
     row!(PATCH "/session/v1/backfill/session/{session_id}", "update_backfill_request", Access::Login, update),
     row!(DELETE "/session/v1/backfill/session/{session_id}", "delete_backfill_request", Access::Login, delete),
 ];
-
-fn instance_id(object: &mut Object<'_, '_>) -> Option<InstanceId> {
-    object.required("instance_id", id).and_then(|id| InstanceId::new(id).ok())
-}
-
-fn ack(object: &mut Object<'_, '_>) -> Option<BackfillAck> {
-    let instance_id = instance_id(object);
-    Some(BackfillAck {
-        extensions: object.optional("extensions", custom_data).unwrap_or_default(),
-        overflow_action: super::bodies::overflow(object),
-        styles: object.optional("styles", list(0, 16, one_of)).unwrap_or_default(),
-        instance_id: instance_id?,
-    })
-}
-
-fn need(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<BackfillNeed> {
-    let mut need = at.object(faults)?;
-    let players = need.required("players_required", unsigned(0, 100));
-    let team = need.required("team_id", unsigned(0, 49));
-    Some(BackfillNeed { team_id: team?, players_required: players? })
-}
-
-fn change(object: &mut Object<'_, '_>) -> Option<BackfillUpdate> {
-    let instance_id = instance_id(object);
-    object.optional("additional_join_params", |at, faults| at.object(faults).map(|_| ()));
-    let teams = object.optional("teams", list(0, 50, need)).unwrap_or_default();
-    Some(BackfillUpdate { instance_id: instance_id?, teams })
-}
 
 /// The session, for its host.
 fn hosted(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome<Arc<SessionRecord>> {
@@ -85,7 +57,7 @@ fn gone() -> Interrupt {
 fn acknowledge(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let refresh = request.refresh_ttl()?;
     let session = hosted(tx, request)?;
-    let ack = request.body(ack)?;
+    let ack: BackfillAck = request.body()?;
     instance_is(&session, &ack.instance_id)?;
     if session.backfill.is_none() {
         return Err(gone());
@@ -99,49 +71,28 @@ fn acknowledge(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
         Ok(session.players().filter(|player| arrived.contains(&player.player_uuid)).cloned().collect())
     })?;
     heard(tx, request, &session.id, refresh);
-    Ok(Reply::json(&json!({ "backfilled_players": arrived })))
-}
-
-/// What a matchmaker brings.
-struct Brought {
-    needs: Option<Vec<BackfillNeed>>,
-    extensions: CustomData,
-    players: Vec<(PlayerUuid, Option<u32>)>,
-    overflow: TeamOverflow,
-}
-
-fn brought(object: &mut Object<'_, '_>) -> Option<Brought> {
-    let player = |at: JsonCursor<'_>, faults: &mut ValidationErrors| {
-        let mut player = at.object(faults)?;
-        let team = super::bodies::team_id(&mut player);
-        Some((player.required("player_uuid", read::player)?, team))
-    };
-    Some(Brought {
-        needs: object.optional("teams", list(0, 50, need)),
-        extensions: object.optional("extensions", custom_data).unwrap_or_default(),
-        players: object.optional("players", list(0, 100, player)).unwrap_or_default(),
-        overflow: super::bodies::overflow(object),
-    })
+    Ok(Reply::json(&AcknowledgeBackfillResponse { backfilled_players: arrived }))
 }
 
 fn put(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let session = tx.session(&request.session_id()?)?;
     authz::admin(&session, &request.caller, &["session:create:matchmade", "session:update:any"], "attach a backfill")?;
-    let brought = request.body(brought)?;
+    let brought: BackfillAttach = request.body()?;
+    request.refresh_ttl()?;
     if session.live_instance().is_none() {
         return Err(no_instance());
     }
     let (now, invites) = (tx.now.wall, tx.new_uuid());
     let fresh = BackfillId::from_uuid(tx.new_uuid());
     let info = tx.update(&session.id, |session| {
-        for (player, team) in &brought.players {
+        for player in &brought.players {
             let inviting = Inviting {
-                players: &[*player],
+                players: &[player.player_uuid],
                 status: PlayerStatus::Reserved,
                 by: None,
                 source: None,
-                team: *team,
-                overflow: brought.overflow,
+                team: player.team_id,
+                overflow: brought.overflow_action,
                 custom_data: CustomData::new(),
                 now,
                 invites,
@@ -155,9 +106,9 @@ fn put(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
             needs: Vec::new(),
             arrived: Vec::new(),
         });
-        backfill.needs = brought.needs.unwrap_or_else(|| backfill.needs.clone());
+        backfill.needs = brought.teams.unwrap_or_else(|| backfill.needs.clone());
         backfill.extensions.extend(brought.extensions);
-        backfill.arrived.extend(brought.players.iter().map(|(player, _)| *player));
+        backfill.arrived.extend(brought.players.iter().map(|player| player.player_uuid));
         Ok(BackfillInfo { backfill_id: backfill.id.clone(), extensions: backfill.extensions.clone() })
     })?;
     Ok(Reply::json(&info))
@@ -166,7 +117,7 @@ fn put(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
 fn update(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let refresh = request.refresh_ttl()?;
     let session = hosted(tx, request)?;
-    let change = request.body(change)?;
+    let change: BackfillUpdate = request.body()?;
     instance_is(&session, &change.instance_id)?;
     tx.backfill_spoke(&session.id);
     tx.update(&session.id, |session| {
@@ -181,8 +132,8 @@ fn update(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
 fn delete(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let refresh = request.refresh_ttl()?;
     let session = hosted(tx, request)?;
-    let instance = request.body(instance_id)?;
-    instance_is(&session, &instance)?;
+    let ended: BaseBackfillRequest = request.body()?;
+    instance_is(&session, &ended.instance_id)?;
     if session.backfill.is_none() {
         return Err(gone());
     }

@@ -2,11 +2,14 @@
 
 use super::{config::own_network, discovery::MOST_CANDIDATES, sessions::if_match};
 use crate::{
-    model::{CustomData, session::BrowserInfo},
+    model::{
+        discovery::{BrowserPage, BrowserUpdate, ListedSession},
+        parameters::BrowserQuery,
+        session::BrowserInfo,
+    },
     service::{
         http::{
-            read::{self, custom_data, timestamp},
-            reply::{Interrupt, Outcome, Reply, forbidden, not_found},
+            reply::{Outcome, Reply, forbidden, not_found},
             request::RequestContext,
             route::{Access, Row, Run},
         },
@@ -15,7 +18,6 @@ use crate::{
     },
 };
 use http::Method;
-use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 const WRITE: Access = Access::AnyOf(&["session:update:browser"]);
@@ -29,18 +31,11 @@ pub static TABLE: &[Row] = &[
 
 /// The cursor is the number of the session to go on from; 0 means the end. A page may be short where many sessions don't fit.
 fn list(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
-    let missing = || {
-        let mut faults = read::ValidationErrors::default();
-        faults.add(&["query".into(), "session_type".into()], "value_error.missing", "field required");
-        Interrupt::Invalid(faults.0)
-    };
-    let kind = request.raw_query("session_type").ok_or_else(missing)?;
-    let region = request.query_as("region_id", read::id)?;
-    let cursor = u64::from(request.query_number("cursor", 0, u32::MAX, 0)?);
-    let size = request.query_number("page_size", 1, 50, 50)? as usize;
+    let BrowserQuery { session_type: kind, region_id: region, cursor, page_size } = request.query()?;
+    let size = page_size as usize;
     let near = own_network(tx, request);
     let (mut found, mut next) = (Vec::new(), 0);
-    for (looked, (number, id)) in tx.index().listed_from(kind, cursor).enumerate() {
+    for (looked, (number, id)) in tx.index().listed_from(&kind, cursor.into()).enumerate() {
         let Some(entry) = tx.stored(id) else { continue };
         let record = entry.record();
         let elsewhere = region.is_some() && record.region_id != region;
@@ -54,22 +49,19 @@ fn list(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
             found.push(listed(record));
         }
     }
-    Ok(super::config::tagged(request, &json!({ "cursor": next, "browser_sessions": found })))
+    Ok(super::config::tagged(request, &BrowserPage { cursor: next, browser_sessions: found }))
 }
 
-/// `BrowserSessionInfo`.
-pub fn listed(session: &SessionRecord) -> Value {
-    let mut view = Map::new();
-    view.insert("session_id".into(), session.id.as_str().into());
-    if let Some(health) = session.instance.as_ref().and_then(|instance| instance.info.instance_health) {
-        view.insert("instance_health".into(), json!(health));
+/// A session as the browser shows it.
+pub fn listed(session: &SessionRecord) -> ListedSession {
+    let custom_data = session.browser.as_ref().map(|browser| browser.custom_data.clone());
+    ListedSession {
+        session_id: session.id.clone(),
+        instance_health: session.instance.as_ref().and_then(|instance| instance.info.instance_health),
+        player_count: session.active().count() as u32,
+        max_player_count: session.max_players().clamp(1, 100),
+        custom_data: custom_data.unwrap_or_default(),
     }
-    view.insert("player_count".into(), session.active().count().into());
-    view.insert("max_player_count".into(), session.max_players().clamp(1, 100).into());
-    if let Some(browser) = session.browser.as_ref().filter(|browser| !browser.custom_data.is_empty()) {
-        view.insert("custom_data".into(), json!(browser.custom_data));
-    }
-    Value::Object(view)
 }
 
 fn session_to_list(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome<Arc<SessionRecord>> {
@@ -77,13 +69,6 @@ fn session_to_list(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcom
     authz::admin(&session, &request.caller, &[], "list this session in the browser")?;
     if_match(tx, request, &session.id)?;
     Ok(session)
-}
-
-fn data(request: &RequestContext) -> Outcome<Option<CustomData>> {
-    request.body(|object| {
-        object.optional("created_timestamp", timestamp);
-        Some(object.optional("custom_data", custom_data))
-    })
 }
 
 fn post(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
@@ -94,8 +79,8 @@ fn post(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     if request.caller.player.is_some() && !listable && !request.caller.may(&["session:update:any"]) {
         return Err(forbidden("not_listable", "sessions of this type may not be listed by players"));
     }
-    let data = data(request)?.unwrap_or_default();
-    let info = BrowserInfo { custom_data: data, created_timestamp: Some(tx.now.wall) };
+    let BrowserUpdate { custom_data, .. } = request.body()?;
+    let info = BrowserInfo { custom_data: custom_data.unwrap_or_default(), created_timestamp: Some(tx.now.wall) };
     write(tx, request, &session, Some(info), refresh)
 }
 
@@ -104,7 +89,8 @@ fn patch(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let session = session_to_list(tx, request)?;
     let mut info =
         session.browser.clone().ok_or_else(|| not_found("browser_not_found", "the session is not listed"))?;
-    info.custom_data = data(request)?.unwrap_or(info.custom_data);
+    let BrowserUpdate { custom_data, .. } = request.body()?;
+    info.custom_data = custom_data.unwrap_or(info.custom_data);
     write(tx, request, &session, Some(info), refresh)
 }
 

@@ -2,10 +2,13 @@
 
 use super::players::{oneself, target};
 use crate::{
-    model::{CustomData, ids::PlayerUuid, time::Timestamp},
+    model::{
+        deserters::{DeserterConfig, DeserterConfigs, DeserterStatus, DeserterStatuses, DeserterUpdate},
+        ids::PlayerUuid,
+        parameters,
+    },
     service::{
         http::{
-            read::{Object, custom_data, text, timestamp, unsigned},
             reply::{Outcome, Reply, not_found, not_permitted},
             request::RequestContext,
             route::{Access, Row, Run},
@@ -14,8 +17,6 @@ use crate::{
     },
 };
 use http::Method;
-use serde::Serialize;
-use serde_json::json;
 use uuid::Uuid;
 
 const CONFIG: Access = Access::AnyOf(&["session:read:config"]);
@@ -36,34 +37,9 @@ pub static TABLE: &[Row] = &[
     row!(POST "/session/v1/deserter/{deserter_id}:clear", "clear_specific_deserter", CLEAR, clear_one),
 ];
 
-/// `DeserterConfig`.
-#[derive(Serialize)]
-struct Config {
-    deserter_id: Uuid,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_cleared_timestamp: Option<Timestamp>,
-}
-
-/// `PlayerDeserterStatus`.
-#[derive(Serialize, Default)]
-#[allow(clippy::struct_field_names, reason = "the contract's names")]
-struct Status {
-    deserter_id: Uuid,
-    deserter_status: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deserter_expiration: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deserter_reset: Option<Timestamp>,
-    deserter_count: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_updated: Option<Timestamp>,
-    #[serde(skip_serializing_if = "CustomData::is_empty")]
-    custom_data: CustomData,
-}
-
 /// The rule of the path.
 fn rule(tx: &Transaction<'_>, request: &RequestContext) -> Outcome<Uuid> {
-    let id = request.path_as("deserter_id", text(1, 4096))?;
+    let id: String = request.path(&parameters::DESERTER_ID)?;
     let known = id.parse().ok().filter(|id| tx.settings.deserters.contains_key(id));
     known.ok_or_else(|| not_found("deserter_not_found", format!("there is no deserter rule {id:?}")))
 }
@@ -72,13 +48,13 @@ fn rules(tx: &Transaction<'_>) -> Vec<Uuid> {
     tx.settings.deserters.keys().copied().collect()
 }
 
-fn shown(tx: &mut Transaction<'_>, rule: Uuid) -> Config {
-    Config { deserter_id: rule, last_cleared_timestamp: tx.deserters_cleared(rule) }
+fn shown(tx: &mut Transaction<'_>, rule: Uuid) -> DeserterConfig {
+    DeserterConfig { deserter_id: rule, last_cleared_timestamp: tx.deserters_cleared(rule) }
 }
 
 fn configs(tx: &mut Transaction<'_>, _: &RequestContext) -> Outcome {
-    let all: Vec<Config> = rules(tx).into_iter().map(|rule| shown(tx, rule)).collect();
-    Ok(Reply::json(&json!({ "deserter_configs": all })))
+    let all: Vec<DeserterConfig> = rules(tx).into_iter().map(|rule| shown(tx, rule)).collect();
+    Ok(Reply::json(&DeserterConfigs { deserter_configs: all }))
 }
 
 fn config(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
@@ -87,11 +63,13 @@ fn config(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
 }
 
 /// Where a player stands under a rule. After `deserter_reset` the count is 0 again.
-fn status(tx: &mut Transaction<'_>, player: PlayerUuid, rule: Uuid) -> Status {
+fn status(tx: &mut Transaction<'_>, player: PlayerUuid, rule: Uuid) -> DeserterStatus {
     let now = tx.now.wall;
-    let Some(mark) = tx.deserter(player, rule) else { return Status { deserter_id: rule, ..Status::default() } };
+    let Some(mark) = tx.deserter(player, rule) else {
+        return DeserterStatus { deserter_id: rule, ..DeserterStatus::default() };
+    };
     let counts = mark.reset.is_none_or(|reset| reset > now);
-    Status {
+    DeserterStatus {
         deserter_id: rule,
         deserter_status: mark.expiration > now,
         deserter_expiration: Some(mark.expiration),
@@ -122,24 +100,22 @@ fn read_one(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
 
 fn read_all(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = whose(tx, request)?;
-    let all: Vec<Status> = rules(tx).into_iter().map(|rule| status(tx, player, rule)).collect();
-    Ok(Reply::json(&json!({ "deserter_statuses": all })))
-}
-
-/// `DeserterUpdateRequest`.
-fn update(object: &mut Object<'_, '_>, now: Timestamp) -> Option<Mark> {
-    let expiration = object.required("deserter_expiration", timestamp);
-    let count = object.required("deserter_count", unsigned(0, u32::MAX));
-    let reset = object.optional("deserter_reset", timestamp);
-    let custom_data = object.optional("custom_data", custom_data).unwrap_or_default();
-    Some(Mark { expiration: expiration?, reset, count: count?, updated: now, custom_data })
+    let all: Vec<DeserterStatus> = rules(tx).into_iter().map(|rule| status(tx, player, rule)).collect();
+    Ok(Reply::json(&DeserterStatuses { deserter_statuses: all }))
 }
 
 fn put(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = target(tx, request)?;
     let rule = rule(tx, request)?;
     let now = tx.now.wall;
-    let mark = request.body(|object| update(object, now))?;
+    let update: DeserterUpdate = request.body()?;
+    let mark = Mark {
+        expiration: update.deserter_expiration,
+        reset: update.deserter_reset,
+        count: update.deserter_count,
+        updated: now,
+        custom_data: update.custom_data,
+    };
     tx.mark_deserter(player, rule, mark);
     Ok(Reply::json(&status(tx, player, rule)))
 }

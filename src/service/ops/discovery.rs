@@ -1,91 +1,34 @@
 //! Finding sessions by their settings, and matchmaking: extensions. Each is one transaction, so that of two callers who
 //! look at the same time the second finds what the first has made. None looks at more than [`MOST_CANDIDATES`] sessions.
 
-use super::{
-    config::own_network,
-    create::{self, Create},
-    players::oneself,
-};
+use super::{config::own_network, create, players::oneself};
 use crate::{
     model::{
-        discovery::{Comparison, Matched, SearchAnswer},
+        discovery::{CreateSession, Matched, Matchmaking, SearchAnswer, SessionSearch},
         ids::{PlayerUuid, SessionId},
     },
     service::{
         http::{
-            read::{self, JsonCursor, Object, ValidationErrors, flag, list, one_of, text, unsigned},
             reply::{Outcome, Reply},
             request::RequestContext,
             route::{Access, Row, Run},
         },
-        rules::{
-            join,
-            record::SessionRecord,
-            search::{Condition, Scalar, Wanted},
-        },
+        rules::{join, record::SessionRecord, search::Wanted},
         state::{Transaction, entry::Entry},
     },
 };
 use http::Method;
-use serde_json::Value;
 
 pub static TABLE: &[Row] = &[
     row!(POST "/session/v1/browser:search", "search_sessions", Access::AnyOf(&["session:read:browser"]), search),
     row!(POST "/session/v1/matchmaking", "start_matchmaking", Access::AnyOf(&["session:create"]), matchmake),
 ];
 
-/// Filters a search may have, and values a list in one.
-const MOST_FILTERS: usize = 32;
-const MOST_VALUES: usize = 256;
-const MOST_RESULTS: u32 = 200;
 /// Sessions that one operation looks at, all others being kept waiting meanwhile.
 pub const MOST_CANDIDATES: usize = 2_000;
 
-/// `SessionSearch`.
-fn wanted(object: &mut Object<'_, '_>) -> Wanted {
-    Wanted {
-        kind: object.optional("session_type", text(1, 128)),
-        region: object.optional("region_id", read::id),
-        conditions: object.optional("filters", list(0, MOST_FILTERS, condition)).unwrap_or_default(),
-        player: object.optional("player_uuid", read::player),
-        session: object.optional("session_id", one_of::<SessionId>),
-        lan: object.optional("lan", flag),
-        most: object.optional("max_results", unsigned(1, MOST_RESULTS)).unwrap_or(50) as usize,
-    }
-}
-
-fn condition(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<Condition> {
-    let mut object = at.object(faults)?;
-    let key = object.required("key", text(1, 4096));
-    let comparison = object.required("comparison", one_of::<Comparison>)?;
-    let values = object.required("value", |at, faults| match comparison {
-        Comparison::In | Comparison::NotIn => list(1, MOST_VALUES, scalar)(at, faults),
-        Comparison::Near => number(&at, faults).map(|number| vec![number]),
-        Comparison::Eq | Comparison::Ne | Comparison::Gt | Comparison::Gte | Comparison::Lt | Comparison::Lte => {
-            scalar(at, faults).map(|scalar| vec![scalar])
-        }
-    })?;
-    Some(Condition { key: key?, comparison, values })
-}
-
-fn scalar(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<Scalar> {
-    match at.value {
-        Value::String(_) => text(0, 4096)(at, faults).map(Scalar::new),
-        Value::Number(number) => Some(Scalar::new(number.to_string())),
-        Value::Bool(truth) => Some(Scalar::new(truth.to_string())),
-        Value::Null | Value::Array(_) | Value::Object(_) => {
-            at.fault(faults, "type_error", "expected text, a number, true or false")
-        }
-    }
-}
-
-fn number(at: &JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<Scalar> {
-    let value = scalar(at.clone(), faults)?;
-    if value.is_number() { Some(value) } else { at.fault(faults, "type_error.float", "near needs a number") }
-}
-
 fn search(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
-    let wanted = request.body(|object| Some(wanted(object)))?;
+    let wanted = Wanted::of(request.body::<SessionSearch>()?);
     let candidates = candidates(tx, request, &wanted);
     let cut = candidates.1;
     let mut found = find(candidates.0, &wanted, |entry| visible(tx, request, entry))?;
@@ -172,14 +115,11 @@ fn joinable(tx: &Transaction<'_>, request: &RequestContext, session: &SessionRec
 
 fn matchmake(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = oneself(request)?;
-    let (mut wanted, new) = request.body(|object| {
-        let search = object.optional("search", |at, faults| Some(wanted(&mut at.object(faults)?)));
-        let new = object.required("create", |at, faults| create::create(&mut at.object(faults)?));
-        Some((search.unwrap_or_default(), new?))
-    })?;
+    let Matchmaking { search, create: new } = request.body()?;
+    let mut wanted = Wanted::of(search);
     let settings = tx.settings.clone();
     let kind = create::session_type(&settings, &new)?;
-    wanted.kind = wanted.kind.or_else(|| Some(new.kind.clone()));
+    wanted.kind = wanted.kind.or_else(|| Some(new.session_type.clone()));
     wanted.lan = wanted.lan.or_else(|| Some(new.settings.lan.unwrap_or(false)));
     let near = own_network(tx, request);
     let candidates = match (&wanted.session, wanted.player, wanted.kind.as_deref()) {
@@ -188,7 +128,7 @@ fn matchmake(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     };
     let found = find(candidates, &wanted, |entry| {
         let session = entry.record();
-        let elsewhere = new.region.is_some() && session.region_id.is_some() && new.region != session.region_id;
+        let elsewhere = new.region_id.is_some() && session.region_id.is_some() && new.region_id != session.region_id;
         let fresh = !session.is_active(player);
         Ok(fresh && !elsewhere && (near || !session.lan) && joinable(tx, request, session)?)
     })?;
@@ -206,7 +146,7 @@ fn enter(
     tx: &mut Transaction<'_>,
     request: &RequestContext,
     session: &SessionRecord,
-    new: &Create,
+    new: &CreateSession,
 ) -> Outcome<Option<SessionId>> {
     let player = oneself(request)?;
     let way = tx.way_of_friends(request, session, player, None)?;

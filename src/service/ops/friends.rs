@@ -1,16 +1,16 @@
-//! The friend graph, as `friends.openapi.json` has it. A player reads and writes its own side; others' need
+//! The friend graph. A player reads and writes its own side; others' need
 //! `friend:friend_list:read:any` or `friend:friend_list:write:any`.
 
 use super::config::tagged;
 use crate::{
     model::{
         errors::codes,
-        friends::{FriendRelationship, FriendsList, PageMeta},
+        friends::{FriendNotes, FriendRelationship, FriendsList, FriendsToRemove, PageMeta},
         ids::PlayerUuid,
+        parameters::{self, FriendsQuery},
     },
     service::{
         http::{
-            read::{self, list as items, text},
             reply::{Outcome, Refused, Reply, conflict, not_permitted},
             request::RequestContext,
             route::{Access, Row, Run},
@@ -37,7 +37,7 @@ fn owner(tx: &Transaction<'_>, request: &RequestContext, any: &str) -> Outcome<P
         let desc = format!("the friend graph is kept by {}", tx.settings.friends.url);
         return Err(conflict(codes::FRIENDS_ELSEWHERE, desc));
     }
-    let player = request.player("player_uuid")?;
+    let player = request.player(&parameters::PLAYER_UUID)?;
     if request.caller.player == Some(player) || request.caller.may(&["friend:*", any]) {
         return Ok(player);
     }
@@ -46,8 +46,7 @@ fn owner(tx: &Transaction<'_>, request: &RequestContext, any: &str) -> Outcome<P
 
 fn list(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = owner(tx, request, "friend:friend_list:read:any")?;
-    let page = request.query_number("page", 0, u32::MAX, 0)?;
-    let limit = request.query_number("limit", 1, 10_000, 50)?;
+    let FriendsQuery { page, limit } = request.query()?;
     let all = tx.relationships(player);
     let total = u32::try_from(all.len()).unwrap_or(u32::MAX);
     let skip = (page as usize).saturating_mul(limit as usize);
@@ -58,14 +57,14 @@ fn list(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
 
 fn one(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = owner(tx, request, "friend:friend_list:read:any")?;
-    let other = request.player("other_player_uuid")?;
+    let other = request.player(&parameters::OTHER_PLAYER_UUID)?;
     Ok(tagged(request, &tx.relationship(player, other)))
 }
 
 /// Both players of the path, for a caller who may write and hasn't seen an older relationship.
 fn writing(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome<(PlayerUuid, PlayerUuid)> {
     let player = owner(tx, request, "friend:friend_list:write:any")?;
-    let other = request.player("other_player_uuid")?;
+    let other = request.player(&parameters::OTHER_PLAYER_UUID)?;
     let is = etag_of(request, &tx.relationship(player, other));
     if request.wants_other(&is) {
         let desc = "the relationship has changed since; read it again";
@@ -80,11 +79,7 @@ fn etag_of(request: &RequestContext, side: &FriendRelationship) -> String {
 
 fn add(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let (player, other) = writing(tx, request)?;
-    let notes = if request.body.is_empty() {
-        None
-    } else {
-        request.body(|object| Some(object.optional("notes", text(1, 4000))))?
-    };
+    let notes = request.optional_body::<FriendNotes>()?.and_then(|body| body.notes);
     let side = tx.befriend(player, other, notes)?;
     Ok(Reply::json(&side).tagged(etag_of(request, &side)))
 }
@@ -98,7 +93,7 @@ fn remove(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
 
 fn remove_all(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = owner(tx, request, "friend:friend_list:write:any")?;
-    let others = request.body(|object| object.required("friends", items(1, 50, read::player)))?;
+    let FriendsToRemove { friends: others } = request.body()?;
     for other in others {
         tx.unfriend(player, other);
     }

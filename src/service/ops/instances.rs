@@ -1,15 +1,14 @@
 //! Instances: request one or register as its host, update, end; health.
 
-use super::bodies;
 use crate::{
     model::{
-        CustomData,
-        ids::{InstanceId, PlayerUuid, SessionId},
-        session::{HealthUpdate, HostType, InstanceHealth, InstanceUpdate, JoinStatus, StartupParams},
+        ids::{InstanceId, SessionId},
+        session::{
+            HealthUpdate, HostType, InstanceHealthStatusResponse, InstanceRequest, InstanceUpdate, StartupParams,
+        },
     },
     service::{
         http::{
-            read::{self, Object, any_text, custom_data, id, one_of},
             reply::{Outcome, Reply, forbidden, invalid},
             request::RequestContext,
             route::{Access, Row, Run},
@@ -26,7 +25,6 @@ use crate::{
 };
 use ::http::Method;
 use rand::{RngExt, rngs::StdRng};
-use serde_json::json;
 use uuid::Uuid;
 
 const UPDATE: Access = Access::AnyOf(&["session:update:any", "session:update:self"]);
@@ -41,35 +39,13 @@ pub static TABLE: &[Row] = &[
     ),
 ];
 
-/// `InstanceRequest`.
-#[derive(Default)]
-struct Wanted {
-    id: Option<InstanceId>,
-    startup: Option<StartupParams>,
-    host_type: Option<HostType>,
-    template: Option<Uuid>,
-    host_player: Option<PlayerUuid>,
-    custom_data: CustomData,
-}
-
-fn wanted(object: &mut Object<'_, '_>) -> Option<Wanted> {
-    Some(Wanted {
-        id: object.optional("instance_id", id).and_then(|id| InstanceId::new(id).ok()),
-        startup: object.optional("instance_startup_params", bodies::startup_params),
-        host_type: object.optional("host_type", one_of),
-        template: object.optional("instance_request_template_id", read::uuid),
-        host_player: object.optional("host_player_uuid", read::player),
-        custom_data: object.optional("custom_data", custom_data).unwrap_or_default(),
-    })
-}
-
 fn post_instance(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     authz::admin(&session, &request.caller, &["session:update:any"], "request an instance for this session")?;
-    let mut wanted = request.body(wanted)?;
-    if wanted.host_type == Some(HostType::Player) && wanted.host_player.is_none() {
-        wanted.host_player = request.caller.player;
+    let mut wanted: InstanceRequest = request.body()?;
+    if wanted.host_type == Some(HostType::Player) && wanted.host_player_uuid.is_none() {
+        wanted.host_player_uuid = request.caller.player;
     }
     start(tx, &session.id, wanted, Some(&request.caller.subject))?;
     tx.touch(&session.id, &request.caller, refresh);
@@ -79,25 +55,29 @@ fn post_instance(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome 
 /// Starts the instance that a session type wants with every new session.
 pub fn start_by_template(tx: &mut Transaction<'_>, id: &SessionId, kind: &SessionType) -> Outcome<()> {
     let wanted = match (kind.auto_startup_instance_template_id, &kind.auto_startup_params) {
-        (Some(template), _) => Wanted { template: Some(template), ..Wanted::default() },
-        (None, Some(params)) => Wanted { startup: Some(params.clone()), ..Wanted::default() },
+        (Some(template), _) => {
+            InstanceRequest { instance_request_template_id: Some(template), ..InstanceRequest::default() }
+        }
+        (None, Some(params)) => {
+            InstanceRequest { instance_startup_params: Some(params.clone()), ..InstanceRequest::default() }
+        }
         (None, None) => return Ok(()),
     };
     start(tx, id, wanted, None)
 }
 
-fn start(tx: &mut Transaction<'_>, id: &SessionId, wanted: Wanted, subject: Option<&str>) -> Outcome<()> {
+fn start(tx: &mut Transaction<'_>, id: &SessionId, wanted: InstanceRequest, subject: Option<&str>) -> Outcome<()> {
     let settings = tx.settings.clone();
-    let template = wanted.template.map(|id| template(&settings, id)).transpose()?;
+    let template = wanted.instance_request_template_id.map(|id| template(&settings, id)).transpose()?;
     let host_type =
         wanted.host_type.or(template.map(|template| template.default_host_type)).unwrap_or(HostType::Dedicated);
     let mut custom_data = template.map(|template| template.custom_data.clone()).unwrap_or_default();
     custom_data.extend(wanted.custom_data);
     let new = NewInstance {
-        id: wanted.id.unwrap_or_else(|| InstanceId::from_uuid(tx.new_uuid())),
+        id: wanted.instance_id.unwrap_or_else(|| InstanceId::from_uuid(tx.new_uuid())),
         host_type,
-        startup: wanted.startup.or_else(|| template.and_then(|template| pick(template, tx.rng()))),
-        host_player: wanted.host_player,
+        startup: wanted.instance_startup_params.or_else(|| template.and_then(|template| pick(template, tx.rng()))),
+        host_player: wanted.host_player_uuid,
         custom_data,
         subject: subject.filter(|_| host_type != HostType::Dedicated).map(str::to_owned),
         now: tx.now.wall,
@@ -137,24 +117,11 @@ fn show(tx: &mut Transaction<'_>, id: &SessionId) -> Outcome {
     Ok(Reply::json(&view::instance_info(&instance.info, Scope::Full)).tagged(etag))
 }
 
-fn update(object: &mut Object<'_, '_>) -> Option<InstanceUpdate> {
-    Some(InstanceUpdate {
-        allocation_id: object
-            .optional("allocation_id", id)
-            .and_then(|id| crate::model::ids::AllocationId::new(id).ok()),
-        join_status: object.optional("join_status", one_of::<JoinStatus>),
-        join_params: object.optional("join_params", bodies::join_params),
-        version: object.optional("version", read::version),
-        custom_data: object.optional("custom_data", custom_data),
-        match_id: object.optional("match_id", any_text),
-    })
-}
-
 fn patch_instance(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     authz::host(&session, &request.caller, &["session:update:any"], "update this session's instance")?;
-    let change = request.body(update)?;
+    let change: InstanceUpdate = request.body()?;
     super::sessions::if_match(tx, request, &session.id)?;
     let now = tx.now.wall;
     tx.update(&session.id, |session| instance::update(session, change, now))?;
@@ -186,21 +153,15 @@ fn end_instance(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     Ok(Reply::nothing().tagged(etag))
 }
 
-fn health(object: &mut Object<'_, '_>) -> Option<HealthUpdate> {
-    let instance_health = object.required("instance_health", one_of::<InstanceHealth>);
-    let instance_id = object.required("instance_id", id).and_then(|id| InstanceId::new(id).ok());
-    Some(HealthUpdate { instance_health: instance_health?, instance_id: instance_id? })
-}
-
 fn health_check(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
-    let said = request.body(health)?;
+    let said: HealthUpdate = request.body()?;
     instance_is(&session, &said.instance_id)?;
     authz::host(&session, &request.caller, &["session:update:any"], "report this instance's health")?;
     let shown = tx.beat(&session.id, said.instance_health)?;
     heard(tx, request, &session.id, refresh);
-    Ok(Reply::json(&json!({ "updated_instance_health": shown })))
+    Ok(Reply::json(&InstanceHealthStatusResponse { updated_instance_health: shown }))
 }
 
 /// Whether the live instance is the one that is meant.

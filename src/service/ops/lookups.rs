@@ -1,35 +1,31 @@
 //! Other ways to a session: a player's sessions, short codes, a platform's own sessions.
 
 use super::{
-    bodies::{PLATFORMS, word},
-    players::{join_as, oneself, self_update, target},
+    players::{join_as, oneself, target},
     sessions::show,
 };
 use crate::{
     model::{
+        discovery::ShortCode,
         errors::codes,
-        ids::{PlayerUuid, SessionId},
-        player::PlayerStatus,
+        ids::PlayerUuid,
+        parameters,
+        player::{PendingInvite, PlayerSessions, PlayerSessionsOfType, PlayerStatus, SelfSessionPlayerUpdateRequest},
+        session::{PlatformScout, PlatformSession},
     },
     service::{
         http::{
-            read::text,
             reply::{Interrupt, Outcome, Refused, Reply, conflict, forbidden, not_found, not_permitted, unavailable},
             request::RequestContext,
             route::{Access, Row, Run},
         },
-        rules::{
-            authz,
-            join::Way,
-            record::{PlatformScout, PlatformSession, SessionRecord},
-            view::Scope,
-        },
+        rules::{authz, join::Way, record::SessionRecord, view::Scope},
         state::Transaction,
     },
 };
 use http::{Method, StatusCode};
 use rand::{RngExt, rngs::StdRng};
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 const READ_PLAYER: Access = Access::AnyOf(&["session:read-player:any", "session:read-player:self"]);
 const UPDATE_PLAYER: Access = Access::AnyOf(&["session:update-player:any", "session:update-player:self"]);
@@ -91,42 +87,37 @@ fn sessions_of(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
 
 /// `PlayerSessions`: by type; invites keyed by session, each with its own id besides.
 fn player_sessions(tx: &mut Transaction<'_>, request: &RequestContext, player: PlayerUuid) -> Outcome {
-    let mut types: Map<String, Value> = Map::new();
+    let mut types: BTreeMap<String, PlayerSessionsOfType> = BTreeMap::new();
     for id in tx.index().of_player(player).cloned() {
         let session = tx.session(id.as_str())?;
         let Some(known) = session.player(player) else { continue };
         let kind = &session.session_type;
         let told = tx.settings.session_types.get(kind).is_none_or(|kind| kind.notify_on_reservation);
-        let entry = types.entry(kind.clone()).or_insert_with(
-            || json!({ "type": kind, "session_ids": [], "pending_invites": {}, "reserved_sessions": [] }),
-        );
+        let entry = types.entry(kind.clone()).or_insert_with(|| PlayerSessionsOfType {
+            session_type: kind.clone(),
+            session_ids: Vec::new(),
+            pending_invites: BTreeMap::new(),
+            reserved_sessions: Vec::new(),
+        });
         match known.status {
-            PlayerStatus::Leader | PlayerStatus::Member => push(entry, "session_ids", &id),
-            PlayerStatus::Reserved if told => push(entry, "reserved_sessions", &id),
+            PlayerStatus::Leader | PlayerStatus::Member => entry.session_ids.push(id),
+            PlayerStatus::Reserved if told => entry.reserved_sessions.push(id),
             PlayerStatus::Reserved => {}
             PlayerStatus::Invited => {
-                entry["pending_invites"][id.as_str()] = invite(&session, player, known.inviting_player_uuid);
+                let invite = invite(&session, player, known.inviting_player_uuid);
+                entry.pending_invites.insert(id.as_str().to_owned(), invite);
             }
         }
     }
-    Ok(super::config::tagged(request, &json!({ "sessions": types })))
+    Ok(super::config::tagged(request, &PlayerSessions { sessions: types }))
 }
 
-fn push(entry: &mut Value, list: &str, id: &SessionId) {
-    if let Some(items) = entry[list].as_array_mut() {
-        items.push(id.as_str().into());
+fn invite(session: &SessionRecord, player: PlayerUuid, by: Option<PlayerUuid>) -> PendingInvite {
+    PendingInvite {
+        session_id: session.id.clone(),
+        inviting_player_uuid: by,
+        invite_id: session.invites.get(&player).copied(),
     }
-}
-
-fn invite(session: &SessionRecord, player: PlayerUuid, by: Option<PlayerUuid>) -> Value {
-    let mut invite = json!({ "session_id": session.id });
-    if let Some(by) = by {
-        invite["inviting_player_uuid"] = json!(by);
-    }
-    if let Some(id) = session.invites.get(&player) {
-        invite["invite_id"] = json!(id);
-    }
-    invite
 }
 
 /// Letters and digits that nobody confuses.
@@ -148,7 +139,7 @@ fn short_code(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
         Ok(())
     })?;
     tx.touch(&session.id, &request.caller, refresh);
-    Ok(Reply::json(&json!({ "short_code": code })))
+    Ok(Reply::json(&ShortCode { short_code: code }))
 }
 
 fn random_code(rng: &mut StdRng) -> String {
@@ -157,8 +148,7 @@ fn random_code(rng: &mut StdRng) -> String {
 
 /// A platform's session, as the path names it.
 fn platform_key(request: &RequestContext) -> Outcome<(String, String)> {
-    let platform = request.path_as("platform", word(PLATFORMS))?;
-    Ok((platform, request.path_as("platform_session_id_base64", text(1, 4096))?))
+    Ok((request.path(&parameters::PLATFORM)?, request.path(&parameters::PLATFORM_SESSION_ID)?))
 }
 
 fn linked(tx: &mut Transaction<'_>, key: &(String, String)) -> Outcome<std::sync::Arc<SessionRecord>> {
@@ -167,10 +157,10 @@ fn linked(tx: &mut Transaction<'_>, key: &(String, String)) -> Outcome<std::sync
     tx.session(id.as_str())
 }
 
-fn shown(session: &SessionRecord, key: &(String, String)) -> Outcome<Value> {
+fn shown(session: &SessionRecord, key: &(String, String)) -> Outcome<PlatformSession> {
     let own = |known: &&PlatformSession| known.platform == key.0 && known.platform_session_id_base64 == key.1;
     let found = session.platform_sessions.iter().find(own);
-    found.map(|found| json!(found)).ok_or_else(|| not_found("platform_session_not_found", "it was just taken away"))
+    found.cloned().ok_or_else(|| not_found("platform_session_not_found", "it was just taken away"))
 }
 
 fn link(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
@@ -248,7 +238,7 @@ fn who(tx: &Transaction<'_>, request: &RequestContext) -> Outcome<PlayerUuid> {
 fn join_platform(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let key = platform_key(request)?;
     let player = who(tx, request)?;
-    let wanted = request.body(self_update)?;
+    let wanted: SelfSessionPlayerUpdateRequest = request.body()?;
     let session = linked(tx, &key)?;
     if request.caller.player == Some(player) && request.caller.platform.as_ref().is_some_and(|own| *own != key.0) {
         return Err(forbidden("wrong_platform", format!("you are not on {}", key.0)));

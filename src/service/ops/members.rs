@@ -1,19 +1,17 @@
 //! What admins and the trusted do with players: invite, promote, move, swap, describe; grants; whole sessions invited or kicked.
 
-use super::{
-    bodies,
-    players::{answer, updated},
-};
+use super::players::{answer, updated};
 use crate::{
     model::{
-        CustomData,
         ids::PlayerUuid,
-        player::{PlayerStatus, SessionPermission},
-        session::TeamOverflow,
+        parameters,
+        player::{
+            MoveRequest, PlayerDescription, PlayerInviteRequest, PlayerPermissions, PlayerStatus, SessionPermission,
+            SwapRequest, UpdatedPlayer, UpdatedPlayers,
+        },
     },
     service::{
         http::{
-            read::{self, Object, custom_data, one_of},
             reply::{Outcome, Reply, invalid, not_permitted},
             request::RequestContext,
             route::{Access, Row, Run},
@@ -30,7 +28,6 @@ use crate::{
     },
 };
 use http::Method;
-use serde_json::{Value, json};
 
 const UPDATE: Access = Access::AnyOf(&["session:update:any", "session:update:self"]);
 const UPDATE_PLAYER: Access = Access::AnyOf(&["session:update-player:any", "session:update-player:self"]);
@@ -77,28 +74,10 @@ pub static TABLE: &[Row] = &[
     ),
 ];
 
-/// `PlayerInviteRequest`.
-struct Invite {
-    team: Option<u32>,
-    overflow: TeamOverflow,
-    custom_data: CustomData,
-    /// Extension: more players, invited together or not at all.
-    players: Vec<PlayerUuid>,
-}
-
-fn invitation(object: &mut Object<'_, '_>) -> Option<Invite> {
-    Some(Invite {
-        team: bodies::team_id(object),
-        overflow: bodies::overflow(object),
-        custom_data: object.optional("custom_data", custom_data).unwrap_or_default(),
-        players: object.optional("player_uuids", read::list(0, 100, read::player)).unwrap_or_default(),
-    })
-}
-
 fn inviting<'a>(
     tx: &mut Transaction<'_>,
     request: &RequestContext,
-    wanted: &Invite,
+    wanted: &PlayerInviteRequest,
     players: &'a [PlayerUuid],
     source: Option<&SessionRecord>,
 ) -> Inviting<'a> {
@@ -107,8 +86,8 @@ fn inviting<'a>(
         status: PlayerStatus::Invited,
         by: request.caller.player,
         source: source.map(|session| session.id.clone()),
-        team: wanted.team,
-        overflow: wanted.overflow,
+        team: wanted.team_id,
+        overflow: wanted.overflow_action.unwrap_or_default(),
         custom_data: wanted.custom_data.clone(),
         now: tx.now.wall,
         invites: tx.new_uuid(),
@@ -118,12 +97,12 @@ fn inviting<'a>(
 fn invite(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
-    let player = request.player("player_uuid")?;
+    let player = request.player(&parameters::PLAYER_UUID)?;
     let grant = SessionPermission::Invite;
     authz::granted(&session, &request.caller, &["session:update:any"], grant, "invite players to this session")?;
-    let wanted = request.body(invitation)?;
+    let wanted: PlayerInviteRequest = request.body()?;
     let mut players = vec![player];
-    players.extend(wanted.players.iter().copied().filter(|other| *other != player));
+    players.extend(wanted.player_uuids.iter().copied().filter(|other| *other != player));
     let inviting = inviting(tx, request, &wanted, &players, None);
     tx.update(&session.id, |session| join::invite(session, &inviting))?;
     answer(tx, request, &session.id, player, refresh)
@@ -132,7 +111,7 @@ fn invite(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
 fn promote(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
-    let player = request.player("player_uuid")?;
+    let player = request.player(&parameters::PLAYER_UUID)?;
     authz::admin(&session, &request.caller, &["session:promote:any"], "promote players of this session")?;
     tx.update(&session.id, |session| leave::promote(session, player))?;
     answer(tx, request, &session.id, player, refresh)
@@ -141,14 +120,14 @@ fn promote(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
 fn move_player(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
-    let player = request.player("player_uuid")?;
+    let player = request.player(&parameters::PLAYER_UUID)?;
     let own = request.caller.player == Some(player)
         && tx.settings.session_types.get(&session.session_type).is_none_or(|kind| kind.can_change_own_team);
     if !own {
         let grant = SessionPermission::Move;
         authz::granted(&session, &request.caller, &["session:update-player:any"], grant, "move players")?;
     }
-    let team = request.body(|object| Some(bodies::team_id(object)))?;
+    let MoveRequest { team_id: team } = request.body()?;
     tx.update(&session.id, |session| teams::move_player(session, player, team))?;
     answer(tx, request, &session.id, player, refresh)
 }
@@ -156,11 +135,11 @@ fn move_player(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
 fn describe(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
-    let player = request.player("player_uuid")?;
+    let player = request.player(&parameters::PLAYER_UUID)?;
     if request.caller.player != Some(player) {
         authz::admin(&session, &request.caller, &["session:update-player:any"], "describe other players")?;
     }
-    let data = request.body(|object| Some(object.optional("custom_data", custom_data)))?;
+    let PlayerDescription { custom_data: data } = request.body()?;
     tx.update(&session.id, |session| {
         let known = session.player_mut(player).ok_or_else(|| no_player(player))?;
         if let Some(data) = data {
@@ -175,13 +154,13 @@ fn swap(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     authz::admin(&session, &request.caller, &["session:update:any"], "swap players of this session")?;
-    let players = request.body(|object| object.required("players", read::list(2, 2, read::player)))?;
+    let SwapRequest { players } = request.body()?;
     let [one, other] = players[..] else { return Err(invalid("players", "exactly two players")) };
     tx.update(&session.id, |session| teams::swap(session, one, other))?;
     tx.touch(&session.id, &request.caller, refresh);
     let entry = tx.view_of(&session.id)?;
-    let players = [updated(&entry.record, one)?, updated(&entry.record, other)?];
-    Ok(Reply::json(&json!({ "players": players })).tagged(entry.etag(Scope::Full)))
+    let players = vec![updated(&entry.record, one)?, updated(&entry.record, other)?];
+    Ok(Reply::json(&UpdatedPlayers { players }).tagged(entry.etag(Scope::Full)))
 }
 
 /// The session and the player, for a caller who may see or change grants: an elevated one, an admin, or a member with the permission for
@@ -193,7 +172,7 @@ fn grants(
     active: &str,
 ) -> Outcome<(std::sync::Arc<SessionRecord>, PlayerUuid)> {
     let session = tx.session(&request.session_id()?)?;
-    let player = request.player("player_uuid")?;
+    let player = request.player(&parameters::PLAYER_UUID)?;
     let role = authz::role(&session, &request.caller);
     let may = request.caller.may(&[any]) || role.admin || (role.active && request.caller.may(&[active]));
     if !may {
@@ -212,7 +191,7 @@ fn shown_grants(
     tx.touch(&session.id, &request.caller, refresh);
     let entry = tx.view_of(&session.id)?;
     let known = entry.record.player(player).ok_or_else(|| no_player(player))?;
-    let view = json!({ "player_uuid": player, "permissions": known.session_permissions });
+    let view = PlayerPermissions { player_uuid: player, permissions: known.session_permissions.clone() };
     Ok(Reply::json(&view).tagged(entry.etag(Scope::Full)))
 }
 
@@ -225,7 +204,7 @@ fn read_grants(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
 fn give(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let refresh = request.refresh_ttl()?;
     let (session, player) = grants(tx, request, "session:give:permission:any", "session:give:permission:active")?;
-    let grant: SessionPermission = request.path_as("permission", one_of)?;
+    let grant: SessionPermission = request.path(&parameters::PERMISSION)?;
     may_pass_on(&session, request, grant, "session:give:permission:any")?;
     tx.update(&session.id, |session| {
         let known = session.player_mut(player).ok_or_else(|| no_player(player))?;
@@ -246,7 +225,7 @@ fn may_pass_on(session: &SessionRecord, request: &RequestContext, grant: Session
 fn take(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let refresh = request.refresh_ttl()?;
     let (session, player) = grants(tx, request, "session:remove:permission:any", "session:remove:permission:active")?;
-    let grant: SessionPermission = request.path_as("permission", one_of)?;
+    let grant: SessionPermission = request.path(&parameters::PERMISSION)?;
     may_pass_on(&session, request, grant, "session:remove:permission:any")?;
     tx.update(&session.id, |session| {
         let known = session.player_mut(player).ok_or_else(|| no_player(player))?;
@@ -261,7 +240,7 @@ fn take(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
 /// Invites everybody active in one session to another.
 fn invite_session(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let target = tx.session(&request.session_id()?)?;
-    let source = tx.session(&request.id("invited_session_id")?)?;
+    let source = tx.session(&request.path::<String, _>(&parameters::INVITED_SESSION_ID)?)?;
     let part_of = authz::role(&source, &request.caller).active;
     if !request.caller.may(&["session:update-player:any"]) {
         if !part_of {
@@ -269,20 +248,20 @@ fn invite_session(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome
         }
         authz::granted(&target, &request.caller, &[], SessionPermission::Invite, "invite to this session")?;
     }
-    let wanted = request.body(invitation)?;
+    let wanted: PlayerInviteRequest = request.body()?;
     let players: Vec<PlayerUuid> = source.active().map(|player| player.player_uuid).collect();
     let inviting = inviting(tx, request, &wanted, &players, Some(&source));
     let placed = tx.update(&target.id, |session| join::invite(session, &inviting))?;
     let entry = tx.view_of(&target.id)?;
-    let players: Vec<Value> =
+    let players: Vec<UpdatedPlayer> =
         placed.iter().map(|(player, _)| updated(&entry.record, *player)).collect::<Result<_, _>>()?;
-    Ok(Reply::json(&json!({ "players": players })).tagged(entry.etag(Scope::Full)))
+    Ok(Reply::json(&UpdatedPlayers { players }).tagged(entry.etag(Scope::Full)))
 }
 
 /// Removes from one session everybody who is also in another.
 fn kick_session(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let kept = tx.session(&request.session_id()?)?;
-    let kicked = tx.session(&request.id("kicked_session_id")?)?;
+    let kicked = tx.session(&request.path::<String, _>(&parameters::KICKED_SESSION_ID)?)?;
     authz::admin(&kept, &request.caller, &["session:update-player:any"], "kick a session")?;
     let both: Vec<PlayerUuid> =
         kicked.players().map(|player| player.player_uuid).filter(|player| kept.player(*player).is_some()).collect();

@@ -35,7 +35,6 @@ macro_rules! row {
 
 pub mod audit;
 pub mod backfill;
-pub mod bodies;
 pub mod browser;
 pub mod config;
 pub mod create;

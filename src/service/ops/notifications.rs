@@ -1,4 +1,4 @@
-//! The notification API, as `notification-api.openapi.json` has it, over the same journal as the event stream: long poll,
+//! The notification API, over the same journal as the event stream: long poll,
 //! pages, one by id, and notifications that callers add.
 
 use super::{
@@ -10,13 +10,13 @@ use crate::{
     model::{
         CustomData,
         errors::codes,
-        events::{Notification, Notifications, SessionEvent},
+        events::{AddedNotification, NewNotifications, Notification, Notifications, SessionEvent},
         ids::PlayerUuid,
+        parameters::{self, LongPoll, NotificationsQuery, OffsetReset},
     },
     service::{
         Shared,
         http::{
-            read::{JsonCursor, ValidationErrors, any_text, custom_data, list, one_of, text},
             reply::{Outcome, Reply, not_found, not_permitted},
             request::RequestContext,
             route::{Access, Answering, Row, Run},
@@ -28,7 +28,6 @@ use crate::{
     },
 };
 use http::Method;
-use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -120,30 +119,22 @@ fn details(event: &SessionEvent) -> CustomData {
     details
 }
 
-/// Where a long poll begins when its `exclude_before` is unknown, or isn't there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Unknown {
-    Latest,
-    Earliest,
-}
-
 fn long_poll(shared: Arc<Shared>, request: RequestContext) -> Answering {
     Box::pin(async move {
         let (player, _) = shared.transact(&request.moment, |tx| whose(tx, &request, "notification:player:read"));
         let player = player?;
-        let most = request.query_number("max_page_size", 1, 100, 10)? as usize;
-        let deadline = Duration::from_secs(request.query_number("deadline", 0, 900, 30)?.into());
+        let asked: LongPoll = request.query()?;
+        let most = asked.max_page_size as usize;
+        let deadline = Duration::from_secs(asked.deadline.into());
         let deadline = deadline.min(shared.settings().limits.longest_notification_wait.get());
-        let unknown = request.query_as("offset_reset_strategy", one_of::<Unknown>)?;
         let (watch, newest) = Watch::start(&shared, player)?;
         let last = watch.shown(newest).await?;
         let (from, earliest) = shared.with_state(|state| {
             let earliest = state.events.earliest(player);
-            let known = request.raw_query("exclude_before").and_then(|id| state.events.position(id));
+            let known = asked.exclude_before.as_deref().and_then(|id| state.events.position(id));
             (known.filter(|position| *position >= earliest), earliest)
         });
-        let reset = if unknown == Some(Unknown::Earliest) { earliest } else { last };
+        let reset = if asked.offset_reset_strategy == Some(OffsetReset::Earliest) { earliest } else { last };
         let from = from.unwrap_or(reset);
         let ((found, newest), _) = watch.next(from, most, Instant::now() + deadline).await?;
         shared.someone_is_here(shared.clock.now().mono);
@@ -163,13 +154,13 @@ fn long_poll(shared: Arc<Shared>, request: RequestContext) -> Answering {
 /// Newest first; the cursor is the `start_at` of the next page.
 fn page(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = whose(tx, request, "notification:player:read")?;
-    let size = request.query_number("page_size", 1, 100, 10)? as usize;
+    let NotificationsQuery { page_size, start_at, exclude_before } = request.query()?;
     let (events, base) = (tx.events(), base(&tx.settings.public_url, request));
-    let position = |name: &str| request.raw_query(name).and_then(|id| events.position(id));
-    let (start, exclude) = (position("start_at").unwrap_or(u64::MAX), position("exclude_before").unwrap_or(0));
+    let position = |id: Option<String>| id.and_then(|id| events.position(&id));
+    let (start, exclude) = (position(start_at).unwrap_or(u64::MAX), position(exclude_before).unwrap_or(0));
     let kept = events.newest_first(player, tx.now.mono, &tx.settings.limits);
     let mut kept = kept.filter(|entry| entry.number <= start && entry.number > exclude);
-    let page: Vec<&FeedEntry> = kept.by_ref().take(size).collect();
+    let page: Vec<&FeedEntry> = kept.by_ref().take(page_size as usize).collect();
     let next = kept.next();
     drop(kept);
     tx.durability(page.iter().copied().chain(next).map(|entry| entry.seq));
@@ -180,7 +171,7 @@ fn page(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
 
 fn one(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = whose(tx, request, "notification:player:read")?;
-    let id = request.path_as("notification_id", text(1, 4096))?;
+    let id: String = request.path(&parameters::NOTIFICATION_ID)?;
     let (events, position) = (tx.events(), tx.events().position(&id));
     let mut kept = events.newest_first(player, tx.now.mono, &tx.settings.limits);
     let entry = kept.find(|entry| Some(entry.number) == position);
@@ -191,27 +182,21 @@ fn one(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     Ok(Reply::json(&notification(id, &base, &entry.told)))
 }
 
-/// `NotificationCreate`, without id and time.
-fn note(
-    at: JsonCursor<'_>,
-    faults: &mut ValidationErrors,
-) -> Option<(String, Option<String>, CustomData, Option<String>)> {
-    let mut object = at.object(faults)?;
-    let message = object.required("message", any_text);
-    let rh_url = object.optional("rh_url", text(1, 4096));
-    let data = object.optional("custom_data", custom_data).unwrap_or_default();
-    let etag = object.optional("etag", text(1, 4096));
-    Some((message?, rh_url, data, etag))
-}
-
 fn create(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = whose(tx, request, "notification:player:write")?;
-    let notes = request.body(|object| object.required("notifications", list(1, 100, note)))?;
+    let NewNotifications { notifications } = request.body()?;
     let mut last = 0;
-    for (message, rh_url, custom_data, etag) in notes {
+    for new in notifications {
         let created = tx.now.wall;
-        let note = Notification { message, rh_url, custom_data, etag, notification_id: String::new(), created };
+        let note = Notification {
+            message: new.message,
+            rh_url: new.rh_url,
+            custom_data: new.custom_data,
+            etag: new.etag,
+            notification_id: String::new(),
+            created,
+        };
         last = tx.tell(player, FeedItem::Note(note));
     }
-    Ok(Reply::json(&json!({ "notification_id": tx.events().id(last) })))
+    Ok(Reply::json(&AddedNotification { notification_id: tx.events().id(last) }))
 }

@@ -1,18 +1,19 @@
 //! Players of a session: join and leave oneself, add and remove others, read. The deprecated routes by UUID and by legacy number do
 //! the same.
 
-use super::bodies;
 use crate::{
     model::{
-        CustomData,
         errors::codes,
         ids::{PlayerUuid, SessionId},
-        player::{PlayerStatus, SessionPermission, SessionTeam},
+        parameters::{self, Leaving, PlayersQuery},
+        player::{
+            ClientSettings, PlayerStatus, PlayersPage, SelfSessionPlayerUpdateRequest, SessionPermission,
+            SessionPlayerUpdateRequest, SessionTeam, UpdatedPlayer,
+        },
         session::TeamOverflow,
     },
     service::{
         http::{
-            read::{self, Object, custom_data, id},
             reply::{Outcome, Reply, forbidden, not_found, not_permitted},
             request::RequestContext,
             route::{Access, Row, Run},
@@ -29,8 +30,6 @@ use crate::{
     },
 };
 use http::Method;
-use semver::Version;
-use serde_json::{Map, Value, json};
 
 const READ: Access = Access::AnyOf(&["session:read:any", "session:read:self"]);
 const JOIN: Access = Access::AnyOf(&["session:update-player:any", "session:update-player:self"]);
@@ -67,9 +66,9 @@ pub static TABLE: &[Row] = &[
 /// The player that a path names, by UUID or legacy number.
 pub fn target(tx: &Transaction<'_>, request: &RequestContext) -> Outcome<PlayerUuid> {
     if request.path.iter().any(|(name, _)| *name == "player_uuid") {
-        return request.player("player_uuid");
+        return request.player(&parameters::PLAYER_UUID);
     }
-    let number = request.path_number("player_id")?;
+    let number: i64 = request.path(&parameters::PLAYER_ID)?;
     let unknown = || not_found(codes::PLAYER_NOT_FOUND, format!("there is no player {number}"));
     tx.index().by_number(number).ok_or_else(unknown)
 }
@@ -80,40 +79,12 @@ pub fn oneself(request: &RequestContext) -> Outcome<PlayerUuid> {
     request.caller.player.ok_or_else(nobody)
 }
 
-/// `SelfSessionPlayerUpdateRequest`.
-#[derive(Debug)]
-pub struct SelfUpdate {
-    pub version: Version,
-    pub client_settings: Value,
-    pub team: u32,
-    pub crossplay: Option<Value>,
-    pub custom_data: CustomData,
-    pub password: Option<String>,
-    pub friend: Option<PlayerUuid>,
-}
-
-pub fn self_update(object: &mut Object<'_, '_>) -> Option<SelfUpdate> {
-    let version = object.required("client_version", read::version);
-    let client_settings = object.required("client_settings", bodies::client_settings);
-    let team = object.required("team_id", read::unsigned(0, u32::MAX));
-    bodies::status(object);
-    Some(SelfUpdate {
-        crossplay: object.optional("crossplay_preferences", bodies::crossplay),
-        custom_data: object.optional("custom_data", custom_data).unwrap_or_default(),
-        password: object.optional("password", bodies::password),
-        friend: object.optional("friend_uuid", read::player),
-        version: version?,
-        client_settings: client_settings?,
-        team: team?,
-    })
-}
-
 fn join_self(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let refresh = request.refresh_ttl()?;
     let player = oneself(request)?;
     let session = tx.session(&request.session_id()?)?;
-    let wanted = request.body(self_update)?;
-    let way = tx.way_of_friends(request, &session, player, wanted.friend)?;
+    let wanted: SelfSessionPlayerUpdateRequest = request.body()?;
+    let way = tx.way_of_friends(request, &session, player, wanted.friend_uuid)?;
     join_as(tx, request, &session, player, wanted, way)?;
     answer(tx, request, &session.id, player, refresh)
 }
@@ -124,17 +95,17 @@ pub fn join_as(
     request: &RequestContext,
     session: &SessionRecord,
     player: PlayerUuid,
-    wanted: SelfUpdate,
+    wanted: SelfSessionPlayerUpdateRequest,
     way: Way,
 ) -> Outcome<()> {
     let may_move = session.player(player).is_none_or(|known| !known.status.is_active())
         || tx.settings.session_types.get(&session.session_type).is_none_or(|kind| kind.can_change_own_team);
     let joining = Joining {
         player,
-        team: may_move.then_some(wanted.team),
-        version: Some(wanted.version),
+        team: may_move.then_some(wanted.team_id),
+        version: Some(wanted.client_version),
         client_settings: Some(platform_of_token(request, wanted.client_settings)),
-        crossplay_preferences: wanted.crossplay,
+        crossplay_preferences: wanted.crossplay_preferences,
         custom_data: wanted.custom_data,
         password: wanted.password,
         verified: request.supplied.verified.clone(),
@@ -148,37 +119,19 @@ pub fn join_as(
 }
 
 /// The platform comes from the token and overwrites what the client says.
-fn platform_of_token(request: &RequestContext, mut client_settings: Value) -> Value {
-    if let (Some(platform), Value::Object(members)) = (&request.caller.platform, &mut client_settings) {
-        members.insert("platform".into(), platform.clone().into());
-        members.remove("platform_id");
+fn platform_of_token(request: &RequestContext, client_settings: ClientSettings) -> ClientSettings {
+    match &request.caller.platform {
+        Some(platform) => ClientSettings { platform: Some(platform.clone()), platform_id: None, ..client_settings },
+        None => client_settings,
     }
-    client_settings
 }
 
 fn leave_self(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = oneself(request)?;
     let session = tx.session(&request.session_id()?)?;
-    request.query_as("reason", id)?;
+    request.query::<Leaving>()?;
     tx.leave(&session.id, player)?;
     Ok(Reply::nothing())
-}
-
-/// `SessionPlayerUpdateRequest`.
-struct Update {
-    status: PlayerStatus,
-    team: Option<u32>,
-    custom_data: CustomData,
-    overflow: TeamOverflow,
-}
-
-fn update(object: &mut Object<'_, '_>) -> Option<Update> {
-    Some(Update {
-        status: bodies::status(object),
-        team: bodies::team_id(object),
-        custom_data: object.optional("custom_data", custom_data).unwrap_or_default(),
-        overflow: bodies::overflow(object),
-    })
 }
 
 const ELEVATED: &[&str] = &["session:update-player:any"];
@@ -188,7 +141,7 @@ fn add(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     let player = target(tx, request)?;
-    let wanted = request.body(update)?;
+    let wanted: SessionPlayerUpdateRequest = request.body()?;
     match wanted.status {
         PlayerStatus::Invited | PlayerStatus::Reserved => invite(tx, request, &session, player, &wanted)?,
         PlayerStatus::Leader | PlayerStatus::Member => activate(tx, request, &session, player, wanted)?,
@@ -201,7 +154,7 @@ fn invite(
     request: &RequestContext,
     session: &SessionRecord,
     player: PlayerUuid,
-    wanted: &Update,
+    wanted: &SessionPlayerUpdateRequest,
 ) -> Outcome<()> {
     authz::granted(session, &request.caller, ELEVATED, SessionPermission::Invite, "invite players")?;
     let inviting = Inviting {
@@ -209,8 +162,8 @@ fn invite(
         status: wanted.status,
         by: request.caller.player,
         source: None,
-        team: wanted.team,
-        overflow: wanted.overflow,
+        team: wanted.team_id,
+        overflow: wanted.overflow_action.unwrap_or_default(),
         custom_data: wanted.custom_data.clone(),
         now: tx.now.wall,
         invites: tx.new_uuid(),
@@ -224,13 +177,13 @@ fn activate(
     request: &RequestContext,
     session: &SessionRecord,
     player: PlayerUuid,
-    wanted: Update,
+    wanted: SessionPlayerUpdateRequest,
 ) -> Outcome<()> {
     let caller = &request.caller;
     let own = caller.player == Some(player);
     let active = session.is_active(player);
     let elevated = caller.may(ELEVATED) || authz::role(session, caller).admin;
-    if active && wanted.team.is_some() && !own {
+    if active && wanted.team_id.is_some() && !own {
         authz::granted(session, caller, ELEVATED, SessionPermission::Move, "move players")?;
     } else if !active && !own && !elevated {
         return Err(not_permitted("add players to this session"));
@@ -241,7 +194,7 @@ fn activate(
     let by_host = authz::is_host(session, caller);
     let joining = Joining {
         player,
-        team: wanted.team,
+        team: wanted.team_id,
         version: None,
         client_settings: None,
         crossplay_preferences: None,
@@ -254,7 +207,7 @@ fn activate(
         now: tx.now.wall,
     };
     tx.update(&session.id, |session| {
-        make_room(session, player, &joining, wanted.overflow)?;
+        make_room(session, player, &joining, wanted.overflow_action.unwrap_or_default())?;
         join::join(session, joining)?;
         if by_host {
             session.connected.insert(player);
@@ -283,7 +236,7 @@ fn remove(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     let player = target(tx, request)?;
-    request.query_as("reason", id)?;
+    request.query::<Leaving>()?;
     if request.caller.player != Some(player) {
         authz::granted(&session, &request.caller, ELEVATED, SessionPermission::Kick, "remove players")?;
     }
@@ -294,19 +247,16 @@ fn remove(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     Ok(Reply { etag, ..Reply::nothing() })
 }
 
-/// `SessionPlayerUpdateResponse`.
-pub fn updated(session: &SessionRecord, player: PlayerUuid) -> Outcome<Value> {
+/// What a player has become.
+pub fn updated(session: &SessionRecord, player: PlayerUuid) -> Outcome<UpdatedPlayer> {
     let team = session.team_of(player).ok_or_else(|| no_player(player))?;
     let known = session.player(player).ok_or_else(|| no_player(player))?;
-    let mut answer = Map::from_iter([
-        ("player_uuid".to_owned(), json!(player)),
-        ("status".to_owned(), json!(known.status)),
-        ("team_id".to_owned(), team.into()),
-    ]);
-    if !known.custom_data.is_empty() {
-        answer.insert("custom_data".to_owned(), json!(known.custom_data));
-    }
-    Ok(Value::Object(answer))
+    Ok(UpdatedPlayer {
+        player_uuid: player,
+        status: known.status,
+        team_id: team as u32,
+        custom_data: known.custom_data.clone(),
+    })
 }
 
 /// Answers with what a player has become, and keeps the session alive.
@@ -330,7 +280,7 @@ fn scope(session: &SessionRecord, request: &RequestContext) -> Scope {
 fn read_one(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
-    let player = request.player("player_uuid")?;
+    let player = request.player(&parameters::PLAYER_UUID)?;
     tx.touch(&session.id, &request.caller, refresh);
     let scope = scope(&session, request);
     let etag = view::etag(&session, scope);
@@ -346,16 +296,15 @@ fn read_one(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
 fn list(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
-    let cursor = request.query_number("cursor", 0, u32::MAX, 0)? as usize;
-    let size = request.query_number("page_size", 1, 50, 50)? as usize;
+    let PlayersQuery { cursor, page_size, .. } = request.query()?;
     tx.touch(&session.id, &request.caller, refresh);
     let scope = scope(&session, request);
     let etag = view::etag(&session, scope);
     if request.has(&etag) {
         return Ok(Reply::not_modified(etag));
     }
-    let (teams, next) = page_of_players(view::teams(&session, scope), cursor, size);
-    Ok(Reply::json(&json!({ "teams": teams, "cursor": next })).tagged(etag))
+    let (teams, next) = page_of_players(view::teams(&session, scope), cursor as usize, page_size as usize);
+    Ok(Reply::json(&PlayersPage { teams, cursor: next as u32 }).tagged(etag))
 }
 
 /// The players from number `cursor` on, team by team; the cursor of the next page, or 0.

@@ -2,14 +2,9 @@
 
 use super::players::oneself;
 use crate::{
-    model::{
-        discovery::PresenceSession,
-        errors::codes,
-        ids::{PlayerUuid, SessionId},
-    },
+    model::{discovery::PresenceSession, errors::codes, ids::PlayerUuid, parameters},
     service::{
         http::{
-            read::one_of,
             reply::{Outcome, Reply, forbidden, not_found},
             request::RequestContext,
             route::{Access, Row, Run},
@@ -42,7 +37,7 @@ fn read_own(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
 
 /// For friends, and those who may read every player.
 fn read_other(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
-    let player = request.player("player_uuid")?;
+    let player = request.player(&parameters::PLAYER_UUID)?;
     if !request.caller.may(&["session:read-player:any"]) {
         let friend = match request.caller.player {
             Some(own) if own == player => Some(true),
@@ -59,7 +54,7 @@ fn read_other(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
 
 fn set(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = oneself(request)?;
-    let id = request.body(|object| object.required("session_id", one_of::<SessionId>))?;
+    let PresenceSession { session_id: id } = request.body()?;
     let session = tx.session(id.as_str())?;
     if !session.is_active(player) {
         return Err(forbidden("not_in_session", "join the session first"));

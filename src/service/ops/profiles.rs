@@ -2,23 +2,19 @@
 
 use super::config::tagged;
 use crate::{
-    model::errors::codes,
+    model::{errors::codes, parameters},
     service::{
         http::{
-            read,
             reply::{Interrupt, Outcome, not_found},
             request::RequestContext,
             route::{Access, Row, Run},
         },
-        profiles::{MatchTemplate, Profile, TemplateGroup},
-        settings::ServiceSettings,
+        profiles::{Profile, TemplateGroup},
+        resources,
         state::Transaction,
-        templates::RequestTemplate,
     },
 };
 use http::Method;
-use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use uuid::Uuid;
 
 const CONFIG: Access = Access::AnyOf(&["session:read:config"]);
@@ -46,115 +42,46 @@ pub static TABLE: &[Row] = &[
     ),
 ];
 
-/// Which of the contract's two shapes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    Deprecated,
-    Present,
-}
-
 fn missing(what: &str, id: &str) -> Interrupt {
     not_found(codes::TEMPLATE_NOT_FOUND, format!("there is no {what} {id:?}"))
 }
 
-/// `InstanceLaunchTemplate`: the same templates as `instance-request-template`, under the same ids.
+/// The same templates as `instance-request-template`, under the same ids.
 fn launch_template(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
-    let id = request.path_as("instance_launch_template_id", read::uuid)?;
+    let id: Uuid = request.path(&parameters::INSTANCE_LAUNCH_TEMPLATE_ID)?;
     let found = tx.settings.request_templates.get(&id);
     let found = found.ok_or_else(|| missing("launch template", &id.to_string()))?;
-    Ok(tagged(request, &launch_view(id, found)))
+    Ok(tagged(request, &resources::launch_template(id, found)))
 }
 
-fn launch_view(id: Uuid, template: &RequestTemplate) -> Value {
-    let total: f64 = template.maps.iter().map(|map| map.map_weight).sum();
-    let maps = template.maps.iter().enumerate().map(|(number, map)| {
-        let chance = if total > 0.0 { map.map_weight / total * 100.0 } else { 0.0 };
-        let mut view = json!({
-            "map_game_id": number,
-            "map_name": map.map_name,
-            "selection_chance": chance.clamp(0.0, 100.0),
-            "custom_data": map.custom_data,
-        });
-        if let Some(mode) = &map.mode {
-            view["mode"] = mode.as_str().into();
-        }
-        view
-    });
-    json!({
-        "instance_launch_template_id": id,
-        "map_selection_list": { "map_selection_list_id": id.to_string(), "maps": maps.collect::<Vec<_>>() },
-        "default_host_type": template.default_host_type,
-        "custom_data": template.custom_data,
-    })
+fn profile<'a>(tx: &'a Transaction<'_>, request: &RequestContext) -> Outcome<(String, &'a Profile)> {
+    let id: String = request.path(&parameters::MATCH_MAKING_PROFILE_ID)?;
+    let found = tx.settings.match_making_profiles.get(&id).ok_or_else(|| missing("matchmaking profile", &id))?;
+    Ok((id, found))
 }
 
 fn deprecated_profile(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
-    profile(tx, request, Form::Deprecated)
+    let (id, found) = profile(tx, request)?;
+    Ok(tagged(request, &resources::deprecated_profile(&id, found)))
 }
 
 fn present_profile(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
-    profile(tx, request, Form::Present)
+    let (id, found) = profile(tx, request)?;
+    Ok(tagged(request, &resources::profile(&id, found)))
 }
 
-fn profile(tx: &mut Transaction<'_>, request: &RequestContext, form: Form) -> Outcome {
-    let id = request.id("match_making_profile_id")?;
-    let found = tx.settings.match_making_profiles.get(&id).ok_or_else(|| missing("matchmaking profile", &id))?;
-    Ok(tagged(request, &profile_view(&id, found, form)))
-}
-
-/// `MatchMakingProfile` or `MatchMakingProfileV2`.
-pub fn profile_view(id: &str, profile: &Profile, form: Form) -> Value {
-    let mut view = serde_json::to_value(profile).unwrap_or_default();
-    let Some(members) = view.as_object_mut() else { return view };
-    match form {
-        Form::Present => {
-            members.insert("match_making_profile_id".into(), id.into());
-        }
-        Form::Deprecated => {
-            members.insert("profile_id".into(), id.into());
-            let template = members.remove("instance_request_template_id").unwrap_or_default();
-            members.insert("instance_launch_template_id".into(), template);
-            members.remove("session_template_id");
-            members.remove("custom_data");
-        }
-    }
-    view
+fn group<'a>(tx: &'a Transaction<'_>, request: &RequestContext) -> Outcome<(Uuid, &'a TemplateGroup)> {
+    let id: Uuid = request.path(&parameters::TEMPLATE_GROUP_ID)?;
+    let found = tx.settings.match_making_template_groups.get(&id);
+    Ok((id, found.ok_or_else(|| missing("matchmaking template group", &id.to_string()))?))
 }
 
 fn deprecated_templates(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
-    templates(tx, request, Form::Deprecated)
+    let (id, found) = group(tx, request)?;
+    Ok(tagged(request, &resources::deprecated_group(&tx.settings, id, found)))
 }
 
 fn present_templates(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
-    templates(tx, request, Form::Present)
-}
-
-fn templates(tx: &mut Transaction<'_>, request: &RequestContext, form: Form) -> Outcome {
-    let id = request.path_as("template_group_id", read::uuid)?;
-    let found = tx.settings.match_making_template_groups.get(&id);
-    let found = found.ok_or_else(|| missing("matchmaking template group", &id.to_string()))?;
-    Ok(tagged(request, &group_view(&tx.settings, id, found, form)))
-}
-
-/// `MatchMakingTemplateGroup` or `MatchMakingTemplateGroupV2`.
-pub fn group_view(settings: &ServiceSettings, id: Uuid, group: &TemplateGroup, form: Form) -> Value {
-    let rules = || group.template_options.iter().flat_map(|option| &option.ruleset).flat_map(|ruleset| &ruleset.rules);
-    let items: BTreeSet<i64> = rules().filter_map(|rule| rule.item_id).collect();
-    let options: Vec<Value> =
-        group.template_options.iter().map(|option| template_view(settings, option, form)).collect();
-    let name = match form {
-        Form::Present => "match_making_template_group_id",
-        Form::Deprecated => "template_group_id",
-    };
-    json!({ name: id, "template_options": options, "required_item_ids": items })
-}
-
-fn template_view(settings: &ServiceSettings, template: &MatchTemplate, form: Form) -> Value {
-    let mut view = serde_json::to_value(template).unwrap_or_default();
-    let profiles = template.profiles.iter().filter_map(|name| {
-        let profile = settings.match_making_profiles.get(name)?;
-        Some(profile_view(name, profile, form))
-    });
-    view["profiles"] = profiles.collect();
-    view
+    let (id, found) = group(tx, request)?;
+    Ok(tagged(request, &resources::template_group(&tx.settings, id, found)))
 }

@@ -1,13 +1,12 @@
 //! Sessions: read, update, delete, find by allocation.
 
-use super::{
-    bodies,
-    create::{apply, change, hashed, unchangeable},
-};
+use super::create::{apply, hashed, unchangeable};
 use crate::{
     model::{
+        discovery::{SessionSettings, TeamSettings},
         errors::codes,
         ids::{AllocationId, SessionId},
+        parameters,
     },
     service::{
         http::{
@@ -49,7 +48,7 @@ fn read_session(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
 }
 
 fn read_by_allocation(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
-    let wanted = request.id("allocation_id")?;
+    let wanted: String = request.path(&parameters::ALLOCATION_ID)?;
     let found = AllocationId::new(wanted.as_str()).ok().and_then(|id| tx.index().by_allocation(&id));
     let id = found.ok_or_else(|| not_found("allocation_not_found", format!("there is no allocation {wanted:?}")))?;
     show(tx, request, &id, true)
@@ -82,7 +81,7 @@ fn update_session(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome
     let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     authz::admin(&session, &request.caller, &["session:update:any"], "update this session")?;
-    let wanted = request.body(|object| Some(change(object)))?;
+    let wanted: SessionSettings = request.body()?;
     if_match(tx, request, &session.id)?;
     unchangeable(&session, &wanted)?;
     let hash = hashed(wanted.password.as_ref(), request)?;
@@ -97,9 +96,9 @@ fn update_team(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     authz::admin(&session, &request.caller, &["session:update:any"], "update this session's teams")?;
-    let number = request.path_number("team_id")?;
+    let number: i64 = request.path(&parameters::TEAM_ID)?;
     let number = u32::try_from(number).map_err(|_| not_found(codes::NOT_FOUND, "there is no such team"))?;
-    let change = request.body(|object| Some(bodies::team_change_of(object)))?;
+    let change: TeamSettings = request.body()?;
     if_match(tx, request, &session.id)?;
     tx.update(&session.id, |session| teams::change_team(session, number, &change))?;
     tx.touch(&session.id, &request.caller, refresh);
@@ -114,6 +113,7 @@ fn delete_session(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome
     if !caller.may(&["session:delete:any"]) && !authz::role(&session, caller).admin {
         return Err(not_permitted("delete this session"));
     }
+    request.refresh_ttl()?;
     tx.remove(&session.id)?;
     Ok(Reply::nothing())
 }

@@ -12,26 +12,26 @@
 
 use crate::{
     model::{
-        errors::Fault,
-        ids::{AllocationId, SessionId},
+        parameters::Waiting as WaitQuery,
+        sic::{
+            ALLOCATION_UNDER_WAY, Register, Registered as RegisteredAnswer, RegisteredItem, Server,
+            ServerState as State, Servers, StateItem, States, UNKNOWN_SERVER,
+        },
     },
     service::{
         Shared,
         http::{
-            read::{self, JsonCursor, ValidationErrors, any_text, id, list, text, unsigned},
             reply::{Outcome, Reply, not_permitted},
             request::RequestContext,
             route::{Access, Answering, Row, Run},
         },
         state::{
             Transaction,
-            registry::{Registered, Registration, ServerState},
+            registry::{Registered, ServerState},
         },
     },
 };
 use http::Method;
-use serde::Serialize;
-use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
 
@@ -41,32 +41,8 @@ pub static TABLE: &[Row] = &[
     row!(POST "/instances/sic_registration/v1/deregister", "sic_deregister", Access::Login, deregister),
 ];
 
-/// Items a call may have.
-const MAX_ITEMS: usize = 100;
-const UNKNOWN: u32 = 2;
-const UNDER_WAY: u32 = 6;
-
-/// The answer for one item.
-#[derive(Debug, Default, Serialize)]
-struct Item {
-    success: bool,
-    error_code: u32,
-    error_message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    state: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    allocation_id: Option<AllocationId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    session_id: Option<SessionId>,
-}
-
-impl Item {
-    fn fine() -> Item {
-        Item { success: true, ..Item::default() }
-    }
-    fn failed(error_code: u32, message: &str) -> Item {
-        Item { error_code, error_message: message.to_owned(), ..Item::default() }
-    }
+fn fine() -> RegisteredItem {
+    RegisteredItem { success: true, error_code: 0, error_message: String::new() }
 }
 
 /// Servers have credentials of their own: a player can't register one.
@@ -77,107 +53,69 @@ fn only_servers(request: &RequestContext) -> Outcome<()> {
     Err(not_permitted("register servers"))
 }
 
-fn registration(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<Registration> {
-    let mut item = at.object(faults)?;
-    let id = item.required("id", id);
-    let public_host = item.required("public_host", text(1, 255));
-    let public_port = item.required("public_port", unsigned(1, 65_535));
-    Some(Registration {
-        group_tags: item.optional("group_tags", any_text).unwrap_or_default(),
-        incarnation: item.optional("incarnation", read::id),
-        version: item.optional("version", read::version),
-        region_id: item.optional("region_id", read::id),
-        warm_map: item.optional("warm_map", any_text),
-        id: id?,
-        public_host: public_host?,
-        public_port: public_port?,
-    })
-}
-
 fn register(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     only_servers(request)?;
-    let items = request.body(|object| object.required("items", list(1, MAX_ITEMS, registration)))?;
+    let Register { items } = request.body()?;
     let mut answers = Vec::new();
     for registration in items {
         let fresh = tx.new_uuid().to_string();
         let (now, id) = (tx.now.mono, registration.id.clone());
         answers.push(match tx.servers.register(registration, &request.caller.subject, now, fresh) {
-            Registered::Free => Item::fine(),
-            Registered::UnderWay => Item::failed(UNDER_WAY, "an allocation is under way: poll its state"),
+            Registered::Free => fine(),
+            Registered::UnderWay => RegisteredItem {
+                success: false,
+                error_code: ALLOCATION_UNDER_WAY,
+                error_message: "an allocation is under way: poll its state".to_owned(),
+            },
             Registered::Restarted(session) => {
                 tx.close_instance(&session, "its server has restarted");
-                Item::fine()
+                fine()
             }
         });
         tx.offer_server(&id);
     }
-    Ok(Reply::json(&json!({ "items": answers })))
+    Ok(Reply::json(&RegisteredAnswer { items: answers }))
 }
 
 fn deregister(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     only_servers(request)?;
-    let items = request.body(|object| object.required("items", list(1, MAX_ITEMS, state_item)))?;
+    let Servers { items } = request.body()?;
     for item in &items {
         tx.servers.withdraw(&item.id, &request.caller.subject);
     }
-    let answers: Vec<Item> = items.iter().map(|_| Item::fine()).collect();
-    Ok(Reply::json(&json!({ "items": answers })))
-}
-
-#[derive(Debug, Clone)]
-struct StateItem {
-    id: String,
-    /// What the asker knows already.
-    known: Option<String>,
-}
-
-fn state_item(at: JsonCursor<'_>, faults: &mut ValidationErrors) -> Option<StateItem> {
-    let mut item = at.object(faults)?;
-    let known = item.optional("allocation_id", id);
-    Some(StateItem { id: item.required("id", id)?, known })
+    Ok(Reply::json(&RegisteredAnswer { items: items.iter().map(|_| fine()).collect() }))
 }
 
 fn state(shared: Arc<Shared>, request: RequestContext) -> Answering {
     Box::pin(async move {
         only_servers(&request)?;
-        let items = request.body(|object| object.required("items", list(1, MAX_ITEMS, state_item)))?;
+        let Servers { items } = request.body()?;
+        let WaitQuery { wait } = request.query()?;
         let longest = shared.settings().limits.longest_wait.get();
-        let wait = wait_span(&request)?.min(longest);
+        let wait = Duration::from_secs_f64(wait.unwrap_or(0.0)).min(longest);
         let answers = if wait.is_zero() { None } else { Some(wait_for_news(&shared, &request, &items, wait).await?) };
         let answers = match answers {
             Some(answers) => answers,
             None => look(&shared, &request, &items).await?.0,
         };
-        Ok(Reply::json(&json!({ "items": answers })).into())
+        Ok(Reply::json(&States { items: answers }).into())
     })
-}
-
-fn wait_span(request: &RequestContext) -> Outcome<Duration> {
-    let Some(text) = request.raw_query("wait") else { return Ok(Duration::ZERO) };
-    match text.parse::<f64>() {
-        Ok(seconds) if (0.0..=86_400.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err(crate::service::http::reply::Interrupt::Invalid(vec![Fault {
-            loc: vec!["query".into(), "wait".into()],
-            msg: "expected seconds, 0 to 86400".into(),
-            kind: "value_error.number".into(),
-        }])),
-    }
 }
 
 /// The items' states, whether any is news, and what to wait for while none is.
 async fn look(
     shared: &Arc<Shared>,
     request: &RequestContext,
-    items: &[StateItem],
-) -> Outcome<(Vec<Item>, bool, Vec<Arc<Notify>>)> {
+    items: &[Server],
+) -> Outcome<(Vec<StateItem>, bool, Vec<Arc<Notify>>)> {
     let (looked, seen) = shared.transact(&shared.moment(), |tx| {
         let mut news = false;
-        let answers: Vec<Item> = items
+        let answers: Vec<StateItem> = items
             .iter()
             .map(|item| {
                 let answer = state_of(tx, request, item);
-                let known = answer.allocation_id.as_ref().map(AllocationId::as_str) == item.known.as_deref();
-                news |= !(answer.state == Some("allocating") || (answer.state == Some("allocated") && known));
+                let known = answer.allocation_id == item.allocation_id;
+                news |= !(answer.state == Some(State::Allocating) || (answer.state == Some(State::Allocated) && known));
                 answer
             })
             .collect();
@@ -188,9 +126,11 @@ async fn look(
     looked
 }
 
-fn state_of(tx: &mut Transaction<'_>, request: &RequestContext, item: &StateItem) -> Item {
+fn state_of(tx: &mut Transaction<'_>, request: &RequestContext, item: &Server) -> StateItem {
     let now = tx.now.mono;
-    let unknown = || Item::failed(UNKNOWN, "not registered");
+    let unknown =
+        || StateItem { error_code: UNKNOWN_SERVER, error_message: "not registered".to_owned(), ..StateItem::default() };
+    let fine = || StateItem { success: true, ..StateItem::default() };
     if tx.servers.get(&item.id).is_none_or(|server| server.subject != request.caller.subject) {
         return unknown();
     }
@@ -201,18 +141,18 @@ fn state_of(tx: &mut Transaction<'_>, request: &RequestContext, item: &StateItem
     tx.offer_server(&item.id);
     let Some(server) = tx.servers.get_mut(&item.id) else { return unknown() };
     match &mut server.state {
-        ServerState::Free => Item { state: Some("allocating"), ..Item::fine() },
-        ServerState::Over => Item { state: Some("deallocated"), ..Item::fine() },
+        ServerState::Free => StateItem { state: Some(State::Allocating), ..fine() },
+        ServerState::Over => StateItem { state: Some(State::Deallocated), ..fine() },
         ServerState::Held { allocation, session, told } => {
             let (allocation, session) = (allocation.clone(), session.clone());
             if !std::mem::replace(told, true) {
                 tx.note_delivered(&session);
             }
-            Item {
-                state: Some("allocated"),
+            StateItem {
+                state: Some(State::Allocated),
                 allocation_id: Some(allocation),
                 session_id: Some(session),
-                ..Item::fine()
+                ..fine()
             }
         }
     }
@@ -225,7 +165,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn start(shared: &Arc<Shared>, request: &RequestContext, items: &[StateItem]) -> Waiting {
+    fn start(shared: &Arc<Shared>, request: &RequestContext, items: &[Server]) -> Waiting {
         let ids: Vec<String> = items.iter().map(|item| item.id.clone()).collect();
         shared.with_state(|state| ids.iter().for_each(|id| state.servers.poll_begins(id, &request.caller.subject)));
         Waiting { shared: shared.clone(), ids }
@@ -242,9 +182,9 @@ impl Drop for Waiting {
 async fn wait_for_news(
     shared: &Arc<Shared>,
     request: &RequestContext,
-    items: &[StateItem],
+    items: &[Server],
     wait: Duration,
-) -> Outcome<Vec<Item>> {
+) -> Outcome<Vec<StateItem>> {
     let _waiting = Waiting::start(shared, request, items);
     let over = tokio::time::sleep(wait);
     tokio::pin!(over);

@@ -1,15 +1,16 @@
 //! Voice tokens. They are made with a vendor's secret, and none is configured: 403 `voice_not_configured`, after the
 //! permission, the path and the query were checked as the contract says.
 
-use super::bodies::word;
-use crate::service::{
-    http::{
-        read::ValidationErrors,
-        reply::{Interrupt, Outcome, forbidden},
-        request::RequestContext,
-        route::{Access, Row, Run},
+use crate::{
+    model::parameters::{self, EpicVoiceQuery, VoiceQuery},
+    service::{
+        http::{
+            reply::{Interrupt, Outcome, forbidden},
+            request::RequestContext,
+            route::{Access, Row, Run},
+        },
+        state::Transaction,
     },
-    state::Transaction,
 };
 use http::Method;
 
@@ -53,23 +54,15 @@ fn log_in(_: &mut Transaction<'_>, _: &RequestContext) -> Outcome {
     Err(not_configured("Vivox"))
 }
 
-fn room(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome<()> {
-    tx.session(&request.session_id()?)?;
-    let kind = request.query_as("voip_session_type", word(&["session", "team"]))?;
-    kind.map(|_| ()).ok_or_else(|| {
-        let mut faults = ValidationErrors::default();
-        faults.add(&["query".into(), "voip_session_type".into()], "value_error.missing", "field required");
-        Interrupt::Invalid(faults.0)
-    })
-}
-
 fn act(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
-    request.path_as("vivox_action", word(&["join", "join_muted", "kick", "mute", "trxn"]))?;
-    room(tx, request)?;
+    request.path::<String, _>(&parameters::VIVOX_ACTION)?;
+    tx.session(&request.session_id()?)?;
+    request.query::<VoiceQuery>()?;
     Err(not_configured("Vivox"))
 }
 
 fn join_epic(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
-    room(tx, request)?;
+    tx.session(&request.session_id()?)?;
+    request.query::<EpicVoiceQuery>()?;
     Err(not_configured("Epic"))
 }

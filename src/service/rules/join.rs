@@ -21,7 +21,7 @@ use crate::{
         CustomData,
         errors::codes,
         ids::PlayerUuid,
-        player::{PlayerStatus, SessionPlayer},
+        player::{ClientSettings, CrossplayPreferences, Password, PlayerStatus, SessionPlayer},
         session::TeamOverflow,
         time::Timestamp,
         version::{Matching, compatible},
@@ -29,7 +29,6 @@ use crate::{
     service::http::reply::{Interrupt, Need, Outcome, forbidden},
 };
 use semver::Version;
-use serde_json::Value;
 use uuid::Uuid;
 
 /// Who comes, and how.
@@ -38,10 +37,10 @@ pub struct Joining {
     pub player: PlayerUuid,
     pub team: Option<u32>,
     pub version: Option<Version>,
-    pub client_settings: Option<Value>,
-    pub crossplay_preferences: Option<Value>,
+    pub client_settings: Option<ClientSettings>,
+    pub crossplay_preferences: Option<CrossplayPreferences>,
     pub custom_data: CustomData,
-    pub password: Option<String>,
+    pub password: Option<Password>,
     /// The hash that the password was found to match already.
     pub verified: Option<String>,
     pub way: Way,
@@ -164,7 +163,7 @@ fn admitted(session: &SessionRecord, joining: &Joining) -> Outcome<()> {
     match (&session.password, &joining.password) {
         (Some(hash), Some(_)) if joining.verified.as_ref() == Some(hash) => Ok(()),
         (Some(hash), Some(password)) if joining.verified.is_none() => {
-            Err(Interrupt::Needs(Need::Verify { hash: hash.clone(), password: password.clone() }))
+            Err(Interrupt::Needs(Need::Verify { hash: hash.clone(), password: password.expose().to_owned() }))
         }
         (Some(_), Some(_)) => Err(forbidden(codes::WRONG_PASSWORD, "the password is wrong")),
         _ if rules.friends && joining.way == Way::Unknown => {
@@ -303,7 +302,7 @@ mod tests {
         let mut session = session(&[(4, &[(1, Leader)])]);
         session.password = Some("hash".into());
         let with = |verified: Option<&str>| Joining {
-            password: Some("secret".into()),
+            password: Some("secret".to_owned().into()),
             verified: verified.map(str::to_owned),
             ..joining(2)
         };

@@ -4,7 +4,9 @@ use crate::model::{
     CustomData,
     ids::{BackfillId, InstanceId, PlayerUuid, SessionId},
     player::{PlayerStatus, SessionPlayer, SessionTeam},
-    session::{BackfillNeed, BackfillStyle, BrowserInfo, InstanceInfo, JoinStatus, Joinability},
+    session::{
+        BackfillNeed, BackfillStyle, BrowserInfo, InstanceInfo, JoinStatus, Joinability, PlatformScout, PlatformSession,
+    },
     time::Timestamp,
 };
 use semver::Version;
@@ -106,26 +108,6 @@ pub struct BackfillRecord {
     /// Players for whom places are held and of whom the host doesn't know yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub arrived: Vec<PlayerUuid>,
-}
-
-/// A platform's own session that belongs to this one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlatformSession {
-    pub platform: String,
-    pub platform_session_type: String,
-    pub platform_session_id_base64: String,
-    /// The contract wants it and has nothing in it any more.
-    #[serde(default)]
-    pub players: Vec<serde_json::Value>,
-    #[serde(default, skip_serializing_if = "CustomData::is_empty")]
-    pub custom_data: CustomData,
-}
-
-/// Who looks after a platform session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlatformScout {
-    pub player_uuid: PlayerUuid,
-    pub platform: String,
 }
 
 fn yes() -> bool {

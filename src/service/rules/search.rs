@@ -12,10 +12,14 @@
 
 use super::record::SessionRecord;
 use crate::model::{
-    discovery::Comparison,
+    discovery::{Comparison, Filter, SessionSearch},
     ids::{PlayerUuid, SessionId},
 };
+use serde_json::Value;
 use std::cmp::Ordering;
+
+/// How many sessions a search finds unless it says otherwise.
+const USUAL_RESULTS: u32 = 50;
 
 /// A search whose values were checked.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -77,9 +81,6 @@ impl Scalar {
         let text = text.into();
         Scalar { number: Number::read(&text), text }
     }
-    pub fn is_number(&self) -> bool {
-        self.number.is_some()
-    }
     fn order(&self, other: &Scalar) -> Ordering {
         match (self.number, other.number) {
             (Some(one), Some(two)) => one.order(two),
@@ -89,6 +90,18 @@ impl Scalar {
 }
 
 impl Condition {
+    fn of(filter: Filter) -> Condition {
+        let scalar = |value: Value| match value {
+            Value::String(text) => Scalar::new(text),
+            other => Scalar::new(other.to_string()),
+        };
+        let values = match filter.value {
+            Value::Array(values) => values.into_iter().map(scalar).collect(),
+            one => vec![scalar(one)],
+        };
+        Condition { key: filter.key, comparison: filter.comparison, values }
+    }
+
     fn holds(&self, session: &SessionRecord) -> bool {
         let found = setting(session, &self.key);
         let orders = |wanted: &[Ordering]| match (&found, self.values.first()) {
@@ -129,6 +142,19 @@ fn setting(session: &SessionRecord, key: &str) -> Option<Scalar> {
 }
 
 impl Wanted {
+    /// A search as it was asked for.
+    pub fn of(search: SessionSearch) -> Wanted {
+        Wanted {
+            kind: search.session_type,
+            region: search.region_id,
+            conditions: search.filters.into_iter().map(Condition::of).collect(),
+            player: search.player_uuid,
+            session: search.session_id,
+            lan: search.lan,
+            most: search.max_results.unwrap_or(USUAL_RESULTS) as usize,
+        }
+    }
+
     /// Whether everything that was asked for is true of a session.
     pub fn fits(&self, session: &SessionRecord) -> bool {
         self.kind.as_ref().is_none_or(|kind| *kind == session.session_type)

@@ -13,7 +13,7 @@
 use super::record::{SessionRecord, empty_team};
 use crate::{
     model::{
-        CustomData,
+        discovery::TeamSettings,
         errors::codes,
         ids::PlayerUuid,
         player::{PlayerStatus, SessionTeam},
@@ -21,13 +21,6 @@ use crate::{
     },
     service::http::reply::{Outcome, bad_request, forbidden, invalid, not_found},
 };
-
-/// A wanted size or custom data for one team.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct TeamChange {
-    pub max_size: Option<u32>,
-    pub custom_data: Option<CustomData>,
-}
 
 fn room(team: &SessionTeam) -> usize {
     (team.max_size as usize).saturating_sub(team.players.len())
@@ -85,7 +78,7 @@ fn no_team(number: u32) -> crate::service::http::reply::Interrupt {
 }
 
 /// PATCH of all teams: the length is the wanted number of teams. Shrinking below who is there is refused.
-pub fn resize(session: &mut SessionRecord, wanted: &[TeamChange], default_size: u32) -> Outcome<()> {
+pub fn resize(session: &mut SessionRecord, wanted: &[TeamSettings], default_size: u32) -> Outcome<()> {
     let lost = session.teams.iter().skip(wanted.len()).any(|team| !team.players.is_empty());
     if lost || wanted.is_empty() {
         return Err(below_occupancy("a team that would go has players on it"));
@@ -101,7 +94,7 @@ pub fn resize(session: &mut SessionRecord, wanted: &[TeamChange], default_size: 
 }
 
 /// PATCH of one team.
-pub fn change_team(session: &mut SessionRecord, number: u32, change: &TeamChange) -> Outcome<()> {
+pub fn change_team(session: &mut SessionRecord, number: u32, change: &TeamSettings) -> Outcome<()> {
     let team = session
         .teams
         .get_mut(number as usize)
@@ -191,8 +184,8 @@ mod tests {
 
     #[test]
     fn shrinking_below_occupancy_is_refused() {
-        let size = |n| TeamChange { max_size: Some(n), custom_data: None };
-        let rows: [(&[TeamChange], bool); 5] = [
+        let size = |n| TeamSettings { max_size: Some(n), custom_data: None };
+        let rows: [(&[TeamSettings], bool); 5] = [
             (&[size(2), size(1)], true),
             (&[size(1), size(1)], false),
             (&[size(2)], false),

@@ -7,15 +7,11 @@
 //!
 //! An entity tag is the record's version and the view, so that the two views never share one.
 
-use super::record::{PlatformScout, PlatformSession, SessionRecord};
+use super::record::SessionRecord;
 use crate::model::{
-    CustomData,
     player::SessionTeam,
-    session::{BackfillInfo, BrowserInfo, InstanceInfo, Joinability},
-    time::Timestamp,
+    session::{BackfillInfo, InstanceInfo, MatchInfo, Session},
 };
-use serde::Serialize;
-use std::collections::BTreeMap;
 
 /// How much a caller sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,72 +20,28 @@ pub enum Scope {
     Limited,
 }
 
-/// The contract's `Session`.
-#[derive(Debug, Serialize)]
-struct SessionView<'a> {
-    #[serde(rename = "type")]
-    session_type: &'a str,
-    session_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    instance: Option<InstanceInfo>,
-    #[serde(skip_serializing_if = "Option::is_none", rename = "match")]
-    current_match: Option<MatchView>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    backfill: Option<BackfillInfo>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    browser: Option<&'a BrowserInfo>,
-    joinable: bool,
-    joinability: Joinability,
-    teams: Vec<SessionTeam>,
-    platform_session: &'a [PlatformSession],
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    platform_scouts: &'a BTreeMap<String, PlatformScout>,
-    custom_data: &'a CustomData,
-    created: Timestamp,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    region_id: Option<&'a str>,
-    created_by_matchmaking: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    short_code: Option<&'a str>,
-    /// Extension; left out while it is the default.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    allow_new_members: Option<bool>,
-    /// Extensions; left out while false.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    lan: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    allow_sanctioned_players: bool,
-}
-
-/// The deprecated `match`: a mirror of `instance.match_id`.
-#[derive(Debug, Serialize)]
-struct MatchView {
-    match_id: String,
-    created: Timestamp,
-}
-
 /// A session as JSON.
 pub fn session(record: &SessionRecord, scope: Scope) -> Vec<u8> {
-    let view = SessionView {
-        session_type: &record.session_type,
-        session_id: record.id.as_str(),
+    let view = Session {
+        session_type: record.session_type.clone(),
+        session_id: record.id.clone(),
         instance: record.instance.as_ref().map(|instance| instance_info(&instance.info, scope)),
         current_match: current_match(record),
         backfill: record
             .backfill
             .as_ref()
             .map(|backfill| BackfillInfo { backfill_id: backfill.id.clone(), extensions: backfill.extensions.clone() }),
-        browser: record.browser.as_ref(),
+        browser: record.browser.clone(),
         joinable: record.joinability.open,
-        joinability: record.joinability,
+        joinability: Some(record.joinability),
         teams: teams(record, scope),
-        platform_session: &record.platform_sessions,
-        platform_scouts: &record.platform_scouts,
-        custom_data: &record.custom_data,
+        platform_session: record.platform_sessions.clone(),
+        platform_scouts: record.platform_scouts.clone(),
+        custom_data: record.custom_data.clone(),
         created: record.created,
-        region_id: record.region_id.as_deref(),
+        region_id: record.region_id.clone(),
         created_by_matchmaking: record.created_by_matchmaking,
-        short_code: record.short_code.as_deref(),
+        short_code: record.short_code.clone(),
         allow_new_members: (!record.allow_new_members).then_some(false),
         lan: record.lan,
         allow_sanctioned_players: record.allow_sanctioned,
@@ -98,10 +50,10 @@ pub fn session(record: &SessionRecord, scope: Scope) -> Vec<u8> {
     serde_json::to_vec(&view).unwrap_or_default()
 }
 
-fn current_match(record: &SessionRecord) -> Option<MatchView> {
+fn current_match(record: &SessionRecord) -> Option<MatchInfo> {
     let instance = record.instance.as_ref()?;
     let match_id = instance.info.match_id.clone()?;
-    Some(MatchView { match_id, created: instance.match_since.unwrap_or(instance.info.created) })
+    Some(MatchInfo { match_id, created: instance.match_since.unwrap_or(instance.info.created) })
 }
 
 /// The instance as far as `scope` goes.
@@ -143,6 +95,7 @@ mod tests {
     };
     use crate::{
         model::{
+            CustomData,
             ids::InstanceId,
             player::PlayerStatus::Leader,
             session::{HostType, JoinParams, StartupParams},

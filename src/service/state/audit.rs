@@ -4,7 +4,11 @@
 
 use super::{commit::Commit, diff::SessionDiff};
 use crate::{
-    model::{ids::PlayerUuid, time::Timestamp},
+    model::{
+        audit::{AuditEvent, CreateAuditRequest},
+        ids::PlayerUuid,
+        time::Timestamp,
+    },
     service::{
         rules::record::SessionRecord,
         settings::Limits,
@@ -28,6 +32,32 @@ pub struct Event {
     pub player_uuid: Option<PlayerUuid>,
     #[serde(flatten)]
     pub more: Map<String, Value>,
+}
+
+impl Event {
+    /// An event that a caller adds, named as the caller names it.
+    pub fn of(new: &CreateAuditRequest, by: Option<PlayerUuid>, at: Timestamp) -> Event {
+        let mut more = match serde_json::to_value(new) {
+            Ok(Value::Object(members)) => members,
+            _ => Map::new(),
+        };
+        for known in ["event_name", "session_id", "player_uuid", "players"] {
+            more.remove(known);
+        }
+        more.extend(by.map(|player| ("requesting_user_uuid".to_owned(), player.to_string().into())));
+        Event {
+            event_name: new.event_name.clone(),
+            session_id: new.session_id.as_str().to_owned(),
+            event_datetime: at,
+            player_uuid: new.player_uuid,
+            more,
+        }
+    }
+
+    /// The event as callers see it.
+    pub fn shown(&self) -> Option<AuditEvent> {
+        serde_json::to_value(self).and_then(serde_json::from_value).ok()
+    }
 }
 
 #[derive(Debug, Default)]

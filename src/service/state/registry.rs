@@ -15,27 +15,13 @@
 use crate::{
     model::{
         ids::{AllocationId, SessionId},
+        sic::RegisterItem,
         time::Instant,
     },
     service::{rules::record::InstanceRecord, settings::AllocationSettings},
 };
-use semver::Version;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::Notify;
-
-/// What a registration says.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Registration {
-    pub id: String,
-    pub group_tags: String,
-    pub public_host: String,
-    pub public_port: u32,
-    /// Extension.
-    pub incarnation: Option<String>,
-    pub version: Option<Version>,
-    pub region_id: Option<String>,
-    pub warm_map: Option<String>,
-}
 
 /// What a server has been given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +38,7 @@ pub enum ServerState {
 
 #[derive(Debug, Clone)]
 pub struct Server {
-    pub registration: Registration,
+    pub registration: RegisterItem,
     pub incarnation: String,
     /// The credential that registered it.
     pub subject: String,
@@ -125,7 +111,7 @@ impl Registry {
     /// A live allocation found in the store at a start.
     pub fn restore(&mut self, session: &SessionId, instance: &InstanceRecord, now: Instant) {
         let (Some(id), Some(allocation)) = (&instance.host.server, &instance.info.allocation_id) else { return };
-        let registration = Registration { id: id.clone(), ..Registration::default() };
+        let registration = RegisterItem { id: id.clone(), ..RegisterItem::default() };
         let incarnation = instance.host.incarnation.clone().unwrap_or_default();
         let subject = instance.host.subject.clone().unwrap_or_default();
         let told = instance.host.delivered;
@@ -197,17 +183,17 @@ impl<'s> Servers<'s> {
     }
 
     /// A server comes, or comes again.
-    pub fn register(&mut self, registration: Registration, subject: &str, now: Instant, fresh: String) -> Registered {
+    pub fn register(&mut self, registration: RegisterItem, subject: &str, now: Instant, fresh: String) -> Registered {
         let turn = self.next_turn();
         let id = registration.id.clone();
         let Some(server) = self.get_mut(&id) else {
-            let incarnation = registration.incarnation.clone().unwrap_or(fresh);
+            let incarnation = registration.incarnation.as_ref().map_or(fresh, ToString::to_string);
             self.changed.insert(id, Some(Server::new(registration, incarnation, subject, now, turn)));
             return Registered::Free;
         };
         let told = matches!(server.state, ServerState::Held { told: true, .. } | ServerState::Over);
         let incarnation = match &registration.incarnation {
-            Some(given) => given.clone(),
+            Some(given) => given.to_string(),
             None if !told => server.incarnation.clone(),
             None => fresh,
         };
@@ -259,7 +245,7 @@ impl<'s> Servers<'s> {
 }
 
 impl Server {
-    fn new(registration: Registration, incarnation: String, subject: &str, now: Instant, count: u64) -> Server {
+    fn new(registration: RegisterItem, incarnation: String, subject: &str, now: Instant, count: u64) -> Server {
         Server {
             registration,
             incarnation,
@@ -297,12 +283,12 @@ mod tests {
     use super::*;
     use futures_util::FutureExt;
 
-    fn registration(incarnation: Option<&str>) -> Registration {
-        Registration {
+    fn registration(incarnation: Option<&str>) -> RegisterItem {
+        RegisterItem {
             id: "sic_h_1".into(),
             group_tags: "profile_id:p,server_id:box-1,hostname:h".into(),
-            incarnation: incarnation.map(str::to_owned),
-            ..Registration::default()
+            incarnation: incarnation.map(|text| text.parse().unwrap()),
+            ..RegisterItem::default()
         }
     }
 

@@ -17,11 +17,12 @@
 use crate::{
     model::{
         CustomData,
+        audit::CreateAuditRequest,
         calls::{Answer, Call, NewSession, Refusal},
         discovery::{BrowserSettings, CreateSession, SessionSettings, TeamSettings},
         ids::SessionId,
-        player::SessionPlayerUpdateRequest,
-        session::{BaseBackfillRequest, BrowserInfo, CreateAuditRequest, HealthUpdate, Joinability, Session},
+        player::{ClientSettings, SessionPlayerUpdateRequest},
+        session::{BaseBackfillRequest, BrowserInfo, HealthUpdate, Joinability, Session},
     },
     session_api::{
         endpoints::{
@@ -34,7 +35,6 @@ use crate::{
 };
 use semver::Version;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 
 /// The version of a host whose game has none: the contract requires one.
 const NO_VERSION: Version = Version::new(0, 0, 0);
@@ -90,12 +90,11 @@ pub(super) fn prepare(call: &Call) -> Result<Prepared, Refusal> {
         Call::UpdateBrowser { session, data } => done(LIST_IN_BROWSER.request_with([session], &listing(data))?),
         Call::Audit { session, instance, name, reason, at } => {
             let body = CreateAuditRequest {
-                event_name: (*name).to_owned(),
-                session_id: session.clone(),
                 instance_id: Some(instance.clone()),
                 reason: reason.clone(),
                 // When it happened, which may be long before it could be told.
-                custom_data: CustomData::from([("at".to_owned(), at.to_string())]),
+                custom_data: Some(CustomData::from([("at".to_owned(), at.to_string())])),
+                ..CreateAuditRequest::new(*name, session.clone())
             };
             done(WRITE_AUDIT.request_with([], &body)?)
         }
@@ -131,10 +130,11 @@ fn new_session(new: &NewSession) -> CreateSession {
         session_type: new.session_type.clone(),
         client_version: new.version.clone().unwrap_or(NO_VERSION),
         // Required of every caller, also of one that is no player.
-        client_settings: json!({ "platform": "Anon", "input": "keyboardandmouse" }),
+        client_settings: ClientSettings::on("Anon"),
         crossplay_preferences: None,
         password: None,
         region_id: new.region.clone(),
+        player: None,
         force_create: true,
         settings: SessionSettings {
             joinability: Some(Joinability { open: new.joinable, ..Joinability::default() }),
@@ -151,6 +151,7 @@ mod tests {
     use super::*;
     use crate::model::{session::StartupParams, time::Timestamp};
     use serde_json::Value;
+    use serde_json::json;
 
     fn body(call: &Call) -> Value {
         serde_json::from_slice(&prepare(call).unwrap().request.body.unwrap()).unwrap()

@@ -137,12 +137,13 @@ impl Sessions {
             crossplay_preferences: None,
             password: None,
             region_id: wanted.region.clone(),
+            player: None,
             force_create: true,
             settings: SessionSettings {
                 custom_data: (!wanted.custom_settings.is_empty()).then(|| wanted.custom_settings.clone()),
                 joinability: wanted.join_policy.map(Joinability::from),
                 teams: sizes.map(|sizes| teams_of(&sizes)),
-                password: wanted.password.clone(),
+                password: wanted.password.clone().map(Into::into),
                 browser: wanted.browser.clone().map(|custom_data| BrowserSettings { custom_data }),
                 allow_new_members: wanted.allow_new_members,
                 lan: wanted.lan,
@@ -212,7 +213,7 @@ fn changes(session: &Session, update: &SettingsUpdate) -> SessionSettings {
         custom_data: (custom_data != session.custom_data).then_some(custom_data),
         joinability: update.join_policy.map(Joinability::from),
         teams: sizes.map(|sizes| teams_of(&sizes)),
-        password: update.password.clone(),
+        password: update.password.clone().map(Into::into),
         browser: update.browser.clone().map(|custom_data| BrowserSettings { custom_data }),
         allow_new_members: update.allow_new_members,
         ..SessionSettings::default()

@@ -86,12 +86,13 @@ impl Sessions {
         let seen = self.read_session(&operation, session).await?.session;
         let session = seen.session_id;
         let body = SelfSessionPlayerUpdateRequest {
+            status: None,
             client_version: self.0.client_version.clone(),
             client_settings: self.0.client_settings.clone(),
             team_id: how.team.unwrap_or_else(|| team_for(&seen.teams, player)),
             crossplay_preferences: None,
             custom_data: how.custom_data,
-            password: how.password,
+            password: how.password.map(Into::into),
             friend_uuid: how.friend,
         };
         self.call(&operation, endpoints::JOIN_SESSION.request_with([&session], &body)).await?;

@@ -56,7 +56,7 @@ impl Sessions {
         let operation = Operation::on("ask for a dedicated server for", &session);
         let body = InstanceRequest {
             instance_startup_params: startup,
-            host_type: HostType::Dedicated,
+            host_type: Some(HostType::Dedicated),
             ..InstanceRequest::default()
         };
         self.call(&operation, endpoints::POST_INSTANCE.request_with([&session], &body)).await

@@ -78,7 +78,6 @@ use crate::{
 use error::Operation;
 use semver::Version;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -93,7 +92,7 @@ pub struct ClientSettings {
     /// The version of the player's game: sessions of an incompatible one can't be joined.
     pub client_version: Version,
     /// The contract's `ClientSettings`: input and platform. The platform of the token overrides the one given here.
-    pub client_settings: Value,
+    pub client_settings: crate::model::player::ClientSettings,
     /// How long one exchange may take.
     pub call_timeout: Duration,
 }
@@ -105,7 +104,7 @@ impl ClientSettings {
         ClientSettings {
             connection: ConnectionSettings { base_url, unix_socket: None, ca_file: None, credentials, user_agent },
             client_version: Version::new(1, 0, 0),
-            client_settings: json!({ "input": "keyboardandmouse", "platform": "Basic" }),
+            client_settings: crate::model::player::ClientSettings::on("Basic"),
             call_timeout: Duration::from_secs(10),
         }
     }
@@ -119,7 +118,7 @@ pub struct Sessions(Arc<Inner>);
 struct Inner {
     api: Arc<ApiClient>,
     client_version: Version,
-    client_settings: Value,
+    client_settings: crate::model::player::ClientSettings,
     call_timeout: Duration,
     names: Mutex<BTreeMap<String, SessionId>>,
 }
