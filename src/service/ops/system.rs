@@ -1,4 +1,4 @@
-//! Login, and what an operator asks: is the service alive, is it ready, what does it count.
+//! Login; what an operator asks: is the service alive, is it ready, what does it count; and the description of it all.
 
 use crate::service::{
     Shared,
@@ -8,8 +8,10 @@ use crate::service::{
         request::RequestContext,
         route::{Access, Answering, Row, Run},
     },
+    openapi,
     state::Transaction,
 };
+use bytes::Bytes;
 use http::Method;
 use std::sync::Arc;
 
@@ -18,10 +20,16 @@ pub static TABLE: &[Row] = &[
     row!(GET "/livez", "livez", Access::Nothing, alive),
     row!(later GET "/readyz", "readyz", Access::Nothing, ready),
     row!(later GET "/metrics", "metrics", Access::Nothing, metrics),
+    row!(GET "/openapi.json", "openapi", Access::Nothing, document),
 ];
 
 fn log_in(shared: Arc<Shared>, request: RequestContext) -> Answering {
     Box::pin(async move { login::log_in(&shared, &request).await.map(Into::into) })
+}
+
+/// What the service can do.
+fn document(_: &mut Transaction<'_>, _: &RequestContext) -> Outcome {
+    Ok(Reply::raw(Bytes::from_static(openapi::DOCUMENT.as_bytes())))
 }
 
 fn alive(_: &mut Transaction<'_>, _: &RequestContext) -> Outcome {
