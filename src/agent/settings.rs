@@ -391,7 +391,7 @@ mod tests {
         };
         let id = login("client_id = \"servers\"\nclient_secret_file = \"/secret\"").unwrap();
         assert!(
-            matches!(id, Credentials::Client { id, secret: Secret::File(path) } if id == "servers" && path == PathBuf::from("/secret"))
+            matches!(id, Credentials::Client { id, secret: Secret::File(path) } if id == "servers" && path == std::path::Path::new("/secret"))
         );
         let user = login("by = \"basic\"\nclient_secret_env = \"CARGO_PKG_NAME\"\nclient_id = \"ada\"").unwrap();
         let Credentials::Basic { user_password: Secret::Text(text), .. } = user else { panic!("by name and password") };

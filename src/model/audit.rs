@@ -7,7 +7,10 @@ use super::{
     player::{ClientSettings, CrossplayPreferences, PLATFORMS, PlayerStatus},
     session::{AdditionalJoinParams, HostType, InstanceHealth, JoinParams, JoinStatus, Joinability},
     time::Timestamp,
-    wire::{rules::*, wire},
+    wire::{
+        rules::{any_text, count, ident, list, list_of, listed, one_of, text, whole},
+        wire,
+    },
 };
 use uuid::Uuid;
 

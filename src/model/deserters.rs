@@ -3,7 +3,10 @@
 use super::{
     CustomData,
     time::Timestamp,
-    wire::{rules::*, wire},
+    wire::{
+        rules::{count, listed},
+        wire,
+    },
 };
 use uuid::Uuid;
 

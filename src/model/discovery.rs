@@ -14,7 +14,11 @@ use super::{
     ids::{PlayerUuid, SessionId},
     player::{ClientSettings, CrossplayPreferences, Password},
     session::Joinability,
-    wire::{JsonCursor, Rule, ValidationErrors, Wire, rules::*, wire, words},
+    wire::{
+        JsonCursor, Rule, ValidationErrors, Wire,
+        rules::{Own, any_text, count, ident, list, list_of, listed, text, whole},
+        wire, words,
+    },
 };
 use semver::Version;
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,11 @@
 //! code, never on the text: above all, a 404 means that the session is gone only with
 //! [`codes::SESSION_NOT_FOUND`].
 
-use super::wire::{JsonCursor, Rule, ValidationErrors, rules::*, wire};
+use super::wire::{
+    JsonCursor, Rule, ValidationErrors,
+    rules::{Listed, any_text, listed},
+    wire,
+};
 use serde_json::Value;
 
 /// The values of `error_code` that somebody acts on.

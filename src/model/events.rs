@@ -16,7 +16,10 @@ use super::{
     ids::{PlayerUuid, SessionId},
     player::PlayerStatus,
     time::Timestamp,
-    wire::{rules::*, wire, words},
+    wire::{
+        rules::{Listed, any_text, list, listed, text},
+        wire, words,
+    },
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

@@ -3,7 +3,10 @@
 use super::{
     ids::PlayerUuid,
     time::Timestamp,
-    wire::{rules::*, wire, words},
+    wire::{
+        rules::{count, list, listed, text},
+        wire, words,
+    },
 };
 use serde::{Deserialize, Serialize};
 

@@ -3,7 +3,11 @@
 use super::{
     ids::PlayerUuid,
     time::Timestamp,
-    wire::{JsonCursor, Rule, ValidationErrors, Wire, rules::*, wire, words},
+    wire::{
+        JsonCursor, Rule, ValidationErrors, Wire,
+        rules::{Listed, any_text, ident, listed, one_of, text, whole},
+        wire, words,
+    },
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

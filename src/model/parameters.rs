@@ -4,7 +4,10 @@ use super::{
     ids::PlayerUuid,
     player::PLATFORMS,
     time::Timestamp,
-    wire::{rules::*, wire, words},
+    wire::{
+        rules::{OneOf, Own, Text, Whole, any_text, between, count, ident, one_of, text, whole},
+        wire, words,
+    },
 };
 #[cfg(test)]
 use super::{player::SessionPermission, wire::Rule};

@@ -5,7 +5,11 @@ use super::{
     ids::{PlayerUuid, SessionId},
     session::TeamOverflow,
     time::Timestamp,
-    wire::{JsonCursor, Rule, ValidationErrors, rules::*, wire, words},
+    wire::{
+        JsonCursor, Rule, ValidationErrors,
+        rules::{Listed, Own, any_text, count, list, listed, map_of, one_of, text, whole},
+        wire, words,
+    },
 };
 use semver::Version;
 use serde::{Deserialize, Serialize};

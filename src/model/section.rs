@@ -52,6 +52,7 @@ impl Changes {
         new
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "called like `applied`")]
     pub fn needs_restart<T: PartialEq + Clone>(&mut self, key: &'static str, running: &T, new: T) -> T {
         if *running != new {
             self.needs_restart.push(self.at(key));

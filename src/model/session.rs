@@ -8,7 +8,10 @@ use super::{
     ids::{AllocationId, BackfillId, InstanceId, PlayerUuid, SessionId},
     player::{PLATFORMS, SessionPlayer, SessionTeam},
     time::Timestamp,
-    wire::{rules::*, wire, words},
+    wire::{
+        rules::{AnyNumber, Own, any_text, between, count, ident, list, list_of, listed, map_of, one_of, text, whole},
+        wire, words,
+    },
 };
 use semver::Version;
 use serde::{Deserialize, Serialize};

@@ -10,7 +10,10 @@
 
 use super::{
     ids::{AllocationId, KeeperId, SessionId},
-    wire::{rules::*, wire, words},
+    wire::{
+        rules::{any_text, ident, list, listed, text, whole},
+        wire, words,
+    },
 };
 use semver::Version;
 use serde::{Deserialize, Serialize};
@@ -65,7 +68,7 @@ wire! {
     pub struct RegisteredItem [derive(Eq)] {
         required success: bool;
         /// 0: fine. 6: an allocation is under way, poll its state.
-        always error_code: i32 = whole(i32::MIN as i64, i32::MAX as i64);
+        always error_code: i32 = whole(i64::from(i32::MIN), i64::from(i32::MAX));
         always error_message: String = any_text();
     }
 }
@@ -99,7 +102,7 @@ wire! {
     pub struct StateItem [derive(Eq, Default)] {
         required success: bool;
         /// 0: fine. 2: no such registration, register.
-        always error_code: i32 = whole(i32::MIN as i64, i32::MAX as i64);
+        always error_code: i32 = whole(i64::from(i32::MIN), i64::from(i32::MAX));
         always error_message: String = any_text();
         /// A failed item has none.
         optional state: ServerState;

@@ -125,14 +125,14 @@ mod tests {
     const AROUND: Around<'_> =
         Around { agent: "eu-1", machine: "metal", host: Some("203.0.113.7"), port: Some(7777), region: Some("eu") };
 
-    fn settings(sic: SicConfig) -> SicSettings {
-        SicSettings::of(&sic, &AROUND).unwrap()
+    fn settings(sic: &SicConfig) -> SicSettings {
+        SicSettings::of(sic, &AROUND).unwrap()
     }
 
     #[test]
     fn a_server_is_registered_under_the_configured_id_else_its_address() {
-        assert_eq!(settings(SicConfig::default()).id(), "sic_203.0.113.7_7777");
-        let mut named = settings(SicConfig { id: Some("arena-1".into()), ..SicConfig::default() });
+        assert_eq!(settings(&SicConfig::default()).id(), "sic_203.0.113.7_7777");
+        let mut named = settings(&SicConfig { id: Some("arena-1".into()), ..SicConfig::default() });
         assert_eq!(named.id(), "arena-1");
         named.public_port = 7778;
         assert_eq!(named.id(), "arena-1", "also when its port has moved");
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn the_group_tags_say_what_is_configured_else_what_is_known() {
-        let tags = |sic: SicConfig| settings(sic).group_tags.into_iter().map(|(_, value)| value).collect::<Vec<_>>();
+        let tags = |sic: SicConfig| settings(&sic).group_tags.into_iter().map(|(_, value)| value).collect::<Vec<_>>();
         assert_eq!(tags(SicConfig::default()), ["default", "eu-1", "metal"]);
         let sic = SicConfig {
             profile: "duel".into(),
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn polls_wait_as_long_and_come_as_often_as_configured() {
         let sic = SicConfig { long_poll: Span::from_secs(7), interval: Span::from_millis(300), ..SicConfig::default() };
-        let settings = settings(sic);
+        let settings = settings(&sic);
         assert_eq!((settings.wait.as_millis(), settings.interval.as_millis()), (7000, 300));
     }
 

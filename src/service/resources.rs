@@ -13,7 +13,10 @@ use crate::model::{
     CustomData,
     player::{PLATFORMS, PlatformNumber, platform_number},
     session::{HostType, StartupParams},
-    wire::{rules::*, wire, words},
+    wire::{
+        rules::{Listed, Own, any_text, between, count, ident, listed, map_of, one_of, text, whole},
+        wire, words,
+    },
 };
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;

@@ -54,7 +54,7 @@ pub struct Login {
     credentials: Credentials,
     held: Mutex<Held>,
     /// Locked by the caller who logs in for all; holds the last failure, for callers who waited for that login.
-    login_lock: tokio::sync::Mutex<Option<(Instant, LoginError)>>,
+    under_way: tokio::sync::Mutex<Option<(Instant, LoginError)>>,
 }
 
 #[derive(Debug, Default)]
@@ -107,7 +107,7 @@ pub enum LoginSharing {
 
 impl Login {
     pub fn new(credentials: Credentials) -> Self {
-        Login { credentials, held: Mutex::default(), login_lock: tokio::sync::Mutex::default() }
+        Login { credentials, held: Mutex::default(), under_way: tokio::sync::Mutex::default() }
     }
 
     /// A token that is good by our clock; logs in if there is none.
@@ -124,7 +124,7 @@ impl Login {
             return self.keep(self.log_in(transport, client).await?);
         }
         let asked = Instant::now();
-        let mut failed = self.login_lock.lock().await;
+        let mut failed = self.under_way.lock().await;
         if let Some(token) = self.held().usable() {
             return Ok(token);
         }

@@ -8,7 +8,7 @@ use gameside::service::openapi::DOCUMENT;
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
-    path::PathBuf,
+    path::Path,
     sync::{Arc, Mutex, OnceLock},
 };
 
@@ -22,7 +22,7 @@ pub fn contract() -> &'static Contract {
 pub fn published() -> Option<&'static Contract> {
     static CONTRACT: OnceLock<Option<Contract>> = OnceLock::new();
     CONTRACT
-        .get_or_init(|| std::env::var_os("GAMESIDE_CONTRACTS").map(|folder| Contract::published(&folder.into())))
+        .get_or_init(|| std::env::var_os("GAMESIDE_CONTRACTS").map(|folder| Contract::published(folder.as_ref())))
         .as_ref()
 }
 
@@ -71,7 +71,7 @@ impl Contract {
         Contract { specs, compiled: Mutex::default() }
     }
 
-    fn published(folder: &PathBuf) -> Contract {
+    fn published(folder: &Path) -> Contract {
         let names = ["session-api", "users-login", "friends", "notification-api"];
         let spec = |name: &str| {
             let path = folder.join(format!("{name}.openapi.json"));

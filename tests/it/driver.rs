@@ -132,7 +132,8 @@ impl Rig {
                 exec: ExecHandle(Arc::new(|_, _| async { Err(CommandError::Unavailable) }.boxed())),
             },
             launch_extensions: Vec::new(),
-            console_quit: ConsoleQuit::new(&AgentConfig::default(), &Default::default()).unwrap(),
+            console_quit: ConsoleQuit::new(&AgentConfig::default(), &gameside::model::ordered::Ports::default())
+                .unwrap(),
             ports: Arc::default(),
             examining,
             hooks: Hooks::new("rig".into(), &HooksConfig::default(), dir.path().join("game.log")),

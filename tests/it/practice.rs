@@ -421,7 +421,7 @@ fn status() -> Status {
         private_conn_str: None,
         map: None,
         mode: None,
-        ports: Default::default(),
+        ports: gameside::model::ordered::Ports::default(),
         players: 0,
         players_known: Vec::new(),
         max_players: None,

@@ -105,7 +105,7 @@ const FRIENDS: &str = "tests/it/service_friends.rs";
 const INTERFACE: &str = "tests/it/service_interface.rs";
 const LIMITS: &str = "tests/it/service_limits.rs";
 const STORY: &str = "tests/it/sessions_interface.rs";
-const TIMERS: &str = "src/service/world/timer_tests.rs";
+const TIMERS: &str = "src/service/state/due_tests.rs";
 
 #[test]
 fn every_rule_has_the_test_that_names_it() {

@@ -127,7 +127,7 @@ impl Settings {
             health: HealthSpec::of(health),
             counters: counters
                 .iter()
-                .map(|(name, counter)| (name.clone(), counters_lists::Counter::of(counter)))
+                .map(|(name, counter)| (name.clone(), counters_lists::Counter::of(*counter)))
                 .collect(),
             lists: lists.iter().map(|(name, list)| (name.clone(), counters_lists::List::of(list))).collect(),
             player_capacity: player_capacity.map(i64::from),
@@ -160,9 +160,9 @@ impl HealthSpec {
 }
 
 impl counters_lists::Counter {
-    fn of(config: &CounterConfig) -> Self {
+    fn of(config: CounterConfig) -> Self {
         let CounterConfig { count, capacity } = config;
-        counters_lists::Counter { count: (*count).into(), capacity: (*capacity).into() }
+        counters_lists::Counter { count: count.into(), capacity: capacity.into() }
     }
 }
 

@@ -312,6 +312,7 @@ pub const fn custom_data() -> MapOf<Text> {
 }
 
 /// One of an enumeration's values, as serde reads it.
+#[expect(clippy::needless_pass_by_value, reason = "called as every reader is")]
 pub fn word<T: DeserializeOwned>(at: JsonCursor<'_>, errors: &mut ValidationErrors) -> Option<T> {
     match T::deserialize(at.value) {
         Ok(value) => Some(value),

@@ -154,10 +154,7 @@ fn tokens_for(shared: &Shared, caller: &Caller, restrictions: Vec<Restriction>, 
         })
     };
     let service = Uuid::new_v5(&PLAYERS, b"service");
-    let refresh_token = match refresh {
-        true => Some(issue(Use::Refresh, auth.refresh_lifetime.get())?.into()),
-        false => None,
-    };
+    let refresh_token = if refresh { Some(issue(Use::Refresh, auth.refresh_lifetime.get())?.into()) } else { None };
     Ok(Reply::json(&LoginAnswer {
         access_token: issue(Use::Access, auth.access_lifetime.get())?.into(),
         refresh_token,

@@ -250,7 +250,7 @@ mod tests {
         // Nobody wakes those who wait for the disk here.
         assert!(answering.as_mut().now_or_never().is_none());
         drop(answering);
-        shared.with_state(|state| state.finish());
+        shared.with_state(crate::service::state::State::finish);
         drop(shared);
         let again = Service::open(ServiceSettings::default(), dir.path()).unwrap().shared;
         assert_eq!(again.with_state(|state| state.session_count()), 1);

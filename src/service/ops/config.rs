@@ -49,7 +49,7 @@ pub fn tagged(request: &RequestContext, value: &impl Serialize) -> Reply {
 }
 
 fn templates(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
-    Ok(tagged(request, &SessionTemplates { templates: resources::session_templates(&tx.settings) }))
+    Ok(tagged(request, &SessionTemplates { templates: resources::session_templates(tx.settings) }))
 }
 
 fn template(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
@@ -75,7 +75,7 @@ fn request_template(tx: &mut Transaction<'_>, request: &RequestContext) -> Outco
 }
 
 fn health_config(tx: &mut Transaction<'_>, _: &RequestContext) -> Outcome {
-    Ok(Reply::json(&health_settings(&tx.settings)))
+    Ok(Reply::json(&health_settings(tx.settings)))
 }
 
 fn backfill_config(tx: &mut Transaction<'_>, _: &RequestContext) -> Outcome {

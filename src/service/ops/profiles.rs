@@ -78,10 +78,10 @@ fn group<'a>(tx: &'a Transaction<'_>, request: &RequestContext) -> Outcome<(Uuid
 
 fn deprecated_templates(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let (id, found) = group(tx, request)?;
-    Ok(tagged(request, &resources::deprecated_group(&tx.settings, id, found)))
+    Ok(tagged(request, &resources::deprecated_group(tx.settings, id, found)))
 }
 
 fn present_templates(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let (id, found) = group(tx, request)?;
-    Ok(tagged(request, &resources::template_group(&tx.settings, id, found)))
+    Ok(tagged(request, &resources::template_group(tx.settings, id, found)))
 }

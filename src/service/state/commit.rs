@@ -111,12 +111,11 @@ impl State {
         self.index.change(before.as_deref(), Some(&view.record));
         self.next_number = self.next_number.max(view.record.number + 1);
         commit.writes.push(Change::Session(view.record.clone()));
-        match self.sessions.get_mut(&id) {
-            Some(entry) => entry.replace(view, commit.seq, commit.now.mono),
-            None => {
-                let entry = Entry::new(view, commit.seq, commit.now.mono, &self.settings);
-                self.sessions.insert(id, entry);
-            }
+        if let Some(entry) = self.sessions.get_mut(&id) {
+            entry.replace(view, commit.seq, commit.now.mono);
+        } else {
+            let entry = Entry::new(view, commit.seq, commit.now.mono, &self.settings);
+            self.sessions.insert(id, entry);
         }
     }
 

@@ -96,13 +96,12 @@ impl Transaction<'_> {
     /// A player's mark under a rule, unless it was voided.
     pub fn deserter(&mut self, player: PlayerUuid, rule: Uuid) -> Option<Mark> {
         let cleared = self.deserters_cleared(rule);
-        let mark = match self.changes.marks.get(&(player, rule)) {
-            Some(changed) => changed.clone()?,
-            None => {
-                let (mark, seq) = self.state.deserters.marks.get(&(player, rule))?;
-                self.durability([*seq]);
-                mark.clone()
-            }
+        let mark = if let Some(changed) = self.changes.marks.get(&(player, rule)) {
+            changed.clone()?
+        } else {
+            let (mark, seq) = self.state.deserters.marks.get(&(player, rule))?;
+            self.durability([*seq]);
+            mark.clone()
         };
         cleared.is_none_or(|cleared| mark.updated > cleared).then_some(mark)
     }

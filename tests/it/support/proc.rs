@@ -87,15 +87,20 @@ pub fn status(pid: u32, name: &str) -> Option<String> {
     Some(line.trim().to_owned())
 }
 
-/// Whether it has an established TCP connection.
+/// Whether it has an established connection: TCP, or a unix socket that somebody listened on.
 pub fn has_connection(pid: u32) -> bool {
     let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     let links = fds.filter_map(|fd| std::fs::read_link(fd.path()).ok());
     let sockets: BTreeSet<String> =
         links.filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())).collect();
-    let table = std::fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap_or_default();
-    let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    rows.any(|row| row.get(3) == Some(&"01") && row.get(9).is_some_and(|inode| sockets.contains(*inode)))
+    // The columns of state and inode, and the state's word for "connected".
+    [("tcp", 3, 9, "01"), ("unix", 5, 6, "03")].into_iter().any(|(table, state, inode, connected)| {
+        let table = std::fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
+        let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        rows.any(|row| {
+            row.get(state) == Some(&connected) && row.get(inode).is_some_and(|inode| sockets.contains(*inode))
+        })
+    })
 }
 
 /// What it is doing, for somebody who wonders why nothing happens.

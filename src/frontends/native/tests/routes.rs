@@ -201,13 +201,13 @@ async fn a_statement_is_acknowledged_once_it_is_durable_and_not_before() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_journal_is_said_and_a_full_queue_or_an_ending_agent_asks_for_another_try() {
+    const TICKS: &str = r#"{"measured":30}"#;
     let mut fixture = fixture();
     let asked = tokio::spawn(send_owned(fixture.router.clone(), request("POST", "/v1/game/ready", GAME, "")));
     let kept = fixture.driver.game_messages.recv().await.unwrap();
     assert_eq!(asked.await.unwrap().status, StatusCode::ACCEPTED);
     drop(kept);
 
-    const TICKS: &str = r#"{"measured":30}"#;
     for _ in 0..8 {
         assert_eq!(fixture.ask("POST", "/v1/game/tick-rate", GAME, TICKS).await.status, StatusCode::NO_CONTENT);
     }
