@@ -229,10 +229,14 @@ impl Core {
         self.turn.take_effects()
     }
 
-    /// Does what time has brought about.
+    /// Does what time has brought about. Once the agent exits, time moves its end alone: the rest is the
+    /// next life's. What [`Core::deadline`] leaves out must not be done here.
     fn advance(&mut self) {
         self.journal.tick(self.facts.now, &mut self.turn);
         self.facts.journal = self.journal.facts();
+        if self.facts.ending.exiting {
+            return self.on_ending(EndingEvent::Tick);
+        }
         self.on_allocation(AllocationEvent::Tick);
         // What the process did moves the match, and the other way round; a start or an end is at most a
         // few such moves away.
@@ -258,7 +262,9 @@ impl Core {
             self.phase = self.facts.phase();
             self.on_game(MatchEvent::PhaseChanged);
         }
-        self.on_health(HealthEvent::Tick);
+        if !self.facts.ending.exiting {
+            self.on_health(HealthEvent::Tick);
+        }
         if !self.facts.ending.detaching {
             self.on_game(MatchEvent::Settle);
             if self.has_moved() {
@@ -326,8 +332,11 @@ impl Core {
     fn deadline(&self) -> Option<SteadyTime> {
         let facts = &self.facts;
         let ending = [self.ending.next_deadline(facts), self.journal.next_deadline()];
-        if facts.ending.exiting {
+        if facts.ending.detaching {
             return earliest(ending);
+        }
+        if facts.ending.exiting {
+            return earliest(ending.into_iter().chain([self.outbox.next_deadline(facts)]));
         }
         let others = [
             self.allocation.next_deadline(facts),

@@ -399,6 +399,13 @@ fn an_agent_that_died_over_its_last_words_says_them_in_its_next_life() {
     play(ProviderKind::Auto, Start::OnAllocation, acts.to_vec());
 }
 
+/// A restart that was put off is no concern of an agent that writes its last words.
+#[test]
+fn an_agent_that_waits_for_its_last_commit_does_nothing_else_meanwhile() {
+    let acts = [Act::Disk(Disk::Fails), Act::Terminate, Act::Pass(2000), Act::Terminate, Act::Deadline];
+    play(ProviderKind::Hook, Start::AtBoot, acts.to_vec());
+}
+
 /// 256 new cases each time; `PROPTEST_CASES` asks for more. A failure prints its shortest case: it becomes a test of its own, above.
 fn new_cases() -> ProptestConfig {
     ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
