@@ -117,7 +117,7 @@ impl Figures {
     }
 
     fn show(&self, status: &mut Status) {
-        status.machine = self.seen.clone();
+        status.machine.clone_from(&self.seen);
         (status.agent.memory, status.keeper.memory) = (self.agent, self.keeper);
     }
 }

@@ -114,6 +114,7 @@ impl Availability {
     }
 
     /// When [`AvailabilityEvent::Tick`] does something next.
+    #[expect(clippy::unused_self, reason = "each machine is asked in the same way")]
     pub fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
         facts.process.rest_until.filter(|at| *at > facts.now)
     }

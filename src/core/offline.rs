@@ -39,13 +39,13 @@ pub fn status(name: &str, saved: Option<&str>, keeper: &KeeperFound, now: Timest
     let running = memory.process.process.run().filter(|_| end.is_none());
     let game = game_of(&memory.game.stands);
     let startup = game.map(|game| &game.params);
-    let (health, reasons) = health(&memory, &end);
+    let (health, reasons) = health(&memory, end.as_ref());
     let map = memory.words.map.clone().or_else(|| startup.map(|params| params.map.clone()));
     Status {
         name: name.to_owned(),
-        phase: phase(&memory, &end),
+        phase: phase(&memory, end.as_ref()),
         since: memory.game.since,
-        join_status: join_status(&memory, &end),
+        join_status: join_status(&memory, end.as_ref()),
         instance_health: health,
         health_reasons: reasons,
         reason: reason(&memory),
@@ -76,7 +76,7 @@ pub fn status(name: &str, saved: Option<&str>, keeper: &KeeperFound, now: Timest
         backend: crate::model::calls::Backend::Untried,
         outbox: memory.outboxes.iter().flat_map(super::instance_outbox::InstanceOutbox::owed).collect(),
         backfill_id: None,
-        warnings: warnings(&memory, keeper, &end),
+        warnings: warnings(&memory, keeper, end.as_ref()),
         last_end: last_end(&memory, end),
         deadline: deadline(&memory),
     }
@@ -139,7 +139,7 @@ fn game_of(stands: &MatchStands) -> Option<&Match> {
     }
 }
 
-fn phase(memory: &Memory, end: &Option<ExitReport>) -> PhaseName {
+fn phase(memory: &Memory, end: Option<&ExitReport>) -> PhaseName {
     match &memory.game.stands {
         MatchStands::Idle if memory.reports.is_some() => PhaseName::Closing,
         MatchStands::Idle if memory.allocation.acquiring.is_some() => PhaseName::Starting,
@@ -153,7 +153,7 @@ fn phase(memory: &Memory, end: &Option<ExitReport>) -> PhaseName {
     }
 }
 
-fn join_status(memory: &Memory, end: &Option<ExitReport>) -> Option<JoinStatus> {
+fn join_status(memory: &Memory, end: Option<&ExitReport>) -> Option<JoinStatus> {
     let game = game_of(&memory.game.stands)?;
     match &memory.game.stands {
         MatchStands::Starting(_) => Some(JoinStatus::Pending),
@@ -166,7 +166,7 @@ fn join_status(memory: &Memory, end: &Option<ExitReport>) -> Option<JoinStatus> 
     }
 }
 
-fn health(memory: &Memory, end: &Option<ExitReport>) -> (InstanceHealth, Vec<String>) {
+fn health(memory: &Memory, end: Option<&ExitReport>) -> (InstanceHealth, Vec<String>) {
     let why = match (memory.process.process.run(), end) {
         (Some(run), None) if run.ready.is_some() => return (InstanceHealth::Healthy, Vec::new()),
         (Some(_), None) => "nothing is known of it yet",
@@ -205,7 +205,7 @@ fn keeper_status(keeper: &KeeperFound) -> KeeperStatus {
     }
 }
 
-fn warnings(memory: &Memory, keeper: &KeeperFound, end: &Option<ExitReport>) -> Vec<String> {
+fn warnings(memory: &Memory, keeper: &KeeperFound, end: Option<&ExitReport>) -> Vec<String> {
     let mut warnings = Vec::new();
     if let KeeperFound::Here(hello) = keeper
         && let RunState::Running { run, .. } = &hello.run

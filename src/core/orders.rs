@@ -55,7 +55,7 @@ impl Core {
         match self.facts.phase() {
             Phase::FinalReports => self.on_ending(EndingEvent::Hasten),
             Phase::Idle | Phase::Acquiring | Phase::Starting | Phase::Serving | Phase::Draining | Phase::Closing => {
-                self.on_game(MatchEvent::Stop { reason, again })
+                self.on_game(MatchEvent::Stop { reason, again });
             }
         }
     }
