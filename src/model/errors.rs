@@ -6,7 +6,7 @@
 
 use super::wire::{
     JsonCursor, Rule, ValidationErrors,
-    rules::{Listed, any_text, listed},
+    rules::{Listed, any_text, listed, prose},
     wire,
 };
 use serde_json::Value;
@@ -55,7 +55,7 @@ wire! {
         /// What programs act on.
         required error_code: String = any_text();
         /// What people read.
-        required desc: String = any_text();
+        required desc: String = prose();
     }
 }
 
@@ -71,7 +71,7 @@ wire! {
     pub struct Fault [derive(Eq)] {
         /// Where: `["body", "teams", 0, "max_size"]`.
         required loc: Vec<Value> = Listed(Step);
-        required msg: String = any_text();
+        required msg: String = prose();
         required kind ("type"): String = any_text();
     }
 }

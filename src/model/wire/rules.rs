@@ -54,6 +54,11 @@ pub const fn any_text() -> Text {
     text(0, 4096)
 }
 
+/// Text for people, as long as it is.
+pub const fn prose() -> Text {
+    text(0, usize::MAX)
+}
+
 impl<T: From<String>> Rule<T> for Text {
     fn read(&self, at: JsonCursor<'_>, errors: &mut ValidationErrors) -> Option<T> {
         let (min, max) = (self.min, self.max);
@@ -76,6 +81,9 @@ impl<T: From<String>> Rule<T> for Text {
     }
     #[cfg(test)]
     fn schema(&self, _: &mut Schemas) -> Value {
+        if self.max == usize::MAX {
+            return json!({ "type": "string" });
+        }
         json!({ "type": "string", "minLength": self.min, "maxLength": self.max })
     }
 }
