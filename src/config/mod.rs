@@ -9,7 +9,7 @@
 //! | [`provenance`] | where every value was written |
 //! | [`schema_check`], [`mod@env`] | stages of reading |
 //! | [`report`] | what is wrong, and where |
-//! | [`reference`], [`field_order`] | what users read, made from the types |
+//! | [`mod@reference`], [`field_order`] | what users read, made from the types |
 //!
 //! The files' types lie with those who obey them: `agent::config`, `service::settings`.
 
