@@ -1,8 +1,9 @@
 //! Gameside: the agent beside a dedicated game server, and the session service it reports to.
 //!
-//! Read in this order: [`model`] (the nouns), [`core`] (the decisions), [`agent`] (the driver that owns the core and
-//! carries its decisions out through the edges), then the edges: [`keeper`], [`session_api`], [`providers`],
-//! [`frontends`], [`probes`]; and the other half, [`service`], with [`client`] for players' programs.
+//! Read in this order: [`model`] (the nouns), [`core`] (the decisions), [`agent`] (the driver that
+//! owns the core and carries its decisions out through the edges), then the edges: [`keeper`],
+//! [`session_api`], [`providers`], [`frontends`], [`probes`]; and the other half, [`service`], with
+//! [`client`] for players' programs.
 
 pub mod model;
 

@@ -1,7 +1,8 @@
-//! Documents that a test makes and the programs carry as text: `openapi.json` of the native API and of the session service.
+//! Documents that a test makes and the programs carry as text: `openapi.json` of the native API and
+//! of the session service.
 //!
-//! A document is laid out with a line for each operation and each component, so that it stays small in the programs and a change
-//! of it can be read as a difference of lines.
+//! A document is laid out with a line for each operation and each component, so that it stays small
+//! in the programs and a change of it can be read as a difference of lines.
 
 use serde_json::Value;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! The Agones SDK: `GET /gameserver` over eight connections, memory, watchers; beside it Agones's own sdk-server in local mode, where
-//! `GAMESIDE_SDK_SERVER` names one.
+//! The Agones SDK: `GET /gameserver` over eight connections, memory, watchers; beside it Agones's
+//! own sdk-server in local mode, where `GAMESIDE_SDK_SERVER` names one.
 
 use crate::{
     row, spread,

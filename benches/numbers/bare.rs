@@ -1,4 +1,5 @@
-//! The peer of the session service: the same HTTP library on one thread, and a handler that only compares an entity tag.
+//! The peer of the session service: the same HTTP library on one thread, and a handler that only
+//! compares an entity tag.
 
 use crate::game::WORD;
 use bytes::Bytes;

@@ -1,4 +1,5 @@
-//! Sizes; memory and wake-ups of an agent that waits for an allocation, and of one whose game waits for players.
+//! Sizes; memory and wake-ups of an agent that waits for an allocation, and of one whose game waits
+//! for players.
 
 use crate::{
     row,

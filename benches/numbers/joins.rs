@@ -1,4 +1,5 @@
-//! Players who join and leave as fast as they are answered. An answer means that the change is on disk.
+//! Players who join and leave as fast as they are answered. An answer means that the change is on
+//! disk.
 
 use crate::{
     latency::fsync,

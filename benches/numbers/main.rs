@@ -1,4 +1,5 @@
-//! `cargo bench`: the agent's and the session service's figures, measured on this machine with the programs as they are released, and printed.
+//! `cargo bench`: the agent's and the session service's figures, measured on this machine with the
+//! programs as they are released, and printed.
 //!
 //! | file | measures |
 //! |---|---|

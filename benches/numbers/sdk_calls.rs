@@ -1,4 +1,5 @@
-//! What the calls that a game makes all the time cost the agent: health pings and reads of the GameServer, in processor time.
+//! What the calls that a game makes all the time cost the agent: health pings and reads of the
+//! GameServer, in processor time.
 
 use crate::{
     row,

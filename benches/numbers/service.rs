@@ -1,4 +1,5 @@
-//! The session service under load: a process of its own, with its store on this disk. What its measurements share.
+//! The session service under load: a process of its own, with its store on this disk. What its
+//! measurements share.
 
 use crate::{
     support::{service::Service, world::World},

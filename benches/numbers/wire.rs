@@ -1,4 +1,5 @@
-//! HTTP/1.1 as a load generator needs it: requests that are made once, connections that stay, answers that cost little to read.
+//! HTTP/1.1 as a load generator needs it: requests that are made once, connections that stay,
+//! answers that cost little to read.
 //!
 //! | connection | for |
 //! |---|---|

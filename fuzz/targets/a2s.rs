@@ -1,4 +1,5 @@
-//! The A2S responder's reader: any datagram is a request or nothing, and what is sent never depends on more than the request says.
+//! The A2S responder's reader: any datagram is a request or nothing, and what is sent never depends
+//! on more than the request says.
 #![no_main]
 
 use gameside::frontends::a2s::wire::{Query, Request};

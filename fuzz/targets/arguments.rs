@@ -1,5 +1,5 @@
-//! Remote values in arguments: whatever map, mode and misc are, each stays inside the argument that asked for it.
-//! Input: three lines.
+//! Remote values in arguments: whatever map, mode and misc are, each stays inside the argument that
+//! asked for it. Input: three lines.
 #![no_main]
 
 use gameside::{

@@ -1,4 +1,5 @@
-//! The two configuration files: any text is read to the end or reported with places in it; a file without faults is validated.
+//! The two configuration files: any text is read to the end or reported with places in it; a file
+//! without faults is validated.
 #![no_main]
 
 use gameside::{

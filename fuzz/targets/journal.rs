@@ -1,5 +1,5 @@
-//! The journal after a crash: a torn or overwritten file yields one of the two states that were committed, or none; never a third.
-//! Input: where to overwrite (two bytes), then what with.
+//! The journal after a crash: a torn or overwritten file yields one of the two states that were
+//! committed, or none; never a third. Input: where to overwrite (two bytes), then what with.
 #![no_main]
 
 use gameside::{agent::journal, model::time::Timestamp};

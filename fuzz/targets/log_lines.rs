@@ -1,4 +1,5 @@
-//! A game's output by patterns: any lines, bounded findings; and what reaches a terminal steers nothing.
+//! A game's output by patterns: any lines, bounded findings; and what reaches a terminal steers
+//! nothing.
 #![no_main]
 
 use gameside::{

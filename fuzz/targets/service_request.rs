@@ -1,4 +1,5 @@
-//! The session service, whole, behind a socket: any bytes get an answer that isn't its own fault, or none.
+//! The session service, whole, behind a socket: any bytes get an answer that isn't its own fault,
+//! or none.
 #![no_main]
 
 use gameside::service::{Listeners, Service, ServiceSettings};

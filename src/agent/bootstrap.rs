@@ -4,7 +4,8 @@
 //!   signals ─► local session service ─► session client ─► keeper ─► its sockets ─► addresses
 //! ```
 //!
-//! In this order, so that a signal is heard while the keeper is waited for, however long that takes.
+//! In this order, so that a signal is heard while the keeper is waited for, however long that
+//! takes.
 
 use super::{
     NoAgent, Options, config::AgentConfig, follow_signals, inbox::Control, local, ports::GamePorts, reload::Reloader,

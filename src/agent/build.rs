@@ -1,4 +1,5 @@
-//! Putting an agent together: the core, the driver and the edges that hang on them, upon its [`bootstrap`].
+//! Putting an agent together: the core, the driver and the edges that hang on them, upon its
+//! [`bootstrap`].
 
 use super::{
     NoAgent, Options,

@@ -1,5 +1,6 @@
-//! `[game.stop.quit]` by a remote console: the game is asked to end before anything is done to it. A console that doesn't answer
-//! costs only the time that the step was given; the stop sequence goes on.
+//! `[game.stop.quit]` by a remote console: the game is asked to end before anything is done to it.
+//! A console that doesn't answer costs only the time that the step was given; the stop sequence
+//! goes on.
 
 use super::{
     config::{

@@ -1,8 +1,10 @@
-//! Named places at which the agent can be made to kill itself, so that a test can prove what a SIGKILL there leaves behind.
+//! Named places at which the agent can be made to kill itself, so that a test can prove what a
+//! SIGKILL there leaves behind.
 //!
-//! Built only with the feature `crash-points`; `GAMESIDE_CRASH_AT=NAME[:N]` means the N-th pass (default: the first). There is
-//! a point after every effect was dispatched (`after-…`), before every fact is handled (`before-…`), and after the journal was
-//! synced but before anybody knows (`journal-synced`).
+//! Built only with the feature `crash-points`; `GAMESIDE_CRASH_AT=NAME[:N]` means the N-th pass
+//! (default: the first). There is a point after every effect was dispatched (`after-…`), before
+//! every fact is handled (`before-…`), and after the journal was synced but before anybody knows
+//! (`journal-synced`).
 
 use crate::{
     core::io::{Availability, Effect, Input, JournalFact, Watch},

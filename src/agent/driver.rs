@@ -11,8 +11,10 @@
 //! 1. One input at a time; its effects are dispatched in their order before the next is taken.
 //! 2. Nothing here waits for a disk, a network or a terminal.
 //! 3. The watchdog is fed by this loop and nothing else, so it shows that decisions are still made.
-//! 4. What the machine slept through, or this task was kept from, is told to the core as a gap before anything else.
-//! 5. A message of the game is acknowledged once what it changed is on the disk, or can't get there.
+//! 4. What the machine slept through, or this task was kept from, is told to the core as a gap
+//!    before anything else.
+//! 5. A message of the game is acknowledged once what it changed is on the disk, or can't get
+//!    there.
 
 use super::{
     crash,
@@ -166,7 +168,8 @@ impl Driver {
         }
         state.last = now;
         if ending.is_none() && self.core.next_deadline().is_some_and(|due| due <= now.mono) {
-            // First what was counted until now, so that no heartbeat is missing when its deadline is judged.
+            // First what was counted until now, so that no heartbeat is missing when its deadline
+            // is judged.
             ending = self.heartbeats(state, now).or_else(|| self.take(Input::Tick, state, now));
         }
         if ending.is_none()

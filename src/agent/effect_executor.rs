@@ -1,4 +1,5 @@
-//! Carries out the effects: each is passed to the edge that carries it out, and nothing is waited for.
+//! Carries out the effects: each is passed to the edge that carries it out, and nothing is waited
+//! for.
 //!
 //! | effect | goes to | overflow |
 //! |---|---|---|

@@ -1,4 +1,5 @@
-//! `[hooks] on_exit`: a program of the user's, told how the game ended. Bounded in time; its failure harms nothing.
+//! `[hooks] on_exit`: a program of the user's, told how the game ended. Bounded in time; its
+//! failure harms nothing.
 
 use crate::model::{
     process::{ExitReport, ExitStatus},

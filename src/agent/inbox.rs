@@ -1,6 +1,7 @@
 //! Everything that comes in, from all edges, one at a time.
 //!
-//! One bounded channel an edge; the choice among those that have something is random, so that a chatty edge starves nobody.
+//! One bounded channel an edge; the choice among those that have something is random, so that a
+//! chatty edge starves nobody.
 //!
 //! | from | bound | when it is full |
 //! |---|---|---|

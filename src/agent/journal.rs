@@ -10,15 +10,17 @@
 //!
 //! Invariants:
 //!
-//! 1. A commit writes the slot that does *not* hold the newest state, then syncs: a torn write costs that commit and
-//!    nothing else.
-//! 2. The newest slot whose CRC is right is the state. None is right, but something was written: the file is set aside
-//!    as `journal.bad-…` and the state counts as lost (the keeper's record takes over).
-//! 3. Every block was written when the file was made, so that a commit needs no space on a full disk.
-//! 4. `replays` goes up before a state is replayed and back to 0 once the agent has proved healthy: a state that killed
-//!    the agent [`MAX_REPLAYS`] times in a row is set aside.
-//! 5. One thread writes. Commits that pile up behind a slow disk coalesce: each text is the whole state, so only
-//!    the newest is written, and it commits the older ones with it.
+//! 1. A commit writes the slot that does *not* hold the newest state, then syncs: a torn write
+//!    costs that commit and nothing else.
+//! 2. The newest slot whose CRC is right is the state. None is right, but something was written:
+//!    the file is set aside as `journal.bad-…` and the state counts as lost (the keeper's record
+//!    takes over).
+//! 3. Every block was written when the file was made, so that a commit needs no space on a full
+//!    disk.
+//! 4. `replays` goes up before a state is replayed and back to 0 once the agent has proved healthy:
+//!    a state that killed the agent [`MAX_REPLAYS`] times in a row is set aside.
+//! 5. One thread writes. Commits that pile up behind a slow disk coalesce: each text is the whole
+//!    state, so only the newest is written, and it commits the older ones with it.
 
 use super::crash;
 use crate::{

@@ -1,4 +1,5 @@
-//! The local session service: one for each user and machine, shared by all agents that aren't told of another.
+//! The local session service: one for each user and machine, shared by all agents that aren't told
+//! of another.
 //!
 //! ```text
 //!   agent ── nobody holds sessions.lock? ──► gameside __detach gameside sessions --local ──► elected by the lock,
@@ -6,8 +7,8 @@
 //!     └── the backend is away? look again
 //! ```
 //!
-//! It is reached through its socket, so it may come back on another port. Ctrl-C in the agent's terminal never reaches it. What it
-//! has to say goes to `sessions.log` in the runtime directory.
+//! It is reached through its socket, so it may come back on another port. Ctrl-C in the agent's
+//! terminal never reaches it. What it has to say goes to `sessions.log` in the runtime directory.
 
 use crate::host::{files, lock, paths::Places, socket};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,9 @@
-//! What a run has printed so far, read from the keeper's files: for a line that proved it ready while no agent listened.
+//! What a run has printed so far, read from the keeper's files: for a line that proved it ready
+//! while no agent listened.
 //!
-//! The keeper tells in which file, by inode, and where in it the run's output begins; files are rotated by renaming, so the rest
-//! of it lies in the files that are newer. Where that file is gone, all that is left is newer than the run's start.
+//! The keeper tells in which file, by inode, and where in it the run's output begins; files are
+//! rotated by renaming, so the rest of it lies in the files that are newer. Where that file is
+//! gone, all that is left is newer than the run's start.
 
 use crate::{keeper::protocol::names::LOG, model::process::OutputFrom, probes::log::ReadyPatterns};
 use std::{

@@ -17,8 +17,8 @@
 //! | [`record`], [`offline_status`], [`summary`] | how others find an agent; what is left of a dead one; the status in a line |
 //! | [`crash`] | places where a test kills the agent |
 //!
-//! Invariants: an agent that holds `agent.lock` is the only one of its name; whatever fails here fails before the game is
-//! touched, and leaves a game that runs alone.
+//! Invariants: an agent that holds `agent.lock` is the only one of its name; whatever fails here
+//! fails before the game is touched, and leaves a game that runs alone.
 
 pub mod config;
 pub mod console_quit;

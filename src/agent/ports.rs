@@ -1,4 +1,5 @@
-//! The game's ports: those of the last life again, else free ones, reserved across the agents of this machine.
+//! The game's ports: those of the last life again, else free ones, reserved across the agents of
+//! this machine.
 //!
 //! | when | a port is |
 //! |---|---|

@@ -1,5 +1,5 @@
-//! The provider of allocations, for as long as one keeper lives: a new keeper is a new incarnation of this server, and
-//! registers as one.
+//! The provider of allocations, for as long as one keeper lives: a new keeper is a new incarnation
+//! of this server, and registers as one.
 
 use crate::{
     model::ids::KeeperId,

@@ -1,5 +1,5 @@
-//! How others find an agent: `<runtime>/agents/NAME.json`. It stays when the agent dies, so that `gameside status` still
-//! finds the state directory and can say who holds the game.
+//! How others find an agent: `<runtime>/agents/NAME.json`. It stays when the agent dies, so that
+//! `gameside status` still finds the state directory and can say who holds the game.
 
 use crate::host::files;
 use serde::{Deserialize, Serialize};

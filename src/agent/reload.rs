@@ -1,14 +1,14 @@
-//! SIGHUP: the configuration is read again. Each key that changed is applied or needs a restart, and the timeline says
-//! which.
+//! SIGHUP: the configuration is read again. Each key that changed is applied or needs a restart,
+//! and the timeline says which.
 //!
 //! ```text
 //!   file, environment, command line ─► read ─► merged with what runs ─► sound? ─► core, log filter
 //!                                                 │ needs_restart keys stay as they are
 //! ```
 //!
-//! What only the core and the log go by is applied; what an edge was built with needs a new agent, which takes the match
-//! over (`gameside detach --restart`). Invariants: core and edges go by one merged configuration, so no key is half
-//! applied; a configuration with a fault changes nothing.
+//! What only the core and the log go by is applied; what an edge was built with needs a new agent,
+//! which takes the match over (`gameside detach --restart`). Invariants: core and edges go by one
+//! merged configuration, so no key is half applied; a configuration with a fault changes nothing.
 
 use super::{
     Options,

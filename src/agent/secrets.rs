@@ -1,5 +1,5 @@
-//! The token of a run: an HMAC over the run's id, so that an agent that adopts a game after a crash computes the token that the
-//! game already has.
+//! The token of a run: an HMAC over the run's id, so that an agent that adopts a game after a crash
+//! computes the token that the game already has.
 
 use crate::model::ids::RunId;
 use secrecy::{ExposeSecret, SecretString};

@@ -1,7 +1,8 @@
 //! From the configuration file to what each room wants to know.
 //!
-//! Sections that one room obeys are taken apart there (`frontends::*::config`, `providers::config`, `keeper::config`); those that
-//! several share are taken apart here. Every pattern names every key: a new one has to be given to somebody.
+//! Sections that one room obeys are taken apart there (`frontends::*::config`, `providers::config`,
+//! `keeper::config`); those that several share are taken apart here. Every pattern names every key:
+//! a new one has to be given to somebody.
 
 use super::config::{
     AgentConfig,

@@ -1,7 +1,8 @@
 //! The timeline on disk: `timeline.ndjson`, one entry a line, rotated; numbers go on over restarts.
 //!
-//! A thread of its own writes, so that a slow disk never holds the driver up. What it can't take is dropped and counted: the
-//! timeline is for people, the journal is the truth. A sink may look on (the live view of `gameside run`).
+//! A thread of its own writes, so that a slow disk never holds the driver up. What it can't take is
+//! dropped and counted: the timeline is for people, the journal is the truth. A sink may look on
+//! (the live view of `gameside run`).
 
 use crate::model::status::TimelineEntry;
 use std::{

@@ -1,5 +1,5 @@
-//! What only the whole agent can say about its configuration: whether the templates compile and can be filled in, whether names
-//! and filters are what other rooms take.
+//! What only the whole agent can say about its configuration: whether the templates compile and can
+//! be filled in, whether names and filters are what other rooms take.
 
 use crate::{
     agent::config::{AgentConfig, Loaded, Overrides, load_with},

@@ -1,5 +1,5 @@
-//! `gameside check`: every fault of a configuration at once; or, when there is none, what it comes to and what about it
-//! is open to whom.
+//! `gameside check`: every fault of a configuration at once; or, when there is none, what it comes
+//! to and what about it is open to whom.
 
 use super::{error::Failure, exit::Exit, find::Finder, load, terminal};
 use crate::{

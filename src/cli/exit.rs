@@ -1,4 +1,5 @@
-//! Exit codes: few, documented, and given in one place. `gameside help exit-codes` prints this table.
+//! Exit codes: few, documented, and given in one place. `gameside help exit-codes` prints this
+//! table.
 
 use crate::{
     agent::NoAgent,

@@ -1,7 +1,7 @@
 //! Which agent is meant.
 //!
-//! Agents are found by their records in the runtime directory; one that was given another `--state-dir` too. With
-//! `--state-dir` on the command line, directories below it count as well.
+//! Agents are found by their records in the runtime directory; one that was given another
+//! `--state-dir` too. With `--state-dir` on the command line, directories below it count as well.
 
 use super::{error::Failure, exit::Exit};
 use crate::{

@@ -1,7 +1,7 @@
 //! `gameside init`: a commented configuration to start from.
 //!
-//! The texts are made from the types and their defaults, as are the files in `config/` and `docs/configuration.md`: a test compares
-//! them, and `UPDATE=1 cargo test` writes them anew.
+//! The texts are made from the types and their defaults, as are the files in `config/` and
+//! `docs/configuration.md`: a test compares them, and `UPDATE=1 cargo test` writes them anew.
 
 use super::{error::Failure, exit::Exit};
 use crate::{

@@ -1,5 +1,5 @@
-//! `gameside keeper`: handed to `keeper::main` before clap sees it, so that nothing of ours runs in that process. This only
-//! makes it appear in the help.
+//! `gameside keeper`: handed to `keeper::main` before clap sees it, so that nothing of ours runs in
+//! that process. This only makes it appear in the help.
 
 use super::exit::Exit;
 use std::ffi::OsString;

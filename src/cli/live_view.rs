@@ -1,6 +1,7 @@
 //! The live view of `gameside run`: the timeline as it happens, and what to type next.
 //!
-//! A thread of its own prints, so that a terminal that was stopped (Ctrl-S) never holds the agent up.
+//! A thread of its own prints, so that a terminal that was stopped (Ctrl-S) never holds the agent
+//! up.
 
 use super::terminal::{Paint, Tone};
 use crate::{

@@ -1,4 +1,5 @@
-//! Loading a configuration for a command: faults go to stderr, in the form that suits whoever reads there.
+//! Loading a configuration for a command: faults go to stderr, in the form that suits whoever reads
+//! there.
 
 use super::{error::Failure, exit::Exit};
 use crate::{

@@ -1,4 +1,5 @@
-//! `gameside logs [NAME] [-f] [-n]`: what the game wrote. The keeper's files are read, so that no agent is needed.
+//! `gameside logs [NAME] [-f] [-n]`: what the game wrote. The keeper's files are read, so that no
+//! agent is needed.
 
 use super::{error::Failure, exit::Exit, find::Finder};
 use crate::{host::escape::escape, keeper::protocol::names};

@@ -1,7 +1,8 @@
 //! The operator's API: HTTP/1.1 over the agent's `operator.sock`, where the kernel says who asks.
 //!
-//! The agent binds that socket itself. One that has just started has none yet, and one that has died leaves a file that nobody
-//! listens on: either is waited for as long as somebody holds `agent.lock`. So every request here ends in one of these ways:
+//! The agent binds that socket itself. One that has just started has none yet, and one that has
+//! died leaves a file that nobody listens on: either is waited for as long as somebody holds
+//! `agent.lock`. So every request here ends in one of these ways:
 //!
 //! | what happens meanwhile | a question ([`Operator::get`]) | an order |
 //! |---|---|---|

@@ -1,4 +1,5 @@
-//! `gameside stop [NAME]`: waits for the end, shows progress, and says how it ended; also when only the keeper is left.
+//! `gameside stop [NAME]`: waits for the end, shows progress, and says how it ended; also when only
+//! the keeper is left.
 
 use super::{
     error::{Failure, OrExit as _},

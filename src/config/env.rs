@@ -1,8 +1,8 @@
 //! Overrides from the environment: `GAMESIDE_GAME__START=at-boot` is `[game] start = "at-boot"`.
 //!
-//! Two underscores separate the steps of the path; names are in lower case in the file, except below a table whose keys
-//! keep their case (`game.env`). A text is taken as it is; a number, a flag, a list or a table is written as in TOML. An empty
-//! value unsets a key that may be unset.
+//! Two underscores separate the steps of the path; names are in lower case in the file, except
+//! below a table whose keys keep their case (`game.env`). A text is taken as it is; a number, a
+//! flag, a list or a table is written as in TOML. An empty value unsets a key that may be unset.
 
 use super::{
     keys::{KeyPath, Step},

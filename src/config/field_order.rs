@@ -1,5 +1,5 @@
-//! The order in which the types declare their keys. A JSON schema sorts them by name; a reader wants them as they
-//! were thought. Learned by serialising a value and writing down only the names.
+//! The order in which the types declare their keys. A JSON schema sorts them by name; a reader
+//! wants them as they were thought. Learned by serialising a value and writing down only the names.
 
 use serde::ser::{self, Impossible, Serialize, Serializer};
 use std::fmt;

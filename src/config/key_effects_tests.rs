@@ -1,7 +1,7 @@
 //! For every key of both files one test in which it has its effect: `key_effects.txt`.
 //!
-//! A row is `ROLE KEY TEST`. A key that nothing reads has no such test, and a test that was renamed or removed is
-//! missed here.
+//! A row is `ROLE KEY TEST`. A key that nothing reads has no such test, and a test that was renamed
+//! or removed is missed here.
 
 use super::{
     keys::KeyPath,

@@ -6,7 +6,8 @@
 //!             └──────────────────────┴───────────── problems ◄─────┴────────────────────────┘
 //! ```
 //!
-//! Whatever is at fault is taken out, so that the next stage sees the rest; `T` is then a default there.
+//! Whatever is at fault is taken out, so that the next stage sees the rest; `T` is then a default
+//! there.
 
 use super::{
     env,

@@ -1,7 +1,8 @@
-//! What users read about the configuration, made from the types: a commented file and a chapter in Markdown.
+//! What users read about the configuration, made from the types: a commented file and a chapter in
+//! Markdown.
 //!
-//! The texts in the repository are compared with these by a test (`UPDATE=1 cargo test` writes them anew), so that neither can say
-//! anything that the types don't.
+//! The texts in the repository are compared with these by a test (`UPDATE=1 cargo test` writes them
+//! anew), so that neither can say anything that the types don't.
 
 use super::{
     field_order::FieldOrder,

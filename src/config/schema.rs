@@ -1,8 +1,9 @@
-//! A JSON schema as the checks and the reference look at it: which keys there are, what a value must be.
+//! A JSON schema as the checks and the reference look at it: which keys there are, what a value
+//! must be.
 //!
-//! The schema of a file lies beside its types as JSON. A test makes it from the types and compares the two
-//! (`UPDATE=1 cargo test --lib config::schema` writes it anew), so that it can't say anything else than they do, and the
-//! program carries a text in place of the code that makes it.
+//! The schema of a file lies beside its types as JSON. A test makes it from the types and compares
+//! the two (`UPDATE=1 cargo test --lib config::schema` writes it anew), so that it can't say
+//! anything else than they do, and the program carries a text in place of the code that makes it.
 
 use super::keys::{KeyPath, Step};
 use crate::model::section::File;

@@ -1,7 +1,7 @@
 //! A parsed file against the schema: unknown keys, wrong types, words that aren't known.
 //!
-//! Whatever is at fault is taken out of the table, so that the rest can still be deserialised and checked, and every
-//! fault is found in one go.
+//! Whatever is at fault is taken out of the table, so that the rest can still be deserialised and
+//! checked, and every fault is found in one go.
 
 use super::{
     keys::{KeyPath, Step},

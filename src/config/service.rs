@@ -1,4 +1,5 @@
-//! The session service's file. Its types are the service's own (`service::settings`); they are read like the agent's.
+//! The session service's file. Its types are the service's own (`service::settings`); they are read
+//! like the agent's.
 
 use super::{
     provenance::Provenance,

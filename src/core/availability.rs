@@ -1,8 +1,8 @@
 //! Whether this server is free: what the provider is told, and why an allocation is refused.
 //!
 //! A server is free that has no match, owes no report, can write the journal, has a keeper, is not
-//! about to end, and isn't resting after a failure; a server that starts its game at boot, only once
-//! that game is ready.
+//! about to end, and isn't resting after a failure; a server that starts its game at boot, only
+//! once that game is ready.
 
 use super::{
     desired_state,

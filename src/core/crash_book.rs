@@ -1,7 +1,7 @@
 //! The crash book: how often the game failed, over all matches, and what follows from it.
 //!
-//! A run that lived for `stable_after` starts the delays anew. `budget` failures within `window` are
-//! a crash loop.
+//! A run that lived for `stable_after` starts the delays anew. `budget` failures within `window`
+//! are a crash loop.
 
 use super::{
     random::{Backoff, Jitter},

@@ -1,4 +1,5 @@
-//! What the session should show of the match: a level, made from the facts whenever one has changed.
+//! What the session should show of the match: a level, made from the facts whenever one has
+//! changed.
 
 use super::{
     facts::Facts,

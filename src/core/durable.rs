@@ -1,7 +1,7 @@
 //! From the machines to the durable text, and back: this is the one place that knows its shape.
 //!
-//! The text is the journal's state, and the keeper's adoption record. Additive changes only: a newer
-//! agent reads an older one's journal.
+//! The text is the journal's state, and the keeper's adoption record. Additive changes only: a
+//! newer agent reads an older one's journal.
 //!
 //! | member | of |
 //! |---|---|

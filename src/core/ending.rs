@@ -194,8 +194,8 @@ impl EndingMachine {
         if self.reports.is_some()
             && let Some(reports) = self.reports.edit()
         {
-            // The life before was cut short over its last reports: this one may deliver them, however
-            // late it comes.
+            // The life before was cut short over its last reports: this one may deliver them,
+            // however late it comes.
             reports.until = reports.until.max(facts.now + LAST_REPORTS.0);
         }
     }

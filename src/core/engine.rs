@@ -6,8 +6,9 @@
 //!             settle: levels that follow from everybody's state; last of all the commit ──► [Effect]
 //! ```
 //!
-//! A machine is handed an event and the [`Facts`], and leaves effects and [`Signal`]s in the [`Turn`].
-//! Its facts are refreshed where it has changed, then its signals are passed on, depth first.
+//! A machine is handed an event and the [`Facts`], and leaves effects and [`Signal`]s in the
+//! [`Turn`]. Its facts are refreshed where it has changed, then its signals are passed on, depth
+//! first.
 //!
 //! | effect | waits for the commit |
 //! |---|---|
@@ -238,8 +239,8 @@ impl Core {
             return self.on_ending(EndingEvent::Tick);
         }
         self.on_allocation(AllocationEvent::Tick);
-        // What the process did moves the match, and the other way round; a start or an end is at most a
-        // few such moves away.
+        // What the process did moves the match, and the other way round; a start or an end is at
+        // most a few such moves away.
         for _ in 0..8 {
             let before = self.process.revision() + self.game.revision() + self.ending.revision();
             self.on_process(ProcessEvent::Tick);

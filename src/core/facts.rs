@@ -5,7 +5,8 @@
 //! | `now`, `wall`, `settings`, `addresses` | the wiring, from the input |
 //! | every other | the machine of that name |
 //!
-//! A machine reads them and never another machine. What follows from several facts is a method here.
+//! A machine reads them and never another machine. What follows from several facts is a method
+//! here.
 
 use super::{
     allocation::AllocationFacts,

@@ -9,8 +9,8 @@
 //! | `Closing` (stop sequence) | `unjoinable` | the containment is empty → the match is closed |
 //!
 //! *The match is closed*: `closed` goes into its outbox, in the same commit as the end of the run;
-//! then `Idle` again, or the agent's final reports. A game that may serve another match stays up, and
-//! `Closing` is passed over.
+//! then `Idle` again, or the agent's final reports. A game that may serve another match stays up,
+//! and `Closing` is passed over.
 //!
 //! | file | holds |
 //! |---|---|

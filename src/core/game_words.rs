@@ -1,7 +1,7 @@
 //! What the game has said of itself, and still stands by: for as long as its run lives.
 //!
-//! The wiring switches what the game says (`game_events`); what is said of players, of health and of
-//! the match goes to those machines.
+//! The wiring switches what the game says (`game_events`); what is said of players, of health and
+//! of the match goes to those machines.
 
 use super::{
     facts::Facts,

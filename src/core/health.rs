@@ -1,10 +1,10 @@
 //! From evidence to a judgement, and the judgement to the service.
 //!
 //! Each signal has its own counter: `fall` failures in a row make it degraded, twice as many
-//! unhealthy, `rise` successes in a row healthy again. The worst signal counts; the game's own opinion
-//! is one of them, and so are the pings that its SDK promised ([`super::ping_clock`]). Before the first
-//! evidence, which may be the proof of readiness, health is unknown. A match without a process is
-//! unhealthy.
+//! unhealthy, `rise` successes in a row healthy again. The worst signal counts; the game's own
+//! opinion is one of them, and so are the pings that its SDK promised ([`super::ping_clock`]).
+//! Before the first evidence, which may be the proof of readiness, health is unknown. A match
+//! without a process is unhealthy.
 //!
 //! A check goes out at the service's cadence, jittered only earlier, and at once when the judgement
 //! changes.

@@ -1,7 +1,7 @@
 //! The outbox of one instance: everything that the session service is owed about one instance.
 //!
-//! Remote state is a level: the newest wins. Only *milestones* are told in order, each with its time: as the level
-//! itself where it still stands, else as an audit event.
+//! Remote state is a level: the newest wins. Only *milestones* are told in order, each with its
+//! time: as the level itself where it still stands, else as an audit event.
 //!
 //! ```text
 //!  post ──► milestones and notes, in order ──► level ≠ shown: PATCH ──► … ──► closed ──► read back ──► delivered
@@ -14,8 +14,8 @@
 //! | [`answers`] | what an answer means: shown, doubtful, refused, taken away, delivered |
 //! | [`level`] | the instance's level: compared, merged, named |
 //!
-//! Invariants: one request under way; nothing follows `closed`; an outbox goes only when `closed` is confirmed, or the service
-//! says that the session is gone or another instance there.
+//! Invariants: one request under way; nothing follows `closed`; an outbox goes only when `closed`
+//! is confirmed, or the service says that the session is gone or another instance there.
 
 mod answers;
 mod level;

@@ -1,11 +1,11 @@
-//! The journal as the core sees it: one commit under way, numbered; and how it is when it fails. What
-//! waits for a commit is in [`super::turn`].
+//! The journal as the core sees it: one commit under way, numbered; and how it is when it fails.
+//! What waits for a commit is in [`super::turn`].
 //!
-//! The state is written out as text only when its revision has moved; a text that is the same as the
-//! last one is no change.
+//! The state is written out as text only when its revision has moved; a text that is the same as
+//! the last one is no change.
 //!
-//! A commit that fails or takes over [`PATIENCE`]: the match goes on, reports go out, status says so,
-//! and no allocation is accepted. What is written ahead goes on waiting.
+//! A commit that fails or takes over [`PATIENCE`]: the match goes on, reports go out, status says
+//! so, and no allocation is accepted. What is written ahead goes on waiting.
 
 use super::{
     io::{Effect, JournalFact},

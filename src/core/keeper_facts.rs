@@ -1,4 +1,5 @@
-//! What the keeper says, and above all its hello: the journal says what was intended, the keeper what is.
+//! What the keeper says, and above all its hello: the journal says what was intended, the keeper
+//! what is.
 //!
 //! | journal | keeper | action |
 //! |---|---|---|

@@ -1,5 +1,5 @@
-//! What is known of the keeper, and what it holds for the agent: the fallback policy for when no agent is
-//! there, and the adoption record, from which a lost journal is made good.
+//! What is known of the keeper, and what it holds for the agent: the fallback policy for when no
+//! agent is there, and the adoption record, from which a lost journal is made good.
 
 use super::{
     facts::Facts,

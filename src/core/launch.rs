@@ -9,8 +9,9 @@
 //! | `ports.NAME`, `host`, `region`, `name`, `startup_file` | of this agent | undefined |
 //! | `session_id`, `instance_id`, `allocation_id`, `join_token`, `custom.KEY` | of the allocation | undefined |
 //!
-//! Printing what is undefined is an error, found before anything is spawned. A remote value is only ever a value: never a
-//! template, never a shell word. An argument that renders to nothing is dropped.
+//! Printing what is undefined is an error, found before anything is spawned. A remote value is only
+//! ever a value: never a template, never a shell word. An argument that renders to nothing is
+//! dropped.
 
 use super::settings::{Launch, Settings};
 use crate::model::{

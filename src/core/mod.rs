@@ -6,21 +6,25 @@
 //!                   └─ Core::status(), Core::next_deadline()
 //! ```
 //!
-//! The driver (`agent`) feeds one input at a time and dispatches the effects in order, never waiting for one. What an effect
-//! led to comes back as an input that names it (run number, call id, commit number), so that a late answer can't match.
+//! The driver (`agent`) feeds one input at a time and dispatches the effects in order, never
+//! waiting for one. What an effect led to comes back as an input that names it (run number, call
+//! id, commit number), so that a late answer can't match.
 //!
 //! Invariants (the property test checks them against a reference model):
 //!
 //! 1. `joinable` is never reported before readiness was proved for the run that serves.
 //! 2. One game at a time: no `Start` before the last run's end was committed and taken.
-//! 3. Every instance that was posted or taken over gets a terminal report; it is the last one of its lane.
+//! 3. Every instance that was posted or taken over gets a terminal report; it is the last one of
+//!    its lane.
 //! 4. Within a lane, reports keep their order, and one call is under way.
-//! 5. No allocation is accepted while an earlier end is undeliverable or the journal can't be written.
+//! 5. No allocation is accepted while an earlier end is undeliverable or the journal can't be
+//!    written.
 //!
-//! The core is made of machines. Each has private state, takes events (`on(event, facts, turn)`) and
-//! says when time alone brings something about (`next_deadline(facts)`). No machine sees another: what it
-//! knows of the others are [`facts`], and what it has to say to them are signals, which the wiring passes
-//! on. To read it, begin with `engine`, the wiring; then whichever machine you came for.
+//! The core is made of machines. Each has private state, takes events (`on(event, facts, turn)`)
+//! and says when time alone brings something about (`next_deadline(facts)`). No machine sees
+//! another: what it knows of the others are [`facts`], and what it has to say to them are signals,
+//! which the wiring passes on. To read it, begin with `engine`, the wiring; then whichever machine
+//! you came for.
 //!
 //! | machine | decides |
 //! |---|---|

@@ -1,5 +1,5 @@
-//! The status of an agent that isn't there: what its durable state says, beside what its keeper has.
-//! Nothing is decided here, and nothing changed; the next agent will.
+//! The status of an agent that isn't there: what its durable state says, beside what its keeper
+//! has. Nothing is decided here, and nothing changed; the next agent will.
 //!
 //! | the keeper | the run that the state knows |
 //! |---|---|

@@ -2,8 +2,8 @@
 //! began.
 //!
 //! Each has one request under way, and a session's next outbox begins only after its last. What the
-//! session should show comes from [`super::desired_state`]; [`super::instance_outbox`] decides what is
-//! sent.
+//! session should show comes from [`super::desired_state`]; [`super::instance_outbox`] decides what
+//! is sent.
 
 use super::{
     facts::Facts,

@@ -297,7 +297,8 @@ impl ProcessMachine {
 
     fn adopted(&mut self, number: RunNumber, pid: i32, facts: &Facts, turn: &mut Turn) {
         self.attend(facts, turn);
-        // What it would have sent meanwhile it couldn't: it gets some time, whatever the deadline was.
+        // What it would have sent meanwhile it couldn't: it gets some time, whatever the deadline
+        // was.
         let grace = facts.settings.readiness.timeout.get().min(Duration::from_secs(10));
         if self.state.process.run().is_some_and(|run| run.ready_by.is_some())
             && let Some(run) = self.state.edit().process.run_mut()

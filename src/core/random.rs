@@ -1,4 +1,5 @@
-//! Where ids, tokens and jitter come from: two generators, so that drawing an id doesn't change the jitter.
+//! Where ids, tokens and jitter come from: two generators, so that drawing an id doesn't change the
+//! jitter.
 
 use crate::model::backoff;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};

@@ -5,15 +5,16 @@
 //! | joined | its place is no longer kept for it | `members`: the game is told `not_in_session`; `open`: added, within team size |
 //! | left | its place is kept for `reconnect_grace`, then it is removed | – |
 //!
-//! One source tells who plays: the one nearest to the game that has spoken of players in this run. Two of them know a player by
-//! different ids, and would count everybody twice.
+//! One source tells who plays: the one nearest to the game that has spoken of players in this run.
+//! Two of them know a player by different ids, and would count everybody twice.
 //!
 //! | SDK (native, agones, gsdk) | its log | a probe |
 //! |---|---|---|
 //! | nearest: every join and leave, with real ids | every join and leave, with the log's ids | a list or a number now and then |
 //!
-//! An id that isn't, and doesn't map to, a player UUID only shows in status and counts. A UUID that the last reading of the
-//! session doesn't know is judged after another reading: it may have been added since.
+//! An id that isn't, and doesn't map to, a player UUID only shows in status and counts. A UUID that
+//! the last reading of the session doesn't know is judged after another reading: it may have been
+//! added since.
 
 use super::steady_time::{SteadyTime, earliest};
 use crate::model::{

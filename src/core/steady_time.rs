@@ -1,8 +1,9 @@
 //! The core's sense of time.
 //!
-//! Deadlines have to be measured on the monotonic clock and to survive a restart in the journal, where only the wall clock
-//! means anything. [`SteadyTime`] is both: the wall clock as it was at birth, moved on by the monotonic clock. A wall clock that is
-//! set moves no deadline; a new life reads the wall clock again.
+//! Deadlines have to be measured on the monotonic clock and to survive a restart in the journal,
+//! where only the wall clock means anything. [`SteadyTime`] is both: the wall clock as it was at
+//! birth, moved on by the monotonic clock. A wall clock that is set moves no deadline; a new life
+//! reads the wall clock again.
 
 use crate::model::time::{Instant, Now, Timestamp};
 use serde::{Deserialize, Serialize};

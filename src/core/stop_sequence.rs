@@ -1,5 +1,5 @@
-//! The stop sequence: a step, its wait, the next; at the end SIGKILL of everything, again and again until the keeper
-//! says that the containment is empty or that it can't be emptied.
+//! The stop sequence: a step, its wait, the next; at the end SIGKILL of everything, again and again
+//! until the keeper says that the containment is empty or that it can't be emptied.
 //!
 //! ```text
 //! step 0 ─wait─► step 1 ─wait─► … ─► kill ─wait─► kill …        kill_by ──► kill

@@ -1,10 +1,13 @@
-//! A small world for tests: a keeper, a session service and a journal that do as they should, until told otherwise.
+//! A small world for tests: a keeper, a session service and a journal that do as they should, until
+//! told otherwise.
 //!
-//! [`World::give`] hands an input to the core and lets the world answer until all is quiet; [`World::pass`] lets time pass
-//! from deadline to deadline. What the core decided is in [`World::seen`], what the service was told in [`Service::told`].
+//! [`World::give`] hands an input to the core and lets the world answer until all is quiet;
+//! [`World::pass`] lets time pass from deadline to deadline. What the core decided is in
+//! [`World::seen`], what the service was told in [`Service::told`].
 //!
-//! The world is strict: two games at once, a start before its commit, two writes of a lane at once, a word after `closed`, or an
-//! offer while an end is owed or the journal broken are panics, whatever the test is about.
+//! The world is strict: two games at once, a start before its commit, two writes of a lane at once,
+//! a word after `closed`, or an offer while an end is owed or the journal broken are panics,
+//! whatever the test is about.
 
 mod keeper;
 mod make;

@@ -1,8 +1,8 @@
 //! Notices to the game: a log of changes, and the levels that are in force.
 //!
-//! A level (allocated, backfilled, drain, stop, session lost) is kept for as long as it holds, apart from the log: a reader
-//! that starts anew gets the levels first, in their order, then every change after them. Both are taken under one lock, so
-//! that nothing falls in between.
+//! A level (allocated, backfilled, drain, stop, session lost) is kept for as long as it holds,
+//! apart from the log: a reader that starts anew gets the levels first, in their order, then every
+//! change after them. Both are taken under one lock, so that nothing falls in between.
 //!
 //! | notice | becomes a level | ends |
 //! |---|---|---|

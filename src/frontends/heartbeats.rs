@@ -6,8 +6,8 @@
 //!                                           └── wakes the driver only where a heartbeat may change the verdict
 //! ```
 //!
-//! A game may ping thousands of times a second, and all of its pings say the same. What the core judges is their
-//! count and the age of the newest, and it asks for both at its own deadline.
+//! A game may ping thousands of times a second, and all of its pings say the same. What the core
+//! judges is their count and the age of the newest, and it asks for both at its own deadline.
 //!
 //! | a heartbeat | the driver hears of it |
 //! |---|---|
@@ -15,8 +15,9 @@
 //! | while the game isn't known to be healthy | at once: it may make it so |
 //! | any other | when the core's next deadline is due, before the deadline is judged |
 //!
-//! Invariants: recording never waits and never fails; no heartbeat is lost: one that was recorded before a deadline is
-//! taken before that deadline is judged; there is one entry a source, and only for the newest run.
+//! Invariants: recording never waits and never fails; no heartbeat is lost: one that was recorded
+//! before a deadline is taken before that deadline is judged; there is one entry a source, and only
+//! for the newest run.
 
 use crate::model::{game::EventSource, ids::RunNumber, time::Instant};
 use std::{

@@ -1,4 +1,5 @@
-//! HTTP as every frontend speaks it: for this machine alone, bounded, and shut to browsers. The server itself is [`crate::net`].
+//! HTTP as every frontend speaks it: for this machine alone, bounded, and shut to browsers. The
+//! server itself is [`crate::net`].
 //!
 //! | bound | value | beyond |
 //! |---|---|---|

@@ -1,7 +1,8 @@
-//! What a frontend adds to the start of the game: variables, and files that an SDK reads before it can ask anybody.
+//! What a frontend adds to the start of the game: variables, and files that an SDK reads before it
+//! can ask anybody.
 //!
-//! A [`LaunchExtension`] is made once, when the sockets are bound, and applied at each start with the run's own token.
-//! What the user configured wins over it.
+//! A [`LaunchExtension`] is made once, when the sockets are bound, and applied at each start with
+//! the run's own token. What the user configured wins over it.
 
 use crate::model::{
     ordered::Ports,

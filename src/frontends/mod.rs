@@ -1,4 +1,5 @@
-//! The protocols that games and operators speak: a room each, all of them mapped onto the same few types.
+//! The protocols that games and operators speak: a room each, all of them mapped onto the same few
+//! types.
 //!
 //! ```text
 //!   game ──► native │ agones │ gsdk │ a2s ──► GameMessage ────► driver ──► core
@@ -25,11 +26,12 @@
 //!
 //! Invariants:
 //!
-//! 1. A frontend translates and judges nothing: it hands on events, opinions and counts, and shows what the core has
-//!    decided. The SDK state of a run has one owner, the frontend of that SDK.
-//! 2. It sees of the agent what [`Shared`] holds and nothing else, all of it channels and values: so the whole set can be
-//!    moved into a process of its own.
-//! 3. Reads and heartbeats are answered at once, from what is acknowledged; they never wait for the core.
+//! 1. A frontend translates and judges nothing: it hands on events, opinions and counts, and shows
+//!    what the core has decided. The SDK state of a run has one owner, the frontend of that SDK.
+//! 2. It sees of the agent what [`Shared`] holds and nothing else, all of it channels and values:
+//!    so the whole set can be moved into a process of its own.
+//! 3. Reads and heartbeats are answered at once, from what is acknowledged; they never wait for the
+//!    core.
 //! 4. A reader that stops reading holds up nobody: it owns a position, not a queue.
 //! 5. Nothing wakes while nothing happens.
 

@@ -6,8 +6,9 @@
 //!   dropped: 40      reader: 43
 //! ```
 //!
-//! Invariants: the writer never waits; a reader that stops costs nothing but its number; one that comes back after its
-//! next entry was dropped is told so ([`Next::Lagged`]) instead of silently missing something.
+//! Invariants: the writer never waits; a reader that stops costs nothing but its number; one that
+//! comes back after its next entry was dropped is told so ([`Next::Lagged`]) instead of silently
+//! missing something.
 
 use std::{
     collections::VecDeque,

@@ -1,4 +1,5 @@
-//! What the tests of every frontend begin with: a status, what a frontend is handed, and the driver's end of it.
+//! What the tests of every frontend begin with: a status, what a frontend is handed, and the
+//! driver's end of it.
 
 use super::{Events, GameMessage, OperatorRequest, Shared, Timeline, TokenStore, Tokens};
 use crate::model::{

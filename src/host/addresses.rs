@@ -5,9 +5,9 @@
 //! | public | configured; seen by the service, where the user opted in; a globally routable address of an interface; nothing |
 //! | private | configured; a private address of an interface; a globally routable one; loopback |
 //!
-//! A private address never goes into the public string. IPv4 is preferred to IPv6, and a network card to what containers and
-//! tunnels put beside it. "Globally routable" follows IANA's special-purpose address registries (RFC 6890 and its
-//! successors).
+//! A private address never goes into the public string. IPv4 is preferred to IPv6, and a network
+//! card to what containers and tunnels put beside it. "Globally routable" follows IANA's
+//! special-purpose address registries (RFC 6890 and its successors).
 
 use crate::model::address::InterfaceAddress;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,4 +1,5 @@
-//! The only place where a clock is read. Everything else is handed the time, or waits with `tokio::time`.
+//! The only place where a clock is read. Everything else is handed the time, or waits with
+//! `tokio::time`.
 
 use crate::model::time::{Instant, Now, Timestamp};
 use rustix::time::{ClockId, Timespec, clock_gettime};

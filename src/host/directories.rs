@@ -1,7 +1,8 @@
-//! Whether a directory is ours: made if it isn't there, and examined before anything in it is believed.
+//! Whether a directory is ours: made if it isn't there, and examined before anything in it is
+//! believed.
 //!
-//! Invariants: a directory that we use is a directory and no link to one; it belongs to us or to root; nobody else may write in it,
-//! unless that is tolerated on purpose.
+//! Invariants: a directory that we use is a directory and no link to one; it belongs to us or to
+//! root; nobody else may write in it, unless that is tolerated on purpose.
 
 use std::{
     fs, io,
@@ -39,7 +40,8 @@ pub fn make_dir(path: &Path, mode: u32, uid: u32, openness: Openness) -> Result<
         fs::create_dir_all(parent).map_err(io("create the parent of"))?;
     }
     match fs::DirBuilder::new().mode(mode).create(path) {
-        // Whatever the umask says: the game is another user, and has to get through to what it may read.
+        // Whatever the umask says: the game is another user, and has to get through to what it may
+        // read.
         Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(io("open"))?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(io("create")(error)),

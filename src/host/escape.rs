@@ -1,7 +1,8 @@
-//! Text that others wrote (a game's output, a session's data) made harmless before it reaches a terminal.
+//! Text that others wrote (a game's output, a session's data) made harmless before it reaches a
+//! terminal.
 //!
-//! Control characters, among them the escape that starts every terminal command, and the characters that turn the
-//! direction of writing become visible `\u{…}`; everything else stays as it is.
+//! Control characters, among them the escape that starts every terminal command, and the characters
+//! that turn the direction of writing become visible `\u{…}`; everything else stays as it is.
 
 use std::fmt::{self, Write as _};
 

@@ -1,7 +1,8 @@
-//! A lock that a process holds for its life, with its pid inside: "refused with the pid of the first".
+//! A lock that a process holds for its life, with its pid inside: "refused with the pid of the
+//! first".
 //!
-//! It is an `flock` on a file that is never removed: the kernel frees it when the holder ends, however that happens. A pid left
-//! in a free file means nothing.
+//! It is an `flock` on a file that is never removed: the kernel frees it when the holder ends,
+//! however that happens. A pid left in a free file means nothing.
 
 use super::files::BadFile;
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat};

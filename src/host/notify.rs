@@ -1,7 +1,7 @@
 //! What systemd is told. Without a service manager every call does nothing.
 //!
-//! READY comes once the API is bound and the journal replayed; the watchdog is fed by the driver's progress, never by a
-//! timer of its own; a drain asks for more time as it goes.
+//! READY comes once the API is bound and the journal replayed; the watchdog is fed by the driver's
+//! progress, never by a timer of its own; a drain asks for more time as it goes.
 
 use super::clock;
 use sd_notify::NotifyState;

@@ -19,9 +19,10 @@
 //! | root | `/var/lib/gameside` | `/run/gameside` |
 //! | anybody else | `$XDG_STATE_HOME/gameside`, `~/.local/state/gameside` | `$XDG_RUNTIME_DIR/gameside`, `/tmp/gameside-<uid>` |
 //!
-//! Invariants: both directories are found in the same order, so that a root login, `sudo` and a service of root's find the same two;
-//! each is ours, as [`directories`](super::directories) checks it, and nobody else may write in it, except in a state directory that
-//! was named on purpose (a pod's shared volume is open to all).
+//! Invariants: both directories are found in the same order, so that a root login, `sudo` and a
+//! service of root's find the same two; each is ours, as [`directories`](super::directories) checks
+//! it, and nobody else may write in it, except in a state directory that was named on purpose (a
+//! pod's shared volume is open to all).
 
 use super::directories::{BadDirectory, Openness, make_dir};
 use std::{

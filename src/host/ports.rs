@@ -1,12 +1,15 @@
 //! Free ports, reserved across all agents of a machine, whoever runs them.
 //!
-//! A port is ours while we are bound to the abstract unix socket `gameside-port-PORT`. Such names belong to the network
-//! namespace, as ports do: agents of several users, and of several containers of one pod, see each other's; no file is left, and
-//! the kernel frees the name when its holder ends, however that happens. Before a port is given to a game, it is bound once, on
-//! IPv4 and IPv6, to see that no other program has it. A port that the agent had reserved before it was restarted is taken
-//! [`again`](Ports::again) without that test: the game that goes on has it bound.
+//! A port is ours while we are bound to the abstract unix socket `gameside-port-PORT`. Such names
+//! belong to the network namespace, as ports do: agents of several users, and of several containers
+//! of one pod, see each other's; no file is left, and the kernel frees the name when its holder
+//! ends, however that happens. Before a port is given to a game, it is bound once, on IPv4 and
+//! IPv6, to see that no other program has it. A port that the agent had reserved before it was
+//! restarted is taken [`again`](Ports::again) without that test: the game that goes on has it
+//! bound.
 //!
-//! A program that knows nothing of these reservations can still bind the port before the game does: see [`is_free`].
+//! A program that knows nothing of these reservations can still bind the port before the game does:
+//! see [`is_free`].
 
 use crate::model::policy::Transport;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, sockopt};

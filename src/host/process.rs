@@ -26,7 +26,8 @@ pub fn raise_open_files() -> io::Result<u64> {
 /// quietly, where `println!` would panic. Not for a process that serves. Writes to sockets need `MSG_NOSIGNAL` after it.
 #[allow(unsafe_code, reason = "a signal's default action has no safe counterpart among our dependencies")]
 pub fn end_with_the_reader() {
-    // SAFETY: no handler of ours is installed or replaced; the default action runs no code of this process.
+    // SAFETY: no handler of ours is installed or replaced; the default action runs no code of this
+    // process.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 

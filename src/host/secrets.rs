@@ -1,5 +1,6 @@
-//! Where a secret lies: a file, a systemd credential, or an environment variable; the first that is set. A file or credential
-//! isn't read here but at each use, so that it can be replaced while we run. Never printed.
+//! Where a secret lies: a file, a systemd credential, or an environment variable; the first that is
+//! set. A file or credential isn't read here but at each use, so that it can be replaced while we
+//! run. Never printed.
 
 use secrecy::SecretString;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! TERM, INT and HUP as a stream. From the moment [`Signals::listen`] returns, none of them ends the process by itself.
+//! TERM, INT and HUP as a stream. From the moment [`Signals::listen`] returns, none of them ends
+//! the process by itself.
 
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};

@@ -1,4 +1,5 @@
-//! Unix sockets at paths of any length: the kernel takes 107 bytes, and state and runtime directories may be longer.
+//! Unix sockets at paths of any length: the kernel takes 107 bytes, and state and runtime
+//! directories may be longer.
 
 use rustix::{
     fs::{AtFlags, CWD, Mode, OFlags, chmodat, fchmod, openat, statat, unlinkat},

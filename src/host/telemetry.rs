@@ -1,7 +1,8 @@
-//! The agent's own log: for people on stderr, as JSON lines, or straight into the journal under systemd.
+//! The agent's own log: for people on stderr, as JSON lines, or straight into the journal under
+//! systemd.
 //!
-//! Levels: WARN is for what should wake somebody; INFO for what happens once a match; DEBUG for the rest. In a
-//! terminal the timeline already tells the story, so only WARN and above is shown there.
+//! Levels: WARN is for what should wake somebody; INFO for what happens once a match; DEBUG for the
+//! rest. In a terminal the timeline already tells the story, so only WARN and above is shown there.
 
 use crate::model::policy::LogFormat as Format;
 use std::{fmt, io::IsTerminal, os::unix::fs::MetadataExt};

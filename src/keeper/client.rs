@@ -8,8 +8,9 @@
 //!
 //! Invariants:
 //! - Calls never block. What can't be queued is refused with an event.
-//! - Orders that were not answered when a connection broke are given again, in their order; `signal` and `stdin` only if they
-//!   were not sent yet. Record, fallback policy and the output switch are always given again.
+//! - Orders that were not answered when a connection broke are given again, in their order;
+//!   `signal` and `stdin` only if they were not sent yet. Record, fallback policy and the output
+//!   switch are always given again.
 //! - A second keeper is never spawned while the lock is held, whether its socket answers or not.
 //! - After the facts `Superseded` and `Incompatible` nothing is sent or tried any more.
 

@@ -1,4 +1,5 @@
-//! The keeper: the parent of the game process and nothing else. And its protocol, and the agent's client for it.
+//! The keeper: the parent of the game process and nothing else. And its protocol, and the agent's
+//! client for it.
 //!
 //! | file | holds |
 //! |---|---|

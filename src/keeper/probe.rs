@@ -1,4 +1,5 @@
-//! Looks at a keeper without taking it over, for `gameside status` and `gameside stop` while the agent is down. Blocking.
+//! Looks at a keeper without taking it over, for `gameside status` and `gameside stop` while the
+//! agent is down. Blocking.
 
 use super::{
     daemon,

@@ -9,8 +9,9 @@
 //!
 //! Invariants:
 //! - The first line of a connection is `hello`, either way.
-//! - Additive: a released field or word never changes its meaning. A reader ignores fields that it doesn't know; a keeper
-//!   refuses an `op` that it doesn't know and goes on; an agent ignores an unknown `event`.
+//! - Additive: a released field or word never changes its meaning. A reader ignores fields that it
+//!   doesn't know; a keeper refuses an `op` that it doesn't know and goes on; an agent ignores an
+//!   unknown `event`.
 //! - Every order gets exactly one answer that carries its id, as long as the connection lives.
 //!
 //! `docs/keeper-protocol.md` is the same for people who write an agent of their own.

@@ -1,4 +1,5 @@
-//! One allocation, wherever it came from: SIC, a hook, a watched file, the environment, another orchestrator.
+//! One allocation, wherever it came from: SIC, a hook, a watched file, the environment, another
+//! orchestrator.
 
 use super::{
     ids::{AllocationId, PlayerUuid, SessionId},

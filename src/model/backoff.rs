@@ -5,9 +5,9 @@
 //! | 1, 2, 3 … | `first`, 2 × `first`, 4 × `first` …, never more than `cap` |
 //! | any | up to [`JITTER_SHARE`] less, so that a fleet doesn't act in step |
 //!
-//! Invariants: a delay is never longer than `cap`, and without jitter never shorter than the one before. Chance is handed in
-//! as a number from 0 to 1, so that the pure core can use this too; [`NO_JITTER`] is for a single caller that nobody
-//! acts in step with.
+//! Invariants: a delay is never longer than `cap`, and without jitter never shorter than the one
+//! before. Chance is handed in as a number from 0 to 1, so that the pure core can use this too;
+//! [`NO_JITTER`] is for a single caller that nobody acts in step with.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

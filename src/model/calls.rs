@@ -1,7 +1,8 @@
 //! What the agent asks of the session service, and what comes back.
 //!
-//! One [`Call`] is one HTTP exchange, carried out once by `session_api`. Retrying, ordering and reading back are decided
-//! in `core`; logging in and finding out whether the service is reachable happen below this line, in `session_api`.
+//! One [`Call`] is one HTTP exchange, carried out once by `session_api`. Retrying, ordering and
+//! reading back are decided in `core`; logging in and finding out whether the service is reachable
+//! happen below this line, in `session_api`.
 
 use super::{
     CustomData,

@@ -1,5 +1,5 @@
-//! Finding a session, and being found: search, matchmaking, the presence session. Extensions of the Session API that
-//! Epic's Sessions Interface needs.
+//! Finding a session, and being found: search, matchmaking, the presence session. Extensions of the
+//! Session API that Epic's Sessions Interface needs.
 //!
 //! | type | goes to or comes from |
 //! |---|---|

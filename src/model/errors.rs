@@ -1,8 +1,8 @@
 //! The Session API's error answers.
 //!
-//! `{auth_success, error_code, desc}` for 400, 403, 404, 409, 412, 429, 500 and 503; 422 is [`Invalid`]. A client acts on the
-//! code, never on the text: above all, a 404 means that the session is gone only with
-//! [`codes::SESSION_NOT_FOUND`].
+//! `{auth_success, error_code, desc}` for 400, 403, 404, 409, 412, 429, 500 and 503; 422 is
+//! [`Invalid`]. A client acts on the code, never on the text: above all, a 404 means that the
+//! session is gone only with [`codes::SESSION_NOT_FOUND`].
 
 use super::wire::{
     JsonCursor, Rule, ValidationErrors,

@@ -1,4 +1,5 @@
-//! What players are told: the events of `GET /session/v1/player/me/events`, and the notifications of the long poll.
+//! What players are told: the events of `GET /session/v1/player/me/events`, and the notifications
+//! of the long poll.
 //!
 //! | event | when |
 //! |---|---|
@@ -8,8 +9,9 @@
 //! | `OnSessionInviteReceived` | the player was invited, or a place is held and the session's type says so |
 //! | `OnUISessionJoinRequested` | the player accepted an invite, or joined through a platform session |
 //!
-//! A stream is server-sent events: `id` is opaque, `event` one of these names, `data` a [`SessionEvent`]. `event: reset`
-//! with a [`Reset`] says that events are missing: read everything again.
+//! A stream is server-sent events: `id` is opaque, `event` one of these names, `data` a
+//! [`SessionEvent`]. `event: reset` with a [`Reset`] says that events are missing: read everything
+//! again.
 
 use super::{
     CustomData,

@@ -1,6 +1,7 @@
 //! What a game says to us, through whatever it speaks, and what we tell it.
 //!
-//! A frontend translates its protocol into [`GameEvent`] and [`GameNotice`] into its protocol; the core knows no protocol.
+//! A frontend translates its protocol into [`GameEvent`] and [`GameNotice`] into its protocol; the
+//! core knows no protocol.
 
 use super::{
     CustomData,

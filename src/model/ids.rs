@@ -1,4 +1,5 @@
-//! Identifiers. A newtype each, so that a session's id can't be handed over where an instance's is wanted.
+//! Identifiers. A newtype each, so that a session's id can't be handed over where an instance's is
+//! wanted.
 //!
 //! The Session API bounds ids to 1–128 characters; every constructor checks that, and
 //! deserialising does too.

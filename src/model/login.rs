@@ -1,4 +1,5 @@
-//! `POST /users/v1/login`, as far as a server's agent uses it, and as far as our service answers it.
+//! `POST /users/v1/login`, as far as a server's agent uses it, and as far as our service answers
+//! it.
 
 use super::{
     ids::PlayerUuid,

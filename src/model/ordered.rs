@@ -1,5 +1,5 @@
-//! A map that keeps the order in which its entries were written: the first of `[game.ports]` stays the first, from the
-//! configuration to the game. Small by nature, so a look-up walks the list.
+//! A map that keeps the order in which its entries were written: the first of `[game.ports]` stays
+//! the first, from the configuration to the game. Small by nature, so a look-up walks the list.
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,

@@ -1,5 +1,6 @@
-//! What an operator may ask of an agent, and the typed reasons for a refusal. Over HTTP a refusal becomes a status code,
-//! in the shell an exit code; both mappings are exhaustive matches, here and in `cli::exit`.
+//! What an operator may ask of an agent, and the typed reasons for a refusal. Over HTTP a refusal
+//! becomes a status code, in the shell an exit code; both mappings are exhaustive matches, here and
+//! in `cli::exit`.
 
 use super::{
     allocation::Allocation,

@@ -1,4 +1,5 @@
-//! Parameters of paths and queries of the Session API. A name of a path means the same wherever it stands.
+//! Parameters of paths and queries of the Session API. A name of a path means the same wherever it
+//! stands.
 
 use super::{
     ids::PlayerUuid,

@@ -1,7 +1,8 @@
-//! The decisions that a user makes in the configuration and the core follows. `config` reads these types as they are.
+//! The decisions that a user makes in the configuration and the core follows. `config` reads these
+//! types as they are.
 //!
-//! Every field has a default; the defaults are the documented ones. A doc comment here is the line that the configuration
-//! reference prints.
+//! Every field has a default; the defaults are the documented ones. A doc comment here is the line
+//! that the configuration reference prints.
 
 use super::{
     section::section,

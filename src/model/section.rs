@@ -1,4 +1,5 @@
-//! Sections of a configuration file, and what becomes of a changed key when a running process reads its file again.
+//! Sections of a configuration file, and what becomes of a changed key when a running process reads
+//! its file again.
 //!
 //! [`section!`] stands beside the type of a section and gives every key its answer:
 //!
@@ -9,8 +10,9 @@
 //! | `sections` | is a section itself, which answers for its own keys |
 //! | `command_line` | is no key of the file; the command line's value stays |
 //!
-//! The macro takes the type apart without `..`, so that a key without an answer does not compile. A reload takes every
-//! value from one merged section: no part of a process sees the new value of a key while another keeps the old one.
+//! The macro takes the type apart without `..`, so that a key without an answer does not compile. A
+//! reload takes every value from one merged section: no part of a process sees the new value of a
+//! key while another keeps the old one.
 
 use serde::{Serialize, de::DeserializeOwned};
 

@@ -1,7 +1,7 @@
 //! The Session API's session and everything hanging off it that both halves use.
 //!
-//! Names, bounds and optionality follow the published contract. Unset members are left out, never null: existing
-//! Unreal clients throw a whole object away over one null.
+//! Names, bounds and optionality follow the published contract. Unset members are left out, never
+//! null: existing Unreal clients throw a whole object away over one null.
 
 use super::{
     CustomData,

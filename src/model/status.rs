@@ -1,4 +1,5 @@
-//! The agent as seen from outside: what `gameside status --json` prints and the API answers, and the timeline.
+//! The agent as seen from outside: what `gameside status --json` prints and the API answers, and
+//! the timeline.
 
 use super::{
     CustomData,

@@ -1,8 +1,9 @@
 //! Who may play with whom.
 //!
-//! Two versions are compatible when they have the same major version (below 1.0 the same minor too) and
-//! the client's pre-release isn't lower than the host's. Build metadata is ignored. `semver::VersionReq` is wrong
-//! here: it refuses every pre-release that the requirement doesn't name.
+//! Two versions are compatible when they have the same major version (below 1.0 the same minor too)
+//! and the client's pre-release isn't lower than the host's. Build metadata is ignored.
+//! `semver::VersionReq` is wrong here: it refuses every pre-release that the requirement doesn't
+//! name.
 
 use semver::Version;
 use serde::{Deserialize, Serialize};

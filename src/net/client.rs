@@ -104,7 +104,8 @@ impl Client {
         let broken = |source| ClientError::BrokenOff { address: self.address.clone(), source };
         let request = self.request(call)?;
         let stream = self.connect().await?;
-        // Vectored writes come without MSG_NOSIGNAL: a server that hangs up would end a command by SIGPIPE.
+        // Vectored writes come without MSG_NOSIGNAL: a server that hangs up would end a command by
+        // SIGPIPE.
         let (mut sender, connection) =
             http1::Builder::new().writev(false).handshake(TokioIo::new(stream)).await.map_err(broken)?;
         tokio::spawn(connection);

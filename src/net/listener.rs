@@ -47,7 +47,8 @@ impl Listener {
         match self {
             Listener::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                // Without it answers wait for the client's delayed acknowledgement; a socket that can't is slow, not broken.
+                // Without it answers wait for the client's delayed acknowledgement; a socket that
+                // can't is slow, not broken.
                 let _ = stream.set_nodelay(true);
                 Ok((Stream::Tcp(stream), Peer::Tcp(peer.ip().to_canonical())))
             }

@@ -1,5 +1,5 @@
-//! HTTP on the sockets of this machine: one layer for the agent's API, the session service, the command line and the
-//! practice game.
+//! HTTP on the sockets of this machine: one layer for the agent's API, the session service, the
+//! command line and the practice game.
 //!
 //! ```text
 //!   Listener ──► server::serve ──► place? ──► TLS? ──► write time-out ──► hyper ──► handler(peer, request)
@@ -22,8 +22,9 @@
 //! | [`sse`] | server-sent events: writing and reading them |
 //! | [`client`] | requests to a server on this machine |
 //!
-//! Invariants: everything is bounded (connections, header, body, handshake, events); the trouble of one connection, a panic
-//! included, is its own; what an error looks like on the wire is the business of the API that answers it.
+//! Invariants: everything is bounded (connections, header, body, handshake, events); the trouble of
+//! one connection, a panic included, is its own; what an error looks like on the wire is the
+//! business of the API that answers it.
 
 pub mod body;
 pub mod client;

@@ -1,7 +1,8 @@
 //! `Host` and `Origin`: what keeps web pages out.
 //!
-//! A web page that somebody opens on the same machine could reach a loopback port (DNS rebinding, forms). So on TCP the `Host` must
-//! name the loopback, and a request with an `Origin` is refused everywhere: no browser has business here.
+//! A web page that somebody opens on the same machine could reach a loopback port (DNS rebinding,
+//! forms). So on TCP the `Host` must name the loopback, and a request with an `Origin` is refused
+//! everywhere: no browser has business here.
 
 use super::Listener;
 use http::{HeaderMap, Request, Uri, header};

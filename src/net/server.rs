@@ -16,7 +16,8 @@
 //! | time that a write may wait | [`Limits::write_timeout`] | closed |
 //! | TLS handshake | [`HANDSHAKE`] | closed |
 //!
-//! Invariants: the future of [`serve`] owns its connections: dropping it ends them. One connection's trouble, or panic, is its own.
+//! Invariants: the future of [`serve`] owns its connections: dropping it ends them. One
+//! connection's trouble, or panic, is its own.
 
 use super::{
     listener::{Listener, Peer},

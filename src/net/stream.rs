@@ -1,8 +1,8 @@
 //! One connection's bytes.
 //!
-//! Invariant: a write to a unix socket whose other end is gone is an error and never the signal SIGPIPE, which would end a command
-//! that has its default action. (The standard library sees to that for TCP alone; vectored writes come without it, so a
-//! client makes none.)
+//! Invariant: a write to a unix socket whose other end is gone is an error and never the signal
+//! SIGPIPE, which would end a command that has its default action. (The standard library sees to
+//! that for TCP alone; vectored writes come without it, so a client makes none.)
 
 use rustix::net::{SendFlags, send};
 use std::{

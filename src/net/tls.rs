@@ -1,7 +1,8 @@
 //! TLS on TCP listeners: a certificate chain and its key from two PEM files, read again on demand.
 //!
-//! Invariants: what is served is always one consistent pair; a pair that can't be used leaves the one before in force. TLS 1.2 and
-//! 1.3 with the cryptography of `ring`; no client certificates. The key is never in an error or a `Debug` output.
+//! Invariants: what is served is always one consistent pair; a pair that can't be used leaves the
+//! one before in force. TLS 1.2 and 1.3 with the cryptography of `ring`; no client certificates.
+//! The key is never in an error or a `Debug` output.
 
 use rustls::{
     ServerConfig,

@@ -1,5 +1,6 @@
-//! A stream whose other end must take what it is sent: a write that gets nowhere for a given time fails, and with it the connection.
-//! So a client that asks and never reads the answers holds its place, and what is buffered for it, no longer than that.
+//! A stream whose other end must take what it is sent: a write that gets nowhere for a given time
+//! fails, and with it the connection. So a client that asks and never reads the answers holds its
+//! place, and what is buffered for it, no longer than that.
 
 use std::{
     future::Future,

@@ -1,4 +1,5 @@
-//! Faults that are injected on purpose: crashes, hangs, leaks, floods of output, processes that get away.
+//! Faults that are injected on purpose: crashes, hangs, leaks, floods of output, processes that get
+//! away.
 
 use super::{
     options::{CrashHow, Daemon, Faults},

@@ -1,4 +1,5 @@
-//! The game itself: players who walk about on a map, in a match. No I/O, no clock: `now` is the time since the start.
+//! The game itself: players who walk about on a map, in a match. No I/O, no clock: `now` is the
+//! time since the start.
 
 use super::wire::{self, FromPlayer, FromServer};
 use std::{net::SocketAddr, time::Duration};

@@ -1,7 +1,8 @@
 //! `gameside practice`: a small real UDP game server, to try Gameside with and to test it.
 //!
-//! It is a game and nothing else: it uses nothing of the agent but the nouns, and reaches it like any other game, over the
-//! native API. Players move on a map; there is chat, a match, a console, and everything that a bad server does on a bad day.
+//! It is a game and nothing else: it uses nothing of the agent but the nouns, and reaches it like
+//! any other game, over the native API. Players move on a map; there is chat, a match, a console,
+//! and everything that a bad server does on a bad day.
 //!
 //! ```text
 //!   players ──UDP──► server ──► game (rules, no I/O)          api::reporter ──► agent

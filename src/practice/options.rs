@@ -1,8 +1,9 @@
 //! What the practice game can be told.
 //!
-//! On the command line, and by the session's `misc_params` in the same words: `?crash-after=5s?crash-how=segv` or
-//! `crash-after=5s crash-how=segv`. What isn't said there comes from the environment that the agent gives
-//! (`GAMESIDE_MAP`, `GAMESIDE_PORT_GAME`, …), then from the defaults.
+//! On the command line, and by the session's `misc_params` in the same words:
+//! `?crash-after=5s?crash-how=segv` or `crash-after=5s crash-how=segv`. What isn't said there comes
+//! from the environment that the agent gives (`GAMESIDE_MAP`, `GAMESIDE_PORT_GAME`, …), then from
+//! the defaults.
 
 use crate::{
     model::units::{Size, Span},

@@ -1,4 +1,5 @@
-//! The datagrams, as text: a line `practice/1 VERB`, then `key: value` lines; UTF-8, at most [`MAX_DATAGRAM`] bytes.
+//! The datagrams, as text: a line `practice/1 VERB`, then `key: value` lines; UTF-8, at most
+//! [`MAX_DATAGRAM`] bytes.
 //!
 //! | from the player | keys | answer |
 //! |---|---|---|
@@ -9,8 +10,8 @@
 //! | `bye` | | `bye` (`reason`) |
 //! | `admin` | `password`, `command` | as on the console |
 //!
-//! The server says `map` (`map`, `mode`) when it changes, and `bye` when it ends or a player must go. Besides it answers the
-//! Quake 3 query `getstatus`, as any server browser or probe asks it.
+//! The server says `map` (`map`, `mode`) when it changes, and `bye` when it ends or a player must
+//! go. Besides it answers the Quake 3 query `getstatus`, as any server browser or probe asks it.
 
 use std::fmt::Write;
 use uuid::Uuid;

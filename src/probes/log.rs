@@ -9,8 +9,9 @@
 //! | `match_started` | `match` | a match begins |
 //! | `match_ended` | | it is over |
 //!
-//! Games often name a player in one line and only number it in another. So players who came are remembered: a player who
-//! leaves is found by its id, else by its name. Their number is bounded, as is the part of a line that is matched.
+//! Games often name a player in one line and only number it in another. So players who came are
+//! remembered: a player who leaves is found by its id, else by its name. Their number is bounded,
+//! as is the part of a line that is matched.
 
 use super::Observation;
 use crate::model::{

@@ -10,7 +10,8 @@
 //! | [`rcon`] | remote consoles, through which a game is asked to quit |
 //! | [`error`] | why a probe found nothing |
 //!
-//! Invariants: a probe reports what it saw and judges nothing; everything that it reads is bounded, in time and in length.
+//! Invariants: a probe reports what it saw and judges nothing; everything that it reads is bounded,
+//! in time and in length.
 
 pub mod error;
 pub mod log;

@@ -1,6 +1,7 @@
 //! TCP connections and HTTP; whether a port is bound.
 //!
-//! The kernel's tables of bound ports are read from `/proc/PID/net` of the game, which shows its network namespace, else from our own.
+//! The kernel's tables of bound ports are read from `/proc/PID/net` of the game, which shows its
+//! network namespace, else from our own.
 
 use super::ProbeError;
 use std::{io, net::SocketAddr, path::PathBuf};

@@ -1,6 +1,6 @@
-//! Status queries of the Quake family, our own: gamedig 0.9.0 never reads the list of players behind the variables (the
-//! condition of its loop, `!length == 0`, is false for every length), so that every server looks empty; and it refuses names
-//! that aren't UTF-8.
+//! Status queries of the Quake family, our own: gamedig 0.9.0 never reads the list of players
+//! behind the variables (the condition of its loop, `!length == 0`, is false for every length), so
+//! that every server looks empty; and it refuses names that aren't UTF-8.
 //!
 //! | version | request | answer begins with | line of a player |
 //! |---|---|---|---|

@@ -1,4 +1,5 @@
-//! Remote consoles, to ask a game to quit that handles no signal: Source's RCON, and Minecraft's, which is nearly the same.
+//! Remote consoles, to ask a game to quit that handles no signal: Source's RCON, and Minecraft's,
+//! which is nearly the same.
 //!
 //! ```text
 //!   size:i32le  id:i32le  type:i32le  body  0 0        size counts what is behind it
@@ -7,8 +8,8 @@
 //!   ──► 2 command             ◄── 0 …, or nothing: a game that quits may not answer any more
 //! ```
 //!
-//! Invariants: everything is bounded: the time, the length of each packet, the number of packets before the one that counts.
-//! The password is never in an error or a log.
+//! Invariants: everything is bounded: the time, the length of each packet, the number of packets
+//! before the one that counts. The password is never in an error or a log.
 
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{io, net::SocketAddr, time::Duration};

@@ -5,8 +5,9 @@
 //! | hasn't answered yet | [`STARTING_INTERVAL`] for [`STARTING_PERIOD`], then more and more slowly, down to the interval |
 //! | has answered | interval |
 //!
-//! Every answer is evidence; a missing one is evidence too, once the game was up (before that it is reported once an
-//! interval). One probe at a time: a slow game isn't probed again before it has answered or the time is up.
+//! Every answer is evidence; a missing one is evidence too, once the game was up (before that it is
+//! reported once an interval). One probe at a time: a slow game isn't probed again before it has
+//! answered or the time is up.
 
 use super::{
     CommandError, CommandRunner, Finding, Observation, ProbeError, Target, port,

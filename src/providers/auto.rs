@@ -1,5 +1,5 @@
-//! The agent makes a session of its own whenever it is free: each offer is answered at once with an allocation that names
-//! no session.
+//! The agent makes a session of its own whenever it is free: each offer is answered at once with an
+//! allocation that names no session.
 
 use super::{Offer, ProviderEvent};
 use crate::model::{allocation::Allocation, ids::AllocationId};

@@ -1,8 +1,9 @@
-//! Somebody posts allocations to the agent's operator API: `POST /v1/allocation`, or `gameside allocate NAME --map …`.
+//! Somebody posts allocations to the agent's operator API: `POST /v1/allocation`, or
+//! `gameside allocate NAME --map …`.
 //!
-//! The order reaches the core through the native API, which answers once the core has accepted or refused it: this provider
-//! has nothing to do. The body is an [`Allocation`]. A repeated `allocation_id` gets the same answer; another allocation
-//! while the agent is busy is refused.
+//! The order reaches the core through the native API, which answers once the core has accepted or
+//! refused it: this provider has nothing to do. The body is an [`Allocation`]. A repeated
+//! `allocation_id` gets the same answer; another allocation while the agent is busy is refused.
 //!
 //! [`Allocation`]: crate::model::allocation::Allocation
 

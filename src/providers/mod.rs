@@ -6,8 +6,8 @@
 //! | `sic` | [`sic`] | from the session service, with which the agent is registered |
 //! | `hook` | [`hook`] | posted to the agent's operator API |
 //!
-//! A new provider is a file with a `run`, a row here, and its arms below. Each ends when its [`Context`] says that nobody
-//! makes offers, or listens to its events, any more.
+//! A new provider is a file with a `run`, a row here, and its arms below. Each ends when its
+//! [`Context`] says that nobody makes offers, or listens to its events, any more.
 
 pub mod auto;
 pub mod config;

@@ -14,12 +14,14 @@
 //! | `requests` | one request at a time, and the pauses between them |
 //! | `answers` | what the service's answers mean |
 //!
-//! The poll is a long one (`?wait=`): our service holds it until something changes. A poll that is answered at once is
-//! repeated after an interval. Registering is idempotent, because it names the keeper's id as the incarnation: whenever the
-//! outcome of a registration is unclear it is sent again, and an allocation that was made meanwhile is reported again.
+//! The poll is a long one (`?wait=`): our service holds it until something changes. A poll that is
+//! answered at once is repeated after an interval. Registering is idempotent, because it names the
+//! keeper's id as the incarnation: whenever the outcome of a registration is unclear it is sent
+//! again, and an allocation that was made meanwhile is reported again.
 //!
-//! Invariants: no allocation is reported twice; a request is given up when there is a new offer; nothing here gives up for
-//! good: after each failure it tries again, with the project's back-off, and sooner when the service is back.
+//! Invariants: no allocation is reported twice; a request is given up when there is a new offer;
+//! nothing here gives up for good: after each failure it tries again, with the project's back-off,
+//! and sooner when the service is back.
 
 mod answers;
 mod requests;
@@ -254,7 +256,8 @@ impl Sic {
                     self.send(ProviderEvent::Deallocated { allocation: id.clone() }).await?;
                     return self.next_offer().await;
                 }
-                // A service that answers at once needn't be asked further: the session itself tells the core.
+                // A service that answers at once needn't be asked further: the session itself tells
+                // the core.
                 Reply::Answer(Ok(_)) if asked.elapsed() < HELD => return self.next_offer().await,
                 Reply::Answer(Ok(_)) => {}
                 Reply::Answer(Err(SicError::Item { .. })) => return self.next_offer().await,

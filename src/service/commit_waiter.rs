@@ -4,11 +4,12 @@
 //!   writer thread ──progress──► one task of the runtime ──► the requests that the commit covers
 //! ```
 //!
-//! The writer wakes that one task alone, once a commit, and it wakes only who can be answered: waking a task from another thread
-//! costs a system call, and most of those who wait are waiting for a later commit.
+//! The writer wakes that one task alone, once a commit, and it wakes only who can be answered:
+//! waking a task from another thread costs a system call, and most of those who wait are waiting
+//! for a later commit.
 //!
-//! Invariant: whoever begins to wait either sees the progress that covers it or is seen by the task after that progress: both look
-//! at it under the same lock.
+//! Invariant: whoever begins to wait either sees the progress that covers it or is seen by the task
+//! after that progress: both look at it under the same lock.
 
 use super::{
     http::reply::{Outcome, unavailable},
@@ -49,7 +50,8 @@ impl CommitWaiter {
     /// Waits until a change is on disk, so that nothing is acknowledged that a crash could take back.
     pub async fn wait(&self, seq: Seq) -> Outcome<()> {
         let Some(reached) = self.wait_for(seq)? else { return Ok(()) };
-        // Woken, or the task that wakes has ended with the service: how far the store has come says which.
+        // Woken, or the task that wakes has ended with the service: how far the store has come says
+        // which.
         let woken = tokio::time::timeout(WITHIN, reached).await;
         let progress = self.progress.borrow();
         match (progress.durable >= seq, woken) {

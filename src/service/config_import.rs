@@ -1,5 +1,6 @@
-//! The configuration's resources as the API's own JSON, out and in: session types, regions, request templates, deserter rules,
-//! matchmaking. The rest of the configuration has no counterpart in the API and stays as it is.
+//! The configuration's resources as the API's own JSON, out and in: session types, regions, request
+//! templates, deserter rules, matchmaking. The rest of the configuration has no counterpart in the
+//! API and stays as it is.
 //!
 //! | member of the document | as in |
 //! |---|---|
@@ -9,8 +10,8 @@
 //! | `deserter_configs` | `GET /session/v1/deserter` |
 //! | `match_making_profiles`, `match_making_template_groups` | lists of what the `v2` reads answer |
 //!
-//! Invariants: what was exported is imported as it was; a member that is absent leaves its part of the configuration alone; what
-//! the service has no use for is named, not silently lost.
+//! Invariants: what was exported is imported as it was; a member that is absent leaves its part of
+//! the configuration alone; what the service has no use for is named, not silently lost.
 
 use super::{
     field_names,

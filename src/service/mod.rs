@@ -21,9 +21,10 @@
 //! | [`metrics`] | what is counted |
 //! | [`openapi`] | the service's own description |
 //!
-//! Invariants: nothing is acknowledged that a crash could take back; an operation that doesn't answer success has changed
-//! nothing; an operation that is run again has the same time and makes the same ids; after a start, leases, culling and
-//! missed checks count from that moment; a live session is never touched by a reload.
+//! Invariants: nothing is acknowledged that a crash could take back; an operation that doesn't
+//! answer success has changed nothing; an operation that is run again has the same time and makes
+//! the same ids; after a start, leases, culling and missed checks count from that moment; a live
+//! session is never touched by a reload.
 
 pub mod auth;
 pub mod commit_waiter;

@@ -1,5 +1,5 @@
-//! Matchmaking profiles and templates: what a queue will make matches by. Read from the configuration and shown as the
-//! contract has them, in its present and its deprecated form.
+//! Matchmaking profiles and templates: what a queue will make matches by. Read from the
+//! configuration and shown as the contract has them, in its present and its deprecated form.
 
 use crate::model::CustomData;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,8 @@
-//! The configuration's resources as the API shows them: session types, regions, request templates, matchmaking.
+//! The configuration's resources as the API shows them: session types, regions, request templates,
+//! matchmaking.
 //!
-//! Invariant: what is shown of a resource is enough to configure it anew ([`super::config_import`]).
+//! Invariant: what is shown of a resource is enough to configure it anew
+//! ([`super::config_import`]).
 
 use super::{
     profiles::{

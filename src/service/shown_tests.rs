@@ -1,5 +1,5 @@
-//! Every key of the fixed resources (session types, regions, request templates, deserter rules, matchmaking) is shown: a
-//! change of it changes what the API shows of the configuration.
+//! Every key of the fixed resources (session types, regions, request templates, deserter rules,
+//! matchmaking) is shown: a change of it changes what the API shows of the configuration.
 
 use super::{ServiceSettings, config_import};
 use crate::config::{

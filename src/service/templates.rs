@@ -1,5 +1,6 @@
-//! The service's fixed resources: session types, regions, request templates, deserter rules. The contract has no writes
-//! for them; they come from the configuration, under the names that the contract gives them.
+//! The service's fixed resources: session types, regions, request templates, deserter rules. The
+//! contract has no writes for them; they come from the configuration, under the names that the
+//! contract gives them.
 
 use crate::model::{
     CustomData,

@@ -9,12 +9,13 @@
 //!        └────────────────────────────────────────┘ a probe fails, or 5 s of silence: Backend::Away
 //! ```
 //!
-//! While the network swallows probes, several are outstanding. The first that is answered shows that the service is back.
-//! An exchange that began before that probe and has no answer is abandoned, since its connection may lead nowhere: it ends
-//! as ambiguous, and the core reads back. A service that is merely slow answers in the order of the questions, and nothing
-//! is abandoned.
+//! While the network swallows probes, several are outstanding. The first that is answered shows
+//! that the service is back. An exchange that began before that probe and has no answer is
+//! abandoned, since its connection may lead nowhere: it ends as ambiguous, and the core reads back.
+//! A service that is merely slow answers in the order of the questions, and nothing is abandoned.
 //!
-//! Trouble with one route alone doesn't make the service away: the probe is answered, and the core's own back-off does.
+//! Trouble with one route alone doesn't make the service away: the probe is answered, and the
+//! core's own back-off does.
 //!
 //! | the service answers | then |
 //! |---|---|

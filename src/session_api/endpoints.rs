@@ -1,4 +1,5 @@
-//! Every endpoint that the agent and the players' programs use, each defined once: method, path, body, answer.
+//! Every endpoint that the agent and the players' programs use, each defined once: method, path,
+//! body, answer.
 //!
 //! ```text
 //!   CREATE_SESSION = POST "/session/v1/session": CreateSession => SessionJoinResponse
@@ -7,11 +8,12 @@
 //!        └─ ApiRequest::answer(&response) ─► SessionJoinResponse | Refusal
 //! ```
 //!
-//! Bodies and answers are types of [`crate::model`]. What error answers mean is the same for all endpoints and stands in
-//! `response`; one row says more: a 503 to [`ACKNOWLEDGE_BACKFILL`] means that the backfill has expired.
+//! Bodies and answers are types of [`crate::model`]. What error answers mean is the same for all
+//! endpoints and stands in `response`; one row says more: a 503 to [`ACKNOWLEDGE_BACKFILL`] means
+//! that the backfill has expired.
 //!
-//! Invariants: the number of ids that a path takes is checked when this is compiled; an id can't change the path that it
-//! stands in; a test finds every row among the service's operations.
+//! Invariants: the number of ids that a path takes is checked when this is compiled; an id can't
+//! change the path that it stands in; a test finds every row among the service's operations.
 
 use super::{
     response::bounded,

@@ -7,8 +7,9 @@
 //! | good, but in the last fifth of its life | it is used, and renewed in the background (by refresh token if there is one) |
 //! | refused by the service | a new login with the credentials, one for all callers who were refused with that token |
 //!
-//! Each login reads its credentials from their files, so that a secret can be replaced under a running agent. A failed
-//! renewal does no harm while the old token is good. No timer runs here: a token is looked at when it is used.
+//! Each login reads its credentials from their files, so that a secret can be replaced under a
+//! running agent. A failed renewal does no harm while the old token is good. No timer runs here: a
+//! token is looked at when it is used.
 
 use super::{
     Credentials, Secret, endpoints,

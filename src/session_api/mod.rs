@@ -1,4 +1,5 @@
-//! The one client of the Session API, and of what lies beside it in an environment: login, friends, SIC.
+//! The one client of the Session API, and of what lies beside it in an environment: login, friends,
+//! SIC.
 //!
 //! ```text
 //!   agent::SessionClient          client::Sessions           the service, for another
@@ -23,8 +24,8 @@
 //! | [`agent`] | the agent's calls |
 //! | [`client`] | the players' calls: the Sessions Interface, public as `gameside::client` |
 //!
-//! Invariants: a request is carried out once, and once more only after a token that was refused; no secret and no token
-//! reaches a log, an error text or a `Debug` output.
+//! Invariants: a request is carried out once, and once more only after a token that was refused; no
+//! secret and no token reaches a log, an error text or a `Debug` output.
 
 pub mod agent;
 mod availability;

@@ -5,8 +5,9 @@
 //! | no connection, name not found, TLS refused | `Unreachable`: nothing was sent |
 //! | timed out, cut off, no HTTP, larger than 4 MiB | `Ambiguous`: it may have been carried out |
 //!
-//! The client speaks HTTP/1 only and keeps one idle connection, which saves memory. After an outage the connection of the
-//! time before may lead nowhere: it is thrown away with its client. TLS is set up only for `https`.
+//! The client speaks HTTP/1 only and keeps one idle connection, which saves memory. After an outage
+//! the connection of the time before may lead nowhere: it is thrown away with its client. TLS is
+//! set up only for `https`.
 
 use super::{ConnectionSettings, SetupError};
 use bytes::{Bytes, BytesMut};

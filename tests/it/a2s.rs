@@ -1,5 +1,5 @@
-//! Steam's server queries, answered by the agent in the practice game's stead, and asked by two clients of other people: `gamedig`, and
-//! Python's `python-a2s`.
+//! Steam's server queries, answered by the agent in the practice game's stead, and asked by two
+//! clients of other people: `gamedig`, and Python's `python-a2s`.
 
 use crate::support::{agent::Agent, component, proc, world::World};
 use gameside::{

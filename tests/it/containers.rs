@@ -1,5 +1,5 @@
-//! Both container shapes, as namespaces: a pid namespace and a mount namespace for each container, an unprivileged user, a
-//! volume that is all they share. The network is one, as in a pod.
+//! Both container shapes, as namespaces: a pid namespace and a mount namespace for each container,
+//! an unprivileged user, a volume that is all they share. The network is one, as in a pod.
 
 use crate::support::{
     agent::{Agent, Places},

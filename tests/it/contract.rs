@@ -1,8 +1,10 @@
-//! The service's own document as a judge: every answer that passes through here is checked against it.
+//! The service's own document as a judge: every answer that passes through here is checked against
+//! it.
 //!
-//! An answer is looked up by method, path and status; its body must match that schema, and hold no null anywhere. What was done for
-//! a request must be allowed by the document, too: a body that was taken matches its schema. Where `GAMESIDE_CONTRACTS` names the
-//! folder of the published contracts, these judge answers as well; [`crate::published`] compares the two.
+//! An answer is looked up by method, path and status; its body must match that schema, and hold no
+//! null anywhere. What was done for a request must be allowed by the document, too: a body that was
+//! taken matches its schema. Where `GAMESIDE_CONTRACTS` names the folder of the published
+//! contracts, these judge answers as well; [`crate::published`] compares the two.
 
 use gameside::service::openapi::DOCUMENT;
 use serde_json::{Value, json};

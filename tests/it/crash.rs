@@ -1,8 +1,10 @@
-//! SIGKILL at every named point of the real agent, then another agent: the match goes on as if nothing had been.
+//! SIGKILL at every named point of the real agent, then another agent: the match goes on as if
+//! nothing had been.
 //!
-//! One story, told once for each point: allocated, started, joinable, a player comes and goes, the operator stops it. Whoever
-//! finds the agent dead starts it again. At the end there was one allocation, one session, one instance, no game was started
-//! twice, the instance is closed, and nothing is left running.
+//! One story, told once for each point: allocated, started, joinable, a player comes and goes, the
+//! operator stops it. Whoever finds the agent dead starts it again. At the end there was one
+//! allocation, one session, one instance, no game was started twice, the instance is closed, and
+//! nothing is left running.
 
 use crate::support::{
     agent::Agent,
@@ -129,7 +131,8 @@ impl Survivor<'_> {
         let mut told = None;
         while self.revive() {
             assert!(begun.elapsed() < PATIENCE, "it doesn't end");
-            // Once a life, and only if the life before didn't leave it written down: a second order hastens.
+            // Once a life, and only if the life before didn't leave it written down: a second order
+            // hastens.
             let serves = |status: Value| status["phase"] == "serving";
             if told != Some(self.deaths) && self.agent.try_status().is_some_and(serves) {
                 let _ = self.agent.call("POST", "/v1/stop", Some(&serde_json::json!({})));
@@ -177,7 +180,8 @@ fn story(point: &str) -> u32 {
     assert!(instances.iter().all(|instance| before["instance_id"] == instance.as_str()), "{point}: {instances:?}");
     let pid = |of: &str| before[of]["pid"].as_u64().unwrap() as u32;
     assert!(proc::gone(pid("game"), PATIENCE), "{point}: the game is left");
-    // Killed before its last order was sent, it leaves a keeper that holds nothing, and that goes when it was idle for a while.
+    // Killed before its last order was sent, it leaves a keeper that holds nothing, and that goes
+    // when it was idle for a while.
     assert!(one.done || proc::gone(pid("keeper"), PATIENCE), "{point}: the keeper is left");
     one.deaths
 }

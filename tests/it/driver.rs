@@ -1,7 +1,8 @@
-//! The driver on paused time, between edges that the test plays: a keeper that says what the test says, a session service whose
-//! answers are scripted, a disk that writes when it may.
+//! The driver on paused time, between edges that the test plays: a keeper that says what the test
+//! says, a session service whose answers are scripted, a disk that writes when it may.
 //!
-//! Time goes on only when nobody has anything to do, so whoever waited for disk or network would show as time that passed.
+//! Time goes on only when nobody has anything to do, so whoever waited for disk or network would
+//! show as time that passed.
 
 use crate::{
     session_client::settings as session_client_settings,
@@ -462,7 +463,8 @@ async fn back_from_a_black_hole_the_truth_is_the_first_thing_that_is_written() {
     while sessions.instance["join_status"] != "unjoinable" {
         sessions.answers(timeout(NEVER, server.next()).await.expect("it never came back"));
     }
-    // What was under way is in doubt, so it is read back first; nothing else is written before the truth.
+    // What was under way is in doubt, so it is read back first; nothing else is written before the
+    // truth.
     let writes: Vec<_> = sessions.asked.iter().filter(|line| line.starts_with("PATCH")).collect();
     assert_eq!(writes.len(), 1, "{:?}", sessions.asked);
     let read = sessions.asked.iter().position(|line| line.starts_with("GET")).expect("read back");

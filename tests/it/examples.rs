@@ -1,4 +1,5 @@
-//! The example configurations as `gameside init --for` writes them, from the start to the end, with another program in the game's place.
+//! The example configurations as `gameside init --for` writes them, from the start to the end, with
+//! another program in the game's place.
 //!
 //! | example | in the game's place |
 //! |---|---|
@@ -8,8 +9,9 @@
 //! | `source.toml` | a shell, and at its port a stand-in for queries and remote console, in the form that Valve documents |
 //! | `minecraft.toml` | a shell that prints the server's lines as they are known and ends at its `stop`; and, asked instead of read, a server that speaks the game's protocol, by PyPI's `quarry` |
 //!
-//! So ports, arguments, patterns, queries and quit commands are the examples' own; the true servers are nothing that a machine can
-//! install by itself. [`crate::openarena`] runs one that is, and [`crate::agones`] the example that is left.
+//! So ports, arguments, patterns, queries and quit commands are the examples' own; the true servers
+//! are nothing that a machine can install by itself. [`crate::openarena`] runs one that is, and
+//! [`crate::agones`] the example that is left.
 
 use crate::support::{
     agent::Agent,

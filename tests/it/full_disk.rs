@@ -1,4 +1,5 @@
-//! The agent's journal on a disk with no room left: a small tmpfs in a mount namespace of its own, filled to the last byte.
+//! The agent's journal on a disk with no room left: a small tmpfs in a mount namespace of its own,
+//! filled to the last byte.
 //!
 //! The test runs itself again in there, so that nothing is mounted where anybody else could see it.
 

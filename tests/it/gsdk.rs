@@ -1,5 +1,6 @@
-//! Games that speak PlayFab's GSDK, under a real agent. The game's process is a shell that waits; its SDK is a client of each
-//! flavour's spellings and habits, which finds everything where the flavour would: in the file that `GSDK_CONFIG_FILE` names.
+//! Games that speak PlayFab's GSDK, under a real agent. The game's process is a shell that waits;
+//! its SDK is a client of each flavour's spellings and habits, which finds everything where the
+//! flavour would: in the file that `GSDK_CONFIG_FILE` names.
 //!
 //! | rule | test |
 //! |---|---|

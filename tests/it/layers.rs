@@ -1,7 +1,9 @@
-//! The directions of imports, as `docs/architecture.md` draws them: a room uses the rooms named beside it and no other.
+//! The directions of imports, as `docs/architecture.md` draws them: a room uses the rooms named
+//! beside it and no other.
 //!
-//! The source is read as text: comments, strings and `#[cfg(test)]` items are cut out, then every path that starts at
-//! `crate`, `gameside`, `super` or an outside crate is resolved, `use` groups included.
+//! The source is read as text: comments, strings and `#[cfg(test)]` items are cut out, then every
+//! path that starts at `crate`, `gameside`, `super` or an outside crate is resolved, `use` groups
+//! included.
 
 use crate::support::source::{Paths, rust_files};
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! Everything that is tested from outside: the real programs in real processes, and rules about the source itself.
+//! Everything that is tested from outside: the real programs in real processes, and rules about the
+//! source itself.
 //!
 //! | module | holds |
 //! |---|---|

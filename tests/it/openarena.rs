@@ -1,4 +1,5 @@
-//! A real game server that knows nothing of us: OpenArena, by the example configuration as it is shipped, in each of its two ways.
+//! A real game server that knows nothing of us: OpenArena, by the example configuration as it is
+//! shipped, in each of its two ways.
 
 use crate::support::{agent::Agent, component, proc, service::Service, world::World};
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
-//! OpenArena's real server, watched in each of the two ways that need nothing of it: queries, and its log.
+//! OpenArena's real server, watched in each of the two ways that need nothing of it: queries, and
+//! its log.
 
 use crate::support::component;
 use gameside::{

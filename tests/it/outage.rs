@@ -119,7 +119,8 @@ async fn lose_and_regain(fault: Fault) -> Refusal {
     session_client.carry_out(status(&session, JoinStatus::Pending)).await.unwrap();
     assert_eq!(backend.recv().await, Some(Backend::Up));
 
-    // The first call meets the old connection, cut by the change; the second meets the fault itself.
+    // The first call meets the old connection, cut by the change; the second meets the fault
+    // itself.
     proxy.set(fault);
     session_client.carry_out(status(&session, JoinStatus::Joinable)).await.unwrap_err();
     let refusal = session_client.carry_out(status(&session, JoinStatus::Joinable)).await.unwrap_err();

@@ -1,4 +1,5 @@
-//! Games that speak nothing, each kind of probe asking them under a real agent: from outside, and from the game's own context.
+//! Games that speak nothing, each kind of probe asking them under a real agent: from outside, and
+//! from the game's own context.
 
 use crate::support::{
     agent::Agent,

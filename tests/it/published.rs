@@ -1,4 +1,5 @@
-//! The service beside the published contracts: nothing of them is missing in its own document, and nothing is narrower.
+//! The service beside the published contracts: nothing of them is missing in its own document, and
+//! nothing is narrower.
 //!
 //! | of the published contract | must be |
 //! |---|---|
@@ -8,7 +9,8 @@
 //! | an answer's body | what the contract allows: every value that may be answered |
 //! | an operation, a member that it doesn't have | marked as an extension, and no other is |
 //!
-//! Bounds that the contract leaves open (the length of a text, of a list) may be set: no service takes all.
+//! Bounds that the contract leaves open (the length of a text, of a list) may be set: no service
+//! takes all.
 
 use crate::{
     contract::{Contract, Operation, contract, published},
@@ -83,7 +85,8 @@ fn compare(theirs: &Operation<'_>, own: &Operation<'_>, wrong: &mut Vec<String>)
         fits(pair, &format!("{id}: body"), wrong);
     }
     for (status, answer) in theirs.document["responses"].as_object().unwrap() {
-        // Without a vendor there are no voice tokens; a permission that is taken is answered without a body.
+        // Without a vendor there are no voice tokens; a permission that is taken is answered
+        // without a body.
         let never = status == "200" && (id.contains("vivox") || id.contains("epic") || id.starts_with("remove_"));
         let own_answer = &own.document["responses"][status];
         if status.starts_with('2') && !never && own_answer.is_null() {

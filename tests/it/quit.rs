@@ -1,4 +1,5 @@
-//! Games that end in good order only when they are asked to: `[game.stop.quit]` before the stop ladder.
+//! Games that end in good order only when they are asked to: `[game.stop.quit]` before the stop
+//! ladder.
 
 use crate::support::{
     rcon::{self, Dialect},
@@ -26,7 +27,8 @@ fn asked_through_its_console(by: &str, command: &str, dialect: Dialect) {
     let world = World::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    // The console is this test's, so its port is bound already, and the agent must take it for the game's.
+    // The console is this test's, so its port is bound already, and the agent must take it for the
+    // game's.
     let (shell, game) = deaf(&world);
     let secret = world.file("rcon-password", &format!("{PASSWORD}\n"));
     let config = format!(

@@ -1,5 +1,6 @@
-//! The calls of RallyHere's Unreal plugin, in its order, as its public source makes them: a client in `replay/client.json`, a dedicated
-//! server in `replay/server.json`. Each step says what the plugin does with the answer, and what the answer must be for that.
+//! The calls of RallyHere's Unreal plugin, in its order, as its public source makes them: a client
+//! in `replay/client.json`, a dedicated server in `replay/server.json`. Each step says what the
+//! plugin does with the answer, and what the answer must be for that.
 //!
 //! | member of a step | |
 //! |---|---|

@@ -1,8 +1,10 @@
-//! The service's own document, fuzzed: Schemathesis sends the real service whatever it allows and forbids, and every answer must be
-//! one that it documents: its status, its headers, its body; never a 5xx but the 503 that an operation documents.
+//! The service's own document, fuzzed: Schemathesis sends the real service whatever it allows and
+//! forbids, and every answer must be one that it documents: its status, its headers, its body;
+//! never a 5xx but the 503 that an operation documents.
 //!
-//! The document is asked of the service itself. Where a parameter names a session or a player, real ones are among the values, so that
-//! more than 404s are seen. Besides the documented statuses, the HTTP library may refuse a request's header.
+//! The document is asked of the service itself. Where a parameter names a session or a player, real
+//! ones are among the values, so that more than 404s are seen. Besides the documented statuses, the
+//! HTTP library may refuse a request's header.
 
 use crate::support::{component, http, service::Service, world::World};
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! A session service for a test: in this process, on a port of its own; every answer is checked against the service's own document,
-//! and so is every body that was taken.
+//! A session service for a test: in this process, on a port of its own; every answer is checked
+//! against the service's own document, and so is every body that was taken.
 
 use crate::contract::{contract, published};
 use gameside::service::{Listeners, ServeError, Service, ServiceSettings, auth::clients::Clients, ops};

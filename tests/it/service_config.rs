@@ -1,5 +1,5 @@
-//! What the service serves from its configuration: matchmaking, launch templates, deserter rules and marks; voice that isn't
-//! configured; the configuration as JSON; a reload.
+//! What the service serves from its configuration: matchmaking, launch templates, deserter rules
+//! and marks; voice that isn't configured; the configuration as JSON; a reload.
 
 use crate::{
     service_bench::{Bench, settings},

@@ -1,8 +1,11 @@
-//! Nothing that was acknowledged is lost: the real service is killed under load, and everything that it said is there.
+//! Nothing that was acknowledged is lost: the real service is killed under load, and everything
+//! that it said is there.
 //!
-//! Writers of every kind send as fast as they are answered, each on its own, and each remembers what it was told. SIGKILL comes after
-//! a random number of acknowledgements, while all of them have a request under way. After a restart each looks for what is its own: what
-//! was acknowledged must be there, what was under way may be there or not, and there must be nothing else. Then the next kill.
+//! Writers of every kind send as fast as they are answered, each on its own, and each remembers
+//! what it was told. SIGKILL comes after a random number of acknowledgements, while all of them
+//! have a request under way. After a restart each looks for what is its own: what was acknowledged
+//! must be there, what was under way may be there or not, and there must be nothing else. Then the
+//! next kill.
 //!
 //! An event stream goes on over the same kills: each change once, in order.
 
@@ -78,7 +81,8 @@ impl Player {
                     self.acknowledged.send_modify(|count| *count += 1);
                     return Some(answer);
                 }
-                // Nothing could be stored at the moment; it may have happened or not, and our changes can be repeated.
+                // Nothing could be stored at the moment; it may have happened or not, and our
+                // changes can be repeated.
                 (503, _) => {}
                 (404, answer) if method == "DELETE" => return Some(answer),
                 other => panic!("{method} {path}: {other:?}"),

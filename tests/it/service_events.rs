@@ -1,4 +1,5 @@
-//! What players are told: the event stream and the notification API, while they are there and after they were away.
+//! What players are told: the event stream and the notification API, while they are there and after
+//! they were away.
 
 use crate::service_bench::{Bench, Events, create, join, settings};
 use gameside::service::auth::login::player_of;

@@ -1,4 +1,5 @@
-//! Two services: one keeps the friend graph, the other reads it there; and what happens while it can't.
+//! Two services: one keeps the friend graph, the other reads it there; and what happens while it
+//! can't.
 
 use crate::{
     service_bench::{Bench, add_client, create, join, settings},

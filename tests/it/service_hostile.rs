@@ -1,7 +1,8 @@
-//! Bodies, headers, ids, pages and clients that mean harm: each gets a clear refusal, none a 5xx, and the service lives on.
+//! Bodies, headers, ids, pages and clients that mean harm: each gets a clear refusal, none a 5xx,
+//! and the service lives on.
 //!
-//! Slow clients are tested on paused time: when everybody waits, time jumps to the next deadline, so that the configured
-//! time-outs pass at once.
+//! Slow clients are tested on paused time: when everybody waits, time jumps to the next deadline,
+//! so that the configured time-outs pass at once.
 
 use crate::service_bench::{Answer, Bench, settings};
 use gameside::service::{ServiceSettings, auth::login::player_of, http::route::Row, ops};

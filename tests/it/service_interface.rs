@@ -1,5 +1,5 @@
-//! What Epic's Sessions Interface needs beyond the contract: search, matchmaking, presence, friends, events, LAN sessions,
-//! sanctioned players.
+//! What Epic's Sessions Interface needs beyond the contract: search, matchmaking, presence,
+//! friends, events, LAN sessions, sanctioned players.
 
 use crate::service_bench::{Bench, create, join, settings};
 use gameside::{

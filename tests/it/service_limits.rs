@@ -1,4 +1,5 @@
-//! What happens to callers who send too much, too fast, too slowly, or something hostile: a clear answer, bounded memory.
+//! What happens to callers who send too much, too fast, too slowly, or something hostile: a clear
+//! answer, bounded memory.
 
 use crate::service_bench::{Bench, create, settings};
 use gameside::{model::units::Span, service::auth::login::player_of};

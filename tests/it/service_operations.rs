@@ -1,4 +1,5 @@
-//! Every operation once: each gives a success that the service's own document describes; router, document and page list the same.
+//! Every operation once: each gives a success that the service's own document describes; router,
+//! document and page list the same.
 
 use crate::{
     contract::contract,

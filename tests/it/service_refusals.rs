@@ -1,6 +1,7 @@
-//! Who may not do what. The document says for each operation which permissions a token needs, and which place in the session a
-//! caller needs besides (`session_admin`, `session_host`, `active_in_session`, `invite`, `kick`, `move`); each of these refusals is
-//! provoked once, and must leave the session as it was. An operation without a row in [`REFUSES`] fails the test.
+//! Who may not do what. The document says for each operation which permissions a token needs, and
+//! which place in the session a caller needs besides (`session_admin`, `session_host`,
+//! `active_in_session`, `invite`, `kick`, `move`); each of these refusals is provoked once, and
+//! must leave the session as it was. An operation without a row in [`REFUSES`] fails the test.
 
 use crate::{
     contract::{Contract, Operation, contract},

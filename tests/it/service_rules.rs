@@ -1,4 +1,5 @@
-//! Rules of the session service that concern one thing each: who creates, what starts by itself, tags, codes, platforms.
+//! Rules of the session service that concern one thing each: who creates, what starts by itself,
+//! tags, codes, platforms.
 
 use crate::service_bench::{Bench, create, join, settings};
 use gameside::service::auth::login::player_of;

@@ -1,4 +1,5 @@
-//! The rules of the session service, each with the test that names it; and tests of those that no other file has.
+//! The rules of the session service, each with the test that names it; and tests of those that no
+//! other file has.
 
 use crate::service_bench::{Answer, Bench, create, join, settings};
 use gameside::service::{auth::login::player_of, templates::SessionType};

@@ -1,4 +1,5 @@
-//! `gameside session … --json`: every command prints what the table of `docs/sessions-interface.md` says, and no command is missing there.
+//! `gameside session … --json`: every command prints what the table of `docs/sessions-interface.md`
+//! says, and no command is missing there.
 
 use crate::support::{service::Service, world::World};
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! The life of a session as the Sessions Interface tells it, through the Rust client, with the agent and a real game in it; and what
-//! all of that left in the logs.
+//! The life of a session as the Sessions Interface tells it, through the Rust client, with the
+//! agent and a real game in it; and what all of that left in the logs.
 
 use crate::support::{
     agent::Agent,

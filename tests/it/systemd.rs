@@ -49,7 +49,8 @@ fn story(name: &str) {
     let (Some(with_systemd), Some(_)) = (component::with_systemd(), component::program("jq", "jq")) else { return };
     let programs = Path::new(world::GAMESIDE).parent().unwrap();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    // The games of two stories share the network, but not the directory in which agents reserve ports from each other.
+    // The games of two stories share the network, but not the directory in which agents reserve
+    // ports from each other.
     let game = std::net::UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port().min(u16::MAX - 9);
     let output = Command::new(with_systemd)
         .arg("--keep")

@@ -122,7 +122,8 @@ fn clients_and_agents_trust_a_given_authority_and_no_other_and_certificates_are_
     agent.wait_join_status("joinable");
     agent.stop();
 
-    // A pair that doesn't fit stays out of force; one that does is in force for the next connection.
+    // A pair that doesn't fit stays out of force; one that does is in force for the next
+    // connection.
     fs::copy(&second.cert, &first.cert).unwrap();
     proc::signal(service.0.id(), 1);
     wait_logged(&world, "the TLS certificate stays as it was");

@@ -1,4 +1,5 @@
-//! What the types can't say about an agent's configuration. One function a section; each pushes every fault it finds.
+//! What the types can't say about an agent's configuration. One function a section; each pushes
+//! every fault it finds.
 
 mod sdk;
 mod session;

@@ -1,5 +1,5 @@
-//! The agent's file. These types are the whole truth about it: the reference, the commented example and the checks
-//! are made from them. A doc comment here is what the user reads there.
+//! The agent's file. These types are the whole truth about it: the reference, the commented example
+//! and the checks are made from them. A doc comment here is what the user reads there.
 //!
 //! | file | sections |
 //! |---|---|
@@ -11,8 +11,9 @@
 //! | `providers::config`, `keeper::config`, [`hooks`](super::hooks) | `[allocation]`; `[keeper]`; `[hooks]` |
 //! | `model::policy`, `model::probe` | the rest, as the core and the probes use it |
 //!
-//! A section's type lies in the room that obeys it, and is taken apart there without `..`: a key that nobody reads doesn't compile.
-//! [`section!`] beside it says what reloading does with each key. `config/key_effects.txt` names a test for each.
+//! A section's type lies in the room that obeys it, and is taken apart there without `..`: a key
+//! that nobody reads doesn't compile. [`section!`] beside it says what reloading does with each
+//! key. `config/key_effects.txt` names a test for each.
 
 pub mod check;
 pub mod game;

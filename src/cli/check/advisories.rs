@@ -1,4 +1,5 @@
-//! What is to be known about a configuration that isn't wrong: what is open to whom, and what isn't there yet.
+//! What is to be known about a configuration that isn't wrong: what is open to whom, and what isn't
+//! there yet.
 
 use crate::{
     agent::config::{AgentConfig, Loaded},

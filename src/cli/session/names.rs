@@ -1,5 +1,6 @@
-//! Names of sessions, between one command and the next: a file a name in `<state>/session-names/SERVICE/WHO/`, with the session's id
-//! in it. A name is put into place whole, so that commands may run side by side.
+//! Names of sessions, between one command and the next: a file a name in
+//! `<state>/session-names/SERVICE/WHO/`, with the session's id in it. A name is put into place
+//! whole, so that commands may run side by side.
 
 use super::super::error::Failure;
 use crate::{

@@ -1,4 +1,5 @@
-//! What is asked of the session service for an allocation, and whether it can be carried out at all.
+//! What is asked of the session service for an allocation, and whether it can be carried out at
+//! all.
 
 use crate::{
     core::{desired_state, facts::Facts, instance_outbox::InstanceOutbox, launch, settings::Settings},

@@ -1,7 +1,8 @@
 //! Random inputs against a simple model: whatever happens, the invariants of [`crate::core`] hold.
 //!
-//! The world of these tests checks some of them all the time (one game at a time, no start before its commit, one write of a
-//! lane under way, nothing after `closed`, no offer while an end is owed or the journal broken); the model here knows
+//! The world of these tests checks some of them all the time (one game at a time, no start before
+//! its commit, one write of a lane under way, nothing after `closed`, no offer while an end is owed
+//! or the journal broken); the model here knows
 //!
 //! | of a run | what must hold |
 //! |---|---|
@@ -10,9 +11,10 @@
 //! | whether it holds itself back | it isn't offered |
 //! | what its frontends keep | it is there, also in the agent's next life |
 //!
-//! that a tick before the next deadline changes nothing and one at the deadline makes progress, that what
-//! counts as no change is none (neither in the journal's text nor in the status), and that in the end every
-//! instance is closed. What the game said while the disk failed may be forgotten by the next life.
+//! that a tick before the next deadline changes nothing and one at the deadline makes progress,
+//! that what counts as no change is none (neither in the journal's text nor in the status), and
+//! that in the end every instance is closed. What the game said while the disk failed may be
+//! forgotten by the next life.
 
 use crate::core::{
     io::{Availability, Effect, Input, SavedState},

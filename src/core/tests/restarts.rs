@@ -138,7 +138,8 @@ fn a_start_that_never_got_ready_has_failed_however_orderly_it_ends() {
         w.keeper.obeys = false;
         w.pass(secs(301));
         w.take_told();
-        // Told to stop, it says that it ends, and does; its word may come before the exit or after it.
+        // Told to stop, it says that it ends, and does; its word may come before the exit or after
+        // it.
         w.say(GameEvent::Shutdown);
         w.game_exits(ExitStatus::Exited { code: 0 });
         let run = RunNumber(1);

@@ -1,4 +1,5 @@
-//! What SDKs of other platforms say that the native one doesn't: to be ended, to be held back, to be remembered.
+//! What SDKs of other platforms say that the native one doesn't: to be ended, to be held back, to
+//! be remembered.
 
 use crate::core::{
     io::{Availability, Effect, Input},

@@ -1,4 +1,5 @@
-//! Numbers that prove that packets reach an address: made of it, of the time and of a secret, so that none has to be stored.
+//! Numbers that prove that packets reach an address: made of it, of the time and of a secret, so
+//! that none has to be stored.
 //!
 //! A number is valid until the end of the span after the one that it was issued in.
 

@@ -1,4 +1,5 @@
-//! Steam's server queries (A2S), answered for a game that doesn't answer them itself: name, map, players, rules.
+//! Steam's server queries (A2S), answered for a game that doesn't answer them itself: name, map,
+//! players, rules.
 //!
 //! ```text
 //!   client ──► request
@@ -13,9 +14,9 @@
 //! | [`challenge`] | numbers that prove an address; none is stored |
 //! | [`rate`] | how many answers a second, to everybody and to one address |
 //!
-//! Invariants: an answer to an unproved address is never longer than its request, so that nobody can be flooded through us;
-//! answers are limited for each address and for all together; a game that isn't ready is not listed. Nothing wakes while
-//! nobody asks and nothing changes.
+//! Invariants: an answer to an unproved address is never longer than its request, so that nobody
+//! can be flooded through us; answers are limited for each address and for all together; a game
+//! that isn't ready is not listed. Nothing wakes while nobody asks and nothing changes.
 
 pub mod challenge;
 pub mod config;

@@ -1,6 +1,8 @@
-//! How many answers a second: a token bucket for everybody together, and one for each address, in a table of fixed size.
+//! How many answers a second: a token bucket for everybody together, and one for each address, in a
+//! table of fixed size.
 //!
-//! Addresses with the same hash share a bucket: a flood from one of them takes answers only from those few.
+//! Addresses with the same hash share a bucket: a flood from one of them takes answers only from
+//! those few.
 
 use crate::{
     model::time::Instant,

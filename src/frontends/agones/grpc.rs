@@ -1,5 +1,5 @@
-//! The gRPC wire: a path a procedure, each with what it reads, does and answers. A GameServer goes out as the bytes that its
-//! snapshot has written once.
+//! The gRPC wire: a path a procedure, each with what it reads, does and answers. A GameServer goes
+//! out as the bytes that its snapshot has written once.
 
 use super::{
     counters_lists::ListParts,

@@ -1,7 +1,7 @@
 //! JSON as a gRPC gateway writes and reads it.
 //!
-//! Names are the protocol's; 64-bit numbers are written as strings and read as either; no member is left out. Unknown members
-//! of a body are ignored, except in the update of a list.
+//! Names are the protocol's; 64-bit numbers are written as strings and read as either; no member is
+//! left out. Unknown members of a body are ignored, except in the update of a list.
 
 use super::{counters_lists::ListParts, error::RpcError, proto};
 use serde::{Deserialize, Deserializer, de};

@@ -1,4 +1,5 @@
-//! The Agones SDK: gRPC and REST, stable, beta and alpha, for games that were built for Agones. See `docs/agones.md`.
+//! The Agones SDK: gRPC and REST, stable, beta and alpha, for games that were built for Agones. See
+//! `docs/agones.md`.
 //!
 //! | file | holds |
 //! |---|---|
@@ -20,7 +21,8 @@
 //! | labels, annotations | custom data of the instance |
 //! | players | joined and left |
 //!
-//! What this SDK holds (labels, counters, lists, players, the end of a reservation) lies in the agent's journal with the run.
+//! What this SDK holds (labels, counters, lists, players, the end of a reservation) lies in the
+//! agent's journal with the run.
 
 pub mod config;
 pub mod counters_lists;

@@ -1,4 +1,5 @@
-//! What both wires work with: the game's calls go through here one after the other, and so does what it is shown.
+//! What both wires work with: the game's calls go through here one after the other, and so does
+//! what it is shown.
 //!
 //! ```text
 //!   REST ─┐                  ┌──────────── SdkServer ─────────────┐
@@ -17,12 +18,16 @@
 //!
 //! Invariants:
 //!
-//! 1. This is the one owner of the run's SDK state, and it judges nothing: whether the game is healthy is read from the
-//!    status.
-//! 2. A call is answered once what it changed is in the journal (or can't get there): the next agent knows it, too.
-//! 3. Events reach the driver in the order in which they changed the state: their places in its queue are taken first.
-//! 4. A watcher's first snapshot and its place in the ring are taken under one lock, so that no change falls in between.
-//! 5. Nobody waits for a reader: a watcher is a position; one that falls behind goes on from the newest snapshot.
+//! 1. This is the one owner of the run's SDK state, and it judges nothing: whether the game is
+//!    healthy is read from the status.
+//! 2. A call is answered once what it changed is in the journal (or can't get there): the next
+//!    agent knows it, too.
+//! 3. Events reach the driver in the order in which they changed the state: their places in its
+//!    queue are taken first.
+//! 4. A watcher's first snapshot and its place in the ring are taken under one lock, so that no
+//!    change falls in between.
+//! 5. Nobody waits for a reader: a watcher is a position; one that falls behind goes on from the
+//!    newest snapshot.
 
 mod timers;
 mod watch;

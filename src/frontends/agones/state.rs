@@ -1,4 +1,5 @@
-//! The SDK state of one run: what the game has called, and what follows from it. Pure: no clock, no socket.
+//! The SDK state of one run: what the game has called, and what follows from it. Pure: no clock, no
+//! socket.
 //!
 //! ```text
 //!   Scheduled ──Ready──► Ready ◄──────────► Reserved        any ──► Unhealthy (pings stop) ──► as before (pings again)
@@ -7,12 +8,14 @@
 //!                        Allocated ◄──────────┘
 //! ```
 //!
-//! `Ready` shows as `Allocated` for as long as a session is served. A game that has seen that and calls Ready again gives
-//! the match back, as on Agones; a game that only repeats an unanswered Ready doesn't.
+//! `Ready` shows as `Allocated` for as long as a session is served. A game that has seen that and
+//! calls Ready again gives the match back, as on Agones; a game that only repeats an unanswered
+//! Ready doesn't.
 //!
-//! Invariants: a call changes everything it means to, or nothing; nothing leads out of Shutdown, and only pings and
-//! Shutdown out of Unhealthy; whether the game is healthy is no part of this state but the agent's verdict
-//! ([`AgentView::unhealthy`]); what is serialised here is what the next agent begins with.
+//! Invariants: a call changes everything it means to, or nothing; nothing leads out of Shutdown,
+//! and only pings and Shutdown out of Unhealthy; whether the game is healthy is no part of this
+//! state but the agent's verdict ([`AgentView::unhealthy`]); what is serialised here is what the
+//! next agent begins with.
 
 use super::{
     GameServerState, Settings,

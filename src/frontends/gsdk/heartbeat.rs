@@ -1,4 +1,5 @@
-//! Heartbeats as the flavours send them: keys in any case, members that may be null or absent, a spelling mistake.
+//! Heartbeats as the flavours send them: keys in any case, members that may be null or absent, a
+//! spelling mistake.
 
 use serde_json::{Map, Value};
 

@@ -1,12 +1,14 @@
-//! What a heartbeat says that the last one didn't: games repeat everything every second, the core hears of changes.
+//! What a heartbeat says that the last one didn't: games repeat everything every second, the core
+//! hears of changes.
 //!
 //! ```text
 //!   heartbeat ──► History::changes ──► Changes ──► events to the driver ──► History::commit
 //! ```
 //!
-//! Invariants: a heartbeat that changes nothing copies nothing; a change is remembered only once it was passed on, so that
-//! a heartbeat that found the driver busy is repeated by the next. The game's word on its health is an opinion that is
-//! handed on where the configuration wants it; the core judges.
+//! Invariants: a heartbeat that changes nothing copies nothing; a change is remembered only once it
+//! was passed on, so that a heartbeat that found the driver busy is repeated by the next. The
+//! game's word on its health is an opinion that is handed on where the configuration wants it; the
+//! core judges.
 
 use super::{
     Settings,

@@ -1,6 +1,7 @@
 //! The file that every flavour reads at its start, and the variables beside it.
 //!
-//! Values of maps are texts, maps are never null, and one key is written twice: two flavours know only its misspelling.
+//! Values of maps are texts, maps are never null, and one key is written twice: two flavours know
+//! only its misspelling.
 
 use super::Settings;
 use crate::{

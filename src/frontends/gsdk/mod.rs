@@ -1,5 +1,5 @@
-//! PlayFab's game server SDK (GSDK): the game sends heartbeats over plain HTTP, and finds us by a file that its SDK reads at
-//! its start.
+//! PlayFab's game server SDK (GSDK): the game sends heartbeats over plain HTTP, and finds us by a
+//! file that its SDK reads at its start.
 //!
 //! | route | used by |
 //! |---|---|
@@ -25,12 +25,14 @@
 //!
 //! Invariants:
 //!
-//! 1. An answer never waits for the core: games give a heartbeat a second. It is written once for each change of what it says.
+//! 1. An answer never waits for the core: games give a heartbeat a second. It is written once for
+//!    each change of what it says.
 //! 2. `Active` goes to a game that stands by and to no other, because a repeat kills some flavours.
 //! 3. `sessionConfig` is there from the allocation on and never empty.
-//! 4. `{id}` is made of the run's token: it is good for this run alone, and nobody guesses it who can't read the game's file.
-//! 5. A heartbeat that arrives before a restarted agent knows its run waits a moment instead of failing: one flavour sends
-//!    none for half a minute after a failure.
+//! 4. `{id}` is made of the run's token: it is good for this run alone, and nobody guesses it who
+//!    can't read the game's file.
+//! 5. A heartbeat that arrives before a restarted agent knows its run waits a moment instead of
+//!    failing: one flavour sends none for half a minute after a failure.
 
 pub mod config;
 pub mod heartbeat;

@@ -1,5 +1,5 @@
-//! Answers that every flavour can read: keys in camel case but for two, enums as texts, members left out rather than null or
-//! empty.
+//! Answers that every flavour can read: keys in camel case but for two, enums as texts, members
+//! left out rather than null or empty.
 
 use super::{Terminate, heartbeat::GameState};
 use crate::model::{

@@ -1,4 +1,5 @@
-//! Routes about the agent itself, without a token: liveness, readiness, metrics, the API's description.
+//! Routes about the agent itself, without a token: liveness, readiness, metrics, the API's
+//! description.
 
 use super::{Api, openapi};
 use crate::frontends::http::Problem;

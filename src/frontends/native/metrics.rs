@@ -1,4 +1,5 @@
-//! `/metrics`: the newest status as figures, made for each request. Names are documented in `docs/native-api.md`.
+//! `/metrics`: the newest status as figures, made for each request. Names are documented in
+//! `docs/native-api.md`.
 
 use super::Api;
 use crate::model::{

@@ -1,4 +1,5 @@
-//! Gameside's own API for games and operators: HTTP/1.1 and JSON, on a loopback port and unix sockets. See `docs/native-api.md`.
+//! Gameside's own API for games and operators: HTTP/1.1 and JSON, on a loopback port and unix
+//! sockets. See `docs/native-api.md`.
 //!
 //! | file | routes |
 //! |---|---|
@@ -9,8 +10,9 @@
 //! | [`meta`], [`metrics`], [`openapi`] | `/livez`, `/readyz`, `/metrics`, `/openapi.json`: no token |
 //! | [`extract`] | extractors: who calls, the body, the parameters, and their bounds |
 //!
-//! Invariants: every route but the last row wants the token that is meant for it; a body, a text and a list have a bound; what
-//! can't be meant is refused with one error before anything reaches the driver.
+//! Invariants: every route but the last row wants the token that is meant for it; a body, a text
+//! and a list have a bound; what can't be meant is refused with one error before anything reaches
+//! the driver.
 
 pub mod config;
 pub mod extract;

@@ -1,5 +1,6 @@
-//! The description of the native API. A test makes it from the handlers themselves and compares it with `openapi.json` beside this
-//! file, which the agent carries as text: no code for schemas is in the programs.
+//! The description of the native API. A test makes it from the handlers themselves and compares it
+//! with `openapi.json` beside this file, which the agent carries as text: no code for schemas is in
+//! the programs.
 
 /// The description as JSON.
 pub const TEXT: &str = include_str!("openapi.json");

@@ -1,7 +1,8 @@
 //! `GET /v1/state` and `/v1/status`: served from bytes that are serialised once a change.
 //!
-//! Nothing is made in advance: the first reader after a change pays for it, the others get the same bytes. The ETag is a
-//! hash of the bytes, so that a change which isn't visible leaves every cache valid.
+//! Nothing is made in advance: the first reader after a change pays for it, the others get the same
+//! bytes. The ETag is a hash of the bytes, so that a change which isn't visible leaves every cache
+//! valid.
 
 use super::{
     Api,

@@ -1,7 +1,8 @@
 //! `GET /v1/events` and `/v1/timeline`: streams whose readers can't hold anybody up.
 //!
-//! A subscriber is a position in a bounded log and the connection that its next chunk is written to. A subscriber that
-//! reads slowly falls behind the log, gets `lagged` as its last event, and may come back.
+//! A subscriber is a position in a bounded log and the connection that its next chunk is written
+//! to. A subscriber that reads slowly falls behind the log, gets `lagged` as its last event, and
+//! may come back.
 //!
 //! | it calls with | it gets |
 //! |---|---|

@@ -8,7 +8,8 @@
 //!              └── probe-<n>         commands of `exec`; another after those in it were killed
 //! ```
 //!
-//! Where cgroupfs is read-only or not ours, there is none, and the run is held by descent alone (`family`).
+//! Where cgroupfs is read-only or not ours, there is none, and the run is held by descent alone
+//! (`family`).
 
 use std::{
     fs, io,

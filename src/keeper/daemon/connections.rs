@@ -1,4 +1,5 @@
-//! Connections: one controller, a few observers. Nothing here blocks, and a slow peer delays nobody else.
+//! Connections: one controller, a few observers. Nothing here blocks, and a slow peer delays nobody
+//! else.
 //!
 //! ```text
 //!   accept ─► peer uid? ─► New ──hello──► Controller (epoch n; the older one is told and closed first)
@@ -7,8 +8,9 @@
 //!
 //! Only the agent's user may control the keeper. Root, who could kill it anyway, may observe.
 //!
-//! Facts and answers are never dropped: the connection of a peer that lets [`MAX_OUTBOX`] bytes of them pile up is closed, and its next
-//! hello tells it everything again. Lines of output are dropped, and counted, from [`MAX_LINES`] on.
+//! Facts and answers are never dropped: the connection of a peer that lets [`MAX_OUTBOX`] bytes of
+//! them pile up is closed, and its next hello tells it everything again. Lines of output are
+//! dropped, and counted, from [`MAX_LINES`] on.
 
 use super::output::Lines;
 use crate::{

@@ -1,4 +1,5 @@
-//! The game's standard input, for console commands. What waits is bounded, and the keeper never waits for the game to read.
+//! The game's standard input, for console commands. What waits is bounded, and the keeper never
+//! waits for the game to read.
 
 use rustix::{fs::OFlags, io::Errno, pipe::PipeFlags};
 use std::{io, os::fd::OwnedFd};

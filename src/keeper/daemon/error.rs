@@ -1,5 +1,5 @@
-//! Why an order is refused, and why a process isn't started. The messages go to the agent as they stand: `why` of `refused`, `error` of
-//! `spawn-failed`, `not_started` of an `exec`.
+//! Why an order is refused, and why a process isn't started. The messages go to the agent as they
+//! stand: `why` of `refused`, `error` of `spawn-failed`, `not_started` of an `exec`.
 
 use super::{console::ConsoleError, listeners::ListenError};
 use crate::{

@@ -1,4 +1,5 @@
-//! Commands that run beside the game for a moment, such as probes: with its user, limits and environment; bounded in time and output.
+//! Commands that run beside the game for a moment, such as probes: with its user, limits and
+//! environment; bounded in time and output.
 //!
 //! A command is over when its first process has ended, by itself or because its time is up.
 

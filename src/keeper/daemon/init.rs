@@ -1,12 +1,14 @@
-//! The agent as our child, for containers (`--run-agent`). It is started again, with a back-off, whenever it ends.
+//! The agent as our child, for containers (`--run-agent`). It is started again, with a back-off,
+//! whenever it ends.
 //!
 //! ```text
 //!   keeper (PID 1) ─┬─► runner (subreaper) ──► agent ──► its own children
 //!                   └─► the game
 //! ```
 //!
-//! The runner is between them so that orphans of the agent (a session service, a hook) come to it and not to the keeper, which
-//! would take them for processes of the game. It is in a process group of its own: Ctrl-C and SIGTERM are for the keeper, which tells the agent.
+//! The runner is between them so that orphans of the agent (a session service, a hook) come to it
+//! and not to the keeper, which would take them for processes of the game. It is in a process group
+//! of its own: Ctrl-C and SIGTERM are for the keeper, which tells the agent.
 
 use super::{
     Daemon,

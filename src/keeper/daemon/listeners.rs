@@ -1,4 +1,5 @@
-//! Listening sockets: ours, and those that we hold for the agent so that a connect waits while the agent is away.
+//! Listening sockets: ours, and those that we hold for the agent so that a connect waits while the
+//! agent is away.
 
 use crate::{
     host::socket,

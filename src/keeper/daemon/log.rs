@@ -1,7 +1,8 @@
 //! The game's output on disk: `game.log`, rotated by bytes, never larger than its cap in all.
 //!
-//! Invariants: writing never blocks on a reader and never fails loudly; what the disk doesn't take is counted, and a note in the
-//! log says how much is missing once it takes something again. Files are opened without following links.
+//! Invariants: writing never blocks on a reader and never fails loudly; what the disk doesn't take
+//! is counted, and a note in the log says how much is missing once it takes something again. Files
+//! are opened without following links.
 
 use crate::{keeper::protocol::names::LOG, model::process::OutputFrom};
 use rustix::fs::{AtFlags, Mode, OFlags, SeekFrom, openat, renameat, seek, unlinkat};
@@ -111,7 +112,8 @@ impl Log {
         self.file = None;
         self.open();
         if self.size >= self.cap {
-            // The rename failed (a directory we may not write to): better to start anew than to grow for ever.
+            // The rename failed (a directory we may not write to): better to start anew than to
+            // grow for ever.
             let emptied = self.file.as_ref().is_some_and(|file| file.set_len(0).is_ok());
             self.size = if emptied { 0 } else { self.cap - 1 };
         }

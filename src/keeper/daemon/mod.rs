@@ -26,8 +26,8 @@
 //! Invariants:
 //! - One game at a time: no start before the last run's containment is empty and its exit taken.
 //! - An exit is on the disk before anybody is told.
-//! - Nothing blocks: pipes and sockets are non-blocking, and the keeper waits only in `poll`. The one exception is the disk, when an
-//!   exit is synced.
+//! - Nothing blocks: pipes and sockets are non-blocking, and the keeper waits only in `poll`. The
+//!   one exception is the disk, when an exit is synced.
 //! - Only this loop waits for children.
 
 mod cgroup;
@@ -294,7 +294,8 @@ impl Daemon {
         let Some((stream, drain)) = run.drains.get_mut(at) else { return };
         let mut forwarder = self.connections.forwarder(run.number, *stream);
         if drain.pump(buffer, &mut self.log, &mut forwarder) == Drained::Ended {
-            // The positions that `wait` has handed out must stay valid in this round: `turn` takes the drain out.
+            // The positions that `wait` has handed out must stay valid in this round: `turn` takes
+            // the drain out.
             drain.ended = true;
         }
     }
@@ -328,7 +329,8 @@ impl Daemon {
         }
         let before = self.executed.len();
         self.executed.retain(|command| !command.is_answered());
-        // Processes that commands left behind are killed with the last command; without cgroups they end with the run.
+        // Processes that commands left behind are killed with the last command; without cgroups
+        // they end with the run.
         if before > 0
             && self.executed.is_empty()
             && let Some(cgroups) = &self.cgroups

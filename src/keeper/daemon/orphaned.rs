@@ -1,4 +1,5 @@
-//! What the keeper does without an agent: when it is told to stop, or when the game has been unattended for too long.
+//! What the keeper does without an agent: when it is told to stop, or when the game has been
+//! unattended for too long.
 //!
 //! ```text
 //!   told to stop ─► agent connected? ── yes ─► the agent is told, and decides; in the end it orders the shutdown
@@ -7,7 +8,8 @@
 //!   unattended for too long ──────────────────────────────────────────────────────────────► fallback policy ─► exit ORPHANED
 //! ```
 //!
-//! A stop sequence that has begun is carried out to its end, whoever connects meanwhile: the agent learns of it in its hello.
+//! A stop sequence that has begun is carried out to its end, whoever connects meanwhile: the agent
+//! learns of it in its hello.
 
 use super::{Daemon, Instant, stop_sequence::StopSequence};
 use crate::{

@@ -1,4 +1,5 @@
-//! The game's pipes: always drained, into the log and, if it wants them and keeps up, to the agent as lines.
+//! The game's pipes: always drained, into the log and, if it wants them and keeps up, to the agent
+//! as lines.
 //!
 //! ```text
 //!   pipe ──64 KiB reads──► whole lines ──► Log
@@ -6,7 +7,8 @@
 //!                 └─ the unfinished rest waits for its end, at most MAX_LINE bytes
 //! ```
 //!
-//! Two streams share one log: a line of one is never cut by the other's. A line longer than [`MAX_LINE`] is broken there.
+//! Two streams share one log: a line of one is never cut by the other's. A line longer than
+//! [`MAX_LINE`] is broken there.
 
 use super::log::Log;
 use rustix::{fs::OFlags, io::Errno, pipe::PipeFlags};

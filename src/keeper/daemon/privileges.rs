@@ -7,9 +7,10 @@
 //! | root | root | none, and allowed only where the agent is root too |
 //! | anybody | the same | none needed |
 //!
-//! A game of another user gets no capability at all: none is inheritable or ambient ([`shed`]), its own sets are emptied before
-//! exec ([`surrender`]), and what exec could give back is shut twice: by `no_new_privs`, and, where the keeper was started with
-//! CAP_SETPCAP, by an empty bounding set ([`close_bounds`]).
+//! A game of another user gets no capability at all: none is inheritable or ambient ([`shed`]), its
+//! own sets are emptied before exec ([`surrender`]), and what exec could give back is shut twice:
+//! by `no_new_privs`, and, where the keeper was started with CAP_SETPCAP, by an empty bounding set
+//! ([`close_bounds`]).
 
 use super::settings::Settings;
 use rustix::{

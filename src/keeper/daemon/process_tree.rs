@@ -1,9 +1,11 @@
 //! Every living process of a run, found by descent.
 //!
-//! The keeper is a child subreaper: whatever a game's process does (double fork, `setsid`, a new group), its nearest living
-//! ancestor stays within the keeper's tree. So the run is the keeper's descendants, less those of its own few helpers.
+//! The keeper is a child subreaper: whatever a game's process does (double fork, `setsid`, a new
+//! group), its nearest living ancestor stays within the keeper's tree. So the run is the keeper's
+//! descendants, less those of its own few helpers.
 //!
-//! A pid is never trusted on its own: before a signal goes out, a pidfd pins the process and its start time is compared.
+//! A pid is never trusted on its own: before a signal goes out, a pidfd pins the process and its
+//! start time is compared.
 
 use super::sys;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};

@@ -9,7 +9,8 @@
 //!                                                                     └─ last deadline ──► unkillable
 //! ```
 //!
-//! Invariant: `over` means that nothing of the run lives, by descent and by cgroup; only then may the next run start.
+//! Invariant: `over` means that nothing of the run lives, by descent and by cgroup; only then may
+//! the next run start.
 
 use super::{
     Instant,
@@ -244,7 +245,8 @@ impl Run {
         } else if let Some(leaf) = &self.leaf {
             leaf.kill();
         }
-        // Processes that fork faster than we look are found again: at once for a few rounds, then every KILL_AGAIN.
+        // Processes that fork faster than we look are found again: at once for a few rounds, then
+        // every KILL_AGAIN.
         for _ in 0..5 {
             for process in &members {
                 let _ = process_tree::signal(process, libc::SIGKILL);

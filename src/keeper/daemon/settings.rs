@@ -1,4 +1,5 @@
-//! The keeper's own settings: from its command line, or from a file of `KEY=VALUE` lines with the same words.
+//! The keeper's own settings: from its command line, or from a file of `KEY=VALUE` lines with the
+//! same words.
 //!
 //! They bound what an agent may order, and no agent can change any of them.
 

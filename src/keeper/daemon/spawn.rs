@@ -5,8 +5,8 @@
 //!                              any failure: one line through a pipe that exec closes ─► spawn-failed
 //! ```
 //!
-//! The child gets three descriptors and a clean environment: what [`BASE`] names of ours, and what the order adds, less what would
-//! let it speak to our service manager.
+//! The child gets three descriptors and a clean environment: what [`BASE`] names of ours, and what
+//! the order adds, less what would let it speak to our service manager.
 
 use super::{
     cgroup::Leaf,

@@ -7,8 +7,9 @@
 //! | `keeper/exit` | an exit report that isn't taken yet, and the keeper it belongs to |
 //! | `keeper/exit.spare` | the same blocks while there is none, so that an end can be written down on a full disk |
 //!
-//! Invariant: a report is on the disk before anybody is told of it, and stays until it is taken. A keeper that finds one goes on
-//! under the id of its predecessor: the run it reports has ended for certain, and the agent gets its true status.
+//! Invariant: a report is on the disk before anybody is told of it, and stays until it is taken. A
+//! keeper that finds one goes on under the id of its predecessor: the run it reports has ended for
+//! certain, and the agent gets its true status.
 
 use crate::{
     host::lock::{Lock, NotLocked},

@@ -1,4 +1,5 @@
-//! The few system calls that have no safe wrapper. The keeper has one thread; that is what makes them safe.
+//! The few system calls that have no safe wrapper. The keeper has one thread; that is what makes
+//! them safe.
 
 #![allow(unsafe_code, reason = "fork, exec, signals and credentials have no safe form; each call says why it is sound")]
 
@@ -56,8 +57,9 @@ pub(super) fn fork_into(cgroup: BorrowedFd<'_>) -> io::Result<Forked> {
         cgroup: cgroup.as_raw_fd() as u64,
         ..CloneArgs::default()
     };
-    // SAFETY: the process has one thread, so the child finds every lock free; without CLONE_VM and a stack it goes on with a copy
-    // of everything, as after fork. `args` is valid during the call, and as large as it says.
+    // SAFETY: the process has one thread, so the child finds every lock free; without CLONE_VM and
+    // a stack it goes on with a copy of everything, as after fork. `args` is valid during the call,
+    // and as large as it says.
     match unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) } {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(Forked::Child),
@@ -84,7 +86,8 @@ pub(super) fn exec(program: &CStr, argv: &[CString], env: &[CString]) -> io::Err
 
 /// Blocks these signals and returns a descriptor from which they are read.
 pub(super) fn signal_fd(signals: &[i32]) -> io::Result<OwnedFd> {
-    // SAFETY: the set is initialised by sigemptyset before it is used; the descriptor is new and ours.
+    // SAFETY: the set is initialised by sigemptyset before it is used; the descriptor is new and
+    // ours.
     unsafe {
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
@@ -116,9 +119,11 @@ pub(super) fn ignore(signal: i32) {
 
 /// For a child before exec: every signal does what it does by default, and none is blocked.
 pub(super) fn reset_signals() {
-    // SAFETY: a zeroed sigaction of any layout is SIG_DFL and runs no code of ours; the set is initialised before it is used.
+    // SAFETY: a zeroed sigaction of any layout is SIG_DFL and runs no code of ours; the set is
+    // initialised before it is used.
     unsafe {
-        // By the system call itself: libc keeps 32 and 33 to itself, and passes on what it was started with.
+        // By the system call itself: libc keeps 32 and 33 to itself, and passes on what it was
+        // started with.
         let default = [0u64; 8];
         for signal in 1..=64 {
             libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null_mut::<u64>(), 8);

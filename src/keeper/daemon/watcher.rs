@@ -1,4 +1,5 @@
-//! The keeper's own parent: a process that does nothing until the keeper dies, and then ends the game.
+//! The keeper's own parent: a process that does nothing until the keeper dies, and then ends the
+//! game.
 //!
 //! ```text
 //!   watcher (subreaper) ──► keeper (subreaper) ──► the game and whatever it forks
@@ -6,12 +7,13 @@
 //!   watcher ──► everything that was the keeper's: its orphans are reparented to the nearest subreaper, us
 //! ```
 //!
-//! The game's first process dies with the keeper by PDEATHSIG anyway. Its helpers, in sessions of their own, would live on, as
-//! nothing of the keeper runs any more: hence this. It works without any cgroup; where there are some, they are killed whole first.
-//! As PID 1 there is no watcher: the kernel ends the namespace. If the watcher itself is killed, the keeper goes on without it.
+//! The game's first process dies with the keeper by PDEATHSIG anyway. Its helpers, in sessions of
+//! their own, would live on, as nothing of the keeper runs any more: hence this. It works without
+//! any cgroup; where there are some, they are killed whole first. As PID 1 there is no watcher: the
+//! kernel ends the namespace. If the watcher itself is killed, the keeper goes on without it.
 //!
-//! The one who started the keeper knows only the watcher's pid. So the watcher passes SIGTERM and SIGINT on, and ends with the keeper's
-//! exit code.
+//! The one who started the keeper knows only the watcher's pid. So the watcher passes SIGTERM and
+//! SIGINT on, and ends with the keeper's exit code.
 
 use super::{
     cgroup::Cgroups,

@@ -1,5 +1,5 @@
-//! A body is declared once: [`wire!`] makes of one line a field's type, its bounds, how it is read from a request, how it is
-//! written, and its schema in `openapi.json`.
+//! A body is declared once: [`wire!`] makes of one line a field's type, its bounds, how it is read
+//! from a request, how it is written, and its schema in `openapi.json`.
 //!
 //! ```text
 //!   wire! { struct … }  ──►  the struct, with serde       the client writes requests and reads answers
@@ -15,13 +15,13 @@
 //! | `default` | `T` | its default; always written |
 //! | `sparse` | `T` | its default; left out when written as that |
 //!
-//! After `=` stands the field's rule ([`rules`]); without one the type's own ([`Wire`]). After `=>` stands a default other than the
-//! type's, and in brackets the path of a function that answers it. A name in parentheses is the one on the wire, where that
-//! differs. A comment that begins with "Extension" marks the
-//! field as one that the published contract doesn't have.
+//! After `=` stands the field's rule ([`rules`]); without one the type's own ([`Wire`]). After `=>`
+//! stands a default other than the type's, and in brackets the path of a function that answers it.
+//! A name in parentheses is the one on the wire, where that differs. A comment that begins with
+//! "Extension" marks the field as one that the published contract doesn't have.
 //!
-//! Invariants: an absent member and a null are the same; members that nobody knows are passed over; a reader that answers `None`
-//! has said why.
+//! Invariants: an absent member and a null are the same; members that nobody knows are passed over;
+//! a reader that answers `None` has said why.
 
 pub mod read;
 pub mod rules;

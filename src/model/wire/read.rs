@@ -1,4 +1,5 @@
-//! Reads what callers send: every fault of a body, a query or a path is found and located, not only the first.
+//! Reads what callers send: every fault of a body, a query or a path is found and located, not only
+//! the first.
 
 use super::{Members, Rule, Wire};
 use crate::model::errors::Fault;

@@ -1,4 +1,5 @@
-//! Schemas of what [`wire!`](super) declares. Compiled into tests only: the programs carry the finished document.
+//! Schemas of what [`wire!`](super) declares. Compiled into tests only: the programs carry the
+//! finished document.
 
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 use serde_json::{Map, Value, json};

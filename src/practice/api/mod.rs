@@ -1,7 +1,8 @@
 //! The agent, as a game reaches it: HTTP over the socket or the port that its environment names.
 //!
-//! Two threads, so that the game never waits: one says what is to be said ([`reporter`]), one listens ([`follower`]). Both
-//! try again for as long as it takes: an agent that is away comes back.
+//! Two threads, so that the game never waits: one says what is to be said ([`reporter`]), one
+//! listens ([`follower`]). Both try again for as long as it takes: an agent that is away comes
+//! back.
 
 pub mod follower;
 pub mod reporter;

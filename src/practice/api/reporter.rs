@@ -1,7 +1,8 @@
 //! What the game tells the agent: levels, kept until they are acknowledged.
 //!
-//! The game sets its state ([`Facts`]); a thread of its own compares it with what was acknowledged and sends the difference, one
-//! statement at a time, for as long as it takes. So nothing queues up while the agent is away, and nothing is lost.
+//! The game sets its state ([`Facts`]); a thread of its own compares it with what was acknowledged
+//! and sends the difference, one statement at a time, for as long as it takes. So nothing queues up
+//! while the agent is away, and nothing is lost.
 //!
 //! | answer | means |
 //! |---|---|

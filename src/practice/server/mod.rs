@@ -1,4 +1,5 @@
-//! The loop: one thread polls the socket, the signals, the console and what the agent says. It ticks only while somebody plays.
+//! The loop: one thread polls the socket, the signals, the console and what the agent says. It
+//! ticks only while somebody plays.
 
 use super::{
     api::{

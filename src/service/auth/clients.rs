@@ -1,7 +1,7 @@
 //! Client credentials: `clients.json` in the state directory, mode 0600, replaced as a whole.
 //!
-//! The command line changes it under a lock (`clients.lock`) while a service may be running; the service reads it at each
-//! login. A secret is shown once, when it is made, and kept as a hash.
+//! The command line changes it under a lock (`clients.lock`) while a service may be running; the
+//! service reads it at each login. A secret is shown once, when it is made, and kept as a hash.
 
 use super::secrets::{self, Strength};
 use crate::{

@@ -1,4 +1,5 @@
-//! Access tokens that somebody else signs: an issuer with a JSON Web Key Set, by URL or from a file.
+//! Access tokens that somebody else signs: an issuer with a JSON Web Key Set, by URL or from a
+//! file.
 //!
 //! ```text
 //!   token ── remembered? ──► caller

@@ -11,8 +11,9 @@
 //! | `ES256`, `ES384` | `EC`, curve P-256 or P-384; the signature is the two numbers, one after the other |
 //! | `RS256`, `RS384`, `RS512`, `PS256` | `RSA`, 2048 to 8192 bits |
 //!
-//! Invariants: there is no algorithm with a shared secret, and no `none`. A key verifies only what its kind, its curve and its own
-//! `alg` and `use` fit. A header with `crit` is refused, since none of the extensions that it may name is known here.
+//! Invariants: there is no algorithm with a shared secret, and no `none`. A key verifies only what
+//! its kind, its curve and its own `alg` and `use` fit. A header with `crit` is refused, since none
+//! of the extensions that it may name is known here.
 
 use super::issuer_settings::TokenAlgorithm;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};

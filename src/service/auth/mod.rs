@@ -9,8 +9,9 @@
 //! | `jws` | the signatures of all these tokens |
 //! | [`login`] | the grants |
 //!
-//! Invariants: neither a password, a secret nor a token is ever logged or kept in the clear; a token's permissions are those
-//! of the login, so that a reload doesn't change what a live token may do.
+//! Invariants: neither a password, a secret nor a token is ever logged or kept in the clear; a
+//! token's permissions are those of the login, so that a reload doesn't change what a live token
+//! may do.
 
 pub mod clients;
 pub mod issuer;

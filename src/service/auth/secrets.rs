@@ -1,10 +1,12 @@
 //! Hashing of secrets and passwords (Argon2id), and comparing.
 //!
-//! A client's secret is 256 random bits, made by us: no dictionary finds it, so its hash needs little memory. A
-//! session's password is chosen by people and gets what OWASP recommends as a minimum.
+//! A client's secret is 256 random bits, made by us: no dictionary finds it, so its hash needs
+//! little memory. A session's password is chosen by people and gets what OWASP recommends as a
+//! minimum.
 //!
-//! A hash is stored as a PHC string: `$argon2id$v=19$m=64,t=1,p=1$salt$hash`. Earlier versions stored
-//! `memory_kib$passes$salt$hash`, the last two in hexadecimal; such a hash still matches its secret.
+//! A hash is stored as a PHC string: `$argon2id$v=19$m=64,t=1,p=1$salt$hash`. Earlier versions
+//! stored `memory_kib$passes$salt$hash`, the last two in hexadecimal; such a hash still matches its
+//! secret.
 
 use argon2::{
     Algorithm, Argon2, Params, Version,

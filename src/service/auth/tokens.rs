@@ -1,7 +1,8 @@
 //! Access and refresh tokens: JSON Web Tokens, signed with the service's own Ed25519 key.
 //!
-//! The key is made on the first start and lies in `token.key` (PKCS#8, mode 0600) of the state directory, so that tokens
-//! outlive a restart. Verified tokens are remembered, bounded, until they expire: a signature is checked once.
+//! The key is made on the first start and lies in `token.key` (PKCS#8, mode 0600) of the state
+//! directory, so that tokens outlive a restart. Verified tokens are remembered, bounded, until they
+//! expire: a signature is checked once.
 
 use super::{
     Caller,

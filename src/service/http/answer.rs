@@ -1,4 +1,5 @@
-//! One request: find its row, its caller, its body; run it; wait until what it saw and did is durable; answer.
+//! One request: find its row, its caller, its body; run it; wait until what it saw and did is
+//! durable; answer.
 
 use super::{
     Answer,

@@ -1,8 +1,8 @@
-//! How fast a caller may ask: a bucket a caller that fills at its rate up to the burst. Players and clients are known by their
-//! token, others by their address.
+//! How fast a caller may ask: a bucket a caller that fills at its rate up to the burst. Players and
+//! clients are known by their token, others by their address.
 //!
-//! Invariants: a refusal says when to come again. Memory is bounded: above so many callers, those that
-//! asked least lately are forgotten.
+//! Invariants: a refusal says when to come again. Memory is bounded: above so many callers, those
+//! that asked least lately are forgotten.
 
 use super::reply::{Outcome, Refused};
 use crate::{

@@ -1,8 +1,9 @@
 //! The router: one table, one row an operation.
 //!
-//! A pattern is literal segments and `{parameter}` segments; a parameter may be followed by a literal verb
-//! (`{session_id}:generate-short-code`), or follow one (`vivox:{vivox_action}`). Literals win over parameters. A path that no row matches is a 404 without
-//! `session_not_found`: the API isn't there, which a client must not take for a lost session.
+//! A pattern is literal segments and `{parameter}` segments; a parameter may be followed by a
+//! literal verb (`{session_id}:generate-short-code`), or follow one (`vivox:{vivox_action}`).
+//! Literals win over parameters. A path that no row matches is a 404 without `session_not_found`:
+//! the API isn't there, which a client must not take for a lost session.
 
 use super::{
     reply::{Outcome, Reply},

@@ -1,5 +1,5 @@
-//! The service's listeners: bounded in number of connections, in header size and in time; on shutdown every request under way is
-//! answered. The server itself is [`net`](crate::net).
+//! The service's listeners: bounded in number of connections, in header size and in time; on
+//! shutdown every request under way is answered. The server itself is [`net`](crate::net).
 
 use super::answer;
 use crate::{

@@ -6,10 +6,12 @@
 //!   model types   ──► bodies, parameters, bounds ─┘       ▲ a test compares
 //! ```
 //!
-//! Extensions of the published contract are marked `x-extension`. `x-permissions` lists the permissions of which a token needs one;
-//! `x-session-permissions` says what else a caller needs within the session.
+//! Extensions of the published contract are marked `x-extension`. `x-permissions` lists the
+//! permissions of which a token needs one; `x-session-permissions` says what else a caller needs
+//! within the session.
 //!
-//! Invariants: every row of the router is described, and nothing else; no code for schemas is in the programs.
+//! Invariants: every row of the router is described, and nothing else; no code for schemas is in
+//! the programs.
 
 /// The document.
 pub const DOCUMENT: &str = include_str!("openapi.json");

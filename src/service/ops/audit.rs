@@ -1,4 +1,5 @@
-//! Audit: read what happened to a session or a player, and add to it. What callers add is named `customer.…`.
+//! Audit: read what happened to a session or a player, and add to it. What callers add is named
+//! `customer.…`.
 
 use crate::{
     model::{

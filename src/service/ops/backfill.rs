@@ -1,8 +1,9 @@
 //! Backfill: the host keeps it alive, says how many players each team needs, and ends it.
 //!
-//! A session gets a backfill from matchmaking: ours, or one of your own that uses `PUT` (extension). It starts a backfill or
-//! goes on with the one there is, holds places for the players that it brings, and they are handed out with the host's next
-//! acknowledgement. Every other operation without a backfill is a 404: it is gone.
+//! A session gets a backfill from matchmaking: ours, or one of your own that uses `PUT`
+//! (extension). It starts a backfill or goes on with the one there is, holds places for the players
+//! that it brings, and they are handed out with the host's next acknowledgement. Every other
+//! operation without a backfill is a 404: it is gone.
 
 use super::instances::{heard, instance_is};
 use crate::{

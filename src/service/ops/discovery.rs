@@ -1,5 +1,6 @@
-//! Finding sessions by their settings, and matchmaking: extensions. Each is one transaction, so that of two callers who
-//! look at the same time the second finds what the first has made. None looks at more than [`MOST_CANDIDATES`] sessions.
+//! Finding sessions by their settings, and matchmaking: extensions. Each is one transaction, so
+//! that of two callers who look at the same time the second finds what the first has made. None
+//! looks at more than [`MOST_CANDIDATES`] sessions.
 
 use super::{config::own_network, create, players::oneself};
 use crate::{

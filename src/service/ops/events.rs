@@ -5,8 +5,9 @@
 //!                gone ─► reset ─► what comes                      └─► fell behind the retention: reset, end
 //! ```
 //!
-//! Every position is sent as `id`, also with the comments that keep the connection alive, so that whoever comes back after a
-//! quiet hour has missed nothing. An event is sent when what it tells of is durable.
+//! Every position is sent as `id`, also with the comments that keep the connection alive, so that
+//! whoever comes back after a quiet hour has missed nothing. An event is sent when what it tells of
+//! is durable.
 
 use super::players::oneself;
 use crate::{

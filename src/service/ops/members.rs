@@ -1,4 +1,5 @@
-//! What admins and the trusted do with players: invite, promote, move, swap, describe; grants; whole sessions invited or kicked.
+//! What admins and the trusted do with players: invite, promote, move, swap, describe; grants;
+//! whole sessions invited or kicked.
 
 use super::players::{answer, updated};
 use crate::{

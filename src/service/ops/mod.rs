@@ -1,6 +1,7 @@
-//! The operations: one table a file, one row an operation. An operation parses its request, loads what it is about, checks that
-//! the caller may, changes it, and answers; it is a function of the request and a [`Transaction`](super::state::Transaction)
-//! and does nothing else: what it returns as an error has changed nothing.
+//! The operations: one table a file, one row an operation. An operation parses its request, loads
+//! what it is about, checks that the caller may, changes it, and answers; it is a function of the
+//! request and a [`Transaction`](super::state::Transaction) and does nothing else: what it returns
+//! as an error has changed nothing.
 //!
 //! | file | operations |
 //! |---|---|

@@ -139,7 +139,8 @@ fn long_poll(shared: Arc<Shared>, request: RequestContext) -> Answering {
         let ((found, newest), _) = watch.next(from, most, Instant::now() + deadline).await?;
         shared.someone_is_here(shared.clock.now().mono);
         let base = base(&shared.settings().public_url, &request);
-        // Only a reader that is slower than the retention sees a gap here: it goes on with what there is.
+        // Only a reader that is slower than the retention sees a gap here: it goes on with what
+        // there is.
         let kept = found.unwrap_or_default();
         let cursor = match kept.last() {
             Some(last) => last.number,

@@ -1,5 +1,5 @@
-//! Players of a session: join and leave oneself, add and remove others, read. The deprecated routes by UUID and by legacy number do
-//! the same.
+//! Players of a session: join and leave oneself, add and remove others, read. The deprecated routes
+//! by UUID and by legacy number do the same.
 
 use crate::{
     model::{

@@ -1,4 +1,5 @@
-//! Matchmaking profiles and templates, and the deprecated twin of request templates, as the contract shows them.
+//! Matchmaking profiles and templates, and the deprecated twin of request templates, as the
+//! contract shows them.
 
 use super::config::tagged;
 use crate::{

@@ -1,7 +1,9 @@
-//! Registration of servers ("SIC"): register, and ask for one's state, with a long poll (`?wait=SECONDS`) as an extension.
+//! Registration of servers ("SIC"): register, and ask for one's state, with a long poll
+//! (`?wait=SECONDS`) as an extension.
 //!
-//! A state call waits while nothing of what it asks for is news: a server that is `allocating`, or one that is `allocated` as the
-//! item's own `allocation_id` (extension) says it knows already. `deregister` (extension) takes a free server back at once.
+//! A state call waits while nothing of what it asks for is news: a server that is `allocating`, or
+//! one that is `allocated` as the item's own `allocation_id` (extension) says it knows already.
+//! `deregister` (extension) takes a free server back at once.
 //!
 //! | `error_code` | means |
 //! |---|---|

@@ -1,4 +1,5 @@
-//! Login; what an operator asks: is the service alive, is it ready, what does it count; and the description of it all.
+//! Login; what an operator asks: is the service alive, is it ready, what does it count; and the
+//! description of it all.
 
 use crate::service::{
     Shared,

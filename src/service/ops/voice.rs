@@ -1,5 +1,6 @@
-//! Voice tokens. They are made with a vendor's secret, and none is configured: 403 `voice_not_configured`, after the
-//! permission, the path and the query were checked as the contract says.
+//! Voice tokens. They are made with a vendor's secret, and none is configured: 403
+//! `voice_not_configured`, after the permission, the path and the query were checked as the
+//! contract says.
 
 use crate::{
     model::parameters::{self, EpicVoiceQuery, VoiceQuery},

@@ -1,4 +1,5 @@
-//! The friend graph of another service: who a player's friends are, asked there and remembered for a while.
+//! The friend graph of another service: who a player's friends are, asked there and remembered for
+//! a while.
 //!
 //! ```text
 //!   handler ── Need::Friends ──────► RemoteFriends::friends_of ── remembered? ──────────────────────────► set of friends
@@ -12,9 +13,10 @@
 //! | that player is refused (400, 404, 409, 422) | nobody knows that player's friends for `friends.retry` |
 //! | no answer within `friends.timeout`, a refused login, a 5xx, nonsense | nobody is asked for `friends.retry`; said once in the log |
 //!
-//! Who nobody knows to be a friend is none: whatever only friends may do is refused with 403 `friends_unavailable`, and everything else goes
-//! on. Invariants: at most [`LANES`] requests are under way, one for a player; what is remembered is bounded; no request
-//! waits longer than `friends.timeout` for it.
+//! Who nobody knows to be a friend is none: whatever only friends may do is refused with 403
+//! `friends_unavailable`, and everything else goes on. Invariants: at most [`LANES`] requests are
+//! under way, one for a player; what is remembered is bounded; no request waits longer than
+//! `friends.timeout` for it.
 
 pub mod settings;
 
@@ -206,7 +208,8 @@ impl Known {
             self.weight -= old.weight();
         }
         self.order.push_back((player, came));
-        // What was replaced stays in the order until its turn comes; that mustn't grow without end either.
+        // What was replaced stays in the order until its turn comes; that mustn't grow without end
+        // either.
         while self.weight > most || self.order.len() > 2 * self.answers.len() + LANES {
             let Some((oldest, came)) = self.order.pop_front() else { break };
             if self.answers.get(&oldest).is_some_and(|answer| answer.came == came) {

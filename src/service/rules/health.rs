@@ -6,8 +6,9 @@
 //!             miss 1     miss 2     miss 3 = N  → unknown
 //! ```
 //!
-//! A check is missed 1.25 × cadence after the one before; N misses in a row mean `unknown`, which outranks
-//! everything; over a window of 2·N expected checks a share of misses above the percentage means `unhealthy`.
+//! A check is missed 1.25 × cadence after the one before; N misses in a row mean `unknown`, which
+//! outranks everything; over a window of 2·N expected checks a share of misses above the percentage
+//! means `unhealthy`.
 
 use crate::model::{
     session::{HealthSettings, InstanceHealth},

@@ -7,10 +7,11 @@
 //! | is elevated | always |
 //! | anybody else | `allow_new_members`, and one of: `open`; the right password; `friends` and a friend among the active members; through a platform session while `platform` |
 //!
-//! A player with restrictions may join only a session that allows sanctioned players, whatever else is true.
+//! A player with restrictions may join only a session that allows sanctioned players, whatever else
+//! is true.
 //!
-//! Whoever joins must be compatible with the instance's version and find room on a team. The first to join a session
-//! without leader and owner leads it.
+//! Whoever joins must be compatible with the instance's version and find room on a team. The first
+//! to join a session without leader and owner leads it.
 
 use super::{
     record::SessionRecord,

@@ -1,4 +1,5 @@
-//! What may happen to a session: pure functions on a [`record::SessionRecord`]. No clock, no store, no network.
+//! What may happen to a session: pure functions on a [`record::SessionRecord`]. No clock, no store,
+//! no network.
 //!
 //! | file | rules |
 //! |---|---|

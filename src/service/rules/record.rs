@@ -1,4 +1,5 @@
-//! A session as the service keeps it: what the contract shows, and what it hides (password, owner, host, connections).
+//! A session as the service keeps it: what the contract shows, and what it hides (password, owner,
+//! host, connections).
 
 use crate::model::{
     CustomData,

@@ -7,8 +7,9 @@
 //! | `in` / `not_in` | its value is / isn't one of the list; a session without the setting is never in a list |
 //! | `near` | always; nearest first, without a number last |
 //!
-//! Best first: by every `near` in turn, then the fuller session, then the older one. Two values that both read as numbers are
-//! compared as numbers (whole ones exactly, whatever their size), others as text.
+//! Best first: by every `near` in turn, then the fuller session, then the older one. Two values
+//! that both read as numbers are compared as numbers (whole ones exactly, whatever their size),
+//! others as text.
 
 use super::record::SessionRecord;
 use crate::model::{

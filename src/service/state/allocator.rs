@@ -1,12 +1,14 @@
 //! Who gets which server.
 //!
-//! A server fits when it is available, of the session's region (a server or a session without one fits everywhere), and compatible with
-//! the version of whoever made the session and of every member. Of those that fit: one that is warm for the map before
-//! others, one with an open long poll before others, and then whoever has been free longest. Requests are served in the order in which
-//! they came.
+//! A server fits when it is available, of the session's region (a server or a session without one
+//! fits everywhere), and compatible with the version of whoever made the session and of every
+//! member. Of those that fit: one that is warm for the map before others, one with an open long
+//! poll before others, and then whoever has been free longest. Requests are served in the order in
+//! which they came.
 //!
-//! Invariant: no request waits that a server fits which could be handed out. So a new request looks at all servers once, and a server
-//! that comes, or polls, looks at the requests that wait, never at other servers: thousands of idle ones poll all the time.
+//! Invariant: no request waits that a server fits which could be handed out. So a new request looks
+//! at all servers once, and a server that comes, or polls, looks at the requests that wait, never
+//! at other servers: thousands of idle ones poll all the time.
 
 use super::{Transaction, registry::Server};
 use crate::{

@@ -1,6 +1,8 @@
-//! What happened to sessions: events of the service's own (`session.created`), and of others (`customer.…`).
+//! What happened to sessions: events of the service's own (`session.created`), and of others
+//! (`customer.…`).
 //!
-//! Bounded twice: a number a session and a number in all, the oldest first. Kept when the session is gone.
+//! Bounded twice: a number a session and a number in all, the oldest first. Kept when the session
+//! is gone.
 
 use super::{commit::Commit, diff::SessionDiff};
 use crate::{

@@ -1,4 +1,5 @@
-//! What a transaction wants to change. Nothing of it is in the [`State`](super::State) before it is committed.
+//! What a transaction wants to change. Nothing of it is in the [`State`](super::State) before it is
+//! committed.
 //!
 //! | part | holds |
 //! |---|---|

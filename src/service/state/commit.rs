@@ -1,8 +1,9 @@
 //! Carrying out an operation, and putting what it changed in place.
 //!
-//! Everything of a [`Changes`] happens at once, under the lock: rows go to the writer as one piece, then the sessions, their
-//! indexes and timers, the signs of life, the servers and the rest in memory. What a change of a session sets off (events,
-//! audit, the end of a presence) comes from one comparison of what it was with what it is.
+//! Everything of a [`Changes`] happens at once, under the lock: rows go to the writer as one piece,
+//! then the sessions, their indexes and timers, the signs of life, the servers and the rest in
+//! memory. What a change of a session sets off (events, audit, the end of a presence) comes from
+//! one comparison of what it was with what it is.
 
 use super::{
     State, Transaction, audit,

@@ -1,4 +1,5 @@
-//! Players who deserted matches: a mark by rule and player, durable. A rule that was cleared voids every older mark under it.
+//! Players who deserted matches: a mark by rule and player, durable. A rule that was cleared voids
+//! every older mark under it.
 //!
 //! Marks are set by whoever runs matches; queues are what will ask for them.
 

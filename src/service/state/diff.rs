@@ -1,5 +1,5 @@
-//! How a session differs from what it was. Made once for each session that an operation changed; events, audit and presence
-//! come from it.
+//! How a session differs from what it was. Made once for each session that an operation changed;
+//! events, audit and presence come from it.
 
 use crate::{
     model::{

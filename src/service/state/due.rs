@@ -1,5 +1,6 @@
-//! What happens by itself, and when. One timer a session: the earliest moment at which anything about it may be due; what really
-//! is due is decided when the moment comes, so that a renewed lease costs nothing.
+//! What happens by itself, and when. One timer a session: the earliest moment at which anything
+//! about it may be due; what really is due is decided when the moment comes, so that a renewed
+//! lease costs nothing.
 //!
 //! | due | then |
 //! |---|---|
@@ -10,7 +11,8 @@
 //! | lease over, no live instance | the session is gone |
 //! | lease over, a live instance | health `unknown`, hidden; gone after `instance_lost_after` without a word |
 //!
-//! Invariant: a deadline is a pure function of a session, its signs of life and the settings: [`Deadlines::of`].
+//! Invariant: a deadline is a pure function of a session, its signs of life and the settings:
+//! [`Deadlines::of`].
 //!
 //! [`rules::health`]: crate::service::rules::health
 

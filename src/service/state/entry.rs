@@ -1,4 +1,5 @@
-//! A committed session, and what is known of it in memory only. After a start of the service all of that counts from the start.
+//! A committed session, and what is known of it in memory only. After a start of the service all of
+//! that counts from the start.
 
 use crate::{
     model::{

@@ -1,4 +1,5 @@
-//! Who is told what: each change of a session becomes events for those whom it concerns, in the [`journal`](super::journal).
+//! Who is told what: each change of a session becomes events for those whom it concerns, in the
+//! [`journal`](super::journal).
 
 use super::{
     State, Transaction,

@@ -8,10 +8,11 @@
 //! | friends | nothing | none, both |
 //! | declined by the other | nothing: removing it first asks anew | none |
 //!
-//! Where `friends.url` names another service, its graph ([`mod@crate::service::remote_friends`]) decides, and this one rests.
+//! Where `friends.url` names another service, its graph ([`mod@crate::service::remote_friends`])
+//! decides, and this one rests.
 //!
-//! Whoever adds a player whose request it declined becomes a friend at once. Invariant: both sides change in one
-//! operation, and `friends` stands on both or on neither.
+//! Whoever adds a player whose request it declined becomes a friend at once. Invariant: both sides
+//! change in one operation, and `friends` stands on both or on neither.
 
 use super::{Transaction, commit::Commit};
 use crate::{

@@ -1,7 +1,8 @@
 //! From other names to sessions.
 //!
-//! The entries of a session are one pure function of its record, [`keys`]: what an index holds after a change is what it held
-//! before, without the keys of the old record, with those of the new one. Rebuilt at a start.
+//! The entries of a session are one pure function of its record, [`keys`]: what an index holds
+//! after a change is what it held before, without the keys of the old record, with those of the new
+//! one. Rebuilt at a start.
 //!
 //! | key | finds |
 //! |---|---|

@@ -1,17 +1,19 @@
-//! The journal of what players are told, kept for a while so that a subscriber who was away goes on where it was.
+//! The journal of what players are told, kept for a while so that a subscriber who was away goes on
+//! where it was.
 //!
 //! ```text
 //!   an operation's change ─► State::items_of ─► one row of the store, a numbered entry for each player who is told
 //!                                                    └─► event stream, long poll: each with a cursor of its own
 //! ```
 //!
-//! A position is `EPOCH-NUMBER`; the epoch is the store's, numbers grow over all players. Nobody has a queue: a
-//! subscriber reads what follows its cursor, and learns of a gap when that is gone.
+//! A position is `EPOCH-NUMBER`; the epoch is the store's, numbers grow over all players. Nobody
+//! has a queue: a subscriber reads what follows its cursor, and learns of a gap when that is gone.
 //!
-//! Invariants: a row is committed together with the change that it tells of; an entry, and a position, is shown only once it is
-//! durable, so that no number is given twice; an entry is dropped only after `limits.event_retention`, or when its player or all
-//! players together have more than the limits say, oldest first; whoever asks for what follows a position gets all of it or [`Gap`],
-//! also after the service was killed and started again.
+//! Invariants: a row is committed together with the change that it tells of; an entry, and a
+//! position, is shown only once it is durable, so that no number is given twice; an entry is
+//! dropped only after `limits.event_retention`, or when its player or all players together have
+//! more than the limits say, oldest first; whoever asks for what follows a position gets all of it
+//! or [`Gap`], also after the service was killed and started again.
 
 use crate::{
     model::{

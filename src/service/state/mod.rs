@@ -1,4 +1,5 @@
-//! The committed state of the service, in memory behind one lock, and the transactions that change it.
+//! The committed state of the service, in memory behind one lock, and the transactions that change
+//! it.
 //!
 //! ```text
 //!   operation ◄──reads── Transaction ◄── State          one lock: no read is overtaken before its commit
@@ -19,8 +20,9 @@
 //! | [`events`], [`journal`] | what players are told; kept for whoever was away |
 //! | [`deserters`], [`friends`], [`presence`] | who deserted matches; the friend graph; who shows which session |
 //!
-//! Invariants: an operation changes nothing unless it answers success, and then everything at once, with indexes, write and
-//! events; what is answered, a refusal too, waits until everything that it shows is durable.
+//! Invariants: an operation changes nothing unless it answers success, and then everything at once,
+//! with indexes, write and events; what is answered, a refusal too, waits until everything that it
+//! shows is durable.
 
 pub mod allocator;
 pub mod audit;

@@ -1,5 +1,5 @@
-//! When an operation runs, and what its ids are made of. Both come with the request, so that an operation that is run again
-//! has the same time and makes the same ids.
+//! When an operation runs, and what its ids are made of. Both come with the request, so that an
+//! operation that is run again has the same time and makes the same ids.
 
 use crate::model::time::Now;
 use rand::{SeedableRng, rngs::StdRng};

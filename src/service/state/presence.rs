@@ -1,5 +1,5 @@
-//! Presence sessions: at most one a player, which its friends may see. Durable. Invariant: a player is active in its
-//! presence session; leaving clears it.
+//! Presence sessions: at most one a player, which its friends may see. Durable. Invariant: a player
+//! is active in its presence session; leaving clears it.
 
 use super::{Transaction, commit::Commit};
 use crate::{

@@ -6,11 +6,13 @@
 //!                  └─── register by another incarnation: the old instance is closed first
 //! ```
 //!
-//! A server is its id and its incarnation. The same incarnation registers idempotently; a new one is a restarted server, which
-//! must never be handed the dead match. A client that sends no incarnation gets a new one each time it registers after its
-//! `allocated` was delivered. The registry lives in memory; allocations are found again in the sessions after a start.
+//! A server is its id and its incarnation. The same incarnation registers idempotently; a new one
+//! is a restarted server, which must never be handed the dead match. A client that sends no
+//! incarnation gets a new one each time it registers after its `allocated` was delivered. The
+//! registry lives in memory; allocations are found again in the sessions after a start.
 //!
-//! An operation works on [`Servers`]: the registry, and what it changes of it. Long polls are woken when that is committed.
+//! An operation works on [`Servers`]: the registry, and what it changes of it. Long polls are woken
+//! when that is committed.
 
 use crate::{
     model::{

@@ -1,4 +1,5 @@
-//! A state to run operations in: a store in memory that never fails, and a clock that only goes when told.
+//! A state to run operations in: a store in memory that never fails, and a clock that only goes
+//! when told.
 
 #![allow(clippy::needless_pass_by_value, reason = "bodies are written where they are sent")]
 

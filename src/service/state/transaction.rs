@@ -6,9 +6,10 @@
 //!       └── refused, or something is missing ──► changes are thrown away
 //! ```
 //!
-//! Invariants: nothing of the state changes before [`State::commit`](super::State); a session is given one new version by
-//! an operation, however often it changes it; an operation sees its own changes; `seen` covers every write that an answer
-//! shows, so that the answer waits for all of them to be durable.
+//! Invariants: nothing of the state changes before [`State::commit`](super::State); a session is
+//! given one new version by an operation, however often it changes it; an operation sees its own
+//! changes; `seen` covers every write that an answer shows, so that the answer waits for all of
+//! them to be durable.
 
 use super::{
     State,

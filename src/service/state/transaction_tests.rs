@@ -1,4 +1,5 @@
-//! Operations are transactions: what isn't answered with success has changed nothing, and what was is there after a restart.
+//! Operations are transactions: what isn't answered with success has changed nothing, and what was
+//! is there after a restart.
 
 use super::{
     moment::Moment,

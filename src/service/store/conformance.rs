@@ -1,4 +1,5 @@
-//! What every engine has to do, as tests: `suite!(engine)` in the tests of an engine makes one test of each rule.
+//! What every engine has to do, as tests: `suite!(engine)` in the tests of an engine makes one test
+//! of each rule.
 //!
 //! | rule | why the service needs it |
 //! |---|---|

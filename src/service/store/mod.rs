@@ -13,16 +13,18 @@
 //! | `conformance` | what every engine has to do, as tests |
 //! | `memory` | an engine for tests, and the shortest example of one |
 //!
-//! Invariants: a write is answered only when it is durable, and so is a read of something that isn't durable yet; batches are
-//! committed in the order of their sequence numbers, each wholly or not at all, and what one operation changes never stands in two; of two services on one store only the one
-//! that claimed it last writes ([`writer::Claim`]).
+//! Invariants: a write is answered only when it is durable, and so is a read of something that
+//! isn't durable yet; batches are committed in the order of their sequence numbers, each wholly or
+//! not at all, and what one operation changes never stands in two; of two services on one store
+//! only the one that claimed it last writes ([`writer::Claim`]).
 //!
 //! # Adding an engine
 //!
-//! Implement [`Store`] in a file of its own. In its tests implement `conformance::Engine` (how to get one more handle on the
-//! same rows, how to restart, how to make storing fail) and write `conformance::suite!(…)`: every rule below then is a test of
-//! that engine. An index is a table of rows `term␟key`, a log is a table of numbered rows; both are written by the batch that
-//! they belong to, so no engine needs to know of them: `scan` reads both.
+//! Implement [`Store`] in a file of its own. In its tests implement `conformance::Engine` (how to
+//! get one more handle on the same rows, how to restart, how to make storing fail) and write
+//! `conformance::suite!(…)`: every rule below then is a test of that engine. An index is a table of
+//! rows `term␟key`, a log is a table of numbered rows; both are written by the batch that they
+//! belong to, so no engine needs to know of them: `scan` reads both.
 
 #[cfg(test)]
 #[allow(clippy::needless_pass_by_value, reason = "a rule has its engine to itself, and ends it")]

@@ -6,8 +6,9 @@
 //! | `expiry` | (when, table, key), for rows that expire |
 //! | `meta` | `version` → the last version that was given |
 //!
-//! redb refuses everything after one I/O error until the file is opened again (a disk that was full for a moment), so that is
-//! what happens here: the call that failed closes the file, the next one opens and repairs it.
+//! redb refuses everything after one I/O error until the file is opened again (a disk that was full
+//! for a moment), so that is what happens here: the call that failed closes the file, the next one
+//! opens and repairs it.
 
 use super::{CommitError, Page, Row, Store, StoreError, Table, To, Version, Write};
 use crate::model::time::Timestamp;

@@ -1,13 +1,17 @@
 //! The writer thread: group commit.
 //!
-//! Everything that an operation changes is queued as one piece, so that a crash never leaves half of it. The thread takes everything that is queued, keeps the newest change of each key, serialises, commits, and announces the last
-//! sequence number as durable. While a commit fails it tries the same changes again, together with what has come meanwhile,
-//! and everybody who waits is answered 503.
+//! Everything that an operation changes is queued as one piece, so that a crash never leaves half
+//! of it. The thread takes everything that is queued, keeps the newest change of each key,
+//! serialises, commits, and announces the last sequence number as durable. While a commit fails it
+//! tries the same changes again, together with what has come meanwhile, and everybody who waits is
+//! answered 503.
 //!
-//! Before anything is read the store is claimed: every commit then holds only while nobody else has claimed it since. A service
-//! that was superseded (a stand-by took over while it was cut off) writes nothing any more and answers 503.
+//! Before anything is read the store is claimed: every commit then holds only while nobody else has
+//! claimed it since. A service that was superseded (a stand-by took over while it was cut off)
+//! writes nothing any more and answers 503.
 //!
-//! The queue needs no bound of its own: each entry belongs to a request that waits for it, or to a timer of a session.
+//! The queue needs no bound of its own: each entry belongs to a request that waits for it, or to a
+//! timer of a session.
 
 use super::{CommitError, Only, Seq, Store, StoreError, Table, To, Version, Write};
 use crate::service::{
@@ -102,7 +106,8 @@ impl Writer {
         }
         self.last = self.upcoming();
         if let Some(queue) = &self.queue {
-            // The thread lives as long as this sender; if it has died, nothing becomes durable and callers get 503.
+            // The thread lives as long as this sender; if it has died, nothing becomes durable and
+            // callers get 503.
             let _ = queue.send((self.last, changes));
         }
         self.last

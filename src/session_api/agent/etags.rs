@@ -1,7 +1,7 @@
 //! Which version of a session the core has seen, so that reading it again costs next to nothing.
 //!
-//! A tag is remembered only with an answer that was handed over, so that [`Answer::NotModified`] always means "as I
-//! told you".
+//! A tag is remembered only with an answer that was handed over, so that [`Answer::NotModified`]
+//! always means "as I told you".
 //!
 //! [`Answer::NotModified`]: crate::model::calls::Answer::NotModified
 

@@ -1,4 +1,5 @@
-//! The agent's session client: one call is one exchange, and the service is watched for being there.
+//! The agent's session client: one call is one exchange, and the service is watched for being
+//! there.
 //!
 //! ```text
 //!   core: Call ──► calls (which endpoint?) ──► ApiClient (one exchange) ──► Answer | Refusal
@@ -12,10 +13,12 @@
 //!
 //! Invariants:
 //!
-//! 1. A call is carried out once. Whoever wants it again asks again; only a token found expired is renewed on the way.
-//! 2. Whatever the service does, a call ends: each exchange within [`SessionClientSettings::call_timeout`], a login within
-//!    a limit of its own.
-//! 3. When the service is back after it was away, no call of the time before stays under way: it ends as ambiguous.
+//! 1. A call is carried out once. Whoever wants it again asks again; only a token found expired is
+//!    renewed on the way.
+//! 2. Whatever the service does, a call ends: each exchange within
+//!    [`SessionClientSettings::call_timeout`], a login within a limit of its own.
+//! 3. When the service is back after it was away, no call of the time before stays under way: it
+//!    ends as ambiguous.
 
 mod calls;
 mod etags;

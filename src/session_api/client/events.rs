@@ -1,5 +1,5 @@
-//! `OnSessionJoined`, `OnSessionLeft`, `OnSessionUpdated`, `OnSessionInviteReceived`, `OnUISessionJoinRequested`: one stream, which
-//! goes on where it broke.
+//! `OnSessionJoined`, `OnSessionLeft`, `OnSessionUpdated`, `OnSessionInviteReceived`,
+//! `OnUISessionJoinRequested`: one stream, which goes on where it broke.
 //!
 //! ```text
 //!   next() ── connected? ── no ──► GET /session/v1/player/me/events, Last-Event-ID: the last one seen
@@ -8,8 +8,9 @@
 //!                        └ cut off, or silent for longer than the service ever is: connect again
 //! ```
 //!
-//! Invariants: no event is told twice in a row of connections, since each goes on after the last one told; where events were lost,
-//! [`StreamItem::Reset`] says so and the caller reads everything again. One event is at most 1 MiB.
+//! Invariants: no event is told twice in a row of connections, since each goes on after the last
+//! one told; where events were lost, [`StreamItem::Reset`] says so and the caller reads everything
+//! again. One event is at most 1 MiB.
 
 use super::{ClientError, Sessions, error::Operation};
 use crate::{

@@ -1,5 +1,6 @@
-//! Friends: who may come into sessions for friends, and see each other's presence session. The Sessions Interface leaves them to the
-//! platform; here they are a part of the service, unless it reads another service's.
+//! Friends: who may come into sessions for friends, and see each other's presence session. The
+//! Sessions Interface leaves them to the platform; here they are a part of the service, unless it
+//! reads another service's.
 
 use super::{ClientError, Sessions, error::Operation};
 use crate::{

@@ -1,4 +1,5 @@
-//! Where a session is played: asking for a server, waiting for it, connecting to it, and who is connected.
+//! Where a session is played: asking for a server, waiting for it, connecting to it, and who is
+//! connected.
 
 use super::{ClientError, Sessions, error::Operation};
 use crate::{

@@ -1,5 +1,5 @@
-//! The Sessions Interface for Rust programs: every function and event of Epic's Online Services Sessions Interface, under its own
-//! name in snake case, on the Session API.
+//! The Sessions Interface for Rust programs: every function and event of Epic's Online Services
+//! Sessions Interface, under its own name in snake case, on the Session API.
 //!
 //! ```no_run
 //! use gameside::client::{
@@ -40,11 +40,13 @@
 //! | [`events`] | the events, as one stream that goes on where it broke |
 //! | [`error`] | what can go wrong |
 //!
-//! Names of sessions are the handle's own: `create_session`, `join_session` and `start_matchmaking` give one, `leave_session` takes it
-//! away; [`Sessions::names`] and [`Sessions::keep`] are for programs that keep them longer than they run.
+//! Names of sessions are the handle's own: `create_session`, `join_session` and `start_matchmaking`
+//! give one, `leave_session` takes it away; [`Sessions::names`] and [`Sessions::keep`] are for
+//! programs that keep them longer than they run.
 //!
-//! Invariants: a call is sent once (after a token that was refused, twice); it ends within [`ClientSettings::call_timeout`] for each
-//! exchange; no password, secret or token is in an error or a `Debug` output. Date-times and ids are those of [`crate::model`].
+//! Invariants: a call is sent once (after a token that was refused, twice); it ends within
+//! [`ClientSettings::call_timeout`] for each exchange; no password, secret or token is in an error
+//! or a `Debug` output. Date-times and ids are those of [`crate::model`].
 
 pub mod create;
 pub mod discover;

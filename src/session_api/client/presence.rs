@@ -1,4 +1,5 @@
-//! The presence session: the one session, at most, that a player shows to friends. Leaving it clears it.
+//! The presence session: the one session, at most, that a player shows to friends. Leaving it
+//! clears it.
 
 use super::{ClientError, Sessions, discover::is_missing, error::Operation};
 use crate::{

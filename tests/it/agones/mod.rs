@@ -20,7 +20,8 @@
 //! | reads wait for somebody far away | [`states`]`::nothing_waits_for_a_session_service_that_doesnt_answer` |
 //! | a missing counter, a full list, a duplicate are "unknown" errors | [`rules`]`::requests_are_read_as_a_gateway_reads_them_and_refused_with_the_promised_codes` |
 //!
-//! The SDK knows no login, so the test speaks for the game: the process itself only waits for its end.
+//! The SDK knows no login, so the test speaks for the game: the process itself only waits for its
+//! end.
 
 mod clients;
 mod rules;

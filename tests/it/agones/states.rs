@@ -64,7 +64,8 @@ fn a_game_that_holds_itself_back_is_not_allocated_until_its_time_is_over() {
     sdk.post("/reserve", &json!({"seconds": "2"}));
     watch.until_state("Reserved");
     let refused = agent.call("POST", "/v1/allocation", Some(&json!({"allocation_id": "a"}))).unwrap();
-    // Its two seconds may be over on a busy machine; then nothing was refused, and the rest holds all the same.
+    // Its two seconds may be over on a busy machine; then nothing was refused, and the rest holds
+    // all the same.
     if sdk.state() == "Reserved" {
         assert_eq!((refused.status, &refused.body["error"]), (409, &json!("held_back")), "{}", refused.text);
     }

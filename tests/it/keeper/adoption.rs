@@ -50,7 +50,8 @@ fn an_exit_that_nobody_saw_is_told_with_its_true_status() {
     };
     assert_eq!((report.run.0, &report.status), (1, &ExitStatus::Exited { code: 42 }));
 
-    // Even through the keeper's own death: it was on the disk, and the next keeper goes on under the old id.
+    // Even through the keeper's own death: it was on the disk, and the next keeper goes on under
+    // the old id.
     keeper.signal(9);
     keeper.ended();
     keeper.again();

@@ -1,4 +1,5 @@
-//! Everything of a run ends before the next begins, with cgroups and without; and a killed keeper takes it all along.
+//! Everything of a run ends before the next begins, with cgroups and without; and a killed keeper
+//! takes it all along.
 
 use super::harness::{Keeper, PATIENCE, Wire, number, policy, spec, taken};
 use crate::support::{component, proc};
@@ -113,7 +114,8 @@ fn a_fork_bomb_of_orphans_is_cleared() {
 
 #[test]
 fn the_keeper_goes_on_without_its_watcher() {
-    // As another user: the kernel forgets PDEATHSIG when a root game regains capabilities that the keeper has given up.
+    // As another user: the kernel forgets PDEATHSIG when a root game regains capabilities that the
+    // keeper has given up.
     let mut keeper = Keeper::start_with(if component::is_root() { &["--user", "65534"] } else { &[] });
     let (mut wire, _) = keeper.control();
     let pid = wire.run(1, "exec sleep 600");

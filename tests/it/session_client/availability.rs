@@ -1,4 +1,5 @@
-//! Whether the service is there: doubt, probes, and the moment it is back. On paused time, so that every wait is exact.
+//! Whether the service is there: doubt, probes, and the moment it is back. On paused time, so that
+//! every wait is exact.
 
 use super::{READ, away, call, read, session, start};
 use crate::support::scripted::{Logins, PROBE, health_config};

@@ -1,5 +1,5 @@
-//! Every call is an operation of the service, with a body that its document accepts; where the published contract is there, that
-//! one accepts it, too.
+//! Every call is an operation of the service, with a body that its document accepts; where the
+//! published contract is there, that one accepts it, too.
 
 use super::{call, id, session, start};
 use crate::contract::{contract, published};

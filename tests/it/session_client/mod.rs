@@ -188,7 +188,8 @@ async fn a_token_is_renewed_before_its_end_while_the_old_one_is_used() {
     asked.json(200, &session());
     second.await.unwrap().unwrap();
 
-    // The refresh token is refused: the credentials are used instead, and nobody had to wait for it.
+    // The refresh token is refused: the credentials are used instead, and nobody had to wait for
+    // it.
     renewal.json(403, &json!({"auth_success": false, "error_code": "refresh_token_not_found", "desc": "gone"}));
     let (_, body) = server.login(200, json!({"access_token": "t2", "expires_in": 3600})).await;
     assert_eq!(body["grant_type"], "client_credentials");

@@ -1,4 +1,5 @@
-//! Commands whose agent dies while it is asked. The keeper holds the listening socket, so nothing refuses them.
+//! Commands whose agent dies while it is asked. The keeper holds the listening socket, so nothing
+//! refuses them.
 
 use super::{PATIENT, pid};
 use crate::support::{

@@ -1,4 +1,5 @@
-//! Backfill: acknowledged whenever it appears, kept up to date, and ended when there is no place left.
+//! Backfill: acknowledged whenever it appears, kept up to date, and ended when there is no place
+//! left.
 
 use super::*;
 

@@ -60,7 +60,8 @@ fn the_command_allocates_for_a_session_that_somebody_made() {
     assert_eq!((&status["map"], &status["mode"]), (&json!("quarry"), &json!("siege")));
     let shown = service.wait_join_status(&session, "joinable");
     assert_eq!(shown["instance"]["instance_id"], status["instance_id"]);
-    // The service's own `allocation_id` is for what it allocated itself; a host that posts its instance has none there.
+    // The service's own `allocation_id` is for what it allocated itself; a host that posts its
+    // instance has none there.
     assert_eq!(status["allocation_id"], id.as_str());
 
     let wrong = world.ask(["allocate", "server", "--map", "elsewhere"]);

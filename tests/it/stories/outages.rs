@@ -1,4 +1,5 @@
-//! The session service away, in every way: the game is untouched, and on return the service is told the truth.
+//! The session service away, in every way: the game is untouched, and on return the service is told
+//! the truth.
 
 use super::*;
 use crate::support::{
@@ -40,7 +41,8 @@ fn rides_out(name: &str, fault: &Fault) {
         assert_eq!(after.pointer(same), before.pointer(same), "{same}");
     }
     assert!(proc::alive(pid(&after, "game")));
-    // Two seconds are the rule. On paused time it is asserted, of the core and of the client; here it is told, for a busy machine proves nothing.
+    // Two seconds are the rule. On paused time it is asserted, of the core and of the client; here
+    // it is told, for a busy machine proves nothing.
     let back = agent.timeline().into_iter().rfind(|entry| entry["kind"] == "backend_up").expect("its return is told");
     let at: chrono::DateTime<chrono::Utc> = back["at"].as_str().unwrap().parse().unwrap();
     eprintln!("{name}: back {} ms after it was mended", (at - mended).num_milliseconds());
@@ -121,7 +123,8 @@ fn credentials_that_are_refused_end_nothing() {
     agent.wait_phase("idle");
     let session = allocate(&agent, "");
     let before = agent.wait_join_status("joinable");
-    // Tokens last two seconds; then the agent has to log in again, with a secret that is worth nothing.
+    // Tokens last two seconds; then the agent has to log in again, with a secret that is worth
+    // nothing.
     service.withdraw_agents();
     agent.call("POST", "/v1/gate", Some(&json!({"joinable": false}))).unwrap().ok();
     let refused = agent.wait("the refusal", |status| status["backend"]["state"] == "refused");

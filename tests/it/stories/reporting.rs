@@ -1,4 +1,5 @@
-//! `[report] by = "game"`: a server that writes its own instance. The agent supervises and writes `closed`, nothing else.
+//! `[report] by = "game"`: a server that writes its own instance. The agent supervises and writes
+//! `closed`, nothing else.
 
 use super::*;
 use crate::support::proc;

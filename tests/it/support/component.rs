@@ -5,7 +5,8 @@
 //! | yes | the test fails: nothing may go untested in silence |
 //! | no | the test is skipped, and leaves a line in the file that `GAMESIDE_SKIPPED` names |
 //!
-//! `tests/run` prints that file at the end: the test, why it was skipped, and how to have what it needs.
+//! `tests/run` prints that file at the end: the test, why it was skipped, and how to have what it
+//! needs.
 
 use std::{
     fs::OpenOptions,

@@ -1,7 +1,8 @@
-//! A server that does what a test tells it, one request at a time: its side of the conversation is written out.
+//! A server that does what a test tells it, one request at a time: its side of the conversation is
+//! written out.
 //!
-//! Requests come to the test in the order in which they arrive; the test answers each, holds it, or cuts it off. With
-//! [`Server::login`] the logins are answered without asking the test.
+//! Requests come to the test in the order in which they arrive; the test answers each, holds it, or
+//! cuts it off. With [`Server::login`] the logins are answered without asking the test.
 
 use serde_json::{Value, json};
 use std::{net::SocketAddr, os::fd::AsRawFd, path::Path};

@@ -1,8 +1,9 @@
-//! A world for one test: its own state root, runtime directory and environment, with the real programs in it.
+//! A world for one test: its own state root, runtime directory and environment, with the real
+//! programs in it.
 //!
-//! Everything that a test starts, and everything that those programs start, carries the world's directory in its
-//! environment, its arguments or as working directory, or descends from a process that does. That is how the world finds
-//! and ends all of it, by pid.
+//! Everything that a test starts, and everything that those programs start, carries the world's
+//! directory in its environment, its arguments or as working directory, or descends from a process
+//! that does. That is how the world finds and ends all of it, by pid.
 
 use super::{agent::Agent, proc};
 use std::{

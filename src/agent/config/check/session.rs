@@ -1,4 +1,5 @@
-//! What is said to the session service, and how it is reached: `[session]`, `[credentials]`, `[allocation]`, `[custom_data]`.
+//! What is said to the session service, and how it is reached: `[session]`, `[credentials]`,
+//! `[allocation]`, `[custom_data]`.
 
 use super::Faults;
 use crate::{

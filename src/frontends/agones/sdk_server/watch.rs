@@ -1,4 +1,5 @@
-//! Watchers of the GameServer: each is a position in the ring, and nobody waits for one that doesn't read.
+//! Watchers of the GameServer: each is a position in the ring, and nobody waits for one that
+//! doesn't read.
 
 use super::{Code, RpcError, SdkServer, Snapshot};
 use crate::frontends::ring::Next;

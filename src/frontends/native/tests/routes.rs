@@ -1,4 +1,5 @@
-//! What the game and operators send: it arrives as it was meant, or is refused with one clear error.
+//! What the game and operators send: it arrives as it was meant, or is refused with one clear
+//! error.
 
 use super::*;
 use crate::{

@@ -1,6 +1,7 @@
 //! The official Rust client through its whole surface.
 //!
-//! It prints "again" and waits for a line on stdin where the server is to be killed and started again, and "done" at its end.
+//! It prints "again" and waits for a line on stdin where the server is to be killed and started
+//! again, and "done" at its end.
 
 use agones::{GameServer, Sdk};
 use std::{fmt::Debug, time::Duration};
