@@ -194,7 +194,8 @@ impl Words {
         if self.run != run.0 {
             *self = Words { run: run.0, ..Words::default() };
         }
-        self.doubtful |= w.disk != Disk::Works;
+        // A journal that failed is tried again a moment later, also where the disk works by then.
+        self.doubtful |= w.disk != Disk::Works || w.status().agent.journal.is_some();
         match said {
             GameEvent::Shutdown | GameEvent::StopMe => self.ends = true,
             GameEvent::Offer(gate) => {
@@ -406,6 +407,15 @@ fn an_agent_that_died_over_its_last_words_says_them_in_its_next_life() {
 fn an_agent_that_waits_for_its_last_commit_does_nothing_else_meanwhile() {
     let acts = [Act::Disk(Disk::Fails), Act::Terminate, Act::Pass(2000), Act::Terminate, Act::Deadline];
     play(ProviderKind::Hook, Start::AtBoot, acts.to_vec());
+}
+
+/// The disk works again, but the journal hasn't been tried anew yet: nobody was promised that this word lasts.
+#[test]
+fn a_word_said_before_the_journal_is_tried_again_may_be_forgotten_by_the_next_life() {
+    let kept = Act::Says(EventSource::Native, GameEvent::Keep(Kept::from("book 0".to_owned())));
+    let (fails, works) = (Act::Disk(Disk::Fails), Act::Disk(Disk::Works));
+    let acts = [Act::Allocate(0), fails, Act::Pass(0), Act::Join, works, kept, Act::KillAgent];
+    play(ProviderKind::Hook, Start::OnAllocation, acts.to_vec());
 }
 
 /// 256 new cases each time; `PROPTEST_CASES` asks for more. A failure prints its shortest case: it becomes a test of its own, above.
