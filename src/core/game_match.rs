@@ -380,7 +380,9 @@ impl GameMatch {
     /// The match lost its session, and has another one now.
     fn new_session(&mut self, session: SessionId, instance: InstanceId, turn: &mut Turn) {
         let Some(game) = self.edit_game() else { return };
-        game.session = session.clone();
+        let text = format!("the match goes on in the new session {session}");
+        let id = session.to_string();
+        game.session = session;
         game.instance = instance.clone();
         let was_joinable = game.first_joinable.is_some();
         turn.signal(Signal::SessionChanged);
@@ -388,8 +390,7 @@ impl GameMatch {
         if was_joinable {
             turn.signal(Signal::Milestone { instance, status: JoinStatus::Joinable });
         }
-        let text = format!("the match goes on in the new session {session}");
-        turn.timeline("allocated", text, &[("session_id", session.as_str())]);
+        turn.timeline("allocated", text, &[("session_id", id.as_str())]);
         turn.signal(Signal::TellAllocation);
     }
 

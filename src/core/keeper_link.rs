@@ -35,7 +35,7 @@ pub struct KeeperFacts {
 }
 
 impl KeeperFacts {
-    pub fn runs_unexplained(&self) -> bool {
+    pub fn runs_unexplained(self) -> bool {
         self.recovery == Recovery::UnknownRun
     }
 }

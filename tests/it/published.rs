@@ -174,7 +174,6 @@ fn bounds(may_bound: bool, narrow: &Value, wide: &Value, say: &mut impl FnMut(St
     let number = |schema: &Value, name: &str| schema[name].as_f64();
     let low = |schema: &Value| number(schema, "minimum").or(number(schema, "exclusiveMinimum"));
     let mut check = |name: &str, narrow: Option<f64>, wide: Option<f64>, upper: bool| match (narrow, wide) {
-        (_, None) => {}
         (None, Some(_)) if may_bound => {}
         // An empty answer is shorter than what the contract has nothing to say about.
         (None, Some(wide)) if !upper && wide <= 0.0 => {}

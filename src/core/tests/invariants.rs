@@ -199,7 +199,7 @@ impl Words {
         match said {
             GameEvent::Shutdown | GameEvent::StopMe => self.ends = true,
             GameEvent::Offer(gate) => {
-                self.withheld = (*gate == Admission::Closed).then(|| HeldBack(w.status().last_end))
+                self.withheld = (*gate == Admission::Closed).then(|| HeldBack(w.status().last_end));
             }
             GameEvent::Keep(kept) => drop(self.kept.insert(door, kept.clone())),
             _ => {}
@@ -249,6 +249,7 @@ impl Model {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table: an arm for each act")]
 fn act(w: &mut World, model: &mut Model, act: Act) {
     let running = if let RunState::Running { run, .. } = w.keeper.run { Some(run) } else { None };
     match act {
@@ -319,7 +320,7 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
             w.give(Input::Evidence { run: RunNumber(model.run), source: EventSource::Probe, evidence });
         }
         Act::Deallocated(id) => {
-            w.give(Input::Deallocated { allocation: allocation(&format!("a{id}"), None).allocation_id })
+            w.give(Input::Deallocated { allocation: allocation(&format!("a{id}"), None).allocation_id });
         }
         Act::Reload => {
             let settings = w.settings.clone();
