@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 /// Declares the event that is read and the one that is added: both have the same details.
 macro_rules! audit_events {
-    ($(optional $field:ident: $ty:ty $(= $rule:expr)?;)*) => {
+    ($($(#[doc = $about:literal])* optional $field:ident: $ty:ty $(= $rule:expr)?;)*) => {
         wire! {
             /// An event that a caller adds. Each of `players` gets one of its own.
             pub struct CreateAuditRequest [] {
@@ -25,7 +25,7 @@ macro_rules! audit_events {
                 required session_id: SessionId;
                 optional player_uuid: PlayerUuid;
                 optional players: Vec<PlayerUuid> = list(0, 1000);
-                $(optional $field: $ty $(= $rule)?;)*
+                $($(#[doc = $about])* optional $field: $ty $(= $rule)?;)*
             }
         }
 
@@ -51,7 +51,7 @@ macro_rules! audit_events {
                 optional player_uuid: PlayerUuid;
                 /// Who added it.
                 optional requesting_user_uuid: PlayerUuid;
-                $(optional $field: $ty $(= $rule)?;)*
+                $($(#[doc = $about])* optional $field: $ty $(= $rule)?;)*
             }
         }
     };
@@ -69,6 +69,7 @@ audit_events! {
     optional team_id: u32 = count();
     optional invited_session_id: String = ident();
     optional removed_session_id: String = ident();
+    /// Extension: the session that the players were invited from.
     optional source_session_id: String = ident();
     optional version: String = any_text();
     optional client_settings: ClientSettings;

@@ -98,7 +98,7 @@ fn compare(theirs: &Operation<'_>, own: &Operation<'_>, wrong: &mut Vec<String>)
             let pair = Pair { narrow: (&own_schema, own.root), wide: (&their_schema, theirs.root), may_bound: false };
             fits(pair, &format!("{id}: {status}"), wrong);
         }
-        if answer["headers"]["ETag"].is_object() && !own_answer["headers"]["ETag"].is_object() {
+        if !never && answer["headers"]["ETag"].is_object() && !own_answer["headers"]["ETag"].is_object() {
             wrong.push(format!("{id}: {status} has no ETag"));
         }
     }
