@@ -1,30 +1,38 @@
 //! Gameside: the agent beside a dedicated game server, and the session service it reports to.
 //!
-//! Read in this order: [`model`] (the nouns), [`core`] (the decisions), [`agent`] (the driver that
-//! owns the core and carries its decisions out through the edges), then the edges: [`keeper`],
-//! [`session_api`], [`providers`], [`frontends`], [`probes`]; and the other half, [`service`], with
-//! [`client`] for players' programs.
+//! Programs use [`client`], with the nouns of [`model`]. All else is private; read it in this order:
+//! [`model`], [`core`] (the decisions), [`agent`] (the driver that owns the core and carries its
+//! decisions out through the edges), then the edges: [`mod@keeper`], [`session_api`], [`providers`],
+//! [`frontends`], [`probes`]; and the other half, [`service`].
 
 pub mod model;
 
-pub mod core;
+mod core;
 
-pub mod agent;
-pub mod frontends;
-pub mod keeper;
-pub mod net;
-pub mod practice;
-pub mod probes;
-pub mod providers;
+mod agent;
+mod frontends;
+mod keeper;
+mod net;
+mod practice;
+mod probes;
+mod providers;
 
-pub mod service;
-pub mod session_api;
+mod service;
+mod session_api;
 
 pub use session_api::client;
 #[cfg(test)]
 mod snapshot;
 
-pub mod config;
-pub mod host;
+mod config;
+mod host;
 
-pub mod cli;
+mod cli;
+
+#[doc(hidden)]
+pub mod internals;
+
+/// What the two programs are: their `main`s call these.
+pub mod programs {
+    pub use crate::{cli::main as gameside, keeper::main as keeper};
+}

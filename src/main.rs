@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    gameside::cli::main(std::env::args_os())
+    gameside::programs::gameside(std::env::args_os())
 }

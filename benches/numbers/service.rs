@@ -23,7 +23,7 @@ pub struct Target {
 impl Target {
     pub fn of(service: &Service<'_>) -> Target {
         // The measurement and the service have thousands of connections to each other.
-        gameside::host::process::raise_open_files().unwrap();
+        gameside::internals::host::process::raise_open_files().unwrap();
         let (id, secret) = service.agents();
         let agents = format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")));
         Target { address: service.address(), pid: service.pid(), platform: service.platform_token(), agents }

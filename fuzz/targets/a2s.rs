@@ -2,7 +2,7 @@
 //! on more than the request says.
 #![no_main]
 
-use gameside::frontends::a2s::wire::{Query, Request};
+use gameside::internals::frontends::a2s::wire::{Query, Request};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|packet: &[u8]| {

@@ -2,11 +2,7 @@
 //! without faults is validated.
 #![no_main]
 
-use gameside::{
-    agent::{config::AgentConfig, validate},
-    config::read::read_text,
-    service::ServiceSettings,
-};
+use gameside::internals::{agent::{config::AgentConfig, validate}, config::read::read_text, service::ServiceSettings};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

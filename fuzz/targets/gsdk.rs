@@ -1,7 +1,7 @@
 //! PlayFab heartbeats of every flavour: read or refused, and bounded.
 #![no_main]
 
-use gameside::frontends::gsdk::heartbeat::{Heartbeat, SdkInfo};
+use gameside::internals::frontends::gsdk::heartbeat::{Heartbeat, SdkInfo};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {

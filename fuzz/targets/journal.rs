@@ -2,7 +2,7 @@
 //! committed, or none; never a third. Input: where to overwrite (two bytes), then what with.
 #![no_main]
 
-use gameside::{agent::journal, model::time::Timestamp};
+use gameside::{internals::agent::journal, model::time::Timestamp};
 use libfuzzer_sys::fuzz_target;
 use std::{fs::OpenOptions, os::unix::fs::FileExt};
 

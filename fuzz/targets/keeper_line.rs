@@ -1,7 +1,7 @@
 //! Lines between agent and keeper: what is understood is written as it was meant.
 #![no_main]
 
-use gameside::keeper::protocol::{Reply, Request};
+use gameside::internals::keeper::protocol::{Reply, Request};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|line: &[u8]| {

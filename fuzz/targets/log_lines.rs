@@ -2,11 +2,7 @@
 //! nothing.
 #![no_main]
 
-use gameside::{
-    host::escape::escape,
-    model::{policy::Readiness, probe::LogPatterns},
-    probes::Log,
-};
+use gameside::{internals::{host::escape::escape, probes::Log}, model::{policy::Readiness, probe::LogPatterns}};
 use libfuzzer_sys::fuzz_target;
 use std::sync::{LazyLock, Mutex};
 

@@ -2,7 +2,7 @@
 //! or none.
 #![no_main]
 
-use gameside::service::{Listeners, Service, ServiceSettings};
+use gameside::internals::service::{Listeners, Service, ServiceSettings};
 use libfuzzer_sys::fuzz_target;
 use std::{
     io::{Read, Write},

@@ -2,10 +2,7 @@
 //! clients of other people: `gamedig`, and Python's `python-a2s`.
 
 use crate::support::{agent::Agent, component, proc, world::World};
-use gameside::{
-    model::probe::Bots,
-    probes::query::{self, Answer},
-};
+use gameside::{internals::probes::query::{self, Answer}, model::probe::Bots};
 use serde_json::{Value, json};
 use std::{
     net::{SocketAddr, UdpSocket},

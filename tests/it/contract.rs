@@ -6,7 +6,7 @@
 //! taken matches its schema. Where `GAMESIDE_CONTRACTS` names the folder of the published
 //! contracts, these judge answers as well; [`crate::published`] compares the two.
 
-use gameside::service::openapi::DOCUMENT;
+use gameside::internals::service::openapi::DOCUMENT;
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,

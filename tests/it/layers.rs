@@ -131,7 +131,7 @@ fn the_scan_finds_what_it_looks_for() {
         use super::super::core::settings;
         const TEXT: &str = "crate::cli::in_a_string";
         const RAW: &str = r#"crate::cli::in_a_raw_string"#;
-        fn f<'a>(c: char) -> bool { c == '"' || gameside::probes::x() || std::env::var("X").is_ok() }
+        fn f<'a>(c: char) -> bool { c == '"' || gameside::internals::probes::x() || std::env::var("X").is_ok() }
         pub mod inner { use super::super::super::providers::sic; }
         #[cfg(test)]
         mod tests { use crate::agent::driver; fn g() { let _ = "}"; } }

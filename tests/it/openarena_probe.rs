@@ -2,16 +2,7 @@
 //! its log.
 
 use crate::support::component;
-use gameside::{
-    model::{
-        game::{Evidence, GameEvent},
-        ids::RunNumber,
-        policy::Readiness,
-        probe::{LogPatterns, Probe, ProbeKind},
-        units::Span,
-    },
-    probes::{Finding, Log, Observation, Target, start},
-};
+use gameside::{internals::probes::{start, Finding, Log, Observation, Target}, model::{game::{Evidence, GameEvent}, ids::RunNumber, policy::Readiness, probe::{LogPatterns, Probe, ProbeKind}, units::Span}};
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, Command, Stdio},

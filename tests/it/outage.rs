@@ -4,17 +4,7 @@ use crate::support::{
     inprocess::InProcess,
     proxy::{Fault, Proxy},
 };
-use gameside::{
-    model::{
-        CustomData,
-        allocation::Allocation,
-        calls::{Answer, Backend, Call, NewSession, Refusal},
-        ids::SessionId,
-        session::{HostType, InstanceRequest, InstanceUpdate, JoinStatus, Session, StartupParams},
-    },
-    providers::{self, Offer, ProviderEvent, ProviderSettings, sic::SicSettings},
-    session_api::agent::SessionClient,
-};
+use gameside::{internals::{providers::{self, sic::SicSettings, Offer, ProviderEvent, ProviderSettings}, session_api::agent::SessionClient}, model::{allocation::Allocation, calls::{Answer, Backend, Call, NewSession, Refusal}, ids::SessionId, session::{HostType, InstanceRequest, InstanceUpdate, JoinStatus, Session, StartupParams}, CustomData}};
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -1,25 +1,7 @@
 //! The practice game as a program: its players, its words to the agent, and its bad days.
 
 use crate::support::world::{PATIENCE, World};
-use gameside::{
-    frontends::{
-        self, BindAddress, BoundSocket, Events, Frontend, GameMessage, OperatorRequest, Shared, Timeline, TokenStore,
-        native,
-    },
-    model::{
-        calls::Backend,
-        game::{GameEvent, GameNotice},
-        ids::RunNumber,
-        session::{InstanceHealth, StartupParams},
-        status::{AgentStatus, GameStatus, KeeperStatus, PhaseName, Status},
-        time::Timestamp,
-    },
-    practice::{
-        JoinOptions,
-        player::{Visit, visit},
-        wire::FromPlayer,
-    },
-};
+use gameside::{internals::{frontends::{self, native, BindAddress, BoundSocket, Events, Frontend, GameMessage, OperatorRequest, Shared, Timeline, TokenStore}, practice::{player::{visit, Visit}, wire::FromPlayer, JoinOptions}}, model::{calls::Backend, game::{GameEvent, GameNotice}, ids::RunNumber, session::{InstanceHealth, StartupParams}, status::{AgentStatus, GameStatus, KeeperStatus, PhaseName, Status}, time::Timestamp}};
 use std::{
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, UdpSocket},
@@ -305,7 +287,7 @@ impl Desk {
     /// The first heartbeat of the game.
     async fn counts_a_heartbeat(&self) {
         tokio::time::timeout(PATIENCE, self.heartbeats.urgent()).await.expect("the game sends heartbeats");
-        let counted = self.heartbeats.take(gameside::host::clock::mono());
+        let counted = self.heartbeats.take(gameside::internals::host::clock::mono());
         assert!(counted.iter().all(|heartbeat| heartbeat.run == RUN) && !counted.is_empty(), "{counted:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! The Session API from outside: the rules that callers see.
 
 use crate::service_bench::{Bench, add_client, create, join, settings};
-use gameside::service::{http::route::Access, ops, templates::SessionType};
+use gameside::internals::service::{http::route::Access, ops, templates::SessionType};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -32,14 +32,14 @@ async fn login_by_every_grant_and_its_refusals() {
     assert_eq!((other.status, other.code()), (403, "invalid_grant_type"));
     assert_eq!(bench.post("/users/v1/login", "", json!({})).await.status, 422);
 
-    gameside::service::auth::clients::Clients::at(bench.dir.path()).remove("server").unwrap();
+    gameside::internals::service::auth::clients::Clients::at(bench.dir.path()).remove("server").unwrap();
     assert_eq!(bench.post("/users/v1/login", "", refresh).await.status, 403, "a withdrawn client renews nothing");
     bench.stop().await;
 }
 
 #[tokio::test]
 async fn basic_is_refused_without_dev() {
-    let bench = Bench::start(gameside::service::ServiceSettings::default()).await;
+    let bench = Bench::start(gameside::internals::service::ServiceSettings::default()).await;
     let body = json!({"grant_type": "basic", "portal_access_token": "ann:x"});
     let refused = bench.post("/users/v1/login", "", body).await;
     assert_eq!((refused.status, refused.code()), (403, "basic_disabled"));

@@ -5,9 +5,7 @@ use crate::{
     service_bench::{Bench, settings},
     support::world::GAMESIDE,
 };
-use gameside::service::{
-    Listeners, Service, ServiceSettings, auth::login::player_of, templates::Deserter, templates::SessionType,
-};
+use gameside::internals::service::{auth::login::player_of, templates::{Deserter, SessionType}, Listeners, Service, ServiceSettings};
 use serde_json::json;
 use std::process::{Command, Stdio};
 

@@ -130,7 +130,7 @@ async fn set(player: Player) -> Option<Told> {
 /// kill says nothing about such a player.
 async fn come_and_go(player: Player, session: String) -> Told {
     let me = format!("{session}/player/me");
-    let id = gameside::service::auth::login::player_of(&player.name).to_string();
+    let id = gameside::internals::service::auth::login::player_of(&player.name).to_string();
     let mut present = false;
     for _ in 0..rand::random_range(1..30) {
         let (method, body) = if present { ("DELETE", json!({})) } else { ("POST", join()) };

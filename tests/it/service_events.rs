@@ -2,7 +2,7 @@
 //! they were away.
 
 use crate::service_bench::{Bench, Events, create, join, settings};
-use gameside::service::auth::login::player_of;
+use gameside::internals::service::auth::login::player_of;
 use serde_json::{Value, json};
 
 const POLL: &str = "/notification/v1/player/me/stream/notification/lp";
@@ -213,7 +213,7 @@ async fn notifications_are_paged_newest_first_and_may_be_sent_by_whoever_may() {
 #[tokio::test]
 async fn a_place_that_is_held_is_told_only_if_the_type_says_so() {
     let mut settings = settings();
-    let quiet = gameside::service::templates::SessionType {
+    let quiet = gameside::internals::service::templates::SessionType {
         notify_on_reservation: false,
         ..settings.session_types["default"].clone()
     };

@@ -6,10 +6,7 @@ use crate::{
     service_interface::befriend,
     support::world::World,
 };
-use gameside::{
-    model::units::Span,
-    service::{ServiceSettings, auth::login::player_of},
-};
+use gameside::{internals::service::{auth::login::player_of, ServiceSettings}, model::units::Span};
 use serde_json::json;
 use std::{path::PathBuf, time::Duration};
 

@@ -2,10 +2,7 @@
 //! friends, events, LAN sessions, sanctioned players.
 
 use crate::service_bench::{Bench, create, join, settings};
-use gameside::{
-    model::login::RestrictionType,
-    service::{auth::login::player_of, settings::RestrictedPlayer},
-};
+use gameside::{internals::service::{auth::login::player_of, settings::RestrictedPlayer}, model::login::RestrictionType};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

@@ -2,7 +2,7 @@
 //! answer, bounded memory.
 
 use crate::service_bench::{Bench, create, settings};
-use gameside::{model::units::Span, service::auth::login::player_of};
+use gameside::{internals::service::auth::login::player_of, model::units::Span};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -5,11 +5,7 @@ use crate::{
     contract::contract,
     service_bench::{Bench, join, settings},
 };
-use gameside::service::{
-    auth::login::player_of,
-    ops,
-    templates::{MapChoice, RequestTemplate},
-};
+use gameside::internals::service::{auth::login::player_of, ops, templates::{MapChoice, RequestTemplate}};
 use serde_json::json;
 use std::collections::BTreeSet;
 
@@ -74,14 +70,14 @@ fn has_no_vendor(operation: &str) -> bool {
     ops::voice::TABLE.iter().any(|row| row.operation == operation)
 }
 
-fn matchmaking_config(settings: &mut gameside::service::ServiceSettings, template: uuid::Uuid) {
+fn matchmaking_config(settings: &mut gameside::internals::service::ServiceSettings, template: uuid::Uuid) {
     let more = format!(
         "[deserters.{d}]\n[match_making_profiles.duel]\ninstance_request_template_id = \"{template}\"\ndeserter_id = \"{d}\"\n\
          [[match_making_template_groups.{g}.template_options]]\nmmr_grouping_method = \"avg\"\nprofiles = [\"duel\"]\n",
         d = crate::service_config::DESERTER,
         g = crate::service_config::GROUP,
     );
-    let more: gameside::service::ServiceSettings = toml::from_str(&more).unwrap();
+    let more: gameside::internals::service::ServiceSettings = toml::from_str(&more).unwrap();
     settings.deserters = more.deserters;
     settings.match_making_profiles = more.match_making_profiles;
     settings.match_making_template_groups = more.match_making_template_groups;

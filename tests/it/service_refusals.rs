@@ -7,7 +7,7 @@ use crate::{
     contract::{Contract, Operation, contract},
     service_bench::{Answer, Bench, join, settings},
 };
-use gameside::service::{auth::login::player_of, ops};
+use gameside::internals::service::{auth::login::player_of, ops};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -246,7 +246,7 @@ impl Stage {
         self.bench.get(&format!("/session/v1/session/{}", self.values["session_id"]), &self.server).await.etag
     }
 
-    async fn ask(&self, row: &'static gameside::service::http::route::Row, who: &str) -> Answer {
+    async fn ask(&self, row: &'static gameside::internals::service::http::route::Row, who: &str) -> Answer {
         let path = self.path(row.path, row.operation);
         let body = (row.method != "GET").then(|| self.body(row.operation));
         self.bench.call(row.method.as_str(), &path, who, body).await

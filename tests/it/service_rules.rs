@@ -2,7 +2,7 @@
 //! tags, codes, platforms.
 
 use crate::service_bench::{Bench, create, join, settings};
-use gameside::service::auth::login::player_of;
+use gameside::internals::service::auth::login::player_of;
 use serde_json::json;
 
 #[tokio::test]
@@ -32,7 +32,7 @@ auto_startup_params = { map = "of-the-params" }
 auto_startup_instance_template_id = "00000000-0000-0000-0000-000000000007"
 "#;
     let mut settings = settings();
-    let more: gameside::service::ServiceSettings = toml::from_str(more).unwrap();
+    let more: gameside::internals::service::ServiceSettings = toml::from_str(more).unwrap();
     settings.request_templates = more.request_templates;
     settings.session_types = more.session_types;
     let bench = Bench::start(settings).await;

@@ -2,7 +2,7 @@
 //! other file has.
 
 use crate::service_bench::{Answer, Bench, create, join, settings};
-use gameside::service::{auth::login::player_of, templates::SessionType};
+use gameside::internals::service::{auth::login::player_of, templates::SessionType};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

@@ -2,16 +2,7 @@
 
 use super::harness::{Keeper, PROGRAM, running, start, taken, until};
 use crate::support::proc;
-use gameside::{
-    keeper::{
-        Presence,
-        protocol::{Event, Order, exit},
-    },
-    model::{
-        ids::RunNumber,
-        process::{ExitStatus, RunState},
-    },
-};
+use gameside::{internals::keeper::{protocol::{exit, Event, Order}, Presence}, model::{ids::RunNumber, process::{ExitStatus, RunState}}};
 use std::{process::Command, time::Duration};
 
 #[test]
@@ -99,7 +90,7 @@ fn an_observer_takes_nothing_over() {
     let keeper = Keeper::start();
     let (mut agent, hello) = keeper.control();
     let pid = agent.run(1, "sleep 600");
-    match gameside::keeper::probe(keeper.path()) {
+    match gameside::internals::keeper::probe(keeper.path()) {
         Presence::Here(seen) => assert_eq!((seen.epoch, running(&seen)), (hello.epoch, (1, pid))),
         other => panic!("{other:?}"),
     }
@@ -119,7 +110,7 @@ fn one_keeper_a_directory_and_a_left_over_socket_is_no_keeper() {
     keeper.signal(9);
     keeper.ended();
     assert!(keeper.socket().exists(), "left over");
-    assert_eq!(gameside::keeper::probe(keeper.path()), Presence::None);
+    assert_eq!(gameside::internals::keeper::probe(keeper.path()), Presence::None);
     keeper.again();
     keeper.control();
 }
@@ -164,7 +155,7 @@ fn detached_it_leaves_its_parent_and_says_why_it_could_not() {
     let dir = tempfile::tempdir().unwrap();
     let detach = || Command::new(PROGRAM).arg("--dir").arg(dir.path()).arg("--detach").output().unwrap();
     assert!(detach().status.success());
-    let Presence::Here(hello) = gameside::keeper::probe(dir.path()) else {
+    let Presence::Here(hello) = gameside::internals::keeper::probe(dir.path()) else {
         panic!("it stands when the first process ends")
     };
     let pid = hello.pid as u32;
@@ -173,8 +164,8 @@ fn detached_it_leaves_its_parent_and_says_why_it_could_not() {
     assert_eq!(second.status.code(), Some(i32::from(exit::LOCKED)), "{second:?}");
     assert!(String::from_utf8_lossy(&second.stderr).contains("another keeper"));
 
-    let report = gameside::keeper::stop(dir.path(), Duration::from_secs(30)).unwrap();
+    let report = gameside::internals::keeper::stop(dir.path(), Duration::from_secs(30)).unwrap();
     assert_eq!(report, None);
     assert!(proc::gone(pid, Duration::from_secs(30)));
-    until("the lock is free", || gameside::keeper::probe(dir.path()) == Presence::None);
+    until("the lock is free", || gameside::internals::keeper::probe(dir.path()) == Presence::None);
 }

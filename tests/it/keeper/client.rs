@@ -2,17 +2,7 @@
 
 use super::harness::{PATIENCE, PROGRAM, policy, start};
 use crate::support::proc;
-use gameside::{
-    keeper::{
-        ExecStatus, Keeper, KeeperEvent, KeeperPlace, ListenerAddress, ListenerSpec, Mode, Presence, SpawnKeeper,
-        attach,
-    },
-    model::{
-        ids::RunNumber,
-        keeper::{KeeperFact, KeeperOrder},
-        process::{ExitStatus, KeeperHello, RunState},
-    },
-};
+use gameside::{internals::keeper::{attach, ExecStatus, Keeper, KeeperEvent, KeeperPlace, ListenerAddress, ListenerSpec, Mode, Presence, SpawnKeeper}, model::{ids::RunNumber, keeper::{KeeperFact, KeeperOrder}, process::{ExitStatus, KeeperHello, RunState}}};
 use std::{net::TcpStream, os::fd::OwnedFd, path::Path, time::Duration};
 use tokio::{sync::mpsc::Receiver, time::timeout};
 
@@ -71,7 +61,7 @@ struct End<'a>(&'a Path);
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
-        if let Presence::Here(hello) = gameside::keeper::probe(self.0) {
+        if let Presence::Here(hello) = gameside::internals::keeper::probe(self.0) {
             proc::signal(hello.pid as u32, 9);
             proc::gone(hello.pid as u32, PATIENCE);
         }
@@ -127,7 +117,7 @@ fn a_killed_keeper_is_replaced_and_gets_the_levels_but_no_old_order() {
         assert_eq!(second.run, RunState::Empty);
         assert!(proc::gone(pid, PATIENCE));
         agent.keeper.settled().await;
-        match gameside::keeper::probe(dir.path()) {
+        match gameside::internals::keeper::probe(dir.path()) {
             Presence::Here(hello) => assert_eq!(hello.record.as_deref(), Some("mine")),
             other => panic!("{other:?}"),
         }
@@ -219,6 +209,6 @@ fn while_the_lock_is_held_no_second_keeper_is_tried() {
             })
             .await;
         assert!(why.contains("holds"), "{why}");
-        assert!(matches!(gameside::keeper::probe(dir.path()), Presence::Silent { .. }));
+        assert!(matches!(gameside::internals::keeper::probe(dir.path()), Presence::Silent { .. }));
     });
 }

@@ -3,13 +3,7 @@
 
 use super::harness::{Keeper, PATIENCE, Wire, number, policy, spec, taken};
 use crate::support::{component, proc};
-use gameside::{
-    keeper::protocol::Order,
-    model::{
-        ids::RunNumber,
-        process::{ExitStatus, RunState},
-    },
-};
+use gameside::{internals::keeper::protocol::Order, model::{ids::RunNumber, process::{ExitStatus, RunState}}};
 use std::time::Duration;
 
 /// Both ways of containment; the first is by cgroup only where one can be made.
@@ -136,7 +130,7 @@ fn figures_cover_the_helpers() {
         wire.run(1, &format!("{HELPER} exec sleep 600"));
         helper(&mut wire);
         let stats = match wire.ask(Order::Stats) {
-            gameside::keeper::protocol::Event::Stats { stats, .. } => stats.unwrap(),
+            gameside::internals::keeper::protocol::Event::Stats { stats, .. } => stats.unwrap(),
             other => panic!("{other:?}"),
         };
         assert!(stats.processes >= 2 && stats.memory > 100_000, "{stats:?}");

@@ -2,10 +2,7 @@
 
 use super::harness::{Keeper, PATIENCE, policy, start};
 use crate::support::proc;
-use gameside::{
-    keeper::protocol::{Event, Order, exit},
-    model::process::{ExitStatus, FallbackPolicy, RunState, StopAction, StopStep},
-};
+use gameside::{internals::keeper::protocol::{exit, Event, Order}, model::process::{ExitStatus, FallbackPolicy, RunState, StopAction, StopStep}};
 use std::time::Duration;
 
 #[test]
@@ -110,7 +107,7 @@ fn stopped_from_outside_it_says_how_the_game_ended() {
     wire.run(1, "trap 'exit 9' TERM; echo up; while :; do sleep 1000 & wait; done");
     wire.output("up");
     drop(wire);
-    let report = gameside::keeper::stop(keeper.path(), PATIENCE).unwrap().expect("a report");
+    let report = gameside::internals::keeper::stop(keeper.path(), PATIENCE).unwrap().expect("a report");
     assert!(report.run.0 == 1 && report.stopped_at_step == Some(0), "{report:?}");
     assert_eq!(keeper.ended().code(), Some(i32::from(exit::ORPHANED)));
 }

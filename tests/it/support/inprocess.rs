@@ -1,13 +1,6 @@
 //! The real session service, in the test's own process, and a client that it knows.
 
-use gameside::{
-    model::calls::Backend,
-    service::{self, Listeners, ServiceSettings},
-    session_api::{
-        ConnectionSettings, Credentials,
-        agent::{SessionClient, SessionClientSettings, connect},
-    },
-};
+use gameside::{internals::{service::{self, Listeners, ServiceSettings}, session_api::{agent::{connect, SessionClient, SessionClientSettings}, ConnectionSettings, Credentials}}, model::calls::Backend};
 use std::{net::SocketAddr, path::PathBuf};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::mpsc};
