@@ -48,8 +48,8 @@ pub mod core {
 
 pub mod frontends {
     pub use crate::frontends::{
-        BindAddress, BoundSocket, Events, Frontend, GameMessage, Heartbeats, OperatorRequest, Shared, Timeline,
-        TokenStore,
+        BindAddress, BoundSocket, Events, Frontend, GameMessage, Heartbeats, OperatorRequest, Shared, SocketSpec,
+        Timeline, TokenStore,
     };
     pub mod a2s {
         pub mod wire {
@@ -86,8 +86,7 @@ pub mod host {
 
 pub mod keeper {
     pub use crate::keeper::{
-        Keeper, KeeperEvent, KeeperPlace, ListenerAddress, ListenerSpec, Mode, Presence, SpawnKeeper, attach, probe,
-        protocol, stop,
+        Keeper, KeeperEvent, KeeperPlace, Mode, Presence, SpawnKeeper, attach, probe, protocol, stop,
     };
     pub mod config {
         pub use crate::keeper::config::KeeperMode;

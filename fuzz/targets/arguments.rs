@@ -2,7 +2,13 @@
 //! asked for it. Input: three lines.
 #![no_main]
 
-use gameside::{internals::core::{launch::{render, Values}, settings::Launch}, model::{policy::Start, session::StartupParams}};
+use gameside::{
+    internals::core::{
+        launch::{Values, render},
+        settings::Launch,
+    },
+    model::{policy::Start, session::StartupParams},
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

@@ -2,7 +2,11 @@
 //! without faults is validated.
 #![no_main]
 
-use gameside::internals::{agent::{config::AgentConfig, validate}, config::read::read_text, service::ServiceSettings};
+use gameside::internals::{
+    agent::{config::AgentConfig, validate},
+    config::read::read_text,
+    service::ServiceSettings,
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

@@ -2,7 +2,10 @@
 //! nothing.
 #![no_main]
 
-use gameside::{internals::{host::escape::escape, probes::Log}, model::{policy::Readiness, probe::LogPatterns}};
+use gameside::{
+    internals::{host::escape::escape, probes::Log},
+    model::{policy::Readiness, probe::LogPatterns},
+};
 use libfuzzer_sys::fuzz_target;
 use std::sync::{LazyLock, Mutex};
 

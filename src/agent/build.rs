@@ -49,7 +49,7 @@ use tokio::{
 
 /// An agent ready to be driven.
 #[derive(Debug)]
-pub struct Built {
+pub(crate) struct Built {
     pub driver: Driver,
     /// What the core wants done first.
     pub first: Vec<Effect>,

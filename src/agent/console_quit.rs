@@ -105,7 +105,7 @@ impl Console {
 }
 
 /// Where the console's password is looked for.
-pub fn wanted(quit: &Quit) -> secrets::Wanted<'_> {
+pub(crate) fn wanted(quit: &Quit) -> secrets::Wanted<'_> {
     secrets::Wanted {
         file: quit.password_file.as_deref(),
         credential: &quit.password_credential,

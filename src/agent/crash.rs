@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Every point, for a test to go through.
-pub const POINTS: &[&str] = &[
+pub(crate) const POINTS: &[&str] = &[
     "journal-synced",
     "after-commit",
     "after-keeper-start",
@@ -81,7 +81,7 @@ pub const POINTS: &[&str] = &[
 
 /// Kills this process if it was told to die here.
 #[cfg(feature = "crash-points")]
-pub fn point(name: &str) {
+pub(crate) fn point(name: &str) {
     use std::sync::{
         LazyLock,
         atomic::{AtomicU32, Ordering},
@@ -103,10 +103,10 @@ pub fn point(name: &str) {
 /// Nothing, in a release.
 #[cfg(not(feature = "crash-points"))]
 #[inline]
-pub fn point(_name: &str) {}
+pub(crate) fn point(_name: &str) {}
 
 /// The point after an effect.
-pub fn after(effect: &Effect) -> &'static str {
+pub(crate) fn after(effect: &Effect) -> &'static str {
     match effect {
         Effect::Commit { .. } => "after-commit",
         Effect::Keeper(order) => after_keeper(order),
@@ -152,7 +152,7 @@ fn after_call(call: &Call) -> &'static str {
 }
 
 /// The point before a fact.
-pub fn before(input: &Input) -> &'static str {
+pub(crate) fn before(input: &Input) -> &'static str {
     match input {
         Input::Keeper(fact) => match fact {
             KeeperFact::Connected(_) => "before-connected",

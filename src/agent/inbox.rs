@@ -24,10 +24,10 @@ use std::{collections::VecDeque, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
 
 /// Messages of the game and orders that may wait for the driver.
-pub const QUEUE: usize = 256;
+pub(crate) const QUEUE: usize = 256;
 
 /// The outcome of a call.
-pub type Answered = (CallId, Result<Answer, Refusal>);
+pub(crate) type Answered = (CallId, Result<Answer, Refusal>);
 
 /// What the outside wants of the driver itself.
 #[derive(Debug)]

@@ -27,7 +27,7 @@ const LONGEST_LOG: u64 = 256 * 1024;
 
 /// `sessions.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SessionsRecord {
+pub(crate) struct SessionsRecord {
     pub url: String,
     pub pid: u32,
     pub state_dir: PathBuf,
@@ -35,7 +35,7 @@ pub struct SessionsRecord {
 
 impl SessionsRecord {
     /// What the service wrote that runs now; none: none runs, or it is still starting.
-    pub fn read(places: &Places) -> Option<Self> {
+    pub(crate) fn read(places: &Places) -> Option<Self> {
         let holder = lock::holder(&places.sessions_lock()).ok().flatten()?;
         let text = files::read(&places.sessions_record(), 64 * 1024).ok()?;
         serde_json::from_slice(&text).ok().filter(|record: &Self| record.pid == holder.pid)
@@ -43,7 +43,7 @@ impl SessionsRecord {
 }
 
 /// Starts a service if none runs. Returns before it is ready: whoever calls it waits as for any service that is away.
-pub async fn ensure(places: &Places) -> io::Result<()> {
+pub(crate) async fn ensure(places: &Places) -> io::Result<()> {
     if matches!(lock::holder(&places.sessions_lock()), Ok(Some(_))) {
         return Ok(());
     }
@@ -64,7 +64,7 @@ pub async fn ensure(places: &Places) -> io::Result<()> {
 }
 
 /// Why the service that was started ended again, if none runs now. `before`: how long the log was then.
-pub fn why_ended(places: &Places, before: u64) -> Option<String> {
+pub(crate) fn why_ended(places: &Places, before: u64) -> Option<String> {
     if !matches!(lock::holder(&places.sessions_lock()), Ok(None)) {
         return None;
     }
@@ -74,7 +74,7 @@ pub fn why_ended(places: &Places, before: u64) -> Option<String> {
 }
 
 /// How long the service's log is.
-pub fn log_length(places: &Places) -> u64 {
+pub(crate) fn log_length(places: &Places) -> u64 {
     std::fs::metadata(places.sessions_log()).map_or(0, |log| log.len())
 }
 
@@ -91,7 +91,7 @@ fn log(places: &Places) -> io::Result<File> {
 
 /// The rest of [`ensure`], in the process that it started: leaves the terminal's session, starts the program and goes, so that
 /// the program has no parent of ours.
-pub fn detach(argv: &[std::ffi::OsString]) -> io::Result<()> {
+pub(crate) fn detach(argv: &[std::ffi::OsString]) -> io::Result<()> {
     rustix::process::setsid()?;
     let (program, args) = argv.split_first().ok_or_else(|| io::Error::other("no program to detach"))?;
     std::process::Command::new(program)
@@ -106,24 +106,23 @@ pub fn detach(argv: &[std::ffi::OsString]) -> io::Result<()> {
 
 /// The one service of this user and machine: it holds the lock, and everything is bound.
 #[derive(Debug)]
-pub struct Elected {
+pub(crate) struct Elected {
     pub tcp: std::net::TcpListener,
     pub unix: std::os::unix::net::UnixListener,
-    /// What the agents log in with.
-    pub secret: String,
     _lock: lock::Lock,
 }
 
 /// Becomes the local session service, unless there is one. Binds the port of the last one, if it is free: players and
 /// tools may know it. `listen`: an address to bind instead.
-pub fn elect(places: &Places, state_dir: &Path, listen: Option<SocketAddr>) -> io::Result<Option<Elected>> {
+pub(crate) fn elect(places: &Places, state_dir: &Path, listen: Option<SocketAddr>) -> io::Result<Option<Elected>> {
     places.prepare().map_err(io::Error::other)?;
     let held = match lock::Lock::take(&places.sessions_lock(), "gameside sessions --local") {
         Ok(held) => held,
         Err(lock::NotLocked::Held { .. }) => return Ok(None),
         Err(error) => return Err(io::Error::other(error)),
     };
-    let secret = files::secret(&places.sessions_secret()).map_err(io::Error::other)?;
+    // What the agents log in with.
+    files::secret(&places.sessions_secret()).map_err(io::Error::other)?;
     let tcp = bind(listen, last_port(places))?;
     let unix = socket::listen(&places.sessions_socket(), Some(0o600))?;
     let record = SessionsRecord {
@@ -134,7 +133,7 @@ pub fn elect(places: &Places, state_dir: &Path, listen: Option<SocketAddr>) -> i
     let text = serde_json::to_vec_pretty(&record).map_err(io::Error::other)?;
     files::write(&places.sessions_record(), &text, 0o600).map_err(io::Error::other)?;
     tcp.set_nonblocking(true)?;
-    Ok(Some(Elected { tcp, unix, secret, _lock: held }))
+    Ok(Some(Elected { tcp, unix, _lock: held }))
 }
 
 fn bind(listen: Option<SocketAddr>, last: u16) -> io::Result<std::net::TcpListener> {
@@ -168,10 +167,11 @@ mod tests {
         let record = SessionsRecord::read(&places).expect("it says where it is");
         assert_eq!(record.url, format!("http://{}", first.tcp.local_addr().unwrap()));
         assert!(elect(&places, &state, None).unwrap().is_none());
-        let (port, secret) = (first.tcp.local_addr().unwrap().port(), first.secret.clone());
+        let secret = || files::secret(&places.sessions_secret()).unwrap();
+        let (port, first_secret) = (first.tcp.local_addr().unwrap().port(), secret());
         drop(first);
         assert_eq!(SessionsRecord::read(&places), None, "a dead one's record counts for nothing");
         let second = elect(&places, &state, None).unwrap().unwrap();
-        assert_eq!((second.tcp.local_addr().unwrap().port(), &second.secret), (port, &secret));
+        assert_eq!((second.tcp.local_addr().unwrap().port(), secret()), (port, first_secret));
     }
 }

@@ -19,7 +19,7 @@ const MOST: u64 = 16 << 20;
 const FILES: u32 = 100;
 
 /// Whether a line of the run's output, since its start, is the proof.
-pub fn proves(logs: &Path, from: OutputFrom, proof: &ReadyPatterns) -> io::Result<bool> {
+pub(crate) fn proves(logs: &Path, from: OutputFrom, proof: &ReadyPatterns) -> io::Result<bool> {
     let mut left = MOST;
     for mut file in files(logs, from)? {
         if file.metadata()?.ino() == from.inode {

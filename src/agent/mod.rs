@@ -21,24 +21,24 @@
 //! fails before the game is touched, and leaves a game that runs alone.
 
 pub mod config;
-pub mod console_quit;
-pub mod crash;
-pub mod driver;
-pub mod effect_executor;
-pub mod hooks;
-pub mod inbox;
+pub(crate) mod console_quit;
+pub(crate) mod crash;
+pub(crate) mod driver;
+pub(crate) mod effect_executor;
+pub(crate) mod hooks;
+pub(crate) mod inbox;
 pub mod journal;
-pub mod local;
-pub mod log_replay;
-pub mod offline_status;
-pub mod ports;
-pub mod provide;
-pub mod record;
-pub mod reload;
-pub mod secrets;
+pub(crate) mod local;
+pub(crate) mod log_replay;
+pub(crate) mod offline_status;
+pub(crate) mod ports;
+pub(crate) mod provide;
+pub(crate) mod record;
+pub(crate) mod reload;
+pub(crate) mod secrets;
 pub mod settings;
-pub mod summary;
-pub mod timeline_writer;
+pub(crate) mod summary;
+pub(crate) mod timeline_writer;
 pub mod validate;
 
 mod bootstrap;
@@ -46,7 +46,7 @@ mod build;
 #[cfg(test)]
 mod reach_tests;
 
-pub use build::Built;
+pub(crate) use build::Built;
 
 use crate::{
     core::io::Ending,
@@ -73,7 +73,7 @@ const LAST_ORDERS: Duration = Duration::from_secs(5);
 
 /// What an agent is started with, besides its configuration.
 #[derive(Debug)]
-pub struct Options {
+pub(crate) struct Options {
     pub loaded: config::Loaded,
     /// As on the command line; a reload uses them again.
     pub overrides: config::Overrides,
@@ -119,7 +119,7 @@ impl NoAgent {
 }
 
 /// Runs an agent until it ends. Needs a current-thread tokio runtime with time and I/O.
-pub async fn run(options: Options) -> Result<Ending, NoAgent> {
+pub(crate) async fn run(options: Options) -> Result<Ending, NoAgent> {
     let name = options.loaded.config.agent.name.clone();
     let place = options.places.prepare_agent(&name)?;
     let _lock = take_lock(&name, &place)?;
@@ -149,7 +149,7 @@ pub async fn run(options: Options) -> Result<Ending, NoAgent> {
 }
 
 /// How an agent ended, for a person.
-pub fn describe(ending: &Ending) -> String {
+pub(crate) fn describe(ending: &Ending) -> String {
     match ending {
         Ending::Orderly { reason } => format!("ended in order: {reason}"),
         Ending::Detached { restart: false } => "detached; the game goes on under its keeper".to_owned(),

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The status of a dead agent. Nothing is taken over and nothing changed.
-pub fn status(name: &str, place: &AgentPlace, now: Now) -> Status {
+pub(crate) fn status(name: &str, place: &AgentPlace, now: Now) -> Status {
     let saved = journal::peek(&place.journal()).ok().flatten();
     let keeper = match probe(&place.dir) {
         Presence::Here(hello) => KeeperFound::Here(hello),

@@ -12,7 +12,7 @@ use crate::{
     host::{
         files,
         paths::AgentPlace,
-        ports::{self, NoPort, Ports, Reserved},
+        ports::{self, NoPort, Reserved},
     },
     keeper::{self, Presence},
     model::{
@@ -49,7 +49,7 @@ pub struct Examined {
 }
 
 /// Reserves every configured port.
-pub fn reserve(config: &AgentConfig, place: &AgentPlace) -> Result<GamePorts, NoPort> {
+pub(crate) fn reserve(config: &AgentConfig, place: &AgentPlace) -> Result<GamePorts, NoPort> {
     let earlier = earlier(place);
     let kept = match keeper::probe(&place.dir) {
         Presence::None => false,
@@ -64,11 +64,11 @@ pub fn reserve(config: &AgentConfig, place: &AgentPlace) -> Result<GamePorts, No
         let (range, transport) = (port.range.ports(), port.protocol);
         let again = earlier.get(name).copied().filter(|number| range.contains(number));
         let taken = match again {
-            Some(number) if kept || ports::is_free(number, transport)? => Ports.again(number),
-            Some(_) | None => Ports.pick(name, range.clone(), transport),
+            Some(number) if kept || ports::is_free(number, transport)? => ports::again(number),
+            Some(_) | None => ports::pick(name, range.clone(), transport),
         };
         let taken = match taken {
-            Err(NoPort::Reserved { .. }) => Ports.pick(name, range.clone(), transport)?,
+            Err(NoPort::Reserved { .. }) => ports::pick(name, range.clone(), transport)?,
             other => other?,
         };
         reserved.insert(name.clone(), Port { reserved: taken, range, transport });
@@ -94,7 +94,7 @@ impl GamePorts {
                 continue;
             }
             let lost = format!("port {number} ({name}) was reserved for the game, but another program has bound it");
-            match Ports.pick(name, port.range.clone(), port.transport) {
+            match ports::pick(name, port.range.clone(), port.transport) {
                 Ok(other) => {
                     taken.push(format!("{lost}; the next start gets {}", other.port));
                     port.reserved = other;

@@ -10,7 +10,7 @@ use std::{
 
 /// The file's content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AgentRecord {
+pub(crate) struct AgentRecord {
     pub name: String,
     /// `<state>/NAME`.
     pub state_dir: PathBuf,
@@ -23,17 +23,17 @@ pub struct AgentRecord {
 
 impl AgentRecord {
     /// Replaces the file whole.
-    pub fn write(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
         let text = serde_json::to_vec_pretty(self).map_err(io::Error::other)?;
         files::write(path, &text, 0o644).map_err(io::Error::other)
     }
 
-    pub fn read(path: &Path) -> io::Result<Self> {
+    pub(crate) fn read(path: &Path) -> io::Result<Self> {
         serde_json::from_slice(&fs::read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
     /// All of a directory, by name. What can't be read is passed over.
-    pub fn all(dir: &Path) -> Vec<Self> {
+    pub(crate) fn all(dir: &Path) -> Vec<Self> {
         let entries: Vec<_> = fs::read_dir(dir).map_or_else(|_| Vec::new(), |entries| entries.flatten().collect());
         let json = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
         let paths = entries.iter().map(fs::DirEntry::path).filter(json);

@@ -30,7 +30,7 @@ use tokio::sync::watch;
 
 /// Reads the file again as it was read at the start.
 #[derive(Debug)]
-pub struct Reloader {
+pub(crate) struct Reloader {
     path: Option<PathBuf>,
     overrides: Overrides,
     running: AgentConfig,
@@ -60,7 +60,7 @@ enum NotReloaded {
 
 impl Reloader {
     /// The sender is given what was found out as soon as it is known.
-    pub fn new(options: &Options, place: AgentPlace) -> (Self, watch::Sender<Option<settings::Found>>) {
+    pub(crate) fn new(options: &Options, place: AgentPlace) -> (Self, watch::Sender<Option<settings::Found>>) {
         let (sender, found) = watch::channel(None);
         let reloader = Reloader {
             path: options.loaded.path.clone(),
@@ -74,7 +74,7 @@ impl Reloader {
     }
 
     /// What the driver is to be told.
-    pub fn reload(&mut self) -> Vec<Control> {
+    pub(crate) fn reload(&mut self) -> Vec<Control> {
         notify::reloading();
         let orders = self.read().unwrap_or_else(|why| vec![note(format!("not reloaded, all stays as it was: {why}"))]);
         notify::ready("reloaded");

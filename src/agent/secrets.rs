@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use std::fmt::Write as _;
 
 /// The token that the game of this run holds.
-pub fn game_token(secret: &SecretString, run: &RunId) -> SecretString {
+pub(crate) fn game_token(secret: &SecretString, run: &RunId) -> SecretString {
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
     let tag = ring::hmac::sign(&key, run.to_string().as_bytes());
     let text = tag.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {

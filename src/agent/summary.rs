@@ -7,7 +7,7 @@ use crate::model::{
 };
 
 /// `serving: joinable, 3 players, harbour (duel), healthy`.
-pub fn line(status: &Status) -> String {
+pub(crate) fn line(status: &Status) -> String {
     let mut parts = Vec::new();
     parts.extend(status.join_status.map(|status| status.word().to_owned()));
     if status.phase != PhaseName::Idle {
@@ -33,7 +33,7 @@ pub fn line(status: &Status) -> String {
     if parts.is_empty() { phase.to_owned() } else { format!("{phase}: {}", parts.join(", ")) }
 }
 
-pub fn phase_word(phase: PhaseName) -> &'static str {
+pub(crate) fn phase_word(phase: PhaseName) -> &'static str {
     match phase {
         PhaseName::Idle => "idle",
         PhaseName::Starting => "starting",
@@ -44,7 +44,7 @@ pub fn phase_word(phase: PhaseName) -> &'static str {
     }
 }
 
-pub fn health_word(health: InstanceHealth) -> &'static str {
+pub(crate) fn health_word(health: InstanceHealth) -> &'static str {
     match health {
         InstanceHealth::Healthy => "healthy",
         InstanceHealth::Degraded => "degraded",

@@ -31,7 +31,7 @@ pub struct TimelineWriter {
 }
 
 /// The entries of earlier lives, oldest first, as many as `limit`, from the newest two files.
-pub fn read_back(path: &Path, limit: usize) -> Vec<TimelineEntry> {
+pub(crate) fn read_back(path: &Path, limit: usize) -> Vec<TimelineEntry> {
     let mut entries = Vec::new();
     for path in [rotated(path), path.to_owned()] {
         if let Ok(file) = open_for_reading(&path) {

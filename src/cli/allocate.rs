@@ -20,7 +20,7 @@ use uuid::Uuid;
 #[command(
     after_help = "Examples:\n  gameside allocate eu-1 --map harbour --mode duel\n  gameside allocate eu-1 --map dm6 --session 3c1d… --expires 30s --json"
 )]
-pub struct Args {
+pub(crate) struct Args {
     /// The agent; may be left out where one runs.
     name: Option<String>,
     #[command(flatten)]
@@ -42,7 +42,7 @@ pub struct Args {
     json: bool,
 }
 
-pub fn run(args: Args, finder: &Finder) -> Result<Exit, Failure> {
+pub(crate) fn run(args: Args, finder: &Finder) -> Result<Exit, Failure> {
     let found = finder.one(args.name.as_deref())?.living()?;
     let operator = Operator::of(&found);
     let json = args.json;

@@ -27,7 +27,7 @@ mod advisories;
 ///
 /// Nothing is done, and nothing is started. `run` checks the same before it does anything.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The configuration (TOML). Without: the defaults and what the environment overrides.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -45,7 +45,7 @@ pub struct Args {
     command: Vec<String>,
 }
 
-pub fn run(args: Args, finder: &Finder) -> Result<Exit, Failure> {
+pub(crate) fn run(args: Args, finder: &Finder) -> Result<Exit, Failure> {
     let path = args.config.as_deref();
     if args.service {
         let loaded = service::load::<ServiceSettings>(path, validate::environment(), ServiceSettings::faults);
@@ -177,7 +177,7 @@ fn command(config: &AgentConfig) -> String {
 }
 
 /// When the game counts as ready.
-pub fn readiness(config: &AgentConfig) -> String {
+pub(crate) fn readiness(config: &AgentConfig) -> String {
     let within = config.game.readiness.timeout;
     let by = match config.game.readiness.by {
         ReadyBy::Sdk => "when the game says so".to_owned(),

@@ -7,11 +7,11 @@ use clap::CommandFactory as _;
 ///
 /// Put it where your shell looks, e.g. `gameside completion bash > ~/.local/share/bash-completion/completions/gameside`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     shell: clap_complete::Shell,
 }
 
-pub fn run(args: &Args) -> Exit {
+pub(crate) fn run(args: &Args) -> Exit {
     clap_complete::generate(args.shell, &mut Cli::command(), "gameside", &mut std::io::stdout());
     Exit::Done
 }

@@ -13,7 +13,7 @@ use crate::{
 #[command(
     after_help = "Examples:\n  gameside detach --restart     an upgrade: the supervisor starts the new agent\n  gameside detach && gameside run --name default"
 )]
-pub struct Args {
+pub(crate) struct Args {
     /// The agent; may be left out where one runs.
     name: Option<String>,
     /// Ask the supervisor (systemd: RestartForceExitStatus=75) for a new agent.
@@ -24,7 +24,7 @@ pub struct Args {
     json: bool,
 }
 
-pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     let found = finder.one(args.name.as_deref())?.living()?;
     let operator = Operator::of(&found);
     let body = serde_json::json!({"restart": args.restart});

@@ -8,7 +8,7 @@ use crate::model::orders::{Accepted, After};
 #[command(
     after_help = "Examples:\n  gameside drain --wait\n  gameside drain eu-1 --then recycle --reason \"new build\""
 )]
-pub struct Args {
+pub(crate) struct Args {
     /// The agent; may be left out where one runs.
     name: Option<String>,
     /// What follows: `end` the agent, or `recycle` the server for the next allocation.
@@ -38,7 +38,7 @@ fn after(text: &str) -> Result<After, NoAfter> {
     }
 }
 
-pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     let found = finder.one(args.name.as_deref())?.living()?;
     if args.wait && args.then == After::Recycle {
         return Err(Failure::new(

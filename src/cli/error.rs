@@ -5,13 +5,13 @@ use std::fmt;
 
 /// An error with its exit code. The message says what was being done, to what, and what to do about it.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     pub exit: Exit,
     pub error: anyhow::Error,
 }
 
 impl Failure {
-    pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
+    pub(crate) fn new(exit: Exit, message: impl fmt::Display) -> Self {
         Failure { exit, error: anyhow::anyhow!("{message}") }
     }
 }
@@ -41,7 +41,7 @@ impl fmt::Display for Failure {
 }
 
 /// Gives an error the exit code that it deserves.
-pub trait OrExit<T> {
+pub(crate) trait OrExit<T> {
     fn or_exit(self, exit: Exit) -> Result<T, Failure>;
 }
 

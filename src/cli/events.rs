@@ -6,7 +6,7 @@ use crate::{agent::timeline_writer, model::status::TimelineEntry};
 /// Print the agent's timeline.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  gameside events -n 50\n  gameside events -f --json | jq -r .kind")]
-pub struct Args {
+pub(crate) struct Args {
     /// The agent; may be left out where one runs.
     name: Option<String>,
     /// Go on as things happen, until the agent ends.
@@ -20,7 +20,7 @@ pub struct Args {
     json: bool,
 }
 
-pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     let found = finder.one(args.name.as_deref())?;
     let paint = Paint::here();
     let print = |entry: &TimelineEntry| match serde_json::to_string(entry) {
@@ -39,6 +39,10 @@ pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
 }
 
 /// Follows the timeline after `seen` until the agent ends.
-pub async fn stream(operator: &Operator, seen: u64, mut each: impl FnMut(&TimelineEntry)) -> Result<(), Failure> {
+pub(crate) async fn stream(
+    operator: &Operator,
+    seen: u64,
+    mut each: impl FnMut(&TimelineEntry),
+) -> Result<(), Failure> {
     operator.lines(&format!("/v1/timeline?follow=1&after={seen}"), |entry| each(&entry)).await
 }

@@ -171,7 +171,7 @@ impl Exit {
 }
 
 /// The table as `gameside help exit-codes` prints it.
-pub fn table() -> String {
+pub(crate) fn table() -> String {
     use std::fmt::Write as _;
     Exit::ALL.iter().fold(String::new(), |mut text, exit| {
         let _ = writeln!(text, "  {:>3}  {}", exit.code(), exit.meaning());

@@ -17,31 +17,30 @@ use std::{path::PathBuf, time::Duration};
 
 /// Knows where agents may be.
 #[derive(Debug)]
-pub struct Finder {
+pub(crate) struct Finder {
     pub state_dir: Option<PathBuf>,
     pub places: Places,
 }
 
 /// An agent that runs, or ran.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub(crate) struct Found {
     pub name: String,
     /// Its state directory.
     pub place: AgentPlace,
-    pub record: Option<AgentRecord>,
     /// The agent's pid, if it lives.
     pub pid: Option<u32>,
 }
 
 impl Finder {
-    pub fn new(state_dir: Option<PathBuf>) -> Result<Self, Failure> {
+    pub(crate) fn new(state_dir: Option<PathBuf>) -> Result<Self, Failure> {
         let places =
             Places::here(state_dir.as_deref()).map_err(|error| Failure { exit: Exit::Usage, error: error.into() })?;
         Ok(Finder { state_dir, places })
     }
 
     /// Everything that is known on this machine to this user.
-    pub fn all(&self) -> Vec<Found> {
+    pub(crate) fn all(&self) -> Vec<Found> {
         let mut found: Vec<Found> = Vec::new();
         for record in AgentRecord::all(&self.places.agents()) {
             if self.state_dir.is_some() && record.state_dir.parent() != Some(self.places.state.as_path()) {
@@ -50,7 +49,7 @@ impl Finder {
             if let Ok(mut place) = self.places.agent(&record.name) {
                 place.dir.clone_from(&record.state_dir);
                 if place.dir.is_dir() {
-                    found.push(Found { name: record.name.clone(), pid: holder(&place), place, record: Some(record) });
+                    found.push(Found { name: record.name.clone(), pid: holder(&place), place });
                 }
             }
         }
@@ -59,7 +58,7 @@ impl Finder {
                 && let Ok(place) = self.places.agent(&name)
                 && place.lock().exists()
             {
-                found.push(Found { name, pid: holder(&place), place, record: None });
+                found.push(Found { name, pid: holder(&place), place });
             }
         }
         found.sort_by(|a, b| a.name.cmp(&b.name));
@@ -72,7 +71,7 @@ impl Finder {
     }
 
     /// The agent of that name, or the only one.
-    pub fn one(&self, name: Option<&str>) -> Result<Found, Failure> {
+    pub(crate) fn one(&self, name: Option<&str>) -> Result<Found, Failure> {
         let all = self.all();
         let Some(name) = name else { return Self::the_only(all) };
         let known: Vec<_> = all.iter().map(|found| found.name.clone()).collect();
@@ -103,7 +102,7 @@ impl Finder {
 }
 
 /// The pid of the agent that lives there.
-pub fn holder(place: &AgentPlace) -> Option<u32> {
+pub(crate) fn holder(place: &AgentPlace) -> Option<u32> {
     lock::holder(&place.lock()).ok().flatten().map(|holder| holder.pid)
 }
 
@@ -114,19 +113,19 @@ const LOOK: Duration = Duration::from_millis(50);
 
 impl Found {
     /// An agent that lives and can be talked to.
-    pub fn living(self) -> Result<Found, Failure> {
+    pub(crate) fn living(self) -> Result<Found, Failure> {
         if self.pid.is_some() { Ok(self) } else { Err(self.down()) }
     }
 
     /// Returns once the agent that was found is no more: dead, or another one in its place.
-    pub async fn gone(&self) {
+    pub(crate) async fn gone(&self) {
         while self.pid.is_some() && holder(&self.place) == self.pid {
             tokio::time::sleep(LOOK).await;
         }
     }
 
     /// That no agent is there: who holds the game, and what to do.
-    pub fn down(&self) -> Failure {
+    pub(crate) fn down(&self) -> Failure {
         let name = &self.name;
         let left = match keeper::probe(&self.place.dir) {
             Presence::None => format!("no keeper is left either; `gameside run --name {name}` starts it again"),

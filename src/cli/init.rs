@@ -15,7 +15,7 @@ use std::{io::Write as _, path::PathBuf};
 ///
 /// Every key at its default, or a complete example for a kind of game.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// What it is for.
     #[arg(long = "for", value_name = "WHAT", default_value = "agent")]
     role: Role,
@@ -87,7 +87,7 @@ impl Role {
     }
 }
 
-pub fn run(args: &Args) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let file = args.file.clone().unwrap_or_else(|| args.role.file());
     let text = args.role.text();
     if file.as_os_str() == "-" {
@@ -108,7 +108,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 /// `config/agent.toml`
-pub fn agent_file() -> String {
+pub(crate) fn agent_file() -> String {
     agent().toml(
         "The agent's configuration: every key, at its default. A line that starts with '# key =' is a key without a default, with an example.\n\
          Everything may be left out. Environment variables override it: GAMESIDE_GAME__START=at-boot.\n\
@@ -117,22 +117,11 @@ pub fn agent_file() -> String {
 }
 
 /// `config/sessions.toml`
-pub fn sessions_file() -> String {
+pub(crate) fn sessions_file() -> String {
     sessions().toml(
         "The session service's configuration: every key, at its default. A line that starts with '# key =' is a key without a default, with an example.\n\
          Everything may be left out. Environment variables override it: GAMESIDE_SESSIONS__TIMINGS__SESSION_TTL=10m.\n\
          `gameside check --service --config FILE` reports all faults at once.",
-    )
-}
-
-/// `docs/configuration.md`
-pub fn chapter() -> String {
-    let head = include_str!("configuration.md").trim_end();
-    let (agent, sessions) = (agent().markdown(), sessions().markdown());
-    format!(
-        "{head}\n\n# The agent's file\n\n{}\n\n# The session service's file\n\n{}\n",
-        agent.trim_end(),
-        sessions.trim_end()
     )
 }
 
@@ -148,6 +137,18 @@ fn sessions() -> Reference {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{config::reference::chapter::markdown, model::section::Answers};
+
+    fn chapter() -> String {
+        let head = include_str!("configuration.md").trim_end();
+        let agent = markdown(&agent(), &Answers::of::<AgentConfig>());
+        let sessions = markdown(&sessions(), &Answers::of::<ServiceSettings>());
+        format!(
+            "{head}\n\n# The agent's file\n\n{}\n\n# The session service's file\n\n{}\n",
+            agent.trim_end(),
+            sessions.trim_end()
+        )
+    }
     use crate::{
         agent::{config::Overrides, validate},
         config::read::read_text,

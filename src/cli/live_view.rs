@@ -20,21 +20,21 @@ const WAITING: usize = 256;
 
 /// How entries are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     Text,
     Json,
 }
 
 /// The printing thread. Dropping it waits until everything is printed.
 #[derive(Debug)]
-pub struct LiveView {
+pub(crate) struct LiveView {
     sender: Option<SyncSender<TimelineEntry>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl LiveView {
     /// Prints who begins, and starts the thread.
-    pub fn start(form: Form, config: &AgentConfig, places: &Places) -> io::Result<Self> {
+    pub(crate) fn start(form: Form, config: &AgentConfig, places: &Places) -> io::Result<Self> {
         let (sender, entries) = sync_channel(WAITING);
         let printer = Printer {
             form,
@@ -52,7 +52,7 @@ impl LiveView {
         Ok(LiveView { sender: Some(sender), thread: Some(thread) })
     }
 
-    pub fn sender(&self) -> SyncSender<TimelineEntry> {
+    pub(crate) fn sender(&self) -> SyncSender<TimelineEntry> {
         self.sender.clone().expect("the sender goes only with the viewer")
     }
 }

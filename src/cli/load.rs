@@ -12,12 +12,12 @@ use crate::{
 use std::{io::IsTerminal as _, path::Path};
 
 /// The agent's configuration with every check there is.
-pub fn agent(path: Option<&Path>, overrides: Overrides) -> Result<Loaded, Failure> {
+pub(crate) fn agent(path: Option<&Path>, overrides: Overrides) -> Result<Loaded, Failure> {
     validate::load(path, validate::environment(), overrides).map_err(|report| refuse(&report))
 }
 
 /// Prints all faults and says how many there are.
-pub fn refuse(report: &Report) -> Failure {
+pub(crate) fn refuse(report: &Report) -> Failure {
     let terminal = std::io::stderr().is_terminal();
     let plain = !terminal || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     eprintln!("{}", report.render(if plain { Style::Plain } else { Style::Fancy }).trim_end());

@@ -17,7 +17,7 @@ use std::{
 /// Print what the game wrote.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  gameside logs -n 50\n  gameside logs eu-1 -f")]
-pub struct Args {
+pub(crate) struct Args {
     /// The agent; may be left out where one runs.
     name: Option<String>,
     /// Go on as the game writes, until Ctrl-C.
@@ -28,7 +28,7 @@ pub struct Args {
     lines: usize,
 }
 
-pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     let found = finder.one(args.name.as_deref())?;
     let path = found.place.dir.join(names::LOGS).join(names::LOG);
     let doing = || format!("reading {}", path.display());

@@ -12,31 +12,31 @@
 //! | [`find`], [`operator`], [`startup`], [`terminal`] | which agent is meant; its API; what a match starts with; text for a terminal |
 //! | [`exit`], [`error`] | exit codes, and errors that carry one |
 
-pub mod allocate;
-pub mod check;
-pub mod completion;
-pub mod detach;
-pub mod drain;
-pub mod error;
-pub mod events;
-pub mod exit;
-pub mod find;
-pub mod init;
-pub mod keeper;
-pub mod live_view;
-pub mod load;
-pub mod logs;
-pub mod operator;
-pub mod practice;
-pub mod probes;
-pub mod ps;
-pub mod run;
-pub mod session;
-pub mod sessions;
-pub mod startup;
-pub mod status;
-pub mod stop;
-pub mod terminal;
+pub(crate) mod allocate;
+pub(crate) mod check;
+pub(crate) mod completion;
+pub(crate) mod detach;
+pub(crate) mod drain;
+pub(crate) mod error;
+pub(crate) mod events;
+pub(crate) mod exit;
+pub(crate) mod find;
+pub(crate) mod init;
+pub(crate) mod keeper;
+pub(crate) mod live_view;
+pub(crate) mod load;
+pub(crate) mod logs;
+pub(crate) mod operator;
+pub(crate) mod practice;
+pub(crate) mod probes;
+pub(crate) mod ps;
+pub(crate) mod run;
+pub(crate) mod session;
+pub(crate) mod sessions;
+pub(crate) mod startup;
+pub(crate) mod status;
+pub(crate) mod stop;
+pub(crate) mod terminal;
 
 use clap::{
     Parser, Subcommand,
@@ -61,7 +61,7 @@ More: `gameside help COMMAND`, `gameside help exit-codes`";
 /// The agent beside a dedicated game server, and the session service it reports to.
 #[derive(Debug, Parser)]
 #[command(name = "gameside", version, after_help = EXAMPLES, disable_help_subcommand = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// Where state is kept [default: $GAMESIDE_STATE_DIR, $STATE_DIRECTORY, /var/lib/gameside for root, else
     /// $XDG_STATE_HOME/gameside].
     #[arg(long, global = true, value_name = "DIR", display_order = 900)]
@@ -72,7 +72,7 @@ pub struct Cli {
 
 /// What each does stands at its arguments; a line here would hide that from `--help`.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     Run(run::Args),
     Ps(ps::Args),
     Status(status::Args),
@@ -103,13 +103,13 @@ pub enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct ProgramArgs {
+pub(crate) struct ProgramArgs {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
     argv: Vec<OsString>,
 }
 
 #[derive(Debug, clap::Args)]
-pub struct HelpArgs {
+pub(crate) struct HelpArgs {
     /// A command, as it is typed: `run`, `session create`; or `exit-codes`.
     #[arg(value_name = "COMMAND")]
     topic: Vec<String>,

@@ -34,9 +34,9 @@ use std::time::Duration;
 /// An answer larger than this is none of ours.
 const MAX_BODY: usize = 8 << 20;
 /// An agent answers a question at once.
-pub const ANSWER: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 /// An order may wait for the session service; the agent itself gives up after 120 s.
-pub const DECISION: Duration = Duration::from_secs(130);
+pub(crate) const DECISION: Duration = Duration::from_secs(130);
 /// A process that ends loses its connections and its lock in any order, and its last answer may come behind both.
 const DYING: Duration = Duration::from_secs(1);
 /// How often an agent that doesn't listen yet is tried.
@@ -44,20 +44,20 @@ const AGAIN: Duration = Duration::from_millis(20);
 
 /// A way to one agent.
 #[derive(Debug, Clone)]
-pub struct Operator {
+pub(crate) struct Operator {
     found: Found,
     client: Client,
 }
 
 /// An answer, read whole.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub body: Bytes,
 }
 
 impl Operator {
-    pub fn of(found: &Found) -> Self {
+    pub(crate) fn of(found: &Found) -> Self {
         // An agent of an older version wants the token on this socket, too.
         let token = files::read_text(&found.place.operator_token(), 4096).ok().map(Into::into);
         let socket = Address::Unix(found.place.operator_socket());
@@ -65,12 +65,17 @@ impl Operator {
     }
 
     /// Sends a request and returns the answer with its body still to come.
-    pub async fn open(&self, method: Method, path: &str, body: Option<String>) -> Result<Response<Incoming>, Failure> {
+    pub(crate) async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+    ) -> Result<Response<Incoming>, Failure> {
         self.while_it_lives(patience(&method), path, self.send(method.clone(), path, body)).await
     }
 
     /// Sends a request and reads the answer whole.
-    pub async fn ask(&self, method: Method, path: &str, body: Option<String>) -> Result<Answer, Failure> {
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<String>) -> Result<Answer, Failure> {
         let whole = async {
             let answer = self.send(method.clone(), path, body).await?;
             let answer = self.client.read(answer, MAX_BODY).await.map_err(|error| self.failed(error))?;
@@ -80,7 +85,7 @@ impl Operator {
     }
 
     /// GETs a JSON document, from whichever agent of that name lives.
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         let mut operator = self.clone();
         loop {
             match operator.ask(Method::GET, path, None).await {
@@ -94,7 +99,7 @@ impl Operator {
     }
 
     /// Follows a stream of JSON lines until the agent ends it, or ends. Lines of another kind are passed over.
-    pub async fn lines<T: DeserializeOwned>(&self, path: &str, mut each: impl FnMut(T)) -> Result<(), Failure> {
+    pub(crate) async fn lines<T: DeserializeOwned>(&self, path: &str, mut each: impl FnMut(T)) -> Result<(), Failure> {
         let response = self.open(Method::GET, path, None).await?;
         if !response.status().is_success() {
             let message = format!("the agent {:?} refused {path}: HTTP {}", self.found.name, response.status());
@@ -115,7 +120,7 @@ impl Operator {
     }
 
     /// Gives an order; a refusal becomes the exit code that fits.
-    pub async fn order<T: DeserializeOwned>(&self, path: &str, body: &serde_json::Value) -> Result<T, Failure> {
+    pub(crate) async fn order<T: DeserializeOwned>(&self, path: &str, body: &serde_json::Value) -> Result<T, Failure> {
         let answer = self.ask(Method::POST, path, Some(body.to_string())).await?;
         answer.success(&self.found.name)?.json(&self.found.name)
     }
@@ -196,7 +201,7 @@ fn patience(method: &Method) -> Duration {
 
 impl Answer {
     /// The answer, if it says yes; what it says otherwise, as an error.
-    pub fn success(self, name: &str) -> Result<Self, Failure> {
+    pub(crate) fn success(self, name: &str) -> Result<Self, Failure> {
         if (200..300).contains(&self.status) {
             return Ok(self);
         }
@@ -206,7 +211,7 @@ impl Answer {
         Err(Failure::new(exit, format!("the agent {name:?} refused: {why}")))
     }
 
-    pub fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, Failure> {
+    pub(crate) fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, Failure> {
         serde_json::from_slice(&self.body)
             .with_context(|| format!("the agent {name:?} answered something this version can't read"))
             .map_err(Failure::from)
@@ -231,7 +236,7 @@ mod tests {
         let listener = socket::listen(&place.operator_socket(), Some(0o600)).unwrap();
         listener.set_nonblocking(false).unwrap();
         let pid = find::holder(&place);
-        let found = Found { name: "one".to_owned(), place, record: None, pid };
+        let found = Found { name: "one".to_owned(), place, pid };
         (dir, listener, lock, Operator::of(&found))
     }
 

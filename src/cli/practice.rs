@@ -18,7 +18,7 @@ use std::{
 /// Run a small game server to try everything with, or join one as a player.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
-pub struct Practice {
+pub(crate) struct Practice {
     #[command(subcommand)]
     what: Option<What>,
     #[command(flatten)]
@@ -144,7 +144,7 @@ struct Join {
 }
 
 /// Runs it.
-pub fn run(practice: Practice) -> ExitCode {
+pub(crate) fn run(practice: Practice) -> ExitCode {
     match practice.what {
         None => practice::serve(practice.serve.options()),
         Some(What::Helper) => {

@@ -4,13 +4,13 @@ use super::exit::Exit;
 use crate::probes::protocols;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// One JSON object, names as keys.
     #[arg(long)]
     json: bool,
 }
 
-pub fn run(args: &Args) -> Exit {
+pub(crate) fn run(args: &Args) -> Exit {
     let all = protocols();
     if args.json {
         let all: serde_json::Map<_, _> = all.into_iter().map(|(name, what)| (name.to_owned(), what.into())).collect();

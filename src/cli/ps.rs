@@ -5,13 +5,13 @@ use crate::{agent::summary, host::escape::escape, model::status::Status};
 
 /// List the agents on this machine.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Print a JSON array of what `status --json` prints.
     #[arg(long)]
     json: bool,
 }
 
-pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     let found = finder.all();
     let statuses = super::block_on(async {
         let mut statuses = Vec::new();

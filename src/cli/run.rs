@@ -36,7 +36,7 @@ use std::{
   gameside run --config openarena.toml --log debug
 
 Exit codes: `gameside help exit-codes`")]
-pub struct Args {
+pub(crate) struct Args {
     /// The configuration (TOML); `gameside init` writes one, `gameside check` checks it.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -72,7 +72,7 @@ fn log_format(text: &str) -> Result<LogFormat, NoLogFormat> {
     }
 }
 
-pub fn run(args: &Args, finder: &Finder) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: &Args, finder: &Finder) -> Result<ExitCode, Failure> {
     let overrides = Overrides {
         name: args.name.clone(),
         command: args.command.clone(),

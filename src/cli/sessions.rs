@@ -41,7 +41,7 @@ const IDLE_EXIT: Span = Span::from_secs(900);
 
 /// Run the session service, or make credentials for it.
 #[derive(Debug, Clone, clap::Args)]
-pub struct SessionsArgs {
+pub(crate) struct SessionsArgs {
     #[command(subcommand)]
     pub what: Option<SessionsCommand>,
     /// Where to listen; may be given more than once [default: 127.0.0.1:8787]
@@ -71,7 +71,7 @@ pub struct SessionsArgs {
 }
 
 #[derive(Debug, Clone, clap::Subcommand)]
-pub enum SessionsCommand {
+pub(crate) enum SessionsCommand {
     /// Client credentials
     #[command(subcommand)]
     Client(ClientCommand),
@@ -91,7 +91,7 @@ pub enum SessionsCommand {
 }
 
 #[derive(Debug, Clone, clap::Subcommand)]
-pub enum ClientCommand {
+pub(crate) enum ClientCommand {
     /// Make credentials and print them once; a client of that name gets a new secret
     Add {
         /// What the client is called, in logs and in the list
@@ -114,7 +114,7 @@ pub enum ClientCommand {
 
 /// Carries the subcommand out. `state_dir`: the service's own directory.
 #[allow(clippy::needless_pass_by_value, reason = "like every other command")]
-pub fn run(args: SessionsArgs, state_dir: Option<PathBuf>) -> ExitCode {
+pub(crate) fn run(args: SessionsArgs, state_dir: Option<PathBuf>) -> ExitCode {
     match dispatch(&args, state_dir) {
         Ok(()) => Exit::Done.into(),
         Err(failure) => {

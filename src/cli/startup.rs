@@ -4,7 +4,7 @@ use crate::model::session::StartupParams;
 
 /// Options of their own; none given: whoever runs the game decides.
 #[derive(Debug, clap::Args)]
-pub struct Startup {
+pub(crate) struct Startup {
     /// The map to start with
     #[arg(long)]
     map: Option<String>,
@@ -21,7 +21,7 @@ pub struct Startup {
 
 impl Startup {
     /// None where nothing was said. Without a map, that of the session or of the server's configuration is played.
-    pub fn params(self) -> Option<StartupParams> {
+    pub(crate) fn params(self) -> Option<StartupParams> {
         let Startup { map, mode, misc, custom } = self;
         let said = map.is_some() || mode.is_some() || !misc.is_empty() || !custom.is_empty();
         said.then(|| StartupParams {
@@ -33,7 +33,7 @@ impl Startup {
     }
 
     /// The same where a session's host must be told which map it is.
-    pub fn params_with_map(self) -> Result<Option<StartupParams>, NoMap> {
+    pub(crate) fn params_with_map(self) -> Result<Option<StartupParams>, NoMap> {
         match self.params() {
             Some(params) if params.map.is_empty() => Err(NoMap),
             params => Ok(params),
@@ -44,15 +44,15 @@ impl Startup {
 /// Options that say something about a map that isn't named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("--mode, --misc and --custom go with a map: add --map")]
-pub struct NoMap;
+pub(crate) struct NoMap;
 
 /// A text that is no `KEY=VALUE`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected KEY=VALUE, found {0:?}")]
-pub struct NoPair(String);
+pub(crate) struct NoPair(String);
 
 /// `KEY=VALUE`
-pub fn key_value(text: &str) -> Result<(String, String), NoPair> {
+pub(crate) fn key_value(text: &str) -> Result<(String, String), NoPair> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err(NoPair(text.to_owned())),

@@ -30,7 +30,7 @@ use std::{fmt::Write as _, time::Duration};
 #[command(
     after_help = "Examples:\n  gameside status\n  gameside status eu-1 --json | jq .join_status\n  gameside status --watch\n  gameside status eu-1 --probe ready"
 )]
-pub struct Args {
+pub(crate) struct Args {
     /// The agent; may be left out where one runs.
     name: Option<String>,
     /// Print one JSON object.
@@ -47,7 +47,7 @@ pub struct Args {
 
 /// What a probe asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Question {
+pub(crate) enum Question {
     /// Whether the agent's deciding loop makes progress.
     Live,
     /// Whether its journal was replayed and its keeper is connected.
@@ -57,7 +57,7 @@ pub enum Question {
 /// Supervisors give a probe five seconds: ours must have said why by then.
 const PROBE: Duration = Duration::from_secs(4);
 
-pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     let found = finder.one(args.name.as_deref())?;
     if let Some(question) = args.probe {
         return super::block_on(probe(found.living()?, question));
@@ -129,7 +129,7 @@ fn show(status: &serde_json::Value, args: &Args) {
 }
 
 /// The status of an agent, dead or alive, as the JSON object that scripts read; `agent.pid` is null when it is down.
-pub async fn look(found: &Found) -> Result<(serde_json::Value, Exit), Failure> {
+pub(crate) async fn look(found: &Found) -> Result<(serde_json::Value, Exit), Failure> {
     if found.pid.is_some() {
         match Operator::of(found).get("/v1/status").await {
             Ok(status) => return Ok((status, Exit::Done)),
@@ -154,7 +154,7 @@ fn alive(status: &serde_json::Value) -> serde_json::Value {
 }
 
 /// The status for a person.
-pub fn render(status: &Status, paint: Paint) -> String {
+pub(crate) fn render(status: &Status, paint: Paint) -> String {
     let mut text = String::new();
     let down = status.agent.pid == 0;
     let tone = if down || status.instance_health == InstanceHealth::Unhealthy { Tone::Bad } else { Tone::Strong };
@@ -293,7 +293,7 @@ fn service(status: &Status) -> String {
 }
 
 /// How a match ended, in one line.
-pub fn last_end(end: &LastEnd) -> String {
+pub(crate) fn last_end(end: &LastEnd) -> String {
     let how = end.exit.as_ref().map_or("no process", |_| "").to_owned();
     let how = end.exit.as_ref().map_or(how, |report| exit_words(&report.status));
     let told = if end.reported { "reported as closed" } else { "not yet reported as closed" };
@@ -302,7 +302,7 @@ pub fn last_end(end: &LastEnd) -> String {
 }
 
 /// How a process ended, in words.
-pub fn exit_words(status: &ExitStatus) -> String {
+pub(crate) fn exit_words(status: &ExitStatus) -> String {
     match status {
         ExitStatus::Exited { code } => format!("exit code {code}"),
         ExitStatus::Signaled { signal, core } => {

@@ -24,7 +24,7 @@ use anyhow::Context as _;
 /// the keeper is told; what is left to report is reported by the next `gameside run` of that name.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  gameside stop\n  gameside stop eu-1 --reason maintenance")]
-pub struct Args {
+pub(crate) struct Args {
     /// The agent; may be left out where one runs.
     name: Option<String>,
     /// Shown in status, exit report and audit.
@@ -40,13 +40,13 @@ pub struct Args {
 
 /// What is printed while it ends, and then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     Text,
     Json,
 }
 
 impl Form {
-    pub fn of(json: bool) -> Self {
+    pub(crate) fn of(json: bool) -> Self {
         if json { Form::Json } else { Form::Text }
     }
 
@@ -65,7 +65,7 @@ impl Form {
     }
 }
 
-pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     let found = finder.one(args.name.as_deref())?;
     let form = Form::of(args.json);
     if found.pid.is_none() {
@@ -83,7 +83,7 @@ pub fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
 }
 
 /// Shows what happens from now on, until the agent has ended.
-pub fn wait_for_end(found: &Found, form: Form) -> Result<Exit, Failure> {
+pub(crate) fn wait_for_end(found: &Found, form: Form) -> Result<Exit, Failure> {
     wait_from(found, last_seen(found), form)
 }
 

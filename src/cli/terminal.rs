@@ -5,25 +5,25 @@ use chrono::Local;
 use std::{fmt::Write as _, io::IsTerminal as _};
 
 /// Whether colours are wanted on standard output: in a terminal, and `NO_COLOR` unset or empty.
-pub fn colours() -> bool {
+pub(crate) fn colours() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     std::io::stdout().is_terminal() && !refused
 }
 
 /// Escapes every line, and keeps the line breaks.
-pub fn escape_lines(text: &str) -> String {
+pub(crate) fn escape_lines(text: &str) -> String {
     text.lines().map(escape).collect::<Vec<_>>().join("\n")
 }
 
 /// A palette that may be off.
 #[derive(Debug, Clone, Copy)]
-pub struct Paint {
+pub(crate) struct Paint {
     pub on: bool,
 }
 
 /// What a word means to the reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tone {
+pub(crate) enum Tone {
     Good,
     Busy,
     Bad,
@@ -33,11 +33,11 @@ pub enum Tone {
 }
 
 impl Paint {
-    pub fn here() -> Self {
+    pub(crate) fn here() -> Self {
         Paint { on: colours() }
     }
 
-    pub fn apply(self, tone: Tone, text: &str) -> String {
+    pub(crate) fn apply(self, tone: Tone, text: &str) -> String {
         let code = match tone {
             Tone::Good => "32",
             Tone::Busy => "33",
@@ -50,7 +50,7 @@ impl Paint {
     }
 
     /// One line of the timeline: time, what, detail.
-    pub fn timeline(self, entry: &TimelineEntry) -> String {
+    pub(crate) fn timeline(self, entry: &TimelineEntry) -> String {
         let time = entry.at.0.with_timezone(&Local).format("%H:%M:%S%.3f").to_string();
         let kind = escape(&entry.kind);
         let word = self.apply(tone_of(entry), &format!("{kind:<14}"));
@@ -59,7 +59,7 @@ impl Paint {
 }
 
 /// The tone of a timeline entry.
-pub fn tone_of(entry: &TimelineEntry) -> Tone {
+pub(crate) fn tone_of(entry: &TimelineEntry) -> Tone {
     match entry.kind.as_str() {
         "joinable" | "ready" | "adopted" | "backend_up" | "registered" | "recycled" | "reported" => Tone::Good,
         "allocated" | "pending" | "starting" | "unjoinable" | "drain" | "stopping" | "restart" | "backend_away"
@@ -78,7 +78,7 @@ pub fn tone_of(entry: &TimelineEntry) -> Tone {
 }
 
 /// Columns as wide as their widest cell; the last one isn't padded.
-pub fn table(rows: &[Vec<String>]) -> String {
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)

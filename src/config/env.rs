@@ -17,7 +17,7 @@ use toml::{
 };
 
 /// Puts the variables over the table and notes where the values came from.
-pub fn apply<'t>(
+pub(crate) fn apply<'t>(
     table: &mut DeTable<'t>,
     provenance: &mut Provenance,
     schema: &Schema,

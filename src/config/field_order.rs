@@ -6,23 +6,23 @@ use std::fmt;
 
 /// The keys of a value, in order, each with those below it. Empty for anything but a table.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct FieldOrder(Vec<(String, FieldOrder)>);
+pub(crate) struct FieldOrder(Vec<(String, FieldOrder)>);
 
 impl FieldOrder {
     /// The order in `sample`. What it has no value for has no order either.
-    pub fn of<T: Serialize>(sample: &T) -> Self {
+    pub(crate) fn of<T: Serialize>(sample: &T) -> Self {
         sample.serialize(Recorder).unwrap_or_default()
     }
 
     /// The order below a key; below any key of a map or element of a list, that of the first.
-    pub fn below(&self, key: &str) -> &FieldOrder {
+    pub(crate) fn below(&self, key: &str) -> &FieldOrder {
         const NONE: &FieldOrder = &FieldOrder(Vec::new());
         let named = self.0.iter().find(|(name, _)| name == key);
         named.or(self.0.iter().find(|(name, _)| name.is_empty())).map_or(NONE, |(_, order)| order)
     }
 
     /// Sorts keys: the known ones as declared, then the others by name.
-    pub fn sort<'a>(&self, keys: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    pub(crate) fn sort<'a>(&self, keys: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
         let mut keys: Vec<_> = keys.collect();
         let position = |key: &str| self.0.iter().position(|(name, _)| name == key).unwrap_or(usize::MAX);
         keys.sort_by(|left, right| (position(left), left).cmp(&(position(right), right)));

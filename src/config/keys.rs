@@ -88,7 +88,7 @@ impl fmt::Display for KeyPath {
 }
 
 /// TOML takes it without quotes.
-pub fn is_bare(key: &str) -> bool {
+pub(crate) fn is_bare(key: &str) -> bool {
     !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
 }
 

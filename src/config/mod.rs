@@ -13,16 +13,16 @@
 //!
 //! The files' types lie with those who obey them: `agent::config`, `service::settings`.
 
-pub mod env;
-pub mod field_order;
+pub(crate) mod env;
+pub(crate) mod field_order;
 #[cfg(test)]
 mod key_effects_tests;
-pub mod keys;
-pub mod provenance;
-pub mod read;
-pub mod reference;
-pub mod report;
-pub mod schema;
-pub mod schema_check;
-pub mod service;
-pub mod values;
+pub(crate) mod keys;
+pub(crate) mod provenance;
+pub(crate) mod read;
+pub(crate) mod reference;
+pub(crate) mod report;
+pub(crate) mod schema;
+pub(crate) mod schema_check;
+pub(crate) mod service;
+pub(crate) mod values;

@@ -85,7 +85,11 @@ impl<T> Reading<T> {
 
 /// Reads `path` (none: an empty file) with the variables that start with `prefix` over it. Fails only if the file can't be
 /// read; everything else is in [`Reading::problems`].
-pub fn read<T: File>(path: Option<&Path>, prefix: &str, variables: &[(String, String)]) -> Result<Reading<T>, Report> {
+pub(crate) fn read<T: File>(
+    path: Option<&Path>,
+    prefix: &str,
+    variables: &[(String, String)],
+) -> Result<Reading<T>, Report> {
     let text = path.map_or_else(|| Ok(String::new()), text_of)?;
     let name = path.map_or_else(String::new, |path| path.display().to_string());
     Ok(read_text(&name, &text, prefix, variables))

@@ -1,5 +1,5 @@
-//! What users read about the configuration, made from the types: a commented file and a chapter in
-//! Markdown.
+//! What users read about the configuration, made from the types: a commented file, and a chapter in
+//! Markdown ([`chapter`]).
 //!
 //! The texts in the repository are compared with these by a test (`UPDATE=1 cargo test` writes them
 //! anew), so that neither can say anything that the types don't.
@@ -9,21 +9,23 @@ use super::{
     keys::{KeyPath, Step, is_bare},
     schema::{Kind, Node, Schema},
 };
-use crate::model::section::{Answers, File, OnReload, Section};
+use crate::model::section::{File, Section};
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt::Write as _;
+
+#[cfg(test)]
+pub(crate) mod chapter;
 
 /// Lines are broken beyond this.
 const WIDTH: usize = 110;
 
 /// The types of a file, ready to be written about.
 #[derive(Debug)]
-pub struct Reference {
+pub(crate) struct Reference {
     schema: Schema,
     order: FieldOrder,
     defaults: Value,
-    answers: Answers,
 }
 
 /// One key, as a writer meets it on the way through the file.
@@ -37,25 +39,17 @@ struct Entry<'a> {
 
 impl Reference {
     /// `sample`: a value in which every optional section is there, for the order of its keys.
-    pub fn of<T: File + Section + Serialize>(sample: &T) -> Self {
+    pub(crate) fn of<T: File + Section + Serialize>(sample: &T) -> Self {
         let defaults = serde_json::to_value(T::default()).unwrap_or(Value::Null);
-        Reference { schema: Schema::of::<T>(), order: FieldOrder::of(sample), defaults, answers: Answers::of::<T>() }
+        Reference { schema: Schema::of::<T>(), order: FieldOrder::of(sample), defaults }
     }
 
     /// A file with every key at its default and its explanation above it.
-    pub fn toml(&self, opening: &str) -> String {
+    pub(crate) fn toml(&self, opening: &str) -> String {
         let mut text = String::new();
         comment(&mut text, "", opening);
         let root = Entry { path: KeyPath::default(), node: self.schema.node(), default: Some(&self.defaults) };
         section(&mut text, &root, &self.order, Shown::InForce);
-        text
-    }
-
-    /// A chapter: a table of keys for each section.
-    pub fn markdown(&self) -> String {
-        let mut text = String::new();
-        let root = Entry { path: KeyPath::default(), node: self.schema.node(), default: Some(&self.defaults) };
-        chapter(&mut text, &root, &self.order, &self.answers);
         text
     }
 }
@@ -235,68 +229,7 @@ fn bare(key: &str) -> String {
     if is_bare(key) { key.to_owned() } else { format!("{key:?}") }
 }
 
-fn chapter(text: &mut String, entry: &Entry<'_>, order: &FieldOrder, answers: &Answers) {
-    // Below a map, one entry stands for all.
-    let entry = &match entry.node.kind() {
-        Kind::Map(value) => Entry { path: entry.path.key("NAME"), node: value, default: None },
-        _ => Entry { path: entry.path.clone(), node: entry.node, default: entry.default },
-    };
-    let (plain, sections) = below(entry, order);
-    if !plain.is_empty() {
-        if !entry.path.is_root() {
-            let _ = writeln!(text, "## `[{}]`\n", entry.path);
-        }
-        if let Some(description) = entry.node.description() {
-            let _ = writeln!(text, "{}\n", prose(description));
-        }
-        text.push_str("| key | value | default | reload | |\n|---|---|---|---|---|\n");
-        for key in &plain {
-            row(text, key, order.below(name_of(&key.path)), answers);
-        }
-        text.push('\n');
-    }
-    for list in &plain {
-        let Kind::List(element) = list.node.kind() else { continue };
-        if matches!(element.kind(), Kind::Table(_)) {
-            let element = Entry { path: list.path.clone(), node: element, default: None };
-            chapter(text, &element, order.below(name_of(&list.path)).below(""), answers);
-        }
-    }
-    for section in &sections {
-        let name = name_of(&section.path);
-        let order = order.below(name);
-        let inner = if matches!(section.node.kind(), Kind::Map(_)) { order.below("") } else { order };
-        chapter(text, section, inner, answers);
-    }
-}
-
-fn row(text: &mut String, entry: &Entry<'_>, order: &FieldOrder, answers: &Answers) {
-    let value = match entry.node.kind() {
-        Kind::Choice(words) => words.iter().map(|(word, _)| format!("`{word:?}`")).collect::<Vec<_>>().join(", "),
-        _ => prose(&entry.node.expected()),
-    };
-    let default =
-        entry.default.map_or_else(String::new, |default| format!("`{}`", inline(default, order).replace('|', "\\|")));
-    let mut what = prose(entry.node.description().unwrap_or_default());
-    if let Kind::Choice(words) = entry.node.kind() {
-        for (word, meaning) in words.into_iter().filter_map(|(word, meaning)| Some((word, meaning?))) {
-            let _ = write!(what, " `{word:?}`: {}", prose(meaning));
-        }
-    }
-    let reload = match answers.at(&entry.path.to_string()) {
-        Some(OnReload::Applied) => "applied",
-        Some(OnReload::NeedsRestart) => "restart",
-        None => "",
-    };
-    let _ = writeln!(text, "| `{}` | {value} | {default} | {reload} | {what} |", name_of(&entry.path));
-}
-
 /// Without the links of a doc comment.
 fn unlinked(text: &str) -> String {
     text.replace("[`", "`").replace("`]", "`")
-}
-
-/// Nothing that Markdown or a table would take for its own.
-fn prose(text: &str) -> String {
-    unlinked(text).replace('|', "\\|").replace('<', "&lt;").replace('\n', " ")
 }

@@ -11,13 +11,13 @@ use serde_json::{Map, Value};
 
 /// The schema of a whole file.
 #[derive(Debug, Clone)]
-pub struct Schema {
+pub(crate) struct Schema {
     root: Value,
 }
 
 /// The schema of one value.
 #[derive(Debug, Clone, Copy)]
-pub struct Node<'a> {
+pub(crate) struct Node<'a> {
     root: &'a Value,
     /// Where it is used: description, default, examples of this use.
     used: &'a Value,
@@ -29,7 +29,7 @@ pub struct Node<'a> {
 
 /// What a value must be.
 #[derive(Debug, Clone)]
-pub enum Kind<'a> {
+pub(crate) enum Kind<'a> {
     /// A table of known keys.
     Table(&'a Map<String, Value>),
     /// A table whose keys the user chooses.
@@ -49,18 +49,18 @@ pub enum Kind<'a> {
 
 impl Schema {
     /// The schema of `T`.
-    pub fn of<T: File>() -> Self {
+    pub(crate) fn of<T: File>() -> Self {
         // A text that isn't JSON would be found by the test that compares it.
         Schema { root: serde_json::from_str(T::SCHEMA).unwrap_or_default() }
     }
 
     /// The whole file.
-    pub fn node(&self) -> Node<'_> {
+    pub(crate) fn node(&self) -> Node<'_> {
         Node::new(&self.root, &self.root)
     }
 
     /// The node at a path of keys and list positions, as far as there is one.
-    pub fn at(&self, path: &KeyPath) -> Option<Node<'_>> {
+    pub(crate) fn at(&self, path: &KeyPath) -> Option<Node<'_>> {
         path.steps().iter().try_fold(self.node(), |node, step| match step {
             Step::Key(key) => node.child(key),
             Step::Index(_) => match node.kind() {
@@ -91,7 +91,7 @@ impl<'a> Node<'a> {
     }
 
     /// The value below a key.
-    pub fn child(self, key: &str) -> Option<Node<'a>> {
+    pub(crate) fn child(self, key: &str) -> Option<Node<'a>> {
         match self.kind() {
             Kind::Table(keys) => keys.get(key).map(|used| Node::new(self.root, used)),
             Kind::Map(value) => Some(value),
@@ -100,7 +100,7 @@ impl<'a> Node<'a> {
     }
 
     /// The keys that a table has; none where the user chooses them.
-    pub fn keys(self) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn keys(self) -> impl Iterator<Item = &'a str> {
         let keys = match self.kind() {
             Kind::Table(keys) => Some(keys),
             _ => None,
@@ -108,7 +108,7 @@ impl<'a> Node<'a> {
         keys.into_iter().flat_map(Map::keys).map(String::as_str)
     }
 
-    pub fn kind(self) -> Kind<'a> {
+    pub(crate) fn kind(self) -> Kind<'a> {
         if let Some(words) = self.words() {
             return Kind::Choice(words);
         }
@@ -133,40 +133,40 @@ impl<'a> Node<'a> {
     }
 
     /// The description of this use, else of the type.
-    pub fn description(self) -> Option<&'a str> {
+    pub(crate) fn description(self) -> Option<&'a str> {
         let of = |value: &'a Value| value.get("description").and_then(Value::as_str);
         of(self.used).or_else(|| of(self.is))
     }
 
     /// The description of the type, where it is another one.
-    pub fn type_description(self) -> Option<&'a str> {
+    pub(crate) fn type_description(self) -> Option<&'a str> {
         self.is.get("description").and_then(Value::as_str)
     }
 
     /// The default of this use, as the type around it has it.
-    pub fn default(self) -> Option<&'a Value> {
+    pub(crate) fn default(self) -> Option<&'a Value> {
         self.used.get("default")
     }
 
     /// The first example of this use.
-    pub fn example(self) -> Option<&'a Value> {
+    pub(crate) fn example(self) -> Option<&'a Value> {
         self.used.get("examples")?.as_array()?.first()
     }
 
     /// The name of the type, where it is one that is defined on its own.
-    pub fn type_ref(self) -> Option<&'a str> {
+    pub(crate) fn type_ref(self) -> Option<&'a str> {
         let reference = |value: &'a Value| value.get("$ref").and_then(Value::as_str);
         let of_option = || self.used.get("anyOf")?.as_array()?.first().and_then(reference);
         reference(self.used).or_else(of_option)?.rsplit('/').next()
     }
 
     /// Keys below are taken as they are written in an environment variable's name, not in lower case.
-    pub fn keeps_case(self) -> bool {
+    pub(crate) fn keeps_case(self) -> bool {
         self.used.get("x-case").is_some_and(|value| value == "kept")
     }
 
     /// What is expected, in words.
-    pub fn expected(self) -> String {
+    pub(crate) fn expected(self) -> String {
         match self.kind() {
             Kind::Table(_) => "a table".to_owned(),
             Kind::Map(value) => format!("a table of {}", value.plural()),
@@ -230,7 +230,7 @@ impl<'a> Node<'a> {
 
 impl Node<'_> {
     /// An `Option` without a default: the file may leave it out, and that means something.
-    pub fn may_be_unset(self) -> bool {
+    pub(crate) fn may_be_unset(self) -> bool {
         self.optional
             || self.is.get("type").and_then(Value::as_array).is_some_and(|names| names.contains(&"null".into()))
     }
@@ -241,7 +241,7 @@ fn is_null(value: &Value) -> bool {
 }
 
 /// The candidate that is closest to `word`, if one is close enough to have been meant.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let lower = word.to_lowercase();
     candidates
         .into_iter()

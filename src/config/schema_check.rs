@@ -15,7 +15,7 @@ use toml::{
 };
 
 /// Checks `table` and takes out what is at fault.
-pub fn table(table: &mut DeTable<'_>, node: Node<'_>, path: &KeyPath, provenance: &Provenance) -> Vec<Problem> {
+pub(crate) fn table(table: &mut DeTable<'_>, node: Node<'_>, path: &KeyPath, provenance: &Provenance) -> Vec<Problem> {
     let (mut problems, mut at_fault) = (Vec::new(), Vec::new());
     for (key, value) in table.iter_mut() {
         let name: &str = key.get_ref();
@@ -36,7 +36,7 @@ pub fn table(table: &mut DeTable<'_>, node: Node<'_>, path: &KeyPath, provenance
 }
 
 /// Checks one value. If it is itself at fault, and not only something in it, a problem with just this path says so.
-pub fn value(
+pub(crate) fn value(
     value: &mut Spanned<DeValue<'_>>,
     node: Node<'_>,
     path: &KeyPath,
@@ -74,7 +74,7 @@ pub fn value(
 ///
 /// An element of a list of tables is emptied instead, which makes it a default: its place must stay, or the paths of those
 /// behind it would change. Any other element takes its whole list with it.
-pub fn remove(table: &mut DeTable<'_>, path: &KeyPath) {
+pub(crate) fn remove(table: &mut DeTable<'_>, path: &KeyPath) {
     match path.steps().split_last() {
         None => table.clear(),
         Some((last, above)) if take_from_table(table, above, last) => {}

@@ -10,11 +10,11 @@ use crate::model::section::File;
 use std::path::Path;
 
 /// Variables of the environment that override this file start so: `GAMESIDE_SESSIONS__TIMINGS__SESSION_TTL=1m`.
-pub const PREFIX: &str = "GAMESIDE_SESSIONS__";
+pub(crate) const PREFIX: &str = "GAMESIDE_SESSIONS__";
 
 /// Reads the file (none: defaults alone), puts the environment's overrides over it, and reports all faults at once.
 /// `faults`: what is wrong beyond the types, as (key, what is expected).
-pub fn load<T: File>(
+pub(crate) fn load<T: File>(
     path: Option<&Path>,
     env: impl IntoIterator<Item = (String, String)>,
     faults: impl FnOnce(&T) -> Vec<(String, String)>,

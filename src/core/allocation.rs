@@ -44,7 +44,7 @@ const LAST_RETRY: Duration = Duration::from_millis(1500);
 
 /// On the way to a session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Acquiring {
+pub(super) struct Acquiring {
     pub allocation: Allocation,
     pub how: Acquire,
     /// When it is given up; none: never.
@@ -55,7 +55,7 @@ pub struct Acquiring {
 /// How the session is come by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Acquire {
+pub(super) enum Acquire {
     /// Make an own one.
     Create,
     /// Wait until one shows the allocation's id.
@@ -66,7 +66,7 @@ pub enum Acquire {
 
 /// An allocation that was accepted, and with what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answered {
+pub(super) struct Answered {
     pub allocation: AllocationId,
     pub session: SessionId,
     pub instance: InstanceId,
@@ -84,7 +84,7 @@ impl Answered {
 
 /// Everything that is remembered of it.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct AllocationState {
+pub(super) struct AllocationState {
     pub acquiring: Option<Box<Acquiring>>,
     /// The last allocation and what was answered: a repeated request gets it again.
     pub answered: Option<Answered>,
@@ -94,14 +94,14 @@ pub struct AllocationState {
 
 /// What others know of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AllocationFacts {
+pub(super) struct AllocationFacts {
     /// The allocation whose session isn't known yet.
     pub acquiring: Option<AllocationId>,
     pub term: u64,
 }
 
 #[derive(Debug)]
-pub enum AllocationEvent {
+pub(super) enum AllocationEvent {
     /// The provider's.
     Allocated(Allocation),
     /// An operator's: `hook`.
@@ -125,7 +125,7 @@ pub enum AllocationEvent {
 }
 
 #[derive(Debug)]
-pub struct AllocationMachine {
+pub(super) struct AllocationMachine {
     state: Tracked<AllocationState>,
     /// The service won't have a session of our own; until there is one, or none is wanted any more.
     refusal: Tracked<Option<String>>,
@@ -138,7 +138,7 @@ pub struct AllocationMachine {
 }
 
 impl AllocationMachine {
-    pub fn restore(state: AllocationState) -> Self {
+    pub(super) fn restore(state: AllocationState) -> Self {
         AllocationMachine {
             state: Tracked::new(state),
             refusal: Tracked::new(None),
@@ -149,28 +149,28 @@ impl AllocationMachine {
         }
     }
 
-    pub fn recall(&mut self, state: AllocationState) {
+    pub(super) fn recall(&mut self, state: AllocationState) {
         *self.state.edit() = state;
     }
 
-    pub fn state(&self) -> &AllocationState {
+    pub(super) fn state(&self) -> &AllocationState {
         &self.state
     }
 
-    pub fn refusal(&self) -> Option<&str> {
+    pub(super) fn refusal(&self) -> Option<&str> {
         self.refusal.as_deref()
     }
 
-    pub fn revision(&self) -> Revision {
+    pub(super) fn revision(&self) -> Revision {
         Revision { durable: self.state.changes(), visible: self.refusal.changes() }
     }
 
-    pub fn facts(&self) -> AllocationFacts {
+    pub(super) fn facts(&self) -> AllocationFacts {
         let acquiring = self.state.acquiring.as_ref().map(|acquiring| acquiring.allocation.allocation_id.clone());
         AllocationFacts { acquiring, term: self.state.term }
     }
 
-    pub fn on(&mut self, event: AllocationEvent, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: AllocationEvent, facts: &Facts, turn: &mut Turn) {
         match event {
             AllocationEvent::Allocated(allocation) => self.allocated(allocation, facts, turn),
             AllocationEvent::Ordered { request, allocation } => self.ordered(request, *allocation, facts, turn),
@@ -192,7 +192,7 @@ impl AllocationMachine {
     }
 
     /// When [`AllocationEvent::Tick`] does something next.
-    pub fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
+    pub(super) fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
         let retry = self.retry_at.filter(|_| !self.under_way);
         match &self.state.acquiring {
             Some(acquiring) => earliest([acquiring.until, retry]),

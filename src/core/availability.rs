@@ -18,7 +18,7 @@ use super::{
 use crate::model::{orders::Refused, policy::Start};
 
 /// Why no allocation may be taken now.
-pub fn obstacle(facts: &Facts) -> Option<Refused> {
+pub(super) fn obstacle(facts: &Facts) -> Option<Refused> {
     if matches!(facts.process.state, ProcessIs::Unkillable { .. }) {
         return Some(Refused::Unkillable);
     }
@@ -53,7 +53,7 @@ pub fn obstacle(facts: &Facts) -> Option<Refused> {
 }
 
 #[derive(Debug)]
-pub enum AvailabilityEvent {
+pub(super) enum AvailabilityEvent {
     /// The provider's registration changed.
     Registered {
         registered: bool,
@@ -65,7 +65,7 @@ pub enum AvailabilityEvent {
 }
 
 #[derive(Debug, Default)]
-pub struct Availability {
+pub(super) struct Availability {
     /// What the provider was told last.
     told: Option<io::Availability>,
     /// The game failed; no allocation is taken for a while.
@@ -75,24 +75,24 @@ pub struct Availability {
 }
 
 impl Availability {
-    pub fn revision(&self) -> Revision {
+    pub(super) fn revision(&self) -> Revision {
         Revision { durable: 0, visible: self.resting.changes() + self.registered.changes() + self.trouble.changes() }
     }
 
-    pub fn is_resting(&self) -> bool {
+    pub(super) fn is_resting(&self) -> bool {
         *self.resting
     }
 
-    pub fn is_registered(&self) -> bool {
+    pub(super) fn is_registered(&self) -> bool {
         *self.registered
     }
 
     /// Why it isn't registered.
-    pub fn trouble(&self) -> Option<&str> {
+    pub(super) fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
     }
 
-    pub fn on(&mut self, event: AvailabilityEvent, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: AvailabilityEvent, facts: &Facts, turn: &mut Turn) {
         match event {
             AvailabilityEvent::Registered { registered, trouble } => {
                 if registered && !*self.registered {
@@ -115,7 +115,7 @@ impl Availability {
 
     /// When [`AvailabilityEvent::Tick`] does something next.
     #[expect(clippy::unused_self, reason = "each machine is asked in the same way")]
-    pub fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
+    pub(super) fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
         facts.process.rest_until.filter(|at| *at > facts.now)
     }
 

@@ -30,7 +30,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
-pub enum BackfillEvent {
+pub(super) enum BackfillEvent {
     /// A fresh reading of the session.
     Seen(Box<Session>),
     Configured(Result<Answer, Refusal>),
@@ -49,7 +49,7 @@ pub enum BackfillEvent {
 }
 
 #[derive(Debug, Default)]
-pub struct Backfill {
+pub(super) struct Backfill {
     timeout: Option<Duration>,
     timeout_asked: bool,
     ticket: Option<Ticket>,
@@ -72,16 +72,16 @@ struct Ticket {
 }
 
 impl Backfill {
-    pub fn revision(&self) -> Revision {
+    pub(super) fn revision(&self) -> Revision {
         Revision { durable: 0, visible: self.shown.changes() }
     }
 
     /// The backfill of the session, as far as it is followed.
-    pub fn id(&self) -> Option<&BackfillId> {
+    pub(super) fn id(&self) -> Option<&BackfillId> {
         self.shown.as_ref()
     }
 
-    pub fn on(&mut self, event: BackfillEvent, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: BackfillEvent, facts: &Facts, turn: &mut Turn) {
         match event {
             BackfillEvent::Seen(session) => self.seen(&session, facts, turn),
             BackfillEvent::Configured(answer) => self.configured(&answer, facts, turn),
@@ -116,7 +116,7 @@ impl Backfill {
     }
 
     /// When [`BackfillEvent::Tick`] does something next.
-    pub fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
+    pub(super) fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
         facts.linked()?;
         let ticket = self.ticket.as_ref()?;
         let acks =

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Failures {
+pub(super) struct Failures {
     /// When, the oldest first; only those within the window.
     pub times: Vec<SteadyTime>,
     pub backoff: Backoff,
@@ -21,7 +21,7 @@ pub struct Failures {
 }
 
 /// What follows a run that ended without being asked to.
-pub enum Next {
+pub(super) enum Next {
     Again { delay: Duration },
     NotAgain,
     Loop { failures: usize },
@@ -29,7 +29,7 @@ pub enum Next {
 
 impl Failures {
     /// Writes an end into the book. `up`: since when the run was known to run.
-    pub fn book(
+    pub(super) fn book(
         &mut self,
         policy: &Restart,
         up: Option<SteadyTime>,
@@ -55,7 +55,7 @@ impl Failures {
     }
 
     /// The next delay.
-    pub fn delay(&mut self, policy: &Restart, jitter: &mut Jitter) -> Duration {
+    pub(super) fn delay(&mut self, policy: &Restart, jitter: &mut Jitter) -> Duration {
         self.backoff.next(policy.delay.get(), policy.max_delay.get(), jitter)
     }
 }

@@ -14,18 +14,18 @@ use crate::model::{
 };
 
 /// The key under which the join token travels.
-pub const JOIN_TOKEN_KEY: &str = "rh.SessionSecurityToken";
+pub(super) const JOIN_TOKEN_KEY: &str = "rh.SessionSecurityToken";
 
 /// Where players connect to; empty where it isn't known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Addresses {
+pub(super) struct Addresses {
     public: String,
     private: String,
 }
 
 impl Addresses {
     /// Public only if it is known: a private address never goes there.
-    pub fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings) -> Self {
         let addresses = &settings.addresses;
         let fill = |host: &Option<String>, format: &str| {
             let host = host.as_deref()?;
@@ -38,13 +38,13 @@ impl Addresses {
     }
 
     /// The public one and the private one.
-    pub fn both(&self) -> (&str, &str) {
+    pub(super) fn both(&self) -> (&str, &str) {
         (&self.public, &self.private)
     }
 }
 
 /// The level of the instance.
-pub fn level(facts: &Facts, game: &Match) -> InstanceUpdate {
+pub(super) fn level(facts: &Facts, game: &Match) -> InstanceUpdate {
     let ready = game.first_joinable.is_some() || facts.game.phase == MatchPhase::Serving;
     InstanceUpdate {
         allocation_id: None,
@@ -57,16 +57,16 @@ pub fn level(facts: &Facts, game: &Match) -> InstanceUpdate {
 }
 
 /// The browser's data, where it is ours to say.
-pub fn browser(facts: &Facts, game: &Match) -> Option<CustomData> {
+pub(super) fn browser(facts: &Facts, game: &Match) -> Option<CustomData> {
     let ours = game.own || facts.words.custom.contains_key(&CustomDataOf::Browser);
     ours.then(|| custom(facts, CustomDataOf::Browser))
 }
 
-pub fn version(facts: &Facts) -> Option<semver::Version> {
+pub(super) fn version(facts: &Facts) -> Option<semver::Version> {
     facts.words.version.clone().or_else(|| facts.settings.launch.version.clone())
 }
 
-pub fn join_params(facts: &Facts, game: &Match) -> JoinParams {
+pub(super) fn join_params(facts: &Facts, game: &Match) -> JoinParams {
     let mut custom_data = custom(facts, CustomDataOf::JoinParams);
     if let Some(token) = &game.join_token {
         custom_data.insert(JOIN_TOKEN_KEY.to_owned(), token.clone());
@@ -76,7 +76,7 @@ pub fn join_params(facts: &Facts, game: &Match) -> JoinParams {
 }
 
 /// The configuration's data, and the game's over it; an empty value of the game's removes the key.
-pub fn custom(facts: &Facts, whose: CustomDataOf) -> CustomData {
+pub(super) fn custom(facts: &Facts, whose: CustomDataOf) -> CustomData {
     let session = &facts.settings.session;
     let mut data = match whose {
         CustomDataOf::Instance => session.instance_data.clone(),

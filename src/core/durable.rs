@@ -47,7 +47,7 @@ const MAX_RECORD: usize = 64 * 1024;
 
 /// A text that is no state of this agent.
 #[derive(Debug, thiserror::Error)]
-pub enum BadState {
+pub(super) enum BadState {
     #[error("{0}")]
     NotRead(#[from] serde_json::Error),
     #[error("it has format {format}, written by a newer version; this one reads up to {FORMAT}")]
@@ -56,7 +56,7 @@ pub enum BadState {
 
 /// What every machine remembers.
 #[derive(Debug, Clone)]
-pub struct Memory {
+pub(super) struct Memory {
     pub keeper: Option<KeeperId>,
     pub game: MatchState,
     pub process: ProcessState,
@@ -70,7 +70,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    pub fn new(now: Timestamp) -> Self {
+    pub(super) fn new(now: Timestamp) -> Self {
         Memory {
             keeper: None,
             game: MatchState::new(now),
@@ -85,7 +85,7 @@ impl Memory {
         }
     }
 
-    pub fn read(text: &str) -> Result<Self, BadState> {
+    pub(super) fn read(text: &str) -> Result<Self, BadState> {
         let state: Durable = serde_json::from_str(text)?;
         if state.format > FORMAT {
             return Err(BadState::Newer { format: state.format });
@@ -94,12 +94,12 @@ impl Memory {
     }
 
     /// As text.
-    pub fn write(&self) -> String {
+    pub(super) fn write(&self) -> String {
         self.put_together().text()
     }
 
     /// For the keeper, which holds less than the journal.
-    pub fn record(&self) -> String {
+    pub(super) fn record(&self) -> String {
         let mut state = self.put_together();
         let full = state.text();
         if full.len() <= MAX_RECORD {

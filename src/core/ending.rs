@@ -28,7 +28,7 @@ const STUCK: Duration = Duration::from_secs(5);
 
 /// Where the agent's own life stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lifecycle {
+pub(super) enum Lifecycle {
     Running,
     /// A stop was asked for, by signal, keeper or operator.
     ShuttingDown,
@@ -42,7 +42,7 @@ pub enum Lifecycle {
 
 /// The match is over and the agent about to end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FinalReports {
+pub(super) struct FinalReports {
     pub reason: String,
     pub then: AfterDrain,
     /// How long undelivered reports are waited for.
@@ -51,7 +51,7 @@ pub struct FinalReports {
 
 /// What others know of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct EndingFacts {
+pub(super) struct EndingFacts {
     /// The agent is to end, once the match has.
     pub shutting_down: bool,
     /// The last word is being written.
@@ -65,7 +65,7 @@ pub struct EndingFacts {
 }
 
 #[derive(Debug)]
-pub enum EndingEvent {
+pub(super) enum EndingEvent {
     ShutDown,
     Detach {
         restart: bool,
@@ -94,14 +94,14 @@ pub enum EndingEvent {
 }
 
 #[derive(Debug)]
-pub struct EndingMachine {
+pub(super) struct EndingMachine {
     lifecycle: Tracked<Lifecycle>,
     reports: Tracked<Option<FinalReports>>,
     host_deadline: Tracked<Option<Duration>>,
 }
 
 impl EndingMachine {
-    pub fn restore(reports: Option<FinalReports>) -> Self {
+    pub(super) fn restore(reports: Option<FinalReports>) -> Self {
         EndingMachine {
             lifecycle: Tracked::new(Lifecycle::Running),
             reports: Tracked::new(reports),
@@ -109,20 +109,20 @@ impl EndingMachine {
         }
     }
 
-    pub fn recall(&mut self, reports: Option<FinalReports>) {
+    pub(super) fn recall(&mut self, reports: Option<FinalReports>) {
         *self.reports.edit() = reports;
     }
 
-    pub fn reports(&self) -> Option<&FinalReports> {
+    pub(super) fn reports(&self) -> Option<&FinalReports> {
         self.reports.as_ref()
     }
 
-    pub fn revision(&self) -> Revision {
+    pub(super) fn revision(&self) -> Revision {
         let visible = self.lifecycle.changes() + self.host_deadline.changes();
         Revision { durable: self.reports.changes(), visible }
     }
 
-    pub fn facts(&self) -> EndingFacts {
+    pub(super) fn facts(&self) -> EndingFacts {
         let (shutting_down, exiting, detaching) = match &*self.lifecycle {
             Lifecycle::Running => (false, false, false),
             Lifecycle::ShuttingDown => (true, false, false),
@@ -139,7 +139,7 @@ impl EndingMachine {
         }
     }
 
-    pub fn on(&mut self, event: EndingEvent, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: EndingEvent, facts: &Facts, turn: &mut Turn) {
         match event {
             EndingEvent::ShutDown => {
                 if *self.lifecycle == Lifecycle::Running {
@@ -180,7 +180,7 @@ impl EndingMachine {
     }
 
     /// When [`EndingEvent::Tick`] or [`EndingEvent::Settle`] does something next.
-    pub fn next_deadline(&self, _facts: &Facts) -> Option<SteadyTime> {
+    pub(super) fn next_deadline(&self, _facts: &Facts) -> Option<SteadyTime> {
         match &*self.lifecycle {
             Lifecycle::Running | Lifecycle::ShuttingDown => self.reports.as_ref().map(|reports| reports.until),
             Lifecycle::Exiting { until, .. } => Some(*until),
@@ -205,6 +205,10 @@ impl EndingMachine {
     }
 
     fn tick(&mut self, facts: &Facts) {
+        // An agent that already ends otherwise leaves the reports to its next life.
+        if !matches!(&*self.lifecycle, Lifecycle::Running | Lifecycle::ShuttingDown) {
+            return;
+        }
         let Some(reports) = self.reports.as_ref() else { return };
         if !facts.outbox.is_empty() && facts.now < reports.until {
             return;

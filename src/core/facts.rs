@@ -30,7 +30,7 @@ use crate::model::{
 use std::sync::Arc;
 
 #[derive(Debug)]
-pub struct Facts {
+pub(super) struct Facts {
     /// Of the input being taken.
     pub now: SteadyTime,
     pub wall: Timestamp,
@@ -51,7 +51,7 @@ pub struct Facts {
 
 /// Where the agent stands: what the match says, and around it the allocation and the ending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub(super) enum Phase {
     Idle,
     /// An allocation is in hand, its session isn't yet.
     Acquiring,
@@ -64,7 +64,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    pub fn name(self) -> PhaseName {
+    pub(super) fn name(self) -> PhaseName {
         match self {
             Phase::Idle => PhaseName::Idle,
             Phase::Acquiring | Phase::Starting => PhaseName::Starting,
@@ -76,7 +76,7 @@ impl Phase {
 }
 
 impl Facts {
-    pub fn phase(&self) -> Phase {
+    pub(super) fn phase(&self) -> Phase {
         match self.game.phase {
             MatchPhase::Idle if self.ending.final_reports => Phase::FinalReports,
             MatchPhase::Idle if self.allocation.acquiring.is_some() => Phase::Acquiring,
@@ -89,12 +89,12 @@ impl Facts {
     }
 
     /// It is the instance of the match.
-    pub fn is_current(&self, instance: &InstanceId) -> bool {
+    pub(super) fn is_current(&self, instance: &InstanceId) -> bool {
         self.game.game.as_ref().is_some_and(|game| game.instance == *instance)
     }
 
     /// The match, where its session is there to be written to.
-    pub fn linked(&self) -> Option<&Match> {
+    pub(super) fn linked(&self) -> Option<&Match> {
         let game = self.game.game.as_deref().filter(|_| self.keeper.met)?;
         let posted = self.outbox.of(&game.instance).is_some_and(|outbox| outbox.posted && !outbox.closing);
         let held = matches!(self.session.link, SessionLink::Held | SessionLink::Doubtful { .. });
@@ -102,7 +102,7 @@ impl Facts {
     }
 
     /// Whether new players may come, as game, operator and health have it.
-    pub fn gate(&self, game: &Match) -> Admission {
+    pub(super) fn gate(&self, game: &Match) -> Admission {
         let said = if self.process.run.is_some() { self.words.gate } else { Admission::Closed };
         let ill = self.health.is_bad && self.settings.health.when_unhealthy == WhenUnhealthy::Unjoinable;
         match game.operator_gate.unwrap_or(said) {
@@ -112,7 +112,7 @@ impl Facts {
     }
 
     /// What the session should show.
-    pub fn join_status(&self) -> Option<JoinStatus> {
+    pub(super) fn join_status(&self) -> Option<JoinStatus> {
         let game = self.game.game.as_deref()?;
         match self.game.phase {
             MatchPhase::Idle => None,
@@ -126,7 +126,7 @@ impl Facts {
     }
 
     /// Nothing stands in the way of a start.
-    pub fn may_start(&self) -> bool {
+    pub(super) fn may_start(&self) -> bool {
         let ending = self.ending.shutting_down || self.ending.exiting;
         self.keeper.connected && !ending && !self.keeper.runs_unexplained()
     }

@@ -23,7 +23,7 @@ mod drain;
 mod run_end;
 mod state;
 
-pub use state::{AfterDrain, Closing, Drain, Match, MatchFacts, MatchPhase, MatchStands, MatchState, Prepared};
+pub(super) use state::{AfterDrain, Closing, Drain, Match, MatchFacts, MatchPhase, MatchStands, MatchState, Prepared};
 
 use super::{
     facts::{Facts, Phase},
@@ -48,7 +48,7 @@ use crate::model::{
 use std::sync::Arc;
 
 #[derive(Debug)]
-pub enum MatchEvent {
+pub(super) enum MatchEvent {
     Begin(Box<Prepared>),
     /// No new players; who plays may finish.
     Drain {
@@ -116,7 +116,7 @@ pub enum MatchEvent {
 }
 
 #[derive(Debug)]
-pub struct GameMatch {
+pub(super) struct GameMatch {
     state: Tracked<MatchState>,
     /// What the game would be started with; rendered when the match was prepared.
     spec: Option<LaunchSpec>,
@@ -125,24 +125,24 @@ pub struct GameMatch {
 }
 
 impl GameMatch {
-    pub fn restore(state: MatchState) -> Self {
+    pub(super) fn restore(state: MatchState) -> Self {
         GameMatch { state: Tracked::new(state), spec: None, guards_from: SteadyTime(Timestamp::EPOCH) }
     }
 
-    pub fn recall(&mut self, state: MatchState) {
+    pub(super) fn recall(&mut self, state: MatchState) {
         *self.state.edit() = state;
         self.spec = None;
     }
 
-    pub fn state(&self) -> &MatchState {
+    pub(super) fn state(&self) -> &MatchState {
         &self.state
     }
 
-    pub fn revision(&self) -> Revision {
+    pub(super) fn revision(&self) -> Revision {
         Revision { durable: self.state.changes(), visible: 0 }
     }
 
-    pub fn facts(&self) -> MatchFacts {
+    pub(super) fn facts(&self) -> MatchFacts {
         let game = self.game().cloned().map(Arc::new);
         let (drain, closing) = match &self.state.stands {
             MatchStands::Draining(_, drain) => (Some((drain.reason.clone(), drain.deadline)), None),
@@ -195,7 +195,7 @@ impl GameMatch {
         state.since = facts.wall;
     }
 
-    pub fn on(&mut self, event: MatchEvent, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: MatchEvent, facts: &Facts, turn: &mut Turn) {
         match event {
             MatchEvent::Begin(prepared) => self.begin(*prepared, facts, turn),
             MatchEvent::Drain { reason, then } => self.drain(&reason, then, facts, turn),
@@ -255,7 +255,7 @@ impl GameMatch {
     }
 
     /// When [`MatchEvent::Tick`] does something next.
-    pub fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
+    pub(super) fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
         match &self.state.stands {
             MatchStands::Idle => None,
             MatchStands::Starting(game) => game.expiry(),
@@ -508,7 +508,7 @@ impl GameMatch {
 }
 
 /// What a launch is filled in with.
-pub fn values<'a>(settings: &'a Settings, game: Option<&'a Match>) -> Values<'a> {
+pub(super) fn values<'a>(settings: &'a Settings, game: Option<&'a Match>) -> Values<'a> {
     Values {
         params: game.map(|game| &game.params).or(settings.session.startup_params.as_ref()),
         session: game.map(|game| &game.session),

@@ -19,7 +19,7 @@ use std::{
 
 /// The words of one run.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Words {
+pub(super) struct Words {
     /// It said `Shutdown`: however it ends, the end is orderly.
     pub announced_end: bool,
     pub gate: Admission,
@@ -53,7 +53,7 @@ impl Default for Words {
 }
 
 impl Words {
-    pub fn speaks_an_sdk(&self) -> bool {
+    pub(super) fn speaks_an_sdk(&self) -> bool {
         self.speaks.iter().any(|source| match source {
             EventSource::Native | EventSource::Agones | EventSource::Gsdk => true,
             EventSource::Probe | EventSource::Log => false,
@@ -62,7 +62,7 @@ impl Words {
 }
 
 #[derive(Debug)]
-pub enum WordsEvent {
+pub(super) enum WordsEvent {
     /// It used this source.
     Spoke(EventSource),
     Said(EventSource, GameEvent),
@@ -75,28 +75,28 @@ pub enum WordsEvent {
 }
 
 #[derive(Debug, Default)]
-pub struct GameWords {
+pub(super) struct GameWords {
     words: Tracked<Words>,
 }
 
 impl GameWords {
-    pub fn restore(words: Words) -> Self {
+    pub(super) fn restore(words: Words) -> Self {
         GameWords { words: Tracked::new(words) }
     }
 
-    pub fn recall(&mut self, words: Words) {
+    pub(super) fn recall(&mut self, words: Words) {
         *self.words.edit() = words;
     }
 
-    pub fn revision(&self) -> Revision {
+    pub(super) fn revision(&self) -> Revision {
         Revision { durable: self.words.changes(), visible: 0 }
     }
 
-    pub fn facts(&self) -> Arc<Words> {
+    pub(super) fn facts(&self) -> Arc<Words> {
         Arc::new(self.words.clone())
     }
 
-    pub fn on(&mut self, event: WordsEvent, _facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: WordsEvent, _facts: &Facts, turn: &mut Turn) {
         match event {
             WordsEvent::Spoke(source) => {
                 if !self.words.speaks.contains(&source) {

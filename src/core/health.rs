@@ -36,13 +36,13 @@ use trend::{Kind, Sample, Trends};
 
 /// What others know of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct HealthFacts {
+pub(super) struct HealthFacts {
     /// The run is unhealthy.
     pub is_bad: bool,
 }
 
 #[derive(Debug)]
-pub enum HealthEvent {
+pub(super) enum HealthEvent {
     /// So many signs of life.
     Heartbeats {
         newest: SteadyTime,
@@ -84,14 +84,14 @@ pub enum HealthEvent {
 
 /// How the run is, and why it isn't well.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub(super) struct Verdict {
     pub health: InstanceHealth,
     pub reasons: Vec<String>,
 }
 
 /// The pings that an SDK promises, as far as the run lives by them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Pings {
+pub(super) struct Pings {
     /// It has sent one: its games send them for as long as they live.
     pub promised: bool,
     /// It sends none any more.
@@ -107,7 +107,7 @@ struct Basis {
 }
 
 #[derive(Debug)]
-pub struct Health {
+pub(super) struct Health {
     trends: Trends,
     opinion: Option<(InstanceHealth, Option<String>)>,
     proved: bool,
@@ -130,7 +130,7 @@ pub struct Health {
 }
 
 impl Health {
-    pub fn restore(pings: Pings) -> Self {
+    pub(super) fn restore(pings: Pings) -> Self {
         Health {
             trends: Trends::default(),
             opinion: None,
@@ -152,33 +152,33 @@ impl Health {
         }
     }
 
-    pub fn recall(&mut self, pings: Pings) {
+    pub(super) fn recall(&mut self, pings: Pings) {
         *self.pings_are.edit() = pings;
         self.doubtful = true;
     }
 
-    pub fn pings(&self) -> Pings {
+    pub(super) fn pings(&self) -> Pings {
         *self.pings_are
     }
 
-    pub fn verdict(&self) -> &Verdict {
+    pub(super) fn verdict(&self) -> &Verdict {
         &self.verdict
     }
 
-    pub fn tick_rate(&self) -> Option<String> {
+    pub(super) fn tick_rate(&self) -> Option<String> {
         let (measured, target) = (*self.tick_rate)?;
         Some(target.map_or_else(|| format!("{measured:.1}"), |target| format!("{measured:.1} of {target:.1}")))
     }
 
-    pub fn revision(&self) -> Revision {
+    pub(super) fn revision(&self) -> Revision {
         Revision { durable: self.pings_are.changes(), visible: self.verdict.changes() + self.tick_rate.changes() }
     }
 
-    pub fn facts(&self) -> HealthFacts {
+    pub(super) fn facts(&self) -> HealthFacts {
         HealthFacts { is_bad: self.verdict.health == InstanceHealth::Unhealthy }
     }
 
-    pub fn on(&mut self, event: HealthEvent, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: HealthEvent, facts: &Facts, turn: &mut Turn) {
         let policy = &facts.settings.health;
         match event {
             HealthEvent::Heartbeats { newest, count } => self.beat(newest, count, facts),
@@ -235,7 +235,7 @@ impl Health {
     }
 
     /// When [`HealthEvent::Tick`] does something next.
-    pub fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
+    pub(super) fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
         let up = facts.process.state == ProcessIs::Up;
         let going = matches!(facts.phase(), Phase::Draining | Phase::Closing) || facts.words.announced_end;
         let silence = facts.settings.health.heartbeat.and_then(|span| Some(self.next_beat? + span.get()));

@@ -20,7 +20,7 @@
 mod answers;
 mod level;
 
-pub use answers::{Outcome, ServiceUp};
+pub(super) use answers::{Outcome, ServiceUp};
 
 use super::{random::Backoff, steady_time::SteadyTime};
 use crate::model::{
@@ -38,7 +38,7 @@ use std::collections::VecDeque;
 /// Notes and milestones kept for a service that is away; beyond, the oldest notes go.
 const MAX_QUEUE: usize = 64;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct InstanceOutbox {
+pub(super) struct InstanceOutbox {
     pub session: SessionId,
     pub instance: InstanceId,
     pub allocation: Option<AllocationId>,
@@ -99,7 +99,12 @@ enum Op {
 
 impl InstanceOutbox {
     /// For an instance that is still to be posted.
-    pub fn to_post(session: SessionId, report: ReportBy, request: InstanceRequest, instance: InstanceId) -> Self {
+    pub(super) fn to_post(
+        session: SessionId,
+        report: ReportBy,
+        request: InstanceRequest,
+        instance: InstanceId,
+    ) -> Self {
         InstanceOutbox {
             session,
             instance,
@@ -122,7 +127,7 @@ impl InstanceOutbox {
     }
 
     /// For one that the service made.
-    pub fn taken_over(session: SessionId, report: ReportBy, info: &InstanceInfo) -> Self {
+    pub(super) fn taken_over(session: SessionId, report: ReportBy, info: &InstanceInfo) -> Self {
         let mut outbox = InstanceOutbox::to_post(session, report, InstanceRequest::default(), info.instance_id.clone());
         outbox.post = None;
         outbox.allocation.clone_from(&info.allocation_id);
@@ -131,21 +136,21 @@ impl InstanceOutbox {
         outbox
     }
 
-    pub fn is_posted(&self) -> bool {
+    pub(super) fn is_posted(&self) -> bool {
         self.post.is_none()
     }
-    pub fn is_closing(&self) -> bool {
+    pub(super) fn is_closing(&self) -> bool {
         self.closing.is_some()
     }
     /// What the service is known to show.
-    pub fn shown(&self) -> Option<JoinStatus> {
+    pub(super) fn shown(&self) -> Option<JoinStatus> {
         self.shown.join_status
     }
-    pub fn is_ours(&self, instance: &InstanceId) -> bool {
+    pub(super) fn is_ours(&self, instance: &InstanceId) -> bool {
         self.instance == *instance
     }
 
-    pub fn changes(&self) -> u64 {
+    pub(super) fn changes(&self) -> u64 {
         self.changes
     }
 
@@ -154,14 +159,14 @@ impl InstanceOutbox {
     }
 
     /// The level from now on.
-    pub fn want(&mut self, level: InstanceUpdate) {
+    pub(super) fn want(&mut self, level: InstanceUpdate) {
         if self.closing.is_none() && self.want != level {
             self.want = level;
             self.changed();
         }
     }
 
-    pub fn want_browser(&mut self, data: CustomData) {
+    pub(super) fn want_browser(&mut self, data: CustomData) {
         if self.shown_browser.as_ref().is_some_and(|shown| *shown == data) || self.closing.is_some() {
             return;
         }
@@ -176,11 +181,11 @@ impl InstanceOutbox {
     }
 
     /// A level that must be told in its order, even if it is passed over.
-    pub fn milestone(&mut self, status: JoinStatus, at: Timestamp) {
+    pub(super) fn milestone(&mut self, status: JoinStatus, at: Timestamp) {
         self.push(Item::Status { status, at });
     }
 
-    pub fn note(&mut self, name: &str, reason: &str, at: Timestamp) {
+    pub(super) fn note(&mut self, name: &str, reason: &str, at: Timestamp) {
         self.push(Item::Note { name: name.to_owned(), reason: reason.to_owned(), at });
     }
 
@@ -197,7 +202,7 @@ impl InstanceOutbox {
     }
 
     /// The terminal report. The first one counts.
-    pub fn close(&mut self, at: Timestamp, reason: &str) {
+    pub(super) fn close(&mut self, at: Timestamp, reason: &str) {
         if self.closing.is_none() {
             self.closing = Some(Close { at, reason: reason.to_owned(), told: false });
             self.changed();
@@ -205,12 +210,12 @@ impl InstanceOutbox {
     }
 
     /// The wait for the next attempt is over.
-    pub fn ripen(&mut self, now: SteadyTime) {
+    pub(super) fn ripen(&mut self, now: SteadyTime) {
         self.retry_at = self.retry_at.filter(|at| now < *at);
     }
 
     /// The next request, if one may go out.
-    pub fn next_call(&mut self) -> Option<Call> {
+    pub(super) fn next_call(&mut self) -> Option<Call> {
         if self.flight.is_some() || self.retry_at.is_some() {
             return None;
         }
@@ -221,7 +226,7 @@ impl InstanceOutbox {
     }
 
     /// A closing outbox that never got as far as being posted owes nothing.
-    pub fn owes_nothing(&self) -> bool {
+    pub(super) fn owes_nothing(&self) -> bool {
         self.closing.is_some() && self.post.is_some() && !self.doubt && self.flight.is_none()
     }
 
@@ -295,18 +300,18 @@ impl InstanceOutbox {
     }
 
     /// The service is back: no more waiting.
-    pub fn retry_now(&mut self) {
+    pub(super) fn retry_now(&mut self) {
         self.retry_at = None;
         self.changed();
         self.backoff.reset();
     }
 
-    pub fn deadline(&self) -> Option<SteadyTime> {
+    pub(super) fn deadline(&self) -> Option<SteadyTime> {
         self.retry_at.filter(|_| self.flight.is_none())
     }
 
     /// Undelivered reports, for people, oldest first.
-    pub fn owed(&self) -> Vec<String> {
+    pub(super) fn owed(&self) -> Vec<String> {
         let mut owed: Vec<_> = self.post.iter().map(|_| "instance".to_owned()).collect();
         if self.report == ReportBy::Agent {
             owed.extend(self.queue.iter().map(|item| match item {

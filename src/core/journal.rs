@@ -16,7 +16,7 @@ use super::{
 use std::time::Duration;
 
 /// A commit that takes longer is trouble.
-pub const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Where the present state stands on its way to the disk.
@@ -30,13 +30,13 @@ pub struct Written {
 
 /// What others know of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct JournalFacts {
+pub(super) struct JournalFacts {
     /// Why it can't be written.
     pub trouble: Option<String>,
 }
 
 #[derive(Debug, Default)]
-pub struct Journal {
+pub(super) struct Journal {
     /// The number of the last commit that was asked for.
     asked: u64,
     /// What it said; `stale`: that isn't the state of now.
@@ -57,43 +57,43 @@ pub struct Journal {
 }
 
 impl Journal {
-    pub fn new(set_aside: Option<String>) -> Self {
+    pub(super) fn new(set_aside: Option<String>) -> Self {
         Journal { set_aside: Tracked::new(set_aside), ..Journal::default() }
     }
 
-    pub fn revision(&self) -> Revision {
+    pub(super) fn revision(&self) -> Revision {
         Revision { durable: 0, visible: self.trouble.changes() + self.set_aside.changes() }
     }
 
-    pub fn facts(&self) -> JournalFacts {
+    pub(super) fn facts(&self) -> JournalFacts {
         JournalFacts { trouble: self.trouble.clone() }
     }
 
-    pub fn set_aside(&self) -> Option<&str> {
+    pub(super) fn set_aside(&self) -> Option<&str> {
         self.set_aside.as_deref()
     }
 
     #[cfg(test)]
-    pub fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         &self.text
     }
 
-    pub fn written(&self) -> Written {
+    pub(super) fn written(&self) -> Written {
         self.written
     }
 
     /// The present state is on the disk.
-    pub fn is_written(&self) -> bool {
+    pub(super) fn is_written(&self) -> bool {
         self.written.by <= self.done
     }
 
     /// Everything that was decided is on disk.
-    pub fn is_settled(&self, turn: &Turn) -> bool {
+    pub(super) fn is_settled(&self, turn: &Turn) -> bool {
         !self.under_way && self.retry_at.is_none() && turn.nothing_waits()
     }
 
     /// What became of a commit.
-    pub fn on(&mut self, fact: &JournalFact, now: SteadyTime, turn: &mut Turn) {
+    pub(super) fn on(&mut self, fact: &JournalFact, now: SteadyTime, turn: &mut Turn) {
         match fact {
             JournalFact::Committed { seq } if *seq == self.asked => {
                 self.under_way = false;
@@ -114,12 +114,12 @@ impl Journal {
     }
 
     /// When [`Journal::tick`] or [`Journal::commit`] does something next.
-    pub fn next_deadline(&self) -> Option<SteadyTime> {
+    pub(super) fn next_deadline(&self) -> Option<SteadyTime> {
         let slow = self.since.filter(|_| self.under_way && self.trouble.is_none()).map(|since| since + PATIENCE);
         if self.under_way { slow } else { self.retry_at }
     }
 
-    pub fn tick(&mut self, now: SteadyTime, turn: &mut Turn) {
+    pub(super) fn tick(&mut self, now: SteadyTime, turn: &mut Turn) {
         let slow = self.since.is_some_and(|since| now >= since + PATIENCE);
         if self.under_way && slow && self.trouble.is_none() {
             self.in_trouble("a write of the journal takes more than 2 s".to_owned(), turn);
@@ -135,13 +135,13 @@ impl Journal {
     }
 
     /// The state may be another one than the text says.
-    pub fn needs_text(&self, revision: u64) -> bool {
+    pub(super) fn needs_text(&self, revision: u64) -> bool {
         self.seen != Some(revision)
     }
 
     /// Asks for a commit where the state has changed, and lets go what waits for none. Last of all
     /// steps. `revision`: of what is remembered; `text`: what that is, where it may be news.
-    pub fn commit(&mut self, revision: u64, text: Option<String>, now: SteadyTime, turn: &mut Turn) {
+    pub(super) fn commit(&mut self, revision: u64, text: Option<String>, now: SteadyTime, turn: &mut Turn) {
         self.seen = Some(revision);
         if let Some(text) = text.filter(|text| self.text != *text) {
             self.written.revision += 1;

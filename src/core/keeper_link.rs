@@ -15,7 +15,7 @@ use crate::model::{
 
 /// How much of what runs here is explained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Recovery {
+pub(super) enum Recovery {
     /// The journal or the keeper's record explains everything.
     #[default]
     Done,
@@ -27,7 +27,7 @@ pub enum Recovery {
 
 /// What others know of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct KeeperFacts {
+pub(super) struct KeeperFacts {
     pub connected: bool,
     /// It has introduced itself to this agent.
     pub met: bool,
@@ -35,13 +35,13 @@ pub struct KeeperFacts {
 }
 
 impl KeeperFacts {
-    pub fn runs_unexplained(self) -> bool {
+    pub(super) fn runs_unexplained(self) -> bool {
         self.recovery == Recovery::UnknownRun
     }
 }
 
 #[derive(Debug)]
-pub enum KeeperEvent {
+pub(super) enum KeeperEvent {
     Met(Box<KeeperHello>),
     Away {
         why: String,
@@ -54,7 +54,7 @@ pub enum KeeperEvent {
 }
 
 #[derive(Debug)]
-pub struct KeeperLink {
+pub(super) struct KeeperLink {
     /// The keeper that was last met.
     id: Tracked<Option<KeeperId>>,
     hello: Tracked<Option<KeeperHello>>,
@@ -67,7 +67,7 @@ pub struct KeeperLink {
 }
 
 impl KeeperLink {
-    pub fn restore(id: Option<KeeperId>, recovery: Recovery) -> Self {
+    pub(super) fn restore(id: Option<KeeperId>, recovery: Recovery) -> Self {
         KeeperLink {
             id: Tracked::new(id),
             hello: Tracked::new(None),
@@ -80,38 +80,38 @@ impl KeeperLink {
         }
     }
 
-    pub fn recall(&mut self, id: Option<KeeperId>) {
+    pub(super) fn recall(&mut self, id: Option<KeeperId>) {
         *self.id.edit() = id;
     }
 
-    pub fn id(&self) -> Option<&KeeperId> {
+    pub(super) fn id(&self) -> Option<&KeeperId> {
         self.id.as_ref()
     }
 
-    pub fn hello(&self) -> Option<&KeeperHello> {
+    pub(super) fn hello(&self) -> Option<&KeeperHello> {
         self.hello.as_ref()
     }
 
-    pub fn trouble(&self) -> Option<&str> {
+    pub(super) fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
     }
 
     /// An order to end came through it.
-    pub fn stop_seen(&self) -> bool {
+    pub(super) fn stop_seen(&self) -> bool {
         self.stop_seen
     }
 
-    pub fn revision(&self) -> Revision {
+    pub(super) fn revision(&self) -> Revision {
         let visible =
             self.hello.changes() + self.connected.changes() + self.trouble.changes() + self.recovery.changes();
         Revision { durable: self.id.changes(), visible }
     }
 
-    pub fn facts(&self) -> KeeperFacts {
+    pub(super) fn facts(&self) -> KeeperFacts {
         KeeperFacts { connected: *self.connected, met: self.hello.is_some(), recovery: *self.recovery }
     }
 
-    pub fn on(&mut self, event: KeeperEvent, _facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: KeeperEvent, _facts: &Facts, turn: &mut Turn) {
         match event {
             KeeperEvent::Met(hello) => {
                 self.id.set(Some(hello.keeper.clone()));
@@ -141,7 +141,7 @@ impl KeeperLink {
 
     /// Deposits what has changed: the fallback policy, and the adoption record,
     /// which `record` writes. `key`: another one makes a new record worth its while.
-    pub fn deposit(&mut self, facts: &Facts, turn: &mut Turn, key: String, record: impl FnOnce() -> String) {
+    pub(super) fn deposit(&mut self, facts: &Facts, turn: &mut Turn, key: String, record: impl FnOnce() -> String) {
         if !*self.connected {
             return;
         }

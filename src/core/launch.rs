@@ -76,7 +76,7 @@ pub fn render(launch: &Launch, values: &Values<'_>) -> Result<LaunchSpec, Launch
 }
 
 /// What the agent's own configuration gives.
-pub fn own_values(settings: &Settings) -> Values<'_> {
+pub(crate) fn own_values(settings: &Settings) -> Values<'_> {
     let addresses = &settings.addresses;
     Values {
         name: &settings.name,
@@ -88,7 +88,7 @@ pub fn own_values(settings: &Settings) -> Values<'_> {
 
 /// Whether a launch with these values would do, once its session, its instance and its allocation have
 /// their ids (and the match its join token, where it gets one).
-pub fn check_params(launch: &Launch, values: &Values<'_>, join_token: bool) -> Result<(), LaunchError> {
+pub(crate) fn check_params(launch: &Launch, values: &Values<'_>, join_token: bool) -> Result<(), LaunchError> {
     let text = "to-come";
     let (session, instance, allocation) = (text.parse().ok(), text.parse().ok(), text.parse().ok());
     let values = Values {
@@ -110,7 +110,7 @@ fn zero_byte(spec: &LaunchSpec) -> Option<String> {
 }
 
 /// Checks every template of the launch with stand-ins for what only an allocation knows. All faults, not the first.
-pub fn check(launch: &Launch) -> Vec<LaunchError> {
+pub(crate) fn check(launch: &Launch) -> Vec<LaunchError> {
     let stand_in = StartupParams { map: "map".into(), mode: Some("mode".into()), ..StartupParams::default() };
     let values = Values {
         name: "name",
@@ -132,7 +132,7 @@ pub fn check(launch: &Launch) -> Vec<LaunchError> {
 
 /// Whether a warm game that was started as `warm` serves an allocation that would be started as `wanted`: everything
 /// but the allocation's ids is equal.
-pub fn same_launch(warm: &LaunchSpec, wanted: &LaunchSpec) -> bool {
+pub(crate) fn same_launch(warm: &LaunchSpec, wanted: &LaunchSpec) -> bool {
     const IDS: [&str; 4] =
         ["GAMESIDE_SESSION_ID", "GAMESIDE_INSTANCE_ID", "GAMESIDE_ALLOCATION_ID", "GAMESIDE_JOIN_TOKEN"];
     let env = |spec: &LaunchSpec| {
@@ -144,7 +144,7 @@ pub fn same_launch(warm: &LaunchSpec, wanted: &LaunchSpec) -> bool {
 }
 
 /// A connection string. `{host}` and `{{host}}` both name the host; an IPv6 address gets its brackets.
-pub fn address(format: &str, host: &str, port: &str, ports: &Ports) -> Result<String, LaunchError> {
+pub(crate) fn address(format: &str, host: &str, port: &str, ports: &Ports) -> Result<String, LaunchError> {
     let place = || format!("the address format {format:?}");
     let number = ports.get(port).copied();
     let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };

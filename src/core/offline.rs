@@ -24,7 +24,7 @@ use crate::model::{
 
 /// What is found of a dead agent's keeper.
 #[derive(Debug)]
-pub enum KeeperFound {
+pub(crate) enum KeeperFound {
     Here(Box<KeeperHello>),
     /// It lives, but doesn't answer.
     Silent,
@@ -33,7 +33,7 @@ pub enum KeeperFound {
 }
 
 /// The status of an agent that isn't there. `saved`: what its journal holds, if it can be read.
-pub fn status(name: &str, saved: Option<&str>, keeper: &KeeperFound, now: Timestamp) -> Status {
+pub(crate) fn status(name: &str, saved: Option<&str>, keeper: &KeeperFound, now: Timestamp) -> Status {
     let memory = believed(saved, keeper).unwrap_or_else(|| Memory::new(now));
     let end = end_of_run(&memory, keeper, now);
     let running = memory.process.process.run().filter(|_| end.is_none());

@@ -23,7 +23,7 @@ use crate::model::{
 
 /// What others know of one outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutboxIs {
+pub(super) struct OutboxIs {
     pub instance: InstanceId,
     /// The service has the instance.
     pub posted: bool,
@@ -32,24 +32,24 @@ pub struct OutboxIs {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OutboxFacts(Vec<OutboxIs>);
+pub(super) struct OutboxFacts(Vec<OutboxIs>);
 
 impl OutboxFacts {
-    pub fn of(&self, instance: &InstanceId) -> Option<&OutboxIs> {
+    pub(super) fn of(&self, instance: &InstanceId) -> Option<&OutboxIs> {
         self.0.iter().find(|outbox| outbox.instance == *instance)
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub fn all(&self) -> &[OutboxIs] {
+    pub(super) fn all(&self) -> &[OutboxIs] {
         &self.0
     }
 }
 
 #[derive(Debug)]
-pub enum OutboxEvent {
+pub(super) enum OutboxEvent {
     Add(Box<InstanceOutbox>),
     /// The service waits for this instance: it gets its end, and nothing else.
     AddClosed(Box<InstanceOutbox>, String),
@@ -93,7 +93,7 @@ pub enum OutboxEvent {
 }
 
 #[derive(Debug, Default)]
-pub struct Outbox {
+pub(super) struct Outbox {
     outboxes: Vec<InstanceOutbox>,
     changes: u64,
     /// What the service shows, as far as the timeline has said so.
@@ -105,12 +105,12 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    pub fn restore(outboxes: Vec<InstanceOutbox>) -> Self {
+    pub(super) fn restore(outboxes: Vec<InstanceOutbox>) -> Self {
         Outbox { outboxes, ..Outbox::default() }
     }
 
     /// Takes another memory for its own; what is owed by this one is owed still.
-    pub fn recall(&mut self, outboxes: Vec<InstanceOutbox>) {
+    pub(super) fn recall(&mut self, outboxes: Vec<InstanceOutbox>) {
         let owed = std::mem::replace(&mut self.outboxes, outboxes);
         let news = |outbox: &InstanceOutbox| !self.outboxes.iter().any(|known| known.is_ours(&outbox.instance));
         let owed: Vec<_> = owed.into_iter().filter(news).collect();
@@ -118,15 +118,15 @@ impl Outbox {
         self.changes += 1;
     }
 
-    pub fn outboxes(&self) -> &[InstanceOutbox] {
+    pub(super) fn outboxes(&self) -> &[InstanceOutbox] {
         &self.outboxes
     }
 
-    pub fn revision(&self) -> Revision {
+    pub(super) fn revision(&self) -> Revision {
         Revision { durable: self.changes, visible: self.waiting.changes() + self.dropped.changes() }
     }
 
-    pub fn facts(&self) -> OutboxFacts {
+    pub(super) fn facts(&self) -> OutboxFacts {
         let is = |outbox: &InstanceOutbox| OutboxIs {
             instance: outbox.instance.clone(),
             posted: outbox.is_posted(),
@@ -136,18 +136,18 @@ impl Outbox {
     }
 
     /// Undelivered reports, for people, oldest first.
-    pub fn owed(&self) -> Vec<String> {
+    pub(super) fn owed(&self) -> Vec<String> {
         self.outboxes.iter().flat_map(InstanceOutbox::owed).collect()
     }
 
     /// What the service won't have: each stands until its own end.
-    pub fn warnings(&self) -> impl Iterator<Item = String> {
+    pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
         let waits = |(instance, _): &&(InstanceId, String)| self.find(instance).is_some();
         let waiting = self.waiting.as_ref().filter(waits).map(|(_, why)| why.clone());
         waiting.into_iter().chain(self.dropped.clone())
     }
 
-    pub fn on(&mut self, event: OutboxEvent, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: OutboxEvent, facts: &Facts, turn: &mut Turn) {
         match event {
             OutboxEvent::Add(outbox) => {
                 self.outboxes.push(*outbox);
@@ -184,7 +184,7 @@ impl Outbox {
     }
 
     /// When [`OutboxEvent::Flush`] does something next.
-    pub fn next_deadline(&self, _facts: &Facts) -> Option<SteadyTime> {
+    pub(super) fn next_deadline(&self, _facts: &Facts) -> Option<SteadyTime> {
         earliest(self.outboxes.iter().map(InstanceOutbox::deadline))
     }
 

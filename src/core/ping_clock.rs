@@ -9,7 +9,7 @@ use crate::model::policy::SdkPings;
 
 /// The clock of one run.
 #[derive(Debug, Clone, Default)]
-pub struct PingClock {
+pub(super) struct PingClock {
     /// When the period that runs is over.
     due: Option<SteadyTime>,
     failures: u32,
@@ -17,12 +17,12 @@ pub struct PingClock {
 
 impl PingClock {
     /// The game's process is there.
-    pub fn begin(&mut self, pings: &SdkPings, now: SteadyTime) {
+    pub(super) fn begin(&mut self, pings: &SdkPings, now: SteadyTime) {
         self.failures = 0;
         self.due = Some(now + pings.initial_delay + pings.period);
     }
 
-    pub fn ping(&mut self, pings: &SdkPings, now: SteadyTime) {
+    pub(super) fn ping(&mut self, pings: &SdkPings, now: SteadyTime) {
         self.failures = 0;
         if let Some(due) = &mut self.due {
             *due = (now + pings.period).max(*due);
@@ -30,12 +30,12 @@ impl PingClock {
     }
 
     /// Nobody looked for a while: pings may lie unread.
-    pub fn gap(&mut self, pings: &SdkPings, now: SteadyTime) {
+    pub(super) fn gap(&mut self, pings: &SdkPings, now: SteadyTime) {
         self.ping(pings, now);
     }
 
     /// True at the moment when the threshold is reached.
-    pub fn runs_out(&mut self, pings: &SdkPings, now: SteadyTime) -> bool {
+    pub(super) fn runs_out(&mut self, pings: &SdkPings, now: SteadyTime) -> bool {
         let Some(due) = self.due.filter(|due| *due <= now) else { return false };
         if now.since(due) >= pings.period {
             self.gap(pings, now);
@@ -46,7 +46,7 @@ impl PingClock {
         self.failures == pings.failure_threshold
     }
 
-    pub fn deadline(&self) -> Option<SteadyTime> {
+    pub(super) fn deadline(&self) -> Option<SteadyTime> {
         self.due
     }
 }

@@ -15,7 +15,7 @@ use crate::model::{
 use std::sync::Arc;
 
 #[derive(Debug)]
-pub enum PlayersEvent {
+pub(super) enum PlayersEvent {
     Said(EventSource, GameEvent),
     /// It speaks a protocol in which it would say so if somebody came.
     SpeaksOfPlayers,
@@ -36,28 +36,28 @@ enum Reading {
 }
 
 #[derive(Debug, Default)]
-pub struct Players {
+pub(super) struct Players {
     roster: Tracked<Roster>,
 }
 
 impl Players {
-    pub fn restore(roster: Roster) -> Self {
+    pub(super) fn restore(roster: Roster) -> Self {
         Players { roster: Tracked::new(roster) }
     }
 
-    pub fn recall(&mut self, roster: Roster) {
+    pub(super) fn recall(&mut self, roster: Roster) {
         *self.roster.edit() = roster;
     }
 
-    pub fn revision(&self) -> Revision {
+    pub(super) fn revision(&self) -> Revision {
         Revision { durable: self.roster.changes(), visible: 0 }
     }
 
-    pub fn facts(&self) -> Arc<Roster> {
+    pub(super) fn facts(&self) -> Arc<Roster> {
         Arc::new(self.roster.clone())
     }
 
-    pub fn on(&mut self, event: PlayersEvent, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: PlayersEvent, facts: &Facts, turn: &mut Turn) {
         match event {
             PlayersEvent::Said(source, event) => self.said(source, event, facts, turn),
             PlayersEvent::SpeaksOfPlayers => self.change(Roster::speaks_of_players),
@@ -70,7 +70,7 @@ impl Players {
     }
 
     /// When [`PlayersEvent::Tick`] does something next.
-    pub fn next_deadline(&self, _facts: &Facts) -> Option<SteadyTime> {
+    pub(super) fn next_deadline(&self, _facts: &Facts) -> Option<SteadyTime> {
         self.roster.deadline()
     }
 

@@ -14,7 +14,7 @@
 mod state;
 
 use state::describe;
-pub use state::{Process, ProcessFacts, ProcessIs, ProcessState, REPLACED, Run, RunEnd};
+pub(super) use state::{Process, ProcessFacts, ProcessIs, ProcessState, REPLACED, Run, RunEnd};
 
 use super::{
     crash_book::Next,
@@ -42,7 +42,7 @@ use std::time::Duration;
 const STATS_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
-pub enum ProcessEvent {
+pub(super) enum ProcessEvent {
     Launch(Box<LaunchSpec>),
     /// The keeper has not heard of the run that the journal intends.
     NeverStarted,
@@ -99,7 +99,7 @@ pub enum ProcessEvent {
 }
 
 #[derive(Debug, Default)]
-pub struct ProcessMachine {
+pub(super) struct ProcessMachine {
     state: Tracked<ProcessState>,
     stats: Tracked<Option<ProcessStats>>,
     next_stats: Option<SteadyTime>,
@@ -108,29 +108,29 @@ pub struct ProcessMachine {
 }
 
 impl ProcessMachine {
-    pub fn restore(state: ProcessState) -> Self {
+    pub(super) fn restore(state: ProcessState) -> Self {
         ProcessMachine { state: Tracked::new(state), ..ProcessMachine::default() }
     }
 
     /// Takes another memory for its own.
-    pub fn recall(&mut self, state: ProcessState) {
+    pub(super) fn recall(&mut self, state: ProcessState) {
         *self.state.edit() = state;
     }
 
-    pub fn state(&self) -> &ProcessState {
+    pub(super) fn state(&self) -> &ProcessState {
         &self.state
     }
 
     /// What it used when the keeper was asked last.
-    pub fn stats(&self) -> Option<ProcessStats> {
+    pub(super) fn stats(&self) -> Option<ProcessStats> {
         *self.stats
     }
 
-    pub fn revision(&self) -> Revision {
+    pub(super) fn revision(&self) -> Revision {
         Revision { durable: self.state.changes(), visible: self.stats.changes() }
     }
 
-    pub fn facts(&self) -> ProcessFacts {
+    pub(super) fn facts(&self) -> ProcessFacts {
         let run = self.state.process.run();
         ProcessFacts {
             state: match &self.state.process {
@@ -151,7 +151,7 @@ impl ProcessMachine {
         }
     }
 
-    pub fn on(&mut self, event: ProcessEvent, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: ProcessEvent, facts: &Facts, turn: &mut Turn) {
         match event {
             ProcessEvent::Launch(spec) => self.intend(*spec, turn),
             ProcessEvent::NeverStarted => self.never_started(facts, turn),
@@ -210,7 +210,7 @@ impl ProcessMachine {
     }
 
     /// When [`ProcessEvent::Tick`] does something next.
-    pub fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
+    pub(super) fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
         let closing = facts.game.phase == MatchPhase::Closing;
         let own = match &self.state.process {
             Process::Delayed { until, .. } => Some(*until),
@@ -575,7 +575,7 @@ fn is_start(effect: &Effect) -> bool {
 }
 
 /// A step of a stop sequence, to be carried out.
-pub fn carry_out(run: RunNumber, action: StopAction) -> Effect {
+pub(super) fn carry_out(run: RunNumber, action: StopAction) -> Effect {
     Effect::Keeper(match action {
         StopAction::Stdin(line) => KeeperOrder::Stdin { run, line },
         StopAction::Signal(signal) => KeeperOrder::Signal { run, signal },
@@ -585,7 +585,7 @@ pub fn carry_out(run: RunNumber, action: StopAction) -> Effect {
 }
 
 /// The process is fit for another match.
-pub fn may_serve_again(facts: &Facts) -> bool {
+pub(super) fn may_serve_again(facts: &Facts) -> bool {
     let (policy, process) = (&facts.settings.recycle, &facts.process);
     let young = policy.after.is_none_or(|age| process.up.is_some_and(|up| facts.now.since(up) < age.get()));
     let small = policy.memory.is_none_or(|limit| process.memory.is_none_or(|memory| memory < limit.0));

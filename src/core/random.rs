@@ -7,21 +7,21 @@ use std::{fmt, time::Duration};
 use uuid::Uuid;
 
 /// Makes what nobody else may guess; seeded by the operating system at each start.
-pub struct IdGenerator(StdRng);
+pub(super) struct IdGenerator(StdRng);
 
 impl IdGenerator {
-    pub fn new(entropy: [u8; 32]) -> Self {
+    pub(super) fn new(entropy: [u8; 32]) -> Self {
         IdGenerator(StdRng::from_seed(entropy))
     }
 
-    pub fn uuid(&mut self) -> Uuid {
+    pub(super) fn uuid(&mut self) -> Uuid {
         let mut bytes = [0; 16];
         self.0.fill_bytes(&mut bytes);
         uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
 
     /// 256 bits as hexadecimal.
-    pub fn token(&mut self) -> String {
+    pub(super) fn token(&mut self) -> String {
         format!("{}{}", self.uuid().simple(), self.uuid().simple())
     }
 }
@@ -34,15 +34,15 @@ impl fmt::Debug for IdGenerator {
 
 /// Spreads what many agents would do in step.
 #[derive(Debug)]
-pub struct Jitter(StdRng);
+pub(super) struct Jitter(StdRng);
 
 impl Jitter {
-    pub fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Jitter(StdRng::seed_from_u64(seed))
     }
 
     /// Between (1 − share) × `span` and `span`: only ever earlier.
-    pub fn earlier(&mut self, span: Duration, share: f64) -> Duration {
+    pub(super) fn earlier(&mut self, span: Duration, share: f64) -> Duration {
         backoff::earlier(span, share, self.0.random())
     }
 }
@@ -50,15 +50,15 @@ impl Jitter {
 /// The back-off of [`backoff`], with the core's own chance; the attempts are journalled, the moment isn't.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
-pub struct Backoff(backoff::Backoff);
+pub(super) struct Backoff(backoff::Backoff);
 
 impl Backoff {
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.0.reset();
     }
 
     /// The delay before the next attempt.
-    pub fn next(&mut self, first: Duration, cap: Duration, jitter: &mut Jitter) -> Duration {
+    pub(super) fn next(&mut self, first: Duration, cap: Duration, jitter: &mut Jitter) -> Duration {
         self.0.next(first, cap, jitter.0.random())
     }
 }

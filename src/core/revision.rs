@@ -4,7 +4,7 @@ use std::ops::{Add, Deref};
 
 /// Counts the changes of a machine. It only ever goes up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Revision {
+pub(super) struct Revision {
     /// Of what the journal remembers.
     pub durable: u64,
     /// Of what else the status shows, or other machines know of it.
@@ -20,28 +20,28 @@ impl Add for Revision {
 
 /// A value that counts its changes. Reading it is free, every way to change it counts.
 #[derive(Debug, Default)]
-pub struct Tracked<T> {
+pub(super) struct Tracked<T> {
     value: T,
     changes: u64,
 }
 
 impl<T> Tracked<T> {
-    pub fn new(value: T) -> Self {
+    pub(super) fn new(value: T) -> Self {
         Tracked { value, changes: 0 }
     }
 
-    pub fn changes(&self) -> u64 {
+    pub(super) fn changes(&self) -> u64 {
         self.changes
     }
 
     /// For a change: it counts as one whatever is done.
-    pub fn edit(&mut self) -> &mut T {
+    pub(super) fn edit(&mut self) -> &mut T {
         self.changes += 1;
         &mut self.value
     }
 
     /// Replaces the value; the same one again is no change.
-    pub fn set(&mut self, value: T)
+    pub(super) fn set(&mut self, value: T)
     where
         T: PartialEq,
     {

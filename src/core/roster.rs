@@ -34,7 +34,7 @@ const MAX_KNOWN: usize = 1000;
 
 /// The players of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Roster {
+pub(super) struct Roster {
     pub known: BTreeMap<String, GamePlayer>,
     /// Who tells.
     #[serde(default)]
@@ -57,37 +57,37 @@ pub struct Roster {
 
 /// What a change of the list amounts to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub(super) enum Change {
     Joined(GamePlayer),
     Left(GamePlayer),
 }
 
 /// What is to be done about a player.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     NotInSession { id: String },
     Add { known_as: String, player: PlayerUuid, team: Option<u32> },
 }
 
 impl Roster {
     /// For the next match of a warm game.
-    pub fn next_match(&mut self) {
+    pub(super) fn next_match(&mut self) {
         self.ever = false;
         self.empty_since = None;
         self.grace.clear();
         self.unjudged.clear();
     }
 
-    pub fn players(&self) -> u32 {
+    pub(super) fn players(&self) -> u32 {
         if self.named { u32::try_from(self.known.len()).unwrap_or(u32::MAX) } else { self.count.unwrap_or(0) }
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.countable && self.players() == 0
     }
 
     /// Whether this source's word on players counts. A nearer one than before begins with an empty list.
-    pub fn heeds(&mut self, door: EventSource, now: SteadyTime) -> bool {
+    pub(super) fn heeds(&mut self, door: EventSource, now: SteadyTime) -> bool {
         match self.source {
             Some(source) if distance(source) < distance(door) => return false,
             Some(source) if distance(source) > distance(door) => {
@@ -102,7 +102,7 @@ impl Roster {
         true
     }
 
-    pub fn joined(&mut self, player: GamePlayer, now: SteadyTime, members: Option<&Session>) -> Option<Change> {
+    pub(super) fn joined(&mut self, player: GamePlayer, now: SteadyTime, members: Option<&Session>) -> Option<Change> {
         self.named = true;
         self.countable = true;
         let id = player.id.clone();
@@ -117,7 +117,13 @@ impl Roster {
         Some(Change::Joined(player))
     }
 
-    pub fn left(&mut self, id: &str, now: SteadyTime, keep: Duration, members: Option<&Session>) -> Option<Change> {
+    pub(super) fn left(
+        &mut self,
+        id: &str,
+        now: SteadyTime,
+        keep: Duration,
+        members: Option<&Session>,
+    ) -> Option<Change> {
         self.countable = true;
         let player = self.known.remove(id)?;
         self.unjudged.remove(id);
@@ -129,7 +135,7 @@ impl Roster {
     }
 
     /// The whole list.
-    pub fn replace(
+    pub(super) fn replace(
         &mut self,
         list: Vec<GamePlayer>,
         now: SteadyTime,
@@ -145,7 +151,7 @@ impl Roster {
         changes
     }
 
-    pub fn count(&mut self, players: u32, max: Option<u32>, now: SteadyTime) {
+    pub(super) fn count(&mut self, players: u32, max: Option<u32>, now: SteadyTime) {
         self.count = Some(players);
         self.max = max.or(self.max);
         self.countable = true;
@@ -153,7 +159,7 @@ impl Roster {
     }
 
     /// It speaks a protocol in which it would say so if somebody came.
-    pub fn speaks_of_players(&mut self) {
+    pub(super) fn speaks_of_players(&mut self) {
         self.countable = true;
     }
 
@@ -167,12 +173,12 @@ impl Roster {
     }
 
     /// Somebody waits for a newer reading of the session.
-    pub fn has_unjudged(&self, members: Option<&Session>) -> bool {
+    pub(super) fn has_unjudged(&self, members: Option<&Session>) -> bool {
         self.unjudged.iter().any(|id| uuid_of(id, members).is_some_and(|uuid| !is_member(members, uuid)))
     }
 
     /// Judges those who came, by a fresh reading of the session.
-    pub fn judge(&mut self, session: &Session, admission: AdmissionPolicy) -> Vec<Verdict> {
+    pub(super) fn judge(&mut self, session: &Session, admission: AdmissionPolicy) -> Vec<Verdict> {
         let mut free: Vec<u32> = session.teams.iter().map(|t| t.max_size.saturating_sub(active(t))).collect();
         let mut verdicts = Vec::new();
         for id in std::mem::take(&mut self.unjudged) {
@@ -197,19 +203,19 @@ impl Roster {
     }
 
     /// Places that are no longer kept.
-    pub fn lapsed(&mut self, now: SteadyTime) -> Vec<PlayerUuid> {
+    pub(super) fn lapsed(&mut self, now: SteadyTime) -> Vec<PlayerUuid> {
         let lapsed: Vec<_> = self.grace.iter().filter(|(_, until)| now >= **until).map(|(uuid, _)| *uuid).collect();
         self.grace.retain(|_, until| now < *until);
         lapsed
     }
 
-    pub fn deadline(&self) -> Option<SteadyTime> {
+    pub(super) fn deadline(&self) -> Option<SteadyTime> {
         earliest(self.grace.values().map(|until| Some(*until)))
     }
 
     /// How many more each team takes: places that are kept are members still, and a connected player who is no member
     /// takes one too.
-    pub fn needs(&self, session: &Session) -> Vec<u32> {
+    pub(super) fn needs(&self, session: &Session) -> Vec<u32> {
         let mut needs: Vec<u32> = session.teams.iter().map(|t| t.max_size.saturating_sub(active(t))).collect();
         for (id, player) in &self.known {
             if uuid_of(id, Some(session)).is_some_and(|uuid| is_member(Some(session), uuid)) {

@@ -35,7 +35,7 @@ const APART: Duration = Duration::from_secs(10);
 /// How the match is tied to its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum SessionLink {
+pub(super) enum SessionLink {
     #[default]
     Held,
     /// `session_not_found` was answered; it isn't confirmed yet.
@@ -48,7 +48,7 @@ pub enum SessionLink {
 
 /// What others know of it.
 #[derive(Debug, Clone, Default)]
-pub struct SessionFacts {
+pub(super) struct SessionFacts {
     /// As it was read last.
     pub reading: Option<Arc<Session>>,
     pub link: SessionLink,
@@ -57,7 +57,7 @@ pub struct SessionFacts {
 }
 
 #[derive(Debug)]
-pub enum SessionEvent {
+pub(super) enum SessionEvent {
     /// The answer to our own reading.
     Polled(Result<Answer, Refusal>),
     /// Somebody else has read it.
@@ -79,7 +79,7 @@ pub enum SessionEvent {
 }
 
 #[derive(Debug)]
-pub struct SessionMachine {
+pub(super) struct SessionMachine {
     link: Tracked<SessionLink>,
     reading: Tracked<Option<Arc<Session>>>,
     backend: Tracked<Backend>,
@@ -89,7 +89,7 @@ pub struct SessionMachine {
 }
 
 impl SessionMachine {
-    pub fn restore(link: SessionLink) -> Self {
+    pub(super) fn restore(link: SessionLink) -> Self {
         SessionMachine {
             link: Tracked::new(link),
             reading: Tracked::new(None),
@@ -100,15 +100,15 @@ impl SessionMachine {
         }
     }
 
-    pub fn recall(&mut self, link: SessionLink) {
+    pub(super) fn recall(&mut self, link: SessionLink) {
         *self.link.edit() = link;
     }
 
-    pub fn revision(&self) -> Revision {
+    pub(super) fn revision(&self) -> Revision {
         Revision { durable: self.link.changes(), visible: self.reading.changes() + self.backend.changes() }
     }
 
-    pub fn facts(&self) -> SessionFacts {
+    pub(super) fn facts(&self) -> SessionFacts {
         let service_works = match &*self.backend {
             Backend::Untried | Backend::Up => true,
             Backend::Away { .. } | Backend::Refused { .. } => false,
@@ -116,11 +116,11 @@ impl SessionMachine {
         SessionFacts { reading: self.reading.clone(), link: *self.link, service_works }
     }
 
-    pub fn backend(&self) -> &Backend {
+    pub(super) fn backend(&self) -> &Backend {
         &self.backend
     }
 
-    pub fn on(&mut self, event: SessionEvent, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: SessionEvent, facts: &Facts, turn: &mut Turn) {
         match event {
             SessionEvent::Polled(answer) => self.polled(answer, facts, turn),
             SessionEvent::Read(session) => self.read(session, facts, turn),
@@ -139,7 +139,7 @@ impl SessionMachine {
     }
 
     /// When [`SessionEvent::Tick`] does something next.
-    pub fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
+    pub(super) fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
         self.next_poll.filter(|_| !self.under_way && is_polled(facts))
     }
 

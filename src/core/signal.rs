@@ -13,7 +13,7 @@ use crate::model::{
 };
 
 #[derive(Debug)]
-pub enum Signal {
+pub(super) enum Signal {
     // Of the process.
     /// The run is to be watched: it was started, or adopted.
     RunAttended,
@@ -140,7 +140,7 @@ pub enum Signal {
 
 /// What follows when the session is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AfterLoss {
+pub(super) enum AfterLoss {
     PlayOn,
     Recreate,
     Drain,
@@ -149,7 +149,7 @@ pub enum AfterLoss {
 
 /// An end that nobody asked for, for the crash book.
 #[derive(Debug)]
-pub struct RunFailure {
+pub(super) struct RunFailure {
     pub end: RunEnd,
     /// It ended well; it is to be started again all the same.
     pub success: bool,

@@ -150,7 +150,7 @@ impl Core {
 }
 
 /// What the process itself shows.
-pub fn of_run(run: Option<&Run>) -> GameStatus {
+pub(super) fn of_run(run: Option<&Run>) -> GameStatus {
     GameStatus {
         pid: run.and_then(|run| run.pid),
         run: run.map(|run| run.number),
@@ -160,12 +160,12 @@ pub fn of_run(run: Option<&Run>) -> GameStatus {
     }
 }
 
-pub fn unkillable(process: &Process) -> Option<String> {
+pub(super) fn unkillable(process: &Process) -> Option<String> {
     let Process::Unkillable { run, left } = process else { return None };
     Some(format!("{left} processes of run {run} can't be killed; nothing is started here again"))
 }
 
-pub fn link_warning(link: SessionLink) -> Option<String> {
+pub(super) fn link_warning(link: SessionLink) -> Option<String> {
     let warning = match link {
         SessionLink::Gone => "the session is gone; the match plays on",
         SessionLink::Recreating => "the session is gone; a new one is being made",

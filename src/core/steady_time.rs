@@ -12,15 +12,15 @@ use std::{ops::Add, time::Duration};
 /// A moment on the steady clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct SteadyTime(pub Timestamp);
+pub(super) struct SteadyTime(pub Timestamp);
 
 impl SteadyTime {
-    pub fn before(self, span: Duration) -> SteadyTime {
+    pub(super) fn before(self, span: Duration) -> SteadyTime {
         SteadyTime(self.0.minus(span))
     }
 
     /// How long after `earlier` this is; zero if it isn't.
-    pub fn since(self, earlier: SteadyTime) -> Duration {
+    pub(super) fn since(self, earlier: SteadyTime) -> Duration {
         self.0.since(earlier.0)
     }
 }
@@ -34,26 +34,26 @@ impl Add<Duration> for SteadyTime {
 
 /// Turns the clocks of [`Now`] into moments, and back.
 #[derive(Debug, Clone, Copy)]
-pub struct Clock {
+pub(super) struct Clock {
     birth: Now,
 }
 
 impl Clock {
-    pub fn starting(now: Now) -> Self {
+    pub(super) fn starting(now: Now) -> Self {
         Clock { birth: now }
     }
 
-    pub fn steady(&self, now: Now) -> SteadyTime {
+    pub(super) fn steady(&self, now: Now) -> SteadyTime {
         SteadyTime(self.birth.wall.plus(now.mono.since(self.birth.mono)))
     }
 
     /// The monotonic time at which `when` has come.
-    pub fn instant(&self, when: SteadyTime) -> Instant {
+    pub(super) fn instant(&self, when: SteadyTime) -> Instant {
         self.birth.mono + when.0.since(self.birth.wall)
     }
 }
 
 /// The earliest of several moments.
-pub fn earliest(moments: impl IntoIterator<Item = Option<SteadyTime>>) -> Option<SteadyTime> {
+pub(super) fn earliest(moments: impl IntoIterator<Item = Option<SteadyTime>>) -> Option<SteadyTime> {
     moments.into_iter().flatten().min()
 }

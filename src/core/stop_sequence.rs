@@ -16,7 +16,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// Where the sequence stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StopSequence {
+pub(super) struct StopSequence {
     /// The step whose action is next; one past the last is SIGKILL, two past it: again.
     #[serde(rename = "next")]
     step: usize,
@@ -27,17 +27,17 @@ pub struct StopSequence {
 
 impl StopSequence {
     /// A sequence whose first step is due now.
-    pub fn new(now: SteadyTime, kill_by: Option<SteadyTime>) -> Self {
+    pub(super) fn new(now: SteadyTime, kill_by: Option<SteadyTime>) -> Self {
         StopSequence { step: 0, due: now, kill_by }
     }
 
     /// How long the steps take together.
-    pub fn total(steps: &[StopStep]) -> Duration {
+    pub(super) fn total(steps: &[StopStep]) -> Duration {
         steps.iter().map(|step| step.wait).sum()
     }
 
     /// The action that is due, if one is.
-    pub fn next(&mut self, steps: &[StopStep], now: SteadyTime) -> Option<StopAction> {
+    pub(super) fn next(&mut self, steps: &[StopStep], now: SteadyTime) -> Option<StopAction> {
         if self.kill_by.is_some_and(|by| now >= by) && self.step <= steps.len() {
             self.step = steps.len();
             self.due = now;
@@ -52,21 +52,21 @@ impl StopSequence {
     }
 
     /// A second request: the next step at once.
-    pub fn hasten(&mut self, now: SteadyTime) {
+    pub(super) fn hasten(&mut self, now: SteadyTime) {
         self.due = now;
     }
 
     /// The keeper was away, or we were: the last step may not have been carried out.
-    pub fn repeat(&mut self, now: SteadyTime) {
+    pub(super) fn repeat(&mut self, now: SteadyTime) {
         self.step = self.step.saturating_sub(1);
         self.due = now;
     }
 
-    pub fn bring_forward(&mut self, kill_by: SteadyTime) {
+    pub(super) fn bring_forward(&mut self, kill_by: SteadyTime) {
         self.kill_by = Some(self.kill_by.map_or(kill_by, |by| by.min(kill_by)));
     }
 
-    pub fn deadline(&self, steps: &[StopStep]) -> Option<SteadyTime> {
+    pub(super) fn deadline(&self, steps: &[StopStep]) -> Option<SteadyTime> {
         earliest([Some(self.due), self.kill_by.filter(|_| self.step <= steps.len())])
     }
 }

@@ -13,9 +13,9 @@ mod keeper;
 mod make;
 mod service;
 
-pub use keeper::Keeper;
-pub use make::{allocation, at, backfill, exit, instance, secs, settings};
-pub use service::{Net, Service};
+pub(super) use keeper::Keeper;
+pub(super) use make::{allocation, at, backfill, exit, instance, secs, settings};
+pub(super) use service::{Net, Service};
 
 use super::{
     Core,
@@ -43,13 +43,13 @@ use std::{
 
 /// How the journal behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disk {
+pub(super) enum Disk {
     Works,
     Fails,
     Silent,
 }
 
-pub struct World {
+pub(super) struct World {
     pub core: Core,
     pub settings: Settings,
     pub mono: Duration,
@@ -74,7 +74,7 @@ pub struct World {
 
 impl World {
     /// A core that has met its keeper.
-    pub fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Settings) -> Self {
         let now = at(Duration::ZERO);
         let restored = Restored { saved: SavedState::Fresh, entropy: [7; 32] };
         let (core, effects) = Core::new(settings.clone(), restored, now);
@@ -105,18 +105,18 @@ impl World {
     }
 
     /// The same, up to a game that serves.
-    pub fn serving(settings: Settings) -> Self {
+    pub(super) fn serving(settings: Settings) -> Self {
         let mut world = World::new(settings);
         world.say(GameEvent::Ready);
         assert_eq!(world.shown(), Some(JoinStatus::Joinable), "{:?}", world.service.told);
         world
     }
 
-    pub fn now(&self) -> Now {
+    pub(super) fn now(&self) -> Now {
         at(self.mono)
     }
 
-    pub fn give(&mut self, input: Input) {
+    pub(super) fn give(&mut self, input: Input) {
         self.inputs.push_back(input);
         self.run();
     }
@@ -148,7 +148,7 @@ impl World {
     }
 
     /// Time passes, from deadline to deadline.
-    pub fn pass(&mut self, span: Duration) {
+    pub(super) fn pass(&mut self, span: Duration) {
         let end = self.mono + span;
         for _ in 0..100_000 {
             let next = self.core.next_deadline().map_or(end, |Instant(at)| at.max(self.mono)).min(end);
@@ -166,7 +166,7 @@ impl World {
     }
 
     /// A tick before the next deadline changes nothing, and one at the deadline makes progress.
-    pub fn keep_the_deadline(&mut self) {
+    pub(super) fn keep_the_deadline(&mut self) {
         let Some(Instant(due)) = self.core.next_deadline().filter(|_| self.ended.is_none()) else { return };
         let before = due.saturating_sub(Duration::from_millis(1));
         if before <= self.mono {
@@ -183,22 +183,22 @@ impl World {
         assert!(self.ended.is_some() || self.core.next_deadline() != Some(Instant(due)), "what is due is done");
     }
 
-    pub fn connect(&mut self) {
+    pub(super) fn connect(&mut self) {
         self.give(Input::Keeper(KeeperFact::Connected(Box::new(self.keeper.hello()))));
     }
 
-    pub fn say(&mut self, said: GameEvent) {
+    pub(super) fn say(&mut self, said: GameEvent) {
         if let RunState::Running { run, .. } = self.keeper.run {
             self.give(Input::GameEvent { run, source: EventSource::Native, event: said });
         }
     }
 
-    pub fn order(&mut self, order: Order) {
+    pub(super) fn order(&mut self, order: Order) {
         self.give(Input::Ordered { request: RequestId(99), order });
     }
 
     /// The game ends by itself.
-    pub fn game_exits(&mut self, status: ExitStatus) {
+    pub(super) fn game_exits(&mut self, status: ExitStatus) {
         let RunState::Running { run, started, .. } = self.keeper.run else { panic!("no game runs") };
         let report = exit(run, status, started, self.now().wall);
         self.keeper.run = RunState::Exited { report: report.clone() };
@@ -206,14 +206,14 @@ impl World {
     }
 
     /// The agent is killed, and a new one wakes from what reached the disk.
-    pub fn kill_agent(&mut self) {
+    pub(super) fn kill_agent(&mut self) {
         self.inputs.clear();
         self.mono += Duration::from_millis(10);
         let memory = self.journal.clone().map_or(SavedState::Fresh, SavedState::Journal);
         self.wake(memory);
     }
 
-    pub fn wake(&mut self, memory: SavedState) {
+    pub(super) fn wake(&mut self, memory: SavedState) {
         let mut entropy = [7; 32];
         entropy[0] = self.mono.as_millis() as u8;
         entropy[1] = (self.mono.as_millis() >> 8) as u8;
@@ -232,7 +232,7 @@ impl World {
     }
 
     /// Every open call times out.
-    pub fn time_out(&mut self) {
+    pub(super) fn time_out(&mut self) {
         let open: Vec<_> = self.open.keys().copied().collect();
         for call in open {
             self.give(Input::Answered { call, answer: Err(Refusal::Ambiguous { why: "timed out".into() }) });
@@ -240,14 +240,14 @@ impl World {
     }
 
     /// The calls that were answered last are answered again: nobody waits for them any more.
-    pub fn late_answers(&mut self) {
+    pub(super) fn late_answers(&mut self) {
         for call in self.answered.split_off(self.answered.len().saturating_sub(16)) {
             self.give(Input::Answered { call, answer: Err(Refusal::SessionNotFound) });
         }
     }
 
     /// A disk that was silent has written after all.
-    pub fn catch_up(&mut self) {
+    pub(super) fn catch_up(&mut self) {
         if self.disk != Disk::Silent
             && let Some((seq, text)) = self.uncommitted.take()
         {
@@ -256,23 +256,23 @@ impl World {
         }
     }
 
-    pub fn status(&self) -> Status {
+    pub(super) fn status(&self) -> Status {
         self.core.status()
     }
 
     /// What the service shows of our (or the last) instance.
-    pub fn shown(&self) -> Option<JoinStatus> {
+    pub(super) fn shown(&self) -> Option<JoinStatus> {
         let ours = self.status().session_id;
         let session =
             ours.and_then(|id| self.service.sessions.get(&id)).or_else(|| self.service.sessions.values().last());
         session.and_then(|session| session.instance.as_ref()).map(|info| info.join_status)
     }
 
-    pub fn take_told(&mut self) -> Vec<String> {
+    pub(super) fn take_told(&mut self) -> Vec<String> {
         std::mem::take(&mut self.service.told)
     }
 
-    pub fn kinds(&self) -> Vec<&'static str> {
+    pub(super) fn kinds(&self) -> Vec<&'static str> {
         let kinds = self.seen.iter().filter_map(|effect| match effect {
             Effect::Timeline(happening) => Some(happening.kind),
             _ => None,
@@ -281,7 +281,7 @@ impl World {
     }
 
     /// What the timeline shows.
-    pub fn timeline(&self) -> Vec<&str> {
+    pub(super) fn timeline(&self) -> Vec<&str> {
         let texts = self.seen.iter().filter_map(|effect| match effect {
             Effect::Timeline(happening) => Some(happening.text.as_str()),
             _ => None,
@@ -289,7 +289,7 @@ impl World {
         texts.collect()
     }
 
-    pub fn told_game(&self) -> Vec<&GameNotice> {
+    pub(super) fn told_game(&self) -> Vec<&GameNotice> {
         let told = self.seen.iter().filter_map(|effect| match effect {
             Effect::Notify { notice, .. } => Some(notice),
             _ => None,

@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 
 /// How long an effect waits for a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hold {
+pub(super) enum Hold {
     UntilWritten,
     /// A broken journal does not hold it up.
     Briefly,
@@ -32,7 +32,7 @@ pub enum Hold {
 
 /// Why a call was made.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Purpose {
+pub(super) enum Purpose {
     Acquire,
     Recreate,
     Outbox(InstanceId),
@@ -57,7 +57,7 @@ struct Waiting {
 
 /// One input being taken.
 #[derive(Debug)]
-pub struct Turn {
+pub(super) struct Turn {
     pub ids: IdGenerator,
     pub jitter: Jitter,
     effects: Vec<Effect>,
@@ -68,7 +68,7 @@ pub struct Turn {
 }
 
 impl Turn {
-    pub fn new(entropy: [u8; 32], seed: u64) -> Self {
+    pub(super) fn new(entropy: [u8; 32], seed: u64) -> Self {
         Turn {
             ids: IdGenerator::new(entropy),
             jitter: Jitter::new(seed),
@@ -80,41 +80,41 @@ impl Turn {
         }
     }
 
-    pub fn effect(&mut self, effect: Effect) {
+    pub(super) fn effect(&mut self, effect: Effect) {
         self.effects.push(effect);
     }
 
-    pub fn order(&mut self, order: KeeperOrder) {
+    pub(super) fn order(&mut self, order: KeeperOrder) {
         self.effect(Effect::Keeper(order));
     }
 
-    pub fn notify(&mut self, run: RunNumber, notice: GameNotice) {
+    pub(super) fn notify(&mut self, run: RunNumber, notice: GameNotice) {
         self.effect(Effect::Notify { run, notice });
     }
 
     /// Something that a person wants to see.
-    pub fn timeline(&mut self, kind: &'static str, text: impl Into<String>, fields: &[(&str, &str)]) {
+    pub(super) fn timeline(&mut self, kind: &'static str, text: impl Into<String>, fields: &[(&str, &str)]) {
         let fields = fields.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         self.effect(Effect::Timeline(TimelineEvent { kind, text: text.into(), fields }));
     }
 
     /// For another machine.
-    pub fn signal(&mut self, signal: Signal) {
+    pub(super) fn signal(&mut self, signal: Signal) {
         self.signals.push(signal);
     }
 
     /// Not before the present state is on disk.
-    pub fn after_commit(&mut self, effect: Effect) {
+    pub(super) fn after_commit(&mut self, effect: Effect) {
         self.waiting.push(Waiting { commit: None, effect, hold: Hold::UntilWritten });
     }
 
-    pub fn call(&mut self, call: Call, purpose: Purpose) {
+    pub(super) fn call(&mut self, call: Call, purpose: Purpose) {
         let effect = self.numbered(call, purpose);
         self.effect(effect);
     }
 
     /// The same, but not before the present state is on disk, or for as long as `hold` says.
-    pub fn call_after_commit(&mut self, call: Call, purpose: Purpose, hold: Hold) {
+    pub(super) fn call_after_commit(&mut self, call: Call, purpose: Purpose, hold: Hold) {
         let effect = self.numbered(call, purpose);
         self.waiting.push(Waiting { commit: None, effect, hold });
     }
@@ -127,50 +127,50 @@ impl Turn {
     }
 
     /// Takes back what still waits; says whether there was such a thing.
-    pub fn withdraw(&mut self, unwanted: impl Fn(&Effect) -> bool) -> bool {
+    pub(super) fn withdraw(&mut self, unwanted: impl Fn(&Effect) -> bool) -> bool {
         let before = self.waiting.len();
         self.waiting.retain(|waiting| !unwanted(&waiting.effect));
         self.waiting.len() < before
     }
 
     /// What an answer is about. Late and repeated answers name a call that isn't open.
-    pub fn close_call(&mut self, id: CallId) -> Option<Purpose> {
+    pub(super) fn close_call(&mut self, id: CallId) -> Option<Purpose> {
         self.calls.remove(&id)
     }
 
-    pub fn take_signals(&mut self) -> Vec<Signal> {
+    pub(super) fn take_signals(&mut self) -> Vec<Signal> {
         std::mem::take(&mut self.signals)
     }
 
-    pub fn take_effects(&mut self) -> Vec<Effect> {
+    pub(super) fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
     }
 
     /// Nothing that was decided so far is to be carried out.
-    pub fn drop_effects(&mut self) {
+    pub(super) fn drop_effects(&mut self) {
         self.effects.clear();
     }
 
-    pub fn nothing_waits(&self) -> bool {
+    pub(super) fn nothing_waits(&self) -> bool {
         self.waiting.is_empty()
     }
 
     /// The present state is on disk once this commit is done.
-    pub fn wait_for(&mut self, commit: u64) {
+    pub(super) fn wait_for(&mut self, commit: u64) {
         self.waiting.iter_mut().for_each(|waiting| {
             waiting.commit.get_or_insert(commit);
         });
     }
 
     /// What changed while a commit was under way has changed back: none will follow it.
-    pub fn wait_at_most_for(&mut self, commit: u64) {
+    pub(super) fn wait_at_most_for(&mut self, commit: u64) {
         self.waiting.iter_mut().for_each(|waiting| {
             waiting.commit = waiting.commit.map(|waits_for| waits_for.min(commit));
         });
     }
 
     /// Lets go what waits for no commit any more. `broken`: the journal is in trouble.
-    pub fn release(&mut self, done: u64, broken: JournalWorks) {
+    pub(super) fn release(&mut self, done: u64, broken: JournalWorks) {
         let mut still = Vec::new();
         for waiting in std::mem::take(&mut self.waiting) {
             let written = waiting.commit.is_some_and(|commit| commit <= done);
@@ -187,7 +187,7 @@ impl Turn {
 
 /// Whether the journal can be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JournalWorks {
+pub(super) enum JournalWorks {
     Yes,
     No,
 }

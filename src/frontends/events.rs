@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 /// How many changes can be read back.
-pub const RETENTION: usize = 256;
+pub(crate) const RETENTION: usize = 256;
 /// Players named by the merged `Backfilled` level; older ones are in the session anyway.
 const MAX_BACKFILLED: usize = 1024;
 

@@ -28,12 +28,12 @@ use serde::Serialize;
 use std::{convert::Infallible, time::Duration};
 use tower::ServiceExt as _;
 
-pub const MAX_CONNECTIONS: usize = 128;
-pub const MAX_HEADERS: usize = 64;
-pub const MAX_HEADER_BYTES: usize = 16 * 1024;
-pub const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const MAX_CONNECTIONS: usize = 128;
+pub(crate) const MAX_HEADERS: usize = 64;
+pub(crate) const MAX_HEADER_BYTES: usize = 16 * 1024;
+pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest body, in bytes.
-pub const MAX_BODY: usize = 256 * 1024;
+pub(crate) const MAX_BODY: usize = 256 * 1024;
 /// A body that takes longer to arrive is given up.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -46,7 +46,7 @@ const LIMITS: Limits = Limits {
 
 /// An error answer: `{"error": code, "message": text}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub(crate) struct Problem {
     pub status: StatusCode,
     /// A stable word for programs.
     pub code: &'static str,
@@ -55,7 +55,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Problem { status, code, message: message.into() }
     }
 }
@@ -63,7 +63,7 @@ impl Problem {
 /// Body of an error answer.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-pub struct ErrorBody<'a> {
+pub(crate) struct ErrorBody<'a> {
     /// A stable word for programs.
     pub error: &'a str,
     /// What was wrong, and what to do.
@@ -115,7 +115,7 @@ impl From<OriginError> for Problem {
 }
 
 /// A request's body, whole.
-pub async fn body(request: Request) -> Result<Bytes, Problem> {
+pub(crate) async fn body(request: Request) -> Result<Bytes, Problem> {
     Ok(net::body::read(request.into_body(), MAX_BODY, BODY_TIMEOUT).await?)
 }
 
@@ -130,10 +130,10 @@ fn other_user() -> Vec<u8> {
 }
 
 /// For a socket that is the operator's alone.
-pub const OPERATOR: Admits = Admits::SameUserOrRoot(other_user);
+pub(crate) const OPERATOR: Admits = Admits::SameUserOrRoot(other_user);
 
 /// Serves a router until dropped; connections end with it.
-pub async fn serve(listener: Listener, admits: Admits, router: Router) {
+pub(crate) async fn serve(listener: Listener, admits: Admits, router: Router) {
     let handler = move |_, request: Request<Incoming>| {
         let router = router.clone();
         async move { router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never: Infallible| match never {}) }
@@ -142,7 +142,7 @@ pub async fn serve(listener: Listener, admits: Admits, router: Router) {
 }
 
 /// The same without a router in between, for one that answers thousands of requests a second.
-pub async fn serve_with<P, H, F>(listener: Listener, admits: Admits, protocol: P, handler: H)
+pub(crate) async fn serve_with<P, H, F>(listener: Listener, admits: Admits, protocol: P, handler: H)
 where
     P: Protocol,
     H: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,

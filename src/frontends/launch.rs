@@ -41,11 +41,11 @@ pub trait LaunchExtension: Send + fmt::Debug {
 }
 
 /// Sets a variable unless it is set.
-pub fn default_variable(spec: &mut LaunchSpec, key: &str, text: impl Into<String>) {
+pub(crate) fn default_variable(spec: &mut LaunchSpec, key: &str, text: impl Into<String>) {
     spec.env.entry(key.to_owned()).or_insert_with(|| text.into());
 }
 
 /// Has a file written before the start.
-pub fn add_file(spec: &mut LaunchSpec, path: &std::path::Path, text: String) {
+pub(crate) fn add_file(spec: &mut LaunchSpec, path: &std::path::Path, text: String) {
     spec.files.push(LaunchFile { path: path.display().to_string(), text });
 }

@@ -35,19 +35,19 @@
 //! 4. A reader that stops reading holds up nobody: it owns a position, not a queue.
 //! 5. Nothing wakes while nothing happens.
 
-pub mod a2s;
-pub mod agones;
-pub mod events;
-pub mod gsdk;
-pub mod heartbeats;
-pub mod http;
-pub mod launch;
-pub mod native;
-pub mod ring;
+pub(crate) mod a2s;
+pub(crate) mod agones;
+pub(crate) mod events;
+pub(crate) mod gsdk;
+pub(crate) mod heartbeats;
+pub(crate) mod http;
+pub(crate) mod launch;
+pub(crate) mod native;
+pub(crate) mod ring;
 #[cfg(test)]
 mod testing;
-pub mod timeline;
-pub mod tokens;
+pub(crate) mod timeline;
+pub(crate) mod tokens;
 
 use crate::model::{
     game::{EventSource, GameEvent, IfTaken},
@@ -56,8 +56,9 @@ use crate::model::{
     status::Status,
 };
 pub use events::Events;
-pub use heartbeats::{Heartbeat, Heartbeats};
-pub use launch::{LaunchContext, LaunchExtension};
+pub(crate) use heartbeats::Heartbeat;
+pub use heartbeats::Heartbeats;
+pub(crate) use launch::{LaunchContext, LaunchExtension};
 use std::{
     collections::BTreeMap,
     io,
@@ -67,7 +68,8 @@ use std::{
     sync::Arc,
 };
 pub use timeline::Timeline;
-pub use tokens::{Bearer, TokenStore, Tokens};
+pub use tokens::TokenStore;
+pub(crate) use tokens::{Bearer, Tokens};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
@@ -176,7 +178,7 @@ pub trait Frontend: Send {
 }
 
 /// The frontends that are switched on. One row each.
-pub fn registry(settings: &Settings) -> Vec<Box<dyn Frontend>> {
+pub(crate) fn registry(settings: &Settings) -> Vec<Box<dyn Frontend>> {
     let mut on: Vec<Box<dyn Frontend>> = vec![Box::new(native::Native::new(settings.native.clone()))];
     if let Some(gsdk) = &settings.gsdk {
         on.push(Box::new(gsdk::Gsdk::new(gsdk.clone())));

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 /// The log. `T` should be cheap to clone (`Bytes`, `Arc`).
 #[derive(Debug)]
-pub struct Ring<T> {
+pub(crate) struct Ring<T> {
     entries: Mutex<Entries<T>>,
     head: watch::Sender<u64>,
     capacity: usize,
@@ -42,7 +42,7 @@ pub enum Next<T> {
 
 impl<T: Clone> Ring<T> {
     /// Keeps the last `capacity` entries; numbers go on from `seen`.
-    pub fn new(capacity: usize, seen: u64) -> Self {
+    pub(crate) fn new(capacity: usize, seen: u64) -> Self {
         Ring {
             entries: Mutex::new(Entries { kept: VecDeque::new(), dropped: seen }),
             head: watch::Sender::new(seen),
@@ -51,7 +51,7 @@ impl<T: Clone> Ring<T> {
     }
 
     /// Appends under the next number, which it returns.
-    pub fn push(&self, entry: T) -> u64 {
+    pub(crate) fn push(&self, entry: T) -> u64 {
         let mut entries = self.lock();
         let number = *self.head.borrow() + 1;
         self.append(&mut entries, number, entry);
@@ -59,7 +59,7 @@ impl<T: Clone> Ring<T> {
     }
 
     /// Appends under a number of the caller's; one that isn't above all before is passed over.
-    pub fn push_as(&self, number: u64, entry: T) {
+    pub(crate) fn push_as(&self, number: u64, entry: T) {
         let mut entries = self.lock();
         if number > *self.head.borrow() {
             self.append(&mut entries, number, entry);
@@ -77,7 +77,7 @@ impl<T: Clone> Ring<T> {
     }
 
     /// Up to `limit` entries after number `seen`.
-    pub fn after(&self, seen: u64, limit: usize) -> Next<T> {
+    pub(crate) fn after(&self, seen: u64, limit: usize) -> Next<T> {
         let entries = self.lock();
         if seen < entries.dropped {
             return Next::Lagged;
@@ -87,17 +87,17 @@ impl<T: Clone> Ring<T> {
     }
 
     /// The newest number.
-    pub fn head(&self) -> u64 {
+    pub(crate) fn head(&self) -> u64 {
         *self.head.borrow()
     }
 
     /// The position before the oldest entry that is still there.
-    pub fn tail(&self) -> u64 {
+    pub(crate) fn tail(&self) -> u64 {
         self.lock().dropped
     }
 
     /// Wakes when something was pushed.
-    pub fn watch(&self) -> watch::Receiver<u64> {
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.head.subscribe()
     }
 

@@ -14,12 +14,12 @@ use crate::model::{
 use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub const OPERATOR: &str = "operator-token";
+pub(super) const OPERATOR: &str = "operator-token";
 /// The run that [`status`] shows.
-pub const RUN: RunNumber = RunNumber(7);
+pub(super) const RUN: RunNumber = RunNumber(7);
 
 /// A server that plays.
-pub fn status() -> Status {
+pub(super) fn status() -> Status {
     Status {
         name: "arena".to_owned(),
         phase: PhaseName::Serving,
@@ -56,13 +56,13 @@ pub fn status() -> Status {
 }
 
 /// A warm game that no match is served by.
-pub fn warm_status() -> Status {
+pub(super) fn warm_status() -> Status {
     let game = GameStatus { run: Some(RUN), pid: Some(42), ..GameStatus::default() };
     Status { phase: PhaseName::Idle, map: None, players: 0, max_players: None, game, ..status() }
 }
 
 /// The driver's end of what a frontend is handed, and a copy of that.
-pub struct TestDriver {
+pub(super) struct TestDriver {
     pub shared: Shared,
     pub game_messages: mpsc::Receiver<GameMessage>,
     pub operator_requests: mpsc::Receiver<OperatorRequest>,
@@ -72,7 +72,7 @@ pub struct TestDriver {
 }
 
 impl TestDriver {
-    pub fn new(status: Status) -> Self {
+    pub(super) fn new(status: Status) -> Self {
         let (game_messages_to, game_messages) = mpsc::channel(8);
         let (requests_to, operator_requests) = mpsc::channel(8);
         let (liveness_to, liveness) = mpsc::channel(1);
@@ -92,7 +92,7 @@ impl TestDriver {
     }
 
     /// Takes one message of the game and acknowledges it.
-    pub async fn receive(&mut self) -> GameMessage {
+    pub(super) async fn receive(&mut self) -> GameMessage {
         let mut message = self.game_messages.recv().await.unwrap();
         if let Some(committed) = message.committed.take() {
             committed.send(()).unwrap();
@@ -101,7 +101,7 @@ impl TestDriver {
     }
 
     /// From now on acknowledges every message by itself, and notes the events.
-    pub fn record(mut self, source: EventSource) -> Recorder {
+    pub(super) fn record(mut self, source: EventSource) -> Recorder {
         let recorder = Recorder { shared: self.shared.clone(), events: Arc::default(), status: self.status.clone() };
         let events = Arc::clone(&recorder.events);
         tokio::spawn(async move {
@@ -119,7 +119,7 @@ impl TestDriver {
 }
 
 /// What a driver that only takes note has noted.
-pub struct Recorder {
+pub(super) struct Recorder {
     pub shared: Shared,
     pub status: watch::Sender<Arc<Status>>,
     events: Arc<Mutex<Vec<GameEvent>>>,
@@ -127,7 +127,7 @@ pub struct Recorder {
 
 impl Recorder {
     /// The events since the last time.
-    pub fn take(&self) -> Vec<GameEvent> {
+    pub(super) fn take(&self) -> Vec<GameEvent> {
         std::mem::take(&mut self.events.lock().unwrap())
     }
 }

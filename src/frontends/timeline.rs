@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 /// How many entries can be read back.
-pub const RETENTION: usize = 1024;
+pub(crate) const RETENTION: usize = 1024;
 
 /// The last [`RETENTION`] entries of the timeline. Their numbers are the entries' own.
 #[derive(Debug)]

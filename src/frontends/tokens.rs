@@ -20,7 +20,7 @@ pub trait Tokens: Send + Sync {
 }
 
 /// A run's name where a protocol has no room for a token: made of it, and as hard to guess.
-pub fn host_id(token: &SecretString) -> uuid::Uuid {
+pub(crate) fn host_id(token: &SecretString) -> uuid::Uuid {
     uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, token.expose_secret().as_bytes())
 }
 
@@ -63,7 +63,7 @@ impl std::fmt::Debug for TokenStore {
 }
 
 /// Whether two secrets are equal, in a time that depends on the length of `given` alone. An empty secret equals nothing.
-pub fn same(known: &str, given: &str) -> bool {
+pub(crate) fn same(known: &str, given: &str) -> bool {
     let (known, given) = (known.as_bytes(), given.as_bytes());
     if known.is_empty() {
         return false;

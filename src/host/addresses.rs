@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What the configuration says; host names are allowed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ConfiguredHosts {
+pub(crate) struct ConfiguredHosts {
     pub public: Option<String>,
     pub private: Option<String>,
 }
@@ -28,7 +28,7 @@ pub struct Hosts {
 
 /// What an address is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum AddressKind {
+pub(crate) enum AddressKind {
     /// Reachable from anywhere, as far as the address says.
     Global,
     /// Reachable within a site: RFC 1918, carrier-grade NAT, unique local.
@@ -43,7 +43,7 @@ const VIRTUAL: [&str; 12] =
     ["docker", "br-", "veth", "virbr", "cni", "flannel", "cali", "lxc", "podman", "tun", "tap", "wg"];
 
 /// Chooses the hosts. `seen`: the address that the session service sees, where the user opted in to ask for it.
-pub fn choose(configured: &ConfiguredHosts, interfaces: &[InterfaceAddress], seen: Option<IpAddr>) -> Hosts {
+pub(crate) fn choose(configured: &ConfiguredHosts, interfaces: &[InterfaceAddress], seen: Option<IpAddr>) -> Hosts {
     let best = |wanted: AddressKind| {
         interfaces
             .iter()
@@ -68,7 +68,7 @@ pub fn choose(configured: &ConfiguredHosts, interfaces: &[InterfaceAddress], see
 }
 
 /// What the registries say about an address.
-pub fn kind(address: IpAddr) -> AddressKind {
+pub(crate) fn kind(address: IpAddr) -> AddressKind {
     match address.to_canonical() {
         IpAddr::V4(address) => kind_v4(address),
         IpAddr::V6(address) => kind_v6(address),

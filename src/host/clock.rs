@@ -6,7 +6,7 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 use std::time::Duration;
 
 /// The three clocks, read one after the other.
-pub fn now() -> Now {
+pub(crate) fn now() -> Now {
     Now { boot: boot(), mono: mono(), wall: wall() }
 }
 
@@ -16,12 +16,12 @@ pub fn mono() -> Instant {
 }
 
 /// CLOCK_BOOTTIME: goes on while the machine sleeps.
-pub fn boot() -> Duration {
+pub(crate) fn boot() -> Duration {
     span(clock_gettime(ClockId::Boottime))
 }
 
 /// CLOCK_REALTIME, to the millisecond below, as it goes over the wire.
-pub fn wall() -> Timestamp {
+pub(crate) fn wall() -> Timestamp {
     let time = clock_gettime(ClockId::Realtime);
     let millis = time.tv_sec.saturating_mul(1000).saturating_add(time.tv_nsec / 1_000_000);
     Timestamp::from_unix_millis(millis).unwrap_or(Timestamp::EPOCH)

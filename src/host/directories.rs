@@ -27,14 +27,14 @@ pub enum BadDirectory {
 
 /// What to do about a directory in which others may write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Openness {
+pub(crate) enum Openness {
     Refused,
     Tolerated,
 }
 
 /// Creates `path` with `mode`, and its parents with the usual modes, if it isn't there; then checks that it is a directory,
 /// no link, ours or root's, and not open to others. What is already there keeps its mode.
-pub fn make_dir(path: &Path, mode: u32, uid: u32, openness: Openness) -> Result<(), BadDirectory> {
+pub(crate) fn make_dir(path: &Path, mode: u32, uid: u32, openness: Openness) -> Result<(), BadDirectory> {
     let io = |doing| move |source| BadDirectory::Io { doing, path: path.to_owned(), source };
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(io("create the parent of"))?;

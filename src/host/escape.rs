@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 
 /// Prints like the text, with everything that could steer a terminal made visible. A tab stays; a line feed doesn't.
 #[derive(Debug, Clone, Copy)]
-pub struct Escaped<'a>(pub &'a str);
+pub(crate) struct Escaped<'a>(pub &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

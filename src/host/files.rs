@@ -38,25 +38,30 @@ impl BadFile {
 }
 
 /// Replaces `path` with `content` in one step: a reader, and a crash, see the old file or the new one. Durable when it returns.
-pub fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), BadFile> {
+pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), BadFile> {
     put(path, mode, IfThere::Replace, |mut file| file.write_all(content)).map(drop).map_err(BadFile::io("write", path))
 }
 
 /// Makes `path` with `content` in one step, and fails if something is there ([`BadFile::is_there`]). Durable when it returns.
-pub fn create(path: &Path, content: &[u8], mode: u32) -> Result<(), BadFile> {
+pub(crate) fn create(path: &Path, content: &[u8], mode: u32) -> Result<(), BadFile> {
     put(path, mode, IfThere::Fail, |mut file| file.write_all(content)).map(drop).map_err(BadFile::io("write", path))
 }
 
 /// What to do about a file that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IfThere {
+pub(crate) enum IfThere {
     Replace,
     Fail,
 }
 
 /// Makes a file beside `path`, lets `fill` write it, and moves it there whole. Durable when it returns; the file is open for reading
 /// and writing.
-pub fn put(path: &Path, mode: u32, if_there: IfThere, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Result<File> {
+pub(crate) fn put(
+    path: &Path,
+    mode: u32,
+    if_there: IfThere,
+    fill: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<File> {
     let beside = beside(path);
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&beside)?;
     let done = fill(&file).and_then(|()| {
@@ -80,13 +85,13 @@ pub fn put(path: &Path, mode: u32, if_there: IfThere, fill: impl FnOnce(&File) -
 }
 
 /// Makes a new or moved name durable.
-pub fn sync_directory_of(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory_of(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(parent)?.sync_all()
 }
 
 /// Reads a regular file of at most `limit` bytes; refuses a link.
-pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, BadFile> {
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, BadFile> {
     let file = open(path)?;
     let mut content = Vec::new();
     file.take(limit.saturating_add(1)).read_to_end(&mut content).map_err(BadFile::io("read", path))?;
@@ -97,14 +102,14 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, BadFile> {
 }
 
 /// The same as text, without white space at its end.
-pub fn read_text(path: &Path, limit: u64) -> Result<String, BadFile> {
+pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, BadFile> {
     let content = read(path, limit)?;
     let text = std::str::from_utf8(&content).map_err(|_| BadFile::NotText { path: path.to_owned() })?;
     Ok(text.trim_end().to_owned())
 }
 
 /// The secret in `path`: the one that is there, or a new random one of 64 hexadecimal digits, readable by us alone.
-pub fn secret(path: &Path) -> Result<String, BadFile> {
+pub(crate) fn secret(path: &Path) -> Result<String, BadFile> {
     match read_text(path, 4096) {
         Ok(text) if !text.is_empty() => {
             let owner = fs::symlink_metadata(path).map_err(BadFile::io("examine", path))?.uid();
@@ -123,12 +128,12 @@ pub fn secret(path: &Path) -> Result<String, BadFile> {
 }
 
 /// Others than the owner can read it. `None`: it can't be examined.
-pub fn readable_by_others(path: &Path) -> Option<bool> {
+pub(crate) fn readable_by_others(path: &Path) -> Option<bool> {
     fs::metadata(path).ok().map(|found| found.mode() & 0o044 != 0)
 }
 
 /// 32 random bytes in hexadecimal.
-pub fn random_hex() -> String {
+pub(crate) fn random_hex() -> String {
     let bytes: [u8; 32] = rand::random();
     bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
         // Writing into a String doesn't fail.

@@ -20,14 +20,13 @@ const PAUSE: rustix::time::Timespec = rustix::time::Timespec { tv_sec: 0, tv_nse
 
 /// A held lock. Dropping it frees it.
 #[derive(Debug)]
-pub struct Lock {
+pub(crate) struct Lock {
     file: File,
-    path: PathBuf,
 }
 
 /// Why a lock wasn't got.
 #[derive(Debug, thiserror::Error)]
-pub enum NotLocked {
+pub(crate) enum NotLocked {
     #[error("{} is held by {}", path.display(), Who(holder))]
     Held { path: PathBuf, holder: Option<Holder> },
     #[error("could not {doing} the lock {}: {source}", path.display())]
@@ -36,7 +35,7 @@ pub enum NotLocked {
 
 /// What the holder wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder {
+pub(crate) struct Holder {
     pub pid: u32,
     /// What it said about itself; the keeper says nothing.
     pub label: String,
@@ -44,12 +43,12 @@ pub struct Holder {
 
 impl Lock {
     /// Takes the lock at once or says who has it. `label` says what for.
-    pub fn take(path: &Path, label: &str) -> Result<Lock, NotLocked> {
+    pub(crate) fn take(path: &Path, label: &str) -> Result<Lock, NotLocked> {
         Self::take_at(CWD, path, label)
     }
 
     /// The same for a path below a directory that is open.
-    pub fn take_at(dir: impl AsFd, path: &Path, label: &str) -> Result<Lock, NotLocked> {
+    pub(crate) fn take_at(dir: impl AsFd, path: &Path, label: &str) -> Result<Lock, NotLocked> {
         let mut file = open(dir, path).map_err(NotLocked::io("open", path))?;
         match exclusive(&file) {
             Ok(()) => {}
@@ -58,25 +57,21 @@ impl Lock {
             }
             Err(error) => return Err(NotLocked::io("take", path)(error.into())),
         }
-        Ok(Lock::signed(file, path, label))
+        Ok(Lock::signed(file, label))
     }
 
     /// Waits for the lock. Blocks: for locks that are held for an instant only.
-    pub fn wait(path: &Path, label: &str) -> Result<Lock, NotLocked> {
+    pub(crate) fn wait(path: &Path, label: &str) -> Result<Lock, NotLocked> {
         let file = open(CWD, path).map_err(NotLocked::io("open", path))?;
         flock(&file, FlockOperation::LockExclusive).map_err(|error| NotLocked::io("take", path)(error.into()))?;
-        Ok(Lock::signed(file, path, label))
+        Ok(Lock::signed(file, label))
     }
 
-    fn signed(file: File, path: &Path, label: &str) -> Lock {
-        let mut lock = Lock { file, path: path.to_owned() };
+    fn signed(file: File, label: &str) -> Lock {
+        let mut lock = Lock { file };
         // On a full disk the lock is held all the same; only who holds it can't be read.
         let _ = lock.sign(label);
         lock
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     fn sign(&mut self, label: &str) -> io::Result<()> {
@@ -94,7 +89,7 @@ impl NotLocked {
 }
 
 /// Who holds the lock now; `Ok(None)`: nobody.
-pub fn holder(path: &Path) -> Result<Option<Holder>, BadFile> {
+pub(crate) fn holder(path: &Path) -> Result<Option<Holder>, BadFile> {
     let io = |doing| move |source| BadFile::Io { doing, path: path.to_owned(), source };
     let mut file = match OpenOptions::new().read(true).custom_flags(no_follow()).open(path) {
         Ok(file) => file,
@@ -191,8 +186,8 @@ mod tests {
             move || Lock::wait(&path, "second")
         });
         drop(held);
-        let second = waiting.join().unwrap().unwrap();
-        assert_eq!(holder(second.path()).unwrap().map(|holder| holder.label), Some("second".to_owned()));
+        let _second = waiting.join().unwrap().unwrap();
+        assert_eq!(holder(&path).unwrap().map(|holder| holder.label), Some("second".to_owned()));
     }
 
     #[test]

@@ -19,19 +19,19 @@
 //! | [`telemetry`] | the agent's own log |
 //! | [`escape`] | foreign text made harmless for a terminal |
 
-pub mod addresses;
-pub mod clock;
-pub mod directories;
-pub mod escape;
-pub mod files;
-pub mod lock;
-pub mod network;
-pub mod notify;
-pub mod paths;
-pub mod ports;
-pub mod process;
+pub(crate) mod addresses;
+pub(crate) mod clock;
+pub(crate) mod directories;
+pub(crate) mod escape;
+pub(crate) mod files;
+pub(crate) mod lock;
+pub(crate) mod network;
+pub(crate) mod notify;
+pub(crate) mod paths;
+pub(crate) mod ports;
+pub(crate) mod process;
 pub(crate) mod resources;
-pub mod secrets;
-pub mod signals;
-pub mod socket;
-pub mod telemetry;
+pub(crate) mod secrets;
+pub(crate) mod signals;
+pub(crate) mod socket;
+pub(crate) mod telemetry;

@@ -3,7 +3,7 @@
 use crate::model::address::InterfaceAddress;
 
 /// Every address of every interface that is up; an empty list where the kernel doesn't tell.
-pub fn interfaces() -> Vec<InterfaceAddress> {
+pub(crate) fn interfaces() -> Vec<InterfaceAddress> {
     let all = if_addrs::get_if_addrs().unwrap_or_else(|error| {
         tracing::warn!(%error, "the network interfaces can't be listed; configure [addresses]");
         Vec::new()

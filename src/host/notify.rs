@@ -8,43 +8,43 @@ use sd_notify::NotifyState;
 use std::time::Duration;
 
 /// Everything is up. `status` is shown by `systemctl status`.
-pub fn ready(status: &str) {
+pub(crate) fn ready(status: &str) {
     send(&[NotifyState::Ready, NotifyState::Status(&one_line(status))]);
 }
 
 /// Another line for `systemctl status`.
-pub fn status(status: &str) {
+pub(crate) fn status(status: &str) {
     send(&[NotifyState::Status(&one_line(status))]);
 }
 
 /// A reload begins; [`ready`] ends it.
-pub fn reloading() {
+pub(crate) fn reloading() {
     let now = i128::try_from(clock::mono().0.as_micros()).unwrap_or(i128::MAX);
     send(&[NotifyState::Reloading, NotifyState::MonotonicUsec(now)]);
 }
 
 /// The end begins.
-pub fn stopping(status: &str) {
+pub(crate) fn stopping(status: &str) {
     send(&[NotifyState::Stopping, NotifyState::Status(&one_line(status))]);
 }
 
 /// The driver makes progress: systemd need not restart the agent.
-pub fn watchdog() {
+pub(crate) fn watchdog() {
     send(&[NotifyState::Watchdog]);
 }
 
 /// The current phase takes at least this much longer than was allowed so far, counted from now.
-pub fn extend_timeout(by: Duration) {
+pub(crate) fn extend_timeout(by: Duration) {
     send(&[NotifyState::ExtendTimeoutUsec(u32::try_from(by.as_micros()).unwrap_or(u32::MAX))]);
 }
 
 /// How often the watchdog must be fed: half of the unit's limit. `None`: there is no watchdog.
-pub fn watchdog_interval() -> Option<Duration> {
+pub(crate) fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|limit| limit / 2)
 }
 
 /// A service manager listens.
-pub fn is_supervised() -> bool {
+pub(crate) fn is_supervised() -> bool {
     std::env::var_os("NOTIFY_SOCKET").is_some()
 }
 

@@ -31,14 +31,14 @@ use std::{
 };
 
 /// The name under which an agent runs when it has been given none.
-pub const DEFAULT_NAME: &str = "default";
+pub(crate) const DEFAULT_NAME: &str = "default";
 /// Directory of the local session service below the state root; no agent may have this name.
 const SESSIONS: &str = "sessions";
 /// Directory of the names that `gameside session` keeps, likewise.
 const SESSION_NAMES: &str = "session-names";
 
 /// What the name of an agent is made of.
-pub const NAME_RULE: &str = "1 to 64 letters, digits, '.', '_' or '-', not starting with '.' or '-'";
+pub(crate) const NAME_RULE: &str = "1 to 64 letters, digits, '.', '_' or '-', not starting with '.' or '-'";
 
 /// A directory that can't be used, or a name that can't be one.
 #[derive(Debug, thiserror::Error)]
@@ -213,7 +213,7 @@ impl AgentPlace {
 }
 
 /// Whether a name can be an agent's: it becomes a directory, a file and a part of metrics.
-pub fn check_name(name: &str) -> Result<(), BadPlace> {
+pub(crate) fn check_name(name: &str) -> Result<(), BadPlace> {
     if name == SESSIONS || name == SESSION_NAMES {
         return Err(BadPlace::ReservedName { name: name.to_owned() });
     }

@@ -5,7 +5,7 @@
 //! of one pod, see each other's; no file is left, and the kernel frees the name when its holder
 //! ends, however that happens. Before a port is given to a game, it is bound once, on IPv4 and
 //! IPv6, to see that no other program has it. A port that the agent had reserved before it was
-//! restarted is taken [`again`](Ports::again) without that test: the game that goes on has it
+//! restarted is taken [`again`] without that test: the game that goes on has it
 //! bound.
 //!
 //! A program that knows nothing of these reservations can still bind the port before the game does:
@@ -20,13 +20,9 @@ use std::{
     os::{linux::net::SocketAddrExt as _, unix::net},
 };
 
-/// The reservations of a machine.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Ports;
-
 /// A reserved port. Dropping it gives it back.
 #[derive(Debug)]
-pub struct Reserved {
+pub(crate) struct Reserved {
     pub port: u16,
     _name: net::UnixListener,
 }
@@ -51,34 +47,32 @@ pub enum NoPort {
     Bind { port: u16, source: io::Error },
 }
 
-impl Ports {
-    /// The first port of the range that nobody has reserved or bound. `name` is for the error.
-    pub fn pick(self, name: &str, range: RangeInclusive<u16>, transport: Transport) -> Result<Reserved, NoPort> {
-        let (mut reserved, mut bound) = (Vec::new(), 0);
-        for port in range.clone() {
-            match self.again(port) {
-                Ok(taken) if is_free(port, transport)? => return Ok(taken),
-                Ok(_) => bound += 1,
-                Err(NoPort::Reserved { by, .. }) => reserved.push(by),
-                Err(error) => return Err(error),
-            }
+/// The first port of the range that nobody has reserved or bound. `name` is for the error.
+pub(crate) fn pick(name: &str, range: RangeInclusive<u16>, transport: Transport) -> Result<Reserved, NoPort> {
+    let (mut reserved, mut bound) = (Vec::new(), 0);
+    for port in range.clone() {
+        match again(port) {
+            Ok(taken) if is_free(port, transport)? => return Ok(taken),
+            Ok(_) => bound += 1,
+            Err(NoPort::Reserved { by, .. }) => reserved.push(by),
+            Err(error) => return Err(error),
         }
-        reserved.sort();
-        reserved.dedup();
-        Err(NoPort::Exhausted { name: name.to_owned(), range, reserved, bound })
     }
+    reserved.sort();
+    reserved.dedup();
+    Err(NoPort::Exhausted { name: name.to_owned(), range, reserved, bound })
+}
 
-    /// Reserves this port without trying to bind it: it was ours before, and our game has it.
-    pub fn again(self, port: u16) -> Result<Reserved, NoPort> {
-        let name = name(port);
-        let claimed = net::SocketAddr::from_abstract_name(&name).and_then(|name| net::UnixListener::bind_addr(&name));
-        match claimed {
-            Ok(listener) => Ok(Reserved { port, _name: listener }),
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                Err(NoPort::Reserved { port, by: holder(&name).unwrap_or_else(|| "another agent".to_owned()) })
-            }
-            Err(source) => Err(NoPort::Claim { port, source }),
+/// Reserves this port without trying to bind it: it was ours before, and our game has it.
+pub(crate) fn again(port: u16) -> Result<Reserved, NoPort> {
+    let name = name(port);
+    let claimed = net::SocketAddr::from_abstract_name(&name).and_then(|name| net::UnixListener::bind_addr(&name));
+    match claimed {
+        Ok(listener) => Ok(Reserved { port, _name: listener }),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            Err(NoPort::Reserved { port, by: holder(&name).unwrap_or_else(|| "another agent".to_owned()) })
         }
+        Err(source) => Err(NoPort::Claim { port, source }),
     }
 }
 
@@ -101,7 +95,7 @@ fn holder(name: &str) -> Option<String> {
 }
 
 /// Whether the port can be bound now, by both address families.
-pub fn is_free(port: u16, transport: Transport) -> Result<bool, NoPort> {
+pub(crate) fn is_free(port: u16, transport: Transport) -> Result<bool, NoPort> {
     let any: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
     for address in any.map(|ip| SocketAddr::new(ip, port)) {
         let tried = match transport {
@@ -157,26 +151,26 @@ mod tests {
 
     #[test]
     fn two_agents_never_get_the_same_port() {
-        let held = Ports.pick("game", 10_000..=19_999, Transport::Udp).unwrap();
+        let held = pick("game", 10_000..=19_999, Transport::Udp).unwrap();
         let port = held.port;
 
-        let error = Ports.pick("game", port..=port, Transport::Udp).unwrap_err();
+        let error = pick("game", port..=port, Transport::Udp).unwrap_err();
         assert!(error.to_string().contains(&format!("reserved by pid {} of uid", std::process::id())), "{error}");
         drop(held);
-        assert_eq!(Ports.again(port).unwrap().port, port);
+        assert_eq!(again(port).unwrap().port, port);
     }
 
     #[test]
     fn a_port_that_somebody_else_has_bound_is_passed_over() {
         let other = UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = other.local_addr().unwrap().port();
-        let error = Ports.pick("game", port..=port, Transport::Udp).unwrap_err();
+        let error = pick("game", port..=port, Transport::Udp).unwrap_err();
         assert!(matches!(error, NoPort::Exhausted { bound: 1, .. }), "{error}");
     }
 
     #[test]
     fn a_kept_game_may_have_its_port_bound_already() {
         let game = UdpSocket::bind("0.0.0.0:0").unwrap();
-        Ports.again(game.local_addr().unwrap().port()).unwrap();
+        again(game.local_addr().unwrap().port()).unwrap();
     }
 }

@@ -8,7 +8,7 @@ use std::io;
 
 /// No core dump, and no memory of ours for other processes of the same user (`PR_SET_DUMPABLE`). Only the soft limit is
 /// lowered, so that a keeper that we start may still let the game dump; exec undoes the other.
-pub fn harden() -> io::Result<()> {
+pub(crate) fn harden() -> io::Result<()> {
     let limit = getrlimit(Resource::Core);
     setrlimit(Resource::Core, Rlimit { current: Some(0), ..limit })?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
@@ -25,19 +25,19 @@ pub fn raise_open_files() -> io::Result<u64> {
 /// Gives SIGPIPE its default action, as other command-line tools have it: a write to a pipe that nobody reads ends this process
 /// quietly, where `println!` would panic. Not for a process that serves. Writes to sockets need `MSG_NOSIGNAL` after it.
 #[allow(unsafe_code, reason = "a signal's default action has no safe counterpart among our dependencies")]
-pub fn end_with_the_reader() {
+pub(crate) fn end_with_the_reader() {
     // SAFETY: no handler of ours is installed or replaced; the default action runs no code of this
     // process.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
 /// Whether this process runs as root.
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
 /// Whether what this process starts may become another user.
-pub fn may_switch_users() -> bool {
+pub(crate) fn may_switch_users() -> bool {
     let wanted = CapabilitySet::SETUID | CapabilitySet::SETGID;
     is_root() || capabilities(None).is_ok_and(|held| held.inheritable.contains(wanted))
 }

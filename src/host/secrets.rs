@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Where a secret is.
 #[derive(Debug, Clone)]
-pub enum Source {
+pub(crate) enum Source {
     /// Its content without white space at its end.
     File(PathBuf),
     Text(SecretString),
@@ -15,7 +15,7 @@ pub enum Source {
 
 /// Where to look.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     /// A file that was named.
     pub file: Option<&'a Path>,
     /// The name of a credential in `$CREDENTIALS_DIRECTORY`.
@@ -33,7 +33,7 @@ pub struct NoSecret {
 }
 
 /// Finds it. `env` reads an environment variable.
-pub fn find(wanted: Wanted<'_>, env: impl Fn(&str) -> Option<String>) -> Result<Source, NoSecret> {
+pub(crate) fn find(wanted: Wanted<'_>, env: impl Fn(&str) -> Option<String>) -> Result<Source, NoSecret> {
     if let Some(file) = wanted.file {
         return Ok(Source::File(file.to_owned()));
     }
@@ -47,7 +47,7 @@ pub fn find(wanted: Wanted<'_>, env: impl Fn(&str) -> Option<String>) -> Result<
 }
 
 /// The path that systemd gives a credential; `None` without credentials, or for a name that would leave their directory.
-pub fn credential(name: &str, env: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+pub(crate) fn credential(name: &str, env: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
     let harmless = !name.is_empty() && !name.contains('/') && name != "." && name != "..";
     let directory = env("CREDENTIALS_DIRECTORY").filter(|directory| !directory.is_empty())?;
     harmless.then(|| Path::new(&directory).join(name))

@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// A signal that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Caught {
+pub(crate) enum Caught {
     /// SIGTERM: drain and end; a second one hastens.
     Terminate,
     /// SIGINT, Ctrl-C: the same.
@@ -17,7 +17,7 @@ pub enum Caught {
 
 /// The stream.
 #[derive(Debug)]
-pub struct Signals {
+pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
@@ -25,7 +25,7 @@ pub struct Signals {
 
 impl Signals {
     /// Needs a tokio runtime.
-    pub fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -34,7 +34,7 @@ impl Signals {
     }
 
     /// The next signal. May be dropped and called again without losing one.
-    pub async fn next(&mut self) -> Caught {
+    pub(crate) async fn next(&mut self) -> Caught {
         tokio::select! {
             biased;
             Some(()) = self.terminate.recv() => Caught::Terminate,

@@ -21,7 +21,7 @@ const BACKLOG: i32 = 128;
 
 /// Listens at `path`, without blocking. A socket that is there is replaced: whoever calls this knows that nobody needs it (a lock says
 /// so). Nobody can connect before the file has its `mode`; none: what the umask leaves.
-pub fn listen(path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
+pub(crate) fn listen(path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
     let (dir, name) = open_parent(path)?;
     match statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(found) if rustix::fs::FileType::from_raw_mode(found.st_mode).is_socket() => {
@@ -43,7 +43,7 @@ pub fn listen(path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
 }
 
 /// Connects without ever waiting; the stream doesn't block. Fails with `WouldBlock` where more wait than the server has room for.
-pub fn connect(path: &Path) -> io::Result<UnixStream> {
+pub(crate) fn connect(path: &Path) -> io::Result<UnixStream> {
     let (dir, name) = open_parent(path)?;
     let socket = new_socket()?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(short(&dir, name))?)?;

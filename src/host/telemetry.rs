@@ -12,7 +12,7 @@ use tracing_subscriber::{
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
-pub enum NoLog {
+pub(crate) enum NoLog {
     #[error(
         "{filter:?} is no log filter: use a level (error, warn, info, debug, trace) or directives such as \"warn,gameside::session_api=debug\""
     )]
@@ -25,7 +25,7 @@ pub enum NoLog {
 
 /// Changes the level later (a reload).
 #[derive(Clone)]
-pub struct Telemetry {
+pub(crate) struct Telemetry {
     filter: reload::Handle<EnvFilter, Registry>,
 }
 
@@ -37,7 +37,7 @@ impl fmt::Debug for Telemetry {
 
 impl Telemetry {
     /// Puts another filter in force; none: the default.
-    pub fn set_filter(&self, filter: Option<&str>) -> Result<(), NoLog> {
+    pub(crate) fn set_filter(&self, filter: Option<&str>) -> Result<(), NoLog> {
         let filter = parse(filter.unwrap_or(default_filter()))?;
         self.filter.reload(filter).map_err(|_| NoLog::Twice)
     }
@@ -45,7 +45,7 @@ impl Telemetry {
 
 /// Sets the log of this process up. `filter`: a level or tracing directives; without one, INFO into the journal or a
 /// file, WARN in a terminal.
-pub fn start(format: Format, filter: Option<&str>) -> Result<Telemetry, NoLog> {
+pub(crate) fn start(format: Format, filter: Option<&str>) -> Result<Telemetry, NoLog> {
     let terminal = std::io::stderr().is_terminal();
     let filter = parse(filter.unwrap_or(default_filter()))?;
     let (filter, handle) = reload::Layer::new(filter);
@@ -68,7 +68,7 @@ fn default_filter() -> &'static str {
 }
 
 /// Whether stderr leads into systemd's journal: `$JOURNAL_STREAM` names the device and inode of that stream.
-pub fn under_journal() -> bool {
+pub(crate) fn under_journal() -> bool {
     let Some((device, inode)) = std::env::var("JOURNAL_STREAM").ok().and_then(|stream| parse_stream(&stream)) else {
         return false;
     };
@@ -95,7 +95,7 @@ fn parse(filter: &str) -> Result<EnvFilter, NoLog> {
 }
 
 /// Whether a text is a level or a list of directives.
-pub fn check_filter(filter: &str) -> Result<(), NoLog> {
+pub(crate) fn check_filter(filter: &str) -> Result<(), NoLog> {
     // A bare word that is no level would be taken for the name of a target.
     let bare = filter.split(',').map(str::trim).filter(|word| !word.contains(['=', '[', ':']));
     for word in bare {

@@ -10,16 +10,18 @@
 //! | `discovery` | lock and socket, seen from outside |
 //! | `daemon` | the keeper itself: one thread, a poll loop |
 
-pub mod client;
-pub mod config;
+pub(crate) mod client;
+pub(crate) mod config;
 mod daemon;
 mod discovery;
 pub mod probe;
 pub mod protocol;
 
-pub use client::{Keeper, KeeperError, KeeperEvent, KeeperPlace, Mode, SpawnKeeper, attach};
-pub use probe::{Presence, StopError, inherited, probe, stop};
-pub use protocol::{ExecResult, ExecStatus, ListenerAddress, ListenerSpec, Losses, Stream};
+pub(crate) use client::KeeperError;
+pub use client::{Keeper, KeeperEvent, KeeperPlace, Mode, SpawnKeeper, attach};
+pub(crate) use probe::inherited;
+pub use probe::{Presence, probe, stop};
+pub(crate) use protocol::{ExecStatus, ListenerAddress, ListenerSpec, Losses};
 
 use std::{ffi::OsString, process::ExitCode};
 

@@ -21,7 +21,7 @@ pub enum BodyError {
 }
 
 /// Reads a body of at most `limit` bytes that arrives `within` so much time.
-pub async fn read<B>(body: B, limit: usize, within: Duration) -> Result<Bytes, BodyError>
+pub(crate) async fn read<B>(body: B, limit: usize, within: Duration) -> Result<Bytes, BodyError>
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
 {

@@ -13,7 +13,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 /// Where the server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
+pub(crate) enum Address {
     Tcp(SocketAddr),
     /// A path of any length.
     Unix(PathBuf),
@@ -21,7 +21,7 @@ pub enum Address {
 
 /// Whose server it may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Servers {
+pub(crate) enum Servers {
     Anybody,
     /// On a unix socket: a process of this user's, or of root's; to root, anybody's.
     SameUserOrRoot,
@@ -29,7 +29,7 @@ pub enum Servers {
 
 /// A way to one server. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Client {
+pub(crate) struct Client {
     address: Address,
     token: Option<SecretString>,
     servers: Servers,
@@ -37,7 +37,7 @@ pub struct Client {
 
 /// One request.
 #[derive(Debug, Clone)]
-pub struct Call<'a> {
+pub(crate) struct Call<'a> {
     pub method: Method,
     /// With its query.
     pub path: &'a str,
@@ -48,7 +48,7 @@ pub struct Call<'a> {
 
 /// A request that got no answer, or none that can be read.
 #[derive(Debug, thiserror::Error)]
-pub enum ClientError {
+pub(crate) enum ClientError {
     #[error("can't connect to {address}: {source}")]
     Connect { address: Address, source: io::Error },
     #[error("{address} is served by uid {uid}, who is neither this user nor root; nothing was sent")]
@@ -63,13 +63,13 @@ pub enum ClientError {
 
 impl ClientError {
     /// Nobody takes connections there, now.
-    pub fn is_not_listening(&self) -> bool {
+    pub(crate) fn is_not_listening(&self) -> bool {
         use io::ErrorKind::{ConnectionRefused, NotFound, WouldBlock};
         let nobody = |kind| matches!(kind, NotFound | ConnectionRefused | WouldBlock);
         matches!(self, ClientError::Connect { source, .. } if nobody(source.kind()))
     }
     /// This user may not connect there.
-    pub fn is_forbidden(&self) -> bool {
+    pub(crate) fn is_forbidden(&self) -> bool {
         matches!(self, ClientError::Connect { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
     }
 }
@@ -84,23 +84,23 @@ impl fmt::Display for Address {
 }
 
 impl<'a> Call<'a> {
-    pub fn new(method: Method, path: &'a str) -> Self {
+    pub(crate) fn new(method: Method, path: &'a str) -> Self {
         Call { method, path, headers: Vec::new(), body: None }
     }
     /// With a JSON body.
-    pub fn json(mut self, body: String) -> Self {
+    pub(crate) fn json(mut self, body: String) -> Self {
         self.body = Some(body);
         self
     }
 }
 
 impl Client {
-    pub fn new(address: Address, token: Option<SecretString>, servers: Servers) -> Self {
+    pub(crate) fn new(address: Address, token: Option<SecretString>, servers: Servers) -> Self {
         Client { address, token, servers }
     }
 
     /// Sends a request; the answer's body is still to come.
-    pub async fn open(&self, call: Call<'_>) -> Result<Response<Incoming>, ClientError> {
+    pub(crate) async fn open(&self, call: Call<'_>) -> Result<Response<Incoming>, ClientError> {
         let broken = |source| ClientError::BrokenOff { address: self.address.clone(), source };
         let request = self.request(call)?;
         let stream = self.connect().await?;
@@ -113,12 +113,12 @@ impl Client {
     }
 
     /// Sends a request and reads the answer whole, at most `limit` bytes of it.
-    pub async fn ask(&self, call: Call<'_>, limit: usize) -> Result<Response<Bytes>, ClientError> {
+    pub(crate) async fn ask(&self, call: Call<'_>, limit: usize) -> Result<Response<Bytes>, ClientError> {
         self.read(self.open(call).await?, limit).await
     }
 
     /// The rest of an answer, at most `limit` bytes of it.
-    pub async fn read(&self, answer: Response<Incoming>, limit: usize) -> Result<Response<Bytes>, ClientError> {
+    pub(crate) async fn read(&self, answer: Response<Incoming>, limit: usize) -> Result<Response<Bytes>, ClientError> {
         let (parts, body) = answer.into_parts();
         let body = Limited::new(body, limit).collect().await;
         let body = body.map_err(|why| ClientError::Answer { address: self.address.clone(), why })?;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
 /// An error that an API answers.
-pub trait ErrorResponse {
+pub(crate) trait ErrorResponse {
     fn status(&self) -> StatusCode;
     /// Its JSON.
     fn body(&self) -> Vec<u8>;
@@ -21,7 +21,7 @@ pub trait ErrorResponse {
 }
 
 /// The error as an answer to a request.
-pub fn response<B: From<Bytes>>(error: &dyn ErrorResponse) -> Response<B> {
+pub(crate) fn response<B: From<Bytes>>(error: &dyn ErrorResponse) -> Response<B> {
     let mut response = Response::new(B::from(Bytes::from(error.body())));
     *response.status_mut() = error.status();
     let headers = response.headers_mut();
@@ -36,7 +36,7 @@ pub fn response<B: From<Bytes>>(error: &dyn ErrorResponse) -> Response<B> {
 }
 
 /// The error as the whole HTTP/1.1 answer to a connection that is closed after it.
-pub fn raw(error: &dyn ErrorResponse) -> Vec<u8> {
+pub(crate) fn raw(error: &dyn ErrorResponse) -> Vec<u8> {
     let response = response::<Bytes>(error);
     let mut text = format!("HTTP/1.1 {}\r\nconnection: close\r\n", response.status()).into_bytes();
     for (name, value) in response.headers() {

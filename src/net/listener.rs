@@ -11,14 +11,14 @@ use tokio::net::{TcpListener, UnixListener};
 
 /// A listening socket, whatever its kind.
 #[derive(Debug)]
-pub enum Listener {
+pub(crate) enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Peer {
+pub(crate) enum Peer {
     /// IPv4 addresses mapped into IPv6 are shown as IPv4.
     Tcp(IpAddr),
     /// A process of this machine, by the user that it ran as when it connected. None: the kernel doesn't tell.
@@ -28,7 +28,7 @@ pub enum Peer {
 impl Listener {
     /// Takes over a bound, listening socket. A TCP socket that isn't on a loopback address is refused: for what serves this
     /// machine alone.
-    pub fn local(fd: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn local(fd: OwnedFd) -> io::Result<Self> {
         let address = getsockname(fd.as_fd())?;
         rustix::io::ioctl_fionbio(&fd, true)?;
         if address.address_family() == AddressFamily::UNIX {
@@ -63,7 +63,7 @@ impl Listener {
 
 impl Peer {
     /// The address that it comes from; none on a unix socket.
-    pub fn ip(self) -> Option<IpAddr> {
+    pub(crate) fn ip(self) -> Option<IpAddr> {
         match self {
             Peer::Tcp(ip) => Some(ip),
             Peer::Unix { .. } => None,
@@ -71,7 +71,7 @@ impl Peer {
     }
 
     /// Whether it is a process of root's, or of the user that this process runs as.
-    pub fn is_same_user_or_root(self) -> bool {
+    pub(crate) fn is_same_user_or_root(self) -> bool {
         match self {
             Peer::Unix { uid: Some(uid) } => uid == 0 || uid == rustix::process::geteuid().as_raw(),
             Peer::Unix { uid: None } | Peer::Tcp(_) => false,

@@ -26,18 +26,18 @@
 //! one connection, a panic included, is its own; what an error looks like on the wire is the
 //! business of the API that answers it.
 
-pub mod body;
-pub mod client;
-pub mod error;
-pub mod listener;
-pub mod origin;
-pub mod rate;
-pub mod server;
-pub mod sse;
-pub mod stream;
-pub mod tls;
-pub mod write_timeout;
+pub(crate) mod body;
+pub(crate) mod client;
+pub(crate) mod error;
+pub(crate) mod listener;
+pub(crate) mod origin;
+pub(crate) mod rate;
+pub(crate) mod server;
+pub(crate) mod sse;
+pub(crate) mod stream;
+pub(crate) mod tls;
+pub(crate) mod write_timeout;
 
-pub use client::{Address, Client};
-pub use error::ErrorResponse;
-pub use listener::{Listener, Peer};
+pub(crate) use client::{Address, Client};
+pub(crate) use error::ErrorResponse;
+pub(crate) use listener::{Listener, Peer};

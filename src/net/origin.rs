@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 /// Which requests a listener takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OriginCheck {
+pub(crate) enum OriginCheck {
     /// Those that name the loopback as their host and come from no web page.
     Loopback,
     /// Those that come from no web page.
@@ -19,7 +19,7 @@ pub enum OriginCheck {
 
 /// A request that looks like a web page's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OriginError {
+pub(crate) enum OriginError {
     #[error("the Host header must name the loopback (127.0.0.1, [::1] or localhost), found {found:?}")]
     ForeignHost { found: String },
     #[error("requests of web pages (with an Origin) are refused")]
@@ -28,14 +28,14 @@ pub enum OriginError {
 
 impl OriginCheck {
     /// What fits a listener of this machine.
-    pub fn of(listener: &Listener) -> Self {
+    pub(crate) fn of(listener: &Listener) -> Self {
         match listener {
             Listener::Tcp(_) => OriginCheck::Loopback,
             Listener::Unix(_) => OriginCheck::NoBrowser,
         }
     }
 
-    pub fn check<B>(self, request: &Request<B>) -> Result<(), OriginError> {
+    pub(crate) fn check<B>(self, request: &Request<B>) -> Result<(), OriginError> {
         match self {
             OriginCheck::Loopback => check_host(request.uri(), request.headers())?,
             OriginCheck::NoBrowser => {}

@@ -4,39 +4,36 @@ use crate::model::time::Instant;
 
 /// How fast a bucket fills, and how much it holds.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rate {
+pub(crate) struct Rate {
     pub per_second: f64,
     pub burst: f64,
 }
 
 /// What is left of a rate. Each request takes one.
 #[derive(Debug, Clone, Copy)]
-pub struct Bucket {
+pub(crate) struct Bucket {
     left: f64,
     at: Instant,
 }
 
 impl Bucket {
     /// A full one.
-    pub fn full(rate: Rate, now: Instant) -> Self {
+    pub(crate) fn full(rate: Rate, now: Instant) -> Self {
         Bucket { left: rate.burst, at: now }
     }
 
     /// Adds what has come in since it was last filled.
-    pub fn fill(&mut self, rate: Rate, now: Instant) {
+    pub(crate) fn fill(&mut self, rate: Rate, now: Instant) {
         let gained = now.since(self.at).as_secs_f64() * rate.per_second;
         (self.left, self.at) = ((self.left + gained).min(rate.burst), now);
     }
 
-    pub fn is_full(&self, rate: Rate) -> bool {
-        self.left >= rate.burst
-    }
-    pub fn has_one(&self) -> bool {
+    pub(crate) fn has_one(&self) -> bool {
         self.left >= 1.0
     }
 
     /// Takes one, if there is one.
-    pub fn take(&mut self) -> bool {
+    pub(crate) fn take(&mut self) -> bool {
         let taken = self.has_one();
         if taken {
             self.left -= 1.0;
@@ -45,7 +42,7 @@ impl Bucket {
     }
 
     /// Whole seconds, at least one, until there is one again.
-    pub fn seconds_until_one(&self, rate: Rate) -> u32 {
+    pub(crate) fn seconds_until_one(&self, rate: Rate) -> u32 {
         ((1.0 - self.left) / rate.per_second).ceil().max(1.0) as u32
     }
 }
@@ -66,6 +63,6 @@ mod tests {
             bucket.fill(rate, at(millis));
             assert_eq!(bucket.take(), taken, "{millis}");
         }
-        assert!(!bucket.is_full(rate) && bucket.has_one());
+        assert!(bucket.has_one());
     }
 }

@@ -54,7 +54,7 @@ const MAX_STREAMS: u32 = 64;
 
 /// How a listener is served. Cheap to clone.
 #[derive(Clone)]
-pub struct Options {
+pub(crate) struct Options {
     /// Places for connections; listeners that share them share the bound.
     pub places: Arc<Semaphore>,
     pub when_full: WhenFull,
@@ -66,11 +66,11 @@ pub struct Options {
 }
 
 /// The whole HTTP/1.1 answer to a connection that isn't served: see [`error::raw`](super::error::raw).
-pub type Refusal = fn() -> Vec<u8>;
+pub(crate) type Refusal = fn() -> Vec<u8>;
 
 /// What happens to one connection more than there are places.
 #[derive(Debug, Clone, Copy)]
-pub enum WhenFull {
+pub(crate) enum WhenFull {
     /// It waits in the kernel's queue.
     Wait,
     /// It is answered with this and closed.
@@ -79,7 +79,7 @@ pub enum WhenFull {
 
 /// Whose connections are served.
 #[derive(Debug, Clone, Copy)]
-pub enum Admits {
+pub(crate) enum Admits {
     Everybody,
     /// Processes of the user that this one runs as, and root's. Others are answered with this and closed.
     SameUserOrRoot(Refusal),
@@ -87,7 +87,7 @@ pub enum Admits {
 
 /// Bounds of one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Until a request's header is there, also idle between two.
     pub header_timeout: Duration,
     /// None: the library's own limit of 100, which costs less than one of ours.
@@ -99,7 +99,7 @@ pub struct Limits {
 
 impl Options {
     /// Places of its own, no TLS, the same limits for ever.
-    pub fn new(places: usize, when_full: WhenFull, admits: Admits, limits: Limits) -> Self {
+    pub(crate) fn new(places: usize, when_full: WhenFull, admits: Admits, limits: Limits) -> Self {
         let places = Arc::new(Semaphore::new(places));
         Options { places, when_full, admits, tls: None, limits: Arc::new(move || limits) }
     }
@@ -115,7 +115,7 @@ impl std::fmt::Debug for Options {
 }
 
 /// Serves `listener` until `end`, then waits for what is under way. `handler` answers one request of a peer.
-pub async fn serve<P, H, F, B>(
+pub(crate) async fn serve<P, H, F, B>(
     listener: Listener,
     options: Options,
     protocol: P,
@@ -245,10 +245,10 @@ async fn connection<P: Protocol, S, B>(
 }
 
 /// Bytes of a connection as the HTTP library takes them.
-pub type Io = TokioIo<WriteTimeout<Stream>>;
+pub(crate) type Io = TokioIo<WriteTimeout<Stream>>;
 
 /// Which HTTP a listener speaks.
-pub trait Protocol: Copy + Send + Sync + 'static {
+pub(crate) trait Protocol: Copy + Send + Sync + 'static {
     /// Answers a connection's requests until either end has enough, or `ended` says so: then only the one under way.
     fn requests<S, B>(
         self,
@@ -264,11 +264,11 @@ pub trait Protocol: Copy + Send + Sync + 'static {
 
 /// HTTP/1.1, with upgrades.
 #[derive(Debug, Clone, Copy)]
-pub struct Http1;
+pub(crate) struct Http1;
 
 /// HTTP/2 without an upgrade, as gRPC speaks it.
 #[derive(Debug, Clone, Copy)]
-pub struct Http2;
+pub(crate) struct Http2;
 
 impl Protocol for Http1 {
     async fn requests<S, B>(

@@ -13,30 +13,30 @@ use bytes::{BufMut as _, BytesMut};
 use std::collections::VecDeque;
 
 /// The content type.
-pub const EVENT_STREAM: &str = "text/event-stream";
+pub(crate) const EVENT_STREAM: &str = "text/event-stream";
 
 /// Writes one event; [`Writer::end`] ends it.
 #[derive(Debug)]
-pub struct Writer<'a>(&'a mut BytesMut);
+pub(crate) struct Writer<'a>(&'a mut BytesMut);
 
 impl<'a> Writer<'a> {
     /// Appends to `to`.
-    pub fn new(to: &'a mut BytesMut) -> Self {
+    pub(crate) fn new(to: &'a mut BytesMut) -> Self {
         Writer(to)
     }
 
     /// A client shall wait so many milliseconds before it connects again.
-    pub fn retry(self, millis: u32) -> Self {
+    pub(crate) fn retry(self, millis: u32) -> Self {
         self.field("retry", &millis.to_string())
     }
-    pub fn event(self, name: &str) -> Self {
+    pub(crate) fn event(self, name: &str) -> Self {
         self.field("event", name)
     }
-    pub fn id(self, id: &str) -> Self {
+    pub(crate) fn id(self, id: &str) -> Self {
         self.field("id", id)
     }
     /// Several lines become several fields, which a reader joins again.
-    pub fn data(self, data: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn data(self, data: impl AsRef<[u8]>) -> Self {
         for line in data.as_ref().split(|byte| *byte == b'\n') {
             self.0.put_slice(b"data: ");
             self.0.put_slice(line);
@@ -45,10 +45,10 @@ impl<'a> Writer<'a> {
         self
     }
     /// Something that readers pass over; it keeps the connection alive.
-    pub fn comment(self, text: &str) -> Self {
+    pub(crate) fn comment(self, text: &str) -> Self {
         self.field("", text)
     }
-    pub fn end(self) {
+    pub(crate) fn end(self) {
         self.0.put_u8(b'\n');
     }
 
@@ -63,7 +63,7 @@ impl<'a> Writer<'a> {
 
 /// One event that was read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Message {
+pub(crate) struct Message {
     /// Where to go on after it.
     pub id: Option<String>,
     pub event: String,
@@ -74,13 +74,13 @@ pub struct Message {
 /// An event larger than the reader takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an event of more than {limit} bytes")]
-pub struct TooLong {
+pub(crate) struct TooLong {
     pub limit: usize,
 }
 
 /// Puts events together from chunks that end anywhere.
 #[derive(Debug)]
-pub struct Reader {
+pub(crate) struct Reader {
     limit: usize,
     line: Vec<u8>,
     message: Message,
@@ -89,12 +89,12 @@ pub struct Reader {
 
 impl Reader {
     /// For events of at most `limit` bytes.
-    pub fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Reader { limit, line: Vec::new(), message: Message::default(), ready: VecDeque::new() }
     }
 
     /// Takes the next bytes of the stream.
-    pub fn push(&mut self, chunk: &[u8]) -> Result<(), TooLong> {
+    pub(crate) fn push(&mut self, chunk: &[u8]) -> Result<(), TooLong> {
         let mut rest = chunk;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             self.line.extend_from_slice(&rest[..end]);
@@ -107,7 +107,7 @@ impl Reader {
     }
 
     /// The next whole event.
-    pub fn next_message(&mut self) -> Option<Message> {
+    pub(crate) fn next_message(&mut self) -> Option<Message> {
         self.ready.pop_front()
     }
 

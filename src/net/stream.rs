@@ -18,7 +18,7 @@ use tokio_rustls::server::TlsStream;
 
 /// A connection of any kind.
 #[derive(Debug)]
-pub enum Stream {
+pub(crate) enum Stream {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
     Unix(UnixStream),

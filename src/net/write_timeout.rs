@@ -16,7 +16,7 @@ use tokio::{
 
 /// See the module.
 #[derive(Debug)]
-pub struct WriteTimeout<S> {
+pub(crate) struct WriteTimeout<S> {
     stream: S,
     /// None: a write may wait for ever.
     within: Option<Duration>,
@@ -25,7 +25,7 @@ pub struct WriteTimeout<S> {
 }
 
 impl<S> WriteTimeout<S> {
-    pub fn new(stream: S, within: Option<Duration>) -> Self {
+    pub(crate) fn new(stream: S, within: Option<Duration>) -> Self {
         WriteTimeout { stream, within, stuck: None }
     }
 

@@ -4,7 +4,7 @@ use super::options::{Faults, OptionError};
 
 /// One command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
+pub(crate) enum Command {
     Say(String),
     Map(String, Option<String>),
     Start,
@@ -19,12 +19,12 @@ pub enum Command {
     Misbehave(Faults),
 }
 
-pub const HELP: &str = "commands: say TEXT | map NAME [MODE] | start | end | kick NAME | open | close | status | quit | help\n\
+pub(crate) const HELP: &str = "commands: say TEXT | map NAME [MODE] | start | end | kick NAME | open | close | status | quit | help\n\
 misbehave: hang | crash [panic|abort|segv|CODE] | leak SIZE | spam LINES | refuse-sigterm | slow-ticks PERCENT";
 
 /// A line that is no command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CommandError {
+pub(crate) enum CommandError {
     #[error("{command} wants {what}; try help")]
     Lacks { command: String, what: &'static str },
     #[error("no command {0:?}; try help")]

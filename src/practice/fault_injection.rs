@@ -24,7 +24,7 @@ const HELPER_LIFE: Duration = Duration::from_secs(3600);
 
 /// Faults with their times.
 #[derive(Debug)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     pub faults: Faults,
     /// Since when the times count.
     base: Duration,
@@ -35,17 +35,17 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    pub fn new(faults: Faults, now: Duration) -> Self {
+    pub(crate) fn new(faults: Faults, now: Duration) -> Self {
         Schedule { faults, base: now, leaked: Vec::new(), last_leak: now, last_spam: now, printed: 0 }
     }
 
     /// The times count from now on.
-    pub fn rearm(&mut self, faults: Faults, now: Duration) {
+    pub(crate) fn rearm(&mut self, faults: Faults, now: Duration) {
         (self.faults, self.base, self.last_leak, self.last_spam) = (faults, now, now, now);
     }
 
     /// When something is to be done next.
-    pub fn next(&self) -> Option<Duration> {
+    pub(crate) fn next(&self) -> Option<Duration> {
         let after = |span: Option<Duration>| span.map(|span| self.base + span);
         [
             after(self.faults.hang_after),
@@ -64,7 +64,7 @@ impl Schedule {
     }
 
     /// Does what is due. May not return.
-    pub fn act(&mut self, now: Duration) {
+    pub(crate) fn act(&mut self, now: Duration) {
         let due = |span: Option<Duration>| span.is_some_and(|span| self.base + span <= now);
         if due(self.faults.crash_after) {
             crash(self.faults.crash_how);
@@ -112,7 +112,7 @@ fn crash(how: CrashHow) -> ! {
 }
 
 /// What is to be done before anything else: going to the background, helpers. True: this process ends here, with 0.
-pub fn at_start(faults: &Faults) -> std::io::Result<bool> {
+pub(crate) fn at_start(faults: &Faults) -> std::io::Result<bool> {
     let program = std::env::current_exe()?;
     if faults.daemonise == Daemon::Yes && std::env::var_os(DAEMON_MARK).is_none() {
         let child = Command::new(&program).args(std::env::args_os().skip(1)).env(DAEMON_MARK, "1").spawn()?;
@@ -131,7 +131,7 @@ pub fn at_start(faults: &Faults) -> std::io::Result<bool> {
 }
 
 /// Body of a helper process: a session of its own, and sleep.
-pub fn helper() {
+pub(crate) fn helper() {
     let _ = setsid();
     std::thread::sleep(HELPER_LIFE);
 }

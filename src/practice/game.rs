@@ -12,7 +12,7 @@ const WORLD_EVERY: u64 = 10;
 
 /// One player.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Player {
+pub(crate) struct Player {
     /// The UUID, or `guest-NAME`.
     pub id: String,
     pub name: String,
@@ -24,7 +24,7 @@ pub struct Player {
 
 /// Something that happened, to log and to report.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub(crate) enum Event {
     Joined {
         id: String,
         name: String,
@@ -50,7 +50,7 @@ pub enum Event {
 
 /// Datagrams to send, and events.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     pub send: Vec<(SocketAddr, Vec<u8>)>,
     pub events: Vec<Event>,
 }
@@ -63,7 +63,7 @@ impl Outcome {
 
 /// Whether players may come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JoinPolicy {
+pub(crate) enum JoinPolicy {
     Open,
     /// New players are refused with this reason.
     Closed(&'static str),
@@ -71,7 +71,7 @@ pub enum JoinPolicy {
 
 /// The game.
 #[derive(Debug)]
-pub struct Game {
+pub(crate) struct Game {
     pub name: String,
     pub map: String,
     pub mode: String,
@@ -87,7 +87,7 @@ pub struct Game {
 }
 
 impl Game {
-    pub fn new(name: &str, map: &str, mode: &str, places: usize, timeout: Duration) -> Self {
+    pub(crate) fn new(name: &str, map: &str, mode: &str, places: usize, timeout: Duration) -> Self {
         Game {
             name: name.to_owned(),
             map: map.to_owned(),
@@ -102,20 +102,20 @@ impl Game {
         }
     }
 
-    pub fn players(&self) -> &[Player] {
+    pub(crate) fn players(&self) -> &[Player] {
         &self.players
     }
-    pub fn ticks(&self) -> u64 {
+    pub(crate) fn ticks(&self) -> u64 {
         self.ticks
     }
 
     /// When the next silent player times out.
-    pub fn next_timeout(&self) -> Option<Duration> {
+    pub(crate) fn next_timeout(&self) -> Option<Duration> {
         self.players.iter().map(|player| player.heard + self.timeout).min()
     }
 
     /// A datagram came in.
-    pub fn receive(&mut self, datagram: &[u8], from: SocketAddr, now: Duration) -> Outcome {
+    pub(crate) fn receive(&mut self, datagram: &[u8], from: SocketAddr, now: Duration) -> Outcome {
         let mut outcome = Outcome::default();
         let Some(packet) = FromPlayer::parse(datagram) else { return outcome };
         match packet {
@@ -199,7 +199,7 @@ impl Game {
     }
 
     /// One step of the simulation.
-    pub fn tick(&mut self) -> Outcome {
+    pub(crate) fn tick(&mut self) -> Outcome {
         let mut outcome = Outcome::default();
         self.ticks += 1;
         for player in &mut self.players {
@@ -214,7 +214,7 @@ impl Game {
     }
 
     /// Removes the players who have sent nothing for too long.
-    pub fn expire(&mut self, now: Duration) -> Outcome {
+    pub(crate) fn expire(&mut self, now: Duration) -> Outcome {
         let mut outcome = Outcome::default();
         while let Some(at) = self.players.iter().position(|player| player.heard + self.timeout <= now) {
             outcome.say(self.players[at].address, &FromServer::Bye { reason: "timed out".to_owned() });
@@ -223,7 +223,7 @@ impl Game {
         outcome
     }
 
-    pub fn kick(&mut self, name: &str) -> Outcome {
+    pub(crate) fn kick(&mut self, name: &str) -> Outcome {
         let mut outcome = Outcome::default();
         while let Some(at) = self.players.iter().position(|player| player.name == name || player.id == name) {
             outcome.say(self.players[at].address, &FromServer::Bye { reason: "kicked".to_owned() });
@@ -233,7 +233,7 @@ impl Game {
     }
 
     /// Removes all players.
-    pub fn empty(&mut self, why: &'static str) -> Outcome {
+    pub(crate) fn empty(&mut self, why: &'static str) -> Outcome {
         let mut outcome = Outcome::default();
         self.tell_all(&mut outcome, &FromServer::Bye { reason: why.to_owned() });
         while !self.players.is_empty() {
@@ -242,13 +242,13 @@ impl Game {
         outcome
     }
 
-    pub fn announce(&mut self, text: &str) -> Outcome {
+    pub(crate) fn announce(&mut self, text: &str) -> Outcome {
         let mut outcome = Outcome::default();
         self.tell_all(&mut outcome, &FromServer::Chat { from: "server".to_owned(), text: text.to_owned() });
         outcome
     }
 
-    pub fn change_map(&mut self, map: &str, mode: Option<&str>) -> Outcome {
+    pub(crate) fn change_map(&mut self, map: &str, mode: Option<&str>) -> Outcome {
         let mut outcome = Outcome::default();
         map.clone_into(&mut self.map);
         if let Some(mode) = mode {

@@ -27,15 +27,16 @@
     reason = "a game has its own clock and may wait; the agent's rules aren't its rules"
 )]
 
-pub mod api;
-pub mod console;
-pub mod fault_injection;
-pub mod game;
-pub mod options;
-pub mod player;
-pub mod server;
-pub mod wire;
+pub(crate) mod api;
+pub(crate) mod console;
+pub(crate) mod fault_injection;
+pub(crate) mod game;
+pub(crate) mod options;
+pub(crate) mod player;
+pub(crate) mod server;
+pub(crate) mod wire;
 
-pub use options::{JoinOptions, ServeOptions};
-pub use player::join;
-pub use server::serve;
+pub use options::JoinOptions;
+pub(crate) use options::ServeOptions;
+pub(crate) use player::join;
+pub(crate) use server::serve;

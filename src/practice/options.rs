@@ -11,13 +11,13 @@ use crate::{
 };
 use std::{net::IpAddr, net::SocketAddr, time::Duration};
 
-pub const DEFAULT_MAP: &str = "harbour";
-pub const DEFAULT_MODE: &str = "duel";
-pub const DEFAULT_PORT: u16 = 7777;
+pub(crate) const DEFAULT_MAP: &str = "harbour";
+pub(crate) const DEFAULT_MODE: &str = "duel";
+pub(crate) const DEFAULT_PORT: u16 = 7777;
 
 /// A server.
 #[derive(Debug, Clone)]
-pub struct ServeOptions {
+pub(crate) struct ServeOptions {
     pub bind: IpAddr,
     pub port: u16,
     pub map: String,
@@ -40,7 +40,7 @@ pub struct ServeOptions {
 
 /// An option that can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OptionError {
+pub(crate) enum OptionError {
     #[error("expected panic, abort, segv or an exit code, found {found:?}")]
     CrashHow { found: String },
     #[error("{key}: {why}")]
@@ -49,7 +49,7 @@ pub enum OptionError {
 
 /// The faults that are injected.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Faults {
+pub(crate) struct Faults {
     /// Stops doing anything, after this long; it doesn't even notice SIGTERM.
     pub hang_after: Option<Duration>,
     pub crash_after: Option<Duration>,
@@ -73,7 +73,7 @@ pub struct Faults {
 
 /// How it crashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CrashHow {
+pub(crate) enum CrashHow {
     Panic,
     #[default]
     Abort,
@@ -83,7 +83,7 @@ pub enum CrashHow {
 
 /// Whether it goes to the background.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Daemon {
+pub(crate) enum Daemon {
     #[default]
     No,
     Yes,
@@ -91,7 +91,7 @@ pub enum Daemon {
 
 /// Whether it obeys SIGTERM and `stop`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Sigterm {
+pub(crate) enum Sigterm {
     #[default]
     Obeyed,
     Ignored,
@@ -99,7 +99,7 @@ pub enum Sigterm {
 
 /// Whether it ever says that it is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Readiness {
+pub(crate) enum Readiness {
     #[default]
     Normal,
     Never,
@@ -134,7 +134,7 @@ impl std::str::FromStr for CrashHow {
 
 impl Faults {
     /// Takes one `key` or `key=value`, as on the command line; `Ok(false)` if the key is none of these.
-    pub fn set(&mut self, key: &str, value: &str) -> Result<bool, OptionError> {
+    pub(crate) fn set(&mut self, key: &str, value: &str) -> Result<bool, OptionError> {
         fn parsed<T: std::str::FromStr>(key: &str, value: &str) -> Result<T, OptionError>
         where
             T::Err: std::fmt::Display,
@@ -163,7 +163,7 @@ impl Faults {
     }
 
     /// Takes everything from a `misc` text; returns the words that it doesn't know or can't read.
-    pub fn apply_misc(&mut self, misc: &str) -> Vec<String> {
+    pub(crate) fn apply_misc(&mut self, misc: &str) -> Vec<String> {
         let words = misc.split(['?', ' ']).map(|word| word.trim_start_matches("--")).filter(|word| !word.is_empty());
         let mut strange = Vec::new();
         for word in words {

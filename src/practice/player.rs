@@ -35,7 +35,7 @@ pub enum Visit {
 }
 
 /// Plays until the time is up, a signal comes or the server sends the player away. Exit code 0 only in the first two cases.
-pub fn join(options: &JoinOptions) -> ExitCode {
+pub(crate) fn join(options: &JoinOptions) -> ExitCode {
     let leave = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
         if let Err(error) = signal_hook::flag::register(signal, Arc::clone(&leave)) {

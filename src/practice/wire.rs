@@ -16,10 +16,10 @@
 use std::fmt::Write;
 use uuid::Uuid;
 
-pub const MAX_DATAGRAM: usize = 1200;
+pub(crate) const MAX_DATAGRAM: usize = 1200;
 const HEAD: &str = "practice/1 ";
 /// The longest name, in characters.
-pub const MAX_NAME: usize = 32;
+pub(crate) const MAX_NAME: usize = 32;
 const MAX_TEXT: usize = 200;
 const QUAKE: &[u8] = b"\xff\xff\xff\xff";
 
@@ -52,7 +52,7 @@ pub enum FromPlayer {
 
 /// What the server sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FromServer {
+pub(crate) enum FromServer {
     Welcome { id: String, map: String, mode: String, players: usize, places: usize },
     Refused { reason: String },
     Pong { nonce: String },
@@ -148,7 +148,7 @@ impl FromPlayer {
 
 impl FromServer {
     /// None for anything that isn't of this protocol.
-    pub fn parse(datagram: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(datagram: &[u8]) -> Option<Self> {
         let (verb, fields) = parse(datagram)?;
         let text = |key| fields.get(key).map(str::to_owned);
         Some(match verb {
@@ -169,7 +169,7 @@ impl FromServer {
         })
     }
 
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
             FromServer::Welcome { id, map, mode, players, places } => {
                 let (players, places) = (players.to_string(), places.to_string());
@@ -208,7 +208,7 @@ fn positions(lines: &str) -> Vec<(String, i32, i32)> {
 }
 
 /// The answer to a Quake 3 `getstatus`: variables, then a line `score ping "name"` a player.
-pub fn quake_status<'a>(variables: &[(&str, &str)], names: impl Iterator<Item = &'a str>) -> Vec<u8> {
+pub(crate) fn quake_status<'a>(variables: &[(&str, &str)], names: impl Iterator<Item = &'a str>) -> Vec<u8> {
     let plain = |text: &str| text.replace(['\\', '"', '\n'], "_");
     let mut answer = [QUAKE, b"statusResponse\n"].concat();
     for (key, value) in variables {

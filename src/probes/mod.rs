@@ -13,25 +13,27 @@
 //! Invariants: a probe reports what it saw and judges nothing; everything that it reads is bounded,
 //! in time and in length.
 
-pub mod error;
-pub mod log;
-pub mod port;
-pub mod quake;
+pub(crate) mod error;
+pub(crate) mod log;
+pub(crate) mod port;
+pub(crate) mod quake;
 pub mod query;
-pub mod rcon;
-pub mod watch;
+pub(crate) mod rcon;
+pub(crate) mod watch;
 
 use crate::model::{
     game::{EventSource, Evidence, GameEvent},
     ids::RunNumber,
     ordered::Ports,
 };
-pub use error::{CommandError, ProbeError};
+pub use error::CommandError;
+pub(crate) use error::ProbeError;
 use futures_util::future::BoxFuture;
-pub use log::{BadPattern, Log};
-pub use query::protocols;
+pub use log::Log;
+pub(crate) use query::protocols;
 use std::{sync::Arc, time::Duration};
-pub use watch::{Watcher, start};
+pub(crate) use watch::Watcher;
+pub use watch::start;
 
 /// What a probe or a log pattern found out about a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,7 +63,7 @@ pub struct Target {
 }
 
 /// Runs a command in the game's context (argv, timeout).
-pub type CommandRunner =
+pub(crate) type CommandRunner =
     Arc<dyn Fn(Vec<String>, Duration) -> BoxFuture<'static, Result<CommandOutput, CommandError>> + Send + Sync>;
 
 /// How a command ended.

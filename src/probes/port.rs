@@ -12,7 +12,7 @@ use tokio::{
 
 /// A table of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Udp,
     /// Ports that are listened on.
     Tcp,
@@ -21,7 +21,7 @@ pub enum Kind {
 const LISTEN: &str = "0A";
 
 /// Whether a port is bound in the namespace of that process.
-pub fn is_bound(kind: Kind, port: u16, pid: Option<i32>) -> io::Result<bool> {
+pub(crate) fn is_bound(kind: Kind, port: u16, pid: Option<i32>) -> io::Result<bool> {
     let names = match kind {
         Kind::Udp => ["udp", "udp6"],
         Kind::Tcp => ["tcp", "tcp6"],
@@ -50,12 +50,12 @@ fn lists(table: &str, kind: Kind, port: u16) -> bool {
 }
 
 /// Whether somebody accepts a connection.
-pub async fn connect(server: SocketAddr) -> Result<(), ProbeError> {
+pub(crate) async fn connect(server: SocketAddr) -> Result<(), ProbeError> {
     Ok(TcpStream::connect(server).await.map(drop)?)
 }
 
 /// Whether a GET is answered with 2xx.
-pub async fn get(server: SocketAddr, path: &str) -> Result<(), ProbeError> {
+pub(crate) async fn get(server: SocketAddr, path: &str) -> Result<(), ProbeError> {
     let line = status_line(server, path).await?;
     let mut words = line.split(' ');
     let is_http = words.next().is_some_and(|version| version.starts_with("HTTP/1."));

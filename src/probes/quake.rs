@@ -36,7 +36,7 @@ impl Quake {
 }
 
 /// Sends one query and waits for the answer; the caller bounds the time.
-pub async fn ask(quake: Quake, server: SocketAddr, bots: Bots) -> io::Result<Answer> {
+pub(crate) async fn ask(quake: Quake, server: SocketAddr, bots: Bots) -> io::Result<Answer> {
     let local: SocketAddr =
         if server.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { (std::net::Ipv6Addr::UNSPECIFIED, 0).into() };
     let socket = UdpSocket::bind(local).await?;

@@ -21,7 +21,7 @@ use tokio::{
 
 /// The dialect of the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
+pub(crate) enum Dialect {
     Source,
     Minecraft,
 }
@@ -50,7 +50,7 @@ const COMMAND_ID: i32 = 2;
 
 /// Why the command could not be given.
 #[derive(Debug, thiserror::Error)]
-pub enum RconError {
+pub(crate) enum RconError {
     #[error("could not connect to the remote console at {at}: {source}")]
     Connect { at: SocketAddr, source: io::Error },
     #[error("the remote console at {at} refuses the password")]
@@ -66,7 +66,7 @@ pub enum RconError {
 }
 
 /// Logs in and sends the command. Without an error it has reached the console, as far as a client can know.
-pub async fn send_command(
+pub(crate) async fn send_command(
     dialect: Dialect,
     at: SocketAddr,
     password: &SecretString,

@@ -25,10 +25,10 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-pub const STARTING_INTERVAL: Duration = Duration::from_millis(100);
+pub(crate) const STARTING_INTERVAL: Duration = Duration::from_millis(100);
 /// With `by = "auto"`, the port must stay bound for so long: a game that speaks an SDK has called it by then.
 const SETTLING_PERIOD: Duration = Duration::from_secs(3);
-pub const STARTING_PERIOD: Duration = Duration::from_secs(10);
+pub(crate) const STARTING_PERIOD: Duration = Duration::from_secs(10);
 
 /// The watch of one run; it ends when this is dropped.
 #[derive(Debug)]

@@ -9,10 +9,10 @@
 //! A new provider is a file with a `run`, a row here, and its arms below. Each ends when its
 //! [`Context`] says that nobody makes offers, or listens to its events, any more.
 
-pub mod auto;
-pub mod config;
-pub mod hook;
-pub mod sic;
+pub(crate) mod auto;
+pub(crate) mod config;
+pub(crate) mod hook;
+pub(crate) mod sic;
 
 use crate::{
     model::{

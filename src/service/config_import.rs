@@ -27,13 +27,13 @@ use std::collections::BTreeMap;
 /// A document that can't be read: what is wrong, and where.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{place}: {why}")]
-pub struct BadDocument {
+pub(crate) struct BadDocument {
     pub place: String,
     pub why: String,
 }
 
 /// The document of a configuration.
-pub fn export(settings: &ServiceSettings) -> Value {
+pub(crate) fn export(settings: &ServiceSettings) -> Value {
     let requests: Vec<_> =
         settings.request_templates.iter().map(|(id, template)| resources::request_template(*id, template)).collect();
     let deserters = settings.deserters.iter().map(|(id, rule)| {
@@ -58,7 +58,7 @@ pub fn export(settings: &ServiceSettings) -> Value {
 }
 
 /// Puts a document's members in the place of the configuration's. Answers what was passed over.
-pub fn import(settings: &mut ServiceSettings, document: &Value) -> Result<Vec<String>, BadDocument> {
+pub(crate) fn import(settings: &mut ServiceSettings, document: &Value) -> Result<Vec<String>, BadDocument> {
     let mut reading = Reading::default();
     let mut document = object(without_nulls(document.clone()), "the document")?;
     if let Some(templates) = document.remove("templates") {

@@ -7,7 +7,7 @@ use serde::{
 };
 
 /// Empty for anything but a struct.
-pub fn of<T: for<'de> Deserialize<'de>>() -> &'static [&'static str] {
+pub(super) fn of<T: for<'de> Deserialize<'de>>() -> &'static [&'static str] {
     let mut fields: &'static [&'static str] = &[];
     // It fails as soon as the type has said what it is.
     let _ = T::deserialize(Recorder(&mut fields));

@@ -26,24 +26,24 @@
 //! the same ids; after a start, leases, culling and missed checks count from that moment; a live
 //! session is never touched by a reload.
 
-pub mod auth;
-pub mod commit_waiter;
-pub mod config_import;
+pub(crate) mod auth;
+pub(crate) mod commit_waiter;
+pub(crate) mod config_import;
 mod field_names;
-pub mod http;
-pub mod metrics;
-pub mod openapi;
+pub(crate) mod http;
+pub(crate) mod metrics;
+pub(crate) mod openapi;
 pub mod ops;
-pub mod profiles;
-pub mod remote_friends;
-pub mod resources;
-pub mod rules;
-pub mod settings;
+pub(crate) mod profiles;
+pub(crate) mod remote_friends;
+pub(crate) mod resources;
+pub(crate) mod rules;
+pub(crate) mod settings;
 #[cfg(test)]
 mod shown_tests;
-pub mod state;
-pub mod store;
-pub mod templates;
+pub(crate) mod state;
+pub(crate) mod store;
+pub(crate) mod templates;
 
 pub use settings::ServiceSettings;
 

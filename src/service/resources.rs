@@ -27,14 +27,14 @@ words!(JoinMode, Grouping, Determiner, Validated, RuleType, Operation);
 
 wire! {
     /// All session types.
-    pub struct SessionTemplates [] {
+    pub(crate) struct SessionTemplates [] {
         required templates: BTreeMap<String, SessionTemplate> = map_of(usize::MAX, Own);
     }
 }
 
 wire! {
     /// A session type.
-    pub struct SessionTemplate [] {
+    pub(crate) struct SessionTemplate [] {
         required session_type: String = any_text();
         always engine_session_type: String = any_text();
         always can_join_matchmaking: bool;
@@ -61,7 +61,7 @@ wire! {
 
 wire! {
     /// What a session's platform session is like on one platform.
-    pub struct PlatformSessionTemplate [] {
+    pub(crate) struct PlatformSessionTemplate [] {
         /// The platform's deprecated number.
         required platform_id: i64 = PlatformNumber;
         required platform: String = one_of(PLATFORMS);
@@ -73,7 +73,7 @@ wire! {
 
 wire! {
     /// A page of regions. `cursor` leads to the next page; 0 is the end.
-    pub struct RegionsPage [] {
+    pub(crate) struct RegionsPage [] {
         required regions: Vec<RegionInfo> = listed();
         required cursor: u32 = count();
     }
@@ -81,7 +81,7 @@ wire! {
 
 wire! {
     /// A region.
-    pub struct RegionInfo [] {
+    pub(crate) struct RegionInfo [] {
         required region_id: String = ident();
         required sort_order: u32 = count();
         required custom_only: bool;
@@ -91,7 +91,7 @@ wire! {
 
 wire! {
     /// What an instance may be requested with.
-    pub struct InstanceRequestTemplate [] {
+    pub(crate) struct InstanceRequestTemplate [] {
         required instance_request_template_id: Uuid;
         required map_selection_list: MapSelectionList;
         required default_host_type: HostType;
@@ -101,7 +101,7 @@ wire! {
 
 wire! {
     /// Maps of which one is picked by weight.
-    pub struct MapSelectionList [] {
+    pub(crate) struct MapSelectionList [] {
         required map_selection_list_id: String = any_text();
         required maps: Vec<MapSelection> = listed();
     }
@@ -109,7 +109,7 @@ wire! {
 
 wire! {
     /// One map of a list.
-    pub struct MapSelection [] {
+    pub(crate) struct MapSelection [] {
         required map_id: String = any_text();
         required map_name: String = any_text();
         optional mode: String = any_text();
@@ -121,7 +121,7 @@ wire! {
 
 wire! {
     /// The deprecated form of a request template.
-    pub struct InstanceLaunchTemplate [] {
+    pub(crate) struct InstanceLaunchTemplate [] {
         required instance_launch_template_id: Uuid;
         required map_selection_list: LaunchSelectionList;
         required default_host_type: HostType;
@@ -131,7 +131,7 @@ wire! {
 
 wire! {
     /// The deprecated form of a list of maps.
-    pub struct LaunchSelectionList [] {
+    pub(crate) struct LaunchSelectionList [] {
         required map_selection_list_id: String = any_text();
         required maps: Vec<LaunchSelection> = listed();
     }
@@ -139,7 +139,7 @@ wire! {
 
 wire! {
     /// The deprecated form of a map.
-    pub struct LaunchSelection [] {
+    pub(crate) struct LaunchSelection [] {
         always map_game_id: u32 = count();
         required map_name: String = any_text();
         optional mode: String = any_text();
@@ -150,7 +150,7 @@ wire! {
 
 wire! {
     /// A pool of players who may be matched, and what their match is like.
-    pub struct MatchMakingProfileV2 [] {
+    pub(crate) struct MatchMakingProfileV2 [] {
         required match_making_profile_id: String = ident();
         always join_mode: JoinMode;
         required instance_request_template_id: Uuid;
@@ -167,7 +167,7 @@ wire! {
 
 wire! {
     /// The deprecated form of a matchmaking profile.
-    pub struct MatchMakingProfile [] {
+    pub(crate) struct MatchMakingProfile [] {
         required profile_id: String = ident();
         always join_mode: JoinMode;
         required instance_launch_template_id: Uuid;
@@ -182,7 +182,7 @@ wire! {
 
 wire! {
     /// Templates of which the first that fits is used.
-    pub struct MatchMakingTemplateGroupV2 [] {
+    pub(crate) struct MatchMakingTemplateGroupV2 [] {
         required match_making_template_group_id: Uuid;
         required template_options: Vec<MatchMakingTemplateV2> = listed();
         /// The items that its rules ask about.
@@ -192,7 +192,7 @@ wire! {
 
 wire! {
     /// Which profiles a session is put into, if the rules hold.
-    pub struct MatchMakingTemplateV2 [] {
+    pub(crate) struct MatchMakingTemplateV2 [] {
         optional match_making_template_id: Uuid;
         required mmr_grouping_method: Grouping;
         required profiles: Vec<MatchMakingProfileV2> = listed();
@@ -202,7 +202,7 @@ wire! {
 
 wire! {
     /// The deprecated form of a group of templates.
-    pub struct MatchMakingTemplateGroup [] {
+    pub(crate) struct MatchMakingTemplateGroup [] {
         required template_group_id: Uuid;
         required template_options: Vec<MatchMakingTemplate> = listed();
         /// The items that its rules ask about.
@@ -212,7 +212,7 @@ wire! {
 
 wire! {
     /// The deprecated form of a template.
-    pub struct MatchMakingTemplate [] {
+    pub(crate) struct MatchMakingTemplate [] {
         optional match_making_template_id: Uuid;
         required mmr_grouping_method: Grouping;
         required profiles: Vec<MatchMakingProfile> = listed();
@@ -222,7 +222,7 @@ wire! {
 
 wire! {
     /// Rules, and how many of them must hold for whom.
-    pub struct MatchMakingRuleset [] {
+    pub(crate) struct MatchMakingRuleset [] {
         always determiner: Determiner;
         always players_to_validate: Validated;
         always rules: Vec<MatchMakingRule> = listed();
@@ -231,7 +231,7 @@ wire! {
 
 wire! {
     /// One comparison.
-    pub struct MatchMakingRule [] {
+    pub(crate) struct MatchMakingRule [] {
         required rule_type: RuleType;
         required comparison_operation: Operation;
         optional comparison_value: i64 = whole(i64::MIN, i64::MAX);
@@ -240,7 +240,7 @@ wire! {
     }
 }
 
-pub fn session_template(name: &str, kind: &SessionType) -> SessionTemplate {
+pub(crate) fn session_template(name: &str, kind: &SessionType) -> SessionTemplate {
     let platforms = kind.platform_templates.iter().filter_map(|(name, template)| {
         let shown = PlatformSessionTemplate {
             platform_id: platform_number(name)?,
@@ -275,12 +275,12 @@ pub fn session_template(name: &str, kind: &SessionType) -> SessionTemplate {
     }
 }
 
-pub fn session_templates(settings: &ServiceSettings) -> BTreeMap<String, SessionTemplate> {
+pub(crate) fn session_templates(settings: &ServiceSettings) -> BTreeMap<String, SessionTemplate> {
     settings.session_types.iter().map(|(name, kind)| (name.clone(), session_template(name, kind))).collect()
 }
 
 /// Regions in their order.
-pub fn regions(regions: &[Region]) -> Vec<RegionInfo> {
+pub(crate) fn regions(regions: &[Region]) -> Vec<RegionInfo> {
     let shown = |(sort_order, region): (u32, &Region)| RegionInfo {
         region_id: region.region_id.clone(),
         sort_order,
@@ -290,7 +290,7 @@ pub fn regions(regions: &[Region]) -> Vec<RegionInfo> {
     (0..).zip(regions).map(shown).collect()
 }
 
-pub fn request_template(id: Uuid, template: &RequestTemplate) -> InstanceRequestTemplate {
+pub(crate) fn request_template(id: Uuid, template: &RequestTemplate) -> InstanceRequestTemplate {
     let maps = template.maps.iter().enumerate().map(|(number, map)| MapSelection {
         map_id: number.to_string(),
         map_name: map.map_name.clone(),
@@ -308,7 +308,7 @@ pub fn request_template(id: Uuid, template: &RequestTemplate) -> InstanceRequest
 }
 
 /// The same templates as [`request_template`], under the same ids.
-pub fn launch_template(id: Uuid, template: &RequestTemplate) -> InstanceLaunchTemplate {
+pub(crate) fn launch_template(id: Uuid, template: &RequestTemplate) -> InstanceLaunchTemplate {
     let total: f64 = template.maps.iter().map(|map| map.map_weight).sum();
     let maps = (0..).zip(&template.maps).map(|(map_game_id, map)| {
         let chance = if total > 0.0 { map.map_weight / total * 100.0 } else { 0.0 };
@@ -328,7 +328,7 @@ pub fn launch_template(id: Uuid, template: &RequestTemplate) -> InstanceLaunchTe
     }
 }
 
-pub fn profile(id: &str, profile: &Profile) -> MatchMakingProfileV2 {
+pub(crate) fn profile(id: &str, profile: &Profile) -> MatchMakingProfileV2 {
     MatchMakingProfileV2 {
         match_making_profile_id: id.to_owned(),
         join_mode: profile.join_mode,
@@ -344,7 +344,7 @@ pub fn profile(id: &str, profile: &Profile) -> MatchMakingProfileV2 {
     }
 }
 
-pub fn deprecated_profile(id: &str, profile: &Profile) -> MatchMakingProfile {
+pub(crate) fn deprecated_profile(id: &str, profile: &Profile) -> MatchMakingProfile {
     MatchMakingProfile {
         profile_id: id.to_owned(),
         join_mode: profile.join_mode,
@@ -358,7 +358,11 @@ pub fn deprecated_profile(id: &str, profile: &Profile) -> MatchMakingProfile {
     }
 }
 
-pub fn template_group(settings: &ServiceSettings, id: Uuid, group: &TemplateGroup) -> MatchMakingTemplateGroupV2 {
+pub(crate) fn template_group(
+    settings: &ServiceSettings,
+    id: Uuid,
+    group: &TemplateGroup,
+) -> MatchMakingTemplateGroupV2 {
     let options = group.template_options.iter().map(|option| MatchMakingTemplateV2 {
         match_making_template_id: option.match_making_template_id,
         mmr_grouping_method: option.mmr_grouping_method,
@@ -372,7 +376,11 @@ pub fn template_group(settings: &ServiceSettings, id: Uuid, group: &TemplateGrou
     }
 }
 
-pub fn deprecated_group(settings: &ServiceSettings, id: Uuid, group: &TemplateGroup) -> MatchMakingTemplateGroup {
+pub(crate) fn deprecated_group(
+    settings: &ServiceSettings,
+    id: Uuid,
+    group: &TemplateGroup,
+) -> MatchMakingTemplateGroup {
     let options = group.template_options.iter().map(|option| MatchMakingTemplate {
         match_making_template_id: option.match_making_template_id,
         mmr_grouping_method: option.mmr_grouping_method,

@@ -9,7 +9,7 @@
 //! | [`FriendsSettings`] | another service's friend graph |
 //! | [`Limits`] | what a caller may send |
 
-pub use super::{auth::issuer_settings::IssuerSettings, remote_friends::FriendsSettings};
+pub(crate) use super::{auth::issuer_settings::IssuerSettings, remote_friends::FriendsSettings};
 use super::{
     profiles::{Profile, TemplateGroup},
     templates::{Deserter, Region, RequestTemplate, SessionType},
@@ -26,10 +26,10 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
 /// A key with a bad value, and what is expected there.
-pub type BadKey = (&'static str, &'static str);
+pub(crate) type BadKey = (&'static str, &'static str);
 
 /// Whether secrets may go there, and what comes back be believed: https, or http on this machine.
-pub fn is_safe_url(text: &str) -> bool {
+pub(crate) fn is_safe_url(text: &str) -> bool {
     url::Url::parse(text).is_ok_and(|url| {
         let loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
         url.scheme() == "https" || url.scheme() == "http" && loopback

@@ -57,7 +57,7 @@ const OVERTAKEN: Duration = Duration::from_millis(250);
 
 /// What an exchange shows about the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HealthSignal {
+pub(super) enum HealthSignal {
     /// It is there, whatever it answered.
     Alive,
     /// It refuses our login, or the token that it has just given.
@@ -68,7 +68,7 @@ pub enum HealthSignal {
 
 impl HealthSignal {
     /// What a refusal shows. One for credentials means here that a permission is missing: we are logged in.
-    pub fn of(refusal: &Refusal) -> HealthSignal {
+    pub(super) fn of(refusal: &Refusal) -> HealthSignal {
         let wait = match refusal {
             Refusal::Busy { retry_after } => *retry_after,
             _ => None,
@@ -89,7 +89,7 @@ impl HealthSignal {
 
 /// Whether an exchange that takes long is reason for doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TimeoutClass {
+pub(super) enum TimeoutClass {
     /// It is, after a second.
     Short,
     /// It isn't: silence is what a long poll is for.
@@ -97,7 +97,7 @@ pub enum TimeoutClass {
 }
 
 /// The client whose service is watched.
-pub trait Probing: Sync {
+pub(super) trait Probing: Sync {
     /// A client that makes a connection of its own for each probe.
     fn fresh_client(&self) -> Result<Client, TransportError>;
 
@@ -110,7 +110,7 @@ pub trait Probing: Sync {
 
 /// What is known about the service.
 #[derive(Debug)]
-pub struct AvailabilityMonitor {
+pub(super) struct AvailabilityMonitor {
     backend: watch::Sender<Backend>,
     /// An exchange that began before this and has no answer yet is abandoned.
     abandoned_before: watch::Sender<Instant>,
@@ -133,12 +133,12 @@ impl Default for AvailabilityMonitor {
 }
 
 impl AvailabilityMonitor {
-    pub fn backend(&self) -> watch::Receiver<Backend> {
+    pub(super) fn backend(&self) -> watch::Receiver<Backend> {
         self.backend.subscribe()
     }
 
     /// Why our login is refused, while it is.
-    pub fn login_refused(&self) -> Option<String> {
+    pub(super) fn login_refused(&self) -> Option<String> {
         match &*self.backend.borrow() {
             Backend::Refused { why, .. } => Some(why.clone()),
             Backend::Untried | Backend::Up | Backend::Away { .. } => None,
@@ -146,7 +146,7 @@ impl AvailabilityMonitor {
     }
 
     /// Sees an exchange through that began at `begun`; none if it was abandoned.
-    pub async fn supervise<T>(
+    pub(super) async fn supervise<T>(
         &self,
         begun: Instant,
         class: TimeoutClass,
@@ -170,7 +170,7 @@ impl AvailabilityMonitor {
     }
 
     /// Takes note of what an exchange that began at `begun` showed.
-    pub fn note(&self, begun: Instant, signal: &HealthSignal) {
+    pub(super) fn note(&self, begun: Instant, signal: &HealthSignal) {
         match signal {
             HealthSignal::Alive => self.answered(begun),
             HealthSignal::LoginRefused(why) => {
@@ -182,7 +182,7 @@ impl AvailabilityMonitor {
     }
 
     /// Looks for the service whenever there is doubt; never ends.
-    pub async fn watch(&self, client: &impl Probing) {
+    pub(super) async fn watch(&self, client: &impl Probing) {
         loop {
             self.doubted().await;
             Episode::begin(self, client).run().await;

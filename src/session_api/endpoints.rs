@@ -44,7 +44,7 @@ use std::{fmt::Display, marker::PhantomData, ops::Deref};
 
 /// One row of the table. `IDS`: how many ids its path takes.
 #[derive(Debug)]
-pub struct Endpoint<const IDS: usize, Body, Answer> {
+pub(crate) struct Endpoint<const IDS: usize, Body, Answer> {
     method: Method,
     /// Below the base URL, with a parameter in braces for each id.
     path: &'static str,
@@ -61,20 +61,20 @@ pub struct ApiRequest<Answer> {
 
 /// The endpoint takes no body.
 #[derive(Debug)]
-pub enum NoBody {}
+pub(crate) enum NoBody {}
 
 /// The endpoint takes a body in which every member may be left out.
 #[derive(Debug, Serialize)]
-pub struct EmptyBody {}
+pub(crate) struct EmptyBody {}
 
 /// The answer says nothing beyond the success.
-pub type NoAnswer = IgnoredAny;
+pub(crate) type NoAnswer = IgnoredAny;
 
 macro_rules! endpoints {
     ($($name:ident = $method:ident $path:literal: $body:ty => $answer:ty $(, $unavailable:ident)?;)*) => {
         $(
             #[doc = concat!("`", stringify!($method), " ", $path, "`")]
-            pub const $name: Endpoint<{ ids_in($path) }, $body, $answer> =
+            pub(crate) const $name: Endpoint<{ ids_in($path) }, $body, $answer> =
                 Endpoint::new(Method::$method, $path)$(.unavailable(Unavailable::$unavailable))?;
         )*
 
@@ -142,7 +142,7 @@ endpoints! {
 }
 
 /// One page of a player's friends; pages are counted from 0.
-pub fn page_of_friends(player: PlayerUuid, page: u32, limit: u32) -> Result<ApiRequest<FriendsList>, Refusal> {
+pub(crate) fn page_of_friends(player: PlayerUuid, page: u32, limit: u32) -> Result<ApiRequest<FriendsList>, Refusal> {
     Ok(LIST_FRIENDS.request([&player])?.query("page", page).query("limit", limit))
 }
 
@@ -172,14 +172,14 @@ impl<const IDS: usize, Body, Answer> Endpoint<IDS, Body, Answer> {
 
 impl<const IDS: usize, Answer> Endpoint<IDS, NoBody, Answer> {
     /// A request about these ids. [`Refusal::Invalid`] where one can't stand in a path.
-    pub fn request(&self, ids: [&dyn Display; IDS]) -> Result<ApiRequest<Answer>, Refusal> {
+    pub(crate) fn request(&self, ids: [&dyn Display; IDS]) -> Result<ApiRequest<Answer>, Refusal> {
         self.build(ids, None)
     }
 }
 
 impl<const IDS: usize, Body: Serialize, Answer> Endpoint<IDS, Body, Answer> {
     /// A request about these ids, with a body. [`Refusal::Invalid`] where an id can't stand in a path.
-    pub fn request_with(&self, ids: [&dyn Display; IDS], body: &Body) -> Result<ApiRequest<Answer>, Refusal> {
+    pub(crate) fn request_with(&self, ids: [&dyn Display; IDS], body: &Body) -> Result<ApiRequest<Answer>, Refusal> {
         let invalid = |error| Refusal::Invalid { desc: format!("the request can't be written as JSON: {error}") };
         self.build(ids, Some(serde_json::to_vec(body).map_err(invalid)?))
     }
@@ -208,13 +208,14 @@ impl<Answer> ApiRequest<Answer> {
 
 impl<Answer: DeserializeOwned> ApiRequest<Answer> {
     /// What a success says. A body that can't be read leaves open what was done.
-    pub fn answer(&self, response: &Response) -> Result<Answer, Refusal> {
+    #[expect(clippy::unused_self, reason = "the request knows the type of its answer")]
+    pub(crate) fn answer(&self, response: &Response) -> Result<Answer, Refusal> {
         answer(response)
     }
 }
 
 /// What a success says, read as an `Answer`; an empty body is read as `null`.
-pub fn answer<Answer: DeserializeOwned>(response: &Response) -> Result<Answer, Refusal> {
+pub(crate) fn answer<Answer: DeserializeOwned>(response: &Response) -> Result<Answer, Refusal> {
     let body = if response.body.is_empty() { b"null" } else { &response.body[..] };
     serde_json::from_slice(body).map_err(|error| Refusal::Ambiguous {
         why: bounded(&format!("the answer ({}) can't be read: {error}", response.status.as_u16())),
@@ -233,7 +234,7 @@ impl<Answer> Deref for ApiRequest<Answer> {
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Text as one segment of a path. Dots alone would be taken for a way through directories.
-pub fn segment(text: &str) -> Result<String, Refusal> {
+pub(crate) fn segment(text: &str) -> Result<String, Refusal> {
     if matches!(text, "" | "." | "..") {
         return Err(Refusal::Invalid { desc: format!("{text:?} can't be an id in a path") });
     }

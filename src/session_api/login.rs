@@ -39,7 +39,7 @@ use std::{
 use tokio::time::Instant;
 
 /// How long one login may take.
-pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const LOGIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A token is renewed when this part of its life is left, but not earlier than `MAX_MARGIN` before its end.
 const MARGIN_PART: u32 = 5;
@@ -51,7 +51,7 @@ const MAX_SECRET: u64 = 64 << 10;
 
 /// The token, and how to get another.
 #[derive(Debug)]
-pub struct Login {
+pub(super) struct Login {
     credentials: Credentials,
     held: Mutex<Held>,
     /// Locked by the caller who logs in for all; holds the last failure, for callers who waited for that login.
@@ -78,7 +78,7 @@ struct Token {
 
 /// A token to use.
 #[derive(Debug, Clone)]
-pub struct AccessToken {
+pub(super) struct AccessToken {
     pub text: SecretString,
     /// Tells a refused token from its successor.
     pub generation: u64,
@@ -88,7 +88,7 @@ pub struct AccessToken {
 
 /// Why there is no token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LoginError {
+pub(crate) enum LoginError {
     /// The credentials are refused, or can't be read.
     #[error("the login was refused: {0}")]
     Refused(String),
@@ -99,7 +99,7 @@ pub enum LoginError {
 
 /// Whether a caller without a token waits for a login that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LoginSharing {
+pub(super) enum LoginSharing {
     /// It waits, and takes that login's token.
     Shared,
     /// It logs in itself: the other login may hang in a connection that leads nowhere.
@@ -107,12 +107,12 @@ pub enum LoginSharing {
 }
 
 impl Login {
-    pub fn new(credentials: Credentials) -> Self {
+    pub(super) fn new(credentials: Credentials) -> Self {
         Login { credentials, held: Mutex::default(), under_way: tokio::sync::Mutex::default() }
     }
 
     /// A token that is good by our clock; logs in if there is none.
-    pub async fn token(
+    pub(super) async fn token(
         &self,
         transport: &Transport,
         client: &Client,
@@ -138,12 +138,12 @@ impl Login {
     }
 
     /// The player of the last login, if it was a player's.
-    pub fn player(&self) -> Option<PlayerUuid> {
+    pub(super) fn player(&self) -> Option<PlayerUuid> {
         self.held().player
     }
 
     /// The service refused this token: it isn't used again.
-    pub fn refused(&self, generation: u64) {
+    pub(super) fn refused(&self, generation: u64) {
         let mut held = self.held();
         if held.generation == generation {
             held.token = None;
@@ -151,7 +151,7 @@ impl Login {
     }
 
     /// Gets the next token while the old one is still good. Returns at once if that is under way already.
-    pub async fn renew(&self, transport: &Transport, client: &Client) {
+    pub(super) async fn renew(&self, transport: &Transport, client: &Client) {
         let refresh = {
             let mut held = self.held();
             if std::mem::replace(&mut held.renewing, true) {

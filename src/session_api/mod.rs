@@ -27,16 +27,16 @@
 //! Invariants: a request is carried out once, and once more only after a token that was refused; no
 //! secret and no token reaches a log, an error text or a `Debug` output.
 
-pub mod agent;
+pub(crate) mod agent;
 mod availability;
 pub mod client;
-pub mod endpoints;
+pub(crate) mod endpoints;
 mod login;
 mod response;
 mod transport;
 
-pub use login::LoginError;
-pub use transport::Response;
+pub(crate) use login::LoginError;
+pub(crate) use transport::Response;
 
 use crate::{
     host::clock,
@@ -102,7 +102,7 @@ pub enum SetupError {
 
 /// Why an exchange did not end in a success.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CallError {
+pub(crate) enum CallError {
     /// There is no token to send it with.
     #[error(transparent)]
     Login(#[from] LoginError),
@@ -113,20 +113,20 @@ pub enum CallError {
 
 /// One service, and the token that lets us in. Share it: clones of the `Arc` share connection and login.
 #[derive(Debug)]
-pub struct ApiClient {
+pub(crate) struct ApiClient {
     transport: Transport,
     login: Login,
 }
 
 impl ApiClient {
     /// Sets the client up; nothing is sent.
-    pub fn new(settings: &ConnectionSettings) -> Result<Arc<Self>, SetupError> {
+    pub(crate) fn new(settings: &ConnectionSettings) -> Result<Arc<Self>, SetupError> {
         let transport = Transport::new(settings)?;
         Ok(Arc::new(ApiClient { transport, login: Login::new(settings.credentials.clone()) }))
     }
 
     /// Sends a request and reads what its success says; each exchange takes `timeout` at most.
-    pub async fn call<Answer: DeserializeOwned>(
+    pub(crate) async fn call<Answer: DeserializeOwned>(
         self: &Arc<Self>,
         request: &ApiRequest<Answer>,
         timeout: Duration,

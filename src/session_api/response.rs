@@ -26,7 +26,7 @@ use http::{HeaderMap, StatusCode, header};
 use std::time::Duration;
 
 /// The longest time that a service may ask to be left alone.
-pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
+pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// The longest explanation that is taken over from an answer, in characters.
 const MAX_DESC: usize = 300;
@@ -50,7 +50,7 @@ const STATE_CODES: [&str; 13] = [
 
 /// What an answer means.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ResponseKind {
+pub(super) enum ResponseKind {
     Success,
     /// The token is missing, bad or expired.
     BadToken {
@@ -61,7 +61,7 @@ pub enum ResponseKind {
 
 impl ResponseKind {
     /// Reads the table. `now` is needed for a Retry-After that is a date.
-    pub fn of(response: &Response, unavailable: Unavailable, now: Timestamp) -> Self {
+    pub(super) fn of(response: &Response, unavailable: Unavailable, now: Timestamp) -> Self {
         let status = response.status;
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
             return ResponseKind::Success;
@@ -132,7 +132,7 @@ fn describe(response: &Response, error: Option<&ApiError>) -> String {
 }
 
 /// What somebody else wrote: cut to a bearable length, and without control characters.
-pub fn bounded(text: &str) -> String {
+pub(super) fn bounded(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(MAX_DESC).collect()
 }
 

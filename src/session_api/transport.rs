@@ -28,7 +28,7 @@ use std::{
 use url::{Host, Url};
 
 /// The largest body that is read.
-pub const MAX_BODY: usize = 4 << 20;
+pub(super) const MAX_BODY: usize = 4 << 20;
 
 /// How long a connection may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -64,7 +64,7 @@ pub enum Unavailable {
 
 /// What came back, whatever the status.
 #[derive(Debug, Clone)]
-pub struct Response {
+pub(crate) struct Response {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -83,7 +83,7 @@ pub enum TransportError {
 
 /// How a request is authorised.
 #[derive(Debug, Clone, Copy)]
-pub enum Authorisation<'a> {
+pub(super) enum Authorisation<'a> {
     None,
     Basic { id: &'a str, secret: &'a SecretString },
     Bearer(&'a SecretString),
@@ -91,7 +91,7 @@ pub enum Authorisation<'a> {
 
 /// Where requests go, and the client that takes them there.
 #[derive(Debug)]
-pub struct Transport {
+pub(super) struct Transport {
     base: String,
     user_agent: HeaderValue,
     connector: ConnectorConfig,
@@ -151,7 +151,7 @@ impl Request {
 }
 
 impl Transport {
-    pub fn new(settings: &ConnectionSettings) -> Result<Self, SetupError> {
+    pub(super) fn new(settings: &ConnectionSettings) -> Result<Self, SetupError> {
         let _ = rustls::crypto::ring::default_provider().install_default(); // An error means that it is there already.
         let url = &settings.base_url;
         let bad = |why| SetupError::Url { url: redacted(url), why };
@@ -186,7 +186,7 @@ impl Transport {
     }
 
     /// The client whose connection is kept.
-    pub fn client(&self) -> Result<Client, TransportError> {
+    pub(super) fn client(&self) -> Result<Client, TransportError> {
         let mut pooled = self.pooled();
         if let Some(client) = pooled.as_ref() {
             return Ok(client.clone());
@@ -196,17 +196,17 @@ impl Transport {
     }
 
     /// A client that makes a fresh connection for each exchange.
-    pub fn fresh(&self) -> Result<Client, TransportError> {
+    pub(super) fn fresh(&self) -> Result<Client, TransportError> {
         self.connector.client(Pool::None).map_err(|error| TransportError::Unreachable(why(&error)))
     }
 
     /// Lets go of the kept connection: nobody knows whether it still leads anywhere.
-    pub fn renew(&self) {
+    pub(super) fn renew(&self) {
         *self.pooled() = None;
     }
 
     /// One exchange, in `timeout` at most.
-    pub async fn exchange(
+    pub(super) async fn exchange(
         &self,
         client: &Client,
         request: &Request,
@@ -221,7 +221,7 @@ impl Transport {
     }
 
     /// Sends a request and returns its response once the head is there; the body comes as it comes.
-    pub async fn open(
+    pub(super) async fn open(
         &self,
         client: &Client,
         request: &Request,
@@ -311,7 +311,7 @@ async fn receive(client: &Client, request: reqwest::Request) -> Result<Response,
 }
 
 /// Reads the rest of a response that was opened, in `timeout` at most.
-pub async fn read(response: reqwest::Response, timeout: Duration) -> Result<Response, TransportError> {
+pub(super) async fn read(response: reqwest::Response, timeout: Duration) -> Result<Response, TransportError> {
     tokio::time::timeout(timeout, whole(response)).await.unwrap_or_else(|_| Err(timed_out(timeout)))
 }
 

@@ -2,7 +2,10 @@
 //! clients of other people: `gamedig`, and Python's `python-a2s`.
 
 use crate::support::{agent::Agent, component, proc, world::World};
-use gameside::{internals::probes::query::{self, Answer}, model::probe::Bots};
+use gameside::{
+    internals::probes::query::{self, Answer},
+    model::probe::Bots,
+};
 use serde_json::{Value, json};
 use std::{
     net::{SocketAddr, UdpSocket},

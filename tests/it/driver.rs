@@ -9,7 +9,50 @@ use crate::{
     support::scripted::{Asked as Request, Logins, PROBE, Server, health_config},
 };
 use futures_util::FutureExt as _;
-use gameside::{internals::{agent::{config::AgentConfig, console_quit::ConsoleQuit, driver::{Driver, Identity}, effect_executor::{EffectExecutor, ExecHandle, ExecutorState, WatchConfig}, hooks::{Hooks, HooksConfig}, inbox::Inbox, journal, provide::Provider, settings::{self, Found}, timeline_writer::TimelineWriter}, core::{io::{Effect, Input, JournalFact, Restored, SavedState}, settings::Settings, Core}, frontends::{Events, GameMessage, Heartbeats, OperatorRequest, Timeline, TokenStore}, host::{addresses::Hosts, paths::{AgentPlace, Places}}, keeper::{attach, KeeperEvent, KeeperPlace, Mode}, probes::{CommandError, Log}, providers::ProviderSettings, session_api::agent::connect}, model::{allocation::Allocation, calls::{Answer, Backend, Call, Refusal}, game::{Admission, EventSource, GameEvent}, ids::{KeeperId, RunNumber}, keeper::{KeeperFact, KeeperOrder}, orders::{Accepted, Order, Refused, RequestId}, policy::Readiness, probe::LogPatterns, process::{Containment, KeeperHello, RunState}, session::{HostType, InstanceHealth, InstanceInfo, JoinStatus}, status::{AgentStatus, PhaseName, Status}, time::{Instant, Now, Timestamp}}};
+use gameside::{
+    internals::{
+        agent::{
+            config::AgentConfig,
+            console_quit::ConsoleQuit,
+            driver::{Driver, Identity},
+            effect_executor::{EffectExecutor, ExecHandle, ExecutorState, WatchConfig},
+            hooks::{Hooks, HooksConfig},
+            inbox::Inbox,
+            journal,
+            provide::Provider,
+            settings::{self, Found},
+            timeline_writer::TimelineWriter,
+        },
+        core::{
+            Core,
+            io::{Effect, Input, JournalFact, Restored, SavedState},
+            settings::Settings,
+        },
+        frontends::{Events, GameMessage, Heartbeats, OperatorRequest, Timeline, TokenStore},
+        host::{
+            addresses::Hosts,
+            paths::{AgentPlace, Places},
+        },
+        keeper::{KeeperEvent, KeeperPlace, Mode, attach},
+        probes::{CommandError, Log},
+        providers::ProviderSettings,
+        session_api::agent::connect,
+    },
+    model::{
+        allocation::Allocation,
+        calls::{Answer, Backend, Call, Refusal},
+        game::{Admission, EventSource, GameEvent},
+        ids::{KeeperId, RunNumber},
+        keeper::{KeeperFact, KeeperOrder},
+        orders::{Accepted, Order, Refused, RequestId},
+        policy::Readiness,
+        probe::LogPatterns,
+        process::{Containment, KeeperHello, RunState},
+        session::{HostType, InstanceHealth, InstanceInfo, JoinStatus},
+        status::{AgentStatus, PhaseName, Status},
+        time::{Instant, Now, Timestamp},
+    },
+};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -4,7 +4,13 @@
 //! The test runs itself again in there, so that nothing is mounted where anybody else could see it.
 
 use crate::support::component;
-use gameside::{internals::{agent::journal::{self, MAX_TEXT}, core::io::JournalFact}, model::time::Timestamp};
+use gameside::{
+    internals::{
+        agent::journal::{self, MAX_TEXT},
+        core::io::JournalFact,
+    },
+    model::time::Timestamp,
+};
 use std::{
     fs::File,
     io::{ErrorKind, Write as _},

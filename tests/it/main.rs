@@ -42,6 +42,7 @@
 //! | [`session_client`] | the client of the session service against scripted answers |
 //! | [`support`] | the harness: a world of its own for each test |
 
+#![allow(unreachable_pub, reason = "a program exports nothing: what is shared between its modules is `pub`")]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 #![allow(clippy::disallowed_methods, reason = "a test may wait by the clock, though never sleep")]
 

@@ -1,7 +1,10 @@
 //! The Kubernetes manifests: what must be true of them for a match to survive, read from the files
 //! as they are.
 
-use gameside::{internals::{agent::config as agent, keeper::config::KeeperMode}, model::units::Span};
+use gameside::{
+    internals::{agent::config as agent, keeper::config::KeeperMode},
+    model::units::Span,
+};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 

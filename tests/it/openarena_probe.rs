@@ -2,7 +2,16 @@
 //! its log.
 
 use crate::support::component;
-use gameside::{internals::probes::{start, Finding, Log, Observation, Target}, model::{game::{Evidence, GameEvent}, ids::RunNumber, policy::Readiness, probe::{LogPatterns, Probe, ProbeKind}, units::Span}};
+use gameside::{
+    internals::probes::{Finding, Log, Observation, Target, start},
+    model::{
+        game::{Evidence, GameEvent},
+        ids::RunNumber,
+        policy::Readiness,
+        probe::{LogPatterns, Probe, ProbeKind},
+        units::Span,
+    },
+};
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, Command, Stdio},

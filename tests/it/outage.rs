@@ -4,7 +4,19 @@ use crate::support::{
     inprocess::InProcess,
     proxy::{Fault, Proxy},
 };
-use gameside::{internals::{providers::{self, sic::SicSettings, Offer, ProviderEvent, ProviderSettings}, session_api::agent::SessionClient}, model::{allocation::Allocation, calls::{Answer, Backend, Call, NewSession, Refusal}, ids::SessionId, session::{HostType, InstanceRequest, InstanceUpdate, JoinStatus, Session, StartupParams}, CustomData}};
+use gameside::{
+    internals::{
+        providers::{self, Offer, ProviderEvent, ProviderSettings, sic::SicSettings},
+        session_api::agent::SessionClient,
+    },
+    model::{
+        CustomData,
+        allocation::Allocation,
+        calls::{Answer, Backend, Call, NewSession, Refusal},
+        ids::SessionId,
+        session::{HostType, InstanceRequest, InstanceUpdate, JoinStatus, Session, StartupParams},
+    },
+};
 use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

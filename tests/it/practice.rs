@@ -1,7 +1,27 @@
 //! The practice game as a program: its players, its words to the agent, and its bad days.
 
 use crate::support::world::{PATIENCE, World};
-use gameside::{internals::{frontends::{self, native, BindAddress, BoundSocket, Events, Frontend, GameMessage, OperatorRequest, Shared, Timeline, TokenStore}, practice::{player::{visit, Visit}, wire::FromPlayer, JoinOptions}}, model::{calls::Backend, game::{GameEvent, GameNotice}, ids::RunNumber, session::{InstanceHealth, StartupParams}, status::{AgentStatus, GameStatus, KeeperStatus, PhaseName, Status}, time::Timestamp}};
+use gameside::{
+    internals::{
+        frontends::{
+            self, BindAddress, BoundSocket, Events, Frontend, GameMessage, OperatorRequest, Shared, Timeline,
+            TokenStore, native,
+        },
+        practice::{
+            JoinOptions,
+            player::{Visit, visit},
+            wire::FromPlayer,
+        },
+    },
+    model::{
+        calls::Backend,
+        game::{GameEvent, GameNotice},
+        ids::RunNumber,
+        session::{InstanceHealth, StartupParams},
+        status::{AgentStatus, GameStatus, KeeperStatus, PhaseName, Status},
+        time::Timestamp,
+    },
+};
 use std::{
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, UdpSocket},

@@ -2,7 +2,7 @@
 //! against the service's own document, and so is every body that was taken.
 
 use crate::contract::{contract, published};
-use gameside::internals::service::{auth::clients::Clients, ops, Listeners, ServeError, Service, ServiceSettings};
+use gameside::internals::service::{Listeners, ServeError, Service, ServiceSettings, auth::clients::Clients, ops};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, path::Path, sync::Mutex};
 use tempfile::TempDir;
@@ -174,7 +174,8 @@ impl Bench {
     fn judge(&self, method: &str, path: &str, sent: Option<&Value>, status: u16, body: Option<&Value>) {
         let bare = path.split('?').next().unwrap();
         let router = gameside::internals::service::http::route::Router::new(&ops::tables());
-        let gameside::internals::service::http::route::Found::Row(row, _) = router.find(&method.parse().unwrap(), bare) else {
+        let gameside::internals::service::http::route::Found::Row(row, _) = router.find(&method.parse().unwrap(), bare)
+        else {
             return;
         };
         if status < 400 {

@@ -5,7 +5,11 @@ use crate::{
     service_bench::{Bench, settings},
     support::world::GAMESIDE,
 };
-use gameside::internals::service::{auth::login::player_of, templates::{Deserter, SessionType}, Listeners, Service, ServiceSettings};
+use gameside::internals::service::{
+    Listeners, Service, ServiceSettings,
+    auth::login::player_of,
+    templates::{Deserter, SessionType},
+};
 use serde_json::json;
 use std::process::{Command, Stdio};
 

@@ -6,7 +6,10 @@ use crate::{
     service_interface::befriend,
     support::world::World,
 };
-use gameside::{internals::service::{auth::login::player_of, ServiceSettings}, model::units::Span};
+use gameside::{
+    internals::service::{ServiceSettings, auth::login::player_of},
+    model::units::Span,
+};
 use serde_json::json;
 use std::{path::PathBuf, time::Duration};
 

@@ -5,7 +5,7 @@
 //! so that the configured time-outs pass at once.
 
 use crate::service_bench::{Answer, Bench, settings};
-use gameside::internals::service::{auth::login::player_of, http::route::Row, ops, ServiceSettings};
+use gameside::internals::service::{ServiceSettings, auth::login::player_of, http::route::Row, ops};
 use http::Method;
 use serde_json::{Value, json};
 use tokio::{

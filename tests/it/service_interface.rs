@@ -2,7 +2,10 @@
 //! friends, events, LAN sessions, sanctioned players.
 
 use crate::service_bench::{Bench, create, join, settings};
-use gameside::{internals::service::{auth::login::player_of, settings::RestrictedPlayer}, model::login::RestrictionType};
+use gameside::{
+    internals::service::{auth::login::player_of, settings::RestrictedPlayer},
+    model::login::RestrictionType,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

@@ -5,7 +5,11 @@ use crate::{
     contract::contract,
     service_bench::{Bench, join, settings},
 };
-use gameside::internals::service::{auth::login::player_of, ops, templates::{MapChoice, RequestTemplate}};
+use gameside::internals::service::{
+    auth::login::player_of,
+    ops,
+    templates::{MapChoice, RequestTemplate},
+};
 use serde_json::json;
 use std::collections::BTreeSet;
 

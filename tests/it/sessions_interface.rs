@@ -7,7 +7,21 @@ use crate::support::{
     service::Service,
     world::{PATIENCE, World},
 };
-use gameside::{client::{ClientError, ClientSettings, CreateSession, EventStream, JoinPolicy, JoinSession, Leaving, Matchmaking, Sessions, SettingsUpdate, StreamItem}, internals::session_api::{Credentials, Secret}, model::{calls::Refusal, discovery::{Comparison, Filter, SessionSearch}, events::{EventKind, SessionEvent}, ids::{PlayerUuid, SessionId}, player::PlayerStatus, session::{JoinStatus, Session, StartupParams}}};
+use gameside::{
+    client::{
+        ClientError, ClientSettings, CreateSession, EventStream, JoinPolicy, JoinSession, Leaving, Matchmaking,
+        Sessions, SettingsUpdate, StreamItem,
+    },
+    internals::session_api::{Credentials, Secret},
+    model::{
+        calls::Refusal,
+        discovery::{Comparison, Filter, SessionSearch},
+        events::{EventKind, SessionEvent},
+        ids::{PlayerUuid, SessionId},
+        player::PlayerStatus,
+        session::{JoinStatus, Session, StartupParams},
+    },
+};
 use serde_json::json;
 use std::process::Child;
 

@@ -1,7 +1,13 @@
 //! The provider `sic` against a registration service whose every answer is scripted.
 
 use crate::support::scripted::{Asked, Logins, Server};
-use gameside::internals::{providers::{sic::SicSettings, start, Offer, ProviderEvent, ProviderSettings}, session_api::{agent::{connect, SessionClientSettings}, ConnectionSettings, Credentials, Secret}};
+use gameside::internals::{
+    providers::{Offer, ProviderEvent, ProviderSettings, sic::SicSettings, start},
+    session_api::{
+        ConnectionSettings, Credentials, Secret,
+        agent::{SessionClientSettings, connect},
+    },
+};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};

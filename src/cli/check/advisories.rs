@@ -10,7 +10,7 @@ use crate::{
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
 /// Everything that weakens a boundary, or will be missed at the start. `dir`: the agent's state directory, where a keeper may be that can be asked.
-pub fn security(loaded: &Loaded, dir: Option<&Path>) -> Vec<String> {
+pub(super) fn security(loaded: &Loaded, dir: Option<&Path>) -> Vec<String> {
     let config = &loaded.config;
     let mut notes = Vec::new();
     notes.extend(boundary(config, dir));

@@ -40,7 +40,7 @@ const LAST_PAUSE: Duration = Duration::from_millis(500);
 /// Options of every `session` command.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Service and login")]
-pub struct Connection {
+pub(crate) struct Connection {
     /// The session service
     #[arg(long, global = true, value_name = "URL", env = "GAMESIDE_SERVICE", default_value = LOCAL)]
     service: String,
@@ -69,14 +69,14 @@ pub struct Connection {
 
 /// A client that has logged in, and the names that it knows.
 #[derive(Debug)]
-pub struct Connected {
+pub(crate) struct Connected {
     pub sessions: Sessions,
     names: Names,
 }
 
 impl Connection {
     /// Logs in; starts the local service where that is meant and none runs.
-    pub async fn connect(&self, places: &Places) -> Result<Connected, Failure> {
+    pub(crate) async fn connect(&self, places: &Places) -> Result<Connected, Failure> {
         let local = self.service == LOCAL;
         let url = if local { "http://localhost" } else { &self.service };
         let url = Url::parse(url).or_exit(Exit::Usage).map_err(|why| {
@@ -173,7 +173,7 @@ async fn local_service(places: &Places) -> Result<(), Failure> {
 
 impl Connected {
     /// The session that is meant, and the name that it goes by in the client: one of ours, else an id or short code.
-    pub fn session(&self, given: Option<&str>) -> Result<(String, SessionId), Failure> {
+    pub(crate) fn session(&self, given: Option<&str>) -> Result<(String, SessionId), Failure> {
         let known = self.sessions.names();
         let Some(given) = given else {
             return match known.into_iter().collect::<Vec<_>>().as_slice() {
@@ -198,13 +198,13 @@ impl Connected {
     }
 
     /// Writes down which names were given and which are free now.
-    pub fn keep_names(&self) -> Result<(), Failure> {
+    pub(crate) fn keep_names(&self) -> Result<(), Failure> {
         self.names.keep(&self.sessions)
     }
 }
 
 /// A player's UUID, or a name: the player whom a service with `--dev`, or the local one, makes of it.
-pub fn player(text: &str) -> Result<PlayerUuid, String> {
+pub(crate) fn player(text: &str) -> Result<PlayerUuid, String> {
     match text.parse() {
         Ok(uuid) => Ok(PlayerUuid(uuid)),
         Err(_) if text.is_empty() => Err("expected a player's UUID or name".to_owned()),
@@ -213,7 +213,7 @@ pub fn player(text: &str) -> Result<PlayerUuid, String> {
 }
 
 /// Prints what was done: a line for people, or the value.
-pub fn say(form: Form, line: &str, value: &serde_json::Value) {
+pub(crate) fn say(form: Form, line: &str, value: &serde_json::Value) {
     match form {
         Form::Text => println!("{line}"),
         Form::Json => println!("{value}"),

@@ -31,7 +31,7 @@ const NAME: &str = "session";
 #[command(
     after_help = "Examples:\n  gameside session create match --policy public --max-players 8 --set map=harbour\n  gameside session create match --dedicated --map harbour --mode duel"
 )]
-pub struct Create {
+pub(crate) struct Create {
     /// What this machine calls the session from now on
     #[arg(default_value = NAME)]
     name: String,
@@ -58,7 +58,7 @@ struct Server {
     timeout: Span,
 }
 
-pub async fn create(args: Create, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn create(args: Create, connected: &Connected, form: Form) -> Result<Exit, Failure> {
     let sessions = &connected.sessions;
     let name = args.name.clone();
     let startup = args.server.startup.params_with_map().or_exit(Exit::Usage)?;
@@ -138,7 +138,7 @@ impl Progress {
 #[command(
     after_help = "Examples:\n  gameside session update match --new-members refuse\n  gameside session update match --policy invite --set level=4 --unset map"
 )]
-pub struct Update {
+pub(crate) struct Update {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
@@ -148,7 +148,7 @@ pub struct Update {
     unset: Vec<String>,
 }
 
-pub async fn update(args: Update, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn update(args: Update, connected: &Connected, form: Form) -> Result<Exit, Failure> {
     let (name, _) = connected.session(args.which.session.as_deref())?;
     let update = args.settings.update(args.unset);
     let session = connected.sessions.update_session_settings(&name, update).await.map_err(failed)?;
@@ -156,7 +156,7 @@ pub async fn update(args: Update, connected: &Connected, form: Form) -> Result<E
     Ok(Exit::Done)
 }
 
-pub async fn leave(which: Which, connected: &Connected, form: Form, how: Leaving) -> Result<Exit, Failure> {
+pub(crate) async fn leave(which: Which, connected: &Connected, form: Form, how: Leaving) -> Result<Exit, Failure> {
     let (name, id) = connected.session(which.session.as_deref())?;
     connected.sessions.leave_session(&name, how).await.map_err(failed)?;
     let word = match how {
@@ -171,7 +171,7 @@ pub async fn leave(which: Which, connected: &Connected, form: Form, how: Leaving
 #[command(
     after_help = "Examples:\n  gameside session matchmake --where map=harbour --where 'level>=3' --policy public --set map=harbour --set level=3"
 )]
-pub struct Matchmake {
+pub(crate) struct Matchmake {
     /// What this machine calls the session from now on
     #[arg(default_value = NAME)]
     name: String,
@@ -181,7 +181,7 @@ pub struct Matchmake {
     new: NewSession,
 }
 
-pub async fn matchmake(args: Matchmake, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn matchmake(args: Matchmake, connected: &Connected, form: Form) -> Result<Exit, Failure> {
     let create: CreateSession = args.new.named(args.name.clone());
     let wanted = Matchmaking { search: args.conditions.search(None, None), create };
     let (session, created) = connected.sessions.start_matchmaking(wanted).await.map_err(failed)?;

@@ -19,7 +19,7 @@ use std::io::Write as _;
 #[command(
     after_help = "Examples:\n  gameside session events\n  gameside session events --json | jq -r 'select(.event == \"OnSessionInviteReceived\") | .session_id'\n  gameside session events --after 1700000000000-4 --count 10 --json"
 )]
-pub struct Events {
+pub(crate) struct Events {
     /// Go on after the event with this id, as --json printed it; without it, from now on
     #[arg(long, value_name = "ID")]
     after: Option<String>,
@@ -28,7 +28,7 @@ pub struct Events {
     count: Option<u64>,
 }
 
-pub async fn events(args: Events, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn events(args: Events, connected: &Connected, form: Form) -> Result<Exit, Failure> {
     let mut stream = connected.sessions.events(args.after);
     stream.open().await.map_err(failed)?;
     if form == Form::Text {

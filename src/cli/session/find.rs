@@ -26,7 +26,7 @@ use uuid::Uuid;
 #[command(
     after_help = "Examples:\n  gameside session find --where map=harbour --where 'level>=3' --max 10\n  gameside session find --with bob\n  gameside session find --ids | head -1"
 )]
-pub struct Find {
+pub(crate) struct Find {
     #[command(flatten)]
     conditions: Conditions,
     /// Only sessions of this type
@@ -40,7 +40,7 @@ pub struct Find {
     ids: bool,
 }
 
-pub async fn find(args: Find, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn find(args: Find, connected: &Connected, form: Form) -> Result<Exit, Failure> {
     let search = args.conditions.search(args.session_type, args.region);
     let ids = connected.sessions.find_sessions(&search).await.map_err(failed)?;
     if args.ids {
@@ -66,7 +66,7 @@ pub async fn find(args: Find, connected: &Connected, form: Form) -> Result<Exit,
 #[command(
     after_help = "Examples:\n  gameside session join 3c1d0a5e-… --name match --presence\n  gameside session join --invite 9b2e77f0-…"
 )]
-pub struct Join {
+pub(crate) struct Join {
     /// The session's id or short code
     #[arg(required_unless_present = "invite")]
     session: Option<String>,
@@ -90,7 +90,7 @@ pub struct Join {
     presence: bool,
 }
 
-pub async fn join(args: Join, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn join(args: Join, connected: &Connected, form: Form) -> Result<Exit, Failure> {
     let sessions = &connected.sessions;
     let id = match (args.invite, args.session) {
         (Some(invite), _) => sessions.get_session_invite_by_id(invite).await.map_err(failed)?.session_id,
@@ -105,13 +105,13 @@ pub async fn join(args: Join, connected: &Connected, form: Form) -> Result<Exit,
     Ok(Exit::Done)
 }
 
-pub async fn list(connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn list(connected: &Connected, form: Form) -> Result<Exit, Failure> {
     let found = connected.sessions.get_all_sessions().await.map_err(failed)?;
     show::sessions(form, &found, &connected.sessions.names());
     Ok(Exit::Done)
 }
 
-pub async fn show(which: Which, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn show(which: Which, connected: &Connected, form: Form) -> Result<Exit, Failure> {
     let (name, id) = connected.session(which.session.as_deref())?;
     let session = connected.sessions.get_session_by_id(&id).await.map_err(failed)?;
     show::session(form, Some(&name).filter(|name| name.as_str() != id.as_str()).map(String::as_str), &session);
@@ -120,7 +120,7 @@ pub async fn show(which: Which, connected: &Connected, form: Form) -> Result<Exi
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  ./MyGame +connect \"$(gameside session connect-string match --wait)\"")]
-pub struct ConnectString {
+pub(crate) struct ConnectString {
     #[command(flatten)]
     which: Which,
     /// Wait until the server can be joined
@@ -131,7 +131,7 @@ pub struct ConnectString {
     timeout: Span,
 }
 
-pub async fn connect_string(args: ConnectString, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn connect_string(args: ConnectString, connected: &Connected, form: Form) -> Result<Exit, Failure> {
     let (_, id) = connected.session(args.which.session.as_deref())?;
     let address = if args.wait {
         let waiting = connected.sessions.wait_until_joinable(&id, |_| {});

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 #[command(
     after_help = "Examples:\n  gameside session friends\n  gameside session friends add bob\n  gameside session friends accept ada --as bob\n  gameside session friends remove bob"
 )]
-pub struct Friends {
+pub(crate) struct Friends {
     #[command(subcommand)]
     what: Option<What>,
 }
@@ -42,7 +42,7 @@ struct Whom {
     players: Vec<PlayerUuid>,
 }
 
-pub async fn friends(args: Friends, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn friends(args: Friends, connected: &Connected, form: Form) -> Result<Exit, Failure> {
     let sessions = &connected.sessions;
     let mut changed = Vec::new();
     match args.what.unwrap_or(What::List) {

@@ -11,16 +11,16 @@
 //! | [`settings`] | options that say what a session is like, and filters |
 //! | [`show`] | sessions for people |
 
-pub mod connect;
-pub mod create;
-pub mod events;
-pub mod find;
-pub mod friends;
-pub mod names;
-pub mod people;
-pub mod presence;
-pub mod settings;
-pub mod show;
+pub(crate) mod connect;
+pub(crate) mod create;
+pub(crate) mod events;
+pub(crate) mod find;
+pub(crate) mod friends;
+pub(crate) mod names;
+pub(crate) mod people;
+pub(crate) mod presence;
+pub(crate) mod settings;
+pub(crate) mod show;
 
 use super::{error::Failure, exit::Exit, find::Finder};
 use crate::session_api::client::ClientError;
@@ -43,7 +43,7 @@ The names of sessions are this machine's own; an id or a short code serves every
 /// Create, find, join and change sessions, as a player or as a server.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     connection: Connection,
     /// Print JSON.
@@ -95,19 +95,19 @@ enum What {
 
 /// A session that is there.
 #[derive(Debug, clap::Args)]
-pub struct Which {
+pub(crate) struct Which {
     /// Its name, id or short code; may be left out where one session has a name
     session: Option<String>,
 }
 
 /// How a command prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     Text,
     Json,
 }
 
-pub fn run(args: Args, finder: &Finder) -> Result<Exit, Failure> {
+pub(crate) fn run(args: Args, finder: &Finder) -> Result<Exit, Failure> {
     let form = if args.json { Form::Json } else { Form::Text };
     super::block_on(async {
         let connected = args.connection.connect(&finder.places).await?;
@@ -143,6 +143,6 @@ async fn dispatch(what: What, connected: &Connected, form: Form) -> Result<Exit,
 }
 
 /// The exit code that a client's error deserves.
-pub fn failed(error: ClientError) -> Failure {
+pub(crate) fn failed(error: ClientError) -> Failure {
     Failure { exit: Exit::from(&error), error: error.into() }
 }

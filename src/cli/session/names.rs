@@ -15,14 +15,14 @@ use std::{collections::BTreeMap, io, path::PathBuf};
 
 /// The names of one login at one service.
 #[derive(Debug)]
-pub struct Names {
+pub(crate) struct Names {
     dir: PathBuf,
     read: BTreeMap<String, SessionId>,
 }
 
 impl Names {
     /// Reads them. What can't be read is no name of ours.
-    pub fn read(places: &Places, service: &str, who: &str) -> Result<Self, Failure> {
+    pub(crate) fn read(places: &Places, service: &str, who: &str) -> Result<Self, Failure> {
         let part = |text: &str| segment(text).map_err(|_| anyhow!("{text:?} can't be part of a path"));
         let dir = places.session_names().join(part(service)?).join(part(who)?);
         let entries = match std::fs::read_dir(&dir) {
@@ -39,14 +39,14 @@ impl Names {
         Ok(Names { read: read.collect(), dir })
     }
 
-    pub fn give_to(&self, sessions: &Sessions) {
+    pub(crate) fn give_to(&self, sessions: &Sessions) {
         for (name, id) in &self.read {
             sessions.keep(name, id.clone());
         }
     }
 
     /// Writes what has changed since. A session that goes by its own id has no name.
-    pub fn keep(&self, sessions: &Sessions) -> Result<(), Failure> {
+    pub(crate) fn keep(&self, sessions: &Sessions) -> Result<(), Failure> {
         let mut now = sessions.names();
         now.retain(|name, id| name != id.as_str());
         for (name, id) in &now {

@@ -18,7 +18,7 @@ use uuid::Uuid;
 #[command(
     after_help = "Examples:\n  gameside session members match\n  gameside session members match --add 5f0c1b7e-… --client-id my-servers"
 )]
-pub struct Members {
+pub(crate) struct Members {
     #[command(flatten)]
     which: Which,
     /// Register a player who has connected, as the session's host (UUID or name); may be repeated
@@ -32,7 +32,7 @@ pub struct Members {
     team: Option<u32>,
 }
 
-pub async fn members(args: Members, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn members(args: Members, connected: &Connected, form: Form) -> Result<Exit, Failure> {
     let (name, id) = connected.session(args.which.session.as_deref())?;
     let sessions = &connected.sessions;
     for player in args.add {
@@ -56,7 +56,7 @@ pub async fn members(args: Members, connected: &Connected, form: Form) -> Result
 #[command(
     after_help = "Examples:\n  gameside session invite bob eve\n  gameside session invite 5f0c1b7e-… --session match"
 )]
-pub struct Invite {
+pub(crate) struct Invite {
     /// Whom: UUIDs, or names of players of a service with --dev or the local one
     #[arg(required = true, value_name = "PLAYER", value_parser = player)]
     players: Vec<PlayerUuid>,
@@ -65,7 +65,7 @@ pub struct Invite {
     session: Option<String>,
 }
 
-pub async fn invite(args: Invite, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn invite(args: Invite, connected: &Connected, form: Form) -> Result<Exit, Failure> {
     let (name, id) = connected.session(args.session.as_deref())?;
     connected.sessions.send_session_invite(&name, &args.players).await.map_err(failed)?;
     let line = format!("invited {} to session {id}", args.players.len());
@@ -73,7 +73,7 @@ pub async fn invite(args: Invite, connected: &Connected, form: Form) -> Result<E
     Ok(Exit::Done)
 }
 
-pub async fn invites(connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn invites(connected: &Connected, form: Form) -> Result<Exit, Failure> {
     let invites = connected.sessions.get_all_session_invites().await.map_err(failed)?;
     if form == Form::Json {
         println!("{}", json!(invites));
@@ -90,19 +90,19 @@ pub async fn invites(connected: &Connected, form: Form) -> Result<Exit, Failure>
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Reject {
+pub(crate) struct Reject {
     /// The invite, as `gameside session invites` lists it
     invite: Uuid,
 }
 
-pub async fn reject(args: Reject, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn reject(args: Reject, connected: &Connected, form: Form) -> Result<Exit, Failure> {
     let invite = args.invite;
     connected.sessions.reject_session_invite(invite).await.map_err(failed)?;
     say(form, &format!("rejected invite {invite}"), &json!({ "rejected": invite }));
     Ok(Exit::Done)
 }
 
-pub async fn whoami(connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn whoami(connected: &Connected, form: Form) -> Result<Exit, Failure> {
     let player = connected.sessions.log_in().await.map_err(failed)?.ok_or_else(|| failed(ClientError::NoPlayer))?;
     say(form, &player.to_string(), &json!({ "player_uuid": player }));
     Ok(Exit::Done)

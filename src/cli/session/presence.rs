@@ -15,7 +15,7 @@ use serde_json::json;
 #[command(
     after_help = "Examples:\n  gameside session presence\n  gameside session presence set match\n  gameside session presence of bob"
 )]
-pub struct Presence {
+pub(crate) struct Presence {
     #[command(subcommand)]
     what: Option<What>,
 }
@@ -34,7 +34,7 @@ enum What {
     },
 }
 
-pub async fn presence(args: Presence, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn presence(args: Presence, connected: &Connected, form: Form) -> Result<Exit, Failure> {
     let sessions = &connected.sessions;
     let shown = match args.what {
         None => sessions.get_presence_session().await.map_err(failed)?,

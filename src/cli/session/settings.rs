@@ -35,7 +35,7 @@ impl From<Policy> for JoinPolicy {
 
 /// Whether new members are let in at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum NewMembers {
+pub(crate) enum NewMembers {
     Allow,
     Refuse,
 }
@@ -43,7 +43,7 @@ pub enum NewMembers {
 /// What can be said when a session is created and changed later.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Settings")]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Who may join without an invitation
     #[arg(long, value_enum)]
     policy: Option<Policy>,
@@ -80,7 +80,7 @@ impl Settings {
     }
 
     /// As a change; `remove`: custom settings that go.
-    pub fn update(self, remove: Vec<String>) -> SettingsUpdate {
+    pub(crate) fn update(self, remove: Vec<String>) -> SettingsUpdate {
         SettingsUpdate {
             join_policy: self.policy.map(JoinPolicy::from),
             max_players: self.max_players,
@@ -97,7 +97,7 @@ impl Settings {
 
 /// What can be said only when a session is created.
 #[derive(Debug, Clone, clap::Args)]
-pub struct NewSession {
+pub(crate) struct NewSession {
     /// The session's type, as the service's configuration names it
     #[arg(long = "type", value_name = "TYPE", default_value = "default")]
     session_type: String,
@@ -112,7 +112,7 @@ pub struct NewSession {
 }
 
 impl NewSession {
-    pub fn named(self, name: String) -> CreateSession {
+    pub(crate) fn named(self, name: String) -> CreateSession {
         let settings = self.settings;
         CreateSession {
             name,
@@ -133,7 +133,7 @@ impl NewSession {
 
 /// Conditions; all of them must hold.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Conditions {
+pub(crate) struct Conditions {
     /// A condition on a custom setting; may be repeated: KEY=V, KEY!=V, KEY>V, KEY>=V, KEY<V, KEY<=V, KEY=V1,V2 (one of them),
     /// KEY!=V1,V2 (none of them), KEY~V (nearest first)
     #[arg(long = "where", value_name = "CONDITION", value_parser = condition, verbatim_doc_comment)]
@@ -153,7 +153,7 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    pub fn search(self, session_type: Option<String>, region: Option<String>) -> SessionSearch {
+    pub(crate) fn search(self, session_type: Option<String>, region: Option<String>) -> SessionSearch {
         SessionSearch {
             session_type,
             region_id: region,

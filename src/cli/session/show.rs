@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// One session, with what this machine calls it.
-pub fn session(form: Form, name: Option<&str>, session: &Session) {
+pub(crate) fn session(form: Form, name: Option<&str>, session: &Session) {
     if form == Form::Json {
         println!("{}", value(name, session));
         return;
@@ -42,7 +42,7 @@ pub fn session(form: Form, name: Option<&str>, session: &Session) {
 }
 
 /// A list of them.
-pub fn sessions(form: Form, found: &[Session], names: &BTreeMap<String, SessionId>) {
+pub(crate) fn sessions(form: Form, found: &[Session], names: &BTreeMap<String, SessionId>) {
     let name_of =
         |session: &Session| names.iter().find(|(_, id)| **id == session.session_id).map(|(name, _)| name.as_str());
     if form == Form::Json {
@@ -67,7 +67,7 @@ pub fn sessions(form: Form, found: &[Session], names: &BTreeMap<String, SessionI
 }
 
 /// Who is in it.
-pub fn members(form: Form, session: &Session) {
+pub(crate) fn members(form: Form, session: &Session) {
     let all = session.teams.iter().enumerate().flat_map(|(number, team)| {
         team.players.iter().map(move |player| (team.team_id.unwrap_or(number as u32), player))
     });

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Why an operator's allocation can't be carried out, as far as that is known already.
-pub fn unfit(allocation: &Allocation, facts: &Facts) -> Option<Refused> {
+pub(super) fn unfit(allocation: &Allocation, facts: &Facts) -> Option<Refused> {
     let settings = &facts.settings;
     let provider = match settings.provider {
         ProviderKind::Hook => None,
@@ -35,7 +35,7 @@ pub fn unfit(allocation: &Allocation, facts: &Facts) -> Option<Refused> {
     checked.err().map(|error| Refused::Launch { why: error.to_string() })
 }
 
-pub fn new_session(allocation: &Allocation, facts: &Facts) -> Call {
+pub(super) fn new_session(allocation: &Allocation, facts: &Facts) -> Call {
     let own = &facts.settings.session;
     Call::CreateSession(Box::new(NewSession {
         session_type: own.session_type.clone(),
@@ -51,7 +51,7 @@ pub fn new_session(allocation: &Allocation, facts: &Facts) -> Call {
 
 /// The allocation's, else the instance's, else the configured ones. An allocation that names no map
 /// plays the others' map, in their mode unless it names one.
-pub fn params_for(allocation: &Allocation, info: Option<&InstanceInfo>, settings: &Settings) -> StartupParams {
+pub(super) fn params_for(allocation: &Allocation, info: Option<&InstanceInfo>, settings: &Settings) -> StartupParams {
     let shown = info.and_then(|info| info.instance_startup_params.as_ref());
     let known = shown.or(settings.session.startup_params.as_ref());
     let mut params = allocation.startup_params.as_ref().or(known).cloned().unwrap_or_default();
@@ -64,7 +64,7 @@ pub fn params_for(allocation: &Allocation, info: Option<&InstanceInfo>, settings
     params
 }
 
-pub fn outbox_to_post(
+pub(super) fn outbox_to_post(
     session: &SessionId,
     instance: &InstanceId,
     params: StartupParams,

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// Where the match stands.
 #[derive(Debug, Clone, PartialEq)]
-pub enum MatchStands {
+pub(crate) enum MatchStands {
     Idle,
     Starting(Box<Match>),
     Serving(Box<Match>),
@@ -29,7 +29,7 @@ pub enum MatchStands {
 /// One match: a term in one session.
 #[allow(clippy::struct_field_names, reason = "match_id is the Session API's word")]
 #[derive(Debug, Clone, PartialEq)]
-pub struct Match {
+pub(crate) struct Match {
     pub allocation: Allocation,
     /// The session was made by us.
     pub own: bool,
@@ -48,7 +48,7 @@ pub struct Match {
 
 impl Match {
     /// What the game is told of it.
-    pub fn allocated(&self) -> GameNotice {
+    pub(crate) fn allocated(&self) -> GameNotice {
         GameNotice::Allocated {
             allocation: self.allocation.clone(),
             session_id: self.session.clone(),
@@ -59,14 +59,14 @@ impl Match {
     }
 
     /// After this, an allocation that has led to nothing is given back.
-    pub fn expiry(&self) -> Option<SteadyTime> {
+    pub(crate) fn expiry(&self) -> Option<SteadyTime> {
         self.allocation.expires.map(SteadyTime).filter(|_| self.first_joinable.is_none())
     }
 }
 
 /// A match that can begin, with what the game would be started with for it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Prepared {
+pub(crate) struct Prepared {
     pub game: Match,
     pub spec: LaunchSpec,
     pub outbox: InstanceOutbox,
@@ -75,7 +75,7 @@ pub struct Prepared {
 /// What follows the end of a match.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum AfterDrain {
+pub(crate) enum AfterDrain {
     /// Ready for the next allocation.
     Recycle,
     /// The agent ends, as it was asked to.
@@ -86,7 +86,7 @@ pub enum AfterDrain {
 
 /// Players may finish.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Drain {
+pub(crate) struct Drain {
     pub reason: String,
     /// None: until it is empty, however long that takes.
     pub deadline: Option<SteadyTime>,
@@ -98,7 +98,7 @@ pub struct Drain {
 
 /// The process is being ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Closing {
+pub(crate) struct Closing {
     pub reason: String,
     pub then: AfterDrain,
     #[serde(rename = "ladder")]
@@ -107,7 +107,7 @@ pub struct Closing {
 
 /// Everything that is remembered of it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct MatchState {
+pub(crate) struct MatchState {
     pub stands: MatchStands,
     /// Matches that were begun.
     pub matches: u64,
@@ -117,14 +117,14 @@ pub struct MatchState {
 }
 
 impl MatchState {
-    pub fn new(now: Timestamp) -> Self {
+    pub(crate) fn new(now: Timestamp) -> Self {
         MatchState { stands: MatchStands::Idle, matches: 0, last_end: None, since: now }
     }
 }
 
 /// What others know of it.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct MatchFacts {
+pub(crate) struct MatchFacts {
     pub phase: MatchPhase,
     pub game: Option<Arc<Match>>,
     /// Why it drains, and until when.
@@ -134,7 +134,7 @@ pub struct MatchFacts {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum MatchPhase {
+pub(crate) enum MatchPhase {
     #[default]
     Idle,
     Starting,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 /// What a judgement may rest on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub(super) enum Kind {
     Heartbeat,
     Probe,
     Memory,
@@ -16,7 +16,7 @@ pub enum Kind {
 
 /// What was seen once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sample {
+pub(super) enum Sample {
     Good,
     Bad { why: String },
 }
@@ -67,14 +67,14 @@ impl Trend {
 
 /// All of one run. Whatever notes a sample says whether the judgement may be another one now.
 #[derive(Debug, Default)]
-pub struct Trends(BTreeMap<Kind, Trend>);
+pub(super) struct Trends(BTreeMap<Kind, Trend>);
 
 impl Trends {
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub fn note(&mut self, kind: Kind, sample: Sample, policy: &Policy) -> bool {
+    pub(super) fn note(&mut self, kind: Kind, sample: Sample, policy: &Policy) -> bool {
         if sample == Sample::Good {
             return self.good(kind, policy);
         }
@@ -83,7 +83,7 @@ impl Trends {
     }
 
     /// A good sample.
-    pub fn good(&mut self, kind: Kind, policy: &Policy) -> bool {
+    pub(super) fn good(&mut self, kind: Kind, policy: &Policy) -> bool {
         let trend = self.0.entry(kind).or_default();
         let news = !trend.is_well();
         trend.note(Sample::Good, policy);
@@ -91,18 +91,18 @@ impl Trends {
     }
 
     /// What has fallen, with the reason.
-    pub fn fallen(&self, policy: &Policy) -> impl Iterator<Item = (InstanceHealth, String)> {
+    pub(super) fn fallen(&self, policy: &Policy) -> impl Iterator<Item = (InstanceHealth, String)> {
         let fallen = self.0.values().filter(|trend| trend.fallen);
         fallen.map(|trend| (trend.judgement(policy), trend.why.clone()))
     }
 
     /// What was missed inside a gap doesn't count.
-    pub fn gap(&mut self) -> bool {
+    pub(super) fn gap(&mut self) -> bool {
         self.0.values_mut().filter(|trend| !trend.fallen).for_each(|trend| trend.failures = 0);
         true
     }
 
-    pub fn probed(&mut self, policy: &Policy, evidence: &Evidence) -> bool {
+    pub(super) fn probed(&mut self, policy: &Policy, evidence: &Evidence) -> bool {
         let sample = match evidence {
             Evidence::Up => Sample::Good,
             Evidence::Down { why } => Sample::Bad { why: format!("the probe gets no answer: {why}") },
@@ -110,14 +110,14 @@ impl Trends {
         self.note(Kind::Probe, sample, policy)
     }
 
-    pub fn ticks(&mut self, policy: &Policy, measured: f64, target: Option<f64>) -> bool {
+    pub(super) fn ticks(&mut self, policy: &Policy, measured: f64, target: Option<f64>) -> bool {
         let Some(target) = target.filter(|_| policy.tick_percent > 0) else { return false };
         let least = target * f64::from(policy.tick_percent) / 100.0;
         let why = || format!("it runs at {measured:.1} of {target:.1} ticks a second");
         self.note(Kind::TickRate, Sample::of(measured >= least, why), policy)
     }
 
-    pub fn measured(&mut self, policy: &Policy, stats: &ProcessStats) -> bool {
+    pub(super) fn measured(&mut self, policy: &Policy, stats: &ProcessStats) -> bool {
         let mut news = false;
         if let Some(limit) = stats.memory_limit.filter(|limit| *limit > 0 && policy.memory_percent > 0) {
             let percent = stats.memory.saturating_mul(100) / limit;

@@ -28,14 +28,14 @@ const MAX_TRIES: u32 = 4;
 
 /// Whether the service as such is up and accepts our login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServiceUp {
+pub(crate) enum ServiceUp {
     Yes,
     No,
 }
 
 /// What an answer means for others than the outbox.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     Nothing,
     /// The instance is there, as this.
     Posted,
@@ -65,7 +65,7 @@ pub enum Outcome {
 
 impl InstanceOutbox {
     /// Takes the answer to the request under way.
-    pub fn answered(
+    pub(crate) fn answered(
         &mut self,
         answer: Result<&Answer, &Refusal>,
         service: ServiceUp,

@@ -10,11 +10,11 @@ use crate::{
 };
 
 /// The reason of a run that was ended to make room for one with another launch; no failure.
-pub const REPLACED: &str = "another launch is wanted";
+pub(crate) const REPLACED: &str = "another launch is wanted";
 
 /// Where the game's process stands.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Process {
+pub(crate) enum Process {
     Off,
     /// Started again, but not before this.
     Delayed {
@@ -36,7 +36,7 @@ pub enum Process {
 
 /// One run of the game.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Run {
+pub(crate) struct Run {
     pub number: RunNumber,
     /// None: adopted without a record that says.
     pub spec: Option<LaunchSpec>,
@@ -54,20 +54,20 @@ pub struct Run {
 }
 
 impl Run {
-    pub fn new(number: RunNumber, spec: Option<LaunchSpec>) -> Self {
+    pub(crate) fn new(number: RunNumber, spec: Option<LaunchSpec>) -> Self {
         Run { number, spec, pid: None, started: None, up: None, ready_by: None, ready: None, proved: None, served: 0 }
     }
 }
 
 impl Process {
-    pub fn run(&self) -> Option<&Run> {
+    pub(crate) fn run(&self) -> Option<&Run> {
         match self {
             Process::Intended(run) | Process::Up(run) | Process::Failing(run, ..) => Some(run),
             Process::Off | Process::Delayed { .. } | Process::Unkillable { .. } => None,
         }
     }
 
-    pub fn run_mut(&mut self) -> Option<&mut Run> {
+    pub(crate) fn run_mut(&mut self) -> Option<&mut Run> {
         match self {
             Process::Intended(run) | Process::Up(run) | Process::Failing(run, ..) => Some(run),
             Process::Off | Process::Delayed { .. } | Process::Unkillable { .. } => None,
@@ -77,7 +77,7 @@ impl Process {
 
 /// The end of a run.
 #[derive(Debug)]
-pub struct RunEnd {
+pub(crate) struct RunEnd {
     pub run: Run,
     /// Why it was being stopped, if it was.
     pub failing: Option<String>,
@@ -90,19 +90,19 @@ pub struct RunEnd {
 
 impl RunEnd {
     /// It was stopped to make room for another launch.
-    pub fn is_replacement(&self) -> bool {
+    pub(crate) fn is_replacement(&self) -> bool {
         self.failing.as_deref() == Some(REPLACED)
     }
 
     /// It was ready, and ended well.
-    pub fn is_success(&self) -> bool {
+    pub(crate) fn is_success(&self) -> bool {
         self.report.status.is_success() && self.run.ready.is_some()
     }
 }
 
 /// Everything that is remembered of it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ProcessState {
+pub(crate) struct ProcessState {
     pub process: Process,
     /// The highest run number that was ever intended.
     pub last_run: u64,
@@ -117,7 +117,7 @@ impl Default for ProcessState {
 
 /// What others know of it.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct ProcessFacts {
+pub(crate) struct ProcessFacts {
     pub state: ProcessIs,
     pub run: Option<RunNumber>,
     pub up: Option<SteadyTime>,
@@ -129,7 +129,7 @@ pub struct ProcessFacts {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum ProcessIs {
+pub(crate) enum ProcessIs {
     #[default]
     Off,
     Delayed,
@@ -144,7 +144,7 @@ pub enum ProcessIs {
 }
 
 /// An exit status in words.
-pub fn describe(status: &ExitStatus) -> String {
+pub(super) fn describe(status: &ExitStatus) -> String {
     match status {
         ExitStatus::Exited { code } => format!("exit code {code}"),
         ExitStatus::Signaled { signal, core: false } => format!("signal {signal}"),

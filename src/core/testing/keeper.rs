@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// The keeper and the game under it.
 #[derive(Debug)]
-pub struct Keeper {
+pub(crate) struct Keeper {
     pub id: &'static str,
     pub run: RunState,
     pub record: Option<String>,
@@ -24,7 +24,7 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    pub fn new(id: &'static str) -> Self {
+    pub(crate) fn new(id: &'static str) -> Self {
         Keeper {
             id,
             run: RunState::Empty,
@@ -38,7 +38,7 @@ impl Keeper {
         }
     }
 
-    pub fn hello(&self) -> KeeperHello {
+    pub(crate) fn hello(&self) -> KeeperHello {
         KeeperHello {
             keeper: KeeperId::new(self.id).unwrap(),
             pid: 10,

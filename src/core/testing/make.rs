@@ -11,12 +11,12 @@ use crate::model::{
 };
 use std::{collections::BTreeMap, time::Duration};
 
-pub fn secs(seconds: u64) -> Duration {
+pub(crate) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
 /// A sensible configuration; tests change what they are about.
-pub fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         name: "test".into(),
         seed: 1,
@@ -73,12 +73,12 @@ pub fn settings() -> Settings {
     }
 }
 
-pub fn at(mono: Duration) -> Now {
+pub(crate) fn at(mono: Duration) -> Now {
     let wall = Timestamp::from_unix_millis(1_800_000_000_000).unwrap().plus(mono);
     Now { boot: mono, mono: Instant(mono), wall }
 }
 
-pub fn allocation(id: &str, session: Option<&str>) -> Allocation {
+pub(crate) fn allocation(id: &str, session: Option<&str>) -> Allocation {
     Allocation {
         allocation_id: AllocationId::new(id).unwrap(),
         session_id: session.map(|id| SessionId::new(id).unwrap()),
@@ -88,7 +88,12 @@ pub fn allocation(id: &str, session: Option<&str>) -> Allocation {
     }
 }
 
-pub fn instance(id: InstanceId, allocation: Option<&str>, join_status: JoinStatus, created: Timestamp) -> InstanceInfo {
+pub(crate) fn instance(
+    id: InstanceId,
+    allocation: Option<&str>,
+    join_status: JoinStatus,
+    created: Timestamp,
+) -> InstanceInfo {
     InstanceInfo {
         allocation_id: allocation.map(|id| AllocationId::new(id).unwrap()),
         instance_id: id,
@@ -109,7 +114,7 @@ pub fn instance(id: InstanceId, allocation: Option<&str>, join_status: JoinStatu
     }
 }
 
-pub fn session(id: SessionId) -> Session {
+pub(super) fn session(id: SessionId) -> Session {
     let team = |id| crate::model::player::SessionTeam {
         players: Vec::new(),
         max_size: 2,
@@ -140,14 +145,14 @@ pub fn session(id: SessionId) -> Session {
     }
 }
 
-pub fn backfill(id: &str) -> BackfillInfo {
+pub(crate) fn backfill(id: &str) -> BackfillInfo {
     BackfillInfo {
         backfill_id: crate::model::ids::BackfillId::new(id).unwrap(),
         extensions: BTreeMap::from([("k".into(), "v".into())]),
     }
 }
 
-pub fn exit(run: RunNumber, status: ExitStatus, started: Timestamp, ended: Timestamp) -> ExitReport {
+pub(crate) fn exit(run: RunNumber, status: ExitStatus, started: Timestamp, ended: Timestamp) -> ExitReport {
     let (stopped_at_step, stragglers, peak_memory, core_path) = (None, 0, None, None);
     ExitReport { run, status, started, ended, stopped_at_step, stragglers, peak_memory, core_path }
 }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// How the service behaves.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Net {
+pub(crate) enum Net {
     Up,
     /// Does nothing, answers this.
     Refuses(Refusal),
@@ -22,7 +22,7 @@ pub enum Net {
 
 /// The session service.
 #[derive(Debug)]
-pub struct Service {
+pub(crate) struct Service {
     pub net: Net,
     pub sessions: BTreeMap<SessionId, Session>,
     /// Everything that was asked, in short.
@@ -55,7 +55,7 @@ impl Service {
         }
     }
 
-    pub fn add_session(&mut self, id: &str) -> &mut Session {
+    pub(crate) fn add_session(&mut self, id: &str) -> &mut Session {
         let id = SessionId::new(id).unwrap();
         self.sessions.entry(id.clone()).or_insert_with(|| session(id))
     }

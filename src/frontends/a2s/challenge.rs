@@ -8,24 +8,24 @@ use ring::hmac;
 use std::{net::SocketAddr, time::Duration};
 
 /// What clients send before they have one.
-pub const NO_CHALLENGE: u32 = u32::MAX;
+pub(crate) const NO_CHALLENGE: u32 = u32::MAX;
 
 #[derive(Debug)]
-pub struct Challenges {
+pub(crate) struct Challenges {
     key: hmac::Key,
     span: Duration,
 }
 
 impl Challenges {
-    pub fn new(secret: [u8; 32], span: Duration) -> Self {
+    pub(crate) fn new(secret: [u8; 32], span: Duration) -> Self {
         Challenges { key: hmac::Key::new(hmac::HMAC_SHA256, &secret), span: span.max(Duration::from_secs(1)) }
     }
 
-    pub fn issue(&self, client: SocketAddr, now: Instant) -> u32 {
+    pub(crate) fn issue(&self, client: SocketAddr, now: Instant) -> u32 {
         self.of(client, self.spans(now))
     }
 
-    pub fn is_valid(&self, given: u32, client: SocketAddr, now: Instant) -> bool {
+    pub(crate) fn is_valid(&self, given: u32, client: SocketAddr, now: Instant) -> bool {
         let this = self.spans(now);
         given == self.of(client, this) || given == self.of(client, this.wrapping_sub(1))
     }

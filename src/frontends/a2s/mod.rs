@@ -18,12 +18,12 @@
 //! can be flooded through us; answers are limited for each address and for all together; a game
 //! that isn't ready is not listed. Nothing wakes while nobody asks and nothing changes.
 
-pub mod challenge;
-pub mod config;
-pub mod rate;
+pub(crate) mod challenge;
+pub(crate) mod config;
+pub(crate) mod rate;
 #[cfg(test)]
 mod tests;
-pub mod wire;
+pub(crate) mod wire;
 
 use super::{BindAddress, BoundSocket, Frontend, Shared, SocketSpec, take_socket};
 use crate::{
@@ -47,7 +47,7 @@ use tokio::{net::UdpSocket, sync::watch, task::JoinSet};
 use wire::{Info, Player, Query, Request};
 
 /// Name of its socket at the keeper.
-pub const UDP: &str = "a2s-udp";
+pub(crate) const UDP: &str = "a2s-udp";
 /// Longer packets are no request.
 const MAX_REQUEST: usize = 1400;
 
@@ -72,12 +72,12 @@ pub struct Settings {
 
 /// The frontend.
 #[derive(Debug)]
-pub struct A2s {
+pub(crate) struct A2s {
     settings: Settings,
 }
 
 impl A2s {
-    pub fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         A2s { settings }
     }
 }

@@ -19,7 +19,7 @@ const BUCKETS: usize = 512;
 const BURST: f64 = 2.0;
 
 #[derive(Debug)]
-pub struct RateLimiter {
+pub(crate) struct RateLimiter {
     hash: RandomState,
     rate_of_all: Rate,
     all: Bucket,
@@ -33,14 +33,14 @@ fn rate(per_second: u32) -> Rate {
 }
 
 impl RateLimiter {
-    pub fn new(all: u32, each: u32) -> Self {
+    pub(crate) fn new(all: u32, each: u32) -> Self {
         let (rate_of_all, rate_of_each) = (rate(all), rate(each));
         let full = |rate| Bucket::full(rate, Instant(Duration::ZERO));
         let each = vec![full(rate_of_each); BUCKETS];
         RateLimiter { hash: RandomState::new(), rate_of_all, all: full(rate_of_all), rate_of_each, each }
     }
 
-    pub fn allow(&mut self, client: IpAddr, now: Instant) -> bool {
+    pub(crate) fn allow(&mut self, client: IpAddr, now: Instant) -> bool {
         let bucket = (self.hash.hash_one(client) % BUCKETS as u64) as usize;
         let (one, all) = (&mut self.each[bucket], &mut self.all);
         one.fill(self.rate_of_each, now);

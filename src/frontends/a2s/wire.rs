@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, time::Duration};
 const SINGLE: [u8; 4] = [0xff; 4];
 const SPLIT: [u8; 4] = [0xfe, 0xff, 0xff, 0xff];
 /// The largest packet that is sent.
-pub const MAX_PACKET: usize = 1248;
+pub(crate) const MAX_PACKET: usize = 1248;
 const SPLIT_HEADER: usize = 12;
 /// More is cut off: no client puts more packets together.
 const MAX_PACKETS: usize = 15;
@@ -51,13 +51,13 @@ impl Request {
 }
 
 /// `A`: the number that the request has to be repeated with.
-pub fn challenge(number: u32) -> Vec<u8> {
+pub(crate) fn challenge(number: u32) -> Vec<u8> {
     [&SINGLE, b"A".as_slice(), &number.to_le_bytes()].concat()
 }
 
 /// `I`
 #[derive(Debug, Clone, Copy)]
-pub struct Info<'a> {
+pub(crate) struct Info<'a> {
     pub name: &'a str,
     pub map: &'a str,
     pub folder: &'a str,
@@ -72,7 +72,7 @@ pub struct Info<'a> {
 }
 
 impl Info<'_> {
-    pub fn write(&self) -> Vec<u8> {
+    pub(crate) fn write(&self) -> Vec<u8> {
         const PROTOCOL: u8 = 17;
         const PORT: u8 = 0x80;
         const KEYWORDS: u8 = 0x20;
@@ -100,13 +100,13 @@ impl Info<'_> {
 
 /// One row of `D`.
 #[derive(Debug, Clone, Copy)]
-pub struct Player<'a> {
+pub(crate) struct Player<'a> {
     pub name: &'a str,
     pub connected_for: Duration,
 }
 
 /// `D`: at most 255 players.
-pub fn players(players: &[Player<'_>]) -> Vec<u8> {
+pub(crate) fn players(players: &[Player<'_>]) -> Vec<u8> {
     let shown = &players[..players.len().min(usize::from(u8::MAX))];
     let mut bytes = [&SINGLE, [b'D', shown.len() as u8].as_slice()].concat();
     for player in shown {
@@ -119,7 +119,7 @@ pub fn players(players: &[Player<'_>]) -> Vec<u8> {
 }
 
 /// `E`
-pub fn rules(rules: &BTreeMap<String, String>) -> Vec<u8> {
+pub(crate) fn rules(rules: &BTreeMap<String, String>) -> Vec<u8> {
     let shown = rules.iter().take(usize::from(u8::MAX));
     let mut bytes = [&SINGLE, b"E".as_slice(), &(shown.len() as u16).to_le_bytes()].concat();
     for (name, value) in shown {
@@ -130,7 +130,7 @@ pub fn rules(rules: &BTreeMap<String, String>) -> Vec<u8> {
 }
 
 /// As it is, or in several packets under this id.
-pub fn packets(whole: Vec<u8>, id: u32) -> Vec<Vec<u8>> {
+pub(crate) fn packets(whole: Vec<u8>, id: u32) -> Vec<Vec<u8>> {
     if whole.len() <= MAX_PACKET {
         return vec![whole];
     }

@@ -13,7 +13,7 @@ use super::{
 use serde::{Deserialize, Serialize};
 
 /// The largest capacity of a list.
-pub const MAX_LIST: i64 = 1000;
+pub(crate) const MAX_LIST: i64 = 1000;
 /// The longest value of a list, in characters.
 const MAX_VALUE: usize = 256;
 

@@ -34,7 +34,7 @@ const MAX_MESSAGE: usize = 256 * 1024;
 type Sdk = Arc<SdkServer>;
 
 /// Every procedure.
-pub fn router(sdk: Sdk) -> Router {
+pub(crate) fn router(sdk: Sdk) -> Router {
     let stable = |name: &str| format!("/agones.dev.sdk.SDK/{name}");
     let router = Router::new()
         .route(&stable("Ready"), unary(|sdk: Sdk, _: Empty| async move { sdk.ready().await.map(empty) }))
@@ -123,7 +123,7 @@ fn beta(router: Router<Sdk>) -> Router<Sdk> {
 }
 
 /// Answers one request.
-pub async fn answer(router: Router, request: Request<Incoming>) -> Response {
+pub(crate) async fn answer(router: Router, request: Request<Incoming>) -> Response {
     router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never: Infallible| match never {})
 }
 

@@ -7,7 +7,7 @@ use super::{counters_lists::ListParts, error::RpcError, proto};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value, json};
 
-pub fn game_server(server: &proto::GameServer) -> Value {
+pub(crate) fn game_server(server: &proto::GameServer) -> Value {
     json!({
         "object_meta": server.object_meta.as_ref().map(meta),
         "spec": server.spec.as_ref().map(|spec| json!({ "health": spec.health.as_ref().map(health) })),
@@ -63,15 +63,15 @@ fn status(status: &proto::Status) -> Value {
     })
 }
 
-pub fn count(count: i64) -> Value {
+pub(crate) fn count(count: i64) -> Value {
     json!({ "count": long(count) })
 }
 
-pub fn counter(counter: &proto::Counter) -> Value {
+pub(crate) fn counter(counter: &proto::Counter) -> Value {
     json!({ "name": counter.name, "count": long(counter.count), "capacity": long(counter.capacity) })
 }
 
-pub fn list(list: &proto::List) -> Value {
+pub(crate) fn list(list: &proto::List) -> Value {
     json!({ "name": list.name, "capacity": long(list.capacity), "values": list.values })
 }
 
@@ -81,7 +81,7 @@ fn long(number: i64) -> String {
 
 /// A 64-bit number, as number or string; null is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Long(pub i64);
+pub(crate) struct Long(pub i64);
 
 impl<'de> Deserialize<'de> for Long {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -114,39 +114,39 @@ impl<'de> Deserialize<'de> for Long {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct KeyValue {
+pub(crate) struct KeyValue {
     pub key: String,
     pub value: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Seconds {
+pub(crate) struct Seconds {
     pub seconds: Option<Long>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Count {
+pub(crate) struct Count {
     pub count: Option<Long>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct PlayerId {
+pub(crate) struct PlayerId {
     #[serde(rename = "playerID")]
     pub player_id: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct ListValue {
+pub(crate) struct ListValue {
     pub value: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct CounterUpdate {
+pub(crate) struct CounterUpdate {
     count: Option<Long>,
     capacity: Option<Long>,
     #[serde(rename = "countDiff")]
@@ -154,7 +154,7 @@ pub struct CounterUpdate {
 }
 
 impl CounterUpdate {
-    pub fn named(self, name: String) -> proto::CounterUpdate {
+    pub(crate) fn named(self, name: String) -> proto::CounterUpdate {
         let wrap = |value: Option<Long>| value.map(|value| proto::Int64Value { value: value.0 });
         proto::CounterUpdate {
             name,
@@ -168,14 +168,14 @@ impl CounterUpdate {
 /// The only body in which an unknown field is an error: its fields are the mask of the update.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct ListUpdate {
+pub(crate) struct ListUpdate {
     name: Option<String>,
     capacity: Option<Long>,
     values: Option<Vec<String>>,
 }
 
 impl ListUpdate {
-    pub fn named(self, name: String) -> Result<(proto::List, ListParts), RpcError> {
+    pub(crate) fn named(self, name: String) -> Result<(proto::List, ListParts), RpcError> {
         if self.name.as_ref().is_some_and(|other| *other != name) {
             return Err(RpcError::invalid(format!("the path names list {name:?}, the body {:?}", self.name)));
         }
@@ -186,7 +186,7 @@ impl ListUpdate {
 }
 
 /// A body; an empty one counts as `{}`.
-pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, RpcError> {
+pub(crate) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, RpcError> {
     let text: &[u8] = if body.trim_ascii().is_empty() { b"{}" } else { body };
     serde_json::from_slice(text).map_err(|error| RpcError::invalid(format!("the body can't be read: {error}")))
 }

@@ -24,18 +24,18 @@
 //! What this SDK holds (labels, counters, lists, players, the end of a reservation) lies in the
 //! agent's journal with the run.
 
-pub mod config;
-pub mod counters_lists;
-pub mod error;
-pub mod grpc;
-pub mod json;
-pub mod operations;
-pub mod proto;
-pub mod rest;
-pub mod rest_watch;
-pub mod sdk_server;
-pub mod snapshot;
-pub mod state;
+pub(crate) mod config;
+pub(crate) mod counters_lists;
+pub(crate) mod error;
+pub(crate) mod grpc;
+pub(crate) mod json;
+pub(crate) mod operations;
+pub(crate) mod proto;
+pub(crate) mod rest;
+pub(crate) mod rest_watch;
+pub(crate) mod sdk_server;
+pub(crate) mod snapshot;
+pub(crate) mod state;
 #[cfg(test)]
 mod tests;
 
@@ -82,7 +82,7 @@ pub struct HealthSpec {
 
 /// The state of a GameServer, as far as a game on one machine goes through it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GameServerState {
+pub(crate) enum GameServerState {
     Scheduled,
     Ready,
     Allocated,
@@ -92,7 +92,7 @@ pub enum GameServerState {
 }
 
 impl GameServerState {
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             GameServerState::Scheduled => "Scheduled",
             GameServerState::Ready => "Ready",
@@ -105,17 +105,17 @@ impl GameServerState {
 }
 
 /// Names of its sockets at the keeper.
-pub const GRPC: &str = "agones-grpc";
-pub const HTTP: &str = "agones-http";
+pub(crate) const GRPC: &str = "agones-grpc";
+pub(crate) const HTTP: &str = "agones-http";
 
 /// The frontend.
 #[derive(Debug)]
-pub struct Agones {
+pub(crate) struct Agones {
     settings: Settings,
 }
 
 impl Agones {
-    pub fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         Agones { settings }
     }
 }

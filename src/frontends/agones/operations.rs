@@ -4,60 +4,60 @@ use super::{counters_lists::ListParts, error::RpcError, proto, sdk_server::SdkSe
 use crate::host::clock;
 
 impl SdkServer {
-    pub async fn ready(&self) -> Result<(), RpcError> {
+    pub(crate) async fn ready(&self) -> Result<(), RpcError> {
         self.execute(super::state::SdkState::ready).await
     }
-    pub async fn allocate(&self) -> Result<(), RpcError> {
+    pub(crate) async fn allocate(&self) -> Result<(), RpcError> {
         self.execute(|state, view| state.allocate(view, clock::wall())).await
     }
-    pub async fn shutdown(&self) -> Result<(), RpcError> {
+    pub(crate) async fn shutdown(&self) -> Result<(), RpcError> {
         self.execute(|state, _| state.shutdown()).await
     }
-    pub async fn reserve(&self, seconds: i64) -> Result<(), RpcError> {
+    pub(crate) async fn reserve(&self, seconds: i64) -> Result<(), RpcError> {
         self.execute(|state, view| state.reserve(seconds, view, clock::wall())).await
     }
-    pub async fn label(&self, key: &str, value: &str) -> Result<(), RpcError> {
+    pub(crate) async fn label(&self, key: &str, value: &str) -> Result<(), RpcError> {
         self.execute(|state, _| state.label(key, value)).await
     }
-    pub async fn annotate(&self, key: &str, value: &str) -> Result<(), RpcError> {
+    pub(crate) async fn annotate(&self, key: &str, value: &str) -> Result<(), RpcError> {
         self.execute(|state, _| state.annotate(key, value)).await
     }
 
-    pub async fn connect(&self, id: &str) -> Result<bool, RpcError> {
+    pub(crate) async fn connect(&self, id: &str) -> Result<bool, RpcError> {
         self.execute(|state, _| state.connect(id)).await
     }
-    pub async fn disconnect(&self, id: &str) -> Result<bool, RpcError> {
+    pub(crate) async fn disconnect(&self, id: &str) -> Result<bool, RpcError> {
         self.execute(|state, _| state.disconnect(id)).await
     }
-    pub async fn set_player_capacity(&self, capacity: i64) -> Result<(), RpcError> {
+    pub(crate) async fn set_player_capacity(&self, capacity: i64) -> Result<(), RpcError> {
         self.execute(|state, _| state.set_player_capacity(capacity)).await
     }
-    pub fn player_capacity(&self) -> i64 {
+    pub(crate) fn player_capacity(&self) -> i64 {
         self.read(|state| state.players.as_ref().map_or(0, |players| players.capacity))
     }
-    pub fn players(&self) -> Vec<String> {
+    pub(crate) fn players(&self) -> Vec<String> {
         self.read(|state| state.players.as_ref().map(|players| players.ids.clone()).unwrap_or_default())
     }
 
-    pub fn counter(&self, name: &str) -> Result<proto::Counter, RpcError> {
+    pub(crate) fn counter(&self, name: &str) -> Result<proto::Counter, RpcError> {
         let counter = self.read(|state| state.counter(name))?;
         Ok(proto::Counter { name: name.to_owned(), count: counter.count, capacity: counter.capacity })
     }
-    pub async fn update_counter(&self, update: &proto::CounterUpdate) -> Result<proto::Counter, RpcError> {
+    pub(crate) async fn update_counter(&self, update: &proto::CounterUpdate) -> Result<proto::Counter, RpcError> {
         self.execute(|state, _| state.update_counter(update, &self.settings)).await
     }
 
-    pub fn list(&self, name: &str) -> Result<proto::List, RpcError> {
+    pub(crate) fn list(&self, name: &str) -> Result<proto::List, RpcError> {
         let list = self.read(|state| state.list(name).cloned())?;
         Ok(proto::List { name: name.to_owned(), capacity: list.capacity, values: list.values })
     }
-    pub async fn update_list(&self, update: &proto::List, parts: ListParts) -> Result<proto::List, RpcError> {
+    pub(crate) async fn update_list(&self, update: &proto::List, parts: ListParts) -> Result<proto::List, RpcError> {
         self.execute(|state, _| state.update_list(update, parts, &self.settings)).await
     }
-    pub async fn add_value(&self, name: &str, value: &str) -> Result<proto::List, RpcError> {
+    pub(crate) async fn add_value(&self, name: &str, value: &str) -> Result<proto::List, RpcError> {
         self.execute(|state, _| state.add_value(name, value, &self.settings)).await
     }
-    pub async fn remove_value(&self, name: &str, value: &str) -> Result<proto::List, RpcError> {
+    pub(crate) async fn remove_value(&self, name: &str, value: &str) -> Result<proto::List, RpcError> {
         self.execute(|state, _| state.remove_value(name, value, &self.settings)).await
     }
 }

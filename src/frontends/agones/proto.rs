@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 /// The same in all three packages.
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub struct Empty {}
+pub(crate) struct Empty {}
 
 // ---- agones.dev.sdk
 
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct KeyValue {
+pub(crate) struct KeyValue {
     #[prost(string, tag = "1")]
     pub key: String,
     #[prost(string, tag = "2")]
@@ -18,13 +18,13 @@ pub struct KeyValue {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub struct Duration {
+pub(crate) struct Duration {
     #[prost(int64, tag = "1")]
     pub seconds: i64,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct GameServer {
+pub(crate) struct GameServer {
     #[prost(message, optional, tag = "1")]
     pub object_meta: Option<ObjectMeta>,
     #[prost(message, optional, tag = "2")]
@@ -34,7 +34,7 @@ pub struct GameServer {
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct ObjectMeta {
+pub(crate) struct ObjectMeta {
     #[prost(string, tag = "1")]
     pub name: String,
     #[prost(string, tag = "2")]
@@ -57,13 +57,13 @@ pub struct ObjectMeta {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub struct Spec {
+pub(crate) struct Spec {
     #[prost(message, optional, tag = "1")]
     pub health: Option<Health>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub struct Health {
+pub(crate) struct Health {
     #[prost(bool, tag = "1")]
     pub disabled: bool,
     #[prost(int32, tag = "2")]
@@ -75,7 +75,7 @@ pub struct Health {
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct Status {
+pub(crate) struct Status {
     #[prost(string, tag = "1")]
     pub state: String,
     #[prost(string, tag = "2")]
@@ -93,7 +93,7 @@ pub struct Status {
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct Address {
+pub(crate) struct Address {
     #[prost(string, tag = "1")]
     pub r#type: String,
     #[prost(string, tag = "2")]
@@ -101,7 +101,7 @@ pub struct Address {
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct Port {
+pub(crate) struct Port {
     #[prost(string, tag = "1")]
     pub name: String,
     #[prost(int32, tag = "2")]
@@ -109,7 +109,7 @@ pub struct Port {
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct PlayerStatus {
+pub(crate) struct PlayerStatus {
     #[prost(int64, tag = "1")]
     pub count: i64,
     #[prost(int64, tag = "2")]
@@ -119,7 +119,7 @@ pub struct PlayerStatus {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub struct CounterStatus {
+pub(crate) struct CounterStatus {
     #[prost(int64, tag = "1")]
     pub count: i64,
     #[prost(int64, tag = "2")]
@@ -127,7 +127,7 @@ pub struct CounterStatus {
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct ListStatus {
+pub(crate) struct ListStatus {
     #[prost(int64, tag = "1")]
     pub capacity: i64,
     #[prost(string, repeated, tag = "2")]
@@ -137,25 +137,25 @@ pub struct ListStatus {
 // ---- agones.dev.sdk.alpha
 
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub struct Count {
+pub(crate) struct Count {
     #[prost(int64, tag = "1")]
     pub count: i64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub struct Bool {
+pub(crate) struct Bool {
     #[prost(bool, tag = "1")]
     pub bool: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct PlayerId {
+pub(crate) struct PlayerId {
     #[prost(string, tag = "1")]
     pub player_id: String,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct PlayerIdList {
+pub(crate) struct PlayerIdList {
     #[prost(string, repeated, tag = "1")]
     pub list: Vec<String>,
 }
@@ -163,13 +163,13 @@ pub struct PlayerIdList {
 // ---- agones.dev.sdk.beta
 
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct Name {
+pub(crate) struct Name {
     #[prost(string, tag = "1")]
     pub name: String,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct Counter {
+pub(crate) struct Counter {
     #[prost(string, tag = "1")]
     pub name: String,
     #[prost(int64, tag = "2")]
@@ -198,7 +198,7 @@ pub struct CounterUpdate {
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct UpdateCounter {
+pub(crate) struct UpdateCounter {
     #[prost(message, optional, tag = "1")]
     pub update: Option<CounterUpdate>,
 }
@@ -215,13 +215,13 @@ pub struct List {
 
 /// `google.protobuf.FieldMask`
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct FieldMask {
+pub(crate) struct FieldMask {
     #[prost(string, repeated, tag = "1")]
     pub paths: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct UpdateList {
+pub(crate) struct UpdateList {
     #[prost(message, optional, tag = "1")]
     pub list: Option<List>,
     #[prost(message, optional, tag = "2")]
@@ -230,7 +230,7 @@ pub struct UpdateList {
 
 /// For adding and removing.
 #[derive(Clone, PartialEq, Eq, Message)]
-pub struct ListValue {
+pub(crate) struct ListValue {
     #[prost(string, tag = "1")]
     pub name: String,
     #[prost(string, tag = "2")]

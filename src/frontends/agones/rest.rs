@@ -32,7 +32,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Route {
+pub(crate) enum Route {
     Ready,
     Allocate,
     Shutdown,
@@ -58,7 +58,7 @@ pub enum Route {
 }
 
 /// Finds the route, or the error that a gateway answers.
-pub fn find(method: &Method, path: &str) -> Result<Route, RpcError> {
+pub(crate) fn find(method: &Method, path: &str) -> Result<Route, RpcError> {
     let routes = match fixed(path) {
         Some(routes) => routes,
         None => named(path)?,
@@ -120,7 +120,7 @@ fn named(path: &str) -> Result<Vec<(Method, Route)>, RpcError> {
 }
 
 /// Answers one request.
-pub async fn answer(sdk: Arc<SdkServer>, request: Request<Incoming>) -> Response {
+pub(crate) async fn answer(sdk: Arc<SdkServer>, request: Request<Incoming>) -> Response {
     // The call that comes thousands of times a second.
     if request.uri().path() == "/gameserver" && request.method() == Method::GET {
         return page(sdk.snapshot().json());

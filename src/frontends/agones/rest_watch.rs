@@ -29,7 +29,7 @@ use tokio_tungstenite::{
 const MAX_MESSAGE: usize = 4 * 1024;
 
 /// Answers `GET /watch/gameserver`.
-pub fn watch(sdk: &Arc<SdkServer>, mut request: Request<Incoming>) -> Result<Response, RpcError> {
+pub(crate) fn watch(sdk: &Arc<SdkServer>, mut request: Request<Incoming>) -> Result<Response, RpcError> {
     let key = websocket_key(request.headers())?;
     let watch = sdk.watch()?;
     let Some(key) = key else { return Ok(chunks(watch)) };

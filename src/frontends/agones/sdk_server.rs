@@ -53,7 +53,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{Notify, Semaphore, mpsc::PermitIterator, oneshot};
-pub use watch::Watch;
+pub(crate) use watch::Watch;
 
 /// Snapshots that a slow watcher can still read one by one.
 const RETENTION: usize = 32;
@@ -67,7 +67,7 @@ const GAME_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The server of one game's SDK, for both wires.
 #[derive(Debug)]
-pub struct SdkServer {
+pub(crate) struct SdkServer {
     pub settings: Settings,
     shared: Shared,
     inner: Mutex<Inner>,
@@ -93,7 +93,7 @@ struct Inner {
 }
 
 impl SdkServer {
-    pub fn new(settings: Settings, shared: Shared) -> Arc<Self> {
+    pub(crate) fn new(settings: Settings, shared: Shared) -> Arc<Self> {
         let inner = Inner {
             run: None,
             state: SdkState::new(&settings),
@@ -117,7 +117,10 @@ impl SdkServer {
     }
 
     /// Carries out a call that may change the state, and waits until the change is durable.
-    pub async fn execute<T>(&self, call: impl FnOnce(&mut SdkState, &AgentView) -> Outcome<T>) -> Result<T, RpcError> {
+    pub(crate) async fn execute<T>(
+        &self,
+        call: impl FnOnce(&mut SdkState, &AgentView) -> Outcome<T>,
+    ) -> Result<T, RpcError> {
         self.wait_for_game().await;
         let places = tokio::time::timeout(QUEUE_TIMEOUT, self.shared.game_messages.reserve_many(MAX_EVENTS));
         let places = match places.await {
@@ -178,7 +181,7 @@ impl SdkServer {
     }
 
     /// A health ping.
-    pub async fn ping(&self) -> Result<(), RpcError> {
+    pub(crate) async fn ping(&self) -> Result<(), RpcError> {
         let counted = {
             let inner = self.current();
             inner.run.filter(|_| inner.state.used && !inner.view.unhealthy)
@@ -192,14 +195,14 @@ impl SdkServer {
     }
 
     /// Reads the state.
-    pub fn read<T>(&self, read: impl FnOnce(&SdkState) -> T) -> T {
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&SdkState) -> T) -> T {
         let mut inner = self.current();
         self.announce(&mut inner);
         read(&inner.state)
     }
 
     /// The GameServer now.
-    pub fn snapshot(&self) -> Arc<Snapshot> {
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.newest().0
     }
 

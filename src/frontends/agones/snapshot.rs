@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 /// One revision of the GameServer. JSON and protobuf are written once each, when somebody first reads them.
 #[derive(Debug)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     pub game_server: proto::GameServer,
     /// The allocation, if it shows as allocated.
     pub allocated: Option<AllocationId>,
@@ -35,17 +35,17 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub fn new(game_server: proto::GameServer, allocated: Option<AllocationId>) -> Self {
+    pub(crate) fn new(game_server: proto::GameServer, allocated: Option<AllocationId>) -> Self {
         Snapshot { game_server, allocated, json: OnceLock::new(), line: OnceLock::new(), protobuf: OnceLock::new() }
     }
 
     /// Of `GET /gameserver`.
-    pub fn json(&self) -> Bytes {
+    pub(crate) fn json(&self) -> Bytes {
         self.json.get_or_init(|| json::game_server(&self.game_server).to_string().into()).clone()
     }
 
     /// Of the watch: `{"result":…}` and the end of the line.
-    pub fn line(&self) -> Bytes {
+    pub(crate) fn line(&self) -> Bytes {
         let line = || {
             let json = self.json();
             [b"{\"result\":".as_slice(), json.as_ref(), b"}\n".as_slice()].concat().into()
@@ -54,12 +54,12 @@ impl Snapshot {
     }
 
     /// The message of the gRPC wire.
-    pub fn protobuf(&self) -> Bytes {
+    pub(crate) fn protobuf(&self) -> Bytes {
         self.protobuf.get_or_init(|| self.game_server.encode_to_vec().into()).clone()
     }
 
     /// Whether it shows the same, whatever its version.
-    pub fn shows(&self, other: &proto::GameServer) -> bool {
+    pub(crate) fn shows(&self, other: &proto::GameServer) -> bool {
         let meta = |server: &proto::GameServer| {
             let meta = server.object_meta.clone().unwrap_or_default();
             proto::ObjectMeta { resource_version: String::new(), ..meta }
@@ -71,7 +71,7 @@ impl Snapshot {
 }
 
 /// What counts here of the status.
-pub fn view(status: &Status) -> AgentView {
+pub(crate) fn view(status: &Status) -> AgentView {
     let running = status.game.run.is_some();
     let ending = match status.phase {
         PhaseName::Closing | PhaseName::Ended => true,
@@ -86,7 +86,7 @@ pub fn view(status: &Status) -> AgentView {
 }
 
 /// The GameServer with that version.
-pub fn game_server(
+pub(crate) fn game_server(
     settings: &Settings,
     status: &Status,
     levels: &Levels,

@@ -33,9 +33,9 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
 /// What a game's own labels and annotations are stored under.
-pub const PREFIX: &str = "agones.dev/sdk-";
+pub(crate) const PREFIX: &str = "agones.dev/sdk-";
 /// Set when the game is allocated.
-pub const LAST_ALLOCATED: &str = "agones.dev/last-allocated";
+pub(crate) const LAST_ALLOCATED: &str = "agones.dev/last-allocated";
 const MAX_KEY: usize = 100;
 const MAX_VALUE: usize = 4096;
 const MAX_KEYS: usize = 64;
@@ -44,7 +44,7 @@ const MAX_PLAYER_ID: usize = 128;
 /// The state that the game has called for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum SelfState {
+pub(crate) enum SelfState {
     #[default]
     Scheduled,
     Ready,
@@ -58,7 +58,7 @@ pub enum SelfState {
 
 /// What counts here of the agent's status.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct AgentView {
+pub(crate) struct AgentView {
     /// Readiness was proved, by whatever means.
     pub ready: bool,
     /// A session is served under this allocation.
@@ -71,19 +71,19 @@ pub struct AgentView {
 
 /// Players of the alpha API.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Players {
+pub(crate) struct Players {
     pub capacity: i64,
     pub ids: Vec<String>,
 }
 
 /// What a call answers, and what the agent hears of it.
 #[derive(Debug)]
-pub struct Done<T> {
+pub(crate) struct Done<T> {
     pub value: T,
     pub events: Vec<GameEvent>,
 }
 
-pub type Outcome<T> = Result<Done<T>, RpcError>;
+pub(crate) type Outcome<T> = Result<Done<T>, RpcError>;
 
 #[allow(clippy::unnecessary_wraps, reason = "every call ends with it")]
 fn done<T>(value: T, events: impl Into<Vec<GameEvent>>) -> Outcome<T> {
@@ -92,7 +92,7 @@ fn done<T>(value: T, events: impl Into<Vec<GameEvent>>) -> Outcome<T> {
 
 /// Everything that this SDK knows of one run. Its serialised form lies in the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SdkState {
+pub(crate) struct SdkState {
     #[serde(default, rename = "own")]
     pub self_state: SelfState,
     /// The game has called or pinged; reading doesn't count.
@@ -122,7 +122,7 @@ pub struct SdkState {
 
 impl SdkState {
     /// Of a run that has called nothing.
-    pub fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &Settings) -> Self {
         SdkState {
             self_state: SelfState::Scheduled,
             used: false,
@@ -138,7 +138,7 @@ impl SdkState {
     }
 
     /// The state as Agones names it.
-    pub fn game_server_state(&self, view: &AgentView) -> GameServerState {
+    pub(crate) fn game_server_state(&self, view: &AgentView) -> GameServerState {
         let serves = view.allocation.is_some() && self.returned != view.allocation;
         let well = match self.self_state {
             SelfState::Shutdown => return GameServerState::Shutdown,
@@ -163,7 +163,7 @@ impl SdkState {
     }
 
     /// A new session allocates the game, the end of one frees it. Whether anything changed.
-    pub fn track_allocation(&mut self, view: &AgentView, now: Timestamp) -> bool {
+    pub(crate) fn track_allocation(&mut self, view: &AgentView, now: Timestamp) -> bool {
         if self.allocation == view.allocation {
             return false;
         }
@@ -190,7 +190,7 @@ impl SdkState {
         Ok(())
     }
 
-    pub fn ready(&mut self, view: &AgentView) -> Outcome<()> {
+    pub(crate) fn ready(&mut self, view: &AgentView) -> Outcome<()> {
         self.check_transition(view, "Ready")?;
         let mut events = vec![GameEvent::Ready];
         let saw_allocation = match self.self_state {
@@ -207,7 +207,7 @@ impl SdkState {
         done((), events)
     }
 
-    pub fn allocate(&mut self, view: &AgentView, now: Timestamp) -> Outcome<()> {
+    pub(crate) fn allocate(&mut self, view: &AgentView, now: Timestamp) -> Outcome<()> {
         self.check_transition(view, "Allocated")?;
         self.self_state = SelfState::Allocated;
         self.annotations.insert(LAST_ALLOCATED.to_owned(), now.to_string());
@@ -215,14 +215,14 @@ impl SdkState {
     }
 
     /// Kept out of allocation for so many seconds; 0 or less: until the next call.
-    pub fn reserve(&mut self, seconds: i64, view: &AgentView, now: Timestamp) -> Outcome<()> {
+    pub(crate) fn reserve(&mut self, seconds: i64, view: &AgentView, now: Timestamp) -> Outcome<()> {
         self.check_transition(view, "Reserved")?;
         let span = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
         self.self_state = SelfState::Reserved { until: span.map(|span| now.plus(span)) };
         done((), [GameEvent::Offer(Admission::Closed)])
     }
 
-    pub fn reserved_until(&self) -> Option<Timestamp> {
+    pub(crate) fn reserved_until(&self) -> Option<Timestamp> {
         match self.self_state {
             SelfState::Reserved { until } => until,
             SelfState::Scheduled | SelfState::Ready | SelfState::Allocated | SelfState::Shutdown => None,
@@ -230,26 +230,30 @@ impl SdkState {
     }
 
     /// Allowed from everywhere, and as often as the game likes.
-    pub fn shutdown(&mut self) -> Outcome<()> {
+    pub(crate) fn shutdown(&mut self) -> Outcome<()> {
         self.self_state = SelfState::Shutdown;
         done((), [GameEvent::StopMe])
     }
 
-    pub fn label(&mut self, key: &str, value: &str) -> Outcome<()> {
+    pub(crate) fn label(&mut self, key: &str, value: &str) -> Outcome<()> {
         let events = set(&mut self.labels, "label", key, value)?;
         done((), [events])
     }
 
-    pub fn annotate(&mut self, key: &str, value: &str) -> Outcome<()> {
+    pub(crate) fn annotate(&mut self, key: &str, value: &str) -> Outcome<()> {
         let events = set(&mut self.annotations, "annotation", key, value)?;
         done((), [events])
     }
 
-    pub fn counter(&self, name: &str) -> Result<Counter, RpcError> {
+    pub(crate) fn counter(&self, name: &str) -> Result<Counter, RpcError> {
         self.counters.get(name).copied().ok_or_else(|| unknown("counter", name, self.counters.keys()))
     }
 
-    pub fn update_counter(&mut self, update: &proto::CounterUpdate, settings: &Settings) -> Outcome<proto::Counter> {
+    pub(crate) fn update_counter(
+        &mut self,
+        update: &proto::CounterUpdate,
+        settings: &Settings,
+    ) -> Outcome<proto::Counter> {
         let new = self.counter(&update.name)?.update(&update.name, update)?;
         self.counters.insert(update.name.clone(), new);
         let is_players = settings.players_counter.as_deref() == Some(&update.name);
@@ -259,21 +263,26 @@ impl SdkState {
         done(value, events.into_iter().collect::<Vec<_>>())
     }
 
-    pub fn list(&self, name: &str) -> Result<&List, RpcError> {
+    pub(crate) fn list(&self, name: &str) -> Result<&List, RpcError> {
         self.lists.get(name).ok_or_else(|| unknown("list", name, self.lists.keys()))
     }
 
-    pub fn update_list(&mut self, update: &proto::List, parts: ListParts, settings: &Settings) -> Outcome<proto::List> {
+    pub(crate) fn update_list(
+        &mut self,
+        update: &proto::List,
+        parts: ListParts,
+        settings: &Settings,
+    ) -> Outcome<proto::List> {
         let new = self.list(&update.name)?.update(&update.name, update, parts)?;
         self.put_list(&update.name, new, settings)
     }
 
-    pub fn add_value(&mut self, name: &str, value: &str, settings: &Settings) -> Outcome<proto::List> {
+    pub(crate) fn add_value(&mut self, name: &str, value: &str, settings: &Settings) -> Outcome<proto::List> {
         let new = self.list(name)?.add(name, value)?;
         self.put_list(name, new, settings)
     }
 
-    pub fn remove_value(&mut self, name: &str, value: &str, settings: &Settings) -> Outcome<proto::List> {
+    pub(crate) fn remove_value(&mut self, name: &str, value: &str, settings: &Settings) -> Outcome<proto::List> {
         let new = self.list(name)?.remove(name, value)?;
         self.put_list(name, new, settings)
     }
@@ -289,7 +298,7 @@ impl SdkState {
     }
 
     /// False: the player was connected already.
-    pub fn connect(&mut self, id: &str) -> Outcome<bool> {
+    pub(crate) fn connect(&mut self, id: &str) -> Outcome<bool> {
         let length = id.chars().count();
         if !(1..=MAX_PLAYER_ID).contains(&length) {
             let message = format!("a player's id must have 1 to {MAX_PLAYER_ID} characters, found {length}");
@@ -308,7 +317,7 @@ impl SdkState {
     }
 
     /// False: the player wasn't connected.
-    pub fn disconnect(&mut self, id: &str) -> Outcome<bool> {
+    pub(crate) fn disconnect(&mut self, id: &str) -> Outcome<bool> {
         let Some(at) = self.players.as_ref().and_then(|players| players.ids.iter().position(|known| known == id))
         else {
             return done(false, []);
@@ -317,7 +326,7 @@ impl SdkState {
         done(true, [GameEvent::PlayerLeft { id: id.to_owned() }])
     }
 
-    pub fn set_player_capacity(&mut self, capacity: i64) -> Outcome<()> {
+    pub(crate) fn set_player_capacity(&mut self, capacity: i64) -> Outcome<()> {
         if capacity < 0 {
             let message = format!("the player capacity must be 0 or more, found {capacity}");
             return Err(RpcError::new(Code::OutOfRange, message));

@@ -101,14 +101,14 @@ impl SdkInfo {
 
 /// The route of a heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Route {
+pub(crate) enum Route {
     SessionHost,
     Heartbeats,
 }
 
 /// What it means when no heartbeat comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Silence {
+pub(crate) enum Silence {
     /// This flavour sends one every second, whatever happens: silence counts against the game's health.
     Counts,
     /// It may be Unity's, which pauses for minutes after a failed heartbeat: nothing is counted.
@@ -117,7 +117,7 @@ pub enum Silence {
 
 impl Route {
     /// As far as route and user agent tell.
-    pub fn silence(self, user_agent: &str) -> Silence {
+    pub(crate) fn silence(self, user_agent: &str) -> Silence {
         let go = user_agent.starts_with("Go-http-client");
         match self {
             Route::SessionHost => Silence::Counts,

@@ -22,7 +22,7 @@ use crate::model::{
 
 /// What one run's heartbeats have said so far, since the agent's start.
 #[derive(Debug, Default)]
-pub struct History {
+pub(crate) struct History {
     run: Option<RunNumber>,
     flavour: Option<String>,
     up: bool,
@@ -33,7 +33,7 @@ pub struct History {
 
 /// What is new in a heartbeat.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Changes {
+pub(crate) struct Changes {
     up: bool,
     ending: bool,
     health: Option<InstanceHealth>,
@@ -41,12 +41,12 @@ pub struct Changes {
 }
 
 impl Changes {
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         *self == Changes::default()
     }
 
     /// In the order in which the driver is to hear them.
-    pub fn events(&self) -> Vec<GameEvent> {
+    pub(crate) fn events(&self) -> Vec<GameEvent> {
         let player = |id: &String| GamePlayer { id: id.clone(), name: None, team: None };
         let events = [
             self.up.then_some(GameEvent::Ready),
@@ -67,7 +67,7 @@ impl History {
     }
 
     /// The game named its SDK.
-    pub fn sdk_named(&mut self, run: RunNumber, info: SdkInfo) -> Option<GameEvent> {
+    pub(crate) fn sdk_named(&mut self, run: RunNumber, info: SdkInfo) -> Option<GameEvent> {
         self.follow_run(run);
         let flavour = info.flavour?;
         let name = format!("PlayFab GSDK, {flavour} {}", info.version.unwrap_or_default());
@@ -76,7 +76,13 @@ impl History {
     }
 
     /// What is new. `players_known`: the agent knows of players.
-    pub fn changes(&mut self, run: RunNumber, beat: &Heartbeat, players_known: bool, settings: &Settings) -> Changes {
+    pub(crate) fn changes(
+        &mut self,
+        run: RunNumber,
+        beat: &Heartbeat,
+        players_known: bool,
+        settings: &Settings,
+    ) -> Changes {
         self.follow_run(run);
         Changes {
             up: !self.up && matches!(beat.state, GameState::StandingBy | GameState::Active),
@@ -87,7 +93,7 @@ impl History {
     }
 
     /// After [`Changes::events`] were passed on.
-    pub fn commit(&mut self, changes: Changes) {
+    pub(crate) fn commit(&mut self, changes: Changes) {
         self.up |= changes.up;
         self.ending |= changes.ending;
         self.health = changes.health.or(self.health);
@@ -97,7 +103,7 @@ impl History {
     }
 
     /// What silence of this game means. `by_route`: as far as its way of sending tells.
-    pub fn silence(&self, run: RunNumber, by_route: Silence) -> Silence {
+    pub(crate) fn silence(&self, run: RunNumber, by_route: Silence) -> Silence {
         match self.flavour.as_ref().filter(|_| self.run == Some(run)) {
             Some(flavour) if flavour.to_ascii_lowercase().contains("unity") => Silence::MayBeAPause,
             Some(_) => Silence::Counts,

@@ -19,18 +19,18 @@ use std::{
 };
 
 /// The file's name, below the directory for the game's files.
-pub const FILE: &str = "gsdk.json";
+pub(crate) const FILE: &str = "gsdk.json";
 
 /// Everything but the id of the run.
 #[derive(Debug)]
-pub struct GsdkLaunch {
+pub(crate) struct GsdkLaunch {
     path: PathBuf,
     config: Value,
     env: Vec<(&'static str, String)>,
 }
 
 impl GsdkLaunch {
-    pub fn new(endpoint: SocketAddr, settings: &Settings, context: &LaunchContext) -> Self {
+    pub(crate) fn new(endpoint: SocketAddr, settings: &Settings, context: &LaunchContext) -> Self {
         let facts = Facts::of(settings, context);
         let env = facts.env(endpoint);
         GsdkLaunch { path: context.game_dir.join(FILE), config: facts.config(endpoint, settings, context), env }

@@ -34,11 +34,11 @@
 //! 5. A heartbeat that arrives before a restarted agent knows its run waits a moment instead of
 //!    failing: one flavour sends none for half a minute after a failure.
 
-pub mod config;
-pub mod heartbeat;
-pub mod history;
-pub mod launch;
-pub mod response;
+pub(crate) mod config;
+pub(crate) mod heartbeat;
+pub(crate) mod history;
+pub(crate) mod launch;
+pub(crate) mod response;
 #[cfg(test)]
 mod tests;
 
@@ -77,7 +77,7 @@ use std::{
 use tokio::task::JoinSet;
 
 /// Name of its socket at the keeper.
-pub const TCP: &str = "gsdk-tcp";
+pub(crate) const TCP: &str = "gsdk-tcp";
 /// How long a heartbeat waits for a run that isn't known yet.
 const UNKNOWN_RUN_TIMEOUT: Duration = Duration::from_millis(700);
 
@@ -116,12 +116,12 @@ pub struct Settings {
 
 /// The frontend.
 #[derive(Debug)]
-pub struct Gsdk {
+pub(crate) struct Gsdk {
     settings: Settings,
 }
 
 impl Gsdk {
-    pub fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         Gsdk { settings }
     }
 }

@@ -14,13 +14,13 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Milliseconds until the next heartbeat; no flavour takes less.
-pub const INTERVAL: u64 = 1000;
+pub(crate) const INTERVAL: u64 = 1000;
 /// The value of the startup parameters' custom data that is the session's cookie; without it the cookie is their raw text.
-pub const COOKIE_KEY: &str = "sessionCookie";
+pub(crate) const COOKIE_KEY: &str = "sessionCookie";
 
 /// What the game is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Operation {
+pub(crate) enum Operation {
     Continue,
     Active,
     Terminate,
@@ -29,7 +29,7 @@ pub enum Operation {
 /// The answer to a heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct HeartbeatResponse {
+pub(crate) struct HeartbeatResponse {
     pub operation: Operation,
     pub next_heartbeat_interval_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,7 +43,7 @@ pub struct HeartbeatResponse {
 /// The session that the game plays for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct SessionConfig {
+pub(crate) struct SessionConfig {
     /// A GUID: the session's own id, or one made of it.
     pub session_id: Uuid,
     pub session_cookie: String,
@@ -54,7 +54,7 @@ pub struct SessionConfig {
 /// Until when players may finish.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Schedule {
+pub(crate) struct Schedule {
     pub document_incarnation: String,
     #[serde(rename = "Events")]
     pub events: Vec<Maintenance>,
@@ -62,7 +62,7 @@ pub struct Schedule {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Maintenance {
+pub(crate) struct Maintenance {
     pub event_id: String,
     pub event_type: &'static str,
     pub resource_type: &'static str,
@@ -77,7 +77,7 @@ pub struct Maintenance {
 
 impl HeartbeatResponse {
     /// To a game in this state, with the notices in force. `number`: of the newest notice.
-    pub fn to<'a>(
+    pub(crate) fn to<'a>(
         state: GameState,
         notices: impl Iterator<Item = &'a GameNotice>,
         terminate: Terminate,

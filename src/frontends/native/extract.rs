@@ -14,15 +14,15 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 /// The caller is the game, in this run.
 #[derive(Debug, Clone, Copy)]
-pub struct Game(pub RunNumber);
+pub(crate) struct Game(pub RunNumber);
 
 /// The caller is the operator.
 #[derive(Debug, Clone, Copy)]
-pub struct Operator;
+pub(crate) struct Operator;
 
 /// The caller is either.
 #[derive(Debug, Clone, Copy)]
-pub struct Anyone(pub Bearer);
+pub(crate) struct Anyone(pub Bearer);
 
 impl FromRequestParts<Api> for Anyone {
     type Rejection = Problem;
@@ -73,7 +73,7 @@ impl FromRequestParts<Api> for Operator {
 
 /// A JSON body; an empty one counts as `{}`. The content type is ignored: game engines send any.
 #[derive(Debug)]
-pub struct Json<T>(pub T);
+pub(crate) struct Json<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<Api> for Json<T> {
     type Rejection = Problem;
@@ -89,7 +89,7 @@ impl<T: DeserializeOwned> FromRequest<Api> for Json<T> {
 
 /// The parameters behind the `?`.
 #[derive(Debug)]
-pub struct Parameters<T>(pub T);
+pub(crate) struct Parameters<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequestParts<Api> for Parameters<T> {
     type Rejection = Problem;
@@ -101,7 +101,7 @@ impl<T: DeserializeOwned> FromRequestParts<Api> for Parameters<T> {
 
 /// Whether a stream waits for more. In a query: empty, a yes or a no; without the word, no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Follow {
+pub(crate) enum Follow {
     Yes,
     #[default]
     No,
@@ -120,20 +120,20 @@ impl<'de> Deserialize<'de> for Follow {
 /// `?follow`, of something that has one state.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct FollowState {
+pub(crate) struct FollowState {
     pub follow: Follow,
 }
 
 /// `?follow` and `?after`, of a log.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct FollowLog {
+pub(crate) struct FollowLog {
     pub follow: Follow,
     pub after: Option<u64>,
 }
 
 /// A text of bounded length, in characters.
-pub fn text(what: &str, text: &str, chars: std::ops::RangeInclusive<usize>) -> Result<(), Problem> {
+pub(crate) fn text(what: &str, text: &str, chars: std::ops::RangeInclusive<usize>) -> Result<(), Problem> {
     let found = text.chars().count();
     if chars.contains(&found) {
         return Ok(());
@@ -143,6 +143,6 @@ pub fn text(what: &str, text: &str, chars: std::ops::RangeInclusive<usize>) -> R
 }
 
 /// The error for a request that can be read but makes no sense.
-pub fn invalid(message: impl Into<String>) -> Problem {
+pub(crate) fn invalid(message: impl Into<String>) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message)
 }

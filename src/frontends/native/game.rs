@@ -45,13 +45,13 @@ type Answer = Result<StatusCode, Problem>;
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Nothing {}
+pub(crate) struct Nothing {}
 
 /// Whether new players may come.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Joinable {
+pub(crate) struct Joinable {
     pub joinable: bool,
 }
 
@@ -59,7 +59,7 @@ pub struct Joinable {
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Health {
+pub(crate) struct Health {
     pub health: InstanceHealth,
     #[serde(default)]
     #[cfg_attr(test, schema(max_length = 512))]
@@ -70,7 +70,7 @@ pub struct Health {
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct TickRate {
+pub(crate) struct TickRate {
     #[cfg_attr(test, schema(minimum = 0, maximum = 1_000_000))]
     pub measured: f64,
     /// What it should be.
@@ -83,7 +83,7 @@ pub struct TickRate {
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Players {
+pub(crate) struct Players {
     #[cfg_attr(test, schema(max_items = 1024))]
     pub players: Vec<GamePlayer>,
 }
@@ -92,7 +92,7 @@ pub struct Players {
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct MatchStart {
+pub(crate) struct MatchStart {
     /// Shown as the instance's `match_id`.
     #[serde(default)]
     #[cfg_attr(test, schema(value_type = Option<String>, min_length = 1, max_length = 128))]
@@ -103,7 +103,7 @@ pub struct MatchStart {
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Map {
+pub(crate) struct Map {
     #[serde(default)]
     #[cfg_attr(test, schema(max_length = 512))]
     pub map: Option<String>,
@@ -116,7 +116,7 @@ pub struct Map {
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Version {
+pub(crate) struct Version {
     #[cfg_attr(test, schema(value_type = String, example = "1.4.2-rc.1"))]
     pub version: semver::Version,
 }
@@ -160,14 +160,14 @@ async fn submit(api: &Api, run: RunNumber, event: GameEvent, ack: AckWhen) -> An
 /// The game can take players. Proof of readiness where `[game.readiness] by = "sdk"`.
 #[cfg_attr(test, utoipa::path(post, path = "/v1/game/ready", tag = "game", request_body = Nothing,
     responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
-pub async fn ready(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
+pub(crate) async fn ready(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
     submit(&api, run, GameEvent::Ready, AckWhen::OnceDurable).await
 }
 
 /// Open to new players, or closed to them, until said otherwise.
 #[cfg_attr(test, utoipa::path(post, path = "/v1/game/joinable", tag = "game", request_body = Joinable,
     responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
-pub async fn joinable(State(api): State<Api>, Game(run): Game, Json(body): Json<Joinable>) -> Answer {
+pub(crate) async fn joinable(State(api): State<Api>, Game(run): Game, Json(body): Json<Joinable>) -> Answer {
     let admission = if body.joinable { Admission::Open } else { Admission::Closed };
     submit(&api, run, GameEvent::Joinable(admission), AckWhen::OnceDurable).await
 }
@@ -175,7 +175,7 @@ pub async fn joinable(State(api): State<Api>, Game(run): Game, Json(body): Json<
 /// It is alive. From the first one on, silence counts against its health.
 #[cfg_attr(test, utoipa::path(post, path = "/v1/game/heartbeat", tag = "game", request_body = Nothing,
     responses((status = 204), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
-pub async fn heartbeat(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
+pub(crate) async fn heartbeat(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
     if api.shared.game_messages.is_closed() {
         return Err(ending());
     }
@@ -186,7 +186,7 @@ pub async fn heartbeat(State(api): State<Api>, Game(run): Game, _: Json<Nothing>
 /// Its own opinion of its health; stands until replaced.
 #[cfg_attr(test, utoipa::path(post, path = "/v1/game/health", tag = "game", request_body = Health,
     responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
-pub async fn health(State(api): State<Api>, Game(run): Game, Json(body): Json<Health>) -> Answer {
+pub(crate) async fn health(State(api): State<Api>, Game(run): Game, Json(body): Json<Health>) -> Answer {
     if let Some(reason) = &body.reason {
         text("reason", reason, 0..=MAX_TEXT)?;
     }
@@ -197,7 +197,7 @@ pub async fn health(State(api): State<Api>, Game(run): Game, Json(body): Json<He
 /// How fast it simulates.
 #[cfg_attr(test, utoipa::path(post, path = "/v1/game/tick-rate", tag = "game", request_body = TickRate,
     responses((status = 204), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
-pub async fn tick_rate(State(api): State<Api>, Game(run): Game, Json(body): Json<TickRate>) -> Answer {
+pub(crate) async fn tick_rate(State(api): State<Api>, Game(run): Game, Json(body): Json<TickRate>) -> Answer {
     if !(0.0..=MAX_TICKS).contains(&body.measured) {
         return Err(invalid(format!("measured must be 0 to {MAX_TICKS} ticks a second, found {}", body.measured)));
     }
@@ -216,7 +216,7 @@ fn check_player(player: &GamePlayer) -> Result<(), Problem> {
 /// A player connected.
 #[cfg_attr(test, utoipa::path(post, path = "/v1/game/players", tag = "game", request_body = GamePlayer,
     responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
-pub async fn player_joined(State(api): State<Api>, Game(run): Game, Json(player): Json<GamePlayer>) -> Answer {
+pub(crate) async fn player_joined(State(api): State<Api>, Game(run): Game, Json(player): Json<GamePlayer>) -> Answer {
     check_player(&player)?;
     submit(&api, run, GameEvent::PlayerJoined(player), AckWhen::OnceDurable).await
 }
@@ -224,7 +224,7 @@ pub async fn player_joined(State(api): State<Api>, Game(run): Game, Json(player)
 /// A player is gone. One that isn't there is no error.
 #[cfg_attr(test, utoipa::path(delete, path = "/v1/game/players/{id}", tag = "game", params(("id" = String, Path, description = "As in the POST")),
     responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
-pub async fn player_left(
+pub(crate) async fn player_left(
     State(api): State<Api>,
     Game(run): Game,
     id: Result<Path<String>, PathRejection>,
@@ -238,7 +238,7 @@ pub async fn player_left(
 /// Everybody who is connected; replaces what was known.
 #[cfg_attr(test, utoipa::path(put, path = "/v1/game/players", tag = "game", request_body = Players,
     responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
-pub async fn players(State(api): State<Api>, Game(run): Game, Json(body): Json<Players>) -> Answer {
+pub(crate) async fn players(State(api): State<Api>, Game(run): Game, Json(body): Json<Players>) -> Answer {
     if body.players.len() > MAX_PLAYERS {
         return Err(invalid(format!("at most {MAX_PLAYERS} players, found {}", body.players.len())));
     }
@@ -255,14 +255,14 @@ pub async fn players(State(api): State<Api>, Game(run): Game, Json(body): Json<P
 /// A match begins.
 #[cfg_attr(test, utoipa::path(post, path = "/v1/game/match/start", tag = "game", request_body = MatchStart,
     responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
-pub async fn match_start(State(api): State<Api>, Game(run): Game, Json(body): Json<MatchStart>) -> Answer {
+pub(crate) async fn match_start(State(api): State<Api>, Game(run): Game, Json(body): Json<MatchStart>) -> Answer {
     submit(&api, run, GameEvent::MatchStarted { match_id: body.match_id }, AckWhen::OnceDurable).await
 }
 
 /// The match is over.
 #[cfg_attr(test, utoipa::path(post, path = "/v1/game/match/end", tag = "game", request_body = Nothing,
     responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
-pub async fn match_end(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
+pub(crate) async fn match_end(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
     submit(&api, run, GameEvent::MatchEnded, AckWhen::OnceDurable).await
 }
 
@@ -271,7 +271,7 @@ pub async fn match_end(State(api): State<Api>, Game(run): Game, _: Json<Nothing>
 #[cfg_attr(test, utoipa::path(put, path = "/v1/game/custom-data/{whose}", tag = "game", request_body = std::collections::BTreeMap<String, String>,
     params(("whose" = CustomDataOf, Path)),
     responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
-pub async fn custom_data(
+pub(crate) async fn custom_data(
     State(api): State<Api>,
     Game(run): Game,
     whose: Result<Path<CustomDataOf>, PathRejection>,
@@ -294,7 +294,7 @@ pub async fn custom_data(
 /// The map or mode changed.
 #[cfg_attr(test, utoipa::path(post, path = "/v1/game/map", tag = "game", request_body = Map,
     responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
-pub async fn map(State(api): State<Api>, Game(run): Game, Json(body): Json<Map>) -> Answer {
+pub(crate) async fn map(State(api): State<Api>, Game(run): Game, Json(body): Json<Map>) -> Answer {
     if body.map.is_none() && body.mode.is_none() {
         return Err(invalid("name the map, the mode, or both"));
     }
@@ -307,13 +307,13 @@ pub async fn map(State(api): State<Api>, Game(run): Game, Json(body): Json<Map>)
 /// The game's version, if it knows better than the configuration.
 #[cfg_attr(test, utoipa::path(post, path = "/v1/game/version", tag = "game", request_body = Version,
     responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
-pub async fn version(State(api): State<Api>, Game(run): Game, Json(body): Json<Version>) -> Answer {
+pub(crate) async fn version(State(api): State<Api>, Game(run): Game, Json(body): Json<Version>) -> Answer {
     submit(&api, run, GameEvent::Version(body.version), AckWhen::OnceDurable).await
 }
 
 /// The game is about to end, in good order: its exit is no crash.
 #[cfg_attr(test, utoipa::path(post, path = "/v1/game/shutdown", tag = "game", request_body = Nothing,
     responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
-pub async fn shutdown(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
+pub(crate) async fn shutdown(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
     submit(&api, run, GameEvent::Shutdown, AckWhen::OnceDurable).await
 }

@@ -17,7 +17,7 @@ const LIVENESS_TIMEOUT: Duration = Duration::from_secs(2);
 /// 200 while the deciding loop makes progress.
 #[cfg_attr(test, utoipa::path(get, path = "/livez", tag = "meta",
     responses((status = 200, body = String, content_type = "text/plain"), (status = 503, body = crate::frontends::http::ErrorBody<'static>))))]
-pub async fn livez(State(api): State<Api>) -> Result<&'static str, Problem> {
+pub(crate) async fn livez(State(api): State<Api>) -> Result<&'static str, Problem> {
     let (ask, answer) = oneshot::channel();
     let asked = async {
         api.shared.liveness.send(ask).await.ok()?;
@@ -33,7 +33,7 @@ pub async fn livez(State(api): State<Api>) -> Result<&'static str, Problem> {
 /// 200 once the journal was replayed and the keeper is connected.
 #[cfg_attr(test, utoipa::path(get, path = "/readyz", tag = "meta",
     responses((status = 200, body = String, content_type = "text/plain"), (status = 503, body = crate::frontends::http::ErrorBody<'static>))))]
-pub async fn readyz(State(api): State<Api>) -> Result<&'static str, Problem> {
+pub(crate) async fn readyz(State(api): State<Api>) -> Result<&'static str, Problem> {
     if api.shared.status.borrow().keeper.connected {
         return Ok("ok\n");
     }
@@ -43,13 +43,13 @@ pub async fn readyz(State(api): State<Api>) -> Result<&'static str, Problem> {
 /// Figures in the text format of Prometheus (OpenMetrics).
 #[cfg_attr(test, utoipa::path(get, path = "/metrics", tag = "meta",
     responses((status = 200, body = String, content_type = "application/openmetrics-text"))))]
-pub async fn metrics(State(api): State<Api>) -> Response {
+pub(crate) async fn metrics(State(api): State<Api>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], super::metrics::text(&api)).into_response()
 }
 
 /// This description.
 #[cfg_attr(test, utoipa::path(get, path = "/openapi.json", tag = "meta", responses((status = 200, body = Object))))]
-pub async fn description() -> Response {
+pub(crate) async fn description() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], openapi::TEXT).into_response()
 }

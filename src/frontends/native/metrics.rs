@@ -16,12 +16,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Answers given, by the first digit of their status.
 #[derive(Debug, Default)]
-pub struct Answers {
+pub(crate) struct Answers {
     by_class: [AtomicU64; 6],
 }
 
 impl Answers {
-    pub fn count(&self, status: http::StatusCode) {
+    pub(crate) fn count(&self, status: http::StatusCode) {
         if let Some(class) = self.by_class.get(usize::from(status.as_u16() / 100)) {
             class.fetch_add(1, Ordering::Relaxed);
         }
@@ -31,7 +31,7 @@ impl Answers {
 type States = Family<[(&'static str, &'static str); 1], Gauge>;
 
 /// The whole page.
-pub fn text(api: &Api) -> String {
+pub(crate) fn text(api: &Api) -> String {
     let status = std::sync::Arc::clone(&api.shared.status.borrow());
     let mut registry = Registry::with_prefix("gameside");
     let labels = [("name", status.name.clone()), ("version", status.agent.version.clone())];

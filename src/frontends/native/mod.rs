@@ -14,15 +14,15 @@
 //! and a list have a bound; what can't be meant is refused with one error before anything reaches
 //! the driver.
 
-pub mod config;
-pub mod extract;
-pub mod game;
-pub mod meta;
-pub mod metrics;
-pub mod openapi;
-pub mod operator;
-pub mod state;
-pub mod stream;
+pub(crate) mod config;
+pub(crate) mod extract;
+pub(crate) mod game;
+pub(crate) mod meta;
+pub(crate) mod metrics;
+pub(crate) mod openapi;
+pub(crate) mod operator;
+pub(crate) mod state;
+pub(crate) mod stream;
 #[cfg(test)]
 pub(super) mod tests;
 
@@ -68,11 +68,11 @@ impl Default for Settings {
 }
 
 /// Names of its sockets at the keeper.
-pub const TCP: &str = "native-tcp";
-pub const UNIX: &str = "native-unix";
+pub(crate) const TCP: &str = "native-tcp";
+pub(crate) const UNIX: &str = "native-unix";
 /// The operator's socket, which the agent itself binds: only an agent answers operators. Whoever connects is known by its user,
 /// and nobody else can use its places up.
-pub const OPERATOR: &str = "native-operator";
+pub(crate) const OPERATOR: &str = "native-operator";
 
 /// The frontend.
 #[derive(Debug)]
@@ -128,7 +128,7 @@ impl Frontend for Native {
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
-pub struct Api {
+pub(crate) struct Api {
     shared: Shared,
     pages: Arc<state::PageCache>,
     callers: Callers,

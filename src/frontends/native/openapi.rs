@@ -3,10 +3,10 @@
 //! the programs.
 
 /// The description as JSON.
-pub const TEXT: &str = include_str!("openapi.json");
+pub(crate) const TEXT: &str = include_str!("openapi.json");
 
 #[cfg(test)]
-pub use made::description;
+pub(crate) use made::description;
 
 #[cfg(test)]
 mod made {
@@ -54,7 +54,7 @@ mod made {
     }
 
     /// The description, made of the handlers.
-    pub fn description() -> openapi::OpenApi {
+    pub(crate) fn description() -> openapi::OpenApi {
         Description::openapi()
     }
 

@@ -29,7 +29,7 @@ type Answer = Result<axum::Json<Accepted>, Problem>;
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Drain {
+pub(crate) struct Drain {
     #[serde(default)]
     #[cfg_attr(test, schema(max_length = 512))]
     pub reason: Option<String>,
@@ -46,7 +46,7 @@ fn end() -> After {
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Stop {
+pub(crate) struct Stop {
     #[serde(default)]
     #[cfg_attr(test, schema(max_length = 512))]
     pub reason: Option<String>,
@@ -56,7 +56,7 @@ pub struct Stop {
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Detach {
+pub(crate) struct Detach {
     #[serde(default)]
     pub restart: bool,
 }
@@ -65,7 +65,7 @@ pub struct Detach {
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct SetGate {
+pub(crate) struct SetGate {
     pub joinable: bool,
 }
 
@@ -96,7 +96,7 @@ fn check_reason(reason: Option<&String>) -> Result<(), Problem> {
 /// or of the configuration is played.
 #[cfg_attr(test, utoipa::path(post, path = "/v1/allocation", tag = "operator", request_body = Allocation,
     responses((status = 200, body = Accepted), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("operator" = []))))]
-pub async fn allocation(State(api): State<Api>, _: Operator, Json(allocation): Json<Allocation>) -> Answer {
+pub(crate) async fn allocation(State(api): State<Api>, _: Operator, Json(allocation): Json<Allocation>) -> Answer {
     if allocation.startup_params.as_ref() == Some(&StartupParams::default()) {
         return Err(invalid("startup_params say nothing: name a map, or leave them out"));
     }
@@ -106,7 +106,7 @@ pub async fn allocation(State(api): State<Api>, _: Operator, Json(allocation): J
 /// Players may finish; then the server ends, or waits for the next allocation.
 #[cfg_attr(test, utoipa::path(post, path = "/v1/drain", tag = "operator", request_body = Drain,
     responses((status = 200, body = Accepted), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("operator" = []))))]
-pub async fn drain(State(api): State<Api>, _: Operator, Json(body): Json<Drain>) -> Answer {
+pub(crate) async fn drain(State(api): State<Api>, _: Operator, Json(body): Json<Drain>) -> Answer {
     check_reason(body.reason.as_ref())?;
     submit(&api, Order::Drain { reason: body.reason, then: body.then }).await
 }
@@ -114,7 +114,7 @@ pub async fn drain(State(api): State<Api>, _: Operator, Json(body): Json<Drain>)
 /// The stop sequence at once, then the agent ends.
 #[cfg_attr(test, utoipa::path(post, path = "/v1/stop", tag = "operator", request_body = Stop,
     responses((status = 200, body = Accepted), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("operator" = []))))]
-pub async fn stop(State(api): State<Api>, _: Operator, Json(body): Json<Stop>) -> Answer {
+pub(crate) async fn stop(State(api): State<Api>, _: Operator, Json(body): Json<Stop>) -> Answer {
     check_reason(body.reason.as_ref())?;
     submit(&api, Order::Stop { reason: body.reason }).await
 }
@@ -122,13 +122,13 @@ pub async fn stop(State(api): State<Api>, _: Operator, Json(body): Json<Stop>) -
 /// The agent ends and the match goes on under the keeper.
 #[cfg_attr(test, utoipa::path(post, path = "/v1/detach", tag = "operator", request_body = Detach,
     responses((status = 200, body = Accepted), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("operator" = []))))]
-pub async fn detach(State(api): State<Api>, _: Operator, Json(body): Json<Detach>) -> Answer {
+pub(crate) async fn detach(State(api): State<Api>, _: Operator, Json(body): Json<Detach>) -> Answer {
     submit(&api, Order::Detach { restart: body.restart }).await
 }
 
 /// Opens or closes the server to new players, whatever the game says.
 #[cfg_attr(test, utoipa::path(post, path = "/v1/gate", tag = "operator", request_body = SetGate,
     responses((status = 200, body = Accepted), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("operator" = []))))]
-pub async fn gate(State(api): State<Api>, _: Operator, Json(body): Json<SetGate>) -> Answer {
+pub(crate) async fn gate(State(api): State<Api>, _: Operator, Json(body): Json<SetGate>) -> Answer {
     submit(&api, Order::Admission(if body.joinable { Admission::Open } else { Admission::Closed })).await
 }

@@ -40,7 +40,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 /// What a game may know of its agent.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
-pub struct GameState<'a> {
+pub(crate) struct GameState<'a> {
     pub name: &'a str,
     pub phase: PhaseName,
     #[cfg_attr(test, schema(value_type = Option<u64>))]
@@ -140,7 +140,7 @@ impl Page {
 
 /// Both pages, as of the last change.
 #[derive(Debug, Default)]
-pub struct PageCache {
+pub(crate) struct PageCache {
     pages: Mutex<Option<CachedPages>>,
 }
 
@@ -177,7 +177,7 @@ impl PageCache {
     params(("if-none-match" = Option<String>, Header, description = "The ETag of an earlier answer")),
     responses((status = 200, body = GameState<'static>, headers(("etag" = String))), (status = 304), (status = "default", body = crate::frontends::http::ErrorBody<'static>)),
     security(("game" = []), ("operator" = []))))]
-pub async fn state(State(api): State<Api>, _: Anyone, headers: HeaderMap) -> Result<Response, Problem> {
+pub(crate) async fn state(State(api): State<Api>, _: Anyone, headers: HeaderMap) -> Result<Response, Problem> {
     let page = api.pages.with(&api.shared.status, &api.shared.events, |pages| pages.game.clone());
     Ok(page.answer(&headers))
 }
@@ -189,7 +189,7 @@ pub async fn state(State(api): State<Api>, _: Anyone, headers: HeaderMap) -> Res
         ("follow" = Option<String>, Query, description = "Go on with every change: empty, `true` or `1`")),
     responses((status = 200, body = Status, headers(("etag" = String))), (status = 304), (status = "default", body = crate::frontends::http::ErrorBody<'static>)),
     security(("operator" = []))))]
-pub async fn status(
+pub(crate) async fn status(
     State(api): State<Api>,
     _: Operator,
     Parameters(query): Parameters<FollowState>,

@@ -32,14 +32,14 @@ use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 /// Streams open at a time.
-pub const MAX_SUBSCRIBERS: usize = 64;
+pub(crate) const MAX_SUBSCRIBERS: usize = 64;
 /// Entries written in one chunk.
 const CHUNK: usize = 64;
 /// Milliseconds that a client waits before it connects again.
 const RETRY: u32 = 500;
 
 /// How an event is named on the wire: the id of the log and its number there.
-pub fn event_id(log_id: &str, number: u64) -> String {
+pub(crate) fn event_id(log_id: &str, number: u64) -> String {
     format!("{log_id}-{number}")
 }
 
@@ -175,7 +175,11 @@ impl Log for GameEvents {
     params(("last-event-id" = Option<String>, Header, description = "Go on after this one")),
     responses((status = 200, content_type = "text/event-stream", body = crate::model::game::GameNotice), (status = "default", body = crate::frontends::http::ErrorBody<'static>)),
     security(("game" = []), ("operator" = []))))]
-pub async fn events(State(api): State<Api>, Anyone(bearer): Anyone, headers: HeaderMap) -> Result<Response, Problem> {
+pub(crate) async fn events(
+    State(api): State<Api>,
+    Anyone(bearer): Anyone,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let run = match bearer {
         Bearer::Game(run) => Some(run),
         Bearer::Operator => None,
@@ -186,9 +190,9 @@ pub async fn events(State(api): State<Api>, Anyone(bearer): Anyone, headers: Hea
     Ok(answer(EVENT_STREAM, body(log, opening, seen, Follow::Yes, permit, Arc::clone(&api.lagged))))
 }
 
-pub const NDJSON: &str = "application/x-ndjson";
+pub(crate) const NDJSON: &str = "application/x-ndjson";
 
-pub fn answer(kind: &'static str, body: Body) -> Response {
+pub(crate) fn answer(kind: &'static str, body: Body) -> Response {
     ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")], body).into_response()
 }
 
@@ -197,7 +201,7 @@ fn last_event_id(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// A permit for one more stream.
-pub fn permit(api: &Api) -> Result<OwnedSemaphorePermit, Problem> {
+pub(crate) fn permit(api: &Api) -> Result<OwnedSemaphorePermit, Problem> {
     Arc::clone(api.streams.of(api.callers)).try_acquire_owned().map_err(|_| {
         let message = format!("{MAX_SUBSCRIBERS} streams are open; close one of them");
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_subscribers", message)
@@ -257,7 +261,7 @@ impl Log for Entries {
         ("follow" = Option<String>, Query, description = "Wait for more: empty, `true` or `1`")),
     responses((status = 200, content_type = "application/x-ndjson", body = TimelineEntry), (status = "default", body = crate::frontends::http::ErrorBody<'static>)),
     security(("operator" = []))))]
-pub async fn timeline(
+pub(crate) async fn timeline(
     State(api): State<Api>,
     _: Operator,
     Parameters(query): Parameters<FollowLog>,

@@ -23,13 +23,13 @@
 //! Invariants: an absent member and a null are the same; members that nobody knows are passed over;
 //! a reader that answers `None` has said why.
 
-pub mod read;
-pub mod rules;
+pub(crate) mod read;
+pub(crate) mod rules;
 #[cfg(test)]
-pub mod schema;
+pub(crate) mod schema;
 
-pub use read::{JsonCursor, ValidationErrors};
-pub use rules::Rule;
+pub(crate) use read::{JsonCursor, ValidationErrors};
+pub(crate) use rules::Rule;
 
 /// What can be read from a request, and described.
 pub trait Wire: Sized {
@@ -48,12 +48,12 @@ pub trait Members: Wire {
 }
 
 /// Whether a `sparse` field is left out.
-pub fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
 /// A default for serde.
-pub fn yes() -> bool {
+pub(crate) fn yes() -> bool {
     true
 }
 

@@ -77,25 +77,25 @@ impl ValidationErrors {
 }
 
 /// Reads a body. Without a value, the faults.
-pub fn body<T: Wire>(value: &Value) -> Result<T, ValidationErrors> {
+pub(crate) fn body<T: Wire>(value: &Value) -> Result<T, ValidationErrors> {
     collect(|errors| T::read(JsonCursor::body(value), errors))
 }
 
 /// Reads a query's parameters.
-pub fn query<T: Members>(parameters: &[(String, String)]) -> Result<T, ValidationErrors> {
+pub(crate) fn query<T: Members>(parameters: &[(String, String)]) -> Result<T, ValidationErrors> {
     let value = self::parameters(parameters);
     collect(|errors| T::read(JsonCursor::query(&value), errors))
 }
 
 /// Reads one parameter of a path.
-pub fn path<T>(name: &str, text: &str, rule: &impl Rule<T>) -> Result<T, ValidationErrors> {
+pub(crate) fn path<T>(name: &str, text: &str, rule: &impl Rule<T>) -> Result<T, ValidationErrors> {
     let value = Value::String(text.to_owned());
     let place = Place::top("path").below(Step::Name(name));
     collect(|errors| rule.read(JsonCursor { value: &value, place, origin: Origin::Text }, errors))
 }
 
 /// A query as an object of texts. Of a parameter that comes twice, the first counts.
-pub fn parameters(query: &[(String, String)]) -> Value {
+pub(crate) fn parameters(query: &[(String, String)]) -> Value {
     let mut members = Map::new();
     for (name, value) in query {
         members.entry(name.as_str()).or_insert_with(|| value.as_str().into());

@@ -40,22 +40,22 @@ pub struct Text {
     max: usize,
 }
 
-pub const fn text(min: usize, max: usize) -> Text {
+pub(crate) const fn text(min: usize, max: usize) -> Text {
     Text { min, max }
 }
 
 /// An id: 1 to 128 characters.
-pub const fn ident() -> Text {
+pub(crate) const fn ident() -> Text {
     text(1, 128)
 }
 
 /// Any text up to 4096 characters.
-pub const fn any_text() -> Text {
+pub(crate) const fn any_text() -> Text {
     text(0, 4096)
 }
 
 /// Text for people, as long as it is.
-pub const fn prose() -> Text {
+pub(crate) const fn prose() -> Text {
     text(0, usize::MAX)
 }
 
@@ -92,7 +92,7 @@ impl<T: From<String>> Rule<T> for Text {
 #[derive(Debug, Clone, Copy)]
 pub struct OneOf(&'static [&'static str]);
 
-pub const fn one_of(words: &'static [&'static str]) -> OneOf {
+pub(crate) const fn one_of(words: &'static [&'static str]) -> OneOf {
     OneOf(words)
 }
 
@@ -116,12 +116,12 @@ pub struct Whole {
     max: i64,
 }
 
-pub const fn whole(min: i64, max: i64) -> Whole {
+pub(crate) const fn whole(min: i64, max: i64) -> Whole {
     Whole { min, max }
 }
 
 /// Any count.
-pub const fn count() -> Whole {
+pub(crate) const fn count() -> Whole {
     whole(0, u32::MAX as i64)
 }
 
@@ -166,7 +166,7 @@ fn without_fraction(number: f64) -> Option<i64> {
 
 /// Any number, kept as it was written.
 #[derive(Debug, Clone, Copy)]
-pub struct AnyNumber;
+pub(crate) struct AnyNumber;
 
 impl Rule<Number> for AnyNumber {
     fn read(&self, at: JsonCursor<'_>, errors: &mut ValidationErrors) -> Option<Number> {
@@ -183,12 +183,12 @@ impl Rule<Number> for AnyNumber {
 
 /// A number within bounds.
 #[derive(Debug, Clone, Copy)]
-pub struct Between {
+pub(crate) struct Between {
     min: f64,
     max: f64,
 }
 
-pub const fn between(min: f64, max: f64) -> Between {
+pub(crate) const fn between(min: f64, max: f64) -> Between {
     Between { min, max }
 }
 
@@ -212,17 +212,17 @@ impl Rule<f64> for Between {
 
 /// A list within bounds.
 #[derive(Debug, Clone, Copy)]
-pub struct List<R> {
+pub(crate) struct List<R> {
     min: usize,
     max: usize,
     rule: R,
 }
 
-pub const fn list(min: usize, max: usize) -> List<Own> {
+pub(crate) const fn list(min: usize, max: usize) -> List<Own> {
     List { min, max, rule: Own }
 }
 
-pub const fn list_of<R>(min: usize, max: usize, rule: R) -> List<R> {
+pub(crate) const fn list_of<R>(min: usize, max: usize, rule: R) -> List<R> {
     List { min, max, rule }
 }
 
@@ -249,9 +249,9 @@ impl<T, R: Rule<T>> Rule<Vec<T>> for List<R> {
 
 /// A list of an answer: as long as it is.
 #[derive(Debug, Clone, Copy)]
-pub struct Listed<R>(pub R);
+pub(crate) struct Listed<R>(pub R);
 
-pub const fn listed() -> Listed<Own> {
+pub(crate) const fn listed() -> Listed<Own> {
     Listed(Own)
 }
 
@@ -267,12 +267,12 @@ impl<T, R: Rule<T>> Rule<Vec<T>> for Listed<R> {
 
 /// An object of at most so many members, all of one kind.
 #[derive(Debug, Clone, Copy)]
-pub struct MapOf<R> {
+pub(crate) struct MapOf<R> {
     max: usize,
     rule: R,
 }
 
-pub const fn map_of<R>(max: usize, rule: R) -> MapOf<R> {
+pub(crate) const fn map_of<R>(max: usize, rule: R) -> MapOf<R> {
     MapOf { max, rule }
 }
 
@@ -315,13 +315,13 @@ impl<T, R: Rule<T>> Rule<T> for &R {
 }
 
 /// `custom_data` and its like: values of 1 to 4096 characters; at most 256 of them.
-pub const fn custom_data() -> MapOf<Text> {
+pub(crate) const fn custom_data() -> MapOf<Text> {
     map_of(256, text(1, 4096))
 }
 
 /// One of an enumeration's values, as serde reads it.
 #[expect(clippy::needless_pass_by_value, reason = "called as every reader is")]
-pub fn word<T: DeserializeOwned>(at: JsonCursor<'_>, errors: &mut ValidationErrors) -> Option<T> {
+pub(crate) fn word<T: DeserializeOwned>(at: JsonCursor<'_>, errors: &mut ValidationErrors) -> Option<T> {
     match T::deserialize(at.value) {
         Ok(value) => Some(value),
         Err(why) => at.fault(errors, "type_error.enum", why.to_string()),

@@ -19,7 +19,7 @@ pub struct Member {
 }
 
 /// Semantic versions as their specification suggests.
-pub const SEMANTIC_VERSION: &str = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$";
+pub(crate) const SEMANTIC_VERSION: &str = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$";
 
 impl Schemas {
     /// A reference to a schema of this name, made if it isn't there yet. Two that differ must not share a name.
@@ -48,7 +48,7 @@ impl Schemas {
 }
 
 /// The schema of an object.
-pub fn object(about: &str, members: Vec<Member>) -> Value {
+pub(crate) fn object(about: &str, members: Vec<Member>) -> Value {
     let required: Vec<&str> = members.iter().filter(|member| member.required).map(|member| member.name).collect();
     let mut schema = json!({ "type": "object" });
     if !about.is_empty() {
@@ -86,7 +86,7 @@ impl Member {
 }
 
 /// Comment lines as one text, without links of the documentation.
-pub fn text(lines: &[&str]) -> String {
+pub(crate) fn text(lines: &[&str]) -> String {
     let text = lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
     let links = regex::Regex::new(r"\[(`[^`]+`)\](\([^)]*\))?").unwrap();
     links.replace_all(text.trim(), "$1").into_owned()

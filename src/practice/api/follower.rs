@@ -21,7 +21,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Something that the agent said.
 #[derive(Debug, Clone, PartialEq)]
-pub enum AgentMessage {
+pub(crate) enum AgentMessage {
     Notice(GameNotice),
     /// The agent was started anew, and may know less than before.
     Reset,
@@ -45,7 +45,7 @@ enum StreamEnd {
 }
 
 /// Starts the thread. `wake` is called after each arrival.
-pub fn start(agent: Client, to: Sender<AgentMessage>, wake: impl Fn() + Send + 'static) {
+pub(crate) fn start(agent: Client, to: Sender<AgentMessage>, wake: impl Fn() + Send + 'static) {
     std::thread::spawn(move || {
         let mut seen = None;
         let deliver = |followed| {

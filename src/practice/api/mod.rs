@@ -4,8 +4,8 @@
 //! listens ([`follower`]). Both try again for as long as it takes: an agent that is away comes
 //! back.
 
-pub mod follower;
-pub mod reporter;
+pub(crate) mod follower;
+pub(crate) mod reporter;
 
 use std::io;
 

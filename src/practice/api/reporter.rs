@@ -35,7 +35,7 @@ const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 
 /// The state of the game, as far as the agent wants to know it.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Facts {
+pub(crate) struct Facts {
     pub version: Option<String>,
     pub playing: Option<(String, String)>,
     pub ready: Option<()>,
@@ -48,7 +48,7 @@ pub struct Facts {
 
 /// One statement.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Statement {
+pub(crate) enum Statement {
     Version(String),
     Playing(String, String),
     Ready,
@@ -92,7 +92,7 @@ impl Statement {
 
 /// What became of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delivery {
+pub(crate) enum Delivery {
     /// Acknowledged, or refused for good: not to be said again.
     Settled,
     Unknown,
@@ -100,7 +100,7 @@ pub enum Delivery {
 
 /// The state of the game, and what the agent has acknowledged of it.
 #[derive(Debug, Default)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     pub is: Facts,
     told: Facts,
     /// A statement about players may or may not have arrived.
@@ -111,7 +111,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// The next statement to send.
-    pub fn next(&self) -> Option<Statement> {
+    pub(crate) fn next(&self) -> Option<Statement> {
         let (is, told) = (&self.is, &self.told);
         let version = is.version.clone().filter(|_| is.version != told.version).map(Statement::Version);
         let playing = is.playing.clone().filter(|_| is.playing != told.playing);
@@ -131,7 +131,7 @@ impl Ledger {
             .or_else(|| (is.shutdown.is_some() && told.shutdown.is_none()).then_some(Statement::Shutdown))
     }
 
-    pub fn answered(&mut self, said: Statement, delivery: Delivery) {
+    pub(crate) fn answered(&mut self, said: Statement, delivery: Delivery) {
         let settled = delivery == Delivery::Settled;
         match said {
             Statement::Heartbeat => self.heartbeat = false,
@@ -152,7 +152,7 @@ impl Ledger {
     }
 
     /// The agent may have forgotten everything: it is sent again.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.told = Facts { shutdown: self.told.shutdown, ..Facts::default() };
         self.unsure = true;
     }
@@ -160,14 +160,14 @@ impl Ledger {
 
 /// The game's handle. Cheap to clone; without an agent it does nothing.
 #[derive(Clone, Debug)]
-pub struct Reporter {
+pub(crate) struct Reporter {
     shared: Arc<(Mutex<Ledger>, Condvar)>,
     agent: Option<Client>,
 }
 
 impl Reporter {
     /// Starts the thread, if there is somebody to talk to.
-    pub fn start(agent: Option<Client>) -> Self {
+    pub(crate) fn start(agent: Option<Client>) -> Self {
         let reporter = Reporter { shared: Arc::default(), agent };
         if reporter.agent.is_some() {
             let talker = reporter.clone();
@@ -177,25 +177,25 @@ impl Reporter {
     }
 
     /// Changes the state.
-    pub fn set(&self, change: impl FnOnce(&mut Facts)) {
+    pub(crate) fn set(&self, change: impl FnOnce(&mut Facts)) {
         change(&mut self.lock().is);
         self.shared.1.notify_all();
     }
-    pub fn heartbeat(&self) {
+    pub(crate) fn heartbeat(&self) {
         self.lock().heartbeat = true;
         self.shared.1.notify_all();
     }
-    pub fn tick_rate(&self, measured: f64, target: f64) {
+    pub(crate) fn tick_rate(&self, measured: f64, target: f64) {
         self.lock().tick_rate = Some((measured, target));
         self.shared.1.notify_all();
     }
-    pub fn forget(&self) {
+    pub(crate) fn forget(&self) {
         self.lock().forget();
         self.shared.1.notify_all();
     }
 
     /// Waits until everything has been said, but not for ever.
-    pub fn flush(&self, patience: Duration) {
+    pub(crate) fn flush(&self, patience: Duration) {
         let until = Instant::now() + patience;
         let mut ledger = self.lock();
         while self.agent.is_some() && ledger.next().is_some() {

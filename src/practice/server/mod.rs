@@ -39,7 +39,7 @@ const BURST: usize = 256;
 const MAX_LINE: usize = 4096;
 
 /// A line of the game's log. A log that nobody reads is no reason to end.
-pub fn log(line: fmt::Arguments<'_>) {
+pub(crate) fn log(line: fmt::Arguments<'_>) {
     let _ = writeln!(io::stdout().lock(), "{line}");
 }
 
@@ -82,7 +82,7 @@ struct Sources {
 }
 
 /// Runs a server until it is told to end.
-pub fn serve(mut options: ServeOptions) -> ExitCode {
+pub(crate) fn serve(mut options: ServeOptions) -> ExitCode {
     for strange in options.faults.apply_misc(&options.misc) {
         log!("misc: passing over {strange:?}");
     }

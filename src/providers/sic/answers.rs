@@ -8,7 +8,7 @@ use crate::model::{
 use std::time::Duration;
 
 /// What the service says about this server.
-pub enum StateReport {
+pub(super) enum StateReport {
     Free,
     Allocated(Allocation),
     Deallocated,
@@ -16,7 +16,7 @@ pub enum StateReport {
 
 /// Why a request brought no use.
 #[derive(Debug, thiserror::Error)]
-pub enum SicError {
+pub(super) enum SicError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error("the answer can't be read")]
@@ -28,7 +28,7 @@ pub enum SicError {
 
 impl SicError {
     /// How long the service asked to be left alone.
-    pub fn wait(&self) -> Option<Duration> {
+    pub(super) fn wait(&self) -> Option<Duration> {
         match self {
             SicError::Refused(Refusal::Busy { retry_after }) => *retry_after,
             SicError::Refused(_) | SicError::Unreadable | SicError::Item { .. } => None,
@@ -37,7 +37,7 @@ impl SicError {
 }
 
 /// Whether the only item of a registration was accepted.
-pub fn accepted(items: Vec<RegisteredItem>) -> Result<(), SicError> {
+pub(super) fn accepted(items: Vec<RegisteredItem>) -> Result<(), SicError> {
     match items.into_iter().next() {
         Some(item) if item.success || item.error_code == ALLOCATION_UNDER_WAY => Ok(()),
         Some(item) => Err(SicError::Item { code: item.error_code, message: item.error_message }),
@@ -46,7 +46,7 @@ pub fn accepted(items: Vec<RegisteredItem>) -> Result<(), SicError> {
 }
 
 /// What the only item of a state says.
-pub fn state(states: States) -> Result<StateReport, SicError> {
+pub(super) fn state(states: States) -> Result<StateReport, SicError> {
     let item: StateItem = states.items.into_iter().next().ok_or(SicError::Unreadable)?;
     match (item.state, item.allocation_id, item.session_id) {
         (Some(ServerState::Allocating), ..) => Ok(StateReport::Free),

@@ -47,7 +47,7 @@ const REMEMBERED: usize = 65_536;
 
 /// One trusted issuer.
 #[derive(Debug)]
-pub struct Issuer {
+pub(crate) struct Issuer {
     settings: IssuerSettings,
     keys: Mutex<Arc<Keys>>,
     /// Held by the one who fetches.
@@ -97,7 +97,7 @@ impl Audience {
 
 impl Issuer {
     /// Nothing is fetched before the first token.
-    pub fn new(settings: IssuerSettings) -> Issuer {
+    pub(crate) fn new(settings: IssuerSettings) -> Issuer {
         Issuer {
             settings,
             keys: Mutex::default(),
@@ -107,13 +107,13 @@ impl Issuer {
     }
 
     /// Whether these are the settings that it works with.
-    pub fn is_for(&self, settings: &IssuerSettings) -> bool {
+    pub(crate) fn is_for(&self, settings: &IssuerSettings) -> bool {
         self.settings == *settings
     }
 
     /// Who holds this token; none if it isn't this issuer's, not for us, badly signed, or not good now. `players` is what a player may
     /// do whose token doesn't say.
-    pub async fn verify(&self, token: &str, now: Timestamp, players: &[String]) -> Option<Arc<Caller>> {
+    pub(crate) async fn verify(&self, token: &str, now: Timestamp, players: &[String]) -> Option<Arc<Caller>> {
         let seconds = now.unix_millis() / 1000;
         let keys = self.fresh_keys().await;
         if let Some(caller) = self.remembered(token, seconds) {

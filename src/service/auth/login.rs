@@ -33,10 +33,10 @@ use uuid::Uuid;
 /// Players' UUIDs are made of their names in this namespace: the same name is the same player everywhere.
 pub(super) const PLAYERS: Uuid = Uuid::from_u128(0x7a1d_5d0e_93f4_4b5c_9c39_6f0a_67c2_41aa);
 /// The client of the machine's local service.
-pub const LOCAL: &str = "local";
+pub(crate) const LOCAL: &str = "local";
 
 /// Checks the credentials and answers with tokens.
-pub async fn log_in(shared: &Arc<Shared>, request: &RequestContext) -> Outcome {
+pub(crate) async fn log_in(shared: &Arc<Shared>, request: &RequestContext) -> Outcome {
     let body: LoginRequest = request.body()?;
     let caller = match &body.grant_type {
         GrantType::ClientCredentials => client(shared, request).await?,

@@ -13,13 +13,13 @@
 //! token's permissions are those of the login, so that a reload doesn't change what a live token
 //! may do.
 
-pub mod clients;
-pub mod issuer;
-pub mod issuer_settings;
+pub(crate) mod clients;
+pub(crate) mod issuer;
+pub(crate) mod issuer_settings;
 mod jws;
-pub mod login;
-pub mod secrets;
-pub mod tokens;
+pub(crate) mod login;
+pub(crate) mod secrets;
+pub(crate) mod tokens;
 
 use crate::model::ids::PlayerUuid;
 use std::collections::BTreeSet;
@@ -39,7 +39,7 @@ pub struct Caller {
 }
 
 /// Stands for every permission of the Session API.
-pub const EVERYTHING: &str = "session:*";
+pub(crate) const EVERYTHING: &str = "session:*";
 
 impl Caller {
     /// Somebody without a token.

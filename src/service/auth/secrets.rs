@@ -18,7 +18,7 @@ use subtle::ConstantTimeEq as _;
 
 /// How much work guessing shall be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strength {
+pub(crate) enum Strength {
     /// For our own random secrets.
     Random,
     /// For what people choose.
@@ -26,7 +26,7 @@ pub enum Strength {
 }
 
 /// 256 random bits, as hexadecimal.
-pub fn random_secret() -> String {
+pub(crate) fn random_secret() -> String {
     let mut bytes = [0u8; 32];
     rand::rng().fill_bytes(&mut bytes);
     bytes.iter().fold(String::new(), |mut text, byte| {
@@ -37,7 +37,7 @@ pub fn random_secret() -> String {
 }
 
 /// Hashes with a fresh salt. Slow on purpose: not for the runtime's thread.
-pub fn hash(secret: &str, strength: Strength) -> String {
+pub(crate) fn hash(secret: &str, strength: Strength) -> String {
     let (memory, passes) = match strength {
         Strength::Random => (64, 1),
         Strength::Chosen => (7 * 1024, 5),
@@ -48,7 +48,7 @@ pub fn hash(secret: &str, strength: Strength) -> String {
 }
 
 /// Whether a secret is the hashed one. A hash that can't be read matches nothing.
-pub fn matches(secret: &str, hashed: &str) -> bool {
+pub(crate) fn matches(secret: &str, hashed: &str) -> bool {
     if hashed.starts_with('$') {
         return Argon2::default().verify_password(secret.as_bytes(), hashed).is_ok();
     }
@@ -61,7 +61,7 @@ pub fn matches(secret: &str, hashed: &str) -> bool {
 }
 
 /// Compares in the same time wherever the first difference lies.
-pub fn same(one: &str, other: &str) -> bool {
+pub(crate) fn same(one: &str, other: &str) -> bool {
     one.as_bytes().ct_eq(other.as_bytes()).into()
 }
 

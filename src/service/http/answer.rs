@@ -31,10 +31,14 @@ use hyper::body::{Frame, Incoming};
 use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
 type Streamed = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
-pub type Body = Either<Full<Bytes>, Streamed>;
+pub(crate) type Body = Either<Full<Bytes>, Streamed>;
 
 /// Answers a request of a connection from `peer`.
-pub async fn answer(shared: Arc<Shared>, peer: Option<IpAddr>, request: http::Request<Incoming>) -> Response<Body> {
+pub(crate) async fn answer(
+    shared: Arc<Shared>,
+    peer: Option<IpAddr>,
+    request: http::Request<Incoming>,
+) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let now = shared.clock.now();
     shared.someone_is_here(now.mono);
@@ -85,7 +89,7 @@ async fn prepare(
 
 /// Where a request comes from. `X-Forwarded-For` counts only from a configured proxy: then its last entry that no proxy of ours
 /// added. A unix socket is this machine.
-pub fn address(trusted: &[IpAddr], peer: Option<IpAddr>, forwarded: Option<&HeaderValue>) -> IpAddr {
+pub(crate) fn address(trusted: &[IpAddr], peer: Option<IpAddr>, forwarded: Option<&HeaderValue>) -> IpAddr {
     let peer = peer.unwrap_or(IpAddr::from([127, 0, 0, 1]));
     let list = forwarded.and_then(|value| value.to_str().ok()).filter(|_| trusted.contains(&peer));
     let hop = list.and_then(|list| {
@@ -122,7 +126,7 @@ async fn caller(shared: &Arc<Shared>, row: &Row, now: Timestamp, headers: &Heade
 }
 
 /// Runs an operation; gets what it needs, and runs it again.
-pub async fn carry_out(shared: &Arc<Shared>, mut request: RequestContext) -> Outcome<Answer> {
+pub(crate) async fn carry_out(shared: &Arc<Shared>, mut request: RequestContext) -> Outcome<Answer> {
     let operation = match request.row.run {
         Run::Now(operation) => operation,
         Run::Later(operation) => return operation(shared.clone(), request).await,

@@ -9,12 +9,12 @@
 //! | [`answer`] | one request from its bytes to its answer |
 //! | [`serve`] | listeners and their limits |
 
-pub mod answer;
-pub mod rate;
-pub mod reply;
-pub mod request;
-pub mod route;
-pub mod serve;
+pub(crate) mod answer;
+pub(crate) mod rate;
+pub(crate) mod reply;
+pub(crate) mod request;
+pub(crate) mod route;
+pub(crate) mod serve;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;

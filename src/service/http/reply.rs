@@ -58,7 +58,7 @@ pub struct Refused {
     pub retry_after: Option<u32>,
 }
 
-pub type Outcome<T = Reply> = Result<T, Interrupt>;
+pub(crate) type Outcome<T = Reply> = Result<T, Interrupt>;
 
 impl Reply {
     /// 200 with a body.
@@ -130,43 +130,43 @@ impl From<Refused> for Interrupt {
 }
 
 /// 403 for a reason of the rules, or of permissions.
-pub fn forbidden(code: &'static str, desc: impl Into<String>) -> Interrupt {
+pub(crate) fn forbidden(code: &'static str, desc: impl Into<String>) -> Interrupt {
     Refused::new(StatusCode::FORBIDDEN, code, desc).into()
 }
 
 /// 403: the caller is known and may not.
-pub fn not_permitted(what: &str) -> Interrupt {
+pub(crate) fn not_permitted(what: &str) -> Interrupt {
     forbidden(codes::MISSING_PERMISSION, format!("you may not {what}"))
 }
 
 /// 404 with a code that says what is missing.
-pub fn not_found(code: &'static str, desc: impl Into<String>) -> Interrupt {
+pub(crate) fn not_found(code: &'static str, desc: impl Into<String>) -> Interrupt {
     Refused::new(StatusCode::NOT_FOUND, code, desc).into()
 }
 
 /// 404 that tells a client that the session is gone.
-pub fn no_session(id: &str) -> Interrupt {
+pub(crate) fn no_session(id: &str) -> Interrupt {
     not_found(codes::SESSION_NOT_FOUND, format!("there is no session {id:?}"))
 }
 
 /// 400.
-pub fn bad_request(code: &'static str, desc: impl Into<String>) -> Interrupt {
+pub(crate) fn bad_request(code: &'static str, desc: impl Into<String>) -> Interrupt {
     Refused::new(StatusCode::BAD_REQUEST, code, desc).into()
 }
 
 /// 409.
-pub fn conflict(code: &'static str, desc: impl Into<String>) -> Interrupt {
+pub(crate) fn conflict(code: &'static str, desc: impl Into<String>) -> Interrupt {
     Refused::new(StatusCode::CONFLICT, code, desc).into()
 }
 
 /// 503: ask again after so many seconds.
-pub fn unavailable(desc: impl Into<String>, retry_after: u32) -> Interrupt {
+pub(crate) fn unavailable(desc: impl Into<String>, retry_after: u32) -> Interrupt {
     let refused = Refused::new(StatusCode::SERVICE_UNAVAILABLE, codes::UNAVAILABLE, desc);
     Refused { retry_after: Some(retry_after), ..refused }.into()
 }
 
 /// 422 for one member of the body.
-pub fn invalid(member: &str, msg: impl Into<String>) -> Interrupt {
+pub(crate) fn invalid(member: &str, msg: impl Into<String>) -> Interrupt {
     Interrupt::Invalid(vec![Fault {
         loc: vec!["body".into(), member.into()],
         msg: msg.into(),
@@ -175,6 +175,6 @@ pub fn invalid(member: &str, msg: impl Into<String>) -> Interrupt {
 }
 
 /// The 422 body.
-pub fn invalid_body(faults: &[Fault]) -> Invalid {
+pub(crate) fn invalid_body(faults: &[Fault]) -> Invalid {
     Invalid { detail: faults.to_vec() }
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     model::{
-        ids::{PlayerUuid, SessionId},
+        ids::PlayerUuid,
         parameters::{self, PathParameter},
         wire::{Members, Rule, ValidationErrors, Wire, read, rules::Own},
     },
@@ -124,9 +124,4 @@ fn refused(errors: ValidationErrors) -> Interrupt {
 /// Whether a list of entity tags names this one. Weak tags count: our tags change with every change.
 fn names(tags: &str, etag: &str) -> bool {
     tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
-}
-
-/// An id that was checked already.
-pub fn session_id(text: &str) -> Outcome<SessionId> {
-    SessionId::new(text).map_err(|_| super::reply::no_session(text))
 }

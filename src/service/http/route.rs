@@ -15,7 +15,7 @@ use percent_encoding::percent_decode_str;
 use std::{future::Future, pin::Pin, sync::Arc};
 
 /// What an operation's answer may wait for.
-pub type Answering = Pin<Box<dyn Future<Output = Outcome<super::Answer>> + Send>>;
+pub(crate) type Answering = Pin<Box<dyn Future<Output = Outcome<super::Answer>> + Send>>;
 
 /// How an operation is carried out.
 #[derive(Clone, Copy)]
@@ -155,7 +155,7 @@ fn percent_decoded(text: &str) -> Option<String> {
 }
 
 /// A query's parameters in order.
-pub fn query(text: Option<&str>) -> Vec<(String, String)> {
+pub(crate) fn query(text: Option<&str>) -> Vec<(String, String)> {
     url::form_urlencoded::parse(text.unwrap_or_default().as_bytes()).into_owned().collect()
 }
 

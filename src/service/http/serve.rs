@@ -16,7 +16,7 @@ use tokio::{sync::watch, task::JoinSet};
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 
 /// Accepts until `shutdown` ends, then waits for what is under way.
-pub async fn serve(
+pub(crate) async fn serve(
     shared: Arc<Shared>,
     listeners: Listeners,
     shutdown: impl Future<Output = ()>,

@@ -18,9 +18,9 @@
 //! under way, one for a player; what is remembered is bounded; no request waits longer than
 //! `friends.timeout` for it.
 
-pub mod settings;
+pub(crate) mod settings;
 
-pub use settings::FriendsSettings;
+pub(crate) use settings::FriendsSettings;
 
 use crate::{
     model::{
@@ -44,7 +44,7 @@ const PAGE: u32 = 500;
 const MOST: u32 = 10_000;
 
 /// A player's friends; none while nobody knows.
-pub type Friends = Option<Arc<HashSet<PlayerUuid>>>;
+pub(crate) type Friends = Option<Arc<HashSet<PlayerUuid>>>;
 
 /// What was found for a request.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ pub struct Found {
 
 /// Another service's graph.
 #[derive(Debug)]
-pub struct RemoteFriends {
+pub(crate) struct RemoteFriends {
     settings: FriendsSettings,
     api: Arc<ApiClient>,
     lanes: [tokio::sync::Mutex<()>; LANES],
@@ -91,7 +91,7 @@ enum Lost {
 
 impl RemoteFriends {
     /// Sets the client up; nothing is asked before the first player.
-    pub fn new(settings: FriendsSettings) -> Result<RemoteFriends, SetupError> {
+    pub(crate) fn new(settings: FriendsSettings) -> Result<RemoteFriends, SetupError> {
         let bad = |_| SetupError::Url { url: settings.url.clone(), why: "it is no URL" };
         let credentials = match (&settings.token_file, &settings.client_secret_file) {
             (Some(file), _) => Credentials::Token(Secret::File(file.clone())),
@@ -111,12 +111,12 @@ impl RemoteFriends {
     }
 
     /// Whether these are the settings that it works with.
-    pub fn is_for(&self, settings: &FriendsSettings) -> bool {
+    pub(crate) fn is_for(&self, settings: &FriendsSettings) -> bool {
         self.settings == *settings
     }
 
     /// A player's friends.
-    pub async fn friends_of(&self, player: PlayerUuid) -> Friends {
+    pub(crate) async fn friends_of(&self, player: PlayerUuid) -> Friends {
         if let Some(answer) = self.known().get(player) {
             return answer;
         }

@@ -20,13 +20,13 @@ use crate::{
 
 /// A caller's place in a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Role {
+pub(crate) struct Role {
     pub admin: bool,
     pub host: bool,
     pub active: bool,
 }
 
-pub fn role(session: &SessionRecord, caller: &Caller) -> Role {
+pub(crate) fn role(session: &SessionRecord, caller: &Caller) -> Role {
     let host = is_host(session, caller);
     let leader = caller.player.is_some_and(|player| session.leader() == Some(player));
     let owner = session.owner.as_deref() == Some(&*caller.subject);
@@ -36,7 +36,7 @@ pub fn role(session: &SessionRecord, caller: &Caller) -> Role {
 }
 
 /// The host of the instance that lives, or of the last one: its late `closed` must still be answered.
-pub fn is_host(session: &SessionRecord, caller: &Caller) -> bool {
+pub(crate) fn is_host(session: &SessionRecord, caller: &Caller) -> bool {
     session.instance.as_ref().is_some_and(|instance| {
         let by_player = caller.player.is_some() && instance.info.host_player_uuid == caller.player;
         by_player || instance.host.subject.as_deref() == Some(&*caller.subject)
@@ -44,22 +44,22 @@ pub fn is_host(session: &SessionRecord, caller: &Caller) -> bool {
 }
 
 /// May do what admins do: with an elevated permission, or as an admin.
-pub fn admin(session: &SessionRecord, caller: &Caller, elevated: &[&str], what: &str) -> Outcome<()> {
+pub(crate) fn admin(session: &SessionRecord, caller: &Caller, elevated: &[&str], what: &str) -> Outcome<()> {
     permit(caller.may(elevated) || role(session, caller).admin, what)
 }
 
 /// May do what hosts do.
-pub fn host(session: &SessionRecord, caller: &Caller, elevated: &[&str], what: &str) -> Outcome<()> {
+pub(crate) fn host(session: &SessionRecord, caller: &Caller, elevated: &[&str], what: &str) -> Outcome<()> {
     permit(caller.may(elevated) || is_host(session, caller), what)
 }
 
 /// May do what members do.
-pub fn active(session: &SessionRecord, caller: &Caller, elevated: &[&str], what: &str) -> Outcome<()> {
+pub(crate) fn active(session: &SessionRecord, caller: &Caller, elevated: &[&str], what: &str) -> Outcome<()> {
     permit(caller.may(elevated) || role(session, caller).active, what)
 }
 
 /// May do what an admin may, or a member who was given this.
-pub fn granted(
+pub(crate) fn granted(
     session: &SessionRecord,
     caller: &Caller,
     elevated: &[&str],
@@ -74,7 +74,7 @@ pub fn granted(
 }
 
 /// Sees everything: members, admins, hosts, and elevated readers.
-pub fn sees_all(session: &SessionRecord, caller: &Caller) -> bool {
+pub(crate) fn sees_all(session: &SessionRecord, caller: &Caller) -> bool {
     caller.may(&["session:read:any"]) || role(session, caller).active
 }
 

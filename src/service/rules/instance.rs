@@ -20,7 +20,7 @@ use crate::{
 
 /// What a new instance is made of, its template already applied.
 #[derive(Debug, Clone)]
-pub struct NewInstance {
+pub(crate) struct NewInstance {
     pub id: InstanceId,
     pub host_type: HostType,
     pub startup: Option<StartupParams>,
@@ -32,7 +32,7 @@ pub struct NewInstance {
 }
 
 /// Starts a term. A live instance with the same id is left as it is (a repeated request); with another id it is in the way.
-pub fn start(session: &mut SessionRecord, new: NewInstance) -> Outcome<()> {
+pub(crate) fn start(session: &mut SessionRecord, new: NewInstance) -> Outcome<()> {
     if let Some(instance) = session.live_instance() {
         if *instance.id() == new.id {
             return Ok(());
@@ -70,7 +70,7 @@ pub fn start(session: &mut SessionRecord, new: NewInstance) -> Outcome<()> {
 }
 
 /// `PATCH …/instance`: what is named is replaced whole.
-pub fn update(session: &mut SessionRecord, change: InstanceUpdate, now: Timestamp) -> Outcome<()> {
+pub(crate) fn update(session: &mut SessionRecord, change: InstanceUpdate, now: Timestamp) -> Outcome<()> {
     let instance = session.instance.as_mut().ok_or_else(no_instance)?;
     allocation_matches(&instance.info, change.allocation_id.as_ref())?;
     if instance.info.join_status == JoinStatus::Closed {
@@ -114,14 +114,14 @@ fn allocation_matches(info: &InstanceInfo, given: Option<&AllocationId>) -> Outc
 }
 
 /// Ends the term, whatever its status. Nothing happens to one that has ended.
-pub fn close(session: &mut SessionRecord) {
+pub(crate) fn close(session: &mut SessionRecord) {
     if let Some(instance) = session.live_instance_mut() {
         instance.info.join_status = JoinStatus::Closed;
         session.backfill = None;
     }
 }
 
-pub fn no_instance() -> Interrupt {
+pub(crate) fn no_instance() -> Interrupt {
     not_found(codes::NO_INSTANCE, "the session has no instance")
 }
 

@@ -67,13 +67,13 @@ pub enum Way {
 
 /// Where a player ended up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Placed {
+pub(crate) struct Placed {
     pub team: usize,
     pub status: PlayerStatus,
 }
 
 /// Makes a player an active member. On an error nothing has changed that matters: the caller throws the copy away.
-pub fn join(session: &mut SessionRecord, joining: Joining) -> Outcome<Placed> {
+pub(crate) fn join(session: &mut SessionRecord, joining: Joining) -> Outcome<Placed> {
     fits_version(session, &joining)?;
     let known = session.player(joining.player).map(|player| player.status);
     if joining.sanctioned && !session.allow_sanctioned && !session.is_active(joining.player) {
@@ -116,7 +116,7 @@ fn describe(player: &mut SessionPlayer, joining: Joining) {
 }
 
 /// A player about whom nothing is known yet.
-pub fn newcomer(id: PlayerUuid, status: PlayerStatus) -> SessionPlayer {
+pub(crate) fn newcomer(id: PlayerUuid, status: PlayerStatus) -> SessionPlayer {
     SessionPlayer {
         player_id: Some(player_number(id)),
         player_uuid: id,
@@ -134,7 +134,7 @@ pub fn newcomer(id: PlayerUuid, status: PlayerStatus) -> SessionPlayer {
 }
 
 /// The legacy number of a player: 52 bits of the UUID, so that JSON readers with doubles keep it.
-pub fn player_number(id: PlayerUuid) -> i64 {
+pub(crate) fn player_number(id: PlayerUuid) -> i64 {
     (id.0.as_u128() >> 76) as i64
 }
 
@@ -177,7 +177,7 @@ fn admitted(session: &SessionRecord, joining: &Joining) -> Outcome<()> {
 
 /// Whether a player could come in now, without a password and through no platform: what a search shows, and where
 /// matchmaking looks.
-pub fn could_join(session: &SessionRecord, player: PlayerUuid, way: Way, sanctioned: bool) -> bool {
+pub(crate) fn could_join(session: &SessionRecord, player: PlayerUuid, way: Way, sanctioned: bool) -> bool {
     if sanctioned && !session.allow_sanctioned {
         return false;
     }
@@ -186,7 +186,7 @@ pub fn could_join(session: &SessionRecord, player: PlayerUuid, way: Way, sanctio
 }
 
 /// Whether a player whom nobody invited might come in without a password: anybody, or a friend.
-pub fn takes_newcomers(session: &SessionRecord) -> bool {
+pub(crate) fn takes_newcomers(session: &SessionRecord) -> bool {
     let rules = session.joinability;
     let room = || session.teams.iter().any(|team| team.players.len() < team.max_size as usize);
     session.allow_new_members && (rules.open || rules.friends) && room()
@@ -194,7 +194,7 @@ pub fn takes_newcomers(session: &SessionRecord) -> bool {
 
 /// Invites players, or holds places for them. Whoever is in the session already keeps status and place.
 /// Answers where each ended up; whoever found no place is missing.
-pub fn invite(session: &mut SessionRecord, inviting: &Inviting<'_>) -> Outcome<Vec<(PlayerUuid, Placed)>> {
+pub(crate) fn invite(session: &mut SessionRecord, inviting: &Inviting<'_>) -> Outcome<Vec<(PlayerUuid, Placed)>> {
     let new: Vec<PlayerUuid> = inviting.players.iter().copied().filter(|id| session.player(*id).is_none()).collect();
     let places = place(&session.teams, inviting.team, new.len(), inviting.overflow)?;
     for (id, place) in new.iter().zip(places) {
@@ -229,7 +229,7 @@ fn invite_id(invites: Uuid, player: PlayerUuid) -> Uuid {
 
 /// Whom to invite, and how.
 #[derive(Debug, Clone)]
-pub struct Inviting<'a> {
+pub(crate) struct Inviting<'a> {
     pub players: &'a [PlayerUuid],
     pub status: PlayerStatus,
     pub by: Option<PlayerUuid>,

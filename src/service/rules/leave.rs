@@ -19,7 +19,7 @@ pub struct Departed {
 }
 
 /// Takes a player out. When the host of the instance goes, the instance is closed.
-pub fn leave(session: &mut SessionRecord, id: PlayerUuid) -> Outcome<Departed> {
+pub(crate) fn leave(session: &mut SessionRecord, id: PlayerUuid) -> Outcome<Departed> {
     let team = session.team_of(id).ok_or_else(|| no_player(id))?;
     let at = session.teams[team].players.iter().position(|player| player.player_uuid == id).unwrap_or(0);
     let player = session.teams[team].players.remove(at);
@@ -51,7 +51,7 @@ fn succeed(session: &mut SessionRecord) {
 }
 
 /// Makes a member the leader; the old leader becomes a member.
-pub fn promote(session: &mut SessionRecord, id: PlayerUuid) -> Outcome<()> {
+pub(crate) fn promote(session: &mut SessionRecord, id: PlayerUuid) -> Outcome<()> {
     if !session.is_active(id) {
         return Err(no_player(id));
     }

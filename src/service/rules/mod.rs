@@ -12,12 +12,12 @@
 //! | [`search`] | which sessions a search finds, best first |
 //! | [`view`] | what a caller sees: full or limited; entity tags |
 
-pub mod authz;
-pub mod health;
-pub mod instance;
-pub mod join;
-pub mod leave;
-pub mod record;
-pub mod search;
-pub mod teams;
-pub mod view;
+pub(crate) mod authz;
+pub(crate) mod health;
+pub(crate) mod instance;
+pub(crate) mod join;
+pub(crate) mod leave;
+pub(crate) mod record;
+pub(crate) mod search;
+pub(crate) mod teams;
+pub(crate) mod view;

@@ -168,7 +168,7 @@ impl InstanceRecord {
 }
 
 /// A team of a size without anybody on it.
-pub fn empty_team(number: u32, max_size: u32) -> SessionTeam {
+pub(crate) fn empty_team(number: u32, max_size: u32) -> SessionTeam {
     SessionTeam { players: Vec::new(), max_size, team_id: Some(number), ticket_ids: None, custom_data: None }
 }
 

@@ -24,7 +24,7 @@ const USUAL_RESULTS: u32 = 50;
 
 /// A search whose values were checked.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     pub kind: Option<String>,
     pub region: Option<String>,
     pub conditions: Vec<Condition>,
@@ -36,7 +36,7 @@ pub struct Wanted {
 
 /// One filter. `values` has one value, but for `in` and `not_in`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Condition {
+pub(crate) struct Condition {
     pub key: String,
     pub comparison: Comparison,
     pub values: Vec<Scalar>,
@@ -44,7 +44,7 @@ pub struct Condition {
 
 /// Text that may read as a number.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Scalar {
+pub(crate) struct Scalar {
     text: String,
     number: Option<Number>,
 }
@@ -78,7 +78,7 @@ impl Number {
 }
 
 impl Scalar {
-    pub fn new(text: impl Into<String>) -> Scalar {
+    pub(crate) fn new(text: impl Into<String>) -> Scalar {
         let text = text.into();
         Scalar { number: Number::read(&text), text }
     }
@@ -144,7 +144,7 @@ fn setting(session: &SessionRecord, key: &str) -> Option<Scalar> {
 
 impl Wanted {
     /// A search as it was asked for.
-    pub fn of(search: SessionSearch) -> Wanted {
+    pub(crate) fn of(search: SessionSearch) -> Wanted {
         Wanted {
             kind: search.session_type,
             region: search.region_id,
@@ -157,7 +157,7 @@ impl Wanted {
     }
 
     /// Whether everything that was asked for is true of a session.
-    pub fn fits(&self, session: &SessionRecord) -> bool {
+    pub(crate) fn fits(&self, session: &SessionRecord) -> bool {
         self.kind.as_ref().is_none_or(|kind| *kind == session.session_type)
             && self.region.as_ref().is_none_or(|region| session.region_id.as_ref() == Some(region))
             && self.session.as_ref().is_none_or(|id| *id == session.id)
@@ -167,7 +167,7 @@ impl Wanted {
     }
 
     /// Which of two sessions that fit is better: the lesser.
-    pub fn better(&self, one: &SessionRecord, two: &SessionRecord) -> Ordering {
+    pub(crate) fn better(&self, one: &SessionRecord, two: &SessionRecord) -> Ordering {
         let near = self.conditions.iter().filter(|condition| condition.comparison == Comparison::Near);
         let nearer = near.map(|condition| condition.distance(one).total_cmp(&condition.distance(two)));
         let fuller = || two.active().count().cmp(&one.active().count());

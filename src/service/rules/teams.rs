@@ -28,7 +28,7 @@ fn room(team: &SessionTeam) -> usize {
 
 /// Chooses a team for each of `count` new players; `None` for one who is left out. Without a wanted team, the emptiest
 /// one with room is the wanted one.
-pub fn place(
+pub(crate) fn place(
     teams: &[SessionTeam],
     wanted: Option<u32>,
     count: usize,
@@ -78,7 +78,7 @@ fn no_team(number: u32) -> crate::service::http::reply::Interrupt {
 }
 
 /// PATCH of all teams: the length is the wanted number of teams. Shrinking below who is there is refused.
-pub fn resize(session: &mut SessionRecord, wanted: &[TeamSettings], default_size: u32) -> Outcome<()> {
+pub(crate) fn resize(session: &mut SessionRecord, wanted: &[TeamSettings], default_size: u32) -> Outcome<()> {
     let lost = session.teams.iter().skip(wanted.len()).any(|team| !team.players.is_empty());
     if lost || wanted.is_empty() {
         return Err(below_occupancy("a team that would go has players on it"));
@@ -94,7 +94,7 @@ pub fn resize(session: &mut SessionRecord, wanted: &[TeamSettings], default_size
 }
 
 /// PATCH of one team.
-pub fn change_team(session: &mut SessionRecord, number: u32, change: &TeamSettings) -> Outcome<()> {
+pub(crate) fn change_team(session: &mut SessionRecord, number: u32, change: &TeamSettings) -> Outcome<()> {
     let team = session
         .teams
         .get_mut(number as usize)
@@ -116,7 +116,7 @@ fn below_occupancy(desc: impl Into<String>) -> crate::service::http::reply::Inte
 }
 
 /// Moves a player to a team with room, or to the emptiest other one.
-pub fn move_player(session: &mut SessionRecord, id: PlayerUuid, wanted: Option<u32>) -> Outcome<usize> {
+pub(crate) fn move_player(session: &mut SessionRecord, id: PlayerUuid, wanted: Option<u32>) -> Outcome<usize> {
     let from = session.team_of(id).ok_or_else(|| no_player(id))?;
     let to = match wanted {
         Some(number) if number as usize == from => return Ok(from),
@@ -131,7 +131,7 @@ pub fn move_player(session: &mut SessionRecord, id: PlayerUuid, wanted: Option<u
 }
 
 /// Swaps two players of different teams. A leader can't be swapped.
-pub fn swap(session: &mut SessionRecord, one: PlayerUuid, other: PlayerUuid) -> Outcome<()> {
+pub(crate) fn swap(session: &mut SessionRecord, one: PlayerUuid, other: PlayerUuid) -> Outcome<()> {
     let find = |id: PlayerUuid| {
         let team = session.team_of(id).ok_or_else(|| no_player(id))?;
         let at = session.teams[team].players.iter().position(|player| player.player_uuid == id).unwrap_or(0);
@@ -151,7 +151,7 @@ pub fn swap(session: &mut SessionRecord, one: PlayerUuid, other: PlayerUuid) -> 
 }
 
 /// 404: the session is there, the player isn't in it.
-pub fn no_player(id: PlayerUuid) -> crate::service::http::reply::Interrupt {
+pub(crate) fn no_player(id: PlayerUuid) -> crate::service::http::reply::Interrupt {
     not_found(codes::PLAYER_NOT_FOUND, format!("player {id} is not in the session"))
 }
 

@@ -21,7 +21,7 @@ pub enum Scope {
 }
 
 /// A session as JSON.
-pub fn session(record: &SessionRecord, scope: Scope) -> Vec<u8> {
+pub(crate) fn session(record: &SessionRecord, scope: Scope) -> Vec<u8> {
     let view = Session {
         session_type: record.session_type.clone(),
         session_id: record.id.clone(),
@@ -57,7 +57,7 @@ fn current_match(record: &SessionRecord) -> Option<MatchInfo> {
 }
 
 /// The instance as far as `scope` goes.
-pub fn instance_info(info: &InstanceInfo, scope: Scope) -> InstanceInfo {
+pub(crate) fn instance_info(info: &InstanceInfo, scope: Scope) -> InstanceInfo {
     let mut info = info.clone();
     if scope == Scope::Limited {
         info.join_params = None;
@@ -71,7 +71,7 @@ pub fn instance_info(info: &InstanceInfo, scope: Scope) -> InstanceInfo {
 }
 
 /// The teams as far as `scope` goes.
-pub fn teams(record: &SessionRecord, scope: Scope) -> Vec<SessionTeam> {
+pub(crate) fn teams(record: &SessionRecord, scope: Scope) -> Vec<SessionTeam> {
     let mut teams = record.teams.clone();
     if scope == Scope::Limited {
         for player in teams.iter_mut().flat_map(|team| &mut team.players) {
@@ -82,7 +82,7 @@ pub fn teams(record: &SessionRecord, scope: Scope) -> Vec<SessionTeam> {
 }
 
 /// The entity tag of a view.
-pub fn etag(record: &SessionRecord, scope: Scope) -> String {
+pub(crate) fn etag(record: &SessionRecord, scope: Scope) -> String {
     let view = if scope == Scope::Full { 'f' } else { 'l' };
     format!("\"{}{view}\"", record.version)
 }

@@ -51,16 +51,16 @@ pub(super) struct Draft {
 }
 
 impl Changes {
-    pub fn draft(&self, id: &SessionId) -> Option<&Draft> {
+    pub(super) fn draft(&self, id: &SessionId) -> Option<&Draft> {
         self.sessions.iter().find(|draft| draft.id == *id)
     }
 
-    pub fn draft_mut(&mut self, id: &SessionId) -> Option<&mut Draft> {
+    pub(super) fn draft_mut(&mut self, id: &SessionId) -> Option<&mut Draft> {
         self.sessions.iter_mut().find(|draft| draft.id == *id)
     }
 
     /// The signs of life of a session, to add to.
-    pub fn alive(&mut self, id: &SessionId) -> &mut Liveness {
+    pub(super) fn alive(&mut self, id: &SessionId) -> &mut Liveness {
         let at = self.liveness.iter().position(|(known, _)| known == id).unwrap_or_else(|| {
             self.liveness.push((id.clone(), Liveness::default()));
             self.liveness.len() - 1

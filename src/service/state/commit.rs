@@ -30,7 +30,7 @@ pub(super) struct Commit {
 }
 
 impl Commit {
-    pub fn row(&mut self, table: Table, key: String, value: Option<Vec<u8>>) {
+    pub(super) fn row(&mut self, table: Table, key: String, value: Option<Vec<u8>>) {
         self.writes.push(Change::Row(table, key, value));
     }
 }

@@ -26,7 +26,7 @@ pub struct Mark {
 }
 
 #[derive(Debug, Default)]
-pub struct Deserters {
+pub(crate) struct Deserters {
     marks: BTreeMap<(PlayerUuid, Uuid), (Mark, Seq)>,
     cleared: BTreeMap<Uuid, (Timestamp, Seq)>,
 }
@@ -35,7 +35,7 @@ pub struct Deserters {
 const CLEARED: &str = "cleared";
 
 impl Deserters {
-    pub fn read(store: &mut dyn Store) -> Result<Deserters, StoreError> {
+    pub(crate) fn read(store: &mut dyn Store) -> Result<Deserters, StoreError> {
         let mut deserters = Deserters::default();
         for (key, bytes) in store.read(Table::Deserters)? {
             let bad = || StoreError::new("read the deserters", format!("row {key}"));

@@ -27,19 +27,19 @@ pub(super) struct Place<'r> {
 
 impl<'r> SessionDiff<'r> {
     /// None for a session that was made and removed by the same operation.
-    pub fn between(old: Option<&'r SessionRecord>, new: Option<&'r SessionRecord>) -> Option<SessionDiff<'r>> {
+    pub(super) fn between(old: Option<&'r SessionRecord>, new: Option<&'r SessionRecord>) -> Option<SessionDiff<'r>> {
         let record = new.or(old)?;
         Some(SessionDiff { old, new, record })
     }
 
     /// Who was active and is no longer.
-    pub fn left(self) -> impl Iterator<Item = PlayerUuid> + 'r {
+    pub(super) fn left(self) -> impl Iterator<Item = PlayerUuid> + 'r {
         let players = self.old.into_iter().flat_map(SessionRecord::active).map(|player| player.player_uuid);
         players.filter(move |player| !self.new.is_some_and(|new| new.is_active(*player)))
     }
 
     /// Everybody with a place in the session that is.
-    pub fn places(self) -> impl Iterator<Item = Place<'r>> + 'r {
+    pub(super) fn places(self) -> impl Iterator<Item = Place<'r>> + 'r {
         self.new.into_iter().flat_map(SessionRecord::players).map(move |player| Place {
             player,
             before: self.old.and_then(|old| old.player(player.player_uuid)).map(|player| player.status),
@@ -47,7 +47,7 @@ impl<'r> SessionDiff<'r> {
     }
 
     /// The session's top-level members that differ, as they are named on the wire.
-    pub fn members(self) -> Vec<String> {
+    pub(super) fn members(self) -> Vec<String> {
         let (Some(old), Some(new)) = (self.old, self.new) else { return Vec::new() };
         let rows = [
             ("instance", info(old) != info(new)),
@@ -66,7 +66,7 @@ impl<'r> SessionDiff<'r> {
     }
 
     /// The instance, if another one is there, or its status or allocation has changed.
-    pub fn instance(self) -> Option<&'r InstanceInfo> {
+    pub(super) fn instance(self) -> Option<&'r InstanceInfo> {
         let shown = |info: &'r InstanceInfo| (&info.instance_id, info.join_status, info.allocation_id.as_ref());
         let (old, new) = (self.old.and_then(info), self.new.and_then(info));
         new.filter(|_| old.map(shown) != new.map(shown))

@@ -33,7 +33,7 @@ pub(super) struct Timers {
 }
 
 /// The contract's health settings.
-pub fn health_settings(settings: &ServiceSettings) -> HealthSettings {
+pub(crate) fn health_settings(settings: &ServiceSettings) -> HealthSettings {
     let timings = &settings.timings;
     HealthSettings {
         cadence_seconds: timings.health_cadence.get().as_secs() as u32,

@@ -36,12 +36,12 @@ use std::collections::{BTreeMap, HashMap};
 type Side = (FriendRelationship, Seq);
 
 #[derive(Debug, Default)]
-pub struct Friends {
+pub(crate) struct Friends {
     sides: HashMap<PlayerUuid, BTreeMap<PlayerUuid, Side>>,
 }
 
 impl Friends {
-    pub fn read(store: &mut dyn Store) -> Result<Friends, StoreError> {
+    pub(crate) fn read(store: &mut dyn Store) -> Result<Friends, StoreError> {
         let mut friends = Friends::default();
         for (key, bytes) in store.read(Table::Friends)? {
             let failed = |why: String| StoreError::new("read the friend graph", format!("{key}: {why}"));
@@ -62,7 +62,7 @@ impl Friends {
         self.sides.get(&player).into_iter().flat_map(BTreeMap::values)
     }
 
-    pub fn are(&self, one: PlayerUuid, other: PlayerUuid) -> bool {
+    pub(crate) fn are(&self, one: PlayerUuid, other: PlayerUuid) -> bool {
         self.side(one, other).is_some_and(|(side, _)| side.status == FriendshipStatus::Friends)
     }
 }

@@ -24,11 +24,11 @@ use crate::{
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A platform and its own session id.
-pub type PlatformKey = (String, String);
+pub(crate) type PlatformKey = (String, String);
 
 /// An entry of the index, for one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Key<'r> {
+pub(crate) enum Key<'r> {
     Allocation(&'r AllocationId),
     Code(&'r str),
     Platform(&'r str, &'r str),
@@ -41,7 +41,7 @@ pub enum Key<'r> {
 }
 
 /// Every entry of a session, in order.
-pub fn keys(record: &SessionRecord) -> Vec<Key<'_>> {
+pub(crate) fn keys(record: &SessionRecord) -> Vec<Key<'_>> {
     let (kind, number) = (record.session_type.as_str(), record.number);
     let mut keys = Vec::with_capacity(8);
     if let Some(instance) = &record.instance {

@@ -97,10 +97,10 @@ struct Stream {
 }
 
 /// The row with the epoch; all others are numbers.
-pub const EPOCH: &str = "epoch";
+pub(crate) const EPOCH: &str = "epoch";
 
 /// The key of a row.
-pub fn key(first: u64) -> String {
+pub(crate) fn key(first: u64) -> String {
     format!("{first:016x}")
 }
 
@@ -289,10 +289,10 @@ mod shared {
     use super::{Arc, FeedItem};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub fn serialize<S: Serializer>(told: &Arc<FeedItem>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(told: &Arc<FeedItem>, serializer: S) -> Result<S::Ok, S::Error> {
         told.as_ref().serialize(serializer)
     }
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<FeedItem>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<FeedItem>, D::Error> {
         FeedItem::deserialize(deserializer).map(Arc::new)
     }
 }

@@ -24,21 +24,21 @@
 //! with indexes, write and events; what is answered, a refusal too, waits until everything that it
 //! shows is durable.
 
-pub mod allocator;
-pub mod audit;
+pub(crate) mod allocator;
+pub(crate) mod audit;
 mod changes;
 mod commit;
-pub mod deserters;
+pub(crate) mod deserters;
 mod diff;
-pub mod due;
-pub mod entry;
-pub mod events;
-pub mod friends;
-pub mod index;
-pub mod journal;
-pub mod moment;
-pub mod presence;
-pub mod registry;
+pub(crate) mod due;
+pub(crate) mod entry;
+pub(crate) mod events;
+pub(crate) mod friends;
+pub(crate) mod index;
+pub(crate) mod journal;
+pub(crate) mod moment;
+pub(crate) mod presence;
+pub(crate) mod registry;
 mod transaction;
 
 #[cfg(test)]
@@ -48,7 +48,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod transaction_tests;
 
-pub use transaction::Transaction;
+pub(crate) use transaction::Transaction;
 
 use super::{
     rules::record::SessionRecord,

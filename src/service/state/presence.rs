@@ -9,10 +9,10 @@ use crate::{
 use std::collections::{BTreeMap, HashMap};
 
 #[derive(Debug, Default)]
-pub struct Presence(HashMap<PlayerUuid, (SessionId, Seq)>);
+pub(crate) struct Presence(HashMap<PlayerUuid, (SessionId, Seq)>);
 
 impl Presence {
-    pub fn read(store: &mut dyn Store) -> Result<Presence, StoreError> {
+    pub(crate) fn read(store: &mut dyn Store) -> Result<Presence, StoreError> {
         let rows = store.read(Table::Presence)?;
         let read = |(key, bytes): (String, Vec<u8>)| {
             let player = key.parse().ok().map(PlayerUuid);

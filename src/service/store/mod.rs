@@ -31,8 +31,8 @@
 pub(crate) mod conformance;
 #[cfg(test)]
 pub(crate) mod memory;
-pub mod redb_store;
-pub mod writer;
+pub(crate) mod redb_store;
+pub(crate) mod writer;
 
 use crate::model::time::Timestamp;
 use std::fmt;

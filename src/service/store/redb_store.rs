@@ -34,7 +34,7 @@ type Opener = Box<dyn Fn() -> Result<Database, StoreError> + Send>;
 
 /// Holds the file locked: a second service on it fails to open. A clone is another handle on the same file.
 #[derive(Clone)]
-pub struct RedbStore(Arc<Mutex<File>>);
+pub(crate) struct RedbStore(Arc<Mutex<File>>);
 
 struct File {
     open: Opener,
@@ -53,7 +53,7 @@ fn definition(table: Table) -> TableDefinition<'static, &'static str, Stored> {
 
 impl RedbStore {
     /// Opens the file, or makes it; repairs what a crash left.
-    pub fn open(path: &Path) -> Result<RedbStore, StoreError> {
+    pub(crate) fn open(path: &Path) -> Result<RedbStore, StoreError> {
         let path = path.to_owned();
         RedbStore::opened_by(Box::new(move || {
             let db = Database::create(&path).map_err(|why| StoreError::new("open the store", why))?;

@@ -31,7 +31,7 @@ use tokio::sync::watch;
 
 /// A row as a commit makes it. Sessions and events are serialised by the writer, without holding the state's lock.
 #[derive(Debug, Clone)]
-pub enum Change {
+pub(crate) enum Change {
     Session(Arc<SessionRecord>),
     /// By the number of the first.
     Events(u64, Arc<EventBatch>),
@@ -51,14 +51,14 @@ pub struct Progress {
 
 /// The right to write to a store, until somebody else takes it.
 #[derive(Debug)]
-pub struct Claim(Version);
+pub(crate) struct Claim(Version);
 
 /// The row that is claimed.
 const CLAIMED: &str = "writer";
 
 impl Claim {
     /// Takes it from whoever has it.
-    pub fn take(store: &mut dyn Store) -> Result<Claim, StoreError> {
+    pub(crate) fn take(store: &mut dyn Store) -> Result<Claim, StoreError> {
         let me = uuid::Uuid::new_v4().to_string();
         match store.commit(&[Write::put(Table::Owner, CLAIMED, me)]) {
             Ok(version) => Ok(Claim(version)),
@@ -77,14 +77,14 @@ type Operation = (Seq, Vec<Change>);
 
 /// Where commits are queued.
 #[derive(Debug)]
-pub struct Writer {
+pub(crate) struct Writer {
     queue: Option<Sender<Operation>>,
     last: Seq,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
-    pub fn start(store: Box<dyn Store>, claim: Claim) -> std::io::Result<(Writer, watch::Receiver<Progress>)> {
+    pub(crate) fn start(store: Box<dyn Store>, claim: Claim) -> std::io::Result<(Writer, watch::Receiver<Progress>)> {
         let (queue, changes) = channel();
         let (progress, seen) = watch::channel(Progress::default());
         let thread = std::thread::Builder::new()
@@ -94,13 +94,13 @@ impl Writer {
     }
 
     /// The number that the next operation's write will have.
-    pub fn upcoming(&self) -> Seq {
+    pub(crate) fn upcoming(&self) -> Seq {
         Seq(self.last.0 + 1)
     }
 
     /// Queues what one operation changes, as one piece. It is durable once the progress has reached the returned number; without
     /// changes there is nothing to wait for.
-    pub fn commit(&mut self, changes: Vec<Change>) -> Seq {
+    pub(crate) fn commit(&mut self, changes: Vec<Change>) -> Seq {
         if changes.is_empty() {
             return Seq::default();
         }
@@ -114,7 +114,7 @@ impl Writer {
     }
 
     /// Writes what is queued and ends the thread.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.queue = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

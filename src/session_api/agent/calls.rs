@@ -49,7 +49,7 @@ pub(super) struct Prepared {
 
 impl Prepared {
     /// What a success says.
-    pub fn answer(&self, response: &Response) -> Result<Answer, Refusal> {
+    pub(super) fn answer(&self, response: &Response) -> Result<Answer, Refusal> {
         (self.read)(response)
     }
 }

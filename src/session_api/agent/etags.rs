@@ -13,15 +13,15 @@ const KEPT: usize = 4;
 
 /// The tags of the last few sessions, the latest first.
 #[derive(Debug, Default)]
-pub struct Etags(Mutex<Vec<(SessionId, String)>>);
+pub(super) struct Etags(Mutex<Vec<(SessionId, String)>>);
 
 impl Etags {
-    pub fn get(&self, session: &SessionId) -> Option<String> {
+    pub(super) fn get(&self, session: &SessionId) -> Option<String> {
         self.lock().iter().find(|(of, _)| of == session).map(|(_, etag)| etag.clone())
     }
 
     /// Remembers the tag of what was just handed over; without one, nothing is known any more.
-    pub fn set(&self, session: &SessionId, etag: Option<String>) {
+    pub(super) fn set(&self, session: &SessionId, etag: Option<String>) {
         let mut kept = self.lock();
         kept.retain(|(of, _)| of != session);
         if let Some(etag) = etag {

@@ -2,7 +2,16 @@
 
 use super::harness::{Keeper, PROGRAM, running, start, taken, until};
 use crate::support::proc;
-use gameside::{internals::keeper::{protocol::{exit, Event, Order}, Presence}, model::{ids::RunNumber, process::{ExitStatus, RunState}}};
+use gameside::{
+    internals::keeper::{
+        Presence,
+        protocol::{Event, Order, exit},
+    },
+    model::{
+        ids::RunNumber,
+        process::{ExitStatus, RunState},
+    },
+};
 use std::{process::Command, time::Duration};
 
 #[test]

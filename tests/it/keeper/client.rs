@@ -2,7 +2,14 @@
 
 use super::harness::{PATIENCE, PROGRAM, policy, start};
 use crate::support::proc;
-use gameside::{internals::keeper::{attach, ExecStatus, Keeper, KeeperEvent, KeeperPlace, ListenerAddress, ListenerSpec, Mode, Presence, SpawnKeeper}, model::{ids::RunNumber, keeper::{KeeperFact, KeeperOrder}, process::{ExitStatus, KeeperHello, RunState}}};
+use gameside::{
+    internals::keeper::{Keeper, KeeperEvent, KeeperPlace, Mode, Presence, SpawnKeeper, attach, protocol::ExecStatus},
+    model::{
+        ids::RunNumber,
+        keeper::{KeeperFact, KeeperOrder, ListenerAddress, ListenerSpec},
+        process::{ExitStatus, KeeperHello, RunState},
+    },
+};
 use std::{net::TcpStream, os::fd::OwnedFd, path::Path, time::Duration};
 use tokio::{sync::mpsc::Receiver, time::timeout};
 

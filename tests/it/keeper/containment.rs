@@ -3,7 +3,13 @@
 
 use super::harness::{Keeper, PATIENCE, Wire, number, policy, spec, taken};
 use crate::support::{component, proc};
-use gameside::{internals::keeper::protocol::Order, model::{ids::RunNumber, process::{ExitStatus, RunState}}};
+use gameside::{
+    internals::keeper::protocol::Order,
+    model::{
+        ids::RunNumber,
+        process::{ExitStatus, RunState},
+    },
+};
 use std::time::Duration;
 
 /// Both ways of containment; the first is by cgroup only where one can be made.

@@ -1,7 +1,13 @@
 //! A keeper in a directory of its own, and the wire by hand.
 
 use crate::support::proc;
-use gameside::{internals::keeper::protocol::{Event, Order, Reply, Request}, model::{ids::RunNumber, process::{ExitReport, FallbackPolicy, KeeperHello, LaunchSpec, RunState, StopAction, StopStep}}};
+use gameside::{
+    internals::keeper::protocol::{Event, Order, Reply, Request},
+    model::{
+        ids::RunNumber,
+        process::{ExitReport, FallbackPolicy, KeeperHello, LaunchSpec, RunState, StopAction, StopStep},
+    },
+};
 use std::{
     collections::VecDeque,
     io::{BufRead, BufReader, Read, Write},

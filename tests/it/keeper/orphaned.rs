@@ -2,7 +2,10 @@
 
 use super::harness::{Keeper, PATIENCE, policy, start};
 use crate::support::proc;
-use gameside::{internals::keeper::protocol::{exit, Event, Order}, model::process::{ExitStatus, FallbackPolicy, RunState, StopAction, StopStep}};
+use gameside::{
+    internals::keeper::protocol::{Event, Order, exit},
+    model::process::{ExitStatus, FallbackPolicy, RunState, StopAction, StopStep},
+};
 use std::time::Duration;
 
 #[test]

@@ -2,7 +2,10 @@
 
 use super::harness::{Keeper, start, taken, until};
 use crate::support::component;
-use gameside::{internals::keeper::protocol::{Event, ExecStatus, Losses, Order}, model::ids::RunNumber};
+use gameside::{
+    internals::keeper::protocol::{Event, ExecStatus, Losses, Order},
+    model::ids::RunNumber,
+};
 use std::process::Command;
 
 fn losses(wire: &mut super::harness::Wire) -> Losses {

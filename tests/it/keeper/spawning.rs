@@ -2,7 +2,13 @@
 
 use super::harness::{Keeper, Wire, install, spec, taken};
 use crate::support::{component, proc};
-use gameside::{internals::keeper::protocol::{Event, Order}, model::{ids::RunNumber, process::{ExitStatus, LaunchFile, LaunchSpec, Users}}};
+use gameside::{
+    internals::keeper::protocol::{Event, Order},
+    model::{
+        ids::RunNumber,
+        process::{ExitStatus, LaunchFile, LaunchSpec, Users},
+    },
+};
 use std::{os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 fn begin(wire: &mut Wire, run: u64, spec: LaunchSpec) {

@@ -4,7 +4,16 @@
 use super::{call, id, session, start};
 use crate::contract::{contract, published};
 use crate::support::scripted::{Logins, health_config};
-use gameside::model::{calls::{Call, NewSession}, ids::PlayerUuid, session::{BackfillAck, BackfillNeed, BackfillStyle, BackfillUpdate, InstanceHealth, InstanceUpdate, JoinStatus, StartupParams, TeamOverflow}, time::Timestamp, CustomData};
+use gameside::model::{
+    CustomData,
+    calls::{Call, NewSession},
+    ids::PlayerUuid,
+    session::{
+        BackfillAck, BackfillNeed, BackfillStyle, BackfillUpdate, InstanceHealth, InstanceUpdate, JoinStatus,
+        StartupParams, TeamOverflow,
+    },
+    time::Timestamp,
+};
 use serde_json::{Value, json};
 
 /// A call, the operation of the contract that it is, and a good answer.

@@ -4,7 +4,16 @@ mod availability;
 mod contract;
 
 use crate::support::scripted::{LOGIN, Logins, PROBE, Server, health_config};
-use gameside::{internals::session_api::{agent::{connect, SessionClient, SessionClientSettings}, ConnectionSettings, Credentials, Secret}, model::{calls::{Answer, Backend, Call, Refusal}, ids::SessionId}};
+use gameside::{
+    internals::session_api::{
+        ConnectionSettings, Credentials, Secret,
+        agent::{SessionClient, SessionClientSettings, connect},
+    },
+    model::{
+        calls::{Answer, Backend, Call, Refusal},
+        ids::SessionId,
+    },
+};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 use tokio::sync::mpsc;

@@ -1,6 +1,15 @@
 //! The real session service, in the test's own process, and a client that it knows.
 
-use gameside::{internals::{service::{self, Listeners, ServiceSettings}, session_api::{agent::{connect, SessionClient, SessionClientSettings}, ConnectionSettings, Credentials}}, model::calls::Backend};
+use gameside::{
+    internals::{
+        service::{self, Listeners, ServiceSettings},
+        session_api::{
+            ConnectionSettings, Credentials,
+            agent::{SessionClient, SessionClientSettings, connect},
+        },
+    },
+    model::calls::Backend,
+};
 use std::{net::SocketAddr, path::PathBuf};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::mpsc};

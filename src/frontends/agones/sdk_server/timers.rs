@@ -9,7 +9,7 @@ const RETRY: Duration = Duration::from_millis(200);
 
 impl SdkServer {
     /// Follows the agent's state, and ends reservations whose time is over.
-    pub async fn keep_time(self: Arc<Self>) {
+    pub(crate) async fn keep_time(self: Arc<Self>) {
         let (mut status, mut events) = (self.shared.status.clone(), self.shared.events.watch());
         loop {
             let due = self.end_reservation();

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 /// Watches open at a time.
-pub const MAX_WATCHERS: usize = 64;
+pub(super) const MAX_WATCHERS: usize = 64;
 
 impl SdkServer {
     /// Follows the GameServer: the state now, then every change.
-    pub fn watch(self: &Arc<Self>) -> Result<Watch, RpcError> {
+    pub(crate) fn watch(self: &Arc<Self>) -> Result<Watch, RpcError> {
         let permit = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
             let message = format!("{MAX_WATCHERS} watches are open; close one of them");
             RpcError::new(Code::ResourceExhausted, message)
@@ -24,7 +24,7 @@ impl SdkServer {
 
 /// One watcher.
 #[derive(Debug)]
-pub struct Watch {
+pub(crate) struct Watch {
     sdk: Arc<SdkServer>,
     first: Option<Arc<Snapshot>>,
     seen: u64,
@@ -34,7 +34,7 @@ pub struct Watch {
 
 impl Watch {
     /// The next snapshot. Cancel-safe.
-    pub async fn next(&mut self) -> Arc<Snapshot> {
+    pub(crate) async fn next(&mut self) -> Arc<Snapshot> {
         if let Some(first) = self.first.take() {
             return first;
         }
