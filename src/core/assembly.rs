@@ -4,13 +4,12 @@ use super::{
     allocation::AllocationMachine,
     availability::Availability,
     backfill::Backfill,
-    decisions::Decisions,
     desired_state::Addresses,
     durable::Memory,
     ending::{EndingEvent, EndingMachine},
     engine::Core,
     facts::Facts,
-    game_match::{AfterDrain, GameMatch, MatchStage},
+    game_match::{AfterDrain, GameMatch, MatchStands},
     game_words::GameWords,
     health::Health,
     journal::Journal,
@@ -21,17 +20,18 @@ use super::{
     session::{SessionEvent, SessionMachine},
     settings::Settings,
     steady_time::Clock,
+    turn::Turn,
 };
 use crate::model::time::Now;
 
 impl Core {
-    /// Machines with this memory, and the facts that they know of each other.
+    /// Machines with this memory, that know of each other what there is to know.
     pub(super) fn assemble(
         memory: Memory,
         recovery: Recovery,
         settings: Settings,
         clock: Clock,
-        decisions: Decisions,
+        turn: Turn,
         now: Now,
     ) -> Self {
         let keeper = KeeperLink::restore(memory.keeper, recovery);
@@ -66,7 +66,7 @@ impl Core {
             clock,
             phase: facts.phase(),
             facts,
-            decisions,
+            turn,
             keeper,
             allocation,
             process,
@@ -101,7 +101,7 @@ impl Core {
         }
     }
 
-    /// Replaces the memory by another one: the keeper's record.
+    /// Takes another memory for its own: the keeper's record.
     pub(super) fn recall(&mut self, memory: Memory) {
         self.keeper.recall(memory.keeper);
         self.allocation.recall(memory.allocation);
@@ -131,12 +131,12 @@ impl Core {
         self.phase = self.facts.phase();
     }
 
-    /// The first step of a life: what was shown before isn't news, and what was under way is asked again.
+    /// What was shown before isn't news, and what was under way is asked again.
     pub(super) fn woken(&mut self) {
-        let ends = match &self.game.state().stage {
-            MatchStage::Draining(_, drain) => drain.then != AfterDrain::Recycle,
-            MatchStage::Closing(_, closing) => closing.then != AfterDrain::Recycle,
-            MatchStage::Idle | MatchStage::Starting(_) | MatchStage::Serving(_) => false,
+        let ends = match &self.game.state().stands {
+            MatchStands::Draining(_, drain) => drain.then != AfterDrain::Recycle,
+            MatchStands::Closing(_, closing) => closing.then != AfterDrain::Recycle,
+            MatchStands::Idle | MatchStands::Starting(_) | MatchStands::Serving(_) => false,
         };
         self.on_ending(EndingEvent::HostDeadline(None));
         self.on_ending(EndingEvent::Woken { ends });

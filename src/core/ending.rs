@@ -1,40 +1,38 @@
-//! The end of the agent: from the order to end, through the final reports, to the last commit.
+//! The ending of the agent: from the order to end, over the last reports, to its last word.
 //!
 //! ```text
 //! Running ──asked to end──► ShuttingDown ──► final reports ──► Exiting ──last commit──► Ended
 //!    └───── detached, or the game can't be run ───────────────────┘
 //! ```
 //!
-//! The final reports wait for the session service, a few seconds at most; `Exiting` waits for the
-//! journal, 2 s at most. An agent that already ends otherwise (detached, or with processes that
-//! can't be killed) keeps that ending, and leaves undelivered reports to its next life.
+//! The final reports wait for the session service, a moment; `Exiting` waits for the journal, 2 s.
 
 use super::{
-    decisions::Decisions,
     facts::Facts,
     game_match::AfterDrain,
     io::{Effect, Ending},
     journal::PATIENCE,
-    process::ProcessStatus,
+    process::ProcessIs,
     revision::{Revision, Tracked},
     steady_time::SteadyTime,
+    turn::Turn,
 };
 use crate::model::keeper::KeeperOrder;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How long the final reports are waited for: with the service up, and with it away.
+/// How long the last reports are waited for: with the service up, and with it away.
 const LAST_REPORTS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
-/// How long an agent with processes that can't be killed waits for its last commit.
-const UNKILLABLE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the operator of a host that needs one may read why.
+const STUCK: Duration = Duration::from_secs(5);
 
-/// How far the agent is on the way to its end.
+/// Where the agent's own life stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Lifecycle {
     Running,
     /// A stop was asked for, by signal, keeper or operator.
     ShuttingDown,
-    /// The last commit is waited for, until this moment at most.
+    /// The last commit is waited for, a moment.
     Exiting {
         ending: Ending,
         until: SteadyTime,
@@ -42,7 +40,7 @@ pub(super) enum Lifecycle {
     Ended,
 }
 
-/// The match is over, and the agent ends once its last reports are delivered.
+/// The match is over and the agent about to end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FinalReports {
     pub reason: String,
@@ -51,12 +49,12 @@ pub(super) struct FinalReports {
     pub until: SteadyTime,
 }
 
-/// What other machines know of it.
+/// What others know of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct EndingFacts {
     /// The agent is to end, once the match has.
     pub shutting_down: bool,
-    /// The last commit is waited for.
+    /// The last word is being written.
     pub exiting: bool,
     /// It lets go of the game: nothing more is said of the match.
     pub detaching: bool,
@@ -82,15 +80,14 @@ pub(super) enum EndingEvent {
     LookForUnkillable,
     /// Of the keeper's host, where it told the keeper to stop; the configured one counts, too.
     HostDeadline(Option<Duration>),
-    /// The agent has started, or has taken the keeper's record for its memory. `ends`: the match that it remembers is to
-    /// end with the agent.
+    /// After a start of the agent that finds these things under way. `ends`: the agent was to end.
     Woken {
         ends: bool,
     },
     /// Nothing more can be done through the keeper.
     EndAtOnce(Ending),
     Tick,
-    /// Everything else is decided. `written`: all of it is on disk.
+    /// Whether the journal has everything.
     Settle {
         written: bool,
     },
@@ -142,7 +139,7 @@ impl EndingMachine {
         }
     }
 
-    pub(super) fn on(&mut self, event: EndingEvent, facts: &Facts, decisions: &mut Decisions) {
+    pub(super) fn on(&mut self, event: EndingEvent, facts: &Facts, turn: &mut Turn) {
         match event {
             EndingEvent::ShutDown => {
                 if *self.lifecycle == Lifecycle::Running {
@@ -150,7 +147,7 @@ impl EndingMachine {
                 }
             }
             EndingEvent::Detach { restart } => {
-                decisions.timeline("detached", "let go of the game; it lives on with its keeper", &[]);
+                turn.timeline("detached", "let go of the game; it lives on with its keeper", &[]);
                 self.exit(Ending::Detached { restart }, facts.now + PATIENCE);
             }
             EndingEvent::FinalReports { reason, then } => {
@@ -166,9 +163,9 @@ impl EndingMachine {
                 }
             }
             EndingEvent::LookForUnkillable => {
-                let stuck = matches!(facts.process.state, ProcessStatus::Unkillable { .. });
+                let stuck = matches!(facts.process.state, ProcessIs::Unkillable { .. });
                 if stuck && *self.lifecycle == Lifecycle::ShuttingDown {
-                    self.exit(Ending::Unkillable, facts.now + UNKILLABLE_PATIENCE);
+                    self.exit(Ending::Unkillable, facts.now + STUCK);
                 }
             }
             EndingEvent::HostDeadline(keepers) => {
@@ -176,9 +173,9 @@ impl EndingMachine {
                 self.host_deadline.set([keepers, configured].into_iter().flatten().min());
             }
             EndingEvent::Woken { ends } => self.woken(ends, facts),
-            EndingEvent::EndAtOnce(ending) => self.end(ending, decisions),
+            EndingEvent::EndAtOnce(ending) => self.end(ending, turn),
             EndingEvent::Tick => self.tick(facts),
-            EndingEvent::Settle { written } => self.settle(written, facts, decisions),
+            EndingEvent::Settle { written } => self.settle(written, facts, turn),
         }
     }
 
@@ -220,26 +217,26 @@ impl EndingMachine {
             AfterDrain::Fail { why } => Ending::Failed { why: why.clone() },
             AfterDrain::End | AfterDrain::Recycle => Ending::Orderly { reason: reports.reason.clone() },
         };
-        // To the next life the journal says: nothing is going on, and these reports are owed.
+        // What the journal says to the next life: nothing is going on, and these reports are owed.
         self.reports.set(None);
         self.exit(ending, facts.now + PATIENCE);
     }
 
     /// The agent ends once the journal has its last text, or a moment later.
-    fn settle(&mut self, written: bool, facts: &Facts, decisions: &mut Decisions) {
+    fn settle(&mut self, written: bool, facts: &Facts, turn: &mut Turn) {
         let Lifecycle::Exiting { ending, until } = &*self.lifecycle else { return };
         if !written && facts.now < *until {
             return;
         }
         let ending = ending.clone();
         if matches!(ending, Ending::Orderly { .. } | Ending::Failed { .. }) {
-            decisions.order(KeeperOrder::Shutdown);
+            turn.order(KeeperOrder::Shutdown);
         }
-        self.end(ending, decisions);
+        self.end(ending, turn);
     }
 
-    fn end(&mut self, ending: Ending, decisions: &mut Decisions) {
-        decisions.effect(Effect::End(ending));
+    fn end(&mut self, ending: Ending, turn: &mut Turn) {
+        turn.effect(Effect::End(ending));
         self.lifecycle.set(Lifecycle::Ended);
     }
 }

@@ -1,8 +1,7 @@
-//! The outbox of one instance: every report about it that the session service hasn't taken yet.
+//! The outbox of one instance: everything that the session service is owed about one instance.
 //!
-//! What the service shows is a level: only the newest is sent. *Milestones* alone are told in
-//! order, each with its time: as the level itself while no newer one has replaced it, else as an
-//! audit event.
+//! Remote state is a level: the newest wins. Only *milestones* are told in order, each with its
+//! time: as the level itself where it still stands, else as an audit event.
 //!
 //! ```text
 //!  post ──► milestones and notes, in order ──► level ≠ shown: PATCH ──► … ──► closed ──► read back ──► delivered
@@ -12,7 +11,7 @@
 //! | file | holds |
 //! |---|---|
 //! | this one | what is owed, and the next request |
-//! | [`answers`] | what an answer means: taken, unknown, refused, taken away, delivered |
+//! | [`answers`] | what an answer means: shown, doubtful, refused, taken away, delivered |
 //! | [`level`] | the instance's level: compared, merged, named |
 //!
 //! Invariants: one request under way; nothing follows `closed`; an outbox goes only when `closed`
@@ -38,7 +37,6 @@ use std::collections::VecDeque;
 
 /// Notes and milestones kept for a service that is away; beyond, the oldest notes go.
 const MAX_QUEUE: usize = 64;
-
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct InstanceOutbox {
     pub session: SessionId,
@@ -60,14 +58,13 @@ pub(super) struct InstanceOutbox {
     #[serde(skip)]
     retry_at: Option<SteadyTime>,
     #[serde(skip)]
-    under_way: Option<Op>,
+    flight: Option<Op>,
     /// Goes up with every change of what is remembered, or shown.
     #[serde(skip)]
     changes: u64,
-    /// The outcome of the last write isn't known: the session is read before the next one. That is
-    /// so after a restart of the agent, too.
+    /// The outcome of the last write isn't known. So after a restart, too.
     #[serde(skip, default = "yes")]
-    must_read_back: bool,
+    doubt: bool,
 }
 
 fn yes() -> bool {
@@ -123,9 +120,9 @@ impl InstanceOutbox {
             backoff: Backoff::default(),
             tries: 0,
             retry_at: None,
-            under_way: None,
+            flight: None,
             changes: 0,
-            must_read_back: false,
+            doubt: false,
         }
     }
 
@@ -212,29 +209,29 @@ impl InstanceOutbox {
         }
     }
 
-    /// Ends the wait for the next attempt, once it is over.
-    pub(super) fn end_wait(&mut self, now: SteadyTime) {
+    /// The wait for the next attempt is over.
+    pub(super) fn ripen(&mut self, now: SteadyTime) {
         self.retry_at = self.retry_at.filter(|at| now < *at);
     }
 
     /// The next request, if one may go out.
     pub(super) fn next_call(&mut self) -> Option<Call> {
-        if self.under_way.is_some() || self.retry_at.is_some() {
+        if self.flight.is_some() || self.retry_at.is_some() {
             return None;
         }
         let op = self.next_op()?;
         let call = self.call_for(&op);
-        self.under_way = Some(op);
+        self.flight = Some(op);
         call
     }
 
     /// A closing outbox that never got as far as being posted owes nothing.
     pub(super) fn owes_nothing(&self) -> bool {
-        self.closing.is_some() && self.post.is_some() && !self.must_read_back && self.under_way.is_none()
+        self.closing.is_some() && self.post.is_some() && !self.doubt && self.flight.is_none()
     }
 
     fn next_op(&mut self) -> Option<Op> {
-        if self.must_read_back {
+        if self.doubt {
             return Some(Op::ReadBack);
         }
         if self.post.is_some() {
@@ -273,7 +270,7 @@ impl InstanceOutbox {
         browser.map(Op::Browser)
     }
 
-    /// A newer level has replaced the milestone at the head of the queue.
+    /// The milestone at the head of the queue no longer stands.
     fn passed_over(&self, status: JoinStatus) -> bool {
         self.closing.is_some()
             || self.want.join_status != Some(status)
@@ -310,7 +307,7 @@ impl InstanceOutbox {
     }
 
     pub(super) fn deadline(&self) -> Option<SteadyTime> {
-        self.retry_at.filter(|_| self.under_way.is_none())
+        self.retry_at.filter(|_| self.flight.is_none())
     }
 
     /// Undelivered reports, for people, oldest first.

@@ -2,10 +2,10 @@
 //! agent is there, and the adoption record, from which a lost journal is made good.
 
 use super::{
-    decisions::Decisions,
     facts::Facts,
     revision::{Revision, Tracked},
     stop_sequence::StopSequence,
+    turn::Turn,
 };
 use crate::model::{
     ids::KeeperId,
@@ -25,7 +25,7 @@ pub(super) enum Recovery {
     UnknownRun,
 }
 
-/// What other machines know of it.
+/// What others know of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct KeeperFacts {
     pub connected: bool,
@@ -49,7 +49,7 @@ pub(super) enum KeeperEvent {
     Recovery(Recovery),
     /// The run that nothing explained is over.
     RunEnded,
-    /// The keeper was asked to stop, and passes that on; it counts from then on.
+    /// An order to end came through it; it stands.
     StopRequested,
 }
 
@@ -62,9 +62,7 @@ pub(super) struct KeeperLink {
     trouble: Tracked<Option<String>>,
     recovery: Tracked<Recovery>,
     stop_seen: bool,
-    /// The key of the adoption record that the keeper has.
-    recorded: Option<String>,
-    /// The fallback policy that the keeper has.
+    deposited: Option<String>,
     fallback: Option<FallbackPolicy>,
 }
 
@@ -77,7 +75,7 @@ impl KeeperLink {
             trouble: Tracked::new(None),
             recovery: Tracked::new(recovery),
             stop_seen: false,
-            recorded: None,
+            deposited: None,
             fallback: None,
         }
     }
@@ -98,7 +96,7 @@ impl KeeperLink {
         self.trouble.as_deref()
     }
 
-    /// Whether the keeper has said that it was asked to stop.
+    /// An order to end came through it.
     pub(super) fn stop_seen(&self) -> bool {
         self.stop_seen
     }
@@ -113,20 +111,20 @@ impl KeeperLink {
         KeeperFacts { connected: *self.connected, met: self.hello.is_some(), recovery: *self.recovery }
     }
 
-    pub(super) fn on(&mut self, event: KeeperEvent, _facts: &Facts, decisions: &mut Decisions) {
+    pub(super) fn on(&mut self, event: KeeperEvent, _facts: &Facts, turn: &mut Turn) {
         match event {
             KeeperEvent::Met(hello) => {
                 self.id.set(Some(hello.keeper.clone()));
                 self.connected.set(true);
                 self.trouble.set(None);
                 *self.hello.edit() = Some(*hello);
-                // What it was given last may not have arrived.
-                self.recorded = None;
+                // Whatever was deposited may not have arrived.
+                self.deposited = None;
                 self.fallback = None;
             }
             KeeperEvent::Away { why } => {
                 if *self.connected {
-                    decisions.timeline("keeper_away", format!("the keeper is away: {why}"), &[]);
+                    turn.timeline("keeper_away", format!("the keeper is away: {why}"), &[]);
                 }
                 self.connected.set(false);
                 self.trouble.set(Some(why));
@@ -141,15 +139,9 @@ impl KeeperLink {
         }
     }
 
-    /// Gives the keeper what has changed: the fallback policy, and the adoption record, which `record` writes. Another
-    /// `key` than last time makes a new record worthwhile.
-    pub(super) fn update(
-        &mut self,
-        facts: &Facts,
-        decisions: &mut Decisions,
-        key: String,
-        record: impl FnOnce() -> String,
-    ) {
+    /// Deposits what has changed: the fallback policy, and the adoption record,
+    /// which `record` writes. `key`: another one makes a new record worth its while.
+    pub(super) fn deposit(&mut self, facts: &Facts, turn: &mut Turn, key: String, record: impl FnOnce() -> String) {
         if !*self.connected {
             return;
         }
@@ -159,11 +151,11 @@ impl KeeperLink {
         let policy = FallbackPolicy { total: StopSequence::total(&steps), steps, unattended };
         if self.fallback.as_ref() != Some(&policy) {
             self.fallback = Some(policy.clone());
-            decisions.order(KeeperOrder::Fallback { policy });
+            turn.order(KeeperOrder::Fallback { policy });
         }
-        if self.recorded.as_ref() != Some(&key) {
-            self.recorded = Some(key);
-            decisions.order(KeeperOrder::Record { text: record() });
+        if self.deposited.as_ref() != Some(&key) {
+            self.deposited = Some(key);
+            turn.order(KeeperOrder::Record { text: record() });
         }
     }
 }

@@ -19,7 +19,6 @@ use crate::model::{
     ids::MatchId,
     policy::{Readiness, ReadyBy},
     probe::LogPatterns,
-    text::printable,
 };
 use regex::{Captures, Regex, RegexBuilder};
 
@@ -201,7 +200,7 @@ impl Log {
 
 /// A group's text, without control characters; none if it is empty.
 fn group(captures: &Captures<'_>, name: &str) -> Option<String> {
-    let text = printable(captures.name(name)?.as_str(), MAX_TEXT);
+    let text: String = captures.name(name)?.as_str().chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect();
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 

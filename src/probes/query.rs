@@ -5,7 +5,6 @@ use super::{
     quake::{self, Quake},
 };
 pub use crate::model::probe::Bots;
-use crate::model::text::printable;
 use gamedig::{
     ExtraRequestSettings, GAMES, Game, TimeoutSettings,
     protocols::{
@@ -135,7 +134,7 @@ fn read(answer: &dyn CommonResponse, bots: Bots) -> Answer {
 }
 
 fn name(text: &str) -> String {
-    printable(text, MAX_NAME)
+    text.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect()
 }
 
 #[cfg(test)]

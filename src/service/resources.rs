@@ -54,6 +54,8 @@ wire! {
         always num_teams: u32 = whole(1, 50);
         always players_per_team: u32 = whole(1, 100);
         always can_change_own_team: bool;
+        /// Extension: a leader may put in anybody; left out while false.
+        sparse leader_adds: bool;
         always notify_on_reservation: bool;
         always player_culling_timeout: u32 = count();
     }
@@ -270,6 +272,7 @@ pub(crate) fn session_template(name: &str, kind: &SessionType) -> SessionTemplat
         num_teams: kind.num_teams,
         players_per_team: kind.players_per_team,
         can_change_own_team: kind.can_change_own_team,
+        leader_adds: kind.leader_adds,
         notify_on_reservation: kind.notify_on_reservation,
         player_culling_timeout: kind.player_culling_timeout,
     }

@@ -19,7 +19,6 @@ use super::transport::{Response, TransportError, Unavailable};
 use crate::model::{
     calls::Refusal,
     errors::{ApiError, Invalid, codes},
-    text::printable,
     time::Timestamp,
 };
 use chrono::DateTime;
@@ -134,7 +133,7 @@ fn describe(response: &Response, error: Option<&ApiError>) -> String {
 
 /// What somebody else wrote: cut to a bearable length, and without control characters.
 pub(super) fn bounded(text: &str) -> String {
-    printable(text, MAX_DESC)
+    text.chars().filter(|c| !c.is_control()).take(MAX_DESC).collect()
 }
 
 #[cfg(test)]

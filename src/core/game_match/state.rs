@@ -15,29 +15,18 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// The stage of the match, with what belongs to it.
+/// Where the match stands.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum MatchStage {
+pub(crate) enum MatchStands {
     Idle,
     Starting(Box<Match>),
     Serving(Box<Match>),
     Draining(Box<Match>, Drain),
-    /// Without a match, a warm game is being stopped.
+    /// With no match: a warm game is stopped.
     Closing(Option<Box<Match>>, Closing),
 }
 
-impl MatchStage {
-    /// The match, if there is one.
-    pub(crate) fn game(&self) -> Option<&Match> {
-        match self {
-            MatchStage::Starting(game) | MatchStage::Serving(game) | MatchStage::Draining(game, _) => Some(game),
-            MatchStage::Closing(game, _) => game.as_deref(),
-            MatchStage::Idle => None,
-        }
-    }
-}
-
-/// One match: what is played in one session.
+/// One match: a term in one session.
 #[allow(clippy::struct_field_names, reason = "match_id is the Session API's word")]
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Match {
@@ -51,9 +40,9 @@ pub(crate) struct Match {
     pub match_id: Option<MatchId>,
     pub begun: SteadyTime,
     pub first_joinable: Option<SteadyTime>,
-    /// Whether the operator lets players in; counts before what the game says.
+    /// The operator's word on the gate; overrides the game's.
     pub operator_gate: Option<Admission>,
-    /// How often its game was started again after a failure.
+    /// Starts after a failure.
     pub restarts: u32,
 }
 
@@ -95,7 +84,7 @@ pub(crate) enum AfterDrain {
     Fail { why: String },
 }
 
-/// No new players are let in; those who play may finish.
+/// Players may finish.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Drain {
     pub reason: String,
@@ -116,24 +105,24 @@ pub(crate) struct Closing {
     pub sequence: StopSequence,
 }
 
-/// Everything that the journal remembers of the match.
+/// Everything that is remembered of it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MatchState {
-    pub stage: MatchStage,
+    pub stands: MatchStands,
     /// Matches that were begun.
     pub matches: u64,
     pub last_end: Option<LastEnd>,
-    /// Since when the phase is what it is.
+    /// Since when it stands there.
     pub since: Timestamp,
 }
 
 impl MatchState {
     pub(crate) fn new(now: Timestamp) -> Self {
-        MatchState { stage: MatchStage::Idle, matches: 0, last_end: None, since: now }
+        MatchState { stands: MatchStands::Idle, matches: 0, last_end: None, since: now }
     }
 }
 
-/// What other machines know of it.
+/// What others know of it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct MatchFacts {
     pub phase: MatchPhase,

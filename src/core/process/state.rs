@@ -12,22 +12,21 @@ use crate::{
 /// The reason of a run that was ended to make room for one with another launch; no failure.
 pub(crate) const REPLACED: &str = "another launch is wanted";
 
-/// The state of the game's process, with what belongs to it.
+/// Where the game's process stands.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Process {
     Off,
-    /// It is started again, but not before `until`.
+    /// Started again, but not before this.
     Delayed {
         until: SteadyTime,
-        /// The run that ended.
         after: RunNumber,
-        /// That run was stopped by us: that it had announced its end changes nothing any more.
+        /// We ended that run: its own word for its end counts no more.
         stopped: bool,
     },
-    /// The start is ordered, or about to be; the keeper hasn't said yet that it runs.
+    /// Intended; the keeper has not said that it runs.
     Intended(Box<Run>),
     Up(Box<Run>),
-    /// The run is no use, for this reason: its stop sequence runs, then the restart policy decides.
+    /// No use: its stop sequence runs, then the restart policy decides.
     Failing(Box<Run>, StopSequence, String),
     Unkillable {
         run: RunNumber,
@@ -39,7 +38,7 @@ pub(crate) enum Process {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Run {
     pub number: RunNumber,
-    /// None: the run was adopted, and no record says how it was started.
+    /// None: adopted without a record that says.
     pub spec: Option<LaunchSpec>,
     pub pid: Option<i32>,
     pub started: Option<Timestamp>,
@@ -48,7 +47,7 @@ pub(crate) struct Run {
     /// A start that takes longer has failed.
     pub ready_by: Option<SteadyTime>,
     pub ready: Option<SteadyTime>,
-    /// How it was proved ready before the keeper said that it runs: either may come in first.
+    /// How it was proved ready before the keeper said that it runs: the two come by different ways.
     pub proved: Option<String>,
     /// Matches that it served to their end.
     pub served: u32,
@@ -101,7 +100,7 @@ impl RunEnd {
     }
 }
 
-/// Everything that the journal remembers of the process.
+/// Everything that is remembered of it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ProcessState {
     pub process: Process,
@@ -116,10 +115,10 @@ impl Default for ProcessState {
     }
 }
 
-/// What other machines know of it.
+/// What others know of it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct ProcessFacts {
-    pub state: ProcessStatus,
+    pub state: ProcessIs,
     pub run: Option<RunNumber>,
     pub up: Option<SteadyTime>,
     pub ready: Option<SteadyTime>,
@@ -130,7 +129,7 @@ pub(crate) struct ProcessFacts {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) enum ProcessStatus {
+pub(crate) enum ProcessIs {
     #[default]
     Off,
     Delayed,

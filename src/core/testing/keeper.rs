@@ -17,11 +17,10 @@ pub(crate) struct Keeper {
     pub stop_requested: bool,
     pub host_deadline: Option<Duration>,
     pub starts: Vec<u64>,
-    /// Whether the game ends when it is signalled.
-    pub game_obeys: bool,
+    /// What the game does when it is signalled.
+    pub obeys: bool,
     pub orders: Vec<String>,
-    /// Whether the keeper says of a game, as soon as it is started, that it runs.
-    pub says_started: bool,
+    pub running: bool,
 }
 
 impl Keeper {
@@ -33,9 +32,9 @@ impl Keeper {
             stop_requested: false,
             host_deadline: None,
             starts: Vec::new(),
-            game_obeys: true,
+            obeys: true,
             orders: Vec::new(),
-            says_started: true,
+            running: true,
         }
     }
 

@@ -24,7 +24,10 @@ use crate::{
         settings::AuthSettings,
     },
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+};
 use http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use std::{collections::BTreeSet, sync::Arc};
@@ -97,7 +100,10 @@ fn client_caller(id: &str, permissions: &[String]) -> Caller {
 
 fn basic_header(request: &RequestContext) -> Option<(String, SecretString)> {
     let (scheme, encoded) = request.header("authorization")?.split_once(' ')?;
-    let decoded = STANDARD.decode(encoded.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    let encoded = encoded.trim().trim_end_matches('=');
+    // Some clients write their credentials in the alphabet of URLs.
+    let decoded = STANDARD_NO_PAD.decode(encoded).or_else(|_| URL_SAFE_NO_PAD.decode(encoded)).ok();
+    let decoded = decoded.filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
     let text = String::from_utf8(decoded).ok()?;
     let (id, secret) = text.split_once(':')?;
     Some((id.to_owned(), secret.to_owned().into()))

@@ -196,6 +196,7 @@ fn players() -> Vec<Operation> {
             .answers::<UpdatedPlayer>()
             .tagged()
             .joins()
+            .refuses(403, &[codes::NOT_AGREED])
     };
     let remove = |id| {
         operation(id, "Takes a player out of a session, or cancels its invite")
@@ -286,8 +287,8 @@ fn invites() -> Vec<Operation> {
             .tagged()
             .refuses(403, &[codes::TEAM_FULL])
             .refuses(404, &[codes::PLAYER_NOT_FOUND]),
-        operation("kick_session_from_session", "Takes everybody out of one session who is also in another")
-            .places(ADMIN)
+        operation("kick_session_from_session", "Takes everybody out of the session who is active in the kicked one")
+            .places(&["session_admin", "kick"])
             .answers_nothing(),
     ]
 }
@@ -317,6 +318,7 @@ fn instances() -> Vec<Operation> {
             .answers_nothing()
             .tagged()
             .if_match()
+            .refuses(403, &[codes::INSTANCE_CLOSED])
             .refuses(404, &[codes::NO_INSTANCE]),
         operation("instance_health_check", "Tells how the instance is")
             .places(HOST)
@@ -493,6 +495,7 @@ fn audit() -> Vec<Operation> {
             .places(ACTIVE)
             .body::<CreateAuditRequest>()
             .answers::<Noted>()
+            .refuses(409, &[codes::RECORD_TOO_LARGE])
             .refuses(404, &[codes::SESSION_NOT_FOUND]),
     ]
 }

@@ -3,9 +3,11 @@
 //! | the caller | may join when |
 //! |---|---|
 //! | is a member already | always: an update of what it says of itself |
-//! | was invited, or a place is held | always |
-//! | is elevated | always |
-//! | anybody else | `allow_new_members`, and one of: `open`; the right password; `friends` and a friend among the active members; through a platform session while `platform` |
+//! | has a place that is held | always |
+//! | is put in by an elevated caller or by the server that runs the session | always |
+//! | was invited | `allow_new_members` |
+//! | is put in by the leader, and has agreed | `allow_new_members` |
+//! | anybody else | `allow_new_members`, and one of: `open`; the right password; `friends` and a friend among the active members; through a platform session while `platform`, if the session has no password |
 //!
 //! A player with restrictions may join only a session that allows sanctioned players, whatever else
 //! is true.
@@ -61,8 +63,17 @@ pub enum Way {
     Unknown,
     /// Through a platform session that belongs to this one.
     Platform,
-    /// An elevated caller, or the session's own admin, puts the player in.
+    /// The session's leader puts the player in, who has agreed.
+    Leader,
+    /// An elevated caller, or the server that runs the session, puts the player in.
     Elevated,
+}
+
+impl Way {
+    /// Somebody else puts the player in.
+    pub fn is_put_in(self) -> bool {
+        matches!(self, Way::Leader | Way::Elevated)
+    }
 }
 
 /// Where a player ended up.
@@ -79,8 +90,10 @@ pub(crate) fn join(session: &mut SessionRecord, joining: Joining) -> Outcome<Pla
     if joining.sanctioned && !session.allow_sanctioned && !session.is_active(joining.player) {
         return Err(forbidden(codes::SANCTIONED, "players with restrictions may not join this session"));
     }
-    if known.is_none() {
-        admitted(session, &joining)?;
+    match known {
+        None => admitted(session, &joining)?,
+        Some(PlayerStatus::Invited) => takes_members(session, joining.way)?,
+        Some(PlayerStatus::Leader | PlayerStatus::Member | PlayerStatus::Reserved) => {}
     }
     let team = match (known, joining.team) {
         (Some(_), Some(_)) => teams::move_player(session, joining.player, joining.team)?,
@@ -148,16 +161,22 @@ fn fits_version(session: &SessionRecord, joining: &Joining) -> Outcome<()> {
     }
 }
 
-fn admitted(session: &SessionRecord, joining: &Joining) -> Outcome<()> {
-    if joining.way == Way::Elevated {
+/// Whether the session takes in anybody at all who holds no place in it.
+fn takes_members(session: &SessionRecord, way: Way) -> Outcome<()> {
+    if session.allow_new_members || way == Way::Elevated {
         return Ok(());
     }
-    if !session.allow_new_members {
-        return Err(forbidden(codes::NOT_JOINABLE, "the session takes no new members"));
+    Err(forbidden(codes::NOT_JOINABLE, "the session takes no new members"))
+}
+
+fn admitted(session: &SessionRecord, joining: &Joining) -> Outcome<()> {
+    takes_members(session, joining.way)?;
+    if joining.way.is_put_in() {
+        return Ok(());
     }
     let rules = session.joinability;
     let by_friend = rules.friends && joining.way == Way::Friend;
-    let by_platform = rules.platform && joining.way == Way::Platform;
+    let by_platform = rules.platform && joining.way == Way::Platform && session.password.is_none();
     if rules.open || by_friend || by_platform {
         return Ok(());
     }
@@ -182,7 +201,11 @@ pub(crate) fn could_join(session: &SessionRecord, player: PlayerUuid, way: Way, 
         return false;
     }
     let admitted = session.joinability.open || way == Way::Friend;
-    session.player(player).is_some() || (admitted && takes_newcomers(session))
+    match session.player(player).map(|known| known.status) {
+        Some(PlayerStatus::Invited) => session.allow_new_members,
+        Some(PlayerStatus::Leader | PlayerStatus::Member | PlayerStatus::Reserved) => true,
+        None => admitted && takes_newcomers(session),
+    }
 }
 
 /// Whether a player whom nobody invited might come in without a password: anybody, or a friend.
@@ -287,15 +310,41 @@ mod tests {
     }
 
     #[test]
-    fn an_invitation_and_a_reservation_open_every_door_and_allow_new_members_closes_it_for_others() {
+    fn an_invitation_and_a_reservation_open_every_door() {
         let mut session = session(&[(4, &[(1, Leader), (2, Invited), (3, Reserved)])]);
-        session.allow_new_members = false;
-        session.joinability.open = true;
         for n in [2, 3] {
             assert_eq!(join(&mut session, joining(n)).unwrap(), Placed { team: 0, status: Member });
         }
         assert!(join(&mut session, joining(4)).is_err());
         assert_eq!(session.player(uuid(2)).unwrap().joined, Some(at(100)));
+    }
+
+    #[test]
+    fn a_session_that_takes_no_new_members_takes_only_who_holds_a_place_and_whom_a_server_puts_in() {
+        let closed = || {
+            let mut session = session(&[(8, &[(1, Leader), (2, Invited), (3, Reserved)])]);
+            session.allow_new_members = false;
+            session.joinability = Joinability { open: true, friends: true, platform: true };
+            session
+        };
+        let rows = [
+            ("a member again", 1, Way::Plain, true),
+            ("invited, earlier or later", 2, Way::Plain, false),
+            ("a place is held", 3, Way::Plain, true),
+            ("open", 4, Way::Plain, false),
+            ("a friend", 4, Way::Friend, false),
+            ("through the platform", 4, Way::Platform, false),
+            ("put in by the leader", 4, Way::Leader, false),
+            ("invited, and put in by the leader", 2, Way::Leader, false),
+            ("put in by a server", 4, Way::Elevated, true),
+            ("invited, and put in by a server", 2, Way::Elevated, true),
+        ];
+        for (name, n, way, fine) in rows {
+            assert_eq!(join(&mut closed(), Joining { way, ..joining(n) }).is_ok(), fine, "{name}");
+        }
+        assert!(
+            !could_join(&closed(), uuid(2), Way::Plain, false) && could_join(&closed(), uuid(3), Way::Plain, false)
+        );
     }
 
     #[test]

@@ -44,6 +44,12 @@ mod transaction;
 #[cfg(test)]
 mod due_tests;
 #[cfg(test)]
+mod rights_tests;
+#[cfg(test)]
+mod stage;
+#[cfg(test)]
+mod stranger_tests;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod transaction_tests;

@@ -198,6 +198,7 @@ impl<'s> Transaction<'s> {
             self.changes.sessions.len() - 1
         });
         let draft = &mut self.changes.sessions[at];
+        record.note_departures(old);
         record.version = draft.before.as_ref().map_or(1, |before| before.version + 1);
         let record = Arc::new(record);
         draft.after = Some(SessionView::new(record.clone()));
@@ -289,6 +290,14 @@ impl<'s> Transaction<'s> {
     pub fn sanctioned(&self, caller: &Caller, player: PlayerUuid) -> bool {
         let own = caller.player == Some(player) && caller.restricted;
         own || !self.settings.auth.restrictions_of(player, self.now.wall).is_empty()
+    }
+
+    /// Whether a player has joined a session that the caller hosts, or hosted last, during its term.
+    pub fn played_with(&mut self, host: &Caller, player: PlayerUuid) -> bool {
+        let known: Vec<&SessionId> = self.index().of_player(player).chain(self.index().left_by(player)).collect();
+        known.into_iter().any(|id| {
+            self.current(id).is_ok_and(|session| authz::was_host(&session, host) && session.has_played(player))
+        })
     }
 
     /// Ends a session's instance for a reason of the service's own.

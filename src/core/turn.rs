@@ -2,11 +2,11 @@
 //!
 //! | part | is |
 //! |---|---|
-//! | effects | what is to be carried out, in this order |
-//! | waiting effects | what must not be carried out before a commit |
+//! | effects | decisions, in their order |
+//! | waiting effects | decisions that must not be carried out before a commit: written ahead |
 //! | signals | what one machine has to say to another; the wiring passes it on |
 //! | calls | which question each open call asked |
-//! | ids, jitter | random values, from given entropy |
+//! | ids, jitter | chance, from given entropy |
 
 use super::{
     io::{Effect, TimelineEvent},
@@ -18,7 +18,6 @@ use crate::model::{
     game::GameNotice,
     ids::{InstanceId, RunNumber},
     keeper::KeeperOrder,
-    process::StopAction,
     session::InstanceHealth,
 };
 use std::collections::BTreeMap;
@@ -27,8 +26,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hold {
     UntilWritten,
-    /// The same, but a broken journal doesn't hold it up.
-    WhileJournalWorks,
+    /// A broken journal does not hold it up.
+    Briefly,
 }
 
 /// Why a call was made.
@@ -56,9 +55,9 @@ struct Waiting {
     hold: Hold,
 }
 
-/// The decisions on the input that is being taken, and what earlier ones still wait for.
+/// One input being taken.
 #[derive(Debug)]
-pub(super) struct Decisions {
+pub(super) struct Turn {
     pub ids: IdGenerator,
     pub jitter: Jitter,
     effects: Vec<Effect>,
@@ -68,9 +67,9 @@ pub(super) struct Decisions {
     calls: BTreeMap<CallId, Purpose>,
 }
 
-impl Decisions {
+impl Turn {
     pub(super) fn new(entropy: [u8; 32], seed: u64) -> Self {
-        Decisions {
+        Turn {
             ids: IdGenerator::new(entropy),
             jitter: Jitter::new(seed),
             effects: Vec::new(),
@@ -127,21 +126,11 @@ impl Decisions {
         Effect::Call { id, call }
     }
 
-    /// Takes back a start that still waits for its commit; says whether there was one.
-    pub(super) fn withdraw_start(&mut self) -> bool {
+    /// Takes back what still waits; says whether there was such a thing.
+    pub(super) fn withdraw(&mut self, unwanted: impl Fn(&Effect) -> bool) -> bool {
         let before = self.waiting.len();
-        self.waiting.retain(|waiting| !matches!(waiting.effect, Effect::Keeper(KeeperOrder::Start { .. })));
+        self.waiting.retain(|waiting| !unwanted(&waiting.effect));
         self.waiting.len() < before
-    }
-
-    /// Has a step of a stop sequence carried out.
-    pub(super) fn stop_step(&mut self, run: RunNumber, action: StopAction) {
-        self.effect(match action {
-            StopAction::Stdin(line) => Effect::Keeper(KeeperOrder::Stdin { run, line }),
-            StopAction::Signal(signal) => Effect::Keeper(KeeperOrder::Signal { run, signal }),
-            StopAction::Kill => Effect::Keeper(KeeperOrder::Kill { run }),
-            StopAction::Ask => Effect::AskToQuit { run },
-        });
     }
 
     /// What an answer is about. Late and repeated answers name a call that isn't open.
@@ -173,20 +162,19 @@ impl Decisions {
         });
     }
 
-    /// A change that was made while a commit was under way has been undone: no other commit will follow.
+    /// What changed while a commit was under way has changed back: none will follow it.
     pub(super) fn wait_at_most_for(&mut self, commit: u64) {
         self.waiting.iter_mut().for_each(|waiting| {
             waiting.commit = waiting.commit.map(|waits_for| waits_for.min(commit));
         });
     }
 
-    /// Lets go the effects whose commit is done; and where the journal doesn't work, those that don't insist on it.
-    pub(super) fn release(&mut self, done: u64, works: JournalWorks) {
+    /// Lets go what waits for no commit any more. `broken`: the journal is in trouble.
+    pub(super) fn release(&mut self, done: u64, broken: JournalWorks) {
         let mut still = Vec::new();
         for waiting in std::mem::take(&mut self.waiting) {
             let written = waiting.commit.is_some_and(|commit| commit <= done);
-            let brief =
-                waiting.commit.is_some() && works == JournalWorks::No && waiting.hold == Hold::WhileJournalWorks;
+            let brief = waiting.commit.is_some() && broken == JournalWorks::No && waiting.hold == Hold::Briefly;
             if written || brief {
                 self.effects.push(waiting.effect);
             } else {
