@@ -1,6 +1,6 @@
 //! What this package's own tests, benchmarks and fuzz targets use beside its interface. It is named
-//! here so that everything else stays private and the compiler finds what nobody uses. No promise is
-//! made of any of it.
+//! here so that everything else stays private and the compiler finds what nobody uses. No promise
+//! is made of any of it.
 
 pub mod agent {
     pub use crate::agent::{config, journal, settings, validate};
@@ -36,7 +36,7 @@ pub mod config {
 pub mod core {
     pub use crate::core::Core;
     pub mod io {
-        pub use crate::core::io::{Effect, Input, JournalFact, Restored, SavedState};
+        pub use crate::core::io::{Effect, Input, JournalFact, SavedState};
     }
     pub mod launch {
         pub use crate::core::launch::{Values, render};

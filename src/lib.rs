@@ -1,9 +1,9 @@
 //! Gameside: the agent beside a dedicated game server, and the session service it reports to.
 //!
-//! Programs use [`client`], with the nouns of [`model`]. All else is private; read it in this order:
-//! [`model`], [`core`] (the decisions), [`agent`] (the driver that owns the core and carries its
-//! decisions out through the edges), then the edges: [`mod@keeper`], [`session_api`], [`providers`],
-//! [`frontends`], [`probes`]; and the other half, [`service`].
+//! Programs use [`client`], with the nouns of [`model`]. All else is private; read it in this
+//! order: [`model`], [`core`] (the decisions), [`agent`] (the driver that owns the core and carries
+//! its decisions out through the edges), then the edges: [`mod@keeper`], [`session_api`],
+//! [`providers`], [`frontends`], [`probes`]; and the other half, [`service`].
 
 pub mod model;
 

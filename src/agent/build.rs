@@ -20,7 +20,7 @@ use super::{
 use crate::{
     core::{
         Core,
-        io::{Effect, JournalFact, Restored, SavedState},
+        io::{Effect, JournalFact, SavedState},
     },
     frontends::{self, Events, Shared, Timeline, TokenStore, native},
     host::{
@@ -164,7 +164,7 @@ fn wake(config: &AgentConfig, place: &AgentPlace, base: &Bootstrap) -> Result<Wo
         }
         (None, None) => SavedState::Fresh,
     };
-    let (core, first) = Core::new(settings, Restored { saved, entropy: base.entropy }, now);
+    let (core, first) = Core::new(settings, saved, base.entropy, now);
     let (journal, facts) = opened.journal.start().map_err(trouble)?;
     Ok((core, first, journal, facts))
 }

@@ -1,4 +1,4 @@
-//! From an allocation to a session.
+//! The allocation: from its acceptance to the match that it leads to.
 //!
 //! | allocation | asked | until |
 //! |---|---|---|
@@ -9,31 +9,36 @@
 //! `instance_id` is drawn and committed before it is posted. A repeated allocation id gets the same
 //! answer. The launch is rendered here, once, with everything that the match knows; what can't be
 //! started is given back.
+//!
+//! | file | holds |
+//! |---|---|
+//! | this one | which allocations are taken, and how their session is found |
+//! | [`prepare`] | from the session to a match that can begin |
+//! | [`recreate`] | a new session for a match that has lost its own |
+//! | [`request`] | what the session service is asked for |
 
+mod prepare;
+mod recreate;
 mod request;
 
 use super::{
     availability::obstacle,
+    decisions::{Decisions, Purpose},
     facts::{Facts, Phase},
-    game_match::{self, Match, Prepared},
-    instance_outbox::InstanceOutbox,
     io::Effect,
-    launch,
     random::Backoff,
     revision::{Revision, Tracked},
-    session::SessionLink,
     signal::Signal,
     steady_time::{SteadyTime, earliest},
-    turn::{Purpose, Turn},
 };
 use crate::model::{
     allocation::{Allocation, ProviderKind},
     calls::{Answer, Call, Refusal},
     ids::{AllocationId, InstanceId, SessionId},
     orders::{Accepted, Refused, RequestId},
-    session::{InstanceInfo, JoinStatus, Session},
 };
-use request::{new_session, outbox_to_post, params_for, unfit};
+use recreate::is_recreating;
+use request::{new_session, unfit};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -42,7 +47,7 @@ const HOOK_WITHIN: Duration = Duration::from_secs(10);
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_millis(1500);
 
-/// On the way to a session.
+/// An allocation that was taken, and whose session is still looked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Acquiring {
     pub allocation: Allocation,
@@ -52,19 +57,19 @@ pub(super) struct Acquiring {
     pub retry: Backoff,
 }
 
-/// How the session is come by.
+/// How the session is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Acquire {
-    /// Make an own one.
+    /// A new one is made.
     Create,
-    /// Wait until one shows the allocation's id.
+    /// The service is asked until a session shows the allocation's id.
     Find,
-    /// It was named.
+    /// The allocation names it.
     Read,
 }
 
-/// An allocation that was accepted, and with what.
+/// An allocation that was accepted, and what was answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Answered {
     pub allocation: AllocationId,
@@ -82,17 +87,17 @@ impl Answered {
     }
 }
 
-/// Everything that is remembered of it.
+/// Everything that the journal remembers of allocations.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct AllocationState {
     pub acquiring: Option<Box<Acquiring>>,
     /// The last allocation and what was answered: a repeated request gets it again.
     pub answered: Option<Answered>,
-    /// Counts allocations, for the provider's offers.
+    /// Goes up with every allocation that was taken or refused, so that the provider notices the next offer.
     pub term: u64,
 }
 
-/// What others know of it.
+/// What other machines know of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct AllocationFacts {
     /// The allocation whose session isn't known yet.
@@ -118,8 +123,9 @@ pub(super) enum AllocationEvent {
     Abandoned,
     /// The match begins, ends, or goes on in another session.
     MatchChanged,
-    /// The session is gone, or the service is back: no more waiting.
+    /// The service is back: the next attempt needn't wait.
     RetryNow,
+    /// The match has lost its session: a new one is made for it.
     SessionLost,
     Tick,
 }
@@ -127,14 +133,14 @@ pub(super) enum AllocationEvent {
 #[derive(Debug)]
 pub(super) struct AllocationMachine {
     state: Tracked<AllocationState>,
-    /// The service won't have a session of our own; until there is one, or none is wanted any more.
+    /// Why the service makes no session for us; until it makes one, or none is wanted any more.
     refusal: Tracked<Option<String>>,
     retry_at: Option<SteadyTime>,
     under_way: bool,
     /// Operators who wait for an answer.
-    askers: Vec<RequestId>,
-    /// Why it is tried again, as the timeline has it.
-    waits_for: Option<String>,
+    waiting_operators: Vec<RequestId>,
+    /// The reason for trying again that the timeline was told last.
+    retry_reason: Option<String>,
 }
 
 impl AllocationMachine {
@@ -144,8 +150,8 @@ impl AllocationMachine {
             refusal: Tracked::new(None),
             retry_at: None,
             under_way: false,
-            askers: Vec::new(),
-            waits_for: None,
+            waiting_operators: Vec::new(),
+            retry_reason: None,
         }
     }
 
@@ -170,14 +176,14 @@ impl AllocationMachine {
         AllocationFacts { acquiring, term: self.state.term }
     }
 
-    pub(super) fn on(&mut self, event: AllocationEvent, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: AllocationEvent, facts: &Facts, decisions: &mut Decisions) {
         match event {
-            AllocationEvent::Allocated(allocation) => self.allocated(allocation, facts, turn),
-            AllocationEvent::Ordered { request, allocation } => self.ordered(request, *allocation, facts, turn),
-            AllocationEvent::Deallocated(id) => self.deallocated(&id, facts, turn),
-            AllocationEvent::Answered(answer) => self.answered(answer, facts, turn),
-            AllocationEvent::Recreated(answer) => self.recreated(answer, facts, turn),
-            AllocationEvent::Abandoned => self.not_acquired(&Refused::Draining, turn),
+            AllocationEvent::Allocated(allocation) => self.allocated(allocation, facts, decisions),
+            AllocationEvent::Ordered { request, allocation } => self.ordered(request, *allocation, facts, decisions),
+            AllocationEvent::Deallocated(id) => self.deallocated(&id, facts, decisions),
+            AllocationEvent::Answered(answer) => self.answered(answer, facts, decisions),
+            AllocationEvent::Recreated(answer) => self.recreated(answer, facts, decisions),
+            AllocationEvent::Abandoned => self.not_acquired(&Refused::Draining, decisions),
             AllocationEvent::MatchChanged => self.refusal.set(None),
             AllocationEvent::RetryNow => self.retry_at = None,
             AllocationEvent::SessionLost => {
@@ -185,8 +191,8 @@ impl AllocationMachine {
                 self.under_way = false;
             }
             AllocationEvent::Tick => {
-                self.tick(facts, turn);
-                self.recreate(facts, turn);
+                self.tick(facts, decisions);
+                self.recreate(facts, decisions);
             }
         }
     }
@@ -200,14 +206,14 @@ impl AllocationMachine {
         }
     }
 
-    fn allocated(&mut self, allocation: Allocation, facts: &Facts, turn: &mut Turn) {
+    fn allocated(&mut self, allocation: Allocation, facts: &Facts, decisions: &mut Decisions) {
         let current = facts.game.game.as_ref().map(|game| &game.allocation.allocation_id);
         if current == Some(&allocation.allocation_id) {
             return;
         }
         if let Some(obstacle) = obstacle(facts) {
             let text = format!("an allocation was refused: {obstacle}");
-            return turn.timeline("refused", text, &[("allocation_id", allocation.allocation_id.as_str())]);
+            return decisions.timeline("refused", text, &[("allocation_id", allocation.allocation_id.as_str())]);
         }
         let (how, within) = match (facts.settings.provider, &allocation.session_id) {
             (ProviderKind::Sic, _) => (Acquire::Find, Some(FIND_WITHIN)),
@@ -218,43 +224,43 @@ impl AllocationMachine {
         let until = earliest([within.map(|within| facts.now + within), allocation.expires.map(SteadyTime)]);
         self.retry_at = None;
         self.under_way = false;
-        self.waits_for = None;
+        self.retry_reason = None;
         let acquiring = Acquiring { allocation, how, until, retry: Backoff::default() };
         self.state.edit().acquiring = Some(Box::new(acquiring));
     }
 
-    fn ordered(&mut self, request: RequestId, allocation: Allocation, facts: &Facts, turn: &mut Turn) {
-        if self.repeated(request, &allocation, turn) {
+    fn ordered(&mut self, request: RequestId, allocation: Allocation, facts: &Facts, decisions: &mut Decisions) {
+        if self.repeated(request, &allocation, decisions) {
             return;
         }
         if let Some(refused) = obstacle(facts).or_else(|| unfit(&allocation, facts)) {
-            return turn.effect(Effect::Reply { request, reply: Err(refused) });
+            return decisions.effect(Effect::Reply { request, reply: Err(refused) });
         }
-        self.askers.push(request);
-        self.allocated(allocation, facts, turn);
+        self.waiting_operators.push(request);
+        self.allocated(allocation, facts, decisions);
     }
 
     /// The same allocation again: the same answer, now or as soon as there is one.
-    fn repeated(&mut self, request: RequestId, allocation: &Allocation, turn: &mut Turn) -> bool {
+    fn repeated(&mut self, request: RequestId, allocation: &Allocation, decisions: &mut Decisions) -> bool {
         let same = |acquiring: &Acquiring| acquiring.allocation.allocation_id == allocation.allocation_id;
         if self.state.acquiring.as_deref().is_some_and(same) {
-            self.askers.push(request);
+            self.waiting_operators.push(request);
             return true;
         }
         let known = self.state.answered.as_ref().filter(|known| known.allocation == allocation.allocation_id);
         let Some(known) = known else { return false };
-        turn.effect(Effect::Reply { request, reply: Ok(known.accepted()) });
+        decisions.effect(Effect::Reply { request, reply: Ok(known.accepted()) });
         true
     }
 
-    fn tick(&mut self, facts: &Facts, turn: &mut Turn) {
+    fn tick(&mut self, facts: &Facts, decisions: &mut Decisions) {
         let Some(acquiring) = &self.state.acquiring else { return };
         if acquiring.until.is_some_and(|until| facts.now >= until) {
             let why = match acquiring.how {
                 Acquire::Find => "no session shows the allocation's id".to_owned(),
                 Acquire::Create | Acquire::Read => "the session service did not answer in time".to_owned(),
             };
-            return self.not_acquired(&Refused::Backend { why }, turn);
+            return self.not_acquired(&Refused::Backend { why }, decisions);
         }
         if self.under_way || self.retry_at.is_some_and(|at| facts.now < at) {
             return;
@@ -266,235 +272,76 @@ impl AllocationMachine {
             (Acquire::Create | Acquire::Read, _) => new_session(allocation, facts),
         };
         self.under_way = true;
-        turn.call(call, Purpose::Acquire);
+        decisions.call(call, Purpose::Acquire);
     }
 
-    fn answered(&mut self, answer: Result<Answer, Refusal>, facts: &Facts, turn: &mut Turn) {
+    fn answered(&mut self, answer: Result<Answer, Refusal>, facts: &Facts, decisions: &mut Decisions) {
         self.under_way = false;
         let Some(acquiring) = &self.state.acquiring else { return };
         let (allocation, how) = (acquiring.allocation.clone(), acquiring.how);
         match answer {
-            Ok(Answer::Created(session)) => self.post_own(allocation, session, None, facts, turn),
-            Ok(Answer::Session(session)) if how == Acquire::Find => self.found(allocation, *session, facts, turn),
-            Ok(Answer::Session(session)) => self.was_read(allocation, &session, facts, turn),
-            Ok(other) => self.later(&format!("an unexpected answer: {other:?}"), None, facts, turn),
+            Ok(Answer::Created(session)) => self.post_own(allocation, session, None, facts, decisions),
+            Ok(Answer::Session(session)) if how == Acquire::Find => self.found(allocation, *session, facts, decisions),
+            Ok(Answer::Session(session)) => self.was_read(allocation, &session, facts, decisions),
+            Ok(other) => self.later(&format!("an unexpected answer: {other:?}"), None, facts, decisions),
             Err(Refusal::SessionNotFound | Refusal::NotFound { .. }) if how == Acquire::Find => {
-                self.later("no session shows the allocation's id yet", None, facts, turn);
+                self.later("no session shows the allocation's id yet", None, facts, decisions);
             }
             Err(Refusal::SessionNotFound) => {
                 let session = allocation.session_id.map_or_else(String::new, String::from);
-                self.not_acquired(&Refused::UnknownSession { session }, turn);
+                self.not_acquired(&Refused::UnknownSession { session }, decisions);
             }
             Err(refusal @ (Refusal::Conflict { .. } | Refusal::Invalid { .. } | Refusal::NotFound { .. })) => {
                 if facts.settings.provider == ProviderKind::Auto {
                     self.refusal.set(Some(format!("no session of our own: {refusal}")));
-                    self.later(&refusal.to_string(), None, facts, turn);
+                    self.later(&refusal.to_string(), None, facts, decisions);
                 } else {
-                    self.not_acquired(&Refused::Backend { why: refusal.to_string() }, turn);
+                    self.not_acquired(&Refused::Backend { why: refusal.to_string() }, decisions);
                 }
             }
-            Err(Refusal::Busy { retry_after }) => self.later("the service is busy", retry_after, facts, turn),
+            Err(Refusal::Busy { retry_after }) => self.later("the service is busy", retry_after, facts, decisions),
             Err(
                 refusal @ (Refusal::Unreachable { .. }
                 | Refusal::Ambiguous { .. }
                 | Refusal::Credentials { .. }
                 | Refusal::NoSuchApi
                 | Refusal::Gone),
-            ) => self.later(&refusal.to_string(), None, facts, turn),
+            ) => self.later(&refusal.to_string(), None, facts, decisions),
         }
     }
 
     /// It is tried again; the timeline says why, once for each reason.
-    fn later(&mut self, why: &str, at_least: Option<Duration>, facts: &Facts, turn: &mut Turn) {
+    fn later(&mut self, why: &str, at_least: Option<Duration>, facts: &Facts, decisions: &mut Decisions) {
         let Some(acquiring) = &mut self.state.edit().acquiring else { return };
-        let delay = acquiring.retry.next(FIRST_RETRY, LAST_RETRY, &mut turn.jitter);
+        let delay = acquiring.retry.next(FIRST_RETRY, LAST_RETRY, &mut decisions.jitter);
         self.retry_at = Some(facts.now + delay.max(at_least.unwrap_or_default()));
-        if self.waits_for.as_deref() != Some(why) {
-            self.waits_for = Some(why.to_owned());
+        if self.retry_reason.as_deref() != Some(why) {
+            self.retry_reason = Some(why.to_owned());
             let id = acquiring.allocation.allocation_id.to_string();
             let text = format!("allocation {id} has no session yet, it is tried again: {why}");
-            turn.timeline("allocation_retry", text, &[("allocation_id", &id), ("reason", why)]);
+            decisions.timeline("allocation_retry", text, &[("allocation_id", &id), ("reason", why)]);
         }
     }
 
-    fn not_acquired(&mut self, refused: &Refused, turn: &mut Turn) {
+    fn not_acquired(&mut self, refused: &Refused, decisions: &mut Decisions) {
         let Some(acquiring) = self.state.edit().acquiring.take() else { return };
         let allocation = acquiring.allocation.allocation_id.to_string();
         let text = format!("allocation {allocation} came to nothing: {refused}");
-        turn.timeline("refused", text, &[("allocation_id", &allocation)]);
-        for request in std::mem::take(&mut self.askers) {
-            turn.effect(Effect::Reply { request, reply: Err(refused.clone()) });
+        decisions.timeline("refused", text, &[("allocation_id", &allocation)]);
+        for request in std::mem::take(&mut self.waiting_operators) {
+            decisions.effect(Effect::Reply { request, reply: Err(refused.clone()) });
         }
         self.state.edit().term += 1;
         self.refusal.set(None);
     }
 
-    fn found(&mut self, allocation: Allocation, session: Session, facts: &Facts, turn: &mut Turn) {
-        let wanted = Some(&allocation.allocation_id);
-        match session.instance.clone().filter(|info| info.allocation_id.as_ref() == wanted) {
-            Some(info) if info.join_status == JoinStatus::Closed => {
-                let why = "its instance is closed already".to_owned();
-                self.not_acquired(&Refused::Nothing { why }, turn);
-            }
-            Some(info) => self.take_over(allocation, session, &info, facts, turn),
-            None => self.later("the session doesn't show the allocation's id yet", None, facts, turn),
-        }
-    }
-
-    fn was_read(&mut self, allocation: Allocation, session: &Session, facts: &Facts, turn: &mut Turn) {
-        let ours = Some(&allocation.allocation_id);
-        let info = session.instance.as_ref().filter(|info| info.join_status != JoinStatus::Closed);
-        match info.cloned() {
-            Some(info) if info.allocation_id.as_ref() == ours => {
-                self.take_over(allocation, session.clone(), &info, facts, turn);
-            }
-            Some(info) => {
-                let why = format!("the session has another instance, {}", info.instance_id);
-                self.not_acquired(&Refused::Nothing { why }, turn);
-            }
-            None => {
-                let (id, old) = (session.session_id.clone(), session.instance.as_ref());
-                self.post_own(allocation, id, old, facts, turn);
-            }
-        }
-    }
-
-    /// An instance of ours, in a session that has none.
-    fn post_own(
-        &mut self,
-        allocation: Allocation,
-        session: SessionId,
-        old: Option<&InstanceInfo>,
-        facts: &Facts,
-        turn: &mut Turn,
-    ) {
-        let own = allocation.session_id.is_none() && facts.settings.provider != ProviderKind::Sic;
-        let game = Match {
-            own,
-            session,
-            instance: InstanceId::from_uuid(turn.ids.uuid()),
-            params: params_for(&allocation, old, &facts.settings),
-            join_token: facts.settings.session.join_token.then(|| turn.ids.token()),
-            match_id: None,
-            begun: facts.now,
-            first_joinable: None,
-            operator_gate: None,
-            restarts: 0,
-            allocation,
-        };
-        let outbox = outbox_to_post(&game.session, &game.instance, game.params.clone(), facts);
-        self.begin_if_it_can_start(game, outbox, facts, turn);
-    }
-
-    /// The service's instance, which carries our allocation id.
-    fn take_over(
-        &mut self,
-        allocation: Allocation,
-        session: Session,
-        info: &InstanceInfo,
-        facts: &Facts,
-        turn: &mut Turn,
-    ) {
-        let by_agent = facts.settings.writes();
-        let report = facts.settings.session.report;
-        let game = Match {
-            own: allocation.session_id.is_none() && facts.settings.provider != ProviderKind::Sic,
-            session: session.session_id.clone(),
-            instance: info.instance_id.clone(),
-            params: params_for(&allocation, Some(info), &facts.settings),
-            join_token: (facts.settings.session.join_token && by_agent).then(|| turn.ids.token()),
-            match_id: info.match_id.as_deref().and_then(|id| id.parse().ok()),
-            begun: facts.now,
-            first_joinable: None,
-            operator_gate: None,
-            restarts: 0,
-            allocation,
-        };
-        let outbox = InstanceOutbox::taken_over(session.session_id.clone(), report, info);
-        if self.begin_if_it_can_start(game, outbox, facts, turn) {
-            turn.signal(Signal::SessionRead(Box::new(session)));
-        }
-    }
-
-    /// Renders the launch, once. True: the match begins.
-    fn begin_if_it_can_start(&mut self, game: Match, outbox: InstanceOutbox, facts: &Facts, turn: &mut Turn) -> bool {
-        match launch::render(&facts.settings.launch, &game_match::values(&facts.settings, Some(&game))) {
-            Ok(spec) => {
-                self.acquired(&game, turn);
-                turn.signal(Signal::MatchPrepared(Box::new(Prepared { game, spec, outbox })));
-                true
-            }
-            Err(error) => {
-                let why = error.to_string();
-                if outbox.is_posted() {
-                    turn.signal(Signal::InstanceRefused { outbox: Box::new(outbox), why: why.clone() });
-                }
-                self.not_acquired(&Refused::Launch { why: why.clone() }, turn);
-                if facts.settings.provider == ProviderKind::Auto {
-                    turn.signal(Signal::CantStart { why: format!("the game can't be started: {why}") });
-                }
-                false
-            }
-        }
-    }
-
-    fn acquired(&mut self, game: &Match, turn: &mut Turn) {
-        let answered = Answered {
-            allocation: game.allocation.allocation_id.clone(),
-            session: game.session.clone(),
-            instance: game.instance.clone(),
-        };
-        for request in std::mem::take(&mut self.askers) {
-            turn.after_commit(Effect::Reply { request, reply: Ok(answered.accepted()) });
-        }
-        let state = self.state.edit();
-        state.acquiring = None;
-        state.term += 1;
-        state.answered = Some(answered);
-    }
-
-    fn deallocated(&mut self, id: &AllocationId, facts: &Facts, turn: &mut Turn) {
+    fn deallocated(&mut self, id: &AllocationId, facts: &Facts, decisions: &mut Decisions) {
         if self.state.acquiring.as_ref().is_some_and(|acquiring| acquiring.allocation.allocation_id == *id) {
-            return self.not_acquired(&Refused::Nothing { why: "the allocation was taken back".to_owned() }, turn);
+            return self.not_acquired(&Refused::Nothing { why: "the allocation was taken back".to_owned() }, decisions);
         }
         let current = facts.game.game.as_ref().is_some_and(|game| game.allocation.allocation_id == *id);
         if current && matches!(facts.phase(), Phase::Starting | Phase::Serving) {
-            turn.signal(Signal::AllocationTakenBack);
+            decisions.signal(Signal::AllocationTakenBack);
         }
     }
-
-    /// Makes a new session for a match that has lost its own.
-    fn recreate(&mut self, facts: &Facts, turn: &mut Turn) {
-        let waits = self.under_way || self.retry_at.is_some_and(|at| facts.now < at);
-        if waits || !is_recreating(facts) {
-            return;
-        }
-        let Some(game) = &facts.game.game else { return };
-        self.under_way = true;
-        turn.call(new_session(&game.allocation, facts), Purpose::Recreate);
-    }
-
-    fn recreated(&mut self, answer: Result<Answer, Refusal>, facts: &Facts, turn: &mut Turn) {
-        if !is_recreating(facts) {
-            return;
-        }
-        let Some(game) = &facts.game.game else { return };
-        self.under_way = false;
-        let Ok(Answer::Created(session)) = answer else {
-            self.retry_at = Some(facts.now + turn.jitter.earlier(LAST_RETRY, 0.25));
-            return;
-        };
-        let instance = InstanceId::from_uuid(turn.ids.uuid());
-        let outbox = Box::new(outbox_to_post(&session, &instance, game.params.clone(), facts));
-        self.state.edit().answered = Some(Answered {
-            allocation: game.allocation.allocation_id.clone(),
-            session: session.clone(),
-            instance: instance.clone(),
-        });
-        turn.signal(Signal::NewSession { session, instance, outbox });
-    }
-}
-
-fn is_recreating(facts: &Facts) -> bool {
-    facts.session.link == SessionLink::Recreating && matches!(facts.phase(), Phase::Starting | Phase::Serving)
 }

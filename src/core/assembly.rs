@@ -4,12 +4,13 @@ use super::{
     allocation::AllocationMachine,
     availability::Availability,
     backfill::Backfill,
+    decisions::Decisions,
     desired_state::Addresses,
     durable::Memory,
     ending::{EndingEvent, EndingMachine},
     engine::Core,
     facts::Facts,
-    game_match::{AfterDrain, GameMatch, MatchStands},
+    game_match::{AfterDrain, GameMatch, MatchStage},
     game_words::GameWords,
     health::Health,
     journal::Journal,
@@ -20,18 +21,17 @@ use super::{
     session::{SessionEvent, SessionMachine},
     settings::Settings,
     steady_time::Clock,
-    turn::Turn,
 };
 use crate::model::time::Now;
 
 impl Core {
-    /// Machines with this memory, that know of each other what there is to know.
+    /// Machines with this memory, and the facts that they know of each other.
     pub(super) fn assemble(
         memory: Memory,
         recovery: Recovery,
         settings: Settings,
         clock: Clock,
-        turn: Turn,
+        decisions: Decisions,
         now: Now,
     ) -> Self {
         let keeper = KeeperLink::restore(memory.keeper, recovery);
@@ -66,7 +66,7 @@ impl Core {
             clock,
             phase: facts.phase(),
             facts,
-            turn,
+            decisions,
             keeper,
             allocation,
             process,
@@ -101,7 +101,7 @@ impl Core {
         }
     }
 
-    /// Takes another memory for its own: the keeper's record.
+    /// Replaces the memory by another one: the keeper's record.
     pub(super) fn recall(&mut self, memory: Memory) {
         self.keeper.recall(memory.keeper);
         self.allocation.recall(memory.allocation);
@@ -131,12 +131,12 @@ impl Core {
         self.phase = self.facts.phase();
     }
 
-    /// What was shown before isn't news, and what was under way is asked again.
+    /// The first step of a life: what was shown before isn't news, and what was under way is asked again.
     pub(super) fn woken(&mut self) {
-        let ends = match &self.game.state().stands {
-            MatchStands::Draining(_, drain) => drain.then != AfterDrain::Recycle,
-            MatchStands::Closing(_, closing) => closing.then != AfterDrain::Recycle,
-            MatchStands::Idle | MatchStands::Starting(_) | MatchStands::Serving(_) => false,
+        let ends = match &self.game.state().stage {
+            MatchStage::Draining(_, drain) => drain.then != AfterDrain::Recycle,
+            MatchStage::Closing(_, closing) => closing.then != AfterDrain::Recycle,
+            MatchStage::Idle | MatchStage::Starting(_) | MatchStage::Serving(_) => false,
         };
         self.on_ending(EndingEvent::HostDeadline(None));
         self.on_ending(EndingEvent::Woken { ends });

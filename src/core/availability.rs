@@ -5,21 +5,21 @@
 //! once that game is ready.
 
 use super::{
+    decisions::Decisions,
     desired_state,
     facts::{Facts, Phase},
     io,
     io::Effect,
     keeper_link::Recovery,
-    process::ProcessIs,
+    process::ProcessStatus,
     revision::{Revision, Tracked},
     steady_time::SteadyTime,
-    turn::Turn,
 };
 use crate::model::{orders::Refused, policy::Start};
 
 /// Why no allocation may be taken now.
 pub(super) fn obstacle(facts: &Facts) -> Option<Refused> {
-    if matches!(facts.process.state, ProcessIs::Unkillable { .. }) {
+    if matches!(facts.process.state, ProcessStatus::Unkillable { .. }) {
         return Some(Refused::Unkillable);
     }
     let ending = facts.ending.shutting_down || facts.ending.exiting;
@@ -92,11 +92,11 @@ impl Availability {
         self.trouble.as_deref()
     }
 
-    pub(super) fn on(&mut self, event: AvailabilityEvent, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: AvailabilityEvent, facts: &Facts, decisions: &mut Decisions) {
         match event {
             AvailabilityEvent::Registered { registered, trouble } => {
                 if registered && !*self.registered {
-                    turn.timeline("registered", "registered for allocation", &[]);
+                    decisions.timeline("registered", "registered for allocation", &[]);
                 }
                 self.registered.set(registered);
                 self.trouble.set(trouble);
@@ -107,7 +107,7 @@ impl Availability {
                 let availability = self.of(facts);
                 if self.told.as_ref() != Some(&availability) {
                     self.told = Some(availability.clone());
-                    turn.effect(Effect::Availability(availability));
+                    decisions.effect(Effect::Availability(availability));
                 }
             }
         }

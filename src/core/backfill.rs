@@ -1,5 +1,5 @@
-//! The service's backfill: followed whenever the session has one, acknowledged in time, kept up to
-//! date, ended on purpose.
+//! The backfill: the matchmaker's search for more players. The agent acknowledges it in time, says
+//! how many players each team still takes, and deletes it when no more are wanted.
 //!
 //! | what happens | what follows |
 //! |---|---|
@@ -10,12 +10,12 @@
 //! | 404, or 503 and then 404 | it is over; nothing is said |
 
 use super::{
+    decisions::{Decisions, Purpose},
     facts::{Facts, Phase},
     game_match::Match,
     revision::{Revision, Tracked},
     signal::Signal,
     steady_time::{SteadyTime, earliest},
-    turn::{Purpose, Turn},
 };
 use crate::model::{
     calls::{Answer, Call, Refusal},
@@ -26,7 +26,7 @@ use crate::model::{
 use std::time::Duration;
 
 /// Until the service has said what it expects.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub(super) enum BackfillEvent {
 pub(super) struct Backfill {
     timeout: Option<Duration>,
     timeout_asked: bool,
-    ticket: Option<Ticket>,
+    followed: Option<FollowedBackfill>,
     /// Deleted by us, or gone: not to be acknowledged again if an older reading still shows it.
     ended: Option<BackfillId>,
     shown: Tracked<Option<BackfillId>>,
@@ -60,15 +60,17 @@ pub(super) struct Backfill {
 
 /// The backfill that is followed.
 #[derive(Debug)]
-struct Ticket {
+struct FollowedBackfill {
     info: BackfillInfo,
     /// None: at once.
     next_ack: Option<SteadyTime>,
     ack_under_way: bool,
+    /// What the service was told last.
     needs: Option<Vec<BackfillNeed>>,
     need_under_way: bool,
     retry_need: Option<SteadyTime>,
-    dropping: bool,
+    /// Its deletion is under way.
+    being_deleted: bool,
 }
 
 impl Backfill {
@@ -81,35 +83,35 @@ impl Backfill {
         self.shown.as_ref()
     }
 
-    pub(super) fn on(&mut self, event: BackfillEvent, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: BackfillEvent, facts: &Facts, decisions: &mut Decisions) {
         match event {
-            BackfillEvent::Seen(session) => self.seen(&session, facts, turn),
-            BackfillEvent::Configured(answer) => self.configured(&answer, facts, turn),
-            BackfillEvent::Acknowledged(answer) => self.acknowledged(answer, facts, turn),
-            BackfillEvent::NeedTold(answer) => self.need_told(&answer, facts, turn),
-            BackfillEvent::Deleted(answer) => self.deleted(&answer, facts, turn),
+            BackfillEvent::Seen(session) => self.seen(&session, facts, decisions),
+            BackfillEvent::Configured(answer) => self.configured(&answer, facts, decisions),
+            BackfillEvent::Acknowledged(answer) => self.acknowledged(answer, facts, decisions),
+            BackfillEvent::NeedTold(answer) => self.need_told(&answer, facts, decisions),
+            BackfillEvent::Deleted(answer) => self.deleted(&answer, facts, decisions),
             BackfillEvent::MatchClosed { session, instance } => {
-                let dropping = self.ticket.as_ref().is_none_or(|ticket| ticket.dropping);
-                if !dropping && is_followed(facts) {
-                    self.delete(session, instance, facts, turn);
+                let being_deleted = self.followed.as_ref().is_none_or(|followed| followed.being_deleted);
+                if !being_deleted && is_followed(facts) {
+                    self.delete(session, instance, facts, decisions);
                 }
                 self.over();
             }
             BackfillEvent::Reset => {
-                self.ticket = None;
+                self.followed = None;
                 self.ended = None;
                 self.timeout_asked = self.timeout.is_some();
             }
             BackfillEvent::ServiceUp => {
-                if let Some(ticket) = &mut self.ticket {
-                    ticket.next_ack = None;
-                    ticket.retry_need = None;
+                if let Some(followed) = &mut self.followed {
+                    followed.next_ack = None;
+                    followed.retry_need = None;
                 }
                 self.timeout_asked = self.timeout.is_some();
             }
-            BackfillEvent::Tick => self.tick(facts, turn),
+            BackfillEvent::Tick => self.tick(facts, decisions),
         }
-        let shown = self.ticket.as_ref().map(|ticket| &ticket.info.backfill_id);
+        let shown = self.followed.as_ref().map(|followed| &followed.info.backfill_id);
         if self.shown.as_ref() != shown {
             self.shown.set(shown.cloned());
         }
@@ -118,120 +120,121 @@ impl Backfill {
     /// When [`BackfillEvent::Tick`] does something next.
     pub(super) fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
         facts.linked()?;
-        let ticket = self.ticket.as_ref()?;
-        let acks =
-            !ticket.ack_under_way && !ticket.dropping && !matches!(facts.phase(), Phase::Draining | Phase::Closing);
-        earliest([ticket.next_ack.filter(|_| acks), ticket.retry_need])
+        let followed = self.followed.as_ref()?;
+        let acks = !followed.ack_under_way
+            && !followed.being_deleted
+            && !matches!(facts.phase(), Phase::Draining | Phase::Closing);
+        earliest([followed.next_ack.filter(|_| acks), followed.retry_need])
     }
 
-    fn seen(&mut self, session: &Session, facts: &Facts, turn: &mut Turn) {
+    fn seen(&mut self, session: &Session, facts: &Facts, decisions: &mut Decisions) {
         if !is_followed(facts) {
             return;
         }
         let Some(info) = session.backfill.clone() else {
-            if self.ticket.as_ref().is_some_and(|ticket| !ticket.ack_under_way) {
-                self.ticket = None;
+            if self.followed.as_ref().is_some_and(|followed| !followed.ack_under_way) {
+                self.followed = None;
             }
             return;
         };
         if self.ended.as_ref() == Some(&info.backfill_id) {
             return;
         }
-        match &mut self.ticket {
-            Some(ticket) if ticket.info.backfill_id == info.backfill_id => ticket.info = info,
-            ticket => {
+        match &mut self.followed {
+            Some(followed) if followed.info.backfill_id == info.backfill_id => followed.info = info,
+            followed => {
                 let id = info.backfill_id.clone();
-                *ticket = Some(Ticket {
+                *followed = Some(FollowedBackfill {
                     info,
                     next_ack: None,
                     ack_under_way: false,
                     needs: None,
                     need_under_way: false,
                     retry_need: None,
-                    dropping: false,
+                    being_deleted: false,
                 });
-                turn.timeline("backfill", "the session has a backfill", &[("backfill_id", id.as_str())]);
+                decisions.timeline("backfill", "the session has a backfill", &[("backfill_id", id.as_str())]);
             }
         }
     }
 
-    fn tick(&mut self, facts: &Facts, turn: &mut Turn) {
-        let Some(ticket) = &mut self.ticket else { return };
-        ticket.retry_need = ticket.retry_need.filter(|at| facts.now < *at);
+    fn tick(&mut self, facts: &Facts, decisions: &mut Decisions) {
+        let Some(followed) = &mut self.followed else { return };
+        followed.retry_need = followed.retry_need.filter(|at| facts.now < *at);
         let Some(game) = facts.linked().filter(|_| is_followed(facts)) else { return };
         if !self.timeout_asked {
             self.timeout_asked = true;
-            turn.call(Call::BackfillConfig, Purpose::BackfillConfig);
+            decisions.call(Call::BackfillConfig, Purpose::BackfillConfig);
         }
         if is_unwanted(game, facts) {
-            return self.delete(game.session.clone(), game.instance.clone(), facts, turn);
+            return self.delete(game.session.clone(), game.instance.clone(), facts, decisions);
         }
-        self.acknowledge(game, facts, turn);
-        self.tell_needs(game, facts, turn);
+        self.acknowledge(game, facts, decisions);
+        self.tell_needs(game, facts, decisions);
     }
 
-    fn half(&self, turn: &mut Turn) -> Duration {
-        turn.jitter.earlier(self.timeout.unwrap_or(TIMEOUT) / 2, 0.1)
+    fn half(&self, decisions: &mut Decisions) -> Duration {
+        decisions.jitter.earlier(self.timeout.unwrap_or(DEFAULT_TIMEOUT) / 2, 0.1)
     }
 
-    fn acknowledge(&mut self, game: &Match, facts: &Facts, turn: &mut Turn) {
-        if self.ticket.as_ref().is_none_or(|t| t.ack_under_way || t.next_ack.is_some_and(|at| facts.now < at)) {
+    fn acknowledge(&mut self, game: &Match, facts: &Facts, decisions: &mut Decisions) {
+        if self.followed.as_ref().is_none_or(|t| t.ack_under_way || t.next_ack.is_some_and(|at| facts.now < at)) {
             return;
         }
-        let next = facts.now + self.half(turn);
-        let Some(ticket) = &mut self.ticket else { return };
-        ticket.ack_under_way = true;
-        ticket.next_ack = Some(next);
+        let next = facts.now + self.half(decisions);
+        let Some(followed) = &mut self.followed else { return };
+        followed.ack_under_way = true;
+        followed.next_ack = Some(next);
         let body = BackfillAck {
             instance_id: game.instance.clone(),
-            extensions: ticket.info.extensions.clone(),
+            extensions: followed.info.extensions.clone(),
             overflow_action: facts.settings.backfill.overflow_action,
             styles: facts.settings.backfill.styles.clone(),
         };
-        turn.call(Call::AckBackfill { session: game.session.clone(), body: Box::new(body) }, Purpose::Ack);
+        decisions.call(Call::AckBackfill { session: game.session.clone(), body: Box::new(body) }, Purpose::Ack);
     }
 
-    fn acknowledged(&mut self, answer: Result<Answer, Refusal>, facts: &Facts, turn: &mut Turn) {
-        let Some(ticket) = &mut self.ticket else { return };
-        ticket.ack_under_way = false;
+    fn acknowledged(&mut self, answer: Result<Answer, Refusal>, facts: &Facts, decisions: &mut Decisions) {
+        let Some(followed) = &mut self.followed else { return };
+        followed.ack_under_way = false;
         let again = match answer {
             Ok(Answer::Backfilled(players)) if !players.is_empty() => {
                 let players: Vec<_> = players.into_iter().map(|player| player.player_uuid).collect();
                 let names: Vec<_> = players.iter().map(ToString::to_string).collect();
                 let text = format!("{} players were backfilled", players.len());
-                turn.timeline("backfilled", text, &[("players", &names.join(" "))]);
+                decisions.timeline("backfilled", text, &[("players", &names.join(" "))]);
                 if let Some(run) = facts.process.run {
-                    turn.notify(run, GameNotice::Backfilled { players });
+                    decisions.notify(run, GameNotice::Backfilled { players });
                 }
-                return turn.signal(Signal::ReadSessionSoon);
+                return decisions.signal(Signal::ReadSessionSoon);
             }
             Ok(_) => return,
             Err(Refusal::NotFound { .. } | Refusal::Gone | Refusal::SessionNotFound) => return self.over(),
             Err(Refusal::Busy { retry_after }) => facts.now + retry_after.unwrap_or(RETRY),
-            Err(_) => facts.now + turn.jitter.earlier(RETRY, 0.25),
+            Err(_) => facts.now + decisions.jitter.earlier(RETRY, 0.25),
         };
-        ticket.next_ack = ticket.next_ack.map(|at| at.min(again));
+        followed.next_ack = followed.next_ack.map(|at| at.min(again));
     }
 
     fn over(&mut self) {
-        self.ended = self.ticket.take().map(|ticket| ticket.info.backfill_id);
+        self.ended = self.followed.take().map(|followed| followed.info.backfill_id);
     }
 
-    fn tell_needs(&mut self, game: &Match, facts: &Facts, turn: &mut Turn) {
-        let Some(ticket) = &mut self.ticket else { return };
-        if ticket.need_under_way || ticket.retry_need.is_some() {
+    fn tell_needs(&mut self, game: &Match, facts: &Facts, decisions: &mut Decisions) {
+        let Some(followed) = &mut self.followed else { return };
+        if followed.need_under_way || followed.retry_need.is_some() {
             return;
         }
-        let Some(needs) = needs(facts).filter(|needs| ticket.needs.as_ref() != Some(needs)) else { return };
-        ticket.need_under_way = true;
-        ticket.needs = Some(needs.clone());
+        let Some(needs) = needs(facts).filter(|needs| followed.needs.as_ref() != Some(needs)) else { return };
+        followed.need_under_way = true;
+        followed.needs = Some(needs.clone());
         let body = BackfillUpdate { instance_id: game.instance.clone(), teams: needs, additional_join_params: None };
-        turn.call(Call::UpdateBackfill { session: game.session.clone(), body }, Purpose::Need);
+        decisions.call(Call::UpdateBackfill { session: game.session.clone(), body }, Purpose::Need);
     }
 
-    fn need_told(&mut self, answer: &Result<Answer, Refusal>, facts: &Facts, turn: &mut Turn) {
-        let Some(ticket) = &mut self.ticket else { return };
-        ticket.need_under_way = false;
+    fn need_told(&mut self, answer: &Result<Answer, Refusal>, facts: &Facts, decisions: &mut Decisions) {
+        let Some(followed) = &mut self.followed else { return };
+        followed.need_under_way = false;
         match answer {
             Ok(_) | Err(Refusal::Conflict { .. } | Refusal::Invalid { .. } | Refusal::NoSuchApi) => {}
             Err(Refusal::NotFound { .. } | Refusal::Gone | Refusal::SessionNotFound) => self.over(),
@@ -241,22 +244,22 @@ impl Backfill {
                 | Refusal::Busy { .. }
                 | Refusal::Credentials { .. },
             ) => {
-                ticket.needs = None;
-                ticket.retry_need = Some(facts.now + turn.jitter.earlier(RETRY * 2, 0.25));
+                followed.needs = None;
+                followed.retry_need = Some(facts.now + decisions.jitter.earlier(RETRY * 2, 0.25));
             }
         }
     }
 
-    fn delete(&mut self, session: SessionId, instance: InstanceId, facts: &Facts, turn: &mut Turn) {
-        let Some(ticket) = &mut self.ticket else { return };
-        if ticket.dropping || ticket.retry_need.is_some_and(|at| facts.now < at) {
+    fn delete(&mut self, session: SessionId, instance: InstanceId, facts: &Facts, decisions: &mut Decisions) {
+        let Some(followed) = &mut self.followed else { return };
+        if followed.being_deleted || followed.retry_need.is_some_and(|at| facts.now < at) {
             return;
         }
-        ticket.dropping = true;
-        turn.call(Call::DeleteBackfill { session, instance }, Purpose::DropBackfill);
+        followed.being_deleted = true;
+        decisions.call(Call::DeleteBackfill { session, instance }, Purpose::DropBackfill);
     }
 
-    fn deleted(&mut self, answer: &Result<Answer, Refusal>, facts: &Facts, turn: &mut Turn) {
+    fn deleted(&mut self, answer: &Result<Answer, Refusal>, facts: &Facts, decisions: &mut Decisions) {
         match answer {
             Ok(_)
             | Err(
@@ -273,21 +276,21 @@ impl Backfill {
                 | Refusal::Busy { .. }
                 | Refusal::Credentials { .. },
             ) => {
-                if let Some(ticket) = &mut self.ticket {
-                    ticket.dropping = false;
-                    ticket.retry_need = Some(facts.now + turn.jitter.earlier(RETRY * 2, 0.25));
+                if let Some(followed) = &mut self.followed {
+                    followed.being_deleted = false;
+                    followed.retry_need = Some(facts.now + decisions.jitter.earlier(RETRY * 2, 0.25));
                 }
             }
         }
     }
 
-    fn configured(&mut self, answer: &Result<Answer, Refusal>, facts: &Facts, turn: &mut Turn) {
+    fn configured(&mut self, answer: &Result<Answer, Refusal>, facts: &Facts, decisions: &mut Decisions) {
         let Ok(Answer::BackfillConfig(settings)) = answer else { return };
         let Ok(timeout) = Duration::try_from_secs_f64(settings.timeout.max(0.2)) else { return };
         self.timeout = Some(timeout);
-        let latest = facts.now + self.half(turn);
-        if let Some(ticket) = &mut self.ticket {
-            ticket.next_ack = ticket.next_ack.map(|at| at.min(latest));
+        let latest = facts.now + self.half(decisions);
+        if let Some(followed) = &mut self.followed {
+            followed.next_ack = followed.next_ack.map(|at| at.min(latest));
         }
     }
 }

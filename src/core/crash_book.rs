@@ -21,22 +21,22 @@ pub(super) struct Failures {
 }
 
 /// What follows a run that ended without being asked to.
-pub(super) enum Next {
-    Again { delay: Duration },
-    NotAgain,
-    Loop { failures: usize },
+pub(super) enum AfterFailure {
+    Restart { delay: Duration },
+    NoRestart,
+    CrashLoop { failures: usize },
 }
 
 impl Failures {
-    /// Writes an end into the book. `up`: since when the run was known to run.
-    pub(super) fn book(
+    /// Records the end of a run, and says what follows. `up`: since when the run was known to run.
+    pub(super) fn record(
         &mut self,
         policy: &Restart,
         up: Option<SteadyTime>,
         success: bool,
         now: SteadyTime,
         jitter: &mut Jitter,
-    ) -> Next {
+    ) -> AfterFailure {
         if up.is_some_and(|up| now.since(up) >= policy.stable_after.get()) {
             self.backoff.reset();
         }
@@ -44,13 +44,13 @@ impl Failures {
         if !success {
             self.times.push(now);
             if policy.budget > 0 && self.times.len() >= policy.budget as usize {
-                return Next::Loop { failures: self.times.len() };
+                return AfterFailure::CrashLoop { failures: self.times.len() };
             }
         }
         let delay = self.delay(policy, jitter);
         match policy.when {
-            RestartWhen::Never => Next::NotAgain,
-            RestartWhen::OnFailure | RestartWhen::Always => Next::Again { delay },
+            RestartWhen::Never => AfterFailure::NoRestart,
+            RestartWhen::OnFailure | RestartWhen::Always => AfterFailure::Restart { delay },
         }
     }
 

@@ -56,7 +56,7 @@ pub(super) fn level(facts: &Facts, game: &Match) -> InstanceUpdate {
     }
 }
 
-/// The browser's data, where it is ours to say.
+/// The data for the session browser, where the agent may write it.
 pub(super) fn browser(facts: &Facts, game: &Match) -> Option<CustomData> {
     let ours = game.own || facts.words.custom.contains_key(&CustomDataOf::Browser);
     ours.then(|| custom(facts, CustomDataOf::Browser))
@@ -96,7 +96,7 @@ pub(super) fn custom(facts: &Facts, whose: CustomDataOf) -> CustomData {
     data
 }
 
-/// What is played now, where that isn't what the match was started with.
+/// The map and mode that are played now, where the match was started with others.
 fn played(facts: &Facts) -> Vec<(String, String)> {
     let Some(game) = facts.game.game.as_deref() else { return Vec::new() };
     let map = facts.words.map.clone().filter(|map| *map != game.params.map);

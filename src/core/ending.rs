@@ -1,38 +1,40 @@
-//! The ending of the agent: from the order to end, over the last reports, to its last word.
+//! The end of the agent: from the order to end, through the final reports, to the last commit.
 //!
 //! ```text
 //! Running ──asked to end──► ShuttingDown ──► final reports ──► Exiting ──last commit──► Ended
 //!    └───── detached, or the game can't be run ───────────────────┘
 //! ```
 //!
-//! The final reports wait for the session service, a moment; `Exiting` waits for the journal, 2 s.
+//! The final reports wait for the session service, a few seconds at most; `Exiting` waits for the
+//! journal, 2 s at most. An agent that already ends otherwise (detached, or with processes that
+//! can't be killed) keeps that ending, and leaves undelivered reports to its next life.
 
 use super::{
+    decisions::Decisions,
     facts::Facts,
     game_match::AfterDrain,
     io::{Effect, Ending},
     journal::PATIENCE,
-    process::ProcessIs,
+    process::ProcessStatus,
     revision::{Revision, Tracked},
     steady_time::SteadyTime,
-    turn::Turn,
 };
 use crate::model::keeper::KeeperOrder;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How long the last reports are waited for: with the service up, and with it away.
+/// How long the final reports are waited for: with the service up, and with it away.
 const LAST_REPORTS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
-/// How long the operator of a host that needs one may read why.
-const STUCK: Duration = Duration::from_secs(5);
+/// How long an agent with processes that can't be killed waits for its last commit.
+const UNKILLABLE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Where the agent's own life stands.
+/// How far the agent is on the way to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Lifecycle {
     Running,
     /// A stop was asked for, by signal, keeper or operator.
     ShuttingDown,
-    /// The last commit is waited for, a moment.
+    /// The last commit is waited for, until this moment at most.
     Exiting {
         ending: Ending,
         until: SteadyTime,
@@ -40,7 +42,7 @@ pub(super) enum Lifecycle {
     Ended,
 }
 
-/// The match is over and the agent about to end.
+/// The match is over, and the agent ends once its last reports are delivered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FinalReports {
     pub reason: String,
@@ -49,12 +51,12 @@ pub(super) struct FinalReports {
     pub until: SteadyTime,
 }
 
-/// What others know of it.
+/// What other machines know of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct EndingFacts {
     /// The agent is to end, once the match has.
     pub shutting_down: bool,
-    /// The last word is being written.
+    /// The last commit is waited for.
     pub exiting: bool,
     /// It lets go of the game: nothing more is said of the match.
     pub detaching: bool,
@@ -80,14 +82,15 @@ pub(super) enum EndingEvent {
     LookForUnkillable,
     /// Of the keeper's host, where it told the keeper to stop; the configured one counts, too.
     HostDeadline(Option<Duration>),
-    /// After a start of the agent that finds these things under way. `ends`: the agent was to end.
+    /// The agent has started, or has taken the keeper's record for its memory. `ends`: the match that it remembers is to
+    /// end with the agent.
     Woken {
         ends: bool,
     },
     /// Nothing more can be done through the keeper.
     EndAtOnce(Ending),
     Tick,
-    /// Whether the journal has everything.
+    /// Everything else is decided. `written`: all of it is on disk.
     Settle {
         written: bool,
     },
@@ -139,7 +142,7 @@ impl EndingMachine {
         }
     }
 
-    pub(super) fn on(&mut self, event: EndingEvent, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: EndingEvent, facts: &Facts, decisions: &mut Decisions) {
         match event {
             EndingEvent::ShutDown => {
                 if *self.lifecycle == Lifecycle::Running {
@@ -147,7 +150,7 @@ impl EndingMachine {
                 }
             }
             EndingEvent::Detach { restart } => {
-                turn.timeline("detached", "let go of the game; it lives on with its keeper", &[]);
+                decisions.timeline("detached", "let go of the game; it lives on with its keeper", &[]);
                 self.exit(Ending::Detached { restart }, facts.now + PATIENCE);
             }
             EndingEvent::FinalReports { reason, then } => {
@@ -163,9 +166,9 @@ impl EndingMachine {
                 }
             }
             EndingEvent::LookForUnkillable => {
-                let stuck = matches!(facts.process.state, ProcessIs::Unkillable { .. });
+                let stuck = matches!(facts.process.state, ProcessStatus::Unkillable { .. });
                 if stuck && *self.lifecycle == Lifecycle::ShuttingDown {
-                    self.exit(Ending::Unkillable, facts.now + STUCK);
+                    self.exit(Ending::Unkillable, facts.now + UNKILLABLE_PATIENCE);
                 }
             }
             EndingEvent::HostDeadline(keepers) => {
@@ -173,9 +176,9 @@ impl EndingMachine {
                 self.host_deadline.set([keepers, configured].into_iter().flatten().min());
             }
             EndingEvent::Woken { ends } => self.woken(ends, facts),
-            EndingEvent::EndAtOnce(ending) => self.end(ending, turn),
+            EndingEvent::EndAtOnce(ending) => self.end(ending, decisions),
             EndingEvent::Tick => self.tick(facts),
-            EndingEvent::Settle { written } => self.settle(written, facts, turn),
+            EndingEvent::Settle { written } => self.settle(written, facts, decisions),
         }
     }
 
@@ -217,26 +220,26 @@ impl EndingMachine {
             AfterDrain::Fail { why } => Ending::Failed { why: why.clone() },
             AfterDrain::End | AfterDrain::Recycle => Ending::Orderly { reason: reports.reason.clone() },
         };
-        // What the journal says to the next life: nothing is going on, and these reports are owed.
+        // To the next life the journal says: nothing is going on, and these reports are owed.
         self.reports.set(None);
         self.exit(ending, facts.now + PATIENCE);
     }
 
     /// The agent ends once the journal has its last text, or a moment later.
-    fn settle(&mut self, written: bool, facts: &Facts, turn: &mut Turn) {
+    fn settle(&mut self, written: bool, facts: &Facts, decisions: &mut Decisions) {
         let Lifecycle::Exiting { ending, until } = &*self.lifecycle else { return };
         if !written && facts.now < *until {
             return;
         }
         let ending = ending.clone();
         if matches!(ending, Ending::Orderly { .. } | Ending::Failed { .. }) {
-            turn.order(KeeperOrder::Shutdown);
+            decisions.order(KeeperOrder::Shutdown);
         }
-        self.end(ending, turn);
+        self.end(ending, decisions);
     }
 
-    fn end(&mut self, ending: Ending, turn: &mut Turn) {
-        turn.effect(Effect::End(ending));
+    fn end(&mut self, ending: Ending, decisions: &mut Decisions) {
+        decisions.effect(Effect::End(ending));
         self.lifecycle.set(Lifecycle::Ended);
     }
 }

@@ -1,14 +1,14 @@
-//! The wiring: which machine takes what, in which order. Everything here is passing on.
+//! The wiring: which machine takes what, in which order. Nothing is decided here.
 //!
 //! ```text
 //!   Input ──► take: one machine, or a switch (orders, keeper_facts, game_events)
 //!             advance: each machine does what time has brought about
-//!             settle: levels that follow from everybody's state; last of all the commit ──► [Effect]
+//!             settle: what follows from the state of all machines; last the commit ──► [Effect]
 //! ```
 //!
-//! A machine is handed an event and the [`Facts`], and leaves effects and [`Signal`]s in the
-//! [`Turn`]. Its facts are refreshed where it has changed, then its signals are passed on, depth
-//! first.
+//! A machine is handed an event and the [`Facts`], and leaves effects and signals in the
+//! [`Decisions`]. Its facts are refreshed where it has changed, then its signals are passed on,
+//! depth first: [`super::routing`] says to whom.
 //!
 //! | effect | waits for the commit |
 //! |---|---|
@@ -20,25 +20,24 @@ use super::{
     allocation::{AllocationEvent, AllocationMachine},
     availability::{Availability, AvailabilityEvent},
     backfill::{Backfill, BackfillEvent},
+    decisions::{Decisions, Purpose},
     desired_state::{self, Addresses},
     durable::Memory,
     ending::{EndingEvent, EndingMachine},
     facts::{Facts, Phase},
-    game_match::{AfterDrain, GameMatch, MatchEvent},
+    game_match::{GameMatch, MatchEvent},
     game_words::{GameWords, WordsEvent},
     health::{Health, HealthEvent},
-    io::{Effect, Input, Restored, SavedState},
+    io::{Effect, Input, SavedState},
     journal::{Journal, Written},
     keeper_link::{KeeperEvent, KeeperLink, Recovery},
     outbox::{Outbox, OutboxEvent},
     players::{Players, PlayersEvent},
     process::{ProcessEvent, ProcessMachine},
     revision::Revision,
-    session::{SessionEvent, SessionLink, SessionMachine},
+    session::{SessionEvent, SessionMachine},
     settings::Settings,
-    signal::{AfterLoss, Signal},
     steady_time::{Clock, SteadyTime, earliest},
-    turn::{Purpose, Turn},
 };
 use crate::model::{
     calls::{Answer, CallId, Refusal},
@@ -52,7 +51,7 @@ use std::time::Duration;
 pub struct Core {
     pub(super) clock: Clock,
     pub(super) facts: Facts,
-    pub(super) turn: Turn,
+    pub(super) decisions: Decisions,
     pub(super) keeper: KeeperLink,
     pub(super) allocation: AllocationMachine,
     pub(super) process: ProcessMachine,
@@ -68,9 +67,9 @@ pub struct Core {
     pub(super) journal: Journal,
     /// Changes of the settings.
     pub(super) settings_changes: u64,
-    /// What follows from this has been done.
+    /// The revision whose consequences have been carried out.
     pub(super) settled: Option<Revision>,
-    /// Where the agent stood when it was looked at last.
+    /// The phase when the last input was done.
     pub(super) phase: Phase,
 }
 
@@ -78,7 +77,7 @@ pub struct Core {
 macro_rules! tell {
     ($core:ident, $machine:ident, $event:expr) => {{
         let before = $core.$machine.revision();
-        $core.$machine.on($event, &$core.facts, &mut $core.turn);
+        $core.$machine.on($event, &$core.facts, &mut $core.decisions);
         if $core.$machine.revision() != before {
             $core.facts.$machine = $core.$machine.facts();
         }
@@ -86,10 +85,11 @@ macro_rules! tell {
 }
 
 impl Core {
-    /// Wakes a core with what it remembers. Nothing is known of the keeper until it says hello.
-    pub fn new(settings: Settings, restored: Restored, now: Now) -> (Self, Vec<Effect>) {
+    /// A core that begins with what was saved. Nothing is known of the keeper until it says hello. `entropy` is drawn
+    /// from the operating system at each start: ids and join tokens are made from it.
+    pub fn new(settings: Settings, saved: SavedState, entropy: [u8; 32], now: Now) -> (Self, Vec<Effect>) {
         let clock = Clock::starting(now);
-        let (memory, trouble) = match restored.saved {
+        let (memory, trouble) = match saved {
             SavedState::Fresh => (None, None),
             SavedState::Journal(text) => match Memory::read(&text) {
                 Ok(memory) => (Some(memory), None),
@@ -99,11 +99,11 @@ impl Core {
         };
         let recovery = if memory.is_some() { Recovery::Done } else { Recovery::JournalLost };
         let memory = memory.unwrap_or_else(|| Memory::new(now.wall));
-        let mut turn = Turn::new(restored.entropy, settings.seed);
+        let mut decisions = Decisions::new(entropy, settings.seed);
         if let Some(why) = &trouble {
-            turn.timeline("journal_set_aside", format!("{why}; going by the keeper's record"), &[]);
+            decisions.timeline("journal_set_aside", format!("{why}; going by the keeper's record"), &[]);
         }
-        let mut core = Core::assemble(memory, recovery, settings, clock, turn, now);
+        let mut core = Core::assemble(memory, recovery, settings, clock, decisions, now);
         core.journal = Journal::new(trouble);
         core.woken();
         let effects = core.finish();
@@ -146,7 +146,7 @@ impl Core {
         match input {
             Input::Keeper(fact) => self.keeper_fact(fact),
             Input::Journal(fact) => {
-                self.journal.on(&fact, self.facts.now, &mut self.turn);
+                self.journal.on(&fact, self.facts.now, &mut self.decisions);
                 self.facts.journal = self.journal.facts();
             }
             Input::GameEvent { run, source, event } => self.game_event(run, source, event),
@@ -169,7 +169,7 @@ impl Core {
     }
 
     fn answered(&mut self, call: CallId, answer: Result<Answer, Refusal>) {
-        let Some(purpose) = self.turn.close_call(call) else { return };
+        let Some(purpose) = self.decisions.close_call(call) else { return };
         match purpose {
             Purpose::Acquire => self.on_allocation(AllocationEvent::Answered(answer)),
             Purpose::Recreate => self.on_allocation(AllocationEvent::Recreated(answer)),
@@ -187,7 +187,7 @@ impl Core {
 
     /// Nothing that should have come meanwhile counts as missed.
     fn gap(&mut self, span: Duration) {
-        self.turn.timeline("gap", format!("the machine slept or stood still for {} s", span.as_secs()), &[]);
+        self.decisions.timeline("gap", format!("the machine slept or stood still for {} s", span.as_secs()), &[]);
         self.on_health(HealthEvent::Gap);
         self.on_game(MatchEvent::Gap);
         self.on_session(SessionEvent::ReadSoon);
@@ -205,7 +205,7 @@ impl Core {
         self.settings_changed();
         self.learn_host_deadline();
         let text = "the configuration was reloaded; launch settings count from the next start";
-        self.turn.timeline("reloaded", text, &[]);
+        self.decisions.timeline("reloaded", text, &[]);
     }
 
     fn settings_changed(&mut self) {
@@ -227,13 +227,13 @@ impl Core {
             self.advance();
             self.settle();
         }
-        self.turn.take_effects()
+        self.decisions.take_effects()
     }
 
     /// Does what time has brought about. Once the agent exits, time moves its end alone: the rest is the
     /// next life's. What [`Core::deadline`] leaves out must not be done here.
     fn advance(&mut self) {
-        self.journal.tick(self.facts.now, &mut self.turn);
+        self.journal.tick(self.facts.now, &mut self.decisions);
         self.facts.journal = self.journal.facts();
         if self.facts.ending.exiting {
             return self.on_ending(EndingEvent::Tick);
@@ -257,7 +257,7 @@ impl Core {
         self.on_availability(AvailabilityEvent::Tick);
     }
 
-    /// Makes so whatever follows from the new state. Where nothing has changed, nothing follows.
+    /// Carries out what follows from the new state; that is nothing, where nothing has changed.
     fn settle(&mut self) {
         if self.facts.phase() != self.phase {
             self.phase = self.facts.phase();
@@ -269,17 +269,17 @@ impl Core {
         if !self.facts.ending.detaching {
             self.on_game(MatchEvent::Settle);
             if self.has_moved() {
-                self.want();
+                self.publish();
             }
             self.on_outbox(OutboxEvent::Flush);
         }
         if self.has_moved() {
             self.on_availability(AvailabilityEvent::Settle);
-            self.deposit();
+            self.update_keeper();
         }
         self.settled = Some(self.revision());
         self.commit();
-        let written = self.journal.is_settled(&self.turn);
+        let written = self.journal.is_settled(&self.decisions);
         self.on_ending(EndingEvent::Settle { written });
     }
 
@@ -287,28 +287,28 @@ impl Core {
         self.settled != Some(self.revision())
     }
 
-    fn want(&mut self) {
+    fn publish(&mut self) {
         let Some(game) = self.facts.game.game.clone() else { return };
         let level = Box::new(desired_state::level(&self.facts, &game));
         let browser = desired_state::browser(&self.facts, &game);
         self.on_outbox(OutboxEvent::Want { instance: game.instance.clone(), level, browser });
     }
 
-    fn deposit(&mut self) {
+    fn update_keeper(&mut self) {
         let game = self.facts.game.game.as_ref().map(|game| (&game.session, &game.instance));
         let process = (self.facts.process.run, self.facts.process.ready);
         let outboxes: Vec<_> = self.facts.outbox.all().iter().map(|outbox| (&outbox.instance, outbox.posted)).collect();
-        // What makes a new record worth depositing: another run, another phase, other ids.
+        // What makes a new record worthwhile: another run, another phase, other ids.
         let key = format!("{:?} {process:?} {game:?} {outboxes:?}", self.facts.phase().name());
         let memory = self.memory();
-        self.keeper.deposit(&self.facts, &mut self.turn, key, || memory.record());
+        self.keeper.update(&self.facts, &mut self.decisions, key, || memory.record());
     }
 
     fn commit(&mut self) {
         let durable = self.revision().durable;
         let memory = || self.memory_text();
         let text = self.journal.needs_text(durable).then(memory);
-        self.journal.commit(durable, text, self.facts.now, &mut self.turn);
+        self.journal.commit(durable, text, self.facts.now, &mut self.decisions);
         self.facts.journal = self.journal.facts();
     }
 
@@ -329,7 +329,7 @@ impl Core {
             + self.journal.revision()
     }
 
-    /// Of everything that time alone brings about.
+    /// When time alone brings something about next.
     fn deadline(&self) -> Option<SteadyTime> {
         let facts = &self.facts;
         let ending = [self.ending.next_deadline(facts), self.journal.next_deadline()];
@@ -405,135 +405,18 @@ impl Core {
         self.deliver();
     }
 
-    fn on_backfill(&mut self, event: BackfillEvent) {
-        self.backfill.on(event, &self.facts, &mut self.turn);
+    pub(super) fn on_backfill(&mut self, event: BackfillEvent) {
+        self.backfill.on(event, &self.facts, &mut self.decisions);
         self.deliver();
     }
 
     fn on_availability(&mut self, event: AvailabilityEvent) {
-        self.availability.on(event, &self.facts, &mut self.turn);
+        self.availability.on(event, &self.facts, &mut self.decisions);
         self.deliver();
     }
 
     pub(super) fn on_ending(&mut self, event: EndingEvent) {
         tell!(self, ending, event);
         self.deliver();
-    }
-
-    /// Passes on what a machine had to say, before anything else happens.
-    fn deliver(&mut self) {
-        for signal in self.turn.take_signals() {
-            self.route(signal);
-        }
-    }
-
-    #[allow(clippy::too_many_lines, reason = "one line for each thing that one machine has to say to another")]
-    fn route(&mut self, signal: Signal) {
-        match signal {
-            Signal::RunAttended => self.on_health(HealthEvent::RunAttended),
-            Signal::RunReady => self.on_health(HealthEvent::Proved),
-            Signal::RunEnded(end) => {
-                self.on_keeper(KeeperEvent::RunEnded);
-                self.on_game(MatchEvent::RunEnded(end));
-            }
-            Signal::Restarting => self.on_game(MatchEvent::Restarting),
-            Signal::NotAgain { status, report } => self.on_game(MatchEvent::NotAgain { status, report: *report }),
-            Signal::CrashLoop { why, report } => self.on_game(MatchEvent::CrashLoop { why, report: *report }),
-            Signal::EndWasAnnounced => self.on_game(MatchEvent::EndWasAnnounced),
-            Signal::Unkillable { why } => {
-                self.on_game(MatchEvent::Unkillable { why });
-                self.on_ending(EndingEvent::LookForUnkillable);
-            }
-            Signal::Launch(spec) => self.on_process(ProcessEvent::Launch(spec)),
-            Signal::MatchMeetsGame(spec) => self.on_process(ProcessEvent::MeetMatch(spec)),
-            Signal::StopBegun { reason } => self.on_process(ProcessEvent::StopBegun { reason }),
-            Signal::ProcessReused => {
-                self.on_process(ProcessEvent::Reused);
-                self.on_words(WordsEvent::NextMatch);
-                self.on_players(PlayersEvent::NextMatch);
-            }
-            Signal::RunFailed(failure) => self.on_process(ProcessEvent::Failed(failure)),
-            Signal::RestartCancelled => self.on_process(ProcessEvent::RestartCancelled),
-            Signal::RestAfterFailure => self.on_process(ProcessEvent::RestAfterFailure),
-            Signal::TellAllocation => self.on_process(ProcessEvent::TellAllocation),
-            Signal::RunUseless { why } => self.on_process(ProcessEvent::Useless { why }),
-            Signal::Milestone { instance, status } => self.on_outbox(OutboxEvent::Milestone { instance, status }),
-            Signal::Note { instance, name, reason, at } => {
-                self.on_outbox(OutboxEvent::Note { instance, name, reason, at });
-            }
-            Signal::MatchClosed { session, instance, reason } => {
-                let (theirs, ours) = (session.clone(), instance.clone());
-                self.on_outbox(OutboxEvent::Close { session, instance, reason });
-                self.on_backfill(BackfillEvent::MatchClosed { session: theirs, instance: ours });
-            }
-            Signal::SessionChanged => {
-                self.on_session(SessionEvent::Changed);
-                self.on_allocation(AllocationEvent::MatchChanged);
-                self.on_outbox(OutboxEvent::MatchChanged);
-                self.on_backfill(BackfillEvent::Reset);
-                self.on_health(HealthEvent::NextMatch);
-            }
-            Signal::AllocationAbandoned => self.on_allocation(AllocationEvent::Abandoned),
-            Signal::FinalReports { reason, then } => self.on_ending(EndingEvent::FinalReports { reason, then }),
-            Signal::ShuttingDown => self.on_ending(EndingEvent::ShutDown),
-            Signal::MatchPrepared(prepared) => {
-                self.on_outbox(OutboxEvent::Add(Box::new(prepared.outbox.clone())));
-                self.on_game(MatchEvent::Begin(prepared));
-            }
-            Signal::InstanceRefused { outbox, why } => self.on_outbox(OutboxEvent::AddClosed(outbox, why)),
-            Signal::CantStart { why } => self.on_game(MatchEvent::CantStart { why }),
-            Signal::NewSession { session, instance, outbox } => {
-                self.on_outbox(OutboxEvent::Add(outbox));
-                self.on_game(MatchEvent::NewSession { session, instance });
-            }
-            Signal::AllocationTakenBack => {
-                let reason = "the allocation was taken back".to_owned();
-                self.on_game(MatchEvent::Drain { reason, then: AfterDrain::Recycle });
-            }
-            Signal::SessionRead(session) => self.on_session(SessionEvent::Read(session)),
-            Signal::ReportAnswered { instance } => self.on_session(SessionEvent::Answered { instance }),
-            Signal::SessionNotFound { instance } => self.on_session(SessionEvent::NotFound { instance }),
-            Signal::PostRefused { instance, why } => {
-                let current = self.facts.is_current(&instance);
-                self.on_outbox(OutboxEvent::Forget(instance));
-                if current {
-                    self.on_process(ProcessEvent::RestAfterRefusal);
-                    let reason = format!("the session service refused the instance: {why}");
-                    self.on_game(MatchEvent::Finish { reason });
-                }
-            }
-            Signal::TakenAway { instance, why } => {
-                let ours = self.facts.is_current(&instance) && self.facts.session.link != SessionLink::Gone;
-                self.on_outbox(OutboxEvent::Forget(instance));
-                if ours {
-                    self.on_session(SessionEvent::Gone);
-                    self.on_game(MatchEvent::Drain { reason: why, then: AfterDrain::Recycle });
-                }
-            }
-            Signal::EndReported { session } => self.on_game(MatchEvent::EndReported { session }),
-            Signal::SessionLost { instance, then } => {
-                let reason = "the session is gone".to_owned();
-                self.on_outbox(OutboxEvent::Forget(instance));
-                self.on_backfill(BackfillEvent::Reset);
-                match then {
-                    AfterLoss::PlayOn => {}
-                    AfterLoss::Recreate => self.on_allocation(AllocationEvent::SessionLost),
-                    AfterLoss::Drain => self.on_game(MatchEvent::Drain { reason, then: AfterDrain::Recycle }),
-                    AfterLoss::Stop => self.on_game(MatchEvent::StopGame { reason }),
-                }
-            }
-            Signal::SessionUnchanged => self.on_players(PlayersEvent::SessionRead),
-            Signal::Reading(session) => {
-                self.on_backfill(BackfillEvent::Seen(session));
-                self.on_players(PlayersEvent::SessionRead);
-            }
-            Signal::ReadSessionSoon => self.on_session(SessionEvent::ReadSoon),
-            Signal::ServiceUp => {
-                self.on_outbox(OutboxEvent::ServiceUp);
-                self.on_allocation(AllocationEvent::RetryNow);
-                self.on_health(HealthEvent::ServiceUp);
-                self.on_backfill(BackfillEvent::ServiceUp);
-            }
-        }
     }
 }

@@ -18,7 +18,7 @@ use super::{
     journal::JournalFacts,
     keeper_link::KeeperFacts,
     outbox::OutboxFacts,
-    process::ProcessFacts,
+    process::{ProcessFacts, ProcessStatus},
     roster::Roster,
     session::{SessionFacts, SessionLink},
     settings::Settings,
@@ -49,11 +49,11 @@ pub(super) struct Facts {
     pub journal: JournalFacts,
 }
 
-/// Where the agent stands: what the match says, and around it the allocation and the ending.
+/// What the agent is doing: the stage of the match, and around it the allocation and the ending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Idle,
-    /// An allocation is in hand, its session isn't yet.
+    /// An allocation was taken; its session isn't known yet.
     Acquiring,
     Starting,
     Serving,
@@ -93,7 +93,7 @@ impl Facts {
         self.game.game.as_ref().is_some_and(|game| game.instance == *instance)
     }
 
-    /// The match, where its session is there to be written to.
+    /// The match, if its session can be written to: the instance is posted and isn't being closed.
     pub(super) fn linked(&self) -> Option<&Match> {
         let game = self.game.game.as_deref().filter(|_| self.keeper.met)?;
         let posted = self.outbox.of(&game.instance).is_some_and(|outbox| outbox.posted && !outbox.closing);
@@ -101,7 +101,8 @@ impl Facts {
         (posted && held).then_some(game)
     }
 
-    /// Whether new players may come, as game, operator and health have it.
+    /// Whether new players are let in: as the operator says, else as the game does; bad health closes the gate where
+    /// that is configured.
     pub(super) fn gate(&self, game: &Match) -> Admission {
         let said = if self.process.run.is_some() { self.words.gate } else { Admission::Closed };
         let ill = self.health.is_bad && self.settings.health.when_unhealthy == WhenUnhealthy::Unjoinable;
@@ -123,6 +124,16 @@ impl Facts {
             }),
             MatchPhase::Draining | MatchPhase::Closing => Some(JoinStatus::Unjoinable),
         }
+    }
+
+    /// The process is fit for another match.
+    pub(super) fn may_serve_again(&self) -> bool {
+        let (policy, process) = (&self.settings.recycle, &self.process);
+        let young = policy.after.is_none_or(|age| process.up.is_some_and(|up| self.now.since(up) < age.get()));
+        let small = policy.memory.is_none_or(|limit| process.memory.is_none_or(|memory| memory < limit.0));
+        let fresh = policy.after_matches == 0 || process.served + 1 < policy.after_matches;
+        let well = !self.words.announced_end && !self.health.is_bad;
+        process.state == ProcessStatus::Up && process.ready.is_some() && young && small && fresh && well
     }
 
     /// Nothing stands in the way of a start.

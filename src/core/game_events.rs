@@ -1,4 +1,5 @@
-//! What the game says, and what is found out about it: one switch to whoever it concerns.
+//! What the game says, and what is found out about it: one switch, to the machines that it
+//! concerns.
 
 use super::{
     engine::Core,
@@ -6,7 +7,7 @@ use super::{
     game_words::WordsEvent,
     health::HealthEvent,
     players::PlayersEvent,
-    process::{ProcessEvent, ProcessIs},
+    process::{ProcessEvent, ProcessStatus},
 };
 use crate::model::{
     game::{Admission, EventSource, Evidence, GameEvent},
@@ -17,8 +18,8 @@ use std::time::Duration;
 
 impl Core {
     pub(super) fn game_event(&mut self, run: RunNumber, source: EventSource, event: GameEvent) {
-        if self.facts.process.state == ProcessIs::Delayed {
-            // Overtaken by its exit.
+        if self.facts.process.state == ProcessStatus::Delayed {
+            // The game said so before its exit, but the exit came in first.
             if matches!(event, GameEvent::Shutdown | GameEvent::StopMe) {
                 self.on_process(ProcessEvent::LateEnd(run));
             }
@@ -64,7 +65,7 @@ impl Core {
         }
     }
 
-    /// That it speaks, and through what, says something by itself.
+    /// Notes that the game speaks through this source.
     fn spoke(&mut self, source: EventSource) {
         if self.facts.words.speaks.contains(&source) {
             return;
@@ -75,7 +76,7 @@ impl Core {
         }
     }
 
-    /// Signs of life, counted where they came in; the newest is `age` old.
+    /// Heartbeats, counted by the frontend that took them; the newest came `age` ago.
     pub(super) fn heartbeats(&mut self, run: RunNumber, source: EventSource, count: u64, age: Duration) {
         if self.facts.process.run != Some(run) {
             return;
@@ -104,7 +105,7 @@ impl Core {
         }
     }
 
-    /// What is a proof of readiness, where it says that the game is up.
+    /// The name of the proof, if evidence from this source that the game is up proves that it is ready.
     fn proof(&self, source: EventSource) -> Option<&'static str> {
         match (self.facts.settings.readiness.by, source) {
             (ReadyBy::Log, EventSource::Log) => Some("log"),

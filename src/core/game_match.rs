@@ -16,25 +16,26 @@
 //! |---|---|
 //! | this one | the phases, and what leads from one to the next |
 //! | [`drain`] | ways out: drain, stop, time limits |
+//! | [`close`] | the end: the stop sequence, the last report, and what follows |
 //! | [`run_end`] | what follows the end of a run |
 //! | [`state`] | what is remembered of the match, and what others know of it |
 
+mod close;
 mod drain;
 mod run_end;
 mod state;
 
-pub(super) use state::{AfterDrain, Closing, Drain, Match, MatchFacts, MatchPhase, MatchStands, MatchState, Prepared};
+pub(super) use state::{AfterDrain, Closing, Drain, Match, MatchFacts, MatchPhase, MatchStage, MatchState, Prepared};
 
 use super::{
+    decisions::Decisions,
     facts::{Facts, Phase},
     launch::{self, Values},
-    process::{ProcessIs, RunEnd, carry_out, may_serve_again},
+    process::{ProcessStatus, RunEnd},
     revision::{Revision, Tracked},
     settings::Settings,
-    signal::Signal,
+    signal::{Report, Signal},
     steady_time::SteadyTime,
-    stop_sequence::StopSequence,
-    turn::Turn,
 };
 use crate::model::{
     game::Admission,
@@ -75,7 +76,7 @@ pub(super) enum MatchEvent {
     OperatorGate(Admission),
     RunEnded(Box<RunEnd>),
     Restarting,
-    NotAgain {
+    NotRestarted {
         status: String,
         report: ExitReport,
     },
@@ -83,6 +84,7 @@ pub(super) enum MatchEvent {
         why: String,
         report: ExitReport,
     },
+    /// The run that ended last had announced its end: that came in late.
     EndWasAnnounced,
     Unkillable {
         why: String,
@@ -111,16 +113,16 @@ pub(super) enum MatchEvent {
     /// A phase that isn't the match's own has begun or ended.
     PhaseChanged,
     Tick,
-    /// Whatever follows from everybody's state.
+    /// All machines have taken the input: the match may have become joinable by that.
     Settle,
 }
 
 #[derive(Debug)]
 pub(super) struct GameMatch {
     state: Tracked<MatchState>,
-    /// What the game would be started with; rendered when the match was prepared.
+    /// What the game is started with; rendered when the match was prepared.
     spec: Option<LaunchSpec>,
-    /// Nobody is reckoned absent from before this.
+    /// The limits that wait for players are reckoned from no earlier moment than this.
     guards_from: SteadyTime,
 }
 
@@ -144,71 +146,67 @@ impl GameMatch {
 
     pub(super) fn facts(&self) -> MatchFacts {
         let game = self.game().cloned().map(Arc::new);
-        let (drain, closing) = match &self.state.stands {
-            MatchStands::Draining(_, drain) => (Some((drain.reason.clone(), drain.deadline)), None),
-            MatchStands::Closing(_, closing) => (None, Some((closing.reason.clone(), closing.sequence.clone()))),
-            MatchStands::Idle | MatchStands::Starting(_) | MatchStands::Serving(_) => (None, None),
+        let (drain, closing) = match &self.state.stage {
+            MatchStage::Draining(_, drain) => (Some((drain.reason.clone(), drain.deadline)), None),
+            MatchStage::Closing(_, closing) => (None, Some((closing.reason.clone(), closing.sequence.clone()))),
+            MatchStage::Idle | MatchStage::Starting(_) | MatchStage::Serving(_) => (None, None),
         };
         MatchFacts { phase: self.phase(), game, drain, closing }
     }
 
     fn phase(&self) -> MatchPhase {
-        match &self.state.stands {
-            MatchStands::Idle => MatchPhase::Idle,
-            MatchStands::Starting(_) => MatchPhase::Starting,
-            MatchStands::Serving(_) => MatchPhase::Serving,
-            MatchStands::Draining(..) => MatchPhase::Draining,
-            MatchStands::Closing(..) => MatchPhase::Closing,
+        match &self.state.stage {
+            MatchStage::Idle => MatchPhase::Idle,
+            MatchStage::Starting(_) => MatchPhase::Starting,
+            MatchStage::Serving(_) => MatchPhase::Serving,
+            MatchStage::Draining(..) => MatchPhase::Draining,
+            MatchStage::Closing(..) => MatchPhase::Closing,
         }
     }
 
     fn game(&self) -> Option<&Match> {
-        match &self.state.stands {
-            MatchStands::Starting(game) | MatchStands::Serving(game) | MatchStands::Draining(game, _) => Some(game),
-            MatchStands::Closing(game, _) => game.as_deref(),
-            MatchStands::Idle => None,
-        }
+        self.state.stage.game()
     }
 
     /// For a change.
     fn edit_game(&mut self) -> Option<&mut Match> {
         self.game()?;
-        match &mut self.state.edit().stands {
-            MatchStands::Starting(game) | MatchStands::Serving(game) | MatchStands::Draining(game, _) => Some(game),
-            MatchStands::Closing(game, _) => game.as_deref_mut(),
-            MatchStands::Idle => None,
+        match &mut self.state.edit().stage {
+            MatchStage::Starting(game) | MatchStage::Serving(game) | MatchStage::Draining(game, _) => Some(game),
+            MatchStage::Closing(game, _) => game.as_deref_mut(),
+            MatchStage::Idle => None,
         }
     }
 
     /// Leaves `Idle` behind.
     fn take_game(&mut self) -> Option<Box<Match>> {
-        match std::mem::replace(&mut self.state.edit().stands, MatchStands::Idle) {
-            MatchStands::Starting(game) | MatchStands::Serving(game) | MatchStands::Draining(game, _) => Some(game),
-            MatchStands::Closing(game, _) => game,
-            MatchStands::Idle => None,
+        match std::mem::replace(&mut self.state.edit().stage, MatchStage::Idle) {
+            MatchStage::Starting(game) | MatchStage::Serving(game) | MatchStage::Draining(game, _) => Some(game),
+            MatchStage::Closing(game, _) => game,
+            MatchStage::Idle => None,
         }
     }
 
-    fn enter(&mut self, stands: MatchStands, facts: &Facts) {
+    fn enter(&mut self, stage: MatchStage, facts: &Facts) {
         let state = self.state.edit();
-        state.stands = stands;
+        state.stage = stage;
         state.since = facts.wall;
     }
 
-    pub(super) fn on(&mut self, event: MatchEvent, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: MatchEvent, facts: &Facts, decisions: &mut Decisions) {
         match event {
-            MatchEvent::Begin(prepared) => self.begin(*prepared, facts, turn),
-            MatchEvent::Drain { reason, then } => self.drain(&reason, then, facts, turn),
-            MatchEvent::Stop { reason, again } => self.stop(&reason, again, facts, turn),
-            MatchEvent::StopGame { reason } => self.stop_process(&reason, AfterDrain::Recycle, None, facts, turn),
-            MatchEvent::Hasten => self.hasten(facts, turn),
-            MatchEvent::StopWanted => self.stop_wanted(facts, turn),
+            MatchEvent::Begin(prepared) => self.begin(*prepared, facts, decisions),
+            MatchEvent::Drain { reason, then } => self.drain(&reason, then, facts, decisions),
+            MatchEvent::Stop { reason, again } => self.stop(&reason, again, facts, decisions),
+            MatchEvent::StopGame { reason } => self.stop_process(&reason, AfterDrain::Recycle, None, facts, decisions),
+            MatchEvent::Hasten => self.hasten(facts, decisions),
+            MatchEvent::StopWanted => self.stop_wanted(facts, decisions),
             MatchEvent::GameFree => self.game_free(facts),
-            MatchEvent::MatchStarted(id) => self.match_started(id, turn),
+            MatchEvent::MatchStarted(id) => self.match_started(id, decisions),
             MatchEvent::MatchEnded => {
                 if self.game().is_some() {
-                    turn.timeline("match_ended", "the match is over", &[]);
-                    self.drain("the match is over", AfterDrain::Recycle, facts, turn);
+                    decisions.timeline("match_ended", "the match is over", &[]);
+                    self.drain("the match is over", AfterDrain::Recycle, facts, decisions);
                 }
             }
             MatchEvent::OperatorGate(gate) => {
@@ -216,128 +214,132 @@ impl GameMatch {
                     game.operator_gate = Some(gate);
                 }
             }
-            MatchEvent::RunEnded(end) => self.run_ended(*end, facts, turn),
+            MatchEvent::RunEnded(end) => self.run_ended(*end, facts, decisions),
             MatchEvent::Restarting => self.restarting(facts),
-            MatchEvent::NotAgain { status, report } => {
+            MatchEvent::NotRestarted { status, report } => {
                 let reason = format!("the game failed: {status}");
-                self.close_match(&reason, AfterDrain::Recycle, Some(report), facts, turn);
+                self.close_match(&reason, AfterDrain::Recycle, Some(report), facts, decisions);
             }
-            MatchEvent::CrashLoop { why, report } => self.give_up(&why, Some(report), facts, turn),
+            MatchEvent::CrashLoop { why, report } => self.give_up(&why, Some(report), facts, decisions),
             MatchEvent::EndWasAnnounced => {
                 if self.game().is_some() {
-                    self.close_match("the game ended, as it had said", AfterDrain::Recycle, None, facts, turn);
+                    self.close_match("the game ended, as it had said", AfterDrain::Recycle, None, facts, decisions);
                 }
             }
             MatchEvent::Unkillable { why } => {
                 if self.game().is_some() {
                     let ending = facts.ending.shutting_down || facts.phase() == Phase::FinalReports;
                     let then = if ending { AfterDrain::End } else { AfterDrain::Recycle };
-                    self.close_match(&why, then, None, facts, turn);
+                    self.close_match(&why, then, None, facts, decisions);
                 }
             }
-            MatchEvent::Finish { reason } => self.finish(&reason, AfterDrain::Recycle, facts, turn),
-            MatchEvent::CantStart { why } => self.go_on(&why, AfterDrain::Fail { why: why.clone() }, facts, turn),
-            MatchEvent::NewSession { session, instance } => self.new_session(session, instance, turn),
+            MatchEvent::Finish { reason } => self.finish(&reason, AfterDrain::Recycle, facts, decisions),
+            MatchEvent::CantStart { why } => self.go_on(&why, AfterDrain::Fail { why: why.clone() }, facts, decisions),
+            MatchEvent::NewSession { session, instance } => self.new_session(session, instance, decisions),
             MatchEvent::EndReported { session } => self.end_reported(&session),
             MatchEvent::SettingsChanged => self.spec = None,
             MatchEvent::Gap => self.guards_from = facts.now,
             MatchEvent::RepeatStep => {
                 if self.phase() == MatchPhase::Closing
-                    && let MatchStands::Closing(_, closing) = &mut self.state.edit().stands
+                    && let MatchStage::Closing(_, closing) = &mut self.state.edit().stage
                 {
                     closing.sequence.repeat(facts.now);
                 }
             }
             MatchEvent::PhaseChanged => self.state.edit().since = facts.wall,
-            MatchEvent::Tick => self.tick(facts, turn),
-            MatchEvent::Settle => self.first_joinable_later(facts, turn),
+            MatchEvent::Tick => self.tick(facts, decisions),
+            MatchEvent::Settle => self.first_joinable_later(facts, decisions),
         }
     }
 
     /// When [`MatchEvent::Tick`] does something next.
     pub(super) fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
-        match &self.state.stands {
-            MatchStands::Idle => None,
-            MatchStands::Starting(game) => game.expiry(),
-            MatchStands::Serving(game) => self.guards_deadline(game, facts),
-            MatchStands::Draining(_, drain) => drain.deadline,
-            MatchStands::Closing(_, closing) => {
+        match &self.state.stage {
+            MatchStage::Idle => None,
+            MatchStage::Starting(game) => game.expiry(),
+            MatchStage::Serving(game) => self.guards_deadline(game, facts),
+            MatchStage::Draining(_, drain) => drain.deadline,
+            MatchStage::Closing(_, closing) => {
                 let deadline = closing.sequence.deadline(&facts.settings.stop_steps);
                 deadline.filter(|_| facts.process.run.is_some())
             }
         }
     }
 
-    fn tick(&mut self, facts: &Facts, turn: &mut Turn) {
-        match &self.state.stands {
-            MatchStands::Idle => {
+    fn tick(&mut self, facts: &Facts, decisions: &mut Decisions) {
+        match &self.state.stage {
+            MatchStage::Idle => {
                 let warm = facts.settings.launch.start == Start::AtBoot;
                 let idle = facts.phase() == Phase::Idle;
-                if warm && idle && facts.process.state == ProcessIs::Off && facts.may_start() {
-                    self.launch(facts, turn);
+                if warm && idle && facts.process.state == ProcessStatus::Off && facts.may_start() {
+                    self.launch(facts, decisions);
                 }
             }
-            MatchStands::Starting(_) => self.starting(facts, turn),
-            MatchStands::Serving(_) => self.guard(facts, turn),
-            MatchStands::Draining(..) => self.draining(facts, turn),
-            MatchStands::Closing(..) => self.closing(facts, turn),
+            MatchStage::Starting(_) => self.starting(facts, decisions),
+            MatchStage::Serving(_) => self.guard(facts, decisions),
+            MatchStage::Draining(..) => self.draining(facts, decisions),
+            MatchStage::Closing(..) => self.closing(facts, decisions),
         }
     }
 
-    fn starting(&mut self, facts: &Facts, turn: &mut Turn) {
+    fn starting(&mut self, facts: &Facts, decisions: &mut Decisions) {
         let Some(game) = self.game() else { return };
         if game.expiry().is_some_and(|expires| facts.now >= expires) {
             let reason = "the allocation expired before the game was ready";
-            return self.stop_process(reason, AfterDrain::Recycle, None, facts, turn);
+            return self.stop_process(reason, AfterDrain::Recycle, None, facts, decisions);
         }
         let posted = facts.outbox.of(&game.instance).is_none_or(|outbox| outbox.posted);
         match &facts.process.state {
-            ProcessIs::Off if posted && facts.may_start() => self.launch(facts, turn),
-            ProcessIs::Up if posted && facts.process.ready.is_some() => self.serve(facts, turn),
-            ProcessIs::Off
-            | ProcessIs::Up
-            | ProcessIs::Intended
-            | ProcessIs::Delayed
-            | ProcessIs::Failing { .. }
-            | ProcessIs::Unkillable { .. } => {}
+            ProcessStatus::Off if posted && facts.may_start() => self.launch(facts, decisions),
+            ProcessStatus::Up if posted && facts.process.ready.is_some() => self.serve(facts, decisions),
+            ProcessStatus::Off
+            | ProcessStatus::Up
+            | ProcessStatus::Intended
+            | ProcessStatus::Delayed
+            | ProcessStatus::Failing { .. }
+            | ProcessStatus::Unkillable { .. } => {}
         }
     }
 
-    fn launch(&mut self, facts: &Facts, turn: &mut Turn) {
+    fn launch(&mut self, facts: &Facts, decisions: &mut Decisions) {
         let spec = match self.spec.take() {
             Some(spec) => Ok(spec),
             None => launch::render(&facts.settings.launch, &values(&facts.settings, self.game())),
         };
         match spec {
-            Ok(spec) => turn.signal(Signal::Launch(Box::new(spec))),
+            Ok(spec) => decisions.signal(Signal::Launch(Box::new(spec))),
             Err(error) => {
                 let why = format!("the game can't be started: {error}");
-                turn.timeline("launch_failed", why.clone(), &[]);
-                self.give_up(&why, None, facts, turn);
+                decisions.timeline("launch_failed", why.clone(), &[]);
+                self.give_up(&why, None, facts, decisions);
             }
         }
     }
 
     /// A session is ours: the match begins.
-    fn begin(&mut self, prepared: Prepared, facts: &Facts, turn: &mut Turn) {
+    fn begin(&mut self, prepared: Prepared, facts: &Facts, decisions: &mut Decisions) {
         let Prepared { game, spec, outbox: _ } = prepared;
         self.state.edit().matches += 1;
-        turn.signal(Signal::SessionChanged);
+        decisions.signal(Signal::SessionChanged);
         let fields = [
             ("allocation_id", game.allocation.allocation_id.as_str()),
             ("session_id", game.session.as_str()),
             ("instance_id", game.instance.as_str()),
             ("map", game.params.map.as_str()),
         ];
-        turn.timeline("allocated", format!("allocated to session {}, map {}", game.session, game.params.map), &fields);
-        turn.signal(Signal::Milestone { instance: game.instance.clone(), status: JoinStatus::Pending });
-        self.enter(MatchStands::Starting(Box::new(game)), facts);
-        turn.signal(Signal::MatchMeetsGame(Box::new(spec.clone())));
+        decisions.timeline(
+            "allocated",
+            format!("allocated to session {}, map {}", game.session, game.params.map),
+            &fields,
+        );
+        decisions.signal(Signal::Report(Report::milestone(game.instance.clone(), JoinStatus::Pending)));
+        self.enter(MatchStage::Starting(Box::new(game)), facts);
+        decisions.signal(Signal::MatchMeetsGame(Box::new(spec.clone())));
         self.spec = Some(spec);
     }
 
     /// Readiness is proved and the instance posted.
-    fn serve(&mut self, facts: &Facts, turn: &mut Turn) {
+    fn serve(&mut self, facts: &Facts, decisions: &mut Decisions) {
         let Some(mut game) = self.take_game() else { return };
         self.spec = None;
         let first = game.first_joinable.is_none() && facts.gate(&game) == Admission::Open;
@@ -345,15 +347,15 @@ impl GameMatch {
         if first {
             game.first_joinable = Some(facts.now);
         }
-        self.enter(MatchStands::Serving(game), facts);
+        self.enter(MatchStage::Serving(game), facts);
         if first {
-            turn.signal(Signal::Milestone { instance, status: JoinStatus::Joinable });
+            decisions.signal(Signal::Report(Report::milestone(instance, JoinStatus::Joinable)));
         }
     }
 
     /// The gate opened after the start of serving.
-    fn first_joinable_later(&mut self, facts: &Facts, turn: &mut Turn) {
-        let MatchStands::Serving(game) = &self.state.stands else { return };
+    fn first_joinable_later(&mut self, facts: &Facts, decisions: &mut Decisions) {
+        let MatchStage::Serving(game) = &self.state.stage else { return };
         if game.first_joinable.is_some() || facts.gate(game) == Admission::Closed {
             return;
         }
@@ -361,11 +363,11 @@ impl GameMatch {
         if let Some(game) = self.edit_game() {
             game.first_joinable = Some(facts.now);
         }
-        turn.signal(Signal::Milestone { instance, status: JoinStatus::Joinable });
+        decisions.signal(Signal::Report(Report::milestone(instance, JoinStatus::Joinable)));
     }
 
-    fn match_started(&mut self, match_id: Option<MatchId>, turn: &mut Turn) {
-        let drawn = MatchId::from_uuid(turn.ids.uuid());
+    fn match_started(&mut self, match_id: Option<MatchId>, decisions: &mut Decisions) {
+        let drawn = MatchId::from_uuid(decisions.ids.uuid());
         let begun = Some(match_id.unwrap_or(drawn));
         // A game repeats what it said to an agent that is new to it.
         if self.game().is_none_or(|game| game.match_id == begun) {
@@ -373,25 +375,25 @@ impl GameMatch {
         }
         if let Some(game) = self.edit_game() {
             game.match_id = begun;
-            turn.timeline("match_started", "the match has begun", &[]);
+            decisions.timeline("match_started", "the match has begun", &[]);
         }
     }
 
     /// The match lost its session, and has another one now.
-    fn new_session(&mut self, session: SessionId, instance: InstanceId, turn: &mut Turn) {
+    fn new_session(&mut self, session: SessionId, instance: InstanceId, decisions: &mut Decisions) {
         let Some(game) = self.edit_game() else { return };
         let text = format!("the match goes on in the new session {session}");
         let id = session.to_string();
         game.session = session;
         game.instance = instance.clone();
         let was_joinable = game.first_joinable.is_some();
-        turn.signal(Signal::SessionChanged);
-        turn.signal(Signal::Milestone { instance: instance.clone(), status: JoinStatus::Pending });
+        decisions.signal(Signal::SessionChanged);
+        decisions.signal(Signal::Report(Report::milestone(instance.clone(), JoinStatus::Pending)));
         if was_joinable {
-            turn.signal(Signal::Milestone { instance, status: JoinStatus::Joinable });
+            decisions.signal(Signal::Report(Report::milestone(instance, JoinStatus::Joinable)));
         }
-        turn.timeline("allocated", text, &[("session_id", id.as_str())]);
-        turn.signal(Signal::TellAllocation);
+        decisions.timeline("allocated", text, &[("session_id", id.as_str())]);
+        decisions.signal(Signal::TellAllocation);
     }
 
     fn end_reported(&mut self, session: &SessionId) {
@@ -401,109 +403,6 @@ impl GameMatch {
         {
             end.reported = true;
         }
-    }
-
-    /// Ends the process, unless it may serve another match; then the match is closed.
-    fn finish(&mut self, reason: &str, then: AfterDrain, facts: &Facts, turn: &mut Turn) {
-        if then == AfterDrain::Recycle && !facts.ending.shutting_down && may_serve_again(facts) {
-            turn.signal(Signal::ProcessReused);
-            return self.close_match(reason, then, None, facts, turn);
-        }
-        self.stop_process(reason, then, None, facts, turn);
-    }
-
-    /// The stop sequence begins.
-    fn stop_process(
-        &mut self,
-        reason: &str,
-        then: AfterDrain,
-        kill_by: Option<SteadyTime>,
-        facts: &Facts,
-        turn: &mut Turn,
-    ) {
-        let game = self.take_game();
-        let sequence = StopSequence::new(facts.now, kill_by);
-        self.enter(MatchStands::Closing(game, Closing { reason: reason.to_owned(), then, sequence }), facts);
-        turn.signal(Signal::StopBegun { reason: reason.to_owned() });
-    }
-
-    fn closing(&mut self, facts: &Facts, turn: &mut Turn) {
-        let steps = &facts.settings.stop_steps;
-        let MatchStands::Closing(_, closing) = &self.state.stands else { return };
-        let Some(run) = facts.process.run else {
-            if matches!(facts.process.state, ProcessIs::Off | ProcessIs::Delayed) {
-                let (reason, then) = (closing.reason.clone(), closing.then.clone());
-                self.close_match(&reason, then, None, facts, turn);
-            }
-            return;
-        };
-        if closing.sequence.deadline(steps).is_none_or(|at| facts.now < at) {
-            return;
-        }
-        let MatchStands::Closing(_, closing) = &mut self.state.edit().stands else { return };
-        while let Some(action) = closing.sequence.next(steps, facts.now) {
-            turn.effect(carry_out(run, action));
-        }
-    }
-
-    /// The terminal report, and what follows.
-    fn close_match(
-        &mut self,
-        reason: &str,
-        then: AfterDrain,
-        exit: Option<ExitReport>,
-        facts: &Facts,
-        turn: &mut Turn,
-    ) {
-        if facts.allocation.acquiring.is_some() {
-            turn.signal(Signal::AllocationAbandoned);
-        }
-        turn.signal(Signal::RestartCancelled);
-        self.spec = None;
-        if let Some(game) = self.take_game() {
-            let (session, instance) = (game.session.clone(), game.instance.clone());
-            self.state.edit().last_end = Some(LastEnd {
-                session_id: Some(session.clone()),
-                reason: reason.to_owned(),
-                exit,
-                at: facts.wall,
-                reported: false,
-            });
-            let fields = [("session_id", session.as_str()), ("reason", reason)];
-            turn.timeline("closed", format!("the match is closed: {reason}"), &fields);
-            turn.signal(Signal::MatchClosed { session, instance, reason: reason.to_owned() });
-            turn.signal(Signal::SessionChanged);
-        }
-        self.go_on(reason, then, facts, turn);
-    }
-
-    /// What follows a match, or an allocation that came to nothing.
-    fn go_on(&mut self, reason: &str, then: AfterDrain, facts: &Facts, turn: &mut Turn) {
-        let limit = facts.settings.recycle.exit_after;
-        let used_up = limit > 0 && self.state.matches >= u64::from(limit);
-        let then = match then {
-            AfterDrain::Recycle if facts.ending.shutting_down || used_up => AfterDrain::End,
-            other @ (AfterDrain::Recycle | AfterDrain::End | AfterDrain::Fail { .. }) => other,
-        };
-        if then == AfterDrain::Recycle {
-            turn.timeline("recycled", "free for the next allocation", &[]);
-            return self.enter(MatchStands::Idle, facts);
-        }
-        if facts.process.run.is_some() {
-            turn.signal(Signal::ShuttingDown);
-            return self.stop_process(reason, then, None, facts, turn);
-        }
-        self.enter(MatchStands::Idle, facts);
-        turn.signal(Signal::FinalReports { reason: reason.to_owned(), then });
-    }
-
-    /// A crash loop, or a start that can't succeed: an agent that only repeats the same ends; one that
-    /// waits for the orders of others rests.
-    fn give_up(&mut self, why: &str, exit: Option<ExitReport>, facts: &Facts, turn: &mut Turn) {
-        let then =
-            if facts.settings.repeats() { AfterDrain::Fail { why: why.to_owned() } } else { AfterDrain::Recycle };
-        turn.signal(Signal::RestAfterFailure);
-        self.close_match(why, then, exit, facts, turn);
     }
 }
 

@@ -1,12 +1,12 @@
-//! What the game has said of itself, and still stands by: for as long as its run lives.
+//! What the game has said of itself. It counts for as long as the run lives.
 //!
-//! The wiring switches what the game says (`game_events`); what is said of players, of health and
-//! of the match goes to those machines.
+//! Everything that a game says comes in through `game_events`; what it says of players, of health
+//! and of the match goes to those machines.
 
 use super::{
+    decisions::Decisions,
     facts::Facts,
     revision::{Revision, Tracked},
-    turn::Turn,
 };
 use crate::model::{
     CustomData,
@@ -22,11 +22,13 @@ use std::{
 pub(super) struct Words {
     /// It said `Shutdown`: however it ends, the end is orderly.
     pub announced_end: bool,
+    /// Whether the game lets players in.
     pub gate: Admission,
     pub custom: BTreeMap<CustomDataOf, CustomData>,
     pub version: Option<semver::Version>,
     pub map: Option<String>,
     pub mode: Option<String>,
+    /// The sources through which it has spoken.
     pub speaks: BTreeSet<EventSource>,
     pub sdk: Option<String>,
     /// It holds itself back from being allocated.
@@ -70,7 +72,7 @@ pub(super) enum WordsEvent {
     AskedToBeEnded,
     /// The run is another one, or none.
     RunChanged,
-    /// A warm game begins anew.
+    /// The same process serves another match.
     NextMatch,
 }
 
@@ -96,17 +98,17 @@ impl GameWords {
         Arc::new(self.words.clone())
     }
 
-    pub(super) fn on(&mut self, event: WordsEvent, _facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: WordsEvent, _facts: &Facts, decisions: &mut Decisions) {
         match event {
             WordsEvent::Spoke(source) => {
                 if !self.words.speaks.contains(&source) {
                     self.words.edit().speaks.insert(source);
                 }
             }
-            WordsEvent::Said(source, event) => self.said(source, event, turn),
+            WordsEvent::Said(source, event) => self.said(source, event, decisions),
             WordsEvent::AskedToBeEnded => {
                 if self.announce_end() {
-                    turn.timeline("shutdown", "the game asks to be ended", &[]);
+                    decisions.timeline("shutdown", "the game asks to be ended", &[]);
                 }
             }
             WordsEvent::RunChanged => self.words.set(Words::default()),
@@ -117,11 +119,11 @@ impl GameWords {
         }
     }
 
-    fn said(&mut self, source: EventSource, event: GameEvent, turn: &mut Turn) {
+    fn said(&mut self, source: EventSource, event: GameEvent, decisions: &mut Decisions) {
         match event {
             // A game that has said it will end takes no more players.
             GameEvent::Joinable(gate) if !self.words.announced_end => self.open_gate(gate),
-            GameEvent::Map { map, mode } => self.map_changed(map, mode, turn),
+            GameEvent::Map { map, mode } => self.map_changed(map, mode, decisions),
             GameEvent::CustomData { whose, data } => self.custom_data(whose, data),
             GameEvent::Version(version) => {
                 if self.words.version.as_ref() != Some(&version) {
@@ -135,7 +137,7 @@ impl GameWords {
             }
             GameEvent::Shutdown => {
                 self.announce_end();
-                turn.timeline("shutdown", "the game says that it ends", &[]);
+                decisions.timeline("shutdown", "the game says that it ends", &[]);
             }
             GameEvent::Offer(gate) => self.withhold(gate == Admission::Closed),
             GameEvent::Keep(kept) => {
@@ -190,7 +192,7 @@ impl GameWords {
         self.words.edit().custom.entry(whose).or_default().extend(data);
     }
 
-    fn map_changed(&mut self, map: Option<String>, mode: Option<String>, turn: &mut Turn) {
+    fn map_changed(&mut self, map: Option<String>, mode: Option<String>, decisions: &mut Decisions) {
         let map = map.or_else(|| self.words.map.clone());
         let mode = mode.or_else(|| self.words.mode.clone());
         if (&map, &mode) == (&self.words.map, &self.words.mode) {
@@ -200,6 +202,6 @@ impl GameWords {
         (words.map, words.mode) = (map.clone(), mode.clone());
         let (map, mode) = (map.unwrap_or_default(), mode.unwrap_or_default());
         let text = if mode.is_empty() { format!("playing {map}") } else { format!("playing {map} ({mode})") };
-        turn.timeline("map", text, &[("map", &map), ("mode", &mode)]);
+        decisions.timeline("map", text, &[("map", &map), ("mode", &mode)]);
     }
 }

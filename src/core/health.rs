@@ -1,31 +1,37 @@
-//! From evidence to a judgement, and the judgement to the service.
+//! The health of the game: from evidence to a judgement, and the judgement to the session service.
 //!
-//! Each signal has its own counter: `fall` failures in a row make it degraded, twice as many
-//! unhealthy, `rise` successes in a row healthy again. The worst signal counts; the game's own
-//! opinion is one of them, and so are the pings that its SDK promised ([`super::ping_clock`]).
-//! Before the first evidence, which may be the proof of readiness, health is unknown. A match
-//! without a process is unhealthy.
+//! Each kind of evidence has a counter of its own: `fall` failures in a row make the game degraded,
+//! twice as many unhealthy, `rise` successes in a row healthy again. The worst kind counts; the
+//! game's own opinion is one of them, and so are the pings that its SDK promised
+//! ([`super::ping_clock`]). Before the first evidence, which may be the proof of readiness, health
+//! is unknown. A match without a process is unhealthy.
 //!
 //! A check goes out at the service's cadence, jittered only earlier, and at once when the judgement
 //! changes.
+//!
+//! | file | holds |
+//! |---|---|
+//! | this one | the evidence as it comes in, and the silence that is evidence too |
+//! | [`trend`] | the counter of each kind of evidence |
+//! | [`judgement`] | how the game is, and what follows when that changes |
+//! | [`report`] | the judgement on its way to the session service |
 
+mod judgement;
 mod report;
 mod trend;
 
 use super::{
+    decisions::Decisions,
     facts::{Facts, Phase},
     ping_clock::PingClock,
-    process::ProcessIs,
+    process::ProcessStatus,
     revision::{Revision, Tracked},
-    signal::Signal,
     steady_time::{SteadyTime, earliest},
-    turn::Turn,
 };
 use crate::model::{
     calls::{Answer, Refusal},
     game::Evidence,
     ids::InstanceId,
-    policy::{SdkPings, WhenUnhealthy},
     process::ProcessStats,
     session::InstanceHealth,
     time::Timestamp,
@@ -34,7 +40,7 @@ use crate::model::{
 use std::time::Duration;
 use trend::{Kind, Sample, Trends};
 
-/// What others know of it.
+/// What other machines know of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct HealthFacts {
     /// The run is unhealthy.
@@ -43,7 +49,7 @@ pub(super) struct HealthFacts {
 
 #[derive(Debug)]
 pub(super) enum HealthEvent {
-    /// So many signs of life.
+    /// `count` of them came in; the newest at this moment.
     Heartbeats {
         newest: SteadyTime,
         count: u64,
@@ -89,19 +95,19 @@ pub(super) struct Verdict {
     pub reasons: Vec<String>,
 }
 
-/// The pings that an SDK promises, as far as the run lives by them.
+/// Whether the run's SDK promises pings, and whether they still come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Pings {
-    /// It has sent one: its games send them for as long as they live.
+    /// The run has sent a ping, so it uses an SDK that sends them for as long as the game lives.
     pub promised: bool,
-    /// It sends none any more.
+    /// So many pings are missing that the run counts as unhealthy.
     pub stopped: bool,
 }
 
 /// What a judgement rests on, beside the evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Basis {
-    process: ProcessIs,
+    process: ProcessStatus,
     phase: Phase,
     restarts: u32,
 }
@@ -119,13 +125,15 @@ pub(super) struct Health {
     doubtful: bool,
     basis: Option<Basis>,
     verdict: Tracked<Verdict>,
+    /// The health of which the timeline was told last.
     told: Option<InstanceHealth>,
     cadence: Option<Duration>,
     cadence_asked: bool,
     next_post: Option<SteadyTime>,
+    /// The health that the service took last.
     posted: Option<InstanceHealth>,
     under_way: bool,
-    /// An unhealthy episode that the service hasn't heard of.
+    /// When the game was unhealthy last, and why; until the service has heard of it.
     untold: Option<(String, Timestamp)>,
 }
 
@@ -178,7 +186,7 @@ impl Health {
         HealthFacts { is_bad: self.verdict.health == InstanceHealth::Unhealthy }
     }
 
-    pub(super) fn on(&mut self, event: HealthEvent, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: HealthEvent, facts: &Facts, decisions: &mut Decisions) {
         let policy = &facts.settings.health;
         match event {
             HealthEvent::Heartbeats { newest, count } => self.beat(newest, count, facts),
@@ -216,7 +224,7 @@ impl Health {
                 self.untold = None;
             }
             HealthEvent::Configured(answer) => self.configured(&answer, facts),
-            HealthEvent::Posted { instance, told, answer } => self.posted(instance, told, &answer, facts, turn),
+            HealthEvent::Posted { instance, told, answer } => self.posted(instance, told, &answer, facts, decisions),
             HealthEvent::ServiceUp => {
                 self.next_post = None;
                 self.cadence_asked = self.cadence.is_some();
@@ -230,18 +238,17 @@ impl Health {
                 }
             }
             HealthEvent::SettingsChanged => self.doubtful = true,
-            HealthEvent::Tick => self.tick(facts, turn),
+            HealthEvent::Tick => self.tick(facts, decisions),
         }
     }
 
     /// When [`HealthEvent::Tick`] does something next.
     pub(super) fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
-        let up = facts.process.state == ProcessIs::Up;
-        let going = matches!(facts.phase(), Phase::Draining | Phase::Closing) || facts.words.announced_end;
+        let up = facts.process.state == ProcessStatus::Up;
         let silence = facts.settings.health.heartbeat.and_then(|span| Some(self.next_beat? + span.get()));
         let pings = self.pings.deadline().filter(|_| self.counts_pings(facts));
         let post = self.next_post.filter(|_| !self.under_way && facts.settings.writes() && facts.linked().is_some());
-        earliest([silence.filter(|_| up && !going), pings, post])
+        earliest([silence.filter(|_| up && !is_going(facts)), pings, post])
     }
 
     fn run_changed(&mut self) {
@@ -259,7 +266,7 @@ impl Health {
         if facts.settings.health.heartbeat.is_none() || is_going(facts) {
             return;
         }
-        // More than make it healthy again say nothing new.
+        // Once there are enough of them to make the game healthy again, more change nothing.
         for _ in 0..count.min(u64::from(facts.settings.health.rise.max(1))) {
             self.doubtful |= self.trends.good(Kind::Heartbeat, &facts.settings.health);
         }
@@ -272,12 +279,12 @@ impl Health {
         self.pings_are.set(Pings { promised: true, stopped: false });
     }
 
-    fn tick(&mut self, facts: &Facts, turn: &mut Turn) {
+    fn tick(&mut self, facts: &Facts, decisions: &mut Decisions) {
         self.count_silence(facts);
         self.count_pings(facts);
-        self.judge(facts, turn);
-        self.ask_cadence(facts, turn);
-        self.post(facts, turn);
+        self.judge(facts, decisions);
+        self.ask_cadence(facts, decisions);
+        self.post(facts, decisions);
     }
 
     fn count_silence(&mut self, facts: &Facts) {
@@ -291,7 +298,7 @@ impl Health {
         self.doubtful |= self.trends.note(Kind::Heartbeat, Sample::Bad { why }, &facts.settings.health);
     }
 
-    /// A game that uses an SDK which promises pings, and sends none.
+    /// Notes when pings have been missing for too long.
     fn count_pings(&mut self, facts: &Facts) {
         let Some(pings) = facts.settings.sdk_pings.as_ref().filter(|_| self.counts_pings(facts)) else { return };
         if self.pings.runs_out(pings, facts.now) {
@@ -300,117 +307,14 @@ impl Health {
         }
     }
 
-    /// It uses the SDK that promises pings, and isn't being stopped.
+    /// Whether missing pings count: the run uses an SDK that promises them, and isn't being stopped.
     fn counts_pings(&self, facts: &Facts) -> bool {
-        let up = facts.process.state == ProcessIs::Up && facts.phase() != Phase::Closing;
+        let up = facts.process.state == ProcessStatus::Up && facts.phase() != Phase::Closing;
         up && self.pings_are.promised && facts.settings.sdk_pings.is_some()
     }
-
-    /// Judges anew, where something has changed.
-    fn judge(&mut self, facts: &Facts, turn: &mut Turn) {
-        let restarts = facts.game.game.as_ref().map_or(0, |game| game.restarts);
-        let same = |basis: &Basis| {
-            basis.process == facts.process.state && basis.phase == facts.phase() && basis.restarts == restarts
-        };
-        if !self.doubtful && self.basis.as_ref().is_some_and(same) {
-            return;
-        }
-        self.doubtful = false;
-        self.basis = Some(Basis { process: facts.process.state.clone(), phase: facts.phase(), restarts });
-        let verdict = self.judgement(facts, restarts);
-        let news = self.told != Some(verdict.health);
-        self.verdict.set(verdict);
-        if news {
-            self.judged_anew(facts, turn);
-        }
-    }
-
-    fn judgement(&self, facts: &Facts, restarts: u32) -> Verdict {
-        let unhealthy = |why: String| Verdict { health: InstanceHealth::Unhealthy, reasons: vec![why] };
-        match &facts.process.state {
-            ProcessIs::Up => self.of_a_live_process(facts),
-            ProcessIs::Failing { why } => unhealthy(why.clone()),
-            ProcessIs::Delayed => unhealthy("it ended; it is started again soon".to_owned()),
-            ProcessIs::Unkillable { left } => unhealthy(format!("{left} of its processes can't be killed")),
-            ProcessIs::Intended if restarts > 0 => unhealthy("it is being started again".to_owned()),
-            ProcessIs::Off | ProcessIs::Intended => {
-                let in_match = matches!(facts.phase(), Phase::Starting | Phase::Serving | Phase::Draining);
-                let why = if in_match { "it is being started" } else { "it is not running" };
-                Verdict { health: InstanceHealth::Unknown, reasons: vec![why.to_owned()] }
-            }
-        }
-    }
-
-    fn of_a_live_process(&self, facts: &Facts) -> Verdict {
-        let pings = facts.settings.sdk_pings.as_ref().filter(|_| self.pings_are.stopped);
-        let pings = pings.map(|pings| (InstanceHealth::Unhealthy, silence(pings)));
-        let opinion = self.opinion.as_ref().filter(|(health, _)| *health != InstanceHealth::Healthy);
-        let opinion = opinion
-            .map(|(health, reason)| (*health, reason.clone().unwrap_or_else(|| "the game itself says so".to_owned())));
-        let bad: Vec<_> = pings.into_iter().chain(self.trends.fallen(&facts.settings.health)).chain(opinion).collect();
-        let evidence = self.proved || !self.trends.is_empty() || self.opinion.is_some();
-        let worst = bad.iter().map(|(health, _)| *health).max_by_key(|health| rank(*health));
-        match worst {
-            Some(health) => Verdict { health, reasons: bad.into_iter().map(|(_, why)| why).collect() },
-            None if evidence => Verdict { health: InstanceHealth::Healthy, reasons: Vec::new() },
-            None => Verdict { health: InstanceHealth::Unknown, reasons: vec!["nothing is known of it yet".to_owned()] },
-        }
-    }
-
-    fn judged_anew(&mut self, facts: &Facts, turn: &mut Turn) {
-        let health = self.verdict.health;
-        let was = self.told.replace(health);
-        self.next_post = None;
-        let why = self.verdict.reasons.join("; ");
-        let worth_telling = was.is_some() || health != InstanceHealth::Unknown;
-        if worth_telling && facts.game.game.is_some() {
-            let text = if why.is_empty() { name(health).to_owned() } else { format!("{}: {why}", name(health)) };
-            turn.timeline("health", text, &[("health", name(health)), ("reasons", &why)]);
-        }
-        if health == InstanceHealth::Unhealthy {
-            self.untold = Some((why.clone(), facts.wall));
-        } else {
-            self.tell_late(facts, turn);
-        }
-        let serving = facts.phase() == Phase::Serving && facts.process.state == ProcessIs::Up;
-        let restart = facts.settings.health.when_unhealthy == WhenUnhealthy::Restart;
-        if health == InstanceHealth::Unhealthy && restart && serving {
-            turn.signal(Signal::RunUseless { why: format!("it is unhealthy: {why}") });
-        }
-    }
-
-    /// An episode that is over before the service could be told of it becomes an audit event.
-    fn tell_late(&mut self, facts: &Facts, turn: &mut Turn) {
-        let Some((reason, at)) = self.untold.take() else { return };
-        if let Some(game) = &facts.game.game {
-            turn.signal(Signal::Note { instance: game.instance.clone(), name: "unhealthy", reason, at });
-        }
-    }
 }
 
-/// A game on its way out needn't say that it lives.
+/// Whether the game is about to end: then it may be silent.
 fn is_going(facts: &Facts) -> bool {
     facts.words.announced_end || matches!(facts.phase(), Phase::Draining | Phase::Closing)
-}
-
-fn silence(pings: &SdkPings) -> String {
-    format!("no health ping in {} periods of {} s", pings.failure_threshold, pings.period.as_secs())
-}
-
-fn rank(health: InstanceHealth) -> u8 {
-    match health {
-        InstanceHealth::Healthy => 0,
-        InstanceHealth::Unknown => 1,
-        InstanceHealth::Degraded => 2,
-        InstanceHealth::Unhealthy => 3,
-    }
-}
-
-fn name(health: InstanceHealth) -> &'static str {
-    match health {
-        InstanceHealth::Healthy => "healthy",
-        InstanceHealth::Degraded => "degraded",
-        InstanceHealth::Unhealthy => "unhealthy",
-        InstanceHealth::Unknown => "unknown",
-    }
 }

@@ -1,7 +1,8 @@
-//! The outbox of one instance: everything that the session service is owed about one instance.
+//! The outbox of one instance: every report about it that the session service hasn't taken yet.
 //!
-//! Remote state is a level: the newest wins. Only *milestones* are told in order, each with its
-//! time: as the level itself where it still stands, else as an audit event.
+//! What the service shows is a level: only the newest is sent. *Milestones* alone are told in
+//! order, each with its time: as the level itself while no newer one has replaced it, else as an
+//! audit event.
 //!
 //! ```text
 //!  post ──► milestones and notes, in order ──► level ≠ shown: PATCH ──► … ──► closed ──► read back ──► delivered
@@ -11,7 +12,7 @@
 //! | file | holds |
 //! |---|---|
 //! | this one | what is owed, and the next request |
-//! | [`answers`] | what an answer means: shown, doubtful, refused, taken away, delivered |
+//! | [`answers`] | what an answer means: taken, unknown, refused, taken away, delivered |
 //! | [`level`] | the instance's level: compared, merged, named |
 //!
 //! Invariants: one request under way; nothing follows `closed`; an outbox goes only when `closed`
@@ -37,6 +38,7 @@ use std::collections::VecDeque;
 
 /// Notes and milestones kept for a service that is away; beyond, the oldest notes go.
 const MAX_QUEUE: usize = 64;
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct InstanceOutbox {
     pub session: SessionId,
@@ -58,13 +60,14 @@ pub(super) struct InstanceOutbox {
     #[serde(skip)]
     retry_at: Option<SteadyTime>,
     #[serde(skip)]
-    flight: Option<Op>,
+    under_way: Option<Op>,
     /// Goes up with every change of what is remembered, or shown.
     #[serde(skip)]
     changes: u64,
-    /// The outcome of the last write isn't known. So after a restart, too.
+    /// The outcome of the last write isn't known: the session is read before the next one. That is
+    /// so after a restart of the agent, too.
     #[serde(skip, default = "yes")]
-    doubt: bool,
+    must_read_back: bool,
 }
 
 fn yes() -> bool {
@@ -120,9 +123,9 @@ impl InstanceOutbox {
             backoff: Backoff::default(),
             tries: 0,
             retry_at: None,
-            flight: None,
+            under_way: None,
             changes: 0,
-            doubt: false,
+            must_read_back: false,
         }
     }
 
@@ -209,29 +212,29 @@ impl InstanceOutbox {
         }
     }
 
-    /// The wait for the next attempt is over.
-    pub(super) fn ripen(&mut self, now: SteadyTime) {
+    /// Ends the wait for the next attempt, once it is over.
+    pub(super) fn end_wait(&mut self, now: SteadyTime) {
         self.retry_at = self.retry_at.filter(|at| now < *at);
     }
 
     /// The next request, if one may go out.
     pub(super) fn next_call(&mut self) -> Option<Call> {
-        if self.flight.is_some() || self.retry_at.is_some() {
+        if self.under_way.is_some() || self.retry_at.is_some() {
             return None;
         }
         let op = self.next_op()?;
         let call = self.call_for(&op);
-        self.flight = Some(op);
+        self.under_way = Some(op);
         call
     }
 
     /// A closing outbox that never got as far as being posted owes nothing.
     pub(super) fn owes_nothing(&self) -> bool {
-        self.closing.is_some() && self.post.is_some() && !self.doubt && self.flight.is_none()
+        self.closing.is_some() && self.post.is_some() && !self.must_read_back && self.under_way.is_none()
     }
 
     fn next_op(&mut self) -> Option<Op> {
-        if self.doubt {
+        if self.must_read_back {
             return Some(Op::ReadBack);
         }
         if self.post.is_some() {
@@ -270,7 +273,7 @@ impl InstanceOutbox {
         browser.map(Op::Browser)
     }
 
-    /// The milestone at the head of the queue no longer stands.
+    /// A newer level has replaced the milestone at the head of the queue.
     fn passed_over(&self, status: JoinStatus) -> bool {
         self.closing.is_some()
             || self.want.join_status != Some(status)
@@ -307,7 +310,7 @@ impl InstanceOutbox {
     }
 
     pub(super) fn deadline(&self) -> Option<SteadyTime> {
-        self.retry_at.filter(|_| self.flight.is_none())
+        self.retry_at.filter(|_| self.under_way.is_none())
     }
 
     /// Undelivered reports, for people, oldest first.

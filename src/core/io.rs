@@ -13,15 +13,7 @@ use crate::model::{
 };
 use std::{collections::BTreeMap, time::Duration};
 
-/// What a core is born with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Restored {
-    pub saved: SavedState,
-    /// Drawn from the operating system at each start: ids and join tokens are minted from it.
-    pub entropy: [u8; 32],
-}
-
-/// What is known of the life before.
+/// What is known of the agent's last life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SavedState {
     /// There was none: a new state directory.
@@ -130,7 +122,7 @@ pub enum Effect {
         report: ExitReport,
         reason: String,
     },
-    /// The agent ends now; every durable word has been written.
+    /// The agent ends now; what was to be on disk is there.
     End(Ending),
 }
 

@@ -1,5 +1,5 @@
-//! The journal as the core sees it: one commit under way, numbered; and how it is when it fails.
-//! What waits for a commit is in [`super::turn`].
+//! The journal as the core sees it: commits are numbered, and one is under way at a time. The
+//! effects that wait for a commit are in [`super::decisions`].
 //!
 //! The state is written out as text only when its revision has moved; a text that is the same as
 //! the last one is no change.
@@ -8,10 +8,10 @@
 //! so, and no allocation is accepted. What is written ahead goes on waiting.
 
 use super::{
+    decisions::{Decisions, JournalWorks},
     io::{Effect, JournalFact},
     revision::{Revision, Tracked},
     steady_time::SteadyTime,
-    turn::{JournalWorks, Turn},
 };
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub struct Written {
     pub by: u64,
 }
 
-/// What others know of it.
+/// What other machines know of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct JournalFacts {
     /// Why it can't be written.
@@ -39,20 +39,22 @@ pub(super) struct JournalFacts {
 pub(super) struct Journal {
     /// The number of the last commit that was asked for.
     asked: u64,
-    /// What it said; `stale`: that isn't the state of now.
+    /// The text of that commit.
     asked_text: String,
+    /// The present state is another one than that text.
     stale: bool,
-    /// The state of now, as text, and the revision that it was made from.
+    /// The present state as text, and the revision that it was made from.
     text: String,
     seen: Option<u64>,
     written: Written,
+    /// When the last commit was asked for.
     since: Option<SteadyTime>,
     under_way: bool,
     /// The last one that reached the disk.
     done: u64,
     retry_at: Option<SteadyTime>,
     trouble: Tracked<Option<String>>,
-    /// The journal of an earlier life, which can't be used.
+    /// Why the journal of the last life couldn't be used.
     set_aside: Tracked<Option<String>>,
 }
 
@@ -88,26 +90,26 @@ impl Journal {
     }
 
     /// Everything that was decided is on disk.
-    pub(super) fn is_settled(&self, turn: &Turn) -> bool {
-        !self.under_way && self.retry_at.is_none() && turn.nothing_waits()
+    pub(super) fn is_settled(&self, decisions: &Decisions) -> bool {
+        !self.under_way && self.retry_at.is_none() && decisions.nothing_waits()
     }
 
     /// What became of a commit.
-    pub(super) fn on(&mut self, fact: &JournalFact, now: SteadyTime, turn: &mut Turn) {
+    pub(super) fn on(&mut self, fact: &JournalFact, now: SteadyTime, decisions: &mut Decisions) {
         match fact {
             JournalFact::Committed { seq } if *seq == self.asked => {
                 self.under_way = false;
                 self.done = *seq;
                 if self.trouble.is_some() {
                     self.trouble.set(None);
-                    turn.timeline("journal", "the journal can be written again", &[]);
+                    decisions.timeline("journal", "the journal can be written again", &[]);
                 }
-                self.release(turn);
+                self.release(decisions);
             }
             JournalFact::Failed { seq, why } if *seq == self.asked => {
                 self.under_way = false;
                 self.retry_at = Some(now + RETRY);
-                self.in_trouble(format!("failed to write the journal: {why}"), turn);
+                self.in_trouble(format!("failed to write the journal: {why}"), decisions);
             }
             JournalFact::Committed { .. } | JournalFact::Failed { .. } => {}
         }
@@ -119,29 +121,29 @@ impl Journal {
         if self.under_way { slow } else { self.retry_at }
     }
 
-    pub(super) fn tick(&mut self, now: SteadyTime, turn: &mut Turn) {
+    pub(super) fn tick(&mut self, now: SteadyTime, decisions: &mut Decisions) {
         let slow = self.since.is_some_and(|since| now >= since + PATIENCE);
         if self.under_way && slow && self.trouble.is_none() {
-            self.in_trouble("a write of the journal takes more than 2 s".to_owned(), turn);
+            self.in_trouble("a write of the journal takes more than 2 s".to_owned(), decisions);
         }
     }
 
-    fn in_trouble(&mut self, why: String, turn: &mut Turn) {
+    fn in_trouble(&mut self, why: String, decisions: &mut Decisions) {
         if self.trouble.is_none() {
-            turn.timeline("journal", format!("{why}; the match goes on, no new allocation is taken"), &[]);
+            decisions.timeline("journal", format!("{why}; the match goes on, no new allocation is taken"), &[]);
         }
         self.trouble.set(Some(why));
-        self.release(turn);
+        self.release(decisions);
     }
 
-    /// The state may be another one than the text says.
+    /// Whether the state may be another one than the text says.
     pub(super) fn needs_text(&self, revision: u64) -> bool {
         self.seen != Some(revision)
     }
 
-    /// Asks for a commit where the state has changed, and lets go what waits for none. Last of all
-    /// steps. `revision`: of what is remembered; `text`: what that is, where it may be news.
-    pub(super) fn commit(&mut self, revision: u64, text: Option<String>, now: SteadyTime, turn: &mut Turn) {
+    /// Asks for a commit where the state has changed, and lets go the effects that wait for none. This is the last step of
+    /// every input. `revision`: of what is remembered; `text`: the state, where it may have changed.
+    pub(super) fn commit(&mut self, revision: u64, text: Option<String>, now: SteadyTime, decisions: &mut Decisions) {
         self.seen = Some(revision);
         if let Some(text) = text.filter(|text| self.text != *text) {
             self.written.revision += 1;
@@ -156,25 +158,25 @@ impl Journal {
             self.retry_at = None;
             self.asked_text.clone_from(&self.text);
             self.stale = false;
-            turn.effect(Effect::Commit { seq: self.asked, text: self.text.clone() });
+            decisions.effect(Effect::Commit { seq: self.asked, text: self.text.clone() });
         }
-        self.number_waiting(turn);
-        self.release(turn);
+        self.number_waiting(decisions);
+        self.release(decisions);
     }
 
-    /// Until the next commit says so, the state of now isn't on disk.
-    fn number_waiting(&mut self, turn: &mut Turn) {
-        let stands = !self.stale && self.retry_at.is_none();
-        let needs = if stands { self.asked } else { self.asked + 1 };
+    /// Says which commit has the present state, and has the waiting effects wait for that one.
+    fn number_waiting(&mut self, decisions: &mut Decisions) {
+        let is_asked_for = !self.stale && self.retry_at.is_none();
+        let needs = if is_asked_for { self.asked } else { self.asked + 1 };
         self.written.by = needs;
         if needs <= self.done {
-            turn.wait_at_most_for(needs);
+            decisions.wait_at_most_for(needs);
         }
-        turn.wait_for(needs);
+        decisions.wait_for(needs);
     }
 
-    fn release(&self, turn: &mut Turn) {
+    fn release(&self, decisions: &mut Decisions) {
         let works = if self.trouble.is_some() { JournalWorks::No } else { JournalWorks::Yes };
-        turn.release(self.done, works);
+        decisions.release(self.done, works);
     }
 }

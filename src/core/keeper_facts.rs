@@ -1,5 +1,5 @@
-//! What the keeper says, and above all its hello: the journal says what was intended, the keeper
-//! what is.
+//! What the keeper says. Its hello is compared with the journal: the journal knows what was
+//! intended, the keeper knows what has become of it.
 //!
 //! | journal | keeper | action |
 //! |---|---|---|
@@ -21,7 +21,7 @@ use super::{
     health::HealthEvent,
     io::{Effect, Ending},
     keeper_link::{KeeperEvent, Recovery},
-    process::{ProcessEvent, ProcessIs},
+    process::{ProcessEvent, ProcessStatus},
 };
 use crate::model::{
     ids::RunNumber,
@@ -91,7 +91,7 @@ impl Core {
         let record = hello.record.as_deref().and_then(|text| Memory::read(text).ok());
         match record {
             Some(record) if theirs.is_none_or(|run| record.process.last_run >= run.0) => {
-                self.turn.timeline("adopted", "the keeper's record is taken for the journal", &[]);
+                self.decisions.timeline("adopted", "the keeper's record is taken for the journal", &[]);
                 self.recall(record);
             }
             _ => {
@@ -111,7 +111,7 @@ impl Core {
             (Some(ours), RunState::Exited { report }) if ours == report.run => {
                 self.on_process(ProcessEvent::Exited(report));
             }
-            (Some(_), RunState::Empty) if same_keeper && self.facts.process.state == ProcessIs::Intended => {
+            (Some(_), RunState::Empty) if same_keeper && self.facts.process.state == ProcessStatus::Intended => {
                 self.on_process(ProcessEvent::NeverStarted);
             }
             (Some(_), RunState::Empty) => self.on_process(ProcessEvent::Lost),
@@ -134,7 +134,7 @@ impl Core {
     }
 
     fn taken(&mut self, run: RunNumber) {
-        self.turn.after_commit(Effect::Keeper(KeeperOrder::ExitTaken { run }));
+        self.decisions.after_commit(Effect::Keeper(KeeperOrder::ExitTaken { run }));
     }
 
     fn exited(&mut self, report: ExitReport) {
@@ -155,8 +155,8 @@ impl Core {
 
     /// Nothing more can be done through the keeper, and nothing may be said of the match.
     fn end_at_once(&mut self, ending: Ending, kind: &'static str, text: &str) {
-        self.turn.drop_effects();
-        self.turn.timeline(kind, text, &[]);
+        self.decisions.drop_effects();
+        self.decisions.timeline(kind, text, &[]);
         self.on_ending(EndingEvent::EndAtOnce(ending));
     }
 }

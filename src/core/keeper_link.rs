@@ -2,10 +2,10 @@
 //! agent is there, and the adoption record, from which a lost journal is made good.
 
 use super::{
+    decisions::Decisions,
     facts::Facts,
     revision::{Revision, Tracked},
     stop_sequence::StopSequence,
-    turn::Turn,
 };
 use crate::model::{
     ids::KeeperId,
@@ -25,7 +25,7 @@ pub(super) enum Recovery {
     UnknownRun,
 }
 
-/// What others know of it.
+/// What other machines know of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct KeeperFacts {
     pub connected: bool,
@@ -49,7 +49,7 @@ pub(super) enum KeeperEvent {
     Recovery(Recovery),
     /// The run that nothing explained is over.
     RunEnded,
-    /// An order to end came through it; it stands.
+    /// The keeper was asked to stop, and passes that on; it counts from then on.
     StopRequested,
 }
 
@@ -62,7 +62,9 @@ pub(super) struct KeeperLink {
     trouble: Tracked<Option<String>>,
     recovery: Tracked<Recovery>,
     stop_seen: bool,
-    deposited: Option<String>,
+    /// The key of the adoption record that the keeper has.
+    recorded: Option<String>,
+    /// The fallback policy that the keeper has.
     fallback: Option<FallbackPolicy>,
 }
 
@@ -75,7 +77,7 @@ impl KeeperLink {
             trouble: Tracked::new(None),
             recovery: Tracked::new(recovery),
             stop_seen: false,
-            deposited: None,
+            recorded: None,
             fallback: None,
         }
     }
@@ -96,7 +98,7 @@ impl KeeperLink {
         self.trouble.as_deref()
     }
 
-    /// An order to end came through it.
+    /// Whether the keeper has said that it was asked to stop.
     pub(super) fn stop_seen(&self) -> bool {
         self.stop_seen
     }
@@ -111,20 +113,20 @@ impl KeeperLink {
         KeeperFacts { connected: *self.connected, met: self.hello.is_some(), recovery: *self.recovery }
     }
 
-    pub(super) fn on(&mut self, event: KeeperEvent, _facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: KeeperEvent, _facts: &Facts, decisions: &mut Decisions) {
         match event {
             KeeperEvent::Met(hello) => {
                 self.id.set(Some(hello.keeper.clone()));
                 self.connected.set(true);
                 self.trouble.set(None);
                 *self.hello.edit() = Some(*hello);
-                // Whatever was deposited may not have arrived.
-                self.deposited = None;
+                // What it was given last may not have arrived.
+                self.recorded = None;
                 self.fallback = None;
             }
             KeeperEvent::Away { why } => {
                 if *self.connected {
-                    turn.timeline("keeper_away", format!("the keeper is away: {why}"), &[]);
+                    decisions.timeline("keeper_away", format!("the keeper is away: {why}"), &[]);
                 }
                 self.connected.set(false);
                 self.trouble.set(Some(why));
@@ -139,9 +141,15 @@ impl KeeperLink {
         }
     }
 
-    /// Deposits what has changed: the fallback policy, and the adoption record,
-    /// which `record` writes. `key`: another one makes a new record worth its while.
-    pub(super) fn deposit(&mut self, facts: &Facts, turn: &mut Turn, key: String, record: impl FnOnce() -> String) {
+    /// Gives the keeper what has changed: the fallback policy, and the adoption record, which `record` writes. Another
+    /// `key` than last time makes a new record worthwhile.
+    pub(super) fn update(
+        &mut self,
+        facts: &Facts,
+        decisions: &mut Decisions,
+        key: String,
+        record: impl FnOnce() -> String,
+    ) {
         if !*self.connected {
             return;
         }
@@ -151,11 +159,11 @@ impl KeeperLink {
         let policy = FallbackPolicy { total: StopSequence::total(&steps), steps, unattended };
         if self.fallback.as_ref() != Some(&policy) {
             self.fallback = Some(policy.clone());
-            turn.order(KeeperOrder::Fallback { policy });
+            decisions.order(KeeperOrder::Fallback { policy });
         }
-        if self.deposited.as_ref() != Some(&key) {
-            self.deposited = Some(key);
-            turn.order(KeeperOrder::Record { text: record() });
+        if self.recorded.as_ref() != Some(&key) {
+            self.recorded = Some(key);
+            decisions.order(KeeperOrder::Record { text: record() });
         }
     }
 }

@@ -10,9 +10,9 @@
 
 use super::{
     durable::Memory,
-    game_match::{Match, MatchStands},
+    game_match::MatchStage,
     process::Process,
-    status::{link_warning, of_run, unkillable},
+    status::{UNEXPLAINED, link_warning, of_run, unkillable},
 };
 use crate::model::{
     game::Admission,
@@ -37,7 +37,7 @@ pub(crate) fn status(name: &str, saved: Option<&str>, keeper: &KeeperFound, now:
     let memory = believed(saved, keeper).unwrap_or_else(|| Memory::new(now));
     let end = end_of_run(&memory, keeper, now);
     let running = memory.process.process.run().filter(|_| end.is_none());
-    let game = game_of(&memory.game.stands);
+    let game = memory.game.stage.game();
     let startup = game.map(|game| &game.params);
     let (health, reasons) = health(&memory, end.as_ref());
     let map = memory.words.map.clone().or_else(|| startup.map(|params| params.map.clone()));
@@ -131,38 +131,30 @@ fn end_of_run(memory: &Memory, keeper: &KeeperFound, now: Timestamp) -> Option<E
     Some(left.filter(|report| report.run == run.number).cloned().unwrap_or_else(lost))
 }
 
-fn game_of(stands: &MatchStands) -> Option<&Match> {
-    match stands {
-        MatchStands::Starting(game) | MatchStands::Serving(game) | MatchStands::Draining(game, _) => Some(game),
-        MatchStands::Closing(game, _) => game.as_deref(),
-        MatchStands::Idle => None,
-    }
-}
-
 fn phase(memory: &Memory, end: Option<&ExitReport>) -> PhaseName {
-    match &memory.game.stands {
-        MatchStands::Idle if memory.reports.is_some() => PhaseName::Closing,
-        MatchStands::Idle if memory.allocation.acquiring.is_some() => PhaseName::Starting,
-        MatchStands::Idle => PhaseName::Idle,
-        MatchStands::Starting(_) if end.is_none() => PhaseName::Starting,
-        MatchStands::Serving(_) if end.is_none() => PhaseName::Serving,
-        MatchStands::Draining(..) if end.is_none() => PhaseName::Draining,
-        MatchStands::Starting(_) | MatchStands::Serving(_) | MatchStands::Draining(..) | MatchStands::Closing(..) => {
+    match &memory.game.stage {
+        MatchStage::Idle if memory.reports.is_some() => PhaseName::Closing,
+        MatchStage::Idle if memory.allocation.acquiring.is_some() => PhaseName::Starting,
+        MatchStage::Idle => PhaseName::Idle,
+        MatchStage::Starting(_) if end.is_none() => PhaseName::Starting,
+        MatchStage::Serving(_) if end.is_none() => PhaseName::Serving,
+        MatchStage::Draining(..) if end.is_none() => PhaseName::Draining,
+        MatchStage::Starting(_) | MatchStage::Serving(_) | MatchStage::Draining(..) | MatchStage::Closing(..) => {
             PhaseName::Closing
         }
     }
 }
 
 fn join_status(memory: &Memory, end: Option<&ExitReport>) -> Option<JoinStatus> {
-    let game = game_of(&memory.game.stands)?;
-    match &memory.game.stands {
-        MatchStands::Starting(_) => Some(JoinStatus::Pending),
-        MatchStands::Serving(_) => {
+    let game = memory.game.stage.game()?;
+    match &memory.game.stage {
+        MatchStage::Starting(_) => Some(JoinStatus::Pending),
+        MatchStage::Serving(_) => {
             let open = game.operator_gate.unwrap_or(memory.words.gate) == Admission::Open && end.is_none();
             Some(if open { JoinStatus::Joinable } else { JoinStatus::Unjoinable })
         }
-        MatchStands::Draining(..) | MatchStands::Closing(..) => Some(JoinStatus::Unjoinable),
-        MatchStands::Idle => None,
+        MatchStage::Draining(..) | MatchStage::Closing(..) => Some(JoinStatus::Unjoinable),
+        MatchStage::Idle => None,
     }
 }
 
@@ -176,19 +168,19 @@ fn health(memory: &Memory, end: Option<&ExitReport>) -> (InstanceHealth, Vec<Str
 }
 
 fn reason(memory: &Memory) -> Option<String> {
-    match &memory.game.stands {
-        MatchStands::Draining(_, drain) => Some(drain.reason.clone()),
-        MatchStands::Closing(_, closing) => Some(closing.reason.clone()),
-        MatchStands::Idle | MatchStands::Starting(_) | MatchStands::Serving(_) => {
+    match &memory.game.stage {
+        MatchStage::Draining(_, drain) => Some(drain.reason.clone()),
+        MatchStage::Closing(_, closing) => Some(closing.reason.clone()),
+        MatchStage::Idle | MatchStage::Starting(_) | MatchStage::Serving(_) => {
             memory.reports.as_ref().map(|reports| reports.reason.clone())
         }
     }
 }
 
 fn deadline(memory: &Memory) -> Option<Timestamp> {
-    match &memory.game.stands {
-        MatchStands::Draining(_, drain) => drain.deadline.map(|deadline| deadline.0),
-        MatchStands::Idle | MatchStands::Starting(_) | MatchStands::Serving(_) | MatchStands::Closing(..) => None,
+    match &memory.game.stage {
+        MatchStage::Draining(_, drain) => drain.deadline.map(|deadline| deadline.0),
+        MatchStage::Idle | MatchStage::Starting(_) | MatchStage::Serving(_) | MatchStage::Closing(..) => None,
     }
 }
 
@@ -211,7 +203,7 @@ fn warnings(memory: &Memory, keeper: &KeeperFound, end: Option<&ExitReport>) -> 
         && let RunState::Running { run, .. } = &hello.run
         && memory.process.process.run().is_none_or(|known| known.number != *run)
     {
-        warnings.push("a game runs that no journal and no record explains; `gameside stop` ends it".to_owned());
+        warnings.push(UNEXPLAINED.to_owned());
     }
     if let KeeperFound::Here(hello) = keeper
         && let RunState::Unkillable { run, left } = hello.run
@@ -221,7 +213,7 @@ fn warnings(memory: &Memory, keeper: &KeeperFound, end: Option<&ExitReport>) -> 
     if end.is_some() {
         warnings.push("the game is over; the session service hears of it when the agent is started again".to_owned());
     }
-    if game_of(&memory.game.stands).is_some() {
+    if memory.game.stage.game().is_some() {
         warnings.extend(link_warning(memory.link));
     }
     warnings
@@ -233,7 +225,7 @@ fn last_end(memory: &Memory, end: Option<ExitReport>) -> Option<LastEnd> {
     let lost = report.status == ExitStatus::Lost;
     let reason = if lost { "the game was lost with its keeper" } else { "the game ended while no agent was there" };
     Some(LastEnd {
-        session_id: game_of(&memory.game.stands).map(|game| game.session.clone()),
+        session_id: memory.game.stage.game().map(|game| game.session.clone()),
         reason: reason.to_owned(),
         at: report.ended,
         exit: Some(report),

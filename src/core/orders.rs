@@ -31,7 +31,7 @@ impl Core {
             }
             Order::Admission(_) => Err(no_match()),
         };
-        self.turn.effect(Effect::Reply { request, reply });
+        self.decisions.effect(Effect::Reply { request, reply });
     }
 
     fn order_drain(&mut self, reason: Option<String>, then: After) -> Result<Accepted, Refused> {

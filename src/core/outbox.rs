@@ -6,24 +6,23 @@
 //! is sent.
 
 use super::{
+    decisions::{Decisions, Hold, Purpose},
     facts::Facts,
     instance_outbox::{InstanceOutbox, Outcome, ServiceUp},
     revision::{Revision, Tracked},
-    signal::Signal,
+    signal::{MatchClosed, Report, ReportItem, Signal},
     steady_time::{SteadyTime, earliest},
-    turn::{Hold, Purpose, Turn},
 };
 use crate::model::{
     CustomData,
     calls::{Answer, Call, Refusal},
     ids::{InstanceId, SessionId},
     session::{InstanceUpdate, JoinStatus},
-    time::Timestamp,
 };
 
-/// What others know of one outbox.
+/// What other machines know of one outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct OutboxIs {
+pub(super) struct OutboxStatus {
     pub instance: InstanceId,
     /// The service has the instance.
     pub posted: bool,
@@ -32,10 +31,10 @@ pub(super) struct OutboxIs {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct OutboxFacts(Vec<OutboxIs>);
+pub(super) struct OutboxFacts(Vec<OutboxStatus>);
 
 impl OutboxFacts {
-    pub(super) fn of(&self, instance: &InstanceId) -> Option<&OutboxIs> {
+    pub(super) fn of(&self, instance: &InstanceId) -> Option<&OutboxStatus> {
         self.0.iter().find(|outbox| outbox.instance == *instance)
     }
 
@@ -43,7 +42,7 @@ impl OutboxFacts {
         self.0.is_empty()
     }
 
-    pub(super) fn all(&self) -> &[OutboxIs] {
+    pub(super) fn all(&self) -> &[OutboxStatus] {
         &self.0
     }
 }
@@ -51,7 +50,7 @@ impl OutboxFacts {
 #[derive(Debug)]
 pub(super) enum OutboxEvent {
     Add(Box<InstanceOutbox>),
-    /// The service waits for this instance: it gets its end, and nothing else.
+    /// An instance that can't be served, though the service waits for it: it is reported closed, and nothing else.
     AddClosed(Box<InstanceOutbox>, String),
     /// What the session should show of the current instance.
     Want {
@@ -59,23 +58,8 @@ pub(super) enum OutboxEvent {
         level: Box<InstanceUpdate>,
         browser: Option<CustomData>,
     },
-    /// A level that must be told in its order.
-    Milestone {
-        instance: InstanceId,
-        status: JoinStatus,
-    },
-    /// For the session's audit, in its order among the reports.
-    Note {
-        instance: InstanceId,
-        name: &'static str,
-        reason: String,
-        at: Timestamp,
-    },
-    Close {
-        session: SessionId,
-        instance: InstanceId,
-        reason: String,
-    },
+    Report(Report),
+    MatchClosed(MatchClosed),
     /// Nothing is owed about it any more.
     Forget(InstanceId),
     /// The answer to the request under way.
@@ -84,9 +68,9 @@ pub(super) enum OutboxEvent {
         answer: Result<Answer, Refusal>,
     },
     ServiceUp,
-    /// What was dropped in an earlier match is over.
+    /// Another match, or none: a report of the last one that was dropped is no longer shown.
     MatchChanged,
-    /// What the instance is known to show is no news.
+    /// After a start: the timeline isn't told again what this instance is known to show.
     Known(InstanceId),
     /// Sends what may be sent.
     Flush,
@@ -96,9 +80,9 @@ pub(super) enum OutboxEvent {
 pub(super) struct Outbox {
     outboxes: Vec<InstanceOutbox>,
     changes: u64,
-    /// What the service shows, as far as the timeline has said so.
+    /// The join status that the timeline was told last.
     shown: Option<(InstanceId, JoinStatus)>,
-    /// Reports that the service won't have, and that are tried again; until one is taken.
+    /// Why the service refuses reports that are tried again; until it takes one.
     waiting: Tracked<Option<(InstanceId, String)>>,
     /// A report that was dropped; until the match is over.
     dropped: Tracked<Option<String>>,
@@ -109,7 +93,7 @@ impl Outbox {
         Outbox { outboxes, ..Outbox::default() }
     }
 
-    /// Takes another memory for its own; what is owed by this one is owed still.
+    /// Replaces the memory by another one, the keeper's record; what this one owes is owed still.
     pub(super) fn recall(&mut self, outboxes: Vec<InstanceOutbox>) {
         let owed = std::mem::replace(&mut self.outboxes, outboxes);
         let news = |outbox: &InstanceOutbox| !self.outboxes.iter().any(|known| known.is_ours(&outbox.instance));
@@ -127,7 +111,7 @@ impl Outbox {
     }
 
     pub(super) fn facts(&self) -> OutboxFacts {
-        let is = |outbox: &InstanceOutbox| OutboxIs {
+        let is = |outbox: &InstanceOutbox| OutboxStatus {
             instance: outbox.instance.clone(),
             posted: outbox.is_posted(),
             closing: outbox.is_closing(),
@@ -140,14 +124,14 @@ impl Outbox {
         self.outboxes.iter().flat_map(InstanceOutbox::owed).collect()
     }
 
-    /// What the service won't have: each stands until its own end.
+    /// Which reports the service refuses, for the status.
     pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
         let waits = |(instance, _): &&(InstanceId, String)| self.find(instance).is_some();
         let waiting = self.waiting.as_ref().filter(waits).map(|(_, why)| why.clone());
         waiting.into_iter().chain(self.dropped.clone())
     }
 
-    pub(super) fn on(&mut self, event: OutboxEvent, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: OutboxEvent, facts: &Facts, decisions: &mut Decisions) {
         match event {
             OutboxEvent::Add(outbox) => {
                 self.outboxes.push(*outbox);
@@ -156,21 +140,21 @@ impl Outbox {
             OutboxEvent::AddClosed(outbox, why) => {
                 let (session, instance) = (outbox.session.clone(), outbox.instance.clone());
                 self.outboxes.push(*outbox);
-                self.close(session, &instance, &why, facts, turn);
+                self.close(session, &instance, &why, facts, decisions);
             }
             OutboxEvent::Want { instance, level, browser } => self.with(&instance, |outbox| {
                 outbox.want(*level);
                 browser.into_iter().for_each(|data| outbox.want_browser(data));
             }),
-            OutboxEvent::Milestone { instance, status } => {
-                self.with(&instance, |outbox| outbox.milestone(status, facts.wall));
+            OutboxEvent::Report(Report { instance, item }) => self.with(&instance, |outbox| match item {
+                ReportItem::Milestone(status) => outbox.milestone(status, facts.wall),
+                ReportItem::Note { name, reason, at } => outbox.note(name, &reason, at),
+            }),
+            OutboxEvent::MatchClosed(MatchClosed { session, instance, reason }) => {
+                self.close(session, &instance, &reason, facts, decisions);
             }
-            OutboxEvent::Note { instance, name, reason, at } => {
-                self.with(&instance, |outbox| outbox.note(name, &reason, at));
-            }
-            OutboxEvent::Close { session, instance, reason } => self.close(session, &instance, &reason, facts, turn),
             OutboxEvent::Forget(instance) => self.forget(&instance),
-            OutboxEvent::Answered { instance, answer } => self.answered(instance, answer, facts, turn),
+            OutboxEvent::Answered { instance, answer } => self.answered(instance, answer, facts, decisions),
             OutboxEvent::ServiceUp => {
                 self.outboxes.iter_mut().for_each(InstanceOutbox::retry_now);
                 self.changes += 1;
@@ -179,7 +163,7 @@ impl Outbox {
             OutboxEvent::Known(instance) => {
                 self.shown = self.find(&instance).and_then(InstanceOutbox::shown).map(|shown| (instance, shown));
             }
-            OutboxEvent::Flush => self.flush(facts, turn),
+            OutboxEvent::Flush => self.flush(facts, decisions),
         }
     }
 
@@ -210,21 +194,28 @@ impl Outbox {
         self.changes += u64::from(self.outboxes.len() < before);
     }
 
-    fn close(&mut self, session: SessionId, instance: &InstanceId, reason: &str, facts: &Facts, turn: &mut Turn) {
+    fn close(
+        &mut self,
+        session: SessionId,
+        instance: &InstanceId,
+        reason: &str,
+        facts: &Facts,
+        decisions: &mut Decisions,
+    ) {
         self.with(instance, |outbox| outbox.close(facts.wall, reason));
         self.changes += 1;
         self.retain(|outbox| !outbox.owes_nothing());
         if self.find(instance).is_none() {
-            turn.signal(Signal::EndReported { session });
+            decisions.signal(Signal::EndReported { session });
         }
     }
 
-    fn flush(&mut self, facts: &Facts, turn: &mut Turn) {
+    fn flush(&mut self, facts: &Facts, decisions: &mut Decisions) {
         self.retain(|outbox| !outbox.owes_nothing());
         for index in 0..self.outboxes.len() {
             let (before, rest) = self.outboxes.split_at_mut(index);
             let outbox = &mut rest[0];
-            outbox.ripen(facts.now);
+            outbox.end_wait(facts.now);
             if before.iter().any(|earlier| earlier.session == outbox.session) {
                 continue;
             }
@@ -239,70 +230,83 @@ impl Outbox {
             let purpose = Purpose::Outbox(outbox.instance.clone());
             let ahead = matches!(call, Call::PostInstance { .. });
             match (ahead, outbox.is_closing()) {
-                (true, _) => turn.call_after_commit(call, purpose, Hold::UntilWritten),
-                (false, true) => turn.call_after_commit(call, purpose, Hold::Briefly),
-                (false, false) => turn.call(call, purpose),
+                (true, _) => decisions.call_after_commit(call, purpose, Hold::UntilWritten),
+                (false, true) => decisions.call_after_commit(call, purpose, Hold::WhileJournalWorks),
+                (false, false) => decisions.call(call, purpose),
             }
         }
     }
 
-    fn answered(&mut self, instance: InstanceId, answer: Result<Answer, Refusal>, facts: &Facts, turn: &mut Turn) {
+    fn answered(
+        &mut self,
+        instance: InstanceId,
+        answer: Result<Answer, Refusal>,
+        facts: &Facts,
+        decisions: &mut Decisions,
+    ) {
         let service = if facts.session.service_works { ServiceUp::Yes } else { ServiceUp::No };
         let Some(outbox) = self.outboxes.iter_mut().find(|outbox| outbox.is_ours(&instance)) else { return };
         let session = outbox.session.clone();
         let before = outbox.changes();
-        let outcome = outbox.answered(answer.as_ref(), service, facts.now, &mut turn.jitter);
+        let outcome = outbox.answered(answer.as_ref(), service, facts.now, &mut decisions.jitter);
         self.changes += outbox.changes() - before;
         match answer {
             Ok(Answer::Session(read)) => {
-                turn.signal(Signal::SessionRead(read));
-                turn.signal(Signal::ReportAnswered { instance: instance.clone() });
+                decisions.signal(Signal::SessionRead(read));
+                decisions.signal(Signal::ReportAnswered { instance: instance.clone() });
             }
             Ok(_) => {
-                turn.signal(Signal::ReportAnswered { instance: instance.clone() });
+                decisions.signal(Signal::ReportAnswered { instance: instance.clone() });
                 if self.waiting.as_ref().is_some_and(|(waits, _)| *waits == instance) {
                     self.waiting.set(None);
                 }
             }
-            Err(refusal @ Refusal::Credentials { .. }) => self.refused(&instance, &refusal.to_string(), turn),
+            Err(refusal @ Refusal::Credentials { .. }) => self.refused(&instance, &refusal.to_string(), decisions),
             Err(_) => {}
         }
-        self.follow(outcome, instance, session, facts, turn);
+        self.follow(outcome, instance, session, facts, decisions);
     }
 
-    fn follow(&mut self, outcome: Outcome, instance: InstanceId, session: SessionId, facts: &Facts, turn: &mut Turn) {
+    fn follow(
+        &mut self,
+        outcome: Outcome,
+        instance: InstanceId,
+        session: SessionId,
+        facts: &Facts,
+        decisions: &mut Decisions,
+    ) {
         match outcome {
             Outcome::Nothing | Outcome::Posted => {}
-            Outcome::Shown(status) => self.shown(instance, status, facts, turn),
-            Outcome::PostRefused { why } => turn.signal(Signal::PostRefused { instance, why }),
-            Outcome::Refused { why } => self.refused(&instance, &why, turn),
+            Outcome::Shown(status) => self.shown(instance, status, facts, decisions),
+            Outcome::PostRefused { why } => decisions.signal(Signal::PostRefused { instance, why }),
+            Outcome::Refused { why } => self.refused(&instance, &why, decisions),
             Outcome::Dropped { why } => {
                 let why = format!("the session service refused a report, it was dropped: {why}");
-                turn.timeline("report_refused", why.clone(), &[]);
+                decisions.timeline("report_refused", why.clone(), &[]);
                 self.dropped.set(Some(why));
             }
-            Outcome::SessionNotFound => turn.signal(Signal::SessionNotFound { instance }),
-            Outcome::TakenAway { why } => turn.signal(Signal::TakenAway { instance, why }),
+            Outcome::SessionNotFound => decisions.signal(Signal::SessionNotFound { instance }),
+            Outcome::TakenAway { why } => decisions.signal(Signal::TakenAway { instance, why }),
             Outcome::Delivered => {
                 self.forget(&instance);
                 let text = format!("the end is reported to session {session}");
-                turn.timeline("reported", text, &[("session_id", session.as_str())]);
-                turn.signal(Signal::EndReported { session });
+                decisions.timeline("reported", text, &[("session_id", session.as_str())]);
+                decisions.signal(Signal::EndReported { session });
             }
         }
     }
 
-    /// Reports wait for as long as it takes, so somebody has to be told why.
-    fn refused(&mut self, instance: &InstanceId, why: &str, turn: &mut Turn) {
+    /// Reports wait for as long as it takes, so the operator is told why.
+    fn refused(&mut self, instance: &InstanceId, why: &str, decisions: &mut Decisions) {
         let text = format!("the session service doesn't take our reports: {why}");
         let refusal = Some((instance.clone(), text.clone()));
         if *self.waiting != refusal {
             self.waiting.set(refusal);
-            turn.timeline("report_refused", text, &[]);
+            decisions.timeline("report_refused", text, &[]);
         }
     }
 
-    fn shown(&mut self, instance: InstanceId, status: JoinStatus, facts: &Facts, turn: &mut Turn) {
+    fn shown(&mut self, instance: InstanceId, status: JoinStatus, facts: &Facts, decisions: &mut Decisions) {
         let seen = Some((instance, status));
         if self.shown == seen {
             return;
@@ -318,6 +322,6 @@ impl Outbox {
         let (public, private) = if known { facts.addresses.both() } else { ("", "") };
         let address = if public.is_empty() { private } else { public };
         let text = if address.is_empty() { text.to_owned() } else { format!("{text} at {address}") };
-        turn.timeline(kind, text, &[("public_conn_str", public), ("private_conn_str", private)]);
+        decisions.timeline(kind, text, &[("public_conn_str", public), ("private_conn_str", private)]);
     }
 }

@@ -1,12 +1,12 @@
 //! Who plays, and what the session has to be told of it; the list itself is in [`super::roster`].
 
 use super::{
+    decisions::{Decisions, Purpose},
     facts::Facts,
     revision::{Revision, Tracked},
     roster::{Change, Roster, Verdict},
     signal::Signal,
     steady_time::SteadyTime,
-    turn::{Purpose, Turn},
 };
 use crate::model::{
     calls::{Answer, Call, Refusal},
@@ -57,15 +57,15 @@ impl Players {
         Arc::new(self.roster.clone())
     }
 
-    pub(super) fn on(&mut self, event: PlayersEvent, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: PlayersEvent, facts: &Facts, decisions: &mut Decisions) {
         match event {
-            PlayersEvent::Said(source, event) => self.said(source, event, facts, turn),
+            PlayersEvent::Said(source, event) => self.said(source, event, facts, decisions),
             PlayersEvent::SpeaksOfPlayers => self.change(Roster::speaks_of_players),
-            PlayersEvent::SessionRead => self.judge(Reading::Fresh, facts, turn),
-            PlayersEvent::Answered(added, answer) => answered(added, &answer, facts, turn),
+            PlayersEvent::SessionRead => self.judge(Reading::Fresh, facts, decisions),
+            PlayersEvent::Answered(added, answer) => answered(added, &answer, facts, decisions),
             PlayersEvent::RunChanged => self.roster.set(Roster::default()),
             PlayersEvent::NextMatch => self.change(Roster::next_match),
-            PlayersEvent::Tick => self.tick(facts, turn),
+            PlayersEvent::Tick => self.tick(facts, decisions),
         }
     }
 
@@ -82,10 +82,10 @@ impl Players {
         outcome
     }
 
-    fn said(&mut self, source: EventSource, event: GameEvent, facts: &Facts, turn: &mut Turn) {
+    fn said(&mut self, source: EventSource, event: GameEvent, facts: &Facts, decisions: &mut Decisions) {
         let (now, keep) = (facts.now, facts.settings.players.reconnect_grace.get());
         let session = facts.session.reading.as_deref();
-        if !self.change(|roster| roster.heeds(source, now)) {
+        if !self.change(|roster| roster.counts(source, now)) {
             if let GameEvent::PlayerCount { max, .. } = event {
                 self.change(|roster| roster.max = max.or(roster.max));
             }
@@ -99,7 +99,7 @@ impl Players {
                 self.change(|roster| roster.left(&id, now, keep, session)).into_iter().collect()
             }
             GameEvent::Players(list) => self.change(|roster| roster.replace(list, now, keep, session)),
-            GameEvent::PlayerCount { players, max } => return self.counted(players, max, now, turn),
+            GameEvent::PlayerCount { players, max } => return self.counted(players, max, now, decisions),
             GameEvent::Ready
             | GameEvent::Joinable(_)
             | GameEvent::Heartbeat
@@ -124,71 +124,75 @@ impl Players {
             };
             let text = format!("{} {verb}", player.name.as_deref().unwrap_or(&player.id));
             let name = player.name.as_deref().unwrap_or_default();
-            turn.timeline(kind, text, &[("player", player.id.as_str()), ("name", name)]);
+            decisions.timeline(kind, text, &[("player", player.id.as_str()), ("name", name)]);
         }
-        self.judge(Reading::Known, facts, turn);
+        self.judge(Reading::Known, facts, decisions);
     }
 
-    fn counted(&mut self, players: u32, max: Option<u32>, now: SteadyTime, turn: &mut Turn) {
+    fn counted(&mut self, players: u32, max: Option<u32>, now: SteadyTime, decisions: &mut Decisions) {
         let before = self.roster.players();
         self.change(|roster| roster.count(players, max, now));
         if self.roster.players() != before {
-            turn.timeline("players", format!("{players} players"), &[("players", &players.to_string())]);
+            decisions.timeline("players", format!("{players} players"), &[("players", &players.to_string())]);
         }
     }
 
-    /// By what the session says; if that is too old to say, it is read again first.
-    fn judge(&mut self, reading: Reading, facts: &Facts, turn: &mut Turn) {
+    /// Judges those who joined by what the session says; where that may be too old, it is read again first.
+    fn judge(&mut self, reading: Reading, facts: &Facts, decisions: &mut Decisions) {
         let (Some(game), Some(run)) = (facts.linked(), facts.process.run) else { return };
         let session = facts.session.reading.as_deref().filter(|session| session.session_id == game.session);
         let Some(session) = session.filter(|_| facts.settings.writes()) else { return };
         if reading == Reading::Known && self.roster.has_unjudged(Some(session)) {
-            return turn.signal(Signal::ReadSessionSoon);
+            return decisions.signal(Signal::ReadSessionSoon);
         }
         let own = &facts.settings.session;
         let admission = if game.own { own.own_admission } else { own.admission };
         for verdict in self.change(|roster| roster.judge(session, admission)) {
             match verdict {
                 Verdict::NotInSession { id } => {
-                    turn.timeline("not_in_session", format!("{id} is no member of the session"), &[("player", &id)]);
-                    turn.notify(run, GameNotice::NotInSession { id });
+                    decisions.timeline(
+                        "not_in_session",
+                        format!("{id} is no member of the session"),
+                        &[("player", &id)],
+                    );
+                    decisions.notify(run, GameNotice::NotInSession { id });
                 }
                 Verdict::Add { known_as, player, team } => {
                     let call = Call::AddPlayer { session: session.session_id.clone(), player, team };
-                    turn.call(call, Purpose::Player(Some(known_as)));
+                    decisions.call(call, Purpose::Player(Some(known_as)));
                 }
             }
         }
     }
 
-    fn tick(&mut self, facts: &Facts, turn: &mut Turn) {
+    fn tick(&mut self, facts: &Facts, decisions: &mut Decisions) {
         if self.roster.deadline().is_none_or(|at| facts.now < at) {
             return;
         }
         let lapsed = self.change(|roster| roster.lapsed(facts.now));
         let Some(game) = facts.linked().filter(|_| facts.settings.writes()) else { return };
         for player in lapsed {
-            turn.call(Call::RemovePlayer { session: game.session.clone(), player }, Purpose::Player(None));
+            decisions.call(Call::RemovePlayer { session: game.session.clone(), player }, Purpose::Player(None));
         }
     }
 }
 
-fn answered(added: Option<String>, answer: &Result<Answer, Refusal>, facts: &Facts, turn: &mut Turn) {
+fn answered(added: Option<String>, answer: &Result<Answer, Refusal>, facts: &Facts, decisions: &mut Decisions) {
     let refused =
         matches!(answer, Err(Refusal::Conflict { .. } | Refusal::Invalid { .. } | Refusal::Credentials { .. }));
     match (added, answer) {
         (Some(id), Err(refusal)) if refused => {
             let text = format!("{id} can't be added to the session: {refusal}");
-            turn.timeline("not_in_session", text, &[("player", &id)]);
+            decisions.timeline("not_in_session", text, &[("player", &id)]);
             if let Some(run) = facts.process.run {
-                turn.notify(run, GameNotice::NotInSession { id });
+                decisions.notify(run, GameNotice::NotInSession { id });
             }
         }
         (Some(id), Ok(_)) => {
-            turn.timeline("admitted", format!("{id} was added to the session"), &[("player", &id)]);
+            decisions.timeline("admitted", format!("{id} was added to the session"), &[("player", &id)]);
         }
         (Some(_), Err(_)) | (None, _) => {}
     }
-    // What the session says now decides on, also about an add whose outcome isn't known.
-    turn.signal(Signal::ReadSessionSoon);
+    // The session says who its members are, also where the outcome of an add isn't known.
+    decisions.signal(Signal::ReadSessionSoon);
 }

@@ -10,30 +10,35 @@
 //! Invariants: a run's intent is on disk before the keeper is asked to start it, and its end before
 //! the keeper may forget it; a run that is no use (not ready in time, unhealthy, to be replaced by
 //! another launch) is stopped by its own stop sequence, unless the match is being closed anyway.
+//!
+//! | file | holds |
+//! |---|---|
+//! | this one | what happens to the process, and what time brings about |
+//! | [`start`] | from the intent to the proof of readiness, or to the adoption of a run |
+//! | [`stop`] | why a run is stopped, and the steps of it |
+//! | [`run_end`] | the end of a run, and whether the game is started again |
+//! | [`state`] | what is remembered of the process, and what others know of it |
 
+mod run_end;
+mod start;
 mod state;
+mod stop;
 
-use state::describe;
-pub(super) use state::{Process, ProcessFacts, ProcessIs, ProcessState, REPLACED, Run, RunEnd};
+pub(super) use state::{Process, ProcessFacts, ProcessState, ProcessStatus, REPLACED, Run, RunEnd};
 
 use super::{
-    crash_book::Next,
+    decisions::Decisions,
     facts::Facts,
     game_match::MatchPhase,
-    io::{Effect, Watch},
-    launch,
     revision::{Revision, Tracked},
-    signal::{RunFailure, Signal},
+    signal::RunFailure,
     steady_time::{SteadyTime, earliest},
-    stop_sequence::StopSequence,
-    turn::Turn,
 };
 use crate::model::{
-    game::GameNotice,
     ids::RunNumber,
     keeper::KeeperOrder,
     policy::ReadyBy,
-    process::{ExitReport, ExitStatus, LaunchSpec, ProcessStats, StopAction},
+    process::{ExitReport, LaunchSpec, ProcessStats},
     time::Timestamp,
 };
 use std::time::Duration;
@@ -77,21 +82,26 @@ pub(super) enum ProcessEvent {
     Ready {
         how: &'static str,
     },
+    /// The run is no use, and is to be stopped.
     Useless {
         why: String,
     },
     StopBegun {
         reason: String,
     },
+    /// A match begins, for which the game would be started like this.
     MeetMatch(Box<LaunchSpec>),
+    /// The game is told which match it serves.
     TellAllocation,
+    /// The process serves another match.
     Reused,
+    /// A run ended without being asked to: is it started again?
     Failed(Box<RunFailure>),
     RestartCancelled,
     RestAfterFailure,
-    /// The session service would not have the instance: later, perhaps.
+    /// The session service refused the instance: no allocation is taken for a while.
     RestAfterRefusal,
-    /// The game announced the end of a run that is over.
+    /// The game announced the end of this run; that came in after its exit.
     LateEnd(RunNumber),
     /// The keeper was away, or we were: the last step may not have been carried out.
     RepeatStep,
@@ -103,7 +113,7 @@ pub(super) struct ProcessMachine {
     state: Tracked<ProcessState>,
     stats: Tracked<Option<ProcessStats>>,
     next_stats: Option<SteadyTime>,
-    /// The run that was told what is in force.
+    /// The run that this life of the agent has told of its match, and of a drain or stop.
     told: Option<RunNumber>,
 }
 
@@ -112,7 +122,7 @@ impl ProcessMachine {
         ProcessMachine { state: Tracked::new(state), ..ProcessMachine::default() }
     }
 
-    /// Takes another memory for its own.
+    /// Replaces the memory by another one: the keeper's record.
     pub(super) fn recall(&mut self, state: ProcessState) {
         *self.state.edit() = state;
     }
@@ -134,12 +144,12 @@ impl ProcessMachine {
         let run = self.state.process.run();
         ProcessFacts {
             state: match &self.state.process {
-                Process::Off => ProcessIs::Off,
-                Process::Delayed { .. } => ProcessIs::Delayed,
-                Process::Intended(_) => ProcessIs::Intended,
-                Process::Up(_) => ProcessIs::Up,
-                Process::Failing(_, _, why) => ProcessIs::Failing { why: why.clone() },
-                Process::Unkillable { left, .. } => ProcessIs::Unkillable { left: *left },
+                Process::Off => ProcessStatus::Off,
+                Process::Delayed { .. } => ProcessStatus::Delayed,
+                Process::Intended(_) => ProcessStatus::Intended,
+                Process::Up(_) => ProcessStatus::Up,
+                Process::Failing(_, _, why) => ProcessStatus::Failing { why: why.clone() },
+                Process::Unkillable { left, .. } => ProcessStatus::Unkillable { left: *left },
             },
             run: run.map(|run| run.number),
             up: run.and_then(|run| run.up),
@@ -151,16 +161,16 @@ impl ProcessMachine {
         }
     }
 
-    pub(super) fn on(&mut self, event: ProcessEvent, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: ProcessEvent, facts: &Facts, decisions: &mut Decisions) {
         match event {
-            ProcessEvent::Launch(spec) => self.intend(*spec, turn),
-            ProcessEvent::NeverStarted => self.never_started(facts, turn),
-            ProcessEvent::Started { run, pid, started } => self.started(run, pid, started, facts, turn),
-            ProcessEvent::Adopted { run, pid } => self.adopted(run, pid, facts, turn),
-            ProcessEvent::Unexplained { run, pid, started } => self.unexplained(run, pid, started, facts, turn),
-            ProcessEvent::Exited(report) => self.exited(report, facts, turn),
-            ProcessEvent::Lost => self.lost(facts, turn),
-            ProcessEvent::Unkillable { run, left } => self.unkillable(run, left, turn),
+            ProcessEvent::Launch(spec) => self.intend(*spec, decisions),
+            ProcessEvent::NeverStarted => self.never_started(facts, decisions),
+            ProcessEvent::Started { run, pid, started } => self.started(run, pid, started, facts, decisions),
+            ProcessEvent::Adopted { run, pid } => self.adopted(run, pid, facts, decisions),
+            ProcessEvent::Unexplained { run, pid, started } => self.unexplained(run, pid, started, facts, decisions),
+            ProcessEvent::Exited(report) => self.exited(report, facts, decisions),
+            ProcessEvent::Lost => self.lost(facts, decisions),
+            ProcessEvent::Unkillable { run, left } => self.unkillable(run, left, decisions),
             ProcessEvent::KeeperIsClean => {
                 if matches!(self.state.process, Process::Unkillable { .. }) {
                     self.enter(Process::Off);
@@ -176,17 +186,17 @@ impl ProcessMachine {
                     self.stats.set(Some(stats));
                 }
             }
-            ProcessEvent::Ready { how } => self.ready(how, facts, turn),
-            ProcessEvent::Useless { why } => self.useless(&why, facts, turn),
-            ProcessEvent::StopBegun { reason } => self.stop_begun(&reason, facts, turn),
-            ProcessEvent::MeetMatch(spec) => self.meet_match(&spec, facts, turn),
-            ProcessEvent::TellAllocation => self.tell_allocation(facts, turn),
+            ProcessEvent::Ready { how } => self.ready(how, facts, decisions),
+            ProcessEvent::Useless { why } => self.useless(&why, facts, decisions),
+            ProcessEvent::StopBegun { reason } => self.stop_begun(&reason, facts, decisions),
+            ProcessEvent::MeetMatch(spec) => self.meet_match(&spec, facts, decisions),
+            ProcessEvent::TellAllocation => self.tell_allocation(facts, decisions),
             ProcessEvent::Reused => {
                 if let Some(run) = self.state.edit().process.run_mut() {
                     run.served += 1;
                 }
             }
-            ProcessEvent::Failed(failure) => self.failed(*failure, facts, turn),
+            ProcessEvent::Failed(failure) => self.failed(*failure, facts, decisions),
             ProcessEvent::RestartCancelled => {
                 if matches!(self.state.process, Process::Delayed { .. }) {
                     self.enter(Process::Off);
@@ -194,10 +204,10 @@ impl ProcessMachine {
             }
             ProcessEvent::RestAfterFailure => self.rest(facts, facts.settings.restart.window.get()),
             ProcessEvent::RestAfterRefusal => {
-                let delay = self.state.edit().failures.delay(&facts.settings.restart, &mut turn.jitter);
+                let delay = self.state.edit().failures.delay(&facts.settings.restart, &mut decisions.jitter);
                 self.rest(facts, delay);
             }
-            ProcessEvent::LateEnd(run) => self.late_end(run, turn),
+            ProcessEvent::LateEnd(run) => self.late_end(run, decisions),
             ProcessEvent::RepeatStep => {
                 if matches!(self.state.process, Process::Failing(..))
                     && let Process::Failing(_, sequence, _) = &mut self.state.edit().process
@@ -205,7 +215,7 @@ impl ProcessMachine {
                     sequence.repeat(facts.now);
                 }
             }
-            ProcessEvent::Tick => self.tick(facts, turn),
+            ProcessEvent::Tick => self.tick(facts, decisions),
         }
     }
 
@@ -238,153 +248,7 @@ impl ProcessMachine {
         self.state.edit().process = process;
     }
 
-    fn intend(&mut self, spec: LaunchSpec, turn: &mut Turn) {
-        let number = RunNumber(self.state.last_run + 1);
-        let program = spec.argv.first().cloned().unwrap_or_default();
-        turn.timeline("starting", format!("starting {program} (run {number})"), &[("run", &number.to_string())]);
-        let state = self.state.edit();
-        state.last_run = number.0;
-        state.process = Process::Intended(Box::new(Run::new(number, Some(spec.clone()))));
-        turn.after_commit(Effect::Keeper(KeeperOrder::Start { run: number, spec: Box::new(spec) }));
-    }
-
-    /// A start that the keeper wasn't told of yet needn't happen.
-    fn take_back_start(&mut self, turn: &mut Turn) {
-        if turn.withdraw(is_start) && matches!(self.state.process, Process::Intended(_)) {
-            self.enter(Process::Off);
-        }
-    }
-
-    fn never_started(&mut self, facts: &Facts, turn: &mut Turn) {
-        if facts.game.phase == MatchPhase::Closing {
-            turn.withdraw(is_start);
-            return self.enter(Process::Off);
-        }
-        let Process::Intended(run) = &self.state.process else { return };
-        let Some(spec) = run.spec.clone() else { return };
-        turn.withdraw(is_start);
-        turn.after_commit(Effect::Keeper(KeeperOrder::Start { run: run.number, spec: Box::new(spec) }));
-    }
-
-    fn started(&mut self, number: RunNumber, pid: i32, started: Timestamp, facts: &Facts, turn: &mut Turn) {
-        match &self.state.process {
-            Process::Intended(run) if run.number == number => {
-                let mut run = run.clone();
-                run.pid = Some(pid);
-                run.started = Some(started);
-                run.up = Some(facts.now);
-                run.ready_by = Some(facts.now + facts.settings.readiness.timeout.get());
-                let proved = run.proved.take();
-                self.enter(Process::Up(run));
-                self.attend(facts, turn);
-                if let Some(how) = proved {
-                    self.ready(&how, facts, turn);
-                }
-            }
-            Process::Up(run) | Process::Failing(run, ..) if run.number == number && run.pid != Some(pid) => {
-                if let Some(run) = self.state.edit().process.run_mut() {
-                    run.pid = Some(pid);
-                }
-            }
-            Process::Off
-            | Process::Delayed { .. }
-            | Process::Intended(_)
-            | Process::Up(_)
-            | Process::Failing(..)
-            | Process::Unkillable { .. } => {}
-        }
-    }
-
-    fn adopted(&mut self, number: RunNumber, pid: i32, facts: &Facts, turn: &mut Turn) {
-        self.attend(facts, turn);
-        // What it would have sent meanwhile it couldn't: it gets some time, whatever the deadline
-        // was.
-        let grace = facts.settings.readiness.timeout.get().min(Duration::from_secs(10));
-        if self.state.process.run().is_some_and(|run| run.ready_by.is_some())
-            && let Some(run) = self.state.edit().process.run_mut()
-        {
-            run.ready_by = run.ready_by.map(|at| at.max(facts.now + grace));
-        }
-        if self.state.process.run().is_some_and(|run| run.ready.is_some()) {
-            turn.signal(Signal::RunReady);
-        }
-        turn.timeline("adopted", format!("took over run {number} (pid {pid})"), &[("run", &number.to_string())]);
-    }
-
-    /// A game runs that nothing explains: it is kept, and stopped only when somebody says so.
-    fn unexplained(&mut self, number: RunNumber, pid: i32, started: Timestamp, facts: &Facts, turn: &mut Turn) {
-        let mut run = Run::new(number, None);
-        run.pid = Some(pid);
-        run.started = Some(started);
-        run.up = Some(facts.now);
-        let state = self.state.edit();
-        state.last_run = state.last_run.max(number.0);
-        state.process = Process::Up(Box::new(run));
-        let text = format!(
-            "run {number} (pid {pid}) is known to no journal and no record; it is kept. `gameside stop` ends it"
-        );
-        turn.timeline("stranger", text, &[("run", &number.to_string())]);
-        self.attend(facts, turn);
-    }
-
-    /// Has the run watched, from its start or from its adoption.
-    fn attend(&mut self, facts: &Facts, turn: &mut Turn) {
-        let Some(run) = self.number() else { return };
-        turn.effect(Effect::Watch(Watch::Run { run, ports: facts.settings.launch.ports.clone() }));
-        self.next_stats = Some(facts.now);
-        turn.signal(Signal::RunAttended);
-        self.tell_what_is_in_force(run, facts, turn);
-    }
-
-    /// What is in force for a run that this life of the agent hasn't told anything yet.
-    fn tell_what_is_in_force(&mut self, run: RunNumber, facts: &Facts, turn: &mut Turn) {
-        if self.told == Some(run) || facts.keeper.runs_unexplained() {
-            return;
-        }
-        self.told = Some(run);
-        self.tell_allocation(facts, turn);
-        if let Some((reason, Some(deadline))) = &facts.game.drain {
-            turn.notify(run, GameNotice::Drain { reason: reason.clone(), deadline: deadline.0 });
-        }
-        let failing = matches!(self.state.process, Process::Failing(..));
-        if facts.game.phase == MatchPhase::Closing || failing {
-            turn.notify(run, GameNotice::Stop { within: StopSequence::total(&facts.settings.stop_steps) });
-        }
-    }
-
-    fn tell_allocation(&mut self, facts: &Facts, turn: &mut Turn) {
-        if let (Some(run), Some(game)) = (self.number(), &facts.game.game) {
-            turn.notify(run, game.allocated());
-        }
-    }
-
-    /// Readiness was proved. Of a run that the keeper hasn't told of yet, this is kept until it does.
-    fn ready(&mut self, how: &str, facts: &Facts, turn: &mut Turn) {
-        match &self.state.process {
-            Process::Up(run) if run.ready.is_none() => {}
-            Process::Intended(run) => {
-                if run.proved.as_deref() != Some(how)
-                    && let Some(run) = self.state.edit().process.run_mut()
-                {
-                    run.proved = Some(how.to_owned());
-                }
-                return;
-            }
-            Process::Off
-            | Process::Delayed { .. }
-            | Process::Up(_)
-            | Process::Failing(..)
-            | Process::Unkillable { .. } => return,
-        }
-        let Some(run) = self.state.edit().process.run_mut() else { return };
-        run.ready = Some(facts.now);
-        run.ready_by = None;
-        let took = run.up.map_or(Duration::ZERO, |up| facts.now.since(up));
-        turn.signal(Signal::RunReady);
-        turn.timeline("ready", format!("the game is ready after {} ms ({how})", took.as_millis()), &[("by", how)]);
-    }
-
-    fn tick(&mut self, facts: &Facts, turn: &mut Turn) {
+    fn tick(&mut self, facts: &Facts, decisions: &mut Decisions) {
         let closing = facts.game.phase == MatchPhase::Closing;
         match &self.state.process {
             Process::Delayed { until, .. } if facts.now >= *until => self.enter(Process::Off),
@@ -392,13 +256,13 @@ impl ProcessMachine {
                 let delay = facts.settings.readiness.delay.get();
                 let waited = run.up.is_some_and(|up| facts.now >= up + delay);
                 if facts.settings.readiness.by == ReadyBy::Delay && waited {
-                    self.ready("delay", facts, turn);
+                    self.ready("delay", facts, decisions);
                 } else if run.ready_by.is_some_and(|by| facts.now >= by) && !closing {
                     let span = facts.settings.readiness.timeout;
-                    self.useless(&format!("it did not get ready within {span}"), facts, turn);
+                    self.useless(&format!("it did not get ready within {span}"), facts, decisions);
                 }
             }
-            Process::Failing(..) if !closing => self.stop_on(facts, turn),
+            Process::Failing(..) if !closing => self.stop_on(facts, decisions),
             Process::Off
             | Process::Up(_)
             | Process::Delayed { .. }
@@ -406,190 +270,15 @@ impl ProcessMachine {
             | Process::Intended(_)
             | Process::Unkillable { .. } => {}
         }
-        self.ask_for_stats(facts, turn);
+        self.ask_for_stats(facts, decisions);
     }
 
-    fn ask_for_stats(&mut self, facts: &Facts, turn: &mut Turn) {
+    fn ask_for_stats(&mut self, facts: &Facts, decisions: &mut Decisions) {
         if self.next_stats.is_some_and(|at| facts.now >= at) {
             if matches!(self.state.process, Process::Up(_)) && facts.keeper.connected {
-                turn.order(KeeperOrder::Stats);
+                decisions.order(KeeperOrder::Stats);
             }
             self.next_stats = self.number().map(|_| facts.now + STATS_EVERY);
         }
     }
-
-    /// The run is no use: the stop sequence, then the restart policy.
-    fn useless(&mut self, why: &str, facts: &Facts, turn: &mut Turn) {
-        let Process::Up(run) = &self.state.process else { return };
-        let number = run.number;
-        let failing = Process::Failing(run.clone(), StopSequence::new(facts.now, None), why.to_owned());
-        self.enter(failing);
-        turn.notify(number, GameNotice::Stop { within: StopSequence::total(&facts.settings.stop_steps) });
-        turn.timeline("stopping", format!("stopping the game: {why}"), &[("reason", why)]);
-    }
-
-    fn stop_on(&mut self, facts: &Facts, turn: &mut Turn) {
-        let steps = &facts.settings.stop_steps;
-        let due = |sequence: &StopSequence| sequence.deadline(steps).is_some_and(|at| facts.now >= at);
-        if !matches!(&self.state.process, Process::Failing(_, sequence, _) if due(sequence)) {
-            return;
-        }
-        let Process::Failing(run, sequence, _) = &mut self.state.edit().process else { return };
-        while let Some(action) = sequence.next(steps, facts.now) {
-            turn.effect(carry_out(run.number, action));
-        }
-    }
-
-    /// The match is being closed, and its stop sequence ends the process.
-    fn stop_begun(&mut self, reason: &str, facts: &Facts, turn: &mut Turn) {
-        self.take_back_start(turn);
-        if let Process::Up(run) | Process::Failing(run, ..) = &self.state.process {
-            let within = StopSequence::total(&facts.settings.stop_steps);
-            turn.notify(run.number, GameNotice::Stop { within });
-            turn.timeline("stopping", format!("stopping the game: {reason}"), &[("reason", reason)]);
-        }
-        if let Process::Failing(run, ..) = &self.state.process {
-            let up = Process::Up(run.clone());
-            self.enter(up);
-        }
-    }
-
-    /// A game is already up when the match begins: it serves if it would be started just so.
-    fn meet_match(&mut self, wanted: &LaunchSpec, facts: &Facts, turn: &mut Turn) {
-        let (Process::Up(run) | Process::Intended(run)) = &self.state.process else { return };
-        let same = run.spec.as_ref().is_some_and(|warm| launch::same_launch(warm, wanted));
-        if same && matches!(self.state.process, Process::Up(_)) {
-            self.tell_allocation(facts, turn);
-        } else if !same {
-            // An intended one may or may not have been started: the stop sequence settles it, once
-            // the keeper has said so.
-            let up = Process::Up(run.clone());
-            self.enter(up);
-            self.useless(REPLACED, facts, turn);
-        }
-    }
-
-    /// A run of ours ended, and its containment is empty.
-    fn exited(&mut self, report: ExitReport, facts: &Facts, turn: &mut Turn) {
-        let (run, failing) = match &self.state.process {
-            Process::Intended(run) | Process::Up(run) => (run.as_ref().clone(), None),
-            Process::Failing(run, _, why) => (run.as_ref().clone(), Some(why.clone())),
-            Process::Off | Process::Delayed { .. } | Process::Unkillable { .. } => return,
-        };
-        self.enter(Process::Off);
-        turn.withdraw(is_start);
-        self.stats.set(None);
-        self.next_stats = None;
-        let how = describe(&report.status);
-        let status = failing.clone().map_or_else(|| how.clone(), |why| format!("{why}; {how}"));
-        turn.effect(Effect::Watch(Watch::Nothing));
-        let fields = [("run", report.run.to_string()), ("status", how.clone())];
-        let fields = [(fields[0].0, fields[0].1.as_str()), (fields[1].0, fields[1].1.as_str())];
-        turn.timeline("exit", format!("the game ended: {how}"), &fields);
-        turn.after_commit(Effect::ExitHook { report: report.clone(), reason: status.clone() });
-        if report.status != ExitStatus::Lost {
-            turn.after_commit(Effect::Keeper(KeeperOrder::ExitTaken { run: report.run }));
-        }
-        let announced = facts.words.announced_end;
-        turn.signal(Signal::RunEnded(Box::new(RunEnd { run, failing, status, announced, report })));
-    }
-
-    fn lost(&mut self, facts: &Facts, turn: &mut Turn) {
-        let Some(run) = self.state.process.run() else { return };
-        let report = ExitReport {
-            run: run.number,
-            status: ExitStatus::Lost,
-            started: run.started.unwrap_or(facts.wall),
-            ended: facts.wall,
-            stopped_at_step: None,
-            stragglers: 0,
-            peak_memory: None,
-            core_path: None,
-        };
-        self.exited(report, facts, turn);
-    }
-
-    fn unkillable(&mut self, run: RunNumber, left: u32, turn: &mut Turn) {
-        if matches!(self.state.process, Process::Unkillable { .. }) {
-            return;
-        }
-        self.enter(Process::Unkillable { run, left });
-        let why = format!("{left} processes of run {run} can't be killed");
-        turn.timeline("unkillable", format!("{why}; nothing is started here again"), &[]);
-        turn.signal(Signal::Unkillable { why });
-    }
-
-    /// An end that nobody asked for: it is written into the crash book, which decides.
-    fn failed(&mut self, failure: RunFailure, facts: &Facts, turn: &mut Turn) {
-        let RunFailure { end, success } = failure;
-        let policy = &facts.settings.restart;
-        let in_match = facts.game.game.is_some();
-        let failures = &mut self.state.edit().failures;
-        match failures.book(policy, end.run.up, success, facts.now, &mut turn.jitter) {
-            Next::Again { delay } => self.restart(&end, delay, facts, turn),
-            Next::NotAgain if in_match => {
-                self.rest(facts, policy.delay.get());
-                turn.signal(Signal::NotAgain { status: end.status, report: Box::new(end.report) });
-            }
-            Next::NotAgain => self.restart(&end, policy.delay.get(), facts, turn),
-            Next::Loop { failures } => {
-                let why = if in_match {
-                    format!("crash loop, {failures} failures: {}", end.status)
-                } else {
-                    format!("crash loop of the warm game: {}", end.status)
-                };
-                turn.signal(Signal::CrashLoop { why, report: Box::new(end.report) });
-            }
-        }
-    }
-
-    fn restart(&mut self, end: &RunEnd, delay: Duration, facts: &Facts, turn: &mut Turn) {
-        let (until, after) = (facts.now + delay, end.run.number);
-        self.enter(Process::Delayed { until, after, stopped: end.failing.is_some() });
-        let text = format!("starting the game again in {} ms: {}", delay.as_millis(), end.status);
-        turn.timeline("restart", text, &[("reason", &end.status)]);
-        turn.signal(Signal::Restarting);
-    }
-
-    fn rest(&mut self, facts: &Facts, span: Duration) {
-        self.state.edit().failures.rest_until = Some(facts.now + span);
-    }
-
-    /// `Shutdown` that arrives after the exit that it announced: the end was orderly after all.
-    fn late_end(&mut self, run: RunNumber, turn: &mut Turn) {
-        if !matches!(self.state.process, Process::Delayed { after, stopped: false, .. } if after == run) {
-            return;
-        }
-        let state = self.state.edit();
-        if let Process::Delayed { stopped, .. } = &mut state.process {
-            // It counts once.
-            *stopped = true;
-        }
-        state.failures.times.pop();
-        turn.signal(Signal::EndWasAnnounced);
-    }
-}
-
-fn is_start(effect: &Effect) -> bool {
-    matches!(effect, Effect::Keeper(KeeperOrder::Start { .. }))
-}
-
-/// A step of a stop sequence, to be carried out.
-pub(super) fn carry_out(run: RunNumber, action: StopAction) -> Effect {
-    Effect::Keeper(match action {
-        StopAction::Stdin(line) => KeeperOrder::Stdin { run, line },
-        StopAction::Signal(signal) => KeeperOrder::Signal { run, signal },
-        StopAction::Kill => KeeperOrder::Kill { run },
-        StopAction::Ask => return Effect::AskToQuit { run },
-    })
-}
-
-/// The process is fit for another match.
-pub(super) fn may_serve_again(facts: &Facts) -> bool {
-    let (policy, process) = (&facts.settings.recycle, &facts.process);
-    let young = policy.after.is_none_or(|age| process.up.is_some_and(|up| facts.now.since(up) < age.get()));
-    let small = policy.memory.is_none_or(|limit| process.memory.is_none_or(|memory| memory < limit.0));
-    let fresh = policy.after_matches == 0 || process.served + 1 < policy.after_matches;
-    let well = !facts.words.announced_end && !facts.health.is_bad;
-    process.state == ProcessIs::Up && process.ready.is_some() && young && small && fresh && well
 }

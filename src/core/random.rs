@@ -6,7 +6,7 @@ use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use std::{fmt, time::Duration};
 use uuid::Uuid;
 
-/// Makes what nobody else may guess; seeded by the operating system at each start.
+/// Makes ids and tokens, which nobody else may guess; seeded by the operating system at each start.
 pub(super) struct IdGenerator(StdRng);
 
 impl IdGenerator {
@@ -47,7 +47,7 @@ impl Jitter {
     }
 }
 
-/// The back-off of [`backoff`], with the core's own chance; the attempts are journalled, the moment isn't.
+/// The back-off of [`backoff`], with the core's own random values; the attempts are journalled, the moment isn't.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub(super) struct Backoff(backoff::Backoff);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_entropy_mints_the_same_ids_and_never_one_twice() {
+    fn the_same_entropy_makes_the_same_ids_and_never_one_twice() {
         let (mut a, mut b) = (IdGenerator::new([1; 32]), IdGenerator::new([1; 32]));
         let ids: Vec<_> = (0..100).map(|_| a.uuid()).collect();
         assert!(ids.iter().all(|id| *id == b.uuid()));

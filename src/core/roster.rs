@@ -36,20 +36,21 @@ const MAX_KNOWN: usize = 1000;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Roster {
     pub known: BTreeMap<String, GamePlayer>,
-    /// Who tells.
+    /// The source that tells who plays.
     #[serde(default)]
     source: Option<EventSource>,
     /// From a source that only counts.
     count: Option<u32>,
     pub max: Option<u32>,
-    /// It has said anything at all about players: from then on, none means none.
+    /// The run has said something about players: only then an empty list means that nobody plays.
     pub countable: bool,
     /// The source names players, rather than counting them.
     named: bool,
+    /// Somebody has played in this match.
     pub ever: bool,
-    /// Since when nobody plays who did.
+    /// Since when everybody has left.
     pub empty_since: Option<SteadyTime>,
-    /// Places that are kept.
+    /// Members who have left, and until when their places are kept.
     grace: BTreeMap<PlayerUuid, SteadyTime>,
     /// To be judged at the next reading of the session.
     unjudged: BTreeSet<String>,
@@ -87,10 +88,10 @@ impl Roster {
     }
 
     /// Whether this source's word on players counts. A nearer one than before begins with an empty list.
-    pub(super) fn heeds(&mut self, door: EventSource, now: SteadyTime) -> bool {
+    pub(super) fn counts(&mut self, from: EventSource, now: SteadyTime) -> bool {
         match self.source {
-            Some(source) if distance(source) < distance(door) => return false,
-            Some(source) if distance(source) > distance(door) => {
+            Some(source) if distance(source) < distance(from) => return false,
+            Some(source) if distance(source) > distance(from) => {
                 self.known.clear();
                 self.unjudged.clear();
                 (self.count, self.named) = (None, false);
@@ -98,7 +99,7 @@ impl Roster {
             }
             Some(_) | None => {}
         }
-        self.source = Some(door);
+        self.source = Some(from);
         true
     }
 
@@ -231,8 +232,8 @@ impl Roster {
 }
 
 /// How far a source is from the game: the nearest knows best.
-fn distance(door: EventSource) -> u8 {
-    match door {
+fn distance(source: EventSource) -> u8 {
+    match source {
         EventSource::Native => 0,
         EventSource::Agones => 1,
         EventSource::Gsdk => 2,

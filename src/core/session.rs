@@ -9,11 +9,11 @@
 //! Nothing else says that a session is gone: no other 404, no refused credentials, no silence.
 
 use super::{
+    decisions::{Decisions, Purpose},
     facts::{Facts, Phase},
     revision::{Revision, Tracked},
     signal::{AfterLoss, Signal},
     steady_time::SteadyTime,
-    turn::{Purpose, Turn},
 };
 use crate::model::{
     calls::{Answer, Backend, Call, Refusal},
@@ -29,7 +29,7 @@ const CONFIRM_ANSWERS: u32 = 3;
 const CONFIRM_SPAN: Duration = Duration::from_secs(60);
 /// How often a doubtful session is read.
 const CONFIRM_POLL: Duration = Duration::from_secs(20);
-/// What counts as another answer, rather than the same one twice.
+/// Answers that come sooner after one another count as one.
 const APART: Duration = Duration::from_secs(10);
 
 /// How the match is tied to its session.
@@ -46,7 +46,7 @@ pub(super) enum SessionLink {
     Gone,
 }
 
-/// What others know of it.
+/// What other machines know of it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SessionFacts {
     /// As it was read last.
@@ -60,7 +60,7 @@ pub(super) struct SessionFacts {
 pub(super) enum SessionEvent {
     /// The answer to our own reading.
     Polled(Result<Answer, Refusal>),
-    /// Somebody else has read it.
+    /// It was read for another reason.
     Read(Box<Session>),
     /// Any sign that the session is there.
     Answered {
@@ -120,12 +120,12 @@ impl SessionMachine {
         &self.backend
     }
 
-    pub(super) fn on(&mut self, event: SessionEvent, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn on(&mut self, event: SessionEvent, facts: &Facts, decisions: &mut Decisions) {
         match event {
-            SessionEvent::Polled(answer) => self.polled(answer, facts, turn),
-            SessionEvent::Read(session) => self.read(session, facts, turn),
+            SessionEvent::Polled(answer) => self.polled(answer, facts, decisions),
+            SessionEvent::Read(session) => self.read(session, facts, decisions),
             SessionEvent::Answered { instance } => self.answered(&instance, facts),
-            SessionEvent::NotFound { instance } => self.not_found(&instance, facts, turn),
+            SessionEvent::NotFound { instance } => self.not_found(&instance, facts, decisions),
             SessionEvent::Gone => self.link.set(SessionLink::Gone),
             SessionEvent::Changed => {
                 self.link.set(SessionLink::Held);
@@ -133,8 +133,8 @@ impl SessionMachine {
                 self.soon = true;
             }
             SessionEvent::ReadSoon => self.soon = true,
-            SessionEvent::Backend(backend) => self.backend_changed(backend, turn),
-            SessionEvent::Tick => self.tick(facts, turn),
+            SessionEvent::Backend(backend) => self.backend_changed(backend, decisions),
+            SessionEvent::Tick => self.tick(facts, decisions),
         }
     }
 
@@ -143,7 +143,7 @@ impl SessionMachine {
         self.next_poll.filter(|_| !self.under_way && is_polled(facts))
     }
 
-    fn tick(&mut self, facts: &Facts, turn: &mut Turn) {
+    fn tick(&mut self, facts: &Facts, decisions: &mut Decisions) {
         let due = self.soon || self.next_poll.is_none_or(|at| facts.now >= at);
         if !due || self.under_way || !is_polled(facts) {
             return;
@@ -154,39 +154,39 @@ impl SessionMachine {
             if doubtful { (CONFIRM_POLL.min(facts.settings.poll), 0.0) } else { (facts.settings.poll, 0.1) };
         self.soon = false;
         self.under_way = true;
-        self.next_poll = Some(facts.now + turn.jitter.earlier(every, share));
-        turn.call(Call::ReadSession { session: game.session.clone() }, Purpose::Poll);
+        self.next_poll = Some(facts.now + decisions.jitter.earlier(every, share));
+        decisions.call(Call::ReadSession { session: game.session.clone() }, Purpose::Poll);
     }
 
-    fn polled(&mut self, answer: Result<Answer, Refusal>, facts: &Facts, turn: &mut Turn) {
+    fn polled(&mut self, answer: Result<Answer, Refusal>, facts: &Facts, decisions: &mut Decisions) {
         self.under_way = false;
         let Some(game) = facts.game.game.clone() else { return };
         match answer {
             Ok(Answer::Session(session)) if game.session == session.session_id => {
                 self.answered(&game.instance, facts);
                 let taken_away = taken_away(&game.instance, &session, facts);
-                self.read(session, facts, turn);
+                self.read(session, facts, decisions);
                 if let Some(why) = taken_away {
-                    turn.signal(Signal::TakenAway { instance: game.instance.clone(), why: why.to_owned() });
+                    decisions.signal(Signal::TakenAway { instance: game.instance.clone(), why: why.to_owned() });
                 }
             }
             Ok(Answer::Session(_)) => {}
             Ok(_) => {
                 self.answered(&game.instance, facts);
-                turn.signal(Signal::SessionUnchanged);
+                decisions.signal(Signal::SessionUnchanged);
             }
-            Err(Refusal::SessionNotFound) => self.not_found(&game.instance, facts, turn),
+            Err(Refusal::SessionNotFound) => self.not_found(&game.instance, facts, decisions),
             Err(_) => {}
         }
     }
 
     /// A fresh reading of our session, for whatever reason it was read.
-    fn read(&mut self, session: Box<Session>, facts: &Facts, turn: &mut Turn) {
+    fn read(&mut self, session: Box<Session>, facts: &Facts, decisions: &mut Decisions) {
         if facts.game.game.as_ref().is_none_or(|game| game.session != session.session_id) {
             return;
         }
         self.reading.set(Some(Arc::new(session.as_ref().clone())));
-        turn.signal(Signal::Reading(session));
+        decisions.signal(Signal::Reading(session));
     }
 
     fn answered(&mut self, instance: &InstanceId, facts: &Facts) {
@@ -195,7 +195,7 @@ impl SessionMachine {
         }
     }
 
-    fn not_found(&mut self, instance: &InstanceId, facts: &Facts, turn: &mut Turn) {
+    fn not_found(&mut self, instance: &InstanceId, facts: &Facts, decisions: &mut Decisions) {
         if !facts.is_current(instance) {
             return;
         }
@@ -204,7 +204,11 @@ impl SessionMachine {
             SessionLink::Held => {
                 self.link.set(SessionLink::Doubtful { first: now, last: now, answers: 1 });
                 self.next_poll = Some(now + CONFIRM_POLL);
-                turn.timeline("session_doubtful", "the session service doesn't know the session; asking again", &[]);
+                decisions.timeline(
+                    "session_doubtful",
+                    "the session service doesn't know the session; asking again",
+                    &[],
+                );
             }
             SessionLink::Doubtful { first, mut last, mut answers } => {
                 if now.since(last) >= APART {
@@ -213,14 +217,14 @@ impl SessionMachine {
                 }
                 self.link.set(SessionLink::Doubtful { first, last, answers });
                 if answers >= CONFIRM_ANSWERS && now.since(first) >= CONFIRM_SPAN {
-                    self.lost(instance, facts, turn);
+                    self.lost(instance, facts, decisions);
                 }
             }
             SessionLink::Recreating | SessionLink::Gone => {}
         }
     }
 
-    fn lost(&mut self, instance: &InstanceId, facts: &Facts, turn: &mut Turn) {
+    fn lost(&mut self, instance: &InstanceId, facts: &Facts, decisions: &mut Decisions) {
         let own = facts.game.game.as_ref().is_some_and(|game| game.own);
         let under_way = matches!(facts.phase(), Phase::Starting | Phase::Serving);
         let then = match facts.settings.session.on_lost {
@@ -233,29 +237,29 @@ impl SessionMachine {
         self.link.set(if recreating { SessionLink::Recreating } else { SessionLink::Gone });
         self.reading.set(None);
         let text = format!("the session is gone; confirmed by {CONFIRM_ANSWERS} answers");
-        turn.timeline("session_lost", text, &[]);
+        decisions.timeline("session_lost", text, &[]);
         if let Some(run) = facts.process.run {
-            turn.notify(run, GameNotice::SessionLost);
+            decisions.notify(run, GameNotice::SessionLost);
         }
-        turn.signal(Signal::SessionLost { instance: instance.clone(), then });
+        decisions.signal(Signal::SessionLost { instance: instance.clone(), then });
     }
 
-    fn backend_changed(&mut self, backend: Backend, turn: &mut Turn) {
+    fn backend_changed(&mut self, backend: Backend, decisions: &mut Decisions) {
         match &backend {
             Backend::Up => {
                 if !matches!(*self.backend, Backend::Untried | Backend::Up) {
-                    turn.timeline("backend_up", "the session service is back", &[]);
+                    decisions.timeline("backend_up", "the session service is back", &[]);
                 }
                 self.soon = true;
-                turn.signal(Signal::ServiceUp);
+                decisions.signal(Signal::ServiceUp);
             }
             Backend::Away { why, .. } if !matches!(*self.backend, Backend::Away { .. }) => {
                 let text = format!("the session service can't be reached: {why}; the game goes on");
-                turn.timeline("backend_away", text, &[]);
+                decisions.timeline("backend_away", text, &[]);
             }
             Backend::Refused { why, .. } if !matches!(*self.backend, Backend::Refused { .. }) => {
                 let text = format!("the session service refuses our credentials: {why}; the game goes on");
-                turn.timeline("backend_refused", text, &[]);
+                decisions.timeline("backend_refused", text, &[]);
             }
             Backend::Untried | Backend::Away { .. } | Backend::Refused { .. } => {}
         }

@@ -1,5 +1,5 @@
-//! What one machine has to say to another. The wiring (`engine`) passes it on; no machine knows who
-//! takes it.
+//! What one machine has to say to another. The wiring (`routing`) passes it on; no machine knows
+//! which others take it.
 
 use super::{
     game_match::{AfterDrain, Prepared},
@@ -23,7 +23,7 @@ pub(super) enum Signal {
     /// A run that ended is started again after a delay.
     Restarting,
     /// A run that ended is not started again.
-    NotAgain {
+    NotRestarted {
         status: String,
         report: Box<ExitReport>,
     },
@@ -53,21 +53,8 @@ pub(super) enum Signal {
     /// No match is begun before the restart window has passed.
     RestAfterFailure,
     /// For the session, in its order among the reports.
-    Milestone {
-        instance: InstanceId,
-        status: JoinStatus,
-    },
-    Note {
-        instance: InstanceId,
-        name: &'static str,
-        reason: String,
-        at: Timestamp,
-    },
-    MatchClosed {
-        session: SessionId,
-        instance: InstanceId,
-        reason: String,
-    },
+    Report(Report),
+    MatchClosed(MatchClosed),
     /// What was known about the last session is over.
     SessionChanged,
     AllocationAbandoned,
@@ -114,7 +101,7 @@ pub(super) enum Signal {
         instance: InstanceId,
         why: String,
     },
-    /// The end of an instance is known to the service, or nobody need be told.
+    /// The service knows of the end of an instance, or needn't be told.
     EndReported {
         session: SessionId,
     },
@@ -136,6 +123,39 @@ pub(super) enum Signal {
         why: String,
     },
     ReadSessionSoon,
+}
+
+/// Something that the session is told in its order, however late.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub instance: InstanceId,
+    pub item: ReportItem,
+}
+
+#[derive(Debug)]
+pub(super) enum ReportItem {
+    /// A level that must not be passed over in silence.
+    Milestone(JoinStatus),
+    /// An event for the session's audit.
+    Note { name: &'static str, reason: String, at: Timestamp },
+}
+
+impl Report {
+    pub(super) fn milestone(instance: InstanceId, status: JoinStatus) -> Self {
+        Report { instance, item: ReportItem::Milestone(status) }
+    }
+
+    pub(super) fn note(instance: InstanceId, name: &'static str, reason: String, at: Timestamp) -> Self {
+        Report { instance, item: ReportItem::Note { name, reason, at } }
+    }
+}
+
+/// The match is over, for this reason: its session gets the last report.
+#[derive(Debug)]
+pub(super) struct MatchClosed {
+    pub session: SessionId,
+    pub instance: InstanceId,
+    pub reason: String,
 }
 
 /// What follows when the session is gone.

@@ -15,6 +15,9 @@ use crate::model::{
     time::Timestamp,
 };
 
+/// What is warned of while a run is kept that nothing explains.
+pub(super) const UNEXPLAINED: &str = "a game runs that no journal and no record explains; `gameside stop` ends it";
+
 impl Core {
     /// The agent as seen from outside. The driver adds what only it knows: pid, addresses, URL.
     /// [`Core::status_revision`] says when it may have changed.
@@ -136,7 +139,7 @@ impl Core {
         warnings.extend(self.allocation.refusal().map(str::to_owned));
         warnings.extend(self.outbox.warnings());
         if facts.keeper.runs_unexplained() {
-            warnings.push("a game runs that no journal and no record explains; `gameside stop` ends it".to_owned());
+            warnings.push(UNEXPLAINED.to_owned());
         }
         warnings.extend(unkillable(&self.process.state().process));
         if self.availability.is_resting() {

@@ -1,9 +1,9 @@
 //! The core's sense of time.
 //!
 //! Deadlines have to be measured on the monotonic clock and to survive a restart in the journal,
-//! where only the wall clock means anything. [`SteadyTime`] is both: the wall clock as it was at
-//! birth, moved on by the monotonic clock. A wall clock that is set moves no deadline; a new life
-//! reads the wall clock again.
+//! where only the wall clock means anything. [`SteadyTime`] is both: the wall clock as it was when
+//! the agent started, moved on by the monotonic clock. A wall clock that is set moves no deadline;
+//! the next life of the agent reads the wall clock again.
 
 use crate::model::time::{Instant, Now, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -35,21 +35,21 @@ impl Add<Duration> for SteadyTime {
 /// Turns the clocks of [`Now`] into moments, and back.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
-    birth: Now,
+    start: Now,
 }
 
 impl Clock {
     pub(super) fn starting(now: Now) -> Self {
-        Clock { birth: now }
+        Clock { start: now }
     }
 
     pub(super) fn steady(&self, now: Now) -> SteadyTime {
-        SteadyTime(self.birth.wall.plus(now.mono.since(self.birth.mono)))
+        SteadyTime(self.start.wall.plus(now.mono.since(self.start.mono)))
     }
 
     /// The monotonic time at which `when` has come.
     pub(super) fn instant(&self, when: SteadyTime) -> Instant {
-        self.birth.mono + when.0.since(self.birth.wall)
+        self.start.mono + when.0.since(self.start.wall)
     }
 }
 

@@ -5,37 +5,35 @@
 //! [`World::pass`] lets time pass from deadline to deadline. What the core decided is in
 //! [`World::seen`], what the service was told in [`Service::told`].
 //!
-//! The world is strict: two games at once, a start before its commit, two writes of a lane at once,
-//! a word after `closed`, or an offer while an end is owed or the journal broken are panics,
-//! whatever the test is about.
+//! The world is strict: two games at once, a start before its commit, two writes to a session at
+//! once, a report after `closed`, or an offer while an end is owed or the journal broken are
+//! panics, whatever the test is about.
 
+mod effects;
 mod keeper;
 mod make;
 mod service;
 
 pub(super) use keeper::Keeper;
-pub(super) use make::{allocation, at, backfill, exit, instance, secs, settings};
+pub(super) use make::{allocation, at, backfill, exit, instance, secs, settings, stats};
 pub(super) use service::{Net, Service};
 
 use super::{
     Core,
-    io::{Availability, Effect, Ending, Input, JournalFact, Restored, SavedState},
+    io::{Availability, Effect, Ending, Input, SavedState},
     settings::Settings,
 };
 use crate::model::{
-    allocation::ProviderKind,
     calls::{Backend, CallId, Refusal},
     game::{EventSource, GameEvent, GameNotice},
-    ids::{RunNumber, SessionId},
-    keeper::{KeeperFact, KeeperOrder},
+    ids::SessionId,
+    keeper::KeeperFact,
     orders::{Order, RequestId},
     process::{ExitStatus, RunState},
     session::JoinStatus,
     status::Status,
     time::{Instant, Now},
 };
-use keeper::short;
-use service::written_session;
 use std::{
     collections::{BTreeMap, VecDeque},
     time::Duration,
@@ -76,8 +74,7 @@ impl World {
     /// A core that has met its keeper.
     pub(super) fn new(settings: Settings) -> Self {
         let now = at(Duration::ZERO);
-        let restored = Restored { saved: SavedState::Fresh, entropy: [7; 32] };
-        let (core, effects) = Core::new(settings.clone(), restored, now);
+        let (core, effects) = Core::new(settings.clone(), SavedState::Fresh, [7; 32], now);
         let mut world = World {
             core,
             settings,
@@ -135,7 +132,7 @@ impl World {
         }
     }
 
-    /// What has not counted as a change must be none: nobody looks again.
+    /// Where no change was counted, nothing may have changed: nobody looks again.
     fn look(&mut self) {
         assert_eq!(self.core.memory_text(), self.core.journal.text(), "a change that the journal hasn't noticed");
         let (revision, status) = (self.core.status_revision(), self.core.status());
@@ -217,7 +214,7 @@ impl World {
         let mut entropy = [7; 32];
         entropy[0] = self.mono.as_millis() as u8;
         entropy[1] = (self.mono.as_millis() >> 8) as u8;
-        let (core, effects) = Core::new(self.settings.clone(), Restored { saved: memory, entropy }, self.now());
+        let (core, effects) = Core::new(self.settings.clone(), memory, entropy, self.now());
         self.core = core;
         self.open.clear();
         self.answered.clear();
@@ -295,114 +292,5 @@ impl World {
             _ => None,
         });
         told.collect()
-    }
-
-    fn carry_out(&mut self, effects: Vec<Effect>) {
-        for effect in effects {
-            match &effect {
-                Effect::Commit { seq, text } => self.commit(*seq, text),
-                Effect::Keeper(order) => self.obey(order.clone()),
-                Effect::Call { id, call } => {
-                    let writes = written_session(call);
-                    if let Some(session) = &writes {
-                        let twice = self.open.values().any(|open| open.as_ref() == Some(session));
-                        assert!(!twice, "two writes to {session} at once");
-                    }
-                    self.open.insert(*id, writes);
-                    if let Some(answer) = self.service.answer(call, at(self.mono).wall) {
-                        self.inputs.push_back(Input::Answered { call: *id, answer });
-                    }
-                }
-                Effect::Availability(provide) => self.provide(provide.clone()),
-                Effect::End(ending) => self.ended = Some(ending.clone()),
-                Effect::Notify { .. }
-                | Effect::Watch(_)
-                | Effect::Reply { .. }
-                | Effect::Timeline(_)
-                | Effect::AskToQuit { .. }
-                | Effect::ExitHook { .. } => {}
-            }
-            self.seen.push(effect);
-        }
-    }
-
-    fn commit(&mut self, seq: u64, text: &str) {
-        match self.disk {
-            Disk::Works => {
-                self.journal = Some(text.to_owned());
-                self.inputs.push_back(Input::Journal(JournalFact::Committed { seq }));
-            }
-            Disk::Fails => {
-                self.inputs.push_back(Input::Journal(JournalFact::Failed { seq, why: "no space left".into() }));
-            }
-            Disk::Silent => self.uncommitted = Some((seq, text.to_owned())),
-        }
-    }
-
-    /// What `auto` does; other providers' allocations are given by the test.
-    fn provide(&mut self, provide: Availability) {
-        let offered = matches!(provide, Availability::Free { .. });
-        let status = self.core.status();
-        let free = status.agent.journal.is_none() && status.outbox.is_empty() && status.keeper.connected;
-        assert!(free || !offered, "offered though it isn't free: {:?} {:?}", status.warnings, status.outbox);
-        self.offer = Some(provide);
-        if offered && self.allocates && self.settings.provider == ProviderKind::Auto {
-            self.allocations += 1;
-            let id = format!("auto-{}-{}", self.allocations, self.mono.as_millis());
-            self.inputs.push_back(Input::Allocated(allocation(&id, None)));
-        }
-    }
-
-    fn obey(&mut self, order: KeeperOrder) {
-        let wall = at(self.mono).wall;
-        self.keeper.orders.push(short(&order));
-        match order {
-            KeeperOrder::Start { run, .. } => {
-                assert!(
-                    matches!(self.keeper.run, RunState::Empty),
-                    "two games at once: {run} and {:?}",
-                    self.keeper.run
-                );
-                let journal = self.journal.clone().unwrap_or_default();
-                assert!(
-                    journal.contains(&format!("\"last_run\":{run},")),
-                    "run {run} was started before it was committed"
-                );
-                self.keeper.starts.push(run.0);
-                self.keeper.run = RunState::Running { run, pid: 1000 + run.0 as i32, started: wall };
-                if self.keeper.running {
-                    self.inputs.push_back(Input::Keeper(KeeperFact::Started {
-                        run,
-                        pid: 1000 + run.0 as i32,
-                        started: wall,
-                    }));
-                }
-            }
-            KeeperOrder::Signal { run, signal } if self.keeper.obeys => self.end_run(run, signal),
-            KeeperOrder::Kill { run } => self.end_run(run, 9),
-            KeeperOrder::ExitTaken { run } => {
-                if matches!(&self.keeper.run, RunState::Exited { report } if report.run == run) {
-                    self.keeper.run = RunState::Empty;
-                }
-            }
-            KeeperOrder::Record { text } => self.keeper.record = Some(text),
-            KeeperOrder::Signal { .. }
-            | KeeperOrder::Stdin { .. }
-            | KeeperOrder::Fallback { .. }
-            | KeeperOrder::Stats
-            | KeeperOrder::Shutdown => {}
-            other => panic!("not the core's to give: {other:?}"),
-        }
-    }
-
-    fn end_run(&mut self, run: RunNumber, signal: i32) {
-        if let RunState::Running { run: running, started, .. } = self.keeper.run
-            && running == run
-        {
-            let status = ExitStatus::Signaled { signal, core: false };
-            let report = exit(run, status, started, at(self.mono).wall);
-            self.keeper.run = RunState::Exited { report: report.clone() };
-            self.inputs.push_back(Input::Keeper(KeeperFact::Exited(report)));
-        }
     }
 }

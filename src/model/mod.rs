@@ -23,10 +23,11 @@
 //! | [`calls`] | what the agent asks of the session service, and the answers |
 //! | [`orders`] | what an operator may ask of an agent, and why it may be refused |
 //! | [`policy`] | decisions the user makes in the configuration and the core follows |
-//! | [`ordered`] | a map that keeps its order: ports by name
-//! | [`section`] | sections of a configuration, and what reloading does with their keys
+//! | [`ordered`] | a map that keeps its order: ports by name |
+//! | [`section`] | sections of a configuration, and what reloading does with their keys |
 //! | [`probe`] | how a game without an SDK is watched from outside |
 //! | [`status`] | the agent as seen from outside; timeline entries |
+//! | [`text`] | text that somebody else wrote |
 
 pub mod address;
 pub mod allocation;
@@ -53,6 +54,7 @@ pub mod section;
 pub mod session;
 pub mod sic;
 pub mod status;
+pub mod text;
 pub mod time;
 pub mod units;
 pub mod version;

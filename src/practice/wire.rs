@@ -13,6 +13,7 @@
 //! The server says `map` (`map`, `mode`) when it changes, and `bye` when it ends or a player must
 //! go. Besides it answers the Quake 3 query `getstatus`, as any server browser or probe asks it.
 
+use crate::model::text::printable;
 use std::fmt::Write;
 use uuid::Uuid;
 
@@ -79,7 +80,7 @@ impl<'a> Fields<'a> {
 
 /// One line of printable text.
 fn clean(text: &str, chars: usize) -> String {
-    text.trim().chars().filter(|c| !c.is_control()).take(chars).collect()
+    printable(text.trim(), chars)
 }
 
 fn parse(datagram: &[u8]) -> Option<(&str, Fields<'_>)> {

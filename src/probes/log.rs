@@ -19,6 +19,7 @@ use crate::model::{
     ids::MatchId,
     policy::{Readiness, ReadyBy},
     probe::LogPatterns,
+    text::printable,
 };
 use regex::{Captures, Regex, RegexBuilder};
 
@@ -200,7 +201,7 @@ impl Log {
 
 /// A group's text, without control characters; none if it is empty.
 fn group(captures: &Captures<'_>, name: &str) -> Option<String> {
-    let text: String = captures.name(name)?.as_str().chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect();
+    let text = printable(captures.name(name)?.as_str(), MAX_TEXT);
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 

@@ -5,6 +5,7 @@ use super::{
     quake::{self, Quake},
 };
 pub use crate::model::probe::Bots;
+use crate::model::text::printable;
 use gamedig::{
     ExtraRequestSettings, GAMES, Game, TimeoutSettings,
     protocols::{
@@ -134,7 +135,7 @@ fn read(answer: &dyn CommonResponse, bots: Bots) -> Answer {
 }
 
 fn name(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect()
+    printable(text, MAX_NAME)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use super::transport::{Response, TransportError, Unavailable};
 use crate::model::{
     calls::Refusal,
     errors::{ApiError, Invalid, codes},
+    text::printable,
     time::Timestamp,
 };
 use chrono::DateTime;
@@ -133,7 +134,7 @@ fn describe(response: &Response, error: Option<&ApiError>) -> String {
 
 /// What somebody else wrote: cut to a bearable length, and without control characters.
 pub(super) fn bounded(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(MAX_DESC).collect()
+    printable(text, MAX_DESC)
 }
 
 #[cfg(test)]

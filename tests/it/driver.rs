@@ -25,7 +25,7 @@ use gameside::{
         },
         core::{
             Core,
-            io::{Effect, Input, JournalFact, Restored, SavedState},
+            io::{Effect, Input, JournalFact, SavedState},
             settings::Settings,
         },
         frontends::{Events, GameMessage, Heartbeats, OperatorRequest, Timeline, TokenStore},
@@ -101,7 +101,7 @@ impl Rig {
         let (place, settings) = place_and_settings(&dir);
         let (session_client, backend) = connect(&session_client_settings(server.url())).unwrap();
         let (client, ignored) = attach(KeeperPlace { dir: place.dir.clone() }, Mode::Connect);
-        let (core, first) = Core::new(settings, Restored { saved, entropy: [7; 32] }, paused());
+        let (core, first) = Core::new(settings, saved, [7; 32], paused());
         let (writer, written) = journal::open(&place.journal(), paused().wall).unwrap().journal.start().unwrap();
         let (facts, journal) = mpsc::unbounded_channel();
         let (status_sender, status) = watch::channel(Arc::new(core.status()));
@@ -268,7 +268,7 @@ fn allocate(id: &str) -> Order {
 /// The journal of a life in which all went well, up to a joinable match in the session `s1`.
 fn served(settings: Settings) -> String {
     let now = paused();
-    let (mut core, mut effects) = Core::new(settings, Restored { saved: SavedState::Fresh, entropy: [7; 32] }, now);
+    let (mut core, mut effects) = Core::new(settings, SavedState::Fresh, [7; 32], now);
     let mut inputs = VecDeque::from([
         Input::Keeper(KeeperFact::Connected(Box::new(hello(RunState::Empty)))),
         Input::Ordered { request: RequestId(1), order: allocate("a1") },

@@ -20,6 +20,7 @@
 //! | [`layers`] | which room may import which |
 //! | [`main_job`] | allocated, run, reported, supervised, through every crash |
 //! | [`manifests`] | what must be true of the Kubernetes manifests |
+//! | [`prose`] | how wide comments and documents are |
 //! | [`replay`] | the calls of an existing Unreal plugin, as data |
 //! | [`sic`] | the provider `sic` against scripted answers |
 //! | [`service_api`], [`service_operations`], [`service_interface`], [`service_allocation`], [`service_durable`], [`service_events`], [`service_config`], [`service_limits`], [`service_rules`], [`service_semantics`] | the session service from outside |
@@ -68,6 +69,7 @@ mod operator_socket;
 mod outage;
 mod practice;
 mod probes;
+mod prose;
 mod published;
 mod quit;
 mod replay;

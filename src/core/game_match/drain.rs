@@ -6,15 +6,15 @@
 //! again   ─► no more waiting: the stop sequence; and again: its next step
 //! ```
 
-use super::{AfterDrain, Drain, GameMatch, Match, MatchStands};
+use super::{AfterDrain, Drain, GameMatch, Match, MatchStage};
 use crate::{
     core::{
+        decisions::Decisions,
         facts::{Facts, Phase},
         session::SessionLink,
-        signal::Signal,
+        signal::{Report, Signal},
         steady_time::{SteadyTime, earliest},
         stop_sequence::StopSequence,
-        turn::Turn,
     },
     model::{game::GameNotice, session::JoinStatus},
 };
@@ -25,41 +25,41 @@ const MARGIN: Duration = Duration::from_secs(2);
 
 impl GameMatch {
     /// No new players; who plays may finish.
-    pub(super) fn drain(&mut self, reason: &str, then: AfterDrain, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn drain(&mut self, reason: &str, then: AfterDrain, facts: &Facts, decisions: &mut Decisions) {
         if facts.phase() == Phase::FinalReports {
             return;
         }
         let kill_by = kill_by(facts).filter(|_| then != AfterDrain::Recycle);
         let deadline = facts.now + drain_span(&then, facts);
-        match &self.state.stands {
-            MatchStands::Idle => {
+        match &self.state.stage {
+            MatchStage::Idle => {
                 if facts.allocation.acquiring.is_some() {
-                    turn.signal(Signal::AllocationAbandoned);
+                    decisions.signal(Signal::AllocationAbandoned);
                 }
-                self.go_on(reason, then, facts, turn);
+                self.go_on(reason, then, facts, decisions);
             }
-            MatchStands::Starting(_) => self.stop_process(reason, then, kill_by, facts, turn),
-            MatchStands::Serving(_) => self.begin_drain(reason, then, deadline, kill_by, facts, turn),
-            MatchStands::Draining(..) | MatchStands::Closing(..) if then == AfterDrain::Recycle => {}
-            MatchStands::Draining(..) | MatchStands::Closing(..) => self.end_after_this(then, deadline, kill_by),
+            MatchStage::Starting(_) => self.stop_process(reason, then, kill_by, facts, decisions),
+            MatchStage::Serving(_) => self.begin_drain(reason, then, deadline, kill_by, facts, decisions),
+            MatchStage::Draining(..) | MatchStage::Closing(..) if then == AfterDrain::Recycle => {}
+            MatchStage::Draining(..) | MatchStage::Closing(..) => self.end_after_this(then, deadline, kill_by),
         }
     }
 
     /// A way out that is already taken leads to the end of the agent.
     fn end_after_this(&mut self, then: AfterDrain, deadline: SteadyTime, kill_by: Option<SteadyTime>) {
-        match &mut self.state.edit().stands {
-            MatchStands::Draining(_, drain) => {
+        match &mut self.state.edit().stage {
+            MatchStage::Draining(_, drain) => {
                 drain.deadline = earliest([drain.deadline, Some(deadline)]);
                 drain.then = then;
                 drain.kill_by = kill_by;
             }
-            MatchStands::Closing(_, closing) => {
+            MatchStage::Closing(_, closing) => {
                 closing.then = then;
                 if let Some(by) = kill_by {
                     closing.sequence.bring_forward(by);
                 }
             }
-            MatchStands::Idle | MatchStands::Starting(_) | MatchStands::Serving(_) => {}
+            MatchStage::Idle | MatchStage::Starting(_) | MatchStage::Serving(_) => {}
         }
     }
 
@@ -70,110 +70,110 @@ impl GameMatch {
         deadline: SteadyTime,
         kill_by: Option<SteadyTime>,
         facts: &Facts,
-        turn: &mut Turn,
+        decisions: &mut Decisions,
     ) {
         let Some(game) = self.take_game() else { return };
         let instance = game.instance.clone();
         let drain = Drain { reason: reason.to_owned(), deadline: Some(deadline), then, kill_by };
-        self.enter(MatchStands::Draining(game, drain), facts);
-        turn.signal(Signal::Milestone { instance: instance.clone(), status: JoinStatus::Unjoinable });
-        turn.signal(Signal::Note { instance, name: "drain", reason: reason.to_owned(), at: facts.wall });
-        turn.timeline("drain", format!("draining until {}: {reason}", deadline.0), &[("reason", reason)]);
+        self.enter(MatchStage::Draining(game, drain), facts);
+        decisions.signal(Signal::Report(Report::milestone(instance.clone(), JoinStatus::Unjoinable)));
+        decisions.signal(Signal::Report(Report::note(instance, "drain", reason.to_owned(), facts.wall)));
+        decisions.timeline("drain", format!("draining until {}: {reason}", deadline.0), &[("reason", reason)]);
         if let Some(run) = facts.process.run {
-            turn.notify(run, GameNotice::Drain { reason: reason.to_owned(), deadline: deadline.0 });
+            decisions.notify(run, GameNotice::Drain { reason: reason.to_owned(), deadline: deadline.0 });
         }
     }
 
-    pub(super) fn draining(&mut self, facts: &Facts, turn: &mut Turn) {
-        let MatchStands::Draining(_, drain) = &self.state.stands else { return };
+    pub(super) fn draining(&mut self, facts: &Facts, decisions: &mut Decisions) {
+        let MatchStage::Draining(_, drain) = &self.state.stage else { return };
         let empty = facts.process.run.is_none() || facts.players.is_empty();
         if !empty && drain.deadline.is_none_or(|deadline| facts.now < deadline) {
             return;
         }
         let (reason, then, kill_by) = (drain.reason.clone(), drain.then.clone(), drain.kill_by);
         if then == AfterDrain::Recycle {
-            self.finish(&reason, then, facts, turn);
+            self.finish(&reason, then, facts, decisions);
         } else {
-            self.stop_process(&reason, then, kill_by, facts, turn);
+            self.stop_process(&reason, then, kill_by, facts, decisions);
         }
     }
 
-    pub(super) fn hasten(&mut self, facts: &Facts, turn: &mut Turn) {
-        match &self.state.stands {
-            MatchStands::Draining(_, drain) => {
+    pub(super) fn hasten(&mut self, facts: &Facts, decisions: &mut Decisions) {
+        match &self.state.stage {
+            MatchStage::Draining(_, drain) => {
                 let (reason, then, kill_by) = (drain.reason.clone(), drain.then.clone(), drain.kill_by);
-                self.stop_process(&reason, then, kill_by, facts, turn);
+                self.stop_process(&reason, then, kill_by, facts, decisions);
             }
-            MatchStands::Closing(..) => {
-                if let MatchStands::Closing(_, closing) = &mut self.state.edit().stands {
+            MatchStage::Closing(..) => {
+                if let MatchStage::Closing(_, closing) = &mut self.state.edit().stage {
                     closing.sequence.hasten(facts.now);
                 }
             }
-            MatchStands::Idle | MatchStands::Starting(_) | MatchStands::Serving(_) => {}
+            MatchStage::Idle | MatchStage::Starting(_) | MatchStage::Serving(_) => {}
         }
     }
 
     /// The operator's: the stop sequence at once; then the agent ends.
-    pub(super) fn stop(&mut self, reason: &str, again: bool, facts: &Facts, turn: &mut Turn) {
-        match &self.state.stands {
-            MatchStands::Closing(..) => {
-                let MatchStands::Closing(_, closing) = &mut self.state.edit().stands else { return };
+    pub(super) fn stop(&mut self, reason: &str, again: bool, facts: &Facts, decisions: &mut Decisions) {
+        match &self.state.stage {
+            MatchStage::Closing(..) => {
+                let MatchStage::Closing(_, closing) = &mut self.state.edit().stage else { return };
                 if closing.then == AfterDrain::End || again {
                     closing.sequence.hasten(facts.now);
                 }
                 closing.then = AfterDrain::End;
             }
-            MatchStands::Idle => self.drain(reason, AfterDrain::End, facts, turn),
-            MatchStands::Starting(_) | MatchStands::Serving(_) | MatchStands::Draining(..) => {
-                self.stop_process(reason, AfterDrain::End, kill_by(facts), facts, turn);
+            MatchStage::Idle => self.drain(reason, AfterDrain::End, facts, decisions),
+            MatchStage::Starting(_) | MatchStage::Serving(_) | MatchStage::Draining(..) => {
+                self.stop_process(reason, AfterDrain::End, kill_by(facts), facts, decisions);
             }
         }
     }
 
     /// The game asks to be ended: the stop sequence begins at once, and the end that it leads to is an
     /// orderly one.
-    pub(super) fn stop_wanted(&mut self, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn stop_wanted(&mut self, facts: &Facts, decisions: &mut Decisions) {
         const WHY: &str = "the game asked to be ended";
-        match &self.state.stands {
+        match &self.state.stage {
             // The match that is about to begin gets a fresh process.
-            MatchStands::Idle if facts.phase() == Phase::Acquiring => {
-                turn.signal(Signal::RunUseless { why: WHY.to_owned() });
+            MatchStage::Idle if facts.phase() == Phase::Acquiring => {
+                decisions.signal(Signal::RunUseless { why: WHY.to_owned() });
             }
-            MatchStands::Idle if facts.phase() == Phase::FinalReports => {}
-            MatchStands::Idle | MatchStands::Starting(_) | MatchStands::Serving(_) => {
-                self.stop_process(WHY, AfterDrain::Recycle, None, facts, turn);
+            MatchStage::Idle if facts.phase() == Phase::FinalReports => {}
+            MatchStage::Idle | MatchStage::Starting(_) | MatchStage::Serving(_) => {
+                self.stop_process(WHY, AfterDrain::Recycle, None, facts, decisions);
             }
-            MatchStands::Draining(_, drain) => {
+            MatchStage::Draining(_, drain) => {
                 let then = drain.then.clone();
-                self.stop_process(WHY, then, None, facts, turn);
+                self.stop_process(WHY, then, None, facts, decisions);
             }
-            MatchStands::Closing(..) => {}
+            MatchStage::Closing(..) => {}
         }
     }
 
     /// A game that says it is free has nobody playing; where players are counted, that count says so
     /// itself.
     pub(super) fn game_free(&mut self, facts: &Facts) {
-        let MatchStands::Draining(_, drain) = &self.state.stands else { return };
+        let MatchStage::Draining(_, drain) = &self.state.stage else { return };
         let over = drain.then == AfterDrain::Recycle && !facts.players.countable;
-        if over && let MatchStands::Draining(_, drain) = &mut self.state.edit().stands {
+        if over && let MatchStage::Draining(_, drain) = &mut self.state.edit().stage {
             drain.deadline = Some(facts.now);
         }
     }
 
     /// Limits that save money.
-    pub(super) fn guard(&mut self, facts: &Facts, turn: &mut Turn) {
-        let MatchStands::Serving(game) = &self.state.stands else { return };
+    pub(super) fn guard(&mut self, facts: &Facts, decisions: &mut Decisions) {
+        let MatchStage::Serving(game) = &self.state.stage else { return };
         if facts.session.link == SessionLink::Gone {
             // The match plays on without its session: it ends with its last player.
             if facts.process.run.is_some() && facts.players.is_empty() {
-                self.finish("the session is gone and nobody plays", AfterDrain::Recycle, facts, turn);
+                self.finish("the session is gone and nobody plays", AfterDrain::Recycle, facts, decisions);
             }
             return;
         }
         let due = self.guards(game, facts).into_iter().flatten().find(|(at, _)| facts.now >= *at);
         if let Some((_, reason)) = due {
-            self.drain(reason, AfterDrain::Recycle, facts, turn);
+            self.drain(reason, AfterDrain::Recycle, facts, decisions);
         }
     }
 

@@ -11,13 +11,13 @@
 //! In `Idle` a warm game is started again; an end that it had announced is no failure. A word of
 //! the game that is overtaken by its exit still counts while the restart is being waited for.
 
-use super::{AfterDrain, GameMatch, MatchStands};
+use super::{AfterDrain, GameMatch, MatchStage};
 use crate::{
     core::{
+        decisions::Decisions,
         facts::{Facts, Phase},
         process::RunEnd,
-        signal::{RunFailure, Signal},
-        turn::Turn,
+        signal::{Report, RunFailure, Signal},
     },
     model::{
         policy::{RestartWhen, Start},
@@ -26,48 +26,48 @@ use crate::{
 };
 
 impl GameMatch {
-    pub(super) fn run_ended(&mut self, end: RunEnd, facts: &Facts, turn: &mut Turn) {
-        match &self.state.stands {
-            MatchStands::Closing(_, closing) => {
+    pub(super) fn run_ended(&mut self, end: RunEnd, facts: &Facts, decisions: &mut Decisions) {
+        match &self.state.stage {
+            MatchStage::Closing(_, closing) => {
                 let (reason, then) = (closing.reason.clone(), closing.then.clone());
-                self.close_match(&reason, then, Some(end.report), facts, turn);
+                self.close_match(&reason, then, Some(end.report), facts, decisions);
             }
-            MatchStands::Draining(_, drain) => {
+            MatchStage::Draining(_, drain) => {
                 let (reason, then) = (drain.reason.clone(), drain.then.clone());
-                self.close_match(&reason, then, Some(end.report), facts, turn);
+                self.close_match(&reason, then, Some(end.report), facts, decisions);
             }
-            MatchStands::Starting(_) | MatchStands::Serving(_) => self.ended_by_itself(end, facts, turn),
-            MatchStands::Idle if facts.phase() == Phase::FinalReports => {}
-            MatchStands::Idle if facts.ending.shutting_down => {
-                self.go_on(&end.status, AfterDrain::End, facts, turn);
+            MatchStage::Starting(_) | MatchStage::Serving(_) => self.ended_by_itself(end, facts, decisions),
+            MatchStage::Idle if facts.phase() == Phase::FinalReports => {}
+            MatchStage::Idle if facts.ending.shutting_down => {
+                self.go_on(&end.status, AfterDrain::End, facts, decisions);
             }
-            MatchStands::Idle => warm_game_ended(end, facts, turn),
+            MatchStage::Idle => warm_game_ended(end, facts, decisions),
         }
     }
 
-    fn ended_by_itself(&mut self, end: RunEnd, facts: &Facts, turn: &mut Turn) {
+    fn ended_by_itself(&mut self, end: RunEnd, facts: &Facts, decisions: &mut Decisions) {
         if end.is_replacement() {
             return;
         }
-        let close = |this: &mut Self, reason: &str, end: RunEnd, turn: &mut Turn| {
-            this.close_match(reason, AfterDrain::Recycle, Some(end.report), facts, turn);
+        let close = |this: &mut Self, reason: &str, end: RunEnd, decisions: &mut Decisions| {
+            this.close_match(reason, AfterDrain::Recycle, Some(end.report), facts, decisions);
         };
         if end.failing.is_some() {
             if let Some(game) = self.game() {
                 let (instance, reason) = (game.instance.clone(), end.status.clone());
-                turn.signal(Signal::Note { instance, name: "failed", reason, at: facts.wall });
+                decisions.signal(Signal::Report(Report::note(instance, "failed", reason, facts.wall)));
             }
         } else if end.announced {
-            return close(self, "the game ended, as it had said", end, turn);
+            return close(self, "the game ended, as it had said", end, decisions);
         }
         if end.report.status == ExitStatus::Lost {
-            return close(self, "the game was lost with its keeper", end, turn);
+            return close(self, "the game was lost with its keeper", end, decisions);
         }
         let success = end.is_success() && end.failing.is_none();
         if success && facts.settings.restart.when != RestartWhen::Always {
-            return close(self, "the game ended by itself", end, turn);
+            return close(self, "the game ended by itself", end, decisions);
         }
-        turn.signal(Signal::RunFailed(Box::new(RunFailure { end, success })));
+        decisions.signal(Signal::RunFailed(Box::new(RunFailure { end, success })));
     }
 
     /// The run is started again, in the same match.
@@ -77,17 +77,17 @@ impl GameMatch {
         }
         if let Some(mut game) = self.take_game() {
             game.restarts += 1;
-            self.enter(MatchStands::Starting(game), facts);
+            self.enter(MatchStage::Starting(game), facts);
         }
     }
 }
 
 /// A game that waits warm is started again.
-fn warm_game_ended(end: RunEnd, facts: &Facts, turn: &mut Turn) {
+fn warm_game_ended(end: RunEnd, facts: &Facts, decisions: &mut Decisions) {
     let cold = facts.settings.launch.start == Start::OnAllocation;
     if end.is_replacement() || cold {
         return;
     }
     let success = (end.announced || end.is_success()) && end.failing.is_none();
-    turn.signal(Signal::RunFailed(Box::new(RunFailure { end, success })));
+    decisions.signal(Signal::RunFailed(Box::new(RunFailure { end, success })));
 }

@@ -15,18 +15,29 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Where the match stands.
+/// The stage of the match, with what belongs to it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum MatchStands {
+pub(crate) enum MatchStage {
     Idle,
     Starting(Box<Match>),
     Serving(Box<Match>),
     Draining(Box<Match>, Drain),
-    /// With no match: a warm game is stopped.
+    /// Without a match, a warm game is being stopped.
     Closing(Option<Box<Match>>, Closing),
 }
 
-/// One match: a term in one session.
+impl MatchStage {
+    /// The match, if there is one.
+    pub(crate) fn game(&self) -> Option<&Match> {
+        match self {
+            MatchStage::Starting(game) | MatchStage::Serving(game) | MatchStage::Draining(game, _) => Some(game),
+            MatchStage::Closing(game, _) => game.as_deref(),
+            MatchStage::Idle => None,
+        }
+    }
+}
+
+/// One match: what is played in one session.
 #[allow(clippy::struct_field_names, reason = "match_id is the Session API's word")]
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Match {
@@ -40,9 +51,9 @@ pub(crate) struct Match {
     pub match_id: Option<MatchId>,
     pub begun: SteadyTime,
     pub first_joinable: Option<SteadyTime>,
-    /// The operator's word on the gate; overrides the game's.
+    /// Whether the operator lets players in; counts before what the game says.
     pub operator_gate: Option<Admission>,
-    /// Starts after a failure.
+    /// How often its game was started again after a failure.
     pub restarts: u32,
 }
 
@@ -84,7 +95,7 @@ pub(crate) enum AfterDrain {
     Fail { why: String },
 }
 
-/// Players may finish.
+/// No new players are let in; those who play may finish.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Drain {
     pub reason: String,
@@ -105,24 +116,24 @@ pub(crate) struct Closing {
     pub sequence: StopSequence,
 }
 
-/// Everything that is remembered of it.
+/// Everything that the journal remembers of the match.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MatchState {
-    pub stands: MatchStands,
+    pub stage: MatchStage,
     /// Matches that were begun.
     pub matches: u64,
     pub last_end: Option<LastEnd>,
-    /// Since when it stands there.
+    /// Since when the phase is what it is.
     pub since: Timestamp,
 }
 
 impl MatchState {
     pub(crate) fn new(now: Timestamp) -> Self {
-        MatchState { stands: MatchStands::Idle, matches: 0, last_end: None, since: now }
+        MatchState { stage: MatchStage::Idle, matches: 0, last_end: None, since: now }
     }
 }
 
-/// What others know of it.
+/// What other machines know of it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct MatchFacts {
     pub phase: MatchPhase,

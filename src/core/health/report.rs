@@ -3,10 +3,10 @@
 use super::Health;
 use crate::{
     core::{
+        decisions::{Decisions, Purpose},
         facts::Facts,
         signal::Signal,
         steady_time::earliest,
-        turn::{Purpose, Turn},
     },
     model::{
         calls::{Answer, Call, Refusal},
@@ -21,14 +21,14 @@ const CADENCE: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(1500);
 
 impl Health {
-    pub(super) fn ask_cadence(&mut self, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn ask_cadence(&mut self, facts: &Facts, decisions: &mut Decisions) {
         if !self.cadence_asked && facts.settings.writes() && facts.linked().is_some() {
             self.cadence_asked = true;
-            turn.call(Call::HealthConfig, Purpose::HealthConfig);
+            decisions.call(Call::HealthConfig, Purpose::HealthConfig);
         }
     }
 
-    pub(super) fn post(&mut self, facts: &Facts, turn: &mut Turn) {
+    pub(super) fn post(&mut self, facts: &Facts, decisions: &mut Decisions) {
         let due = self.next_post.is_none_or(|at| facts.now >= at);
         if !due || self.under_way || !facts.settings.writes() {
             return;
@@ -37,10 +37,10 @@ impl Health {
         let (session, instance) = (game.session.clone(), game.instance.clone());
         let health = self.verdict.health;
         let cadence = self.cadence.unwrap_or(CADENCE);
-        self.next_post = Some(facts.now + turn.jitter.earlier(cadence, 0.1));
+        self.next_post = Some(facts.now + decisions.jitter.earlier(cadence, 0.1));
         self.under_way = true;
         let purpose = Purpose::Health(instance.clone(), health);
-        turn.call(Call::PostHealth { session, instance, health }, purpose);
+        decisions.call(Call::PostHealth { session, instance, health }, purpose);
     }
 
     pub(super) fn posted(
@@ -49,7 +49,7 @@ impl Health {
         told: InstanceHealth,
         answer: &Result<Answer, Refusal>,
         facts: &Facts,
-        turn: &mut Turn,
+        decisions: &mut Decisions,
     ) {
         self.under_way = false;
         match answer {
@@ -58,13 +58,13 @@ impl Health {
                 if told == InstanceHealth::Unhealthy {
                     self.untold = None;
                 }
-                turn.signal(Signal::ReportAnswered { instance });
+                decisions.signal(Signal::ReportAnswered { instance });
             }
-            Err(Refusal::SessionNotFound) => turn.signal(Signal::SessionNotFound { instance }),
+            Err(Refusal::SessionNotFound) => decisions.signal(Signal::SessionNotFound { instance }),
             Err(_) => {
                 // A change is worth another try soon; the rest comes round again anyway.
                 if self.posted != Some(told) {
-                    let again = facts.now + turn.jitter.earlier(RETRY, 0.25);
+                    let again = facts.now + decisions.jitter.earlier(RETRY, 0.25);
                     self.next_post = earliest([self.next_post, Some(again)]);
                 }
             }

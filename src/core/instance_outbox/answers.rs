@@ -5,7 +5,7 @@
 //! | taken | it is shown |
 //! | ambiguous (lost, 5xx) | read back before the next write |
 //! | unreachable, credentials, busy | the same again, later |
-//! | a clear no | a level is dropped, the next may do; a last word is tried again |
+//! | refused for good | a level is dropped, as the next may be accepted; `closed` is tried again |
 //! | no longer ours | taken away; while closing: delivered |
 
 use super::{
@@ -23,7 +23,7 @@ use std::time::Duration;
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// While the service is away; `session_api` says when it is back, this is what remains if it doesn't.
 const LAST_RETRY: Duration = Duration::from_millis(1500);
-/// For what isn't worth holding up the rest.
+/// Attempts at what must not hold up the rest for ever: audit events and the browser's data.
 const MAX_TRIES: u32 = 4;
 
 /// Whether the service as such is up and accepts our login.
@@ -41,15 +41,15 @@ pub(crate) enum Outcome {
     Posted,
     /// Now shown there.
     Shown(JoinStatus),
-    /// The service won't have the instance at all.
+    /// The service refuses the instance altogether.
     PostRefused {
         why: String,
     },
-    /// The service won't have it as things stand; it is tried again.
+    /// The service refuses it for now; it is tried again.
     Refused {
         why: String,
     },
-    /// The service won't have this level, ever; the next may do.
+    /// The service will never accept this level; it may accept the next.
     Dropped {
         why: String,
     },
@@ -72,7 +72,7 @@ impl InstanceOutbox {
         now: SteadyTime,
         jitter: &mut Jitter,
     ) -> Outcome {
-        let Some(op) = self.flight.take() else { return Outcome::Nothing };
+        let Some(op) = self.under_way.take() else { return Outcome::Nothing };
         self.changed();
         match answer {
             Ok(answer) => {
@@ -88,11 +88,11 @@ impl InstanceOutbox {
     fn succeeded(&mut self, op: Op, answer: &Answer) -> Outcome {
         match op {
             Op::ReadBack => {
-                self.doubt = false;
+                self.must_read_back = false;
                 if let Answer::Session(session) = answer { self.compare(session) } else { Outcome::Nothing }
             }
             Op::Confirm => {
-                // Nothing changed since it was read last: what was told is what stands.
+                // Nothing has changed since the session was read last: it shows what it was told.
                 if let Answer::Session(session) = answer { self.compare(session) } else { Outcome::Delivered }
             }
             Op::Post => {
@@ -185,7 +185,7 @@ impl InstanceOutbox {
                 Outcome::Nothing
             }
             Refusal::Ambiguous { .. } | Refusal::Gone => {
-                self.doubt = self.doubt || !matches!(op, Op::Audit | Op::Confirm);
+                self.must_read_back = self.must_read_back || !matches!(op, Op::Audit | Op::Confirm);
                 self.retry_at = Some(now + delay);
                 Outcome::Nothing
             }
@@ -200,7 +200,7 @@ impl InstanceOutbox {
         }
     }
 
-    /// A clear no.
+    /// The service refuses this very request.
     fn rejected(&mut self, op: Op, code: &str, desc: &str, now: SteadyTime) -> Outcome {
         const NO_LONGER_OURS: [&str; 4] =
             [codes::INSTANCE_CLOSED, codes::ALLOCATION_MISMATCH, codes::INSTANCE_MISMATCH, codes::NO_INSTANCE];
@@ -209,7 +209,11 @@ impl InstanceOutbox {
             Op::Post if code == codes::INSTANCE_EXISTS => {
                 // Perhaps it is ours, from an attempt whose answer was lost.
                 self.retry_at = Some(now + FIRST_RETRY);
-                if self.closing.is_some() || self.doubt { Outcome::Delivered } else { Outcome::PostRefused { why } }
+                if self.closing.is_some() || self.must_read_back {
+                    Outcome::Delivered
+                } else {
+                    Outcome::PostRefused { why }
+                }
             }
             Op::Post => Outcome::PostRefused { why },
             Op::Patch(_) if NO_LONGER_OURS.contains(&code) => Outcome::TakenAway { why },

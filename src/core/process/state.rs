@@ -12,21 +12,22 @@ use crate::{
 /// The reason of a run that was ended to make room for one with another launch; no failure.
 pub(crate) const REPLACED: &str = "another launch is wanted";
 
-/// Where the game's process stands.
+/// The state of the game's process, with what belongs to it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Process {
     Off,
-    /// Started again, but not before this.
+    /// It is started again, but not before `until`.
     Delayed {
         until: SteadyTime,
+        /// The run that ended.
         after: RunNumber,
-        /// We ended that run: its own word for its end counts no more.
+        /// That run was stopped by us: that it had announced its end changes nothing any more.
         stopped: bool,
     },
-    /// Intended; the keeper has not said that it runs.
+    /// The start is ordered, or about to be; the keeper hasn't said yet that it runs.
     Intended(Box<Run>),
     Up(Box<Run>),
-    /// No use: its stop sequence runs, then the restart policy decides.
+    /// The run is no use, for this reason: its stop sequence runs, then the restart policy decides.
     Failing(Box<Run>, StopSequence, String),
     Unkillable {
         run: RunNumber,
@@ -38,7 +39,7 @@ pub(crate) enum Process {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Run {
     pub number: RunNumber,
-    /// None: adopted without a record that says.
+    /// None: the run was adopted, and no record says how it was started.
     pub spec: Option<LaunchSpec>,
     pub pid: Option<i32>,
     pub started: Option<Timestamp>,
@@ -47,7 +48,7 @@ pub(crate) struct Run {
     /// A start that takes longer has failed.
     pub ready_by: Option<SteadyTime>,
     pub ready: Option<SteadyTime>,
-    /// How it was proved ready before the keeper said that it runs: the two come by different ways.
+    /// How it was proved ready before the keeper said that it runs: either may come in first.
     pub proved: Option<String>,
     /// Matches that it served to their end.
     pub served: u32,
@@ -100,7 +101,7 @@ impl RunEnd {
     }
 }
 
-/// Everything that is remembered of it.
+/// Everything that the journal remembers of the process.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ProcessState {
     pub process: Process,
@@ -115,10 +116,10 @@ impl Default for ProcessState {
     }
 }
 
-/// What others know of it.
+/// What other machines know of it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct ProcessFacts {
-    pub state: ProcessIs,
+    pub state: ProcessStatus,
     pub run: Option<RunNumber>,
     pub up: Option<SteadyTime>,
     pub ready: Option<SteadyTime>,
@@ -129,7 +130,7 @@ pub(crate) struct ProcessFacts {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) enum ProcessIs {
+pub(crate) enum ProcessStatus {
     #[default]
     Off,
     Delayed,

@@ -17,10 +17,11 @@ pub(crate) struct Keeper {
     pub stop_requested: bool,
     pub host_deadline: Option<Duration>,
     pub starts: Vec<u64>,
-    /// What the game does when it is signalled.
-    pub obeys: bool,
+    /// Whether the game ends when it is signalled.
+    pub game_obeys: bool,
     pub orders: Vec<String>,
-    pub running: bool,
+    /// Whether the keeper says of a game, as soon as it is started, that it runs.
+    pub says_started: bool,
 }
 
 impl Keeper {
@@ -32,9 +33,9 @@ impl Keeper {
             stop_requested: false,
             host_deadline: None,
             starts: Vec::new(),
-            obeys: true,
+            game_obeys: true,
             orders: Vec::new(),
-            running: true,
+            says_started: true,
         }
     }
 

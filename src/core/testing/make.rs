@@ -5,7 +5,7 @@ use crate::model::{
     allocation::{Allocation, ProviderKind},
     ids::{AllocationId, InstanceId, RunNumber, SessionId},
     policy::{AdmissionPolicy, Readiness, ReadyBy, ReportBy, Start},
-    process::{ExitReport, ExitStatus, StopAction, StopStep},
+    process::{ExitReport, ExitStatus, ProcessStats, StopAction, StopStep},
     session::{BackfillInfo, HostType, InstanceInfo, JoinStatus, Session, StartupParams},
     time::{Instant, Now, Timestamp},
 };
@@ -150,6 +150,12 @@ pub(crate) fn backfill(id: &str) -> BackfillInfo {
         backfill_id: crate::model::ids::BackfillId::new(id).unwrap(),
         extensions: BTreeMap::from([("k".into(), "v".into())]),
     }
+}
+
+/// What the first run uses: this much memory, without a limit or pressure.
+pub(crate) fn stats(memory: u64) -> ProcessStats {
+    let (memory_limit, memory_pressure, cpu_pressure) = (None, None, None);
+    ProcessStats { run: RunNumber(1), memory, memory_limit, cpu_us: 0, processes: 1, memory_pressure, cpu_pressure }
 }
 
 pub(crate) fn exit(run: RunNumber, status: ExitStatus, started: Timestamp, ended: Timestamp) -> ExitReport {

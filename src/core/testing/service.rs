@@ -155,7 +155,7 @@ impl Service {
         }
         assert!(
             info.join_status != JoinStatus::Closed || body.join_status == Some(JoinStatus::Closed) || others,
-            "a word after the last: {body:?}"
+            "a report after the last: {body:?}"
         );
         if info.join_status == JoinStatus::Closed {
             return Err(Refusal::Conflict { code: "instance_closed".into(), desc: String::new() });
@@ -171,7 +171,7 @@ impl Service {
     }
 }
 
-/// The session that a lane writes to.
+/// The session that a call writes to, if it changes the instance or the browser's data.
 pub(super) fn written_session(call: &Call) -> Option<SessionId> {
     match call {
         Call::PostInstance { session, .. }

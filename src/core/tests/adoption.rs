@@ -162,7 +162,7 @@ fn a_drain_goes_on_with_the_deadline_that_it_had() {
 #[test]
 fn a_stop_sequence_goes_on_after_a_restart_of_the_agent() {
     let mut w = World::serving(settings());
-    w.keeper.obeys = false;
+    w.keeper.game_obeys = false;
     w.order(crate::model::orders::Order::Stop { reason: None });
     w.pass(secs(5));
     w.kill_agent();

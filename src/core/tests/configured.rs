@@ -3,12 +3,11 @@
 use crate::{
     core::{
         io::{Effect, Ending, Input},
-        testing::{World, backfill, secs, settings},
+        testing::{World, backfill, secs, settings, stats},
     },
     model::{
         calls::{Call, NewSession},
         game::GameEvent,
-        ids::RunNumber,
         keeper::KeeperFact,
         process::ProcessStats,
         session::{BackfillAck, BackfillStyle, TeamOverflow},
@@ -91,15 +90,7 @@ fn each_sign_of_bad_health_counts_from_its_own_share_or_not_at_all() {
         let mut s = settings();
         change(&mut s.health);
         let mut w = World::serving(s);
-        let stats = ProcessStats {
-            run: RunNumber(1),
-            memory: 95,
-            memory_limit: Some(100),
-            cpu_us: 0,
-            processes: 1,
-            memory_pressure: Some(70.0),
-            cpu_pressure: None,
-        };
+        let stats = ProcessStats { memory_limit: Some(100), memory_pressure: Some(70.0), ..stats(95) };
         for _ in 0..3 {
             w.give(Input::Keeper(KeeperFact::Stats(stats)));
             w.say(GameEvent::TickRate { measured: 20.0, target: None });
@@ -128,15 +119,7 @@ fn a_process_that_is_too_old_or_too_large_serves_no_other_match() {
         change(&mut s.recycle);
         let mut w = World::serving(s);
         w.pass(secs(11));
-        w.give(Input::Keeper(KeeperFact::Stats(ProcessStats {
-            run: RunNumber(1),
-            memory: 95,
-            memory_limit: None,
-            cpu_us: 0,
-            processes: 1,
-            memory_pressure: None,
-            cpu_pressure: None,
-        })));
+        w.give(Input::Keeper(KeeperFact::Stats(stats(95))));
         w.say(GameEvent::MatchEnded);
         w.keeper.starts.len()
     };

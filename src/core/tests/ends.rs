@@ -2,10 +2,10 @@
 
 use crate::core::{
     io::{Effect, Ending, Input},
-    testing::{Net, World, secs, settings},
+    testing::{Disk, Net, World, secs, settings},
 };
 use crate::model::{
-    calls::Refusal,
+    calls::{Backend, Refusal},
     game::{GameEvent, GameNotice, GamePlayer},
     keeper::{KeeperFact, KeeperOrder},
     orders::{After, Order, Refused},
@@ -54,7 +54,7 @@ fn the_stop_sequence_starts_in_time_for_the_hosts_deadline() {
     let mut s = settings();
     s.drain.host_deadline = Some(Span::from_secs(60));
     let mut w = World::serving(s);
-    w.keeper.obeys = false;
+    w.keeper.game_obeys = false;
     w.say(joins("ann"));
     w.give(Input::Terminate);
     // 60 s, less 15 s of stop sequence, less 2 s.
@@ -70,7 +70,7 @@ fn the_stop_sequence_starts_in_time_for_the_hosts_deadline() {
 #[test]
 fn a_second_signal_stops_waiting_and_a_third_takes_the_next_step() {
     let mut w = World::serving(settings());
-    w.keeper.obeys = false;
+    w.keeper.game_obeys = false;
     w.say(joins("ann"));
     w.give(Input::Terminate);
     w.give(Input::Terminate);
@@ -146,6 +146,44 @@ fn detaching_publishes_nothing_and_leaves_the_game_and_its_keeper() {
     w.kill_agent();
     assert_eq!(w.status().phase, PhaseName::Serving);
     assert_eq!(w.keeper.starts, [1]);
+}
+
+#[test]
+fn detaching_while_final_reports_are_owed_leaves_them_to_the_next_life() {
+    let mut w = World::serving(settings());
+    let why = || "refused".to_owned();
+    w.service.net = Net::Refuses(Refusal::Unreachable { why: why() });
+    w.give(Input::Backend(Backend::Away { why: why(), since: w.now().wall }));
+    w.give(Input::Terminate);
+    assert!(w.status().outbox.iter().any(|owed| owed.starts_with("closed")), "{:?}", w.status().outbox);
+    // The detached agent waits longer for its last commit than the reports would be waited for.
+    w.disk = Disk::Silent;
+    w.pass(Duration::from_millis(500));
+    w.order(Order::Detach { restart: true });
+    assert!(w.ended.is_none(), "a commit is under way");
+    w.pass(secs(3));
+    assert!(matches!(w.ended, Some(Ending::Detached { restart: true })), "{:?}", w.ended);
+    assert!(!w.keeper.orders.contains(&"shutdown".to_owned()), "{:?}", w.keeper.orders);
+    (w.disk, w.service.net) = (Disk::Works, Net::Up);
+    w.take_told();
+    w.kill_agent();
+    assert_eq!(w.take_told().last().map(String::as_str), Some("closed"));
+    assert_eq!(w.shown(), Some(JoinStatus::Closed));
+    assert!(matches!(w.ended, Some(Ending::Orderly { .. })), "the next life ends as this one was asked to");
+}
+
+#[test]
+fn an_agent_with_processes_that_cant_be_killed_says_so_though_its_final_reports_are_out() {
+    let mut w = World::serving(settings());
+    w.keeper.game_obeys = false;
+    w.give(Input::Terminate);
+    w.disk = Disk::Fails;
+    w.give(Input::Keeper(KeeperFact::Unkillable { run: crate::model::ids::RunNumber(1), left: 2 }));
+    w.pass(secs(1));
+    assert_eq!(w.shown(), Some(JoinStatus::Closed), "a broken journal doesn't hold up the last report");
+    w.pass(secs(5));
+    assert!(matches!(w.ended, Some(Ending::Unkillable)), "{:?}", w.ended);
+    assert!(!w.keeper.orders.contains(&"shutdown".to_owned()), "{:?}", w.keeper.orders);
 }
 
 #[test]

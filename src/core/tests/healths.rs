@@ -8,9 +8,7 @@ use crate::model::{
     calls::Call,
     game::{EventSource, Evidence, GameEvent},
     ids::RunNumber,
-    keeper::KeeperFact,
     policy::{SdkPings, WhenUnhealthy},
-    process::ProcessStats,
     session::{InstanceHealth, JoinStatus},
     units::Span,
 };
@@ -77,26 +75,13 @@ fn what_was_missed_inside_a_gap_does_not_count() {
 }
 
 #[test]
-fn memory_pressure_ticks_and_its_own_opinion_count() {
+fn the_tick_rate_that_it_aims_at_and_its_own_opinion_count() {
     let mut w = World::serving(settings());
-    let stats = ProcessStats {
-        run: RunNumber(1),
-        memory: 95,
-        memory_limit: Some(100),
-        cpu_us: 0,
-        processes: 1,
-        memory_pressure: Some(70.0),
-        cpu_pressure: None,
-    };
     for _ in 0..3 {
-        w.give(Input::Keeper(KeeperFact::Stats(stats)));
         w.say(GameEvent::TickRate { measured: 20.0, target: Some(60.0) });
     }
     w.say(GameEvent::Health { health: InstanceHealth::Degraded, reason: Some("the navmesh is broken".into()) });
-    let reasons = w.status().health_reasons.join("; ");
-    for part in ["95 % of its memory", "memory pressure", "20.0 of 60.0 ticks", "navmesh"] {
-        assert!(reasons.contains(part), "{part}: {reasons}");
-    }
+    assert_eq!(w.status().health_reasons, ["it runs at 20.0 of 60.0 ticks a second", "the navmesh is broken"]);
 }
 
 #[test]
@@ -286,7 +271,7 @@ fn pings_that_a_gap_may_have_swallowed_are_not_missed() {
 #[test]
 fn a_game_that_is_being_stopped_need_not_ping() {
     let mut w = pinging(WhenUnhealthy::Report);
-    w.keeper.obeys = false;
+    w.keeper.game_obeys = false;
     ping(&mut w);
     w.pass(secs(14));
     w.give(Input::GameEvent { run: RunNumber(1), source: EventSource::Agones, event: GameEvent::StopMe });

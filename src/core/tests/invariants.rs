@@ -11,13 +11,14 @@
 //! | whether it holds itself back | it isn't offered |
 //! | what its frontends keep | it is there, also in the agent's next life |
 //!
-//! that a tick before the next deadline changes nothing and one at the deadline makes progress,
-//! that what counts as no change is none (neither in the journal's text nor in the status), and
-//! that in the end every instance is closed. What the game said while the disk failed may be
-//! forgotten by the next life.
+//! that an agent that was told to detach ends as detached, in time, and orders the keeper neither
+//! to stop the game nor to shut down, that a tick before the next deadline changes nothing and one
+//! at the deadline makes progress, that what counts as no change is none (neither in the journal's
+//! text nor in the status), and that in the end every instance is closed. What the game said while
+//! the disk failed may be forgotten by the next life.
 
 use crate::core::{
-    io::{Availability, Effect, Input, SavedState},
+    io::{Availability, Effect, Ending, Input, SavedState},
     testing::{Disk, Keeper, Net, World, allocation, secs, settings},
 };
 use crate::model::{
@@ -64,6 +65,7 @@ enum Act {
     Drain,
     Terminate,
     Stop,
+    Detach,
     SlowKeeper,
     Gap,
     SessionGone,
@@ -89,7 +91,7 @@ fn nets() -> impl Strategy<Value = Net> {
     prop_oneof![4 => Just(Net::Up), 2 => Just(Net::LosesAnswers), 1 => Just(Net::Silent), 3 => refusals.prop_map(Net::Refuses)]
 }
 
-fn doors() -> impl Strategy<Value = EventSource> {
+fn sources() -> impl Strategy<Value = EventSource> {
     prop_oneof![
         Just(EventSource::Native),
         Just(EventSource::Agones),
@@ -132,7 +134,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => Just(Act::LateReady),
         2 => Just(Act::Join),
         2 => Just(Act::Leave),
-        8 => (doors(), words()).prop_map(|(door, said)| Act::Says(door, said)),
+        8 => (sources(), words()).prop_map(|(source, said)| Act::Says(source, said)),
         1 => prop_oneof![Just(GameEvent::Shutdown), Just(GameEvent::StopMe)].prop_map(Act::LateEnd),
         3 => (0i32..2).prop_map(Act::Exit),
         5 => nets().prop_map(Act::Net),
@@ -147,6 +149,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => Just(Act::Drain),
         1 => Just(Act::Terminate),
         1 => Just(Act::Stop),
+        2 => Just(Act::Detach),
         1 => Just(Act::SlowKeeper),
         1 => Just(Act::Gap),
         1 => Just(Act::SessionGone),
@@ -169,6 +172,8 @@ struct Model {
     looked_at: usize,
     keepers: u32,
     said: Words,
+    /// When this life of the agent was told to let go of its game.
+    detached: Option<Duration>,
 }
 
 /// What a run has said of itself.
@@ -182,12 +187,12 @@ struct Words {
     doubtful: bool,
 }
 
-/// It holds itself back until the next match has ended, which gives it back: the one that had ended last by then.
+/// The run holds itself back until another match has ended. This is the one that had ended last when it said so.
 #[derive(Debug, PartialEq)]
 struct HeldBack(Option<LastEnd>);
 
 impl Words {
-    fn heard(&mut self, w: &World, run: RunNumber, door: EventSource, said: &GameEvent) {
+    fn heard(&mut self, w: &World, run: RunNumber, source: EventSource, said: &GameEvent) {
         if w.status().game.run != Some(run) {
             return;
         }
@@ -201,7 +206,7 @@ impl Words {
             GameEvent::Offer(gate) => {
                 self.withheld = (*gate == Admission::Closed).then(|| HeldBack(w.status().last_end));
             }
-            GameEvent::Keep(kept) => drop(self.kept.insert(door, kept.clone())),
+            GameEvent::Keep(kept) => drop(self.kept.insert(source, kept.clone())),
             _ => {}
         }
     }
@@ -224,15 +229,24 @@ impl Words {
         if self.withheld.as_ref().is_some_and(|held| held.0 == status.last_end) {
             assert!(!matches!(w.offer, Some(Availability::Free { .. })), "run {run} holds itself back, and is offered");
         }
-        for (door, kept) in &self.kept {
-            assert_eq!(status.game.kept.get(door), Some(kept), "what run {run} keeps by {door:?}");
+        for (source, kept) in &self.kept {
+            assert_eq!(status.game.kept.get(source), Some(kept), "what run {run} keeps by {source:?}");
         }
     }
 }
 
 impl Model {
+    /// The agent has begun another life.
+    fn reborn(&mut self) {
+        self.detached = None;
+        self.said.reborn();
+    }
+
     fn look(&mut self, w: &World) {
         for effect in &w.seen[self.looked_at..] {
+            if self.detached.is_some() {
+                leaves_the_game_alone(effect);
+            }
             match effect {
                 Effect::Call { call: Call::PatchInstance { body, .. }, .. }
                     if body.join_status == Some(JoinStatus::Joinable) =>
@@ -246,6 +260,25 @@ impl Model {
         }
         self.looked_at = w.seen.len();
         self.said.look(w);
+        // The journal is waited for at most 2 s.
+        let late = self.detached.is_some_and(|at| w.mono >= at + secs(2));
+        assert!(!late || w.ended.is_some(), "told to detach, it hasn't ended: {:?}", w.status());
+    }
+}
+
+/// What an agent does that was told to let go of its game.
+fn leaves_the_game_alone(effect: &Effect) {
+    match effect {
+        Effect::Keeper(
+            order @ (KeeperOrder::Shutdown
+            | KeeperOrder::Signal { .. }
+            | KeeperOrder::Stdin { .. }
+            | KeeperOrder::Kill { .. }),
+        ) => panic!("told to detach, it orders {}", order.name()),
+        Effect::End(ending) => {
+            assert!(matches!(ending, Ending::Detached { .. }), "told to detach, it ends as {ending:?}");
+        }
+        _ => {}
     }
 }
 
@@ -271,7 +304,7 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
             }));
         }
         Act::Leave => w.say(GameEvent::PlayerLeft { id: uuid::Uuid::from_u128(1).to_string() }),
-        Act::Says(door, said) => says(w, model, door, said),
+        Act::Says(source, said) => says(w, model, source, said),
         Act::LateEnd(said) if running.is_none() => {
             w.give(Input::GameEvent { run: RunNumber(model.run), source: EventSource::Agones, event: said });
         }
@@ -291,10 +324,11 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
         }
         Act::KillAgent => {
             w.kill_agent();
-            model.said.reborn();
+            model.reborn();
         }
         Act::LoseJournal => {
             w.wake(SavedState::SetAside { why: "damaged".into() });
+            model.reborn();
             model.said = Words::default();
         }
         Act::NewKeeper => new_keeper(w, model),
@@ -303,7 +337,11 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
         Act::Drain => w.order(Order::Drain { reason: None, then: After::Recycle }),
         Act::Terminate => w.give(Input::Terminate),
         Act::Stop => w.order(Order::Stop { reason: None }),
-        Act::SlowKeeper => w.keeper.running = !w.keeper.running,
+        Act::Detach => {
+            model.detached = Some(w.mono);
+            w.order(Order::Detach { restart: true });
+        }
+        Act::SlowKeeper => w.keeper.says_started = !w.keeper.says_started,
         Act::Gap => w.give(Input::Gap(secs(60))),
         Act::SessionGone => {
             let last = w.service.sessions.keys().last().cloned();
@@ -329,10 +367,10 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
     }
 }
 
-fn says(w: &mut World, model: &mut Model, door: EventSource, said: GameEvent) {
+fn says(w: &mut World, model: &mut Model, source: EventSource, said: GameEvent) {
     if let RunState::Running { run, .. } = w.keeper.run {
-        model.said.heard(w, run, door, &said);
-        w.give(Input::GameEvent { run, source: door, event: said });
+        model.said.heard(w, run, source, &said);
+        w.give(Input::GameEvent { run, source, event: said });
     }
 }
 
@@ -368,16 +406,16 @@ fn play(provider: ProviderKind, start: Start, acts: Vec<Act>) {
         model.look(&w);
         if w.ended.is_some() {
             w.kill_agent();
-            model.said.reborn();
+            model.reborn();
             model.look(&w);
         }
     }
     // All is well again, and the server is to end: whatever was posted must end up closed.
-    (w.service.net, w.disk, w.keeper.running, w.allocates) = (Net::Up, Disk::Works, true, false);
+    (w.service.net, w.disk, w.keeper.says_started, w.allocates) = (Net::Up, Disk::Works, true, false);
     w.catch_up();
     w.time_out();
     w.kill_agent();
-    model.said.reborn();
+    model.reborn();
     w.pass(secs(200));
     if w.ended.is_none() {
         w.order(Order::Stop { reason: None });

@@ -78,7 +78,7 @@ fn every_proof_of_readiness_counts_only_where_it_is_asked_for() {
 fn a_game_may_be_ready_before_the_keeper_has_said_that_it_runs() {
     for agent_dies in [false, true] {
         let mut w = World::serving(settings());
-        w.keeper.running = false;
+        w.keeper.says_started = false;
         w.game_exits(ExitStatus::Exited { code: 0 });
         w.say(GameEvent::Ready);
         assert_ne!(w.shown(), Some(JoinStatus::Joinable), "nothing is known of a process yet");

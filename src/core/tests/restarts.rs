@@ -135,7 +135,7 @@ fn a_start_that_never_got_ready_has_failed_however_orderly_it_ends() {
         let mut s = settings();
         s.restart.budget = budget;
         let mut w = World::new(s);
-        w.keeper.obeys = false;
+        w.keeper.game_obeys = false;
         w.pass(secs(301));
         w.take_told();
         // Told to stop, it says that it ends, and does; its word may come before the exit or after

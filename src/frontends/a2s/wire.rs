@@ -6,6 +6,7 @@
 //! ```
 
 use super::challenge::NO_CHALLENGE;
+use crate::model::text::printable;
 use std::{collections::BTreeMap, time::Duration};
 
 const SINGLE: [u8; 4] = [0xff; 4];
@@ -146,7 +147,6 @@ pub(crate) fn packets(whole: Vec<u8>, id: u32) -> Vec<Vec<u8>> {
 
 /// Bounded, and without control characters.
 fn text(bytes: &mut Vec<u8>, text: &str) {
-    let clean = text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect::<String>();
-    bytes.extend(clean.bytes());
+    bytes.extend(printable(text, MAX_TEXT).bytes());
     bytes.push(0);
 }

@@ -1,6 +1,7 @@
 //! Heartbeats as the flavours send them: keys in any case, members that may be null or absent, a
 //! spelling mistake.
 
+use crate::model::text::printable;
 use serde_json::{Map, Value};
 
 const MAX_PLAYERS: usize = 1024;
@@ -145,5 +146,5 @@ fn text(object: &Map<String, Value>, name: &str) -> Option<String> {
 }
 
 fn bounded(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect()
+    printable(text, MAX_TEXT)
 }

@@ -2,11 +2,11 @@
 //!
 //! | part | is |
 //! |---|---|
-//! | effects | decisions, in their order |
-//! | waiting effects | decisions that must not be carried out before a commit: written ahead |
+//! | effects | what is to be carried out, in this order |
+//! | waiting effects | what must not be carried out before a commit |
 //! | signals | what one machine has to say to another; the wiring passes it on |
 //! | calls | which question each open call asked |
-//! | ids, jitter | chance, from given entropy |
+//! | ids, jitter | random values, from given entropy |
 
 use super::{
     io::{Effect, TimelineEvent},
@@ -18,6 +18,7 @@ use crate::model::{
     game::GameNotice,
     ids::{InstanceId, RunNumber},
     keeper::KeeperOrder,
+    process::StopAction,
     session::InstanceHealth,
 };
 use std::collections::BTreeMap;
@@ -26,8 +27,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hold {
     UntilWritten,
-    /// A broken journal does not hold it up.
-    Briefly,
+    /// The same, but a broken journal doesn't hold it up.
+    WhileJournalWorks,
 }
 
 /// Why a call was made.
@@ -55,9 +56,9 @@ struct Waiting {
     hold: Hold,
 }
 
-/// One input being taken.
+/// The decisions on the input that is being taken, and what earlier ones still wait for.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct Decisions {
     pub ids: IdGenerator,
     pub jitter: Jitter,
     effects: Vec<Effect>,
@@ -67,9 +68,9 @@ pub(super) struct Turn {
     calls: BTreeMap<CallId, Purpose>,
 }
 
-impl Turn {
+impl Decisions {
     pub(super) fn new(entropy: [u8; 32], seed: u64) -> Self {
-        Turn {
+        Decisions {
             ids: IdGenerator::new(entropy),
             jitter: Jitter::new(seed),
             effects: Vec::new(),
@@ -126,11 +127,21 @@ impl Turn {
         Effect::Call { id, call }
     }
 
-    /// Takes back what still waits; says whether there was such a thing.
-    pub(super) fn withdraw(&mut self, unwanted: impl Fn(&Effect) -> bool) -> bool {
+    /// Takes back a start that still waits for its commit; says whether there was one.
+    pub(super) fn withdraw_start(&mut self) -> bool {
         let before = self.waiting.len();
-        self.waiting.retain(|waiting| !unwanted(&waiting.effect));
+        self.waiting.retain(|waiting| !matches!(waiting.effect, Effect::Keeper(KeeperOrder::Start { .. })));
         self.waiting.len() < before
+    }
+
+    /// Has a step of a stop sequence carried out.
+    pub(super) fn stop_step(&mut self, run: RunNumber, action: StopAction) {
+        self.effect(match action {
+            StopAction::Stdin(line) => Effect::Keeper(KeeperOrder::Stdin { run, line }),
+            StopAction::Signal(signal) => Effect::Keeper(KeeperOrder::Signal { run, signal }),
+            StopAction::Kill => Effect::Keeper(KeeperOrder::Kill { run }),
+            StopAction::Ask => Effect::AskToQuit { run },
+        });
     }
 
     /// What an answer is about. Late and repeated answers name a call that isn't open.
@@ -162,19 +173,20 @@ impl Turn {
         });
     }
 
-    /// What changed while a commit was under way has changed back: none will follow it.
+    /// A change that was made while a commit was under way has been undone: no other commit will follow.
     pub(super) fn wait_at_most_for(&mut self, commit: u64) {
         self.waiting.iter_mut().for_each(|waiting| {
             waiting.commit = waiting.commit.map(|waits_for| waits_for.min(commit));
         });
     }
 
-    /// Lets go what waits for no commit any more. `broken`: the journal is in trouble.
-    pub(super) fn release(&mut self, done: u64, broken: JournalWorks) {
+    /// Lets go the effects whose commit is done; and where the journal doesn't work, those that don't insist on it.
+    pub(super) fn release(&mut self, done: u64, works: JournalWorks) {
         let mut still = Vec::new();
         for waiting in std::mem::take(&mut self.waiting) {
             let written = waiting.commit.is_some_and(|commit| commit <= done);
-            let brief = waiting.commit.is_some() && broken == JournalWorks::No && waiting.hold == Hold::Briefly;
+            let brief =
+                waiting.commit.is_some() && works == JournalWorks::No && waiting.hold == Hold::WhileJournalWorks;
             if written || brief {
                 self.effects.push(waiting.effect);
             } else {

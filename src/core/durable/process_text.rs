@@ -1,0 +1,186 @@
+//! The process in the durable text; with its run, what the game has said, who plays, and whether
+//! its SDK promised pings.
+
+use super::Memory;
+use crate::{
+    core::{
+        game_words::Words,
+        health::Pings,
+        process::{Process, Run},
+        roster::Roster,
+        steady_time::SteadyTime,
+        stop_sequence::StopSequence,
+    },
+    model::{
+        CustomData,
+        game::{Admission, CustomDataOf, EventSource, Kept},
+        ids::RunNumber,
+        process::LaunchSpec,
+        time::Timestamp,
+    },
+};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ProcessText {
+    Off,
+    Delayed {
+        until: SteadyTime,
+        after: RunNumber,
+        #[serde(default)]
+        stopped: bool,
+    },
+    Intended(Box<RunText>),
+    Up(Box<RunText>),
+    Failing(Box<RunText>, StopSequence, String),
+    Unkillable {
+        run: RunNumber,
+        left: u32,
+    },
+}
+
+impl ProcessText {
+    pub(super) fn of(memory: &Memory) -> Self {
+        let text = |run: &Run| Box::new(RunText::of(run, &memory.words, &memory.roster, memory.pings));
+        match &memory.process.process {
+            Process::Off => ProcessText::Off,
+            Process::Delayed { until, after, stopped } => {
+                ProcessText::Delayed { until: *until, after: *after, stopped: *stopped }
+            }
+            Process::Intended(run) => ProcessText::Intended(text(run)),
+            Process::Up(run) => ProcessText::Up(text(run)),
+            Process::Failing(run, sequence, why) => ProcessText::Failing(text(run), sequence.clone(), why.clone()),
+            Process::Unkillable { run, left } => ProcessText::Unkillable { run: *run, left: *left },
+        }
+    }
+
+    /// Leaves out of its run what makes it large.
+    pub(super) fn shorten(&mut self) {
+        if let Some(run) = self.run_mut() {
+            run.spec = None;
+            run.roster = Roster::default();
+            run.custom.clear();
+        }
+    }
+
+    fn run_mut(&mut self) -> Option<&mut RunText> {
+        match self {
+            ProcessText::Intended(run) | ProcessText::Up(run) | ProcessText::Failing(run, ..) => Some(run),
+            ProcessText::Off | ProcessText::Delayed { .. } | ProcessText::Unkillable { .. } => None,
+        }
+    }
+
+    pub(super) fn take_apart(self) -> (Process, Option<Box<RunText>>) {
+        match self {
+            ProcessText::Off => (Process::Off, None),
+            ProcessText::Delayed { until, after, stopped } => (Process::Delayed { until, after, stopped }, None),
+            ProcessText::Unkillable { run, left } => (Process::Unkillable { run, left }, None),
+            ProcessText::Intended(run) => (Process::Intended(run.run()), Some(run)),
+            ProcessText::Up(run) => (Process::Up(run.run()), Some(run)),
+            ProcessText::Failing(run, sequence, why) => (Process::Failing(run.run(), sequence, why), Some(run)),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct RunText {
+    number: RunNumber,
+    spec: Option<LaunchSpec>,
+    pid: Option<i32>,
+    started: Option<Timestamp>,
+    up: Option<SteadyTime>,
+    ready_by: Option<SteadyTime>,
+    ready: Option<SteadyTime>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proved: Option<String>,
+    #[serde(default)]
+    orderly: bool,
+    gate: Admission,
+    #[serde(default)]
+    served: u32,
+    #[serde(default)]
+    roster: Roster,
+    #[serde(default)]
+    custom: BTreeMap<CustomDataOf, CustomData>,
+    #[serde(default)]
+    version: Option<semver::Version>,
+    #[serde(default)]
+    map: Option<String>,
+    #[serde(default)]
+    mode: Option<String>,
+    #[serde(default)]
+    speaks: BTreeSet<EventSource>,
+    #[serde(default)]
+    sdk: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    withheld: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    promises_pings: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pings_stopped: bool,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    kept: BTreeMap<EventSource, Kept>,
+}
+
+impl RunText {
+    fn of(run: &Run, words: &Words, roster: &Roster, pings: Pings) -> Self {
+        let (run, words) = (run.clone(), words.clone());
+        RunText {
+            number: run.number,
+            spec: run.spec,
+            pid: run.pid,
+            started: run.started,
+            up: run.up,
+            ready_by: run.ready_by,
+            ready: run.ready,
+            proved: run.proved,
+            orderly: words.announced_end,
+            gate: words.gate,
+            served: run.served,
+            roster: roster.clone(),
+            custom: words.custom,
+            version: words.version,
+            map: words.map,
+            mode: words.mode,
+            speaks: words.speaks,
+            sdk: words.sdk,
+            withheld: words.withheld,
+            promises_pings: pings.promised,
+            pings_stopped: pings.stopped,
+            kept: words.kept,
+        }
+    }
+
+    fn run(&self) -> Box<Run> {
+        Box::new(Run {
+            number: self.number,
+            spec: self.spec.clone(),
+            pid: self.pid,
+            started: self.started,
+            up: self.up,
+            ready_by: self.ready_by,
+            ready: self.ready,
+            proved: self.proved.clone(),
+            served: self.served,
+        })
+    }
+
+    #[allow(clippy::boxed_local, reason = "it comes in a box")]
+    pub(super) fn said(self: Box<Self>) -> (Words, Roster, Pings) {
+        let words = Words {
+            announced_end: self.orderly,
+            gate: self.gate,
+            custom: self.custom,
+            version: self.version,
+            map: self.map,
+            mode: self.mode,
+            speaks: self.speaks,
+            sdk: self.sdk,
+            withheld: self.withheld,
+            kept: self.kept,
+        };
+        (words, self.roster, Pings { promised: self.promises_pings, stopped: self.pings_stopped })
+    }
+}

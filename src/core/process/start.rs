@@ -1,0 +1,170 @@
+//! The start of a run: from the intent to the proof of readiness; or its adoption by another life
+//! of the agent.
+
+use super::{Process, ProcessMachine, Run};
+use crate::{
+    core::{
+        decisions::Decisions,
+        facts::Facts,
+        game_match::MatchPhase,
+        io::{Effect, Watch},
+        signal::Signal,
+        stop_sequence::StopSequence,
+    },
+    model::{game::GameNotice, ids::RunNumber, keeper::KeeperOrder, process::LaunchSpec, time::Timestamp},
+};
+use std::time::Duration;
+
+impl ProcessMachine {
+    pub(super) fn intend(&mut self, spec: LaunchSpec, decisions: &mut Decisions) {
+        let number = RunNumber(self.state.last_run + 1);
+        let program = spec.argv.first().cloned().unwrap_or_default();
+        decisions.timeline("starting", format!("starting {program} (run {number})"), &[("run", &number.to_string())]);
+        let state = self.state.edit();
+        state.last_run = number.0;
+        state.process = Process::Intended(Box::new(Run::new(number, Some(spec.clone()))));
+        decisions.after_commit(Effect::Keeper(KeeperOrder::Start { run: number, spec: Box::new(spec) }));
+    }
+
+    pub(super) fn never_started(&mut self, facts: &Facts, decisions: &mut Decisions) {
+        if facts.game.phase == MatchPhase::Closing {
+            decisions.withdraw_start();
+            return self.enter(Process::Off);
+        }
+        let Process::Intended(run) = &self.state.process else { return };
+        let Some(spec) = run.spec.clone() else { return };
+        decisions.withdraw_start();
+        decisions.after_commit(Effect::Keeper(KeeperOrder::Start { run: run.number, spec: Box::new(spec) }));
+    }
+
+    pub(super) fn started(
+        &mut self,
+        number: RunNumber,
+        pid: i32,
+        started: Timestamp,
+        facts: &Facts,
+        decisions: &mut Decisions,
+    ) {
+        match &self.state.process {
+            Process::Intended(run) if run.number == number => {
+                let mut run = run.clone();
+                run.pid = Some(pid);
+                run.started = Some(started);
+                run.up = Some(facts.now);
+                run.ready_by = Some(facts.now + facts.settings.readiness.timeout.get());
+                let proved = run.proved.take();
+                self.enter(Process::Up(run));
+                self.attend(facts, decisions);
+                if let Some(how) = proved {
+                    self.ready(&how, facts, decisions);
+                }
+            }
+            Process::Up(run) | Process::Failing(run, ..) if run.number == number && run.pid != Some(pid) => {
+                if let Some(run) = self.state.edit().process.run_mut() {
+                    run.pid = Some(pid);
+                }
+            }
+            Process::Off
+            | Process::Delayed { .. }
+            | Process::Intended(_)
+            | Process::Up(_)
+            | Process::Failing(..)
+            | Process::Unkillable { .. } => {}
+        }
+    }
+
+    pub(super) fn adopted(&mut self, number: RunNumber, pid: i32, facts: &Facts, decisions: &mut Decisions) {
+        self.attend(facts, decisions);
+        // Meanwhile nobody could hear that it is ready: it gets some time, whatever its deadline.
+        let grace = facts.settings.readiness.timeout.get().min(Duration::from_secs(10));
+        if self.state.process.run().is_some_and(|run| run.ready_by.is_some())
+            && let Some(run) = self.state.edit().process.run_mut()
+        {
+            run.ready_by = run.ready_by.map(|at| at.max(facts.now + grace));
+        }
+        if self.state.process.run().is_some_and(|run| run.ready.is_some()) {
+            decisions.signal(Signal::RunReady);
+        }
+        decisions.timeline("adopted", format!("took over run {number} (pid {pid})"), &[("run", &number.to_string())]);
+    }
+
+    /// A game runs that nothing explains: it is kept, and stopped only when somebody says so.
+    pub(super) fn unexplained(
+        &mut self,
+        number: RunNumber,
+        pid: i32,
+        started: Timestamp,
+        facts: &Facts,
+        decisions: &mut Decisions,
+    ) {
+        let mut run = Run::new(number, None);
+        run.pid = Some(pid);
+        run.started = Some(started);
+        run.up = Some(facts.now);
+        let state = self.state.edit();
+        state.last_run = state.last_run.max(number.0);
+        state.process = Process::Up(Box::new(run));
+        let text = format!(
+            "run {number} (pid {pid}) is known to no journal and no record; it is kept. `gameside stop` ends it"
+        );
+        decisions.timeline("stranger", text, &[("run", &number.to_string())]);
+        self.attend(facts, decisions);
+    }
+
+    /// Has the run watched, from its start or from its adoption.
+    fn attend(&mut self, facts: &Facts, decisions: &mut Decisions) {
+        let Some(run) = self.number() else { return };
+        decisions.effect(Effect::Watch(Watch::Run { run, ports: facts.settings.launch.ports.clone() }));
+        self.next_stats = Some(facts.now);
+        decisions.signal(Signal::RunAttended);
+        self.tell_what_is_in_force(run, facts, decisions);
+    }
+
+    /// Tells a run of its match, and of a drain or stop that is going on; once in each life of the agent.
+    fn tell_what_is_in_force(&mut self, run: RunNumber, facts: &Facts, decisions: &mut Decisions) {
+        if self.told == Some(run) || facts.keeper.runs_unexplained() {
+            return;
+        }
+        self.told = Some(run);
+        self.tell_allocation(facts, decisions);
+        if let Some((reason, Some(deadline))) = &facts.game.drain {
+            decisions.notify(run, GameNotice::Drain { reason: reason.clone(), deadline: deadline.0 });
+        }
+        let failing = matches!(self.state.process, Process::Failing(..));
+        if facts.game.phase == MatchPhase::Closing || failing {
+            decisions.notify(run, GameNotice::Stop { within: StopSequence::total(&facts.settings.stop_steps) });
+        }
+    }
+
+    pub(super) fn tell_allocation(&mut self, facts: &Facts, decisions: &mut Decisions) {
+        if let (Some(run), Some(game)) = (self.number(), &facts.game.game) {
+            decisions.notify(run, game.allocated());
+        }
+    }
+
+    /// Readiness was proved. Of a run that the keeper hasn't told of yet, this is kept until it does.
+    pub(super) fn ready(&mut self, how: &str, facts: &Facts, decisions: &mut Decisions) {
+        match &self.state.process {
+            Process::Up(run) if run.ready.is_none() => {}
+            Process::Intended(run) => {
+                if run.proved.as_deref() != Some(how)
+                    && let Some(run) = self.state.edit().process.run_mut()
+                {
+                    run.proved = Some(how.to_owned());
+                }
+                return;
+            }
+            Process::Off
+            | Process::Delayed { .. }
+            | Process::Up(_)
+            | Process::Failing(..)
+            | Process::Unkillable { .. } => return,
+        }
+        let Some(run) = self.state.edit().process.run_mut() else { return };
+        run.ready = Some(facts.now);
+        run.ready_by = None;
+        let took = run.up.map_or(Duration::ZERO, |up| facts.now.since(up));
+        decisions.signal(Signal::RunReady);
+        decisions.timeline("ready", format!("the game is ready after {} ms ({how})", took.as_millis()), &[("by", how)]);
+    }
+}
