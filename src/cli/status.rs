@@ -1,4 +1,4 @@
-//! `gameside status [NAME]`.
+//! `gameside status [NAME]`: what an agent does and why, for people, scripts and supervisors.
 
 use super::{
     error::Failure,
@@ -14,7 +14,7 @@ use crate::{
         calls::Backend,
         process::ExitStatus,
         session::InstanceHealth,
-        status::{LastEnd, MachineStatus, MemoryStatus, Status},
+        status::{GameStatus, LastEnd, MachineStatus, MemoryStatus, Status},
         time::Timestamp,
         units::Span,
     },
@@ -42,12 +42,12 @@ pub(crate) struct Args {
     /// For supervisors: print nothing and exit 0 if the agent makes progress (`live`) or can do its work (`ready`); else
     /// say why and exit 1, or 3 if none runs.
     #[arg(long, value_name = "WHAT", conflicts_with_all = ["json", "watch"])]
-    probe: Option<Question>,
+    probe: Option<ProbeQuestion>,
 }
 
 /// What a probe asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Question {
+pub(crate) enum ProbeQuestion {
     /// Whether the agent's deciding loop makes progress.
     Live,
     /// Whether its journal was replayed and its keeper is connected.
@@ -97,10 +97,10 @@ async fn watch(mut found: Found, args: &Args) -> Result<Exit, Failure> {
 }
 
 /// Asks the agent about itself. No answer, or any other than yes, is a failure.
-async fn probe(found: Found, question: Question) -> Result<Exit, Failure> {
+async fn probe(found: Found, question: ProbeQuestion) -> Result<Exit, Failure> {
     let (path, word) = match question {
-        Question::Live => ("/livez", "live"),
-        Question::Ready => ("/readyz", "ready"),
+        ProbeQuestion::Live => ("/livez", "live"),
+        ProbeQuestion::Ready => ("/readyz", "ready"),
     };
     let operator = Operator::of(&found);
     let answer = tokio::time::timeout(PROBE, operator.ask(Method::GET, path, None)).await;
@@ -229,7 +229,7 @@ fn game(status: &Status) -> Option<String> {
     parts.push(if game.ready { "ready".to_owned() } else { "not ready yet".to_owned() });
     parts.push(format!("restarts {}", game.restarts));
     parts.extend(game.version.as_ref().map(|version| format!("version {version}")));
-    parts.extend(game.memory.map(|bytes| format!("memory {} MiB", bytes >> 20)));
+    parts.extend(game_figures(game));
     parts.extend(game.tick_rate.as_ref().map(|rate| format!("{rate} ticks/s")));
     if !game.speaks.is_empty() {
         let doors: Vec<_> = game.speaks.iter().map(|door| format!("{door:?}").to_lowercase()).collect();
@@ -271,15 +271,45 @@ fn cost(memory: MemoryStatus) -> String {
     format!("memory {} private{proportional}", mebibytes(memory.private))
 }
 
+/// What the game's process tree costs.
+fn game_figures(game: &GameStatus) -> Vec<String> {
+    let count = |count| if count == 1 { "1 process".to_owned() } else { format!("{count} processes") };
+    let figures = [
+        game.processes.map(count),
+        game.memory.map(|bytes| memory(bytes, game.memory_limit)),
+        game.cpu_ms.map(|used| format!("CPU {:.1} s", used as f64 / 1000.0)),
+        waiting(game.memory_pressure, game.cpu_pressure),
+    ];
+    figures.into_iter().flatten().collect()
+}
+
+fn memory(bytes: u64, limit: Option<u64>) -> String {
+    let limit = limit.map_or(String::new(), |limit| format!(" of {}", limit >> 20));
+    format!("memory {}{limit} MiB", bytes >> 20)
+}
+
 fn machine(machine: &MachineStatus) -> String {
     let [load, ..] = machine.load;
-    format!(
+    let mut text = format!(
         "{} processors {}% busy, load {load:.2}, memory {} of {} MiB free",
         machine.processors,
         machine.cpu_percent,
         machine.memory_available >> 20,
         machine.memory_total >> 20
-    )
+    );
+    if let Some(waiting) = waiting(machine.memory_pressure, machine.cpu_pressure) {
+        let _ = write!(text, ", {waiting}");
+    }
+    text
+}
+
+/// Pressure of the last seconds, where somebody waits at all.
+fn waiting(memory: Option<f32>, cpu: Option<f32>) -> Option<String> {
+    let waits = |what: &str, percent: Option<f32>| {
+        percent.filter(|percent| *percent >= 0.5).map(|percent| format!("{percent:.0}% waiting for {what}"))
+    };
+    let parts: Vec<_> = waits("memory", memory).into_iter().chain(waits("processors", cpu)).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 fn service(status: &Status) -> String {
@@ -317,4 +347,34 @@ pub(crate) fn exit_words(status: &ExitStatus) -> String {
 fn age(since: Timestamp) -> String {
     let seconds = clock::wall().since(since).as_secs();
     Span::from_secs(if seconds >= 3600 { seconds - seconds % 60 } else { seconds }).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_tree_and_the_machine_are_shown_with_memory_cpu_load_and_pressure() {
+        let machine_now = MachineStatus {
+            processors: 8,
+            cpu_percent: 25,
+            load: [1.5, 2.5, 3.5],
+            memory_total: 16 << 30,
+            memory_available: 8 << 30,
+            memory_pressure: Some(0.1),
+            cpu_pressure: Some(12.4),
+        };
+        let shown = "8 processors 25% busy, load 1.50, memory 8192 of 16384 MiB free, 12% waiting for processors";
+        assert_eq!(machine(&machine_now), shown);
+        let text = game_figures(&GameStatus {
+            memory: Some(300 << 20),
+            memory_limit: Some(512 << 20),
+            cpu_ms: Some(61_500),
+            processes: Some(3),
+            memory_pressure: Some(7.0),
+            ..GameStatus::default()
+        });
+        assert_eq!(text.join(", "), "3 processes, memory 300 of 512 MiB, CPU 61.5 s, 7% waiting for memory");
+        assert_eq!(game_figures(&GameStatus::default()), Vec::<String>::new());
+    }
 }

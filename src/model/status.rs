@@ -89,7 +89,7 @@ pub struct AgentStatus {
     pub provider: String,
     pub registered: bool,
     pub journal: Option<String>,
-    /// Where operators call, with their token: `http://127.0.0.1:PORT`.
+    /// Where its API listens.
     pub api: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryStatus>,
@@ -138,7 +138,7 @@ pub struct KeeperStatus {
     pub memory: Option<MemoryStatus>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct GameStatus {
     pub pid: Option<i32>,
@@ -161,6 +161,14 @@ pub struct GameStatus {
     /// Processes in the tree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes: Option<u32>,
+    /// How much memory its control group lets it have, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_limit: Option<u64>,
+    /// PSI `some avg10` of its control group, in percent, where the kernel tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_pressure: Option<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_pressure: Option<f32>,
     pub tick_rate: Option<String>,
     /// Its SDK promised pings of health and sends none (`policy::SdkPings`); for the frontend that
     /// shows it.

@@ -1,11 +1,11 @@
 //! `/metrics`: the newest status as figures, made for each request. Names are documented in
-//! `docs/native-api.md`.
+//! `docs/metrics.md`.
 
 use super::Api;
 use crate::model::{
     calls::Backend,
     session::{InstanceHealth, JoinStatus},
-    status::{PhaseName, Status},
+    status::{MachineStatus, PhaseName, Status},
 };
 use prometheus_client::{
     encoding::text::encode,
@@ -38,7 +38,9 @@ pub(crate) fn text(api: &Api) -> String {
     registry.register("agent", "The agent's name and version", Info::new(labels));
     states(&mut registry, &status);
     figures(&mut registry, &status);
-    machine(&mut registry, &status);
+    game(&mut registry, &status);
+    own_memory(&mut registry, &status);
+    machine(&mut registry, status.machine.as_ref());
     api_figures(&mut registry, api);
     let mut page = String::new();
     encode(&mut page, &registry).expect("writing to a String can't fail");
@@ -100,13 +102,22 @@ fn figures(registry: &mut Registry, status: &Status) {
     );
     gauge("outbox_reports", "Reports not yet delivered to the session service", status.outbox.len() as i64);
     gauge("backfill", "1 while the session has a backfill", i64::from(status.backfill_id.is_some()));
-    let memory = Gauge::<i64>::default();
-    memory.set(status.game.memory.unwrap_or(0) as i64);
-    registry.register_with_unit("game_memory", "Memory of the game, 0 if unknown", Unit::Bytes, memory);
-    let cpu = ConstCounter::new(status.game.cpu_ms.unwrap_or(0) as f64 / 1000.0);
+}
+
+/// The game's process tree.
+fn game(registry: &mut Registry, status: &Status) {
+    let game = &status.game;
+    gauge(registry, "game_processes", "Processes of the game, 0 if unknown", f64::from(game.processes.unwrap_or(0)));
+    bytes(registry, "game_memory", "Memory of the game, 0 if unknown", game.memory);
+    bytes(registry, "game_memory_limit", "Memory that the game may use, 0 without a limit", game.memory_limit);
+    let help = "Share of 10 s in which a process of the game waited for memory, 0 if unknown";
+    gauge(registry, "game_memory_pressure_ratio", help, ratio(game.memory_pressure));
+    let help = "Share of 10 s in which a process of the game waited for a processor, 0 if unknown";
+    gauge(registry, "game_cpu_pressure_ratio", help, ratio(game.cpu_pressure));
+    let cpu = ConstCounter::new(game.cpu_ms.unwrap_or(0) as f64 / 1000.0);
     registry.register_with_unit("game_cpu", "CPU time that the game has used", Unit::Seconds, cpu);
     let started = Gauge::<i64>::default();
-    started.set(status.game.started.map_or(0, |at| at.unix_millis() / 1000));
+    started.set(game.started.map_or(0, |at| at.unix_millis() / 1000));
     registry.register_with_unit(
         "game_start_time",
         "When the game was started, Unix time, 0 without one",
@@ -115,47 +126,62 @@ fn figures(registry: &mut Registry, status: &Status) {
     );
 }
 
-/// The machine, and what our own processes cost.
-fn machine(registry: &mut Registry, status: &Status) {
-    let mut bytes = |name: &str, help: &str, value: Option<u64>| {
-        let gauge = Gauge::<i64>::default();
-        gauge.set(value.unwrap_or(0) as i64);
-        registry.register_with_unit(name, help, Unit::Bytes, gauge);
-    };
+/// What our own processes cost.
+fn own_memory(registry: &mut Registry, status: &Status) {
     let (agent, keeper) = (status.agent.memory, status.keeper.memory);
-    let machine = status.machine.as_ref();
-    bytes("agent_memory_private", "Memory of the agent alone, 0 if unknown", agent.map(|memory| memory.private));
-    bytes(
-        "agent_memory_proportional",
-        "That and its share of what it shares, 0 if unknown",
-        agent.and_then(|memory| memory.proportional),
-    );
-    bytes("keeper_memory_private", "Memory of the keeper alone, 0 if unknown", keeper.map(|memory| memory.private));
-    bytes("machine_memory", "Memory of the machine or container", machine.map(|machine| machine.memory_total));
-    bytes("machine_memory_available", "What of it is free", machine.map(|machine| machine.memory_available));
-    let mut gauge = |name: &str, help: &str, value: f64| {
-        let gauge = Gauge::<f64, AtomicU64>::default();
-        gauge.set(value);
-        registry.register(name, help, gauge);
-    };
-    let load = machine.map_or(0.0, |machine| machine.load[0]);
-    gauge("machine_load1", "Load average of the machine over a minute", load);
+    let help = "Memory of the agent alone, 0 if unknown";
+    bytes(registry, "agent_memory_private", help, agent.map(|memory| memory.private));
+    let help = "That and its share of what it shares, 0 if unknown";
+    bytes(registry, "agent_memory_proportional", help, agent.and_then(|memory| memory.proportional));
+    let help = "Memory of the keeper alone, 0 if unknown";
+    bytes(registry, "keeper_memory_private", help, keeper.map(|memory| memory.private));
+}
+
+fn machine(registry: &mut Registry, machine: Option<&MachineStatus>) {
+    let help = "Processors that may be used, 0 if unknown";
+    gauge(registry, "machine_processors", help, machine.map_or(0.0, |machine| f64::from(machine.processors)));
+    let help = "Memory of the machine or container";
+    bytes(registry, "machine_memory", help, machine.map(|machine| machine.memory_total));
+    bytes(registry, "machine_memory_available", "What of it is free", machine.map(|machine| machine.memory_available));
+    let [one, five, fifteen] = machine.map_or([0.0; 3], |machine| machine.load);
+    gauge(registry, "machine_load1", "Load average of the machine over a minute", one);
+    gauge(registry, "machine_load5", "Load average of the machine over five minutes", five);
+    gauge(registry, "machine_load15", "Load average of the machine over fifteen minutes", fifteen);
     let busy = machine.map_or(0.0, |machine| f64::from(machine.cpu_percent) / 100.0);
-    gauge("machine_cpu_ratio", "Share of the machine's processors that was busy", busy);
+    gauge(registry, "machine_cpu_ratio", "Share of the machine's processors that was busy", busy);
+    let help = "Share of 10 s in which some process of the machine waited for memory, 0 if unknown";
+    gauge(registry, "machine_memory_pressure_ratio", help, ratio(machine.and_then(|machine| machine.memory_pressure)));
+    let help = "Share of 10 s in which some process of the machine waited for a processor, 0 if unknown";
+    gauge(registry, "machine_cpu_pressure_ratio", help, ratio(machine.and_then(|machine| machine.cpu_pressure)));
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str, value: f64) {
+    let gauge = Gauge::<f64, AtomicU64>::default();
+    gauge.set(value);
+    registry.register(name, help, gauge);
+}
+
+fn bytes(registry: &mut Registry, name: &str, help: &str, value: Option<u64>) {
+    let gauge = Gauge::<i64>::default();
+    gauge.set(value.unwrap_or(0) as i64);
+    registry.register_with_unit(name, help, Unit::Bytes, gauge);
+}
+
+/// A percentage as a share of 1.
+fn ratio(percent: Option<f32>) -> f64 {
+    f64::from(percent.unwrap_or(0.0)) / 100.0
 }
 
 /// Figures of the API itself.
 fn api_figures(registry: &mut Registry, api: &Api) {
     let answers = Family::<[(&'static str, &'static str); 1], prometheus_client::metrics::counter::Counter>::default();
     for (class, name) in [(2, "2xx"), (3, "3xx"), (4, "4xx"), (5, "5xx")] {
-        answers
-            .get_or_create(&[("status", name)])
-            .inc_by(api.shared.api_counters.answers.by_class[class].load(Ordering::Relaxed));
+        answers.get_or_create(&[("status", name)]).inc_by(api.answers.by_class[class].load(Ordering::Relaxed));
     }
     registry.register("api_answers", "Answers of the native API", answers);
     let streams = Gauge::<i64>::default();
-    streams.set(api.shared.api_counters.streams.load(Ordering::Relaxed) as i64);
+    streams.set(api.streams.open() as i64);
     registry.register("api_streams", "Event and timeline streams that are open", streams);
-    let lagged = ConstCounter::new(api.shared.api_counters.lagged.load(Ordering::Relaxed));
+    let lagged = ConstCounter::new(api.lagged.load(Ordering::Relaxed));
     registry.register("api_streams_lagged", "Streams ended because their reader was too slow", lagged);
 }
