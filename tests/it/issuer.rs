@@ -1,14 +1,22 @@
 //! Access tokens of an external issuer, against a real HTTP server with its key set.
 
-use crate::support::{
-    service::Service,
-    world::{PATIENCE, World},
+use crate::{
+    support::{
+        component,
+        service::Service,
+        world::{PATIENCE, World},
+    },
+    tls::Certificates,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
+use rustls::{
+    ServerConfig, ServerConnection, StreamOwned,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+};
 use serde_json::{Value, json};
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read, Write},
     net::{SocketAddr, TcpListener},
     sync::{
         Arc, Mutex,
@@ -30,6 +38,11 @@ struct KeyServer {
 
 impl KeyServer {
     fn start(set: Value) -> Self {
+        Self::start_with(set, None)
+    }
+
+    /// With this certificate over TLS.
+    fn start_with(set: Value, tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = KeyServer {
             address: listener.local_addr().unwrap(),
@@ -38,19 +51,14 @@ impl KeyServer {
         };
         let (set, asked) = (server.set.clone(), server.asked.clone());
         std::thread::spawn(move || {
-            for mut stream in listener.incoming().map_while(Result::ok) {
-                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-                if !lines.any(|line| line.is_empty()) {
-                    continue;
+            for stream in listener.incoming().map_while(Result::ok) {
+                match &tls {
+                    None => answer(stream, &set, &asked),
+                    Some(tls) => {
+                        let connection = ServerConnection::new(tls.clone()).unwrap();
+                        answer(StreamOwned::new(connection, stream), &set, &asked);
+                    }
                 }
-                asked.fetch_add(1, Ordering::SeqCst);
-                let (status, body) = match &*set.lock().unwrap() {
-                    Some(set) => ("200 OK", set.to_string()),
-                    None => ("500 Oops", String::new()),
-                };
-                let length = body.len();
-                let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
-                let _ = stream.write_all((head + &body).as_bytes());
             }
         });
         server
@@ -63,6 +71,32 @@ impl KeyServer {
     fn url(&self) -> String {
         format!("http://{}/jwks.json", self.address)
     }
+}
+
+/// Answers one request with the key set; nothing where none is read.
+fn answer(stream: impl Read + Write, set: &Mutex<Option<Value>>, asked: &AtomicUsize) {
+    let mut stream = BufReader::new(stream);
+    if !stream.by_ref().lines().map_while(Result::ok).any(|line| line.is_empty()) {
+        return;
+    }
+    asked.fetch_add(1, Ordering::SeqCst);
+    let (status, body) = match &*set.lock().unwrap() {
+        Some(set) => ("200 OK", set.to_string()),
+        None => ("500 Oops", String::new()),
+    };
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    let stream = stream.get_mut();
+    let _ = stream.write_all((head + &body).as_bytes()).and_then(|()| stream.flush());
+}
+
+/// What a server with this certificate works with.
+fn tls(with: &Certificates) -> Arc<ServerConfig> {
+    let chain = CertificateDer::pem_file_iter(&with.cert).unwrap().map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_file(&with.key).unwrap();
+    let builder = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    Arc::new(builder.with_single_cert(chain, key).unwrap())
 }
 
 /// A key pair of the issuer.
@@ -277,6 +311,22 @@ fn keys_may_come_from_a_file_and_players_need_not_be_uuids() {
     assert_eq!(uuid("auth0|ada"), ada, "the same name is the same player");
     assert_ne!(uuid("auth0|bob"), ada);
     assert_eq!(uuid(PLAYER), PLAYER);
+}
+
+#[test]
+fn the_issuers_certificate_must_come_from_the_configured_authority() {
+    if component::program("openssl", "openssl").is_none() {
+        return;
+    }
+    let world = World::new();
+    let (good, other) = (Certificates::make(&world, "good"), Certificates::make(&world, "other"));
+    let key = Key::ed25519("k");
+    let server = KeyServer::start_with(set(&[&key]), Some(tls(&good)));
+    let url = format!("https://{}/jwks.json", server.address);
+    for (authority, expected) in [(&good.ca, 200), (&other.ca, 403)] {
+        let service = Service::start_with(&world, &config(&format!("jwks_url = {url:?}\nca_file = {authority:?}")));
+        assert_eq!(status(&service, &key.sign(&claims())), expected, "{authority:?}");
+    }
 }
 
 #[test]

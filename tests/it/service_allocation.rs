@@ -1,8 +1,12 @@
 //! Registered servers and allocation: fair, fast, and never twice the same.
 
-use crate::service_bench::{Answer, Bench, create, settings};
+use crate::{
+    service_bench::{Answer, Bench, create, settings},
+    support::world::PATIENCE,
+};
+use gameside::model::units::Span;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 const REGISTER: &str = "/instances/sic_registration/v3/register";
 const STATE: &str = "/instances/sic_registration/v1/state";
@@ -73,6 +77,17 @@ async fn a_waiting_server_is_told_at_once_and_lives_its_term() {
     assert_eq!(state(&bench, &server, "s1", "").await["state"], "deallocated");
     assert_eq!(register(&bench, &server, "s1", json!({"incarnation": "k1"})).await["success"], true);
     assert_eq!(state(&bench, &server, "s1", "").await["state"], "allocating");
+}
+
+#[tokio::test]
+async fn a_server_that_waits_for_news_is_answered_after_the_longest_wait() {
+    let mut settings = settings();
+    settings.limits.longest_wait = Span(Duration::from_millis(20));
+    let bench = Bench::start(settings).await;
+    let server = bench.client("server", None).await;
+    register(&bench, &server, "s1", json!({})).await;
+    let answer = tokio::time::timeout(PATIENCE, state(&bench, &server, "s1", "?wait=3600")).await;
+    assert_eq!(answer.expect("an answer long before an hour has passed")["state"], "allocating");
 }
 
 #[tokio::test]

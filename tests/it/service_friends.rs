@@ -25,7 +25,7 @@ async fn graph() -> (Bench, PathBuf) {
 }
 
 /// A service that reads it.
-fn reading(graph: &str, secret: PathBuf) -> ServiceSettings {
+pub fn reading(graph: &str, secret: PathBuf) -> ServiceSettings {
     let mut settings = settings();
     graph.clone_into(&mut settings.friends.url);
     "reader".clone_into(&mut settings.friends.client_id);
@@ -35,7 +35,7 @@ fn reading(graph: &str, secret: PathBuf) -> ServiceSettings {
 }
 
 /// A session of this player for friends alone; its path.
-async fn for_friends(bench: &Bench, who: &str) -> String {
+pub async fn for_friends(bench: &Bench, who: &str) -> String {
     let mut body = create("default");
     body["force_create"] = json!(true);
     body["settings"] = json!({"joinability": {"open": false, "friends": true}});
@@ -43,7 +43,7 @@ async fn for_friends(bench: &Bench, who: &str) -> String {
 }
 
 /// What comes of a player's attempt to join.
-async fn joins(bench: &Bench, path: &str, who: &str) -> String {
+pub async fn joins(bench: &Bench, path: &str, who: &str) -> String {
     let answer = bench.post(&format!("{path}/player/me"), who, join()).await;
     if answer.status == 200 { "in".to_owned() } else { format!("{} {}", answer.status, answer.code()) }
 }
@@ -97,6 +97,41 @@ async fn an_answer_counts_for_a_while_and_no_longer() {
     let bench = Bench::on(bench.stop().await, settings).await;
     let [ann, bob] = bench.players(["ann", "bob"]).await;
     assert_eq!(joins(&bench, &for_friends(&bench, &ann).await, &bob).await, "403 not_joinable");
+}
+
+#[tokio::test]
+async fn as_many_answers_are_remembered_as_configured() {
+    let (graph, secret) = graph().await;
+    let mut settings = reading(&graph.base, secret);
+    settings.friends.keep = Span::from_secs(3600);
+    let [ann_there, tim_there] = graph.players(["ann", "tim"]).await;
+    // Tim and his only friend are two players, which fit or don't.
+    for (remembered, outcome) in [(2, "in"), (1, "403 not_joinable")] {
+        settings.friends.remembered = remembered;
+        let bench = Bench::start(settings.clone()).await;
+        let [ann, tim] = bench.players(["ann", "tim"]).await;
+        befriend(&graph, "ann", &ann_there, "tim", &tim_there).await;
+        assert_eq!(joins(&bench, &for_friends(&bench, &ann).await, &tim).await, "in");
+        let friend = format!("/friends/v2/player/{}/friend/{}", player_of("ann"), player_of("tim"));
+        assert_eq!(graph.delete(&friend, &ann_there).await.status, 204);
+        assert_eq!(joins(&bench, &for_friends(&bench, &ann).await, &tim).await, outcome, "{remembered}");
+    }
+}
+
+#[tokio::test]
+async fn the_graph_may_be_read_with_the_access_token_in_a_file() {
+    let (graph, secret) = graph().await;
+    let file = secret.with_file_name("reader.token");
+    let reader = graph.log_in("reader", &std::fs::read_to_string(&secret).unwrap()).await.text("/access_token");
+    let mut settings = reading(&graph.base, secret);
+    (settings.friends.client_id, settings.friends.client_secret_file) = (String::new(), None);
+    settings.friends.token_file = Some(file.clone());
+    for (token, outcome) in [(reader, "in"), (graph.player("eve").await, "403 friends_unavailable")] {
+        std::fs::write(&file, token).unwrap();
+        let bench = Bench::start(settings.clone()).await;
+        let [ann, bob] = bench.players(["ann", "bob"]).await;
+        assert_eq!(joins(&bench, &for_friends(&bench, &ann).await, &bob).await, outcome);
+    }
 }
 
 #[tokio::test]

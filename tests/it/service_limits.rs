@@ -138,6 +138,33 @@ async fn a_client_that_sends_too_slowly_is_let_go() {
     assert!(!bench.player("ann").await.is_empty(), "and goes on");
 }
 
+/// The audit events of a session that are kept, oldest first.
+async fn audit_events(bench: &Bench, session: &str, who: &str) -> Vec<String> {
+    let id = session.rsplit('/').next().unwrap();
+    let page = bench.get(&format!("/session/v1/audit?session_id={id}"), who).await;
+    assert_eq!(page.status, 200, "{page:?}");
+    let events = page.body["events"].as_array().unwrap();
+    events.iter().map(|event| event["event_name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn audit_events_of_a_session_and_in_all_are_bounded_and_the_oldest_go() {
+    let mut settings = settings();
+    (settings.limits.audit_events_per_session, settings.limits.audit_events) = (3, 5);
+    let bench = Bench::start(settings).await;
+    let ann = bench.player("ann").await;
+    let (first, second) = (bench.session(&ann).await, bench.session(&ann).await);
+    for session in [&first, &second] {
+        for number in 1..=4 {
+            let id = session.rsplit('/').next().unwrap();
+            let event = json!({"event_name": format!("n{number}"), "session_id": id});
+            assert_eq!(bench.post("/session/v1/audit", &ann, event).await.status, 200);
+        }
+    }
+    assert_eq!(audit_events(&bench, &second, &ann).await, ["customer.n2", "customer.n3", "customer.n4"]);
+    assert_eq!(audit_events(&bench, &first, &ann).await, ["customer.n3", "customer.n4"], "five in all");
+}
+
 #[tokio::test]
 async fn sessions_at_a_time_are_bounded() {
     let mut settings = settings();

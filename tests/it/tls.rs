@@ -1,8 +1,12 @@
 //! TLS on the session service: served, trusted, replaced while it runs, and refused with a reason.
 
-use crate::support::{
-    component, proc,
-    world::{GAMESIDE, PATIENCE, World},
+use crate::{
+    service_bench::Bench,
+    service_friends::{for_friends, joins, reading},
+    support::{
+        component, proc,
+        world::{GAMESIDE, PATIENCE, World},
+    },
 };
 use std::{
     fs,
@@ -12,10 +16,10 @@ use std::{
 };
 
 /// A certificate authority of its own, and a certificate for this machine from it.
-struct Certificates {
-    ca: PathBuf,
-    cert: PathBuf,
-    key: PathBuf,
+pub struct Certificates {
+    pub ca: PathBuf,
+    pub cert: PathBuf,
+    pub key: PathBuf,
 }
 
 fn openssl(dir: &Path, args: &str) {
@@ -24,7 +28,7 @@ fn openssl(dir: &Path, args: &str) {
 }
 
 impl Certificates {
-    fn make(world: &World, name: &str) -> Self {
+    pub fn make(world: &World, name: &str) -> Self {
         let dir = world.path().join(name);
         fs::create_dir(&dir).unwrap();
         fs::write(dir.join("leaf.ext"), "subjectAltName=IP:127.0.0.1,DNS:localhost\nbasicConstraints=CA:FALSE\n")
@@ -73,6 +77,16 @@ fn wait_logged(world: &World, wanted: &str) -> String {
     }
 }
 
+/// Makes a client of the service; the file with its secret.
+fn add_client(world: &World, name: &str, more: &[&str]) -> PathBuf {
+    let (state, secret) = (world.path().join("sessions"), world.path().join(format!("{name}.secret")));
+    let mut command = vec!["sessions", "--state-dir", state.to_str().unwrap(), "client", "add", name];
+    command.extend(["--secret-file", secret.to_str().unwrap()]);
+    command.extend(more);
+    world.told(command);
+    secret
+}
+
 fn whoami(world: &World, url: &str, ca: Option<&Path>) -> Output {
     let mut command = world.gameside(["session", "whoami", "--as", "ada", "--connect-timeout", "1s", "--service", url]);
     command.args(ca.iter().flat_map(|ca| [Path::new("--ca-file"), ca]));
@@ -102,18 +116,7 @@ fn clients_and_agents_trust_a_given_authority_and_no_other_and_certificates_are_
     let output = whoami(&world, &url.replace("https", "http"), None);
     assert_eq!(output.status.code(), Some(1), "no plain HTTP on that port: {}", stderr(&output));
 
-    let secret = world.path().join("servers.secret");
-    let state = world.path().join("sessions");
-    world.told([
-        "sessions",
-        "--state-dir",
-        state.to_str().unwrap(),
-        "client",
-        "add",
-        "servers",
-        "--secret-file",
-        secret.to_str().unwrap(),
-    ]);
+    let secret = add_client(&world, "servers", &[]);
     let config = format!(
         "[session]\nurl = {url:?}\nca_file = {:?}\n[credentials]\nclient_id = \"servers\"\nclient_secret_file = {secret:?}\n",
         first.ca
@@ -133,6 +136,25 @@ fn clients_and_agents_trust_a_given_authority_and_no_other_and_certificates_are_
     wait_logged(&world, "TLS certificate read again");
     assert!(whoami(&world, &url, Some(&second.ca)).status.success());
     assert_eq!(whoami(&world, &url, Some(&first.ca)).status.code(), Some(1));
+}
+
+/// Another service's friend graph: a player of whom it says that she has no friends, or of whom nobody knows.
+#[tokio::test]
+async fn the_friend_graphs_certificate_must_come_from_the_configured_authority() {
+    if component::program("openssl", "openssl").is_none() {
+        return;
+    }
+    let world = World::new();
+    let (good, other) = (Certificates::make(&world, "good"), Certificates::make(&world, "other"));
+    let (_graph, url) = serve(&world, &good);
+    let secret = add_client(&world, "reader", &["--permission", "friend:friend_list:read:any"]);
+    for (authority, outcome) in [(good.ca, "403 not_joinable"), (other.ca, "403 friends_unavailable")] {
+        let mut settings = reading(&url, secret.clone());
+        settings.friends.ca_file = Some(authority);
+        let bench = Bench::start(settings).await;
+        let [ann, bob] = bench.players(["ann", "bob"]).await;
+        assert_eq!(joins(&bench, &for_friends(&bench, &ann).await, &bob).await, outcome);
+    }
 }
 
 #[test]
