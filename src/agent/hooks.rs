@@ -130,16 +130,8 @@ mod tests {
     use crate::model::ids::RunNumber;
 
     fn report() -> ExitReport {
-        ExitReport {
-            run: RunNumber(3),
-            status: ExitStatus::Signaled { signal: 11, core: true },
-            started: Timestamp::EPOCH,
-            ended: Timestamp::EPOCH,
-            stopped_at_step: None,
-            stragglers: 0,
-            peak_memory: None,
-            core_path: Some("/c".into()),
-        }
+        let (status, at) = (ExitStatus::Signaled { signal: 11, core: true }, Timestamp::EPOCH);
+        ExitReport { core_path: Some("/c".into()), ..ExitReport::new(RunNumber(3), status, at, at) }
     }
 
     #[tokio::test]

@@ -8,8 +8,9 @@ use super::{
     keys::{KeyPath, Step},
     provenance::{Provenance, Variable},
     report::{Place, Problem},
-    schema::{Kind, Node, Schema, nearest},
+    schema::{Kind, Node, Schema},
 };
+use crate::model::spelling::nearest;
 use std::{borrow::Cow, ops::Range};
 use toml::{
     Spanned,

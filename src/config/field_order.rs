@@ -51,9 +51,9 @@ type Recorded = Result<FieldOrder, Unrecordable>;
 
 /// Names of a struct, or (without a name) the first element of a list or value of a map.
 #[derive(Default)]
-struct Inside(Vec<(String, FieldOrder)>);
+struct Children(Vec<(String, FieldOrder)>);
 
-impl Inside {
+impl Children {
     fn add<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Unrecordable> {
         self.0.push((name.to_owned(), value.serialize(Recorder)?));
         Ok(())
@@ -67,12 +67,12 @@ macro_rules! leaf {
 impl Serializer for Recorder {
     type Ok = FieldOrder;
     type Error = Unrecordable;
-    type SerializeSeq = Inside;
-    type SerializeTuple = Inside;
+    type SerializeSeq = Children;
+    type SerializeTuple = Children;
     type SerializeTupleStruct = Impossible<FieldOrder, Unrecordable>;
     type SerializeTupleVariant = Impossible<FieldOrder, Unrecordable>;
-    type SerializeMap = Inside;
-    type SerializeStruct = Inside;
+    type SerializeMap = Children;
+    type SerializeStruct = Children;
     type SerializeStructVariant = Impossible<FieldOrder, Unrecordable>;
 
     leaf!(
@@ -116,17 +116,17 @@ impl Serializer for Recorder {
     ) -> Recorded {
         value.serialize(self)
     }
-    fn serialize_seq(self, _: Option<usize>) -> Result<Inside, Unrecordable> {
-        Ok(Inside::default())
+    fn serialize_seq(self, _: Option<usize>) -> Result<Children, Unrecordable> {
+        Ok(Children::default())
     }
-    fn serialize_tuple(self, _: usize) -> Result<Inside, Unrecordable> {
-        Ok(Inside::default())
+    fn serialize_tuple(self, _: usize) -> Result<Children, Unrecordable> {
+        Ok(Children::default())
     }
-    fn serialize_map(self, _: Option<usize>) -> Result<Inside, Unrecordable> {
-        Ok(Inside::default())
+    fn serialize_map(self, _: Option<usize>) -> Result<Children, Unrecordable> {
+        Ok(Children::default())
     }
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Inside, Unrecordable> {
-        Ok(Inside::default())
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Children, Unrecordable> {
+        Ok(Children::default())
     }
     fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeTupleStruct, Unrecordable> {
         Err(Unrecordable)
@@ -151,7 +151,7 @@ impl Serializer for Recorder {
     }
 }
 
-impl ser::SerializeStruct for Inside {
+impl ser::SerializeStruct for Children {
     type Ok = FieldOrder;
     type Error = Unrecordable;
     fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), Unrecordable> {
@@ -165,7 +165,7 @@ impl ser::SerializeStruct for Inside {
     }
 }
 
-impl ser::SerializeMap for Inside {
+impl ser::SerializeMap for Children {
     type Ok = FieldOrder;
     type Error = Unrecordable;
     fn serialize_key<T: Serialize + ?Sized>(&mut self, _: &T) -> Result<(), Unrecordable> {
@@ -179,7 +179,7 @@ impl ser::SerializeMap for Inside {
     }
 }
 
-impl ser::SerializeSeq for Inside {
+impl ser::SerializeSeq for Children {
     type Ok = FieldOrder;
     type Error = Unrecordable;
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unrecordable> {
@@ -190,7 +190,7 @@ impl ser::SerializeSeq for Inside {
     }
 }
 
-impl ser::SerializeTuple for Inside {
+impl ser::SerializeTuple for Children {
     type Ok = FieldOrder;
     type Error = Unrecordable;
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unrecordable> {

@@ -240,17 +240,6 @@ fn is_null(value: &Value) -> bool {
     value.get("type").is_some_and(|name| name == "null")
 }
 
-/// The candidate that is closest to `word`, if one is close enough to have been meant.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let lower = word.to_lowercase();
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&lower, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|left, right| left.0.total_cmp(&right.0))
-        .map(|(_, candidate)| candidate.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,12 +293,5 @@ mod tests {
         assert!(schema.at(&KeyPath::parse("game.no_such_key")).is_none());
         assert!(schema.at(&KeyPath::parse("game.dir")).unwrap().may_be_unset());
         assert!(!schema.at(&KeyPath::parse("game.start")).unwrap().may_be_unset());
-    }
-
-    #[test]
-    fn a_slip_finds_what_was_meant_and_nonsense_finds_nothing() {
-        let keys = ["readiness", "restart", "recycle"];
-        assert_eq!(nearest("redinness", keys).as_deref(), Some("readiness"));
-        assert_eq!(nearest("xyz", keys), None);
     }
 }

@@ -7,8 +7,9 @@ use super::{
     keys::{KeyPath, Step},
     provenance::{Part, Provenance},
     report::Problem,
-    schema::{Kind, Node, nearest},
+    schema::{Kind, Node},
 };
+use crate::model::spelling::nearest;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},

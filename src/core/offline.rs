@@ -118,16 +118,7 @@ fn end_of_run(memory: &Memory, keeper: &KeeperFound, now: Timestamp) -> Option<E
         },
         KeeperFound::Gone(report) => report.as_deref(),
     };
-    let lost = || ExitReport {
-        run: run.number,
-        status: ExitStatus::Lost,
-        started: run.started.unwrap_or(now),
-        ended: now,
-        stopped_at_step: None,
-        stragglers: 0,
-        peak_memory: None,
-        core_path: None,
-    };
+    let lost = || ExitReport::new(run.number, ExitStatus::Lost, run.started.unwrap_or(now), now);
     Some(left.filter(|report| report.run == run.number).cloned().unwrap_or_else(lost))
 }
 

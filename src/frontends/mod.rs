@@ -111,8 +111,6 @@ pub struct Shared {
     /// The driver writes with [`Timeline::push`], frontends read.
     pub timeline: Arc<Timeline>,
     pub tokens: Arc<dyn Tokens>,
-    /// What the native API has answered, for the metrics.
-    pub api_counters: Arc<native::Counters>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -127,7 +125,7 @@ pub struct Settings {
     /// The native API is always on: operators need it.
     pub native: native::Settings,
     /// None: off.
-    pub gsdk: Option<gsdk::Settings>,
+    pub gsdk: Option<gsdk::config::GsdkConfig>,
     pub a2s: Option<a2s::Settings>,
     pub agones: Option<agones::Settings>,
 }

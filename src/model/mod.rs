@@ -25,6 +25,7 @@
 //! | [`policy`] | decisions the user makes in the configuration and the core follows |
 //! | [`ordered`] | a map that keeps its order: ports by name |
 //! | [`section`] | sections of a configuration, and what reloading does with their keys |
+//! | [`spelling`] | what somebody who mistyped a name probably meant |
 //! | [`probe`] | how a game without an SDK is watched from outside |
 //! | [`status`] | the agent as seen from outside; timeline entries |
 //! | [`text`] | text that somebody else wrote |
@@ -53,6 +54,7 @@ pub mod process;
 pub mod section;
 pub mod session;
 pub mod sic;
+pub(crate) mod spelling;
 pub mod status;
 pub mod text;
 pub mod time;

@@ -121,6 +121,14 @@ pub struct ExitReport {
     pub core_path: Option<String>,
 }
 
+impl ExitReport {
+    /// Of which nothing is known but how and when the run ended.
+    pub fn new(run: RunNumber, status: ExitStatus, started: Timestamp, ended: Timestamp) -> ExitReport {
+        let (stopped_at_step, stragglers, peak_memory, core_path) = (None, 0, None, None);
+        ExitReport { run, status, started, ended, stopped_at_step, stragglers, peak_memory, core_path }
+    }
+}
+
 /// Resource figures of a live run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ProcessStats {

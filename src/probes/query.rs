@@ -5,7 +5,7 @@ use super::{
     quake::{self, Quake},
 };
 pub use crate::model::probe::Bots;
-use crate::model::text::printable;
+use crate::model::{spelling, text::printable};
 use gamedig::{
     ExtraRequestSettings, GAMES, Game, TimeoutSettings,
     protocols::{
@@ -83,10 +83,8 @@ pub fn find(name: &str) -> Option<QueryMethod> {
 }
 
 /// The known name that is most like this one, if one is like it.
-pub fn nearest(name: &str) -> Option<&'static str> {
-    let name = name.to_ascii_lowercase();
-    let best = protocols().into_iter().map(|(other, _)| (strsim::levenshtein(&name, other), other)).min()?;
-    Some(best.1).filter(|_| best.0 <= 3 && best.0 < name.len().max(1))
+pub fn nearest(name: &str) -> Option<String> {
+    spelling::nearest(name, protocols().into_iter().map(|(known, _)| known))
 }
 
 /// Sends one query. Blocking protocols run on threads beside the runtime; a query that is given up ends there by itself.
@@ -159,9 +157,9 @@ mod tests {
 
     #[test]
     fn a_typing_error_gets_a_suggestion() {
-        assert_eq!(nearest("quak3"), Some("quake3"));
-        assert_eq!(nearest("Minecraft"), Some("minecraft"));
-        assert_eq!(nearest("counterstryke2"), Some("counterstrike2"));
+        assert_eq!(nearest("quak3"), Some("quake3".to_owned()));
+        assert_eq!(nearest("Minecraft"), Some("minecraft".to_owned()));
+        assert_eq!(nearest("counterstryke2"), Some("counterstrike2".to_owned()));
         assert_eq!(nearest("completely-else"), None);
     }
 }

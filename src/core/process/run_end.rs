@@ -45,16 +45,8 @@ impl ProcessMachine {
 
     pub(super) fn lost(&mut self, facts: &Facts, decisions: &mut Decisions) {
         let Some(run) = self.state.process.run() else { return };
-        let report = ExitReport {
-            run: run.number,
-            status: ExitStatus::Lost,
-            started: run.started.unwrap_or(facts.wall),
-            ended: facts.wall,
-            stopped_at_step: None,
-            stragglers: 0,
-            peak_memory: None,
-            core_path: None,
-        };
+        let started = run.started.unwrap_or(facts.wall);
+        let report = ExitReport::new(run.number, ExitStatus::Lost, started, facts.wall);
         self.exited(report, facts, decisions);
     }
 

@@ -159,6 +159,5 @@ pub(crate) fn stats(memory: u64) -> ProcessStats {
 }
 
 pub(crate) fn exit(run: RunNumber, status: ExitStatus, started: Timestamp, ended: Timestamp) -> ExitReport {
-    let (stopped_at_step, stragglers, peak_memory, core_path) = (None, 0, None, None);
-    ExitReport { run, status, started, ended, stopped_at_step, stragglers, peak_memory, core_path }
+    ExitReport::new(run, status, started, ended)
 }

@@ -1,6 +1,6 @@
 //! `[gsdk]`: PlayFab's game server SDK.
 
-use super::{Settings, Terminate};
+use super::Terminate;
 use crate::model::{game::IfTaken, section::section};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
@@ -69,38 +69,3 @@ section!(GsdkConfig {
     needs_restart: enabled, listen, if_taken, terminate, trust_health, empty_means_nobody, title_id, build_id, log_dir,
         shared_content_dir, certificate_dir, certificates, metadata;
 });
-
-impl Settings {
-    /// `None`: no game may use it.
-    pub fn of(config: &GsdkConfig) -> Option<Settings> {
-        let GsdkConfig {
-            enabled,
-            listen,
-            if_taken,
-            terminate,
-            trust_health,
-            empty_means_nobody,
-            title_id,
-            build_id,
-            log_dir,
-            shared_content_dir,
-            certificate_dir,
-            certificates,
-            metadata,
-        } = config;
-        enabled.then(|| Settings {
-            listen: *listen,
-            if_taken: *if_taken,
-            terminate: *terminate,
-            trust_health: *trust_health,
-            empty_means_nobody: *empty_means_nobody,
-            title_id: title_id.clone(),
-            build_id: build_id.clone(),
-            log_dir: log_dir.clone(),
-            shared_content_dir: shared_content_dir.clone(),
-            certificate_dir: certificate_dir.clone(),
-            certificates: certificates.clone(),
-            metadata: metadata.clone(),
-        })
-    }
-}

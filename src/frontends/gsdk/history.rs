@@ -11,7 +11,7 @@
 //! core judges.
 
 use super::{
-    Settings,
+    config::GsdkConfig,
     heartbeat::{GameState, Health, Heartbeat, SdkInfo, Silence},
 };
 use crate::model::{
@@ -81,14 +81,14 @@ impl History {
         run: RunNumber,
         beat: &Heartbeat,
         players_known: bool,
-        settings: &Settings,
+        config: &GsdkConfig,
     ) -> Changes {
         self.follow_run(run);
         Changes {
             up: !self.up && matches!(beat.state, GameState::StandingBy | GameState::Active),
             ending: !self.ending && matches!(beat.state, GameState::Terminating | GameState::Terminated),
-            health: opinion(beat, settings).filter(|health| self.health != Some(*health)),
-            players: self.new_players(beat, players_known, settings),
+            health: opinion(beat, config).filter(|health| self.health != Some(*health)),
+            players: self.new_players(beat, players_known, config),
         }
     }
 
@@ -111,9 +111,9 @@ impl History {
         }
     }
 
-    fn new_players(&self, beat: &Heartbeat, players_known: bool, settings: &Settings) -> Option<Vec<String>> {
+    fn new_players(&self, beat: &Heartbeat, players_known: bool, config: &GsdkConfig) -> Option<Vec<String>> {
         let list = beat.players.as_ref()?;
-        let known = players_known || self.players.is_some() || settings.empty_means_nobody;
+        let known = players_known || self.players.is_some() || config.empty_means_nobody;
         if self.players.as_ref() == Some(list) || list.is_empty() && !known {
             return None;
         }
@@ -122,11 +122,11 @@ impl History {
 }
 
 /// The game's own word on its health, where the configuration wants it handed on.
-fn opinion(beat: &Heartbeat, settings: &Settings) -> Option<InstanceHealth> {
+fn opinion(beat: &Heartbeat, config: &GsdkConfig) -> Option<InstanceHealth> {
     let health = match (beat.state, beat.health) {
         (GameState::Quarantined, _) | (_, Some(Health::Unhealthy)) => Some(InstanceHealth::Unhealthy),
         (_, Some(Health::Healthy)) => Some(InstanceHealth::Healthy),
         (_, None) => None,
     };
-    health.filter(|_| settings.trust_health)
+    health.filter(|_| config.trust_health)
 }

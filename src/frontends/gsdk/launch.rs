@@ -3,7 +3,7 @@
 //! Values of maps are texts, maps are never null, and one key is written twice: two flavours know
 //! only its misspelling.
 
-use super::Settings;
+use super::config::GsdkConfig;
 use crate::{
     frontends::{
         launch::{self, LaunchContext, LaunchExtension},
@@ -30,10 +30,10 @@ pub(crate) struct GsdkLaunch {
 }
 
 impl GsdkLaunch {
-    pub(crate) fn new(endpoint: SocketAddr, settings: &Settings, context: &LaunchContext) -> Self {
-        let facts = Facts::of(settings, context);
+    pub(crate) fn new(endpoint: SocketAddr, config: &GsdkConfig, context: &LaunchContext) -> Self {
+        let facts = Facts::of(config, context);
         let env = facts.env(endpoint);
-        GsdkLaunch { path: context.game_dir.join(FILE), config: facts.config(endpoint, settings, context), env }
+        GsdkLaunch { path: context.game_dir.join(FILE), config: facts.config(endpoint, config, context), env }
     }
 }
 
@@ -81,21 +81,21 @@ struct Facts {
 }
 
 impl Facts {
-    fn of(settings: &Settings, context: &LaunchContext) -> Self {
+    fn of(config: &GsdkConfig, context: &LaunchContext) -> Self {
         let hosts = || [&context.public, &context.private].into_iter().flatten();
-        let logs = settings.log_dir.clone().or_else(|| context.work_dir.as_ref().map(PathBuf::from));
+        let logs = config.log_dir.clone().or_else(|| context.work_dir.as_ref().map(PathBuf::from));
         let logs = logs.unwrap_or_else(|| PathBuf::from("/tmp"));
         let or_logs = |dir: &Option<PathBuf>| text(dir.as_deref().unwrap_or(&logs));
-        let build = settings.build_id.as_ref().or(context.version.as_ref()).unwrap_or(&context.name);
+        let build = config.build_id.as_ref().or(context.version.as_ref()).unwrap_or(&context.name);
         let named = context.public.as_ref().filter(|host| host.parse::<IpAddr>().is_err());
         Facts {
-            title: settings.title_id.clone(),
+            title: config.title_id.clone(),
             build: build.clone(),
             region: context.region.clone().unwrap_or_else(|| "local".to_owned()),
             machine: context.hostname.clone(),
             logs: text(&logs),
-            shared: or_logs(&settings.shared_content_dir),
-            certificates: or_logs(&settings.certificate_dir),
+            shared: or_logs(&config.shared_content_dir),
+            certificates: or_logs(&config.certificate_dir),
             fqdn: named.unwrap_or(&context.hostname).clone(),
             ip: hosts().find_map(|host| host.parse().ok()).unwrap_or(Ipv4Addr::LOCALHOST),
         }
@@ -118,7 +118,7 @@ impl Facts {
         ]
     }
 
-    fn config(&self, endpoint: SocketAddr, settings: &Settings, context: &LaunchContext) -> Value {
+    fn config(&self, endpoint: SocketAddr, config: &GsdkConfig, context: &LaunchContext) -> Value {
         json!({
             "heartbeatEndpoint": endpoint.to_string(),
             "titleId": self.title,
@@ -129,8 +129,8 @@ impl Facts {
             "logFolder": self.logs,
             "sharedContentFolder": self.shared,
             "certificateFolder": self.certificates,
-            "gameCertificates": settings.certificates,
-            "buildMetadata": settings.metadata,
+            "gameCertificates": config.certificates,
+            "buildMetadata": config.metadata,
             "gamePorts": numbers(&context.ports),
             "publicIpV4Address": self.ip.to_string(),
             "fullyQualifiedDomainName": self.fqdn,

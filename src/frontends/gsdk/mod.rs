@@ -50,7 +50,7 @@ use super::{
 use crate::{
     host::clock,
     model::{
-        game::{EventSource, GameEvent, IfTaken},
+        game::{EventSource, GameEvent},
         ids::RunNumber,
     },
     net::{Listener, server::Admits},
@@ -63,14 +63,13 @@ use axum::{
     routing::post,
 };
 use bytes::Bytes;
+use config::GsdkConfig;
 use heartbeat::{GameState, Heartbeat, Route, SdkInfo, Silence};
 use history::History;
 use response::HeartbeatResponse;
 use std::{
     collections::BTreeMap,
     io,
-    net::SocketAddr,
-    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -93,36 +92,15 @@ pub enum Terminate {
     AtDrain,
 }
 
-/// How PlayFab games are served.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// Loopback only; port 0 = any free one.
-    pub listen: SocketAddr,
-    pub if_taken: IfTaken,
-    pub terminate: Terminate,
-    /// The game's own word on its health is handed on.
-    pub trust_health: bool,
-    /// An empty list of players means that nobody is there, also before anybody was named.
-    pub empty_means_nobody: bool,
-    pub title_id: String,
-    /// None: the game's version, else the agent's name.
-    pub build_id: Option<String>,
-    pub log_dir: Option<PathBuf>,
-    pub shared_content_dir: Option<PathBuf>,
-    pub certificate_dir: Option<PathBuf>,
-    pub certificates: BTreeMap<String, String>,
-    pub metadata: BTreeMap<String, String>,
-}
-
 /// The frontend.
 #[derive(Debug)]
 pub(crate) struct Gsdk {
-    settings: Settings,
+    config: GsdkConfig,
 }
 
 impl Gsdk {
-    pub(crate) fn new(settings: Settings) -> Self {
-        Gsdk { settings }
+    pub(crate) fn new(config: GsdkConfig) -> Self {
+        Gsdk { config }
     }
 }
 
@@ -132,8 +110,8 @@ impl Frontend for Gsdk {
     }
 
     fn sockets(&self) -> Vec<SocketSpec> {
-        let address = BindAddress::Tcp(self.settings.listen);
-        vec![SocketSpec { name: TCP.to_owned(), address, if_taken: self.settings.if_taken }]
+        let address = BindAddress::Tcp(self.config.listen);
+        vec![SocketSpec { name: TCP.to_owned(), address, if_taken: self.config.if_taken }]
     }
 
     /// Everything that the game needs names its run: see [`launch`].
@@ -143,11 +121,11 @@ impl Frontend for Gsdk {
 
     fn launch_extension(&self, bound: &[BoundSocket], context: &LaunchContext) -> Option<Box<dyn LaunchExtension>> {
         let endpoint = bound.iter().find(|bound| bound.name == TCP)?.address()?;
-        Some(Box::new(launch::GsdkLaunch::new(endpoint, &self.settings, context)))
+        Some(Box::new(launch::GsdkLaunch::new(endpoint, &self.config, context)))
     }
 
     fn serve(self: Box<Self>, bound: &mut Vec<BoundSocket>, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()> {
-        let router = router(self.settings, shared);
+        let router = router(self.config, shared);
         if let Some(fd) = take_socket(bound, TCP) {
             tasks.spawn(http::serve(Listener::local(fd)?, Admits::Everybody, router));
         }
@@ -157,7 +135,7 @@ impl Frontend for Gsdk {
 
 #[derive(Clone)]
 struct Api {
-    settings: Arc<Settings>,
+    config: Arc<GsdkConfig>,
     shared: Shared,
     history: Arc<Mutex<History>>,
     responses: Arc<Mutex<ResponseCache>>,
@@ -172,8 +150,8 @@ struct ResponseCache {
 }
 
 /// Every route, without the checks that belong to a listener.
-fn router(settings: Settings, shared: Shared) -> Router {
-    let api = Api { settings: Arc::new(settings), shared, history: Arc::default(), responses: Arc::default() };
+fn router(config: GsdkConfig, shared: Shared) -> Router {
+    let api = Api { config: Arc::new(config), shared, history: Arc::default(), responses: Arc::default() };
     Router::new()
         .route("/v1/metrics/{id}/gsdkinfo", post(info))
         .route("/v1/sessionHosts/{id}", post(patched).patch(patched))
@@ -237,7 +215,7 @@ impl Api {
     fn hand_on(&self, run: RunNumber, beat: &Heartbeat, by_route: Silence) {
         let players_known = self.shared.status.borrow().players > 0;
         let mut history = self.history();
-        let changes = history.changes(run, beat, players_known, &self.settings);
+        let changes = history.changes(run, beat, players_known, &self.config);
         if history.silence(run, by_route) == Silence::Counts {
             self.shared.heartbeats.record(run, EventSource::Gsdk, clock::mono());
         }
@@ -278,7 +256,7 @@ impl Api {
         let (levels, number) = self.shared.events.levels();
         let notices = if levels.run == Some(run) { levels.events } else { Vec::new() };
         let notices = notices.iter().map(|event| &event.notice);
-        let response = HeartbeatResponse::to(state, notices, self.settings.terminate, number);
+        let response = HeartbeatResponse::to(state, notices, self.config.terminate, number);
         serde_json::to_vec(&response).expect("plain data always serialises").into()
     }
 

@@ -14,30 +14,23 @@ use crate::{
     },
     model::{
         allocation::Allocation,
-        game::GameNotice,
+        game::{GameNotice, IfTaken},
         process::LaunchSpec,
         session::{InstanceHealth, StartupParams},
         time::Timestamp,
     },
 };
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 const RUN: RunNumber = RunNumber(3);
 
-fn settings() -> Settings {
-    Settings {
-        listen: ([127, 0, 0, 1], 0).into(),
+fn config() -> GsdkConfig {
+    GsdkConfig {
         if_taken: IfTaken::Fail,
-        terminate: Terminate::AtStop,
-        trust_health: false,
-        empty_means_nobody: false,
         title_id: "F00D".to_owned(),
-        build_id: None,
-        log_dir: None,
-        shared_content_dir: None,
-        certificate_dir: None,
-        certificates: BTreeMap::new(),
         metadata: BTreeMap::from([("flavour".to_owned(), "vanilla".to_owned())]),
+        ..GsdkConfig::default()
     }
 }
 
@@ -68,8 +61,8 @@ fn answer(state: GameState, notices: &[GameNotice]) -> HeartbeatResponse {
     HeartbeatResponse::to(state, notices.iter(), Terminate::AtStop, 7)
 }
 
-fn hear(history: &mut History, text: &str, settings: &Settings) -> Vec<GameEvent> {
-    let changes = history.changes(RUN, &beat(text), false, settings);
+fn hear(history: &mut History, text: &str, config: &GsdkConfig) -> Vec<GameEvent> {
+    let changes = history.changes(RUN, &beat(text), false, config);
     let events = changes.events();
     assert_eq!(events.is_empty(), changes.is_empty(), "{text}");
     history.commit(changes);
@@ -147,21 +140,21 @@ fn a_drain_is_maintenance_and_a_stop_terminates() {
 
 #[test]
 fn only_what_changed_is_passed_on() {
-    let (mut history, settings) = (History::default(), settings());
-    assert_eq!(hear(&mut history, r#"{"CurrentGameState":"Initializing","CurrentPlayers":[]}"#, &settings), []);
+    let (mut history, config) = (History::default(), config());
+    assert_eq!(hear(&mut history, r#"{"CurrentGameState":"Initializing","CurrentPlayers":[]}"#, &config), []);
     assert_eq!(
-        hear(&mut history, r#"{"CurrentGameState":"StandingBy","CurrentPlayers":[]}"#, &settings),
+        hear(&mut history, r#"{"CurrentGameState":"StandingBy","CurrentPlayers":[]}"#, &config),
         [GameEvent::Ready]
     );
-    assert_eq!(hear(&mut history, r#"{"CurrentGameState":"StandingBy","CurrentPlayers":[]}"#, &settings), []);
+    assert_eq!(hear(&mut history, r#"{"CurrentGameState":"StandingBy","CurrentPlayers":[]}"#, &config), []);
     let ann = r#"{"CurrentGameState":"Active","CurrentPlayers":[{"PlayerId":"ann"}]}"#;
-    assert!(matches!(&hear(&mut history, ann, &settings)[..], [GameEvent::Players(list)] if list[0].id == "ann"));
-    assert_eq!(hear(&mut history, ann, &settings), []);
-    assert_eq!(hear(&mut history, r#"{"CurrentGameState":"Active","CurrentPlayers":null}"#, &settings), []);
+    assert!(matches!(&hear(&mut history, ann, &config)[..], [GameEvent::Players(list)] if list[0].id == "ann"));
+    assert_eq!(hear(&mut history, ann, &config), []);
+    assert_eq!(hear(&mut history, r#"{"CurrentGameState":"Active","CurrentPlayers":null}"#, &config), []);
     let none = r#"{"CurrentGameState":"Active","CurrentPlayers":[]}"#;
-    assert_eq!(hear(&mut history, none, &settings), [GameEvent::Players(Vec::new())], "somebody was named before");
-    assert_eq!(hear(&mut history, r#"{"CurrentGameState":"Terminating"}"#, &settings), [GameEvent::Shutdown]);
-    assert_eq!(hear(&mut history, r#"{"CurrentGameState":"Terminated"}"#, &settings), []);
+    assert_eq!(hear(&mut history, none, &config), [GameEvent::Players(Vec::new())], "somebody was named before");
+    assert_eq!(hear(&mut history, r#"{"CurrentGameState":"Terminating"}"#, &config), [GameEvent::Shutdown]);
+    assert_eq!(hear(&mut history, r#"{"CurrentGameState":"Terminated"}"#, &config), []);
 }
 
 #[test]
@@ -169,27 +162,27 @@ fn a_beat_that_was_not_passed_on_is_news_again() {
     let mut history = History::default();
     let standing = beat(r#"{"CurrentGameState":"StandingBy"}"#);
     for _ in 0..2 {
-        assert_eq!(history.changes(RUN, &standing, false, &settings()).events(), [GameEvent::Ready]);
+        assert_eq!(history.changes(RUN, &standing, false, &config()).events(), [GameEvent::Ready]);
     }
 }
 
 #[test]
 fn an_empty_list_says_nothing_before_anybody_was_named_unless_it_is_wanted() {
     let none = beat(r#"{"CurrentGameState":"Active","CurrentPlayers":[]}"#);
-    let lists = |players_known, settings: &Settings| {
-        let events = History::default().changes(RUN, &none, players_known, settings).events();
+    let lists = |players_known, config: &GsdkConfig| {
+        let events = History::default().changes(RUN, &none, players_known, config).events();
         events.iter().filter(|event| matches!(event, GameEvent::Players(_))).count()
     };
-    assert_eq!(lists(false, &settings()), 0);
-    assert_eq!(lists(true, &settings()), 1, "an agent that was restarted knows of players");
-    assert_eq!(lists(false, &Settings { empty_means_nobody: true, ..settings() }), 1);
+    assert_eq!(lists(false, &config()), 0);
+    assert_eq!(lists(true, &config()), 1, "an agent that was restarted knows of players");
+    assert_eq!(lists(false, &GsdkConfig { empty_means_nobody: true, ..config() }), 1);
 }
 
 #[test]
 fn health_counts_only_where_it_is_trusted() {
     let ill = r#"{"CurrentGameState":"Active","CurrentGameHealth":"Unhealthy"}"#;
-    assert_eq!(hear(&mut History::default(), ill, &settings()), [GameEvent::Ready]);
-    let trusting = Settings { trust_health: true, ..settings() };
+    assert_eq!(hear(&mut History::default(), ill, &config()), [GameEvent::Ready]);
+    let trusting = GsdkConfig { trust_health: true, ..config() };
     let said = hear(&mut History::default(), ill, &trusting);
     assert_eq!(said[1], GameEvent::Health { health: InstanceHealth::Unhealthy, reason: None });
 }
@@ -206,14 +199,14 @@ fn unity_may_pause_and_others_may_not() {
     assert!(!counts(&history, Silence::Counts));
     history.sdk_named(RUN, info("Godot"));
     assert!(counts(&history, Silence::MayBeAPause));
-    history.changes(RunNumber(4), &beat("{}"), false, &settings());
+    history.changes(RunNumber(4), &beat("{}"), false, &config());
     assert!(!counts(&history, Silence::MayBeAPause), "another run may be another flavour");
 }
 
 fn api() -> (Api, TestDriver) {
     let driver = TestDriver::new(playing());
     let api = Api {
-        settings: Arc::new(settings()),
+        config: Arc::new(config()),
         shared: driver.shared.clone(),
         history: Arc::default(),
         responses: Arc::default(),
@@ -273,7 +266,7 @@ fn the_file_has_every_key_and_no_map_is_null() {
         game_dir: PathBuf::from("/state/game"),
         ..LaunchContext::default()
     };
-    let mut launch = GsdkLaunch::new("127.0.0.1:56001".parse().unwrap(), &settings(), &context);
+    let mut launch = GsdkLaunch::new("127.0.0.1:56001".parse().unwrap(), &config(), &context);
     let mut spec = LaunchSpec {
         argv: vec!["game".to_owned()],
         env: BTreeMap::from([("PF_REGION".to_owned(), "mine".to_owned())]),
@@ -318,7 +311,7 @@ fn ports_are_listed_in_the_order_of_the_configuration() {
     let ports = [("query".to_owned(), 2), ("game".to_owned(), 1)];
     let context =
         LaunchContext { ports: ports.into(), game_dir: PathBuf::from("/state/game"), ..LaunchContext::default() };
-    let launch = GsdkLaunch::new("127.0.0.1:56001".parse().unwrap(), &settings(), &context);
+    let launch = GsdkLaunch::new("127.0.0.1:56001".parse().unwrap(), &config(), &context);
     let mut spec = LaunchSpec {
         argv: vec!["game".to_owned()],
         env: BTreeMap::new(),
