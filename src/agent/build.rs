@@ -1,5 +1,5 @@
-//! Putting an agent together: the core, the driver and the edges that hang on them, upon its
-//! [`bootstrap`].
+//! Puts an agent together: on the edges of [`bootstrap`] come the core, the driver, and the edges
+//! that need them.
 
 use super::{
     NoAgent, Options,
@@ -22,7 +22,7 @@ use crate::{
         Core,
         io::{Effect, JournalFact, SavedState},
     },
-    frontends::{self, Events, Shared, Timeline, TokenStore, native},
+    frontends::{self, Events, Shared, Timeline, TokenStore},
     host::{
         clock, files,
         paths::{AgentPlace, Places},
@@ -70,8 +70,7 @@ pub(super) async fn build(
 ) -> Result<Option<Built>, NoAgent> {
     let config = &options.loaded.config;
     let Some(mut base) = bootstrap(options, place, &ports, control, &mut orders).await? else { return Ok(None) };
-    let api = base.operators.tcp.local_addr().map_err(NoAgent::io("find the operators' address"))?;
-    let api = format!("http://{api}");
+    let api = base.found.frontends.get("GAMESIDE_API").cloned();
     let (core, first, journal, journal_facts) = wake(config, place, &base)?;
 
     let (status, status_reader) = watch::channel(Arc::new(core.status()));
@@ -79,7 +78,7 @@ pub(super) async fn build(
     let (provider, provider_events) = Provider::new(provider, base.session_client.clone());
     let ((answers, answered), (findings, found_out)) = (mpsc::channel(64), mpsc::channel(64));
     let ((said, heard), (asking, asked)) = (mpsc::channel(QUEUE), mpsc::channel(QUEUE));
-    let (pulse, pulses) = mpsc::channel(16);
+    let (liveness, liveness_questions) = mpsc::channel(16);
     let (examining, examined) = mpsc::channel(4);
     let (timeline, seq) = timeline(place);
     let tokens = Arc::new(TokenStore::new(operator_token(config, place)?));
@@ -88,12 +87,11 @@ pub(super) async fn build(
         game_messages: said,
         heartbeats: Arc::default(),
         operator_requests: asking,
-        liveness: pulse,
+        liveness,
         status: status_reader.clone(),
         events: Arc::clone(&game_events),
         timeline: Arc::clone(&timeline),
         tokens: tokens.clone(),
-        api_counters: Arc::default(),
     };
     let context = settings::launch_context(config, place, &base.found);
     let launch_extensions =
@@ -122,12 +120,11 @@ pub(super) async fn build(
     for frontend in base.registry {
         frontend.serve(&mut base.bound, shared.clone(), &mut frontends).map_err(NoAgent::io("serve the API"))?;
     }
-    native::serve_operators(base.operators, shared.clone(), &mut frontends).map_err(NoAgent::io("serve operators"))?;
-    let (identity, identity_reader) = watch::channel(identity(config, &api, &options.places));
+    let (identity, identity_reader) = watch::channel(identity(config, api.as_deref(), &options.places));
     if config.session.is_local() {
         base.tasks.spawn(keep_local_service(options.places.clone(), status_reader, identity));
     }
-    register(place, &api)?;
+    register(place, api.as_deref())?;
     let early = base.early.into_iter().map(Arrival::Keeper).collect();
     let inbox = Inbox {
         heartbeats: Arc::clone(&shared.heartbeats),
@@ -139,7 +136,7 @@ pub(super) async fn build(
         provider: provider_events,
         game: heard,
         operator: asked,
-        pulse: pulses,
+        liveness: liveness_questions,
         found: found_out,
         examined,
         control: orders,
@@ -148,10 +145,10 @@ pub(super) async fn build(
     Ok(Some(Built { driver, first, frontends, tasks: base.tasks }))
 }
 
-type Woken = (Core, Vec<Effect>, journal::Writer, mpsc::UnboundedReceiver<JournalFact>);
+type RestoredCore = (Core, Vec<Effect>, journal::Writer, mpsc::UnboundedReceiver<JournalFact>);
 
 /// The core with what it remembers.
-fn wake(config: &AgentConfig, place: &AgentPlace, base: &Bootstrap) -> Result<Woken, NoAgent> {
+fn wake(config: &AgentConfig, place: &AgentPlace, base: &Bootstrap) -> Result<RestoredCore, NoAgent> {
     let settings = settings::core(config, place, &base.found)?;
     let now = clock::now();
     let path = place.journal();
@@ -222,13 +219,13 @@ fn hooks(config: &AgentConfig, place: &AgentPlace) -> Hooks {
     Hooks::new(config.agent.name.clone(), &config.hooks, settings::game_log(place))
 }
 
-fn identity(config: &AgentConfig, api: &str, places: &Places) -> Identity {
+fn identity(config: &AgentConfig, api: Option<&str>, places: &Places) -> Identity {
     let local = || local::SessionsRecord::read(places).map(|record| record.url);
     let agent = AgentStatus {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started: Some(clock::wall()),
-        api: Some(api.to_owned()),
+        api: api.map(str::to_owned),
         ..AgentStatus::default()
     };
     let sessions_url = if config.session.is_local() { local() } else { Some(config.session.url.clone()) };
@@ -236,12 +233,12 @@ fn identity(config: &AgentConfig, api: &str, places: &Places) -> Identity {
 }
 
 /// How others find this agent.
-fn register(place: &AgentPlace, api: &str) -> Result<(), NoAgent> {
+fn register(place: &AgentPlace, api: Option<&str>) -> Result<(), NoAgent> {
     let record = AgentRecord {
         name: place.name.clone(),
         state_dir: place.dir.clone(),
         pid: std::process::id(),
-        api: Some(api.to_owned()),
+        api: api.map(str::to_owned),
         socket: Some(place.api_socket()),
     };
     record.write(&place.record).map_err(NoAgent::io("note where this agent is"))

@@ -10,7 +10,8 @@
 //!
 //! 1. One input at a time; its effects are dispatched in their order before the next is taken.
 //! 2. Nothing here waits for a disk, a network or a terminal.
-//! 3. The watchdog is fed by this loop and nothing else, so it shows that decisions are still made.
+//! 3. systemd's watchdog is answered by this loop and nothing else, so it shows that decisions are
+//!    still made.
 //! 4. What the machine slept through, or this task was kept from, is told to the core as a gap
 //!    before anything else.
 //! 5. A message of the game is acknowledged once what it changed is on the disk, or can't get
@@ -19,8 +20,10 @@
 use super::{
     crash,
     effect_executor::EffectExecutor,
+    figures::Figures,
     inbox::{Arrival, Control, Inbox},
     ports::Examined,
+    supervisor::Supervisor,
 };
 use crate::{
     core::{
@@ -28,17 +31,13 @@ use crate::{
         io::{Effect, Ending, Input, JournalFact, TimelineEvent},
     },
     frontends::{GameMessage, Heartbeat, OperatorRequest},
-    host::{
-        notify,
-        resources::{self, Machine},
-    },
     keeper::KeeperEvent,
     model::{
         ids::RunNumber,
         keeper::KeeperFact,
         orders::{Accepted, Refused, RequestId},
         session::InstanceHealth,
-        status::{AgentStatus, MachineStatus, MemoryStatus, PhaseName, Status},
+        status::{AgentStatus, PhaseName, Status},
         time::{Instant, Now},
     },
     probes::Observation,
@@ -53,10 +52,6 @@ use tokio::sync::{oneshot, watch};
 
 /// Being later than this, or asleep for longer, makes a gap.
 const GAP: Duration = Duration::from_secs(2);
-/// While it drains, systemd is asked for this much more time …
-const EXTEND_BY: Duration = Duration::from_secs(60);
-/// … this often.
-const EXTEND_EVERY: Duration = Duration::from_secs(20);
 /// After this long the state that was replayed counts as harmless.
 const SETTLED: Duration = Duration::from_secs(20);
 
@@ -84,44 +79,15 @@ struct LoopState {
     last: Now,
     /// When this task wanted to be woken at the latest.
     due: Option<Instant>,
-    feed: Option<Instant>,
-    extend: Instant,
+    supervisor: Supervisor,
     settled: Option<Instant>,
     figures: Figures,
-    status_line: String,
     /// The revision of the status that was published last.
     published: Option<u64>,
     requests: BTreeMap<RequestId, oneshot::Sender<Result<Accepted, Refused>>>,
     next_request: u64,
     /// Messages of the game that wait for a commit.
     unacknowledged: VecDeque<(u64, oneshot::Sender<()>)>,
-}
-
-/// What lies outside the core's concern: the machine, and what our own processes cost. Read when the
-/// keeper has told its figures of the game, so that nobody wakes up for these alone.
-#[derive(Debug)]
-struct Figures {
-    machine: Machine,
-    seen: Option<MachineStatus>,
-    agent: Option<MemoryStatus>,
-    keeper: Option<MemoryStatus>,
-}
-
-impl Figures {
-    fn new() -> Figures {
-        Figures { machine: Machine::new(), seen: None, agent: None, keeper: None }
-    }
-
-    fn refresh(&mut self, keeper: Option<i32>) {
-        self.seen = self.machine.look();
-        self.agent = resources::memory(std::process::id());
-        self.keeper = keeper.and_then(|pid| resources::memory(pid.try_into().ok()?));
-    }
-
-    fn show(&self, status: &mut Status) {
-        status.machine.clone_from(&self.seen);
-        (status.agent.memory, status.keeper.memory) = (self.agent, self.keeper);
-    }
 }
 
 impl Driver {
@@ -132,11 +98,9 @@ impl Driver {
         let mut state = LoopState {
             last: now,
             due: None,
-            feed: notify::watchdog_interval().map(|every| now.mono + every),
-            extend: now.mono,
+            supervisor: Supervisor::new(now),
             settled: Some(now.mono + SETTLED),
             figures: Figures::new(),
-            status_line: String::new(),
             published: None,
             requests: BTreeMap::new(),
             next_request: 1,
@@ -196,8 +160,8 @@ impl Driver {
             Arrival::Heartbeats => self.heartbeats(state, now),
             Arrival::Game(message) => self.game_message(message, state, now),
             Arrival::Operator(request) => self.operator_request(request, state, now),
-            Arrival::Pulse(pulse) => {
-                let _ = pulse.send(());
+            Arrival::LivenessCheck(alive) => {
+                let _ = alive.send(());
                 None
             }
             Arrival::Found(finding) => {
@@ -298,7 +262,7 @@ impl Driver {
         self.take(Input::Ordered { request, order: asked.order }, state, now)
     }
 
-    /// EffectExecutor one input to the core and dispatches what follows.
+    /// Gives the core one input and dispatches what follows.
     fn take(&mut self, input: Input, state: &mut LoopState, now: Now) -> Option<Ending> {
         tracing::trace!(?input, "input");
         crash::point(crash::before(&input));
@@ -326,26 +290,17 @@ impl Driver {
     }
 
     fn next_wake(&self, state: &LoopState) -> Option<Instant> {
-        let extend = self.is_going().then_some(state.extend);
-        [self.core.next_deadline(), state.feed, state.settled, extend].into_iter().flatten().min()
+        let supervisor = state.supervisor.next_deadline(self.is_ending());
+        [self.core.next_deadline(), supervisor, state.settled].into_iter().flatten().min()
     }
 
-    fn is_going(&self) -> bool {
-        notify::is_supervised() && matches!(self.status.borrow().phase, PhaseName::Draining | PhaseName::Closing)
+    fn is_ending(&self) -> bool {
+        matches!(self.status.borrow().phase, PhaseName::Draining | PhaseName::Closing)
     }
 
-    /// Watchdog, more time, the replay counter; and what only the start needed.
+    /// Tells the service manager; lets go of what only the start needed.
     fn housekeeping(&mut self, state: &mut LoopState, now: Now) {
-        if let Some(every) = notify::watchdog_interval()
-            && state.feed.is_some_and(|feed| feed <= now.mono)
-        {
-            notify::watchdog();
-            state.feed = Some(now.mono + every);
-        }
-        if self.is_going() && state.extend <= now.mono {
-            notify::extend_timeout(EXTEND_BY);
-            state.extend = now.mono + EXTEND_EVERY;
-        }
+        state.supervisor.tick(self.is_ending(), now);
         if state.settled.is_some_and(|settled| settled <= now.mono) {
             self.executor.settled();
             state.settled = None;
@@ -378,11 +333,7 @@ impl Driver {
         status.agent.api = identity.agent.api;
         status.sessions_url = identity.sessions_url;
         state.figures.show(&mut status);
-        let line = super::summary::line(&status);
-        if line != state.status_line {
-            notify::status(&line);
-            state.status_line = line;
-        }
+        state.supervisor.show(super::summary::line(&status));
         let ill = matches!(status.instance_health, InstanceHealth::Degraded | InstanceHealth::Unhealthy);
         self.inbox.heartbeats.set_urgent(ill);
         self.status.send_if_modified(|known| {

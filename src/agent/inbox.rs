@@ -1,4 +1,4 @@
-//! Everything that comes in, from all edges, one at a time.
+//! The driver's inbox: it makes one sequence of what all edges send.
 //!
 //! One bounded channel an edge; the choice among those that have something is random, so that a
 //! chatty edge starves nobody.
@@ -52,7 +52,7 @@ pub enum Arrival {
     Heartbeats,
     Game(GameMessage),
     Operator(OperatorRequest),
-    Pulse(oneshot::Sender<()>),
+    LivenessCheck(oneshot::Sender<()>),
     Found(Finding),
     Examined(Examined),
     Control(Control),
@@ -71,7 +71,7 @@ pub struct Inbox {
     pub heartbeats: Arc<Heartbeats>,
     pub game: mpsc::Receiver<GameMessage>,
     pub operator: mpsc::Receiver<OperatorRequest>,
-    pub pulse: mpsc::Receiver<oneshot::Sender<()>>,
+    pub liveness: mpsc::Receiver<oneshot::Sender<()>>,
     pub found: mpsc::Receiver<Finding>,
     pub examined: mpsc::Receiver<Examined>,
     pub control: mpsc::Receiver<Control>,
@@ -92,7 +92,7 @@ impl Inbox {
             () = self.heartbeats.urgent() => Arrival::Heartbeats,
             Some(message) = self.game.recv() => Arrival::Game(message),
             Some(request) = self.operator.recv() => Arrival::Operator(request),
-            Some(pulse) = self.pulse.recv() => Arrival::Pulse(pulse),
+            Some(alive) = self.liveness.recv() => Arrival::LivenessCheck(alive),
             Some(found) = self.found.recv() => Arrival::Found(found),
             Some(examined) = self.examined.recv() => Arrival::Examined(examined),
             Some(control) = self.control.recv() => Arrival::Control(control),

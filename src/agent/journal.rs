@@ -25,7 +25,7 @@
 use super::crash;
 use crate::{
     core::io::JournalFact,
-    host::files::{self, IfThere},
+    host::files::{self, IfExists},
     model::time::Timestamp,
 };
 use rustix::fs::OFlags;
@@ -56,12 +56,12 @@ pub struct Opened {
     /// The newest committed state.
     pub text: Option<String>,
     /// The file that was set aside, and why.
-    pub aside: Option<Aside>,
+    pub aside: Option<SetAside>,
 }
 
 /// A journal that could not be used, kept for whoever wants to look.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Aside {
+pub struct SetAside {
     pub path: PathBuf,
     pub why: String,
 }
@@ -353,7 +353,7 @@ fn open_file(path: &Path) -> io::Result<File> {
 
 /// Makes the file, every block written.
 fn create(path: &Path) -> io::Result<File> {
-    files::put(path, 0o600, IfThere::Replace, |file| {
+    files::put(path, 0o600, IfExists::Replace, |file| {
         let zeros = vec![0; SLOT];
         file.write_all_at(&zeros[..HEAD as usize], 0)?;
         file.write_all_at(&encode_head(0), 0)?;
@@ -361,11 +361,11 @@ fn create(path: &Path) -> io::Result<File> {
     })
 }
 
-fn set_aside(path: &Path, now: Timestamp, why: String) -> io::Result<Aside> {
+fn set_aside(path: &Path, now: Timestamp, why: String) -> io::Result<SetAside> {
     let aside = path.with_extension(format!("bad-{}", now.unix_millis()));
     std::fs::rename(path, &aside)?;
     files::sync_directory_of(path)?;
-    Ok(Aside { path: aside, why })
+    Ok(SetAside { path: aside, why })
 }
 
 #[cfg(test)]

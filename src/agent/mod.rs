@@ -1,4 +1,5 @@
-//! The agent: one driver that owns the core, and the root that puts everything together.
+//! The agent supervises one game server. Its driver owns the core, which decides; this file puts
+//! everything together and runs it from its lock to its exit entry.
 //!
 //! ```text
 //!   run: lock ─► ports ─► journal ─► keeper (listeners) ─► core ─► frontends ─► READY ─► driver … ─► exit entry
@@ -9,6 +10,7 @@
 //! | this one | the agent's life, from the lock to its exit entry |
 //! | `bootstrap`, `build` | the edges that are there before the core; the core, the driver and the rest |
 //! | [`driver`], [`inbox`], [`effect_executor`] | the loop; what comes in; where decisions go |
+//! | `figures`, `supervisor` | what the machine and our processes cost; what systemd is told |
 //! | [`journal`], [`timeline_writer`] | the durable state; the timeline on disk |
 //! | [`config`], [`validate`] | the configuration: its types and checks; what only the whole agent can say about it |
 //! | [`settings`], [`reload`] | from the configuration to what each room wants; SIGHUP |
@@ -43,8 +45,10 @@ pub mod validate;
 
 mod bootstrap;
 mod build;
+mod figures;
 #[cfg(test)]
 mod reach_tests;
+mod supervisor;
 
 pub(crate) use build::Built;
 
@@ -65,7 +69,7 @@ use crate::{
     session_api::SetupError,
 };
 use inbox::Control;
-use std::{io, net::SocketAddr, path::PathBuf, sync::mpsc::SyncSender, time::Duration};
+use std::{io, path::PathBuf, sync::mpsc::SyncSender, time::Duration};
 use tokio::sync::mpsc;
 
 /// How long the keeper may take to answer the last orders.
@@ -106,8 +110,6 @@ pub enum NoAgent {
     Incompatible { dir: PathBuf, why: String },
     #[error("another agent has taken the keeper in {} over", dir.display())]
     Superseded { dir: PathBuf },
-    #[error("can't listen for operators on {address} ([api] operator_listen): {source}")]
-    OperatorListen { address: SocketAddr, source: io::Error },
     #[error(transparent)]
     SessionClient(#[from] SetupError),
     #[error("failed to {doing}: {source}")]
@@ -172,7 +174,7 @@ fn take_lock(name: &str, place: &AgentPlace) -> Result<Lock, NoAgent> {
     })
 }
 
-/// EffectExecutor signals on for as long as the agent lives.
+/// Hands signals on for as long as the agent lives.
 async fn follow_signals(mut signals: Signals, control: mpsc::Sender<Control>, mut reloader: reload::Reloader) {
     loop {
         let order = match signals.next().await {

@@ -1,5 +1,5 @@
-//! The provider of allocations, for as long as one keeper lives: a new keeper is a new incarnation
-//! of this server, and registers as one.
+//! Runs the provider of allocations. It is started anew with each new keeper: the session service
+//! takes that for a new incarnation of this server, which registers again.
 
 use crate::{
     model::ids::KeeperId,

@@ -4,20 +4,25 @@
 //! `keeper::config`); those that several share are taken apart here. Every pattern names every key:
 //! a new one has to be given to somebody.
 
+mod session_client;
+
+pub use session_client::session_client;
+
 use super::config::{
     AgentConfig,
     game::Game,
     host,
-    session::{Credentials as CredentialsConfig, Data, LoginBy, Report, Session},
+    session::{Data, Report, Session},
 };
 use crate::{
     core::settings::{Addresses, Launch, SessionSettings, Settings},
-    frontends::{self, LaunchContext, a2s::config::Around, agones::config::AgonesConfig, native::config::ApiConfig},
+    frontends::{
+        self, LaunchContext, a2s::config::ServerContext, agones::config::AgonesConfig, native::config::ApiConfig,
+    },
     host::{
         addresses::{ConfiguredHosts, Hosts, choose},
         network,
         paths::AgentPlace,
-        paths::Places,
         secrets,
     },
     model::{
@@ -26,11 +31,8 @@ use crate::{
         units::Span,
     },
     providers::{self, ProviderSettings},
-    session_api::{ConnectionSettings, Credentials, Secret, agent::SessionClientSettings},
 };
-use secrecy::SecretString;
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
-use url::Url;
 
 /// A configuration that can't be carried out on this machine.
 #[derive(Debug, thiserror::Error)]
@@ -239,64 +241,9 @@ pub fn hosts(config: &AgentConfig, seen: Option<IpAddr>) -> Hosts {
     choose(&configured, &network::interfaces(), seen)
 }
 
-/// The way to the session service. A local one is reached through its socket, so that it may come back on another port.
-pub fn session_client(config: &AgentConfig, places: &Places) -> Result<SessionClientSettings, BadSetup> {
-    let session = &config.session;
-    let text = if session.is_local() { "http://localhost" } else { session.url.as_str() };
-    let base_url = Url::parse(text).map_err(|error| BadSetup::Url { url: text.to_owned(), why: error.to_string() })?;
-    let credentials = if session.is_local() {
-        Credentials::Local { secret_file: places.sessions_secret() }
-    } else {
-        credentials(config)?
-    };
-    let connection = ConnectionSettings {
-        base_url,
-        unix_socket: session.is_local().then(|| places.sessions_socket()),
-        ca_file: session.ca_file.clone(),
-        credentials,
-        user_agent: concat!("gameside/", env!("CARGO_PKG_VERSION")).to_owned(),
-    };
-    Ok(SessionClientSettings { connection, call_timeout: session.call_timeout.get() })
-}
-
-fn credentials(config: &AgentConfig) -> Result<Credentials, BadSetup> {
-    let CredentialsConfig { by, client_id, client_secret_file, client_secret_credential, client_secret_env } =
-        &config.credentials;
-    let url = &config.session.url;
-    let wanted = secrets::Wanted {
-        file: client_secret_file.as_deref(),
-        credential: client_secret_credential,
-        variable: client_secret_env,
-    };
-    let source = secrets::find(wanted, |key| std::env::var(key).ok())
-        .map_err(|source| BadSetup::NoSecret { url: url.clone(), source })?;
-    let secret = match source {
-        secrets::Source::File(path) => Secret::File(path),
-        secrets::Source::Text(text) => Secret::Text(text),
-    };
-    match (*by, client_id) {
-        (LoginBy::Client, Some(id)) => Ok(Credentials::Client { id: id.clone(), secret }),
-        (LoginBy::Client, None) => Err(BadSetup::NoClientId { url: url.clone() }),
-        (LoginBy::Basic, name) => {
-            Ok(Credentials::Basic { user_password: user_password(name.as_deref(), secret), client: None })
-        }
-    }
-}
-
-/// `user:password`; the name may be configured apart from a password that stands in the environment.
-fn user_password(name: Option<&str>, secret: Secret) -> Secret {
-    use secrecy::ExposeSecret as _;
-    match (name, secret) {
-        (Some(name), Secret::Text(text)) if !text.expose_secret().contains(':') => {
-            Secret::Text(SecretString::from(format!("{name}:{}", text.expose_secret())))
-        }
-        (_, secret) => secret,
-    }
-}
-
 /// Where allocations come from.
 pub fn provider(config: &AgentConfig, found: &Found) -> Result<ProviderSettings, BadSetup> {
-    let around = providers::config::Around {
+    let around = providers::config::RegistrationContext {
         agent: &config.agent.name,
         machine: &hostname(),
         host: found.hosts.public.as_deref().or(found.hosts.private.as_deref()),
@@ -312,14 +259,14 @@ fn hostname() -> String {
 
 /// Which frontends are on, and where.
 pub fn frontends(config: &AgentConfig, place: &AgentPlace, ports: &Ports) -> Result<frontends::Settings, BadSetup> {
-    // The operators' side is the agent's own: `operator_token`, `bootstrap::operator_sockets`.
-    let ApiConfig { listen, operator_listen: _, operator_token_file: _ } = &config.api;
+    // The token is read where it is checked: `operator_token`.
+    let ApiConfig { listen, operator_token_file: _ } = &config.api;
     let native = frontends::native::Settings { tcp: *listen, socket: Some(place.api_socket()) };
     let hosts = hosts(config, None);
     let agones = config.agones.as_ref();
     Ok(frontends::Settings {
         native,
-        gsdk: frontends::gsdk::Settings::of(&config.gsdk),
+        gsdk: Some(config.gsdk.clone()).filter(|gsdk| gsdk.enabled),
         a2s: config.a2s.enabled.then(|| a2s(config, ports)).transpose()?,
         agones: agones.and_then(|given| frontends::agones::Settings::of(given, hosts.public, hosts.private)),
     })
@@ -328,7 +275,7 @@ pub fn frontends(config: &AgentConfig, place: &AgentPlace, ports: &Ports) -> Res
 fn a2s(config: &AgentConfig, ports: &Ports) -> Result<frontends::a2s::Settings, BadSetup> {
     let name = &config.a2s.port;
     let port = *ports.get(name).ok_or_else(|| BadSetup::no_port(name, ports))?;
-    let around = Around {
+    let around = ServerContext {
         agent: &config.agent.name,
         port,
         players: &config.addresses.port,
@@ -365,6 +312,7 @@ pub fn game_log(place: &AgentPlace) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::paths::Places;
 
     fn config(text: &str) -> AgentConfig {
         toml::from_str(text).unwrap()
@@ -383,24 +331,6 @@ mod tests {
         // Cargo sets it for the tests.
         assert_eq!(read("version_env = \"CARGO_PKG_VERSION\"").unwrap().as_deref(), Some(env!("CARGO_PKG_VERSION")));
         assert_eq!(read("version_env = \"GAMESIDE_TEST_NO_SUCH\"").unwrap(), None);
-    }
-
-    #[test]
-    fn the_agent_logs_in_as_configured() {
-        let login = |text: &str| {
-            super::credentials(&config(&format!("[session]\nurl = \"https://x.example\"\n[credentials]\n{text}")))
-        };
-        let id = login("client_id = \"servers\"\nclient_secret_file = \"/secret\"").unwrap();
-        assert!(
-            matches!(id, Credentials::Client { id, secret: Secret::File(path) } if id == "servers" && path == std::path::Path::new("/secret"))
-        );
-        let user = login("by = \"basic\"\nclient_secret_env = \"CARGO_PKG_NAME\"\nclient_id = \"ada\"").unwrap();
-        let Credentials::Basic { user_password: Secret::Text(text), .. } = user else { panic!("by name and password") };
-        assert_eq!(secrecy::ExposeSecret::expose_secret(&text), "ada:gameside");
-        let missing =
-            login("client_id = \"a\"\nclient_secret_env = \"GAMESIDE_TEST_NO_SUCH\"\nclient_secret_credential = \"c\"");
-        let said = missing.unwrap_err().to_string();
-        assert!(said.contains("GAMESIDE_TEST_NO_SUCH") && said.contains("\"c\""), "{said}");
     }
 
     #[test]

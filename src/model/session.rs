@@ -219,7 +219,7 @@ wire! {
         optional current_match ("match"): MatchInfo;
         optional backfill: BackfillInfo;
         optional browser: BrowserInfo;
-        /// `joinability.open`, and whether it takes new members.
+        /// The same as `joinability.open`.
         required joinable: bool;
         optional joinability: Joinability;
         required teams: Vec<SessionTeam> = listed();

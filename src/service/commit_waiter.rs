@@ -1,4 +1,4 @@
-//! Waiting for the disk.
+//! Lets an answer wait until everything that it tells is on the disk.
 //!
 //! ```text
 //!   writer thread ──progress──► one task of the runtime ──► the requests that the commit covers

@@ -21,7 +21,7 @@ use prometheus_client::{
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Answered {
+struct AnswerLabels {
     operation: &'static str,
     status: u16,
 }
@@ -33,12 +33,12 @@ struct Labels {
 
 #[derive(Debug, Default)]
 pub struct Metrics {
-    requests: Family<Answered, Counter>,
+    requests: Family<AnswerLabels, Counter>,
 }
 
 impl Metrics {
     pub fn answered(&self, operation: &'static str, status: StatusCode) {
-        self.requests.get_or_create(&Answered { operation, status: status.as_u16() }).inc();
+        self.requests.get_or_create(&AnswerLabels { operation, status: status.as_u16() }).inc();
     }
 
     /// The text that Prometheus reads.

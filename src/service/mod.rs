@@ -18,6 +18,7 @@
 //! | [`rules`] | pure rules on a session |
 //! | [`state`] | the committed state in memory, and the transactions that operations work on |
 //! | [`store`], [`commit_waiter`] | durability: one trait, redb behind it, group commit; who waits for it |
+//! | [`mod@reload`], [`idle`] | other settings for a running service; when nobody needs it any more |
 //! | [`metrics`] | what is counted |
 //! | [`openapi`] | the service's own description |
 //!
@@ -31,10 +32,12 @@ pub(crate) mod commit_waiter;
 pub(crate) mod config_import;
 mod field_names;
 pub(crate) mod http;
+mod idle;
 pub(crate) mod metrics;
 pub(crate) mod openapi;
 pub mod ops;
 pub(crate) mod profiles;
+mod reload;
 pub(crate) mod remote_friends;
 pub(crate) mod resources;
 pub(crate) mod rules;
@@ -45,6 +48,8 @@ pub(crate) mod state;
 pub(crate) mod store;
 pub(crate) mod templates;
 
+pub(crate) use idle::Idle;
+pub(crate) use reload::Reload;
 pub use settings::ServiceSettings;
 
 use crate::{
@@ -58,7 +63,7 @@ use crate::{
 use auth::{Caller, clients::Clients, issuer::Issuer, tokens::Tokens};
 use commit_waiter::CommitWaiter;
 use http::{reply::Outcome, route::Router};
-use remote_friends::{Friends, FriendsSettings, RemoteFriends};
+use remote_friends::{Friends, RemoteFriends};
 use state::{State, Transaction, moment::Moment};
 use std::{
     future::Future,
@@ -87,14 +92,6 @@ pub struct Listeners {
 pub struct Service {
     shared: Arc<Shared>,
 }
-
-/// Changes a running service's configuration.
-#[derive(Debug, Clone)]
-pub struct Reload(Arc<Shared>);
-
-/// Tells when nobody needs the service any more.
-#[derive(Debug, Clone)]
-pub struct Idle(Arc<Shared>);
 
 /// What kept a service from starting, or ended it.
 #[derive(Debug, thiserror::Error)]
@@ -152,7 +149,7 @@ impl Clock {
 impl Service {
     /// Reads the store below `state_dir` (made if missing, for this user alone).
     pub fn open(settings: ServiceSettings, state_dir: &Path) -> Result<Service, ServeError> {
-        checked(&settings)?;
+        reload::checked(&settings)?;
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -167,8 +164,8 @@ impl Service {
         let (state, progress) = State::open(settings.clone(), Box::new(store), clock.now()).map_err(failed)?;
         let shared = Shared {
             state: Mutex::new(state),
-            issuer: RwLock::new(issuer(&settings)),
-            remote_friends: RwLock::new(remote_friends(&settings.friends)?),
+            issuer: RwLock::new(reload::issuer(&settings)),
+            remote_friends: RwLock::new(reload::remote_friends(&settings.friends)?),
             settings: RwLock::new(settings),
             router: Router::new(&ops::tables()),
             tokens: Tokens::open(state_dir)?,
@@ -205,76 +202,6 @@ impl Service {
         waking.abort();
         shared.state().finish();
         served
-    }
-}
-
-impl Reload {
-    /// Uses new settings from now on. Live sessions, tokens, registrations and connections stay as they are; above a lower
-    /// `limits.connections` new connections wait until enough old ones have ended. What only the command line says stays.
-    pub fn apply(&self, mut settings: ServiceSettings) -> Result<(), ServeError> {
-        checked(&settings)?;
-        let old = self.0.settings();
-        settings.auth.dev = old.auth.dev;
-        settings.auth.local_secret.clone_from(&old.auth.local_secret);
-        self.0.use_remote_friends(&settings.friends)?;
-        self.resize(old.limits.connections, settings.limits.connections);
-        let settings = Arc::new(settings);
-        self.0.use_issuer(&settings);
-        *self.0.settings.write().unwrap_or_else(PoisonError::into_inner) = settings.clone();
-        self.0.with_state(|state| state.settings = settings);
-        // It can't be refused, and nobody waits for it.
-        let _ = self.0.transact(&self.0.moment(), |tx| {
-            tx.allocate_waiting();
-            Ok(())
-        });
-        Ok(())
-    }
-
-    fn resize(&self, old: u32, new: u32) {
-        let places = self.0.places.clone();
-        if new >= old {
-            places.add_permits((new - old) as usize);
-            return;
-        }
-        tokio::spawn(async move {
-            // Fails only when the semaphore is closed, which it never is.
-            if let Ok(surplus) = places.acquire_many_owned(old - new).await {
-                surplus.forget();
-            }
-        });
-    }
-}
-
-impl Reload {
-    /// Takes the lock and gives it back: the service isn't stuck.
-    pub fn prove_alive(&self) {
-        self.0.with_state(|_| ());
-    }
-}
-
-impl Idle {
-    /// Ends once no instance has lived, no server has waited and no request has come in for so long.
-    pub async fn wait(&self, span: Duration) {
-        loop {
-            let used = self.used();
-            let idle = self.0.clock.now().mono.since(used);
-            if idle >= span {
-                return;
-            }
-            tokio::time::sleep(span.saturating_sub(idle).max(Duration::from_millis(50))).await;
-        }
-    }
-
-    fn used(&self) -> Instant {
-        let now = self.0.clock.now().mono;
-        let needed = self
-            .0
-            .with_state(|state| state.live_instances() > 0 || state.servers.iter().any(|server| server.waiting > 0));
-        if needed {
-            self.0.someone_is_here(now);
-            return now;
-        }
-        *self.0.last_used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -335,27 +262,10 @@ impl Shared {
         Some(Arc::new(Caller { restricted: true, ..(*caller).clone() }))
     }
 
-    /// Keeps the keys that were fetched unless the issuer's settings have changed.
-    fn use_issuer(&self, settings: &ServiceSettings) {
-        let mut issuer = self.issuer.write().unwrap_or_else(PoisonError::into_inner);
-        if issuer.as_ref().is_none_or(|known| !known.is_for(&settings.auth.issuer)) {
-            *issuer = self::issuer(settings);
-        }
-    }
-
     /// A player's friends, of the other service that keeps them; none while nobody knows.
     pub async fn friends_of(&self, player: PlayerUuid) -> Friends {
         let remote_friends = self.remote_friends.read().unwrap_or_else(PoisonError::into_inner).clone()?;
         remote_friends.friends_of(player).await
-    }
-
-    /// Keeps what is remembered unless the settings have changed.
-    fn use_remote_friends(&self, settings: &FriendsSettings) -> Result<(), ServeError> {
-        let mut known = self.remote_friends.write().unwrap_or_else(PoisonError::into_inner);
-        if !known.as_ref().is_some_and(|known| known.is_for(settings)) {
-            *known = remote_friends(settings)?;
-        }
-        Ok(())
     }
 
     /// Tells long polls and streams that the service ends.
@@ -368,18 +278,8 @@ impl Shared {
     }
 }
 
-fn issuer(settings: &ServiceSettings) -> Option<Arc<Issuer>> {
-    let configured = &settings.auth.issuer;
-    (!configured.issuer.is_empty()).then(|| Arc::new(Issuer::new(configured.clone())))
-}
-
 /// How often the registry is looked through for servers that have gone; a fleet's timers fire many times a second.
 const SWEEP: Duration = Duration::from_secs(60);
-
-fn remote_friends(settings: &FriendsSettings) -> Result<Option<Arc<RemoteFriends>>, ServeError> {
-    let configured = settings.elsewhere().then(|| RemoteFriends::new(settings.clone()).map(Arc::new));
-    configured.transpose().map_err(|why| ServeError::Settings(format!("friends.url: {why}")))
-}
 
 async fn run_timers(shared: Arc<Shared>) {
     let mut swept = shared.clock.now().mono;
@@ -400,15 +300,6 @@ async fn run_timers(shared: Arc<Shared>) {
             state.servers.forget_silent(now.mono);
         }
     }
-}
-
-fn checked(settings: &ServiceSettings) -> Result<(), ServeError> {
-    let faults = settings.faults();
-    if faults.is_empty() {
-        return Ok(());
-    }
-    let text: Vec<String> = faults.into_iter().map(|(key, expected)| format!("{key}: expected {expected}")).collect();
-    Err(ServeError::Settings(text.join("; ")))
 }
 
 /// [`Service::open`] and [`Service::run`] in one.

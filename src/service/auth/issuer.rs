@@ -29,6 +29,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::{
     collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -195,7 +197,7 @@ impl Issuer {
             }
             Err(why) => {
                 let issuer = &self.settings.issuer;
-                tracing::warn!(issuer, why, "the issuer's keys can't be read; those known stay in force");
+                tracing::warn!(issuer, %why, "the issuer's keys are not fresh; those known stay in force");
                 keys
             }
         }
@@ -224,43 +226,64 @@ fn words(given: &Value) -> Option<BTreeSet<String>> {
     }
 }
 
-async fn get(settings: &IssuerSettings) -> Result<Vec<Jwk>, String> {
+/// Why the issuer's keys were not read.
+#[derive(Debug, thiserror::Error)]
+enum KeysError {
+    #[error("failed to read {}: {source}", .path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("failed to download {url}: no answer within {} s", .after.as_secs())]
+    Silent { url: String, after: Duration },
+    #[error("failed to download {url}: it answers {status}")]
+    Status { url: String, status: reqwest::StatusCode },
+    #[error("failed to download {url}: it is larger than {MAX_SET} bytes")]
+    TooLarge { url: String },
+    #[error("failed to download {url}: {}", innermost(source))]
+    Http { url: String, source: reqwest::Error },
+    #[error("failed to read a JSON Web Key Set: {0}")]
+    NoKeySet(#[from] serde_json::Error),
+}
+
+/// What is at the bottom of an error says most.
+fn innermost(error: &reqwest::Error) -> String {
+    let error: &dyn std::error::Error = error;
+    std::iter::successors(Some(error), |error| error.source()).last().map(ToString::to_string).unwrap_or_default()
+}
+
+async fn get(settings: &IssuerSettings) -> Result<Vec<Jwk>, KeysError> {
     let text = match (&settings.jwks_file, settings.jwks_url.as_str()) {
-        (Some(file), _) => tokio::fs::read(file).await.map_err(|why| format!("{}: {why}", file.display()))?,
+        (Some(file), _) => read(file).await?,
         (None, url) => tokio::time::timeout(FETCH_TIMEOUT, download(url, settings))
             .await
-            .unwrap_or_else(|_| Err(format!("{url}: no answer within {} s", FETCH_TIMEOUT.as_secs())))?,
+            .unwrap_or_else(|_| Err(KeysError::Silent { url: url.to_owned(), after: FETCH_TIMEOUT }))?,
     };
-    let set: KeySet =
-        serde_json::from_slice(&text).map_err(|why| format!("what is there is no JSON Web Key Set: {why}"))?;
+    let set: KeySet = serde_json::from_slice(&text)?;
     // A key of a kind that this version doesn't know must not spoil the others.
     Ok(set.keys.into_iter().filter_map(|key| serde_json::from_value(key).ok()).collect())
 }
 
-async fn download(url: &str, settings: &IssuerSettings) -> Result<Vec<u8>, String> {
+async fn read(path: &Path) -> Result<Vec<u8>, KeysError> {
+    tokio::fs::read(path).await.map_err(|source| KeysError::File { path: path.to_owned(), source })
+}
+
+async fn download(url: &str, settings: &IssuerSettings) -> Result<Vec<u8>, KeysError> {
     let _ = rustls::crypto::ring::default_provider().install_default(); // An error means that it is there already.
-    let failed = |why: reqwest::Error| {
-        let cause: &dyn std::error::Error = &why;
-        let innermost = std::iter::successors(Some(cause), |cause| cause.source()).last().map(ToString::to_string);
-        format!("{url}: {}", innermost.unwrap_or_default())
-    };
+    let failed = |source| KeysError::Http { url: url.to_owned(), source };
     let mut builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
     if url.starts_with("http://") {
         builder = builder.no_proxy().tls_certs_only([]);
     }
     if let Some(file) = &settings.ca_file {
-        let pem = tokio::fs::read(file).await.map_err(|why| format!("{}: {why}", file.display()))?;
-        let authorities = reqwest::Certificate::from_pem_bundle(&pem).map_err(failed)?;
+        let authorities = reqwest::Certificate::from_pem_bundle(&read(file).await?).map_err(failed)?;
         builder = builder.tls_certs_only(authorities);
     }
     let mut response = builder.build().map_err(failed)?.get(url).send().await.map_err(failed)?;
     if response.status() != reqwest::StatusCode::OK {
-        return Err(format!("{url}: answered {}", response.status()));
+        return Err(KeysError::Status { url: url.to_owned(), status: response.status() });
     }
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
         if body.len() + chunk.len() > MAX_SET {
-            return Err(format!("{url}: larger than {MAX_SET} bytes"));
+            return Err(KeysError::TooLarge { url: url.to_owned() });
         }
         body.extend_from_slice(&chunk);
     }

@@ -1,4 +1,5 @@
-//! `POST /users/v1/login`.
+//! Logging in: `POST /users/v1/login`, by client credentials, by name and password, or by a refresh
+//! token.
 //!
 //! | grant | accepted |
 //! |---|---|
@@ -8,7 +9,7 @@
 //!
 //! Everything else is `invalid_grant_type`.
 
-use super::{Caller, EVERYTHING, secrets, tokens::Use};
+use super::{Caller, EVERYTHING, secrets, tokens::TokenUse};
 use crate::{
     model::{
         ids::PlayerUuid,
@@ -24,10 +25,7 @@ use crate::{
         settings::AuthSettings,
     },
 };
-use base64::{
-    Engine,
-    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
-};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use std::{collections::BTreeSet, sync::Arc};
@@ -100,10 +98,7 @@ fn client_caller(id: &str, permissions: &[String]) -> Caller {
 
 fn basic_header(request: &RequestContext) -> Option<(String, SecretString)> {
     let (scheme, encoded) = request.header("authorization")?.split_once(' ')?;
-    let encoded = encoded.trim().trim_end_matches('=');
-    // Some clients write their credentials in the alphabet of URLs.
-    let decoded = STANDARD_NO_PAD.decode(encoded).or_else(|_| URL_SAFE_NO_PAD.decode(encoded)).ok();
-    let decoded = decoded.filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    let decoded = STANDARD.decode(encoded.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
     let text = String::from_utf8(decoded).ok()?;
     let (id, secret) = text.split_once(':')?;
     Some((id.to_owned(), secret.to_owned().into()))
@@ -144,7 +139,7 @@ pub fn player_of(name: &str) -> PlayerUuid {
 fn renewed(shared: &Shared, token: &str) -> Outcome<Caller> {
     let now = shared.clock.now().wall;
     let bad = || refused("refresh_token_invalid", "the refresh token is bad or has expired; log in again");
-    let caller = shared.tokens.verify(token, Use::Refresh, now).ok_or_else(bad)?;
+    let caller = shared.tokens.verify(token, TokenUse::Refresh, now).ok_or_else(bad)?;
     let gone = caller.player.is_none()
         && caller.name != LOCAL
         && !shared.clients.read().is_ok_and(|clients| clients.contains_key(&caller.name));
@@ -160,9 +155,10 @@ fn tokens_for(shared: &Shared, caller: &Caller, restrictions: Vec<Restriction>, 
         })
     };
     let service = Uuid::new_v5(&PLAYERS, b"service");
-    let refresh_token = if refresh { Some(issue(Use::Refresh, auth.refresh_lifetime.get())?.into()) } else { None };
+    let refresh_token =
+        if refresh { Some(issue(TokenUse::Refresh, auth.refresh_lifetime.get())?.into()) } else { None };
     Ok(Reply::json(&LoginAnswer {
-        access_token: issue(Use::Access, auth.access_lifetime.get())?.into(),
+        access_token: issue(TokenUse::Access, auth.access_lifetime.get())?.into(),
         refresh_token,
         token_type: "Bearer".to_owned(),
         expires_in: Some(auth.access_lifetime.get().as_secs()),

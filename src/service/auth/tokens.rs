@@ -29,7 +29,7 @@ const REMEMBERED: usize = 65_536;
 /// What a token is for. One can't be used as the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Use {
+pub enum TokenUse {
     Access,
     Refresh,
 }
@@ -41,7 +41,7 @@ struct Claims {
     iat: i64,
     exp: i64,
     #[serde(rename = "use")]
-    purpose: Use,
+    purpose: TokenUse,
     name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     player: Option<PlayerUuid>,
@@ -90,7 +90,13 @@ impl Tokens {
     }
 
     /// Signs what a caller may do until `now + lifetime`.
-    pub fn issue(&self, caller: &Caller, purpose: Use, now: Timestamp, lifetime: Duration) -> Result<String, String> {
+    pub fn issue(
+        &self,
+        caller: &Caller,
+        purpose: TokenUse,
+        now: Timestamp,
+        lifetime: Duration,
+    ) -> serde_json::Result<String> {
         let issued = now.unix_millis() / 1000;
         let claims = Claims {
             iss: ISSUER.to_owned(),
@@ -104,13 +110,13 @@ impl Tokens {
             permissions: caller.permissions.iter().cloned().collect(),
             restricted: caller.restricted,
         };
-        jws::sign(&claims, &self.key).map_err(|why| why.to_string())
+        jws::sign(&claims, &self.key)
     }
 
     /// Who holds this token; none if it is bad, expired, or for something else.
-    pub fn verify(&self, token: &str, purpose: Use, now: Timestamp) -> Option<Arc<Caller>> {
+    pub fn verify(&self, token: &str, purpose: TokenUse, now: Timestamp) -> Option<Arc<Caller>> {
         let seconds = now.unix_millis() / 1000;
-        if purpose == Use::Access
+        if purpose == TokenUse::Access
             && let Some(known) = tail(token).and_then(|tail| self.known(&tail, token))
         {
             return (known.1 > seconds).then_some(known.0);
@@ -127,7 +133,7 @@ impl Tokens {
             permissions: claims.permissions.into_iter().collect(),
             restricted: claims.restricted,
         });
-        if purpose == Use::Access {
+        if purpose == TokenUse::Access {
             self.remember(token, &caller, claims.exp);
         }
         Some(caller)
@@ -176,20 +182,24 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let tokens = Tokens::open(dir.path()).unwrap();
         let caller = Caller { subject: "client:a".into(), ..Caller::nobody() };
-        let token = tokens.issue(&caller, Use::Access, at(0), Duration::from_secs(60)).unwrap();
-        assert_eq!(tokens.verify(&token, Use::Access, at(59)).as_deref(), Some(&caller));
-        assert_eq!(tokens.verify(&token, Use::Access, at(60)), None, "remembered, and expired");
-        assert_eq!(tokens.verify(&token, Use::Refresh, at(1)), None);
+        let token = tokens.issue(&caller, TokenUse::Access, at(0), Duration::from_secs(60)).unwrap();
+        assert_eq!(tokens.verify(&token, TokenUse::Access, at(59)).as_deref(), Some(&caller));
+        assert_eq!(tokens.verify(&token, TokenUse::Access, at(60)), None, "remembered, and expired");
+        assert_eq!(tokens.verify(&token, TokenUse::Refresh, at(1)), None);
         let reopened = Tokens::open(dir.path()).unwrap();
-        assert!(reopened.verify(&token, Use::Access, at(1)).is_some());
-        assert_eq!(reopened.verify(&token, Use::Access, at(61)), None);
+        assert!(reopened.verify(&token, TokenUse::Access, at(1)).is_some());
+        assert_eq!(reopened.verify(&token, TokenUse::Access, at(61)), None);
         let stranger = Tokens::open(tempfile::tempdir().unwrap().path()).unwrap();
-        assert_eq!(stranger.verify(&token, Use::Access, at(1)), None, "another key");
+        assert_eq!(stranger.verify(&token, TokenUse::Access, at(1)), None, "another key");
         let mut forged = token.clone();
         forged.replace_range(40..41, if &token[40..41] == "A" { "B" } else { "A" });
-        assert_eq!(tokens.verify(&forged, Use::Access, at(1)), None, "with the signature of one that is remembered");
+        assert_eq!(
+            tokens.verify(&forged, TokenUse::Access, at(1)),
+            None,
+            "with the signature of one that is remembered"
+        );
         for stump in ["", &token[token.len() - 32..], &token[1..]] {
-            assert_eq!(tokens.verify(stump, Use::Access, at(1)), None);
+            assert_eq!(tokens.verify(stump, TokenUse::Access, at(1)), None);
         }
     }
 }

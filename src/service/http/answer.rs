@@ -5,7 +5,7 @@ use super::{
     Answer,
     reply::{Interrupt, Need, Outcome, Refused, Reply, invalid_body},
     request::{RequestContext, Supplied},
-    route::{self, Access, Found, Row, Run},
+    route::{self, Access, Found, Handler, Row},
 };
 use crate::{
     model::{
@@ -18,7 +18,7 @@ use crate::{
         auth::{
             Caller,
             secrets::{self, Strength},
-            tokens::Use,
+            tokens::TokenUse,
         },
         remote_friends,
         state::moment::Moment,
@@ -112,7 +112,7 @@ async fn caller(shared: &Arc<Shared>, row: &Row, now: Timestamp, headers: &Heade
         .map(|(_, token)| token.trim());
     let bad = |desc: &str| Interrupt::from(Refused::new(StatusCode::FORBIDDEN, codes::BAD_TOKEN, desc));
     let token = token.ok_or_else(|| bad("send an access token: Authorization: Bearer …"))?;
-    let caller = match shared.tokens.verify(token, Use::Access, now) {
+    let caller = match shared.tokens.verify(token, TokenUse::Access, now) {
         Some(caller) => Some(caller),
         None => shared.of_issuer(token, now).await,
     };
@@ -128,8 +128,8 @@ async fn caller(shared: &Arc<Shared>, row: &Row, now: Timestamp, headers: &Heade
 /// Runs an operation; gets what it needs, and runs it again.
 pub(crate) async fn carry_out(shared: &Arc<Shared>, mut request: RequestContext) -> Outcome<Answer> {
     let operation = match request.row.run {
-        Run::Now(operation) => operation,
-        Run::Later(operation) => return operation(shared.clone(), request).await,
+        Handler::Now(operation) => operation,
+        Handler::Later(operation) => return operation(shared.clone(), request).await,
     };
     loop {
         let (outcome, seen) = shared.transact(&request.moment, |tx| operation(tx, &request));

@@ -112,7 +112,7 @@ impl From<BodyError> for Interrupt {
     fn from(error: BodyError) -> Interrupt {
         match error {
             BodyError::TooLarge { limit } => {
-                let desc = format!("a body may have {limit} bytes");
+                let desc = format!("a body may have at most {limit} bytes");
                 Refused::new(StatusCode::PAYLOAD_TOO_LARGE, codes::TOO_LARGE, desc).into()
             }
             BodyError::CutOff(why) => bad_request("bad_body", format!("the body could not be read: {why}")),

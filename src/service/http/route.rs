@@ -15,15 +15,15 @@ use percent_encoding::percent_decode_str;
 use std::{future::Future, pin::Pin, sync::Arc};
 
 /// What an operation's answer may wait for.
-pub(crate) type Answering = Pin<Box<dyn Future<Output = Outcome<super::Answer>> + Send>>;
+pub(crate) type AnswerFuture = Pin<Box<dyn Future<Output = Outcome<super::Answer>> + Send>>;
 
 /// How an operation is carried out.
 #[derive(Clone, Copy)]
-pub enum Run {
+pub enum Handler {
     /// At once, as one transaction.
     Now(fn(&mut Transaction<'_>, &RequestContext) -> Outcome<Reply>),
     /// Waits for something: a long poll, a login's slow hash, a stream.
-    Later(fn(Arc<Shared>, RequestContext) -> Answering),
+    Later(fn(Arc<Shared>, RequestContext) -> AnswerFuture),
 }
 
 /// Who may call an operation at all. What a session's own rules add is up to its handler.
@@ -44,7 +44,7 @@ pub struct Row {
     /// The contract's operation id, or a name of our own for what the contract doesn't have.
     pub operation: &'static str,
     pub access: Access,
-    pub run: Run,
+    pub run: Handler,
 }
 
 impl std::fmt::Debug for Row {
@@ -53,11 +53,11 @@ impl std::fmt::Debug for Row {
     }
 }
 
-impl std::fmt::Debug for Run {
+impl std::fmt::Debug for Handler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Run::Now(_) => "Now",
-            Run::Later(_) => "Later",
+            Handler::Now(_) => "Now",
+            Handler::Later(_) => "Later",
         })
     }
 }

@@ -1,4 +1,5 @@
-//! Puts the document together.
+//! Makes the OpenAPI document of the router's rows, the operations' descriptions and the model
+//! types, and compares it with the one that is checked in.
 
 use super::{
     operation::{Answer, Operation},

@@ -1,4 +1,4 @@
-//! What the document says of one operation beyond its row.
+//! Describes one operation beyond what its row in the router says: bodies, parameters, refusals.
 
 use crate::model::{
     errors::codes,

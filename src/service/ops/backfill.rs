@@ -20,7 +20,7 @@ use crate::{
         http::{
             reply::{Interrupt, Outcome, Reply, not_found},
             request::RequestContext,
-            route::{Access, Row, Run},
+            route::{Access, Handler, Row},
         },
         rules::{
             authz,

@@ -11,7 +11,7 @@ use crate::{
         http::{
             reply::{Outcome, Reply, forbidden, not_found},
             request::RequestContext,
-            route::{Access, Row, Run},
+            route::{Access, Handler, Row},
         },
         rules::{authz, record::SessionRecord, view::Scope},
         state::Transaction,

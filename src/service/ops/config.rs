@@ -11,7 +11,7 @@ use crate::{
             answer,
             reply::{Outcome, Reply, not_found},
             request::RequestContext,
-            route::{Access, Row, Run},
+            route::{Access, Handler, Row},
         },
         resources::{self, RegionsPage, SessionTemplates},
         state::{Transaction, due::health_settings},

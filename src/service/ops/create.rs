@@ -15,10 +15,10 @@ use crate::{
         http::{
             reply::{Interrupt, Need, Outcome, Reply, bad_request, conflict, forbidden},
             request::RequestContext,
-            route::{Access, Row, Run},
+            route::{Access, Handler, Row},
         },
         rules::{
-            join::{self, Joining, Way},
+            join::{self, JoinBasis, Joining},
             record::{SessionRecord, empty_team},
             teams,
         },
@@ -60,13 +60,11 @@ pub fn make(
     let hash = hashed(wanted.password.as_ref().or(wanted.settings.password.as_ref()), request)?;
     let mut record = new_session(tx, request, wanted, kind);
     record.password.clone_from(&hash);
-    // A password keeps strangers out of a session whose type is public, unless the caller says how it may be joined.
-    record.joinability.open &= hash.is_none();
     apply(&mut record, &wanted.settings, kind.players_per_team, hash, tx.now.wall)?;
     record.lan = wanted.settings.lan.unwrap_or(false);
-    record.allow_sanctioned = wanted.settings.allow_sanctioned_players.unwrap_or(true);
+    record.allow_sanctioned = wanted.settings.allow_sanctioned_players.unwrap_or(false);
     if let Some(player) = request.caller.player {
-        let joining = Joining { way: Way::Elevated, ..joining(tx, request, player, wanted) };
+        let joining = Joining { basis: JoinBasis::Elevated, ..joining(tx, request, player, wanted) };
         join::join(&mut record, joining)?;
     }
     let id = record.id.clone();
@@ -119,7 +117,7 @@ pub fn joining(tx: &Transaction<'_>, request: &RequestContext, player: PlayerUui
         custom_data: wanted.player.as_ref().map(|player| player.custom_data.clone()).unwrap_or_default(),
         password: None,
         verified: None,
-        way: Way::Plain,
+        basis: JoinBasis::Plain,
         sanctioned: tx.sanctioned(&request.caller, player),
         matching: tx.settings.versions,
         now: tx.now.wall,
@@ -172,7 +170,6 @@ fn new_session(
         custom_data: CustomData::new(),
         teams: (0..kind.num_teams).map(|number| empty_team(number, kind.players_per_team)).collect(),
         connected: BTreeSet::new(),
-        added: BTreeSet::new(),
         invites: BTreeMap::new(),
         instance: None,
         backfill: None,
@@ -204,21 +201,10 @@ pub fn apply(
     session.joinability = change.joinability.unwrap_or(session.joinability);
     session.password = hash.or_else(|| session.password.take());
     session.allow_new_members = change.allow_new_members.unwrap_or(session.allow_new_members);
-    list(session, change, now);
+    if let Some(data) = change.browser.as_ref().map(|browser| &browser.custom_data) {
+        let listed_since = session.browser.as_ref().and_then(|browser| browser.created_timestamp);
+        session.browser =
+            Some(BrowserInfo { custom_data: data.clone(), created_timestamp: listed_since.or(Some(now)) });
+    }
     Ok(())
-}
-
-/// Puts a session into the browser, changes its listing, or takes it out.
-fn list(session: &mut SessionRecord, change: &SessionSettings, now: Timestamp) {
-    if change.is_listed == Some(false) {
-        session.browser = None;
-        return;
-    }
-    let listed = session.browser.clone();
-    let data = change.browser.as_ref().map(|browser| browser.custom_data.clone());
-    if data.is_some() || change.is_listed == Some(true) {
-        let known = listed.unwrap_or_default();
-        let created_timestamp = known.created_timestamp.or(Some(now));
-        session.browser = Some(BrowserInfo { custom_data: data.unwrap_or(known.custom_data), created_timestamp });
-    }
 }

@@ -12,7 +12,7 @@ use crate::{
         http::{
             reply::{Outcome, Reply},
             request::RequestContext,
-            route::{Access, Row, Run},
+            route::{Access, Handler, Row},
         },
         rules::{join, record::SessionRecord, search::Wanted},
         state::{Transaction, entry::Entry},
@@ -110,8 +110,8 @@ fn visible(tx: &Transaction<'_>, request: &RequestContext, entry: &Entry) -> Out
 /// Whether the caller could come in now.
 fn joinable(tx: &Transaction<'_>, request: &RequestContext, session: &SessionRecord) -> Outcome<bool> {
     let Some(player) = request.caller.player else { return Ok(false) };
-    let way = tx.way_of_friends(request, session, player, None)?;
-    Ok(join::could_join(session, player, way, tx.sanctioned(&request.caller, player)))
+    let basis = tx.basis_of_friends(request, session, player, None)?;
+    Ok(join::could_join(session, player, basis, tx.sanctioned(&request.caller, player)))
 }
 
 fn matchmake(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
@@ -150,8 +150,8 @@ fn enter(
     new: &CreateSession,
 ) -> Outcome<Option<SessionId>> {
     let player = oneself(request)?;
-    let way = tx.way_of_friends(request, session, player, None)?;
-    let joining = join::Joining { way, ..create::joining(tx, request, player, new) };
+    let basis = tx.basis_of_friends(request, session, player, None)?;
+    let joining = join::Joining { basis, ..create::joining(tx, request, player, new) };
     if tx.update(&session.id, |session| join::join(session, joining)).is_err() {
         return Ok(None);
     }

@@ -23,11 +23,12 @@ use crate::{
             Answer,
             reply::{Interrupt, Outcome, Refused},
             request::RequestContext,
-            route::{Access, Answering, Row, Run},
+            route::{Access, AnswerFuture, Handler, Row},
         },
         state::{
             State,
-            journal::{FeedEntry, FeedItem, Gap},
+            event_batch::FeedItem,
+            journal::{FeedEntry, Gap},
         },
         store::Seq,
     },
@@ -52,7 +53,7 @@ const BATCH: usize = 64;
 
 /// A subscription; it ends with its value.
 #[derive(Debug)]
-pub struct Watch {
+pub struct Subscription {
     shared: Arc<Shared>,
     player: PlayerUuid,
     woken: Arc<Notify>,
@@ -60,57 +61,57 @@ pub struct Watch {
 
 /// The newest position there is. It is shown only once it is durable.
 #[derive(Debug, Clone, Copy)]
-pub struct Newest {
+pub struct NewestPosition {
     number: u64,
     seq: Seq,
 }
 
-impl Newest {
-    fn of(state: &State) -> Newest {
-        Newest { number: state.events.last(), seq: state.events.last_seq() }
+impl NewestPosition {
+    fn of(state: &State) -> NewestPosition {
+        NewestPosition { number: state.events.last(), seq: state.events.last_seq() }
     }
 }
 
 /// What follows a position, and the newest position there is.
-type News = (Result<Vec<FeedEntry>, Gap>, Newest);
+type Following = (Result<Vec<FeedEntry>, Gap>, NewestPosition);
 
 /// Why waiting ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Woke {
+pub enum WakeReason {
     News,
     Over,
     Ended,
 }
 
-impl Watch {
+impl Subscription {
     /// Subscribes, at most so often a player. Answers the newest position besides.
-    pub fn start(shared: &Arc<Shared>, player: PlayerUuid) -> Outcome<(Watch, Newest)> {
+    pub fn start(shared: &Arc<Shared>, player: PlayerUuid) -> Outcome<(Subscription, NewestPosition)> {
         let most = shared.settings().limits.streams_per_player;
-        let started = shared.with_state(|state| (state.events.watch(player, most), Newest::of(state)));
+        let started = shared.with_state(|state| (state.events.watch(player, most), NewestPosition::of(state)));
         let (Some(woken), newest) = started else { return Err(too_many(most)) };
-        Ok((Watch { shared: shared.clone(), player, woken }, newest))
+        Ok((Subscription { shared: shared.clone(), player, woken }, newest))
     }
 
     /// The newest position, now that it may be shown: after a crash its number won't be given to anything else.
-    pub async fn shown(&self, newest: Newest) -> Outcome<u64> {
+    pub async fn shown(&self, newest: NewestPosition) -> Outcome<u64> {
         self.shared.commits.wait(newest.seq).await?;
         Ok(newest.number)
     }
 
     /// What follows a position, once it is durable.
-    pub async fn after(&self, position: u64, most: usize) -> Outcome<News> {
+    pub async fn after(&self, position: u64, most: usize) -> Outcome<Following> {
         let now = self.shared.clock.now();
         let found = self.shared.with_state(|state| {
             state.expire_events(now);
-            (state.events.after(self.player, position, most), Newest::of(state))
+            (state.events.after(self.player, position, most), NewestPosition::of(state))
         });
         let seq = found.0.iter().flatten().map(|kept| kept.seq).fold(Seq::default(), Seq::max);
         self.shared.commits.wait(seq).await?;
         Ok(found)
     }
 
-    /// Like [`Watch::after`], but waits while there is nothing; empty when the wait is over.
-    pub async fn next(&self, position: u64, most: usize, until: Instant) -> Outcome<(News, Woke)> {
+    /// Like [`Subscription::after`], but waits while there is nothing; empty when the wait is over.
+    pub async fn next(&self, position: u64, most: usize, until: Instant) -> Outcome<(Following, WakeReason)> {
         loop {
             // Listening must begin before looking, or what comes in between is missed.
             let listening = self.woken.notified();
@@ -118,12 +119,12 @@ impl Watch {
             listening.as_mut().enable();
             let news = self.after(position, most).await?;
             if news.0.as_ref().map_or(true, |found| !found.is_empty()) {
-                return Ok((news, Woke::News));
+                return Ok((news, WakeReason::News));
             }
             tokio::select! {
                 () = listening => {}
-                () = tokio::time::sleep_until(until) => return Ok((news, Woke::Over)),
-                () = self.shared.ended() => return Ok((news, Woke::Ended)),
+                () = tokio::time::sleep_until(until) => return Ok((news, WakeReason::Over)),
+                () = self.shared.ended() => return Ok((news, WakeReason::Ended)),
             }
         }
     }
@@ -134,7 +135,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for Subscription {
     fn drop(&mut self) {
         self.shared.with_state(|state| state.events.unwatch(self.player));
     }
@@ -147,8 +148,8 @@ fn too_many(most: u32) -> Interrupt {
 }
 
 /// A stream between two of its chunks.
-struct Reading {
-    watch: Watch,
+struct OpenStream {
+    watch: Subscription,
     position: u64,
     /// The token is checked once: the stream lives no longer than a token does.
     until: Instant,
@@ -157,13 +158,13 @@ struct Reading {
     over: bool,
 }
 
-fn stream(shared: Arc<Shared>, request: RequestContext) -> Answering {
+fn stream(shared: Arc<Shared>, request: RequestContext) -> AnswerFuture {
     Box::pin(async move {
         let player = oneself(&request)?;
-        let (watch, newest) = Watch::start(&shared, player)?;
+        let (watch, newest) = Subscription::start(&shared, player)?;
         let last = watch.shown(newest).await?;
         let until = Instant::now() + shared.settings().auth.access_lifetime.get();
-        let mut reading = Reading { position: last, until, first: None, over: false, watch };
+        let mut reading = OpenStream { position: last, until, first: None, over: false, watch };
         let mut first = BytesMut::new();
         let retry = Writer::new(&mut first).retry(RETRY);
         match request.header("last-event-id").filter(|id| !id.is_empty()) {
@@ -190,7 +191,7 @@ fn stream(shared: Arc<Shared>, request: RequestContext) -> Answering {
     })
 }
 
-impl Reading {
+impl OpenStream {
     /// The next chunk, or none at the end.
     async fn next(&mut self) -> Option<BytesMut> {
         if let Some(first) = self.first.take() {
@@ -210,7 +211,7 @@ impl Reading {
                 let last = self.watch.shown(newest).await.ok()?;
                 reset(Writer::new(&mut chunk), &self.watch.id(last), ResetReason::Slow);
             }
-            Ok(_) if woke == Woke::Ended => return None,
+            Ok(_) if woke == WakeReason::Ended => return None,
             Ok(kept) if kept.is_empty() => {
                 self.position = self.watch.shown(newest).await.unwrap_or(self.position);
                 Writer::new(&mut chunk).comment("here").id(&self.watch.id(self.position)).end();

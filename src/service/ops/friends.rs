@@ -13,7 +13,7 @@ use crate::{
         http::{
             reply::{Outcome, Refused, Reply, conflict, not_permitted},
             request::RequestContext,
-            route::{Access, Row, Run},
+            route::{Access, Handler, Row},
         },
         state::Transaction,
     },

@@ -1,7 +1,7 @@
 //! What admins and the trusted do with players: invite, promote, move, swap, describe; grants;
 //! whole sessions invited or kicked.
 
-use super::players::{answer, chooses_team, updated};
+use super::players::{answer, updated};
 use crate::{
     model::{
         ids::PlayerUuid,
@@ -15,7 +15,7 @@ use crate::{
         http::{
             reply::{Outcome, Reply, invalid, not_permitted},
             request::RequestContext,
-            route::{Access, Row, Run},
+            route::{Access, Handler, Row},
         },
         rules::{
             authz,
@@ -122,7 +122,8 @@ fn move_player(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     let player = request.player(&parameters::PLAYER_UUID)?;
-    let own = request.caller.player == Some(player) && chooses_team(tx, &session);
+    let own = request.caller.player == Some(player)
+        && tx.settings.session_types.get(&session.session_type).is_none_or(|kind| kind.can_change_own_team);
     if !own {
         let grant = SessionPermission::Move;
         authz::granted(&session, &request.caller, &["session:update-player:any"], grant, "move players")?;
@@ -258,21 +259,17 @@ fn invite_session(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome
     Ok(Reply::json(&UpdatedPlayers { players }).tagged(entry.etag(Scope::Full)))
 }
 
-/// Removes from the session that is named first the players who are active in the other one.
-///
-/// The contract's words fit both orders. Unreal's plugin names its own session first, so that is the one that loses players
-/// and whose rules say who may kick.
+/// Removes from one session everybody who is also in another.
 fn kick_session(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
-    let session = tx.session(&request.session_id()?)?;
+    let kept = tx.session(&request.session_id()?)?;
     let kicked = tx.session(&request.path::<String, _>(&parameters::KICKED_SESSION_ID)?)?;
-    let grant = SessionPermission::Kick;
-    authz::granted(&session, &request.caller, &["session:update-player:any"], grant, "kick players of this session")?;
+    authz::admin(&kept, &request.caller, &["session:update-player:any"], "kick a session")?;
     let both: Vec<PlayerUuid> =
-        kicked.active().map(|player| player.player_uuid).filter(|player| session.player(*player).is_some()).collect();
+        kicked.players().map(|player| player.player_uuid).filter(|player| kept.player(*player).is_some()).collect();
     for player in both {
         // The session may go with its last player.
-        if tx.session(session.id.as_str()).is_ok() {
-            tx.leave(&session.id, player)?;
+        if tx.session(kicked.id.as_str()).is_ok() {
+            tx.leave(&kicked.id, player)?;
         }
     }
     Ok(Reply::nothing())

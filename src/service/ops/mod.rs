@@ -27,10 +27,22 @@
 /// A row: its handler answers at once, or `later`.
 macro_rules! row {
     (later $method:ident $path:literal, $operation:literal, $access:expr, $handler:path) => {
-        Row { method: Method::$method, path: $path, operation: $operation, access: $access, run: Run::Later($handler) }
+        Row {
+            method: Method::$method,
+            path: $path,
+            operation: $operation,
+            access: $access,
+            run: Handler::Later($handler),
+        }
     };
     ($method:ident $path:literal, $operation:literal, $access:expr, $handler:path) => {
-        Row { method: Method::$method, path: $path, operation: $operation, access: $access, run: Run::Now($handler) }
+        Row {
+            method: Method::$method,
+            path: $path,
+            operation: $operation,
+            access: $access,
+            run: Handler::Now($handler),
+        }
     };
 }
 

@@ -3,7 +3,7 @@
 
 use super::{
     config::tagged,
-    events::Watch,
+    events::Subscription,
     players::{oneself, target},
 };
 use crate::{
@@ -19,12 +19,9 @@ use crate::{
         http::{
             reply::{Outcome, Reply, not_found, not_permitted},
             request::RequestContext,
-            route::{Access, Answering, Row, Run},
+            route::{Access, AnswerFuture, Handler, Row},
         },
-        state::{
-            Transaction,
-            journal::{FeedEntry, FeedItem},
-        },
+        state::{Transaction, event_batch::FeedItem, journal::FeedEntry},
     },
 };
 use http::Method;
@@ -119,7 +116,7 @@ fn details(event: &SessionEvent) -> CustomData {
     details
 }
 
-fn long_poll(shared: Arc<Shared>, request: RequestContext) -> Answering {
+fn long_poll(shared: Arc<Shared>, request: RequestContext) -> AnswerFuture {
     Box::pin(async move {
         let (player, _) = shared.transact(&request.moment, |tx| whose(tx, &request, "notification:player:read"));
         let player = player?;
@@ -127,7 +124,7 @@ fn long_poll(shared: Arc<Shared>, request: RequestContext) -> Answering {
         let most = asked.max_page_size as usize;
         let deadline = Duration::from_secs(asked.deadline.into());
         let deadline = deadline.min(shared.settings().limits.longest_notification_wait.get());
-        let (watch, newest) = Watch::start(&shared, player)?;
+        let (watch, newest) = Subscription::start(&shared, player)?;
         let last = watch.shown(newest).await?;
         let (from, earliest) = shared.with_state(|state| {
             let earliest = state.events.earliest(player);

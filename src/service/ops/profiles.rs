@@ -8,7 +8,7 @@ use crate::{
         http::{
             reply::{Interrupt, Outcome, not_found},
             request::RequestContext,
-            route::{Access, Row, Run},
+            route::{Access, Handler, Row},
         },
         profiles::{Profile, TemplateGroup},
         resources,

@@ -12,7 +12,7 @@ use crate::{
         http::{
             reply::{Outcome, Refused, Reply, not_found, not_permitted},
             request::RequestContext,
-            route::{Access, Row, Run},
+            route::{Access, Handler, Row},
         },
         rules::{authz, teams, view::Scope},
         state::Transaction,

@@ -7,7 +7,7 @@ use crate::service::{
     http::{
         reply::{Outcome, Reply, unavailable},
         request::RequestContext,
-        route::{Access, Answering, Row, Run},
+        route::{Access, AnswerFuture, Handler, Row},
     },
     openapi,
     state::Transaction,
@@ -24,7 +24,7 @@ pub static TABLE: &[Row] = &[
     row!(GET "/openapi.json", "openapi", Access::Nothing, document),
 ];
 
-fn log_in(shared: Arc<Shared>, request: RequestContext) -> Answering {
+fn log_in(shared: Arc<Shared>, request: RequestContext) -> AnswerFuture {
     Box::pin(async move { login::log_in(&shared, &request).await.map(Into::into) })
 }
 
@@ -38,7 +38,7 @@ fn alive(_: &mut Transaction<'_>, _: &RequestContext) -> Outcome {
 }
 
 /// Ready while changes can be made durable.
-fn ready(shared: Arc<Shared>, _: RequestContext) -> Answering {
+fn ready(shared: Arc<Shared>, _: RequestContext) -> AnswerFuture {
     Box::pin(async move {
         match shared.commits.progress().failing {
             None => Ok(Reply::text("ok\n".to_owned()).into()),
@@ -47,7 +47,7 @@ fn ready(shared: Arc<Shared>, _: RequestContext) -> Answering {
     })
 }
 
-fn metrics(shared: Arc<Shared>, _: RequestContext) -> Answering {
+fn metrics(shared: Arc<Shared>, _: RequestContext) -> AnswerFuture {
     Box::pin(async move {
         let progress = shared.commits.progress();
         let text = shared.with_state(|state| shared.metrics.text(state, &progress));

@@ -8,7 +8,7 @@ use crate::{
         http::{
             reply::{Interrupt, Outcome, forbidden},
             request::RequestContext,
-            route::{Access, Row, Run},
+            route::{Access, Handler, Row},
         },
         state::Transaction,
     },

@@ -59,12 +59,12 @@ pub(crate) struct RemoteFriends {
     settings: FriendsSettings,
     api: Arc<ApiClient>,
     lanes: [tokio::sync::Mutex<()>; LANES],
-    known: Mutex<Known>,
+    known: Mutex<AnswerCache>,
 }
 
 /// What is remembered.
 #[derive(Debug, Default)]
-struct Known {
+struct AnswerCache {
     answers: HashMap<PlayerUuid, Answer>,
     /// The order in which the answers came; one that was replaced stands here more than once.
     order: VecDeque<(PlayerUuid, Instant)>,
@@ -82,7 +82,7 @@ struct Answer {
 }
 
 /// Why there is no answer.
-enum Lost {
+enum GraphError {
     /// For this player there is none.
     Player(String),
     /// That service doesn't answer anybody.
@@ -123,7 +123,7 @@ impl RemoteFriends {
         let patience = self.settings.timeout.get();
         match tokio::time::timeout(patience, self.asked(player)).await {
             Ok(friends) => friends,
-            Err(_) => self.failed(player, Lost::Service(format!("no answer within {}", self.settings.timeout))),
+            Err(_) => self.failed(player, GraphError::Service(format!("no answer within {}", self.settings.timeout))),
         }
     }
 
@@ -139,7 +139,7 @@ impl RemoteFriends {
         }
     }
 
-    async fn read(&self, player: PlayerUuid) -> Result<HashSet<PlayerUuid>, Lost> {
+    async fn read(&self, player: PlayerUuid) -> Result<HashSet<PlayerUuid>, GraphError> {
         let mut friends = HashSet::new();
         for page in 0..MOST / PAGE {
             let list = self.page(player, page).await?;
@@ -153,7 +153,7 @@ impl RemoteFriends {
         Ok(friends)
     }
 
-    async fn page(&self, player: PlayerUuid, page: u32) -> Result<FriendsList, Lost> {
+    async fn page(&self, player: PlayerUuid, page: u32) -> Result<FriendsList, GraphError> {
         let request = endpoints::page_of_friends(player, page, PAGE).map_err(|refusal| why(refusal.into()))?;
         self.api.call(&request, self.settings.timeout.get()).await.map_err(why)
     }
@@ -168,15 +168,15 @@ impl RemoteFriends {
         friends
     }
 
-    fn failed(&self, player: PlayerUuid, lost: Lost) -> Friends {
+    fn failed(&self, player: PlayerUuid, lost: GraphError) -> Friends {
         let (url, retry) = (&self.settings.url, self.settings.retry.get());
         let mut known = self.known();
         match lost {
-            Lost::Player(why) => {
+            GraphError::Player(why) => {
                 tracing::warn!(url, %player, why, "the friend graph refuses a player: it counts as without friends for now");
                 known.remember(player, None, retry, self.settings.remembered as usize);
             }
-            Lost::Service(why) => {
+            GraphError::Service(why) => {
                 if known.away_until.replace(Instant::now() + retry).is_none() {
                     tracing::warn!(url, why, "the friend graph can't be read: what only friends may do is refused");
                 }
@@ -185,12 +185,12 @@ impl RemoteFriends {
         None
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, AnswerCache> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
+impl AnswerCache {
     /// What is known of a player without asking.
     fn get(&self, player: PlayerUuid) -> Option<Friends> {
         let now = Instant::now();
@@ -225,21 +225,21 @@ impl Answer {
     }
 }
 
-fn why(done: CallError) -> Lost {
+fn why(done: CallError) -> GraphError {
     match done {
-        CallError::Login(LoginError::Refused(why)) => Lost::Service(format!("the login was refused: {why}")),
-        CallError::Login(LoginError::Trouble(refusal)) => Lost::Service(refusal.to_string()),
+        CallError::Login(LoginError::Refused(why)) => GraphError::Service(format!("the login was refused: {why}")),
+        CallError::Login(LoginError::Trouble(refusal)) => GraphError::Service(refusal.to_string()),
         CallError::Call(refusal) => match refusal {
             Refusal::SessionNotFound
             | Refusal::NotFound { .. }
             | Refusal::Conflict { .. }
             | Refusal::Invalid { .. }
-            | Refusal::Gone => Lost::Player(refusal.to_string()),
+            | Refusal::Gone => GraphError::Player(refusal.to_string()),
             Refusal::NoSuchApi
             | Refusal::Credentials { .. }
             | Refusal::Busy { .. }
             | Refusal::Unreachable { .. }
-            | Refusal::Ambiguous { .. } => Lost::Service(refusal.to_string()),
+            | Refusal::Ambiguous { .. } => GraphError::Service(refusal.to_string()),
         },
     }
 }
@@ -259,12 +259,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_remembered_is_bounded_and_ends() {
-        let mut known = Known::default();
+        let mut known = AnswerCache::default();
         for n in 0..4 {
             known.remember(player(n), Some(friends(9)), KEEP, 30);
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        let there = |known: &Known| (0..4).map(|n| known.get(player(n)).is_some()).collect::<Vec<_>>();
+        let there = |known: &AnswerCache| (0..4).map(|n| known.get(player(n)).is_some()).collect::<Vec<_>>();
         assert_eq!((there(&known), known.weight), (vec![false, true, true, true], 30), "the oldest went");
         known.remember(player(9), Some(friends(100)), KEEP, 30);
         assert_eq!((known.answers.len(), known.weight), (0, 0), "one that is too large isn't kept");
@@ -279,7 +279,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn while_that_service_is_away_nobody_is_asked() {
-        let mut known = Known { away_until: Some(Instant::now() + KEEP), ..Known::default() };
+        let mut known = AnswerCache { away_until: Some(Instant::now() + KEEP), ..AnswerCache::default() };
         known.remember(player(1), Some(friends(1)), KEEP, 30);
         assert_eq!((known.get(player(1)), known.get(player(2))), (Some(Some(friends(1))), Some(None)));
         tokio::time::advance(KEEP).await;

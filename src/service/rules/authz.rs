@@ -3,16 +3,15 @@
 //! | standing | is |
 //! |---|---|
 //! | `admin` | its leader; the credential that made it without a player; the host of its live instance |
-//! | `host` | of the instance that lives: the credential that registered or was allocated, or the player who hosts |
-//! | last host | the same once that instance is closed: it may write audit and marks of deserters, nothing else |
+//! | `host` | the credential that registered or was allocated, or the player who hosts |
 //! | `active` | leader and members, and admins |
 //! | granted | `invite`, `kick`, `move`, each given to a member; admins have all |
 //!
 //! Elevated auth permissions (`…:any`, `session:*`) go before all of this.
 
-use super::record::{InstanceRecord, SessionRecord};
+use super::record::SessionRecord;
 use crate::{
-    model::{player::SessionPermission, session::HostType},
+    model::player::SessionPermission,
     service::{
         auth::Caller,
         http::reply::{Outcome, not_permitted},
@@ -36,27 +35,12 @@ pub(crate) fn role(session: &SessionRecord, caller: &Caller) -> Role {
     Role { admin, host, active: member || admin }
 }
 
-/// The host of the instance that lives.
+/// The host of the instance that lives, or of the last one: its late `closed` must still be answered.
 pub(crate) fn is_host(session: &SessionRecord, caller: &Caller) -> bool {
-    session.live_instance().is_some_and(|instance| hosts(instance, caller))
-}
-
-/// The host of the instance that lives, or of the one that was closed last.
-pub(crate) fn was_host(session: &SessionRecord, caller: &Caller) -> bool {
-    session.instance.as_ref().is_some_and(|instance| hosts(instance, caller))
-}
-
-fn hosts(instance: &InstanceRecord, caller: &Caller) -> bool {
-    let by_player = caller.player.is_some()
-        && instance.info.host_type == HostType::Player
-        && instance.info.host_player_uuid == caller.player;
-    by_player || instance.host.subject.as_deref() == Some(&*caller.subject)
-}
-
-/// A server or another client that runs the session: its host, or the one that made it. Players who host are not: anybody
-/// can make itself one.
-pub(crate) fn runs(session: &SessionRecord, caller: &Caller) -> bool {
-    caller.player.is_none() && role(session, caller).admin
+    session.instance.as_ref().is_some_and(|instance| {
+        let by_player = caller.player.is_some() && instance.info.host_player_uuid == caller.player;
+        by_player || instance.host.subject.as_deref() == Some(&*caller.subject)
+    })
 }
 
 /// May do what admins do: with an elevated permission, or as an admin.
@@ -64,10 +48,9 @@ pub(crate) fn admin(session: &SessionRecord, caller: &Caller, elevated: &[&str],
     permit(caller.may(elevated) || role(session, caller).admin, what)
 }
 
-/// May do what hosts do. The last host is let through, so that it hears that its instance is closed: whoever asks looks
-/// at that too.
+/// May do what hosts do.
 pub(crate) fn host(session: &SessionRecord, caller: &Caller, elevated: &[&str], what: &str) -> Outcome<()> {
-    permit(caller.may(elevated) || was_host(session, caller), what)
+    permit(caller.may(elevated) || is_host(session, caller), what)
 }
 
 /// May do what members do.

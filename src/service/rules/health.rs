@@ -1,4 +1,5 @@
-//! Health of an instance, as its host reports it and as the service must doubt it.
+//! The health of an instance: what its host reports, and what the service makes of reports that
+//! don't come.
 //!
 //! ```text
 //!   beat      1.25 c    then every c
@@ -18,7 +19,7 @@ use std::{collections::VecDeque, time::Duration};
 
 /// What is known of one instance's checks. Lives in memory: after a start of the service it begins anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pulse {
+pub struct HealthChecks {
     /// The last check, or the last missed one.
     anchor: Instant,
     missed_in_row: u32,
@@ -27,9 +28,9 @@ pub struct Pulse {
     reported: InstanceHealth,
 }
 
-impl Pulse {
-    pub fn start(now: Instant, reported: InstanceHealth) -> Pulse {
-        Pulse { anchor: now, missed_in_row: 0, window: VecDeque::new(), reported }
+impl HealthChecks {
+    pub fn start(now: Instant, reported: InstanceHealth) -> HealthChecks {
+        HealthChecks { anchor: now, missed_in_row: 0, window: VecDeque::new(), reported }
     }
 
     /// A check came in.
@@ -105,41 +106,41 @@ mod tests {
 
     #[test]
     fn a_check_is_missed_after_a_quarter_more_than_the_cadence_and_n_in_a_row_are_unknown() {
-        let mut pulse = Pulse::start(at(0), Healthy);
-        pulse.beat(at(0), Healthy, &SETTINGS);
+        let mut health_checks = HealthChecks::start(at(0), Healthy);
+        health_checks.beat(at(0), Healthy, &SETTINGS);
         let rows = [(12_400, Healthy), (12_500, Healthy), (22_500, Healthy), (32_400, Healthy), (32_500, Unknown)];
         for (millis, expected) in rows {
-            assert_eq!(pulse.lapse(at(millis), &SETTINGS), expected, "at {millis} ms");
+            assert_eq!(health_checks.lapse(at(millis), &SETTINGS), expected, "at {millis} ms");
         }
-        assert_eq!(pulse.beat(at(40_000), Healthy, &SETTINGS), Unhealthy, "three of six checks missed");
+        assert_eq!(health_checks.beat(at(40_000), Healthy, &SETTINGS), Unhealthy, "three of six checks missed");
     }
 
     #[test]
     fn a_missed_share_above_the_percentage_over_twice_n_checks_is_unhealthy() {
         // Every second check missed: 3 of 6 = 50 % > 40 %.
-        let mut pulse = Pulse::start(at(0), Healthy);
+        let mut health_checks = HealthChecks::start(at(0), Healthy);
         let mut seen = Vec::new();
         for beat in 0..6u64 {
-            pulse.lapse(at(beat * 20_000), &SETTINGS);
-            seen.push(pulse.beat(at(beat * 20_000), Healthy, &SETTINGS));
+            health_checks.lapse(at(beat * 20_000), &SETTINGS);
+            seen.push(health_checks.beat(at(beat * 20_000), Healthy, &SETTINGS));
         }
         assert_eq!(seen, [Healthy, Healthy, Healthy, Unhealthy, Unhealthy, Unhealthy]);
     }
 
     #[test]
     fn checks_in_time_say_what_was_reported_for_ever() {
-        let mut pulse = Pulse::start(at(0), Healthy);
+        let mut health_checks = HealthChecks::start(at(0), Healthy);
         for beat in 0..500u64 {
             let reported = if beat % 7 == 0 { Degraded } else { Healthy };
-            assert_eq!(pulse.lapse(at(beat * 11_000), &SETTINGS), pulse.reported);
-            assert_eq!(pulse.beat(at(beat * 11_000), reported, &SETTINGS), reported);
+            assert_eq!(health_checks.lapse(at(beat * 11_000), &SETTINGS), health_checks.reported);
+            assert_eq!(health_checks.beat(at(beat * 11_000), reported, &SETTINGS), reported);
         }
     }
 
     #[test]
     fn an_hour_of_silence_is_one_step() {
-        let mut pulse = Pulse::start(at(0), Healthy);
-        assert_eq!(pulse.lapse(at(3_600_000), &SETTINGS), Unknown);
-        assert!(pulse.deadline(&SETTINGS) > at(3_600_000));
+        let mut health_checks = HealthChecks::start(at(0), Healthy);
+        assert_eq!(health_checks.lapse(at(3_600_000), &SETTINGS), Unknown);
+        assert!(health_checks.deadline(&SETTINGS) > at(3_600_000));
     }
 }

@@ -1,4 +1,5 @@
-//! A host's term in a session.
+//! The life of a session's instance, from the request for a host to its end. One host's part of it
+//! is a *term*.
 //!
 //! ```text
 //!   requested ──► allocated ──► pending ──► joinable ◄──► unjoinable
@@ -15,7 +16,7 @@ use crate::{
         session::{HostType, InstanceInfo, InstanceUpdate, JoinStatus, StartupParams},
         time::Timestamp,
     },
-    service::http::reply::{Interrupt, Outcome, forbidden, invalid, not_found},
+    service::http::reply::{Interrupt, Outcome, forbidden, not_found},
 };
 
 /// What a new instance is made of, its template already applied.
@@ -42,9 +43,6 @@ pub(crate) fn start(session: &mut SessionRecord, new: NewInstance) -> Outcome<()
             format!("the session has the instance {} already; end it first", instance.id()),
         ));
     }
-    if new.host_player.is_some() && new.host_type != HostType::Player {
-        return Err(invalid("host_player_uuid", "only an instance of the host type player has a player for a host"));
-    }
     if let Some(player) = new.host_player.filter(|player| !session.is_active(*player)) {
         return Err(forbidden(codes::PLAYER_NOT_FOUND, format!("player {player} is not a member and can't host")));
     }
@@ -68,7 +66,7 @@ pub(crate) fn start(session: &mut SessionRecord, new: NewInstance) -> Outcome<()
         match_id: None,
     };
     let host = Host { subject: new.subject, ..Host::default() };
-    session.instance = Some(InstanceRecord { info, host, match_since: None, left: Vec::new() });
+    session.instance = Some(InstanceRecord { info, host, match_since: None });
     Ok(())
 }
 
@@ -128,7 +126,7 @@ pub(crate) fn no_instance() -> Interrupt {
     not_found(codes::NO_INSTANCE, "the session has no instance")
 }
 
-pub(crate) fn closed() -> Interrupt {
+fn closed() -> Interrupt {
     forbidden(codes::INSTANCE_CLOSED, "the instance is closed; nothing follows that")
 }
 

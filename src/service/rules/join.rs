@@ -1,13 +1,11 @@
-//! Coming into a session.
+//! Joining a session: who may, and on which team.
 //!
 //! | the caller | may join when |
 //! |---|---|
 //! | is a member already | always: an update of what it says of itself |
-//! | has a place that is held | always |
-//! | is put in by an elevated caller or by the server that runs the session | always |
-//! | was invited | `allow_new_members` |
-//! | is put in by the leader, and has agreed | `allow_new_members` |
-//! | anybody else | `allow_new_members`, and one of: `open`; the right password; `friends` and a friend among the active members; through a platform session while `platform`, if the session has no password |
+//! | was invited, or a place is held | always |
+//! | is elevated | always |
+//! | anybody else | `allow_new_members`, and one of: `open`; the right password; `friends` and a friend among the active members; through a platform session while `platform` |
 //!
 //! A player with restrictions may join only a session that allows sanctioned players, whatever else
 //! is true.
@@ -46,16 +44,17 @@ pub struct Joining {
     pub password: Option<Password>,
     /// The hash that the password was found to match already.
     pub verified: Option<String>,
-    pub way: Way,
+    pub basis: JoinBasis,
     /// The player has restrictions.
     pub sanctioned: bool,
     pub matching: Matching,
     pub now: Timestamp,
 }
 
-/// What opens the door besides openness and password.
+/// On what a player may join a session that isn't open, and without its password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum JoinBasis {
+    /// On nothing else.
     Plain,
     /// A friend of an active member.
     Friend,
@@ -63,37 +62,26 @@ pub enum Way {
     Unknown,
     /// Through a platform session that belongs to this one.
     Platform,
-    /// The session's leader puts the player in, who has agreed.
-    Leader,
-    /// An elevated caller, or the server that runs the session, puts the player in.
+    /// An elevated caller, or the session's own admin, puts the player in.
     Elevated,
-}
-
-impl Way {
-    /// Somebody else puts the player in.
-    pub fn is_put_in(self) -> bool {
-        matches!(self, Way::Leader | Way::Elevated)
-    }
 }
 
 /// Where a player ended up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Placed {
+pub(crate) struct Placement {
     pub team: usize,
     pub status: PlayerStatus,
 }
 
 /// Makes a player an active member. On an error nothing has changed that matters: the caller throws the copy away.
-pub(crate) fn join(session: &mut SessionRecord, joining: Joining) -> Outcome<Placed> {
+pub(crate) fn join(session: &mut SessionRecord, joining: Joining) -> Outcome<Placement> {
     fits_version(session, &joining)?;
     let known = session.player(joining.player).map(|player| player.status);
     if joining.sanctioned && !session.allow_sanctioned && !session.is_active(joining.player) {
         return Err(forbidden(codes::SANCTIONED, "players with restrictions may not join this session"));
     }
-    match known {
-        None => admitted(session, &joining)?,
-        Some(PlayerStatus::Invited) => takes_members(session, joining.way)?,
-        Some(PlayerStatus::Leader | PlayerStatus::Member | PlayerStatus::Reserved) => {}
+    if known.is_none() {
+        admitted(session, &joining)?;
     }
     let team = match (known, joining.team) {
         (Some(_), Some(_)) => teams::move_player(session, joining.player, joining.team)?,
@@ -115,7 +103,7 @@ pub(crate) fn join(session: &mut SessionRecord, joining: Joining) -> Outcome<Pla
         player.status = PlayerStatus::Leader;
     }
     describe(player, joining);
-    Ok(Placed { team, status: player.status })
+    Ok(Placement { team, status: player.status })
 }
 
 fn describe(player: &mut SessionPlayer, joining: Joining) {
@@ -161,22 +149,16 @@ fn fits_version(session: &SessionRecord, joining: &Joining) -> Outcome<()> {
     }
 }
 
-/// Whether the session takes in anybody at all who holds no place in it.
-fn takes_members(session: &SessionRecord, way: Way) -> Outcome<()> {
-    if session.allow_new_members || way == Way::Elevated {
+fn admitted(session: &SessionRecord, joining: &Joining) -> Outcome<()> {
+    if joining.basis == JoinBasis::Elevated {
         return Ok(());
     }
-    Err(forbidden(codes::NOT_JOINABLE, "the session takes no new members"))
-}
-
-fn admitted(session: &SessionRecord, joining: &Joining) -> Outcome<()> {
-    takes_members(session, joining.way)?;
-    if joining.way.is_put_in() {
-        return Ok(());
+    if !session.allow_new_members {
+        return Err(forbidden(codes::NOT_JOINABLE, "the session takes no new members"));
     }
     let rules = session.joinability;
-    let by_friend = rules.friends && joining.way == Way::Friend;
-    let by_platform = rules.platform && joining.way == Way::Platform && session.password.is_none();
+    let by_friend = rules.friends && joining.basis == JoinBasis::Friend;
+    let by_platform = rules.platform && joining.basis == JoinBasis::Platform;
     if rules.open || by_friend || by_platform {
         return Ok(());
     }
@@ -186,7 +168,7 @@ fn admitted(session: &SessionRecord, joining: &Joining) -> Outcome<()> {
             Err(Interrupt::Needs(Need::Verify { hash: hash.clone(), password: password.expose().to_owned() }))
         }
         (Some(_), Some(_)) => Err(forbidden(codes::WRONG_PASSWORD, "the password is wrong")),
-        _ if rules.friends && joining.way == Way::Unknown => {
+        _ if rules.friends && joining.basis == JoinBasis::Unknown => {
             let desc = "friends may join, and who yours are can't be found out at the moment; try again soon";
             Err(forbidden(codes::FRIENDS_UNAVAILABLE, desc))
         }
@@ -196,16 +178,12 @@ fn admitted(session: &SessionRecord, joining: &Joining) -> Outcome<()> {
 
 /// Whether a player could come in now, without a password and through no platform: what a search shows, and where
 /// matchmaking looks.
-pub(crate) fn could_join(session: &SessionRecord, player: PlayerUuid, way: Way, sanctioned: bool) -> bool {
+pub(crate) fn could_join(session: &SessionRecord, player: PlayerUuid, basis: JoinBasis, sanctioned: bool) -> bool {
     if sanctioned && !session.allow_sanctioned {
         return false;
     }
-    let admitted = session.joinability.open || way == Way::Friend;
-    match session.player(player).map(|known| known.status) {
-        Some(PlayerStatus::Invited) => session.allow_new_members,
-        Some(PlayerStatus::Leader | PlayerStatus::Member | PlayerStatus::Reserved) => true,
-        None => admitted && takes_newcomers(session),
-    }
+    let admitted = session.joinability.open || basis == JoinBasis::Friend;
+    session.player(player).is_some() || (admitted && takes_newcomers(session))
 }
 
 /// Whether a player whom nobody invited might come in without a password: anybody, or a friend.
@@ -217,7 +195,7 @@ pub(crate) fn takes_newcomers(session: &SessionRecord) -> bool {
 
 /// Invites players, or holds places for them. Whoever is in the session already keeps status and place.
 /// Answers where each ended up; whoever found no place is missing.
-pub(crate) fn invite(session: &mut SessionRecord, inviting: &Inviting<'_>) -> Outcome<Vec<(PlayerUuid, Placed)>> {
+pub(crate) fn invite(session: &mut SessionRecord, inviting: &Inviting<'_>) -> Outcome<Vec<(PlayerUuid, Placement)>> {
     let new: Vec<PlayerUuid> = inviting.players.iter().copied().filter(|id| session.player(*id).is_none()).collect();
     let places = place(&session.teams, inviting.team, new.len(), inviting.overflow)?;
     for (id, place) in new.iter().zip(places) {
@@ -237,7 +215,7 @@ pub(crate) fn invite(session: &mut SessionRecord, inviting: &Inviting<'_>) -> Ou
         if player.status == PlayerStatus::Reserved && inviting.status == PlayerStatus::Invited {
             player.status = PlayerStatus::Invited;
         }
-        placed.push((*id, Placed { team, status: player.status }));
+        placed.push((*id, Placement { team, status: player.status }));
         if placed.last().is_some_and(|(_, place)| place.status == PlayerStatus::Invited) {
             session.invites.entry(*id).or_insert_with(|| invite_id(inviting.invites, *id));
         }
@@ -281,7 +259,7 @@ mod tests {
             custom_data: CustomData::new(),
             password: None,
             verified: None,
-            way: Way::Plain,
+            basis: JoinBasis::Plain,
             sanctioned: false,
             matching: Matching::Compatible,
             now: at(100),
@@ -292,59 +270,33 @@ mod tests {
     fn joinability_decides_who_may_come_uninvited() {
         let closed = Joinability { open: false, friends: false, platform: false };
         let rows = [
-            ("open", Joinability { open: true, ..closed }, Way::Plain, true),
-            ("closed", closed, Way::Plain, false),
-            ("friends, a friend", Joinability { friends: true, ..closed }, Way::Friend, true),
-            ("friends, nobody knows", Joinability { friends: true, ..closed }, Way::Unknown, false),
-            ("friends, a stranger", Joinability { friends: true, ..closed }, Way::Plain, false),
-            ("no friends, a friend", closed, Way::Friend, false),
-            ("platform, through it", Joinability { platform: true, ..closed }, Way::Platform, true),
-            ("no platform, through it", closed, Way::Platform, false),
-            ("closed, elevated", closed, Way::Elevated, true),
+            ("open", Joinability { open: true, ..closed }, JoinBasis::Plain, true),
+            ("closed", closed, JoinBasis::Plain, false),
+            ("friends, a friend", Joinability { friends: true, ..closed }, JoinBasis::Friend, true),
+            ("friends, nobody knows", Joinability { friends: true, ..closed }, JoinBasis::Unknown, false),
+            ("friends, a stranger", Joinability { friends: true, ..closed }, JoinBasis::Plain, false),
+            ("no friends, a friend", closed, JoinBasis::Friend, false),
+            ("platform, through it", Joinability { platform: true, ..closed }, JoinBasis::Platform, true),
+            ("no platform, through it", closed, JoinBasis::Platform, false),
+            ("closed, elevated", closed, JoinBasis::Elevated, true),
         ];
-        for (name, joinability, way, fine) in rows {
+        for (name, joinability, basis, fine) in rows {
             let mut session = session(&[(4, &[(1, Leader)])]);
             session.joinability = joinability;
-            assert_eq!(join(&mut session, Joining { way, ..joining(2) }).is_ok(), fine, "{name}");
+            assert_eq!(join(&mut session, Joining { basis, ..joining(2) }).is_ok(), fine, "{name}");
         }
     }
 
     #[test]
-    fn an_invitation_and_a_reservation_open_every_door() {
+    fn an_invitation_and_a_reservation_open_every_door_and_allow_new_members_closes_it_for_others() {
         let mut session = session(&[(4, &[(1, Leader), (2, Invited), (3, Reserved)])]);
+        session.allow_new_members = false;
+        session.joinability.open = true;
         for n in [2, 3] {
-            assert_eq!(join(&mut session, joining(n)).unwrap(), Placed { team: 0, status: Member });
+            assert_eq!(join(&mut session, joining(n)).unwrap(), Placement { team: 0, status: Member });
         }
         assert!(join(&mut session, joining(4)).is_err());
         assert_eq!(session.player(uuid(2)).unwrap().joined, Some(at(100)));
-    }
-
-    #[test]
-    fn a_session_that_takes_no_new_members_takes_only_who_holds_a_place_and_whom_a_server_puts_in() {
-        let closed = || {
-            let mut session = session(&[(8, &[(1, Leader), (2, Invited), (3, Reserved)])]);
-            session.allow_new_members = false;
-            session.joinability = Joinability { open: true, friends: true, platform: true };
-            session
-        };
-        let rows = [
-            ("a member again", 1, Way::Plain, true),
-            ("invited, earlier or later", 2, Way::Plain, false),
-            ("a place is held", 3, Way::Plain, true),
-            ("open", 4, Way::Plain, false),
-            ("a friend", 4, Way::Friend, false),
-            ("through the platform", 4, Way::Platform, false),
-            ("put in by the leader", 4, Way::Leader, false),
-            ("invited, and put in by the leader", 2, Way::Leader, false),
-            ("put in by a server", 4, Way::Elevated, true),
-            ("invited, and put in by a server", 2, Way::Elevated, true),
-        ];
-        for (name, n, way, fine) in rows {
-            assert_eq!(join(&mut closed(), Joining { way, ..joining(n) }).is_ok(), fine, "{name}");
-        }
-        assert!(
-            !could_join(&closed(), uuid(2), Way::Plain, false) && could_join(&closed(), uuid(3), Way::Plain, false)
-        );
     }
 
     #[test]
@@ -368,7 +320,7 @@ mod tests {
     fn an_incompatible_version_is_refused_whoever_asks() {
         let mut session = session(&[(4, &[(1, Leader)])]);
         session.client_version = Some(Version::new(2, 1, 0));
-        let of = |version| Joining { version: Some(version), way: Way::Elevated, ..joining(2) };
+        let of = |version| Joining { version: Some(version), basis: JoinBasis::Elevated, ..joining(2) };
         assert!(join(&mut session, of(Version::new(1, 9, 0))).is_err());
         assert!(join(&mut session, of(Version::new(2, 0, 0))).is_ok());
     }

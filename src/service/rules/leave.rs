@@ -1,4 +1,5 @@
-//! Going: leaving, kicking, declining, culling. Leadership passes to the longest-standing member.
+//! Leaving a session: by oneself, kicked, by declining an invitation, or because nothing was heard
+//! of the player any more. A leader's role passes to whoever has been a member for longest.
 
 use super::{record::SessionRecord, teams::no_player};
 use crate::{
@@ -12,19 +13,18 @@ use crate::{
 
 /// What a departure did to the session.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Departed {
+pub struct Departure {
     pub player: SessionPlayer,
     /// Nobody active is left; a session with only invited players is empty.
     pub empty: bool,
 }
 
 /// Takes a player out. When the host of the instance goes, the instance is closed.
-pub(crate) fn leave(session: &mut SessionRecord, id: PlayerUuid) -> Outcome<Departed> {
+pub(crate) fn leave(session: &mut SessionRecord, id: PlayerUuid) -> Outcome<Departure> {
     let team = session.team_of(id).ok_or_else(|| no_player(id))?;
     let at = session.teams[team].players.iter().position(|player| player.player_uuid == id).unwrap_or(0);
     let player = session.teams[team].players.remove(at);
     session.connected.remove(&id);
-    session.added.remove(&id);
     session.invites.remove(&id);
     session.platform_scouts.retain(|_, scout| scout.player_uuid != id);
     if player.status == PlayerStatus::Leader {
@@ -36,7 +36,7 @@ pub(crate) fn leave(session: &mut SessionRecord, id: PlayerUuid) -> Outcome<Depa
         instance.info.join_status = JoinStatus::Closed;
         session.backfill = None;
     }
-    Ok(Departed { player, empty: session.active().next().is_none() })
+    Ok(Departure { player, empty: session.active().next().is_none() })
 }
 
 /// The longest-standing member becomes leader.

@@ -51,9 +51,6 @@ pub struct SessionRecord {
     /// Players whom the host reported as connected; they are never culled.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub connected: BTreeSet<PlayerUuid>,
-    /// Active players whom a server put in and who haven't joined by themselves.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub added: BTreeSet<PlayerUuid>,
     /// The ids of pending invites, by who is invited.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub invites: BTreeMap<PlayerUuid, Uuid>,
@@ -81,13 +78,7 @@ pub struct InstanceRecord {
     /// When the present `match_id` was set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub match_since: Option<Timestamp>,
-    /// Players who were in the session during this term and have gone, the latest last: the host may mark them as deserters.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub left: Vec<PlayerUuid>,
 }
-
-/// So many players who have gone are remembered for their host.
-const REMEMBERED_PLAYERS: usize = 256;
 
 /// Who hosts: the credential that posted the instance or was allocated, the registered server, or a player.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -158,21 +149,6 @@ impl SessionRecord {
     }
     pub fn live_instance_mut(&mut self) -> Option<&mut InstanceRecord> {
         self.instance.as_mut().filter(|instance| instance.is_live())
-    }
-    /// Remembers for the host who has gone since `old`; not whom a server had put in.
-    pub fn note_departures(&mut self, old: &SessionRecord) {
-        let gone = old.active().map(|player| player.player_uuid).filter(|player| !self.is_active(*player));
-        let gone: Vec<PlayerUuid> = gone.filter(|player| !old.added.contains(player)).collect();
-        let Some(instance) = self.instance.as_mut().filter(|_| !gone.is_empty()) else { return };
-        instance.left.retain(|player| !gone.contains(player));
-        instance.left.extend(gone);
-        let surplus = instance.left.len().saturating_sub(REMEMBERED_PLAYERS);
-        instance.left.drain(..surplus);
-    }
-    /// Whether a player is in the session by its own will, or was during the present instance's term.
-    pub fn has_played(&self, player: PlayerUuid) -> bool {
-        let here = self.is_active(player) && !self.added.contains(&player);
-        here || self.instance.as_ref().is_some_and(|instance| instance.left.contains(&player))
     }
     /// Gives teams their numbers again after a change of their order or count.
     pub fn number_teams(&mut self) {
@@ -251,7 +227,6 @@ pub(crate) mod testing {
                 })
                 .collect(),
             connected: BTreeSet::new(),
-            added: BTreeSet::new(),
             invites: BTreeMap::new(),
             instance: None,
             backfill: None,

@@ -1,4 +1,4 @@
-//! Who gets which server.
+//! Assigns registered servers to the sessions that ask for one.
 //!
 //! A server fits when it is available, of the session's region (a server or a session without one
 //! fits everywhere), and compatible with the version of whoever made the session and of every
@@ -42,7 +42,7 @@ impl Transaction<'_> {
             record.is_some_and(|record| waits(record) && fits(server, record, settings.versions))
         });
         if let Some(session) = fitting.cloned() {
-            let server = Chosen::of(server);
+            let server = ChosenServer::of(server);
             self.assign(&session, &server);
         }
     }
@@ -80,14 +80,14 @@ impl Transaction<'_> {
         }
     }
 
-    fn assign(&mut self, id: &SessionId, server: &Chosen) {
+    fn assign(&mut self, id: &SessionId, server: &ChosenServer) {
         let allocation = AllocationId::from_uuid(self.new_uuid());
         if self.amend(id, |session| assign(session, server, allocation.clone())).is_ok() {
             self.servers.assign(&server.id, allocation, id.clone());
         }
     }
 
-    fn choose(&self, record: &SessionRecord) -> Option<Chosen> {
+    fn choose(&self, record: &SessionRecord) -> Option<ChosenServer> {
         let map = record.instance.as_ref()?.info.instance_startup_params.as_ref().map(|params| &params.map);
         let (now, allocation) = (self.now.mono, &self.settings.allocation);
         self.servers
@@ -98,7 +98,7 @@ impl Transaction<'_> {
                 let warm = map.is_some() && server.registration.warm_map.as_ref() == map;
                 (!warm, server.waiting == 0, server.free_since)
             })
-            .map(Chosen::of)
+            .map(ChosenServer::of)
     }
 }
 
@@ -107,7 +107,7 @@ fn waits(record: &SessionRecord) -> bool {
 }
 
 /// What the instance is told of its server.
-struct Chosen {
+struct ChosenServer {
     id: String,
     incarnation: String,
     subject: String,
@@ -115,10 +115,10 @@ struct Chosen {
     version: Option<semver::Version>,
 }
 
-impl Chosen {
-    fn of(server: &Server) -> Chosen {
+impl ChosenServer {
+    fn of(server: &Server) -> ChosenServer {
         let id = server.registration.id.clone();
-        Chosen {
+        ChosenServer {
             machine: server.tag("server_id").or(server.tag("hostname")).map_or_else(|| id.clone(), str::to_owned),
             id,
             incarnation: server.incarnation.clone(),
@@ -138,7 +138,7 @@ fn fits(server: &Server, record: &SessionRecord, matching: Matching) -> bool {
     region && members.chain(record.client_version.as_ref()).all(|client| compatible(matching, host, client))
 }
 
-fn assign(session: &mut SessionRecord, server: &Chosen, allocation: AllocationId) {
+fn assign(session: &mut SessionRecord, server: &ChosenServer, allocation: AllocationId) {
     if let Some(instance) = session.live_instance_mut() {
         instance.info.join_status = JoinStatus::Allocated;
         instance.info.allocation_id = Some(allocation);

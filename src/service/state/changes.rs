@@ -13,7 +13,7 @@ use super::{
     audit::Event,
     deserters::Mark,
     entry::{Liveness, SessionView},
-    journal::FeedItem,
+    event_batch::FeedItem,
     registry::Server,
 };
 use crate::{

@@ -10,7 +10,8 @@ use super::{
     changes::{Changes, Draft},
     diff::SessionDiff,
     entry::Entry,
-    journal::{self, EventBatch},
+    event_batch::{EventBatch, FeedItem},
+    journal,
     moment::Moment,
 };
 use crate::{
@@ -121,7 +122,7 @@ impl State {
     }
 
     /// Puts what players are told into the journal: one row for an operation.
-    fn tell(&mut self, told: Vec<(crate::model::ids::PlayerUuid, Arc<journal::FeedItem>)>, commit: &mut Commit) {
+    fn tell(&mut self, told: Vec<(crate::model::ids::PlayerUuid, Arc<FeedItem>)>, commit: &mut Commit) {
         if told.is_empty() {
             return;
         }

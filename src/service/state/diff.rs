@@ -20,7 +20,7 @@ pub(super) struct SessionDiff<'r> {
 }
 
 /// A player with a place in the session, and what it was before.
-pub(super) struct Place<'r> {
+pub(super) struct MemberChange<'r> {
     pub player: &'r SessionPlayer,
     pub before: Option<PlayerStatus>,
 }
@@ -39,8 +39,8 @@ impl<'r> SessionDiff<'r> {
     }
 
     /// Everybody with a place in the session that is.
-    pub(super) fn places(self) -> impl Iterator<Item = Place<'r>> + 'r {
-        self.new.into_iter().flat_map(SessionRecord::players).map(move |player| Place {
+    pub(super) fn places(self) -> impl Iterator<Item = MemberChange<'r>> + 'r {
+        self.new.into_iter().flat_map(SessionRecord::players).map(move |player| MemberChange {
             player,
             before: self.old.and_then(|old| old.player(player.player_uuid)).map(|player| player.status),
         })

@@ -61,7 +61,10 @@ impl Deadlines {
         Deadlines {
             allocation: allocation_timeout(entry, settings).map(|timeout| entry.status_since + timeout),
             backfill: entry.record().backfill.as_ref().map(|_| entry.backfill_heard + timings.backfill_expiry.get()),
-            health: entry.pulse.as_ref().map(|pulse| pulse.deadline(&health_settings(settings))),
+            health: entry
+                .health_checks
+                .as_ref()
+                .map(|health_checks| health_checks.deadline(&health_settings(settings))),
             culling: cullable(entry, settings).map(|(_, at)| at).min(),
             lease: lost.max(entry.lease_until),
         }
@@ -166,9 +169,9 @@ impl Transaction<'_> {
 
     fn health_due(&mut self, id: &SessionId, entry: &Entry) {
         let lives = self.current(id).is_ok_and(|session| session.live_instance().is_some());
-        let Some(mut pulse) = entry.pulse.clone().filter(|_| lives) else { return };
-        let health = pulse.lapse(self.now.mono, &health_settings(self.settings));
-        self.changes.alive(id).pulse = Some(pulse);
+        let Some(mut health_checks) = entry.health_checks.clone().filter(|_| lives) else { return };
+        let health = health_checks.lapse(self.now.mono, &health_settings(self.settings));
+        self.changes.alive(id).health_checks = Some(health_checks);
         // Fails only for a session that is gone.
         let _ = self.set_health(id, health);
     }

@@ -9,7 +9,7 @@ use crate::{
     },
     service::{
         rules::{
-            health::Pulse,
+            health::HealthChecks,
             record::{InstanceRecord, SessionRecord},
             view::{self, Scope},
         },
@@ -68,7 +68,7 @@ pub struct Entry {
     pub host_heard: Instant,
     /// Out of browser and matchmaking: its lease has run out under a live instance.
     pub hidden: bool,
-    pub pulse: Option<Pulse>,
+    pub health_checks: Option<HealthChecks>,
     /// When the backfill was last acknowledged.
     pub backfill_heard: Instant,
     /// Since when the instance has its present status.
@@ -95,7 +95,7 @@ pub(super) struct Liveness {
     /// The backfill was acknowledged.
     pub backfill: bool,
     /// Health checks as they stand now.
-    pub pulse: Option<Pulse>,
+    pub health_checks: Option<HealthChecks>,
 }
 
 impl Entry {
@@ -107,7 +107,7 @@ impl Entry {
             lease_until: now + settings.timings.session_ttl.get(),
             host_heard: now,
             hidden: false,
-            pulse: None,
+            health_checks: None,
             backfill_heard: now,
             status_since: now,
             timer: None,
@@ -136,7 +136,7 @@ impl Entry {
             self.backfill_heard = now;
         }
         if old.instance.as_ref().map(InstanceRecord::id) != record.instance.as_ref().map(InstanceRecord::id) {
-            self.pulse = None;
+            self.health_checks = None;
             self.host_heard = now;
         }
         self.follow_host(now);
@@ -149,16 +149,16 @@ impl Entry {
         }
     }
 
-    /// The pulse runs from the host's first word to the end of its term.
+    /// The checks run from the host's first word to the end of its term.
     fn follow_host(&mut self, now: Instant) {
         let reports = self.view.record.live_instance().filter(|instance| {
             matches!(instance.info.join_status, JoinStatus::Pending | JoinStatus::Joinable | JoinStatus::Unjoinable)
         });
-        match (reports, &self.pulse) {
-            (None, _) => self.pulse = None,
+        match (reports, &self.health_checks) {
+            (None, _) => self.health_checks = None,
             (Some(instance), None) => {
                 let health = instance.info.instance_health.unwrap_or(InstanceHealth::Unknown);
-                self.pulse = Some(Pulse::start(now, health));
+                self.health_checks = Some(HealthChecks::start(now, health));
             }
             (Some(_), Some(_)) => {}
         }
@@ -166,7 +166,7 @@ impl Entry {
 
     /// Takes signs of life: times only go forward. Answers whether its next deadline may be earlier now.
     pub(super) fn keep_alive(&mut self, alive: Liveness, now: Instant, ttl: Duration) -> bool {
-        let Liveness { seen, lease, host, shown, hidden, backfill, pulse } = alive;
+        let Liveness { seen, lease, host, shown, hidden, backfill, health_checks } = alive;
         let shown = shown && self.hidden;
         if let Some(player) = seen.filter(|player| self.view.record.is_active(*player)) {
             let last = self.seen.entry(player).or_insert(now);
@@ -182,8 +182,8 @@ impl Entry {
             self.backfill_heard = self.backfill_heard.max(now);
         }
         self.hidden = (self.hidden && !shown) || hidden;
-        let sooner = shown || hidden || pulse.is_some();
-        self.pulse = pulse.or_else(|| self.pulse.take());
+        let sooner = shown || hidden || health_checks.is_some();
+        self.health_checks = health_checks.or_else(|| self.health_checks.take());
         sooner
     }
 }

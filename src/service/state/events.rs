@@ -3,8 +3,8 @@
 
 use super::{
     State, Transaction,
-    diff::{Place, SessionDiff},
-    journal::FeedItem,
+    diff::{MemberChange, SessionDiff},
+    event_batch::FeedItem,
 };
 use crate::{
     model::{
@@ -59,7 +59,7 @@ impl State {
     }
 
     /// What a player is told who has come into a session, or was asked into it.
-    fn arrival(&self, diff: &SessionDiff<'_>, place: &Place<'_>, now: Timestamp) -> Vec<SessionEvent> {
+    fn arrival(&self, diff: &SessionDiff<'_>, place: &MemberChange<'_>, now: Timestamp) -> Vec<SessionEvent> {
         let (record, player) = (diff.record, place.player);
         let event = |kind| event(kind, record, Some(record), now);
         match (place.before, player.status) {
@@ -93,7 +93,7 @@ fn event(event: EventKind, record: &SessionRecord, new: Option<&SessionRecord>, 
         event,
         session_id: record.id.clone(),
         session_type: record.session_type.clone(),
-        etag: Some(new.map_or_else(|| view::last_etag(record), |new| view::etag(new, Scope::Full))),
+        etag: new.map(|new| view::etag(new, Scope::Full)),
         changed: Vec::new(),
         destroyed: false,
         status: None,

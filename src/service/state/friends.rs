@@ -26,7 +26,7 @@ use crate::{
             reply::{Interrupt, Need, Outcome, bad_request, conflict},
             request::RequestContext,
         },
-        rules::{join::Way, record::SessionRecord},
+        rules::{join::JoinBasis, record::SessionRecord},
         store::{Seq, Store, StoreError, Table},
     },
 };
@@ -190,23 +190,23 @@ impl Transaction<'_> {
 
     /// How a player may come into a session besides openness and password: as a friend of `named`, or of anybody active. Where friendship
     /// decides nothing, nobody is asked for it.
-    pub fn way_of_friends(
+    pub fn basis_of_friends(
         &self,
         request: &RequestContext,
         session: &SessionRecord,
         player: PlayerUuid,
         named: Option<PlayerUuid>,
-    ) -> Outcome<Way> {
+    ) -> Outcome<JoinBasis> {
         let rules = session.joinability;
         if !rules.friends || rules.open || !session.allow_new_members || session.player(player).is_some() {
-            return Ok(Way::Plain);
+            return Ok(JoinBasis::Plain);
         }
         let members = session.active().map(|member| member.player_uuid);
         let members = members.filter(|member| named.is_none_or(|named| named == *member));
         Ok(match self.has_friend(request, player, members)? {
-            Some(true) => Way::Friend,
-            Some(false) => Way::Plain,
-            None => Way::Unknown,
+            Some(true) => JoinBasis::Friend,
+            Some(false) => JoinBasis::Plain,
+            None => JoinBasis::Unknown,
         })
     }
 

@@ -1,4 +1,5 @@
-//! From other names to sessions.
+//! Indexes: they find sessions by an allocation, a short code, a player, a platform session or a
+//! type.
 //!
 //! The entries of a session are one pure function of its record, [`keys`]: what an index holds
 //! after a change is what it held before, without the keys of the old record, with those of the new
@@ -8,7 +9,6 @@
 //! |---|---|
 //! | `Allocation`, `Code`, `Platform` | the one session that has it |
 //! | `Player` | the sessions in which a player has a place of any kind |
-//! | `Left` | the sessions that a player has left during the term of their instance |
 //! | `Kind` | the sessions of a type, in the order in which they were made |
 //! | `Listed`, `Open` | those of them that are in the browser; that could take in somebody more |
 //! | `Live` | nothing: those whose instance isn't closed are counted |
@@ -34,7 +34,6 @@ pub(crate) enum Key<'r> {
     Code(&'r str),
     Platform(&'r str, &'r str),
     Player(PlayerUuid),
-    Left(PlayerUuid),
     Kind(&'r str, u64),
     Listed(&'r str, u64),
     Open(&'r str, u64),
@@ -48,7 +47,6 @@ pub(crate) fn keys(record: &SessionRecord) -> Vec<Key<'_>> {
     let mut keys = Vec::with_capacity(8);
     if let Some(instance) = &record.instance {
         keys.extend(instance.info.allocation_id.as_ref().map(Key::Allocation));
-        keys.extend(instance.left.iter().map(|player| Key::Left(*player)));
         if instance.info.join_status == JoinStatus::Requested {
             keys.push(Key::Requested(instance.info.created, number));
         }
@@ -73,15 +71,12 @@ pub(crate) fn keys(record: &SessionRecord) -> Vec<Key<'_>> {
 /// Sessions of each type, in the order in which they were made.
 type ByKind = HashMap<String, BTreeMap<u64, SessionId>>;
 
-type ByPlayer = HashMap<PlayerUuid, BTreeSet<SessionId>>;
-
 #[derive(Debug, Default)]
 pub struct Index {
     allocations: HashMap<AllocationId, SessionId>,
     codes: HashMap<String, SessionId>,
     platform: HashMap<PlatformKey, SessionId>,
-    players: ByPlayer,
-    left: ByPlayer,
+    players: HashMap<PlayerUuid, BTreeSet<SessionId>>,
     kinds: ByKind,
     listed: ByKind,
     open: ByKind,
@@ -119,7 +114,6 @@ impl Index {
                 self.players.entry(player).or_default().insert(id.clone());
                 self.know(player);
             }
-            Key::Left(player) => drop(self.left.entry(player).or_default().insert(id.clone())),
             Key::Kind(kind, number) => put(&mut self.kinds, kind, number),
             Key::Listed(kind, number) => put(&mut self.listed, kind, number),
             Key::Open(kind, number) => put(&mut self.open, kind, number),
@@ -138,8 +132,14 @@ impl Index {
             Key::Allocation(allocation) => drop(self.allocations.remove(allocation)),
             Key::Code(code) => drop(self.codes.remove(code)),
             Key::Platform(platform, own) => drop(self.platform.remove(&(platform.to_owned(), own.to_owned()))),
-            Key::Player(player) => forget(&mut self.players, player, id),
-            Key::Left(player) => forget(&mut self.left, player, id),
+            Key::Player(player) => {
+                if let Some(sessions) = self.players.get_mut(&player) {
+                    sessions.remove(id);
+                    if sessions.is_empty() {
+                        self.players.remove(&player);
+                    }
+                }
+            }
             Key::Kind(kind, number) => take(&mut self.kinds, kind, number),
             Key::Listed(kind, number) => take(&mut self.listed, kind, number),
             Key::Open(kind, number) => take(&mut self.open, kind, number),
@@ -169,10 +169,6 @@ impl Index {
     pub fn of_player(&self, player: PlayerUuid) -> impl Iterator<Item = &SessionId> {
         self.players.get(&player).into_iter().flatten()
     }
-    /// The sessions that a player has left during the term of their instance.
-    pub fn left_by(&self, player: PlayerUuid) -> impl Iterator<Item = &SessionId> {
-        self.left.get(&player).into_iter().flatten()
-    }
     /// The sessions of a type, or of all types.
     pub fn of_kind(&self, kind: Option<&str>) -> impl Iterator<Item = &SessionId> {
         within(&self.kinds, kind)
@@ -197,15 +193,6 @@ impl Index {
     /// Sessions that wait for a server, the one that asked first before others.
     pub fn requested(&self) -> impl Iterator<Item = &SessionId> {
         self.requested.values()
-    }
-}
-
-fn forget(players: &mut ByPlayer, player: PlayerUuid, id: &SessionId) {
-    if let Some(sessions) = players.get_mut(&player) {
-        sessions.remove(id);
-        if sessions.is_empty() {
-            players.remove(&player);
-        }
     }
 }
 

@@ -15,47 +15,22 @@
 //! more than the limits say, oldest first; whoever asks for what follows a position gets all of it
 //! or [`Gap`], also after the service was killed and started again.
 
+use super::event_batch::{EventBatch, FeedItem};
 use crate::{
     model::{
-        events::{Notification, SessionEvent},
         ids::PlayerUuid,
-        time::{Instant, Now, Timestamp},
+        time::{Instant, Now},
     },
     service::{
         settings::Limits,
         store::{Seq, Store, StoreError, Table},
     },
 };
-use serde::{Deserialize, Serialize};
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
 };
 use tokio::sync::Notify;
-
-/// Something a player is told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FeedItem {
-    Event(SessionEvent),
-    /// From the notification API; its id is put in when it is read.
-    Note(Notification),
-}
-
-/// What one operation tells: a row of the store. Its entries are numbered from the row's own number on.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct EventBatch {
-    at: Timestamp,
-    told: Vec<ToPlayers>,
-}
-
-/// The same for several players.
-#[derive(Debug, Serialize, Deserialize)]
-struct ToPlayers {
-    #[serde(with = "shared")]
-    told: Arc<FeedItem>,
-    players: Vec<PlayerUuid>,
-}
 
 /// An entry of the journal.
 #[derive(Debug, Clone)]
@@ -102,24 +77,6 @@ pub(crate) const EPOCH: &str = "epoch";
 /// The key of a row.
 pub(crate) fn key(first: u64) -> String {
     format!("{first:016x}")
-}
-
-impl EventBatch {
-    /// `told` to each in turn; what is the same for several players in a row is kept once.
-    pub fn new(at: Timestamp, told: Vec<(PlayerUuid, Arc<FeedItem>)>) -> EventBatch {
-        let mut grouped: Vec<ToPlayers> = Vec::new();
-        for (player, told) in told {
-            match grouped.last_mut() {
-                Some(last) if Arc::ptr_eq(&last.told, &told) => last.players.push(player),
-                Some(_) | None => grouped.push(ToPlayers { told, players: vec![player] }),
-            }
-        }
-        EventBatch { at, told: grouped }
-    }
-
-    fn entries(&self) -> impl Iterator<Item = (PlayerUuid, &Arc<FeedItem>)> {
-        self.told.iter().flat_map(|same| same.players.iter().map(|player| (*player, &same.told)))
-    }
 }
 
 impl Journal {
@@ -284,24 +241,16 @@ impl Stream {
     }
 }
 
-/// What several entries share, as if each had its own.
-mod shared {
-    use super::{Arc, FeedItem};
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(told: &Arc<FeedItem>, serializer: S) -> Result<S::Ok, S::Error> {
-        told.as_ref().serialize(serializer)
-    }
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<FeedItem>, D::Error> {
-        FeedItem::deserialize(deserializer).map(Arc::new)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        model::{events::EventKind, ids::SessionId, units::Span},
+        model::{
+            events::{EventKind, SessionEvent},
+            ids::SessionId,
+            time::Timestamp,
+            units::Span,
+        },
         service::store::{Write, memory::Memory},
     };
     use std::time::Duration;

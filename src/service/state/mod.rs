@@ -12,12 +12,12 @@
 //! | [`transaction`], [`changes`] | what an operation reads and wants to change |
 //! | [`commit`], [`diff`] | putting that in place; what a change of a session sets off |
 //! | [`moment`] | an operation's time and randomness |
-//! | [`entry`] | a session, its JSON, and what is known of it in memory only: lease, pulse, who was seen |
+//! | [`entry`] | a session, its JSON, and what is known of it in memory only: lease, health checks, who was seen |
 //! | [`index`] | from allocation, short code, player, platform session, type to sessions: a pure function of the record |
 //! | [`due`] | what happens by itself: leases, health, backfill, culling, allocation time-outs |
 //! | [`registry`], [`allocator`] | registered servers; who gets which |
 //! | [`audit`] | what happened |
-//! | [`events`], [`journal`] | what players are told; kept for whoever was away |
+//! | [`events`], [`event_batch`], [`journal`] | which players are told of a change; a row with what they are told; what is kept for those who were away |
 //! | [`deserters`], [`friends`], [`presence`] | who deserted matches; the friend graph; who shows which session |
 //!
 //! Invariants: an operation changes nothing unless it answers success, and then everything at once,
@@ -32,6 +32,7 @@ pub(crate) mod deserters;
 mod diff;
 pub(crate) mod due;
 pub(crate) mod entry;
+pub(crate) mod event_batch;
 pub(crate) mod events;
 pub(crate) mod friends;
 pub(crate) mod index;
@@ -43,12 +44,6 @@ mod transaction;
 
 #[cfg(test)]
 mod due_tests;
-#[cfg(test)]
-mod rights_tests;
-#[cfg(test)]
-mod stage;
-#[cfg(test)]
-mod stranger_tests;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -6,8 +6,6 @@
 //!                  └─── register by another incarnation: the old instance is closed first
 //! ```
 //!
-//! An id belongs to the client that registered it, until it holds no allocation and nothing was heard
-//! of it for ten minutes.
 //! A server is its id and its incarnation. The same incarnation registers idempotently; a new one
 //! is a restarted server, which must never be handed the dead match. A client that sends no
 //! incarnation gets a new one each time it registers after its `allocated` was delivered. The
@@ -67,8 +65,6 @@ pub enum Registered {
     UnderWay,
     /// Free, and this session's instance belongs to a life that is over: close it.
     Restarted(SessionId),
-    /// The id belongs to another client, which was heard of lately.
-    Taken,
 }
 
 /// Every server that registered, as committed.
@@ -85,9 +81,6 @@ pub struct Servers<'s> {
     /// By id; none: it is gone.
     changed: BTreeMap<String, Option<Server>>,
 }
-
-/// After so much silence another client may register a server's id.
-const LAPSES_AFTER: Duration = Duration::from_secs(600);
 
 /// How long a server that holds nothing is remembered in silence.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
@@ -200,9 +193,6 @@ impl<'s> Servers<'s> {
             self.changed.insert(id, Some(Server::new(registration, incarnation, subject, now, turn)));
             return Registered::Free;
         };
-        if server.subject != subject && !server.has_lapsed(now) {
-            return Registered::Taken;
-        }
         let told = matches!(server.state, ServerState::Held { told: true, .. } | ServerState::Over);
         let incarnation = match &registration.incarnation {
             Some(given) => given.to_string(),
@@ -271,12 +261,6 @@ impl Server {
         }
     }
 
-    /// Whether nothing was heard of it for so long that its id may go to another client.
-    fn has_lapsed(&self, now: Instant) -> bool {
-        let held = matches!(self.state, ServerState::Held { .. });
-        !held && self.waiting == 0 && now.since(self.seen) >= LAPSES_AFTER
-    }
-
     fn free(&mut self, count: u64) {
         self.state = ServerState::Free;
         self.free_since = count;
@@ -339,26 +323,6 @@ mod tests {
             let free = registry.get("sic_h_1").unwrap().state == ServerState::Free;
             assert_eq!(free, matches!(expected, Registered::Restarted(_)));
         }
-    }
-
-    #[test]
-    fn an_id_belongs_to_its_client_until_ten_minutes_after_its_last_word() {
-        let registry = Registry::default();
-        let mut registry = Servers::of(&registry);
-        let at = |seconds| Instant(Duration::from_secs(seconds));
-        let register = |registry: &mut Servers<'_>, who: &str, incarnation, seconds| {
-            registry.register(registration(incarnation), who, at(seconds), "f".into())
-        };
-        assert_eq!(register(&mut registry, "client:a", Some("k1"), 0), Registered::Free);
-        for incarnation in [Some("k1"), Some("k2"), None] {
-            assert_eq!(register(&mut registry, "client:b", incarnation, 599), Registered::Taken, "{incarnation:?}");
-        }
-        held(&mut registry, true);
-        assert_eq!(register(&mut registry, "client:b", Some("k1"), 100_000), Registered::Taken, "it holds a match");
-        assert_eq!(registry.get("sic_h_1").unwrap().subject, "client:a");
-        registry.get_mut("sic_h_1").unwrap().state = ServerState::Over;
-        assert_eq!(register(&mut registry, "client:b", Some("k1"), 600), Registered::Free);
-        assert_eq!(registry.get("sic_h_1").unwrap().subject, "client:b");
     }
 
     #[tokio::test]

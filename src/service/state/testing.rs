@@ -11,7 +11,7 @@ use crate::{
         http::{
             reply::{Interrupt, Reply},
             request::{RequestContext, Supplied},
-            route::{Found, Router, Run, query},
+            route::{Found, Handler, Router, query},
         },
         ops,
         settings::ServiceSettings,
@@ -66,7 +66,7 @@ impl Harness {
         let (path, parameters) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let method: Method = method.parse().unwrap();
         let Found::Row(row, found) = self.router.find(&method, path) else { panic!("no row for {method} {path}") };
-        let Run::Now(handler) = row.run else { panic!("{row:?} waits") };
+        let Handler::Now(handler) = row.run else { panic!("{row:?} waits") };
         let request = RequestContext {
             row,
             caller: Arc::new(who.clone()),

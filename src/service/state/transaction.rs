@@ -198,7 +198,6 @@ impl<'s> Transaction<'s> {
             self.changes.sessions.len() - 1
         });
         let draft = &mut self.changes.sessions[at];
-        record.note_departures(old);
         record.version = draft.before.as_ref().map_or(1, |before| before.version + 1);
         let record = Arc::new(record);
         draft.after = Some(SessionView::new(record.clone()));
@@ -224,7 +223,7 @@ impl<'s> Transaction<'s> {
     }
 
     /// Takes a player out of a session, and the session away if that leaves it empty and its type says so.
-    pub fn leave(&mut self, id: &SessionId, player: PlayerUuid) -> Outcome<leave::Departed> {
+    pub fn leave(&mut self, id: &SessionId, player: PlayerUuid) -> Outcome<leave::Departure> {
         let gone = self.update(id, |session| leave::leave(session, player))?;
         let kind = self.current(id)?.session_type.clone();
         let keeps = self.settings.session_types.get(&kind).is_some_and(|kind| kind.keep_alive_on_empty);
@@ -262,13 +261,13 @@ impl<'s> Transaction<'s> {
     pub fn beat(&mut self, id: &SessionId, reported: InstanceHealth) -> Outcome<InstanceHealth> {
         let now = self.now.mono;
         let settings = super::due::health_settings(self.settings);
-        let mut pulse = self
+        let mut health_checks = self
             .stored(id)
-            .and_then(|entry| entry.pulse.clone())
-            .unwrap_or_else(|| crate::service::rules::health::Pulse::start(now, reported));
-        let health = pulse.beat(now, reported, &settings);
+            .and_then(|entry| entry.health_checks.clone())
+            .unwrap_or_else(|| crate::service::rules::health::HealthChecks::start(now, reported));
+        let health = health_checks.beat(now, reported, &settings);
         let alive = self.changes.alive(id);
-        *alive = Liveness { pulse: Some(pulse), host: true, ..std::mem::take(alive) };
+        *alive = Liveness { health_checks: Some(health_checks), host: true, ..std::mem::take(alive) };
         self.set_health(id, health)?;
         Ok(health)
     }
@@ -290,14 +289,6 @@ impl<'s> Transaction<'s> {
     pub fn sanctioned(&self, caller: &Caller, player: PlayerUuid) -> bool {
         let own = caller.player == Some(player) && caller.restricted;
         own || !self.settings.auth.restrictions_of(player, self.now.wall).is_empty()
-    }
-
-    /// Whether a player has joined a session that the caller hosts, or hosted last, during its term.
-    pub fn played_with(&mut self, host: &Caller, player: PlayerUuid) -> bool {
-        let known: Vec<&SessionId> = self.index().of_player(player).chain(self.index().left_by(player)).collect();
-        known.into_iter().any(|id| {
-            self.current(id).is_ok_and(|session| authz::was_host(&session, host) && session.has_played(player))
-        })
     }
 
     /// Ends a session's instance for a reason of the service's own.

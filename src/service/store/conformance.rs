@@ -10,7 +10,7 @@
 //! | indexes, logs | both are tables |
 //! | nothing can be stored | callers are told, nothing is half stored, and it goes on by itself |
 
-use super::{CommitError, Only, Page, Store, Table, To, Version, Write};
+use super::{CommitError, Page, Precondition, RowUpdate, Store, Table, Version, Write};
 use crate::model::time::Timestamp;
 
 /// An engine under test, on rows of its own.
@@ -57,7 +57,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn until(key: &str, seconds: i64) -> Write {
-    Write { to: To::Value { bytes: b"x".to_vec(), expires: Some(at(seconds)) }, ..Write::put(A, key, "") }
+    Write { to: RowUpdate::Value { bytes: b"x".to_vec(), expires: Some(at(seconds)) }, ..Write::put(A, key, "") }
 }
 
 fn keys(store: &mut dyn Store, table: Table, prefix: &str) -> Vec<String> {
@@ -127,7 +127,7 @@ pub(crate) fn a_batch_is_stored_whole_or_not_at_all(engine: impl Engine) {
         Write::put(A, "new", "2"),
         Write::remove(B, "kept"),
         until("later", 5),
-        Write::put(B, "z", "2").only(Only::IfVersion(Version(u64::MAX))),
+        Write::put(B, "z", "2").only(Precondition::IfVersion(Version(u64::MAX))),
     ];
     assert_eq!(conflict(store.commit(&batch)), ("z".to_owned(), None));
     assert_eq!((keys(&mut *store, A, ""), keys(&mut *store, B, "")), (vec!["kept".into()], vec!["kept".into()]));
@@ -153,22 +153,22 @@ pub(crate) fn no_version_comes_twice(engine: impl Engine) {
 pub(crate) fn an_update_of_something_stale_is_refused(engine: impl Engine) {
     let mut store = engine.handle();
     let put = |value: &str| Write::put(A, "k", value);
-    let first = store.commit(&[put("1").only(Only::IfAbsent)]).unwrap();
-    assert_eq!(conflict(store.commit(&[put("x").only(Only::IfAbsent)])), ("k".to_owned(), Some(first)));
-    let second = store.commit(&[put("2").only(Only::IfVersion(first))]).unwrap();
-    assert_eq!(conflict(store.commit(&[put("lost").only(Only::IfVersion(first))])).1, Some(second));
-    assert_eq!(conflict(store.commit(&[Write::remove(A, "k").only(Only::IfVersion(first))])).1, Some(second));
+    let first = store.commit(&[put("1").only(Precondition::IfAbsent)]).unwrap();
+    assert_eq!(conflict(store.commit(&[put("x").only(Precondition::IfAbsent)])), ("k".to_owned(), Some(first)));
+    let second = store.commit(&[put("2").only(Precondition::IfVersion(first))]).unwrap();
+    assert_eq!(conflict(store.commit(&[put("lost").only(Precondition::IfVersion(first))])).1, Some(second));
+    assert_eq!(conflict(store.commit(&[Write::remove(A, "k").only(Precondition::IfVersion(first))])).1, Some(second));
     assert_eq!(value(&mut *store, A, "k").as_deref(), Some("2"));
-    store.commit(&[Write::remove(A, "k").only(Only::IfVersion(second))]).unwrap();
-    assert_eq!(conflict(store.commit(&[put("ghost").only(Only::IfVersion(second))])).1, None);
-    store.commit(&[put("3").only(Only::IfAbsent)]).unwrap();
+    store.commit(&[Write::remove(A, "k").only(Precondition::IfVersion(second))]).unwrap();
+    assert_eq!(conflict(store.commit(&[put("ghost").only(Precondition::IfVersion(second))])).1, None);
+    store.commit(&[put("3").only(Precondition::IfAbsent)]).unwrap();
     assert_ne!(version(&mut *store, "k"), Some(second), "made again, it is another");
 }
 
 pub(crate) fn a_check_guards_the_batch_and_changes_nothing(engine: impl Engine) {
     let mut store = engine.handle();
     let guard = store.commit(&[until("guard", 50)]).unwrap();
-    let guarded = |value: &str| [Write::check(A, "guard", Only::IfVersion(guard)), Write::put(A, "k", value)];
+    let guarded = |value: &str| [Write::check(A, "guard", Precondition::IfVersion(guard)), Write::put(A, "k", value)];
     store.commit(&guarded("1")).unwrap();
     store.commit(&guarded("2")).unwrap();
     let row = store.get(A, "guard").unwrap().unwrap();
@@ -176,7 +176,7 @@ pub(crate) fn a_check_guards_the_batch_and_changes_nothing(engine: impl Engine) 
     store.commit(&[Write::put(A, "guard", "taken")]).unwrap();
     conflict(store.commit(&guarded("3")));
     assert_eq!(value(&mut *store, A, "k").as_deref(), Some("2"));
-    store.commit(&[Write::check(A, "nobody", Only::IfAbsent), Write::put(A, "k", "4")]).unwrap();
+    store.commit(&[Write::check(A, "nobody", Precondition::IfAbsent), Write::put(A, "k", "4")]).unwrap();
     assert_eq!(value(&mut *store, A, "nobody"), None);
 }
 
@@ -209,7 +209,7 @@ pub(crate) fn an_index_is_a_table_of_the_same_batch(engine: impl Engine) {
     assert_eq!(keys(&mut *store, B, "red\u{1f}"), ["red\u{1f}s1", "red\u{1f}s2"], "a term isn't a prefix of another");
     let moved = |from: &str, to: &str, seen| {
         let mut batch = row("s1", to).to_vec();
-        batch[0].only = Only::IfVersion(seen);
+        batch[0].only = Precondition::IfVersion(seen);
         batch.push(Write::remove(B, format!("{from}\u{1f}s1")));
         batch
     };
@@ -224,14 +224,16 @@ pub(crate) fn a_log_is_read_from_a_cursor_and_trimmed_from_the_front(engine: imp
     let mut store = engine.handle();
     let number = |n: u64| format!("{n:016x}");
     for n in 1..=20 {
-        let event = Write::put(B, number(n), format!("event {n}")).only(Only::IfAbsent);
+        let event = Write::put(B, number(n), format!("event {n}")).only(Precondition::IfAbsent);
         let mut batch = vec![Write::put(A, "state", n.to_string()), event];
         if n > 12 {
             batch.push(Write::remove(B, number(n - 12)));
         }
         store.commit(&batch).unwrap();
     }
-    conflict(store.commit(&[Write::put(A, "state", "x"), Write::put(B, number(20), "twice").only(Only::IfAbsent)]));
+    conflict(
+        store.commit(&[Write::put(A, "state", "x"), Write::put(B, number(20), "twice").only(Precondition::IfAbsent)]),
+    );
     assert_eq!(value(&mut *store, A, "state").as_deref(), Some("20"), "state and event are one");
     let cursor = number(15);
     let news = store.scan(B, Page { prefix: "", after: Some(&cursor), limit: 3 }).unwrap();
@@ -265,7 +267,7 @@ fn add_one(store: &mut dyn Store, writer: usize, round: usize) -> usize {
         let row = store.get(A, "sum").unwrap().unwrap();
         let sum: usize = String::from_utf8(row.value).unwrap().parse().unwrap();
         let batch = [
-            Write::put(A, "sum", (sum + 1).to_string()).only(Only::IfVersion(row.version)),
+            Write::put(A, "sum", (sum + 1).to_string()).only(Precondition::IfVersion(row.version)),
             Write::put(B, format!("{writer}/{round}"), ""),
         ];
         match store.commit(&batch) {
@@ -284,7 +286,7 @@ pub(crate) fn what_was_committed_survives_a_restart(mut engine: impl Engine) {
     let rows = store.scan(A, Page { prefix: "", after: None, limit: 9 }).unwrap();
     let rows: Vec<_> = rows.into_iter().map(|row| (row.key, row.version, row.expires)).collect();
     assert_eq!(rows, [("e".to_owned(), given, Some(at(10))), ("k".to_owned(), given, None)]);
-    let next = store.commit(&[Write::put(A, "k", "2").only(Only::IfVersion(given))]).unwrap();
+    let next = store.commit(&[Write::put(A, "k", "2").only(Precondition::IfVersion(given))]).unwrap();
     assert!(next > given, "versions go on");
 }
 
@@ -292,7 +294,7 @@ pub(crate) fn while_nothing_can_be_stored_nothing_changes(mut engine: impl Engin
     let mut store = engine.handle();
     let given = store.commit(&[Write::put(A, "k", "1"), until("e", 10)]).unwrap();
     engine.refuse_writes(true);
-    let change = [Write::put(A, "k", "2").only(Only::IfVersion(given)), Write::put(A, "new", "2")];
+    let change = [Write::put(A, "k", "2").only(Precondition::IfVersion(given)), Write::put(A, "new", "2")];
     for _ in 0..3 {
         assert!(matches!(store.commit(&change), Err(CommitError::Failed(_))));
         assert!(store.expire(at(20)).is_err());

@@ -1,6 +1,6 @@
 //! An engine for tests: rows in memory. A clone is another handle on the same rows.
 
-use super::{CommitError, Page, Row, Store, StoreError, Table, To, Version, Write};
+use super::{CommitError, Page, Row, RowUpdate, Store, StoreError, Table, Version, Write};
 use crate::model::time::Timestamp;
 use std::{
     collections::BTreeMap,
@@ -57,12 +57,12 @@ impl Store for Memory {
         for Write { table, key, to, .. } in batch {
             let at = (*table, key.clone());
             match to {
-                To::Value { bytes, expires } => {
+                RowUpdate::Value { bytes, expires } => {
                     let row = Row { key: key.clone(), value: bytes.clone(), version, expires: *expires };
                     state.rows.insert(at, row);
                 }
-                To::Nothing => drop(state.rows.remove(&at)),
-                To::Same => {}
+                RowUpdate::Nothing => drop(state.rows.remove(&at)),
+                RowUpdate::Same => {}
             }
         }
         Ok(version)

@@ -1,4 +1,5 @@
-//! Durability.
+//! The store: it makes the state's changes durable, as rows of tables, with whatever engine there
+//! is.
 //!
 //! ```text
 //!   operation ──commit──► State ──all of its changes──► writer thread ──one batch──► Store (fsync)
@@ -93,7 +94,7 @@ pub struct Row {
 
 /// What becomes of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum To {
+pub enum RowUpdate {
     /// A value; from `expires` on the row may be gone, see [`Store::expire`].
     Value {
         bytes: Vec<u8>,
@@ -106,19 +107,19 @@ pub enum To {
 
 /// On what condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Only {
+pub enum Precondition {
     Always,
     IfAbsent,
     /// It is there, and nobody has written it since.
     IfVersion(Version),
 }
 
-impl Only {
+impl Precondition {
     pub fn allows(self, found: Option<Version>) -> bool {
         match self {
-            Only::Always => true,
-            Only::IfAbsent => found.is_none(),
-            Only::IfVersion(wanted) => found == Some(wanted),
+            Precondition::Always => true,
+            Precondition::IfAbsent => found.is_none(),
+            Precondition::IfVersion(wanted) => found == Some(wanted),
         }
     }
 }
@@ -128,23 +129,23 @@ impl Only {
 pub struct Write {
     pub table: Table,
     pub key: String,
-    pub to: To,
-    pub only: Only,
+    pub to: RowUpdate,
+    pub only: Precondition,
 }
 
 impl Write {
     pub fn put(table: Table, key: impl Into<String>, value: impl Into<Vec<u8>>) -> Write {
-        let to = To::Value { bytes: value.into(), expires: None };
-        Write { table, key: key.into(), to, only: Only::Always }
+        let to = RowUpdate::Value { bytes: value.into(), expires: None };
+        Write { table, key: key.into(), to, only: Precondition::Always }
     }
     pub fn remove(table: Table, key: impl Into<String>) -> Write {
-        Write { table, key: key.into(), to: To::Nothing, only: Only::Always }
+        Write { table, key: key.into(), to: RowUpdate::Nothing, only: Precondition::Always }
     }
     /// Nothing but a condition for the whole batch.
-    pub fn check(table: Table, key: impl Into<String>, only: Only) -> Write {
-        Write { table, key: key.into(), to: To::Same, only }
+    pub fn check(table: Table, key: impl Into<String>, only: Precondition) -> Write {
+        Write { table, key: key.into(), to: RowUpdate::Same, only }
     }
-    pub fn only(self, only: Only) -> Write {
+    pub fn only(self, only: Precondition) -> Write {
         Write { only, ..self }
     }
 }

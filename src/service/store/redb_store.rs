@@ -10,7 +10,7 @@
 //! for a moment), so that is what happens here: the call that failed closes the file, the next one
 //! opens and repairs it.
 
-use super::{CommitError, Page, Row, Store, StoreError, Table, To, Version, Write};
+use super::{CommitError, Page, Row, RowUpdate, Store, StoreError, Table, Version, Write};
 use crate::model::time::Timestamp;
 use redb::{AccessGuard, Database, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
 use std::{
@@ -170,7 +170,7 @@ fn write_all(
         let mut rows = writing.open_table(definition(first.table))?;
         for Write { table, key, to, only } in group {
             let (before, until) = match to {
-                To::Value { bytes, expires } => {
+                RowUpdate::Value { bytes, expires } => {
                     // A row that expires at the epoch has expired all the same.
                     let until = expires.map_or(NEVER, |at| at.unix_millis().max(NEVER + 1));
                     (
@@ -178,14 +178,14 @@ fn write_all(
                         until,
                     )
                 }
-                To::Nothing => (rows.remove(key.as_str())?.map(|stored| head(&stored)), NEVER),
-                To::Same => (rows.get(key.as_str())?.map(|stored| head(&stored)), NEVER),
+                RowUpdate::Nothing => (rows.remove(key.as_str())?.map(|stored| head(&stored)), NEVER),
+                RowUpdate::Same => (rows.get(key.as_str())?.map(|stored| head(&stored)), NEVER),
             };
             let found = before.map(|(version, _)| Version(version));
             if !only.allows(found) {
                 return Ok(Err(CommitError::Conflict { table: *table, key: key.clone(), found }));
             }
-            if *to == To::Same {
+            if *to == RowUpdate::Same {
                 continue;
             }
             if let Some((_, old)) = before.filter(|(_, old)| *old != NEVER) {

@@ -13,10 +13,10 @@
 //! The queue needs no bound of its own: each entry belongs to a request that waits for it, or to a
 //! timer of a session.
 
-use super::{CommitError, Only, Seq, Store, StoreError, Table, To, Version, Write};
+use super::{CommitError, Precondition, RowUpdate, Seq, Store, StoreError, Table, Version, Write};
 use crate::service::{
     rules::record::SessionRecord,
-    state::journal::{self, EventBatch},
+    state::{event_batch::EventBatch, journal},
 };
 use std::{
     collections::BTreeMap,
@@ -68,7 +68,7 @@ impl Claim {
     }
 
     fn check(&self) -> Write {
-        Write::check(Table::Owner, CLAIMED, Only::IfVersion(self.0))
+        Write::check(Table::Owner, CLAIMED, Precondition::IfVersion(self.0))
     }
 }
 
@@ -222,8 +222,8 @@ fn serialised(table: Table, key: &str, change: &Change) -> Result<Write, StoreEr
         }
         Change::Row(_, _, value) => value.clone(),
     };
-    let to = bytes.map_or(To::Nothing, |bytes| To::Value { bytes, expires: None });
-    Ok(Write { table, key: key.to_owned(), to, only: Only::Always })
+    let to = bytes.map_or(RowUpdate::Nothing, |bytes| RowUpdate::Value { bytes, expires: None });
+    Ok(Write { table, key: key.to_owned(), to, only: Precondition::Always })
 }
 
 #[cfg(test)]

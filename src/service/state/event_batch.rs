@@ -1,0 +1,67 @@
+//! What one operation tells players: the body of a row of the store.
+//!
+//! The same item for several players in a row is written once, with the list of those players.
+
+use crate::model::{
+    events::{Notification, SessionEvent},
+    ids::PlayerUuid,
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Something a player is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FeedItem {
+    Event(SessionEvent),
+    /// From the notification API; its id is put in when it is read.
+    Note(Notification),
+}
+
+/// A row. Its entries are numbered from the row's own number on.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct EventBatch {
+    pub(super) at: Timestamp,
+    told: Vec<ToPlayers>,
+}
+
+/// The same for several players.
+#[derive(Debug, Serialize, Deserialize)]
+struct ToPlayers {
+    #[serde(with = "shared")]
+    told: Arc<FeedItem>,
+    players: Vec<PlayerUuid>,
+}
+
+impl EventBatch {
+    /// `told` to each in turn; what is the same for several players in a row is kept once.
+    pub fn new(at: Timestamp, told: Vec<(PlayerUuid, Arc<FeedItem>)>) -> EventBatch {
+        let mut grouped: Vec<ToPlayers> = Vec::new();
+        for (player, told) in told {
+            match grouped.last_mut() {
+                Some(last) if Arc::ptr_eq(&last.told, &told) => last.players.push(player),
+                Some(_) | None => grouped.push(ToPlayers { told, players: vec![player] }),
+            }
+        }
+        EventBatch { at, told: grouped }
+    }
+
+    /// The row's entries: who is told, and what.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (PlayerUuid, &Arc<FeedItem>)> {
+        self.told.iter().flat_map(|same| same.players.iter().map(|player| (*player, &same.told)))
+    }
+}
+
+/// What several entries share, as if each had its own.
+mod shared {
+    use super::{Arc, FeedItem};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(told: &Arc<FeedItem>, serializer: S) -> Result<S::Ok, S::Error> {
+        told.as_ref().serialize(serializer)
+    }
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<FeedItem>, D::Error> {
+        FeedItem::deserialize(deserializer).map(Arc::new)
+    }
+}
