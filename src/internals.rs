@@ -96,7 +96,7 @@ pub mod keeper {
 pub mod practice {
     pub use crate::practice::JoinOptions;
     pub mod player {
-        pub use crate::practice::player::{Visit, visit};
+        pub use crate::practice::player::{VisitEnd, visit};
     }
     pub mod wire {
         pub use crate::practice::wire::FromPlayer;

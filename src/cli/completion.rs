@@ -1,4 +1,4 @@
-//! `gameside completion SHELL`.
+//! `gameside completion SHELL`: prints a script with which the shell completes commands.
 
 use super::{Cli, exit::Exit};
 use clap::CommandFactory as _;

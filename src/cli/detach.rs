@@ -1,4 +1,4 @@
-//! `gameside detach [NAME] [--restart]`.
+//! `gameside detach [NAME] [--restart]`: ends the agent and leaves the game to its keeper.
 
 use super::{error::Failure, exit::Exit, find::Finder, operator::Operator};
 use crate::{

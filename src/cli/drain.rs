@@ -1,4 +1,4 @@
-//! `gameside drain [NAME]`.
+//! `gameside drain [NAME]`: lets the players finish, then ends the match.
 
 use super::{error::Failure, exit::Exit, find::Finder, operator::Operator, stop};
 use crate::model::orders::{Accepted, After};
@@ -54,5 +54,5 @@ pub(crate) fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     } else if let Ok(Accepted::Draining { deadline }) = serde_json::from_value(accepted) {
         println!("{} drains, until {deadline} at the latest", found.name);
     }
-    if args.wait { stop::wait_for_end(&found, stop::Form::of(args.json)) } else { Ok(Exit::Done) }
+    if args.wait { stop::wait_for_end(&found, stop::OutputFormat::of(args.json)) } else { Ok(Exit::Done) }
 }

@@ -109,7 +109,6 @@ impl From<&NoAgent> for Exit {
             | NoAgent::File(_)
             | NoAgent::Journal { .. }
             | NoAgent::Keeper(_)
-            | NoAgent::OperatorListen { .. }
             | NoAgent::SessionClient(_)
             | NoAgent::Io { .. } => Exit::Failed,
         }

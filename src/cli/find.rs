@@ -1,4 +1,4 @@
-//! Which agent is meant.
+//! Finds the agent that a command is about: the one that is named, or the only one there is.
 //!
 //! Agents are found by their records in the runtime directory; one that was given another
 //! `--state-dir` too. With `--state-dir` on the command line, directories below it count as well.

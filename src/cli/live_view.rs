@@ -20,7 +20,7 @@ const WAITING: usize = 256;
 
 /// How entries are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum OutputFormat {
     Text,
     Json,
 }
@@ -34,12 +34,12 @@ pub(crate) struct LiveView {
 
 impl LiveView {
     /// Prints who begins, and starts the thread.
-    pub(crate) fn start(form: Form, config: &AgentConfig, places: &Places) -> io::Result<Self> {
+    pub(crate) fn start(form: OutputFormat, config: &AgentConfig, places: &Places) -> io::Result<Self> {
         let (sender, entries) = sync_channel(WAITING);
         let printer = Printer {
             form,
             paint: Paint::here(),
-            hints: form == Form::Text && io::stdout().is_terminal(),
+            hints: form == OutputFormat::Text && io::stdout().is_terminal(),
             name: config.agent.name.clone(),
             practice: config.is_practice(),
             waits: super::check::readiness(config),
@@ -67,7 +67,7 @@ impl Drop for LiveView {
 }
 
 struct Printer {
-    form: Form,
+    form: OutputFormat,
     paint: Paint,
     hints: bool,
     name: String,
@@ -78,7 +78,7 @@ struct Printer {
 
 impl Printer {
     fn greet(&self, config: &AgentConfig, places: &Places) {
-        if self.form == Form::Json {
+        if self.form == OutputFormat::Json {
             return;
         }
         let what = if self.practice { "the practice game".to_owned() } else { escape(&config.game.command.join(" ")) };
@@ -92,8 +92,8 @@ impl Printer {
     fn print(&self, entries: &Receiver<TimelineEntry>) {
         for entry in entries {
             match self.form {
-                Form::Json => line(&serde_json::to_string(&entry).unwrap_or_default()),
-                Form::Text => line(&self.paint.timeline(&entry)),
+                OutputFormat::Json => line(&serde_json::to_string(&entry).unwrap_or_default()),
+                OutputFormat::Text => line(&self.paint.timeline(&entry)),
             }
             if self.hints {
                 for hint in self.hints_after(&entry) {

@@ -32,7 +32,7 @@ pub(crate) fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     let found = finder.one(args.name.as_deref())?;
     let path = found.place.dir.join(names::LOGS).join(names::LOG);
     let doing = || format!("reading {}", path.display());
-    let watch = args.follow.then(|| Watch::on(&path)).transpose().with_context(doing)?;
+    let watch = args.follow.then(|| DirectoryWatch::on(&path)).transpose().with_context(doing)?;
     let mut screen = Screen::here();
     let mut reader = tail(&path, args.lines, &mut screen).with_context(doing)?;
     let Some(mut watch) = watch else { return Ok(Exit::Done) };
@@ -112,17 +112,17 @@ impl Screen {
 }
 
 /// Wakes when something in the log's directory was written, made or moved.
-struct Watch {
+struct DirectoryWatch {
     fd: rustix::fd::OwnedFd,
 }
 
-impl Watch {
+impl DirectoryWatch {
     fn on(path: &Path) -> io::Result<Self> {
         let fd = inotify::init(inotify::CreateFlags::CLOEXEC)?;
         let dir = path.parent().unwrap_or(path);
         let flags = inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
         inotify::add_watch(&fd, dir, flags)?;
-        Ok(Watch { fd })
+        Ok(DirectoryWatch { fd })
     }
     fn wait(&mut self) -> io::Result<()> {
         let mut buffer = [MaybeUninit::<u8>::uninit(); 4096];

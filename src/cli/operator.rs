@@ -20,7 +20,7 @@ use crate::{
     host::files,
     net::{
         Address, Client,
-        client::{Call, ClientError, Servers},
+        client::{Call, ClientError, TrustedServers},
     },
 };
 use anyhow::Context as _;
@@ -61,7 +61,7 @@ impl Operator {
         // An agent of an older version wants the token on this socket, too.
         let token = files::read_text(&found.place.operator_token(), 4096).ok().map(Into::into);
         let socket = Address::Unix(found.place.operator_socket());
-        Operator { found: found.clone(), client: Client::new(socket, token, Servers::SameUserOrRoot) }
+        Operator { found: found.clone(), client: Client::new(socket, token, TrustedServers::SameUserOrRoot) }
     }
 
     /// Sends a request and returns the answer with its body still to come.

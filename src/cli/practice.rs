@@ -2,7 +2,7 @@
 
 use crate::{
     model::units::{Size, Span},
-    net::{Address, Client, client::Servers},
+    net::{Address, Client, client::TrustedServers},
     practice::{
         self, JoinOptions, ServeOptions, fault_injection,
         options::{self, CrashHow, Daemon, Faults, Readiness, Sigterm},
@@ -197,7 +197,7 @@ fn api(variable: &impl Fn(&str) -> Option<String>) -> Option<Client> {
         address.to_socket_addrs().ok()?.next().map(Address::Tcp)
     };
     // The agent may run as another user than its game.
-    socket.or_else(port).map(|address| Client::new(address, Some(token.into()), Servers::Anybody))
+    socket.or_else(port).map(|address| Client::new(address, Some(token.into()), TrustedServers::Anybody))
 }
 
 impl FaultArgs {

@@ -1,4 +1,4 @@
-//! `gameside ps`.
+//! `gameside ps`: a table of the agents on this machine.
 
 use super::{error::Failure, exit::Exit, find::Finder, status, terminal};
 use crate::{agent::summary, host::escape::escape, model::status::Status};

@@ -4,7 +4,7 @@ use super::{
     error::{Failure, OrExit as _},
     exit::Exit,
     find::Finder,
-    live_view::{Form, LiveView},
+    live_view::{LiveView, OutputFormat},
 };
 use crate::{
     agent::{
@@ -127,12 +127,12 @@ fn told(ending: &Ending) -> Exit {
 }
 
 /// Where the timeline is shown: under systemd the log already has it.
-fn form(format: LogFormat) -> Option<Form> {
+fn form(format: LogFormat) -> Option<OutputFormat> {
     match format {
         LogFormat::Journal => None,
         LogFormat::Auto if telemetry::under_journal() => None,
-        LogFormat::Json => Some(Form::Json),
-        LogFormat::Auto | LogFormat::Text => Some(Form::Text),
+        LogFormat::Json => Some(OutputFormat::Json),
+        LogFormat::Auto | LogFormat::Text => Some(OutputFormat::Text),
     }
 }
 

@@ -40,18 +40,18 @@ pub(crate) struct Args {
 
 /// What is printed while it ends, and then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum OutputFormat {
     Text,
     Json,
 }
 
-impl Form {
+impl OutputFormat {
     pub(crate) fn of(json: bool) -> Self {
-        if json { Form::Json } else { Form::Text }
+        if json { OutputFormat::Json } else { OutputFormat::Text }
     }
 
     fn progress(self, line: impl FnOnce() -> String) {
-        if self == Form::Text {
+        if self == OutputFormat::Text {
             println!("{}", line());
         }
     }
@@ -59,15 +59,15 @@ impl Form {
     /// The last word: `line` for people; `how` and the agent's exit code, as far as they are known, for programs.
     fn end(self, name: &str, line: &str, how: Option<&str>, exit: Option<u8>) {
         match self {
-            Form::Text => println!("{line}"),
-            Form::Json => println!("{}", serde_json::json!({ "name": name, "how": how, "exit_code": exit })),
+            OutputFormat::Text => println!("{line}"),
+            OutputFormat::Json => println!("{}", serde_json::json!({ "name": name, "how": how, "exit_code": exit })),
         }
     }
 }
 
 pub(crate) fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     let found = finder.one(args.name.as_deref())?;
-    let form = Form::of(args.json);
+    let form = OutputFormat::of(args.json);
     if found.pid.is_none() {
         return stop_keeper(&found, args.timeout, form);
     }
@@ -83,7 +83,7 @@ pub(crate) fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
 }
 
 /// Shows what happens from now on, until the agent has ended.
-pub(crate) fn wait_for_end(found: &Found, form: Form) -> Result<Exit, Failure> {
+pub(crate) fn wait_for_end(found: &Found, form: OutputFormat) -> Result<Exit, Failure> {
     wait_from(found, last_seen(found), form)
 }
 
@@ -91,7 +91,7 @@ fn last_seen(found: &Found) -> u64 {
     timeline_writer::read_back(&found.place.timeline(), 1).last().map_or(0, |entry| entry.seq)
 }
 
-fn wait_from(found: &Found, mut seen: u64, form: Form) -> Result<Exit, Failure> {
+fn wait_from(found: &Found, mut seen: u64, form: OutputFormat) -> Result<Exit, Failure> {
     let paint = Paint::here();
     // The stream ends with the agent.
     let _ = super::block_on(events::stream(&Operator::of(found), seen, |entry| {
@@ -118,7 +118,7 @@ fn wait_from(found: &Found, mut seen: u64, form: Form) -> Result<Exit, Failure> 
 }
 
 /// Only the keeper is left, or nothing.
-fn stop_keeper(found: &Found, wait: Span, form: Form) -> Result<Exit, Failure> {
+fn stop_keeper(found: &Found, wait: Span, form: OutputFormat) -> Result<Exit, Failure> {
     let name = &found.name;
     match keeper::probe(&found.place.dir) {
         keeper::Presence::None => {

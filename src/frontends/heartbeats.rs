@@ -1,4 +1,4 @@
-//! Heartbeats of the game: counted here, read by the driver, and no message each.
+//! Counts the game's heartbeats. The driver reads the counts, so that a heartbeat costs no message.
 //!
 //! ```text
 //!   native, agones, gsdk ── record ──► [ run, source: count, newest ] ◄── take ── driver, before each deadline

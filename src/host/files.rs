@@ -39,17 +39,17 @@ impl BadFile {
 
 /// Replaces `path` with `content` in one step: a reader, and a crash, see the old file or the new one. Durable when it returns.
 pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), BadFile> {
-    put(path, mode, IfThere::Replace, |mut file| file.write_all(content)).map(drop).map_err(BadFile::io("write", path))
+    put(path, mode, IfExists::Replace, |mut file| file.write_all(content)).map(drop).map_err(BadFile::io("write", path))
 }
 
 /// Makes `path` with `content` in one step, and fails if something is there ([`BadFile::is_there`]). Durable when it returns.
 pub(crate) fn create(path: &Path, content: &[u8], mode: u32) -> Result<(), BadFile> {
-    put(path, mode, IfThere::Fail, |mut file| file.write_all(content)).map(drop).map_err(BadFile::io("write", path))
+    put(path, mode, IfExists::Fail, |mut file| file.write_all(content)).map(drop).map_err(BadFile::io("write", path))
 }
 
 /// What to do about a file that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum IfThere {
+pub(crate) enum IfExists {
     Replace,
     Fail,
 }
@@ -59,7 +59,7 @@ pub(crate) enum IfThere {
 pub(crate) fn put(
     path: &Path,
     mode: u32,
-    if_there: IfThere,
+    if_there: IfExists,
     fill: impl FnOnce(&File) -> io::Result<()>,
 ) -> io::Result<File> {
     let beside = beside(path);
@@ -67,8 +67,8 @@ pub(crate) fn put(
     let done = fill(&file).and_then(|()| {
         file.sync_all()?;
         match if_there {
-            IfThere::Replace => fs::rename(&beside, path)?,
-            IfThere::Fail => {
+            IfExists::Replace => fs::rename(&beside, path)?,
+            IfExists::Fail => {
                 fs::hard_link(&beside, path)?;
                 fs::remove_file(&beside)?;
             }
@@ -195,7 +195,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         write(&path, b"one", 0o600).unwrap();
-        let full = put(&path, 0o600, IfThere::Replace, |_| Err(io::ErrorKind::StorageFull.into()));
+        let full = put(&path, 0o600, IfExists::Replace, |_| Err(io::ErrorKind::StorageFull.into()));
         assert_eq!(full.unwrap_err().kind(), io::ErrorKind::StorageFull);
         assert_eq!(read_text(&path, 10).unwrap(), "one");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");

@@ -1,5 +1,5 @@
-//! A lock that a process holds for its life, with its pid inside: "refused with the pid of the
-//! first".
+//! A lock file that a process holds for as long as it lives. The process writes its pid into it, so
+//! that whoever is refused can say who has the lock.
 //!
 //! It is an `flock` on a file that is never removed: the kernel frees it when the holder ends,
 //! however that happens. A pid left in a free file means nothing.

@@ -6,16 +6,16 @@ use std::{io, os::unix::net::UnixStream, path::Path};
 
 /// Whether a keeper lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lock {
+pub(super) enum LockState {
     Free,
     Held { pid: Option<i32> },
 }
 
 /// Takes the lock for the moment of the look only: a keeper that starts just then tries again.
-pub(super) fn lock(dir: &Path) -> io::Result<Lock> {
+pub(super) fn lock(dir: &Path) -> io::Result<LockState> {
     let holder = lock::holder(&dir.join(names::LOCK)).map_err(io::Error::other)?;
     let pid = |pid: u32| i32::try_from(pid).ok().filter(|pid| *pid != 0);
-    Ok(holder.map_or(Lock::Free, |holder| Lock::Held { pid: pid(holder.pid) }))
+    Ok(holder.map_or(LockState::Free, |holder| LockState::Held { pid: pid(holder.pid) }))
 }
 
 /// Connects without waiting; the path may be longer than a socket address holds.

@@ -1,5 +1,5 @@
-//! The keeper: the parent of the game process and nothing else. And its protocol, and the agent's
-//! client for it.
+//! The keeper is the parent of the game's process and does nothing else. This room has the keeper
+//! itself, the protocol that it speaks with the agent, and the agent's client for it.
 //!
 //! | file | holds |
 //! |---|---|

@@ -3,7 +3,7 @@
 
 use super::{
     daemon,
-    discovery::{self, Lock},
+    discovery::{self, LockState},
     protocol::{Event, Order, Reply, Request, VERSIONS},
 };
 use crate::{
@@ -54,9 +54,9 @@ pub enum StopError {
 /// Whether a keeper lives in this state directory, and what it holds.
 pub fn probe(dir: &Path) -> Presence {
     match discovery::lock(dir) {
-        Ok(Lock::Free) => Presence::None,
+        Ok(LockState::Free) => Presence::None,
         Err(error) => Presence::Silent { pid: None, why: format!("looking at its lock: {error}") },
-        Ok(Lock::Held { pid }) => match Observer::hello(dir) {
+        Ok(LockState::Held { pid }) => match Observer::hello(dir) {
             Ok((_, hello)) => Presence::Here(hello),
             Err(error) => Presence::Silent { pid, why: error.to_string() },
         },
@@ -90,8 +90,8 @@ pub fn stop(dir: &Path, wait: Duration) -> Result<Option<ExitReport>, StopError>
     let shown = || dir.display().to_string();
     let unreachable = |error: io::Error| StopError::Unreachable { dir: shown(), why: error.to_string() };
     let pid = match discovery::lock(dir).map_err(unreachable)? {
-        Lock::Free => return Err(StopError::NoKeeper { dir: shown() }),
-        Lock::Held { pid } => pid,
+        LockState::Free => return Err(StopError::NoKeeper { dir: shown() }),
+        LockState::Held { pid } => pid,
     };
     let (mut observer, hello) = Observer::hello(dir).map_err(unreachable)?;
     let mut report = match hello.run {

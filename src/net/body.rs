@@ -12,7 +12,7 @@ const FAR_TOO_LARGE: u64 = 8;
 /// A body that could not be read. Each API has its own words for it.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    #[error("a body may have {limit} bytes")]
+    #[error("a body may have at most {limit} bytes")]
     TooLarge { limit: usize },
     #[error("the body took longer than {within:?}")]
     TooSlow { within: Duration },

@@ -21,7 +21,7 @@ pub(crate) enum Address {
 
 /// Whose server it may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Servers {
+pub(crate) enum TrustedServers {
     Anybody,
     /// On a unix socket: a process of this user's, or of root's; to root, anybody's.
     SameUserOrRoot,
@@ -32,7 +32,7 @@ pub(crate) enum Servers {
 pub(crate) struct Client {
     address: Address,
     token: Option<SecretString>,
-    servers: Servers,
+    servers: TrustedServers,
 }
 
 /// One request.
@@ -95,7 +95,7 @@ impl<'a> Call<'a> {
 }
 
 impl Client {
-    pub(crate) fn new(address: Address, token: Option<SecretString>, servers: Servers) -> Self {
+    pub(crate) fn new(address: Address, token: Option<SecretString>, servers: TrustedServers) -> Self {
         Client { address, token, servers }
     }
 
@@ -163,7 +163,7 @@ impl Client {
 
     fn check_server(&self, stream: &UnixStream) -> Result<(), ClientError> {
         let own = rustix::process::geteuid().as_raw();
-        if self.servers == Servers::Anybody || own == 0 {
+        if self.servers == TrustedServers::Anybody || own == 0 {
             return Ok(());
         }
         let peer = stream.peer_cred();

@@ -1,4 +1,4 @@
-//! An API's error as an answer: one mechanism, whatever the API's JSON looks like.
+//! Makes an API's error into an HTTP answer, the same way whatever the API's JSON looks like.
 //!
 //! | part of the answer | comes from |
 //! |---|---|

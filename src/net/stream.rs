@@ -1,4 +1,4 @@
-//! One connection's bytes.
+//! The bytes of one connection, over TCP, TLS or a unix socket.
 //!
 //! Invariant: a write to a unix socket whose other end is gone is an error and never the signal
 //! SIGPIPE, which would end a command that has its default action. (The standard library sees to

@@ -25,7 +25,7 @@ const INPUT_EVERY: Duration = Duration::from_millis(500);
 
 /// How a player's visit ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Visit {
+pub enum VisitEnd {
     /// Left by itself.
     Left,
     /// The server removed the player, with this reason.
@@ -56,8 +56,10 @@ pub(crate) fn join(options: &JoinOptions) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for visit in visits {
         match visit.join() {
-            Ok(Ok(Visit::Left)) => {}
-            Ok(Ok(Visit::SentAway(_) | Visit::Refused(_) | Visit::NoAnswer)) | Err(_) => code = ExitCode::FAILURE,
+            Ok(Ok(VisitEnd::Left)) => {}
+            Ok(Ok(VisitEnd::SentAway(_) | VisitEnd::Refused(_) | VisitEnd::NoAnswer)) | Err(_) => {
+                code = ExitCode::FAILURE;
+            }
             Ok(Err(error)) => {
                 log(format_args!("failed to play on {}: {error}", options.server));
                 code = ExitCode::FAILURE;
@@ -68,7 +70,7 @@ pub(crate) fn join(options: &JoinOptions) -> ExitCode {
 }
 
 /// One visit, blocking.
-pub fn visit(options: &JoinOptions, leave: &AtomicBool) -> io::Result<Visit> {
+pub fn visit(options: &JoinOptions, leave: &AtomicBool) -> io::Result<VisitEnd> {
     let socket = match options.server {
         SocketAddr::V4(_) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?,
         SocketAddr::V6(_) => UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?,
@@ -84,11 +86,11 @@ pub fn visit(options: &JoinOptions, leave: &AtomicBool) -> io::Result<Visit> {
         }
         Some(FromServer::Refused { reason }) => {
             log(format_args!("{name}: refused: {reason}"));
-            return Ok(Visit::Refused(reason));
+            return Ok(VisitEnd::Refused(reason));
         }
         Some(_) | None => {
             log(format_args!("{name}: no answer from {}", options.server));
-            return Ok(Visit::NoAnswer);
+            return Ok(VisitEnd::NoAnswer);
         }
     }
     if let Some(text) = &options.say {
@@ -99,11 +101,11 @@ pub fn visit(options: &JoinOptions, leave: &AtomicBool) -> io::Result<Visit> {
     }
     ask(&socket, &FromPlayer::Bye, |answer| matches!(answer, FromServer::Bye { .. } | FromServer::Refused { .. }))?;
     log(format_args!("{name}: left"));
-    Ok(Visit::Left)
+    Ok(VisitEnd::Left)
 }
 
 /// Walks about; none when it is time to leave.
-fn play(options: &JoinOptions, socket: &UdpSocket, leave: &AtomicBool) -> io::Result<Option<Visit>> {
+fn play(options: &JoinOptions, socket: &UdpSocket, leave: &AtomicBool) -> io::Result<Option<VisitEnd>> {
     let name = &options.name;
     let (begun, mut moved, mut heard, mut step) = (Instant::now(), Instant::now(), Instant::now(), 0i32);
     while !leave.load(Ordering::Relaxed) && options.stay.is_none_or(|stay| begun.elapsed() < stay) {
@@ -114,7 +116,7 @@ fn play(options: &JoinOptions, socket: &UdpSocket, leave: &AtomicBool) -> io::Re
         match receive(socket)? {
             Some(FromServer::Bye { reason } | FromServer::Refused { reason }) => {
                 log(format_args!("{name}: sent away: {reason}"));
-                return Ok(Some(Visit::SentAway(reason)));
+                return Ok(Some(VisitEnd::SentAway(reason)));
             }
             Some(FromServer::Chat { from, text }) => log(format_args!("{name}: {from} says: {text}")),
             Some(FromServer::Map { map, mode }) => log(format_args!("{name}: now map {map}, mode {mode}")),
@@ -122,7 +124,7 @@ fn play(options: &JoinOptions, socket: &UdpSocket, leave: &AtomicBool) -> io::Re
             None if heard.elapsed() < NOBODY => continue,
             None => {
                 log(format_args!("{name}: the server is gone"));
-                return Ok(Some(Visit::NoAnswer));
+                return Ok(Some(VisitEnd::NoAnswer));
             }
         }
         heard = Instant::now();

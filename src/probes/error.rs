@@ -18,7 +18,7 @@ pub enum ProbeError {
     NotBound(u16),
     #[error("can't read which ports are bound: {0}")]
     PortTable(#[source] io::Error),
-    #[error("the probe's port {0:?} isn't configured in [ports]")]
+    #[error("the probe's port {0:?} isn't configured in [game.ports]")]
     UnknownPort(String),
     #[error("there is no protocol {0:?}")]
     UnknownProtocol(String),

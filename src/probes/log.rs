@@ -70,7 +70,7 @@ fn beginning(line: &str) -> &str {
 }
 
 /// What a pattern's groups must hold.
-enum Needs {
+enum RequiredGroups {
     Nothing,
     /// One of these groups.
     OneOf(&'static [&'static str]),
@@ -79,7 +79,7 @@ enum Needs {
 struct Compiler(Vec<BadPattern>);
 
 impl Compiler {
-    fn pattern(&mut self, key: &'static str, text: Option<&String>, needs: &Needs) -> Option<Regex> {
+    fn pattern(&mut self, key: &'static str, text: Option<&String>, needs: &RequiredGroups) -> Option<Regex> {
         let text = text?;
         let compiled = RegexBuilder::new(text).size_limit(MAX_PROGRAM).build();
         let bad = match &compiled {
@@ -87,11 +87,11 @@ impl Compiler {
                 Some("it matches an empty line, so it would match every line".to_owned())
             }
             Ok(regex) => match needs {
-                Needs::OneOf(names) if !regex.capture_names().flatten().any(|name| names.contains(&name)) => {
+                RequiredGroups::OneOf(names) if !regex.capture_names().flatten().any(|name| names.contains(&name)) => {
                     let names: Vec<_> = names.iter().map(|name| format!("(?P<{name}>…)")).collect();
                     Some(format!("it needs a named group: {}", names.join(" or ")))
                 }
-                Needs::Nothing | Needs::OneOf(_) => None,
+                RequiredGroups::Nothing | RequiredGroups::OneOf(_) => None,
             },
             Err(error) => Some(format!("is no regular expression: {error}")),
         };
@@ -108,15 +108,15 @@ impl Compiler {
 impl Log {
     /// Every fault, not only the first. `readiness.pattern` counts where readiness is proved by the log.
     pub fn compile(patterns: &LogPatterns, readiness: &Readiness) -> Result<Log, Vec<BadPattern>> {
-        const PLAYER: Needs = Needs::OneOf(&["id", "name"]);
+        const PLAYER: RequiredGroups = RequiredGroups::OneOf(&["id", "name"]);
         let LogPatterns { ready, player_joined, player_left, map_changed, match_started, match_ended } = patterns;
         // How long is waited is the core's.
         let Readiness { by, pattern, timeout: _, delay: _ } = readiness;
         let mut compiler = Compiler(Vec::new());
         let proof = pattern.as_ref().filter(|_| *by == ReadyBy::Log);
         let proofs = [
-            compiler.pattern("game.readiness.pattern", proof, &Needs::Nothing),
-            compiler.pattern("log_patterns.ready", ready.as_ref(), &Needs::Nothing),
+            compiler.pattern("game.readiness.pattern", proof, &RequiredGroups::Nothing),
+            compiler.pattern("log_patterns.ready", ready.as_ref(), &RequiredGroups::Nothing),
         ];
         if *by == ReadyBy::Log && proof.is_none() && ready.is_none() {
             let why = "readiness is proved by the log, so a pattern is needed".to_owned();
@@ -126,9 +126,9 @@ impl Log {
             ready: proofs.into_iter().flatten().collect(),
             joined: compiler.pattern("log_patterns.player_joined", player_joined.as_ref(), &PLAYER),
             left: compiler.pattern("log_patterns.player_left", player_left.as_ref(), &PLAYER),
-            map: compiler.pattern("log_patterns.map_changed", map_changed.as_ref(), &Needs::OneOf(&["map"])),
-            started: compiler.pattern("log_patterns.match_started", match_started.as_ref(), &Needs::Nothing),
-            ended: compiler.pattern("log_patterns.match_ended", match_ended.as_ref(), &Needs::Nothing),
+            map: compiler.pattern("log_patterns.map_changed", map_changed.as_ref(), &RequiredGroups::OneOf(&["map"])),
+            started: compiler.pattern("log_patterns.match_started", match_started.as_ref(), &RequiredGroups::Nothing),
+            ended: compiler.pattern("log_patterns.match_ended", match_ended.as_ref(), &RequiredGroups::Nothing),
             present: Vec::new(),
         };
         if compiler.0.is_empty() { Ok(log) } else { Err(compiler.0) }

@@ -1,4 +1,4 @@
-//! Probes a run on a schedule.
+//! Probes a run of the game again and again, and reports what has changed.
 //!
 //! | the game | is probed every |
 //! |---|---|
@@ -72,7 +72,7 @@ async fn wait_for_port(target: Target, settling: Duration, findings: mpsc::Sende
         tracing::warn!(port = target.port, "readiness waits for a port that isn't configured");
         return;
     };
-    let mut pace = Pace::new(Duration::from_secs(1));
+    let mut pace = ProbeSchedule::new(Duration::from_secs(1));
     let mut since = None;
     loop {
         let bound = |kind| {
@@ -92,15 +92,15 @@ async fn wait_for_port(target: Target, settling: Duration, findings: mpsc::Sende
 }
 
 /// When to probe again.
-struct Pace {
+struct ProbeSchedule {
     interval: Duration,
     began: Instant,
     last: Duration,
 }
 
-impl Pace {
+impl ProbeSchedule {
     fn new(interval: Duration) -> Self {
-        Pace { interval, began: Instant::now(), last: STARTING_INTERVAL }
+        ProbeSchedule { interval, began: Instant::now(), last: STARTING_INTERVAL }
     }
     fn next_while_starting(&mut self) -> Duration {
         if self.began.elapsed() > STARTING_PERIOD {
@@ -130,7 +130,7 @@ struct Prober {
 
 impl Prober {
     async fn run(mut self) {
-        let mut pace = Pace::new(self.probe.interval.get());
+        let mut pace = ProbeSchedule::new(self.probe.interval.get());
         let (mut was_up, mut last_reported) = (false, None::<Instant>);
         loop {
             let mut observations = match self.ask().await {

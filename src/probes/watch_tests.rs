@@ -185,7 +185,7 @@ async fn without_a_probe_a_port_that_stays_bound_proves_it_too_but_not_at_once()
 
 #[tokio::test(start_paused = true)]
 async fn a_game_that_starts_is_asked_eagerly_then_slower() {
-    let mut pace = Pace::new(Duration::from_secs(5));
+    let mut pace = ProbeSchedule::new(Duration::from_secs(5));
     assert_eq!(pace.next_while_starting(), STARTING_INTERVAL);
     tokio::time::advance(STARTING_PERIOD * 2).await;
     assert_eq!(

@@ -66,7 +66,7 @@ section!(SicConfig {
 
 /// What a registration says besides the section itself.
 #[derive(Debug)]
-pub struct Around<'a> {
+pub struct RegistrationContext<'a> {
     /// The agent's name, and this machine's.
     pub agent: &'a str,
     pub machine: &'a str,
@@ -88,7 +88,7 @@ pub enum Unregistrable {
 }
 
 impl ProviderSettings {
-    pub fn of(config: &AllocationConfig, around: &Around<'_>) -> Result<ProviderSettings, Unregistrable> {
+    pub fn of(config: &AllocationConfig, around: &RegistrationContext<'_>) -> Result<ProviderSettings, Unregistrable> {
         let AllocationConfig { provider, sic } = config;
         match provider {
             ProviderKind::Auto => Ok(ProviderSettings::Auto),
@@ -99,7 +99,7 @@ impl ProviderSettings {
 }
 
 impl SicSettings {
-    fn of(config: &SicConfig, around: &Around<'_>) -> Result<SicSettings, Unregistrable> {
+    fn of(config: &SicConfig, around: &RegistrationContext<'_>) -> Result<SicSettings, Unregistrable> {
         let SicConfig { id, profile, server_id, hostname, long_poll, interval } = config;
         let tag = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         Ok(SicSettings {
@@ -122,8 +122,13 @@ impl SicSettings {
 mod tests {
     use super::*;
 
-    const AROUND: Around<'_> =
-        Around { agent: "eu-1", machine: "metal", host: Some("203.0.113.7"), port: Some(7777), region: Some("eu") };
+    const AROUND: RegistrationContext<'_> = RegistrationContext {
+        agent: "eu-1",
+        machine: "metal",
+        host: Some("203.0.113.7"),
+        port: Some(7777),
+        region: Some("eu"),
+    };
 
     fn settings(sic: &SicConfig) -> SicSettings {
         SicSettings::of(sic, &AROUND).unwrap()
@@ -160,7 +165,7 @@ mod tests {
 
     #[test]
     fn without_an_address_there_is_nothing_to_register() {
-        let around = Around { host: None, ..AROUND };
+        let around = RegistrationContext { host: None, ..AROUND };
         assert_eq!(SicSettings::of(&SicConfig::default(), &around), Err(Unregistrable::NoAddress));
     }
 }

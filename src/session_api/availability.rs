@@ -1,4 +1,4 @@
-//! Whether the service is there, and the moment it is back.
+//! Watches whether the session service can be reached, and notices at once when it is back.
 //!
 //! ```text
 //!                a call got no clear answer,
@@ -185,7 +185,7 @@ impl AvailabilityMonitor {
     pub(super) async fn watch(&self, client: &impl Probing) {
         loop {
             self.doubted().await;
-            Episode::begin(self, client).run().await;
+            Outage::begin(self, client).run().await;
         }
     }
 
@@ -241,7 +241,7 @@ impl AvailabilityMonitor {
 }
 
 /// One time of doubt.
-struct Episode<'a, C> {
+struct Outage<'a, C> {
     monitor: &'a AvailabilityMonitor,
     client: &'a C,
     begun: Instant,
@@ -251,10 +251,10 @@ struct Episode<'a, C> {
     outstanding: Vec<Instant>,
 }
 
-impl<'a, C: Probing> Episode<'a, C> {
+impl<'a, C: Probing> Outage<'a, C> {
     fn begin(monitor: &'a AvailabilityMonitor, client: &'a C) -> Self {
         let now = Instant::now();
-        Episode { monitor, client, begun: now, backoff: Backoff::default(), next: now, outstanding: Vec::new() }
+        Outage { monitor, client, begun: now, backoff: Backoff::default(), next: now, outstanding: Vec::new() }
     }
 
     async fn run(mut self) {

@@ -1,4 +1,5 @@
-//! Tokens: got at the first need, renewed before they expire, asked for anew when refused.
+//! Logs in. The client gets a token when it first needs one, renews it before it expires, and asks
+//! for another when the service refuses it.
 //!
 //! | the token held | what happens |
 //! |---|---|
@@ -53,13 +54,13 @@ const MAX_SECRET: u64 = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Login {
     credentials: Credentials,
-    held: Mutex<Held>,
+    held: Mutex<LoginState>,
     /// Locked by the caller who logs in for all; holds the last failure, for callers who waited for that login.
     under_way: tokio::sync::Mutex<Option<(Instant, LoginError)>>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct LoginState {
     token: Option<Token>,
     refresh: Option<SecretString>,
     /// The player of the last login, if it was a player's.
@@ -221,7 +222,7 @@ impl Login {
             None => Authorisation::None,
         };
         let request = endpoints::LOGIN.request_with([], body).map_err(|why| LoginError::Refused(why.to_string()))?;
-        match transport.exchange(client, &request, authorisation, LOGIN_TIMEOUT).await {
+        match transport.send(client, &request, authorisation, LOGIN_TIMEOUT).await {
             Ok(response) => read_answer(&response),
             Err(error) => Err(LoginError::Trouble(unsent(error.into()))),
         }
@@ -247,12 +248,12 @@ impl Login {
         held.usable().ok_or_else(|| LoginError::Refused("the service's token has expired already".to_owned()))
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+    fn held(&self) -> std::sync::MutexGuard<'_, LoginState> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
+impl LoginState {
     /// The token, unless it has expired by our clock.
     fn usable(&self) -> Option<AccessToken> {
         let token = self.token.as_ref()?;

@@ -125,7 +125,7 @@ impl ApiClient {
         Ok(Arc::new(ApiClient { transport, login: Login::new(settings.credentials.clone()) }))
     }
 
-    /// Sends a request and reads what its success says; each exchange takes `timeout` at most.
+    /// Sends a request and reads what its success says; each attempt takes `timeout` at most.
     pub(crate) async fn call<Answer: DeserializeOwned>(
         self: &Arc<Self>,
         request: &ApiRequest<Answer>,
@@ -138,7 +138,7 @@ impl ApiClient {
     /// Sends a request over the kept connection; a success is returned as it came.
     async fn send(self: &Arc<Self>, request: &Request, timeout: Duration) -> Result<Response, CallError> {
         let client = self.transport.client()?;
-        self.exchange(&client, request, LoginSharing::Shared, timeout).await
+        self.send_over(&client, request, LoginSharing::Shared, timeout).await
     }
 
     /// Logs in unless that was done. Returns the player of the login, if it was a player's.
@@ -148,8 +148,8 @@ impl ApiClient {
         Ok(self.login.player())
     }
 
-    /// One exchange with a good token; one that turns out to be refused is replaced once.
-    async fn exchange(
+    /// Sends a request over this connection, with a good token; a token that turns out to be refused is replaced once.
+    async fn send_over(
         self: &Arc<Self>,
         client: &Client,
         request: &Request,
@@ -160,7 +160,7 @@ impl ApiClient {
         for _ in 0..2 {
             let token = self.token(client, sharing).await?;
             let bearer = Authorisation::Bearer(&token.text);
-            let response = self.transport.exchange(client, request, bearer, timeout).await?;
+            let response = self.transport.send(client, request, bearer, timeout).await?;
             match ResponseKind::of(&response, request.unavailable, clock::wall()) {
                 ResponseKind::Success => return Ok(response),
                 ResponseKind::Refused(refusal) => return Err(refusal.into()),

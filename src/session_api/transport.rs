@@ -206,7 +206,7 @@ impl Transport {
     }
 
     /// One exchange, in `timeout` at most.
-    pub(super) async fn exchange(
+    pub(super) async fn send(
         &self,
         client: &Client,
         request: &Request,

@@ -85,7 +85,7 @@ struct Rig {
     keeper: mpsc::Sender<KeeperEvent>,
     said: mpsc::Sender<GameMessage>,
     orders: mpsc::Sender<OperatorRequest>,
-    pulse: mpsc::Sender<oneshot::Sender<()>>,
+    liveness: mpsc::Sender<oneshot::Sender<()>>,
     heartbeats: Arc<Heartbeats>,
     status: watch::Receiver<Arc<Status>>,
     /// What the disk has written, and where the driver hears of it.
@@ -108,7 +108,7 @@ impl Rig {
         let (provider, provider_events) = Provider::new(ProviderSettings::Hook, session_client.clone());
         let ((answers, answered), (findings, found)) = (mpsc::channel(64), mpsc::channel(64));
         let ((keeper, from_keeper), (said, heard)) = (mpsc::channel(64), mpsc::channel(64));
-        let ((orders, asked), (pulse, pulses)) = (mpsc::channel(64), mpsc::channel(16));
+        let ((orders, asked), (liveness, questions)) = (mpsc::channel(64), mpsc::channel(16));
         let (_, control) = mpsc::channel(1);
         let identity = Identity { agent: AgentStatus::default(), sessions_url: None };
         let (identity_sender, identity) = watch::channel(identity);
@@ -153,7 +153,7 @@ impl Rig {
             provider: provider_events,
             game: heard,
             operator: asked,
-            pulse: pulses,
+            liveness: questions,
             found,
             examined,
             control,
@@ -161,7 +161,7 @@ impl Rig {
         let driver = Driver { core, inbox, executor, status: status_sender, identity, clock: paused };
         tokio::spawn(driver.run(first));
         let written = Some((written, facts));
-        Rig { keeper, said, orders, pulse, heartbeats, status, written, _kept: (dir, ignored, identity_sender) }
+        Rig { keeper, said, orders, liveness, heartbeats, status, written, _kept: (dir, ignored, identity_sender) }
     }
 
     /// A match is on, and its game runs.
@@ -205,9 +205,9 @@ impl Rig {
     }
 
     /// Whether the driver still makes decisions.
-    async fn pulse(&self) {
+    async fn proves_alive(&self) {
         let (beat, heard) = oneshot::channel();
-        self.pulse.send(beat).await.unwrap();
+        self.liveness.send(beat).await.unwrap();
         timeout(NEVER, heard).await.expect("the driver stands still").unwrap();
     }
 
@@ -344,7 +344,7 @@ async fn neither_a_silent_disk_nor_a_silent_service_holds_it_up() {
     let mut acknowledged = rig.says(GameEvent::Joinable(Admission::Closed)).await;
     let status = rig.wait("unjoinable", |status| status.join_status == Some(JoinStatus::Unjoinable)).await;
     assert_eq!(status.agent.journal, None, "long before anybody could know how slow the disk is");
-    rig.pulse().await;
+    rig.proves_alive().await;
     assert!(acknowledged.try_recv().is_err(), "what was said is not on the disk yet");
 
     // It learns that the disk takes too long; the game needn't wait for it, and the match goes on.
@@ -354,7 +354,7 @@ async fn neither_a_silent_disk_nor_a_silent_service_holds_it_up() {
     assert_eq!(status.phase, PhaseName::Serving);
     rig.says(GameEvent::Joinable(Admission::Open)).await;
     rig.wait("joinable", |status| status.join_status == Some(JoinStatus::Joinable)).await;
-    rig.pulse().await;
+    rig.proves_alive().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -457,7 +457,7 @@ async fn back_from_a_black_hole_the_truth_is_the_first_thing_that_is_written() {
             _ = rig.status.changed() => {}
         }
     }
-    rig.pulse().await;
+    rig.proves_alive().await;
     assert_eq!(rig.status.borrow().join_status, Some(JoinStatus::Unjoinable));
     assert_eq!(sessions.instance["join_status"], "joinable");
 

@@ -9,7 +9,7 @@ use gameside::{
         },
         practice::{
             JoinOptions,
-            player::{Visit, visit},
+            player::{VisitEnd, visit},
             wire::FromPlayer,
         },
     },
@@ -87,7 +87,7 @@ impl Game {
         assert!(crate::support::proc::gone(self.child.id(), PATIENCE), "it goes on and on");
         self.child.wait().unwrap()
     }
-    fn join(&self, name: &str) -> std::thread::JoinHandle<Visit> {
+    fn join(&self, name: &str) -> std::thread::JoinHandle<VisitEnd> {
         let options = JoinOptions {
             server: self.address(),
             name: name.to_owned(),
@@ -117,16 +117,16 @@ fn players_come_and_the_console_rules_them() {
     game.prints("player joined: Pia");
     let olu = game.join("Olu");
     game.prints("player joined: Olu");
-    assert_eq!(game.join("late").join().unwrap(), Visit::Refused("full".to_owned()));
+    assert_eq!(game.join("late").join().unwrap(), VisitEnd::Refused("full".to_owned()));
     game.tell("kick Pia");
     game.prints("player left: Pia");
-    assert_eq!(pia.join().unwrap(), Visit::SentAway("kicked".to_owned()));
+    assert_eq!(pia.join().unwrap(), VisitEnd::SentAway("kicked".to_owned()));
     game.tell("map harbour");
     game.prints("map: harbour, mode: siege");
     game.tell("nonsense");
     game.prints("no command \"nonsense\"");
     game.terminate();
-    assert_eq!(olu.join().unwrap(), Visit::SentAway("the match is over".to_owned()));
+    assert_eq!(olu.join().unwrap(), VisitEnd::SentAway("the match is over".to_owned()));
     game.prints("match ended");
     assert!(game.ends().success());
 }
@@ -276,7 +276,6 @@ fn desk(life: &str, settings: &native::Settings, bound: Vec<BoundSocket>) -> Des
         events: Arc::clone(&events),
         timeline: Arc::new(Timeline::new(0)),
         tokens: Arc::new(tokens),
-        api_counters: Arc::default(),
     };
     let mut bound = bound;
     let mut env = frontend.env(&bound);
@@ -354,7 +353,7 @@ async fn it_speaks_to_its_agent_through_the_agents_restart() {
     second.events.publish(RUN, GameNotice::Drain { reason: "test".to_owned(), deadline: Timestamp::EPOCH });
     let mut game = aside(move || {
         game.prints("draining");
-        assert_eq!(game.join("late").join().unwrap(), Visit::Refused("draining".to_owned()));
+        assert_eq!(game.join("late").join().unwrap(), VisitEnd::Refused("draining".to_owned()));
         game
     })
     .await;
@@ -365,7 +364,7 @@ async fn it_speaks_to_its_agent_through_the_agents_restart() {
     aside(move || {
         assert!(game.ends().success());
         for visit in [pia, olu] {
-            assert!(matches!(visit.join().unwrap(), Visit::SentAway(_)));
+            assert!(matches!(visit.join().unwrap(), VisitEnd::SentAway(_)));
         }
     })
     .await;

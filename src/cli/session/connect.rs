@@ -7,7 +7,7 @@
 //! | `--as NAME[:PASSWORD]` | a player: with `--dev` anybody; on the local service, whoever may read its secret |
 //! | nothing, on the local service | a player named like the user |
 
-use super::{Form, failed, names::Names};
+use super::{OutputFormat, failed, names::Names};
 use crate::{
     agent::local,
     cli::{
@@ -203,19 +203,24 @@ impl Connected {
     }
 }
 
+/// An empty text, which names nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected a player's UUID or name")]
+pub(crate) struct NoPlayer;
+
 /// A player's UUID, or a name: the player whom a service with `--dev`, or the local one, makes of it.
-pub(crate) fn player(text: &str) -> Result<PlayerUuid, String> {
+pub(crate) fn player(text: &str) -> Result<PlayerUuid, NoPlayer> {
     match text.parse() {
         Ok(uuid) => Ok(PlayerUuid(uuid)),
-        Err(_) if text.is_empty() => Err("expected a player's UUID or name".to_owned()),
+        Err(_) if text.is_empty() => Err(NoPlayer),
         Err(_) => Ok(player_of(text)),
     }
 }
 
 /// Prints what was done: a line for people, or the value.
-pub(crate) fn say(form: Form, line: &str, value: &serde_json::Value) {
+pub(crate) fn say(form: OutputFormat, line: &str, value: &serde_json::Value) {
     match form {
-        Form::Text => println!("{line}"),
-        Form::Json => println!("{value}"),
+        OutputFormat::Text => println!("{line}"),
+        OutputFormat::Json => println!("{value}"),
     }
 }

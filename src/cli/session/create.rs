@@ -1,7 +1,8 @@
-//! `create`, `update`, `leave`, `destroy`, `matchmake`.
+//! Commands that make, change and end a session: `create`, `update`, `leave`, `destroy`,
+//! `matchmake`.
 
 use super::{
-    Form, Which,
+    OutputFormat, SessionArg,
     connect::{Connected, say},
     failed,
     settings::{Conditions, NewSession, Settings},
@@ -37,9 +38,6 @@ pub(crate) struct Create {
     name: String,
     #[command(flatten)]
     new: NewSession,
-    /// Show it to friends from now on
-    #[arg(long)]
-    presence: bool,
     #[command(flatten)]
     server: Server,
 }
@@ -61,7 +59,7 @@ struct Server {
     timeout: Span,
 }
 
-pub(crate) async fn create(args: Create, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn create(args: Create, connected: &Connected, form: OutputFormat) -> Result<Exit, Failure> {
     let sessions = &connected.sessions;
     let name = args.name.clone();
     let startup = args.server.startup.params_with_map().or_exit(Exit::Usage)?;
@@ -71,10 +69,7 @@ pub(crate) async fn create(args: Create, connected: &Connected, form: Form) -> R
     }
     let session = sessions.create_session(args.new.named(args.name)).await.map_err(failed)?;
     connected.keep_names()?;
-    if args.presence {
-        sessions.set_presence_session(&session.session_id).await.map_err(failed)?;
-    }
-    if form == Form::Text {
+    if form == OutputFormat::Text {
         eprintln!("session {} is {}", escape(&name), session.session_id);
     }
     if !args.server.dedicated {
@@ -99,10 +94,10 @@ pub(crate) async fn create(args: Create, connected: &Connected, form: Form) -> R
 }
 
 /// Prints what a script needs: the connect string, else the session's id.
-fn created(form: Form, name: &str, session: &Session, address: Option<&str>) -> Exit {
+fn created(form: OutputFormat, name: &str, session: &Session, address: Option<&str>) -> Exit {
     match form {
-        Form::Text => println!("{}", escape(address.unwrap_or(session.session_id.as_str()))),
-        Form::Json => {
+        OutputFormat::Text => println!("{}", escape(address.unwrap_or(session.session_id.as_str()))),
+        OutputFormat::Json => {
             let mut value = json!({ "name": name, "session_id": session.session_id });
             if let Some(address) = address {
                 value["connect_string"] = address.into();
@@ -115,14 +110,14 @@ fn created(form: Form, name: &str, session: &Session, address: Option<&str>) -> 
 
 /// Tells on stderr how far the server is, so that stdout has only the connect string.
 struct Progress {
-    form: Form,
+    form: OutputFormat,
     told: Option<JoinStatus>,
 }
 
 impl Progress {
     fn tell(&mut self, session: &Session) {
         let Some(instance) = &session.instance else { return };
-        if self.form == Form::Json || self.told == Some(instance.join_status) {
+        if self.form == OutputFormat::Json || self.told == Some(instance.join_status) {
             return;
         }
         self.told = Some(instance.join_status);
@@ -146,7 +141,7 @@ impl Progress {
 )]
 pub(crate) struct Update {
     #[command(flatten)]
-    which: Which,
+    which: SessionArg,
     #[command(flatten)]
     settings: Settings,
     /// Remove a custom setting; may be repeated
@@ -154,7 +149,7 @@ pub(crate) struct Update {
     unset: Vec<String>,
 }
 
-pub(crate) async fn update(args: Update, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn update(args: Update, connected: &Connected, form: OutputFormat) -> Result<Exit, Failure> {
     let (name, _) = connected.session(args.which.session.as_deref())?;
     let update = args.settings.update(args.unset);
     let session = connected.sessions.update_session_settings(&name, update).await.map_err(failed)?;
@@ -162,7 +157,12 @@ pub(crate) async fn update(args: Update, connected: &Connected, form: Form) -> R
     Ok(Exit::Done)
 }
 
-pub(crate) async fn leave(which: Which, connected: &Connected, form: Form, how: Leaving) -> Result<Exit, Failure> {
+pub(crate) async fn leave(
+    which: SessionArg,
+    connected: &Connected,
+    form: OutputFormat,
+    how: Leaving,
+) -> Result<Exit, Failure> {
     let (name, id) = connected.session(which.session.as_deref())?;
     connected.sessions.leave_session(&name, how).await.map_err(failed)?;
     let word = match how {
@@ -187,7 +187,7 @@ pub(crate) struct Matchmake {
     new: NewSession,
 }
 
-pub(crate) async fn matchmake(args: Matchmake, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn matchmake(args: Matchmake, connected: &Connected, form: OutputFormat) -> Result<Exit, Failure> {
     let create: CreateSession = args.new.named(args.name.clone());
     let wanted = Matchmaking { search: args.conditions.search(None, None), create };
     let (session, created) = connected.sessions.start_matchmaking(wanted).await.map_err(failed)?;

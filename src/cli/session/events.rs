@@ -1,6 +1,6 @@
 //! `events`: what happens to the player's sessions, as it happens.
 
-use super::{Form, connect::Connected, failed};
+use super::{OutputFormat, connect::Connected, failed};
 use crate::{
     cli::{
         error::Failure,
@@ -28,10 +28,10 @@ pub(crate) struct Events {
     count: Option<u64>,
 }
 
-pub(crate) async fn events(args: Events, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn events(args: Events, connected: &Connected, form: OutputFormat) -> Result<Exit, Failure> {
     let mut stream = connected.sessions.events(args.after);
     stream.open().await.map_err(failed)?;
-    if form == Form::Text {
+    if form == OutputFormat::Text {
         eprintln!("listening; Ctrl-C ends");
     }
     let mut left = args.count;
@@ -43,9 +43,9 @@ pub(crate) async fn events(args: Events, connected: &Connected, form: Form) -> R
     Ok(Exit::Done)
 }
 
-fn print(form: Form, told: &StreamItem, id: Option<&str>) {
+fn print(form: OutputFormat, told: &StreamItem, id: Option<&str>) {
     let line = match form {
-        Form::Json => {
+        OutputFormat::Json => {
             let mut value = match told {
                 StreamItem::Event(event) => json!(event),
                 StreamItem::Reset(reset) => json!({ "event": "reset", "reason": reset.reason }),
@@ -53,7 +53,7 @@ fn print(form: Form, told: &StreamItem, id: Option<&str>) {
             value["id"] = id.map_or(Value::Null, Value::from);
             value.to_string()
         }
-        Form::Text => match told {
+        OutputFormat::Text => match told {
             StreamItem::Event(event) => text(event),
             StreamItem::Reset(_) => {
                 Paint::here().apply(Tone::Bad, "events are missing here: look at your sessions again")

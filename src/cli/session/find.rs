@@ -1,7 +1,7 @@
-//! `find`, `join`, `list`, `show`, `connect-string`.
+//! Commands that find and show sessions: `find`, `join`, `list`, `show`, `connect-string`.
 
 use super::{
-    Form, Which,
+    OutputFormat, SessionArg,
     connect::{Connected, player},
     failed,
     settings::Conditions,
@@ -40,13 +40,13 @@ pub(crate) struct Find {
     ids: bool,
 }
 
-pub(crate) async fn find(args: Find, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn find(args: Find, connected: &Connected, form: OutputFormat) -> Result<Exit, Failure> {
     let search = args.conditions.search(args.session_type, args.region);
     let ids = connected.sessions.find_sessions(&search).await.map_err(failed)?;
     if args.ids {
         match form {
-            Form::Text => ids.iter().for_each(|id| println!("{id}")),
-            Form::Json => println!("{}", json!({ "session_ids": ids })),
+            OutputFormat::Text => ids.iter().for_each(|id| println!("{id}")),
+            OutputFormat::Json => println!("{}", json!({ "session_ids": ids })),
         }
         return Ok(Exit::Done);
     }
@@ -90,7 +90,7 @@ pub(crate) struct Join {
     presence: bool,
 }
 
-pub(crate) async fn join(args: Join, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn join(args: Join, connected: &Connected, form: OutputFormat) -> Result<Exit, Failure> {
     let sessions = &connected.sessions;
     let id = match (args.invite, args.session) {
         (Some(invite), _) => sessions.get_session_invite_by_id(invite).await.map_err(failed)?.session_id,
@@ -105,13 +105,13 @@ pub(crate) async fn join(args: Join, connected: &Connected, form: Form) -> Resul
     Ok(Exit::Done)
 }
 
-pub(crate) async fn list(connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn list(connected: &Connected, form: OutputFormat) -> Result<Exit, Failure> {
     let found = connected.sessions.get_all_sessions().await.map_err(failed)?;
     show::sessions(form, &found, &connected.sessions.names());
     Ok(Exit::Done)
 }
 
-pub(crate) async fn show(which: Which, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn show(which: SessionArg, connected: &Connected, form: OutputFormat) -> Result<Exit, Failure> {
     let (name, id) = connected.session(which.session.as_deref())?;
     let session = connected.sessions.get_session_by_id(&id).await.map_err(failed)?;
     show::session(form, Some(&name).filter(|name| name.as_str() != id.as_str()).map(String::as_str), &session);
@@ -122,7 +122,7 @@ pub(crate) async fn show(which: Which, connected: &Connected, form: Form) -> Res
 #[command(after_help = "Examples:\n  ./MyGame +connect \"$(gameside session connect-string match --wait)\"")]
 pub(crate) struct ConnectString {
     #[command(flatten)]
-    which: Which,
+    which: SessionArg,
     /// Wait until the server can be joined
     #[arg(long)]
     wait: bool,
@@ -131,7 +131,11 @@ pub(crate) struct ConnectString {
     timeout: Span,
 }
 
-pub(crate) async fn connect_string(args: ConnectString, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn connect_string(
+    args: ConnectString,
+    connected: &Connected,
+    form: OutputFormat,
+) -> Result<Exit, Failure> {
     let (_, id) = connected.session(args.which.session.as_deref())?;
     let address = if args.wait {
         let waiting = connected.sessions.wait_until_joinable(&id, |_| {});
@@ -143,8 +147,8 @@ pub(crate) async fn connect_string(args: ConnectString, connected: &Connected, f
     };
     let address = address.map_err(failed)?;
     match form {
-        Form::Text => println!("{}", escape(&address)),
-        Form::Json => println!("{}", json!({ "session_id": id, "connect_string": address })),
+        OutputFormat::Text => println!("{}", escape(&address)),
+        OutputFormat::Json => println!("{}", json!({ "session_id": id, "connect_string": address })),
     }
     Ok(Exit::Done)
 }

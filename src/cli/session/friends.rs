@@ -1,7 +1,7 @@
 //! `friends`: who they are, and how somebody becomes or ceases to be one.
 
 use super::{
-    Form,
+    OutputFormat,
     connect::{Connected, player},
     failed,
 };
@@ -28,21 +28,21 @@ enum What {
     /// List friends and requests
     List,
     /// Ask players for friendship; who has asked already becomes a friend
-    Add(Whom),
+    Add(PlayerArgs),
     /// Say yes to players who have asked
-    Accept(Whom),
+    Accept(PlayerArgs),
     /// End friendships, take requests back, or decline them
-    Remove(Whom),
+    Remove(PlayerArgs),
 }
 
 #[derive(Debug, clap::Args)]
-struct Whom {
+struct PlayerArgs {
     /// UUIDs, or names of players of a service with --dev or the local one
     #[arg(required = true, value_name = "PLAYER", value_parser = player)]
     players: Vec<PlayerUuid>,
 }
 
-pub(crate) async fn friends(args: Friends, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn friends(args: Friends, connected: &Connected, form: OutputFormat) -> Result<Exit, Failure> {
     let sessions = &connected.sessions;
     let mut changed = Vec::new();
     match args.what.unwrap_or(What::List) {
@@ -68,8 +68,8 @@ pub(crate) async fn friends(args: Friends, connected: &Connected, form: Form) ->
     Ok(Exit::Done)
 }
 
-fn print(form: Form, all: &[FriendRelationship]) {
-    if form == Form::Json {
+fn print(form: OutputFormat, all: &[FriendRelationship]) {
+    if form == OutputFormat::Json {
         println!("{}", Value::from(all.iter().map(value).collect::<Vec<_>>()));
         return;
     }

@@ -50,11 +50,11 @@ pub(crate) struct Args {
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
-    what: What,
+    what: SessionCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum SessionCommand {
     /// Create a session; with --dedicated also ask for a server and wait until it can be joined
     Create(create::Create),
     /// Find sessions by their settings, their members or their id
@@ -62,9 +62,9 @@ enum What {
     /// Join a session, by id, short code or invite
     Join(find::Join),
     /// Leave a session
-    Leave(Which),
+    Leave(SessionArg),
     /// Remove a session, so that everybody leaves it
-    Destroy(Which),
+    Destroy(SessionArg),
     /// Change a session's settings
     Update(create::Update),
     /// Invite players to a session
@@ -88,27 +88,27 @@ enum What {
     /// List the player's sessions
     List,
     /// Print one session
-    Show(Which),
+    Show(SessionArg),
     /// Print the UUID of the player that you are
     Whoami,
 }
 
 /// A session that is there.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Which {
+pub(crate) struct SessionArg {
     /// Its name, id or short code; may be left out where one session has a name
     session: Option<String>,
 }
 
 /// How a command prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum OutputFormat {
     Text,
     Json,
 }
 
 pub(crate) fn run(args: Args, finder: &Finder) -> Result<Exit, Failure> {
-    let form = if args.json { Form::Json } else { Form::Text };
+    let form = if args.json { OutputFormat::Json } else { OutputFormat::Text };
     super::block_on(async {
         let connected = args.connection.connect(&finder.places).await?;
         let outcome = dispatch(args.what, &connected, form).await;
@@ -117,28 +117,30 @@ pub(crate) fn run(args: Args, finder: &Finder) -> Result<Exit, Failure> {
     })
 }
 
-async fn dispatch(what: What, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+async fn dispatch(what: SessionCommand, connected: &Connected, form: OutputFormat) -> Result<Exit, Failure> {
     match what {
-        What::Create(args) => create::create(args, connected, form).await,
-        What::Find(args) => find::find(args, connected, form).await,
-        What::Join(args) => find::join(args, connected, form).await,
-        What::Leave(which) => create::leave(which, connected, form, crate::session_api::client::Leaving::Leave).await,
-        What::Destroy(which) => {
+        SessionCommand::Create(args) => create::create(args, connected, form).await,
+        SessionCommand::Find(args) => find::find(args, connected, form).await,
+        SessionCommand::Join(args) => find::join(args, connected, form).await,
+        SessionCommand::Leave(which) => {
+            create::leave(which, connected, form, crate::session_api::client::Leaving::Leave).await
+        }
+        SessionCommand::Destroy(which) => {
             create::leave(which, connected, form, crate::session_api::client::Leaving::Destroy).await
         }
-        What::Update(args) => create::update(args, connected, form).await,
-        What::Invite(args) => people::invite(args, connected, form).await,
-        What::Invites => people::invites(connected, form).await,
-        What::Reject(args) => people::reject(args, connected, form).await,
-        What::Presence(args) => presence::presence(args, connected, form).await,
-        What::Friends(args) => friends::friends(args, connected, form).await,
-        What::Matchmake(args) => create::matchmake(args, connected, form).await,
-        What::Members(args) => people::members(args, connected, form).await,
-        What::ConnectString(args) => find::connect_string(args, connected, form).await,
-        What::Events(args) => events::events(args, connected, form).await,
-        What::List => find::list(connected, form).await,
-        What::Show(which) => find::show(which, connected, form).await,
-        What::Whoami => people::whoami(connected, form).await,
+        SessionCommand::Update(args) => create::update(args, connected, form).await,
+        SessionCommand::Invite(args) => people::invite(args, connected, form).await,
+        SessionCommand::Invites => people::invites(connected, form).await,
+        SessionCommand::Reject(args) => people::reject(args, connected, form).await,
+        SessionCommand::Presence(args) => presence::presence(args, connected, form).await,
+        SessionCommand::Friends(args) => friends::friends(args, connected, form).await,
+        SessionCommand::Matchmake(args) => create::matchmake(args, connected, form).await,
+        SessionCommand::Members(args) => people::members(args, connected, form).await,
+        SessionCommand::ConnectString(args) => find::connect_string(args, connected, form).await,
+        SessionCommand::Events(args) => events::events(args, connected, form).await,
+        SessionCommand::List => find::list(connected, form).await,
+        SessionCommand::Show(which) => find::show(which, connected, form).await,
+        SessionCommand::Whoami => people::whoami(connected, form).await,
     }
 }
 

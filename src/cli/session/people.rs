@@ -1,7 +1,7 @@
-//! `members`, `invite`, `invites`, `reject`, `whoami`.
+//! Commands about players: `members`, `invite`, `invites`, `reject`, `whoami`.
 
 use super::{
-    Form, Which,
+    OutputFormat, SessionArg,
     connect::{Connected, player, say},
     failed, show,
 };
@@ -20,7 +20,7 @@ use uuid::Uuid;
 )]
 pub(crate) struct Members {
     #[command(flatten)]
-    which: Which,
+    which: SessionArg,
     /// Register a player who has connected, as the session's host (UUID or name); may be repeated
     #[arg(long, value_name = "PLAYER", value_parser = player)]
     add: Vec<PlayerUuid>,
@@ -32,7 +32,7 @@ pub(crate) struct Members {
     team: Option<u32>,
 }
 
-pub(crate) async fn members(args: Members, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn members(args: Members, connected: &Connected, form: OutputFormat) -> Result<Exit, Failure> {
     let (name, id) = connected.session(args.which.session.as_deref())?;
     let sessions = &connected.sessions;
     for player in args.add {
@@ -57,7 +57,7 @@ pub(crate) async fn members(args: Members, connected: &Connected, form: Form) ->
     after_help = "Examples:\n  gameside session invite bob eve\n  gameside session invite 5f0c1b7e-… --session match"
 )]
 pub(crate) struct Invite {
-    /// Whom: UUIDs, or names of players of a service with --dev or the local one
+    /// Who is invited: UUIDs, or names of players of a service with --dev or the local one
     #[arg(required = true, value_name = "PLAYER", value_parser = player)]
     players: Vec<PlayerUuid>,
     /// To which session: its name, id or short code; may be left out where one session has a name
@@ -65,7 +65,7 @@ pub(crate) struct Invite {
     session: Option<String>,
 }
 
-pub(crate) async fn invite(args: Invite, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn invite(args: Invite, connected: &Connected, form: OutputFormat) -> Result<Exit, Failure> {
     let (name, id) = connected.session(args.session.as_deref())?;
     connected.sessions.send_session_invite(&name, &args.players).await.map_err(failed)?;
     let line = format!("invited {} to session {id}", args.players.len());
@@ -73,9 +73,9 @@ pub(crate) async fn invite(args: Invite, connected: &Connected, form: Form) -> R
     Ok(Exit::Done)
 }
 
-pub(crate) async fn invites(connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn invites(connected: &Connected, form: OutputFormat) -> Result<Exit, Failure> {
     let invites = connected.sessions.get_all_session_invites().await.map_err(failed)?;
-    if form == Form::Json {
+    if form == OutputFormat::Json {
         println!("{}", json!(invites));
         return Ok(Exit::Done);
     }
@@ -95,14 +95,14 @@ pub(crate) struct Reject {
     invite: Uuid,
 }
 
-pub(crate) async fn reject(args: Reject, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn reject(args: Reject, connected: &Connected, form: OutputFormat) -> Result<Exit, Failure> {
     let invite = args.invite;
     connected.sessions.reject_session_invite(invite).await.map_err(failed)?;
     say(form, &format!("rejected invite {invite}"), &json!({ "rejected": invite }));
     Ok(Exit::Done)
 }
 
-pub(crate) async fn whoami(connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn whoami(connected: &Connected, form: OutputFormat) -> Result<Exit, Failure> {
     let player = connected.sessions.log_in().await.map_err(failed)?.ok_or_else(|| failed(ClientError::NoPlayer))?;
     say(form, &player.to_string(), &json!({ "player_uuid": player }));
     Ok(Exit::Done)

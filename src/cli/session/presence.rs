@@ -1,7 +1,7 @@
 //! `presence`: the one session that friends see.
 
 use super::{
-    Form, Which,
+    OutputFormat, SessionArg,
     connect::{Connected, player, say},
     failed,
 };
@@ -17,13 +17,13 @@ use serde_json::json;
 )]
 pub(crate) struct Presence {
     #[command(subcommand)]
-    what: Option<What>,
+    what: Option<PresenceCommand>,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum What {
+enum PresenceCommand {
     /// Show this session to friends
-    Set(Which),
+    Set(SessionArg),
     /// Show none
     Clear,
     /// What a friend shows
@@ -34,16 +34,16 @@ enum What {
     },
 }
 
-pub(crate) async fn presence(args: Presence, connected: &Connected, form: Form) -> Result<Exit, Failure> {
+pub(crate) async fn presence(args: Presence, connected: &Connected, form: OutputFormat) -> Result<Exit, Failure> {
     let sessions = &connected.sessions;
     let shown = match args.what {
         None => sessions.get_presence_session().await.map_err(failed)?,
-        Some(What::Of { player }) => sessions.get_presence_session_of(player).await.map_err(failed)?,
-        Some(What::Clear) => {
+        Some(PresenceCommand::Of { player }) => sessions.get_presence_session_of(player).await.map_err(failed)?,
+        Some(PresenceCommand::Clear) => {
             sessions.clear_presence_session().await.map_err(failed)?;
             None
         }
-        Some(What::Set(which)) => {
+        Some(PresenceCommand::Set(which)) => {
             let (_, id) = connected.session(which.session.as_deref())?;
             sessions.set_presence_session(&id).await.map_err(failed)?;
             Some(id)

@@ -40,20 +40,6 @@ pub(crate) enum NewMembers {
     Refuse,
 }
 
-/// Whether the session is in the session browser.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Listed {
-    Yes,
-    No,
-}
-
-/// Whether players who are under restrictions may join.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SanctionedPlayers {
-    Allow,
-    Refuse,
-}
-
 /// What can be said when a session is created and changed later.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Settings")]
@@ -76,9 +62,6 @@ pub(crate) struct Settings {
     /// List the session in the session browser, with this value; may be repeated
     #[arg(long = "list", value_name = "KEY=VALUE", value_parser = key_value)]
     browser: Vec<(String, String)>,
-    /// Whether the session is in the session browser; searches find it too by those who could join it
-    #[arg(long, value_enum)]
-    listed: Option<Listed>,
     /// Where it is played
     #[arg(long)]
     region: Option<String>,
@@ -88,11 +71,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    fn is_listed(&self) -> Option<bool> {
-        self.listed.map(|listed| listed == Listed::Yes)
-    }
-
-    fn listing(&self) -> Option<crate::model::CustomData> {
+    fn listed(&self) -> Option<crate::model::CustomData> {
         (!self.browser.is_empty()).then(|| self.browser.iter().cloned().collect())
     }
 
@@ -106,8 +85,7 @@ impl Settings {
             join_policy: self.policy.map(JoinPolicy::from),
             max_players: self.max_players,
             allow_new_members: self.new_members(),
-            browser: self.listing(),
-            is_listed: self.is_listed(),
+            browser: self.listed(),
             teams: (!self.teams.is_empty()).then_some(self.teams),
             set: self.set.into_iter().collect(),
             remove,
@@ -128,9 +106,9 @@ pub(crate) struct NewSession {
     /// Never list the session outside the service's own network
     #[arg(long)]
     lan: bool,
-    /// Whether players who are under restrictions may join; they may unless said otherwise
-    #[arg(long, value_enum)]
-    sanctioned_players: Option<SanctionedPlayers>,
+    /// Let no players in who are under restrictions
+    #[arg(long)]
+    no_sanctioned_players: bool,
 }
 
 impl NewSession {
@@ -142,11 +120,10 @@ impl NewSession {
             join_policy: settings.policy.map(JoinPolicy::from),
             max_players: settings.max_players,
             allow_new_members: settings.new_members(),
-            browser: settings.listing(),
-            is_listed: settings.is_listed(),
+            browser: settings.listed(),
             teams: settings.teams,
             lan: self.lan.then_some(true),
-            allow_sanctioned_players: self.sanctioned_players.map(|word| word == SanctionedPlayers::Allow),
+            allow_sanctioned_players: self.no_sanctioned_players.then_some(false),
             custom_settings: settings.set.into_iter().collect(),
             region: settings.region,
             password: settings.password,
@@ -170,12 +147,6 @@ pub(crate) struct Conditions {
     /// Only LAN sessions
     #[arg(long)]
     only_lan: bool,
-    /// Only sessions that are in the session browser
-    #[arg(long)]
-    only_listed: bool,
-    /// Only sessions that take new members
-    #[arg(long)]
-    only_taking_members: bool,
     /// At most so many
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=200))]
     max: Option<u32>,
@@ -190,8 +161,6 @@ impl Conditions {
             player_uuid: self.with,
             session_id: self.id,
             lan: self.only_lan.then_some(true),
-            is_listed: self.only_listed.then_some(true),
-            allow_new_members: self.only_taking_members.then_some(true),
             max_results: self.max,
         }
     }
@@ -208,8 +177,13 @@ const OPERATORS: [(&str, Comparison); 7] = [
     ("~", Comparison::Near),
 ];
 
-fn condition(text: &str) -> Result<Filter, String> {
-    let expected = || format!("expected KEY=VALUE, or another of = != > >= < <= ~, found {text:?}");
+/// A text that is no condition.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected KEY=VALUE, or another of = != > >= < <= ~, found {0:?}")]
+struct NoCondition(String);
+
+fn condition(text: &str) -> Result<Filter, NoCondition> {
+    let expected = || NoCondition(text.to_owned());
     let at = text.find(['=', '!', '<', '>', '~']).filter(|at| *at > 0).ok_or_else(expected)?;
     let (key, rest) = text.split_at(at);
     let (operator, comparison) =

@@ -1,6 +1,6 @@
 //! Sessions for people, and as JSON for programs.
 
-use super::Form;
+use super::OutputFormat;
 use crate::{
     cli::terminal,
     host::escape::escape,
@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// One session, with what this machine calls it.
-pub(crate) fn session(form: Form, name: Option<&str>, session: &Session) {
-    if form == Form::Json {
+pub(crate) fn session(form: OutputFormat, name: Option<&str>, session: &Session) {
+    if form == OutputFormat::Json {
         println!("{}", value(name, session));
         return;
     }
@@ -42,10 +42,10 @@ pub(crate) fn session(form: Form, name: Option<&str>, session: &Session) {
 }
 
 /// A list of them.
-pub(crate) fn sessions(form: Form, found: &[Session], names: &BTreeMap<String, SessionId>) {
+pub(crate) fn sessions(form: OutputFormat, found: &[Session], names: &BTreeMap<String, SessionId>) {
     let name_of =
         |session: &Session| names.iter().find(|(_, id)| **id == session.session_id).map(|(name, _)| name.as_str());
-    if form == Form::Json {
+    if form == OutputFormat::Json {
         let values: Vec<_> = found.iter().map(|session| value(name_of(session), session)).collect();
         println!("{}", Value::from(values));
         return;
@@ -67,11 +67,11 @@ pub(crate) fn sessions(form: Form, found: &[Session], names: &BTreeMap<String, S
 }
 
 /// Who is in it.
-pub(crate) fn members(form: Form, session: &Session) {
+pub(crate) fn members(form: OutputFormat, session: &Session) {
     let all = session.teams.iter().enumerate().flat_map(|(number, team)| {
         team.players.iter().map(move |player| (team.team_id.unwrap_or(number as u32), player))
     });
-    if form == Form::Json {
+    if form == OutputFormat::Json {
         let members: Vec<_> = all
             .map(|(team, player)| json!({ "player_uuid": player.player_uuid, "team": team, "status": player.status }))
             .collect();

@@ -68,7 +68,7 @@ section!(A2sConfig {
 
 /// What the answers are made of besides the section itself.
 #[derive(Debug)]
-pub struct Around<'a> {
+pub struct ServerContext<'a> {
     /// The agent's name.
     pub agent: &'a str,
     /// Where it answers: the number of the port that the section names.
@@ -81,7 +81,7 @@ pub struct Around<'a> {
 
 impl Settings {
     /// `enabled` and `port` are the caller's, who reserves the port.
-    pub fn of(config: &A2sConfig, around: &Around<'_>) -> Settings {
+    pub fn of(config: &A2sConfig, around: &ServerContext<'_>) -> Settings {
         let A2sConfig {
             enabled: _,
             port: _,

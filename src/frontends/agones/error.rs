@@ -1,4 +1,4 @@
-//! Refusals: one code for both wires.
+//! Refusals of an SDK call: one type, which both the gRPC and the REST wire can answer.
 
 use std::fmt;
 

@@ -5,7 +5,7 @@ use super::{
     counters_lists::ListParts,
     error::{Code, RpcError},
     proto,
-    sdk_server::{SdkServer, Watch},
+    sdk_server::{GameServerWatch, SdkServer},
 };
 use axum::{
     Router,
@@ -190,7 +190,7 @@ async fn watch(State(sdk): State<Sdk>, request: Request) -> Response {
     grpc.server_streaming(service, request).await.map(Body::new)
 }
 
-fn game_servers(watch: Watch) -> GameServers {
+fn game_servers(watch: GameServerWatch) -> GameServers {
     let messages = stream::unfold(watch, |mut watch| async move {
         let message = watch.next().await.protobuf();
         Some((Ok(message), watch))

@@ -2,7 +2,7 @@
 
 use super::{
     error::RpcError,
-    sdk_server::{SdkServer, Watch},
+    sdk_server::{GameServerWatch, SdkServer},
 };
 use axum::{
     body::Body,
@@ -60,7 +60,7 @@ fn websocket_key(headers: &HeaderMap) -> Result<Option<String>, RpcError> {
     key.map(|key| Some(key.to_owned())).ok_or_else(|| RpcError::invalid("Sec-WebSocket-Key is missing"))
 }
 
-fn chunks(watch: Watch) -> Response {
+fn chunks(watch: GameServerWatch) -> Response {
     let lines = stream::unfold(watch, |mut watch| async move {
         let line = watch.next().await.line();
         Some((Ok::<_, Infallible>(line), watch))
@@ -68,7 +68,7 @@ fn chunks(watch: Watch) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(lines)).into_response()
 }
 
-async fn frames(upgrade: OnUpgrade, watch: Watch) {
+async fn frames(upgrade: OnUpgrade, watch: GameServerWatch) {
     match upgrade.await {
         Ok(upgraded) => serve(upgraded, watch).await,
         Err(error) => tracing::debug!(%error, "a WebSocket failed to open"),
@@ -76,7 +76,7 @@ async fn frames(upgrade: OnUpgrade, watch: Watch) {
 }
 
 /// Serves until the client goes. Its pings are answered while it is read.
-async fn serve(upgraded: Upgraded, mut watch: Watch) {
+async fn serve(upgraded: Upgraded, mut watch: GameServerWatch) {
     let config = WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
     let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
     let (mut to, mut from) = socket.split();

@@ -37,7 +37,7 @@ use super::{
     error::{Code, RpcError},
     proto,
     snapshot::{self, Snapshot},
-    state::{AgentView, Done, Outcome, SdkState},
+    state::{AgentView, CallOutcome, Outcome, SdkState},
 };
 use crate::{
     frontends::{GameMessage, Shared, ring::Ring},
@@ -53,7 +53,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{Notify, Semaphore, mpsc::PermitIterator, oneshot};
-pub(crate) use watch::Watch;
+pub(crate) use watch::GameServerWatch;
 
 /// Snapshots that a slow watcher can still read one by one.
 const RETENTION: usize = 32;
@@ -161,7 +161,7 @@ impl SdkServer {
         };
         let mut next = inner.state.clone();
         next.used = true;
-        let Done { value, mut events } = call(&mut next, &inner.view)?;
+        let CallOutcome { value, mut events } = call(&mut next, &inner.view)?;
         if !inner.state.used && !events.contains(&GameEvent::Heartbeat) {
             // The first call is a sign of life, and from there on silence counts.
             events.insert(0, GameEvent::Heartbeat);
@@ -191,7 +191,7 @@ impl SdkServer {
             return Ok(());
         }
         // The first one, or one that makes the game well again: the next call is to find it so.
-        self.execute(|_, _| Ok(Done { value: (), events: vec![GameEvent::Heartbeat] })).await
+        self.execute(|_, _| Ok(CallOutcome { value: (), events: vec![GameEvent::Heartbeat] })).await
     }
 
     /// Reads the state.

@@ -78,16 +78,16 @@ pub(crate) struct Players {
 
 /// What a call answers, and what the agent hears of it.
 #[derive(Debug)]
-pub(crate) struct Done<T> {
+pub(crate) struct CallOutcome<T> {
     pub value: T,
     pub events: Vec<GameEvent>,
 }
 
-pub(crate) type Outcome<T> = Result<Done<T>, RpcError>;
+pub(crate) type Outcome<T> = Result<CallOutcome<T>, RpcError>;
 
 #[allow(clippy::unnecessary_wraps, reason = "every call ends with it")]
 fn done<T>(value: T, events: impl Into<Vec<GameEvent>>) -> Outcome<T> {
-    Ok(Done { value, events: events.into() })
+    Ok(CallOutcome { value, events: events.into() })
 }
 
 /// Everything that this SDK knows of one run. Its serialised form lies in the journal.

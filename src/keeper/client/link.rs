@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     keeper::{
-        discovery::{self, Lock},
+        discovery::{self, LockState},
         protocol::{Event, Losses, MAX_LISTENERS, Order, Reply, Request, VERSIONS},
     },
     model::{
@@ -149,11 +149,11 @@ impl Link {
         let dir = self.place.dir.clone();
         if let Err(why) = discovery::connect_to(&dir) {
             match (discovery::lock(&dir), &self.mode) {
-                (Ok(Lock::Held { pid: holder }), _) => {
+                (Ok(LockState::Held { pid: holder }), _) => {
                     return Err(AwayError::Unreachable { holder, dir, why }.into());
                 }
-                (Ok(Lock::Free), Mode::Spawn(how)) => spawn::spawn(&dir, how).await.map_err(AwayError::from)?,
-                (Ok(Lock::Free), Mode::Connect) => return Err(AwayError::NotThere(dir).into()),
+                (Ok(LockState::Free), Mode::Spawn(how)) => spawn::spawn(&dir, how).await.map_err(AwayError::from)?,
+                (Ok(LockState::Free), Mode::Connect) => return Err(AwayError::NotThere(dir).into()),
                 (Err(why), _) => return Err(AwayError::Lock { dir, why }.into()),
             }
         }

@@ -1,4 +1,4 @@
-//! The leaf cgroup of a run, where the keeper may make one.
+//! The cgroup that a run has for itself, where the keeper may make one.
 //!
 //! ```text
 //!   …/<our own cgroup>/              where we were put, by systemd (Delegate=yes) or the user's session
@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Where cgroupfs is read-only or not ours, there is none, and the run is held by descent alone
-//! (`family`).
+//! (`process_tree`).
 
 use std::{
     fs, io,

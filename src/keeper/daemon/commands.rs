@@ -7,8 +7,7 @@ use super::{
     console::Console,
     error::{FileError, Refusal, SpawnError},
     exec::{self, ExecCommand},
-    listeners::Places,
-    output::Drain,
+    output::OutputPipe,
     run::{Run, Spawned},
     spawn::{self, Stdio},
     stats,
@@ -215,16 +214,7 @@ impl Daemon {
             Err(error) => {
                 let at = clock::wall();
                 let status = ExitStatus::SpawnFailed { error: error.to_string() };
-                let report = ExitReport {
-                    run,
-                    status,
-                    started: at,
-                    ended: at,
-                    stopped_at_step: None,
-                    stragglers: 0,
-                    peak_memory: None,
-                    core_path: None,
-                };
+                let report = ExitReport::new(run, status, at, at);
                 self.store.keep(report.clone());
                 self.connections.tell(&Event::Exited { report });
             }
@@ -234,7 +224,7 @@ impl Daemon {
 
     fn begin(&mut self, run: RunNumber, spec: &LaunchSpec) -> Result<Spawned, SpawnError> {
         let account = self.identity.account.as_ref();
-        let plan = spawn::plan(&spec.argv, &spec.env, spec.dir.as_deref(), &self.settings, &self.identity)?;
+        let plan = spawn::plan(&spec.argv, &spec.env, spec.dir.as_deref(), &self.settings, account)?;
         for file in spec.file.iter().chain(&spec.files) {
             self.write_file(file).map_err(|why| SpawnError::File { path: file.path.clone(), why })?;
         }
@@ -244,7 +234,7 @@ impl Daemon {
         {
             eprintln!("gameside-keeper: the game's memory can't be limited: {error}");
         }
-        let pipes = || -> std::io::Result<_> { Ok((Console::pipe()?, Drain::pipe()?, Drain::pipe()?)) };
+        let pipes = || -> std::io::Result<_> { Ok((Console::pipe()?, OutputPipe::pipe()?, OutputPipe::pipe()?)) };
         let ((console, input), (out, output), (err, error)) = pipes().map_err(SpawnError::Pipes)?;
         let stdio = Stdio { input, output, error };
         let (started, output_from) = (clock::wall(), self.log.end());
@@ -255,7 +245,7 @@ impl Daemon {
             output_from,
             leaf,
             console,
-            drains: vec![(Stream::Stdout, out), (Stream::Stderr, err)],
+            outputs: vec![(Stream::Stdout, out), (Stream::Stderr, err)],
         })
     }
 
@@ -292,9 +282,8 @@ impl Daemon {
     }
 
     fn listeners(&mut self, peer: u64, re: u64, want: &[ListenerSpec]) -> Result<(), Refusal> {
-        let ours = [&self.store.dir, &self.store.game];
-        let places = if self.identity.guarded { Places::In(&ours) } else { Places::Anywhere };
-        let sockets = self.held.get(want, places)?;
+        let within = self.identity.guarded.then_some(self.settings.dir.as_path());
+        let sockets = self.held.get(want, within)?;
         let names = want.iter().map(|spec| spec.name.clone()).collect();
         self.connections.answer(peer, Some(re), Event::Listeners { names }, sockets);
         Ok(())
@@ -323,13 +312,13 @@ impl Daemon {
         let account = self.identity.account.as_ref();
         let (env, dir) =
             self.run.as_ref().map_or((BTreeMap::new(), None), |run| (run.spec.env.clone(), run.spec.dir.clone()));
-        let plan = spawn::plan(argv, &env, dir.as_deref(), &self.settings, &self.identity)?;
+        let plan = spawn::plan(argv, &env, dir.as_deref(), &self.settings, account)?;
         let leaf = self.leaf(&exec::leaf_name(self.exec_leaf))?;
-        let (drain, output) = Drain::pipe().map_err(SpawnError::Pipes)?;
+        let (reader, output) = OutputPipe::pipe().map_err(SpawnError::Pipes)?;
         let error = output.try_clone().map_err(SpawnError::Pipes)?;
         let input = OwnedFd::from(File::open("/dev/null").map_err(SpawnError::Pipes)?);
         let stdio = Stdio { input, output, error };
         let child = spawn::spawn(&plan, &stdio, leaf.as_ref(), &self.settings, account).map_err(SpawnError::Fork)?;
-        Ok(ExecCommand::new(peer, re, child, drain.pipe, clock::mono() + timeout))
+        Ok(ExecCommand::new(peer, re, child, reader.pipe, clock::mono() + timeout))
     }
 }

@@ -14,7 +14,7 @@
 //! | `settings`, `privileges` | its settings; the game's user, and how little of root is kept |
 //! | `watcher` | its parent, which ends the game when the keeper is killed |
 //! | `init` | the agent as a child, for containers |
-//! | `directory`, `store` | the state directory, found once; lock, epoch, exit report |
+//! | `store` | lock, epoch, exit report |
 //! | `connections`, `commands`, `error` | connections and fencing; what each order does, and why it is refused |
 //! | `run`, `stop_sequence` | one run, from fork to an empty containment |
 //! | `spawn`, `process_tree`, `cgroup` | how a process starts; which processes belong to a run |
@@ -34,7 +34,6 @@ mod cgroup;
 mod commands;
 mod connections;
 mod console;
-mod directory;
 mod error;
 mod exec;
 mod init;
@@ -56,31 +55,25 @@ mod watcher;
 
 use super::protocol::{Event, names};
 use crate::{
-    host::{clock, socket},
+    host::clock,
     model::{ids::RunNumber, process::FallbackPolicy},
 };
 use cgroup::Cgroups;
 use connections::Connections;
 use exec::ExecCommand;
 use init::Runner;
-use listeners::Held;
+use listeners::HeldSockets;
 use log::Log;
 use orphaned::Orphaned;
-use output::Drained;
+use output::ReadOutcome;
 use privileges::Identity;
-use run::{Run, Turn};
+use run::{Run, RunStep};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fd::AsFd,
 };
 use settings::Settings;
-use std::{
-    ffi::{OsStr, OsString},
-    io,
-    os::fd::OwnedFd,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{ffi::OsString, io, os::fd::OwnedFd, process::ExitCode, time::Duration};
 use store::Store;
 
 pub(super) use crate::model::time::Instant;
@@ -115,7 +108,7 @@ pub(super) struct Daemon {
     executed: Vec<ExecCommand>,
     /// Which cgroup the commands run in, see [`exec::leaf_name`].
     exec_leaf: u64,
-    held: Held,
+    held: HeldSockets,
     log: Log,
     record: Option<String>,
     fallback: Option<FallbackPolicy>,
@@ -163,7 +156,7 @@ impl Daemon {
             last_run,
             executed: Vec::new(),
             exec_leaf: 0,
-            held: Held::default(),
+            held: HeldSockets::default(),
             log,
             record: None,
             fallback: None,
@@ -180,15 +173,12 @@ impl Daemon {
             for (source, events) in ready {
                 self.serve(source, events, &mut buffer);
             }
-            for (peer, line) in self.connections.lines() {
-                self.carry_out(peer, &line);
-            }
             self.turn(clock::mono(), &mut buffer);
             self.connections.flush();
             if let Some((code, until)) = self.ending
                 && (self.runner.is_none() || clock::mono() >= until)
             {
-                let _ = socket::remove(&self.store.dir, OsStr::new(names::SOCKET));
+                let _ = std::fs::remove_file(self.settings.dir.join(names::SOCKET));
                 return code;
             }
         }
@@ -215,8 +205,8 @@ impl Daemon {
             if let Some(pipe) = &run.outcome {
                 add(Source::Outcome, pipe.as_fd(), PollFlags::IN);
             }
-            for (at, (_, drain)) in run.drains.iter().enumerate() {
-                add(Source::Output(at), drain.pipe.as_fd(), PollFlags::IN);
+            for (at, (_, output)) in run.outputs.iter().enumerate() {
+                add(Source::Output(at), output.pipe.as_fd(), PollFlags::IN);
             }
             if let Some(pipe) = run.console.waiting() {
                 add(Source::Console, pipe.as_fd(), PollFlags::OUT);
@@ -230,8 +220,7 @@ impl Daemon {
         if let Some(runner) = &self.runner {
             add(Source::Runner, runner.ends.as_fd(), PollFlags::IN);
         }
-        let due = if self.connections.has_lines() { Some(clock::mono()) } else { self.due() };
-        let left = due.map(|due| due.since(clock::mono()));
+        let left = self.due().map(|due| due.since(clock::mono()));
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
         if poll(&mut fds, timeout.as_ref()).is_err() {
             return Vec::new();
@@ -244,11 +233,13 @@ impl Daemon {
             Source::Signals => self.signalled(buffer),
             Source::Server => self.connections.accept(&self.server, self.identity.agent_uid),
             Source::Connection(number) if events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) => {
-                self.connections.read(number, buffer);
+                for line in self.connections.read(number, buffer) {
+                    self.carry_out(number, &line);
+                }
             }
             Source::Connection(_) => {} // written to at the end of the turn
             Source::Outcome => self.outcome(),
-            Source::Output(at) => self.drain(at, buffer),
+            Source::Output(at) => self.read_output(at, buffer),
             Source::Console => {
                 if let Some(run) = &mut self.run {
                     run.console.flush();
@@ -298,14 +289,14 @@ impl Daemon {
         }
     }
 
-    fn drain(&mut self, at: usize, buffer: &mut [u8]) {
+    fn read_output(&mut self, at: usize, buffer: &mut [u8]) {
         let Some(run) = &mut self.run else { return };
-        let Some((stream, drain)) = run.drains.get_mut(at) else { return };
+        let Some((stream, output)) = run.outputs.get_mut(at) else { return };
         let mut forwarder = self.connections.forwarder(run.number, *stream);
-        if drain.pump(buffer, &mut self.log, &mut forwarder) == Drained::Ended {
+        if output.pump(buffer, &mut self.log, &mut forwarder) == ReadOutcome::Ended {
             // The positions that `wait` has handed out must stay valid in this round: `turn` takes
-            // the drain out.
-            drain.ended = true;
+            // the pipe out.
+            output.ended = true;
         }
     }
 
@@ -317,9 +308,9 @@ impl Daemon {
             return;
         }
         let Some(mut run) = self.run.take() else { return };
-        for (stream, drain) in &mut run.drains {
+        for (stream, output) in &mut run.outputs {
             let mut forwarder = self.connections.forwarder(run.number, *stream);
-            drain.empty(buffer, &mut self.log, &mut forwarder);
+            output.empty(buffer, &mut self.log, &mut forwarder);
         }
         let report = run.report(clock::wall());
         if let Some(leaf) = &run.leaf {
@@ -365,8 +356,8 @@ impl Daemon {
     fn turn(&mut self, now: Instant, buffer: &mut [u8]) {
         let helpers = self.helpers();
         if let Some(run) = &mut self.run {
-            run.drains.retain(|(_, drain)| !drain.ended);
-            if let Turn::Unkillable(left) = run.turn(now, &helpers, self.settings.last_deadline) {
+            run.outputs.retain(|(_, output)| !output.ended);
+            if let RunStep::Unkillable(left) = run.turn(now, &helpers, self.settings.last_deadline) {
                 let number = run.number;
                 self.run = None;
                 self.unkillable = Some((number, left));

@@ -29,7 +29,7 @@ pub(super) trait Lines {
 
 /// The reading end of one of the game's streams.
 #[derive(Debug)]
-pub(super) struct Drain {
+pub(super) struct OutputPipe {
     pub(super) pipe: OwnedFd,
     /// Every writer has gone; there is nothing to wait for.
     pub(super) ended: bool,
@@ -39,46 +39,46 @@ pub(super) struct Drain {
 
 /// What reading came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Drained {
+pub(super) enum ReadOutcome {
     /// Nothing more for now.
-    Dry,
+    NothingYet,
     /// There may be more, but this pipe has had its share of the round.
     More,
     /// Every writer is gone.
     Ended,
 }
 
-impl Drain {
+impl OutputPipe {
     /// A new pipe: our end, and the game's.
-    pub(super) fn pipe() -> io::Result<(Drain, OwnedFd)> {
+    pub(super) fn pipe() -> io::Result<(OutputPipe, OwnedFd)> {
         let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         rustix::fs::fcntl_setfl(&ours, OFlags::NONBLOCK)?;
         super::sys::widen_pipe(&ours, PIPE);
-        Ok((Drain { pipe: ours, ended: false, rest: Vec::new() }, theirs))
+        Ok((OutputPipe { pipe: ours, ended: false, rest: Vec::new() }, theirs))
     }
 
     /// Reads what is there, through `buffer`.
-    pub(super) fn pump(&mut self, buffer: &mut [u8], log: &mut Log, agent: &mut dyn Lines) -> Drained {
+    pub(super) fn pump(&mut self, buffer: &mut [u8], log: &mut Log, agent: &mut dyn Lines) -> ReadOutcome {
         let mut read = 0;
         while read < TURN {
             match rustix::io::read(&self.pipe, &mut *buffer) {
                 Ok(0) => {
                     self.finish(log, agent);
-                    return Drained::Ended;
+                    return ReadOutcome::Ended;
                 }
                 Ok(count) => {
                     read += count;
                     self.take(&buffer[..count], log, agent);
                     if count < buffer.len() {
-                        return Drained::Dry; // most likely; poll tells if not
+                        return ReadOutcome::NothingYet; // most likely; poll tells if not
                     }
                 }
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Drained::Dry,
-                Err(_) => return Drained::Ended,
+                Err(Errno::AGAIN) => return ReadOutcome::NothingYet,
+                Err(_) => return ReadOutcome::Ended,
             }
         }
-        Drained::More
+        ReadOutcome::More
     }
 
     fn take(&mut self, bytes: &[u8], log: &mut Log, agent: &mut dyn Lines) {
@@ -153,17 +153,17 @@ mod tests {
     fn drained(chunks: &[&[u8]]) -> (Vec<u8>, Vec<Vec<u8>>) {
         let dir = tempfile::tempdir().unwrap();
         let mut log = Log::new(openat(CWD, dir.path(), OFlags::DIRECTORY, Mode::empty()).unwrap(), 1 << 20, 2);
-        let (mut drain, writer) = Drain::pipe().unwrap();
+        let (mut drain, writer) = OutputPipe::pipe().unwrap();
         let (mut seen, mut buffer) = (Seen::default(), vec![0; 4096]);
         for chunk in chunks {
             assert_eq!(rustix::io::write(&writer, chunk), Ok(chunk.len()));
-            while drain.pump(&mut buffer, &mut log, &mut seen) != Drained::Dry {}
+            while drain.pump(&mut buffer, &mut log, &mut seen) != ReadOutcome::NothingYet {}
             while rustix::io::ioctl_fionread(&drain.pipe).unwrap() > 0 {
                 drain.pump(&mut buffer, &mut log, &mut seen);
             }
         }
         drop(writer);
-        assert_eq!(drain.pump(&mut buffer, &mut log, &mut seen), Drained::Ended);
+        assert_eq!(drain.pump(&mut buffer, &mut log, &mut seen), ReadOutcome::Ended);
         (fs::read(dir.path().join("game.log")).unwrap(), seen.0)
     }
 

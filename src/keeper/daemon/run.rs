@@ -16,7 +16,7 @@ use super::{
     Instant,
     cgroup::{self, Leaf},
     console::Console,
-    output::Drain,
+    output::OutputPipe,
     process_tree::{self, Process},
     spawn::Child,
     stop_sequence::{NextStep, StopSequence},
@@ -52,7 +52,7 @@ pub(super) struct Run {
     /// Open until exec has closed it or failed.
     pub(super) outcome: Option<OwnedFd>,
     pub(super) console: Console,
-    pub(super) drains: Vec<(Stream, Drain)>,
+    pub(super) outputs: Vec<(Stream, OutputPipe)>,
     pub(super) stop: Option<StopSequence>,
     killing: Option<Killing>,
     failed: Option<String>,
@@ -74,8 +74,8 @@ struct Killing {
 
 /// What [`Run::turn`] led to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Turn {
-    Nothing,
+pub(super) enum RunStep {
+    GoesOn,
     /// So many could not be killed by the last deadline.
     Unkillable(u32),
 }
@@ -86,7 +86,7 @@ pub(super) struct Spawned {
     pub(super) started: Timestamp,
     pub(super) leaf: Option<Leaf>,
     pub(super) console: Console,
-    pub(super) drains: Vec<(Stream, Drain)>,
+    pub(super) outputs: Vec<(Stream, OutputPipe)>,
     pub(super) output_from: Option<OutputFrom>,
 }
 
@@ -103,7 +103,7 @@ impl Run {
             leaf: begun.leaf,
             outcome: Some(begun.child.outcome),
             console: begun.console,
-            drains: begun.drains,
+            outputs: begun.outputs,
             stop: None,
             killing: None,
             failed: None,
@@ -205,7 +205,7 @@ impl Run {
     }
 
     /// Does what is due by the clock: the next step of the stop sequence, or SIGKILL again.
-    pub(super) fn turn(&mut self, now: Instant, helpers: &[i32], last_deadline: Duration) -> Turn {
+    pub(super) fn turn(&mut self, now: Instant, helpers: &[i32], last_deadline: Duration) -> RunStep {
         let next = self.stop.as_mut().map_or(NextStep::Wait, |stop| stop.next(now));
         match next {
             NextStep::Wait => {}
@@ -227,12 +227,12 @@ impl Run {
         if self.killing.as_ref().is_some_and(|killing| now >= killing.again) {
             return self.kill_now(now, helpers, last_deadline);
         }
-        Turn::Nothing
+        RunStep::GoesOn
     }
 
-    fn kill_now(&mut self, now: Instant, helpers: &[i32], last_deadline: Duration) -> Turn {
+    fn kill_now(&mut self, now: Instant, helpers: &[i32], last_deadline: Duration) -> RunStep {
         let mut members = self.members(helpers);
-        let Some(killing) = &mut self.killing else { return Turn::Nothing };
+        let Some(killing) = &mut self.killing else { return RunStep::GoesOn };
         killing.again = now + KILL_AGAIN;
         let all = members.len();
         if now < killing.cores_until {
@@ -241,7 +241,7 @@ impl Run {
         if members.len() < all {
             killing.deadline = now + last_deadline;
         } else if now >= killing.deadline {
-            return if all == 0 { Turn::Nothing } else { Turn::Unkillable(all as u32) };
+            return if all == 0 { RunStep::GoesOn } else { RunStep::Unkillable(all as u32) };
         } else if let Some(leaf) = &self.leaf {
             leaf.kill();
         }
@@ -258,7 +258,7 @@ impl Run {
                 break;
             }
         }
-        Turn::Nothing
+        RunStep::GoesOn
     }
 
     /// The stop sequence or SIGKILL is under way.

@@ -1,4 +1,5 @@
-//! The stop sequence of a run: says what to do next. It reads no clock and sends no signal.
+//! The stop sequence of a run, as a state machine: it says which step comes next, and when. It
+//! reads no clock and sends no signal.
 
 use crate::{
     keeper::daemon::Instant,

@@ -11,7 +11,6 @@
 //! keeper that finds one goes on under the id of its predecessor: the run it reports has ended for
 //! certain, and the agent gets its true status.
 
-use super::directory::{self, Links};
 use crate::{
     host::lock::{Lock, NotLocked},
     keeper::protocol::names,
@@ -21,7 +20,7 @@ use crate::{
     },
 };
 use rustix::{
-    fs::{CWD, Mode, OFlags, fchmod, fchown, fsync, mkdirat, openat, renameat},
+    fs::{CWD, Mode, OFlags, fchown, fsync, mkdirat, openat, renameat},
     io::Errno,
     process::geteuid,
 };
@@ -53,11 +52,9 @@ pub(super) enum StoreError {
 /// The directories, opened without following links, and the lock.
 #[derive(Debug)]
 pub(super) struct Store {
-    /// The state directory itself.
-    pub(super) dir: OwnedFd,
     pub(super) game: OwnedFd,
     pub(super) logs: OwnedFd,
-    pub(super) own: OwnedFd,
+    own: OwnedFd,
     _lock: Lock,
     epoch_file: Option<File>,
     epoch: u64,
@@ -67,20 +64,22 @@ pub(super) struct Store {
 
 /// What `keeper/exit` holds.
 #[derive(Debug, Serialize, Deserialize)]
-struct Kept {
+struct StoredReport {
     keeper: KeeperId,
     report: ExitReport,
 }
 
 impl Store {
     /// Takes the lock and opens or makes everything. `fresh` is our id unless a predecessor left a report.
-    pub(super) fn open(path: &Path, links: Links, fresh: KeeperId) -> Result<Store, StoreError> {
+    pub(super) fn open(path: &Path, fresh: KeeperId) -> Result<Store, StoreError> {
         let failed = |what: &str| {
             let what = format!("{what} in {}", path.display());
             move |why: Errno| StoreError::Io { what, why: why.into() }
         };
-        let dir = directory::open(path, links)
-            .map_err(|why| StoreError::Io { what: format!("opening the state directory {}", path.display()), why })?;
+        std::fs::create_dir_all(path)
+            .map_err(|why| StoreError::Io { what: format!("making {}", path.display()), why })?;
+        let dir = openat(CWD, path, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(failed("opening the state directory"))?;
         let lock = Lock::take_at(&dir, Path::new(names::LOCK), "").map_err(|why| match why {
             NotLocked::Held { holder, .. } => StoreError::Locked(holder.map(|holder| holder.pid)),
             NotLocked::Io { doing, source, .. } => {
@@ -95,7 +94,7 @@ impl Store {
         let (epoch_file, epoch) = open_epoch(&own);
         let keeper = kept.as_ref().map_or(fresh, |kept| kept.keeper.clone());
         let untaken = kept.map(|kept| kept.report);
-        let store = Store { dir, game, logs, own, _lock: lock, epoch_file, epoch, keeper, untaken };
+        let store = Store { game, logs, own, _lock: lock, epoch_file, epoch, keeper, untaken };
         if store.untaken.is_none() {
             store.prepare_spare();
         }
@@ -125,7 +124,7 @@ impl Store {
 
     /// Writes an exit report to the disk. Only then it may be told.
     pub(super) fn keep(&mut self, report: ExitReport) {
-        let written = write_report(&self.own, &Kept { keeper: self.keeper.clone(), report: report.clone() });
+        let written = write_report(&self.own, &StoredReport { keeper: self.keeper.clone(), report: report.clone() });
         if let Err(error) = written {
             eprintln!("gameside-keeper: the exit report of run {} could not be written: {error}", report.run);
         }
@@ -162,9 +161,8 @@ fn subdirectory(dir: &OwnedFd, name: &str, mode: u32) -> Result<OwnedFd, Errno> 
         Err(error) => return Err(error),
     }
     let fd = openat(dir, name, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-    if rustix::fs::fstat(&fd)?.st_uid != geteuid().as_raw() && fchown(&fd, Some(geteuid()), None).is_ok() {
-        // Whoever made it chose its mode.
-        let _ = fchmod(&fd, Mode::from(mode));
+    if rustix::fs::fstat(&fd)?.st_uid != geteuid().as_raw() {
+        let _ = fchown(&fd, Some(geteuid()), None);
     }
     Ok(fd)
 }
@@ -185,7 +183,7 @@ pub(in crate::keeper) fn left(path: &Path) -> Option<(KeeperId, ExitReport)> {
     read_report(&own).map(|kept| (kept.keeper, kept.report))
 }
 
-fn read_report(own: &OwnedFd) -> Option<Kept> {
+fn read_report(own: &OwnedFd) -> Option<StoredReport> {
     let fd = openat(own, REPORT, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let mut text = String::new();
     File::from(fd).take(REPORT_BYTES as u64).read_to_string(&mut text).ok()?;
@@ -193,7 +191,7 @@ fn read_report(own: &OwnedFd) -> Option<Kept> {
 }
 
 /// In place into the spare's blocks, then renamed.
-fn write_report(own: &OwnedFd, kept: &Kept) -> io::Result<()> {
+fn write_report(own: &OwnedFd, kept: &StoredReport) -> io::Result<()> {
     let mut text = serde_json::to_string(kept)?;
     if text.len() >= REPORT_BYTES {
         let mut report = kept.report.clone();
@@ -201,7 +199,7 @@ fn write_report(own: &OwnedFd, kept: &Kept) -> io::Result<()> {
         if let ExitStatus::SpawnFailed { error } = &mut report.status {
             *error = error.chars().take(500).collect();
         }
-        text = serde_json::to_string(&Kept { keeper: kept.keeper.clone(), report })?;
+        text = serde_json::to_string(&StoredReport { keeper: kept.keeper.clone(), report })?;
     }
     text.push('\n');
     let mut bytes = text.into_bytes();
@@ -226,38 +224,23 @@ mod tests {
 
     fn report(run: u64) -> ExitReport {
         let at = Timestamp::EPOCH;
-        let status = ExitStatus::Exited { code: 3 };
-        let run = RunNumber(run);
-        ExitReport {
-            run,
-            status,
-            started: at,
-            ended: at,
-            stopped_at_step: None,
-            stragglers: 0,
-            peak_memory: None,
-            core_path: None,
-        }
-    }
-
-    fn open(dir: &Path, fresh: KeeperId) -> Result<Store, StoreError> {
-        Store::open(dir, Links::All, fresh)
+        ExitReport::new(RunNumber(run), ExitStatus::Exited { code: 3 }, at, at)
     }
 
     #[test]
     fn epochs_only_go_up() {
         let dir = tempfile::tempdir().unwrap();
-        let mut store = open(dir.path(), id("a")).unwrap();
+        let mut store = Store::open(dir.path(), id("a")).unwrap();
         assert_eq!((store.next_epoch(0), store.next_epoch(0), store.next_epoch(9)), (1, 2, 10));
         drop(store);
-        assert_eq!(open(dir.path(), id("b")).unwrap().next_epoch(0), 11);
+        assert_eq!(Store::open(dir.path(), id("b")).unwrap().next_epoch(0), 11);
     }
 
     #[test]
     fn one_keeper_a_directory() {
         let dir = tempfile::tempdir().unwrap();
-        let _store = open(dir.path(), id("a")).unwrap();
-        match open(dir.path(), id("b")) {
+        let _store = Store::open(dir.path(), id("a")).unwrap();
+        match Store::open(dir.path(), id("b")) {
             Err(StoreError::Locked(pid)) => assert_eq!(pid, Some(std::process::id())),
             other => panic!("{other:?}"),
         }
@@ -266,16 +249,16 @@ mod tests {
     #[test]
     fn an_untaken_report_keeps_its_keepers_name() {
         let dir = tempfile::tempdir().unwrap();
-        let mut store = open(dir.path(), id("a")).unwrap();
+        let mut store = Store::open(dir.path(), id("a")).unwrap();
         store.keep(report(7));
         drop(store);
-        let mut next = open(dir.path(), id("b")).unwrap();
+        let mut next = Store::open(dir.path(), id("b")).unwrap();
         assert_eq!((&next.keeper, next.untaken()), (&id("a"), Some(&report(7))));
         next.forget();
         next.keep(report(8));
         next.forget();
         drop(next);
-        let last = open(dir.path(), id("c")).unwrap();
+        let last = Store::open(dir.path(), id("c")).unwrap();
         assert_eq!((&last.keeper, last.untaken()), (&id("c"), None));
     }
 
@@ -283,7 +266,7 @@ mod tests {
     fn what_a_keeper_left_can_be_read_by_others_until_it_is_taken() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(left(dir.path()), None);
-        let mut store = open(dir.path(), id("k1")).unwrap();
+        let mut store = Store::open(dir.path(), id("k1")).unwrap();
         store.keep(report(3));
         assert_eq!(left(dir.path()), Some((id("k1"), report(3))));
         store.forget();
@@ -293,10 +276,10 @@ mod tests {
     #[test]
     fn a_report_that_is_too_long_is_cut() {
         let dir = tempfile::tempdir().unwrap();
-        let mut store = open(dir.path(), id("a")).unwrap();
+        let mut store = Store::open(dir.path(), id("a")).unwrap();
         let status = ExitStatus::SpawnFailed { error: "x".repeat(9000) };
         store.keep(ExitReport { status, ..report(1) });
         drop(store);
-        assert_eq!(open(dir.path(), id("b")).unwrap().untaken().unwrap().run, RunNumber(1));
+        assert_eq!(Store::open(dir.path(), id("b")).unwrap().untaken().unwrap().run, RunNumber(1));
     }
 }

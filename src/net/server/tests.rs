@@ -3,7 +3,7 @@
 use super::*;
 use crate::net::{
     Address, Client,
-    client::{Call, Servers},
+    client::{Call, TrustedServers},
     error,
 };
 use http::{Method, StatusCode};
@@ -135,7 +135,7 @@ async fn a_panic_costs_its_own_connection() {
 async fn a_client_of_ours_asks_over_a_socket_and_knows_when_nobody_listens() {
     let dir = tempfile::tempdir().unwrap();
     let path: PathBuf = dir.path().join("s.sock");
-    let client = Client::new(Address::Unix(path.clone()), Some("secret".into()), Servers::SameUserOrRoot);
+    let client = Client::new(Address::Unix(path.clone()), Some("secret".into()), TrustedServers::SameUserOrRoot);
     assert!(client.ask(Call::new(Method::GET, "/"), 100).await.unwrap_err().is_not_listening());
 
     let listener = Listener::Unix(UnixListener::bind(&path).unwrap());

@@ -2,7 +2,10 @@
 
 use super::block_on;
 use crate::{
-    model::game::GameNotice,
+    model::{
+        backoff::{Backoff, NO_JITTER},
+        game::GameNotice,
+    },
     net::{
         Client,
         client::{Call, ClientError},
@@ -14,7 +17,9 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use std::{sync::mpsc::Sender, time::Duration};
 
-const RETRY: Duration = Duration::from_millis(250);
+/// Between two attempts to listen: the agent is on this machine, and may just be starting.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest event, in bytes.
 const MAX_EVENT: usize = 1 << 20;
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -47,15 +52,15 @@ enum StreamEnd {
 /// Starts the thread. `wake` is called after each arrival.
 pub(crate) fn start(agent: Client, to: Sender<AgentMessage>, wake: impl Fn() + Send + 'static) {
     std::thread::spawn(move || {
-        let mut seen = None;
-        let deliver = |followed| {
-            let delivered = to.send(followed).is_ok();
+        let deliver = |message| {
+            let delivered = to.send(message).is_ok();
             wake();
             delivered
         };
+        let mut follower = Follower { agent, deliver, seen: None, backoff: Backoff::default() };
         let following = block_on(async {
-            while !matches!(follow(&agent, &mut seen, &deliver).await, StreamEnd::GameOver) {
-                tokio::time::sleep(RETRY).await;
+            while !matches!(follower.listen().await, StreamEnd::GameOver) {
+                tokio::time::sleep(follower.backoff.next(FIRST_PAUSE, LAST_PAUSE, NO_JITTER)).await;
             }
         });
         if let Err(error) = following {
@@ -64,39 +69,48 @@ pub(crate) fn start(agent: Client, to: Sender<AgentMessage>, wake: impl Fn() + S
     });
 }
 
-/// Reads the event stream until it ends.
-async fn follow(agent: &Client, seen: &mut Option<String>, deliver: &impl Fn(AgentMessage) -> bool) -> StreamEnd {
-    match read(agent, seen, deliver).await {
-        Ok(()) => StreamEnd::Closed,
-        Err(end) => end,
-    }
+/// Who reads the stream, and how far it has come.
+struct Follower<D> {
+    agent: Client,
+    /// False: nobody takes messages any more.
+    deliver: D,
+    /// The id of the last event.
+    seen: Option<String>,
+    backoff: Backoff,
 }
 
-async fn read(
-    agent: &Client,
-    seen: &mut Option<String>,
-    deliver: &impl Fn(AgentMessage) -> bool,
-) -> Result<(), StreamEnd> {
-    let last = seen.as_deref().and_then(|id| HeaderValue::from_str(id).ok());
-    let headers = last.into_iter().map(|id| (LAST_EVENT_ID, id)).collect();
-    let answer = agent.open(Call { headers, ..Call::new(Method::GET, "/v1/events") }).await?;
-    if answer.status() != StatusCode::OK {
-        return Err(StreamEnd::Status(answer.status()));
-    }
-    let (mut body, mut reader) = (answer.into_body(), Reader::new(MAX_EVENT));
-    while let Some(frame) = body.frame().await {
-        reader.push(frame?.data_ref().map_or(&[], |data| data))?;
-        while let Some(message) = reader.next_message() {
-            let followed = followed(&message);
-            if message.id.is_some() {
-                *seen = message.id;
-            }
-            if followed.is_some_and(|followed| !deliver(followed)) {
-                return Err(StreamEnd::GameOver);
-            }
+impl<D: Fn(AgentMessage) -> bool> Follower<D> {
+    /// Reads the event stream until it ends.
+    async fn listen(&mut self) -> StreamEnd {
+        match self.read().await {
+            Ok(()) => StreamEnd::Closed,
+            Err(end) => end,
         }
     }
-    Ok(())
+
+    async fn read(&mut self) -> Result<(), StreamEnd> {
+        let last = self.seen.as_deref().and_then(|id| HeaderValue::from_str(id).ok());
+        let headers = last.into_iter().map(|id| (LAST_EVENT_ID, id)).collect();
+        let answer = self.agent.open(Call { headers, ..Call::new(Method::GET, "/v1/events") }).await?;
+        if answer.status() != StatusCode::OK {
+            return Err(StreamEnd::Status(answer.status()));
+        }
+        self.backoff.reset();
+        let (mut body, mut reader) = (answer.into_body(), Reader::new(MAX_EVENT));
+        while let Some(frame) = body.frame().await {
+            reader.push(frame?.data_ref().map_or(&[], |data| data))?;
+            while let Some(message) = reader.next_message() {
+                let followed = followed(&message);
+                if message.id.is_some() {
+                    self.seen = message.id;
+                }
+                if followed.is_some_and(|followed| !(self.deliver)(followed)) {
+                    return Err(StreamEnd::GameOver);
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// None: nothing that a game has to know.

@@ -1,5 +1,5 @@
-//! The loop: one thread polls the socket, the signals, the console and what the agent says. It
-//! ticks only while somebody plays.
+//! The practice game's loop: one thread polls the socket, the signals, the console and what the
+//! agent says. It ticks only while somebody plays.
 
 use super::{
     api::{
@@ -50,7 +50,7 @@ macro_rules! log {
 mod orders;
 
 /// Why the loop ended.
-enum End {
+enum LoopEnd {
     Asked(&'static str),
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn serve(mut options: ServeOptions) -> ExitCode {
     let (bind, port) = (options.bind, options.port);
     let ready = Sources::new().and_then(|(sources, wake)| Server::new(options, wake, sources));
     match ready.and_then(|(mut server, mut sources)| server.run(&mut sources)) {
-        Ok(End::Asked(why)) => {
+        Ok(LoopEnd::Asked(why)) => {
             log!("ended: {why}");
             ExitCode::SUCCESS
         }
@@ -109,10 +109,10 @@ pub(crate) fn serve(mut options: ServeOptions) -> ExitCode {
     }
 }
 
-type Wake = (UnixStream, mpsc::Sender<AgentMessage>);
+type WakeHandle = (UnixStream, mpsc::Sender<AgentMessage>);
 
 impl Sources {
-    fn new() -> io::Result<(Sources, Wake)> {
+    fn new() -> io::Result<(Sources, WakeHandle)> {
         let (signals, raised) = UnixStream::pair()?;
         for signal in [SIGTERM, SIGINT] {
             pipe::register(signal, raised.try_clone()?)?;
@@ -147,7 +147,7 @@ fn open(bind: IpAddr, port: u16) -> io::Result<UdpSocket> {
 }
 
 impl Server {
-    fn new(options: ServeOptions, (waker, to): Wake, sources: Sources) -> io::Result<(Server, Sources)> {
+    fn new(options: ServeOptions, (waker, to): WakeHandle, sources: Sources) -> io::Result<(Server, Sources)> {
         let socket = open(options.bind, options.port)?;
         socket.set_nonblocking(true)?;
         let mut game =
@@ -188,7 +188,7 @@ impl Server {
         self.started.elapsed()
     }
 
-    fn run(&mut self, sources: &mut Sources) -> io::Result<End> {
+    fn run(&mut self, sources: &mut Sources) -> io::Result<LoopEnd> {
         loop {
             let now = self.now();
             self.by_time(now);
@@ -322,14 +322,14 @@ impl Server {
         }
     }
 
-    fn end(&mut self, why: &'static str) -> End {
+    fn end(&mut self, why: &'static str) -> LoopEnd {
         self.draining = true;
         self.end_match(why);
         let gone = self.game.empty("the server ends");
         self.apply(gone);
         self.reporter.set(|facts| facts.shutdown = Some(()));
         self.reporter.flush(LAST_WORDS);
-        End::Asked(why)
+        LoopEnd::Asked(why)
     }
 
     fn receive(&mut self) -> io::Result<()> {
@@ -374,7 +374,7 @@ impl Server {
             Event::Refused { name, address, why } => log!("player refused: {name} from {address}: {why}"),
             Event::Said { name, text } => log!("chat: {name}: {text}"),
             Event::Command(line) => {
-                if let Some(End::Asked(why)) = self.command(&line) {
+                if let Some(LoopEnd::Asked(why)) = self.command(&line) {
                     log!("an admin can't end the server over the network: {why}");
                 }
             }

@@ -1,6 +1,6 @@
 //! What the server is told: by the agent, and on the console.
 
-use super::{End, LOAD, MAX_LINE, Server, Sources};
+use super::{LOAD, LoopEnd, MAX_LINE, Server, Sources};
 use crate::{
     model::game::GameNotice,
     practice::{
@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Server {
-    pub(super) fn told(&mut self, followed: AgentMessage) -> Option<End> {
+    pub(super) fn told(&mut self, followed: AgentMessage) -> Option<LoopEnd> {
         match followed {
             AgentMessage::Reset => {
                 log!("the agent has started anew; telling it everything again");
@@ -76,7 +76,7 @@ impl Server {
         self.reporter.set(|facts| facts.playing = Some(playing));
     }
 
-    pub(super) fn console(&mut self, sources: &mut Sources) -> Option<End> {
+    pub(super) fn console(&mut self, sources: &mut Sources) -> Option<LoopEnd> {
         let mut buffer = [0; MAX_LINE];
         let read = sources.stdin.as_mut().map_or(Ok(0), |stdin| rustix::io::read(stdin, &mut buffer));
         match read {
@@ -95,7 +95,7 @@ impl Server {
         None
     }
 
-    pub(super) fn command(&mut self, line: &str) -> Option<End> {
+    pub(super) fn command(&mut self, line: &str) -> Option<LoopEnd> {
         if line.is_empty() {
             return None;
         }

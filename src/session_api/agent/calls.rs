@@ -1,4 +1,4 @@
-//! The table: which endpoint a [`Call`] is, and what its answer becomes.
+//! Maps each [`Call`] of the core to its endpoint, and the service's answer to what the core takes.
 //!
 //! | call | endpoint |
 //! |---|---|

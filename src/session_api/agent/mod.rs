@@ -1,5 +1,5 @@
-//! The agent's session client: one call is one exchange, and the service is watched for being
-//! there.
+//! The agent's session client. Each call of the core is one HTTP exchange, and the client watches
+//! whether the service can be reached.
 //!
 //! ```text
 //!   core: Call ──► calls (which endpoint?) ──► ApiClient (one exchange) ──► Answer | Refusal
@@ -129,7 +129,7 @@ impl SessionClient {
         let inner = &self.0.inner;
         let class = if timeout > inner.call_timeout { TimeoutClass::Long } else { TimeoutClass::Short };
         let asked = &request;
-        let send = |client| async move { inner.exchange(&client, asked, LoginSharing::Shared, timeout).await };
+        let send = |client| async move { inner.send(&client, asked, LoginSharing::Shared, timeout).await };
         let response = inner.supervised(class, send).await?;
         request.answer(&response)
     }
@@ -147,8 +147,8 @@ impl SessionClient {
 }
 
 impl Inner {
-    /// Runs an exchange over the kept connection, and notes what it shows about the service.
-    async fn supervised<T, F>(&self, class: TimeoutClass, exchange: impl FnOnce(Client) -> F) -> Result<T, Refusal>
+    /// Runs a call over the kept connection, and notes what it shows about the service.
+    async fn supervised<T, F>(&self, class: TimeoutClass, call: impl FnOnce(Client) -> F) -> Result<T, Refusal>
     where
         F: Future<Output = Result<T, Failure>>,
     {
@@ -157,7 +157,7 @@ impl Inner {
         }
         let begun = Instant::now();
         let client = self.api.transport.client()?;
-        match self.availability.supervise(begun, class, exchange(client)).await {
+        match self.availability.supervise(begun, class, call(client)).await {
             Some(Ok(done)) => {
                 self.availability.note(begun, &HealthSignal::Alive);
                 Ok(done)
@@ -177,12 +177,12 @@ impl Inner {
         {
             prepared.request = prepared.request.header(header::IF_NONE_MATCH, &etag);
         }
-        let mut outcome = self.exchange(client, &prepared.request, LoginSharing::Shared, self.call_timeout).await;
+        let mut outcome = self.send(client, &prepared.request, LoginSharing::Shared, self.call_timeout).await;
         if let (Call::UpdateBrowser { session, data }, Err(Failure { refusal: Refusal::Conflict { .. }, .. })) =
             (call, &outcome)
         {
             prepared = calls::update_in_browser(session, data)?;
-            outcome = self.exchange(client, &prepared.request, LoginSharing::Shared, self.call_timeout).await;
+            outcome = self.send(client, &prepared.request, LoginSharing::Shared, self.call_timeout).await;
         }
         if let (Call::ReadSession { session }, Err(_)) | (Call::DeleteSession { session }, _) = (call, &outcome) {
             self.etags.set(session, None);
@@ -202,19 +202,19 @@ impl Inner {
         self.etags.set(session, etag_of(response));
     }
 
-    async fn exchange(
+    async fn send(
         &self,
         client: &Client,
         request: &Request,
         sharing: LoginSharing,
         timeout: Duration,
     ) -> Result<Response, Failure> {
-        Ok(self.api.exchange(client, request, sharing, timeout).await?)
+        Ok(self.api.send_over(client, request, sharing, timeout).await?)
     }
 
     async fn health_config(&self, client: &Client) -> Result<(), Failure> {
         let request = endpoints::HEALTH_CONFIG.request([])?;
-        let response = self.exchange(client, &request, LoginSharing::Own, self.call_timeout).await?;
+        let response = self.send(client, &request, LoginSharing::Own, self.call_timeout).await?;
         request.answer(&response)?;
         Ok(())
     }

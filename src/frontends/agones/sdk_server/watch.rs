@@ -11,20 +11,20 @@ pub(super) const MAX_WATCHERS: usize = 64;
 
 impl SdkServer {
     /// Follows the GameServer: the state now, then every change.
-    pub(crate) fn watch(self: &Arc<Self>) -> Result<Watch, RpcError> {
+    pub(crate) fn watch(self: &Arc<Self>) -> Result<GameServerWatch, RpcError> {
         let permit = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_| {
             let message = format!("{MAX_WATCHERS} watches are open; close one of them");
             RpcError::new(Code::ResourceExhausted, message)
         })?;
         let head = self.ring.watch();
         let (snapshot, seen) = self.newest();
-        Ok(Watch { sdk: Arc::clone(self), first: Some(snapshot), seen, head, _permit: permit })
+        Ok(GameServerWatch { sdk: Arc::clone(self), first: Some(snapshot), seen, head, _permit: permit })
     }
 }
 
 /// One watcher.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct GameServerWatch {
     sdk: Arc<SdkServer>,
     first: Option<Arc<Snapshot>>,
     seen: u64,
@@ -32,7 +32,7 @@ pub(crate) struct Watch {
     _permit: OwnedSemaphorePermit,
 }
 
-impl Watch {
+impl GameServerWatch {
     /// The next snapshot. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Arc<Snapshot> {
         if let Some(first) = self.first.take() {
