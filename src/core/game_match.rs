@@ -14,26 +14,27 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | this one | the phases, and what leads from one to the next |
+//! | this one | the phases, and what happens in each |
+//! | [`begin`] | the beginning: until players are let in |
 //! | [`drain`] | ways out: drain, stop, time limits |
 //! | [`close`] | the end: the stop sequence, the last report, and what follows |
 //! | [`run_end`] | what follows the end of a run |
 //! | [`state`] | what is remembered of the match, and what others know of it |
 
+mod begin;
 mod close;
 mod drain;
 mod run_end;
 mod state;
 
+pub(super) use begin::values;
 pub(super) use state::{AfterDrain, Closing, Drain, Match, MatchFacts, MatchPhase, MatchStage, MatchState, Prepared};
 
 use super::{
     decisions::Decisions,
     facts::{Facts, Phase},
-    launch::{self, Values},
     process::{ProcessStatus, RunEnd},
     revision::{Revision, Tracked},
-    settings::Settings,
     signal::{Report, Signal},
     steady_time::SteadyTime,
 };
@@ -282,90 +283,6 @@ impl GameMatch {
         }
     }
 
-    fn starting(&mut self, facts: &Facts, decisions: &mut Decisions) {
-        let Some(game) = self.game() else { return };
-        if game.expiry().is_some_and(|expires| facts.now >= expires) {
-            let reason = "the allocation expired before the game was ready";
-            return self.stop_process(reason, AfterDrain::Recycle, None, facts, decisions);
-        }
-        let posted = facts.outbox.of(&game.instance).is_none_or(|outbox| outbox.posted);
-        match &facts.process.state {
-            ProcessStatus::Off if posted && facts.may_start() => self.launch(facts, decisions),
-            ProcessStatus::Up if posted && facts.process.ready.is_some() => self.serve(facts, decisions),
-            ProcessStatus::Off
-            | ProcessStatus::Up
-            | ProcessStatus::Intended
-            | ProcessStatus::Delayed
-            | ProcessStatus::Failing { .. }
-            | ProcessStatus::Unkillable { .. } => {}
-        }
-    }
-
-    fn launch(&mut self, facts: &Facts, decisions: &mut Decisions) {
-        let spec = match self.spec.take() {
-            Some(spec) => Ok(spec),
-            None => launch::render(&facts.settings.launch, &values(&facts.settings, self.game())),
-        };
-        match spec {
-            Ok(spec) => decisions.signal(Signal::Launch(Box::new(spec))),
-            Err(error) => {
-                let why = format!("the game can't be started: {error}");
-                decisions.timeline("launch_failed", why.clone(), &[]);
-                self.give_up(&why, None, facts, decisions);
-            }
-        }
-    }
-
-    /// A session is ours: the match begins.
-    fn begin(&mut self, prepared: Prepared, facts: &Facts, decisions: &mut Decisions) {
-        let Prepared { game, spec, outbox: _ } = prepared;
-        self.state.edit().matches += 1;
-        decisions.signal(Signal::SessionChanged);
-        let fields = [
-            ("allocation_id", game.allocation.allocation_id.as_str()),
-            ("session_id", game.session.as_str()),
-            ("instance_id", game.instance.as_str()),
-            ("map", game.params.map.as_str()),
-        ];
-        decisions.timeline(
-            "allocated",
-            format!("allocated to session {}, map {}", game.session, game.params.map),
-            &fields,
-        );
-        decisions.signal(Signal::Report(Report::milestone(game.instance.clone(), JoinStatus::Pending)));
-        self.enter(MatchStage::Starting(Box::new(game)), facts);
-        decisions.signal(Signal::MatchMeetsGame(Box::new(spec.clone())));
-        self.spec = Some(spec);
-    }
-
-    /// Readiness is proved and the instance posted.
-    fn serve(&mut self, facts: &Facts, decisions: &mut Decisions) {
-        let Some(mut game) = self.take_game() else { return };
-        self.spec = None;
-        let first = game.first_joinable.is_none() && facts.gate(&game) == Admission::Open;
-        let instance = game.instance.clone();
-        if first {
-            game.first_joinable = Some(facts.now);
-        }
-        self.enter(MatchStage::Serving(game), facts);
-        if first {
-            decisions.signal(Signal::Report(Report::milestone(instance, JoinStatus::Joinable)));
-        }
-    }
-
-    /// The gate opened after the start of serving.
-    fn first_joinable_later(&mut self, facts: &Facts, decisions: &mut Decisions) {
-        let MatchStage::Serving(game) = &self.state.stage else { return };
-        if game.first_joinable.is_some() || facts.gate(game) == Admission::Closed {
-            return;
-        }
-        let instance = game.instance.clone();
-        if let Some(game) = self.edit_game() {
-            game.first_joinable = Some(facts.now);
-        }
-        decisions.signal(Signal::Report(Report::milestone(instance, JoinStatus::Joinable)));
-    }
-
     fn match_started(&mut self, match_id: Option<MatchId>, decisions: &mut Decisions) {
         let drawn = MatchId::from_uuid(decisions.ids.uuid());
         let begun = Some(match_id.unwrap_or(drawn));
@@ -403,17 +320,5 @@ impl GameMatch {
         {
             end.reported = true;
         }
-    }
-}
-
-/// What a launch is filled in with.
-pub(super) fn values<'a>(settings: &'a Settings, game: Option<&'a Match>) -> Values<'a> {
-    Values {
-        params: game.map(|game| &game.params).or(settings.session.startup_params.as_ref()),
-        session: game.map(|game| &game.session),
-        instance: game.map(|game| &game.instance),
-        allocation: game.map(|game| &game.allocation.allocation_id),
-        join_token: game.and_then(|game| game.join_token.as_deref()),
-        ..launch::own_values(settings)
     }
 }

@@ -1,4 +1,4 @@
-//! Instance outboxes: levels, milestones, doubt, the last word.
+//! Instance outboxes: levels, milestones, writes whose outcome isn't known, the last report.
 
 use crate::core::{
     io::{Effect, Input},

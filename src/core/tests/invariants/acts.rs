@@ -1,0 +1,135 @@
+//! What may happen: to the agent, its game, its keeper, the session service and the disk.
+
+use crate::{
+    core::testing::{Disk, Net, secs},
+    model::{
+        calls::Refusal,
+        game::{Admission, EventSource, GameEvent, GamePlayer, Kept},
+        policy::Start,
+        session::InstanceHealth,
+    },
+};
+use proptest::prelude::*;
+
+#[derive(Debug, Clone)]
+pub(super) enum Act {
+    Pass(u64),
+    /// Time passes up to the next deadline, and no further.
+    Deadline,
+    Ready,
+    LateReady,
+    Join,
+    Leave,
+    /// Anything else, through whatever the game speaks.
+    Says(EventSource, GameEvent),
+    /// A word of the last run, which may be over.
+    LateEnd(GameEvent),
+    Exit(i32),
+    Net(Net),
+    TimeOuts,
+    Late,
+    Disk(Disk),
+    KillAgent,
+    LoseJournal,
+    NewKeeper,
+    Reconnect,
+    Allocate(u8),
+    Drain,
+    Terminate,
+    Stop,
+    Detach,
+    SlowKeeper,
+    Gap,
+    SessionGone,
+    TakenAway,
+    Heartbeats,
+    Evidence(bool),
+    Deallocated(u8),
+    Reload,
+}
+
+fn nets() -> impl Strategy<Value = Net> {
+    let refusals = prop_oneof![
+        Just(Refusal::Unreachable { why: "refused".into() }),
+        Just(Refusal::Ambiguous { why: "500".into() }),
+        Just(Refusal::Busy { retry_after: Some(secs(3)) }),
+        Just(Refusal::Credentials { desc: "expired".into() }),
+        Just(Refusal::NoSuchApi),
+        Just(Refusal::NotFound { code: "not_found".into() }),
+        Just(Refusal::Invalid { desc: "no".into() }),
+        Just(Refusal::Conflict { code: "busy".into(), desc: "no".into() }),
+        Just(Refusal::Gone),
+    ];
+    prop_oneof![4 => Just(Net::Up), 2 => Just(Net::LosesAnswers), 1 => Just(Net::Silent), 3 => refusals.prop_map(Net::Refuses)]
+}
+
+fn sources() -> impl Strategy<Value = EventSource> {
+    prop_oneof![
+        Just(EventSource::Native),
+        Just(EventSource::Agones),
+        Just(EventSource::Gsdk),
+        Just(EventSource::Log),
+        Just(EventSource::Probe)
+    ]
+}
+
+fn words() -> impl Strategy<Value = GameEvent> {
+    let gate = prop_oneof![Just(Admission::Open), Just(Admission::Closed)];
+    let player = |number: u128| GamePlayer { id: uuid::Uuid::from_u128(number).to_string(), name: None, team: None };
+    let health = prop_oneof![Just(InstanceHealth::Healthy), Just(InstanceHealth::Unhealthy)];
+    prop_oneof![
+        2 => gate.clone().prop_map(GameEvent::Joinable),
+        2 => gate.prop_map(GameEvent::Offer),
+        1 => Just(GameEvent::Shutdown),
+        2 => Just(GameEvent::StopMe),
+        2 => Just(GameEvent::MatchEnded),
+        1 => Just(GameEvent::MatchStarted { match_id: None }),
+        2 => (0u8..4).prop_map(|number| GameEvent::Keep(Kept::from(format!("book {number}")))),
+        1 => Just(GameEvent::Hello),
+        1 => Just(GameEvent::Heartbeat),
+        1 => health.prop_map(|health| GameEvent::Health { health, reason: None }),
+        1 => (0u128..4).prop_map(move |count| GameEvent::Players((0..count).map(player).collect())),
+        1 => (0u32..3).prop_map(|players| GameEvent::PlayerCount { players, max: Some(8) }),
+        1 => (0u8..3).prop_map(|number| GameEvent::Map { map: Some(format!("map{number}")), mode: None }),
+    ]
+}
+
+pub(super) fn starts() -> impl Strategy<Value = Start> {
+    prop_oneof![Just(Start::OnAllocation), Just(Start::AtBoot)]
+}
+
+pub(super) fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let act = prop_oneof![
+        6 => (0u64..40_000).prop_map(Act::Pass),
+        4 => Just(Act::Deadline),
+        6 => Just(Act::Ready),
+        1 => Just(Act::LateReady),
+        2 => Just(Act::Join),
+        2 => Just(Act::Leave),
+        8 => (sources(), words()).prop_map(|(source, said)| Act::Says(source, said)),
+        1 => prop_oneof![Just(GameEvent::Shutdown), Just(GameEvent::StopMe)].prop_map(Act::LateEnd),
+        3 => (0i32..2).prop_map(Act::Exit),
+        5 => nets().prop_map(Act::Net),
+        2 => Just(Act::TimeOuts),
+        1 => Just(Act::Late),
+        2 => prop_oneof![2 => Just(Disk::Works), 1 => Just(Disk::Fails), 1 => Just(Disk::Silent)].prop_map(Act::Disk),
+        3 => Just(Act::KillAgent),
+        1 => Just(Act::LoseJournal),
+        1 => Just(Act::NewKeeper),
+        1 => Just(Act::Reconnect),
+        3 => (0u8..4).prop_map(Act::Allocate),
+        1 => Just(Act::Drain),
+        2 => Just(Act::Terminate),
+        1 => Just(Act::Stop),
+        2 => Just(Act::Detach),
+        1 => Just(Act::SlowKeeper),
+        1 => Just(Act::Gap),
+        1 => Just(Act::SessionGone),
+        1 => Just(Act::TakenAway),
+        2 => Just(Act::Heartbeats),
+        2 => any::<bool>().prop_map(Act::Evidence),
+        1 => (0u8..4).prop_map(Act::Deallocated),
+        1 => Just(Act::Reload),
+    ];
+    proptest::collection::vec(act, 1..50)
+}

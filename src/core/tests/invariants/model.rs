@@ -1,0 +1,141 @@
+//! What must be true whatever happens, seen from outside.
+
+use crate::{
+    core::{
+        io::{Availability, Effect, Ending},
+        testing::{Disk, World, secs},
+    },
+    model::{
+        calls::Call,
+        game::{Admission, EventSource, GameEvent, Kept},
+        ids::RunNumber,
+        keeper::KeeperOrder,
+        process::RunState,
+        session::JoinStatus,
+        status::LastEnd,
+    },
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// What must be true, seen from outside.
+#[derive(Default)]
+pub(super) struct Model {
+    /// Runs whose readiness was proved, under this keeper.
+    pub proved: BTreeSet<u64>,
+    /// The one that was started last.
+    pub run: u64,
+    looked_at: usize,
+    pub keepers: u32,
+    pub said: Words,
+    /// When this life of the agent was told to let go of its game.
+    pub detached: Option<Duration>,
+}
+
+/// What a run has said of itself.
+#[derive(Default)]
+pub(super) struct Words {
+    pub run: u64,
+    ends: bool,
+    withheld: Option<HeldBack>,
+    kept: BTreeMap<EventSource, Kept>,
+    /// Something was said that may not have reached the disk.
+    doubtful: bool,
+}
+
+/// The run holds itself back until another match has ended. This is the one that had ended last when it said so.
+#[derive(Debug, PartialEq)]
+struct HeldBack(Option<LastEnd>);
+
+impl Words {
+    pub(super) fn heard(&mut self, w: &World, run: RunNumber, source: EventSource, said: &GameEvent) {
+        if w.status().game.run != Some(run) {
+            return;
+        }
+        if self.run != run.0 {
+            *self = Words { run: run.0, ..Words::default() };
+        }
+        // A journal that failed is tried again a moment later, also where the disk works by then.
+        self.doubtful |= w.disk != Disk::Works || w.status().agent.journal.is_some();
+        match said {
+            GameEvent::Shutdown | GameEvent::StopMe => self.ends = true,
+            GameEvent::Offer(gate) => {
+                self.withheld = (*gate == Admission::Closed).then(|| HeldBack(w.status().last_end));
+            }
+            GameEvent::Keep(kept) => drop(self.kept.insert(source, kept.clone())),
+            _ => {}
+        }
+    }
+
+    /// The agent has begun another life.
+    pub(super) fn reborn(&mut self) {
+        if self.doubtful {
+            *self = Words::default();
+        }
+    }
+
+    fn look(&self, w: &World) {
+        let status = w.status();
+        let RunState::Running { run, .. } = w.keeper.run else { return };
+        if run.0 != self.run || status.game.run != Some(run) {
+            return;
+        }
+        let shown = status.join_status == Some(JoinStatus::Joinable);
+        assert!(!(self.ends && shown), "run {run} has said that it ends, and is joinable");
+        if self.withheld.as_ref().is_some_and(|held| held.0 == status.last_end) {
+            assert!(!matches!(w.offer, Some(Availability::Free { .. })), "run {run} holds itself back, and is offered");
+        }
+        for (source, kept) in &self.kept {
+            assert_eq!(status.game.kept.get(source), Some(kept), "what run {run} keeps by {source:?}");
+        }
+    }
+}
+
+impl Model {
+    /// The agent has begun another life.
+    pub(super) fn reborn(&mut self) {
+        self.detached = None;
+        self.said.reborn();
+    }
+
+    pub(super) fn look(&mut self, w: &World) {
+        for effect in &w.seen[self.looked_at..] {
+            if self.detached.is_some() {
+                leaves_the_game_alone(effect);
+            }
+            match effect {
+                Effect::Call { call: Call::PatchInstance { body, .. }, .. }
+                    if body.join_status == Some(JoinStatus::Joinable) =>
+                {
+                    let run = self.run;
+                    assert!(self.proved.contains(&run), "joinable before run {run} was proved");
+                }
+                Effect::Keeper(KeeperOrder::Start { run, .. }) => self.run = run.0,
+                _ => {}
+            }
+        }
+        self.looked_at = w.seen.len();
+        self.said.look(w);
+        // The journal is waited for at most 2 s.
+        let late = self.detached.is_some_and(|at| w.mono >= at + secs(2));
+        assert!(!late || w.ended.is_some(), "told to detach, it hasn't ended: {:?}", w.status());
+    }
+}
+
+/// What an agent does that was told to let go of its game.
+fn leaves_the_game_alone(effect: &Effect) {
+    match effect {
+        Effect::Keeper(
+            order @ (KeeperOrder::Shutdown
+            | KeeperOrder::Signal { .. }
+            | KeeperOrder::Stdin { .. }
+            | KeeperOrder::Kill { .. }),
+        ) => panic!("told to detach, it orders {}", order.name()),
+        Effect::End(ending) => {
+            assert!(matches!(ending, Ending::Detached { .. }), "told to detach, it ends as {ending:?}");
+        }
+        _ => {}
+    }
+}
