@@ -60,6 +60,7 @@ pub(crate) fn status(name: &str, saved: Option<&str>, keeper: &KeeperFound, now:
         ports: crate::model::ordered::Ports::default(),
         players: if running.is_some() { memory.roster.players() } else { 0 },
         players_known: running.map(|_| memory.roster.known.values().cloned().collect()).unwrap_or_default(),
+        players_from: memory.roster.source(),
         max_players: memory.roster.max,
         custom_data: std::collections::BTreeMap::new(),
         agent: AgentStatus { version: env!("CARGO_PKG_VERSION").to_owned(), ..AgentStatus::default() },

@@ -79,6 +79,11 @@ impl Roster {
         self.unjudged.clear();
     }
 
+    /// Who tells of players.
+    pub(super) fn source(&self) -> Option<EventSource> {
+        self.source
+    }
+
     pub(super) fn players(&self) -> u32 {
         if self.named { u32::try_from(self.known.len()).unwrap_or(u32::MAX) } else { self.count.unwrap_or(0) }
     }

@@ -50,6 +50,7 @@ impl Core {
             ports: facts.settings.launch.ports.clone(),
             players: facts.players.players(),
             players_known: facts.players.known.values().cloned().collect(),
+            players_from: facts.players.source(),
             max_players: max_players(facts),
             custom_data: desired_state::custom(facts, CustomDataOf::Instance),
             agent: self.agent_status(),

@@ -3,7 +3,7 @@
 //!
 //! | bound | value | beyond |
 //! |---|---|---|
-//! | connections of a listener | [`MAX_CONNECTIONS`] | 503 and closed |
+//! | connections of a listener | [`MAX_CONNECTIONS`], and as many as it has watchers | 503 and closed |
 //! | header lines, and bytes of them | [`MAX_HEADERS`], [`MAX_HEADER_BYTES`] | 431 and closed |
 //! | time until a request's header is there, also idle between two | [`HEADER_TIMEOUT`] | closed |
 //! | bytes of a body, time until it is there | [`MAX_BODY`], [`BODY_TIMEOUT`] | 413, 408 |
@@ -138,19 +138,28 @@ pub(crate) async fn serve(listener: Listener, admits: Admits, router: Router) {
         let router = router.clone();
         async move { router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never: Infallible| match never {}) }
     };
-    serve_with(listener, admits, Http1, handler).await;
+    let origin = OriginCheck::of(&listener);
+    serve_with(listener, Gate { admits, origin, watchers: 0 }, Http1, handler).await;
+}
+
+/// Who gets in at a listener.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gate {
+    pub admits: Admits,
+    pub origin: OriginCheck,
+    /// Connections that may stay for good, besides those that come and go.
+    pub watchers: usize,
 }
 
 /// The same without a router in between, for one that answers thousands of requests a second.
-pub(crate) async fn serve_with<P, H, F>(listener: Listener, admits: Admits, protocol: P, handler: H)
+pub(crate) async fn serve_with<P, H, F>(listener: Listener, gate: Gate, protocol: P, handler: H)
 where
     P: Protocol,
     H: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
-    let origin = OriginCheck::of(&listener);
     let handler = move |peer, request: Request<Incoming>| {
-        let answer = origin.check(&request).map(|()| handler(peer, request));
+        let answer = gate.origin.check(&request).map(|()| handler(peer, request));
         async move {
             match answer {
                 Ok(answer) => answer.await,
@@ -158,7 +167,8 @@ where
             }
         }
     };
-    let options = Options::new(MAX_CONNECTIONS, WhenFull::Refuse(too_many_connections), admits, LIMITS);
+    let options =
+        Options::new(MAX_CONNECTIONS + gate.watchers, WhenFull::Refuse(too_many_connections), gate.admits, LIMITS);
     net::server::serve(listener, options, protocol, handler, std::future::pending()).await;
 }
 

@@ -39,6 +39,7 @@ pub(super) fn status() -> Status {
         ports: [("game".to_owned(), 7777)].into(),
         players: 2,
         players_known: Vec::new(),
+        players_from: Some(EventSource::Gsdk),
         max_players: Some(8),
         custom_data: CustomData::new(),
         agent: AgentStatus::default(),

@@ -59,6 +59,9 @@ pub struct Status {
     /// How many play; `players_known` names them as far as the game does.
     pub players: u32,
     pub players_known: Vec<GamePlayer>,
+    /// Who tells of players: the source nearest to the game that has. None: nobody yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub players_from: Option<EventSource>,
     pub max_players: Option<u32>,
     pub custom_data: CustomData,
     pub agent: AgentStatus,

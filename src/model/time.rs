@@ -35,7 +35,7 @@ impl Add<Duration> for Instant {
 }
 
 /// A wall-clock time as the Session API writes it: RFC 3339, milliseconds, `Z`. Reads an offset or Unix seconds;
-/// without either it is an error.
+/// without either it is an error. It lies in the years 0 to 9999, which are all that RFC 3339 can write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[cfg_attr(test, schema(value_type = String, format = DateTime))]
@@ -43,9 +43,17 @@ pub struct Timestamp(pub DateTime<Utc>);
 
 impl Timestamp {
     pub const EPOCH: Timestamp = Timestamp(DateTime::UNIX_EPOCH);
+    /// `0000-01-01T00:00:00.000Z`
+    pub const MIN: Timestamp = Timestamp(DateTime::from_timestamp_millis(-62_167_219_200_000).expect("a constant"));
+    /// `9999-12-31T23:59:59.999Z`
+    pub const MAX: Timestamp = Timestamp(DateTime::from_timestamp_millis(253_402_300_799_999).expect("a constant"));
 
+    /// None: not in the years 0 to 9999.
     pub fn from_unix_millis(millis: i64) -> Option<Self> {
-        DateTime::from_timestamp_millis(millis).map(Self)
+        DateTime::from_timestamp_millis(millis).and_then(Self::within)
+    }
+    fn within(at: DateTime<Utc>) -> Option<Self> {
+        (Self::MIN.0..=Self::MAX.0).contains(&at).then_some(Timestamp(at))
     }
     pub fn unix_millis(self) -> i64 {
         self.0.timestamp_millis()
@@ -54,15 +62,15 @@ impl Timestamp {
     pub fn since(self, earlier: Timestamp) -> Duration {
         (self.0 - earlier.0).to_std().unwrap_or_default()
     }
-    /// `span` later, or the last representable time.
+    /// `span` later, at most [`Self::MAX`].
     pub fn plus(self, span: Duration) -> Timestamp {
         let span = chrono::TimeDelta::from_std(span).unwrap_or(chrono::TimeDelta::MAX);
-        Timestamp(self.0.checked_add_signed(span).unwrap_or(DateTime::<Utc>::MAX_UTC))
+        self.0.checked_add_signed(span).and_then(Self::within).unwrap_or(Self::MAX)
     }
-    /// `span` earlier, or the first representable time.
+    /// `span` earlier, at least [`Self::MIN`].
     pub fn minus(self, span: Duration) -> Timestamp {
         let span = chrono::TimeDelta::from_std(span).unwrap_or(chrono::TimeDelta::MAX);
-        Timestamp(self.0.checked_sub_signed(span).unwrap_or(DateTime::<Utc>::MIN_UTC))
+        self.0.checked_sub_signed(span).and_then(Self::within).unwrap_or(Self::MIN)
     }
 }
 
@@ -84,16 +92,16 @@ impl<'de> Deserialize<'de> for Timestamp {
         impl de::Visitor<'_> for Visitor {
             type Value = Timestamp;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an RFC 3339 date-time with an offset, or Unix seconds")
+                f.write_str("an RFC 3339 date-time with an offset, or Unix seconds, in the years 0 to 9999")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Timestamp, E> {
-                DateTime::parse_from_rfc3339(text)
-                    .map(|at| Timestamp(at.with_timezone(&Utc)))
-                    .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+                let at = DateTime::parse_from_rfc3339(text).ok();
+                at.and_then(|at| Timestamp::within(at.with_timezone(&Utc)))
+                    .ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
             }
             fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<Timestamp, E> {
                 DateTime::from_timestamp(seconds, 0)
-                    .map(Timestamp)
+                    .and_then(Timestamp::within)
                     .ok_or_else(|| E::invalid_value(de::Unexpected::Signed(seconds), &self))
             }
             fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<Timestamp, E> {
@@ -107,5 +115,47 @@ impl<'de> Deserialize<'de> for Timestamp {
             }
         }
         from.deserialize_any(Visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, from_value, json};
+
+    #[test]
+    fn every_time_can_be_written_and_read_again() {
+        let day = Duration::from_secs(86_400);
+        let far = [
+            Timestamp::MIN,
+            Timestamp::MAX,
+            Timestamp::EPOCH.plus(Duration::MAX),
+            Timestamp::EPOCH.minus(Duration::MAX),
+        ];
+        for at in far.into_iter().chain([Timestamp::MAX.plus(day), Timestamp::MIN.minus(day)]) {
+            let text = serde_json::to_value(at).unwrap();
+            assert_eq!(from_value::<Timestamp>(text.clone()).unwrap(), at, "{text}");
+        }
+        assert_eq!(Timestamp::MAX.to_string(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(Timestamp::MIN.to_string(), "0000-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn what_lies_outside_the_years_0_to_9999_is_no_time() {
+        let outside: [Value; 8] = [
+            json!(253_402_300_800_i64),
+            json!(1_893_456_000_000_i64),
+            json!(i64::MAX),
+            json!(u64::MAX),
+            json!(-62_167_219_201_i64),
+            json!(1e300),
+            json!("9999-12-31T23:59:59-14:00"),
+            json!("0000-01-01T00:00:00+14:00"),
+        ];
+        for value in outside {
+            let error = from_value::<Timestamp>(value.clone()).unwrap_err().to_string();
+            assert!(error.contains("in the years 0 to 9999"), "{value}: {error}");
+        }
+        assert_eq!(Timestamp::from_unix_millis(253_402_300_800_000), None);
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! A web page that somebody opens on the same machine could reach a loopback port (DNS rebinding,
 //! forms). So on TCP the `Host` must name the loopback, and a request with an `Origin` is refused
-//! everywhere: no browser has business here.
+//! everywhere: no browser has business here. One client that is none sends an `Origin` all the same:
+//! Unreal's WebSocket, which always names the loopback; so a WebSocket with such an `Origin` is let
+//! in where the listener takes it ([`OriginCheck::LoopbackSocket`]).
 
 use super::Listener;
 use http::{HeaderMap, Request, Uri, header};
@@ -13,6 +15,8 @@ use std::net::IpAddr;
 pub(crate) enum OriginCheck {
     /// Those that name the loopback as their host and come from no web page.
     Loopback,
+    /// The same, and WebSockets whose `Origin` is the loopback.
+    LoopbackSocket,
     /// Those that come from no web page.
     NoBrowser,
 }
@@ -37,11 +41,21 @@ impl OriginCheck {
 
     pub(crate) fn check<B>(self, request: &Request<B>) -> Result<(), OriginError> {
         match self {
-            OriginCheck::Loopback => check_host(request.uri(), request.headers())?,
+            OriginCheck::Loopback | OriginCheck::LoopbackSocket => check_host(request.uri(), request.headers())?,
             OriginCheck::NoBrowser => {}
         }
-        if request.headers().contains_key(header::ORIGIN) { Err(OriginError::Browser) } else { Ok(()) }
+        let let_in = self == OriginCheck::LoopbackSocket && is_loopback_socket(request.headers());
+        if request.headers().contains_key(header::ORIGIN) && !let_in { Err(OriginError::Browser) } else { Ok(()) }
     }
+}
+
+/// A request for a WebSocket, with one `Origin` that names the loopback.
+fn is_loopback_socket(headers: &HeaderMap) -> bool {
+    let upgrades = headers.get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let (Some(origin), None, true) = (origins.next(), origins.next(), upgrades) else { return false };
+    let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    authority.is_some_and(|(_, authority)| is_loopback(authority.trim_end_matches('/')))
 }
 
 /// Exactly one `Host`, and it names the loopback; so does the URI if it is absolute. HTTP/2 has its authority in the URI alone.
@@ -83,6 +97,26 @@ mod tests {
         {
             assert!(!is_loopback(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_websocket_from_the_loopback_is_let_in_where_it_may_and_nothing_else_with_an_origin() {
+        let request = |origins: &[&str], upgrade: Option<&str>| {
+            let request = Request::builder().uri("/watch/gameserver").header("host", "localhost:9358");
+            let request = origins.iter().fold(request, |request, origin| request.header("origin", *origin));
+            upgrade.into_iter().fold(request, |request, to| request.header("upgrade", to)).body(()).unwrap()
+        };
+        let check = |origins: &[&str], upgrade| OriginCheck::LoopbackSocket.check(&request(origins, upgrade));
+        for good in ["http://localhost:9358", "http://127.0.0.1:9358", "ws://[::1]:9358/", "http://localhost"] {
+            assert_eq!(check(&[good], Some("websocket")), Ok(()), "{good}");
+            assert_eq!(check(&[good], Some("WebSocket")), Ok(()), "{good}");
+            assert_eq!(check(&[good], None), Err(OriginError::Browser), "{good}: no WebSocket");
+            assert!(OriginCheck::Loopback.check(&request(&[good], Some("websocket"))).is_err(), "{good}");
+        }
+        for bad in ["http://evil.example", "null", "http://localhost.evil.example", "localhost", "http://a@localhost"] {
+            assert_eq!(check(&[bad], Some("websocket")), Err(OriginError::Browser), "{bad}");
+        }
+        assert!(check(&["http://localhost", "http://evil.example"], Some("websocket")).is_err());
     }
 
     #[test]

@@ -28,7 +28,8 @@ impl Counter {
     pub fn update(self, name: &str, update: &proto::CounterUpdate) -> Result<Self, RpcError> {
         let mut new = self;
         let outside = |what: &str, value: i64, capacity: i64| {
-            RpcError::new(Code::OutOfRange, format!("counter {name:?}: {what} {value} is outside [0, {capacity}]"))
+            let message = format!("counter {name:?}: {what} {value}, which is outside [0, {capacity}]");
+            RpcError::new(Code::OutOfRange, message)
         };
         if let Some(capacity) = update.capacity.map(|capacity| capacity.value) {
             if capacity < 0 {
@@ -39,7 +40,7 @@ impl Counter {
         }
         if let Some(count) = update.count.map(|count| count.value) {
             if !(0..=new.capacity).contains(&count) {
-                return Err(outside("the count", count, new.capacity));
+                return Err(outside("the count is", count, new.capacity));
             }
             new.count = count;
         }

@@ -112,10 +112,17 @@ impl<'de> Deserialize<'de> for Long {
     }
 }
 
+/// A text; null is the empty one, as everywhere in protobuf's JSON.
+fn or_empty<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Option::<String>::deserialize(from).map(Option::unwrap_or_default)
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct KeyValue {
+    #[serde(deserialize_with = "or_empty")]
     pub key: String,
+    #[serde(deserialize_with = "or_empty")]
     pub value: String,
 }
 
@@ -134,13 +141,14 @@ pub(crate) struct Count {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct PlayerId {
-    #[serde(rename = "playerID")]
+    #[serde(rename = "playerID", deserialize_with = "or_empty")]
     pub player_id: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct ListValue {
+    #[serde(deserialize_with = "or_empty")]
     pub value: String,
 }
 
@@ -175,11 +183,16 @@ pub(crate) struct ListUpdate {
 }
 
 impl ListUpdate {
-    pub(crate) fn named(self, name: String) -> Result<(proto::List, ListParts), RpcError> {
+    /// `mask`: the paths of the query's `updateMask`; where there is none, the members of the body count.
+    pub(crate) fn named(self, name: String, mask: &[String]) -> Result<(proto::List, ListParts), RpcError> {
         if self.name.as_ref().is_some_and(|other| *other != name) {
             return Err(RpcError::invalid(format!("the path names list {name:?}, the body {:?}", self.name)));
         }
-        let parts = ListParts { capacity: self.capacity.is_some(), values: self.values.is_some() };
+        let parts = if mask.is_empty() {
+            ListParts { capacity: self.capacity.is_some(), values: self.values.is_some() }
+        } else {
+            ListParts::from_mask(mask)?
+        };
         let capacity = self.capacity.map_or(0, |capacity| capacity.0);
         Ok((proto::List { name, capacity, values: self.values.unwrap_or_default() }, parts))
     }

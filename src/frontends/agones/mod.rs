@@ -39,15 +39,20 @@ pub(crate) mod state;
 #[cfg(test)]
 mod tests;
 
-use super::{BindAddress, BoundSocket, Frontend, Shared, SocketSpec, http, take_socket};
+use super::{
+    BindAddress, BoundSocket, Frontend, Shared, SocketSpec,
+    http::{self, Gate},
+    take_socket,
+};
 use crate::{
     model::game::IfTaken,
     net::{
         Listener,
+        origin::OriginCheck,
         server::{Admits, Http1, Http2},
     },
 };
-use sdk_server::SdkServer;
+use sdk_server::{MAX_WATCHERS, SdkServer};
 use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
@@ -144,15 +149,16 @@ impl Frontend for Agones {
 
     fn serve(self: Box<Self>, bound: &mut Vec<BoundSocket>, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()> {
         let sdk = SdkServer::new(self.settings, shared);
+        let gate = |origin| Gate { admits: Admits::Everybody, origin, watchers: MAX_WATCHERS };
         if let Some(fd) = take_socket(bound, HTTP) {
             let sdk = Arc::clone(&sdk);
             let answer = move |_, request| rest::answer(Arc::clone(&sdk), request);
-            tasks.spawn(http::serve_with(Listener::local(fd)?, Admits::Everybody, Http1, answer));
+            tasks.spawn(http::serve_with(Listener::local(fd)?, gate(OriginCheck::LoopbackSocket), Http1, answer));
         }
         if let Some(fd) = take_socket(bound, GRPC) {
             let router = grpc::router(Arc::clone(&sdk));
             let answer = move |_, request| grpc::answer(router.clone(), request);
-            tasks.spawn(http::serve_with(Listener::local(fd)?, Admits::Everybody, Http2, answer));
+            tasks.spawn(http::serve_with(Listener::local(fd)?, gate(OriginCheck::Loopback), Http2, answer));
         }
         tasks.spawn(sdk.keep_time());
         Ok(())

@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, Uri, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
@@ -133,8 +133,9 @@ async fn handle(sdk: &Arc<SdkServer>, request: Request<Incoming>) -> Result<Resp
         Route::Watch => rest_watch::watch(sdk, request),
         Route::Health => pings(sdk, request.into_body()).await,
         route => {
+            let mask = update_mask(request.uri());
             let body = read(request.into_body()).await?;
-            carry_out(sdk, route, &body).await.map(|value| page(value.to_string().into()))
+            carry_out(sdk, route, &body, &mask).await.map(|value| page(value.to_string().into()))
         }
     }
 }
@@ -142,7 +143,15 @@ async fn handle(sdk: &Arc<SdkServer>, request: Request<Incoming>) -> Result<Resp
 /// Any object; what is in it doesn't matter.
 type Anything = serde_json::Map<String, Value>;
 
-async fn carry_out(sdk: &SdkServer, route: Route, body: &[u8]) -> Result<Value, RpcError> {
+/// The paths that the query's `updateMask` names.
+fn update_mask(uri: &Uri) -> Vec<String> {
+    let pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    let masks = pairs.filter(|(key, _)| key == "updateMask" || key == "update_mask");
+    let paths = masks.flat_map(|(_, mask)| mask.split(',').map(|path| path.trim().to_owned()).collect::<Vec<_>>());
+    paths.filter(|path| !path.is_empty()).collect()
+}
+
+async fn carry_out(sdk: &SdkServer, route: Route, body: &[u8], mask: &[String]) -> Result<Value, RpcError> {
     match route {
         Route::Ready => object(body).map(|()| sdk.ready())?.await.map(empty),
         Route::Allocate => object(body).map(|()| sdk.allocate())?.await.map(empty),
@@ -176,7 +185,7 @@ async fn carry_out(sdk: &SdkServer, route: Route, body: &[u8]) -> Result<Value, 
         }
         Route::List(name) => sdk.list(&name).map(|list| json::list(&list)),
         Route::UpdateList(name) => {
-            let (list, parts) = json::parse::<json::ListUpdate>(body)?.named(name)?;
+            let (list, parts) = json::parse::<json::ListUpdate>(body)?.named(name, mask)?;
             sdk.update_list(&list, parts).await.map(|list| json::list(&list))
         }
         Route::AddValue(name) => {
@@ -311,6 +320,19 @@ mod tests {
             assert_eq!(find(&Method::GET, path).unwrap_err().code, Code::NotFound, "{path}");
         }
         assert_eq!(find(&Method::GET, "/v1beta1/lists/%ff").unwrap_err().code, Code::InvalidArgument);
+    }
+
+    #[test]
+    fn the_mask_of_a_query_may_be_one_text_or_several() {
+        let mask = |uri: &str| update_mask(&uri.parse().unwrap());
+        assert_eq!(mask("/v1beta1/lists/x?updateMask=capacity"), ["capacity"]);
+        assert_eq!(mask("/v1beta1/lists/x?update_mask=capacity,values"), ["capacity", "values"]);
+        assert_eq!(
+            mask("/v1beta1/lists/x?updateMask=capacity%2Cname&updateMask=values&a=b"),
+            ["capacity", "name", "values"]
+        );
+        assert_eq!(mask("/v1beta1/lists/x?updateMask="), [""; 0]);
+        assert_eq!(mask("/v1beta1/lists/x"), [""; 0]);
     }
 
     #[test]

@@ -54,6 +54,7 @@ use std::{
 };
 use tokio::sync::{Notify, Semaphore, mpsc::PermitIterator, oneshot};
 pub(crate) use watch::GameServerWatch;
+pub(super) use watch::MAX_WATCHERS;
 
 /// Snapshots that a slow watcher can still read one by one.
 const RETENTION: usize = 32;
@@ -110,7 +111,7 @@ impl SdkServer {
             inner: Mutex::new(inner),
             ring: Ring::new(RETENTION, 0),
             wake: Notify::new(),
-            watchers: Arc::new(Semaphore::new(watch::MAX_WATCHERS)),
+            watchers: Arc::new(Semaphore::new(MAX_WATCHERS)),
         };
         drop(sdk.current());
         Arc::new(sdk)

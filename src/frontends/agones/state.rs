@@ -112,6 +112,9 @@ pub(crate) struct SdkState {
     /// The allocation that was noted last.
     #[serde(default)]
     pub allocation: Option<AllocationId>,
+    /// It hasn't shown as Allocated yet: `last-allocated` changes when it does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unshown: bool,
     /// The game has given this allocation back.
     #[serde(default)]
     pub returned: Option<AllocationId>,
@@ -132,6 +135,7 @@ impl SdkState {
             lists: settings.lists.clone(),
             players: settings.player_capacity.map(|capacity| Players { capacity, ids: Vec::new() }),
             allocation: None,
+            unshown: false,
             returned: None,
             seen: None,
         }
@@ -164,18 +168,27 @@ impl SdkState {
 
     /// A new session allocates the game, the end of one frees it. Whether anything changed.
     pub(crate) fn track_allocation(&mut self, view: &AgentView, now: Timestamp) -> bool {
-        if self.allocation == view.allocation {
-            return false;
+        let another = self.allocation != view.allocation;
+        if another {
+            self.allocation.clone_from(&view.allocation);
+            self.returned = None;
+            self.seen = None;
+            self.unshown = view.allocation.is_some();
+            if view.allocation.is_none() && matches!(self.self_state, SelfState::Allocated | SelfState::Reserved { .. })
+            {
+                self.self_state = SelfState::Ready;
+            }
         }
-        self.allocation.clone_from(&view.allocation);
-        self.returned = None;
-        self.seen = None;
-        if view.allocation.is_some() {
-            self.annotations.insert(LAST_ALLOCATED.to_owned(), now.to_string());
-        } else if matches!(self.self_state, SelfState::Allocated | SelfState::Reserved { .. }) {
-            self.self_state = SelfState::Ready;
+        let shows = self.unshown && self.game_server_state(view) == GameServerState::Allocated;
+        if shows {
+            self.mark_allocated(now);
         }
-        true
+        another || shows
+    }
+
+    fn mark_allocated(&mut self, now: Timestamp) {
+        self.unshown = false;
+        self.annotations.insert(LAST_ALLOCATED.to_owned(), now.to_string());
     }
 
     fn check_transition(&self, view: &AgentView, to: &str) -> Result<(), RpcError> {
@@ -210,7 +223,7 @@ impl SdkState {
     pub(crate) fn allocate(&mut self, view: &AgentView, now: Timestamp) -> Outcome<()> {
         self.check_transition(view, "Allocated")?;
         self.self_state = SelfState::Allocated;
-        self.annotations.insert(LAST_ALLOCATED.to_owned(), now.to_string());
+        self.mark_allocated(now);
         done((), [GameEvent::Ready, GameEvent::Offer(Admission::Closed)])
     }
 

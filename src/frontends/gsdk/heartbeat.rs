@@ -47,8 +47,17 @@ pub enum Health {
 pub struct Heartbeat {
     pub state: GameState,
     pub health: Option<Health>,
-    /// None: null or absent, which says nothing about players.
-    pub players: Option<Vec<String>>,
+    pub players: Players,
+}
+
+/// What a heartbeat says of players.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Players {
+    /// The member is absent.
+    Unsaid,
+    /// The member is null: C++ and Go write an empty list so, and others have no list at all.
+    Null,
+    Named(Vec<String>),
 }
 
 /// A body that is no heartbeat.
@@ -70,8 +79,11 @@ impl Heartbeat {
             "unhealthy" => Some(Health::Unhealthy),
             _ => None,
         });
-        let players = member(&beat, "CurrentPlayers").and_then(Value::as_array);
-        let players = players.map(|list| list.iter().take(MAX_PLAYERS).filter_map(player).collect());
+        let players = match member(&beat, "CurrentPlayers") {
+            Some(Value::Array(list)) => Players::Named(list.iter().take(MAX_PLAYERS).filter_map(player).collect()),
+            Some(Value::Null) => Players::Null,
+            Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) | None => Players::Unsaid,
+        };
         Ok(Heartbeat { state, health, players })
     }
 }

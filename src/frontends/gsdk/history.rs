@@ -12,7 +12,7 @@
 
 use super::{
     config::GsdkConfig,
-    heartbeat::{GameState, Health, Heartbeat, SdkInfo, Silence},
+    heartbeat::{GameState, Health, Heartbeat, Players, SdkInfo, Silence},
 };
 use crate::model::{
     game::{GameEvent, GamePlayer},
@@ -75,7 +75,7 @@ impl History {
         Some(GameEvent::Sdk(name.trim_end().to_owned()))
     }
 
-    /// What is new. `players_known`: the agent knows of players.
+    /// What is new. `players_known`: this SDK has named players before, maybe to the agent before this one.
     pub(crate) fn changes(
         &mut self,
         run: RunNumber,
@@ -112,12 +112,17 @@ impl History {
     }
 
     fn new_players(&self, beat: &Heartbeat, players_known: bool, config: &GsdkConfig) -> Option<Vec<String>> {
-        let list = beat.players.as_ref()?;
+        let list = match &beat.players {
+            Players::Named(list) => &list[..],
+            // Nobody, from a flavour that writes an empty list so; see the next question.
+            Players::Null => &[],
+            Players::Unsaid => return None,
+        };
         let known = players_known || self.players.is_some() || config.empty_means_nobody;
-        if self.players.as_ref() == Some(list) || list.is_empty() && !known {
+        if self.players.as_deref() == Some(list) || list.is_empty() && !known {
             return None;
         }
-        Some(list.clone())
+        Some(list.to_vec())
     }
 }
 

@@ -125,7 +125,8 @@ impl Facts {
             "buildId": self.build,
             "region": self.region,
             "vmId": self.machine,
-            "serverInstanceNumber": "0",
+            // A number: the Go flavour can't read a text here.
+            "serverInstanceNumber": 0,
             "logFolder": self.logs,
             "sharedContentFolder": self.shared,
             "certificateFolder": self.certificates,

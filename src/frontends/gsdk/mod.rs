@@ -213,7 +213,10 @@ impl Api {
 
     /// Counts the heartbeat, and passes on what is new in it. If the driver is busy, the next heartbeat says it again.
     fn hand_on(&self, run: RunNumber, beat: &Heartbeat, by_route: Silence) {
-        let players_known = self.shared.status.borrow().players > 0;
+        let players_known = {
+            let status = self.shared.status.borrow();
+            status.players > 0 && status.players_from == Some(EventSource::Gsdk)
+        };
         let mut history = self.history();
         let changes = history.changes(run, beat, players_known, &self.config);
         if history.silence(run, by_route) == Silence::Counts {

@@ -1,7 +1,7 @@
 //! The rules that keep each flavour alive, one by one.
 
 use super::{
-    heartbeat::Health,
+    heartbeat::{Health, Players},
     launch::{FILE, GsdkLaunch},
     response::Operation,
     *,
@@ -71,7 +71,7 @@ fn hear(history: &mut History, text: &str, config: &GsdkConfig) -> Vec<GameEvent
 
 #[test]
 fn keys_come_in_any_case_and_members_may_be_null_or_absent() {
-    let players = Some(vec!["ann".to_owned()]);
+    let players = Players::Named(vec!["ann".to_owned()]);
     let rows = [
         r#"{"CurrentGameState":"Active","CurrentGameHealth":"Healthy","CurrentPlayers":[{"PlayerId":"ann"}]}"#,
         r#"{"currentGameState":"active","currentGameHealth":"healthy","currentPlayers":[{"playerId":"ann"}]}"#,
@@ -81,8 +81,12 @@ fn keys_come_in_any_case_and_members_may_be_null_or_absent() {
         let expected = Heartbeat { state: GameState::Active, health: Some(Health::Healthy), players: players.clone() };
         assert_eq!(beat(row), expected, "{row}");
     }
-    for row in [r#"{"CurrentGameState":"StandingBy","CurrentPlayers":null}"#, r#"{"CurrentGameState":"StandingBy"}"#] {
-        assert_eq!(beat(row), Heartbeat { state: GameState::StandingBy, health: None, players: None }, "{row}");
+    for (row, players) in [
+        (r#"{"CurrentGameState":"StandingBy","CurrentPlayers":null}"#, Players::Null),
+        (r#"{"CurrentGameState":"StandingBy"}"#, Players::Unsaid),
+        (r#"{"CurrentGameState":"StandingBy","CurrentPlayers":3}"#, Players::Unsaid),
+    ] {
+        assert_eq!(beat(row), Heartbeat { state: GameState::StandingBy, health: None, players }, "{row}");
     }
     assert_eq!(beat(r#"{"CurrentGameState":"Quarentined"}"#).state, GameState::Quarantined);
     assert_eq!(beat(r#"{"CurrentGameState":"Dreaming"}"#).state, GameState::Invalid);
@@ -150,7 +154,7 @@ fn only_what_changed_is_passed_on() {
     let ann = r#"{"CurrentGameState":"Active","CurrentPlayers":[{"PlayerId":"ann"}]}"#;
     assert!(matches!(&hear(&mut history, ann, &config)[..], [GameEvent::Players(list)] if list[0].id == "ann"));
     assert_eq!(hear(&mut history, ann, &config), []);
-    assert_eq!(hear(&mut history, r#"{"CurrentGameState":"Active","CurrentPlayers":null}"#, &config), []);
+    assert_eq!(hear(&mut history, r#"{"CurrentGameState":"Active"}"#, &config), [], "nothing is said of players");
     let none = r#"{"CurrentGameState":"Active","CurrentPlayers":[]}"#;
     assert_eq!(hear(&mut history, none, &config), [GameEvent::Players(Vec::new())], "somebody was named before");
     assert_eq!(hear(&mut history, r#"{"CurrentGameState":"Terminating"}"#, &config), [GameEvent::Shutdown]);
@@ -176,6 +180,17 @@ fn an_empty_list_says_nothing_before_anybody_was_named_unless_it_is_wanted() {
     assert_eq!(lists(false, &config()), 0);
     assert_eq!(lists(true, &config()), 1, "an agent that was restarted knows of players");
     assert_eq!(lists(false, &GsdkConfig { empty_means_nobody: true, ..config() }), 1);
+}
+
+#[test]
+fn no_list_after_somebody_was_named_means_that_nobody_is_left() {
+    let (mut history, config) = (History::default(), config());
+    let null = r#"{"CurrentGameState":"Active","CurrentPlayers":null}"#;
+    assert_eq!(hear(&mut history, null, &config), [GameEvent::Ready], "nobody was named");
+    let ann = r#"{"CurrentGameState":"Active","CurrentPlayers":[{"PlayerId":"ann"}]}"#;
+    hear(&mut history, ann, &config);
+    assert_eq!(hear(&mut history, null, &config), [GameEvent::Players(Vec::new())]);
+    assert_eq!(hear(&mut history, null, &config), []);
 }
 
 #[test]
@@ -299,9 +314,8 @@ fn the_file_has_every_key_and_no_map_is_null() {
     );
     let port = json!({"name": "game", "serverListeningPort": 7777, "clientConnectionPort": 7777});
     assert_eq!(connection["gamePortsConfiguration"], json!([port]));
-    for key in
-        ["vmId", "logFolder", "sharedContentFolder", "certificateFolder", "serverInstanceNumber", "buildId", "region"]
-    {
+    assert_eq!(config["serverInstanceNumber"], json!(0));
+    for key in ["vmId", "logFolder", "sharedContentFolder", "certificateFolder", "buildId", "region"] {
         assert!(config[key].as_str().is_some_and(|text| !text.is_empty()), "{key}");
     }
 }

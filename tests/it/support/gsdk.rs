@@ -19,6 +19,11 @@ fn pascal(state: &str, players: &[&str]) -> Value {
     let players: Vec<_> = players.iter().map(|id| json!({"PlayerId": id})).collect();
     json!({"CurrentGameState": state, "CurrentGameHealth": "Healthy", "CurrentPlayers": players})
 }
+/// Writes an empty list as null.
+fn cpp(state: &str, players: &[&str]) -> Value {
+    let list = (!players.is_empty()).then(|| pascal(state, players)["CurrentPlayers"].clone());
+    json!({"CurrentGameState": state, "CurrentGameHealth": "Healthy", "CurrentPlayers": list})
+}
 /// Says Unhealthy, for want of a callback, and has no list before there is anybody.
 fn csharp(state: &str, players: &[&str]) -> Value {
     let list = (!players.is_empty()).then(|| pascal(state, players)["CurrentPlayers"].clone());
@@ -33,7 +38,7 @@ fn unity(state: &str, players: &[&str]) -> Value {
 }
 
 pub const CPP: Flavour =
-    Flavour { name: "C++", info: Some("Cpp"), method: "PATCH", route: "", user_agent: "", body: pascal };
+    Flavour { name: "C++", info: Some("Cpp"), method: "PATCH", route: "", user_agent: "", body: cpp };
 pub const UNITY: Flavour = Flavour {
     name: "Unity",
     info: Some("Unity"),
@@ -67,12 +72,34 @@ impl<'f> Sdk<'f> {
         assert_eq!(environment(pid, "HEARTBEAT_ENDPOINT").as_deref(), config["heartbeatEndpoint"].as_str());
         assert_eq!(environment(pid, "SESSION_HOST_ID").as_deref(), config["sessionHostId"].as_str());
         let sdk = Sdk { flavour, config };
+        sdk.can_be_read();
         if let Some(name) = flavour.info {
             let info = json!({"Flavor": name, "Version": "0.7.20"});
             let url = sdk.url(&format!("/v1/metrics/{}/gsdkinfo", sdk.id()));
             assert_eq!(http::exchange("POST", &url, &[], Some(&info)).unwrap().status, 200);
         }
         sdk
+    }
+
+    /// The file as the flavours' own types have it: strict ones die of anything else.
+    fn can_be_read(&self) {
+        for key in ["heartbeatEndpoint", "sessionHostId", "vmId", "logFolder", "titleId", "buildId", "region"] {
+            assert!(self.config[key].is_string(), "{key}: {}", self.config);
+        }
+        for map in ["gameCertificates", "buildMetadata", "gamePorts"] {
+            let map = self.config[map].as_object().expect("a map is never null");
+            assert!(map.values().all(Value::is_string), "{map:?}");
+        }
+        let connection = &self.config["gameServerConnectionInfo"];
+        for key in ["publicIpV4Adress", "publicIpV4Address"] {
+            assert!(connection[key].is_string(), "{connection}");
+        }
+        for port in connection["gamePortsConfiguration"].as_array().unwrap() {
+            assert!(port["name"].is_string() && port["serverListeningPort"].is_u64(), "{port}");
+            assert!(port["clientConnectionPort"].is_u64(), "{port}");
+        }
+        // Go's is an int, and its decoder takes no text for one; all others convert.
+        assert!(self.config["serverInstanceNumber"].is_u64(), "{}", self.flavour.name);
     }
 
     pub fn id(&self) -> &str {

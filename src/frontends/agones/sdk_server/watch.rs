@@ -6,8 +6,8 @@ use crate::frontends::ring::Next;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-/// Watches open at a time.
-pub(super) const MAX_WATCHERS: usize = 64;
+/// Watches open at a time; as many as Agones's own sdk-server takes.
+pub(in crate::frontends::agones) const MAX_WATCHERS: usize = 1000;
 
 impl SdkServer {
     /// Follows the GameServer: the state now, then every change.

@@ -4,11 +4,12 @@ use super::{
     super::{
         GameServerState,
         error::Code,
-        state::{AgentView, SdkState},
+        state::{AgentView, LAST_ALLOCATED, SdkState},
     },
     settings,
 };
 use crate::model::{game::GameEvent, ids::AllocationId, time::Timestamp};
+use std::time::Duration;
 
 const NOW: Timestamp = Timestamp::EPOCH;
 
@@ -90,12 +91,34 @@ fn every_way_through_the_states() {
 fn the_end_of_a_session_frees_the_game_and_a_new_one_allocates_it() {
     let (free, served) = (AgentView::default(), served());
     let (mut state, ..) = play("ready allocate", &served);
-    assert!(state.annotations.contains_key(super::super::state::LAST_ALLOCATED));
+    assert!(state.annotations.contains_key(LAST_ALLOCATED));
     state.track_allocation(&free, NOW);
     assert_eq!(state.game_server_state(&free), GameServerState::Ready);
     state.track_allocation(&served, NOW);
     assert_eq!(state.game_server_state(&served), GameServerState::Allocated);
     assert_eq!(state.game_server_state(&AgentView { closing: true, ..served }), GameServerState::Shutdown);
+}
+
+#[test]
+fn last_allocated_changes_when_the_state_becomes_allocated_and_not_before() {
+    let (later, latest) = (NOW.plus(Duration::from_secs(5)), NOW.plus(Duration::from_secs(9)));
+    let starting = AgentView { ready: false, ..served() };
+    let (mut state, ..) = play("", &AgentView::default());
+    let noted = |state: &SdkState| state.annotations.get(LAST_ALLOCATED).cloned();
+    assert!(state.track_allocation(&starting, NOW));
+    assert_eq!((state.game_server_state(&starting), noted(&state)), (GameServerState::Scheduled, None));
+
+    let ready = AgentView { ready: true, ..starting };
+    let mut next: SdkState = serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap();
+    for state in [&mut state, &mut next] {
+        assert!(state.track_allocation(&ready, later));
+        assert_eq!(
+            (state.game_server_state(&ready), noted(state)),
+            (GameServerState::Allocated, Some(later.to_string()))
+        );
+        assert!(!state.track_allocation(&ready, latest), "once");
+        assert_eq!(noted(state), Some(later.to_string()));
+    }
 }
 
 #[test]
