@@ -63,6 +63,18 @@ impl Harness {
 
     /// Carries out an operation that answers at once.
     pub(crate) fn ask(&mut self, who: &Caller, method: &str, path: &str, body: Value) -> Result<Reply, Interrupt> {
+        self.ask_then(who, method, path, body, Ok)
+    }
+
+    /// The same; `then` has the last word on the answer, within the operation's transaction.
+    pub(crate) fn ask_then<T>(
+        &mut self,
+        who: &Caller,
+        method: &str,
+        path: &str,
+        body: Value,
+        then: impl FnOnce(Reply) -> Result<T, Interrupt>,
+    ) -> Result<T, Interrupt> {
         let (path, parameters) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let method: Method = method.parse().unwrap();
         let Found::Row(row, found) = self.router.find(&method, path) else { panic!("no row for {method} {path}") };
@@ -78,7 +90,7 @@ impl Harness {
             moment: Moment::new(self.now),
             supplied: Supplied::default(),
         };
-        self.state.transact(&request.moment, |tx| handler(tx, &request)).0
+        self.state.transact(&request.moment, |tx| handler(tx, &request).and_then(then)).0
     }
 
     /// The body of a good answer.
