@@ -59,7 +59,7 @@ pub(crate) fn export(settings: &ServiceSettings) -> Value {
 
 /// Puts a document's members in the place of the configuration's. Answers what was passed over.
 pub(crate) fn import(settings: &mut ServiceSettings, document: &Value) -> Result<Vec<String>, BadDocument> {
-    let mut reading = Reading::default();
+    let mut reading = ImportState::default();
     let mut document = object(without_nulls(document.clone()), "the document")?;
     if let Some(templates) = document.remove("templates") {
         let templates = object(templates, "templates")?.into_iter();
@@ -72,19 +72,19 @@ pub(crate) fn import(settings: &mut ServiceSettings, document: &Value) -> Result
     }
     if let Some(list) = document.remove("instance_request_templates") {
         let id = "instance_request_template_id";
-        settings.request_templates = reading.by_id(list, "instance_request_templates", id, Reading::request)?;
+        settings.request_templates = reading.by_id(list, "instance_request_templates", id, ImportState::request)?;
     }
     if let Some(list) = document.remove("deserter_configs") {
-        settings.deserters = reading.by_id(list, "deserter_configs", "deserter_id", Reading::deserter)?;
+        settings.deserters = reading.by_id(list, "deserter_configs", "deserter_id", ImportState::deserter)?;
     }
     if let Some(list) = document.remove("match_making_profiles") {
         let id = "match_making_profile_id";
-        settings.match_making_profiles = reading.by_id(list, "match_making_profiles", id, Reading::fitted)?;
+        settings.match_making_profiles = reading.by_id(list, "match_making_profiles", id, ImportState::fitted)?;
     }
     if let Some(list) = document.remove("match_making_template_groups") {
         let id = "match_making_template_group_id";
         let place = "match_making_template_groups";
-        settings.match_making_template_groups = reading.by_id(list, place, id, Reading::group)?;
+        settings.match_making_template_groups = reading.by_id(list, place, id, ImportState::group)?;
         // Profiles that came only inside a group.
         for (name, profile) in std::mem::take(&mut reading.profiles) {
             settings.match_making_profiles.entry(name).or_insert(profile);
@@ -95,7 +95,7 @@ pub(crate) fn import(settings: &mut ServiceSettings, document: &Value) -> Result
 }
 
 #[derive(Debug, Default)]
-struct Reading {
+struct ImportState {
     passed_over: Vec<String>,
     profiles: BTreeMap<String, Profile>,
 }
@@ -129,7 +129,7 @@ fn without_nulls(value: Value) -> Value {
     }
 }
 
-impl Reading {
+impl ImportState {
     /// Reads what the type knows, and names the rest.
     fn fitted<T: DeserializeOwned>(&mut self, value: Value, place: &str) -> Result<T, BadDocument> {
         let known = field_names::of::<T>();
@@ -247,7 +247,7 @@ impl Reading {
     fn profiles_of(&mut self, list: Value, place: &str) -> Result<BTreeMap<usize, (String, Profile)>, BadDocument> {
         let mut profiles = BTreeMap::new();
         for (number, item) in items(list, place)?.into_iter().enumerate() {
-            let one = self.by_id(Value::Array(vec![item]), place, "match_making_profile_id", Reading::fitted)?;
+            let one = self.by_id(Value::Array(vec![item]), place, "match_making_profile_id", ImportState::fitted)?;
             profiles.extend(one.into_iter().map(|named| (number, named)));
         }
         Ok(profiles)

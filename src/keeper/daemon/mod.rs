@@ -173,7 +173,7 @@ impl Daemon {
             for (source, events) in ready {
                 self.serve(source, events, &mut buffer);
             }
-            self.turn(clock::mono(), &mut buffer);
+            self.advance(clock::mono(), &mut buffer);
             self.connections.flush();
             if let Some((code, until)) = self.ending
                 && (self.runner.is_none() || clock::mono() >= until)
@@ -294,8 +294,8 @@ impl Daemon {
         let Some((stream, output)) = run.outputs.get_mut(at) else { return };
         let mut forwarder = self.connections.forwarder(run.number, *stream);
         if output.pump(buffer, &mut self.log, &mut forwarder) == ReadOutcome::Ended {
-            // The positions that `wait` has handed out must stay valid in this round: `turn` takes
-            // the pipe out.
+            // The positions that `wait` has handed out must stay valid in this round: `advance`
+            // takes the pipe out.
             output.ended = true;
         }
     }
@@ -353,11 +353,11 @@ impl Daemon {
     }
 
     /// Does what is due by the clock.
-    fn turn(&mut self, now: Instant, buffer: &mut [u8]) {
+    fn advance(&mut self, now: Instant, buffer: &mut [u8]) {
         let helpers = self.helpers();
         if let Some(run) = &mut self.run {
             run.outputs.retain(|(_, output)| !output.ended);
-            if let RunStep::Unkillable(left) = run.turn(now, &helpers, self.settings.last_deadline) {
+            if let RunStep::Unkillable(left) = run.advance(now, &helpers, self.settings.last_deadline) {
                 let number = run.number;
                 self.run = None;
                 self.unkillable = Some((number, left));

@@ -72,7 +72,7 @@ struct Killing {
     cores_until: Instant,
 }
 
-/// What [`Run::turn`] led to.
+/// What [`Run::advance`] led to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum RunStep {
     GoesOn,
@@ -205,7 +205,7 @@ impl Run {
     }
 
     /// Does what is due by the clock: the next step of the stop sequence, or SIGKILL again.
-    pub(super) fn turn(&mut self, now: Instant, helpers: &[i32], last_deadline: Duration) -> RunStep {
+    pub(super) fn advance(&mut self, now: Instant, helpers: &[i32], last_deadline: Duration) -> RunStep {
         let next = self.stop.as_mut().map_or(NextStep::Wait, |stop| stop.next(now));
         match next {
             NextStep::Wait => {}
@@ -266,7 +266,7 @@ impl Run {
         self.stop.is_some() || self.killing.is_some()
     }
 
-    /// When [`Run::turn`] wants to be called next.
+    /// When [`Run::advance`] wants to be called next.
     pub(super) fn due(&self) -> Option<Instant> {
         let stop = self.stop.as_ref().map(StopSequence::due);
         let killing = self.killing.as_ref().map(|killing| killing.again);

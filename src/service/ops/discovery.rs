@@ -14,7 +14,7 @@ use crate::{
             request::RequestContext,
             route::{Access, Handler, Row},
         },
-        rules::{join, record::SessionRecord, search::Wanted},
+        rules::{join, record::SessionRecord, search::CheckedSearch},
         state::{Transaction, entry::Entry},
     },
 };
@@ -29,7 +29,7 @@ pub static TABLE: &[Row] = &[
 pub const MOST_CANDIDATES: usize = 2_000;
 
 fn search(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
-    let wanted = Wanted::of(request.body::<SessionSearch>()?);
+    let wanted = CheckedSearch::of(request.body::<SessionSearch>()?);
     let candidates = candidates(tx, request, &wanted);
     let cut = candidates.1;
     let mut found = find(candidates.0, &wanted, |entry| visible(tx, request, entry))?;
@@ -44,7 +44,7 @@ fn search(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
 pub type Candidates<'s> = (Vec<&'s Entry>, bool);
 
 /// The sessions among which a search looks: everything that the caller might see.
-fn candidates<'s>(tx: &Transaction<'s>, request: &RequestContext, wanted: &Wanted) -> Candidates<'s> {
+fn candidates<'s>(tx: &Transaction<'s>, request: &RequestContext, wanted: &CheckedSearch) -> Candidates<'s> {
     let (index, kind) = (tx.index(), wanted.kind.as_deref());
     match (&wanted.session, wanted.player) {
         (Some(id), _) => bounded(tx, tx.stored(id).map(|entry| &entry.record().id).into_iter()),
@@ -83,7 +83,7 @@ fn bounded<'s>(tx: &Transaction<'s>, ids: impl Iterator<Item = &'s SessionId>) -
 /// Those that fit, best first.
 fn find<'s>(
     candidates: Vec<&'s Entry>,
-    wanted: &Wanted,
+    wanted: &CheckedSearch,
     shown: impl Fn(&Entry) -> Outcome<bool>,
 ) -> Outcome<Vec<&'s Entry>> {
     let mut found = Vec::new();
@@ -117,7 +117,7 @@ fn joinable(tx: &Transaction<'_>, request: &RequestContext, session: &SessionRec
 fn matchmake(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = oneself(request)?;
     let Matchmaking { search, create: new } = request.body()?;
-    let mut wanted = Wanted::of(search);
+    let mut wanted = CheckedSearch::of(search);
     let settings = tx.settings.clone();
     let kind = create::session_type(&settings, &new)?;
     wanted.kind = wanted.kind.or_else(|| Some(new.session_type.clone()));

@@ -24,7 +24,7 @@ const USUAL_RESULTS: u32 = 50;
 
 /// A search whose values were checked.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Wanted {
+pub(crate) struct CheckedSearch {
     pub kind: Option<String>,
     pub region: Option<String>,
     pub conditions: Vec<Condition>,
@@ -52,7 +52,7 @@ pub(crate) struct Scalar {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Number {
     Whole(i128),
-    Broken(f64),
+    Fraction(f64),
 }
 
 impl Number {
@@ -61,12 +61,12 @@ impl Number {
             return Some(Number::Whole(whole));
         }
         // Words such as "inf" are text.
-        text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Number::Broken)
+        text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Number::Fraction)
     }
     fn float(self) -> f64 {
         match self {
             Number::Whole(whole) => whole as f64,
-            Number::Broken(broken) => broken,
+            Number::Fraction(number) => number,
         }
     }
     fn order(self, other: Number) -> Ordering {
@@ -142,10 +142,10 @@ fn setting(session: &SessionRecord, key: &str) -> Option<Scalar> {
     session.custom_data.get(key).or_else(listed).map(Scalar::new)
 }
 
-impl Wanted {
+impl CheckedSearch {
     /// A search as it was asked for.
-    pub(crate) fn of(search: SessionSearch) -> Wanted {
-        Wanted {
+    pub(crate) fn of(search: SessionSearch) -> CheckedSearch {
+        CheckedSearch {
             kind: search.session_type,
             region: search.region_id,
             conditions: search.filters.into_iter().map(Condition::of).collect(),
@@ -211,15 +211,17 @@ mod tests {
         ];
         let sessions = [with(1, &[("k", "9")]), with(2, &[("k", "10")]), with(3, &[("k", "beta")]), with(4, &[])];
         for (comparison, values, expected) in rows {
-            let wanted = Wanted { conditions: vec![condition(comparison, values)], ..Wanted::default() };
+            let wanted = CheckedSearch { conditions: vec![condition(comparison, values)], ..CheckedSearch::default() };
             assert_eq!(sessions.each_ref().map(|session| wanted.fits(session)), expected, "{comparison:?} {values:?}");
         }
     }
 
     #[test]
     fn whole_numbers_of_any_size_are_compared_exactly() {
-        let wanted =
-            Wanted { conditions: vec![condition(Comparison::Eq, &["76561198000000001"])], ..Wanted::default() };
+        let wanted = CheckedSearch {
+            conditions: vec![condition(Comparison::Eq, &["76561198000000001"])],
+            ..CheckedSearch::default()
+        };
         assert!(wanted.fits(&with(1, &[("k", "76561198000000001")])));
         assert!(!wanted.fits(&with(1, &[("k", "76561198000000002")])));
     }
@@ -230,7 +232,8 @@ mod tests {
         full.teams = session(&[(4, &[(1, Leader)])]).teams;
         let sessions =
             [with(1, &[]), with(2, &[("k", "130")]), with(3, &[("k", "100")]), with(4, &[("k", "100")]), full];
-        let wanted = Wanted { conditions: vec![condition(Comparison::Near, &["110"])], ..Wanted::default() };
+        let wanted =
+            CheckedSearch { conditions: vec![condition(Comparison::Near, &["110"])], ..CheckedSearch::default() };
         let mut order: Vec<&SessionRecord> = sessions.iter().collect();
         order.sort_by(|one, two| wanted.better(one, two));
         assert_eq!(order.iter().map(|session| session.number).collect::<Vec<_>>(), [5, 3, 4, 2, 1]);
@@ -241,9 +244,9 @@ mod tests {
         let mut listed = with(1, &[("k", "own")]);
         let data = [("k".to_owned(), "listed".to_owned()), ("map".to_owned(), "dm1".to_owned())];
         listed.browser = Some(BrowserInfo { custom_data: data.into(), created_timestamp: None });
-        let of = |key: &str, value: &str| Wanted {
+        let of = |key: &str, value: &str| CheckedSearch {
             conditions: vec![Condition { key: key.into(), ..condition(Comparison::Eq, &[value]) }],
-            ..Wanted::default()
+            ..CheckedSearch::default()
         };
         assert!(of("map", "dm1").fits(&listed));
         assert!(of("k", "own").fits(&listed) && !of("k", "listed").fits(&listed));
