@@ -135,11 +135,12 @@ impl GameMatch {
     pub(super) fn stop_wanted(&mut self, facts: &Facts, decisions: &mut Decisions) {
         const WHY: &str = "the game asked to be ended";
         match &self.state.stage {
-            // The match that is about to begin gets a fresh process.
-            MatchStage::Idle if facts.phase() == Phase::Acquiring => {
+            MatchStage::Idle if facts.phase() == Phase::FinalReports => {}
+            // No match asks for its end: a match that is about to begin gets a fresh process, and a
+            // warm game that does so over and over is started again ever later, and given up.
+            MatchStage::Idle if !facts.ending.shutting_down => {
                 decisions.signal(Signal::RunUseless { why: WHY.to_owned() });
             }
-            MatchStage::Idle if facts.phase() == Phase::FinalReports => {}
             MatchStage::Idle | MatchStage::Starting(_) | MatchStage::Serving(_) => {
                 self.stop_process(WHY, AfterDrain::Recycle, None, facts, decisions);
             }

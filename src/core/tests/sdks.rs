@@ -2,7 +2,7 @@
 //! be remembered.
 
 use crate::core::{
-    io::{Availability, Effect, Input},
+    io::{Availability, Effect, Ending, Input},
     settings::Settings,
     testing::{World, allocation, secs, settings},
 };
@@ -51,6 +51,26 @@ fn a_game_that_asks_to_be_ended_is_stopped_and_its_end_is_orderly() {
 }
 
 #[test]
+fn a_warm_game_that_asks_to_be_ended_over_and_over_is_started_ever_later_and_given_up() {
+    let mut w = warm();
+    w.say(GameEvent::StopMe);
+    assert_eq!(w.keeper.starts, [1], "not at once");
+    w.pass(secs(1));
+    assert_eq!(w.keeper.starts, [1, 2]);
+    for _ in 0..2 {
+        w.say(GameEvent::Ready);
+        w.say(GameEvent::StopMe);
+        w.pass(secs(10));
+    }
+    assert_eq!(w.keeper.starts, [1, 2, 3]);
+    assert!(
+        matches!(&w.ended, Some(Ending::Failed { why }) if why.contains("the game asked to be ended")),
+        "{:?}",
+        w.ended
+    );
+}
+
+#[test]
 fn it_counts_also_when_it_exits_before_its_word_was_read() {
     let mut w = World::serving(settings());
     let run = w.status().game.run.unwrap();
@@ -67,7 +87,7 @@ fn a_warm_game_may_ask_for_it_too() {
     w.pass(secs(1));
     assert_eq!(w.keeper.starts, [1, 2]);
     assert_eq!(w.status().phase, PhaseName::Idle);
-    assert!(!w.kinds().contains(&"restart"));
+    assert!(w.kinds().contains(&"restart"), "after a delay");
 }
 
 #[test]
