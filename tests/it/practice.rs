@@ -425,6 +425,7 @@ fn status() -> Status {
         mode: None,
         ports: gameside::model::ordered::Ports::default(),
         players: 0,
+        players_from: None,
         players_known: Vec::new(),
         max_players: None,
         custom_data: gameside::model::CustomData::new(),
