@@ -153,6 +153,10 @@ wire! {
         optional session_id: SessionId;
         /// Only LAN sessions, or none; both when left out.
         optional lan: bool;
+        /// Only sessions that are listed in the browser, or none.
+        optional is_listed: bool;
+        /// Only sessions that take new members, or none.
+        optional allow_new_members: bool;
         /// 50 when left out.
         optional max_results: u32 = whole(1, 200);
     }
@@ -205,11 +209,13 @@ wire! {
         optional password: Password = text(1, 128);
         /// Extension: lists the session with this data.
         optional browser: BrowserSettings;
+        /// Extension: whether it is in the browser. True keeps the listing that there is.
+        optional is_listed: bool;
         /// Extension: false overrides every policy.
         optional allow_new_members: bool;
         /// Extension, at creation: never listed outside the service's own network. Another value later: 409.
         optional lan: bool;
-        /// Extension, at creation: whether players with restrictions may join. Another value later: 409.
+        /// Extension, at creation: whether players with restrictions may join; true when left out. Another value later: 409.
         optional allow_sanctioned_players: bool;
     }
 }

@@ -28,6 +28,12 @@ pub mod codes {
     pub const TEAM_FULL: &str = "team_full";
     pub const NOT_JOINABLE: &str = "not_joinable";
     pub const WRONG_PASSWORD: &str = "wrong_password";
+    /// More invites of a session than may be open.
+    pub const TOO_MANY_INVITES: &str = "too_many_invites";
+    /// What would be kept has more bytes than its kind may have.
+    pub const RECORD_TOO_LARGE: &str = "record_too_large";
+    /// The player hasn't agreed to be put into the session.
+    pub const NOT_AGREED: &str = "player_not_agreed";
     pub const SANCTIONED: &str = "sanctioned";
     /// A setting that is fixed when a session is made.
     pub const CONSTANT_SETTING: &str = "constant_setting";

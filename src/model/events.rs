@@ -57,7 +57,7 @@ wire! {
         required event: EventKind;
         required session_id: SessionId;
         required session_type: String = any_text();
-        /// The full view's entity tag after the change; none when the session is gone.
+        /// The full view's entity tag after the change; when the session is gone, one that no view has had.
         optional etag: String = any_text();
         /// `OnSessionUpdated`: which top-level members of the session changed.
         sparse changed: Vec<String> = Listed(any_text());

@@ -197,7 +197,8 @@ wire! {
 wire! {
     /// Adds, invites, moves or promotes a player, as the wanted status and the player's own say.
     pub struct SessionPlayerUpdateRequest [derive(Eq)] {
-        default status: PlayerStatus;
+        /// Without one, a player who is there keeps its own; another becomes a member.
+        optional status: PlayerStatus;
         optional team_id: u32 = count();
         sparse custom_data: CustomData;
         /// `fail`, unless said otherwise.
@@ -208,7 +209,7 @@ wire! {
 impl SessionPlayerUpdateRequest {
     /// Makes the player a member; without a team, of the one that the service picks.
     pub fn member(team_id: Option<u32>) -> Self {
-        let (status, custom_data) = (PlayerStatus::Member, CustomData::new());
+        let (status, custom_data) = (Some(PlayerStatus::Member), CustomData::new());
         SessionPlayerUpdateRequest { status, team_id, custom_data, overflow_action: None }
     }
 }

@@ -219,7 +219,7 @@ wire! {
         optional current_match ("match"): MatchInfo;
         optional backfill: BackfillInfo;
         optional browser: BrowserInfo;
-        /// The same as `joinability.open`.
+        /// `joinability.open`, and whether it takes new members.
         required joinable: bool;
         optional joinability: Joinability;
         required teams: Vec<SessionTeam> = listed();

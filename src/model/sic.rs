@@ -22,6 +22,8 @@ use serde::{Deserialize, Serialize};
 pub const OK: i32 = 0;
 /// Our service doesn't know the id: register again.
 pub const UNKNOWN_SERVER: i32 = 2;
+/// The id belongs to another client: try again later.
+pub const TAKEN: i32 = 4;
 /// An allocation is under way already: poll on.
 pub const ALLOCATION_UNDER_WAY: i32 = 6;
 

@@ -255,11 +255,22 @@ impl Shared {
         let auth = &self.settings().auth;
         let caller = issuer.verify(token, now, &auth.player_permissions).await?;
         let player = caller.player?;
-        self.with_state(|state| state.know_player(player));
+        // Without a number it is as good a player.
+        let _ = self.know_player(player).await;
         if auth.restrictions_of(player, now).is_empty() {
             return Some(caller);
         }
         Some(Arc::new(Caller { restricted: true, ..(*caller).clone() }))
+    }
+
+    /// A player is there by itself: its number, which it has from now on.
+    pub async fn know_player(&self, player: PlayerUuid) -> Outcome<i64> {
+        let (number, seen) = self.transact(&self.moment(), |tx| {
+            tx.know_player(player)?;
+            Ok(tx.number_of(player).unwrap_or_default())
+        });
+        self.commits.wait(seen).await?;
+        number
     }
 
     /// A player's friends, of the other service that keeps them; none while nobody knows.

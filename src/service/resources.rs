@@ -55,6 +55,8 @@ wire! {
         always num_teams: u32 = whole(1, 50);
         always players_per_team: u32 = whole(1, 100);
         always can_change_own_team: bool;
+        /// Extension: a leader may put in anybody; left out while false.
+        sparse leader_adds: bool;
         always notify_on_reservation: bool;
         always player_culling_timeout: u32 = count();
     }

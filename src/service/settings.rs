@@ -179,16 +179,28 @@ pub struct Limits {
     pub longest_notification_wait: Span,
     /// Sessions at a time; more are refused with 503.
     pub sessions: u32,
-    /// Audit events kept a session.
+    /// Bytes of one session with its players; what would make it larger is refused with 409.
+    pub session_bytes: Size,
+    /// Audit events kept a session: so many of the service's, and so many of callers.
     pub audit_events_per_session: u32,
-    /// Audit events kept in all; the oldest go first.
+    /// Audit events kept in all: so many of the service's, and so many of callers; the oldest go first.
     pub audit_events: u32,
+    /// Bytes of callers' audit events kept a session.
+    pub audit_bytes_per_session: Size,
+    /// Bytes of audit events kept of one player who writes them.
+    pub audit_bytes_per_player: Size,
+    /// Bytes of callers' audit events kept in all; the oldest go first.
+    pub audit_bytes: Size,
     /// How long events and notifications are kept for players who were away.
     pub event_retention: Span,
     /// Events and notifications kept a player.
     pub events_per_player: u32,
     /// Events and notifications kept in all; the oldest go first.
     pub events: u32,
+    /// Bytes of events and notifications kept a player.
+    pub event_bytes_per_player: Size,
+    /// Bytes of events and notifications kept in all; the oldest go first.
+    pub event_bytes: Size,
     /// Event streams and long polls of one player at a time; more are refused with 429.
     pub streams_per_player: u32,
     /// Friends and requests a player may have.
@@ -252,14 +264,14 @@ impl Default for AuthSettings {
                  session:update-player:self session:update-player:as-leader session:promote:self session:delete:active \
                  session:shortcode:active session:read:permission:active session:give:permission:active \
                  session:remove:permission:active session-audit:read:self session-audit:update:self \
-                 session-player-audit:read:self session-player-audit:update:self friend:friend_list:read \
-                 friend:friend_list:write notification:player:self:read notification:player:self:write",
+                 session-player-audit:read:self session-player-audit:update:self session:instance:health \
+                 friend:friend_list:read friend:friend_list:write notification:player:self:read notification:player:self:write",
             ),
             client_permissions: words(
                 "session:create session:read:self session:read:allocation session:read:config session:read:browser \
-                 session:read-player:any session:update:self session:update:browser session:update-player:any \
-                 session:delete:active session:instance:health session:instance:register session-audit:read:self \
-                 session-audit:update:self",
+                 session:read-player:any session:update:self session:update:browser session:update-player:self \
+                 session:deserter:write:hosted session:delete:active session:instance:health \
+                 session:instance:register session-audit:read:self session-audit:update:self",
             ),
             restrictions: Vec::new(),
             issuer: IssuerSettings::default(),
@@ -283,11 +295,17 @@ impl Default for Limits {
             longest_wait: Span::from_secs(60),
             longest_notification_wait: Span::from_secs(900),
             sessions: 200_000,
+            session_bytes: Size(512 << 10),
             audit_events_per_session: 500,
             audit_events: 100_000,
+            audit_bytes_per_session: Size(1 << 20),
+            audit_bytes_per_player: Size(4 << 20),
+            audit_bytes: Size(64 << 20),
             event_retention: Span::from_secs(900),
             events_per_player: 256,
             events: 100_000,
+            event_bytes_per_player: Size(1 << 20),
+            event_bytes: Size(64 << 20),
             streams_per_player: 8,
             friends: 1000,
         }
@@ -317,8 +335,8 @@ section!(AuthSettings {
 });
 section!(Limits {
     applied: body, connections, requests_per_second, server_requests_per_second, request_burst, read_timeout,
-        write_timeout, idle_timeout, longest_wait, longest_notification_wait, sessions, audit_events_per_session,
-        audit_events, event_retention, events_per_player, events, streams_per_player, friends;
+        write_timeout, idle_timeout, longest_wait, longest_notification_wait, sessions, session_bytes, audit_events_per_session,
+        audit_events, audit_bytes_per_session, audit_bytes_per_player, audit_bytes, event_retention, events_per_player, events, event_bytes_per_player, event_bytes, streams_per_player, friends;
 });
 
 impl AuthSettings {

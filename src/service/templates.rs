@@ -53,6 +53,8 @@ pub struct SessionType {
     pub players_per_team: u32,
     /// Whether members may change their own team.
     pub can_change_own_team: bool,
+    /// Whether a leader may put in anybody; else only friends, and those who come with their party.
+    pub leader_adds: bool,
     /// Whether players are told of a place that is held for them.
     pub notify_on_reservation: bool,
     /// A player who hasn't asked for the session for this many seconds is dropped; 0 = never.
@@ -78,6 +80,7 @@ impl Default for SessionType {
             num_teams: 1,
             players_per_team: 4,
             can_change_own_team: true,
+            leader_adds: false,
             notify_on_reservation: true,
             player_culling_timeout: 0,
         }
@@ -85,13 +88,12 @@ impl Default for SessionType {
 }
 
 impl SessionType {
-    /// The type `default` of a service without a configuration: open, listed, of 16 players, made by anybody; it
+    /// The type `default` of a service without a configuration: open, of 16 players, made and listed by anybody; it
     /// stays when the last player leaves, as a dedicated server's own session must.
     pub fn built_in() -> Self {
         SessionType {
             can_be_created_by_players_directly: true,
             default_public: true,
-            auto_add_to_browser: true,
             can_be_added_to_server_browser: true,
             keep_alive_on_empty: true,
             players_per_team: 16,

@@ -22,8 +22,10 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 const TYPES: &str = "
+[deserters.00000000-0000-0000-0000-000000000009]
 [session_types.match]
 keep_alive_on_empty = true
+num_teams = 2
 [session_types.party]
 can_be_created_by_players_directly = true
 auto_add_to_browser = true

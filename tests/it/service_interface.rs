@@ -154,7 +154,8 @@ async fn friends_come_into_sessions_of_friends_and_may_name_which() {
     let bench = Bench::start(settings()).await;
     let [ann, bob] = bench.players(["ann", "bob"]).await;
     let [cat, eve] = bench.players(["cat", "eve"]).await;
-    let id = make(&bench, &ann, json!({"joinability": {"open": false, "friends": true}})).await;
+    let listed = json!({"joinability": {"open": false, "friends": true}, "is_listed": true});
+    let id = make(&bench, &ann, listed).await;
     let path = format!("/session/v1/session/{id}/player/me");
     befriend(&bench, "ann", &ann, "bob", &bob).await;
     befriend(&bench, "bob", &bob, "cat", &cat).await;
@@ -170,9 +171,15 @@ async fn friends_come_into_sessions_of_friends_and_may_name_which() {
     assert_eq!(bench.post(&path, &cat, join()).await.status, 200, "a friend of any active member");
     assert_eq!(
         found(&bench.post(SEARCH, &eve, json!({"session_id": id})).await),
-        [id],
+        [id.clone()],
         "listed, though not open to eve"
     );
+    let unlisted = bench.patch(&format!("/session/v1/session/{id}"), &ann, json!({"is_listed": false})).await;
+    assert_eq!((unlisted.status, unlisted.body.get("browser")), (200, None));
+    assert!(found(&bench.post(SEARCH, &eve, json!({"session_id": id})).await).is_empty(), "eve couldn't join it");
+    let fred = bench.player("fred").await;
+    befriend(&bench, "fred", &fred, "ann", &ann).await;
+    assert_eq!(found(&bench.post(SEARCH, &fred, json!({"session_id": id})).await), [id], "fred could");
 }
 
 #[tokio::test]
@@ -236,21 +243,24 @@ async fn a_sanctioned_player_joins_only_where_it_may_and_the_flags_stay_as_they_
     settings.auth.restrictions.push(RestrictedPlayer { player: "eve".into(), kind, reason: None, expiration: None });
     let bench = Bench::start(settings).await;
     let [ann, eve] = bench.players(["ann", "eve"]).await;
+    let admin = bench.client("admin", Some(&["session:*"])).await;
     let login = json!({"grant_type": "basic", "portal_access_token": "eve:x"});
     let said = bench.post("/users/v1/login", "", login).await;
     assert_eq!(said.body["restrictions"], json!([{"type": "account_pending_deletion"}]));
 
-    let strict = make(&bench, &ann, json!({"joinability": {"open": true}})).await;
-    let lenient = make(&bench, &ann, json!({"joinability": {"open": true}, "allow_sanctioned_players": true})).await;
+    let strict = make(&bench, &ann, json!({"joinability": {"open": true}, "allow_sanctioned_players": false})).await;
+    let lenient = make(&bench, &ann, json!({"joinability": {"open": true}})).await;
     let at = |id: &str| format!("/session/v1/session/{id}");
     assert_eq!(bench.post(&format!("{}/player/me", at(&strict)), &eve, join()).await.code(), "sanctioned");
     let add = format!("{}/player/{}", at(&strict), player_of("eve"));
     assert_eq!(
-        bench.post(&add, &ann, json!({"status": "member"})).await.code(),
+        bench.post(&add, &admin, json!({"status": "member"})).await.code(),
         "sanctioned",
-        "not by the admin either"
+        "nobody puts it in either"
     );
-    let open = json!({"create": create("default"), "search": {"session_id": strict}});
+    let mut new = create("default");
+    new["settings"] = json!({"allow_sanctioned_players": false});
+    let open = json!({"create": new, "search": {"session_id": strict}});
     assert_eq!(bench.post(MATCHMAKING, &eve, open).await.code(), "sanctioned", "nor can it make such a session");
     assert_eq!(bench.post(&format!("{}/player/me", at(&lenient)), &eve, join()).await.status, 200);
 
@@ -269,7 +279,7 @@ async fn a_lan_session_is_shown_only_in_the_own_network() {
     settings.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
     let bench = Bench::start(settings).await;
     let [ann, bob] = bench.players(["ann", "bob"]).await;
-    let id = make(&bench, &ann, json!({"lan": true, "joinability": {"open": true}})).await;
+    let id = make(&bench, &ann, json!({"lan": true, "joinability": {"open": true}, "is_listed": true})).await;
     let search = Some(json!({"lan": true}));
     for (from, shown) in [("10.0.0.7", true), ("fd00::1", true), ("9.9.9.9", false), ("2001:db8::1", false)] {
         let headers = [("x-forwarded-for", from)];

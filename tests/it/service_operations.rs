@@ -4,6 +4,7 @@
 use crate::{
     contract::contract,
     service_bench::{Bench, join, settings},
+    service_interface::befriend,
 };
 use gameside::internals::service::{
     auth::login::player_of,
@@ -124,8 +125,12 @@ async fn players(bench: &Bench, path: &str, ann: &str, bob: &str, bob_id: &str) 
         assert_eq!((invited.status, &invited.body["status"]), (200, &json!("invited")), "{twin}");
         assert_eq!(bench.delete(&twin, ann).await.status, 204, "{twin}");
     }
-    let anybody = bench.post(&format!("{path}/player/{bob_id}"), ann, json!({})).await;
-    assert_eq!(anybody.body["status"], "member", "an admin adds");
+    let there = format!("{path}/player/{bob_id}");
+    assert_eq!(bench.post(&there, ann, json!({})).await.code(), "player_not_agreed");
+    befriend(bench, "ann", ann, "bob", bob).await;
+    assert_eq!(bench.post(&there, ann, json!({})).await.body["status"], "member", "a leader adds its friend");
+    let friendship = format!("/friends/v2/player/{}/friend/{bob_id}", player_of("ann"));
+    assert_eq!(bench.delete(&friendship, ann).await.status, 204);
     assert_eq!(bench.delete(&format!("{path}/player/me"), bob).await.status, 204);
 }
 
@@ -174,8 +179,8 @@ async fn members(bench: &Bench, path: &str, ann: &str, bob: &str, bob_id: &str) 
     let all = bench.post(&to_ours, &whole, json!({})).await;
     assert_eq!(all.body["players"][0]["player_uuid"], json!(player_of("dora")));
     assert_eq!(bench.post(&format!("{path}/player/me"), &dora, join()).await.status, 200);
-    let id = path.rsplit('/').next().unwrap();
-    assert_eq!(bench.delete(&format!("{party}/kicked-session/{id}"), &dora).await.status, 204);
+    assert_eq!(bench.delete(&format!("{path}/kicked-session/{party_id}"), &dora).await.status, 403);
+    assert_eq!(bench.delete(&format!("{path}/kicked-session/{party_id}"), ann).await.status, 204);
     assert_eq!(bench.get(&format!("{path}/player/{}", player_of("dora")), ann).await.code(), "player_not_found");
 }
 
@@ -219,6 +224,8 @@ async fn browser(bench: &Bench, path: &str, ann: &str) {
     let info = json!({"custom_data": {"k": "v"}});
     assert_eq!(bench.post(&format!("{path}/browser"), ann, info.clone()).await.status, 200);
     assert_eq!(bench.patch(&format!("{path}/browser"), ann, info).await.body["custom_data"]["k"], "v");
+    let other = bench.session(ann).await;
+    assert_eq!(bench.patch(&other, ann, json!({"is_listed": true})).await.status, 200);
     let id = path.rsplit('/').next().unwrap();
     let listed = bench.get("/session/v1/browser?session_type=default", ann).await;
     let own = listed.body["browser_sessions"].as_array().unwrap().iter().find(|listed| listed["session_id"] == id);
@@ -230,6 +237,7 @@ async fn browser(bench: &Bench, path: &str, ann: &str) {
     let rest = bench.get(&rest, ann).await;
     let (all, rest) = (listed.body["browser_sessions"].as_array(), rest.body["browser_sessions"].as_array());
     assert_eq!(rest.unwrap().len() + 1, all.unwrap().len(), "the cursor goes on where the page ended");
+    assert_eq!(bench.delete(&other, ann).await.status, 204);
     assert_eq!(bench.delete(&format!("{path}/browser"), ann).await.status, 204);
     let without = bench.get("/session/v1/browser?session_type=default", ann).await;
     assert!(!without.body.to_string().contains(id));

@@ -79,7 +79,7 @@ const RULES: &[(&str, &str, &str, &str)] = &[
     ("CreateSession", "LAN", INTERFACE, "a_lan_session_is_shown_only_in_the_own_network"),
     ("CreateSession", "sanctioned players; 409 later", INTERFACE, "a_sanctioned_player_joins_only_where_it_may_and_the_flags_stay_as_they_were_made"),
     ("UpdateSessionSettings", "it does what it says", STORY, "update"),
-    ("UpdateSessionSettings", "allow_new_members", "src/service/rules/join.rs", "an_invitation_and_a_reservation_open_every_door_and_allow_new_members_closes_it_for_others"),
+    ("UpdateSessionSettings", "allow_new_members", "src/service/rules/join.rs", "a_session_that_takes_no_new_members_takes_only_who_holds_a_place_and_whom_a_server_puts_in"),
     ("LeaveSession(false / true)", "it does what it says", STORY, "end"),
     ("FindSessions", "it does what it says", INTERFACE, "a_search_finds_by_settings_and_shows_only_what_is_listed_or_open_to_the_caller"),
     ("JoinSession", "it does what it says", STORY, "discover_and_join"),
@@ -145,7 +145,9 @@ async fn hosted(bench: &Bench) -> (String, String, Answer) {
 #[tokio::test]
 async fn date_times_end_in_z_match_mirrors_and_joinable_is_there() {
     let bench = Bench::start(settings()).await;
-    let (_, _, seen) = hosted(&bench).await;
+    let (path, server, _) = hosted(&bench).await;
+    assert_eq!(bench.post(&format!("{path}/browser"), &server, json!({})).await.status, 200);
+    let seen = bench.get(&path, &server).await;
     for at in ["/created", "/instance/created", "/match/created", "/browser/created_timestamp"] {
         let text = seen.text(at);
         assert!(text.len() == 24 && text.ends_with('Z') && &text[19..20] == ".", "{at}: {text}");

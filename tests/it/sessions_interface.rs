@@ -250,6 +250,9 @@ async fn members(service: &Service<'_>, ada: &Player, id: &SessionId) {
     assert_eq!(code(yan.sessions.join_session("m", id, JoinSession::default()).await), "not_joinable");
     let open = SettingsUpdate { allow_new_members: Some(true), ..SettingsUpdate::default() };
     ada.sessions.update_session_settings("match", open).await.unwrap();
+    let refused = code(ada.sessions.add_session_member("match", yan.uuid, None).await);
+    assert!(refused.contains("player_not_agreed"), "{refused}");
+    befriend(service, "ada", "yan");
     ada.sessions.add_session_member("match", yan.uuid, None).await.unwrap();
     assert_eq!(yan.sessions.get_all_sessions().await.unwrap()[0].session_id, *id);
     ada.sessions.remove_session_member("match", yan.uuid).await.unwrap();

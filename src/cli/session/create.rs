@@ -38,6 +38,9 @@ pub(crate) struct Create {
     name: String,
     #[command(flatten)]
     new: NewSession,
+    /// Show it to friends from now on
+    #[arg(long)]
+    presence: bool,
     #[command(flatten)]
     server: Server,
 }
@@ -69,6 +72,9 @@ pub(crate) async fn create(args: Create, connected: &Connected, form: OutputForm
     }
     let session = sessions.create_session(args.new.named(args.name)).await.map_err(failed)?;
     connected.keep_names()?;
+    if args.presence {
+        sessions.set_presence_session(&session.session_id).await.map_err(failed)?;
+    }
     if form == OutputFormat::Text {
         eprintln!("session {} is {}", escape(&name), session.session_id);
     }

@@ -40,6 +40,20 @@ pub(crate) enum NewMembers {
     Refuse,
 }
 
+/// Whether the session is in the session browser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Listed {
+    Yes,
+    No,
+}
+
+/// Whether players who are under restrictions may join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SanctionedPlayers {
+    Allow,
+    Refuse,
+}
+
 /// What can be said when a session is created and changed later.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Settings")]
@@ -62,6 +76,9 @@ pub(crate) struct Settings {
     /// List the session in the session browser, with this value; may be repeated
     #[arg(long = "list", value_name = "KEY=VALUE", value_parser = key_value)]
     browser: Vec<(String, String)>,
+    /// Whether the session is in the session browser; searches find it too by those who could join it
+    #[arg(long, value_enum)]
+    listed: Option<Listed>,
     /// Where it is played
     #[arg(long)]
     region: Option<String>,
@@ -71,7 +88,11 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    fn listed(&self) -> Option<crate::model::CustomData> {
+    fn is_listed(&self) -> Option<bool> {
+        self.listed.map(|listed| listed == Listed::Yes)
+    }
+
+    fn listing(&self) -> Option<crate::model::CustomData> {
         (!self.browser.is_empty()).then(|| self.browser.iter().cloned().collect())
     }
 
@@ -85,7 +106,8 @@ impl Settings {
             join_policy: self.policy.map(JoinPolicy::from),
             max_players: self.max_players,
             allow_new_members: self.new_members(),
-            browser: self.listed(),
+            browser: self.listing(),
+            is_listed: self.is_listed(),
             teams: (!self.teams.is_empty()).then_some(self.teams),
             set: self.set.into_iter().collect(),
             remove,
@@ -106,9 +128,9 @@ pub(crate) struct NewSession {
     /// Never list the session outside the service's own network
     #[arg(long)]
     lan: bool,
-    /// Let no players in who are under restrictions
-    #[arg(long)]
-    no_sanctioned_players: bool,
+    /// Whether players who are under restrictions may join; they may unless said otherwise
+    #[arg(long, value_enum)]
+    sanctioned_players: Option<SanctionedPlayers>,
 }
 
 impl NewSession {
@@ -120,10 +142,11 @@ impl NewSession {
             join_policy: settings.policy.map(JoinPolicy::from),
             max_players: settings.max_players,
             allow_new_members: settings.new_members(),
-            browser: settings.listed(),
+            browser: settings.listing(),
+            is_listed: settings.is_listed(),
             teams: settings.teams,
             lan: self.lan.then_some(true),
-            allow_sanctioned_players: self.no_sanctioned_players.then_some(false),
+            allow_sanctioned_players: self.sanctioned_players.map(|word| word == SanctionedPlayers::Allow),
             custom_settings: settings.set.into_iter().collect(),
             region: settings.region,
             password: settings.password,
@@ -147,6 +170,12 @@ pub(crate) struct Conditions {
     /// Only LAN sessions
     #[arg(long)]
     only_lan: bool,
+    /// Only sessions that are in the session browser
+    #[arg(long)]
+    only_listed: bool,
+    /// Only sessions that take new members
+    #[arg(long)]
+    only_taking_members: bool,
     /// At most so many
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=200))]
     max: Option<u32>,
@@ -161,6 +190,8 @@ impl Conditions {
             player_uuid: self.with,
             session_id: self.id,
             lan: self.only_lan.then_some(true),
+            is_listed: self.only_listed.then_some(true),
+            allow_new_members: self.only_taking_members.then_some(true),
             max_results: self.max,
         }
     }

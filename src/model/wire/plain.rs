@@ -86,8 +86,8 @@ impl Wire for Version {
 
 impl Wire for Timestamp {
     fn read(at: JsonCursor<'_>, errors: &mut ValidationErrors) -> Option<Self> {
-        // Unix seconds come as text in a query.
-        let seconds = at.value.as_str().filter(|_| at.is_parameter()).and_then(|text| text.parse::<i64>().ok());
+        // Unix seconds come as text in a query, and from some clients in a body.
+        let seconds = at.value.as_str().and_then(|text| text.parse::<i64>().ok());
         let read = match seconds {
             Some(seconds) => serde_json::from_value(seconds.into()),
             None => serde_json::from_value(at.value.clone()),

@@ -25,6 +25,24 @@ pub struct Client {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permissions: Option<Vec<String>>,
     pub created: Timestamp,
+    /// How the permissions are meant: see [`FORMAT`].
+    #[serde(default)]
+    pub format: u32,
+}
+
+/// 1: registering servers needs `session:instance:register`. Whoever has a list of permissions from before has it.
+const FORMAT: u32 = 1;
+const REGISTER: &str = "session:instance:register";
+
+impl Client {
+    fn migrated(mut self) -> Client {
+        if self.format < FORMAT {
+            let permissions = self.permissions.iter_mut().filter(|own| !own.iter().any(|one| one == REGISTER));
+            permissions.for_each(|own| own.push(REGISTER.to_owned()));
+            self.format = FORMAT;
+        }
+        self
+    }
 }
 
 /// The file.
@@ -45,7 +63,11 @@ impl Clients {
     /// All clients by name; none while the file doesn't exist.
     pub fn read(&self) -> Result<BTreeMap<String, Client>, ServeError> {
         match fs::read(self.path()) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|why| self.failed(&why)),
+            Ok(bytes) => {
+                let stored: BTreeMap<String, Client> =
+                    serde_json::from_slice(&bytes).map_err(|why| self.failed(&why))?;
+                Ok(stored.into_iter().map(|(name, client)| (name, client.migrated())).collect())
+            }
             Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
             Err(why) => Err(self.failed(&why)),
         }
@@ -56,7 +78,7 @@ impl Clients {
         let secret = secrets::random_secret();
         let hash = secrets::hash(&secret, Strength::Random);
         self.change(|clients| {
-            clients.insert(name.to_owned(), Client { hash, permissions, created: now });
+            clients.insert(name.to_owned(), Client { hash, permissions, created: now, format: FORMAT });
         })?;
         Ok(secret)
     }
@@ -85,6 +107,20 @@ impl Clients {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_that_could_register_servers_still_can() {
+        let dir = tempfile::tempdir().unwrap();
+        let stored = r#"{"old": {"hash": "h", "permissions": ["session:create"], "created": "2026-01-01T00:00:00Z"},
+            "usual": {"hash": "h", "created": "2026-01-01T00:00:00Z"}}"#;
+        fs::write(dir.path().join("clients.json"), stored).unwrap();
+        let clients = Clients::at(dir.path());
+        clients.add("new", Some(vec!["session:create".into()]), Timestamp::EPOCH).unwrap();
+        let permissions = |name: &str| clients.read().unwrap()[name].permissions.clone();
+        assert_eq!(permissions("old").unwrap(), ["session:create", REGISTER]);
+        assert_eq!(permissions("usual"), None);
+        assert_eq!(permissions("new").unwrap(), ["session:create"], "as it was made");
+    }
 
     #[test]
     fn a_secret_is_never_kept_and_a_new_one_replaces_the_old() {

@@ -21,11 +21,13 @@ use crate::{
             reply::{Interrupt, Outcome, Refused, Reply},
             request::RequestContext,
         },
-        rules::join::player_number,
         settings::AuthSettings,
     },
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+};
 use http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use std::{collections::BTreeSet, sync::Arc};
@@ -47,13 +49,13 @@ pub(crate) async fn log_in(shared: &Arc<Shared>, request: &RequestContext) -> Ou
             return Err(refused("invalid_grant_type", format!("grant type {other} is not supported")));
         }
     };
-    let mut restrictions = Vec::new();
+    let (mut restrictions, mut number) = (Vec::new(), None);
     if let Some(player) = caller.player {
-        shared.with_state(|state| state.know_player(player));
+        number = Some(shared.know_player(player).await?);
         restrictions = shared.settings().auth.restrictions_of(player, shared.clock.now().wall);
     }
     let caller = Caller { restricted: !restrictions.is_empty(), ..caller };
-    tokens_for(shared, &caller, restrictions, body.include_refresh)
+    tokens_for(shared, &caller, number, restrictions, body.include_refresh)
 }
 
 fn refused(code: &'static str, desc: impl Into<String>) -> Interrupt {
@@ -98,7 +100,10 @@ fn client_caller(id: &str, permissions: &[String]) -> Caller {
 
 fn basic_header(request: &RequestContext) -> Option<(String, SecretString)> {
     let (scheme, encoded) = request.header("authorization")?.split_once(' ')?;
-    let decoded = STANDARD.decode(encoded.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    let encoded = encoded.trim().trim_end_matches('=');
+    // Some clients write their credentials in the alphabet of URLs.
+    let decoded = STANDARD_NO_PAD.decode(encoded).or_else(|_| URL_SAFE_NO_PAD.decode(encoded)).ok();
+    let decoded = decoded.filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
     let text = String::from_utf8(decoded).ok()?;
     let (id, secret) = text.split_once(':')?;
     Some((id.to_owned(), secret.to_owned().into()))
@@ -146,7 +151,13 @@ fn renewed(shared: &Shared, token: &str) -> Outcome<Caller> {
     if gone { Err(bad()) } else { Ok((*caller).clone()) }
 }
 
-fn tokens_for(shared: &Shared, caller: &Caller, restrictions: Vec<Restriction>, refresh: bool) -> Outcome {
+fn tokens_for(
+    shared: &Shared,
+    caller: &Caller,
+    number: Option<i64>,
+    restrictions: Vec<Restriction>,
+    refresh: bool,
+) -> Outcome {
     let (auth, now) = (&shared.settings().auth, shared.clock.now().wall);
     let issue = |purpose, lifetime| {
         shared.tokens.issue(caller, purpose, now, lifetime).map_err(|why| {
@@ -171,7 +182,7 @@ fn tokens_for(shared: &Shared, caller: &Caller, restrictions: Vec<Restriction>, 
         tenant_uuid: service,
         config_elector_uuid: service,
         active_player_uuid: caller.player,
-        active_player_id: caller.player.map(player_number),
+        active_player_id: number,
         person_id: caller.player,
         portal_user_id: caller.player.map(|_| caller.name.clone()),
         platform: caller.platform.clone(),

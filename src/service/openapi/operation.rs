@@ -125,6 +125,14 @@ impl Operation {
         self.places = places;
         self
     }
+    /// Keeps what the caller sends, up to some bytes.
+    pub(super) fn keeps(self) -> Self {
+        self.refuses(409, &[codes::RECORD_TOO_LARGE])
+    }
+    /// Invites players.
+    pub(super) fn asks(self) -> Self {
+        self.keeps().refuses(403, &[codes::TEAM_FULL]).refuses(409, &[codes::TOO_MANY_INVITES])
+    }
     /// Puts a player into a session.
     pub(super) fn joins(self) -> Self {
         let refusals = [
@@ -135,7 +143,7 @@ impl Operation {
             codes::FRIENDS_UNAVAILABLE,
             codes::TEAM_FULL,
         ];
-        self.refuses(403, &refusals).refuses(404, &[codes::PLAYER_NOT_FOUND])
+        self.keeps().refuses(403, &refusals).refuses(404, &[codes::PLAYER_NOT_FOUND])
     }
     /// For players.
     pub(super) fn for_players(self) -> Self {

@@ -4,19 +4,19 @@
 use crate::{
     model::{
         audit::{AuditPage, CreateAuditRequest, Noted},
-        ids::PlayerUuid,
+        errors::codes,
         parameters::AuditQuery,
     },
     service::{
         http::{
-            reply::{Outcome, Reply, not_permitted},
+            reply::{Outcome, Reply, conflict, not_permitted},
             request::RequestContext,
             route::{Access, Handler, Row},
         },
         rules::authz,
         state::{
             Transaction,
-            audit::{Event, Query},
+            audit::{CALLERS, Event, Query},
         },
     },
 };
@@ -51,7 +51,7 @@ fn read_audit(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
         Query { session_id: asked.session_id, player: asked.player_uuid, from: asked.start_date, to: asked.end_date };
     may_read(tx, request, &query)?;
     let events = tx.audit().page(&query, asked.page_num as usize, asked.page_size as usize);
-    Ok(Reply::json(&AuditPage { events: events.iter().filter_map(|event| event.shown()).collect() }))
+    Ok(Reply::json(&AuditPage { events }))
 }
 
 fn may_read(tx: &mut Transaction<'_>, request: &RequestContext, query: &Query) -> Outcome<()> {
@@ -68,31 +68,31 @@ fn may_read(tx: &mut Transaction<'_>, request: &RequestContext, query: &Query) -
     if by_player || by_session || everything { Ok(()) } else { Err(not_permitted("read this audit")) }
 }
 
+/// For members of the session, and its host to the end; about oneself alone, where that is all that a token permits.
 fn write_audit(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let new: CreateAuditRequest = request.body()?;
     let session = tx.session(new.session_id.as_str())?;
     let caller = &request.caller;
-    let member = authz::role(&session, caller).active;
-    let players = new.players.clone().unwrap_or_default();
-    let own = new.player_uuid.is_some() && new.player_uuid == caller.player && players.is_empty();
+    let member = authz::role(&session, caller).active || authz::was_host(&session, caller);
+    let others = new.players.as_ref().is_some_and(|players| !players.is_empty());
+    let about_oneself = new.player_uuid.is_some() && new.player_uuid == caller.player && !others;
     let may = caller.may(&["session-audit:update:all", "session-player-audit:update:all"])
         || (member && caller.may(&["session-audit:update:self"]))
-        || (own && caller.may(&["session-player-audit:update:self"]));
+        || (member && about_oneself && caller.may(&["session-player-audit:update:self"]));
     if !may {
         return Err(not_permitted("add to this audit"));
     }
-    // Each player named gets an event of its own.
-    let about: Vec<Option<PlayerUuid>> =
-        if players.is_empty() { vec![new.player_uuid] } else { players.into_iter().map(Some).collect() };
-    let event_name = format!("customer.{}", new.event_name).chars().take(128).collect::<String>();
-    for player_uuid in about {
-        let event = Event {
-            event_name: event_name.clone(),
-            session_id: session.id.as_str().to_owned(),
-            player_uuid,
-            ..Event::of(&new, caller.player, tx.now.wall)
-        };
-        tx.record_event(event);
+    let event_name = format!("{CALLERS}{}", new.event_name).chars().take(128).collect::<String>();
+    let event =
+        Event { event_name, session_id: session.id.as_str().to_owned(), ..Event::of(&new, caller.player, tx.now.wall) };
+    let bytes = event.bytes();
+    if bytes > MOST_BYTES {
+        let desc = format!("the event has {bytes} bytes; one may have {MOST_BYTES}");
+        return Err(conflict(codes::RECORD_TOO_LARGE, desc));
     }
+    tx.record_event(event);
     Ok(Reply::json(&Noted::default()))
 }
+
+/// The largest event, as it is stored: a page of 50 stays below 4 MiB.
+const MOST_BYTES: usize = 64 << 10;

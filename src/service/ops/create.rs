@@ -60,10 +60,14 @@ pub fn make(
     let hash = hashed(wanted.password.as_ref().or(wanted.settings.password.as_ref()), request)?;
     let mut record = new_session(tx, request, wanted, kind);
     record.password.clone_from(&hash);
+    // A password keeps strangers out of a session whose type is public, unless the caller says how
+    // it may be joined.
+    record.joinability.open &= hash.is_none();
     apply(&mut record, &wanted.settings, kind.players_per_team, hash, tx.now.wall)?;
     record.lan = wanted.settings.lan.unwrap_or(false);
-    record.allow_sanctioned = wanted.settings.allow_sanctioned_players.unwrap_or(false);
+    record.allow_sanctioned = wanted.settings.allow_sanctioned_players.unwrap_or(true);
     if let Some(player) = request.caller.player {
+        tx.know_player(player)?;
         let joining = Joining { basis: JoinBasis::Elevated, ..joining(tx, request, player, wanted) };
         join::join(&mut record, joining)?;
     }
@@ -136,6 +140,7 @@ fn auto_join(tx: &mut Transaction<'_>, request: &RequestContext, wanted: &Create
             continue;
         }
         let joining = joining(tx, request, player, wanted);
+        tx.know_player(player)?;
         if tx.update(&record.id, |session| join::join(session, joining)).is_ok() {
             tx.touch(&record.id, &request.caller, true);
             return Ok(Some(record.id.clone()));
@@ -170,6 +175,7 @@ fn new_session(
         custom_data: CustomData::new(),
         teams: (0..kind.num_teams).map(|number| empty_team(number, kind.players_per_team)).collect(),
         connected: BTreeSet::new(),
+        added: BTreeSet::new(),
         invites: BTreeMap::new(),
         instance: None,
         backfill: None,
@@ -201,10 +207,21 @@ pub fn apply(
     session.joinability = change.joinability.unwrap_or(session.joinability);
     session.password = hash.or_else(|| session.password.take());
     session.allow_new_members = change.allow_new_members.unwrap_or(session.allow_new_members);
-    if let Some(data) = change.browser.as_ref().map(|browser| &browser.custom_data) {
-        let listed_since = session.browser.as_ref().and_then(|browser| browser.created_timestamp);
-        session.browser =
-            Some(BrowserInfo { custom_data: data.clone(), created_timestamp: listed_since.or(Some(now)) });
-    }
+    list(session, change, now);
     Ok(())
+}
+
+/// Puts a session into the browser, changes its listing, or takes it out.
+fn list(session: &mut SessionRecord, change: &SessionSettings, now: Timestamp) {
+    if change.is_listed == Some(false) {
+        session.browser = None;
+        return;
+    }
+    let listed = session.browser.clone();
+    let data = change.browser.as_ref().map(|browser| browser.custom_data.clone());
+    if data.is_some() || change.is_listed == Some(true) {
+        let known = listed.unwrap_or_default();
+        let created_timestamp = known.created_timestamp.or(Some(now));
+        session.browser = Some(BrowserInfo { custom_data: data.unwrap_or(known.custom_data), created_timestamp });
+    }
 }

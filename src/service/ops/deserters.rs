@@ -1,15 +1,18 @@
-//! Deserters: the rules of the configuration, and the marks that players have under them.
+//! Deserters: the rules of the configuration, and the marks that players have under them. A host
+//! without an elevated permission marks only players who have joined the session that it hosts, or
+//! hosted last; whom it put in by itself it can't mark.
 
 use super::players::{oneself, target};
 use crate::{
     model::{
         deserters::{DeserterConfig, DeserterConfigs, DeserterStatus, DeserterStatuses, DeserterUpdate},
+        errors::codes,
         ids::PlayerUuid,
         parameters,
     },
     service::{
         http::{
-            reply::{Outcome, Reply, not_found, not_permitted},
+            reply::{Outcome, Reply, conflict, not_found, not_permitted},
             request::RequestContext,
             route::{Access, Handler, Row},
         },
@@ -22,6 +25,8 @@ use uuid::Uuid;
 const CONFIG: Access = Access::AnyOf(&["session:read:config"]);
 const READ: Access = Access::AnyOf(&["session:read-player:any", "session:read-player:self"]);
 const WRITE: Access = Access::AnyOf(&["session:update-player:any"]);
+/// A host marks those who were in its session.
+const MARK: Access = Access::AnyOf(&["session:update-player:any", "session:deserter:write:hosted"]);
 const CLEAR: Access = Access::AnyOf(&["session:deserter:clear"]);
 
 pub static TABLE: &[Row] = &[
@@ -29,13 +34,16 @@ pub static TABLE: &[Row] = &[
     row!(GET "/session/v1/deserter/{deserter_id}", "get_specific_deserter_config", CONFIG, config),
     row!(GET "/session/v1/player/me/deserter/{deserter_id}", "get_player_deserter_self", READ, read_one),
     row!(GET "/session/v1/player/{player_uuid}/deserter/{deserter_id}", "get_player_deserter", READ, read_one),
-    row!(PUT "/session/v1/player/{player_uuid}/deserter/{deserter_id}", "put_player_deserter", WRITE, put),
+    row!(PUT "/session/v1/player/{player_uuid}/deserter/{deserter_id}", "put_player_deserter", MARK, put),
     row!(DELETE "/session/v1/player/{player_uuid}/deserter/{deserter_id}", "delete_player_deserter", WRITE, delete_one),
     row!(GET "/session/v1/player/{player_uuid}/deserter", "get_all_player_deserters", READ, read_all),
     row!(DELETE "/session/v1/player/{player_uuid}/deserter", "delete_all_player_deserter", WRITE, delete_all),
     row!(POST "/session/v1/deserter:clear", "clear_all_deserter", CLEAR, clear_all),
     row!(POST "/session/v1/deserter/{deserter_id}:clear", "clear_specific_deserter", CLEAR, clear_one),
 ];
+
+/// The most that is kept with a mark.
+const MOST_BYTES: usize = 16 << 10;
 
 /// The rule of the path.
 fn rule(tx: &Transaction<'_>, request: &RequestContext) -> Outcome<Uuid> {
@@ -106,9 +114,17 @@ fn read_all(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
 
 fn put(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = target(tx, request)?;
+    if !request.caller.may(&["session:update-player:any"]) && !tx.played_with(&request.caller, player) {
+        return Err(not_permitted("mark a player who wasn't in a session of yours"));
+    }
     let rule = rule(tx, request)?;
     let now = tx.now.wall;
     let update: DeserterUpdate = request.body()?;
+    let bytes: usize = update.custom_data.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if bytes > MOST_BYTES {
+        let desc = format!("a mark may have {MOST_BYTES} bytes of custom_data; this has {bytes}");
+        return Err(conflict(codes::RECORD_TOO_LARGE, desc));
+    }
     let mark = Mark {
         expiration: update.deserter_expiration,
         reset: update.deserter_reset,

@@ -152,6 +152,7 @@ fn enter(
     let player = oneself(request)?;
     let basis = tx.basis_of_friends(request, session, player, None)?;
     let joining = join::Joining { basis, ..create::joining(tx, request, player, new) };
+    tx.know_player(player)?;
     if tx.update(&session.id, |session| join::join(session, joining)).is_err() {
         return Ok(None);
     }

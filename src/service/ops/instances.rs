@@ -125,7 +125,9 @@ fn patch_instance(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome
     super::sessions::if_match(tx, request, &session.id)?;
     let now = tx.now.wall;
     tx.update(&session.id, |session| instance::update(session, change, now))?;
-    heard(tx, request, &session.id, refresh);
+    if session.live_instance().is_some() {
+        heard(tx, request, &session.id, refresh);
+    }
     show(tx, &session.id)
 }
 
@@ -142,6 +144,9 @@ fn end_instance(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     if session.instance.is_none() {
         return Err(no_instance());
     }
+    if session.live_instance().is_none() && !request.caller.may(&["session:update:any"]) {
+        return Err(instance::closed());
+    }
     super::sessions::if_match(tx, request, &session.id)?;
     tx.update(&session.id, |session| {
         instance::close(session);
@@ -156,9 +161,9 @@ fn end_instance(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
 fn health_check(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
+    authz::host(&session, &request.caller, &["session:update:any"], "report this instance's health")?;
     let said: HealthUpdate = request.body()?;
     instance_is(&session, &said.instance_id)?;
-    authz::host(&session, &request.caller, &["session:update:any"], "report this instance's health")?;
     let shown = tx.beat(&session.id, said.instance_health)?;
     heard(tx, request, &session.id, refresh);
     Ok(Reply::json(&InstanceHealthStatusResponse { updated_instance_health: shown }))

@@ -1,7 +1,7 @@
 //! What admins and the trusted do with players: invite, promote, move, swap, describe; grants;
 //! whole sessions invited or kicked.
 
-use super::players::{answer, updated};
+use super::players::{answer, chooses_team, updated};
 use crate::{
     model::{
         ids::PlayerUuid,
@@ -102,6 +102,7 @@ fn invite(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let grant = SessionPermission::Invite;
     authz::granted(&session, &request.caller, &["session:update:any"], grant, "invite players to this session")?;
     let wanted: PlayerInviteRequest = request.body()?;
+    authz::overfill(&session, &request.caller, &["session:update:any"], wanted.overflow_action)?;
     let mut players = vec![player];
     players.extend(wanted.player_uuids.iter().copied().filter(|other| *other != player));
     let inviting = inviting(tx, request, &wanted, &players, None);
@@ -122,8 +123,7 @@ fn move_player(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let refresh = request.refresh_ttl()?;
     let session = tx.session(&request.session_id()?)?;
     let player = request.player(&parameters::PLAYER_UUID)?;
-    let own = request.caller.player == Some(player)
-        && tx.settings.session_types.get(&session.session_type).is_none_or(|kind| kind.can_change_own_team);
+    let own = request.caller.player == Some(player) && chooses_team(tx, &session);
     if !own {
         let grant = SessionPermission::Move;
         authz::granted(&session, &request.caller, &["session:update-player:any"], grant, "move players")?;
@@ -250,6 +250,7 @@ fn invite_session(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome
         authz::granted(&target, &request.caller, &[], SessionPermission::Invite, "invite to this session")?;
     }
     let wanted: PlayerInviteRequest = request.body()?;
+    authz::overfill(&target, &request.caller, &["session:update-player:any"], wanted.overflow_action)?;
     let players: Vec<PlayerUuid> = source.active().map(|player| player.player_uuid).collect();
     let inviting = inviting(tx, request, &wanted, &players, Some(&source));
     let placed = tx.update(&target.id, |session| join::invite(session, &inviting))?;
@@ -259,17 +260,21 @@ fn invite_session(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome
     Ok(Reply::json(&UpdatedPlayers { players }).tagged(entry.etag(Scope::Full)))
 }
 
-/// Removes from one session everybody who is also in another.
+/// Removes from the session that is named first the players who are active in the other one.
+///
+/// The contract's words fit both orders. Unreal's plugin names its own session first, so that is the one that loses players
+/// and whose rules say who may kick.
 fn kick_session(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
-    let kept = tx.session(&request.session_id()?)?;
+    let session = tx.session(&request.session_id()?)?;
     let kicked = tx.session(&request.path::<String, _>(&parameters::KICKED_SESSION_ID)?)?;
-    authz::admin(&kept, &request.caller, &["session:update-player:any"], "kick a session")?;
+    let grant = SessionPermission::Kick;
+    authz::granted(&session, &request.caller, &["session:update-player:any"], grant, "kick players of this session")?;
     let both: Vec<PlayerUuid> =
-        kicked.players().map(|player| player.player_uuid).filter(|player| kept.player(*player).is_some()).collect();
+        kicked.active().map(|player| player.player_uuid).filter(|player| session.player(*player).is_some()).collect();
     for player in both {
         // The session may go with its last player.
-        if tx.session(kicked.id.as_str()).is_ok() {
-            tx.leave(&kicked.id, player)?;
+        if tx.session(session.id.as_str()).is_ok() {
+            tx.leave(&session.id, player)?;
         }
     }
     Ok(Reply::nothing())

@@ -17,7 +17,7 @@ use crate::{
     service::{
         Shared,
         http::{
-            reply::{Outcome, Reply, not_found, not_permitted},
+            reply::{Outcome, Reply, conflict, not_found, not_permitted},
             request::RequestContext,
             route::{Access, AnswerFuture, Handler, Row},
         },
@@ -66,6 +66,9 @@ pub static TABLE: &[Row] = &[
         "player_get_notification_by_id", READ, one
     ),
 ];
+
+/// The largest notification.
+const MOST_BYTES: usize = 64 << 10;
 
 /// Whose notifications: the caller's own, or those of the path's player for whoever may.
 fn whose(tx: &Transaction<'_>, request: &RequestContext, any: &str) -> Outcome<PlayerUuid> {
@@ -194,7 +197,13 @@ fn create(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
             notification_id: String::new(),
             created,
         };
-        last = tx.tell(player, FeedItem::Note(note));
+        let note = FeedItem::Note(note);
+        let bytes = note.bytes();
+        if bytes > MOST_BYTES {
+            let desc = format!("a notification may have {MOST_BYTES} bytes; this has {bytes}");
+            return Err(conflict(codes::RECORD_TOO_LARGE, desc));
+        }
+        last = tx.tell(player, note);
     }
     Ok(Reply::json(&AddedNotification { notification_id: tx.events().id(last) }))
 }

@@ -70,7 +70,7 @@ pub fn target(tx: &Transaction<'_>, request: &RequestContext) -> Outcome<PlayerU
     }
     let number: i64 = request.path(&parameters::PLAYER_ID)?;
     let unknown = || not_found(codes::PLAYER_NOT_FOUND, format!("there is no player {number}"));
-    tx.index().by_number(number).ok_or_else(unknown)
+    tx.player_of_number(number).ok_or_else(unknown)
 }
 
 /// The player who asks.
@@ -98,8 +98,7 @@ pub fn join_as(
     wanted: SelfSessionPlayerUpdateRequest,
     basis: JoinBasis,
 ) -> Outcome<()> {
-    let may_move = session.player(player).is_none_or(|known| !known.status.is_active())
-        || tx.settings.session_types.get(&session.session_type).is_none_or(|kind| kind.can_change_own_team);
+    let may_move = !session.is_active(player) || chooses_team(tx, session);
     let joining = Joining {
         player,
         team: may_move.then_some(wanted.team_id),
@@ -114,8 +113,17 @@ pub fn join_as(
         matching: tx.settings.versions,
         now: tx.now.wall,
     };
-    tx.update(&session.id, |session| join::join(session, joining))?;
-    Ok(())
+    let own = request.caller.player == Some(player);
+    if own {
+        tx.know_player(player)?;
+    }
+    tx.update(&session.id, |session| {
+        join::join(session, joining)?;
+        if own {
+            session.added.remove(&player);
+        }
+        Ok(())
+    })
 }
 
 /// The platform comes from the token and overwrites what the client says.
@@ -142,9 +150,14 @@ fn add(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let session = tx.session(&request.session_id()?)?;
     let player = target(tx, request)?;
     let wanted: SessionPlayerUpdateRequest = request.body()?;
-    match wanted.status {
-        PlayerStatus::Invited | PlayerStatus::Reserved => invite(tx, request, &session, player, &wanted)?,
-        PlayerStatus::Leader | PlayerStatus::Member => activate(tx, request, &session, player, wanted)?,
+    let known = session.player(player).map(|known| known.status);
+    match (wanted.status, known) {
+        (None, Some(PlayerStatus::Invited | PlayerStatus::Reserved)) => restate(tx, request, &session, player, wanted)?,
+        (Some(status @ (PlayerStatus::Invited | PlayerStatus::Reserved)), _) => {
+            invite(tx, request, &session, player, status, &wanted)?;
+        }
+        (Some(status), _) => activate(tx, request, &session, player, status, wanted)?,
+        (None, known) => activate(tx, request, &session, player, known.unwrap_or_default(), wanted)?,
     }
     answer(tx, request, &session.id, player, refresh)
 }
@@ -154,12 +167,14 @@ fn invite(
     request: &RequestContext,
     session: &SessionRecord,
     player: PlayerUuid,
+    status: PlayerStatus,
     wanted: &SessionPlayerUpdateRequest,
 ) -> Outcome<()> {
     authz::granted(session, &request.caller, ELEVATED, SessionPermission::Invite, "invite players")?;
+    authz::overfill(session, &request.caller, ELEVATED, wanted.overflow_action)?;
     let inviting = Inviting {
         players: &[player],
-        status: wanted.status,
+        status,
         by: request.caller.player,
         source: None,
         team: wanted.team_id,
@@ -172,26 +187,73 @@ fn invite(
     Ok(())
 }
 
-fn activate(
+/// Moves and describes a player who stays what it is.
+fn restate(
     tx: &mut Transaction<'_>,
     request: &RequestContext,
     session: &SessionRecord,
     player: PlayerUuid,
     wanted: SessionPlayerUpdateRequest,
 ) -> Outcome<()> {
+    may_restate(tx, request, session, player, &wanted)?;
+    tx.update(&session.id, |session| {
+        if wanted.team_id.is_some() {
+            teams::move_player(session, player, wanted.team_id)?;
+        }
+        if let Some(known) = session.player_mut(player).filter(|_| !wanted.custom_data.is_empty()) {
+            known.custom_data = wanted.custom_data;
+        }
+        Ok(())
+    })
+}
+
+/// Oneself, as far as the session's type lets members choose their team; others with the grant to move them, and only
+/// admins say what describes them.
+fn may_restate(
+    tx: &Transaction<'_>,
+    request: &RequestContext,
+    session: &SessionRecord,
+    player: PlayerUuid,
+    wanted: &SessionPlayerUpdateRequest,
+) -> Outcome<()> {
     let caller = &request.caller;
     let own = caller.player == Some(player);
-    let active = session.is_active(player);
-    let elevated = caller.may(ELEVATED) || authz::role(session, caller).admin;
-    if active && wanted.team_id.is_some() && !own {
-        authz::granted(session, caller, ELEVATED, SessionPermission::Move, "move players")?;
-    } else if !active && !own && !elevated {
-        return Err(not_permitted("add players to this session"));
+    if !own && !wanted.custom_data.is_empty() {
+        return authz::admin(session, caller, ELEVATED, "describe other players");
     }
-    if wanted.status == PlayerStatus::Leader && session.leader() != Some(player) {
+    if own && (wanted.team_id.is_none() || chooses_team(tx, session)) {
+        return Ok(());
+    }
+    authz::granted(session, caller, ELEVATED, SessionPermission::Move, "move players")
+}
+
+/// Whether the session's type lets its members change their own team.
+pub fn chooses_team(tx: &Transaction<'_>, session: &SessionRecord) -> bool {
+    tx.settings.session_types.get(&session.session_type).is_none_or(|kind| kind.can_change_own_team)
+}
+
+fn activate(
+    tx: &mut Transaction<'_>,
+    request: &RequestContext,
+    session: &SessionRecord,
+    player: PlayerUuid,
+    status: PlayerStatus,
+    wanted: SessionPlayerUpdateRequest,
+) -> Outcome<()> {
+    let caller = &request.caller;
+    let promotes = status == PlayerStatus::Leader && session.leader() != Some(player);
+    if promotes {
         authz::admin(session, caller, &["session:promote:any"], "make a player the leader")?;
     }
-    let by_host = authz::is_host(session, caller);
+    let basis = if session.is_active(player) {
+        if !promotes || wanted.team_id.is_some() || !wanted.custom_data.is_empty() {
+            may_restate(tx, request, session, player, &wanted)?;
+        }
+        JoinBasis::Plain
+    } else {
+        way_in(tx, request, session, player)?
+    };
+    let (by_host, put_in) = (authz::is_host(session, caller), caller.player != Some(player));
     let joining = Joining {
         player,
         team: wanted.team_id,
@@ -201,19 +263,67 @@ fn activate(
         custom_data: wanted.custom_data,
         password: None,
         verified: None,
-        basis: if elevated { JoinBasis::Elevated } else { tx.basis_of_friends(request, session, player, None)? },
+        basis,
         sanctioned: tx.sanctioned(caller, player),
         matching: tx.settings.versions,
         now: tx.now.wall,
     };
     tx.update(&session.id, |session| {
+        let new = !session.is_active(player);
         make_room(session, player, &joining, wanted.overflow_action.unwrap_or_default())?;
         join::join(session, joining)?;
         if by_host {
             session.connected.insert(player);
         }
-        if wanted.status == PlayerStatus::Leader { leave::promote(session, player) } else { Ok(()) }
+        if new && put_in {
+            session.added.insert(player);
+        }
+        if status == PlayerStatus::Leader { leave::promote(session, player) } else { Ok(()) }
     })
+}
+
+/// How a player who isn't active comes in: by itself as everybody, put in by an elevated caller or by the server that runs
+/// the session, or by its leader if the player has agreed to that.
+fn way_in(
+    tx: &mut Transaction<'_>,
+    request: &RequestContext,
+    session: &SessionRecord,
+    player: PlayerUuid,
+) -> Outcome<JoinBasis> {
+    let caller = &request.caller;
+    if caller.may(ELEVATED) || authz::runs(session, caller) {
+        return Ok(JoinBasis::Elevated);
+    }
+    if caller.player == Some(player) {
+        return tx.basis_of_friends(request, session, player, None);
+    }
+    if !authz::role(session, caller).admin {
+        return Err(not_permitted("add players to this session"));
+    }
+    if agreed(tx, request, session, player)? {
+        return Ok(JoinBasis::Leader);
+    }
+    Err(forbidden(
+        codes::NOT_AGREED,
+        "invite the player; a leader adds only friends and those who came with their party",
+    ))
+}
+
+/// Whether a player has agreed to be put in: it comes with its own party, the leader is its friend, matchmaking made the
+/// session, or the session's type says that leaders add players.
+fn agreed(
+    tx: &mut Transaction<'_>,
+    request: &RequestContext,
+    session: &SessionRecord,
+    player: PlayerUuid,
+) -> Outcome<bool> {
+    let by_type = tx.settings.session_types.get(&session.session_type).is_some_and(|kind| kind.leader_adds);
+    let party = session.player(player).and_then(|known| known.source_session_id.clone());
+    let with_party = party.is_some_and(|id| tx.session(id.as_str()).is_ok_and(|party| party.is_active(player)));
+    if by_type || with_party || session.created_by_matchmaking {
+        return Ok(true);
+    }
+    Ok(tx.has_friend(request, player, request.caller.player.into_iter())? == Some(true))
 }
 
 /// A newcomer who may overflow is put on a team before joining; joining then finds a place held.
@@ -223,7 +333,7 @@ fn make_room(
     joining: &Joining,
     overflow: TeamOverflow,
 ) -> Outcome<()> {
-    if session.player(player).is_some() || overflow == TeamOverflow::Fail || joining.basis != JoinBasis::Elevated {
+    if session.player(player).is_some() || overflow == TeamOverflow::Fail || !joining.basis.is_put_in() {
         return Ok(());
     }
     let full = || forbidden(codes::TEAM_FULL, "there is no room for the player");

@@ -10,20 +10,21 @@
 //! | 0 | fine |
 //! | 2 | no such registration: register |
 //! | 3 | the item is malformed |
-//! | 6 | an allocation is under basis: poll on |
+//! | 4 | the id belongs to another client: try again |
+//! | 6 | an allocation is under way: poll on |
 
 use crate::{
     model::{
         parameters::Waiting as WaitQuery,
         sic::{
             ALLOCATION_UNDER_WAY, Register, Registered as RegisteredAnswer, RegisteredItem, Server,
-            ServerState as State, Servers, StateItem, States, UNKNOWN_SERVER,
+            ServerState as State, Servers, StateItem, States, TAKEN, UNKNOWN_SERVER,
         },
     },
     service::{
         Shared,
         http::{
-            reply::{Outcome, Reply, not_permitted},
+            reply::{Outcome, Reply},
             request::RequestContext,
             route::{Access, AnswerFuture, Handler, Row},
         },
@@ -37,26 +38,20 @@ use http::Method;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
 
+/// Servers have credentials of their own: neither a player registers one, nor a client without that permission.
+const REGISTER: Access = Access::AnyOf(&["session:instance:register"]);
+
 pub static TABLE: &[Row] = &[
-    row!(POST "/instances/sic_registration/v3/register", "sic_register", Access::Login, register),
-    row!(later POST "/instances/sic_registration/v1/state", "sic_state", Access::Login, state),
-    row!(POST "/instances/sic_registration/v1/deregister", "sic_deregister", Access::Login, deregister),
+    row!(POST "/instances/sic_registration/v3/register", "sic_register", REGISTER, register),
+    row!(later POST "/instances/sic_registration/v1/state", "sic_state", REGISTER, state),
+    row!(POST "/instances/sic_registration/v1/deregister", "sic_deregister", REGISTER, deregister),
 ];
 
 fn fine() -> RegisteredItem {
     RegisteredItem { success: true, error_code: 0, error_message: String::new() }
 }
 
-/// Servers have credentials of their own: a player can't register one.
-fn only_servers(request: &RequestContext) -> Outcome<()> {
-    if request.caller.player.is_none() || request.caller.may(&["session:instance:register"]) {
-        return Ok(());
-    }
-    Err(not_permitted("register servers"))
-}
-
 fn register(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
-    only_servers(request)?;
     let Register { items } = request.body()?;
     let mut answers = Vec::new();
     for registration in items {
@@ -67,7 +62,12 @@ fn register(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
             Registered::UnderWay => RegisteredItem {
                 success: false,
                 error_code: ALLOCATION_UNDER_WAY,
-                error_message: "an allocation is under basis: poll its state".to_owned(),
+                error_message: "an allocation is under way: poll its state".to_owned(),
+            },
+            Registered::Taken => RegisteredItem {
+                success: false,
+                error_code: TAKEN,
+                error_message: "the id belongs to another client, which was heard of lately".to_owned(),
             },
             Registered::Restarted(session) => {
                 tx.close_instance(&session, "its server has restarted");
@@ -80,7 +80,6 @@ fn register(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
 }
 
 fn deregister(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
-    only_servers(request)?;
     let Servers { items } = request.body()?;
     for item in &items {
         tx.servers.withdraw(&item.id, &request.caller.subject);
@@ -90,7 +89,6 @@ fn deregister(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
 
 fn state(shared: Arc<Shared>, request: RequestContext) -> AnswerFuture {
     Box::pin(async move {
-        only_servers(&request)?;
         let Servers { items } = request.body()?;
         let WaitQuery { wait } = request.query()?;
         let longest = shared.settings().limits.longest_wait.get();

@@ -16,7 +16,7 @@ use crate::{
         session::{HostType, InstanceInfo, InstanceUpdate, JoinStatus, StartupParams},
         time::Timestamp,
     },
-    service::http::reply::{Interrupt, Outcome, forbidden, not_found},
+    service::http::reply::{Interrupt, Outcome, forbidden, invalid, not_found},
 };
 
 /// What a new instance is made of, its template already applied.
@@ -43,6 +43,9 @@ pub(crate) fn start(session: &mut SessionRecord, new: NewInstance) -> Outcome<()
             format!("the session has the instance {} already; end it first", instance.id()),
         ));
     }
+    if new.host_player.is_some() && new.host_type != HostType::Player {
+        return Err(invalid("host_player_uuid", "only an instance of the host type player has a player for a host"));
+    }
     if let Some(player) = new.host_player.filter(|player| !session.is_active(*player)) {
         return Err(forbidden(codes::PLAYER_NOT_FOUND, format!("player {player} is not a member and can't host")));
     }
@@ -51,7 +54,7 @@ pub(crate) fn start(session: &mut SessionRecord, new: NewInstance) -> Outcome<()
         allocation_id: None,
         instance_id: new.id,
         host_type: new.host_type,
-        host_player_id: new.host_player.map(super::join::player_number),
+        host_player_id: None,
         host_player_uuid: new.host_player,
         host_dedicated_process_id: None,
         host_dedicated_server_id: None,
@@ -66,7 +69,7 @@ pub(crate) fn start(session: &mut SessionRecord, new: NewInstance) -> Outcome<()
         match_id: None,
     };
     let host = Host { subject: new.subject, ..Host::default() };
-    session.instance = Some(InstanceRecord { info, host, match_since: None });
+    session.instance = Some(InstanceRecord { info, host, match_since: None, left: Vec::new() });
     Ok(())
 }
 
@@ -126,7 +129,7 @@ pub(crate) fn no_instance() -> Interrupt {
     not_found(codes::NO_INSTANCE, "the session has no instance")
 }
 
-fn closed() -> Interrupt {
+pub(crate) fn closed() -> Interrupt {
     forbidden(codes::INSTANCE_CLOSED, "the instance is closed; nothing follows that")
 }
 

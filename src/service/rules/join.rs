@@ -3,9 +3,11 @@
 //! | the caller | may join when |
 //! |---|---|
 //! | is a member already | always: an update of what it says of itself |
-//! | was invited, or a place is held | always |
-//! | is elevated | always |
-//! | anybody else | `allow_new_members`, and one of: `open`; the right password; `friends` and a friend among the active members; through a platform session while `platform` |
+//! | has a place that is held | always |
+//! | is put in by an elevated caller or by the server that runs the session | always |
+//! | was invited | `allow_new_members` |
+//! | is put in by the leader, and has agreed | `allow_new_members` |
+//! | anybody else | `allow_new_members`, and one of: `open`; the right password; `friends` and a friend among the active members; through a platform session while `platform`, if the session has no password |
 //!
 //! A player with restrictions may join only a session that allows sanctioned players, whatever else
 //! is true.
@@ -14,7 +16,7 @@
 //! to join a session without leader and owner leads it.
 
 use super::{
-    record::SessionRecord,
+    record::{SessionRecord, texts},
     teams::{self, place},
 };
 use crate::{
@@ -27,7 +29,7 @@ use crate::{
         time::Timestamp,
         version::{Matching, compatible},
     },
-    service::http::reply::{Interrupt, Need, Outcome, forbidden},
+    service::http::reply::{Interrupt, Need, Outcome, conflict, forbidden},
 };
 use semver::Version;
 use uuid::Uuid;
@@ -62,8 +64,17 @@ pub enum JoinBasis {
     Unknown,
     /// Through a platform session that belongs to this one.
     Platform,
-    /// An elevated caller, or the session's own admin, puts the player in.
+    /// The session's leader puts the player in, who has agreed.
+    Leader,
+    /// An elevated caller, or the server that runs the session, puts the player in.
     Elevated,
+}
+
+impl JoinBasis {
+    /// Somebody else puts the player in.
+    pub fn is_put_in(self) -> bool {
+        matches!(self, JoinBasis::Leader | JoinBasis::Elevated)
+    }
 }
 
 /// Where a player ended up.
@@ -80,8 +91,10 @@ pub(crate) fn join(session: &mut SessionRecord, joining: Joining) -> Outcome<Pla
     if joining.sanctioned && !session.allow_sanctioned && !session.is_active(joining.player) {
         return Err(forbidden(codes::SANCTIONED, "players with restrictions may not join this session"));
     }
-    if known.is_none() {
-        admitted(session, &joining)?;
+    match known {
+        None => admitted(session, &joining)?,
+        Some(PlayerStatus::Invited) => takes_members(session, joining.basis)?,
+        Some(PlayerStatus::Leader | PlayerStatus::Member | PlayerStatus::Reserved) => {}
     }
     let team = match (known, joining.team) {
         (Some(_), Some(_)) => teams::move_player(session, joining.player, joining.team)?,
@@ -116,10 +129,10 @@ fn describe(player: &mut SessionPlayer, joining: Joining) {
     }
 }
 
-/// A player about whom nothing is known yet.
+/// A player about whom nothing is known yet; its number is written into the session with the change.
 pub(crate) fn newcomer(id: PlayerUuid, status: PlayerStatus) -> SessionPlayer {
     SessionPlayer {
-        player_id: Some(player_number(id)),
+        player_id: None,
         player_uuid: id,
         status,
         inviting_player_uuid: None,
@@ -134,11 +147,6 @@ pub(crate) fn newcomer(id: PlayerUuid, status: PlayerStatus) -> SessionPlayer {
     }
 }
 
-/// The legacy number of a player: 52 bits of the UUID, so that JSON readers with doubles keep it.
-pub(crate) fn player_number(id: PlayerUuid) -> i64 {
-    (id.0.as_u128() >> 76) as i64
-}
-
 fn fits_version(session: &SessionRecord, joining: &Joining) -> Outcome<()> {
     let host = session.live_instance().and_then(|instance| instance.info.version.as_ref());
     match (host.or(session.client_version.as_ref()), &joining.version) {
@@ -149,16 +157,22 @@ fn fits_version(session: &SessionRecord, joining: &Joining) -> Outcome<()> {
     }
 }
 
-fn admitted(session: &SessionRecord, joining: &Joining) -> Outcome<()> {
-    if joining.basis == JoinBasis::Elevated {
+/// Whether the session takes in anybody at all who holds no place in it.
+fn takes_members(session: &SessionRecord, basis: JoinBasis) -> Outcome<()> {
+    if session.allow_new_members || basis == JoinBasis::Elevated {
         return Ok(());
     }
-    if !session.allow_new_members {
-        return Err(forbidden(codes::NOT_JOINABLE, "the session takes no new members"));
+    Err(forbidden(codes::NOT_JOINABLE, "the session takes no new members"))
+}
+
+fn admitted(session: &SessionRecord, joining: &Joining) -> Outcome<()> {
+    takes_members(session, joining.basis)?;
+    if joining.basis.is_put_in() {
+        return Ok(());
     }
     let rules = session.joinability;
     let by_friend = rules.friends && joining.basis == JoinBasis::Friend;
-    let by_platform = rules.platform && joining.basis == JoinBasis::Platform;
+    let by_platform = rules.platform && joining.basis == JoinBasis::Platform && session.password.is_none();
     if rules.open || by_friend || by_platform {
         return Ok(());
     }
@@ -183,7 +197,11 @@ pub(crate) fn could_join(session: &SessionRecord, player: PlayerUuid, basis: Joi
         return false;
     }
     let admitted = session.joinability.open || basis == JoinBasis::Friend;
-    session.player(player).is_some() || (admitted && takes_newcomers(session))
+    match session.player(player).map(|known| known.status) {
+        Some(PlayerStatus::Invited) => session.allow_new_members,
+        Some(PlayerStatus::Leader | PlayerStatus::Member | PlayerStatus::Reserved) => true,
+        None => admitted && takes_newcomers(session),
+    }
 }
 
 /// Whether a player whom nobody invited might come in without a password: anybody, or a friend.
@@ -197,6 +215,11 @@ pub(crate) fn takes_newcomers(session: &SessionRecord) -> bool {
 /// Answers where each ended up; whoever found no place is missing.
 pub(crate) fn invite(session: &mut SessionRecord, inviting: &Inviting<'_>) -> Outcome<Vec<(PlayerUuid, Placement)>> {
     let new: Vec<PlayerUuid> = inviting.players.iter().copied().filter(|id| session.player(*id).is_none()).collect();
+    let copied = new.len() * texts(&inviting.custom_data);
+    if new.len() > 1 && copied > MOST_COPIED {
+        let desc = format!("custom_data for {} players would take {copied} bytes; {MOST_COPIED} may be", new.len());
+        return Err(conflict(codes::RECORD_TOO_LARGE, desc));
+    }
     let places = place(&session.teams, inviting.team, new.len(), inviting.overflow)?;
     for (id, place) in new.iter().zip(places) {
         let Some(team) = place else { continue };
@@ -208,6 +231,9 @@ pub(crate) fn invite(session: &mut SessionRecord, inviting: &Inviting<'_>) -> Ou
             ..newcomer(*id, inviting.status)
         };
         session.teams[team].players.push(player);
+    }
+    if !new.is_empty() && inviting.status == PlayerStatus::Invited {
+        few_invites(session)?;
     }
     let mut placed = Vec::new();
     for id in inviting.players {
@@ -222,6 +248,20 @@ pub(crate) fn invite(session: &mut SessionRecord, inviting: &Inviting<'_>) -> Ou
     }
     Ok(placed)
 }
+
+/// A session has at most 100 open invites, or four for each of its places.
+fn few_invites(session: &SessionRecord) -> Outcome<()> {
+    let open = session.players().filter(|player| player.status == PlayerStatus::Invited).count();
+    let most = MOST_INVITES.max(4 * session.max_players() as usize);
+    if open <= most {
+        return Ok(());
+    }
+    Err(conflict(codes::TOO_MANY_INVITES, format!("there may be {most} open invites; this would make it {open}")))
+}
+
+const MOST_INVITES: usize = 100;
+/// Each of several players gets a copy of the inviter's `custom_data`: bytes of them all.
+const MOST_COPIED: usize = 32 << 10;
 
 /// The id of an invite: the same when an operation is run again.
 fn invite_id(invites: Uuid, player: PlayerUuid) -> Uuid {
@@ -288,15 +328,42 @@ mod tests {
     }
 
     #[test]
-    fn an_invitation_and_a_reservation_open_every_door_and_allow_new_members_closes_it_for_others() {
+    fn an_invitation_and_a_reservation_open_every_door() {
         let mut session = session(&[(4, &[(1, Leader), (2, Invited), (3, Reserved)])]);
-        session.allow_new_members = false;
-        session.joinability.open = true;
         for n in [2, 3] {
             assert_eq!(join(&mut session, joining(n)).unwrap(), Placement { team: 0, status: Member });
         }
         assert!(join(&mut session, joining(4)).is_err());
         assert_eq!(session.player(uuid(2)).unwrap().joined, Some(at(100)));
+    }
+
+    #[test]
+    fn a_session_that_takes_no_new_members_takes_only_who_holds_a_place_and_whom_a_server_puts_in() {
+        let closed = || {
+            let mut session = session(&[(8, &[(1, Leader), (2, Invited), (3, Reserved)])]);
+            session.allow_new_members = false;
+            session.joinability = Joinability { open: true, friends: true, platform: true };
+            session
+        };
+        let rows = [
+            ("a member again", 1, JoinBasis::Plain, true),
+            ("invited, earlier or later", 2, JoinBasis::Plain, false),
+            ("a place is held", 3, JoinBasis::Plain, true),
+            ("open", 4, JoinBasis::Plain, false),
+            ("a friend", 4, JoinBasis::Friend, false),
+            ("through the platform", 4, JoinBasis::Platform, false),
+            ("put in by the leader", 4, JoinBasis::Leader, false),
+            ("invited, and put in by the leader", 2, JoinBasis::Leader, false),
+            ("put in by a server", 4, JoinBasis::Elevated, true),
+            ("invited, and put in by a server", 2, JoinBasis::Elevated, true),
+        ];
+        for (name, n, basis, fine) in rows {
+            assert_eq!(join(&mut closed(), Joining { basis, ..joining(n) }).is_ok(), fine, "{name}");
+        }
+        assert!(
+            !could_join(&closed(), uuid(2), JoinBasis::Plain, false)
+                && could_join(&closed(), uuid(3), JoinBasis::Plain, false)
+        );
     }
 
     #[test]

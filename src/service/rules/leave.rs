@@ -25,6 +25,7 @@ pub(crate) fn leave(session: &mut SessionRecord, id: PlayerUuid) -> Outcome<Depa
     let at = session.teams[team].players.iter().position(|player| player.player_uuid == id).unwrap_or(0);
     let player = session.teams[team].players.remove(at);
     session.connected.remove(&id);
+    session.added.remove(&id);
     session.invites.remove(&id);
     session.platform_scouts.retain(|_, scout| scout.player_uuid != id);
     if player.status == PlayerStatus::Leader {

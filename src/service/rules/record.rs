@@ -51,6 +51,9 @@ pub struct SessionRecord {
     /// Players whom the host reported as connected; they are never culled.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub connected: BTreeSet<PlayerUuid>,
+    /// Active players whom a server put in and who haven't joined by themselves.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub added: BTreeSet<PlayerUuid>,
     /// The ids of pending invites, by who is invited.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub invites: BTreeMap<PlayerUuid, Uuid>,
@@ -78,7 +81,13 @@ pub struct InstanceRecord {
     /// When the present `match_id` was set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub match_since: Option<Timestamp>,
+    /// Players who were in the session during this term and have gone, the latest last: the host may mark them as deserters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<PlayerUuid>,
 }
+
+/// So many players who have gone are remembered for their host.
+const REMEMBERED_PLAYERS: usize = 256;
 
 /// Who hosts: the credential that posted the instance or was allocated, the registered server, or a player.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -139,6 +148,26 @@ impl SessionRecord {
     pub fn is_active(&self, id: PlayerUuid) -> bool {
         self.player(id).is_some_and(|player| player.status.is_active())
     }
+    /// What it takes in the store, about: its texts, and a share for whatever else each thing has.
+    pub fn bytes(&self) -> usize {
+        let instance = self.instance.as_ref().map_or(0, InstanceRecord::bytes);
+        let backfill = self.backfill.as_ref().map_or(0, |backfill| {
+            let fixed = 64 * (backfill.needs.len() + backfill.styles.len() + backfill.arrived.len());
+            SHARE + texts(&backfill.extensions) + fixed
+        });
+        let platform = self.platform_sessions.iter().map(|own| {
+            SHARE + own.platform_session_id_base64.len() + own.platform_session_type.len() + texts(&own.custom_data)
+        });
+        let teams = self.teams.iter().map(|team| SHARE + team.custom_data.as_ref().map_or(0, texts));
+        let players = self.players().map(|player| 2 * SHARE + texts(&player.custom_data));
+        let browser = self.browser.as_ref().map_or(0, |browser| SHARE + texts(&browser.custom_data));
+        let own = 2 * SHARE + texts(&self.custom_data);
+        own + instance + backfill + browser + platform.chain(teams).chain(players).sum::<usize>()
+    }
+    /// The bytes that the player has who says most of itself.
+    pub fn largest_player(&self) -> usize {
+        self.players().map(|player| texts(&player.custom_data)).max().unwrap_or(0)
+    }
     /// All the teams' sizes together.
     pub fn max_players(&self) -> u32 {
         self.teams.iter().map(|team| team.max_size).sum()
@@ -150,6 +179,21 @@ impl SessionRecord {
     pub fn live_instance_mut(&mut self) -> Option<&mut InstanceRecord> {
         self.instance.as_mut().filter(|instance| instance.is_live())
     }
+    /// Remembers for the host who has gone since `old`; not whom a server had put in.
+    pub fn note_departures(&mut self, old: &SessionRecord) {
+        let gone = old.active().map(|player| player.player_uuid).filter(|player| !self.is_active(*player));
+        let gone: Vec<PlayerUuid> = gone.filter(|player| !old.added.contains(player)).collect();
+        let Some(instance) = self.instance.as_mut().filter(|_| !gone.is_empty()) else { return };
+        instance.left.retain(|player| !gone.contains(player));
+        instance.left.extend(gone);
+        let surplus = instance.left.len().saturating_sub(REMEMBERED_PLAYERS);
+        instance.left.drain(..surplus);
+    }
+    /// Whether a player is in the session by its own will, or was during the present instance's term.
+    pub fn has_played(&self, player: PlayerUuid) -> bool {
+        let here = self.is_active(player) && !self.added.contains(&player);
+        here || self.instance.as_ref().is_some_and(|instance| instance.left.contains(&player))
+    }
     /// Gives teams their numbers again after a change of their order or count.
     pub fn number_teams(&mut self) {
         for (number, team) in (0u32..).zip(&mut self.teams) {
@@ -158,7 +202,28 @@ impl SessionRecord {
     }
 }
 
+/// Bytes of what a thing has besides its texts.
+const SHARE: usize = 256;
+
+/// The bytes of free texts.
+pub(crate) fn texts(data: &CustomData) -> usize {
+    data.iter().map(|(key, value)| key.len() + value.len() + 6).sum()
+}
+
 impl InstanceRecord {
+    fn bytes(&self) -> usize {
+        let startup = self.info.instance_startup_params.as_ref().map_or(0, |startup| {
+            let mode = startup.mode.as_ref().map_or(0, String::len);
+            startup.map.len() + mode + startup.misc_params.len() + texts(&startup.custom_data)
+        });
+        let join = self
+            .info
+            .join_params
+            .as_ref()
+            .map_or(0, |join| join.public_conn_str.len() + join.private_conn_str.len() + texts(&join.custom_data));
+        let fixed = 2 * SHARE + 40 * self.left.len();
+        fixed + startup + join + texts(&self.info.custom_data)
+    }
     pub fn is_live(&self) -> bool {
         self.info.join_status != JoinStatus::Closed
     }
@@ -227,6 +292,7 @@ pub(crate) mod testing {
                 })
                 .collect(),
             connected: BTreeSet::new(),
+            added: BTreeSet::new(),
             invites: BTreeMap::new(),
             instance: None,
             backfill: None,

@@ -31,6 +31,8 @@ pub(crate) struct CheckedSearch {
     pub player: Option<PlayerUuid>,
     pub session: Option<SessionId>,
     pub lan: Option<bool>,
+    pub is_listed: Option<bool>,
+    pub allow_new_members: Option<bool>,
     pub most: usize,
 }
 
@@ -152,6 +154,8 @@ impl CheckedSearch {
             player: search.player_uuid,
             session: search.session_id,
             lan: search.lan,
+            is_listed: search.is_listed,
+            allow_new_members: search.allow_new_members,
             most: search.max_results.unwrap_or(USUAL_RESULTS) as usize,
         }
     }
@@ -163,6 +167,8 @@ impl CheckedSearch {
             && self.session.as_ref().is_none_or(|id| *id == session.id)
             && self.player.is_none_or(|player| session.is_active(player))
             && self.lan.is_none_or(|lan| lan == session.lan)
+            && self.is_listed.is_none_or(|listed| listed == session.browser.is_some())
+            && self.allow_new_members.is_none_or(|takes| takes == session.allow_new_members)
             && self.conditions.iter().all(|condition| condition.holds(session))
     }
 

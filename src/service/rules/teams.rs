@@ -8,7 +8,7 @@
 //! | `allow_overflow` | go to other teams; refused if not all find a place |
 //! | `partial_with_overflow` | go to other teams; whoever finds no place is left out |
 //! | `partial_without_overflow` | are left out |
-//! | `overfill` | join the wanted team all the same |
+//! | `overfill` | join the wanted team all the same, up to 100 |
 
 use super::record::{SessionRecord, empty_team};
 use crate::{
@@ -21,6 +21,9 @@ use crate::{
     },
     service::http::reply::{Outcome, bad_request, forbidden, invalid, not_found},
 };
+
+/// The largest team of the contract.
+const MOST_PER_TEAM: usize = 100;
 
 fn room(team: &SessionTeam) -> usize {
     (team.max_size as usize).saturating_sub(team.players.len())
@@ -40,13 +43,13 @@ pub(crate) fn place(
         None => emptiest(teams),
     };
     let mut rooms: Vec<usize> = teams.iter().map(room).collect();
+    if overflow == TeamOverflow::Overfill {
+        rooms[wanted_team] = MOST_PER_TEAM.saturating_sub(teams[wanted_team].players.len());
+    }
     let spills = matches!(overflow, TeamOverflow::AllowOverflow | TeamOverflow::PartialWithOverflow)
         || (wanted.is_none() && overflow == TeamOverflow::Fail);
     let places: Vec<Option<usize>> = (0..count)
         .map(|_| {
-            if overflow == TeamOverflow::Overfill {
-                return Some(wanted_team);
-            }
             let team = std::iter::once(wanted_team).chain(0..teams.len()).find(|team| rooms[*team] > 0)?;
             if team != wanted_team && !spills {
                 return None;
@@ -55,7 +58,7 @@ pub(crate) fn place(
             Some(team)
         })
         .collect();
-    let all_or_nothing = matches!(overflow, TeamOverflow::Fail | TeamOverflow::AllowOverflow);
+    let all_or_nothing = matches!(overflow, TeamOverflow::Fail | TeamOverflow::AllowOverflow | TeamOverflow::Overfill);
     if all_or_nothing && places.contains(&None) {
         return Err(forbidden(codes::TEAM_FULL, "there is no room for that many players"));
     }
@@ -173,6 +176,8 @@ mod tests {
             (Some(0), 3, PartialWithOverflow, Some(vec![Some(0), Some(2), None])),
             (Some(0), 2, PartialWithoutOverflow, Some(vec![Some(0), None])),
             (Some(1), 2, Overfill, Some(vec![Some(1), Some(1)])),
+            (Some(1), 98, Overfill, Some(vec![Some(1); 98])),
+            (Some(1), 99, Overfill, None),
             (None, 1, Fail, Some(vec![Some(2)])),
             (None, 2, Fail, Some(vec![Some(2), Some(0)])),
         ];

@@ -4,13 +4,14 @@
 //! |---|
 //! | `instance.join_params`, `instance.custom_data`; `instance.instance_startup_params.misc_params` is `""` (the schema requires it) and its `custom_data` is gone |
 //! | every player's `custom_data` |
+//! | `platform_session`: whoever knows a platform session's id may join through it |
 //!
 //! An entity tag is the record's version and the view, so that the two views never share one.
 
 use super::record::SessionRecord;
 use crate::model::{
     player::SessionTeam,
-    session::{BackfillInfo, InstanceInfo, MatchInfo, Session},
+    session::{BackfillInfo, InstanceInfo, MatchInfo, PlatformSession, Session},
 };
 
 /// How much a caller sees.
@@ -32,10 +33,10 @@ pub(crate) fn session(record: &SessionRecord, scope: Scope) -> Vec<u8> {
             .as_ref()
             .map(|backfill| BackfillInfo { backfill_id: backfill.id.clone(), extensions: backfill.extensions.clone() }),
         browser: record.browser.clone(),
-        joinable: record.joinability.open,
+        joinable: record.joinability.open && record.allow_new_members,
         joinability: Some(record.joinability),
         teams: teams(record, scope),
-        platform_session: record.platform_sessions.clone(),
+        platform_session: platform_sessions(record, scope),
         platform_scouts: record.platform_scouts.clone(),
         custom_data: record.custom_data.clone(),
         created: record.created,
@@ -54,6 +55,13 @@ fn current_match(record: &SessionRecord) -> Option<MatchInfo> {
     let instance = record.instance.as_ref()?;
     let match_id = instance.info.match_id.clone()?;
     Some(MatchInfo { match_id, created: instance.match_since.unwrap_or(instance.info.created) })
+}
+
+fn platform_sessions(record: &SessionRecord, scope: Scope) -> Vec<PlatformSession> {
+    match scope {
+        Scope::Full => record.platform_sessions.clone(),
+        Scope::Limited => Vec::new(),
+    }
 }
 
 /// The instance as far as `scope` goes.
@@ -79,6 +87,12 @@ pub(crate) fn teams(record: &SessionRecord, scope: Scope) -> Vec<SessionTeam> {
         }
     }
     teams
+}
+
+/// The full view's entity tag of the version that a session doesn't get any more, since it is gone. A client that compares
+/// it with its own asks once more, and hears that.
+pub(crate) fn last_etag(record: &SessionRecord) -> String {
+    format!("\"{}f\"", record.version + 1)
 }
 
 /// The entity tag of a view.

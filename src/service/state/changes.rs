@@ -7,6 +7,7 @@
 //! | `liveness` | leases and signs of life: in memory only |
 //! | `servers` | registered servers as they will be |
 //! | `presence`, `friends`, `marks`, `cleared` | rows by key; none: the row goes |
+//! | `numbers` | numbers that players have got |
 //! | `audit`, `items` | what the operation itself notes and tells, besides what its changes of sessions do |
 
 use super::{
@@ -36,6 +37,7 @@ pub(super) struct Changes {
     pub friends: BTreeMap<(PlayerUuid, PlayerUuid), Option<FriendRelationship>>,
     pub marks: BTreeMap<(PlayerUuid, Uuid), Option<Mark>>,
     pub cleared: BTreeMap<Uuid, Timestamp>,
+    pub numbers: BTreeMap<PlayerUuid, u32>,
     pub audit: Vec<Event>,
     pub items: Vec<(PlayerUuid, Arc<FeedItem>)>,
 }

@@ -91,6 +91,7 @@ impl State {
         self.servers.commit(changes.servers);
         self.presence.commit(changes.presence, &mut commit);
         self.friends.commit(changes.friends, &mut commit);
+        self.numbers.commit(changes.numbers, &mut commit);
         self.deserters.commit(changes.marks, changes.cleared, &mut commit);
         self.audit.commit(noted, &self.settings.limits, &mut commit);
         self.tell(told, &mut commit);

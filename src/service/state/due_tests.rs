@@ -11,7 +11,9 @@ const BEAT: fn() -> Value = || json!({"instance_id": "i", "instance_health": "he
 const LISTED: &str = "/session/v1/browser?session_type=default";
 
 fn settings() -> ServiceSettings {
-    ServiceSettings::default()
+    let mut settings = ServiceSettings::default();
+    settings.session_types.get_mut("default").unwrap().auto_add_to_browser = true;
+    settings
 }
 
 #[test]
@@ -220,7 +222,10 @@ fn an_expired_session_is_told_to_its_members() {
     let told = harness.state.events.after(player, begun, 10).unwrap();
     let [last] = &told[..] else { panic!("{told:?}") };
     let FeedItem::Event(event) = &*last.told else { panic!("{last:?}") };
-    assert!(event.event == EventKind::OnSessionLeft && event.destroyed && event.etag.is_none(), "{event:?}");
+    assert!(
+        event.event == EventKind::OnSessionLeft && event.destroyed && event.etag.as_deref() == Some("\"2f\""),
+        "{event:?}"
+    );
 }
 
 #[test]

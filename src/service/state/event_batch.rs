@@ -19,6 +19,21 @@ pub enum FeedItem {
     Note(Notification),
 }
 
+impl FeedItem {
+    /// What it takes, about.
+    pub fn bytes(&self) -> usize {
+        const SHARE: usize = 256;
+        match self {
+            FeedItem::Event(event) => SHARE + event.session_type.len(),
+            FeedItem::Note(note) => {
+                let data: usize = note.custom_data.iter().map(|(key, value)| key.len() + value.len()).sum();
+                let rest = [&note.rh_url, &note.etag].into_iter().flatten().map(String::len).sum::<usize>();
+                SHARE + note.message.len() + data + rest
+            }
+        }
+    }
+}
+
 /// A row. Its entries are numbered from the row's own number on.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct EventBatch {

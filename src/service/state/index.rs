@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `Allocation`, `Code`, `Platform` | the one session that has it |
 //! | `Player` | the sessions in which a player has a place of any kind |
+//! | `Left` | the sessions that a player has left during the term of their instance |
 //! | `Kind` | the sessions of a type, in the order in which they were made |
 //! | `Listed`, `Open` | those of them that are in the browser; that could take in somebody more |
 //! | `Live` | nothing: those whose instance isn't closed are counted |
@@ -34,6 +35,7 @@ pub(crate) enum Key<'r> {
     Code(&'r str),
     Platform(&'r str, &'r str),
     Player(PlayerUuid),
+    Left(PlayerUuid),
     Kind(&'r str, u64),
     Listed(&'r str, u64),
     Open(&'r str, u64),
@@ -47,6 +49,7 @@ pub(crate) fn keys(record: &SessionRecord) -> Vec<Key<'_>> {
     let mut keys = Vec::with_capacity(8);
     if let Some(instance) = &record.instance {
         keys.extend(instance.info.allocation_id.as_ref().map(Key::Allocation));
+        keys.extend(instance.left.iter().map(|player| Key::Left(*player)));
         if instance.info.join_status == JoinStatus::Requested {
             keys.push(Key::Requested(instance.info.created, number));
         }
@@ -71,19 +74,20 @@ pub(crate) fn keys(record: &SessionRecord) -> Vec<Key<'_>> {
 /// Sessions of each type, in the order in which they were made.
 type ByKind = HashMap<String, BTreeMap<u64, SessionId>>;
 
+type ByPlayer = HashMap<PlayerUuid, BTreeSet<SessionId>>;
+
 #[derive(Debug, Default)]
 pub struct Index {
     allocations: HashMap<AllocationId, SessionId>,
     codes: HashMap<String, SessionId>,
     platform: HashMap<PlatformKey, SessionId>,
-    players: HashMap<PlayerUuid, BTreeSet<SessionId>>,
+    players: ByPlayer,
+    left: ByPlayer,
     kinds: ByKind,
     listed: ByKind,
     open: ByKind,
     requested: BTreeMap<(Timestamp, u64), SessionId>,
     live: usize,
-    /// Legacy numbers of players that were heard of.
-    numbers: HashMap<i64, PlayerUuid>,
 }
 
 impl Index {
@@ -112,8 +116,8 @@ impl Index {
             }
             Key::Player(player) => {
                 self.players.entry(player).or_default().insert(id.clone());
-                self.know(player);
             }
+            Key::Left(player) => drop(self.left.entry(player).or_default().insert(id.clone())),
             Key::Kind(kind, number) => put(&mut self.kinds, kind, number),
             Key::Listed(kind, number) => put(&mut self.listed, kind, number),
             Key::Open(kind, number) => put(&mut self.open, kind, number),
@@ -132,25 +136,14 @@ impl Index {
             Key::Allocation(allocation) => drop(self.allocations.remove(allocation)),
             Key::Code(code) => drop(self.codes.remove(code)),
             Key::Platform(platform, own) => drop(self.platform.remove(&(platform.to_owned(), own.to_owned()))),
-            Key::Player(player) => {
-                if let Some(sessions) = self.players.get_mut(&player) {
-                    sessions.remove(id);
-                    if sessions.is_empty() {
-                        self.players.remove(&player);
-                    }
-                }
-            }
+            Key::Player(player) => forget(&mut self.players, player, id),
+            Key::Left(player) => forget(&mut self.left, player, id),
             Key::Kind(kind, number) => take(&mut self.kinds, kind, number),
             Key::Listed(kind, number) => take(&mut self.listed, kind, number),
             Key::Open(kind, number) => take(&mut self.open, kind, number),
             Key::Live => self.live -= 1,
             Key::Requested(since, number) => drop(self.requested.remove(&(since, number))),
         }
-    }
-
-    /// Remembers a player's legacy number.
-    pub fn know(&mut self, player: PlayerUuid) {
-        self.numbers.insert(join::player_number(player), player);
     }
 
     pub fn by_allocation(&self, id: &AllocationId) -> Option<SessionId> {
@@ -162,12 +155,13 @@ impl Index {
     pub fn by_platform(&self, key: &PlatformKey) -> Option<SessionId> {
         self.platform.get(key).cloned()
     }
-    pub fn by_number(&self, number: i64) -> Option<PlayerUuid> {
-        self.numbers.get(&number).copied()
-    }
     /// The sessions in which a player has a place of any kind.
     pub fn of_player(&self, player: PlayerUuid) -> impl Iterator<Item = &SessionId> {
         self.players.get(&player).into_iter().flatten()
+    }
+    /// The sessions that a player has left during the term of their instance.
+    pub fn left_by(&self, player: PlayerUuid) -> impl Iterator<Item = &SessionId> {
+        self.left.get(&player).into_iter().flatten()
     }
     /// The sessions of a type, or of all types.
     pub fn of_kind(&self, kind: Option<&str>) -> impl Iterator<Item = &SessionId> {
@@ -193,6 +187,15 @@ impl Index {
     /// Sessions that wait for a server, the one that asked first before others.
     pub fn requested(&self) -> impl Iterator<Item = &SessionId> {
         self.requested.values()
+    }
+}
+
+fn forget(players: &mut ByPlayer, player: PlayerUuid, id: &SessionId) {
+    if let Some(sessions) = players.get_mut(&player) {
+        sessions.remove(id);
+        if sessions.is_empty() {
+            players.remove(&player);
+        }
     }
 }
 

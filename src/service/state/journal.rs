@@ -40,6 +40,7 @@ pub struct FeedEntry {
     pub seq: Seq,
     pub told: Arc<FeedItem>,
     at: Instant,
+    bytes: usize,
 }
 
 /// Entries that were asked for are gone.
@@ -59,11 +60,14 @@ pub struct Journal {
     rows: VecDeque<(u64, u64)>,
     /// Up to here entries of players that have no stream any more are gone.
     forgotten: u64,
+    /// Of all entries that are kept.
+    bytes: usize,
 }
 
 #[derive(Debug, Default)]
 struct Stream {
     kept: VecDeque<FeedEntry>,
+    bytes: usize,
     /// Up to here this player's entries are gone.
     dropped: u64,
     woken: Arc<Notify>,
@@ -183,13 +187,19 @@ impl Journal {
         let first = self.last + 1;
         for (player, told) in batch.entries() {
             self.last += 1;
-            let number = self.last;
+            let (number, bytes) = (self.last, told.bytes());
             let stream = self.stream(player);
-            stream.kept.push_back(FeedEntry { number, seq, told: told.clone(), at });
-            if stream.kept.len() > limits.events_per_player as usize {
+            let before = stream.bytes;
+            stream.kept.push_back(FeedEntry { number, seq, told: told.clone(), at, bytes });
+            stream.bytes += bytes;
+            while stream.kept.len() > limits.events_per_player as usize
+                || (stream.kept.len() > 1 && stream.bytes as u64 > limits.event_bytes_per_player.0)
+            {
                 stream.drop_oldest();
             }
             stream.woken.notify_waiters();
+            let after = stream.bytes;
+            self.bytes = self.bytes + after - before;
             self.order.push_back((number, player));
         }
         self.rows.push_back((first, self.last));
@@ -206,9 +216,11 @@ impl Journal {
                 && oldest.number == number
             {
                 let old = oldest.at + limits.event_retention.get() <= now;
-                if !old && self.order.len() <= limits.events as usize {
+                let few = self.order.len() <= limits.events as usize;
+                if !old && few && self.bytes as u64 <= limits.event_bytes.0 {
                     break;
                 }
+                self.bytes -= oldest.bytes;
                 stream.drop_oldest();
             }
             // Else the player's own limit was faster.
@@ -237,6 +249,7 @@ impl Stream {
     fn drop_oldest(&mut self) {
         if let Some(oldest) = self.kept.pop_front() {
             self.dropped = oldest.number;
+            self.bytes -= oldest.bytes;
         }
     }
 }
@@ -278,6 +291,39 @@ mod tests {
             created: Timestamp::EPOCH,
         }))
     }
+    #[test]
+    fn bytes_are_bounded_for_a_player_and_for_all() {
+        use crate::model::units::Size;
+        let limits = Limits {
+            event_bytes_per_player: Size(4000),
+            event_bytes: Size(6000),
+            events_per_player: 100,
+            events: 100,
+            ..limits()
+        };
+        let note = Arc::new(FeedItem::Note(crate::model::events::Notification {
+            message: "m".repeat(1000),
+            rh_url: None,
+            custom_data: <_>::default(),
+            etag: None,
+            notification_id: String::new(),
+            created: Timestamp::EPOCH,
+        }));
+        let mut journal = Journal::default();
+        let mut kept = |who: u128, times: u32| {
+            for _ in 0..times {
+                let batch = EventBatch::new(Timestamp::EPOCH, vec![(player(who), note.clone())]);
+                journal.add(&batch, Seq(0), at(0), &limits);
+                let _ = journal.expire(at(0), &limits);
+            }
+            [1, 2].map(|who| journal.players.get(&player(who)).map_or(0, |stream| stream.kept.len()))
+        };
+        assert_eq!(kept(1, 9), [3, 0]);
+        assert_eq!(kept(2, 1), [3, 1]);
+        assert_eq!(kept(2, 1), [2, 2], "the oldest of all goes");
+        assert_eq!(kept(2, 9), [1, 3]);
+    }
+
     fn push(journal: &mut Journal, who: u128, second: u64) -> u64 {
         push_row(journal, &EventBatch::new(Timestamp::EPOCH, vec![(player(who), told())]), second)
     }

@@ -18,7 +18,7 @@
 //! | [`registry`], [`allocator`] | registered servers; who gets which |
 //! | [`audit`] | what happened |
 //! | [`events`], [`event_batch`], [`journal`] | which players are told of a change; a row with what they are told; what is kept for those who were away |
-//! | [`deserters`], [`friends`], [`presence`] | who deserted matches; the friend graph; who shows which session |
+//! | [`deserters`], [`friends`], [`presence`], [`numbers`] | who deserted matches; the friend graph; who shows which session; the numbers of older clients |
 //!
 //! Invariants: an operation changes nothing unless it answers success, and then everything at once,
 //! with indexes, write and events; what is answered, a refusal too, waits until everything that it
@@ -38,12 +38,19 @@ pub(crate) mod friends;
 pub(crate) mod index;
 pub(crate) mod journal;
 pub(crate) mod moment;
+mod numbers;
 pub(crate) mod presence;
 pub(crate) mod registry;
 mod transaction;
 
 #[cfg(test)]
 mod due_tests;
+#[cfg(test)]
+mod growth_tests;
+#[cfg(test)]
+mod rights_tests;
+#[cfg(test)]
+mod stranger_tests;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -59,10 +66,7 @@ use super::{
         writer::{Change, Claim, Progress, Writer},
     },
 };
-use crate::model::{
-    ids::{PlayerUuid, SessionId},
-    time::Now,
-};
+use crate::model::{ids::SessionId, time::Now};
 use entry::{Entry, SessionView};
 use std::{collections::HashMap, sync::Arc};
 use tokio::sync::watch;
@@ -77,6 +81,7 @@ pub struct State {
     friends: friends::Friends,
     presence: presence::Presence,
     deserters: deserters::Deserters,
+    numbers: numbers::Numbers,
     sessions: HashMap<SessionId, Entry>,
     index: index::Index,
     timers: due::Timers,
@@ -97,6 +102,7 @@ impl State {
         let friends = friends::Friends::read(&mut *store)?;
         let presence = presence::Presence::read(&mut *store)?;
         let deserters = deserters::Deserters::read(&mut *store)?;
+        let numbers = numbers::Numbers::read(&mut *store)?;
         let events = journal::Journal::read(&mut *store, now, &settings.limits)?;
         let (writer, progress) =
             Writer::start(store, claim).map_err(|why| StoreError::new("start the writer of the store", why))?;
@@ -108,6 +114,7 @@ impl State {
             friends,
             presence,
             deserters,
+            numbers,
             sessions: HashMap::new(),
             index: index::Index::default(),
             timers: due::Timers::default(),
@@ -120,10 +127,12 @@ impl State {
         let epoch = state.events.epoch().into_bytes();
         state.writer.commit(vec![Change::Row(Table::Events, journal::EPOCH.to_owned(), Some(epoch))]);
         state.expire_events(now);
+        state.number_players(&moment::Moment::new(now));
         Ok((state, progress))
     }
 
-    fn restore(&mut self, record: SessionRecord, now: Now) {
+    fn restore(&mut self, mut record: SessionRecord, now: Now) {
+        self.numbers.write_into(&mut record);
         self.index.change(None, Some(&record));
         if let Some(instance) = record.live_instance() {
             self.servers.restore(&record.id, instance, now.mono);
@@ -139,11 +148,6 @@ impl State {
     }
     pub fn live_instances(&self) -> usize {
         self.index.live()
-    }
-
-    /// Remembers that there is such a player, so that its legacy number can be used.
-    pub fn know_player(&mut self, player: PlayerUuid) {
-        self.index.know(player);
     }
 
     /// Writes what is queued and ends the writer.

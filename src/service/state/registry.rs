@@ -6,10 +6,12 @@
 //!                  └─── register by another incarnation: the old instance is closed first
 //! ```
 //!
-//! A server is its id and its incarnation. The same incarnation registers idempotently; a new one
-//! is a restarted server, which must never be handed the dead match. A client that sends no
-//! incarnation gets a new one each time it registers after its `allocated` was delivered. The
-//! registry lives in memory; allocations are found again in the sessions after a start.
+//! An id belongs to the client that registered it, until it holds no allocation and nothing was
+//! heard of it for ten minutes. A server is its id and its incarnation. The same incarnation
+//! registers idempotently; a new one is a restarted server, which must never be handed the dead
+//! match. A client that sends no incarnation gets a new one each time it registers after its
+//! `allocated` was delivered. The registry lives in memory; allocations are found again in the
+//! sessions after a start.
 //!
 //! An operation works on [`Servers`]: the registry, and what it changes of it. Long polls are woken
 //! when that is committed.
@@ -65,6 +67,8 @@ pub enum Registered {
     UnderWay,
     /// Free, and this session's instance belongs to a life that is over: close it.
     Restarted(SessionId),
+    /// The id belongs to another client, which was heard of lately.
+    Taken,
 }
 
 /// Every server that registered, as committed.
@@ -81,6 +85,9 @@ pub struct Servers<'s> {
     /// By id; none: it is gone.
     changed: BTreeMap<String, Option<Server>>,
 }
+
+/// After so much silence another client may register a server's id.
+const LAPSES_AFTER: Duration = Duration::from_secs(600);
 
 /// How long a server that holds nothing is remembered in silence.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
@@ -193,6 +200,9 @@ impl<'s> Servers<'s> {
             self.changed.insert(id, Some(Server::new(registration, incarnation, subject, now, turn)));
             return Registered::Free;
         };
+        if server.subject != subject && !server.has_lapsed(now) {
+            return Registered::Taken;
+        }
         let told = matches!(server.state, ServerState::Held { told: true, .. } | ServerState::Over);
         let incarnation = match &registration.incarnation {
             Some(given) => given.to_string(),
@@ -261,6 +271,12 @@ impl Server {
         }
     }
 
+    /// Whether nothing was heard of it for so long that its id may go to another client.
+    fn has_lapsed(&self, now: Instant) -> bool {
+        let held = matches!(self.state, ServerState::Held { .. });
+        !held && self.waiting == 0 && now.since(self.seen) >= LAPSES_AFTER
+    }
+
     fn free(&mut self, count: u64) {
         self.state = ServerState::Free;
         self.free_since = count;
@@ -323,6 +339,26 @@ mod tests {
             let free = registry.get("sic_h_1").unwrap().state == ServerState::Free;
             assert_eq!(free, matches!(expected, Registered::Restarted(_)));
         }
+    }
+
+    #[test]
+    fn an_id_belongs_to_its_client_until_ten_minutes_after_its_last_word() {
+        let registry = Registry::default();
+        let mut registry = Servers::of(&registry);
+        let at = |seconds| Instant(Duration::from_secs(seconds));
+        let register = |registry: &mut Servers<'_>, who: &str, incarnation, seconds| {
+            registry.register(registration(incarnation), who, at(seconds), "f".into())
+        };
+        assert_eq!(register(&mut registry, "client:a", Some("k1"), 0), Registered::Free);
+        for incarnation in [Some("k1"), Some("k2"), None] {
+            assert_eq!(register(&mut registry, "client:b", incarnation, 599), Registered::Taken, "{incarnation:?}");
+        }
+        held(&mut registry, true);
+        assert_eq!(register(&mut registry, "client:b", Some("k1"), 100_000), Registered::Taken, "it holds a match");
+        assert_eq!(registry.get("sic_h_1").unwrap().subject, "client:a");
+        registry.get_mut("sic_h_1").unwrap().state = ServerState::Over;
+        assert_eq!(register(&mut registry, "client:b", Some("k1"), 600), Registered::Free);
+        assert_eq!(registry.get("sic_h_1").unwrap().subject, "client:b");
     }
 
     #[tokio::test]

@@ -23,13 +23,14 @@ use super::{
 };
 use crate::{
     model::{
+        errors::codes,
         ids::{PlayerUuid, SessionId},
         session::InstanceHealth,
         time::Now,
     },
     service::{
         auth::Caller,
-        http::reply::{Outcome, no_session, unavailable},
+        http::reply::{Outcome, conflict, no_session, unavailable},
         rules::{authz, instance, leave, record::SessionRecord},
         settings::ServiceSettings,
         store::Seq,
@@ -38,6 +39,9 @@ use crate::{
 use rand::{Rng, rngs::StdRng};
 use std::sync::Arc;
 use uuid::Uuid;
+
+/// Bytes that a player may say of itself in a session, so that nobody fills it for all.
+const MOST_OF_PLAYER: usize = 64 << 10;
 
 /// What an operation works on.
 #[derive(Debug)]
@@ -158,10 +162,12 @@ impl<'s> Transaction<'s> {
     }
 
     /// Adds a session that is new.
-    pub fn create(&mut self, record: SessionRecord) -> Outcome<()> {
+    pub fn create(&mut self, mut record: SessionRecord) -> Outcome<()> {
         if self.state.sessions.len() >= self.settings.limits.sessions as usize {
             return Err(unavailable("there are too many sessions", 10));
         }
+        self.fits(None, &record)?;
+        self.write_numbers(&mut record);
         let (id, after) = (record.id.clone(), Some(SessionView::new(Arc::new(record))));
         self.changes.sessions.push(Draft { id, before: None, after });
         Ok(())
@@ -173,9 +179,31 @@ impl<'s> Transaction<'s> {
         let mut record = (*old).clone();
         let answer = change(&mut record)?;
         if record != *old {
+            self.fits(Some(&old), &record)?;
             self.put(&old, record);
         }
         Ok(answer)
+    }
+
+    /// Whether a session stays within its bytes. One that is too large already may shrink.
+    fn fits(&self, old: Option<&SessionRecord>, new: &SessionRecord) -> Outcome<()> {
+        let most = self.settings.limits.session_bytes;
+        let rows = [
+            ("a session", new.bytes(), old.map_or(0, SessionRecord::bytes), most.0 as usize),
+            (
+                "a player's custom_data",
+                new.largest_player(),
+                old.map_or(0, SessionRecord::largest_player),
+                MOST_OF_PLAYER,
+            ),
+        ];
+        for (what, now, before, most) in rows {
+            if now > most && now > before {
+                let desc = format!("{what} may have {most} bytes; this would make it {now}");
+                return Err(conflict(codes::RECORD_TOO_LARGE, desc));
+            }
+        }
+        Ok(())
     }
 
     /// Changes a session by something that can't fail: in place, if this operation has changed it already.
@@ -197,6 +225,8 @@ impl<'s> Transaction<'s> {
             self.changes.sessions.push(Draft { id: record.id.clone(), before: Some(old.clone()), after: None });
             self.changes.sessions.len() - 1
         });
+        record.note_departures(old);
+        self.write_numbers(&mut record);
         let draft = &mut self.changes.sessions[at];
         record.version = draft.before.as_ref().map_or(1, |before| before.version + 1);
         let record = Arc::new(record);
@@ -289,6 +319,14 @@ impl<'s> Transaction<'s> {
     pub fn sanctioned(&self, caller: &Caller, player: PlayerUuid) -> bool {
         let own = caller.player == Some(player) && caller.restricted;
         own || !self.settings.auth.restrictions_of(player, self.now.wall).is_empty()
+    }
+
+    /// Whether a player has joined a session that the caller hosts, or hosted last, during its term.
+    pub fn played_with(&mut self, host: &Caller, player: PlayerUuid) -> bool {
+        let known: Vec<&SessionId> = self.index().of_player(player).chain(self.index().left_by(player)).collect();
+        known.into_iter().any(|id| {
+            self.current(id).is_ok_and(|session| authz::was_host(&session, host) && session.has_played(player))
+        })
     }
 
     /// Ends a session's instance for a reason of the service's own.

@@ -1,7 +1,7 @@
 //! Operations are transactions: what isn't answered with success has changed nothing, and what was
 //! is there after a restart.
 
-mod requests;
+pub(super) mod requests;
 
 use super::{
     moment::Moment,

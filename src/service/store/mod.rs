@@ -57,13 +57,23 @@ pub enum Table {
     Friends,
     /// Player UUID → session id.
     Presence,
+    /// Number, 8 hexadecimal digits → UUID of the player who has it.
+    Numbers,
     /// Number of its first entry, 16 hexadecimal digits → what players were told; `epoch` → what positions begin with.
     Events,
 }
 
 impl Table {
-    pub const ALL: [Table; 7] =
-        [Table::Owner, Table::Sessions, Table::Audit, Table::Deserters, Table::Friends, Table::Presence, Table::Events];
+    pub const ALL: [Table; 8] = [
+        Table::Owner,
+        Table::Sessions,
+        Table::Audit,
+        Table::Deserters,
+        Table::Friends,
+        Table::Presence,
+        Table::Numbers,
+        Table::Events,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -73,6 +83,7 @@ impl Table {
             Table::Deserters => "deserters",
             Table::Friends => "friends",
             Table::Presence => "presence",
+            Table::Numbers => "numbers",
             Table::Events => "events",
         }
     }

@@ -33,7 +33,7 @@ impl From<JoinPolicy> for Joinability {
     fn from(policy: JoinPolicy) -> Joinability {
         match policy {
             JoinPolicy::Public => Joinability { open: true, friends: false, platform: true },
-            JoinPolicy::FriendsOnly => Joinability { open: false, friends: true, platform: true },
+            JoinPolicy::FriendsOnly => Joinability { open: false, friends: true, platform: false },
             JoinPolicy::InviteOnly => Joinability { open: false, friends: false, platform: false },
         }
     }
@@ -53,12 +53,14 @@ pub struct CreateSession {
     pub allow_new_members: Option<bool>,
     /// Never listed outside the service's own network. Can't be changed later.
     pub lan: Option<bool>,
-    /// Whether players with restrictions may join. Can't be changed later.
+    /// Whether players with restrictions may join: they may unless this says no. Can't be changed later.
     pub allow_sanctioned_players: Option<bool>,
     /// What searches can filter by.
     pub custom_settings: CustomData,
     /// Lists it in the session browser, with these values.
     pub browser: Option<CustomData>,
+    /// Whether it is in the session browser at all.
+    pub is_listed: Option<bool>,
     pub region: Option<String>,
     /// Admits players who were not invited.
     pub password: Option<String>,
@@ -78,6 +80,7 @@ impl CreateSession {
             allow_sanctioned_players: None,
             custom_settings: CustomData::new(),
             browser: None,
+            is_listed: None,
             region: None,
             password: None,
         }
@@ -99,6 +102,8 @@ pub struct SettingsUpdate {
     pub remove: Vec<String>,
     /// Lists the session in the browser with these values.
     pub browser: Option<CustomData>,
+    /// Whether it is in the session browser at all.
+    pub is_listed: Option<bool>,
     pub region: Option<String>,
     pub password: Option<String>,
 }
@@ -115,7 +120,7 @@ pub enum Leaving {
 impl Sessions {
     /// `CreateSession`: a new session, never one that is there already. A player who creates one is its leader.
     pub async fn create_session(&self, wanted: CreateSession) -> Result<Session, ClientError> {
-        self.is_free(&wanted.name)?;
+        self.is_free(&wanted.name).await?;
         let operation = Operation::new(format!("create a session of type {:?}", wanted.session_type));
         let request = endpoints::CREATE_SESSION.request_with([], &self.creation(&wanted));
         let created = self.call(&operation, request).await?.session_id;
@@ -145,6 +150,7 @@ impl Sessions {
                 teams: sizes.map(|sizes| teams_of(&sizes)),
                 password: wanted.password.clone().map(Into::into),
                 browser: wanted.browser.clone().map(|custom_data| BrowserSettings { custom_data }),
+                is_listed: wanted.is_listed,
                 allow_new_members: wanted.allow_new_members,
                 lan: wanted.lan,
                 allow_sanctioned_players: wanted.allow_sanctioned_players,
@@ -215,6 +221,7 @@ fn changes(session: &Session, update: &SettingsUpdate) -> SessionSettings {
         teams: sizes.map(|sizes| teams_of(&sizes)),
         password: update.password.clone().map(Into::into),
         browser: update.browser.clone().map(|custom_data| BrowserSettings { custom_data }),
+        is_listed: update.is_listed,
         allow_new_members: update.allow_new_members,
         ..SessionSettings::default()
     }
@@ -246,7 +253,7 @@ mod tests {
     fn a_policy_is_its_joinability() {
         let rows = [
             (JoinPolicy::Public, (true, false, true)),
-            (JoinPolicy::FriendsOnly, (false, true, true)),
+            (JoinPolicy::FriendsOnly, (false, true, false)),
             (JoinPolicy::InviteOnly, (false, false, false)),
         ];
         for (policy, expected) in rows {

@@ -79,7 +79,7 @@ impl Sessions {
         how: JoinSession,
     ) -> Result<Session, ClientError> {
         if self.names().get(name).is_none_or(|named| named != session) {
-            self.is_free(name)?;
+            self.is_free(name).await?;
         }
         let operation = Operation::on("join", session);
         let player = self.myself().await?;
@@ -103,7 +103,7 @@ impl Sessions {
     /// `StartMatchmaking`: joins the best session that fits, else creates one. Two callers never both create where one could
     /// have joined. Tells whether the session is new.
     pub async fn start_matchmaking(&self, wanted: Matchmaking) -> Result<(Session, bool), ClientError> {
-        self.is_free(&wanted.create.name)?;
+        self.is_free(&wanted.create.name).await?;
         let body = discovery::Matchmaking { search: wanted.search, create: self.creation(&wanted.create) };
         let request = endpoints::MAKE_MATCH.request_with([], &body);
         let matched = self.call(&Operation::new("make a match"), request).await?;

@@ -169,10 +169,15 @@ impl Sessions {
         self.known_names().get(name).cloned().ok_or_else(|| ClientError::UnknownName { name: name.to_owned() })
     }
 
-    fn is_free(&self, name: &str) -> Result<(), ClientError> {
-        match self.known_names().get(name) {
-            Some(session) => Err(ClientError::NameTaken { name: name.to_owned(), session: session.clone() }),
-            None => Ok(()),
+    /// Whether no session has the name. That of a session that is gone is taken away: others may have ended it.
+    async fn is_free(&self, name: &str) -> Result<(), ClientError> {
+        let Ok(session) = self.named(name) else { return Ok(()) };
+        match self.get_session_by_id(&session).await {
+            Err(error) if error.is_gone() => {
+                self.forget(name);
+                Ok(())
+            }
+            Ok(_) | Err(_) => Err(ClientError::NameTaken { name: name.to_owned(), session }),
         }
     }
 

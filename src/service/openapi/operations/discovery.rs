@@ -20,10 +20,12 @@ pub(super) fn browser() -> Vec<Operation> {
             .conditional(),
         listing("post_browser_info", "Lists a session")
             .body::<BrowserUpdate>()
+            .keeps()
             .answers::<BrowserInfo>()
             .refuses(403, &["not_listable"]),
         listing("update_browser_info", "Changes a session's listing")
             .body::<BrowserUpdate>()
+            .keeps()
             .answers::<BrowserInfo>()
             .refuses(404, &["browser_not_found"]),
         operation("delete_browser_info", "Takes a session out of the browser")
@@ -39,6 +41,7 @@ pub(super) fn browser() -> Vec<Operation> {
             .extension()
             .for_players()
             .body::<Matchmaking>()
+            .keeps()
             .answers::<Matched>()
             .refuses(400, &[codes::TEMPLATE_NOT_FOUND, codes::TEAM_BELOW_OCCUPANCY])
             .refuses(

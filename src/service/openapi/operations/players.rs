@@ -23,6 +23,8 @@ pub(super) fn players() -> Vec<Operation> {
             .answers::<UpdatedPlayer>()
             .tagged()
             .joins()
+            .asks()
+            .refuses(403, &[codes::NOT_AGREED])
     };
     let remove = |id| {
         operation(id, "Takes a player out of a session, or cancels its invite")
@@ -91,13 +93,13 @@ pub(super) fn invites() -> Vec<Operation> {
         one("invite_player_by_uuid_v2", "Invites a player")
             .places(&["session_admin", "invite"])
             .body::<PlayerInviteRequest>()
-            .refuses(403, &[codes::TEAM_FULL]),
+            .asks(),
         one("promote_player_by_uuid_v2", "Makes a player the leader").places(ADMIN),
         one("move_player_by_uuid_v2", "Moves a player to another team")
             .places(&["session_admin", "move"])
             .body::<MoveRequest>()
             .refuses(403, &[codes::TEAM_FULL]),
-        one("update_player_by_uuid_v2", "Describes a player").places(ADMIN).body::<PlayerDescription>(),
+        one("update_player_by_uuid_v2", "Describes a player").places(ADMIN).body::<PlayerDescription>().keeps(),
         operation("swap_players_in_session", "Swaps two players of different teams")
             .places(ADMIN)
             .query::<Refresh>()
@@ -111,10 +113,10 @@ pub(super) fn invites() -> Vec<Operation> {
             .body::<PlayerInviteRequest>()
             .answers::<UpdatedPlayers>()
             .tagged()
-            .refuses(403, &[codes::TEAM_FULL])
+            .asks()
             .refuses(404, &[codes::PLAYER_NOT_FOUND]),
-        operation("kick_session_from_session", "Takes everybody out of one session who is also in another")
-            .places(ADMIN)
+        operation("kick_session_from_session", "Takes everybody out of the session who is active in the kicked one")
+            .places(&["session_admin", "kick"])
             .answers_nothing(),
     ]
 }

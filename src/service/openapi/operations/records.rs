@@ -25,6 +25,7 @@ pub(super) fn audit() -> Vec<Operation> {
         operation("create_session_audit", "Adds to the audit of a session")
             .places(ACTIVE)
             .body::<CreateAuditRequest>()
+            .keeps()
             .answers::<Noted>()
             .refuses(404, &[codes::SESSION_NOT_FOUND]),
     ]
@@ -41,6 +42,7 @@ pub(super) fn deserters() -> Vec<Operation> {
         of_rule("get_player_deserter", "Reads where a player stands under a rule").answers::<DeserterStatus>(),
         of_rule("put_player_deserter", "Marks a player under a rule")
             .body::<DeserterUpdate>()
+            .keeps()
             .answers::<DeserterStatus>(),
         of_rule("delete_player_deserter", "Takes a player's mark under a rule away").answers_nothing(),
         operation("get_all_player_deserters", "Reads where a player stands under all rules")

@@ -22,6 +22,7 @@ pub(super) fn sessions() -> Vec<Operation> {
     vec![
         operation("create_or_join_session", "Creates a session, or joins one of its type where the type says so")
             .body::<CreateSession>()
+            .keeps()
             .answers::<SessionJoinResponse>()
             .refuses(400, &[codes::TEMPLATE_NOT_FOUND, codes::TEAM_BELOW_OCCUPANCY])
             .refuses(
@@ -36,6 +37,7 @@ pub(super) fn sessions() -> Vec<Operation> {
             .places(ADMIN)
             .query::<Refresh>()
             .body::<SessionSettings>()
+            .keeps()
             .answers::<Session>()
             .conditional()
             .if_match()
@@ -46,6 +48,7 @@ pub(super) fn sessions() -> Vec<Operation> {
             .places(ADMIN)
             .query::<Refresh>()
             .body::<TeamSettings>()
+            .keeps()
             .answers::<SessionTeam>()
             .tagged()
             .if_match()
@@ -68,6 +71,7 @@ pub(super) fn sessions() -> Vec<Operation> {
         operation("add_platform_session_to_rally_here_session", "Links a platform's own session to a session")
             .places(ACTIVE)
             .query::<Refresh>()
+            .keeps()
             .answers::<PlatformSession>()
             .tagged()
             .refuses(404, &["platform_session_not_found"]),
@@ -117,6 +121,7 @@ pub(super) fn instances() -> Vec<Operation> {
             .places(ADMIN)
             .query::<Refresh>()
             .body::<InstanceRequest>()
+            .keeps()
             .answers::<InstanceInfo>()
             .tagged()
             .refuses(403, &[codes::INSTANCE_EXISTS, codes::PLAYER_NOT_FOUND])
@@ -125,6 +130,7 @@ pub(super) fn instances() -> Vec<Operation> {
             .places(HOST)
             .query::<Refresh>()
             .body::<InstanceUpdate>()
+            .keeps()
             .answers::<InstanceInfo>()
             .tagged()
             .if_match()
@@ -136,6 +142,7 @@ pub(super) fn instances() -> Vec<Operation> {
             .answers_nothing()
             .tagged()
             .if_match()
+            .refuses(403, &[codes::INSTANCE_CLOSED])
             .refuses(404, &[codes::NO_INSTANCE]),
         operation("instance_health_check", "Tells how the instance is")
             .places(HOST)
@@ -161,9 +168,11 @@ pub(super) fn backfill() -> Vec<Operation> {
             .answers::<BackfillSettings>(),
         of_host("acknowledge_backfill_request", "Keeps a backfill alive, and hands out the players that it has found")
             .body::<BackfillAck>()
+            .keeps()
             .answers::<AcknowledgeBackfillResponse>(),
         of_host("update_backfill_request", "Says how many more players each team needs")
             .body::<BackfillUpdate>()
+            .keeps()
             .answers_nothing(),
         of_host("delete_backfill_request", "Ends a backfill").body::<BaseBackfillRequest>().answers_nothing(),
         operation("put_backfill", "Attaches a backfill, or goes on with the one there is")
@@ -171,6 +180,7 @@ pub(super) fn backfill() -> Vec<Operation> {
             .places(ADMIN)
             .query::<Refresh>()
             .body::<BackfillAttach>()
+            .keeps()
             .answers::<BackfillInfo>()
             .refuses(403, &[codes::TEAM_FULL])
             .refuses(404, &[codes::NO_INSTANCE]),

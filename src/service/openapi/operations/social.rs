@@ -44,8 +44,9 @@ pub(super) fn notifications() -> Vec<Operation> {
             .answers::<Notifications>()
             .conditional()
     };
-    let create =
-        |id| operation(id, "Tells a player something").body::<NewNotifications>().answers::<AddedNotification>();
+    let create = |id| {
+        operation(id, "Tells a player something").body::<NewNotifications>().keeps().answers::<AddedNotification>()
+    };
     let one = |id| operation(id, "Reads one notification").answers::<Notification>().refuses(404, &[codes::NOT_FOUND]);
     vec![
         operation("get_player_events_self", "A stream of what happens to the caller's sessions")

@@ -10,18 +10,18 @@ use crate::service::{
 };
 use serde_json::{Value, json};
 
-const RULE: &str = "00000000-0000-0000-0000-000000000009";
+pub(in crate::service::state) const RULE: &str = "00000000-0000-0000-0000-000000000009";
 
 /// A session with everything that an operation could be about: led by ann, with bob and carl, hosted by `admin`, listed, with a
 /// platform session and a backfill. Another session of dora's; finn is in both. A registered server. Carl may invite, and shows the session;
 /// ann has asked bob to be her friend; bob is a deserter.
-pub(super) struct Stage {
-    pub(super) harness: Harness,
-    pub(super) session: String,
-    pub(super) other: String,
+pub(in crate::service::state) struct Stage {
+    pub(in crate::service::state) harness: Harness,
+    pub(in crate::service::state) session: String,
+    pub(in crate::service::state) other: String,
 }
 
-pub(super) fn settings() -> ServiceSettings {
+pub(in crate::service::state) fn settings() -> ServiceSettings {
     let mut settings = ServiceSettings::default();
     let kind = SessionType { num_teams: 2, players_per_team: 8, ..SessionType::built_in() };
     settings.session_types.insert("default".into(), kind);
@@ -35,29 +35,33 @@ fn everything(caller: Caller) -> Caller {
     Caller { permissions: caller.permissions.into_iter().chain(more).collect(), ..caller }
 }
 
-pub(super) fn who(name: &str) -> Caller {
+pub(in crate::service::state) fn who(name: &str) -> Caller {
     everything(if name == "admin" { server(name) } else { player(name) })
 }
 
-pub(super) fn uuid(name: &str) -> String {
+pub(in crate::service::state) fn uuid(name: &str) -> String {
     player(name).player.unwrap().to_string()
 }
 
-fn join(team: u32) -> Value {
+pub(in crate::service::state) fn join(team: u32) -> Value {
     json!({"client_version": "1.0.0", "client_settings": {"input": "gamepad"}, "team_id": team})
 }
 
-pub(super) fn create() -> Value {
+pub(in crate::service::state) fn create() -> Value {
     json!({"client_version": "1.0.0", "client_settings": {"input": "gamepad"}, "session_type": "default"})
 }
 
-fn registration(id: &str) -> Value {
+pub(in crate::service::state) fn registration(id: &str) -> Value {
     json!({"id": id, "public_host": "h", "public_port": 1, "version": "1.0.0", "incarnation": "k"})
 }
 
 impl Stage {
-    pub(super) fn new() -> Stage {
-        let mut harness = Harness::new(settings());
+    pub(in crate::service::state) fn new() -> Stage {
+        Stage::with(settings())
+    }
+
+    pub(in crate::service::state) fn with(settings: ServiceSettings) -> Stage {
+        let mut harness = Harness::new(settings);
         let path = harness.session(&who("ann"), "default");
         for (name, team) in [("bob", 0), ("carl", 1)] {
             harness.json(&who(name), "POST", &format!("{path}/player/me"), join(team));
@@ -100,10 +104,10 @@ impl Stage {
 
     /// A good request of every writing operation: who, method, path, body.
     #[allow(clippy::too_many_lines, reason = "a table")]
-    pub(super) fn good(&self) -> Vec<(&'static str, &'static str, String, Value)> {
+    pub(in crate::service::state) fn good(&self) -> Vec<(&'static str, &'static str, String, Value)> {
         let (s, t) = (format!("/session/v1/session/{}", self.session), format!("/session/v1/session/{}", self.other));
         let v2 = s.replace("/v1/", "/v2/");
-        let number = crate::service::rules::join::player_number(player("bob").player.unwrap());
+        let number = player("bob").player.unwrap().0.as_u128() >> 76;
         let [ann, bob, carl, eve] = ["ann", "bob", "carl", "eve"].map(uuid);
         let platform = "/session/v1/platform/Basic/platform-session";
         let backfill = format!("/session/v1/backfill/session/{}", self.session);
@@ -188,7 +192,7 @@ impl Stage {
         ]
     }
 
-    pub(super) fn picture(&self) -> String {
+    pub(in crate::service::state) fn picture(&self) -> String {
         format!("{:?}", self.harness.state)
     }
 }
@@ -231,7 +235,7 @@ fn gather(value: &Value, pointer: String, all: &mut Vec<String>) {
 }
 
 /// Good requests with one bad parameter each: in the path, in the query, in the body.
-pub(super) fn bad(router: &Router, method: &str, path: &str, body: &Value) -> Vec<(String, Value)> {
+pub(in crate::service::state) fn bad(router: &Router, method: &str, path: &str, body: &Value) -> Vec<(String, Value)> {
     let Found::Row(_, parameters) = router.find(&method.parse().unwrap(), path) else { panic!("{method} {path}") };
     let mut all = Vec::new();
     for (_, value) in parameters {

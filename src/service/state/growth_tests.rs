@@ -1,0 +1,145 @@
+//! What a request costs: for every writing operation, memory and answer grow by a small multiple of
+//! what was sent, and however often it is sent, by no more than the limits say.
+
+use super::{
+    testing::player,
+    transaction_tests::requests::{Stage, settings, who},
+};
+use crate::{
+    model::units::Size,
+    service::{
+        http::{
+            reply::Interrupt,
+            route::{Found, Handler, Router},
+        },
+        ops,
+        settings::Limits,
+    },
+};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// Free texts of so many KiB.
+fn texts(kib: usize) -> Value {
+    (0..kib).map(|n| (format!("k{n}"), Value::from("y".repeat(1000)))).collect::<serde_json::Map<_, _>>().into()
+}
+
+fn uuids(count: usize) -> Vec<String> {
+    (0..count).map(|n| player(&format!("p{n}")).player.unwrap().to_string()).collect()
+}
+
+/// The same request with as much in it as it takes.
+fn inflated(operation: &str, body: &Value, kib: usize) -> Value {
+    let mut body = body.clone();
+    inflate(&mut body, kib);
+    let members = body.as_object_mut().unwrap();
+    match operation {
+        "create_session_audit" => {
+            members.insert("custom_data".into(), texts(kib));
+            members.insert("players".into(), uuids(1000).into());
+        }
+        "invite_player_by_uuid_v2" => {
+            members.insert("player_uuids".into(), uuids(90).into());
+            members.insert("overflow_action".into(), "overfill".into());
+        }
+        "create_or_join_session" => {
+            members.insert("settings".into(), json!({"custom_data": texts(kib)}));
+        }
+        "update_session_player_by_uuid_v2" | "update_session_player_by_uuid" | "update_session_player_by_id" => {
+            members.insert("custom_data".into(), texts(kib));
+        }
+        "put_backfill" => {
+            members.insert("extensions".into(), texts(kib));
+            let players = uuids(90).into_iter().map(|player| json!({ "player_uuid": player }));
+            members.insert("players".into(), players.collect());
+            members.insert("overflow_action".into(), "partial_with_overflow".into());
+        }
+        "player_create_notification" | "player_create_notification_self" => {
+            let one = members["notifications"][0].clone();
+            members.insert("notifications".into(), vec![one; 90].into());
+        }
+        "update_instance_info" => {
+            members.insert("custom_data".into(), texts(kib));
+        }
+        _ => {}
+    }
+    body
+}
+
+fn inflate(value: &mut Value, kib: usize) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                if name == "custom_data" || name == "extensions" { *value = texts(kib) } else { inflate(value, kib) }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| inflate(item, kib)),
+        _ => {}
+    }
+}
+
+fn stage() -> Stage {
+    let kib = |size: u64| Size(size << 10);
+    let limits = Limits {
+        audit_bytes_per_session: kib(64),
+        event_bytes_per_player: kib(64),
+        session_bytes: kib(128),
+        ..Limits::default()
+    };
+    Stage::with(crate::service::settings::ServiceSettings { limits, ..settings() })
+}
+
+/// Sends the request of that number so often: what was sent, what the state grew by, the largest answer.
+/// None: it was refused for its size.
+fn cost_of(number: usize, operation: &str, times: usize, kib: usize) -> Option<(usize, usize, usize)> {
+    let mut stage = stage();
+    let (name, method, path, body) = stage.good().swap_remove(number);
+    let body = if body.is_object() { inflated(operation, &body, kib) } else { body };
+    let before = stage.picture().len();
+    let mut answer = 0;
+    for time in 0..times {
+        match stage.harness.ask(&who(name), method, &path, body.clone()) {
+            Ok(reply) => answer = answer.max(reply.body.len()),
+            // Once is enough for some.
+            Err(Interrupt::Refused(_)) if time > 0 => break,
+            Err(Interrupt::Refused(refused)) if refused.code == "record_too_large" => return None,
+            Err(other) => panic!("{method} {path}: {other:?}"),
+        }
+    }
+    let sent = times * (path.len() + body.to_string().len());
+    Some((sent, stage.picture().len().saturating_sub(before), answer))
+}
+
+/// The same with as much as isn't refused.
+fn cost(number: usize, operation: &str, times: usize) -> Option<(usize, usize, usize)> {
+    [48, 12, 3, 0].into_iter().find_map(|kib| cost_of(number, operation, times, kib))
+}
+
+#[test]
+fn no_operation_costs_more_than_a_small_multiple_of_what_was_sent() {
+    let router = Router::new(&ops::tables());
+    let requests = Stage::new().good();
+    let (mut wrong, mut measured) = (Vec::new(), BTreeSet::new());
+    for (number, (_, method, path, _)) in requests.iter().enumerate() {
+        let Found::Row(row, _) = router.find(&method.parse().unwrap(), path) else { panic!("{path}") };
+        let Some((sent, grown, answer)) = cost(number, row.operation, 1) else { continue };
+        measured.insert(row.operation);
+        let most = 16 * sent + (96 << 10);
+        if grown > most || answer > most {
+            wrong.push(format!("{}: {sent} sent, {grown} grown, {answer} answered", row.operation));
+        }
+        // How many sessions somebody may make is limited elsewhere.
+        if ["create_or_join_session", "start_matchmaking"].contains(&row.operation) {
+            continue;
+        }
+        let (sent, grown, _) = cost(number, row.operation, 20).unwrap();
+        if grown > 1 << 20 {
+            wrong.push(format!("20 times {}: {sent} sent, {grown} grown", row.operation));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let writes = ops::tables().into_iter().flatten();
+    let writes = writes.filter(|row| row.method != http::Method::GET && matches!(row.run, Handler::Now(_)));
+    let others: Vec<_> = writes.map(|row| row.operation).filter(|operation| !measured.contains(operation)).collect();
+    assert!(others.is_empty(), "{others:?}");
+}
