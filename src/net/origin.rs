@@ -2,9 +2,9 @@
 //!
 //! A web page that somebody opens on the same machine could reach a loopback port (DNS rebinding,
 //! forms). So on TCP the `Host` must name the loopback, and a request with an `Origin` is refused
-//! everywhere: no browser has business here. One client that is none sends an `Origin` all the same:
-//! Unreal's WebSocket, which always names the loopback; so a WebSocket with such an `Origin` is let
-//! in where the listener takes it ([`OriginCheck::LoopbackSocket`]).
+//! everywhere: no browser has business here. One client that is none sends an `Origin` all the
+//! same: Unreal's WebSocket, which always names the loopback; so a WebSocket with such an `Origin`
+//! is let in where the listener takes it ([`OriginCheck::LoopbackSocket`]).
 
 use super::Listener;
 use http::{HeaderMap, Request, Uri, header};

@@ -8,9 +8,9 @@
 //! | lost with its keeper | the match is closed |
 //! | otherwise | started again after a delay, within the crash budget; else the match is closed |
 //!
-//! In `Idle` a warm game is started again after a delay; an end that it had announced is no failure,
-//! one that it asked of us is. A word of the game that is overtaken by its exit still counts while
-//! the restart is being waited for.
+//! In `Idle` a warm game is started again after a delay; an end that it had announced is no
+//! failure, one that it asked of us is. A word of the game that is overtaken by its exit still
+//! counts while the restart is being waited for.
 
 use super::{AfterDrain, GameMatch, MatchStage};
 use crate::{
