@@ -38,6 +38,38 @@ async fn login_by_every_grant_and_its_refusals() {
 }
 
 #[tokio::test]
+async fn client_credentials_come_in_either_alphabet_with_and_without_padding() {
+    use base64::engine::{Engine, general_purpose as alphabet};
+    let bench = Bench::start(settings()).await;
+    let id = "box>>>???";
+    let both = format!("{id}:{}", add_client(bench.dir.path(), id, None));
+    let plain = alphabet::STANDARD.encode(&both);
+    let of_urls = [alphabet::URL_SAFE.encode(&both), alphabet::URL_SAFE_NO_PAD.encode(&both)];
+    assert!(of_urls.iter().all(|encoded| *encoded != plain));
+    for encoded in of_urls.into_iter().chain([plain, alphabet::STANDARD_NO_PAD.encode(&both)]) {
+        let body = json!({"grant_type": "client_credentials"});
+        let header = format!("Basic {encoded}");
+        let answer =
+            bench.call_with("POST", "/users/v1/login", "", Some(body), &[("authorization", header.as_str())]).await;
+        assert_eq!(answer.status, 200, "{encoded}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_player_who_hosts_posts_the_health_of_its_own_instance() {
+    let bench = Bench::start(settings()).await;
+    let [ann, bob] = bench.players(["ann", "bob"]).await;
+    let path = bench.session(&ann).await;
+    assert_eq!(bench.post(&format!("{path}/player/me"), &bob, join()).await.status, 200);
+    let instance = json!({"instance_id": "i", "host_type": "player"});
+    assert_eq!(bench.post(&format!("{path}/instance"), &ann, instance).await.status, 200);
+    let beat = json!({"instance_id": "i", "instance_health": "healthy"});
+    let health = format!("{path}/instance/health");
+    assert_eq!(bench.post(&health, &ann, beat.clone()).await.status, 200);
+    assert_eq!(bench.post(&health, &bob, beat).await.code(), "insufficient_permissions");
+}
+
+#[tokio::test]
 async fn basic_is_refused_without_dev() {
     let bench = Bench::start(gameside::internals::service::ServiceSettings::default()).await;
     let body = json!({"grant_type": "basic", "portal_access_token": "ann:x"});

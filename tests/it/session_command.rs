@@ -104,6 +104,31 @@ fn every_command_prints_the_json_that_is_documented() {
     );
 }
 
+#[test]
+fn listing_restrictions_and_presence_are_said_when_a_session_is_created() {
+    let world = World::new();
+    let service = Service::start(&world);
+    let shell = Shell { world: &world, service: &service, shapes: documented(), ran: RefCell::default() };
+    let shown = |name: &str| shell.json("ada", "show", &[name])["session"].clone();
+    let usual = shell.json("ada", "create", &["usual"])["session_id"].clone();
+    assert_eq!(
+        (shown("usual").get("browser"), shown("usual")["allow_sanctioned_players"].as_bool()),
+        (None, Some(true))
+    );
+    assert_eq!(shell.json("ada", "presence", &[]), json!({}));
+    let args = ["strict", "--policy", "invite", "--listed", "yes", "--sanctioned-players", "refuse", "--presence"];
+    let strict = shell.json("ada", "create", &args)["session_id"].clone();
+    assert!(shown("strict")["browser"].is_object());
+    assert_eq!(shown("strict").get("allow_sanctioned_players"), None);
+    assert_eq!(shell.json("ada", "presence", &[]), json!({ "session_id": strict }));
+    let found = |args: &[&str]| shell.json("bob", "find --ids", args)["session_ids"].clone();
+    assert_eq!((found(&[]), found(&["--only-listed"])), (json!([usual, strict]), json!([strict])));
+    shell.json("ada", "update", &["strict", "--listed", "no"]);
+    shell.json("ada", "update", &["usual", "--new-members", "refuse"]);
+    assert_eq!(found(&[]), json!([]), "neither could be joined by bob");
+    assert_eq!(shell.json("ada", "find --ids", &["--only-taking-members"])["session_ids"], json!([strict]));
+}
+
 /// All that `gameside session --help` lists.
 fn commands(world: &World) -> BTreeSet<String> {
     let help = world.told(["session", "--help"]);

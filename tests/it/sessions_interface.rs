@@ -275,6 +275,10 @@ async fn end(ada: &Player, bob: &Player, eve: &Player, id: &SessionId) {
     assert!(bob.sessions.get_session_by_name("with ada").await.unwrap_err().is_gone());
     assert!(bob.sessions.leave_session("with ada", Leaving::Leave).await.unwrap_err().is_gone());
     assert!(bob.sessions.names().is_empty(), "the name of a session that is gone is free");
+    eve.sessions.keep("old", id.clone());
+    let new = eve.sessions.create_session(quiet("old")).await.unwrap();
+    assert_ne!(new.session_id, *id, "also if others ended it and the name was kept");
+    assert!(matches!(eve.sessions.create_session(quiet("old")).await, Err(ClientError::NameTaken { .. })));
 }
 
 /// No password, no client's secret, no token of any kind (each begins as JSON in base64 does) in any log, nor in anything else that the
