@@ -13,7 +13,7 @@ use super::{
     settings,
 };
 use crate::{
-    frontends::{self, BindAddress, BoundSocket, Frontend, native},
+    frontends::{self, BindAddress, BoundSocket, Frontend, native::OperatorSockets},
     host::{paths::AgentPlace, signals::Signals, socket},
     keeper::{
         self, Keeper, KeeperEvent, KeeperPlace, ListenerAddress, ListenerSpec, Mode, SpawnKeeper, config::KeeperMode,
@@ -24,6 +24,7 @@ use crate::{
 use std::{
     collections::{BTreeMap, VecDeque},
     ffi::OsString,
+    net::TcpListener,
     time::Duration,
 };
 use tokio::{sync::mpsc, task::JoinSet};
@@ -38,6 +39,7 @@ pub(super) struct Bootstrap {
     pub early: VecDeque<KeeperEvent>,
     pub registry: Vec<Box<dyn Frontend>>,
     pub bound: Vec<BoundSocket>,
+    pub operators: OperatorSockets,
     pub found: settings::Found,
     pub entropy: [u8; 32],
     pub tasks: JoinSet<()>,
@@ -63,8 +65,8 @@ pub(super) async fn bootstrap(
     let (keeper, mut events) = keeper::attach(KeeperPlace { dir: place.dir.clone() }, keeper_mode(config)?);
     let registry = frontends::registry(&settings::frontends(config, place, &ports.numbers())?);
     let want = registry.iter().flat_map(|frontend| frontend.sockets()).map(listener).collect();
-    let Some((mut bound, early)) = sockets(&keeper, want, &mut events, orders, place).await? else { return Ok(None) };
-    bound.push(operator_socket(place)?);
+    let Some((bound, early)) = sockets(&keeper, want, &mut events, orders, place).await? else { return Ok(None) };
+    let operators = operator_sockets(config, place)?;
     let env: BTreeMap<_, _> = registry.iter().flat_map(|frontend| frontend.env(&bound)).collect();
     let hosts = settings::hosts(config, seen(config, &session_client).await);
     let entropy: [u8; 32] = rand::random();
@@ -72,14 +74,28 @@ pub(super) async fn bootstrap(
     let version = settings::version(config)?;
     let found = settings::Found { ports: ports.numbers(), frontends: env, hosts, version, seed };
     let _ = reloading.send(Some(found.clone()));
-    Ok(Some(Bootstrap { session_client, backend, keeper, events, early, registry, bound, found, entropy, tasks }))
+    Ok(Some(Bootstrap {
+        session_client,
+        backend,
+        keeper,
+        events,
+        early,
+        registry,
+        bound,
+        operators,
+        found,
+        entropy,
+        tasks,
+    }))
 }
 
-/// The operator's socket. One that is there was left over: `agent.lock` is ours, so no other agent serves it.
-fn operator_socket(place: &AgentPlace) -> Result<BoundSocket, NoAgent> {
-    let socket = socket::listen(&place.operator_socket(), Some(0o600));
-    let socket = socket.map_err(NoAgent::io("listen on operator.sock in the agent's state directory"))?;
-    Ok(BoundSocket { name: native::OPERATOR.to_owned(), fd: socket.into() })
+/// Where operators call. A socket file that is there was left over: `agent.lock` is ours, so no other agent serves it.
+fn operator_sockets(config: &AgentConfig, place: &AgentPlace) -> Result<OperatorSockets, NoAgent> {
+    let unix = socket::listen(&place.operator_socket(), Some(0o600));
+    let unix = unix.map_err(NoAgent::io("listen on operator.sock in the agent's state directory"))?;
+    let address = config.api.operator_listen;
+    let tcp = TcpListener::bind(address).map_err(|source| NoAgent::OperatorListen { address, source })?;
+    Ok(OperatorSockets { tcp, unix })
 }
 
 /// Where the keeper comes from, and how it is started.

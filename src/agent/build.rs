@@ -22,7 +22,7 @@ use crate::{
         Core,
         io::{Effect, JournalFact, SavedState},
     },
-    frontends::{self, Events, Shared, Timeline, TokenStore},
+    frontends::{self, Events, Shared, Timeline, TokenStore, native},
     host::{
         clock, files,
         paths::{AgentPlace, Places},
@@ -70,7 +70,8 @@ pub(super) async fn build(
 ) -> Result<Option<Built>, NoAgent> {
     let config = &options.loaded.config;
     let Some(mut base) = bootstrap(options, place, &ports, control, &mut orders).await? else { return Ok(None) };
-    let api = base.found.frontends.get("GAMESIDE_API").cloned();
+    let api = base.operators.tcp.local_addr().map_err(NoAgent::io("find the operators' address"))?;
+    let api = format!("http://{api}");
     let (core, first, journal, journal_facts) = wake(config, place, &base)?;
 
     let (status, status_reader) = watch::channel(Arc::new(core.status()));
@@ -92,6 +93,7 @@ pub(super) async fn build(
         events: Arc::clone(&game_events),
         timeline: Arc::clone(&timeline),
         tokens: tokens.clone(),
+        api_counters: Arc::default(),
     };
     let context = settings::launch_context(config, place, &base.found);
     let launch_extensions =
@@ -120,11 +122,12 @@ pub(super) async fn build(
     for frontend in base.registry {
         frontend.serve(&mut base.bound, shared.clone(), &mut frontends).map_err(NoAgent::io("serve the API"))?;
     }
-    let (identity, identity_reader) = watch::channel(identity(config, api.as_deref(), &options.places));
+    native::serve_operators(base.operators, shared.clone(), &mut frontends).map_err(NoAgent::io("serve operators"))?;
+    let (identity, identity_reader) = watch::channel(identity(config, &api, &options.places));
     if config.session.is_local() {
         base.tasks.spawn(keep_local_service(options.places.clone(), status_reader, identity));
     }
-    register(place, api.as_deref())?;
+    register(place, &api)?;
     let early = base.early.into_iter().map(Arrival::Keeper).collect();
     let inbox = Inbox {
         heartbeats: Arc::clone(&shared.heartbeats),
@@ -219,13 +222,13 @@ fn hooks(config: &AgentConfig, place: &AgentPlace) -> Hooks {
     Hooks::new(config.agent.name.clone(), &config.hooks, settings::game_log(place))
 }
 
-fn identity(config: &AgentConfig, api: Option<&str>, places: &Places) -> Identity {
+fn identity(config: &AgentConfig, api: &str, places: &Places) -> Identity {
     let local = || local::SessionsRecord::read(places).map(|record| record.url);
     let agent = AgentStatus {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started: Some(clock::wall()),
-        api: api.map(str::to_owned),
+        api: Some(api.to_owned()),
         ..AgentStatus::default()
     };
     let sessions_url = if config.session.is_local() { local() } else { Some(config.session.url.clone()) };
@@ -233,12 +236,12 @@ fn identity(config: &AgentConfig, api: Option<&str>, places: &Places) -> Identit
 }
 
 /// How others find this agent.
-fn register(place: &AgentPlace, api: Option<&str>) -> Result<(), NoAgent> {
+fn register(place: &AgentPlace, api: &str) -> Result<(), NoAgent> {
     let record = AgentRecord {
         name: place.name.clone(),
         state_dir: place.dir.clone(),
         pid: std::process::id(),
-        api: api.map(str::to_owned),
+        api: Some(api.to_owned()),
         socket: Some(place.api_socket()),
     };
     record.write(&place.record).map_err(NoAgent::io("note where this agent is"))

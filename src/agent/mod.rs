@@ -69,7 +69,7 @@ use crate::{
     session_api::SetupError,
 };
 use inbox::Control;
-use std::{io, path::PathBuf, sync::mpsc::SyncSender, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::mpsc::SyncSender, time::Duration};
 use tokio::sync::mpsc;
 
 /// How long the keeper may take to answer the last orders.
@@ -110,6 +110,8 @@ pub enum NoAgent {
     Incompatible { dir: PathBuf, why: String },
     #[error("another agent has taken the keeper in {} over", dir.display())]
     Superseded { dir: PathBuf },
+    #[error("can't listen for operators on {address} ([api] operator_listen): {source}")]
+    OperatorListen { address: SocketAddr, source: io::Error },
     #[error(transparent)]
     SessionClient(#[from] SetupError),
     #[error("failed to {doing}: {source}")]

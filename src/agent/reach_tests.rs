@@ -206,7 +206,7 @@ fn given(table: &Table, place: &AgentPlace, places: &Places) -> String {
         Box::new(settings::provider(&config, &found).map_err(|error| error.to_string())),
         Box::new(settings::launch_context(&config, place, &found)),
         Box::new(settings::session_client(&config, places).map_err(|error| error.to_string())),
-        Box::new(settings::operator_token(&config, place)),
+        Box::new((settings::operator_token(&config, place), config.api.operator_listen)),
         Box::new(Hooks::new(config.agent.name.clone(), &config.hooks, settings::game_log(place))),
         Box::new(ConsoleQuit::new(&config, &ports).map_err(|error| error.to_string())),
     ];

@@ -16,7 +16,7 @@ pub(crate) struct AgentRecord {
     pub state_dir: PathBuf,
     /// The agent's own pid; a hint only, `agent.lock` says whether it lives.
     pub pid: u32,
-    /// `http://127.0.0.1:PORT`.
+    /// Where operators call: `http://127.0.0.1:PORT`.
     pub api: Option<String>,
     pub socket: Option<PathBuf>,
 }

@@ -259,8 +259,8 @@ fn hostname() -> String {
 
 /// Which frontends are on, and where.
 pub fn frontends(config: &AgentConfig, place: &AgentPlace, ports: &Ports) -> Result<frontends::Settings, BadSetup> {
-    // The token is read where it is checked: `operator_token`.
-    let ApiConfig { listen, operator_token_file: _ } = &config.api;
+    // The operators' side is the agent's own: `operator_token`, `bootstrap::operator_sockets`.
+    let ApiConfig { listen, operator_listen: _, operator_token_file: _ } = &config.api;
     let native = frontends::native::Settings { tcp: *listen, socket: Some(place.api_socket()) };
     let hosts = hosts(config, None);
     let agones = config.agones.as_ref();

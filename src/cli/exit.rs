@@ -109,6 +109,7 @@ impl From<&NoAgent> for Exit {
             | NoAgent::File(_)
             | NoAgent::Journal { .. }
             | NoAgent::Keeper(_)
+            | NoAgent::OperatorListen { .. }
             | NoAgent::SessionClient(_)
             | NoAgent::Io { .. } => Exit::Failed,
         }

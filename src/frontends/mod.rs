@@ -111,6 +111,8 @@ pub struct Shared {
     /// The driver writes with [`Timeline::push`], frontends read.
     pub timeline: Arc<Timeline>,
     pub tokens: Arc<dyn Tokens>,
+    /// What the native API has answered, for the metrics.
+    pub api_counters: Arc<native::Counters>,
 }
 
 impl std::fmt::Debug for Shared {

@@ -88,6 +88,7 @@ impl TestDriver {
             events: Arc::new(Events::new("life")),
             timeline: Arc::new(Timeline::new(0)),
             tokens: Arc::clone(&tokens) as Arc<dyn Tokens>,
+            api_counters: Arc::default(),
         };
         TestDriver { shared, game_messages, operator_requests, liveness, status, tokens }
     }

@@ -92,7 +92,7 @@ pub struct AgentStatus {
     pub provider: String,
     pub registered: bool,
     pub journal: Option<String>,
-    /// Where its API listens.
+    /// Where operators call, with their token: `http://127.0.0.1:PORT`.
     pub api: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryStatus>,

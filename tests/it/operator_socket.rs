@@ -1,4 +1,4 @@
-//! `operator.sock`: how commands reach their agent, whoever else connects to it.
+//! Where operators call: `operator.sock` and a port of their own, whoever else connects to them.
 
 use crate::support::{
     agent::Agent,
@@ -91,6 +91,39 @@ fn commands_work_without_a_token_while_idle_connections_take_every_place_of_the_
 }
 
 #[test]
+fn operators_have_a_listener_of_their_own_and_the_games_sends_them_there() {
+    let world = World::new();
+    // Free a moment ago; another program may take it, but none here does.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut agent = world.agent("one", &format!("[api]\noperator_listen = \"127.0.0.1:{port}\"\n"));
+    let status = agent.wait_join_status("joinable");
+    assert_eq!(status["agent"]["api"], format!("http://127.0.0.1:{port}"));
+    let env = std::fs::read_to_string(format!("/proc/{}/environ", status["game"]["pid"])).unwrap();
+    let games = env.split('\0').find_map(|entry| entry.strip_prefix("GAMESIDE_API=")).unwrap().to_owned();
+    for path in ["/livez", "/readyz", "/metrics"] {
+        let answer = http::exchange("GET", &format!("{}{path}", status["agent"]["api"].as_str().unwrap()), &[], None);
+        assert_eq!(answer.unwrap().status, 200, "{path}");
+        let answer = http::exchange("GET", &format!("{games}{path}"), &[], None).unwrap();
+        assert_eq!((answer.status, &answer.body["error"]), (404, &Value::from("operator_route")), "{path}");
+        assert!(answer.body["message"].as_str().unwrap().contains("operator_listen"), "{}", answer.body);
+    }
+
+    agent.kill();
+    agent.start();
+    let again = agent.status();
+    assert_eq!(again["agent"]["api"], status["agent"]["api"], "the next agent binds it again");
+    assert_eq!(again["game"]["pid"], status["game"]["pid"]);
+    agent.stop();
+
+    let holder = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    agent.start();
+    assert_eq!(agent.ended().code(), Some(1));
+    let log = std::fs::read_to_string(world.path().join("logs/one.log")).unwrap();
+    assert!(log.contains("operator_listen") && log.contains(&port.to_string()), "{log}");
+    drop(holder);
+}
+
+#[test]
 fn the_socket_is_this_users_alone_and_whoever_connects_is_an_operator_and_no_game() {
     let world = World::new();
     let mut agent = world.agent_with("one", [] as [&str; 0]);
@@ -101,7 +134,7 @@ fn the_socket_is_this_users_alone_and_whoever_connects_is_an_operator_and_no_gam
 
     assert!(ask(&socket(&agent), "GET /v1/status").starts_with("HTTP/1.1 200"));
     let game = ask(&socket(&agent), "POST /v1/game/ready");
-    assert!(game.starts_with("HTTP/1.1 403") && game.contains("\"game_only\""), "{game}");
+    assert!(game.starts_with("HTTP/1.1 404") && game.contains("\"game_route\""), "{game}");
     agent.stop();
 }
 

@@ -276,6 +276,7 @@ fn desk(life: &str, settings: &native::Settings, bound: Vec<BoundSocket>) -> Des
         events: Arc::clone(&events),
         timeline: Arc::new(Timeline::new(0)),
         tokens: Arc::new(tokens),
+        api_counters: Arc::default(),
     };
     let mut bound = bound;
     let mut env = frontend.env(&bound);

@@ -59,11 +59,12 @@ pub fn faults(config: &AgentConfig, provenance: &Provenance) -> Vec<Fault> {
 /// What is allowed, but should be known.
 pub fn warnings(config: &AgentConfig) -> Vec<String> {
     let mut warnings = Vec::new();
-    if !config.api.listen.ip().is_loopback() {
-        warnings.push(format!(
-            "api.listen = \"{}\" can be reached from other machines; the API speaks plain HTTP, its tokens could be overheard",
-            config.api.listen
-        ));
+    for (key, address) in [("listen", config.api.listen), ("operator_listen", config.api.operator_listen)] {
+        if !address.ip().is_loopback() {
+            warnings.push(format!(
+                "api.{key} = \"{address}\" can be reached from other machines; the API speaks plain HTTP, its tokens could be overheard"
+            ));
+        }
     }
     if config.session.url.starts_with("http://") && !session::is_loopback_url(&config.session.url) {
         warnings.push(format!(
@@ -349,5 +350,7 @@ limits = { nofiles = 5 }
         assert_eq!(super::warnings(&config).len(), 3);
         config.session.url = "http://127.0.0.1:80".to_owned();
         assert_eq!(super::warnings(&config).len(), 2);
+        config.api.operator_listen = "[::]:8001".parse().unwrap();
+        assert_eq!(super::warnings(&config).len(), 3);
     }
 }

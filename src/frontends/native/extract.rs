@@ -20,16 +20,15 @@ pub(crate) struct Game(pub RunNumber);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Operator;
 
-/// The caller is either.
+/// The caller is the one whom this listener is for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Anyone(pub Bearer);
 
 impl FromRequestParts<Api> for Anyone {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        match api.callers {
-            Callers::Operators => return Ok(Anyone(Bearer::Operator)),
-            Callers::ByToken => {}
+        if api.callers == Callers::Operators {
+            return Ok(Anyone(Bearer::Operator));
         }
         let denied = |message| Problem::new(StatusCode::UNAUTHORIZED, "unauthorised", message);
         let given = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -37,9 +36,22 @@ impl FromRequestParts<Api> for Anyone {
             return Err(denied("send `Authorization: Bearer TOKEN`; the game finds its token in GAMESIDE_TOKEN"));
         };
         let bearer = scheme.eq_ignore_ascii_case("bearer").then(|| api.shared.tokens.bearer(token.trim())).flatten();
-        bearer.map(Anyone).ok_or_else(|| {
-            denied("this token is not known here; a game's token is good for its own run only, an operator's is in operator.token")
-        })
+        match (bearer, api.callers.are_operators()) {
+            (Some(bearer @ Bearer::Game(_)), false) | (Some(bearer @ Bearer::Operator), true) => Ok(Anyone(bearer)),
+            (Some(Bearer::Operator), false) => Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "game_only",
+                "only the game may call here, with the token of its run (GAMESIDE_TOKEN)",
+            )),
+            (Some(Bearer::Game(_)), true) => Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "operator_only",
+                "only an operator may call here, with the token in operator.token; a game calls at GAMESIDE_API",
+            )),
+            (None, _) => Err(denied(
+                "this token is not known here; a game's token is good for its own run only, an operator's is in operator.token",
+            )),
+        }
     }
 }
 

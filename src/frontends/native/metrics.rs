@@ -176,12 +176,14 @@ fn ratio(percent: Option<f32>) -> f64 {
 fn api_figures(registry: &mut Registry, api: &Api) {
     let answers = Family::<[(&'static str, &'static str); 1], prometheus_client::metrics::counter::Counter>::default();
     for (class, name) in [(2, "2xx"), (3, "3xx"), (4, "4xx"), (5, "5xx")] {
-        answers.get_or_create(&[("status", name)]).inc_by(api.answers.by_class[class].load(Ordering::Relaxed));
+        answers
+            .get_or_create(&[("status", name)])
+            .inc_by(api.shared.api_counters.answers.by_class[class].load(Ordering::Relaxed));
     }
     registry.register("api_answers", "Answers of the native API", answers);
     let streams = Gauge::<i64>::default();
-    streams.set(api.streams.open() as i64);
+    streams.set(api.shared.api_counters.streams.load(Ordering::Relaxed) as i64);
     registry.register("api_streams", "Event and timeline streams that are open", streams);
-    let lagged = ConstCounter::new(api.lagged.load(Ordering::Relaxed));
+    let lagged = ConstCounter::new(api.shared.api_counters.lagged.load(Ordering::Relaxed));
     registry.register("api_streams_lagged", "Streams ended because their reader was too slow", lagged);
 }

@@ -1,18 +1,27 @@
-//! Gameside's own API for games and operators: HTTP/1.1 and JSON, on a loopback port and unix
+//! Gameside's own API for games and operators: HTTP/1.1 and JSON, on loopback ports and unix
 //! sockets. See `docs/native-api.md`.
 //!
-//! | file | routes |
-//! |---|---|
-//! | [`game`] | `/v1/game/…`: messages of the game |
-//! | [`state`] | `/v1/state` for both, `/v1/status` for operators |
-//! | [`stream`] | `/v1/events` for both, `/v1/timeline` for operators |
-//! | [`operator`] | `/v1/allocation`, `drain`, `stop`, `detach`, `gate` |
-//! | [`meta`], [`metrics`], [`openapi`] | `/livez`, `/readyz`, `/metrics`, `/openapi.json`: no token |
-//! | [`extract`] | extractors: who calls, the body, the parameters, and their bounds |
+//! | file | routes | for |
+//! |---|---|---|
+//! | [`game`] | `/v1/game/…`: messages of the game | the game |
+//! | [`state`], [`stream`] | `/v1/state`, `/v1/events` | both |
+//! | [`state`], [`stream`] | `/v1/status`, `/v1/timeline` | operators |
+//! | [`operator`] | `/v1/allocation`, `drain`, `stop`, `detach`, `gate` | operators |
+//! | [`meta`], [`metrics`] | `/livez`, `/readyz`, `/metrics`: no token | operators |
+//! | [`openapi`] | `/openapi.json`: no token | both |
+//! | [`extract`] | extractors: who calls, the body, the parameters, and their bounds | |
 //!
-//! Invariants: every route but the last row wants the token that is meant for it; a body, a text
-//! and a list have a bound; what can't be meant is refused with one error before anything reaches
-//! the driver.
+//! The game and the operators have listeners of their own ([`Callers`]):
+//!
+//! | listener | bound by | who calls |
+//! |---|---|---|
+//! | `[api] listen`, `api.sock` | the keeper, so that they outlive the agent | the game, by its token |
+//! | `[api] operator_listen` | the agent | operators, by their token |
+//! | `operator.sock` | the agent | operators: the kernel lets in nobody else |
+//!
+//! Invariants: every route that wants a token wants the one that is meant for it; a route that is
+//! for the other side is answered with 404 and the place where it is; a body, a text and a list have
+//! a bound; what can't be meant is refused with one error before anything reaches the driver.
 
 pub(crate) mod config;
 pub(crate) mod extract;
@@ -41,7 +50,7 @@ use axum::{
     extract::{Request, State},
     middleware::{self, Next},
     response::Response,
-    routing::{MethodRouter, delete, get, post, put},
+    routing::{MethodRouter, any, delete, get, post, put},
 };
 use std::{
     collections::BTreeMap,
@@ -70,10 +79,6 @@ impl Default for Settings {
 /// Names of its sockets at the keeper.
 pub(crate) const TCP: &str = "native-tcp";
 pub(crate) const UNIX: &str = "native-unix";
-/// The operator's socket, which the agent itself binds: only an agent answers operators. Whoever connects is known by its user,
-/// and nobody else can use its places up.
-pub(crate) const OPERATOR: &str = "native-operator";
-
 /// The frontend.
 #[derive(Debug)]
 pub struct Native {
@@ -113,17 +118,39 @@ impl Frontend for Native {
     }
 
     fn serve(self: Box<Self>, bound: &mut Vec<BoundSocket>, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()> {
-        let api = Api::new(shared);
+        let api = Api::new(shared, Callers::Game);
         for name in [TCP, UNIX] {
             if let Some(fd) = take_socket(bound, name) {
                 tasks.spawn(http::serve(Listener::local(fd)?, Admits::Everybody, router(api.clone())));
             }
         }
-        if let Some(fd) = take_socket(bound, OPERATOR) {
-            tasks.spawn(http::serve(Listener::local(fd)?, http::OPERATOR, router(api.for_operators())));
-        }
         Ok(())
     }
+}
+
+/// The operators' listeners, which the agent itself binds: only an agent answers operators.
+#[derive(Debug)]
+pub(crate) struct OperatorSockets {
+    pub tcp: std::net::TcpListener,
+    /// Whoever connects here is known by its user, and nobody else can use its places up.
+    pub unix: std::os::unix::net::UnixListener,
+}
+
+/// Serves operators until the set is dropped.
+pub(crate) fn serve_operators(sockets: OperatorSockets, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()> {
+    let by_token = Api::new(shared.clone(), Callers::OperatorsByToken);
+    tasks.spawn(http::serve(Listener::local(sockets.tcp.into())?, Admits::Everybody, router(by_token)));
+    let by_user = Api::new(shared, Callers::Operators);
+    tasks.spawn(http::serve(Listener::local(sockets.unix.into())?, http::OPERATOR, router(by_user)));
+    Ok(())
+}
+
+/// What is counted of all listeners together, for `/metrics`.
+#[derive(Debug, Default)]
+pub struct Counters {
+    answers: metrics::Answers,
+    streams: AtomicU64,
+    lagged: AtomicU64,
 }
 
 /// What the handlers share.
@@ -132,97 +159,95 @@ pub(crate) struct Api {
     shared: Shared,
     pages: Arc<state::PageCache>,
     callers: Callers,
-    streams: Streams,
-    answers: Arc<metrics::Answers>,
-    lagged: Arc<AtomicU64>,
+    /// Places for streams: each listener has its own.
+    places: Arc<Semaphore>,
 }
 
 /// Who calls on a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Callers {
-    /// Whoever its token says.
-    ByToken,
+pub(crate) enum Callers {
+    /// The game, by its token.
+    Game,
+    /// Operators, by their token.
+    OperatorsByToken,
     /// Operators: the listener lets in nobody else.
     Operators,
 }
 
-/// Places for streams: those of the operator's socket are its own.
-#[derive(Debug, Clone)]
-struct Streams {
-    by_token: Arc<Semaphore>,
-    operator: Arc<Semaphore>,
-}
-
-impl Streams {
-    fn of(&self, callers: Callers) -> &Arc<Semaphore> {
-        match callers {
-            Callers::ByToken => &self.by_token,
-            Callers::Operators => &self.operator,
+impl Callers {
+    fn are_operators(self) -> bool {
+        match self {
+            Callers::Game => false,
+            Callers::OperatorsByToken | Callers::Operators => true,
         }
-    }
-
-    fn open(&self) -> usize {
-        2 * stream::MAX_SUBSCRIBERS - self.by_token.available_permits() - self.operator.available_permits()
     }
 }
 
 impl Api {
-    fn new(shared: Shared) -> Self {
-        let places = || Arc::new(Semaphore::new(stream::MAX_SUBSCRIBERS));
-        Api {
-            shared,
-            pages: Arc::default(),
-            callers: Callers::ByToken,
-            streams: Streams { by_token: places(), operator: places() },
-            answers: Arc::default(),
-            lagged: Arc::default(),
-        }
-    }
-
-    /// The same on the operator's socket.
-    fn for_operators(&self) -> Self {
-        Api { callers: Callers::Operators, ..self.clone() }
+    fn new(shared: Shared, callers: Callers) -> Self {
+        Api { shared, pages: Arc::default(), callers, places: Arc::new(Semaphore::new(stream::MAX_SUBSCRIBERS)) }
     }
 }
 
-/// Every route, with what it answers.
-fn routes() -> Vec<(Method, &'static str, MethodRouter<Api>)> {
+/// Who a route is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Audience {
+    Game,
+    Operators,
+    Both,
+}
+
+/// Every route, with whom it is for and what it answers.
+fn routes() -> Vec<(Audience, Method, &'static str, MethodRouter<Api>)> {
+    use Audience::{Both, Game, Operators};
     let (get_, put_, post_, delete_) = (Method::GET, Method::PUT, Method::POST, Method::DELETE);
     vec![
-        (post_.clone(), "/v1/game/ready", post(game::ready)),
-        (post_.clone(), "/v1/game/joinable", post(game::joinable)),
-        (post_.clone(), "/v1/game/heartbeat", post(game::heartbeat)),
-        (post_.clone(), "/v1/game/health", post(game::health)),
-        (post_.clone(), "/v1/game/tick-rate", post(game::tick_rate)),
-        (post_.clone(), "/v1/game/players", post(game::player_joined)),
-        (put_.clone(), "/v1/game/players", put(game::players)),
-        (delete_, "/v1/game/players/{id}", delete(game::player_left)),
-        (post_.clone(), "/v1/game/match/start", post(game::match_start)),
-        (post_.clone(), "/v1/game/match/end", post(game::match_end)),
-        (put_, "/v1/game/custom-data/{whose}", put(game::custom_data)),
-        (post_.clone(), "/v1/game/map", post(game::map)),
-        (post_.clone(), "/v1/game/version", post(game::version)),
-        (post_.clone(), "/v1/game/shutdown", post(game::shutdown)),
-        (get_.clone(), "/v1/state", get(state::state)),
-        (get_.clone(), "/v1/status", get(state::status)),
-        (get_.clone(), "/v1/events", get(stream::events)),
-        (get_.clone(), "/v1/timeline", get(stream::timeline)),
-        (post_.clone(), "/v1/allocation", post(operator::allocation)),
-        (post_.clone(), "/v1/drain", post(operator::drain)),
-        (post_.clone(), "/v1/stop", post(operator::stop)),
-        (post_.clone(), "/v1/detach", post(operator::detach)),
-        (post_, "/v1/gate", post(operator::gate)),
-        (get_.clone(), "/livez", get(meta::livez)),
-        (get_.clone(), "/readyz", get(meta::readyz)),
-        (get_.clone(), "/metrics", get(meta::metrics)),
-        (get_, "/openapi.json", get(meta::description)),
+        (Game, post_.clone(), "/v1/game/ready", post(game::ready)),
+        (Game, post_.clone(), "/v1/game/joinable", post(game::joinable)),
+        (Game, post_.clone(), "/v1/game/heartbeat", post(game::heartbeat)),
+        (Game, post_.clone(), "/v1/game/health", post(game::health)),
+        (Game, post_.clone(), "/v1/game/tick-rate", post(game::tick_rate)),
+        (Game, post_.clone(), "/v1/game/players", post(game::player_joined)),
+        (Game, put_.clone(), "/v1/game/players", put(game::players)),
+        (Game, delete_, "/v1/game/players/{id}", delete(game::player_left)),
+        (Game, post_.clone(), "/v1/game/match/start", post(game::match_start)),
+        (Game, post_.clone(), "/v1/game/match/end", post(game::match_end)),
+        (Game, put_, "/v1/game/custom-data/{whose}", put(game::custom_data)),
+        (Game, post_.clone(), "/v1/game/map", post(game::map)),
+        (Game, post_.clone(), "/v1/game/version", post(game::version)),
+        (Game, post_.clone(), "/v1/game/shutdown", post(game::shutdown)),
+        (Both, get_.clone(), "/v1/state", get(state::state)),
+        (Operators, get_.clone(), "/v1/status", get(state::status)),
+        (Both, get_.clone(), "/v1/events", get(stream::events)),
+        (Operators, get_.clone(), "/v1/timeline", get(stream::timeline)),
+        (Operators, post_.clone(), "/v1/allocation", post(operator::allocation)),
+        (Operators, post_.clone(), "/v1/drain", post(operator::drain)),
+        (Operators, post_.clone(), "/v1/stop", post(operator::stop)),
+        (Operators, post_.clone(), "/v1/detach", post(operator::detach)),
+        (Operators, post_, "/v1/gate", post(operator::gate)),
+        (Operators, get_.clone(), "/livez", get(meta::livez)),
+        (Operators, get_.clone(), "/readyz", get(meta::readyz)),
+        (Operators, get_.clone(), "/metrics", get(meta::metrics)),
+        (Both, get_, "/openapi.json", get(meta::description)),
     ]
 }
 
-/// The whole API, without the checks that belong to a listener.
+/// The API of one listener, without the checks that belong to it.
 fn router(api: Api) -> Router {
-    let router = routes().into_iter().fold(Router::new(), |router, (_, path, handler)| router.route(path, handler));
-    router
+    let mut elsewhere = BTreeMap::new();
+    let mut router = Router::new();
+    for (audience, _, path, handler) in routes() {
+        match (audience, api.callers.are_operators()) {
+            (Audience::Both, _) | (Audience::Game, false) | (Audience::Operators, true) => {
+                router = router.route(path, handler);
+            }
+            (Audience::Game, true) => drop(elsewhere.insert(path, any(games_route))),
+            (Audience::Operators, false) => drop(elsewhere.insert(path, any(operators_route))),
+        }
+    }
+    elsewhere
+        .into_iter()
+        .fold(router, |router, (path, hint)| router.route(path, hint))
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(api.clone(), count))
@@ -231,12 +256,23 @@ fn router(api: Api) -> Router {
 
 async fn count(State(api): State<Api>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
-    api.answers.count(response.status());
+    api.shared.api_counters.answers.count(response.status());
     response
 }
 
 async fn no_route() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "not_found", "no such route; /openapi.json lists them all")
+}
+
+async fn operators_route() -> Problem {
+    let message = "this route is for operators: ask operator.sock in the agent's state directory, or the address \
+        that `gameside status --json` shows as agent.api ([api] operator_listen)";
+    Problem::new(StatusCode::NOT_FOUND, "operator_route", message)
+}
+
+async fn games_route() -> Problem {
+    let message = "this route is for the game, which finds it at GAMESIDE_API and GAMESIDE_SOCKET of its environment";
+    Problem::new(StatusCode::NOT_FOUND, "game_route", message)
 }
 
 async fn wrong_method() -> Problem {

@@ -7,7 +7,7 @@
 use super::{
     Api,
     extract::{Anyone, Follow, FollowState, Operator, Parameters},
-    stream,
+    stream::{self, StreamPlace},
 };
 use crate::{
     frontends::{Events, events::Levels, http::Problem},
@@ -35,7 +35,7 @@ use std::{
     hash::{DefaultHasher, Hasher},
     sync::{Arc, Mutex, PoisonError},
 };
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 
 /// What a game may know of its agent.
 #[derive(Debug, Serialize)]
@@ -198,8 +198,8 @@ pub(crate) async fn status(
     match query.follow {
         Follow::No => Ok(status_page(&api).answer(&headers)),
         Follow::Yes => {
-            let permit = stream::permit(&api)?;
-            Ok(stream::answer(stream::NDJSON, changes(api, permit)))
+            let place = StreamPlace::take(&api)?;
+            Ok(stream::answer(stream::NDJSON, changes(api, place)))
         }
     }
 }
@@ -212,18 +212,18 @@ fn status_page(api: &Api) -> Page {
 }
 
 /// The status as a line, now and after every change that shows.
-fn changes(api: Api, permit: OwnedSemaphorePermit) -> Body {
+fn changes(api: Api, place: StreamPlace) -> Body {
     let mut changed = api.shared.status.clone();
     changed.mark_changed();
-    let start = (api, changed, None, permit);
-    Body::from_stream(unfold(start, |(api, mut changed, mut shown, permit)| async move {
+    let start = (api, changed, None, place);
+    Body::from_stream(unfold(start, |(api, mut changed, mut shown, place)| async move {
         loop {
             changed.changed().await.ok()?;
             let page = status_page(&api);
             if shown.as_ref() != Some(&page.etag) {
                 shown = Some(page.etag);
                 let line = [&page.body[..], b"\n"].concat();
-                return Some((Ok::<_, Infallible>(line), (api, changed, shown, permit)));
+                return Some((Ok::<_, Infallible>(line), (api, changed, shown, place)));
             }
         }
     }))

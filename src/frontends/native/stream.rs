@@ -11,7 +11,7 @@
 //! | an older id, or an id from before a restart of the agent | `reset`, then as without |
 
 use super::{
-    Api,
+    Api, Counters,
     extract::{Anyone, Follow, FollowLog, Operator, Parameters},
 };
 use crate::{
@@ -28,7 +28,11 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http::{HeaderMap, StatusCode, header};
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::{Arc, atomic::Ordering},
+};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 /// Streams open at a time.
@@ -60,41 +64,28 @@ enum Position {
     End,
 }
 
-fn body(
-    log: impl Log,
-    opening: BytesMut,
-    seen: u64,
-    follow: Follow,
-    permit: OwnedSemaphorePermit,
-    lagged: Arc<std::sync::atomic::AtomicU64>,
-) -> Body {
+fn body(log: impl Log, opening: BytesMut, seen: u64, follow: Follow, place: StreamPlace) -> Body {
     let mut head = log.watch();
     // What was pushed until now is read from the log; only later pushes have to wake the reader.
     head.mark_unchanged();
-    let start = (log, Some(opening).filter(|opening| !opening.is_empty()), Position::After { seen }, head, permit);
-    Body::from_stream(stream::unfold(start, move |(log, mut opening, position, mut head, permit)| {
-        let lagged = Arc::clone(&lagged);
-        async move {
-            let Position::After { seen } = position else { return None };
-            if let Some(opening) = opening.take() {
-                return Some((
-                    Ok::<_, Infallible>(opening.freeze()),
-                    (log, None, Position::After { seen }, head, permit),
-                ));
-            }
-            loop {
-                match log.next(seen) {
-                    None => {
-                        lagged.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                        let last = log.lagged(seen);
-                        return Some((Ok(last), (log, None, Position::End, head, permit)));
-                    }
-                    Some((chunk, seen)) if !chunk.is_empty() => {
-                        return Some((Ok(chunk.freeze()), (log, None, Position::After { seen }, head, permit)));
-                    }
-                    Some(_) if follow == Follow::No || log.is_over() => return None,
-                    Some(_) => head.changed().await.ok()?,
+    let start = (log, Some(opening).filter(|opening| !opening.is_empty()), Position::After { seen }, head, place);
+    Body::from_stream(stream::unfold(start, move |(log, mut opening, position, mut head, place)| async move {
+        let Position::After { seen } = position else { return None };
+        if let Some(opening) = opening.take() {
+            return Some((Ok::<_, Infallible>(opening.freeze()), (log, None, Position::After { seen }, head, place)));
+        }
+        loop {
+            match log.next(seen) {
+                None => {
+                    place.lagged();
+                    let last = log.lagged(seen);
+                    return Some((Ok(last), (log, None, Position::End, head, place)));
                 }
+                Some((chunk, seen)) if !chunk.is_empty() => {
+                    return Some((Ok(chunk.freeze()), (log, None, Position::After { seen }, head, place)));
+                }
+                Some(_) if follow == Follow::No || log.is_over() => return None,
+                Some(_) => head.changed().await.ok()?,
             }
         }
     }))
@@ -186,8 +177,8 @@ pub(crate) async fn events(
     };
     let log = GameEvents { events: Arc::clone(&api.shared.events), run };
     let (opening, seen) = log.opening(last_event_id(&headers));
-    let permit = permit(&api)?;
-    Ok(answer(EVENT_STREAM, body(log, opening, seen, Follow::Yes, permit, Arc::clone(&api.lagged))))
+    let place = StreamPlace::take(&api)?;
+    Ok(answer(EVENT_STREAM, body(log, opening, seen, Follow::Yes, place)))
 }
 
 pub(crate) const NDJSON: &str = "application/x-ndjson";
@@ -200,12 +191,34 @@ fn last_event_id(headers: &HeaderMap) -> Option<&str> {
     headers.get("last-event-id").map(|id| id.to_str().unwrap_or("")).filter(|id| !id.is_empty())
 }
 
-/// A permit for one more stream.
-pub(crate) fn permit(api: &Api) -> Result<OwnedSemaphorePermit, Problem> {
-    Arc::clone(api.streams.of(api.callers)).try_acquire_owned().map_err(|_| {
-        let message = format!("{MAX_SUBSCRIBERS} streams are open; close one of them");
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_subscribers", message)
-    })
+/// The place of a stream that is open; it is free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct StreamPlace {
+    _permit: OwnedSemaphorePermit,
+    counters: Arc<Counters>,
+}
+
+impl StreamPlace {
+    /// One more stream of this listener.
+    pub(crate) fn take(api: &Api) -> Result<Self, Problem> {
+        let permit = Arc::clone(&api.places).try_acquire_owned().map_err(|_| {
+            let message = format!("{MAX_SUBSCRIBERS} streams are open; close one of them");
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_subscribers", message)
+        })?;
+        let counters = Arc::clone(&api.shared.api_counters);
+        counters.streams.fetch_add(1, Ordering::Relaxed);
+        Ok(StreamPlace { _permit: permit, counters })
+    }
+
+    fn lagged(&self) {
+        self.counters.lagged.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        self.counters.streams.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// How the timeline is written.
@@ -283,6 +296,6 @@ pub(crate) async fn timeline(
         Some(after) => (BytesMut::new(), after),
         None => (BytesMut::new(), tail),
     };
-    let permit = permit(&api)?;
-    Ok(answer(kind, body(log, opening, seen, query.follow, permit, Arc::clone(&api.lagged))))
+    let place = StreamPlace::take(&api)?;
+    Ok(answer(kind, body(log, opening, seen, query.follow, place)))
 }

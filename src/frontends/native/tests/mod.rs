@@ -5,7 +5,7 @@ mod routes;
 mod server;
 mod streams;
 
-use super::{Api, router};
+use super::{Api, Callers, router};
 use crate::{
     frontends::{
         GameMessage,
@@ -31,7 +31,9 @@ const GAME: &str = "game-token";
 
 /// An API and the driver's end of everything.
 struct Fixture {
-    router: Router,
+    /// What the game's listeners serve, and what the operators' do.
+    game: Router,
+    operators: Router,
     driver: TestDriver,
 }
 
@@ -60,7 +62,8 @@ impl Got {
 fn fixture() -> Fixture {
     let driver = TestDriver::new(status());
     driver.tokens.set_game(RUN, GAME.into());
-    Fixture { router: router(Api::new(driver.shared.clone())), driver }
+    let api = |callers| router(Api::new(driver.shared.clone(), callers));
+    Fixture { game: api(Callers::Game), operators: api(Callers::OperatorsByToken), driver }
 }
 
 fn request(method: &str, path: &str, token: &str, body: impl Into<Body>) -> Request<Body> {
@@ -78,13 +81,18 @@ async fn send(router: &Router, request: Request<Body>) -> Got {
 }
 
 impl Fixture {
+    /// Asks whoever the token is for; strangers ask where the game does.
     async fn ask(&self, method: &str, path: &str, token: &str, body: &'static str) -> Got {
-        send(&self.router, request(method, path, token, body)).await
+        send(self.router(token), request(method, path, token, body)).await
+    }
+
+    fn router(&self, token: &str) -> &Router {
+        if token == OPERATOR { &self.operators } else { &self.game }
     }
 
     /// Asks as the game does; the driver takes one message and acknowledges it.
     async fn submit(&mut self, method: &str, path: &str, body: &'static str) -> (Got, GameMessage) {
-        tokio::join!(send(&self.router, request(method, path, GAME, body)), self.driver.receive())
+        tokio::join!(send(&self.game, request(method, path, GAME, body)), self.driver.receive())
     }
 }
 

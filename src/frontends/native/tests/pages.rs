@@ -19,7 +19,7 @@ async fn state_has_an_etag_that_changes_with_what_it_shows_and_only_then() {
     let conditional = |tag: String| {
         let mut request = request("GET", "/v1/state", GAME, "");
         request.headers_mut().insert("if-none-match", tag.parse().unwrap());
-        send_owned(fixture.router.clone(), request)
+        send_owned(fixture.game.clone(), request)
     };
     for tag in [first.etag(), format!("\"x\", W/{}", first.etag()), "*".to_owned()] {
         let same = conditional(tag).await;
@@ -48,26 +48,26 @@ async fn the_whole_status_is_for_operators() {
     assert_eq!(serde_json::from_str::<Status>(&got.text).unwrap(), status());
     let mut again = request("GET", "/v1/status", OPERATOR, "");
     again.headers_mut().insert("if-none-match", got.etag().parse().unwrap());
-    assert_eq!(send(&fixture.router, again).await.status, StatusCode::NOT_MODIFIED);
+    assert_eq!(send(&fixture.operators, again).await.status, StatusCode::NOT_MODIFIED);
 }
 
 #[tokio::test]
 async fn liveness_is_the_drivers_and_readiness_the_keepers() {
     let mut fixture = fixture();
-    let (got, ()) = tokio::join!(send_owned(fixture.router.clone(), request("GET", "/livez", "", "")), async {
+    let (got, ()) = tokio::join!(send_owned(fixture.operators.clone(), request("GET", "/livez", "", "")), async {
         fixture.driver.liveness.recv().await.unwrap().send(()).unwrap();
     });
     assert_eq!(got.status, StatusCode::OK);
-    assert_eq!(fixture.ask("GET", "/readyz", "", "").await.status, StatusCode::OK);
+    assert_eq!(fixture.ask("GET", "/readyz", OPERATOR, "").await.status, StatusCode::OK);
     fixture.driver.status.send_replace(Arc::new(Status { keeper: KeeperStatus::default(), ..status() }));
-    let got = fixture.ask("GET", "/readyz", "", "").await;
+    let got = fixture.ask("GET", "/readyz", OPERATOR, "").await;
     assert_eq!((got.status.as_u16(), got.code().as_str()), (503, "no_keeper"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stuck_driver_is_not_alive() {
     let fixture = fixture();
-    let got = fixture.ask("GET", "/livez", "", "").await;
+    let got = fixture.ask("GET", "/livez", OPERATOR, "").await;
     assert_eq!((got.status.as_u16(), got.code().as_str()), (503, "stuck"));
 }
 
@@ -75,7 +75,7 @@ async fn a_stuck_driver_is_not_alive() {
 async fn metrics_show_the_status_under_documented_names() {
     let fixture = fixture();
     fixture.ask("GET", "/v1/state", "", "").await;
-    let page = fixture.ask("GET", "/metrics", "", "").await.text;
+    let page = fixture.ask("GET", "/metrics", OPERATOR, "").await.text;
     for line in [
         "gameside_agent_info{name=\"arena\",version=\"\"} 1",
         "gameside_phase{phase=\"serving\"} 1",
@@ -115,7 +115,7 @@ async fn metrics_show_the_games_process_tree_and_the_machine() {
         ..status().game
     };
     fixture.driver.status.send_replace(Arc::new(Status { machine: Some(machine), game, ..status() }));
-    let page = fixture.ask("GET", "/metrics", "", "").await.text;
+    let page = fixture.ask("GET", "/metrics", OPERATOR, "").await.text;
     for line in [
         "gameside_game_processes 3.0",
         "gameside_game_memory_bytes 1048576",
@@ -149,7 +149,7 @@ async fn the_description_names_every_route_and_no_other() {
         }
     }
     let mut served: Vec<(String, String)> =
-        routes().into_iter().map(|(method, path, _)| (method.to_string(), path.to_owned())).collect();
+        routes().into_iter().map(|(_, method, path, _)| (method.to_string(), path.to_owned())).collect();
     listed.sort();
     served.sort();
     assert_eq!(listed, served);

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::{
-    frontends::native::routes,
+    frontends::native::{Audience, routes},
     model::{
         game::{Admission, CustomDataOf, EventSource, GameEvent, GamePlayer},
         orders::{Accepted, After, Order, Refused},
@@ -137,47 +137,65 @@ async fn what_cannot_be_meant_gets_one_clear_error_and_reaches_nobody() {
 async fn texts_and_bodies_have_their_bounds() {
     let fixture = fixture();
     let id = format!(r#"{{"id":"{}"}}"#, "ä".repeat(129));
-    let got = send(&fixture.router, request("POST", "/v1/game/players", GAME, id)).await;
+    let got = send(&fixture.game, request("POST", "/v1/game/players", GAME, id)).await;
     assert_eq!((got.status.as_u16(), got.code().as_str()), (422, "invalid"));
     assert!(got.text.contains("1 to 128 characters, found 129"), "{}", got.text);
     let big = format!(r#"{{"match_id":"{}"}}"#, "x".repeat(crate::frontends::http::MAX_BODY));
-    let got = send(&fixture.router, request("POST", "/v1/game/match/start", GAME, big)).await;
+    let got = send(&fixture.game, request("POST", "/v1/game/match/start", GAME, big)).await;
     assert_eq!((got.status.as_u16(), got.code().as_str()), (413, "body_too_large"));
     let many: Vec<String> = (0..1025).map(|n| format!(r#"{{"id":"{n}"}}"#)).collect();
     let many = format!(r#"{{"players":[{}]}}"#, many.join(","));
-    assert_eq!(send(&fixture.router, request("PUT", "/v1/game/players", GAME, many)).await.code(), "invalid");
+    assert_eq!(send(&fixture.game, request("PUT", "/v1/game/players", GAME, many)).await.code(), "invalid");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_never_ends_is_given_up() {
     let fixture = fixture();
     let body = Body::from_stream(futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
-    let got = send(&fixture.router, request("POST", "/v1/game/ready", GAME, body)).await;
+    let got = send(&fixture.game, request("POST", "/v1/game/ready", GAME, body)).await;
     assert_eq!((got.status.as_u16(), got.code().as_str()), (408, "slow_body"));
 }
 
 #[tokio::test]
 async fn each_route_wants_the_token_that_is_meant_for_it() {
     let fixture = fixture();
-    for (method, path, _) in routes() {
+    for (audience, method, path, _) in routes() {
         let path = path.replace("{id}", "x").replace("{whose}", "instance");
-        let code = |token| fixture.ask(method.as_str(), &path, token, "");
-        let open = !path.starts_with("/v1/");
-        if open {
+        if !path.starts_with("/v1/") {
             continue;
         }
-        for token in ["", "wrong", "game-toke", "game-token-and-more"] {
-            let got = code(token).await;
-            assert_eq!((got.status, got.code().as_str()), (StatusCode::UNAUTHORIZED, "unauthorised"), "{path} {token}");
-            assert_eq!(got.headers["www-authenticate"], "Bearer");
+        let sides = [
+            (&fixture.game, OPERATOR, "game_only", audience != Audience::Operators),
+            (&fixture.operators, GAME, "operator_only", audience != Audience::Game),
+        ];
+        for (router, others, code, _) in sides.into_iter().filter(|(.., serves)| *serves) {
+            let ask = |token| send(router, request(method.as_str(), &path, token, ""));
+            for token in ["", "wrong", "game-toke", "game-token-and-more"] {
+                let got = ask(token).await;
+                assert_eq!((got.status.as_u16(), got.code().as_str()), (401, "unauthorised"), "{path} {token}");
+                assert_eq!(got.headers["www-authenticate"], "Bearer");
+            }
+            let got = ask(others).await;
+            assert_eq!((got.status.as_u16(), got.code().as_str()), (403, code), "{path}");
         }
-        if ["/v1/state", "/v1/events"].contains(&path.as_str()) {
-            continue;
+    }
+}
+
+#[tokio::test]
+async fn a_route_of_the_other_side_is_not_there_and_the_answer_says_where_it_is() {
+    let fixture = fixture();
+    for (audience, method, path, _) in routes() {
+        let path = path.replace("{id}", "x").replace("{whose}", "instance");
+        let (router, tokens, code, hint) = match audience {
+            Audience::Operators => (&fixture.game, [GAME, OPERATOR, ""], "operator_route", "operator.sock"),
+            Audience::Game => (&fixture.operators, [GAME, OPERATOR, ""], "game_route", "GAMESIDE_API"),
+            Audience::Both => continue,
+        };
+        for token in tokens {
+            let got = send(router, request(method.as_str(), &path, token, "")).await;
+            assert_eq!((got.status.as_u16(), got.code().as_str()), (404, code), "{method} {path}");
+            assert!(got.text.contains(hint), "{}", got.text);
         }
-        let (stranger, expected) =
-            if path.starts_with("/v1/game/") { (OPERATOR, "game_only") } else { (GAME, "operator_only") };
-        let got = code(stranger).await;
-        assert_eq!((got.status, got.code().as_str()), (StatusCode::FORBIDDEN, expected), "{path}");
     }
 }
 
@@ -192,7 +210,7 @@ async fn the_token_of_an_earlier_run_is_worth_nothing() {
 #[tokio::test]
 async fn a_statement_is_acknowledged_once_it_is_durable_and_not_before() {
     let mut fixture = fixture();
-    let asked = tokio::spawn(send_owned(fixture.router.clone(), request("POST", "/v1/game/ready", GAME, "")));
+    let asked = tokio::spawn(send_owned(fixture.game.clone(), request("POST", "/v1/game/ready", GAME, "")));
     let committed = fixture.driver.game_messages.recv().await.unwrap().committed.unwrap();
     tokio::task::yield_now().await;
     assert!(!asked.is_finished());
@@ -204,7 +222,7 @@ async fn a_statement_is_acknowledged_once_it_is_durable_and_not_before() {
 async fn a_slow_journal_is_said_and_a_full_queue_or_an_ending_agent_asks_for_another_try() {
     const TICKS: &str = r#"{"measured":30}"#;
     let mut fixture = fixture();
-    let asked = tokio::spawn(send_owned(fixture.router.clone(), request("POST", "/v1/game/ready", GAME, "")));
+    let asked = tokio::spawn(send_owned(fixture.game.clone(), request("POST", "/v1/game/ready", GAME, "")));
     let kept = fixture.driver.game_messages.recv().await.unwrap();
     assert_eq!(asked.await.unwrap().status, StatusCode::ACCEPTED);
     drop(kept);
@@ -251,7 +269,7 @@ async fn orders_are_asked_and_refusals_carry_their_code() {
         ),
     ];
     for (path, body, order, reply) in rows {
-        let asked = send_owned(fixture.router.clone(), request("POST", &format!("/v1/{path}"), OPERATOR, body));
+        let asked = send_owned(fixture.operators.clone(), request("POST", &format!("/v1/{path}"), OPERATOR, body));
         let decided = async {
             let asked = fixture.driver.operator_requests.recv().await.unwrap();
             assert_eq!(asked.order, order);

@@ -79,9 +79,9 @@ async fn the_game_finds_it_by_its_environment_and_it_answers_on_both_sockets() {
 async fn browsers_are_kept_out() {
     let fixture = fixture();
     let served = serve(&fixture);
-    let readyz = |more: &str| format!("GET /readyz HTTP/1.1\r\n{more}");
+    let page = |more: &str| format!("GET /openapi.json HTTP/1.1\r\n{more}");
     for good in ["host: 127.0.0.1:1", "host: localhost", "host: [::1]:80"] {
-        assert!(tcp(&served, &readyz(good)).await.starts_with("HTTP/1.1 200"), "{good}");
+        assert!(tcp(&served, &page(good)).await.starts_with("HTTP/1.1 200"), "{good}");
     }
     for bad in [
         "host: evil.example",
@@ -91,14 +91,14 @@ async fn browsers_are_kept_out() {
         "host: localhost\r\norigin: http://localhost:3000",
         "host: localhost\r\norigin: null",
     ] {
-        let answer = tcp(&served, &readyz(bad)).await;
+        let answer = tcp(&served, &page(bad)).await;
         assert!(answer.starts_with("HTTP/1.1 403"), "{bad}: {answer}");
         assert!(answer.contains("\"error\":"), "{answer}");
     }
-    let absolute = "GET http://evil.example/readyz HTTP/1.1\r\nhost: localhost";
+    let absolute = "GET http://evil.example/openapi.json HTTP/1.1\r\nhost: localhost";
     assert!(tcp(&served, absolute).await.starts_with("HTTP/1.1 403"));
-    assert!(unix(&served.socket(), &readyz("host: anything")).await.starts_with("HTTP/1.1 200"));
-    assert!(unix(&served.socket(), &readyz("host: a\r\norigin: http://a")).await.starts_with("HTTP/1.1 403"));
+    assert!(unix(&served.socket(), &page("host: anything")).await.starts_with("HTTP/1.1 200"));
+    assert!(unix(&served.socket(), &page("host: a\r\norigin: http://a")).await.starts_with("HTTP/1.1 403"));
 }
 
 #[tokio::test]
@@ -106,9 +106,9 @@ async fn headers_are_bounded_and_garbage_is_answered() {
     let fixture = fixture();
     let served = serve(&fixture);
     let many = (0..100).map(|n| format!("x-{n}: y")).collect::<Vec<_>>().join("\r\n");
-    let answer = tcp(&served, &format!("GET /readyz HTTP/1.1\r\n{many}\r\nhost: localhost")).await;
+    let answer = tcp(&served, &format!("GET /openapi.json HTTP/1.1\r\n{many}\r\nhost: localhost")).await;
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
-    let long = format!("GET /readyz HTTP/1.1\r\nhost: localhost\r\nx: {}", "y".repeat(http::MAX_HEADER_BYTES));
+    let long = format!("GET /openapi.json HTTP/1.1\r\nhost: localhost\r\nx: {}", "y".repeat(http::MAX_HEADER_BYTES));
     let answer = tcp(&served, &long).await;
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     assert!(tcp(&served, "\u{16}\u{3}\u{1} TLS?").await.starts_with("HTTP/1.1 400"));
@@ -118,7 +118,7 @@ async fn headers_are_bounded_and_garbage_is_answered() {
 async fn a_listener_has_places_for_so_many_and_says_when_they_are_taken() {
     let fixture = fixture();
     let served = serve(&fixture);
-    let ask = "GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let ask = "GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut held = Vec::new();
     for _ in 0..http::MAX_CONNECTIONS {
         let mut stream = TcpStream::connect(served.tcp).await.unwrap();
@@ -130,8 +130,8 @@ async fn a_listener_has_places_for_so_many_and_says_when_they_are_taken() {
     }
     let answer = raw(TcpStream::connect(served.tcp).await.unwrap(), "").await;
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("too_many_connections"), "{answer}");
-    // Operators have a way of their own.
-    assert!(unix(&served.socket(), "GET /readyz HTTP/1.1\r\nhost: x").await.starts_with("HTTP/1.1 200"));
+    // Another listener has places of its own.
+    assert!(unix(&served.socket(), "GET /openapi.json HTTP/1.1\r\nhost: x").await.starts_with("HTTP/1.1 200"));
 }
 
 #[tokio::test]

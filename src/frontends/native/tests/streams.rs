@@ -47,7 +47,7 @@ async fn open(fixture: &Fixture, path: &str, token: &str, resume: Option<&str>) 
     if let Some(resume) = resume {
         request.headers_mut().insert("last-event-id", resume.parse().unwrap());
     }
-    let response = fixture.router.clone().oneshot(request).await.unwrap();
+    let response = fixture.router(token).clone().oneshot(request).await.unwrap();
     if response.status() != StatusCode::OK {
         return Err(response.status());
     }
@@ -134,7 +134,7 @@ async fn a_reader_that_stops_is_dropped_and_told_so_and_holds_up_nobody() {
         assert_eq!(quick.next().await.unwrap().data["id"], number.to_string());
     }
     assert_eq!(slow.names(2).await, ["lagged", "end"]);
-    let page = fixture.ask("GET", "/metrics", "", "").await.text;
+    let page = fixture.ask("GET", "/metrics", OPERATOR, "").await.text;
     assert!(page.contains("gameside_api_streams_lagged_total 1"), "{page}");
     assert!(page.contains("gameside_api_streams 1"), "{page}");
 }
@@ -188,7 +188,7 @@ async fn the_timeline_is_read_back_and_followed() {
     let mut sse = request("GET", "/v1/timeline", OPERATOR, "");
     sse.headers_mut().insert("accept", "text/event-stream".parse().unwrap());
     sse.headers_mut().insert("last-event-id", "3".parse().unwrap());
-    let got = send(&fixture.router, sse).await;
+    let got = send(&fixture.operators, sse).await;
     assert!(got.text.starts_with("event: joinable\nid: 4\ndata: {"), "{}", got.text);
 }
 
@@ -202,7 +202,7 @@ async fn the_status_is_followed_change_by_change() {
         serde_json::from_slice::<Status>(line).unwrap().players
     };
     assert_eq!(fixture.ask("GET", "/v1/status?follow=maybe", OPERATOR, "").await.code(), "invalid");
-    assert_eq!(fixture.ask("GET", "/v1/status?follow", GAME, "").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(fixture.ask("GET", "/v1/status?follow", GAME, "").await.status, StatusCode::NOT_FOUND);
     let mut body = open(&fixture, "/v1/status?follow", OPERATOR, None).await.unwrap().body;
     assert_eq!(read(body.next().await), status().players);
     fixture.driver.status.send_replace(players(1));
