@@ -2,7 +2,7 @@
 //! directories may be longer.
 
 use rustix::{
-    fs::{AtFlags, CWD, Mode, OFlags, chmodat, fchmod, openat, statat, unlinkat},
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, chmodat, fchmod, fstat, openat, statat, unlinkat},
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with},
 };
@@ -23,23 +23,49 @@ const BACKLOG: i32 = 128;
 /// so). Nobody can connect before the file has its `mode`; none: what the umask leaves.
 pub(crate) fn listen(path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
     let (dir, name) = open_parent(path)?;
-    match statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(found) if rustix::fs::FileType::from_raw_mode(found.st_mode).is_socket() => {
-            unlinkat(&dir, name, AtFlags::empty())?;
-        }
-        Ok(_) | Err(_) => {}
-    }
+    listen_in(&dir, name, mode)
+}
+
+/// The same in a directory that is open. Only reading and writing counts in `mode`: a socket is not
+/// executed.
+pub(crate) fn listen_in(dir: &OwnedFd, name: &OsStr, mode: Option<u32>) -> io::Result<UnixListener> {
+    remove(dir, name)?;
     let socket = new_socket()?;
+    let mode = mode.map(|mode| Mode::from_raw_mode(mode & 0o666));
     if let Some(mode) = mode {
         // The file is made with the mode of the socket itself, less the umask.
-        fchmod(&socket, Mode::from_raw_mode(mode))?;
+        fchmod(&socket, mode)?;
     }
-    bind(&socket, &SocketAddrUnix::new(short(&dir, name))?)?;
+    bind(&socket, &SocketAddrUnix::new(short(dir, name))?)?;
     if let Some(mode) = mode {
-        chmodat(&dir, name, Mode::from_raw_mode(mode), AtFlags::empty())?;
+        set_mode(&file(dir, name)?, mode.as_raw_mode())?;
     }
     rustix::net::listen(&socket, BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Takes a socket's file away; nothing else, and no link's target.
+pub(crate) fn remove(dir: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(found) if is_socket(&found) => Ok(unlinkat(dir, name, AtFlags::empty())?),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// The file of a socket, to change its owner and mode by: whatever else has come to its place is refused.
+pub(crate) fn file(dir: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
+    let file = openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    if is_socket(&fstat(&file)?) { Ok(file) } else { Err(io::Error::other("something else has taken its place")) }
+}
+
+/// The mode of a file that was opened only to be found.
+pub(crate) fn set_mode(file: &OwnedFd, mode: u32) -> io::Result<()> {
+    let found = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(chmodat(CWD, found, Mode::from_raw_mode(mode), AtFlags::empty())?)
+}
+
+fn is_socket(found: &Stat) -> bool {
+    FileType::from_raw_mode(found.st_mode).is_socket()
 }
 
 /// Connects without ever waiting; the stream doesn't block. Fails with `WouldBlock` where more wait than the server has room for.
@@ -54,7 +80,8 @@ fn new_socket() -> Result<OwnedFd, Errno> {
     socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
 }
 
-fn open_parent(path: &Path) -> io::Result<(OwnedFd, &OsStr)> {
+/// The directory of a path, and the name in it.
+pub(crate) fn open_parent(path: &Path) -> io::Result<(OwnedFd, &OsStr)> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     Ok((openat(CWD, parent, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?, name))
@@ -84,6 +111,27 @@ mod tests {
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
             connect(&path).unwrap();
         }
+    }
+
+    #[test]
+    fn no_mode_makes_a_socket_more_than_readable_and_writable() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.sock");
+        let _listener = listen(&path, Some(0o7777)).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o666);
+    }
+
+    #[test]
+    fn owner_and_mode_are_never_those_of_what_took_a_sockets_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = openat(CWD, dir.path(), OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        std::fs::write(dir.path().join("victim"), "mine").unwrap();
+        std::os::unix::fs::symlink("victim", dir.path().join("s.sock")).unwrap();
+        file(&open, OsStr::new("s.sock")).unwrap_err();
+        file(&open, OsStr::new("victim")).unwrap_err();
+        remove(&open, OsStr::new("s.sock")).unwrap();
+        remove(&open, OsStr::new("victim")).unwrap();
+        assert!(dir.path().join("s.sock").is_symlink() && dir.path().join("victim").exists());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! | [`containment`] | everything of a run ends, with and without cgroups; SIGKILL of the keeper |
 //! | [`orphaned`] | the fallback policy; a game without an agent for too long; unkillable games |
 //! | [`spawning`] | what the game gets and doesn't get; starts that fail; who may start what |
+//! | [`guarded`] | a keeper of root's with an agent of another user; lines that never say hello |
 //! | [`output`] | pipes at full speed, slow agents, full disks, the console, probes |
 //! | [`client`] | the agent's own client |
 //! | [`init`] | PID 1 of a container |
@@ -14,6 +15,7 @@
 mod adoption;
 mod client;
 mod containment;
+mod guarded;
 mod harness;
 mod init;
 mod orphaned;

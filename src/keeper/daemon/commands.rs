@@ -7,6 +7,7 @@ use super::{
     console::Console,
     error::{FileError, Refusal, SpawnError},
     exec::{self, ExecCommand},
+    listeners::Places,
     output::OutputPipe,
     run::{Run, Spawned},
     spawn::{self, Stdio},
@@ -224,7 +225,7 @@ impl Daemon {
 
     fn begin(&mut self, run: RunNumber, spec: &LaunchSpec) -> Result<Spawned, SpawnError> {
         let account = self.identity.account.as_ref();
-        let plan = spawn::plan(&spec.argv, &spec.env, spec.dir.as_deref(), &self.settings, account)?;
+        let plan = spawn::plan(&spec.argv, &spec.env, spec.dir.as_deref(), &self.settings, &self.identity)?;
         for file in spec.file.iter().chain(&spec.files) {
             self.write_file(file).map_err(|why| SpawnError::File { path: file.path.clone(), why })?;
         }
@@ -282,8 +283,9 @@ impl Daemon {
     }
 
     fn listeners(&mut self, peer: u64, re: u64, want: &[ListenerSpec]) -> Result<(), Refusal> {
-        let within = self.identity.guarded.then_some(self.settings.dir.as_path());
-        let sockets = self.held.get(want, within)?;
+        let ours = [&self.store.dir, &self.store.game];
+        let places = if self.identity.guarded { Places::In(&ours) } else { Places::Anywhere };
+        let sockets = self.held.get(want, places)?;
         let names = want.iter().map(|spec| spec.name.clone()).collect();
         self.connections.answer(peer, Some(re), Event::Listeners { names }, sockets);
         Ok(())
@@ -312,7 +314,7 @@ impl Daemon {
         let account = self.identity.account.as_ref();
         let (env, dir) =
             self.run.as_ref().map_or((BTreeMap::new(), None), |run| (run.spec.env.clone(), run.spec.dir.clone()));
-        let plan = spawn::plan(argv, &env, dir.as_deref(), &self.settings, account)?;
+        let plan = spawn::plan(argv, &env, dir.as_deref(), &self.settings, &self.identity)?;
         let leaf = self.leaf(&exec::leaf_name(self.exec_leaf))?;
         let (reader, output) = OutputPipe::pipe().map_err(SpawnError::Pipes)?;
         let error = output.try_clone().map_err(SpawnError::Pipes)?;

@@ -8,6 +8,9 @@
 //!
 //! Only the agent's user may control the keeper. Root, who could kill it anyway, may observe.
 //!
+//! A turn takes at most [`LINES_A_TURN`] lines of a peer, and looks at each byte once. What waits
+//! beyond that is taken in the next turn, and nothing more is read from the peer before.
+//!
 //! Facts and answers are never dropped: the connection of a peer that lets [`MAX_OUTBOX`] bytes of
 //! them pile up is closed, and its next hello tells it everything again. Lines of output are
 //! dropped, and counted, from [`MAX_LINES`] on.
@@ -29,6 +32,8 @@ use std::{
 };
 
 const MAX_PEERS: usize = 8;
+/// Lines of one peer that are carried out in a turn.
+const LINES_A_TURN: usize = 32;
 /// Bytes of answers and facts that may wait for one peer.
 const MAX_OUTBOX: usize = 4 << 20;
 /// Bytes that may wait when another line of output comes.
@@ -51,10 +56,24 @@ pub(super) struct Connection {
     is_agent: bool,
     /// Names the connection for as long as the keeper lives.
     pub(super) number: u64,
-    inbox: Vec<u8>,
+    inbox: Inbox,
     outbox: VecDeque<Packet>,
     waiting: usize,
     closed: bool,
+}
+
+/// What has come from a peer and isn't carried out yet.
+#[derive(Debug, Default)]
+struct Inbox {
+    bytes: Vec<u8>,
+    /// Where the next line begins.
+    start: usize,
+    /// Up to here there is no further end of a line.
+    seen: usize,
+    /// As many lines as a turn takes were taken: there may be more.
+    full: bool,
+    /// Nothing more will come.
+    ended: bool,
 }
 
 /// Bytes, and descriptors that go with the first of them.
@@ -94,7 +113,7 @@ impl Connections {
                 role: Role::New,
                 is_agent: peer == uid,
                 number: self.last,
-                inbox: Vec::new(),
+                inbox: Inbox::default(),
                 outbox: VecDeque::new(),
                 waiting: 0,
                 closed: false,
@@ -119,41 +138,26 @@ impl Connections {
         self.list.iter().any(|peer| peer.role == Role::Controller && !peer.closed)
     }
 
-    /// The lines that have come from this peer.
-    pub(super) fn read(&mut self, number: u64, buffer: &mut [u8]) -> Vec<Vec<u8>> {
-        let Some(peer) = self.find(number) else { return Vec::new() };
-        loop {
-            match recv(&peer.socket, &mut *buffer, RecvFlags::DONTWAIT) {
-                Ok((0, _)) => {
-                    peer.closed = true;
-                    break;
-                }
-                Ok((count, _)) => peer.inbox.extend_from_slice(&buffer[..count]),
-                Err(Errno::INTR) => continue,
-                Err(Errno::AGAIN) => break,
-                Err(_) => {
-                    peer.closed = true;
-                    break;
-                }
-            }
-            if peer.inbox.len() > MAX_ORDER_BYTES {
-                break;
-            }
+    /// Takes in what this peer has sent.
+    pub(super) fn read(&mut self, number: u64, buffer: &mut [u8]) {
+        if let Some(peer) = self.find(number) {
+            peer.read(buffer);
         }
-        let mut lines = Vec::new();
-        while let Some(end) = peer.inbox.iter().position(|byte| *byte == b'\n') {
-            let rest = peer.inbox.split_off(end + 1);
-            let mut line = std::mem::replace(&mut peer.inbox, rest);
-            line.pop();
-            lines.push(line);
+    }
+
+    /// The lines that are carried out in this turn, and the peers they came from.
+    pub(super) fn lines(&mut self) -> Vec<(u64, Vec<u8>)> {
+        let mut all = Vec::new();
+        for peer in &mut self.list {
+            all.extend(peer.inbox.lines().into_iter().map(|line| (peer.number, line)));
+            peer.closed |= peer.inbox.is_over();
         }
-        if peer.inbox.len() > MAX_ORDER_BYTES {
-            peer.closed = true;
-        }
-        if peer.inbox.is_empty() {
-            peer.inbox = Vec::new();
-        }
-        lines
+        all
+    }
+
+    /// Lines wait for the next turn.
+    pub(super) fn has_lines(&self) -> bool {
+        self.list.iter().any(|peer| peer.inbox.full)
     }
 
     /// Makes this peer the controller. The older one is told and closed before anything is said to the newer.
@@ -214,7 +218,57 @@ impl Connections {
     }
 }
 
+impl Inbox {
+    fn take(&mut self, bytes: &[u8]) {
+        // Only the beginning of a line is left when more is read.
+        self.bytes.drain(..self.start);
+        self.seen -= self.start;
+        self.start = 0;
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn lines(&mut self) -> Vec<Vec<u8>> {
+        let mut lines = Vec::new();
+        while lines.len() < LINES_A_TURN
+            && let Some(length) = self.bytes[self.seen..].iter().position(|byte| *byte == b'\n')
+        {
+            let end = self.seen + length;
+            lines.push(self.bytes[self.start..end].to_vec());
+            self.start = end + 1;
+            self.seen = self.start;
+        }
+        self.full = lines.len() == LINES_A_TURN;
+        if !self.full {
+            self.seen = self.bytes.len();
+        }
+        if self.start == self.bytes.len() {
+            *self = Inbox { full: self.full, ended: self.ended, ..Inbox::default() };
+        }
+        lines
+    }
+
+    /// The peer has ended, or its line is too long; and everything before is carried out.
+    fn is_over(&self) -> bool {
+        !self.full && (self.ended || self.bytes.len() - self.start > MAX_ORDER_BYTES)
+    }
+}
+
 impl Connection {
+    fn read(&mut self, buffer: &mut [u8]) {
+        while !self.inbox.full && !self.inbox.ended && self.inbox.bytes.len() - self.inbox.start <= MAX_ORDER_BYTES {
+            match recv(&self.socket, &mut *buffer, RecvFlags::DONTWAIT) {
+                Ok((0, _)) => self.inbox.ended = true,
+                Ok((count, _)) => self.inbox.take(&buffer[..count]),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return,
+                Err(_) => self.closed = true,
+            }
+            if self.closed {
+                return;
+            }
+        }
+    }
+
     fn queue(&mut self, reply: &Reply, fds: Vec<OwnedFd>) {
         let Ok(mut bytes) = serde_json::to_vec(reply) else { return };
         bytes.push(b'\n');
@@ -298,5 +352,55 @@ impl Lines for OutputForwarder<'_> {
             );
             rest = &rest[end + 1..];
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_the_same_however_they_come_and_a_turn_takes_so_many() {
+        let text: Vec<u8> = (0..100).flat_map(|n| format!("{}\n", "x".repeat(n)).into_bytes()).collect();
+        for size in [1, 7, 64, text.len()] {
+            let mut inbox = Inbox::default();
+            let (mut lines, mut turns) = (Vec::new(), 0);
+            for part in text.chunks(size) {
+                inbox.take(part);
+                loop {
+                    let some = inbox.lines();
+                    assert!(some.len() <= LINES_A_TURN);
+                    turns += 1;
+                    lines.extend(some);
+                    if !inbox.full {
+                        break;
+                    }
+                }
+            }
+            let lengths: Vec<usize> = lines.iter().map(Vec::len).collect();
+            assert_eq!(lengths, (0..100).collect::<Vec<_>>(), "in parts of {size}");
+            assert!(turns >= 4 && inbox.bytes.capacity() == 0, "nothing is kept for nothing");
+        }
+    }
+
+    #[test]
+    fn a_line_holds_no_more_than_itself() {
+        let mut inbox = Inbox::default();
+        inbox.take(&[b'\n'; 300_000]);
+        let mut lines = Vec::new();
+        while {
+            lines.extend(inbox.lines());
+            inbox.full
+        } {}
+        assert_eq!((lines.len(), lines.iter().map(Vec::capacity).sum::<usize>()), (300_000, 0));
+    }
+
+    #[test]
+    fn a_line_without_an_end_ends_the_connection() {
+        let mut inbox = Inbox::default();
+        inbox.take(&vec![b'x'; MAX_ORDER_BYTES]);
+        assert!(inbox.lines().is_empty() && !inbox.is_over());
+        inbox.take(b"xx");
+        assert!(inbox.lines().is_empty() && inbox.is_over());
     }
 }

@@ -3,10 +3,12 @@
 
 use crate::{
     host::socket,
-    keeper::protocol::{ListenerAddress, ListenerSpec, MAX_LISTENERS},
+    keeper::protocol::{ListenerAddress, ListenerSpec, MAX_LISTENERS, names},
 };
+use rustix::fs::fstat;
 use std::{
-    fs, io,
+    ffi::{OsStr, OsString},
+    io,
     net::{SocketAddr, TcpListener, UdpSocket},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
@@ -17,60 +19,87 @@ use std::{
 pub(super) enum ListenError {
     #[error("a keeper holds at most {MAX_LISTENERS} listening sockets")]
     TooMany,
-    #[error("{} is outside {}, where this keeper makes sockets", .path.display(), .root.display())]
-    Outside { path: PathBuf, root: PathBuf },
+    #[error("{} doesn't lie directly in the state directory or in its {}/, where this keeper makes sockets", .0.display(), names::GAME)]
+    Outside(PathBuf),
     #[error("listening for `{name}` on {address}: {why}")]
     Bind { name: String, address: String, why: io::Error },
+}
+
+/// Where unix sockets may be made.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Places<'a> {
+    Anywhere,
+    /// Directly in one of these: a path only says in which of them, and is never walked again.
+    In(&'a [&'a OwnedFd]),
 }
 
 /// The sockets that are held, by name.
 #[derive(Debug, Default)]
 pub(super) struct HeldSockets {
-    sockets: Vec<(ListenerSpec, OwnedFd)>,
+    sockets: Vec<Socket>,
+}
+
+#[derive(Debug)]
+struct Socket {
+    spec: ListenerSpec,
+    socket: OwnedFd,
+    /// Of a unix socket: the directory of its file, and its name there.
+    file: Option<(OwnedFd, OsString)>,
 }
 
 impl HeldSockets {
     pub(super) fn names(&self) -> Vec<String> {
-        self.sockets.iter().map(|(spec, _)| spec.name.clone()).collect()
+        self.sockets.iter().map(|held| held.spec.name.clone()).collect()
     }
 
     /// Duplicates of what is asked for, in its order. What is held under the same name and address stays, connections that wait
-    /// included; another address replaces it. `within`: the only directory where unix sockets may be made.
-    pub(super) fn get(&mut self, want: &[ListenerSpec], within: Option<&Path>) -> Result<Vec<OwnedFd>, ListenError> {
-        let new = want.iter().filter(|spec| !self.sockets.iter().any(|(held, _)| held.name == spec.name)).count();
+    /// included; another address replaces it.
+    pub(super) fn get(&mut self, want: &[ListenerSpec], places: Places<'_>) -> Result<Vec<OwnedFd>, ListenError> {
+        let new = want.iter().filter(|spec| !self.sockets.iter().any(|held| held.spec.name == spec.name)).count();
         if self.sockets.len() + new > MAX_LISTENERS {
             return Err(ListenError::TooMany);
         }
-        want.iter().map(|spec| self.one(spec, within)).collect()
+        want.iter().map(|spec| self.one(spec, places)).collect()
     }
 
-    fn one(&mut self, spec: &ListenerSpec, within: Option<&Path>) -> Result<OwnedFd, ListenError> {
+    fn one(&mut self, spec: &ListenerSpec, places: Places<'_>) -> Result<OwnedFd, ListenError> {
         let failed = |why: io::Error| ListenError::Bind { name: spec.name.clone(), address: shown(&spec.address), why };
-        let held = self.sockets.iter().position(|(held, _)| held.name == spec.name);
-        if let Some(at) = held.filter(|at| self.sockets[*at].0 != *spec) {
-            let (old, _) = self.sockets.remove(at);
-            if let ListenerAddress::Unix(path, _) = old.address {
-                let _ = fs::remove_file(path);
+        let held = self.sockets.iter().position(|held| held.spec.name == spec.name);
+        if let Some(at) = held.filter(|at| self.sockets[*at].spec != *spec)
+            && let Some((dir, name)) = self.sockets.remove(at).file
+        {
+            let _ = socket::remove(&dir, &name);
+        }
+        if let Some(held) = self.sockets.iter().find(|held| held.spec == *spec) {
+            return held.socket.try_clone().map_err(failed);
+        }
+        let (socket, file) = match &spec.address {
+            ListenerAddress::Tcp(address) => (somewhere(*address, spec.or_any, tcp).map_err(failed)?, None),
+            ListenerAddress::Udp(address) => (somewhere(*address, spec.or_any, udp).map_err(failed)?, None),
+            ListenerAddress::Unix(path, mode) => {
+                let (dir, name) = place(path, places).map_err(failed)?.ok_or(ListenError::Outside(path.clone()))?;
+                let socket = socket::listen_in(&dir, name, Some(*mode)).map_err(failed)?;
+                (socket.into(), Some((dir, name.to_owned())))
             }
-        }
-        if let Some((_, socket)) = self.sockets.iter().find(|(held, _)| held == spec) {
-            return socket.try_clone().map_err(failed);
-        }
-        let socket = match &spec.address {
-            ListenerAddress::Tcp(address) => somewhere(*address, spec.or_any, tcp),
-            ListenerAddress::Udp(address) => somewhere(*address, spec.or_any, udp),
-            ListenerAddress::Unix(path, mode) => match within {
-                Some(root) if !is_within(path, root) => {
-                    return Err(ListenError::Outside { path: path.clone(), root: root.to_path_buf() });
-                }
-                _ => socket::listen(path, Some(*mode)).map(OwnedFd::from),
-            },
         };
-        let socket = socket.map_err(failed)?;
         let copy = socket.try_clone().map_err(failed)?;
-        self.sockets.push((spec.clone(), socket));
+        self.sockets.push(Socket { spec: spec.clone(), socket, file });
         Ok(copy)
     }
+}
+
+/// The directory and the name that a path stands for. None: where no socket may be made.
+fn place<'a>(path: &'a Path, places: Places<'_>) -> io::Result<Option<(OwnedFd, &'a OsStr)>> {
+    let (dir, name) = socket::open_parent(path)?;
+    let Places::In(ours) = places else { return Ok(Some((dir, name))) };
+    let asked = fstat(&dir)?;
+    for own in ours {
+        let about = fstat(own)?;
+        if (about.st_dev, about.st_ino) == (asked.st_dev, asked.st_ino) {
+            return Ok(Some((own.try_clone()?, name)));
+        }
+    }
+    Ok(None)
 }
 
 /// At that port; where it is taken, and another will do, at any.
@@ -91,11 +120,6 @@ fn udp(at: SocketAddr) -> io::Result<OwnedFd> {
     let socket = UdpSocket::bind(at)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
-}
-
-fn is_within(path: &Path, root: &Path) -> bool {
-    let parent = path.parent().and_then(|parent| fs::canonicalize(parent).ok());
-    parent.zip(fs::canonicalize(root).ok()).is_some_and(|(parent, root)| parent.starts_with(root))
 }
 
 fn shown(address: &ListenerAddress) -> String {
@@ -121,10 +145,10 @@ mod tests {
     fn a_held_socket_is_the_same_the_next_time() {
         let mut held = HeldSockets::default();
         let want = [tcp("api", "127.0.0.1:0")];
-        let first = port(&held.get(&want, None).unwrap()[0]);
-        assert_eq!(port(&held.get(&want, None).unwrap()[0]), first);
+        let first = port(&held.get(&want, Places::Anywhere).unwrap()[0]);
+        assert_eq!(port(&held.get(&want, Places::Anywhere).unwrap()[0]), first);
         assert_eq!(held.names(), ["api"]);
-        assert_ne!(port(&held.get(&[tcp("api", "127.0.0.2:0")], None).unwrap()[0]), 0);
+        assert_ne!(port(&held.get(&[tcp("api", "127.0.0.2:0")], Places::Anywhere).unwrap()[0]), 0);
         assert_eq!(held.names(), ["api"]);
     }
 
@@ -135,12 +159,12 @@ mod tests {
         let mut held = HeldSockets::default();
         for (name, address) in [("t", ListenerAddress::Tcp(tcp_at)), ("u", ListenerAddress::Udp(udp_at))] {
             let mut spec = ListenerSpec { name: name.into(), address, or_any: false };
-            let why = held.get(&[spec.clone()], None).unwrap_err().to_string();
+            let why = held.get(&[spec.clone()], Places::Anywhere).unwrap_err().to_string();
             assert!(why.contains(&shown(&spec.address)), "{why}");
             spec.or_any = true;
-            let moved = port(&held.get(&[spec.clone()], None).unwrap()[0]);
+            let moved = port(&held.get(&[spec.clone()], Places::Anywhere).unwrap()[0]);
             assert!(moved != 0 && moved != tcp_at.port() && moved != udp_at.port());
-            assert_eq!(port(&held.get(&[spec], None).unwrap()[0]), moved, "and there it stays");
+            assert_eq!(port(&held.get(&[spec], Places::Anywhere).unwrap()[0]), moved, "and there it stays");
         }
     }
 
@@ -148,10 +172,20 @@ mod tests {
     fn bounds_hold() {
         let dir = tempfile::tempdir().unwrap();
         let mut held = HeldSockets::default();
-        let outside =
-            ListenerSpec { address: ListenerAddress::Unix("/tmp/outside.sock".into(), 0o600), ..tcp("x", "[::]:0") };
-        assert!(held.get(&[outside], Some(dir.path())).unwrap_err().to_string().contains("outside"));
+        std::fs::create_dir(dir.path().join("below")).unwrap();
+        let ours = OwnedFd::from(std::fs::File::open(dir.path()).unwrap());
+        let unix = |path: &str| ListenerSpec {
+            address: ListenerAddress::Unix(dir.path().join(path), 0o600),
+            ..tcp("x", "[::]:0")
+        };
+        for outside in ["/tmp/outside.sock", "below/s.sock", "../s.sock"] {
+            let why = held.get(&[unix(outside)], Places::In(&[&ours])).unwrap_err().to_string();
+            assert!(why.contains("doesn't lie directly"), "{outside}: {why}");
+        }
+        held.get(&[unix("below/../s.sock")], Places::In(&[&ours])).unwrap();
+        held.get(&[unix("t.sock")], Places::In(&[&ours])).unwrap();
+        assert!(dir.path().join("t.sock").exists() && !dir.path().join("s.sock").exists(), "replaced, and taken away");
         let many: Vec<_> = (0..=MAX_LISTENERS).map(|n| tcp(&n.to_string(), "127.0.0.1:0")).collect();
-        assert!(held.get(&many, None).unwrap_err().to_string().contains("at most"));
+        assert!(held.get(&many, Places::Anywhere).unwrap_err().to_string().contains("at most"));
     }
 }

@@ -14,7 +14,7 @@
 //! | `settings`, `privileges` | its settings; the game's user, and how little of root is kept |
 //! | `watcher` | its parent, which ends the game when the keeper is killed |
 //! | `init` | the agent as a child, for containers |
-//! | `store` | lock, epoch, exit report |
+//! | `directory`, `store` | the state directory, found once; lock, epoch, exit report |
 //! | `connections`, `commands`, `error` | connections and fencing; what each order does, and why it is refused |
 //! | `run`, `stop_sequence` | one run, from fork to an empty containment |
 //! | `spawn`, `process_tree`, `cgroup` | how a process starts; which processes belong to a run |
@@ -34,6 +34,7 @@ mod cgroup;
 mod commands;
 mod connections;
 mod console;
+mod directory;
 mod error;
 mod exec;
 mod init;
@@ -55,7 +56,7 @@ mod watcher;
 
 use super::protocol::{Event, names};
 use crate::{
-    host::clock,
+    host::{clock, socket},
     model::{ids::RunNumber, process::FallbackPolicy},
 };
 use cgroup::Cgroups;
@@ -73,7 +74,13 @@ use rustix::{
     fd::AsFd,
 };
 use settings::Settings;
-use std::{ffi::OsString, io, os::fd::OwnedFd, process::ExitCode, time::Duration};
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    os::fd::OwnedFd,
+    process::ExitCode,
+    time::Duration,
+};
 use store::Store;
 
 pub(super) use crate::model::time::Instant;
@@ -173,12 +180,15 @@ impl Daemon {
             for (source, events) in ready {
                 self.serve(source, events, &mut buffer);
             }
+            for (peer, line) in self.connections.lines() {
+                self.carry_out(peer, &line);
+            }
             self.advance(clock::mono(), &mut buffer);
             self.connections.flush();
             if let Some((code, until)) = self.ending
                 && (self.runner.is_none() || clock::mono() >= until)
             {
-                let _ = std::fs::remove_file(self.settings.dir.join(names::SOCKET));
+                let _ = socket::remove(&self.store.dir, OsStr::new(names::SOCKET));
                 return code;
             }
         }
@@ -220,7 +230,8 @@ impl Daemon {
         if let Some(runner) = &self.runner {
             add(Source::Runner, runner.ends.as_fd(), PollFlags::IN);
         }
-        let left = self.due().map(|due| due.since(clock::mono()));
+        let due = if self.connections.has_lines() { Some(clock::mono()) } else { self.due() };
+        let left = due.map(|due| due.since(clock::mono()));
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
         if poll(&mut fds, timeout.as_ref()).is_err() {
             return Vec::new();
@@ -233,9 +244,7 @@ impl Daemon {
             Source::Signals => self.signalled(buffer),
             Source::Server => self.connections.accept(&self.server, self.identity.agent_uid),
             Source::Connection(number) if events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) => {
-                for line in self.connections.read(number, buffer) {
-                    self.carry_out(number, &line);
-                }
+                self.connections.read(number, buffer);
             }
             Source::Connection(_) => {} // written to at the end of the turn
             Source::Outcome => self.outcome(),

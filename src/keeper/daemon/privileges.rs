@@ -59,6 +59,11 @@ pub(super) enum IdentityError {
          give --user and --executable-root, or run the keeper as the agent's user"
     )]
     OpenDoor,
+    #[error(
+        "the game can't run as root where the agent isn't: user {uid}, group {gid}; \
+         give the game a user and groups of its own"
+    )]
+    RootForOthers { uid: u32, gid: u32 },
     #[error("no user `{0}` in /etc/passwd; a user of a directory service must be given by number")]
     NoUser(String),
     #[error("no group `{0}` in /etc/group")]
@@ -96,6 +101,13 @@ impl Identity {
         let guarded = own == 0 && agent_uid != 0;
         if guarded && (account.is_none() || settings.executable_roots.is_empty()) {
             return Err(IdentityError::OpenDoor);
+        }
+        // Also through a keeper that isn't root but may become it.
+        let root = |account: &&Account| account.uid == 0 || account.groups.contains(&0);
+        if let Some(account) = account.as_ref().filter(root)
+            && agent_uid != 0
+        {
+            return Err(IdentityError::RootForOthers { uid: account.uid, gid: account.gid });
         }
         Ok(Identity { account, agent_uid, guarded })
     }
@@ -228,5 +240,10 @@ mod tests {
         assert!(matches!(Identity::of(&open), Err(IdentityError::OpenDoor)));
         let closed = Settings { user: Some("4242".into()), executable_roots: vec!["/srv".into()], ..open };
         assert!(Identity::of(&closed).unwrap().guarded);
+        for (user, group) in [("root", None), ("0", None), ("4242", Some("root"))] {
+            let user = Some(user.to_owned());
+            let root = Settings { user, group: group.map(str::to_owned), ..closed.clone() };
+            assert!(matches!(Identity::of(&root), Err(IdentityError::RootForOthers { .. })), "{root:?}");
+        }
     }
 }

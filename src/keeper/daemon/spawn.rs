@@ -11,7 +11,7 @@
 use super::{
     cgroup::Leaf,
     error::SpawnError,
-    privileges::{self, Account},
+    privileges::{self, Account, Identity},
     settings::Settings,
     sys::{self, Forked},
 };
@@ -47,6 +47,33 @@ const OURS: [&str; 8] = [
     "CREDENTIALS_DIRECTORY",
 ];
 
+/// Variables by which whoever gives the order would run code of their own in an allowed program:
+/// the loader's, the C library's, shells' and interpreters'. A guarded keeper drops them.
+const CODE: [&str; 21] = [
+    "BASH_ENV",
+    "CLASSPATH",
+    "CORECLR_PROFILER_PATH",
+    "DOTNET_STARTUP_HOOKS",
+    "ENV",
+    "GCONV_PATH",
+    "GLIBC_TUNABLES",
+    "JAVA_TOOL_OPTIONS",
+    "JDK_JAVA_OPTIONS",
+    "LOCPATH",
+    "LUA_INIT",
+    "MONO_PATH",
+    "NODE_OPTIONS",
+    "PATH",
+    "PERL5LIB",
+    "PERL5OPT",
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "RUBYOPT",
+    "_JAVA_OPTIONS",
+];
+const CODE_PREFIXES: [&str; 2] = ["LD_", "BASH_FUNC_"];
+
 /// A start that was checked, and can fail only in the child.
 #[derive(Debug)]
 pub(super) struct SpawnPlan {
@@ -77,21 +104,22 @@ pub(super) fn plan(
     env: &BTreeMap<String, String>,
     dir: Option<&str>,
     settings: &Settings,
-    account: Option<&Account>,
+    identity: &Identity,
 ) -> Result<SpawnPlan, SpawnError> {
     let word = argv.first().filter(|word| !word.is_empty()).ok_or(SpawnError::NoProgram)?;
-    let env = environment(env, account);
+    let env = environment(env, identity);
     let path = env.get("PATH").map_or(DEFAULT_PATH, String::as_str);
-    let program = locate(word, dir, path)?;
-    let outside = |path: &Path| !settings.executable_roots.is_empty() && !below(path, &settings.executable_roots);
-    if outside(&program) {
-        return Err(SpawnError::ProgramOutside(program));
-    }
-    if let Some(dir) = dir
-        && outside(Path::new(dir))
-        && !below(Path::new(dir), std::slice::from_ref(&settings.dir))
-    {
-        return Err(SpawnError::DirectoryOutside(dir.to_owned()));
+    let mut program = locate(word, dir, path)?;
+    let mut dir = dir.map(str::to_owned);
+    if !settings.executable_roots.is_empty() {
+        let roots = settings.executable_roots.iter();
+        // What was checked is what is started: a link may be another in a moment.
+        program = below(&program, roots.clone()).ok_or(SpawnError::ProgramOutside(program))?;
+        if let Some(named) = &mut dir {
+            let real = below(Path::new(named), roots.chain([&settings.dir]));
+            let real = real.and_then(|real| real.into_os_string().into_string().ok());
+            *named = real.ok_or_else(|| SpawnError::DirectoryOutside(named.clone()))?;
+        }
     }
     let text = |text: &str| CString::new(text).map_err(|_| SpawnError::ZeroByte(text.to_owned()));
     let path = OsString::from(program).into_vec();
@@ -99,7 +127,7 @@ pub(super) fn plan(
         program: CString::new(path).map_err(|_| SpawnError::ZeroByte(word.clone()))?,
         argv: argv.iter().map(|word| text(word)).collect::<Result<_, _>>()?,
         env: env.iter().map(|(key, value)| text(&format!("{key}={value}"))).collect::<Result<_, _>>()?,
-        dir: dir.map(text).transpose()?,
+        dir: dir.as_deref().map(text).transpose()?,
     })
 }
 
@@ -193,18 +221,21 @@ fn prepare(
     Ok(())
 }
 
-fn environment(added: &BTreeMap<String, String>, account: Option<&Account>) -> BTreeMap<String, String> {
+fn environment(added: &BTreeMap<String, String>, identity: &Identity) -> BTreeMap<String, String> {
     let mut env = BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]);
     env.extend(BASE.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))));
-    if let Some(account) = account {
+    if let Some(account) = &identity.account {
         env.insert("HOME".into(), account.home.clone());
         env.insert("USER".into(), account.name.clone());
     }
-    env.extend(
-        added.iter().filter(|(key, _)| !key.is_empty() && !key.contains('=')).map(|(k, v)| (k.clone(), v.clone())),
-    );
+    let refused = |key: &str| key.is_empty() || key.contains('=') || identity.guarded && runs_code(key);
+    env.extend(added.iter().filter(|(key, _)| !refused(key)).map(|(key, value)| (key.clone(), value.clone())));
     env.retain(|key, _| !OURS.contains(&key.as_str()));
     env
+}
+
+fn runs_code(key: &str) -> bool {
+    CODE.contains(&key) || CODE_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
 }
 
 /// As a shell finds it, but against the working directory that the game will have.
@@ -221,21 +252,54 @@ fn locate(word: &str, dir: Option<&str>, path: &str) -> Result<PathBuf, SpawnErr
     places.find(is_program).ok_or_else(missing)
 }
 
-/// Whether a path, its links followed, lies below one of the roots, theirs followed too.
-fn below(path: &Path, roots: &[PathBuf]) -> bool {
-    let Ok(path) = fs::canonicalize(path) else { return false };
-    roots.iter().filter_map(|root| fs::canonicalize(root).ok()).any(|root| path.starts_with(root))
+/// Where a path leads, its links followed, if that lies below one of the roots, theirs followed too.
+fn below<'a>(path: &Path, mut roots: impl Iterator<Item = &'a PathBuf>) -> Option<PathBuf> {
+    let path = fs::canonicalize(path).ok()?;
+    roots.any(|root| fs::canonicalize(root).is_ok_and(|root| path.starts_with(root))).then_some(path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn identity(guarded: bool) -> Identity {
+        Identity { account: None, agent_uid: 1, guarded }
+    }
+
+    #[test]
+    fn a_guarded_start_gets_no_variable_that_loads_code() {
+        let added = ["LD_PRELOAD", "LD_AUDIT", "GCONV_PATH", "BASH_ENV", "PATH", "LD", "DM_LD_X"];
+        let added: BTreeMap<_, _> = added.map(|key| (key.to_owned(), "/tmp/mine".to_owned())).into();
+        let ours = |guarded| {
+            let mut env = environment(&added, &identity(guarded));
+            env.retain(|_, value| value == "/tmp/mine");
+            env.into_keys().collect::<Vec<_>>()
+        };
+        assert_eq!(ours(true), ["DM_LD_X", "LD"]);
+        assert_eq!(ours(false).len(), added.len());
+    }
+
+    #[test]
+    fn what_was_checked_is_what_is_started() {
+        let root = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let real = fs::canonicalize(root.path()).unwrap();
+        fs::write(real.join("game"), "").unwrap();
+        let link = elsewhere.path().join("link");
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let settings = Settings { executable_roots: vec![real.clone()], ..Settings::default() };
+        let (argv, dir) = ([link.join("game").display().to_string()], link.display().to_string());
+        let plan = plan(&argv, &BTreeMap::new(), Some(&dir), &settings, &identity(true)).unwrap();
+        assert_eq!(plan.program.to_str().unwrap(), real.join("game").to_str().unwrap());
+        assert_eq!(plan.dir.unwrap().to_str().unwrap(), real.to_str().unwrap());
+        assert_eq!(plan.argv[0].to_str().unwrap(), argv[0], "its own name is what was ordered");
+    }
+
     #[test]
     fn the_environment_is_clean() {
         let added = [("NOTIFY_SOCKET", "/x"), ("GAMESIDE_MAP", "dm1"), ("WATCHDOG_USEC", "1"), ("TZ", "UTC")];
         let added = added.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        let env = environment(&added, None);
+        let env = environment(&added, &identity(false));
         assert!(env.keys().all(|key| BASE.contains(&key.as_str()) || key == "GAMESIDE_MAP"), "{env:?}");
         assert_eq!((env["GAMESIDE_MAP"].as_str(), env["TZ"].as_str()), ("dm1", "UTC"));
     }
@@ -254,11 +318,12 @@ mod tests {
         fs::write(root.path().join("inside"), "").unwrap();
         std::os::unix::fs::symlink("/bin/sh", root.path().join("outside")).unwrap();
         let roots = [root.path().to_path_buf()];
-        assert!(below(&root.path().join("inside"), &roots));
-        assert!(!below(&root.path().join("outside"), &roots));
-        assert!(!below(&root.path().join("../x"), &roots));
+        let inside = fs::canonicalize(root.path()).unwrap().join("inside");
+        assert_eq!(below(&root.path().join("./inside"), roots.iter()), Some(inside));
+        assert_eq!(below(&root.path().join("outside"), roots.iter()), None);
+        assert_eq!(below(&root.path().join("../x"), roots.iter()), None);
         let settings = Settings { executable_roots: roots.to_vec(), ..Settings::default() };
-        let error = plan(&["/bin/sh".into()], &BTreeMap::new(), None, &settings, None).unwrap_err();
+        let error = plan(&["/bin/sh".into()], &BTreeMap::new(), None, &settings, &identity(false)).unwrap_err();
         assert!(matches!(error, SpawnError::ProgramOutside(_)), "{error}");
     }
 }

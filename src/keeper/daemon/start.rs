@@ -7,6 +7,7 @@
 use super::{
     Daemon,
     cgroup::Cgroups,
+    directory::Links,
     init::Runner,
     privileges::{self, Identity, IdentityError, PrivilegeError},
     settings::{Invocation, Settings, SettingsError, USAGE},
@@ -20,11 +21,15 @@ use crate::{
     model::ids::KeeperId,
 };
 use rustix::{
-    fs::{CWD, Mode, OFlags, openat},
+    fs::{AtFlags, CWD, Mode, OFlags, Uid, chownat, openat, statat},
     pipe::PipeFlags,
     process::{geteuid, getpid, set_child_subreaper, setsid, umask},
 };
-use std::{ffi::OsString, fs, io, os::fd::OwnedFd, path::Path};
+use std::{
+    ffi::{OsStr, OsString},
+    fs, io,
+    os::fd::OwnedFd,
+};
 
 /// Why there is no keeper.
 #[derive(Debug, thiserror::Error)]
@@ -93,8 +98,9 @@ fn start(mut settings: Settings, ready: &mut Option<Ready>) -> Result<Daemon, St
     let cgroups = if settings.no_cgroup { None } else { Cgroups::find(id.as_str()) };
     let watcher =
         watcher::split(settings.detach, cgroups.as_ref()).map_err(StartError::when("starting the watcher"))?;
-    let store = Store::open(&settings.dir, id)?;
-    let server = serve(&settings.dir, &identity).map_err(StartError::when("making keeper.sock"))?;
+    let links = if identity.guarded { Links::OfRoot } else { Links::All };
+    let store = Store::open(&settings.dir, links, id)?;
+    let server = serve(&store.dir, &identity).map_err(StartError::when("making keeper.sock"))?;
     let signals = sys::signal_fd(&super::SIGNALS).map_err(StartError::when("watching for signals"))?;
     sys::ignore(libc::SIGXFSZ);
     sys::ignore(libc::SIGPIPE);
@@ -115,7 +121,7 @@ fn start(mut settings: Settings, ready: &mut Option<Ready>) -> Result<Daemon, St
     let daemon = Daemon::new(settings, identity, store, cgroups, server, signals, runner)
         .map_err(StartError::when("opening the log"))?;
     if let Some(ready) = ready.take() {
-        own_log(&daemon.settings.dir);
+        own_log(&daemon.store.own);
         Ready::say(Some(&ready), exit::ORDERLY);
     }
     Ok(daemon)
@@ -127,13 +133,15 @@ fn fresh_id() -> KeeperId {
 
 /// Only the agent's user may connect. Where the socket can't be given to that user, anybody may connect, and others are refused by
 /// their uid.
-fn serve(dir: &Path, identity: &Identity) -> io::Result<OwnedFd> {
-    let path = dir.join(names::SOCKET);
-    let server = OwnedFd::from(socket::listen(&path, Some(0o600))?);
-    if identity.agent_uid != geteuid().as_raw()
-        && std::os::unix::fs::chown(&path, Some(identity.agent_uid), None).is_err()
-    {
-        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
+fn serve(dir: &OwnedFd, identity: &Identity) -> io::Result<OwnedFd> {
+    let name = OsStr::new(names::SOCKET);
+    let server = OwnedFd::from(socket::listen_in(dir, name, Some(0o600))?);
+    if identity.agent_uid != geteuid().as_raw() {
+        let file = socket::file(dir, name)?;
+        let agent = Some(Uid::from_raw(identity.agent_uid));
+        if chownat(&file, "", agent, None, AtFlags::EMPTY_PATH).is_err() {
+            socket::set_mode(&file, 0o666)?;
+        }
     }
     Ok(server)
 }
@@ -195,12 +203,12 @@ pub(super) fn silence() {
 }
 
 /// From here on the keeper's own messages go into `keeper/keeper.log`. A log that got long is emptied.
-fn own_log(dir: &Path) {
-    let path = dir.join(names::STORE).join("keeper.log");
-    let long = fs::symlink_metadata(&path).is_ok_and(|about| about.len() > 1 << 20);
+fn own_log(own: &OwnedFd) {
+    let name = "keeper.log";
+    let long = statat(own, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|about| about.st_size > 1 << 20);
     let kind = if long { OFlags::TRUNC } else { OFlags::APPEND };
     let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | kind;
-    match openat(CWD, &path, flags, Mode::from(0o600)) {
+    match openat(own, name, flags, Mode::from(0o600)) {
         Ok(file) => drop(sys::put_at(&file, 2)),
         Err(_) => silence(),
     }

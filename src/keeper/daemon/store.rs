@@ -11,6 +11,7 @@
 //! keeper that finds one goes on under the id of its predecessor: the run it reports has ended for
 //! certain, and the agent gets its true status.
 
+use super::directory::{self, Links};
 use crate::{
     host::lock::{Lock, NotLocked},
     keeper::protocol::names,
@@ -20,7 +21,7 @@ use crate::{
     },
 };
 use rustix::{
-    fs::{CWD, Mode, OFlags, fchown, fsync, mkdirat, openat, renameat},
+    fs::{CWD, Mode, OFlags, fchmod, fchown, fsync, mkdirat, openat, renameat},
     io::Errno,
     process::geteuid,
 };
@@ -52,9 +53,11 @@ pub(super) enum StoreError {
 /// The directories, opened without following links, and the lock.
 #[derive(Debug)]
 pub(super) struct Store {
+    /// The state directory itself.
+    pub(super) dir: OwnedFd,
     pub(super) game: OwnedFd,
     pub(super) logs: OwnedFd,
-    own: OwnedFd,
+    pub(super) own: OwnedFd,
     _lock: Lock,
     epoch_file: Option<File>,
     epoch: u64,
@@ -71,15 +74,13 @@ struct StoredReport {
 
 impl Store {
     /// Takes the lock and opens or makes everything. `fresh` is our id unless a predecessor left a report.
-    pub(super) fn open(path: &Path, fresh: KeeperId) -> Result<Store, StoreError> {
+    pub(super) fn open(path: &Path, links: Links, fresh: KeeperId) -> Result<Store, StoreError> {
         let failed = |what: &str| {
             let what = format!("{what} in {}", path.display());
             move |why: Errno| StoreError::Io { what, why: why.into() }
         };
-        std::fs::create_dir_all(path)
-            .map_err(|why| StoreError::Io { what: format!("making {}", path.display()), why })?;
-        let dir = openat(CWD, path, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(failed("opening the state directory"))?;
+        let dir = directory::open(path, links)
+            .map_err(|why| StoreError::Io { what: format!("opening the state directory {}", path.display()), why })?;
         let lock = Lock::take_at(&dir, Path::new(names::LOCK), "").map_err(|why| match why {
             NotLocked::Held { holder, .. } => StoreError::Locked(holder.map(|holder| holder.pid)),
             NotLocked::Io { doing, source, .. } => {
@@ -94,7 +95,7 @@ impl Store {
         let (epoch_file, epoch) = open_epoch(&own);
         let keeper = kept.as_ref().map_or(fresh, |kept| kept.keeper.clone());
         let untaken = kept.map(|kept| kept.report);
-        let store = Store { game, logs, own, _lock: lock, epoch_file, epoch, keeper, untaken };
+        let store = Store { dir, game, logs, own, _lock: lock, epoch_file, epoch, keeper, untaken };
         if store.untaken.is_none() {
             store.prepare_spare();
         }
@@ -161,8 +162,9 @@ fn subdirectory(dir: &OwnedFd, name: &str, mode: u32) -> Result<OwnedFd, Errno> 
         Err(error) => return Err(error),
     }
     let fd = openat(dir, name, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-    if rustix::fs::fstat(&fd)?.st_uid != geteuid().as_raw() {
-        let _ = fchown(&fd, Some(geteuid()), None);
+    if rustix::fs::fstat(&fd)?.st_uid != geteuid().as_raw() && fchown(&fd, Some(geteuid()), None).is_ok() {
+        // Whoever made it chose its mode.
+        let _ = fchmod(&fd, Mode::from(mode));
     }
     Ok(fd)
 }
@@ -227,20 +229,24 @@ mod tests {
         ExitReport::new(RunNumber(run), ExitStatus::Exited { code: 3 }, at, at)
     }
 
+    fn open(dir: &Path, fresh: KeeperId) -> Result<Store, StoreError> {
+        Store::open(dir, Links::All, fresh)
+    }
+
     #[test]
     fn epochs_only_go_up() {
         let dir = tempfile::tempdir().unwrap();
-        let mut store = Store::open(dir.path(), id("a")).unwrap();
+        let mut store = open(dir.path(), id("a")).unwrap();
         assert_eq!((store.next_epoch(0), store.next_epoch(0), store.next_epoch(9)), (1, 2, 10));
         drop(store);
-        assert_eq!(Store::open(dir.path(), id("b")).unwrap().next_epoch(0), 11);
+        assert_eq!(open(dir.path(), id("b")).unwrap().next_epoch(0), 11);
     }
 
     #[test]
     fn one_keeper_a_directory() {
         let dir = tempfile::tempdir().unwrap();
-        let _store = Store::open(dir.path(), id("a")).unwrap();
-        match Store::open(dir.path(), id("b")) {
+        let _store = open(dir.path(), id("a")).unwrap();
+        match open(dir.path(), id("b")) {
             Err(StoreError::Locked(pid)) => assert_eq!(pid, Some(std::process::id())),
             other => panic!("{other:?}"),
         }
@@ -249,16 +255,16 @@ mod tests {
     #[test]
     fn an_untaken_report_keeps_its_keepers_name() {
         let dir = tempfile::tempdir().unwrap();
-        let mut store = Store::open(dir.path(), id("a")).unwrap();
+        let mut store = open(dir.path(), id("a")).unwrap();
         store.keep(report(7));
         drop(store);
-        let mut next = Store::open(dir.path(), id("b")).unwrap();
+        let mut next = open(dir.path(), id("b")).unwrap();
         assert_eq!((&next.keeper, next.untaken()), (&id("a"), Some(&report(7))));
         next.forget();
         next.keep(report(8));
         next.forget();
         drop(next);
-        let last = Store::open(dir.path(), id("c")).unwrap();
+        let last = open(dir.path(), id("c")).unwrap();
         assert_eq!((&last.keeper, last.untaken()), (&id("c"), None));
     }
 
@@ -266,7 +272,7 @@ mod tests {
     fn what_a_keeper_left_can_be_read_by_others_until_it_is_taken() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(left(dir.path()), None);
-        let mut store = Store::open(dir.path(), id("k1")).unwrap();
+        let mut store = open(dir.path(), id("k1")).unwrap();
         store.keep(report(3));
         assert_eq!(left(dir.path()), Some((id("k1"), report(3))));
         store.forget();
@@ -276,10 +282,10 @@ mod tests {
     #[test]
     fn a_report_that_is_too_long_is_cut() {
         let dir = tempfile::tempdir().unwrap();
-        let mut store = Store::open(dir.path(), id("a")).unwrap();
+        let mut store = open(dir.path(), id("a")).unwrap();
         let status = ExitStatus::SpawnFailed { error: "x".repeat(9000) };
         store.keep(ExitReport { status, ..report(1) });
         drop(store);
-        assert_eq!(Store::open(dir.path(), id("b")).unwrap().untaken().unwrap().run, RunNumber(1));
+        assert_eq!(open(dir.path(), id("b")).unwrap().untaken().unwrap().run, RunNumber(1));
     }
 }
