@@ -39,7 +39,7 @@ pub mod core {
         pub use crate::core::io::{Effect, Input, JournalFact, SavedState};
     }
     pub mod launch {
-        pub use crate::core::launch::{Values, render};
+        pub use crate::core::launch::{Values, WrittenBy, render};
     }
     pub mod settings {
         pub use crate::core::settings::{Launch, Settings};

@@ -4,7 +4,7 @@
 
 use gameside::{
     internals::core::{
-        launch::{Values, render},
+        launch::{Values, WrittenBy, render},
         settings::Launch,
     },
     model::{policy::Start, session::StartupParams},
@@ -19,6 +19,7 @@ fuzz_target!(|text: &str| {
         start: Start::default(),
         command: ["game", "+map", "<{{map}}>", "<{{mode}}>", "<{{misc}}>", "end"].map(str::to_owned).to_vec(),
         env: [("SHOWN".to_owned(), "<{{map}}>".to_owned())].into(),
+        allow: [].into(),
         dir: None,
         startup_file: "startup.json".to_owned(),
         forking: false,
@@ -26,13 +27,17 @@ fuzz_target!(|text: &str| {
         ports: [].into(),
         frontends: [].into(),
     };
-    let values = Values { name: "fuzz", params: Some(&params), ..Values::default() };
+    let values = Values { name: "fuzz", params: Some(&params), written_by: WrittenBy::Us, ..Values::default() };
+    // What others wrote is refused more often, and comes to the same where it isn't.
+    let of_others = render(&launch, &Values { written_by: WrittenBy::Others, ..values });
     let Ok(spec) = render(&launch, &values) else {
         let missing = params.map.is_empty() || params.mode.as_deref() == Some("");
-        assert!(missing || text.contains('\0'), "only a value that isn't there, or can't be given, may stop a launch");
+        assert!(missing || text.contains(char::is_control), "only a value that isn't there, or can't be given, may stop a launch");
+        assert!(of_others.is_err());
         return;
     };
-    assert!(!text.split('\n').take(3).any(|value| value.contains('\0')), "no program can be given a zero byte");
+    assert!(of_others.is_err() || of_others == Ok(spec.clone()));
+    assert!(!text.split('\n').take(3).any(|value| value.contains(char::is_control)), "no control character is passed on");
     let of = |value: &str| format!("<{value}>");
     let wanted = [
         "game".to_owned(),

@@ -5,7 +5,7 @@ use crate::{
     agent::config::{AgentConfig, Loaded, Overrides, load_with},
     config::{keys::KeyPath, read::Fault, report::Report},
     core::{
-        launch::{self, LaunchError, Values},
+        launch::{self, LaunchError, Values, WrittenBy},
         settings::Launch,
     },
     host::{
@@ -100,6 +100,7 @@ fn fill(config: &AgentConfig, launch: &Launch) -> Option<LaunchError> {
         instance: instance.as_ref(),
         allocation: allocation.as_ref(),
         join_token: config.session.join_token.then_some("token"),
+        written_by: WrittenBy::Us,
     };
     launch::check(launch).into_iter().next().or_else(|| launch::render(launch, &values).err())
 }
@@ -109,6 +110,7 @@ fn fault(path: &KeyPath, error: &LaunchError) -> Fault {
         LaunchError::Template { why, .. } => format!("a template that can be filled in ({why})"),
         LaunchError::NoMap { .. } => "a map in [session.startup] for {{map}}".to_owned(),
         LaunchError::Words { why, .. } => format!("misc_params that can be split into words ({why})"),
+        LaunchError::Unfit { why, .. } => format!("a value that may stand there ({why})"),
         LaunchError::ZeroByte { .. } => "text without a zero byte".to_owned(),
         LaunchError::NoCommand => "a program".to_owned(),
     };
@@ -121,6 +123,7 @@ fn blank(config: &AgentConfig) -> Launch {
         start: config.game.start,
         command: vec!["program".to_owned()],
         env: BTreeMap::new(),
+        allow: BTreeMap::new(),
         dir: None,
         startup_file: "startup.json".to_owned(),
         forking: config.game.forking,

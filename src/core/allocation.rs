@@ -38,6 +38,7 @@ use crate::model::{
     orders::{Accepted, Refused, RequestId},
 };
 use recreate::is_recreating;
+pub(super) use request::written_by;
 use request::{new_session, unfit};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

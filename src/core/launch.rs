@@ -11,7 +11,9 @@
 //!
 //! Printing what is undefined is an error, found before anything is spawned. A remote value is only
 //! ever a value: never a template, never a shell word. An argument that renders to nothing is
-//! dropped.
+//! dropped. What a session's value may hold depends on where it goes: see [`startup_values`].
+
+mod startup_values;
 
 use super::settings::{Launch, Settings};
 use crate::model::{
@@ -21,6 +23,9 @@ use crate::model::{
     session::StartupParams,
 };
 use minijinja::{Environment, UndefinedBehavior, Value};
+pub(crate) use startup_values::UnfitValue;
+pub use startup_values::WrittenBy;
+use startup_values::{Shape, StartupValues};
 use std::collections::BTreeMap;
 
 /// Why a game can't be started as configured.
@@ -32,6 +37,8 @@ pub enum LaunchError {
     NoMap { place: String },
     #[error("failed to split misc_params into words for {place}: {why}")]
     Words { place: String, why: String },
+    #[error("{place} can't take the session's {name}: {why}")]
+    Unfit { place: String, name: String, why: UnfitValue },
     #[error("{place} would hold a zero byte, which no program can be given")]
     ZeroByte { place: String },
     #[error("the command is empty")]
@@ -49,14 +56,23 @@ pub struct Values<'a> {
     pub instance: Option<&'a InstanceId>,
     pub allocation: Option<&'a AllocationId>,
     pub join_token: Option<&'a str>,
+    /// Whose values `params` are.
+    pub written_by: WrittenBy,
 }
 
 /// Fills everything in.
 pub fn render(launch: &Launch, values: &Values<'_>) -> Result<LaunchSpec, LaunchError> {
     let filler = Filler::new(launch, values);
     let mut argv = Vec::with_capacity(launch.command.len());
+    let mut console = false;
     for (index, text) in launch.command.iter().enumerate() {
-        filler.argument(&format!("argument {index} ({text})"), text, &mut argv)?;
+        let place = format!("argument {index} ({text})");
+        for word in filler.argument(&place, text)? {
+            filler.fits(&place, text, &word, if console { Shape::Console } else { Shape::Argument })?;
+            argv.push(word);
+        }
+        // What follows belongs to a command of the engine's console, as in `+map {{map}}`.
+        console |= text.starts_with('+');
     }
     if argv.is_empty() {
         return Err(LaunchError::NoCommand);
@@ -64,9 +80,15 @@ pub fn render(launch: &Launch, values: &Values<'_>) -> Result<LaunchSpec, Launch
     let mut env = launch.frontends.clone();
     env.extend(given_env(launch, values));
     for (key, text) in &launch.env {
-        env.insert(key.clone(), filler.fill(&format!("the variable {key}"), text)?);
+        let place = format!("the variable {key}");
+        let filled = filler.fill(&place, text)?;
+        filler.fits(&place, text, &filled, Shape::Variable)?;
+        env.insert(key.clone(), filled);
     }
     let dir = launch.dir.as_deref().map(|dir| filler.fill("the working directory", dir)).transpose()?;
+    if let (Some(text), Some(filled)) = (&launch.dir, &dir) {
+        filler.fits("the working directory", text, filled, Shape::Argument)?;
+    }
     let file = LaunchFile { path: launch.startup_file.clone(), text: startup_json(launch, values) };
     let spec = LaunchSpec { argv, env, dir, file: Some(file), files: Vec::new(), forking: launch.forking };
     match zero_byte(&spec) {
@@ -130,6 +152,11 @@ pub(crate) fn check(launch: &Launch) -> Vec<LaunchError> {
     faults
 }
 
+/// Whether a template prints or asks for a value of this name.
+pub(crate) fn uses(text: &str, name: &str) -> bool {
+    engine().template_from_str(text).is_ok_and(|template| template.undeclared_variables(false).contains(name))
+}
+
 /// Whether a warm game that was started as `warm` serves an allocation that would be started as `wanted`: everything
 /// but the allocation's ids is equal.
 pub(crate) fn same_launch(warm: &LaunchSpec, wanted: &LaunchSpec) -> bool {
@@ -188,12 +215,13 @@ fn explain(error: &minijinja::Error) -> String {
 struct Filler<'a> {
     engine: Environment<'static>,
     values: Value,
-    misc: &'a str,
+    /// What the session says, and what is demanded of it.
+    said: StartupValues<'a>,
     has_map: bool,
 }
 
 impl<'a> Filler<'a> {
-    fn new(launch: &Launch, values: &Values<'a>) -> Self {
+    fn new(launch: &'a Launch, values: &Values<'a>) -> Self {
         let misc = values.params.map_or("", |params| params.misc_params.as_str());
         let map = values.params.map(|params| params.map.as_str()).filter(|map| !map.is_empty());
         let mode = values.params.and_then(|params| params.mode.as_deref()).filter(|mode| !mode.is_empty());
@@ -216,7 +244,8 @@ impl<'a> Filler<'a> {
             ("join_token", values.join_token),
         ];
         known.extend(optional.into_iter().filter_map(|(key, value)| Some((key, Value::from(value?)))));
-        Filler { engine: engine(), values: Value::from_pairs(known), misc, has_map: map.is_some() }
+        let said = StartupValues { params: values.params, written_by: values.written_by, allow: &launch.allow };
+        Filler { engine: engine(), values: Value::from_pairs(known), said, has_map: map.is_some() }
     }
 
     fn fill(&self, place: &str, text: &str) -> Result<String, LaunchError> {
@@ -227,17 +256,25 @@ impl<'a> Filler<'a> {
         })
     }
 
-    fn argument(&self, place: &str, text: &str, argv: &mut Vec<String>) -> Result<(), LaunchError> {
+    /// The words that an argument of the configuration becomes: none, one, or many.
+    fn argument(&self, place: &str, text: &str) -> Result<Vec<String>, LaunchError> {
         if is_misc_args(text) {
-            let words = shell_words::split(self.misc);
-            argv.extend(words.map_err(|e| LaunchError::Words { place: place.to_owned(), why: e.to_string() })?);
-            return Ok(());
+            let words = shell_words::split(self.said.params.map_or("", |params| params.misc_params.as_str()));
+            return words.map_err(|error| LaunchError::Words { place: place.to_owned(), why: error.to_string() });
         }
         let filled = self.fill(place, text)?;
-        if !filled.is_empty() || text.is_empty() {
-            argv.push(filled);
-        }
-        Ok(())
+        Ok(if !filled.is_empty() || text.is_empty() { vec![filled] } else { Vec::new() })
+    }
+
+    /// Whether what the session says may stand in this text, which came to `filled`.
+    fn fits(&self, place: &str, text: &str, filled: &str, shape: Shape) -> Result<(), LaunchError> {
+        let Ok(template) = self.engine.template_from_str(text) else { return Ok(()) };
+        let used = template.undeclared_variables(true);
+        self.said.fit(used.iter().map(String::as_str), filled, shape).map_err(|(name, why)| LaunchError::Unfit {
+            place: place.to_owned(),
+            name,
+            why,
+        })
     }
 
     /// Syntax, and names that no allocation could define.

@@ -47,6 +47,8 @@ pub struct Launch {
     pub start: Start,
     pub command: Vec<String>,
     pub env: BTreeMap<String, String>,
+    /// Patterns that a startup value of somebody else's has to match as a whole, by its name in templates.
+    pub allow: BTreeMap<String, String>,
     pub dir: Option<String>,
     /// Path of the JSON file with the startup parameters; the game finds it in `GAMESIDE_STARTUP_FILE`.
     pub startup_file: String,

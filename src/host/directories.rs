@@ -46,13 +46,7 @@ pub(crate) fn make_dir(path: &Path, mode: u32, uid: u32, openness: Openness) -> 
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(io("create")(error)),
     }
-    let found = fs::symlink_metadata(path).map_err(io("examine"))?;
-    if found.file_type().is_symlink() {
-        return Err(BadDirectory::Link { path: path.to_owned() });
-    }
-    if !found.is_dir() {
-        return Err(BadDirectory::NoDirectory { path: path.to_owned() });
-    }
+    let found = directory(path)?;
     if found.uid() != uid && found.uid() != 0 {
         return Err(BadDirectory::Foreign { path: path.to_owned(), owner: found.uid(), uid });
     }
@@ -61,6 +55,42 @@ pub(crate) fn make_dir(path: &Path, mode: u32, uid: u32, openness: Openness) -> 
         return Err(BadDirectory::Open { path: path.to_owned(), mode });
     }
     Ok(())
+}
+
+/// Before anything in it is read: a directory, no link, that nobody else may write in; ours or root's, or another's whom root gave
+/// it, in a place where nobody else could have made it. One that isn't there, or that we can't even see, is no fault.
+pub(crate) fn examine(path: &Path, uid: u32) -> Result<(), BadDirectory> {
+    let found = match directory(path) {
+        Err(BadDirectory::Io { source, .. })
+            if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) =>
+        {
+            return Ok(());
+        }
+        found => found?,
+    };
+    let owner = found.uid();
+    if owner != uid && owner != 0 && !is_roots_alone(path.parent()) {
+        return Err(BadDirectory::Foreign { path: path.to_owned(), owner, uid });
+    }
+    let mode = found.mode() & 0o7777;
+    if mode & 0o022 != 0 { Err(BadDirectory::Open { path: path.to_owned(), mode }) } else { Ok(()) }
+}
+
+fn directory(path: &Path) -> Result<fs::Metadata, BadDirectory> {
+    let found = fs::symlink_metadata(path).map_err(|source| BadDirectory::Io {
+        doing: "examine",
+        path: path.to_owned(),
+        source,
+    })?;
+    if found.file_type().is_symlink() {
+        return Err(BadDirectory::Link { path: path.to_owned() });
+    }
+    if found.is_dir() { Ok(found) } else { Err(BadDirectory::NoDirectory { path: path.to_owned() }) }
+}
+
+fn is_roots_alone(path: Option<&Path>) -> bool {
+    let about = path.and_then(|path| fs::metadata(path).ok());
+    about.is_some_and(|about| about.uid() == 0 && about.mode() & 0o022 == 0)
 }
 
 #[cfg(test)]
@@ -85,5 +115,31 @@ mod tests {
         fs::set_permissions(&real, fs::Permissions::from_mode(0o777)).unwrap();
         assert!(matches!(make_dir(&real, 0o700, uid, Openness::Refused), Err(BadDirectory::Open { .. })));
         make_dir(&real, 0o700, uid, Openness::Tolerated).unwrap();
+    }
+    #[test]
+    fn nothing_is_believed_in_a_directory_that_another_could_have_made() {
+        let uid = rustix::process::geteuid().as_raw();
+        let dir = tempfile::tempdir().unwrap();
+        let (open, real) = (dir.path().join("tmp"), dir.path().join("tmp/gameside-7"));
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o1777)).unwrap();
+        examine(&real, uid).unwrap();
+        fs::create_dir(&real).unwrap();
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o700)).unwrap();
+        examine(&real, uid).unwrap();
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o770)).unwrap();
+        assert!(matches!(examine(&real, uid), Err(BadDirectory::Open { .. })));
+        symlink(&real, open.join("link")).unwrap();
+        assert!(matches!(examine(&open.join("link"), uid), Err(BadDirectory::Link { .. })));
+        fs::write(open.join("file"), "").unwrap();
+        assert!(matches!(examine(&open.join("file"), uid), Err(BadDirectory::NoDirectory { .. })));
+        if uid == 0 {
+            fs::set_permissions(&real, fs::Permissions::from_mode(0o700)).unwrap();
+            std::os::unix::fs::chown(&real, Some(65533), None).unwrap();
+            assert!(matches!(examine(&real, uid), Err(BadDirectory::Foreign { owner: 65533, .. })));
+            assert!(matches!(examine(&real, 7), Err(BadDirectory::Foreign { owner: 65533, uid: 7, .. })));
+            fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
+            examine(&real, 7).unwrap();
+        }
     }
 }

@@ -21,10 +21,10 @@
 //!
 //! Invariants: both directories are found in the same order, so that a root login, `sudo` and a
 //! service of root's find the same two; each is ours, as [`directories`](super::directories) checks
-//! it, and nobody else may write in it, except in a state directory that was named on purpose (a
-//! pod's shared volume is open to all).
+//! it before anything in it is read, and nobody else may write in it, except in a state directory
+//! that was named on purpose (a pod's shared volume is open to all).
 
-use super::directories::{BadDirectory, Openness, make_dir};
+use super::directories::{BadDirectory, Openness, examine, make_dir};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -78,9 +78,20 @@ pub struct AgentPlace {
 }
 
 impl Places {
-    /// As this process's environment and user say. Creates nothing.
+    /// As this process's environment and user say. Creates nothing; what is there already is examined before anything in it is read.
     pub fn here(state_dir: Option<&Path>) -> Result<Self, BadPlace> {
-        Self::find(state_dir, rustix::process::geteuid().as_raw(), |key| std::env::var(key).ok())
+        let here = Self::find(state_dir, rustix::process::geteuid().as_raw(), |key| std::env::var(key).ok())?;
+        here.examine()?;
+        Ok(here)
+    }
+
+    /// Whether what is there may be believed.
+    fn examine(&self) -> Result<(), BadPlace> {
+        if !self.chosen {
+            examine(&self.state, self.uid)?;
+        }
+        examine(&self.runtime, self.uid)?;
+        Ok(examine(&self.agents(), self.uid)?)
     }
 
     /// The same for any environment and user.

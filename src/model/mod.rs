@@ -55,6 +55,7 @@ pub mod section;
 pub mod session;
 pub mod sic;
 pub(crate) mod spelling;
+pub mod startup;
 pub mod status;
 pub mod text;
 pub mod time;

@@ -90,10 +90,10 @@ pub struct LogPatterns {
     #[cfg_attr(test, schemars(example = &"^Server started"))]
     pub ready: Option<String>,
     /// A player came: group `id` or `name` (or both), and `team` if it is there.
-    #[cfg_attr(test, schemars(example = &r"(?<name>\S+) entered the game"))]
+    #[cfg_attr(test, schemars(example = &r"^(?<name>\S+) entered the game$"))]
     pub player_joined: Option<String>,
     /// A player went: group `id` or `name`, the same as when it came.
-    #[cfg_attr(test, schemars(example = &r"(?<name>\S+) disconnected"))]
+    #[cfg_attr(test, schemars(example = &r"^(?<name>\S+) disconnected$"))]
     pub player_left: Option<String>,
     /// The map changed: group `map`, and `mode` if it is there.
     #[cfg_attr(test, schemars(example = &r"^Loading map (?<map>\S+)"))]

@@ -298,6 +298,90 @@ mod tests {
         assert!(Log::compile(&LogPatterns::default(), &Readiness::default()).unwrap().is_empty());
     }
 
+    /// The example's patterns, and those in its comments.
+    fn shipped(name: &str) -> LogPatterns {
+        let path = format!("{}/config/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines = text.lines().map(|line| line.trim_start_matches(['#', ' ']));
+        let value =
+            |line: &str| line.split_once(" = '").and_then(|(_, rest)| rest.strip_suffix('\'').map(str::to_owned));
+        let mut patterns = LogPatterns::default();
+        for line in lines {
+            let place = match line.split(' ').next().unwrap_or_default() {
+                "pattern" | "ready" => &mut patterns.ready,
+                "player_joined" => &mut patterns.player_joined,
+                "player_left" => &mut patterns.player_left,
+                "map_changed" => &mut patterns.map_changed,
+                "match_ended" => &mut patterns.match_ended,
+                _ => continue,
+            };
+            *place = value(line).or(place.take());
+        }
+        patterns
+    }
+
+    #[test]
+    fn no_chat_and_no_name_is_taken_for_the_servers_own_line_in_any_example() {
+        let minecraft = [
+            "[12:00:00] [Server thread/INFO]: ",
+            "[12:00:00 INFO]: ",
+            "[12:00:00] [Server thread/INFO] [minecraft/DedicatedServer]: ",
+        ];
+        let of_minecraft = |text: &str| minecraft.map(|prefix| format!("{prefix}{text}")).to_vec();
+        let own = |name: &str| match name {
+            "minecraft" => ["Ann joined the game", "Ann left the game", "Done (3.1s)!"]
+                .into_iter()
+                .flat_map(of_minecraft)
+                .collect(),
+            "openarena" => [
+                r"ClientUserinfoChanged: 0 n\Ann\t\0",
+                "ClientDisconnect: 0",
+                r"InitGame: \mapname\oa_dm1",
+                "Exit: Timelimit hit.",
+                "AAS initialized.",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            _ => Vec::new(),
+        };
+        let said = |text: &str| {
+            [
+                format!("[12:00:00] [Server thread/INFO]: <Eve> {text}"),
+                format!("[12:00:00] [Async Chat Thread - #0/INFO]: <Eve> {text}"),
+                format!("[12:00:00 INFO]: [Not Secure] <Eve> {text}"),
+                format!("[12:00:00] [Server thread/INFO]: * Eve {text}"),
+                format!("[12:00:00] [Server thread/INFO]: [Eve] {text}"),
+                format!("say: Eve: {text}"),
+                format!("sayteam: Eve: {text}"),
+                format!("broadcast: print \"{text} connected\""),
+                format!("Eve: {text}"),
+                format!("<Eve> {text}"),
+                format!(" {text}"),
+            ]
+        };
+        let mut with_patterns = 0;
+        for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/config")).unwrap() {
+            let path = file.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            if path.extension().is_none_or(|extension| extension != "toml") || name == "agent" || name == "sessions" {
+                continue;
+            }
+            let patterns = shipped(&name);
+            let compile = || log(&patterns);
+            let lines: Vec<String> = own(&name);
+            with_patterns += usize::from(!compile().is_empty());
+            assert_eq!(compile().is_empty(), lines.is_empty(), "{name} has patterns that no line here is for");
+            for line in &lines {
+                assert_ne!(compile().line(line), [], "{name}: {line}");
+                let tails = [line.clone(), line.split("]: ").last().unwrap().to_owned(), format!("INFO]: {line}")];
+                for hostile in tails.iter().flat_map(|tail| said(tail)) {
+                    assert_eq!(compile().line(&hostile), [], "{name}: {hostile}");
+                }
+            }
+        }
+        assert_eq!(with_patterns, 2);
+    }
+
     #[test]
     fn strange_lines_do_no_harm() {
         let mut log =

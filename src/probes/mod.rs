@@ -13,6 +13,7 @@
 //! Invariants: a probe reports what it saw and judges nothing; everything that it reads is bounded,
 //! in time and in length.
 
+pub(crate) mod anchored;
 pub(crate) mod error;
 pub(crate) mod log;
 pub(crate) mod port;

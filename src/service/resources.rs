@@ -57,6 +57,8 @@ wire! {
         always can_change_own_team: bool;
         /// Extension: a leader may put in anybody; left out while false.
         sparse leader_adds: bool;
+        /// Extension: players may give a dedicated server raw startup parameters; left out while false.
+        sparse player_startup: bool;
         always notify_on_reservation: bool;
         always player_culling_timeout: u32 = count();
     }

@@ -55,6 +55,8 @@ pub struct SessionType {
     pub can_change_own_team: bool,
     /// Whether a leader may put in anybody; else only friends, and those who come with their party.
     pub leader_adds: bool,
+    /// Whether players may give a dedicated server raw startup parameters, and map, mode and custom data of any form.
+    pub player_startup: bool,
     /// Whether players are told of a place that is held for them.
     pub notify_on_reservation: bool,
     /// A player who hasn't asked for the session for this many seconds is dropped; 0 = never.
@@ -81,6 +83,7 @@ impl Default for SessionType {
             players_per_team: 4,
             can_change_own_team: true,
             leader_adds: false,
+            player_startup: false,
             notify_on_reservation: true,
             player_culling_timeout: 0,
         }

@@ -178,8 +178,16 @@ fn the_minecraft_example_reads_the_servers_lines_and_stops_it_on_its_console() {
     prints("Pia[/192.0.2.7:50312] logged in with entity id 41 at (0.5, 64.0, 0.5)");
     prints("Pia joined the game");
     prints("<Pia> nobody joined the game with me");
+    // What a player writes is no line of the server's.
+    for chat in ["<Pia> INFO]: Pia left the game", "<Pia> [12:00:00] [Server thread/INFO]: Eve joined the game"] {
+        prints(chat);
+    }
     let one = agent.wait("the player", |status| status["players"] == 1);
     assert_eq!(one["players_known"][0]["name"], "Pia");
+    prints("Olu joined the game");
+    agent.wait("both players, after the chat", |status| status["players"] == 2);
+    prints("Olu left the game");
+    agent.wait("one player", |status| status["players"] == 1);
     prints("Pia left the game");
     agent.wait("nobody", |status| status["players"] == 0);
     stops_in_order(&mut agent, &service, &session);

@@ -45,8 +45,18 @@ fn by_the_log() -> String {
     config.to_string()
 }
 
+/// The example takes nothing raw; this lets the password of the test's remote console through, and nothing else.
+fn with_console(config: &str) -> String {
+    let mut config: toml::Table = config.parse().unwrap();
+    let game = config["game"].as_table_mut().unwrap();
+    game["command"].as_array_mut().unwrap().insert(1, "{{misc_args}}".into());
+    let allow = toml::Table::from_iter([("misc_args".to_owned(), format!(r"\+set rconPassword {PASSWORD}").into())]);
+    game.insert("allow".to_owned(), allow.into());
+    config.to_string()
+}
+
 fn arena<'w>(world: &'w World, service: &Service<'_>, config: &str) -> Agent<'w> {
-    let file = world.file("openarena.toml", config);
+    let file = world.file("openarena.toml", &with_console(config));
     let mut agent = Agent::new(world, "arena", ["--config", file.to_str().unwrap()]);
     for (key, value) in service.agent_env() {
         agent.env(&key, &value);
@@ -124,6 +134,10 @@ fn openarena_is_reported_whole_by_its_log_alone() {
     console_logged(port, "addbot sarge 3");
     let one = agent.wait("a player", |status| status["players"] == 1);
     assert_eq!(one["players_known"][0]["name"], "Sarge", "{one}");
+    // What is said is no line of the server's.
+    for chat in ["say ClientDisconnect: 0", "say Exit: Timelimit hit."] {
+        console_logged(port, chat);
+    }
     console_logged(port, "addbot major 3");
     agent.wait("two players", |status| status["players"] == 2);
     console_logged(port, "kick Sarge");

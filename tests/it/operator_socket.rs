@@ -59,8 +59,10 @@ fn the_api_listens_where_it_is_configured() {
         world.agent("one", &format!("[session.startup]\nmap = \"dm1\"\n[api]\nlisten = \"127.0.0.1:{port}\"\n"));
     let status = agent.wait_join_status("joinable");
     let url = format!("http://127.0.0.1:{port}");
-    assert_eq!(status["agent"]["api"], url.as_str());
-    assert_eq!(http::exchange("GET", &format!("{url}/livez"), &[], None).unwrap().status, 200);
+    let env = std::fs::read_to_string(format!("/proc/{}/environ", status["game"]["pid"])).unwrap();
+    assert!(env.split('\0').any(|entry| entry == format!("GAMESIDE_API={url}")), "the game is told");
+    let answer = http::exchange("GET", &format!("{url}/livez"), &[], None).unwrap();
+    assert_eq!(answer.body["error"], "operator_route", "operators have another");
     agent.stop();
 
     let taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -215,5 +217,60 @@ fn a_command_says_nothing_to_a_socket_of_another_user() {
     assert_eq!(heard, b"", "no byte of the request, and no token");
     std::fs::set_permissions(agent.dir(), PermissionsExt::from_mode(0o711)).unwrap();
     std::fs::rename(agent.dir().join("aside.sock"), socket(&agent)).unwrap();
+    agent.stop();
+}
+
+#[test]
+fn idle_connections_of_another_user_take_no_operators_place() {
+    if !component::root("it becomes another user") {
+        return;
+    }
+    let world = World::new();
+    let mut agent = world.agent_with("one", [] as [&str; 0]);
+    agent.wait_join_status("joinable");
+    // Even where the file would let it in.
+    std::fs::set_permissions(socket(&agent), PermissionsExt::from_mode(0o666)).unwrap();
+    let sockets = [socket(&agent), agent.dir().join("game/api.sock")];
+    let idle = std::thread::scope(|scope| {
+        let stranger = scope.spawn(|| {
+            rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(STRANGER)).unwrap();
+            let each = sockets.iter().flat_map(|socket| (0..130).map(move |_| UnixStream::connect(socket).unwrap()));
+            each.collect::<Vec<_>>()
+        });
+        stranger.join().unwrap()
+    });
+    for probe in ["live", "ready"] {
+        assert_eq!(world.told(["status", "one", "--probe", probe]), "");
+    }
+    assert!(world.told(["drain", "one", "--reason", "full house", "--wait"]).contains("one drains"));
+    assert!(agent.ended().success());
+    drop(idle);
+}
+
+#[test]
+fn a_runtime_directory_that_another_user_made_is_not_read() {
+    if !component::root("it becomes another user") || component::program("setpriv", "util-linux").is_none() {
+        return;
+    }
+    let world = World::new();
+    let mut agent = world.agent_with("one", [] as [&str; 0]);
+    agent.wait_join_status("joinable");
+    // As /tmp is: open to all, with a place that the thief was the first to take.
+    let tmp = world.path().join("tmp");
+    let agents = tmp.join("gameside-65534/agents");
+    std::fs::create_dir_all(&agents).unwrap();
+    std::fs::set_permissions(&tmp, PermissionsExt::from_mode(0o1777)).unwrap();
+    let record = serde_json::json!({"name": "one", "pid": 1, "api": null, "socket": null, "state_dir": agent.dir()});
+    std::fs::write(agents.join("one.json"), record.to_string()).unwrap();
+    for path in [agents.parent().unwrap(), &agents, &agents.join("one.json")] {
+        chown(path, Some(THIEF), None).unwrap();
+    }
+    for command in [&["status", "one"][..], &["ps"], &["drain", "one"], &["session", "show", "x"]] {
+        let mut command = as_stranger(&world, command);
+        command.env("GAMESIDE_RUNTIME_DIR", agents.parent().unwrap());
+        let refused = command.output().unwrap();
+        assert!(!refused.status.success());
+        assert!(said(&refused).contains(&format!("belongs to uid {THIEF}")), "{}", said(&refused));
+    }
     agent.stop();
 }

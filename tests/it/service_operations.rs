@@ -304,11 +304,11 @@ async fn allocated(bench: &Bench, server: &str, ann: &str) {
     let register = json!({"items": [{"id": "sic_h_2", "public_host": "h", "public_port": 2}]});
     bench.post("/instances/sic_registration/v3/register", server, register).await;
     let path = bench.session(ann).await;
-    let params = json!({"instance_startup_params": {"map": "m", "misc_params": "?x"}});
+    let params = json!({"instance_startup_params": {"map": "m", "misc_params": "", "custom_data": {"k": "v"}}});
     let posted = bench.post(&format!("{path}/instance"), ann, params).await;
     let found = bench.get(&format!("/session/v1/session/allocation/{}", posted.text("/allocation_id")), server).await;
     assert_eq!(found.status, 200);
-    assert_eq!(found.body["instance"]["instance_startup_params"]["misc_params"], "?x", "the host sees all");
+    assert_eq!(found.body["instance"]["instance_startup_params"]["custom_data"]["k"], "v", "the host sees all");
 }
 
 #[test]

@@ -86,6 +86,7 @@ pub fn warnings(config: &AgentConfig) -> Vec<String> {
             "game.readiness.by = \"delay\" proves little: players may be let in before the game is up".to_owned(),
         );
     }
+    warnings.extend(watch::open_patterns(config));
     if tells_players_twice(config) {
         warnings.push(
             "[probe] and [log_patterns] both tell who plays, by different ids: the log is believed, the probe's players are ignored"
@@ -106,6 +107,14 @@ fn game(config: &AgentConfig, faults: &mut Faults) {
     for name in config.game.env.keys() {
         let good = !name.is_empty() && !name.contains(['=', '\0']);
         faults.require(good, &KeyPath::parse("game.env").key(name).to_string(), "a variable's name, without '='");
+    }
+    for (name, pattern) in &config.game.allow {
+        let key = KeyPath::parse("game.allow").key(name).to_string();
+        if let Err(why) = Regex::new(pattern) {
+            faults.0.push(watch::bad_pattern(&key, &why));
+        }
+        let known = matches!(name.as_str(), "map" | "mode" | "misc" | "misc_args") || name.starts_with("custom.");
+        faults.require(known, &key, "map, mode, misc, misc_args or custom.KEY");
     }
     let file = config.game.startup_file.as_deref();
     faults.require(file.is_none_or(|file| file.starts_with('/')), "game.startup_file", "an absolute path");

@@ -32,6 +32,9 @@ pub struct Game {
     /// Environment variables for the game, each a template. It inherits nothing of the agent's own.
     #[cfg_attr(test, schemars(extend("x-case" = "kept")))]
     pub env: BTreeMap<String, String>,
+    /// What startup values that players may have chosen may be, by their names in templates (misc, map, "custom.KEY"): a regular expression that the whole value has to match. Without one, misc and misc_args aren't passed on in a command, and others hold nothing there that reads as an option or as more than a value.
+    #[cfg_attr(test, schemars(extend("x-case" = "kept")))]
+    pub allow: BTreeMap<String, String>,
     /// When the game is started.
     pub start: Start,
     /// The ports that the game listens on, by name: a fixed one or a range to pick a free one from. They keep their order.
@@ -66,6 +69,7 @@ impl Default for Game {
             command: Vec::new(),
             dir: None,
             env: BTreeMap::new(),
+            allow: BTreeMap::new(),
             start: Start::default(),
             ports: Ordered::from([("game".to_owned(), Port::default())]),
             version: None,
@@ -245,7 +249,7 @@ impl Quit {
 
 section!(Game {
     // What is launched next. Between the practice game and another, `command` needs a restart, too.
-    applied: command, env, start, forking, startup_file;
+    applied: command, env, allow, start, forking, startup_file;
     needs_restart: dir, ports, version, version_file, version_env;
     sections: readiness, stop, restart, recycle;
 });

@@ -3,6 +3,7 @@
 
 use crate::{
     agent::config::{AgentConfig, Loaded},
+    core::launch,
     host::{files, process, secrets},
     keeper::{self, Presence, config::KeeperMode},
     model::process::Users,
@@ -16,6 +17,7 @@ pub(super) fn security(loaded: &Loaded, dir: Option<&Path>) -> Vec<String> {
     notes.extend(boundary(config, dir));
     notes.extend(loaded.path.as_deref().and_then(|path| writable(path, "the configuration")));
     notes.extend(program(config));
+    notes.extend(raw(config));
     notes.extend(client_secret(config));
     notes.extend(config.api.operator_token_file.as_deref().and_then(|path| readable(path, "the operator's token")));
     notes
@@ -77,6 +79,25 @@ fn program(config: &AgentConfig) -> Option<String> {
     (config.keeper.mode == KeeperMode::Spawn)
         .then(|| format!("the game's program, {shown}, can't be started from here: {trouble}"))
 }
+
+/// Raw parameters of a session on the command line: whoever makes the session writes them.
+fn raw(config: &AgentConfig) -> Option<String> {
+    let uses = |text: &String| ["misc", "misc_args"].into_iter().find(|name| launch::uses(text, name));
+    let (text, name) = config.game.command.iter().find_map(|text| Some((text, uses(text)?)))?;
+    let consequence = match config.game.allow.get(name).map(|pattern| regex::Regex::new(&format!(r"\A(?:{pattern})\z")))
+    {
+        None => "without a pattern in [game.allow] a session that has any is refused".to_owned(),
+        Some(Ok(pattern)) => {
+            let evil = EVIL.into_iter().find(|text| pattern.is_match(text))?;
+            format!("and the pattern in [game.allow] lets {evil:?} through; name the words that it may hold")
+        }
+        Some(Err(_)) => return None,
+    };
+    Some(format!("game.command has {text:?}: raw parameters, as players may write them; {consequence}"))
+}
+
+/// What no pattern for raw parameters should match.
+const EVIL: [&str; 3] = ["+set rconpassword owned +exec evil.cfg", "?listen?exec=evil", "-log=/etc/passwd"];
 
 fn nowhere_in_path(name: &str) -> Option<String> {
     let dirs = std::env::var_os("PATH").unwrap_or_default();
@@ -165,6 +186,18 @@ mod tests {
         }
         let elsewhere = "[keeper]\nmode = \"connect\"\n[game]\ncommand = [\"/no/such/server\"]\n";
         assert!(!notes(elsewhere, 0o600).contains("the game's program"));
+    }
+
+    #[test]
+    fn raw_parameters_on_a_command_line_are_warned_of_unless_their_words_are_named() {
+        let config = |pattern: &str| format!("[game]\ncommand = [\"sh\", \"{{{{misc_args}}}}\"]\n{pattern}");
+        assert!(notes(&config(""), 0o600).contains("a session that has any is refused"));
+        assert!(notes(&config("allow = { misc_args = '.*' }\n"), 0o600).contains("lets \"+set rconpassword"));
+        let named = notes(&config("allow = { misc_args = '\\+set bots \\d' }\n"), 0o600);
+        assert!(!named.contains("raw parameters"), "{named}");
+        assert!(
+            !notes("[game]\ncommand = [\"sh\", \"{{map}}\"]\n[session.startup]\nmap = \"m\"\n", 0o600).contains("raw")
+        );
     }
 
     #[test]

@@ -2,7 +2,13 @@
 //! all.
 
 use crate::{
-    core::{desired_state, facts::Facts, instance_outbox::InstanceOutbox, launch, settings::Settings},
+    core::{
+        desired_state,
+        facts::Facts,
+        instance_outbox::InstanceOutbox,
+        launch::{self, WrittenBy},
+        settings::Settings,
+    },
     model::{
         allocation::{Allocation, ProviderKind},
         calls::{Call, NewSession},
@@ -30,7 +36,8 @@ pub(super) fn unfit(allocation: &Allocation, facts: &Facts) -> Option<Refused> {
         return None; // Its session may say.
     }
     let params = params_for(allocation, None, settings);
-    let values = launch::Values { params: Some(&params), ..launch::own_values(settings) };
+    let written_by = written_by(allocation, settings);
+    let values = launch::Values { params: Some(&params), written_by, ..launch::own_values(settings) };
     let checked = launch::check_params(&settings.launch, &values, settings.session.join_token);
     checked.err().map(|error| Refused::Launch { why: error.to_string() })
 }
@@ -62,6 +69,16 @@ pub(super) fn params_for(allocation: &Allocation, info: Option<&InstanceInfo>, s
         params.mode = params.mode.or_else(|| known.mode.clone());
     }
     params
+}
+
+/// Whose the startup parameters of an allocation are: the session's are others', whoever asked for it.
+pub(in crate::core) fn written_by(allocation: &Allocation, settings: &Settings) -> WrittenBy {
+    let from_session = allocation.session_id.is_some() && allocation.startup_params.is_none();
+    match settings.provider {
+        ProviderKind::Sic => WrittenBy::Others,
+        ProviderKind::Hook if from_session => WrittenBy::Others,
+        ProviderKind::Hook | ProviderKind::Auto => WrittenBy::Us,
+    }
 }
 
 pub(super) fn outbox_to_post(

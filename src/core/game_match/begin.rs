@@ -3,9 +3,10 @@
 use super::{AfterDrain, GameMatch, Match, MatchStage, Prepared};
 use crate::{
     core::{
+        allocation,
         decisions::Decisions,
         facts::Facts,
-        launch::{self, Values},
+        launch::{self, Values, WrittenBy},
         process::ProcessStatus,
         settings::Settings,
         signal::{Report, Signal},
@@ -107,6 +108,7 @@ pub(crate) fn values<'a>(settings: &'a Settings, game: Option<&'a Match>) -> Val
         instance: game.map(|game| &game.instance),
         allocation: game.map(|game| &game.allocation.allocation_id),
         join_token: game.and_then(|game| game.join_token.as_deref()),
+        written_by: game.map_or(WrittenBy::Us, |game| allocation::written_by(&game.allocation, settings)),
         ..launch::own_values(settings)
     }
 }

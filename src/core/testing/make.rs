@@ -25,6 +25,7 @@ pub(crate) fn settings() -> Settings {
             start: Start::OnAllocation,
             command: vec!["/game".into(), "-port={{ports.game}}".into(), "{{map}}".into()],
             env: BTreeMap::new(),
+            allow: BTreeMap::new(),
             dir: None,
             startup_file: "/state/game/startup.json".into(),
             forking: false,

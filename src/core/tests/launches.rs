@@ -1,7 +1,7 @@
 //! Templates, arguments, addresses.
 
 use crate::core::{
-    launch::{LaunchError, Values, address, check, render},
+    launch::{LaunchError, Values, WrittenBy, address, check, render},
     settings::Launch,
     testing::settings,
 };
@@ -12,7 +12,54 @@ fn launch(command: &[&str]) -> Launch {
 }
 
 fn argv(command: &[&str], params: &StartupParams) -> Result<Vec<String>, LaunchError> {
-    render(&launch(command), &Values { name: "n", params: Some(params), ..Values::default() }).map(|spec| spec.argv)
+    let values = Values { name: "n", params: Some(params), written_by: WrittenBy::Us, ..Values::default() };
+    render(&launch(command), &values).map(|spec| spec.argv)
+}
+
+/// With values that a player may have chosen; `allow` as the configuration has it.
+fn of_others(command: &[&str], params: &StartupParams, allow: &[(&str, &str)]) -> Result<Vec<String>, LaunchError> {
+    let allow = allow.iter().map(|(name, pattern)| ((*name).to_owned(), (*pattern).to_owned())).collect();
+    let values = Values { name: "n", params: Some(params), written_by: WrittenBy::Others, ..Values::default() };
+    render(&Launch { allow, ..launch(command) }, &values).map(|spec| spec.argv)
+}
+
+#[test]
+fn what_players_may_say_on_a_command_line_goes_by_its_place() {
+    let unreal: &[&str] = &["g", "{{map}}?Max=4{% if mode %}?game={{mode}}{% endif %}{{misc}}"];
+    let quake: &[&str] =
+        &["g", "+set", "mode", "{% if mode %}{{mode}}{% else %}0{% endif %}", "{{misc_args}}", "+map", "{{map}}"];
+    let plain: &[&str] = &["g", "{{map}}", "-x={{custom.k}}"];
+    let evil = "+set rconpassword owned +exec evil.cfg";
+    let bots = ("misc", r"(\?Bots=\d+)?");
+    let sets = ("misc_args", r"\+set bots \d");
+    type Row<'a> = (&'a [&'a str], StartupParams, &'a [(&'a str, &'a str)], Result<&'a str, &'a str>);
+    let rows: [Row<'_>; 16] = [
+        (plain, params("/Game/Maps/Arena?listen", None, evil), &[], Ok("/Game/Maps/Arena?listen")),
+        (plain, params("two words", None, ""), &[], Ok("two words")),
+        (plain, params("-exec", None, ""), &[], Err("begins with `-`")),
+        (plain, params("a\n-b", None, ""), &[], Err("control character")),
+        (plain, params("../a", None, ""), &[], Err("`..`")),
+        (plain, params("../a", None, ""), &[("map", r"\.\./a")], Ok("../a")),
+        (plain, params("m", None, ""), &[("custom.k", "w")], Err("doesn't match its pattern")),
+        (unreal, params("/Game/A", Some("ctf"), ""), &[], Ok("/Game/A?Max=4?game=ctf")),
+        (unreal, params("/Game/A?listen", None, ""), &[], Err("holds `?`")),
+        (unreal, params("/Game/A", Some("ctf?exec=x"), ""), &[], Err("holds `?`")),
+        (unreal, params("/Game/A", None, "?Bots=4"), &[], Err("no pattern for misc")),
+        (unreal, params("/Game/A", None, "?Bots=4"), &[bots], Ok("?Bots=4")),
+        (unreal, params("/Game/A", None, "?Bots=4?x"), &[bots], Err("doesn't match its pattern")),
+        (quake, params("oa_dm1", Some("0;set sv_cheats 1"), ""), &[], Err("holds `;`")),
+        (quake, params("oa_dm1", None, evil), &[], Err("no pattern for misc_args")),
+        (quake, params("oa_dm1", Some("4"), "+set bots 3"), &[sets], Ok("g +set mode 4 +set bots 3 +map oa_dm1")),
+    ];
+    for (command, params, allow, expected) in rows {
+        match (of_others(command, &params, allow), expected) {
+            (Ok(argv), Ok(part)) => assert!(argv.join(" ").contains(part), "{argv:?}"),
+            (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
+            (got, _) => panic!("{params:?} {allow:?}: {got:?}"),
+        }
+        let ours = argv(command, &params);
+        assert_eq!(ours.is_err(), params.map.contains('\n'), "what we wrote has no control character: {ours:?}");
+    }
 }
 
 fn params(map: &str, mode: Option<&str>, misc: &str) -> StartupParams {
@@ -49,8 +96,8 @@ fn what_is_missing_is_a_clear_error() {
     assert!(argv(&["g", "{{custom.other}}"], &params("m", None, "")).is_err());
     assert!(matches!(argv(&["g", "{{misc_args}}"], &params("m", None, "'open")), Err(LaunchError::Words { .. })));
     assert!(matches!(argv(&["{{misc}}"], &params("m", None, "")), Err(LaunchError::NoCommand)));
-    let place = "argument 1".to_owned();
-    assert_eq!(argv(&["g", "{{misc_args}}"], &params("m", None, "-a\0")), Err(LaunchError::ZeroByte { place }));
+    let zero = argv(&["g", "{{misc_args}}"], &params("m", None, "-a\0")).unwrap_err().to_string();
+    assert_eq!(zero, "argument 1 ({{misc_args}}) can't take the session's misc_args: it holds a control character");
     let place = "the variable GAMESIDE_MAP".to_owned();
     assert_eq!(argv(&["g"], &params("m\0", None, "")), Err(LaunchError::ZeroByte { place }), "every game gets it");
 }
@@ -82,7 +129,12 @@ fn addresses_take_both_spellings_and_bracket_ipv6() {
 fn the_startup_file_and_the_environment_say_the_same() {
     let spec = render(
         &launch(&["g"]),
-        &Values { name: "n", params: Some(&params("m", Some("ctf"), "x")), ..Values::default() },
+        &Values {
+            name: "n",
+            params: Some(&params("m", Some("ctf"), "x")),
+            written_by: WrittenBy::Us,
+            ..Values::default()
+        },
     );
     let spec = spec.unwrap();
     assert_eq!(spec.env["GAMESIDE_MAP"], "m");

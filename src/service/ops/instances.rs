@@ -6,6 +6,7 @@ use crate::{
         session::{
             HealthUpdate, HostType, InstanceHealthStatusResponse, InstanceRequest, InstanceUpdate, StartupParams,
         },
+        startup::{Destination, fits},
     },
     service::{
         http::{
@@ -47,9 +48,36 @@ fn post_instance(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome 
     if wanted.host_type == Some(HostType::Player) && wanted.host_player_uuid.is_none() {
         wanted.host_player_uuid = request.caller.player;
     }
+    let kind = tx.settings.session_types.get(&session.session_type);
+    let free = kind.is_some_and(|kind| kind.player_startup) || request.caller.may(&["session:update:any"]);
+    // A player who hosts gives them to nobody but itself.
+    if request.caller.player.is_some() && !free && wanted.host_type != Some(HostType::Player) {
+        wanted.instance_startup_params.as_ref().map_or(Ok(()), plain)?;
+    }
     start(tx, &session.id, wanted, Some(&request.caller.subject))?;
     tx.touch(&session.id, &request.caller, refresh);
     show(tx, &session.id)
+}
+
+/// What a player may say to a server of somebody else's: nothing raw, and nothing that reads as an option.
+fn plain(params: &StartupParams) -> Outcome<()> {
+    let refuse = |key: &str, why: String| {
+        let why = format!("{why}; servers get this from players only in session types with player_startup");
+        Err(invalid(&format!("instance_startup_params.{key}"), why))
+    };
+    if !params.misc_params.is_empty() {
+        return refuse("misc_params", "raw parameters".to_owned());
+    }
+    let values = [("map", Some(&params.map)), ("mode", params.mode.as_ref())];
+    for (key, value) in values.into_iter().filter_map(|(key, value)| Some((key, value?))) {
+        if let Err(why) = fits(value, Destination::Argument) {
+            return refuse(key, why.to_string());
+        }
+    }
+    match params.custom_data.values().find_map(|value| fits(value, Destination::Data).err()) {
+        Some(why) => refuse("custom_data", why.to_string()),
+        None => Ok(()),
+    }
 }
 
 /// Starts the instance that a session type wants with every new session.

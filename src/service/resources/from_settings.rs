@@ -48,6 +48,7 @@ pub(crate) fn session_template(name: &str, kind: &SessionType) -> SessionTemplat
         players_per_team: kind.players_per_team,
         can_change_own_team: kind.can_change_own_team,
         leader_adds: kind.leader_adds,
+        player_startup: kind.player_startup,
         notify_on_reservation: kind.notify_on_reservation,
         player_culling_timeout: kind.player_culling_timeout,
     }

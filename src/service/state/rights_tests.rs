@@ -18,7 +18,7 @@ const RULE: &str = "00000000-0000-0000-0000-000000000009";
 fn harness() -> Harness {
     let mut settings = ServiceSettings::default();
     let party = SessionType { keep_alive_on_empty: false, ..SessionType::built_in() };
-    let loose = SessionType { leader_adds: true, ..SessionType::built_in() };
+    let loose = SessionType { leader_adds: true, player_startup: true, ..SessionType::built_in() };
     settings.session_types.extend([("party".to_owned(), party), ("loose".to_owned(), loose)]);
     settings.deserters.insert(RULE.parse().unwrap(), <_>::default());
     Harness::new(settings)
@@ -178,6 +178,36 @@ fn a_leader_adds_nobody_who_has_not_agreed() {
     let hosted = harness.hosted(&host);
     harness.json(&host, "POST", &format!("{hosted}/player/{}", uuid("dora")), member);
     assert_eq!(active(&mut harness, &hosted), [uuid("dora")], "a server adds those who have connected to it");
+}
+
+#[test]
+fn a_player_gives_a_server_nothing_raw_unless_the_session_type_says_so() {
+    let mut harness = harness();
+    let ann = player("ann");
+    let evil = [
+        json!({"map": "m", "misc_params": "+set rconpassword owned +exec evil.cfg"}),
+        json!({"map": "m\nb", "misc_params": ""}),
+        json!({"map": "../m", "misc_params": ""}),
+        json!({"map": "m", "mode": "-log", "misc_params": ""}),
+        json!({"map": "m", "misc_params": "", "custom_data": {"k": "a\u{7}"}}),
+    ];
+    let asks = |params: &Value, host: &str| json!({"host_type": host, "instance_startup_params": params});
+    for params in &evil {
+        let path = format!("{}/instance", harness.session(&ann, "default"));
+        let refused = harness.ask(&ann, "POST", &path, asks(params, "dedicated"));
+        assert!(matches!(refused, Err(Interrupt::Invalid(_))), "{params}: {refused:?}");
+        // Its own process, and callers with the right to update anything.
+        harness.json(&ann, "POST", &path, asks(params, "player"));
+        let path = format!("{}/instance", harness.session(&ann, "default"));
+        let admin = Caller { permissions: ["session:*".to_owned()].into(), ..player("root") };
+        harness.json(&admin, "POST", &path, asks(params, "dedicated"));
+        let loose = format!("{}/instance", harness.session(&ann, "loose"));
+        harness.json(&ann, "POST", &loose, asks(params, "dedicated"));
+    }
+    for map in ["/Game/Maps/Arena?listen", "minecraft:overworld", "two words"] {
+        let path = format!("{}/instance", harness.session(&ann, "default"));
+        harness.json(&ann, "POST", &path, asks(&json!({"map": map, "misc_params": ""}), "dedicated"));
+    }
 }
 
 #[test]

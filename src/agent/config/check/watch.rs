@@ -1,7 +1,12 @@
 //! How a game without an SDK is watched: `[probe]`, `[log_patterns]`.
 
 use super::Faults;
-use crate::{agent::config::AgentConfig, config::read::Fault, model::probe::ProbeKind};
+use crate::{
+    agent::config::AgentConfig,
+    config::read::Fault,
+    model::probe::{LogPatterns, ProbeKind},
+    probes::anchored::is_anchored,
+};
 use regex::Regex;
 
 pub(super) fn probe(config: &AgentConfig, faults: &mut Faults) {
@@ -42,6 +47,27 @@ pub(super) fn log_patterns(config: &AgentConfig, faults: &mut Faults) {
             None => {}
         }
     }
+}
+
+/// Patterns that what a player writes could match.
+pub(super) fn open_patterns(config: &AgentConfig) -> Option<String> {
+    let LogPatterns { ready: _, player_joined, player_left, map_changed, match_started, match_ended } =
+        &config.log_patterns;
+    let rows = [
+        ("player_joined", player_joined),
+        ("player_left", player_left),
+        ("map_changed", map_changed),
+        ("match_started", match_started),
+        ("match_ended", match_ended),
+    ];
+    let open = rows.iter().filter(|(_, pattern)| pattern.as_deref().is_some_and(|pattern| !is_anchored(pattern)));
+    let open: Vec<_> = open.map(|(name, _)| format!("log_patterns.{name}")).collect();
+    (!open.is_empty()).then(|| {
+        format!(
+            "{} may match anywhere in a line, so also what a player writes in the chat; begin it with ^ and the server's own prefix",
+            open.join(", ")
+        )
+    })
 }
 
 pub(super) fn bad_pattern(key: &str, why: &regex::Error) -> Fault {
