@@ -1,10 +1,10 @@
 //! What a session may say on a game's command line.
 //!
 //! Map, mode, raw parameters and custom data of a session may be a player's choice. So each is
-//! checked by where it goes ([`fits`]), unless the configuration's `allow` has a pattern for it: then
-//! it has to match that, whole. `misc` and `misc_args`, which are raw text, need such a pattern in
-//! a command. Of values that the configuration or an operator wrote, only control characters are
-//! refused; what is empty always passes.
+//! checked by where it goes ([`fits`]), unless the configuration's `allow` has a pattern for it:
+//! then it has to match that, whole. `misc` and `misc_args`, which are raw text, need such a
+//! pattern in a command. Of values that the configuration or an operator wrote, only control
+//! characters are refused; what is empty always passes.
 
 use crate::model::{
     session::StartupParams,

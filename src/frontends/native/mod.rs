@@ -20,8 +20,8 @@
 //! | `operator.sock` | the agent | operators: the kernel lets in nobody else |
 //!
 //! Invariants: every route that wants a token wants the one that is meant for it; a route that is
-//! for the other side is answered with 404 and the place where it is; a body, a text and a list have
-//! a bound; what can't be meant is refused with one error before anything reaches the driver.
+//! for the other side is answered with 404 and the place where it is; a body, a text and a list
+//! have a bound; what can't be meant is refused with one error before anything reaches the driver.
 
 pub(crate) mod config;
 pub(crate) mod extract;

@@ -144,7 +144,9 @@ fn plays(command: Command, started: Started) {
     client.go_on();
     client.says("done");
     agent.wait("another run", |status| status["game"]["run"].as_u64() > before["game"]["run"].as_u64());
-    assert!(!agent.kinds().iter().any(|kind| kind == "restart"), "shutdown is no crash: {:?}", agent.kinds());
+    let restarts: Vec<_> = agent.timeline().into_iter().filter(|entry| entry["kind"] == "restart").collect();
+    let asked = |entry: &Value| entry["text"].as_str().unwrap().contains("the game asked to be ended");
+    assert!(restarts.len() == 1 && restarts.iter().all(asked), "shutdown is no crash: {restarts:?}");
 }
 
 #[test]
