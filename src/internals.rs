@@ -58,7 +58,7 @@ pub mod frontends {
     }
     pub mod gsdk {
         pub mod heartbeat {
-            pub use crate::frontends::gsdk::heartbeat::{Heartbeat, SdkInfo};
+            pub use crate::frontends::gsdk::heartbeat::{Heartbeat, Players, SdkInfo};
         }
     }
     pub mod native {

@@ -32,12 +32,18 @@ fuzz_target!(|text: &str| {
     let of_others = render(&launch, &Values { written_by: WrittenBy::Others, ..values });
     let Ok(spec) = render(&launch, &values) else {
         let missing = params.map.is_empty() || params.mode.as_deref() == Some("");
-        assert!(missing || text.contains(char::is_control), "only a value that isn't there, or can't be given, may stop a launch");
+        assert!(
+            missing || text.contains(char::is_control),
+            "only a value that isn't there, or can't be given, may stop a launch"
+        );
         assert!(of_others.is_err());
         return;
     };
     assert!(of_others.is_err() || of_others == Ok(spec.clone()));
-    assert!(!text.split('\n').take(3).any(|value| value.contains(char::is_control)), "no control character is passed on");
+    assert!(
+        !text.split('\n').take(3).any(|value| value.contains(char::is_control)),
+        "no control character is passed on"
+    );
     let of = |value: &str| format!("<{value}>");
     let wanted = [
         "game".to_owned(),
