@@ -68,7 +68,7 @@ pub struct ServiceSettings {
     pub friends: FriendsSettings,
     /// Which versions may play together.
     pub versions: Matching,
-    /// Proxies whose `X-Forwarded-For` counts for `connection-info`.
+    /// Proxies whose `X-Forwarded-For` says where a caller comes from.
     pub trusted_proxies: Vec<IpAddr>,
     /// The URL under which clients reach the service; goes into notifications. Empty: the caller's own `Host`.
     pub public_url: String,

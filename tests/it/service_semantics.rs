@@ -291,5 +291,9 @@ async fn connection_info_believes_only_configured_proxies() {
         let through = [("x-forwarded-for", "6.6.6.6, 9.9.9.9, 10.0.0.2")];
         let info = bench.call_with("GET", "/session/v1/connection-info", &ann, None, &through).await;
         assert_eq!(info.body["ip"], expected);
+        let unreadable = [("x-forwarded-for", "6.6.6.6, caf\u{e9}")];
+        let info = bench.call_with("GET", "/session/v1/connection-info", &ann, None, &unreadable).await;
+        let seen = if expected == "9.9.9.9" { (503, "unavailable".to_owned()) } else { (200, String::new()) };
+        assert_eq!((info.status, info.code().to_owned()), seen, "behind a proxy nobody knows, else it doesn't count");
     }
 }

@@ -3,15 +3,18 @@
 //!
 //! ```text
 //!   token ── remembered? ──► caller
-//!     └─ header: algorithm allowed? ── key id known, keys fresh? ── signature, issuer, audience, times ──► caller
-//!                                        └ no: fetch the keys (one at a time, seldom), look again
+//!     └─ header: algorithm allowed? ── key id known? ── signature, issuer, audience, times ──► caller
+//!                                        └ no: wait a moment for the keys to be fetched, look again
+//!   keys too old? ──► fetched in the background, one fetch at a time
 //! ```
 //!
 //! | rule | why |
 //! |---|---|
 //! | only asymmetric algorithms, of those configured; the key's own kind and `alg` must fit | a public key is never taken for a shared secret |
 //! | keys marked for encryption, and symmetric ones, count for nothing | likewise |
-//! | an unknown key id fetches at most every [`FETCH_AGAIN`] | a stranger's tokens can't make us hammer the issuer |
+//! | who comes with a known key never waits, whatever the issuer does | an issuer that hangs stalls nobody |
+//! | an unknown key id waits at most [`NEW_KEY_WAIT`] while other keys are known | a key that was just added counts for its first token; a hanging issuer costs little |
+//! | keys are fetched again [`FETCH_AGAIN`] after the end of the last try at the soonest | a stranger's tokens can't make us hammer the issuer |
 //! | keys that can't be fetched stay in force, keys that are no longer listed don't | an issuer's outage logs nobody out; a withdrawn key does |
 //! | `exp` is required; [`LEEWAY`] for clocks that differ | |
 //!
@@ -39,9 +42,11 @@ use uuid::Uuid;
 
 /// Clocks may differ by so much, in seconds.
 const LEEWAY: i64 = 60;
-/// How soon keys are fetched again for the sake of an unknown key id, or after a failure.
+/// How soon after the end of a try keys are fetched again for the sake of an unknown key id, or after a failure.
 const FETCH_AGAIN: Duration = Duration::from_secs(5);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a token with an unknown key id waits for a fetch while other keys are known.
+const NEW_KEY_WAIT: Duration = Duration::from_secs(1);
 /// The largest key set, in bytes.
 const MAX_SET: usize = 1 << 20;
 /// Verified tokens remembered at a time.
@@ -52,10 +57,18 @@ const REMEMBERED: usize = 65_536;
 pub(crate) struct Issuer {
     settings: IssuerSettings,
     keys: Mutex<Arc<Keys>>,
-    /// Held by the one who fetches.
-    fetching: tokio::sync::Mutex<Option<Instant>>,
-    /// Callers by token, with their end; good for one set of keys.
-    remembered: Cache<String, (Arc<Caller>, i64)>,
+    /// Held while the keys are fetched; when the last try ended.
+    fetching: Arc<tokio::sync::Mutex<Option<Instant>>>,
+    /// Verified tokens.
+    remembered: Cache<String, Arc<Remembered>>,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    caller: Arc<Caller>,
+    expires: i64,
+    /// With which keys it was verified; it counts while these are in force.
+    keys: Arc<Keys>,
 }
 
 #[derive(Debug, Default)]
@@ -100,12 +113,7 @@ impl Audience {
 impl Issuer {
     /// Nothing is fetched before the first token.
     pub(crate) fn new(settings: IssuerSettings) -> Issuer {
-        Issuer {
-            settings,
-            keys: Mutex::default(),
-            fetching: tokio::sync::Mutex::default(),
-            remembered: Cache::new(REMEMBERED),
-        }
+        Issuer { settings, keys: Mutex::default(), fetching: Arc::default(), remembered: Cache::new(REMEMBERED) }
     }
 
     /// Whether these are the settings that it works with.
@@ -115,21 +123,30 @@ impl Issuer {
 
     /// Who holds this token; none if it isn't this issuer's, not for us, badly signed, or not good now. `players` is what a player may
     /// do whose token doesn't say.
-    pub(crate) async fn verify(&self, token: &str, now: Timestamp, players: &[String]) -> Option<Arc<Caller>> {
+    pub(crate) async fn verify(
+        self: &Arc<Self>,
+        token: &str,
+        now: Timestamp,
+        players: &[String],
+    ) -> Option<Arc<Caller>> {
         let seconds = now.unix_millis() / 1000;
-        let keys = self.fresh_keys().await;
-        if let Some(caller) = self.remembered(token, seconds) {
+        let mut keys = self.some_keys().await;
+        if let Some(caller) = self.remembered(token, &keys, seconds) {
             return Some(caller);
         }
         let unverified = Unverified::parse(token)?;
         let algorithm = *self.settings.algorithms.iter().find(|known| known.name() == unverified.algorithm())?;
         let key = match find(&keys.set, unverified.key_id(), algorithm) {
             Some(key) => key.clone(),
-            None => find(&self.fetch(&keys).await.set, unverified.key_id(), algorithm)?.clone(),
+            None => {
+                keys = self.newer_keys(&keys).await;
+                find(&keys.set, unverified.key_id(), algorithm)?.clone()
+            }
         };
         let claims = self.checked(&unverified, &key, algorithm, seconds)?;
         let caller = Arc::new(self.caller(&claims, players)?);
-        self.remembered.insert(token.to_owned(), (caller.clone(), claims.exp));
+        let remembered = Remembered { caller: caller.clone(), expires: claims.exp, keys };
+        self.remembered.insert(token.to_owned(), Arc::new(remembered));
         Some(caller)
     }
 
@@ -142,9 +159,9 @@ impl Issuer {
     }
 
     /// Whose token this is, if it was verified with the keys in force and hasn't ended.
-    fn remembered(&self, token: &str, now: i64) -> Option<Arc<Caller>> {
-        let (caller, expires) = self.remembered.get(token)?;
-        (expires.saturating_add(LEEWAY) > now).then_some(caller)
+    fn remembered(&self, token: &str, keys: &Arc<Keys>, now: i64) -> Option<Arc<Caller>> {
+        let known = self.remembered.get(token).filter(|known| Arc::ptr_eq(&known.keys, keys))?;
+        (known.expires.saturating_add(LEEWAY) > now).then(|| known.caller.clone())
     }
 
     fn caller(&self, claims: &Claims, players: &[String]) -> Option<Caller> {
@@ -170,35 +187,55 @@ impl Issuer {
         PlayerUuid(Uuid::parse_str(claim).unwrap_or_else(|_| made()))
     }
 
-    /// The keys, fetched if they were never, or too long ago.
-    async fn fresh_keys(&self) -> Arc<Keys> {
+    /// The keys in force. Waits for a fetch only if there never was one that came to an end; keys that are too old are fetched
+    /// in the background.
+    async fn some_keys(self: &Arc<Self>) -> Arc<Keys> {
         let keys = self.keys();
         match keys.fetched {
-            Some(at) if at.elapsed() < self.settings.refresh.get() => keys,
-            _ => self.fetch(&keys).await,
+            None => self.newer_keys(&keys).await,
+            Some(at) => {
+                if at.elapsed() >= self.settings.refresh.get() {
+                    self.start_fetching(&keys);
+                }
+                keys
+            }
         }
     }
 
-    /// Fetches the keys, unless somebody else just did or it was tried a moment ago.
-    async fn fetch(&self, seen: &Arc<Keys>) -> Arc<Keys> {
-        let mut tried = self.fetching.lock().await;
-        let keys = self.keys();
-        if !Arc::ptr_eq(&keys, seen) || tried.is_some_and(|at| at.elapsed() < FETCH_AGAIN) {
-            return keys;
+    /// The keys after the fetch that is under way or can be begun now; those seen if neither is so, or it takes too long.
+    async fn newer_keys(self: &Arc<Self>, seen: &Arc<Keys>) -> Arc<Keys> {
+        self.start_fetching(seen);
+        let ended = async { drop(self.fetching.lock().await) };
+        let patience = if seen.fetched.is_some() { NEW_KEY_WAIT } else { FETCH_TIMEOUT };
+        // Whether the fetch has ended or not, the keys in force are the answer.
+        let _ = tokio::time::timeout(patience, ended).await;
+        self.keys()
+    }
+
+    /// Fetches the keys in a task of its own, unless somebody does, just did, or tried a moment ago.
+    fn start_fetching(self: &Arc<Self>, seen: &Arc<Keys>) {
+        let Ok(mut tried) = self.fetching.clone().try_lock_owned() else { return };
+        if !Arc::ptr_eq(&self.keys(), seen) || tried.is_some_and(|at| at.elapsed() < FETCH_AGAIN) {
+            return;
         }
-        *tried = Some(Instant::now());
+        let issuer = self.clone();
+        tokio::spawn(async move {
+            issuer.fetch().await;
+            *tried = Some(Instant::now());
+        });
+    }
+
+    async fn fetch(&self) {
         match get(&self.settings).await {
             Ok(set) => {
                 let fresh = Arc::new(Keys { set, fetched: Some(Instant::now()) });
-                *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
+                *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
                 // What a withdrawn key has signed counts for nothing any more.
                 self.remembered.clear();
-                fresh
             }
             Err(why) => {
                 let issuer = &self.settings.issuer;
                 tracing::warn!(issuer, %why, "the issuer's keys are not fresh; those known stay in force");
-                keys
             }
         }
     }
@@ -289,3 +326,6 @@ async fn download(url: &str, settings: &IssuerSettings) -> Result<Vec<u8>, KeysE
     }
     Ok(body)
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Either, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
-use std::{convert::Infallible, net::IpAddr, sync::Arc};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 type Streamed = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
 pub(crate) type Body = Either<Full<Bytes>, Streamed>;
@@ -77,7 +81,7 @@ async fn prepare(
     let caller = caller(shared, row, now.wall, headers).await;
     // A bad token is counted too, by its address.
     let counted = caller.as_deref().map_or("", |caller| &caller.subject);
-    let address = || address(&settings.trusted_proxies, peer, headers.get("x-forwarded-for"));
+    let address = || address(&settings.trusted_proxies, peer, headers);
     if !matches!(row.operation, "livez" | "readyz" | "metrics") {
         shared.rate.admit(counted, address, &settings.limits, now.mono)?;
     }
@@ -87,16 +91,39 @@ async fn prepare(
     Ok((caller, body))
 }
 
-/// Where a request comes from. `X-Forwarded-For` counts only from a configured proxy: then its last entry that no proxy of ours
-/// added. A unix socket is this machine.
-pub(crate) fn address(trusted: &[IpAddr], peer: Option<IpAddr>, forwarded: Option<&HeaderValue>) -> IpAddr {
-    let peer = peer.unwrap_or(IpAddr::from([127, 0, 0, 1]));
-    let list = forwarded.and_then(|value| value.to_str().ok()).filter(|_| trusted.contains(&peer));
-    let hop = list.and_then(|list| {
-        let hops = list.rsplit(',').map(|hop| hop.trim().parse::<IpAddr>());
-        hops.map_while(Result::ok).find(|hop| !trusted.contains(hop))
-    });
-    hop.unwrap_or(peer)
+/// Where a request comes from; none if nobody knows. A unix socket is this machine. `X-Forwarded-For` counts only from a
+/// configured proxy: all its lines are one list, in which the last entry that no proxy of ours added is the caller. An entry
+/// there that can't be read is somebody unknown: neither the proxy nor what a caller may have written before it.
+pub(crate) fn address(trusted: &[IpAddr], peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+    let peer = connected(peer);
+    let ours = |address: IpAddr| is_trusted(trusted, Some(address));
+    if !ours(peer) {
+        return Some(peer);
+    }
+    let lines = headers.get_all("x-forwarded-for").iter().rev();
+    for hop in lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')) {
+        let hop = forwarded(hop)?;
+        if !ours(hop) {
+            return Some(hop);
+        }
+    }
+    Some(peer)
+}
+
+/// Whether a connection comes from one of these proxies.
+pub(crate) fn is_trusted(trusted: &[IpAddr], peer: Option<IpAddr>) -> bool {
+    trusted.iter().any(|proxy| proxy.to_canonical() == connected(peer))
+}
+
+fn connected(peer: Option<IpAddr>) -> IpAddr {
+    peer.map_or(IpAddr::from([127, 0, 0, 1]), |peer| peer.to_canonical())
+}
+
+/// An address, which some proxies write with its port.
+fn forwarded(hop: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(hop).ok()?.trim();
+    let address = text.parse().or_else(|_| text.parse::<SocketAddr>().map(|with_port| with_port.ip()));
+    Some(address.ok()?.to_canonical())
 }
 
 async fn caller(shared: &Arc<Shared>, row: &Row, now: Timestamp, headers: &HeaderMap) -> Outcome<Arc<Caller>> {
@@ -231,6 +258,37 @@ mod tests {
     use super::*;
     use crate::service::{Service, ServiceSettings, state::testing};
     use futures_util::FutureExt;
+
+    #[test]
+    fn a_caller_behind_proxies_is_the_last_entry_that_none_of_them_added() {
+        let trusted = [IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2])];
+        let (ours, other) = (Some(trusted[0]), Some(IpAddr::from([203, 0, 113, 5])));
+        let mapped = Some("::ffff:10.0.0.1".parse().unwrap());
+        let rows: &[(Option<IpAddr>, &[&[u8]], Option<&str>)] = &[
+            (other, &[b"9.9.9.9"], Some("203.0.113.5")),
+            (ours, &[], Some("10.0.0.1")),
+            (ours, &[b"9.9.9.9"], Some("9.9.9.9")),
+            (mapped, &[b"9.9.9.9"], Some("9.9.9.9")),
+            (ours, &[b"6.6.6.6, 9.9.9.9, 10.0.0.2"], Some("9.9.9.9")),
+            (ours, &[b"6.6.6.6", b"9.9.9.9"], Some("9.9.9.9")),
+            (ours, &[b"6.6.6.6, 7.7.7.7", b"9.9.9.9 , 10.0.0.2", b"10.0.0.1"], Some("9.9.9.9")),
+            (ours, &[b"6.6.6.6", b"caf\xe9"], None),
+            (ours, &[b"6.6.6.6, unknown, 10.0.0.2"], None),
+            (ours, &[b""], None),
+            (ours, &[b"10.0.0.2"], Some("10.0.0.1")),
+            (ours, &[b"9.9.9.9:4711"], Some("9.9.9.9")),
+            (ours, &[b"[2001:db8::7]:4711"], Some("2001:db8::7")),
+            (ours, &[b"::ffff:9.9.9.9"], Some("9.9.9.9")),
+        ];
+        for (peer, lines, expected) in rows {
+            let mut headers = HeaderMap::new();
+            for line in *lines {
+                headers.append("x-forwarded-for", HeaderValue::from_bytes(line).unwrap());
+            }
+            let expected = expected.map(|text| text.parse().unwrap());
+            assert_eq!(address(&trusted, *peer, &headers), expected, "{peer:?} {lines:?}");
+        }
+    }
 
     #[tokio::test]
     async fn a_client_that_hangs_up_drops_no_commit() {

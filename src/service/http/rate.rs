@@ -33,13 +33,20 @@ impl Default for RateLimiter {
 
 impl RateLimiter {
     /// Counts a request of `subject` (`client:…`, `player:…`, or empty: then by address), or refuses it with 429.
-    pub fn admit(&self, subject: &str, address: impl FnOnce() -> IpAddr, limits: &Limits, now: Instant) -> Outcome<()> {
+    pub fn admit(
+        &self,
+        subject: &str,
+        address: impl FnOnce() -> Option<IpAddr>,
+        limits: &Limits,
+        now: Instant,
+    ) -> Outcome<()> {
         let server = subject.starts_with("client:");
         let rate = if server { limits.server_requests_per_second } else { limits.requests_per_second };
         if rate == 0 {
             return Ok(());
         }
-        let key = if subject.is_empty() { address().to_string() } else { subject.to_owned() };
+        let by_address = || address().map_or_else(|| "unknown".to_owned(), |address| address.to_string());
+        let key = if subject.is_empty() { by_address() } else { subject.to_owned() };
         let limit = Rate { per_second: f64::from(rate), burst: f64::from(limits.request_burst) };
         let full = || Ok::<_, Infallible>(Arc::new(Mutex::new(Bucket::full(limit, now))));
         let Ok(bucket) = self.0.get_or_insert_with(&key, full);
@@ -63,8 +70,8 @@ mod tests {
     fn at(millis: u64) -> Instant {
         Instant(Duration::from_millis(1_000_000 + millis))
     }
-    fn ip(last: u8) -> impl FnOnce() -> IpAddr {
-        move || IpAddr::from([10, 0, 0, last])
+    fn ip(last: u8) -> impl FnOnce() -> Option<IpAddr> {
+        move || Some(IpAddr::from([10, 0, 0, last]))
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{
     service::{
         http::{
             answer,
-            reply::{Outcome, Reply, not_found},
+            reply::{Outcome, Refused, Reply, not_found},
             request::RequestContext,
             route::{Access, Handler, Row},
         },
@@ -17,7 +17,7 @@ use crate::{
         state::{Transaction, due::health_settings},
     },
 };
-use http::Method;
+use http::{Method, StatusCode};
 use serde::Serialize;
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -83,23 +83,25 @@ fn backfill_config(tx: &mut Transaction<'_>, _: &RequestContext) -> Outcome {
 }
 
 fn connection_info(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
-    Ok(Reply::json(&ConnectionInfo { ip: address(tx, request) }))
+    let unknown = "what a proxy says of the caller's address can't be read";
+    let unknown = || Refused::new(StatusCode::SERVICE_UNAVAILABLE, codes::UNAVAILABLE, unknown);
+    Ok(Reply::json(&ConnectionInfo { ip: address(tx, request).ok_or_else(unknown)? }))
 }
 
-fn address(tx: &Transaction<'_>, request: &RequestContext) -> IpAddr {
-    answer::address(&tx.settings.trusted_proxies, request.peer, request.headers.get("x-forwarded-for"))
+fn address(tx: &Transaction<'_>, request: &RequestContext) -> Option<IpAddr> {
+    answer::address(&tx.settings.trusted_proxies, request.peer, &request.headers)
 }
 
 /// Whether the caller is in the service's own network, where LAN sessions are shown: on this machine, or at a private or
 /// link-local address. Whoever comes through a proxy that isn't configured is taken to come from outside.
 pub fn own_network(tx: &Transaction<'_>, request: &RequestContext) -> bool {
-    let through = request.header("x-forwarded-for").is_some();
-    let known = request.peer.is_some_and(|peer| tx.settings.trusted_proxies.contains(&peer));
-    if through && !known {
+    let through = request.headers.contains_key("x-forwarded-for");
+    if through && !answer::is_trusted(&tx.settings.trusted_proxies, request.peer) {
         return false;
     }
     match address(tx, request) {
-        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+        None => false,
+        Some(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        Some(IpAddr::V6(ip)) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
     }
 }
