@@ -118,7 +118,7 @@ pub mod service {
     pub use crate::service::{Listeners, ServeError, Service, ServiceSettings, ops, serve};
     pub mod auth {
         pub mod clients {
-            pub use crate::service::auth::clients::Clients;
+            pub use crate::service::auth::clients::{Clients, Rotation};
         }
         pub mod login {
             pub use crate::service::auth::login::player_of;

@@ -21,7 +21,11 @@ use crate::{
         units::Span,
     },
     net::tls::Tls,
-    service::{Listeners, Reload, Service, ServiceSettings, auth::clients::Clients, config_import, openapi},
+    service::{
+        Listeners, Reload, Service, ServiceSettings,
+        auth::clients::{Clients, Rotation},
+        config_import, openapi,
+    },
 };
 use std::{
     io::Write as _,
@@ -38,6 +42,8 @@ use tokio::net::{TcpListener, UnixListener};
 const LISTEN: &str = "127.0.0.1:8787";
 /// How long the local service stays when nobody uses it.
 const IDLE_EXIT: Span = Span::from_secs(900);
+/// How long the secret before stays good when a client gets a new one.
+const OVERLAP: Span = Span::from_secs(86_400);
 
 /// Run the session service, or make credentials for it.
 #[derive(Debug, Clone, clap::Args)]
@@ -92,13 +98,27 @@ pub(crate) enum SessionsCommand {
 
 #[derive(Debug, Clone, clap::Subcommand)]
 pub(crate) enum ClientCommand {
-    /// Make credentials and print them once; a client of that name gets a new secret
+    /// Make credentials and print them once; a client of that name is replaced, its secret and tokens end
     Add {
         /// What the client is called, in logs and in the list
         name: String,
         /// What the client may do; may be given more than once. Without: what a dedicated server needs
         #[arg(long = "permission", value_name = "PERMISSION")]
         permissions: Vec<String>,
+        /// Write the secret into this file, for its owner alone, instead of printing it
+        #[arg(long, value_name = "FILE")]
+        secret_file: Option<PathBuf>,
+    },
+    /// Give a client a new secret and print it once; the one before stays good for a while
+    Rotate {
+        /// The client, as `list` shows it
+        name: String,
+        /// How long the secret before stays good
+        #[arg(long, value_name = "SPAN", default_value_t = OVERLAP)]
+        overlap: Span,
+        /// End the secret before and all tokens of the client at once
+        #[arg(long, conflicts_with = "overlap")]
+        revoke: bool,
         /// Write the secret into this file, for its owner alone, instead of printing it
         #[arg(long, value_name = "FILE")]
         secret_file: Option<PathBuf>,
@@ -149,22 +169,16 @@ fn client(command: ClientCommand, dir: &Path) -> Result<(), Failure> {
             }
             let permissions = (!permissions.is_empty()).then_some(permissions);
             let secret = clients.add(&name, permissions, clock::wall())?;
-            match secret_file {
-                None => {
-                    println!(
-                        "client_id     {name}\nclient_secret {secret}\n\nThe secret is not kept; write it down now."
-                    );
-                }
-                Some(file) => {
-                    let file = std::path::absolute(file)?;
-                    files::write(&file, secret.as_bytes(), 0o600)?;
-                    println!("client_id     {name}\nclient_secret in {}", file.display());
-                }
-            }
+            show_secret(&name, &secret, secret_file)?;
+        }
+        ClientCommand::Rotate { name, overlap, revoke, secret_file } => {
+            let rotation = if revoke { Rotation::Revoke } else { Rotation::Overlap(overlap.get()) };
+            let secret = clients.rotate(&name, rotation, clock::wall())?.ok_or_else(|| no_client(&name))?;
+            show_secret(&name, &secret, secret_file)?;
         }
         ClientCommand::Remove { name } => {
             if !clients.remove(&name)? {
-                return Err(Failure::new(Exit::Failed, format!("there is no client {name:?}")));
+                return Err(no_client(&name));
             }
         }
         ClientCommand::List => {
@@ -172,6 +186,22 @@ fn client(command: ClientCommand, dir: &Path) -> Result<(), Failure> {
                 let permissions = client.permissions.map_or_else(|| "(as a server)".to_owned(), |all| all.join(" "));
                 println!("{name}\t{}\t{permissions}", client.created);
             }
+        }
+    }
+    Ok(())
+}
+
+fn no_client(name: &str) -> Failure {
+    Failure::new(Exit::Failed, format!("there is no client {name:?}"))
+}
+
+fn show_secret(name: &str, secret: &str, file: Option<PathBuf>) -> Result<(), Failure> {
+    match file {
+        None => println!("client_id     {name}\nclient_secret {secret}\n\nThe secret is not kept; write it down now."),
+        Some(file) => {
+            let file = std::path::absolute(file)?;
+            files::write(&file, secret.as_bytes(), 0o600)?;
+            println!("client_id     {name}\nclient_secret in {}", file.display());
         }
     }
     Ok(())

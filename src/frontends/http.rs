@@ -107,7 +107,7 @@ impl From<BodyError> for Problem {
 impl From<OriginError> for Problem {
     fn from(error: OriginError) -> Self {
         let code = match error {
-            OriginError::ForeignHost { .. } => "foreign_host",
+            OriginError::ForeignHost { .. } | OriginError::UnknownHost { .. } => "foreign_host",
             OriginError::Browser => "browser",
         };
         Problem::new(StatusCode::FORBIDDEN, code, error.to_string())

@@ -48,6 +48,10 @@ pub mod codes {
     pub const BAD_TOKEN: &str = "invalid_token";
     pub const BAD_CREDENTIALS: &str = "invalid_credentials";
     pub const MISSING_PERMISSION: &str = "insufficient_permissions";
+    /// The service isn't to be reached by the name in `Host`.
+    pub const FOREIGN_HOST: &str = "foreign_host";
+    /// A web page of another machine has no business here.
+    pub const FOREIGN_ORIGIN: &str = "browser";
     pub const TOO_MANY_REQUESTS: &str = "too_many_requests";
     pub const TOO_LARGE: &str = "body_too_large";
     pub const UNAVAILABLE: &str = "unavailable";

@@ -26,6 +26,8 @@ pub(crate) enum OriginCheck {
 pub(crate) enum OriginError {
     #[error("the Host header must name the loopback (127.0.0.1, [::1] or localhost), found {found:?}")]
     ForeignHost { found: String },
+    #[error("the Host header must name a host that http.allowed_hosts lists, found {found:?}")]
+    UnknownHost { found: String },
     #[error("requests of web pages (with an Origin) are refused")]
     Browser,
 }
@@ -58,6 +60,44 @@ fn is_loopback_socket(headers: &HeaderMap) -> bool {
     authority.is_some_and(|(_, authority)| is_loopback(authority.trim_end_matches('/')))
 }
 
+/// What a service with players' clients lets in, for whom not every caller is on this machine.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NamedHosts<'a> {
+    /// Host names that pass, without a port.
+    pub names: &'a [String],
+    /// Nothing but these names passes, not even the loopback or an address.
+    pub only: bool,
+}
+
+impl NamedHosts<'_> {
+    /// Exactly one host, and one that passes. An address passes, since no name that a page was loaded from leads to it.
+    pub(crate) fn check<B>(self, request: &Request<B>) -> Result<(), OriginError> {
+        let host = one_host(request.uri(), request.headers())?;
+        let bare = without_port(host);
+        let named = self.names.iter().any(|name| name.eq_ignore_ascii_case(bare));
+        let here = !self.only && (is_loopback(host) || bracketless(bare).parse::<IpAddr>().is_ok());
+        if named || here { Ok(()) } else { Err(OriginError::UnknownHost { found: host.to_owned() }) }
+    }
+}
+
+/// No `Origin`, or one of this machine, as Unreal's WebSockets send it.
+pub(crate) fn check_local_origin(headers: &HeaderMap) -> Result<(), OriginError> {
+    let local = |origin: &http::HeaderValue| {
+        let uri = origin.to_str().ok().and_then(|text| text.parse::<Uri>().ok());
+        uri.and_then(|uri| uri.authority().map(|authority| is_loopback(authority.as_str()))).unwrap_or(false)
+    };
+    if headers.get_all(header::ORIGIN).iter().all(local) { Ok(()) } else { Err(OriginError::Browser) }
+}
+
+/// The one host that the headers and the URI name.
+fn one_host<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Result<&'r str, OriginError> {
+    let authority = uri.authority().map(http::uri::Authority::as_str);
+    let mut hosts = headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or(""));
+    let host = hosts.next().or(authority).unwrap_or("");
+    let same = authority.is_none_or(|authority| authority.eq_ignore_ascii_case(host));
+    if same && hosts.next().is_none() { Ok(host) } else { Err(OriginError::UnknownHost { found: host.to_owned() }) }
+}
+
 /// Exactly one `Host`, and it names the loopback; so does the URI if it is absolute. HTTP/2 has its authority in the URI alone.
 fn check_host(uri: &Uri, headers: &HeaderMap) -> Result<(), OriginError> {
     let foreign = |found: &str| OriginError::ForeignHost { found: found.to_owned() };
@@ -73,13 +113,21 @@ fn check_host(uri: &Uri, headers: &HeaderMap) -> Result<(), OriginError> {
     }
 }
 
-/// `host` or `host:port`, with brackets around an IPv6 address.
-fn is_loopback(authority: &str) -> bool {
-    let host = match authority.rsplit_once(':') {
+/// `host` of `host` or `host:port`, with brackets around an IPv6 address.
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') && port.bytes().all(|byte| byte.is_ascii_digit()) => host,
         Some(_) | None => authority,
-    };
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    }
+}
+
+fn bracketless(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+/// `host` or `host:port`, with brackets around an IPv6 address.
+fn is_loopback(authority: &str) -> bool {
+    let bare = bracketless(without_port(authority));
     bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
@@ -117,6 +165,34 @@ mod tests {
             assert_eq!(check(&[bad], Some("websocket")), Err(OriginError::Browser), "{bad}");
         }
         assert!(check(&["http://localhost", "http://evil.example"], Some("websocket")).is_err());
+    }
+
+    #[test]
+    fn a_service_is_reached_by_its_names_and_its_addresses_and_never_by_a_name_that_was_rebound() {
+        let names = ["sessions.example".to_owned()];
+        let passes = |host: &[&str], uri: &str, only: bool| {
+            let request = Request::builder().uri(uri);
+            let request = host.iter().fold(request, |request, host| request.header("host", *host));
+            NamedHosts { names: &names, only }.check(&request.body(()).unwrap()).is_ok()
+        };
+        for good in ["sessions.example", "Sessions.Example:443"] {
+            assert!(passes(&[good], "/", true) && passes(&[good], "/", false), "{good}");
+        }
+        for local in ["localhost:80", "127.0.0.1", "[::1]:80", "10.1.2.3:8787"] {
+            assert!(passes(&[local], "/", false) && !passes(&[local], "/", true), "{local}");
+        }
+        for bad in ["", "evil.example", "evil.example:8787", "sessions.example.evil.example", "10.1.2.3.evil.example"] {
+            assert!(!passes(&[bad], "/", false), "{bad}");
+        }
+        assert!(!passes(&[], "/", false) && !passes(&["localhost", "localhost"], "/", false));
+        assert!(!passes(&["localhost"], "http://evil.example/", false));
+        assert!(passes(&[], "http://localhost:80/", false), "as over HTTP/2");
+        for (origin, good) in
+            [("http://127.0.0.1:80", true), ("http://localhost", true), ("http://evil.example", false), ("null", false)]
+        {
+            let headers = HeaderMap::from_iter([(header::ORIGIN, origin.parse().unwrap())]);
+            assert_eq!(check_local_origin(&headers).is_ok(), good, "{origin}");
+        }
     }
 
     #[test]

@@ -1,6 +1,13 @@
-//! A token bucket: how fast somebody may ask.
+//! A token bucket: how fast somebody may ask; and many of them, of which those used least lately are
+//! forgotten.
 
 use crate::model::time::Instant;
+use quick_cache::sync::Cache;
+use std::{
+    convert::Infallible,
+    hash::{BuildHasher as _, Hash, RandomState},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// How fast a bucket fills, and how much it holds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,6 +51,40 @@ impl Bucket {
     /// Whole seconds, at least one, until there is one again.
     pub(crate) fn seconds_until_one(&self, rate: Rate) -> u32 {
         ((1.0 - self.left) / rate.per_second).ceil().max(1.0) as u32
+    }
+}
+
+/// A bucket for each of many, known by a keyed hash: however long a key is, it costs the same.
+#[derive(Debug)]
+pub(crate) struct Buckets {
+    hasher: RandomState,
+    by_key: Cache<u64, Arc<Mutex<Bucket>>>,
+}
+
+impl Buckets {
+    /// With room for so many.
+    pub(crate) fn new(remembered: usize) -> Self {
+        Buckets { hasher: RandomState::new(), by_key: Cache::new(remembered) }
+    }
+
+    /// Takes one from the bucket of `key`; else says in how many seconds there will be one.
+    pub(crate) fn take(&self, key: impl Hash, rate: Rate, now: Instant) -> Result<(), u32> {
+        let full = || Ok::<_, Infallible>(Arc::new(Mutex::new(Bucket::full(rate, now))));
+        let Ok(bucket) = self.by_key.get_or_insert_with(&self.hasher.hash_one(key), full);
+        let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        bucket.fill(rate, now);
+        if bucket.take() { Ok(()) } else { Err(bucket.seconds_until_one(rate)) }
+    }
+
+    /// Lets the bucket of `key` be full again.
+    pub(crate) fn forget(&self, key: impl Hash) {
+        self.by_key.remove(&self.hasher.hash_one(key));
+    }
+
+    /// How many are remembered.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.by_key.len()
     }
 }
 

@@ -5,6 +5,7 @@
 //! | `gameside_sessions_requests_total{operation,status}` | answered requests |
 //! | `gameside_sessions_store_commits_total`, `…_store_writes_total` | commits, and the changes in them |
 //! | `gameside_sessions_store_failing` | 1 while nothing can be made durable |
+//! | `gameside_sessions_store_rows_set_aside{table}` | rows of the store that could not be read at the start |
 //! | `gameside_sessions_live` | sessions |
 //! | `gameside_sessions_instances_live` | instances that aren't closed |
 //! | `gameside_sessions_servers{state}` | registered servers: `free`, `held`, `over` |
@@ -29,6 +30,11 @@ struct AnswerLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
     state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TableLabels {
+    table: &'static str,
 }
 
 #[derive(Debug, Default)]
@@ -74,6 +80,11 @@ impl Metrics {
             servers.get_or_create(&Labels { state: name }).inc();
         }
         registry.register("servers", "Registered servers", servers);
+        let set_aside: Family<TableLabels, Gauge> = Family::default();
+        for (table, count) in state.set_aside.counts() {
+            set_aside.get_or_create(&TableLabels { table }).set(count as i64);
+        }
+        registry.register("store_rows_set_aside", "Rows of the store that could not be read at the start", set_aside);
         let mut text = String::new();
         // Writing into a String can't fail.
         let _ = encode(&mut text, &registry);

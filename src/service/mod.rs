@@ -60,7 +60,7 @@ use crate::{
     },
     net::tls::Tls,
 };
-use auth::{Caller, clients::Clients, issuer::Issuer, tokens::Tokens};
+use auth::{Caller, clients::Clients, hashing::Hashing, issuer::Issuer, tokens::Tokens};
 use commit_waiter::CommitWaiter;
 use http::{reply::Outcome, route::Router};
 use remote_friends::{Friends, RemoteFriends};
@@ -124,6 +124,7 @@ pub struct Shared {
     /// Room for connections.
     pub places: Arc<Semaphore>,
     pub rate: http::rate::RateLimiter,
+    pub(crate) hashing: Hashing,
 }
 
 /// Where the time comes from.
@@ -179,6 +180,7 @@ impl Service {
             ended: watch::channel(false).0,
             places,
             rate: http::rate::RateLimiter::default(),
+            hashing: Hashing::default(),
         };
         Ok(Service { shared: Arc::new(shared) })
     }

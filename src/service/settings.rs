@@ -7,6 +7,7 @@
 //! | [`AllocationSettings`] | how registered servers are chosen and for how long anybody waits |
 //! | [`AuthSettings`], [`IssuerSettings`] | who may log in, and how long that lasts; whose tokens are good besides ours |
 //! | [`FriendsSettings`] | another service's friend graph |
+//! | [`HttpSettings`] | by which names the service may be reached |
 //! | [`Limits`] | what a caller may send |
 
 pub(crate) use super::{auth::issuer_settings::IssuerSettings, remote_friends::FriendsSettings};
@@ -62,6 +63,8 @@ pub struct ServiceSettings {
     pub allocation: AllocationSettings,
     /// Who may log in.
     pub auth: AuthSettings,
+    /// By which names the service may be reached.
+    pub http: HttpSettings,
     /// What a caller may send.
     pub limits: Limits,
     /// Another service's friend graph in place of the own one.
@@ -72,6 +75,17 @@ pub struct ServiceSettings {
     pub trusted_proxies: Vec<IpAddr>,
     /// The URL under which clients reach the service; goes into notifications. Empty: the caller's own `Host`.
     pub public_url: String,
+}
+
+/// By which names the service may be reached.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpSettings {
+    /// Host names, without a port, that requests over TCP may give; others are refused with 403. Empty: any. With `--dev` and
+    /// `--local`: these besides the loopback and addresses.
+    #[cfg_attr(test, schemars(example = &["sessions.example.com"]))]
+    pub allowed_hosts: Vec<String>,
 }
 
 /// Leases, health and backfill.
@@ -219,6 +233,7 @@ impl Default for ServiceSettings {
             timings: Timings::default(),
             allocation: AllocationSettings::default(),
             auth: AuthSettings::default(),
+            http: HttpSettings::default(),
             limits: Limits::default(),
             friends: FriendsSettings::default(),
             versions: Matching::default(),
@@ -319,7 +334,10 @@ impl File for ServiceSettings {
 section!(ServiceSettings {
     applied: session_types, regions, request_templates, deserters, match_making_profiles, match_making_template_groups,
         versions, trusted_proxies, public_url;
-    sections: timings, allocation, auth, limits, friends;
+    sections: timings, allocation, auth, http, limits, friends;
+});
+section!(HttpSettings {
+    applied: allowed_hosts;
 });
 section!(Timings {
     applied: session_ttl, instance_lost_after, health_cadence, unhealthy_percentage, missed_before_unknown,

@@ -23,7 +23,7 @@
 //! | [`prose`] | how wide comments and documents are |
 //! | [`replay`] | the calls of an existing Unreal plugin, as data |
 //! | [`sic`] | the provider `sic` against scripted answers |
-//! | [`service_api`], [`service_operations`], [`service_interface`], [`service_allocation`], [`service_durable`], [`service_events`], [`service_config`], [`service_limits`], [`service_rules`], [`service_semantics`] | the session service from outside |
+//! | [`service_api`], [`service_operations`], [`service_interface`], [`service_allocation`], [`service_durable`], [`service_events`], [`service_config`], [`service_credentials`], [`service_limits`], [`service_rules`], [`service_semantics`] | the session service from outside |
 //! | [`service_friends`] | the friend graph of one service, used by another |
 //! | [`session_command`] | what `gameside session` prints |
 //! | [`sessions_interface`] | the life of a session, by the Rust client |
@@ -78,6 +78,7 @@ mod service_allocation;
 mod service_api;
 mod service_bench;
 mod service_config;
+mod service_credentials;
 mod service_durable;
 mod service_events;
 mod service_friends;

@@ -43,7 +43,7 @@ async fn a_caller_who_asks_too_fast_is_told_when_to_come_again() {
     }
     let mut last = String::new();
     for _ in 0..200 {
-        last = raw(&bench, b"GET /session/v1/regions HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+        last = raw(&bench, b"GET /session/v1/regions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
         if last.starts_with("HTTP/1.1 429") {
             break;
         }
@@ -113,15 +113,16 @@ async fn pages_ids_and_headers_are_bounded() {
     assert_eq!(bench.get(&audit, &ann).await.status, 422);
     assert_eq!(bench.get(&format!("/session/v1/session/{}", "a".repeat(129)), &ann).await.status, 422);
     assert_eq!(bench.get(&format!("/session/v1/session/{}", "%00".repeat(8)), &ann).await.code(), "session_not_found");
-    let long = format!("GET /livez HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "y".repeat(20 * 1024));
+    let long = format!("GET /livez HTTP/1.1\r\nhost: localhost\r\nx-long: {}\r\n\r\n", "y".repeat(20 * 1024));
     assert!(raw(&bench, long.as_bytes()).await.starts_with("HTTP/1.1 431"));
     let many = "x: y\r\n".repeat(200);
     assert!(
-        raw(&bench, format!("GET /livez HTTP/1.1\r\nhost: x\r\n{many}\r\n").as_bytes())
+        raw(&bench, format!("GET /livez HTTP/1.1\r\nhost: localhost\r\n{many}\r\n").as_bytes())
             .await
             .starts_with("HTTP/1.1 431")
     );
-    let login = "POST /users/v1/login HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 99999999999\r\n\r\n";
+    let login =
+        "POST /users/v1/login HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 99999999999\r\n\r\n";
     assert!(raw(&bench, format!("{login}{{").as_bytes()).await.starts_with("HTTP/1.1 413"));
 }
 
@@ -131,7 +132,7 @@ async fn a_client_that_sends_too_slowly_is_let_go() {
     settings.limits.read_timeout = Span::from_secs(1);
     settings.limits.idle_timeout = Span::from_secs(1);
     let bench = Bench::start(settings).await;
-    let body = b"POST /users/v1/login HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 10\r\n\r\n{";
+    let body = b"POST /users/v1/login HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 10\r\n\r\n{";
     let answer = raw(&bench, body).await;
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body_timeout"), "{answer}");
     assert_eq!(raw(&bench, b"GET /livez HTTP/1.1\r\nhost: ").await, "", "half a header: closed");

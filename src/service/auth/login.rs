@@ -5,11 +5,11 @@
 //! |---|---|
 //! | `client_credentials` | `Authorization: Basic id:secret`: a client of `clients.json`; with `--local`, the client `local` with the file's secret |
 //! | `basic` | with `--dev`: any `name:password`; with `--local`: the same together with the local client's secret. The player's UUID is derived from the name and stays the same |
-//! | `refresh` | a refresh token of ours, while its client exists |
+//! | `refresh` | a refresh token of ours: of a client while its credentials are the same, of a player while names are accepted. What it may do is read anew |
 //!
 //! Everything else is `invalid_grant_type`.
 
-use super::{Caller, EVERYTHING, secrets, tokens::TokenUse};
+use super::{Caller, EVERYTHING, clients::Client, secrets, tokens::TokenUse};
 use crate::{
     model::{
         ids::PlayerUuid,
@@ -18,6 +18,7 @@ use crate::{
     service::{
         Shared,
         http::{
+            answer,
             reply::{Interrupt, Outcome, Refused, Reply},
             request::RequestContext,
         },
@@ -68,32 +69,51 @@ fn bad_client() -> Interrupt {
 
 async fn client(shared: &Arc<Shared>, request: &RequestContext) -> Outcome<Caller> {
     let (id, secret) = basic_header(request).ok_or_else(bad_client)?;
-    let shared = shared.clone();
-    let check = move || check_client(&shared, &id, secret.expose_secret());
-    tokio::task::spawn_blocking(check).await.unwrap_or_else(|_| Err(bad_client()))
+    let working = shared.clone();
+    let name = id.clone();
+    let check = move || check_client(&working, &name, secret.expose_secret());
+    let checked = shared.hashing.log_in(check).await.unwrap_or_else(|| Err(bad_client()));
+    if checked.is_err() {
+        let settings = shared.settings();
+        let from = answer::address(&settings.trusted_proxies, request.peer, &request.headers);
+        // Only who is wrong is put off: a right secret is never refused for the failures of others.
+        shared.hashing.wrong_secret(&id, from, request.moment.now.mono)?;
+    }
+    checked
 }
 
-/// Slow: reads a file and hashes.
+/// Slow: it may read a file and hash.
 fn check_client(shared: &Shared, id: &str, secret: &str) -> Outcome<Caller> {
     let auth = &shared.settings().auth;
     if let Some(file) = auth.local_secret.as_ref().filter(|_| id == LOCAL) {
         let local = std::fs::read_to_string(file).map_err(|_| bad_client())?;
         let good = !local.trim().is_empty() && secrets::same(local.trim(), secret);
-        return if good { Ok(client_caller(LOCAL, &[EVERYTHING.to_owned()])) } else { Err(bad_client()) };
+        return if good { Ok(local_caller()) } else { Err(bad_client()) };
     }
-    let clients = shared.clients.read().map_err(|why| {
+    let found = shared.clients.authenticated(id, secret, shared.clock.now().wall);
+    let found = found.map_err(|why| {
         tracing::error!(%why, "clients can't log in");
         refused("internal_error", "the clients' credentials can't be read")
-    })?;
-    let client = clients.get(id).filter(|client| secrets::matches(secret, &client.hash)).ok_or_else(bad_client)?;
-    Ok(client_caller(id, client.permissions.as_ref().unwrap_or(&auth.client_permissions)))
+    });
+    Ok(client_caller(id, &found?.ok_or_else(bad_client)?, auth))
 }
 
-fn client_caller(id: &str, permissions: &[String]) -> Caller {
+fn client_caller(id: &str, client: &Client, auth: &AuthSettings) -> Caller {
+    let permissions = client.permissions.as_ref().unwrap_or(&auth.client_permissions);
     Caller {
         subject: format!("client:{id}"),
         name: id.to_owned(),
         permissions: permissions.iter().cloned().collect(),
+        generation: client.generation.clone(),
+        ..Caller::nobody()
+    }
+}
+
+fn local_caller() -> Caller {
+    Caller {
+        subject: format!("client:{LOCAL}"),
+        name: LOCAL.to_owned(),
+        permissions: BTreeSet::from([EVERYTHING.to_owned()]),
         ..Caller::nobody()
     }
 }
@@ -132,7 +152,7 @@ fn named(auth: &AuthSettings, portal_token: &str) -> Outcome<Caller> {
         name: name.to_owned(),
         platform: Some("Basic".to_owned()),
         permissions: auth.player_permissions.iter().cloned().collect::<BTreeSet<_>>(),
-        restricted: false,
+        ..Caller::nobody()
     })
 }
 
@@ -141,14 +161,37 @@ pub fn player_of(name: &str) -> PlayerUuid {
     PlayerUuid(Uuid::new_v5(&PLAYERS, name.as_bytes()))
 }
 
+/// Who holds a refresh token, with what it may do now.
 fn renewed(shared: &Shared, token: &str) -> Outcome<Caller> {
     let now = shared.clock.now().wall;
     let bad = || refused("refresh_token_invalid", "the refresh token is bad or has expired; log in again");
     let caller = shared.tokens.verify(token, TokenUse::Refresh, now).ok_or_else(bad)?;
-    let gone = caller.player.is_none()
-        && caller.name != LOCAL
-        && !shared.clients.read().is_ok_and(|clients| clients.contains_key(&caller.name));
-    if gone { Err(bad()) } else { Ok((*caller).clone()) }
+    let auth = &shared.settings().auth;
+    let by_name = auth.dev || auth.local_secret.is_some();
+    if caller.player.is_some() {
+        let permissions = auth.player_permissions.iter().cloned().collect();
+        return if by_name { Ok(Caller { permissions, ..(*caller).clone() }) } else { Err(bad()) };
+    }
+    if caller.name == LOCAL && auth.local_secret.is_some() {
+        return Ok(local_caller());
+    }
+    let clients = shared.clients.current().map_err(|_| bad())?;
+    let same = |client: &&Client| client.generation == caller.generation;
+    let client = clients.get(&caller.name).filter(same).ok_or_else(bad)?;
+    Ok(client_caller(&caller.name, client, auth))
+}
+
+/// Whether the credentials that an access token was given for have been taken back.
+pub(crate) fn is_revoked(shared: &Shared, caller: &Caller) -> bool {
+    let local = caller.name == LOCAL && shared.settings().auth.local_secret.is_some();
+    if caller.player.is_some() || local {
+        return false;
+    }
+    // While the file can't be read, nothing was taken back.
+    shared
+        .clients
+        .current()
+        .is_ok_and(|clients| clients.get(&caller.name).is_none_or(|client| client.generation != caller.generation))
 }
 
 fn tokens_for(

@@ -6,14 +6,16 @@
 //! | [`issuer`], [`issuer_settings`] | verifying access tokens that an external issuer signs |
 //! | [`clients`] | client credentials, hashed at rest, in a file that the command line may change while the service runs |
 //! | [`secrets`] | hashing and comparing |
+//! | [`hashing`] | how much of it is done at a time, and for whom |
 //! | `jws` | the signatures of all these tokens |
 //! | [`login`] | the grants |
 //!
-//! Invariants: neither a password, a secret nor a token is ever logged or kept in the clear; a
-//! token's permissions are those of the login, so that a reload doesn't change what a live token
-//! may do.
+//! Invariants: neither a password, a secret nor a token is ever logged or kept in the clear; an
+//! access token's permissions are those of its login or refresh, so that a reload doesn't change
+//! what a live token may do; a token of a client ends with the client's generation.
 
 pub(crate) mod clients;
+pub(crate) mod hashing;
 pub(crate) mod issuer;
 pub(crate) mod issuer_settings;
 mod jws;
@@ -36,6 +38,8 @@ pub struct Caller {
     pub permissions: BTreeSet<String>,
     /// The login came with restrictions.
     pub restricted: bool,
+    /// Of a client: the generation of its credentials.
+    pub generation: String,
 }
 
 /// Stands for every permission of the Session API.
@@ -51,6 +55,7 @@ impl Caller {
             platform: None,
             permissions: BTreeSet::new(),
             restricted: false,
+            generation: String::new(),
         }
     }
 

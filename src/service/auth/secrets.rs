@@ -47,8 +47,20 @@ pub(crate) fn hash(secret: &str, strength: Strength) -> String {
     digest(secret, memory, passes, &salt).map(|hash| hash.to_string()).unwrap_or_default()
 }
 
+#[cfg(test)]
+thread_local! {
+    static HASHES: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+/// How many secrets this thread has hashed to compare them.
+#[cfg(test)]
+pub(super) fn hashes() -> u64 {
+    HASHES.get()
+}
+
 /// Whether a secret is the hashed one. A hash that can't be read matches nothing.
 pub(crate) fn matches(secret: &str, hashed: &str) -> bool {
+    #[cfg(test)]
+    HASHES.set(HASHES.get() + 1);
     if hashed.starts_with('$') {
         return Argon2::default().verify_password(secret.as_bytes(), hashed).is_ok();
     }

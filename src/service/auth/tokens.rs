@@ -50,6 +50,8 @@ struct Claims {
     permissions: Vec<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     restricted: bool,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    generation: String,
 }
 
 /// Signs and verifies.
@@ -109,6 +111,7 @@ impl Tokens {
             platform: caller.platform.clone(),
             permissions: caller.permissions.iter().cloned().collect(),
             restricted: caller.restricted,
+            generation: caller.generation.clone(),
         };
         jws::sign(&claims, &self.key)
     }
@@ -132,6 +135,7 @@ impl Tokens {
             platform: claims.platform,
             permissions: claims.permissions.into_iter().collect(),
             restricted: claims.restricted,
+            generation: claims.generation,
         });
         if purpose == TokenUse::Access {
             self.remember(token, &caller, claims.exp);

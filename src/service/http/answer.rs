@@ -2,7 +2,7 @@
 //! durable; answer.
 
 use super::{
-    Answer,
+    Answer, hosts,
     reply::{Interrupt, Need, Outcome, Refused, Reply, invalid_body},
     request::{RequestContext, Supplied},
     route::{self, Access, Found, Handler, Row},
@@ -16,7 +16,7 @@ use crate::{
     service::{
         Shared,
         auth::{
-            Caller,
+            Caller, login,
             secrets::{self, Strength},
             tokens::TokenUse,
         },
@@ -43,6 +43,10 @@ pub(crate) async fn answer(
     peer: Option<IpAddr>,
     request: http::Request<Incoming>,
 ) -> Response<Body> {
+    if let Err(refused) = hosts::check(&shared.settings(), peer, &request) {
+        shared.metrics.answered("none", refused.status);
+        return refusal(&refused);
+    }
     let (parts, body) = request.into_parts();
     let now = shared.clock.now();
     shared.someone_is_here(now.mono);
@@ -140,7 +144,7 @@ async fn caller(shared: &Arc<Shared>, row: &Row, now: Timestamp, headers: &Heade
     let bad = |desc: &str| Interrupt::from(Refused::new(StatusCode::FORBIDDEN, codes::BAD_TOKEN, desc));
     let token = token.ok_or_else(|| bad("send an access token: Authorization: Bearer …"))?;
     let caller = match shared.tokens.verify(token, TokenUse::Access, now) {
-        Some(caller) => Some(caller),
+        Some(caller) => Some(caller).filter(|caller| !login::is_revoked(shared, caller)),
         None => shared.of_issuer(token, now).await,
     };
     let caller = caller.ok_or_else(|| bad("the access token is bad or has expired; log in again"))?;
@@ -162,7 +166,7 @@ pub(crate) async fn carry_out(shared: &Arc<Shared>, mut request: RequestContext)
         let (outcome, seen) = shared.transact(&request.moment, |tx| operation(tx, &request));
         match outcome {
             Err(Interrupt::Needs(need)) if !request.supplied.has(&need) => {
-                supply(shared, &mut request.supplied, need).await;
+                supply(shared, &mut request, need).await?;
             }
             outcome => {
                 shared.commits.wait(seen).await?;
@@ -173,24 +177,29 @@ pub(crate) async fn carry_out(shared: &Arc<Shared>, mut request: RequestContext)
 }
 
 /// Gets what an operation can't get while everybody else waits for it.
-async fn supply(shared: &Shared, supplied: &mut Supplied, need: Need) {
+async fn supply(shared: &Shared, request: &mut RequestContext, need: Need) -> Outcome<()> {
+    let supplied = &mut request.supplied;
     match need {
-        Need::Verify { hash, password } => supplied.verified = Some(verified(hash, password).await),
-        Need::Hash { password } => supplied.hashed = Some(hashed(password).await),
+        Need::Verify { hash, password } => {
+            let (hashing, subject) = (&shared.hashing, &request.caller.subject);
+            hashing.try_password(subject, &hash, request.moment.now.mono)?;
+            let compared = hash.clone();
+            let good = hashing.password(move || secrets::matches(&password, &compared)).await?;
+            if good {
+                hashing.right_password(subject, &hash);
+            }
+            supplied.verified = Some(if good { hash } else { String::new() });
+        }
+        Need::Hash { password } => {
+            let hash = shared.hashing.password(move || secrets::hash(&password, Strength::Chosen)).await?;
+            supplied.hashed = Some(hash);
+        }
         Need::Friends { player } => {
             let friends = shared.friends_of(player).await;
             supplied.friends = Some(remote_friends::Found { player, friends });
         }
     }
-}
-
-async fn verified(hash: String, password: String) -> String {
-    let check = move || if secrets::matches(&password, &hash) { hash } else { String::new() };
-    tokio::task::spawn_blocking(check).await.unwrap_or_default()
-}
-
-async fn hashed(password: String) -> String {
-    tokio::task::spawn_blocking(move || secrets::hash(&password, Strength::Chosen)).await.unwrap_or_default()
+    Ok(())
 }
 
 fn refused_lost(shared: &Shared, path: &str) -> Response<Body> {

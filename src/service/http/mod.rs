@@ -5,11 +5,13 @@
 //! | [`route`] | the router: pattern → row |
 //! | [`request`] | a request as a handler sees it |
 //! | [`reply`] | answers and refusals |
+//! | `hosts` | by which names the service may be reached, and from which web pages |
 //! | [`rate`] | how fast a caller may ask |
 //! | [`answer`] | one request from its bytes to its answer |
 //! | [`serve`] | listeners and their limits |
 
 pub(crate) mod answer;
+mod hosts;
 pub(crate) mod rate;
 pub(crate) mod reply;
 pub(crate) mod request;

@@ -7,27 +7,22 @@
 use super::reply::{Outcome, Refused};
 use crate::{
     model::{errors::codes, time::Instant},
-    net::rate::{Bucket, Rate},
+    net::rate::{Buckets, Rate},
     service::settings::Limits,
 };
 use http::StatusCode;
-use quick_cache::sync::Cache;
-use std::{
-    convert::Infallible,
-    net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::net::IpAddr;
 
 /// Callers remembered at a time.
 const REMEMBERED: usize = 65_536;
 
 /// The callers' buckets.
 #[derive(Debug)]
-pub struct RateLimiter(Cache<String, Arc<Mutex<Bucket>>>);
+pub struct RateLimiter(Buckets);
 
 impl Default for RateLimiter {
     fn default() -> Self {
-        RateLimiter(Cache::new(REMEMBERED))
+        RateLimiter(Buckets::new(REMEMBERED))
     }
 }
 
@@ -45,20 +40,16 @@ impl RateLimiter {
         if rate == 0 {
             return Ok(());
         }
-        let by_address = || address().map_or_else(|| "unknown".to_owned(), |address| address.to_string());
-        let key = if subject.is_empty() { by_address() } else { subject.to_owned() };
         let limit = Rate { per_second: f64::from(rate), burst: f64::from(limits.request_burst) };
-        let full = || Ok::<_, Infallible>(Arc::new(Mutex::new(Bucket::full(limit, now))));
-        let Ok(bucket) = self.0.get_or_insert_with(&key, full);
-        let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        bucket.fill(limit, now);
-        if bucket.take() {
-            return Ok(());
-        }
-        let seconds = bucket.seconds_until_one(limit);
-        let desc = format!("more than {rate} requests a second; come again in {seconds} s");
-        let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, codes::TOO_MANY_REQUESTS, desc);
-        Err(Refused { retry_after: Some(seconds), ..refused }.into())
+        let taken = match subject {
+            "" => self.0.take(address(), limit, now),
+            subject => self.0.take(subject, limit, now),
+        };
+        taken.map_err(|seconds| {
+            let desc = format!("more than {rate} requests a second; come again in {seconds} s");
+            let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, codes::TOO_MANY_REQUESTS, desc);
+            Refused { retry_after: Some(seconds), ..refused }.into()
+        })
     }
 }
 

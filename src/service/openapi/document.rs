@@ -196,6 +196,7 @@ fn errors(row: &Row, operation: &Operation) -> BTreeMap<u16, BTreeSet<&'static s
     if !matches!(row.access, Access::Nothing) {
         add(403, &[codes::BAD_TOKEN, codes::MISSING_PERMISSION]);
     }
+    add(403, &[codes::FOREIGN_HOST, codes::FOREIGN_ORIGIN]);
     if names(row.path).iter().any(|name| name.ends_with("session_id")) {
         add(404, &[codes::SESSION_NOT_FOUND]);
     }
@@ -213,7 +214,7 @@ fn errors(row: &Row, operation: &Operation) -> BTreeMap<u16, BTreeSet<&'static s
 /// Errors that most operations have: name, status and, in order, codes.
 const SHARED: [(&str, u16, &[&str]); 5] = [
     ("BadBody", 400, &["bad_body"]),
-    ("Forbidden", 403, &[codes::MISSING_PERMISSION, codes::BAD_TOKEN]),
+    ("Forbidden", 403, &[codes::FOREIGN_ORIGIN, codes::FOREIGN_HOST, codes::MISSING_PERMISSION, codes::BAD_TOKEN]),
     ("SessionNotFound", 404, &[codes::SESSION_NOT_FOUND]),
     ("TooManyRequests", 429, &[codes::TOO_MANY_REQUESTS]),
     ("Unavailable", 503, &[codes::UNAVAILABLE]),

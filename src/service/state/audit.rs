@@ -6,7 +6,11 @@
 //! callers by their bytes too: a session, a player who writes, and in all. An event about several
 //! players is kept once, and shown once for each.
 
-use super::{commit::Commit, diff::SessionDiff};
+use super::{
+    commit::Commit,
+    diff::SessionDiff,
+    set_aside::{RowError, SetAside},
+};
 use crate::{
     model::{
         audit::{AuditEvent, CreateAuditRequest},
@@ -171,13 +175,15 @@ pub struct Query {
 }
 
 impl AuditLog {
-    pub fn read(store: &mut dyn Store) -> Result<AuditLog, StoreError> {
+    pub(crate) fn read(store: &mut dyn Store, set_aside: &mut SetAside) -> Result<AuditLog, StoreError> {
         let mut log = AuditLog::default();
-        for (key, bytes) in store.read(Table::Audit)? {
-            let number = u64::from_str_radix(&key, 16).map_err(|why| StoreError::new("read the audit log", why))?;
-            let event = serde_json::from_slice(&bytes).map_err(|why| StoreError::new("read the audit log", why))?;
-            log.add(number, event, bytes.len());
-        }
+        set_aside.rows(store, Table::Audit, |key, bytes| {
+            let number = u64::from_str_radix(key, 16).map_err(|_| RowError::Key)?;
+            // Also the number of an event that can't be read is given away.
+            log.next = log.next.max(number.saturating_add(1));
+            log.add(number, serde_json::from_slice(bytes)?, bytes.len());
+            Ok(())
+        })?;
         Ok(log)
     }
 

@@ -3,7 +3,11 @@
 //!
 //! Marks are set by whoever runs matches; queues are what will ask for them.
 
-use super::{Transaction, commit::Commit};
+use super::{
+    Transaction,
+    commit::Commit,
+    set_aside::{RowError, SetAside},
+};
 use crate::{
     model::{CustomData, ids::PlayerUuid, time::Timestamp},
     service::store::{Seq, Store, StoreError, Table},
@@ -35,21 +39,19 @@ pub(crate) struct Deserters {
 const CLEARED: &str = "cleared";
 
 impl Deserters {
-    pub(crate) fn read(store: &mut dyn Store) -> Result<Deserters, StoreError> {
+    pub(crate) fn read(store: &mut dyn Store, set_aside: &mut SetAside) -> Result<Deserters, StoreError> {
         let mut deserters = Deserters::default();
-        for (key, bytes) in store.read(Table::Deserters)? {
-            let bad = || StoreError::new("read the deserters", format!("row {key}"));
-            let (rule, player) = key.split_once('/').ok_or_else(bad)?;
-            let rule: Uuid = rule.parse().map_err(|_| bad())?;
+        set_aside.rows(store, Table::Deserters, |key, bytes| {
+            let (rule, player) = key.split_once('/').ok_or(RowError::Key)?;
+            let rule: Uuid = rule.parse()?;
             if player == CLEARED {
-                let at = serde_json::from_slice(&bytes).map_err(|_| bad())?;
-                deserters.cleared.insert(rule, (at, Seq::default()));
+                deserters.cleared.insert(rule, (serde_json::from_slice(bytes)?, Seq::default()));
             } else {
-                let player = PlayerUuid(player.parse().map_err(|_| bad())?);
-                let mark = serde_json::from_slice(&bytes).map_err(|_| bad())?;
-                deserters.marks.insert((player, rule), (mark, Seq::default()));
+                let player = PlayerUuid(player.parse::<Uuid>()?);
+                deserters.marks.insert((player, rule), (serde_json::from_slice(bytes)?, Seq::default()));
             }
-        }
+            Ok(())
+        })?;
         Ok(deserters)
     }
 }

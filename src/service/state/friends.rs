@@ -14,7 +14,7 @@
 //! Whoever adds a player whose request it declined becomes a friend at once. Invariant: both sides
 //! change in one operation, and `friends` stands on both or on neither.
 
-use super::{Transaction, commit::Commit};
+use super::{Transaction, commit::Commit, set_aside::SetAside};
 use crate::{
     model::{
         friends::{FriendRelationship, FriendshipStatus},
@@ -41,16 +41,15 @@ pub(crate) struct Friends {
 }
 
 impl Friends {
-    pub(crate) fn read(store: &mut dyn Store) -> Result<Friends, StoreError> {
+    pub(crate) fn read(store: &mut dyn Store, set_aside: &mut SetAside) -> Result<Friends, StoreError> {
         let mut friends = Friends::default();
-        for (key, bytes) in store.read(Table::Friends)? {
-            let failed = |why: String| StoreError::new("read the friend graph", format!("{key}: {why}"));
-            let player = key.split('/').next().unwrap_or_default();
-            let player = PlayerUuid(player.parse().map_err(|why: uuid::Error| failed(why.to_string()))?);
-            let side: FriendRelationship = serde_json::from_slice(&bytes).map_err(|why| failed(why.to_string()))?;
+        set_aside.rows(store, Table::Friends, |key, bytes| {
+            let player = PlayerUuid(key.split('/').next().unwrap_or_default().parse::<uuid::Uuid>()?);
+            let side: FriendRelationship = serde_json::from_slice(bytes)?;
             let sides = friends.sides.entry(player).or_default();
             sides.insert(side.friends_player_uuid, (side, Seq::default()));
-        }
+            Ok(())
+        })?;
         Ok(friends)
     }
 

@@ -15,7 +15,10 @@
 //! more than the limits say, oldest first; whoever asks for what follows a position gets all of it
 //! or [`Gap`], also after the service was killed and started again.
 
-use super::event_batch::{EventBatch, FeedItem};
+use super::{
+    event_batch::{EventBatch, FeedItem},
+    set_aside::{RowError, SetAside},
+};
 use crate::{
     model::{
         ids::PlayerUuid,
@@ -84,25 +87,35 @@ pub(crate) fn key(first: u64) -> String {
 }
 
 impl Journal {
-    /// What the store has that isn't too old; a store without a journal gets an epoch, which the caller writes.
-    pub fn read(store: &mut dyn Store, now: Now, limits: &Limits) -> Result<Journal, StoreError> {
-        let failed =
-            |key: &str, why: String| StoreError::new("read the journal of events", format!("row {key}: {why}"));
-        let mut journal = Journal { epoch: rand::random(), ..Journal::default() };
-        for (key, bytes) in store.read(Table::Events)? {
+    /// What the store has that isn't too old; a store without a journal gets an epoch, which the caller writes. So does one of
+    /// which something can't be read: who was away learns of a gap then, rather than missing it.
+    pub(crate) fn read(
+        store: &mut dyn Store,
+        set_aside: &mut SetAside,
+        now: Now,
+        limits: &Limits,
+    ) -> Result<Journal, StoreError> {
+        let fresh = rand::random();
+        let mut journal = Journal { epoch: fresh, ..Journal::default() };
+        set_aside.rows(store, Table::Events, |key, bytes| {
             if key == EPOCH {
-                let text = String::from_utf8(bytes).map_err(|why| failed(&key, why.to_string()))?;
-                journal.epoch = u32::from_str_radix(&text, 16).map_err(|why| failed(&key, why.to_string()))?;
-                continue;
+                journal.epoch = u32::from_str_radix(std::str::from_utf8(bytes)?, 16)?;
+                return Ok(());
             }
-            let first = u64::from_str_radix(&key, 16).map_err(|why| failed(&key, why.to_string()))?;
-            let batch: EventBatch = serde_json::from_slice(&bytes).map_err(|why| failed(&key, why.to_string()))?;
+            let first = u64::from_str_radix(key, 16).map_err(|_| RowError::Key)?;
+            // Also the number of a row that can't be read is given away.
+            journal.last = journal.last.max(first);
+            let batch: EventBatch = serde_json::from_slice(bytes)?;
             if journal.rows.is_empty() {
                 journal.forgotten = first.saturating_sub(1);
             }
             journal.last = first.saturating_sub(1);
             let age = now.wall.since(batch.at);
             journal.add(&batch, Seq::default(), Instant(now.mono.0.saturating_sub(age)), limits);
+            Ok(())
+        })?;
+        if set_aside.count(Table::Events) > 0 {
+            journal.epoch = fresh;
         }
         Ok(journal)
     }

@@ -18,6 +18,7 @@
 //! | [`registry`], [`allocator`] | registered servers; who gets which |
 //! | [`audit`] | what happened |
 //! | [`events`], [`event_batch`], [`journal`] | which players are told of a change; a row with what they are told; what is kept for those who were away |
+//! | [`set_aside`] | rows of the store that can't be read |
 //! | [`deserters`], [`friends`], [`presence`], [`numbers`] | who deserted matches; the friend graph; who shows which session; the numbers of older clients |
 //!
 //! Invariants: an operation changes nothing unless it answers success, and then everything at once,
@@ -41,6 +42,7 @@ pub(crate) mod moment;
 mod numbers;
 pub(crate) mod presence;
 pub(crate) mod registry;
+mod set_aside;
 mod transaction;
 
 #[cfg(test)]
@@ -68,6 +70,7 @@ use super::{
 };
 use crate::model::{ids::SessionId, time::Now};
 use entry::{Entry, SessionView};
+use set_aside::SetAside;
 use std::{collections::HashMap, sync::Arc};
 use tokio::sync::watch;
 
@@ -86,6 +89,7 @@ pub struct State {
     index: index::Index,
     timers: due::Timers,
     writer: Writer,
+    pub(crate) set_aside: SetAside,
     next_number: u64,
 }
 
@@ -97,13 +101,14 @@ impl State {
         now: Now,
     ) -> Result<(State, watch::Receiver<Progress>), StoreError> {
         let claim = Claim::take(&mut *store)?;
-        let sessions = read_sessions(&mut *store)?;
-        let audit = audit::AuditLog::read(&mut *store)?;
-        let friends = friends::Friends::read(&mut *store)?;
-        let presence = presence::Presence::read(&mut *store)?;
-        let deserters = deserters::Deserters::read(&mut *store)?;
-        let numbers = numbers::Numbers::read(&mut *store)?;
-        let events = journal::Journal::read(&mut *store, now, &settings.limits)?;
+        let mut set_aside = SetAside::default();
+        let sessions = read_sessions(&mut *store, &mut set_aside)?;
+        let audit = audit::AuditLog::read(&mut *store, &mut set_aside)?;
+        let friends = friends::Friends::read(&mut *store, &mut set_aside)?;
+        let presence = presence::Presence::read(&mut *store, &mut set_aside)?;
+        let deserters = deserters::Deserters::read(&mut *store, &mut set_aside)?;
+        let numbers = numbers::Numbers::read(&mut *store, &mut set_aside)?;
+        let events = journal::Journal::read(&mut *store, &mut set_aside, now, &settings.limits)?;
         let (writer, progress) =
             Writer::start(store, claim).map_err(|why| StoreError::new("start the writer of the store", why))?;
         let mut state = State {
@@ -119,6 +124,7 @@ impl State {
             index: index::Index::default(),
             timers: due::Timers::default(),
             writer,
+            set_aside,
             next_number: sessions.iter().map(|session| session.number + 1).max().unwrap_or(1),
         };
         for record in sessions {
@@ -156,13 +162,12 @@ impl State {
     }
 }
 
-fn read_sessions(store: &mut dyn Store) -> Result<Vec<SessionRecord>, StoreError> {
-    let rows = store.read(Table::Sessions)?;
-    let read = |(key, bytes): (String, Vec<u8>)| {
-        serde_json::from_slice(&bytes)
-            .map_err(|why| StoreError::new("read a session of the store", format!("session {key}: {why}")))
-    };
-    let mut sessions: Vec<SessionRecord> = rows.into_iter().map(read).collect::<Result<_, _>>()?;
+fn read_sessions(store: &mut dyn Store, set_aside: &mut SetAside) -> Result<Vec<SessionRecord>, StoreError> {
+    let mut sessions: Vec<SessionRecord> = Vec::new();
+    set_aside.rows(store, Table::Sessions, |_, bytes| {
+        sessions.push(serde_json::from_slice(bytes)?);
+        Ok(())
+    })?;
     sessions.sort_by_key(|session| session.number);
     Ok(sessions)
 }

@@ -4,7 +4,12 @@
 //! it is drawn at random and stays for good. A player who was only named by others has none. The
 //! numbers of before, the first 52 bits of the UUID, still lead to a player who has a number.
 
-use super::{State, Transaction, commit::Commit, moment::Moment};
+use super::{
+    State, Transaction,
+    commit::Commit,
+    moment::Moment,
+    set_aside::{RowError, SetAside},
+};
 use crate::{
     model::ids::{PlayerUuid, SessionId},
     service::{
@@ -30,14 +35,14 @@ const DRAWS: usize = 64;
 const REST: u32 = 76;
 
 impl Numbers {
-    pub(super) fn read(store: &mut dyn Store) -> Result<Numbers, StoreError> {
+    pub(super) fn read(store: &mut dyn Store, set_aside: &mut SetAside) -> Result<Numbers, StoreError> {
         let mut numbers = Numbers::default();
-        for (key, bytes) in store.read(Table::Numbers)? {
-            let bad = || StoreError::new("read the players' numbers", format!("row {key}"));
-            let number = u32::from_str_radix(&key, 16).map_err(|_| bad())?;
-            let player = std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok()).ok_or_else(bad)?;
+        set_aside.rows(store, Table::Numbers, |key, bytes| {
+            let number = u32::from_str_radix(key, 16).map_err(|_| RowError::Key)?;
+            let player = std::str::from_utf8(bytes)?.parse::<uuid::Uuid>().map_err(|_| RowError::Player)?;
             numbers.add(PlayerUuid(player), number, Seq::default());
-        }
+            Ok(())
+        })?;
         Ok(numbers)
     }
 

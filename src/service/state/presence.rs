@@ -1,7 +1,11 @@
 //! Presence sessions: at most one a player, which its friends may see. Durable. Invariant: a player
 //! is active in its presence session; leaving clears it.
 
-use super::{Transaction, commit::Commit};
+use super::{
+    Transaction,
+    commit::Commit,
+    set_aside::{RowError, SetAside},
+};
 use crate::{
     model::ids::{PlayerUuid, SessionId},
     service::store::{Seq, Store, StoreError, Table},
@@ -12,15 +16,15 @@ use std::collections::{BTreeMap, HashMap};
 pub(crate) struct Presence(HashMap<PlayerUuid, (SessionId, Seq)>);
 
 impl Presence {
-    pub(crate) fn read(store: &mut dyn Store) -> Result<Presence, StoreError> {
-        let rows = store.read(Table::Presence)?;
-        let read = |(key, bytes): (String, Vec<u8>)| {
-            let player = key.parse().ok().map(PlayerUuid);
-            let session = String::from_utf8(bytes).ok().and_then(|text| SessionId::new(text).ok());
-            player.zip(session).ok_or_else(|| StoreError::new("read the presence sessions", format!("row {key}")))
-        };
-        let read = rows.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        Ok(Presence(read.into_iter().map(|(player, session)| (player, (session, Seq::default()))).collect()))
+    pub(crate) fn read(store: &mut dyn Store, set_aside: &mut SetAside) -> Result<Presence, StoreError> {
+        let mut presence = Presence::default();
+        set_aside.rows(store, Table::Presence, |key, bytes| {
+            let player = PlayerUuid(key.parse::<uuid::Uuid>()?);
+            let session = SessionId::new(std::str::from_utf8(bytes)?).map_err(|_| RowError::SessionId)?;
+            presence.0.insert(player, (session, Seq::default()));
+            Ok(())
+        })?;
+        Ok(presence)
     }
 }
 

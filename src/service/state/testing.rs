@@ -152,6 +152,6 @@ pub(crate) fn player(name: &str) -> Caller {
         name: name.to_owned(),
         platform: Some("Basic".to_owned()),
         permissions: ServiceSettings::default().auth.player_permissions.into_iter().collect(),
-        restricted: false,
+        ..Caller::nobody()
     }
 }
