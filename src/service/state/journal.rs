@@ -425,7 +425,8 @@ mod tests {
             let wall = Timestamp::EPOCH.plus(Duration::from_secs(second));
             Now { boot: at(second).0, mono: at(second), wall }
         };
-        let read = |second| Journal::read(&mut store.clone(), now(second), &limits()).unwrap();
+        let read =
+            |second| Journal::read(&mut store.clone(), &mut SetAside::default(), now(second), &limits()).unwrap();
         let mut again = read(4);
         let _ = again.expire(at(4), &limits());
         for (who, position) in [(1, 1), (1, 3), (2, 4), (2, 8), (3, 3)] {
