@@ -1,5 +1,5 @@
-//! A token bucket: how fast somebody may ask; and many of them, of which those used least lately are
-//! forgotten.
+//! A token bucket: how fast somebody may ask; and many of them, of which those used least lately
+//! are forgotten.
 
 use crate::model::time::Instant;
 use quick_cache::sync::Cache;

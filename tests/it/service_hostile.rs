@@ -148,7 +148,9 @@ async fn pages_have_bounds() {
 
 /// A request as no client library would send it; status and body.
 async fn raw_get(bench: &Bench, method: &str, path: &str, token: &str) -> (u16, String) {
-    let head = format!("{method} {path} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {token}\r\nconnection: close\r\n");
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\nconnection: close\r\n"
+    );
     said(bench, format!("{head}content-length: 2\r\n\r\n{{}}").as_bytes()).await
 }
 
@@ -179,7 +181,7 @@ async fn headers_and_request_lines_have_bounds() {
     let bench = Bench::start(settings()).await;
     let ends = "connection: close\r\n\r\n";
     let rows: [(&str, String, &[u16]); 8] = [
-        ("good", format!("GET /livez HTTP/1.1\r\nhost: h\r\n{ends}"), &[200]),
+        ("good", format!("GET /livez HTTP/1.1\r\nhost: localhost\r\n{ends}"), &[200]),
         ("too many headers", format!("GET /livez HTTP/1.1\r\n{}{ends}", "a: b\r\n".repeat(101)), &[431]),
         ("a long header", format!("GET /livez HTTP/1.1\r\na: {}\r\n{ends}", "x".repeat(20_000)), &[431]),
         ("a long path", format!("GET /{} HTTP/1.1\r\n{ends}", "x".repeat(20_000)), &[414, 431]),
@@ -204,7 +206,8 @@ async fn headers_and_request_lines_have_bounds() {
         let answer = said(&bench, bytes.as_bytes()).await;
         assert!(expected.contains(&answer.0), "{what}: {answer:?}");
     }
-    let announced = format!("POST /users/v1/login HTTP/1.1\r\nhost: h\r\ncontent-length: {}\r\n\r\n", 1u64 << 40);
+    let announced =
+        format!("POST /users/v1/login HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", 1u64 << 40);
     let mut stream = connect(&bench).await;
     stream.write_all(announced.as_bytes()).await.unwrap();
     stream.write_all(&[b' '; 64]).await.unwrap();
@@ -219,11 +222,13 @@ async fn clients_that_dawdle_are_sent_away() {
     let bench = Bench::start(settings()).await;
     let mut silent = connect(&bench).await;
     let mut head = connect(&bench).await;
-    head.write_all(b"GET /livez HTTP/1.1\r\nhost: h\r\nx-slow: ").await.unwrap();
+    head.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nx-slow: ").await.unwrap();
     assert_eq!(answered(&mut head).await.0, 0, "half a head is no request");
     assert_eq!(answered(&mut silent).await.0, 0);
     let mut body = connect(&bench).await;
-    body.write_all(b"POST /users/v1/login HTTP/1.1\r\nhost: h\r\ncontent-length: 100\r\n\r\n{\"grant").await.unwrap();
+    body.write_all(b"POST /users/v1/login HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{\"grant")
+        .await
+        .unwrap();
     let (status, text) = answered(&mut body).await;
     assert_eq!((status, text.contains("body_timeout")), (408, true), "{text}");
 }
@@ -263,11 +268,11 @@ async fn clients_that_never_read_keep_nobody_out_for_long() {
         socket.set_recv_buffer_size(4096).unwrap();
         let mut stream = socket.connect(address).await.unwrap();
         // What isn't read keeps the service from reading on, and that this from being written.
-        while stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: h\r\n\r\n").await.is_ok() {}
+        while stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").await.is_ok() {}
     });
     let sent_away = futures_util::future::join_all(greedy);
     tokio::time::timeout(std::time::Duration::from_secs(3600), sent_away).await.expect("all are sent away");
-    let answer = said(&bench, b"GET /livez HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await;
+    let answer = said(&bench, b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
     assert_eq!(answer.0, 200, "{answer:?}");
 }
 
@@ -281,7 +286,7 @@ async fn clients_that_hoard_connections_keep_nobody_out_for_long() {
     for _ in 0..50 {
         hoarders.push(connect(&bench).await);
     }
-    let answer = said(&bench, b"GET /livez HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await;
+    let answer = said(&bench, b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
     assert_eq!(answer.0, 200, "{answer:?}");
     drop(hoarders);
 }

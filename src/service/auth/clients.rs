@@ -1,7 +1,8 @@
 //! Client credentials: `clients.json` in the state directory, mode 0600, replaced as a whole.
 //!
 //! The command line changes it under a lock (`clients.lock`) while a service may be running; the
-//! service looks at every login and every request of a client whether it has changed. A secret is shown once, when it is made, and kept as a hash.
+//! service looks at every login and every request of a client whether it has changed. A secret is
+//! shown once, when it is made, and kept as a hash.
 //!
 //! | change | secrets | tokens in use |
 //! |---|---|---|

@@ -136,13 +136,10 @@ impl Issuer {
         }
         let unverified = Unverified::parse(token)?;
         let algorithm = *self.settings.algorithms.iter().find(|known| known.name() == unverified.algorithm())?;
-        let key = match find(&keys.set, unverified.key_id(), algorithm) {
-            Some(key) => key.clone(),
-            None => {
-                keys = self.newer_keys(&keys).await;
-                find(&keys.set, unverified.key_id(), algorithm)?.clone()
-            }
-        };
+        if find(&keys.set, unverified.key_id(), algorithm).is_none() {
+            keys = self.newer_keys(&keys).await;
+        }
+        let key = find(&keys.set, unverified.key_id(), algorithm)?.clone();
         let claims = self.checked(&unverified, &key, algorithm, seconds)?;
         let caller = Arc::new(self.caller(&claims, players)?);
         let remembered = Remembered { caller: caller.clone(), expires: claims.exp, keys };

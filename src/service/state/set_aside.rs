@@ -1,6 +1,6 @@
-//! Rows of the store that can't be read: written by another version, or damaged. They never keep the
-//! service from starting. Each is passed over with a warning, counted for the metrics, and stays in
-//! the store as it is, so that a version that can read it finds it again.
+//! Rows of the store that can't be read: written by another version, or damaged. They never keep
+//! the service from starting. Each is passed over with a warning, counted for the metrics, and
+//! stays in the store as it is, so that a version that can read it finds it again.
 
 use crate::service::store::{Store, StoreError, Table};
 use std::collections::BTreeMap;

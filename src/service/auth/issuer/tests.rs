@@ -56,7 +56,8 @@ async fn an_issuer_that_hangs_stalls_nobody_while_keys_are_known() {
     }
     assert_eq!(begun.elapsed(), Duration::ZERO, "they waited for the issuer");
     let _asked = listener.accept().await.unwrap();
-    // The fetch is under way: who names a key that nobody knows waits for a moment, everybody else not at all.
+    // The fetch is under way: who names a key that nobody knows waits for a moment, everybody else
+    // not at all.
     let stranger = strange(&token(&issuer, &pair, "eve"));
     let begun = Instant::now();
     let (stranger, ann) =
