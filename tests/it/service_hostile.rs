@@ -198,7 +198,7 @@ async fn headers_and_request_lines_have_bounds() {
         ),
         (
             "a chunk beyond all",
-            "POST /users/v1/login HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffffff\r\n".to_owned(),
+            "POST /users/v1/login HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffffff\r\n".to_owned(),
             &[400],
         ),
     ];
