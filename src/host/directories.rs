@@ -69,7 +69,7 @@ pub(crate) fn examine(path: &Path, uid: u32) -> Result<(), BadDirectory> {
         found => found?,
     };
     let owner = found.uid();
-    if owner != uid && owner != 0 && !is_roots_alone(path.parent()) {
+    if owner != uid && owner != 0 && !is_handed_over(path, owner) {
         return Err(BadDirectory::Foreign { path: path.to_owned(), owner, uid });
     }
     let mode = found.mode() & 0o7777;
@@ -88,9 +88,13 @@ fn directory(path: &Path) -> Result<fs::Metadata, BadDirectory> {
     if found.is_dir() { Ok(found) } else { Err(BadDirectory::NoDirectory { path: path.to_owned() }) }
 }
 
-fn is_roots_alone(path: Option<&Path>) -> bool {
-    let about = path.and_then(|path| fs::metadata(path).ok());
-    about.is_some_and(|about| about.uid() == 0 && about.mode() & 0o022 == 0)
+/// Whether root gave it to its owner: it lies where root alone may write, maybe below directories of
+/// the same owner.
+fn is_handed_over(path: &Path, owner: u32) -> bool {
+    let Some(parent) = path.parent() else { return false };
+    let Ok(about) = fs::metadata(parent) else { return false };
+    let closed = about.mode() & 0o022 == 0;
+    closed && (about.uid() == 0 || about.uid() == owner && is_handed_over(parent, owner))
 }
 
 #[cfg(test)]
@@ -138,8 +142,15 @@ mod tests {
             std::os::unix::fs::chown(&real, Some(65533), None).unwrap();
             assert!(matches!(examine(&real, uid), Err(BadDirectory::Foreign { owner: 65533, .. })));
             assert!(matches!(examine(&real, 7), Err(BadDirectory::Foreign { owner: 65533, uid: 7, .. })));
+            let below = real.join("agents");
+            fs::create_dir(&below).unwrap();
+            std::os::unix::fs::chown(&below, Some(65533), None).unwrap();
+            assert!(examine(&below, 7).is_err(), "its parent could be anybody's");
             fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
             examine(&real, 7).unwrap();
+            examine(&below, 7).unwrap();
+            std::os::unix::fs::chown(&below, Some(65532), None).unwrap();
+            assert!(examine(&below, 7).is_err(), "its owner is another than that of its parent");
         }
     }
 }
