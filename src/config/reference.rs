@@ -1,5 +1,5 @@
 //! What users read about the configuration, made from the types: a commented file, and a chapter in
-//! Markdown ([`chapter`]).
+//! Markdown (`chapter`, which only its test writes).
 //!
 //! The texts in the repository are compared with these by a test (`UPDATE=1 cargo test` writes them
 //! anew), so that neither can say anything that the types don't.

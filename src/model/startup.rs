@@ -63,10 +63,10 @@ mod tests {
     #[test]
     fn maps_as_they_are_pass_and_what_reads_as_more_does_not() {
         use Destination::{Argument, Console, Data, Part};
+        type Row = (&'static str, Result<(), Unfit>, [Destination; 4], usize);
         for map in ["/Game/Maps/Arena?listen", "minecraft:overworld", "de_dust2,de_inferno", "two words", "ランド"] {
             fits(map, Argument).unwrap();
         }
-        type Row = (&'static str, Result<(), Unfit>, [Destination; 4], usize);
         // Into the last so many of these it doesn't go.
         let rows: [Row; 8] = [
             ("a\nb", Err(Unfit::Control), [Data, Argument, Part, Console], 4),

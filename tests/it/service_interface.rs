@@ -171,7 +171,7 @@ async fn friends_come_into_sessions_of_friends_and_may_name_which() {
     assert_eq!(bench.post(&path, &cat, join()).await.status, 200, "a friend of any active member");
     assert_eq!(
         found(&bench.post(SEARCH, &eve, json!({"session_id": id})).await),
-        [id.clone()],
+        std::slice::from_ref(&id),
         "listed, though not open to eve"
     );
     let unlisted = bench.patch(&format!("/session/v1/session/{id}"), &ann, json!({"is_listed": false})).await;

@@ -25,6 +25,7 @@ fn of_others(command: &[&str], params: &StartupParams, allow: &[(&str, &str)]) -
 
 #[test]
 fn what_players_may_say_on_a_command_line_goes_by_its_place() {
+    type Row<'a> = (&'a [&'a str], StartupParams, &'a [(&'a str, &'a str)], Result<&'a str, &'a str>);
     let unreal: &[&str] = &["g", "{{map}}?Max=4{% if mode %}?game={{mode}}{% endif %}{{misc}}"];
     let quake: &[&str] =
         &["g", "+set", "mode", "{% if mode %}{{mode}}{% else %}0{% endif %}", "{{misc_args}}", "+map", "{{map}}"];
@@ -32,7 +33,6 @@ fn what_players_may_say_on_a_command_line_goes_by_its_place() {
     let evil = "+set rconpassword owned +exec evil.cfg";
     let bots = ("misc", r"(\?Bots=\d+)?");
     let sets = ("misc_args", r"\+set bots \d");
-    type Row<'a> = (&'a [&'a str], StartupParams, &'a [(&'a str, &'a str)], Result<&'a str, &'a str>);
     let rows: [Row<'_>; 16] = [
         (plain, params("/Game/Maps/Arena?listen", None, evil), &[], Ok("/Game/Maps/Arena?listen")),
         (plain, params("two words", None, ""), &[], Ok("two words")),

@@ -386,7 +386,7 @@ mod tests {
     #[test]
     fn a_line_holds_no_more_than_itself() {
         let mut inbox = Inbox::default();
-        inbox.take(&[b'\n'; 300_000]);
+        inbox.take(&vec![b'\n'; 300_000]);
         let mut lines = Vec::new();
         while {
             lines.extend(inbox.lines());

@@ -270,10 +270,12 @@ mod tests {
 
     #[test]
     fn a_caller_behind_proxies_is_the_last_entry_that_none_of_them_added() {
+        /// The peer, its header lines, and who is found.
+        type Row<'a> = (Option<IpAddr>, &'a [&'a [u8]], Option<&'a str>);
         let trusted = [IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2])];
         let (ours, other) = (Some(trusted[0]), Some(IpAddr::from([203, 0, 113, 5])));
         let mapped = Some("::ffff:10.0.0.1".parse().unwrap());
-        let rows: &[(Option<IpAddr>, &[&[u8]], Option<&str>)] = &[
+        let rows: &[Row<'_>] = &[
             (other, &[b"9.9.9.9"], Some("203.0.113.5")),
             (ours, &[], Some("10.0.0.1")),
             (ours, &[b"9.9.9.9"], Some("9.9.9.9")),

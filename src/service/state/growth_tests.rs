@@ -45,7 +45,10 @@ fn inflated(operation: &str, body: &Value, kib: usize) -> Value {
         "create_or_join_session" => {
             members.insert("settings".into(), json!({"custom_data": texts(kib)}));
         }
-        "update_session_player_by_uuid_v2" | "update_session_player_by_uuid" | "update_session_player_by_id" => {
+        "update_session_player_by_uuid_v2"
+        | "update_session_player_by_uuid"
+        | "update_session_player_by_id"
+        | "update_instance_info" => {
             members.insert("custom_data".into(), texts(kib));
         }
         "put_backfill" => {
@@ -57,9 +60,6 @@ fn inflated(operation: &str, body: &Value, kib: usize) -> Value {
         "player_create_notification" | "player_create_notification_self" => {
             let one = members["notifications"][0].clone();
             members.insert("notifications".into(), vec![one; 90].into());
-        }
-        "update_instance_info" => {
-            members.insert("custom_data".into(), texts(kib));
         }
         _ => {}
     }

@@ -110,7 +110,7 @@ fn requests(stage: &Stage, own: &str, stranger: &Caller) -> Vec<Request> {
     let statuses = [json!({}), json!({"custom_data": {"k": "w"}}), json!({"team_id": 1})].into_iter();
     let statuses = statuses.chain(["leader", "member", "invited", "reserved"].map(|status| json!({"status": status})));
     for body in statuses {
-        for at in [format!("{bob}"), eve.clone(), format!("uuid/{bob}"), format!("id/{number}")] {
+        for at in [bob.clone(), eve.clone(), format!("uuid/{bob}"), format!("id/{number}")] {
             all.push(("POST", format!("{s}/player/{at}"), body.clone()));
         }
     }

@@ -161,7 +161,7 @@ fn lines_before_hello_cost_the_keeper_little_and_keep_nobody_waiting() {
     let mut flood = UnixStream::connect(keeper.socket()).unwrap();
     let before = peak(&keeper);
     // It reads no answer, so the keeper hangs up at some point.
-    let _ = flood.write_all(&[b'\n'; 300_000]);
+    let _ = flood.write_all(&vec![b'\n'; 300_000]);
     let (mut wire, _) = keeper.control();
     wire.done(Order::Record { text: "served".into() });
     let grown = peak(&keeper) - before;
