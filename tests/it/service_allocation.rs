@@ -80,6 +80,30 @@ async fn a_waiting_server_is_told_at_once_and_lives_its_term() {
 }
 
 #[tokio::test]
+async fn another_client_learns_nothing_of_a_server_and_takes_nothing_from_it() {
+    let bench = Bench::start(settings()).await;
+    let (server, other) = (bench.client("server", None).await, bench.client("other", None).await);
+    let ann = bench.player("ann").await;
+    register(&bench, &server, "s1", json!({"incarnation": "k1"})).await;
+    let (path, posted) = request(&bench, &ann, "dm1").await;
+    assert_eq!(posted.body["join_status"], "allocated");
+
+    for incarnation in ["k1", "k2"] {
+        let refused = register(&bench, &other, "s1", json!({"incarnation": incarnation})).await;
+        assert_eq!((&refused["success"], &refused["error_code"]), (&json!(false), &json!(4)), "{refused}");
+        let seen = state(&bench, &other, "s1", "").await;
+        assert_eq!((&seen["success"], &seen["error_code"]), (&json!(false), &json!(2)), "{seen}");
+        assert!(seen["session_id"].is_null() && seen["allocation_id"].is_null(), "{seen}");
+    }
+    let gone = "/instances/sic_registration/v1/deregister";
+    assert_eq!(bench.post(gone, &other, json!({"items": [{"id": "s1"}]})).await.status, 200);
+
+    let told = state(&bench, &server, "s1", "").await;
+    assert_eq!((&told["state"], &told["allocation_id"]), (&json!("allocated"), &posted.body["allocation_id"]));
+    assert!(path.ends_with(told["session_id"].as_str().unwrap()), "its match goes on");
+}
+
+#[tokio::test]
 async fn a_server_that_waits_for_news_is_answered_after_the_longest_wait() {
     let mut settings = settings();
     settings.limits.longest_wait = Span(Duration::from_millis(20));

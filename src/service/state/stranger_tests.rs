@@ -26,7 +26,7 @@ const PLATFORM_ID: &str = "SECRETcGFydHk";
 type Request = (&'static str, String, Value);
 
 /// Waits for something, and so is tried over HTTP: whose events and notifications by `service_refusals`, whose server by
-/// `another_client_learns_nothing_of_a_server`.
+/// `another_client_learns_nothing_of_a_server_and_takes_nothing_from_it`.
 const LATER: &[&str] = &[
     "sic_state",
     "get_player_events_self",
