@@ -3,76 +3,44 @@
 //! Players write into a game's log too: their chat, their names. A pattern that may match anywhere
 //! in a line matches what they wrote.
 
+use regex_syntax::hir::{Dot, Hir, HirKind, Look};
+
 /// Every alternative begins with `^` or `\A`, and not with "anything" after it.
 pub(crate) fn is_anchored(pattern: &str) -> bool {
-    alternatives(pattern).into_iter().all(|part| {
-        let part = without_flags(part);
-        if let Some(rest) = part.strip_prefix('^').or_else(|| part.strip_prefix(r"\A")) {
-            return ![".", "(.", "(?:."]
-                .iter()
-                .any(|any| rest.strip_prefix(any).is_some_and(|rest| rest.starts_with(['*', '+'])));
-        }
-        first_group(part).is_some_and(is_anchored)
-    })
+    regex_syntax::parse(pattern).is_ok_and(|pattern| begins_a_line(&pattern))
 }
 
-/// The parts between `|` that stand in no group and no class.
-fn alternatives(pattern: &str) -> Vec<&str> {
-    let (mut parts, mut from, mut depth, mut class, mut escaped) = (Vec::new(), 0, 0usize, false, false);
-    for (at, c) in pattern.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            ']' => class = false,
-            _ if class => {}
-            '[' => class = true,
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            '|' if depth == 0 => {
-                parts.push(&pattern[from..at]);
-                from = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&pattern[from..]);
-    parts
-}
-
-/// Flags such as `(?i)` match nothing. With `m` a `^` matches after a line break; a line has none.
-fn without_flags(pattern: &str) -> &str {
-    let flags = pattern.strip_prefix("(?").and_then(|rest| rest.split_once(')'));
-    match flags {
-        Some((flags, rest)) if flags.chars().all(|c| c.is_ascii_alphabetic() || c == '-') => without_flags(rest),
-        Some(_) | None => pattern,
+fn begins_a_line(pattern: &Hir) -> bool {
+    match pattern.kind() {
+        // A line has no line break in it, so that the beginning of a line is that of the text.
+        HirKind::Look(look) => matches!(look, Look::Start | Look::StartLF | Look::StartCRLF),
+        HirKind::Capture(group) => begins_a_line(&group.sub),
+        HirKind::Repetition(repeated) => repeated.min > 0 && begins_a_line(&repeated.sub),
+        HirKind::Alternation(all) => all.iter().all(begins_a_line),
+        HirKind::Concat(parts) => match &parts[..] {
+            [first, second, ..] => begins_a_line(first) && !is_anything(second),
+            [only] => begins_a_line(only),
+            [] => false,
+        },
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) => false,
     }
 }
 
-/// What the group holds that a pattern begins with, if it has to match once at least.
-fn first_group(pattern: &str) -> Option<&str> {
-    let inner = pattern.strip_prefix('(')?;
-    let (mut depth, mut class, mut escaped) = (1usize, false, false);
-    let end = inner.char_indices().find_map(|(at, c)| {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            ']' => class = false,
-            _ if class => {}
-            '[' => class = true,
-            '(' => depth += 1,
-            ')' => depth -= 1,
-            _ => {}
+/// `.*` or `.+`, also in a group without a name.
+fn is_anything(pattern: &Hir) -> bool {
+    match pattern.kind() {
+        HirKind::Repetition(repeated) => {
+            let any = [Dot::AnyChar, Dot::AnyCharExceptLF].map(Hir::dot).contains(&repeated.sub);
+            any && repeated.min <= 1 && repeated.max.is_none()
         }
-        (depth == 0).then_some(at)
-    })?;
-    let (inside, after) = (&inner[..end], &inner[end + 1..]);
-    if after.starts_with(['?', '*', '{']) {
-        return None;
-    }
-    let inside = inside.strip_prefix("?:").unwrap_or(inside);
-    match inside.strip_prefix("?P<").or_else(|| inside.strip_prefix("?<")) {
-        Some(named) => named.split_once('>').map(|(_, inside)| inside),
-        None => Some(inside),
+        HirKind::Capture(group) if group.name.is_none() => is_anything(&group.sub),
+        HirKind::Concat(parts) => parts.first().is_some_and(is_anything),
+        HirKind::Capture(_)
+        | HirKind::Alternation(_)
+        | HirKind::Empty
+        | HirKind::Literal(_)
+        | HirKind::Class(_)
+        | HirKind::Look(_) => false,
     }
 }
 
