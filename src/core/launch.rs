@@ -23,9 +23,9 @@ use crate::model::{
     session::StartupParams,
 };
 use minijinja::{Environment, UndefinedBehavior, Value};
-pub(crate) use startup_values::UnfitValue;
 pub use startup_values::WrittenBy;
 use startup_values::{Shape, StartupValues};
+pub(crate) use startup_values::{UnfitValue, whole};
 use std::collections::BTreeMap;
 
 /// Why a game can't be started as configured.

@@ -47,14 +47,11 @@ pub(crate) fn make_dir(path: &Path, mode: u32, uid: u32, openness: Openness) -> 
         Err(error) => return Err(io("create")(error)),
     }
     let found = directory(path)?;
-    if found.uid() != uid && found.uid() != 0 {
-        return Err(BadDirectory::Foreign { path: path.to_owned(), owner: found.uid(), uid });
+    owned(path, &found, uid, |_| false)?;
+    match openness {
+        Openness::Refused => closed(path, &found),
+        Openness::Tolerated => Ok(()),
     }
-    let mode = found.mode() & 0o7777;
-    if mode & 0o022 != 0 && openness == Openness::Refused {
-        return Err(BadDirectory::Open { path: path.to_owned(), mode });
-    }
-    Ok(())
 }
 
 /// Before anything in it is read: a directory, no link, that nobody else may write in; ours or root's, or another's whom root gave
@@ -68,12 +65,23 @@ pub(crate) fn examine(path: &Path, uid: u32) -> Result<(), BadDirectory> {
         }
         found => found?,
     };
+    owned(path, &found, uid, |owner| is_handed_over(path, owner))?;
+    closed(path, &found)
+}
+
+/// Ours, root's, or somebody's else who may own it.
+fn owned(path: &Path, found: &fs::Metadata, uid: u32, may: impl FnOnce(u32) -> bool) -> Result<(), BadDirectory> {
     let owner = found.uid();
-    if owner != uid && owner != 0 && !is_handed_over(path, owner) {
-        return Err(BadDirectory::Foreign { path: path.to_owned(), owner, uid });
+    if owner == uid || owner == 0 || may(owner) {
+        return Ok(());
     }
+    Err(BadDirectory::Foreign { path: path.to_owned(), owner, uid })
+}
+
+/// Nobody but its owner may write in it.
+fn closed(path: &Path, found: &fs::Metadata) -> Result<(), BadDirectory> {
     let mode = found.mode() & 0o7777;
-    if mode & 0o022 != 0 { Err(BadDirectory::Open { path: path.to_owned(), mode }) } else { Ok(()) }
+    if mode & 0o022 == 0 { Ok(()) } else { Err(BadDirectory::Open { path: path.to_owned(), mode }) }
 }
 
 fn directory(path: &Path) -> Result<fs::Metadata, BadDirectory> {

@@ -7,7 +7,7 @@
 //! is let in where the listener takes it ([`OriginCheck::LoopbackSocket`]).
 
 use super::Listener;
-use http::{HeaderMap, Request, Uri, header};
+use http::{HeaderMap, HeaderValue, Request, Uri, header};
 use std::net::IpAddr;
 
 /// Which requests a listener takes.
@@ -56,6 +56,11 @@ fn is_loopback_socket(headers: &HeaderMap) -> bool {
     let upgrades = headers.get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let (Some(origin), None, true) = (origins.next(), origins.next(), upgrades) else { return false };
+    names_loopback(origin)
+}
+
+/// Whether an `Origin` is a page of this machine: a scheme and the loopback.
+fn names_loopback(origin: &HeaderValue) -> bool {
     let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
     authority.is_some_and(|(_, authority)| is_loopback(authority.trim_end_matches('/')))
 }
@@ -82,11 +87,7 @@ impl NamedHosts<'_> {
 
 /// No `Origin`, or one of this machine, as Unreal's WebSockets send it.
 pub(crate) fn check_local_origin(headers: &HeaderMap) -> Result<(), OriginError> {
-    let local = |origin: &http::HeaderValue| {
-        let uri = origin.to_str().ok().and_then(|text| text.parse::<Uri>().ok());
-        uri.and_then(|uri| uri.authority().map(|authority| is_loopback(authority.as_str()))).unwrap_or(false)
-    };
-    if headers.get_all(header::ORIGIN).iter().all(local) { Ok(()) } else { Err(OriginError::Browser) }
+    if headers.get_all(header::ORIGIN).iter().all(names_loopback) { Ok(()) } else { Err(OriginError::Browser) }
 }
 
 /// The one host that the headers and the URI name.

@@ -84,8 +84,7 @@ fn program(config: &AgentConfig) -> Option<String> {
 fn raw(config: &AgentConfig) -> Option<String> {
     let uses = |text: &String| ["misc", "misc_args"].into_iter().find(|name| launch::uses(text, name));
     let (text, name) = config.game.command.iter().find_map(|text| Some((text, uses(text)?)))?;
-    let consequence = match config.game.allow.get(name).map(|pattern| regex::Regex::new(&format!(r"\A(?:{pattern})\z")))
-    {
+    let consequence = match config.game.allow.get(name).map(|pattern| launch::whole(pattern)) {
         None => "without a pattern in [game.allow] a session that has any is refused".to_owned(),
         Some(Ok(pattern)) => {
             let evil = EVIL.into_iter().find(|text| pattern.is_match(text))?;

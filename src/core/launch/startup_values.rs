@@ -111,5 +111,10 @@ impl StartupValues<'_> {
 
 /// A pattern that isn't one matches nothing; the configuration's check has said so.
 fn matches_whole(pattern: &str, value: &str) -> bool {
-    Regex::new(&format!(r"\A(?:{pattern})\z")).is_ok_and(|pattern| pattern.is_match(value))
+    whole(pattern).is_ok_and(|pattern| pattern.is_match(value))
+}
+
+/// A pattern of `[game.allow]`, which a value has to match from its beginning to its end.
+pub(crate) fn whole(pattern: &str) -> Result<Regex, regex::Error> {
+    Regex::new(&format!(r"\A(?:{pattern})\z"))
 }

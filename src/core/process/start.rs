@@ -48,9 +48,7 @@ impl ProcessMachine {
         match &self.state.process {
             Process::Intended(run) if run.number == number => {
                 let mut run = run.clone();
-                run.pid = Some(pid);
-                run.started = Some(started);
-                run.up = Some(facts.now);
+                run.came_up(pid, started, facts.now);
                 run.ready_by = Some(facts.now + facts.settings.readiness.timeout.get());
                 let proved = run.proved.take();
                 self.enter(Process::Up(run));
@@ -98,9 +96,7 @@ impl ProcessMachine {
         decisions: &mut Decisions,
     ) {
         let mut run = Run::new(number, None);
-        run.pid = Some(pid);
-        run.started = Some(started);
-        run.up = Some(facts.now);
+        run.came_up(pid, started, facts.now);
         let state = self.state.edit();
         state.last_run = state.last_run.max(number.0);
         state.process = Process::Up(Box::new(run));

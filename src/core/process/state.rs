@@ -58,6 +58,13 @@ impl Run {
     pub(crate) fn new(number: RunNumber, spec: Option<LaunchSpec>) -> Self {
         Run { number, spec, pid: None, started: None, up: None, ready_by: None, ready: None, proved: None, served: 0 }
     }
+
+    /// Its process is there, as seen now.
+    pub(crate) fn came_up(&mut self, pid: i32, started: Timestamp, now: SteadyTime) {
+        self.pid = Some(pid);
+        self.started = Some(started);
+        self.up = Some(now);
+    }
 }
 
 impl Process {

@@ -11,7 +11,7 @@
 use crate::{
     model::{errors::codes, time::Instant},
     net::rate::{Buckets, Rate},
-    service::http::reply::{Interrupt, Outcome, Refused},
+    service::http::reply::{Outcome, Refused, too_many_requests, unavailable},
 };
 use http::StatusCode;
 use std::{net::IpAddr, num::NonZero, sync::Arc, thread};
@@ -57,11 +57,7 @@ impl Hashing {
 
     /// Work on a password.
     pub(crate) async fn password<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Outcome<T> {
-        let busy = |_: TryAcquireError| {
-            let desc = "too many passwords are being checked; try again";
-            let refused = Refused::new(StatusCode::SERVICE_UNAVAILABLE, codes::UNAVAILABLE, desc);
-            Interrupt::from(Refused { retry_after: Some(1), ..refused })
-        };
+        let busy = |_: TryAcquireError| unavailable("too many passwords are being checked; try again", 1);
         let queued = self.queue.clone().try_acquire_owned().map_err(busy)?;
         let work = move || {
             let _queued = queued;
@@ -81,8 +77,7 @@ impl Hashing {
     pub(crate) fn try_password(&self, caller: &str, hash: &str, now: Instant) -> Outcome<()> {
         self.wrong_passwords.take((caller, hash), PASSWORDS, now).map_err(|seconds| {
             let desc = format!("too many wrong passwords; come again in {seconds} s");
-            let refused = Refused::new(StatusCode::FORBIDDEN, codes::WRONG_PASSWORD, desc);
-            Refused { retry_after: Some(seconds), ..refused }.into()
+            Refused::new(StatusCode::FORBIDDEN, codes::WRONG_PASSWORD, desc).come_again(seconds).into()
         })
     }
     pub(crate) fn right_password(&self, caller: &str, hash: &str) {
@@ -93,8 +88,7 @@ impl Hashing {
     pub(crate) fn wrong_secret(&self, client: &str, from: Option<IpAddr>, now: Instant) -> Outcome<()> {
         self.wrong_secrets.take((client, from), SECRETS, now).map_err(|seconds| {
             let desc = format!("too many wrong secrets; come again in {seconds} s");
-            let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, codes::TOO_MANY_REQUESTS, desc);
-            Refused { retry_after: Some(seconds), auth_success: false, ..refused }.into()
+            Refused { auth_success: false, ..too_many_requests(desc, seconds) }.into()
         })
     }
 }

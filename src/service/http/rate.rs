@@ -4,13 +4,12 @@
 //! Invariants: a refusal says when to come again. Memory is bounded: above so many callers, those
 //! that asked least lately are forgotten.
 
-use super::reply::{Outcome, Refused};
+use super::reply::{Outcome, too_many_requests};
 use crate::{
-    model::{errors::codes, time::Instant},
+    model::time::Instant,
     net::rate::{Buckets, Rate},
     service::settings::Limits,
 };
-use http::StatusCode;
 use std::net::IpAddr;
 
 /// Callers remembered at a time.
@@ -47,8 +46,7 @@ impl RateLimiter {
         };
         taken.map_err(|seconds| {
             let desc = format!("more than {rate} requests a second; come again in {seconds} s");
-            let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, codes::TOO_MANY_REQUESTS, desc);
-            Refused { retry_after: Some(seconds), ..refused }.into()
+            too_many_requests(desc, seconds).into()
         })
     }
 }

@@ -92,6 +92,11 @@ impl Refused {
     pub fn new(status: StatusCode, code: &'static str, desc: impl Into<String>) -> Refused {
         Refused { status, code, desc: desc.into(), auth_success: code != codes::BAD_TOKEN, retry_after: None }
     }
+
+    /// The caller may come again after so many seconds.
+    pub(crate) fn come_again(self, seconds: u32) -> Refused {
+        Refused { retry_after: Some(seconds), ..self }
+    }
 }
 
 impl ErrorResponse for Refused {
@@ -161,8 +166,12 @@ pub(crate) fn conflict(code: &'static str, desc: impl Into<String>) -> Interrupt
 
 /// 503: ask again after so many seconds.
 pub(crate) fn unavailable(desc: impl Into<String>, retry_after: u32) -> Interrupt {
-    let refused = Refused::new(StatusCode::SERVICE_UNAVAILABLE, codes::UNAVAILABLE, desc);
-    Refused { retry_after: Some(retry_after), ..refused }.into()
+    Refused::new(StatusCode::SERVICE_UNAVAILABLE, codes::UNAVAILABLE, desc).come_again(retry_after).into()
+}
+
+/// 429: the same, for who asks too often.
+pub(crate) fn too_many_requests(desc: impl Into<String>, retry_after: u32) -> Refused {
+    Refused::new(StatusCode::TOO_MANY_REQUESTS, codes::TOO_MANY_REQUESTS, desc).come_again(retry_after)
 }
 
 /// 422 for one member of the body.

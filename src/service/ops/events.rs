@@ -12,7 +12,6 @@
 use super::players::oneself;
 use crate::{
     model::{
-        errors::codes,
         events::{Reset, ResetReason},
         ids::PlayerUuid,
     },
@@ -21,7 +20,7 @@ use crate::{
         Shared,
         http::{
             Answer,
-            reply::{Interrupt, Outcome, Refused},
+            reply::{Interrupt, Outcome, too_many_requests},
             request::RequestContext,
             route::{Access, AnswerFuture, Handler, Row},
         },
@@ -35,7 +34,7 @@ use crate::{
 };
 use bytes::BytesMut;
 use futures_util::StreamExt;
-use http::{Method, StatusCode};
+use http::Method;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::Instant};
 
@@ -143,8 +142,7 @@ impl Drop for Subscription {
 
 fn too_many(most: u32) -> Interrupt {
     let desc = format!("a player may have {most} event streams and long polls at a time");
-    let refused = Refused::new(StatusCode::TOO_MANY_REQUESTS, codes::TOO_MANY_REQUESTS, desc);
-    Refused { retry_after: Some(5), ..refused }.into()
+    too_many_requests(desc, 5).into()
 }
 
 /// A stream between two of its chunks.

@@ -97,7 +97,7 @@ impl Transaction<'_> {
         let none = || Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "no_number", "no unused number was found");
         let number = draws.into_iter().find(|number| !taken.contains_key(number)).ok_or_else(none)?;
         self.changes.numbers.insert(player, number);
-        // Whoever was invited before it was known.
+        // Sessions that invited the player before it had a number get it now.
         let sessions: Vec<SessionId> = self.index().of_player(player).cloned().collect();
         for id in sessions {
             self.update(&id, |session| {
@@ -112,8 +112,12 @@ impl Transaction<'_> {
 
     /// A player's number, if it has one.
     pub fn number_of(&self, player: PlayerUuid) -> Option<i64> {
-        let given = self.changes.numbers.get(&player).copied();
-        given.or_else(|| self.state.numbers.of(player)).map(i64::from)
+        self.number_in_force(player).map(i64::from)
+    }
+
+    /// As given by this operation, or before.
+    fn number_in_force(&self, player: PlayerUuid) -> Option<u32> {
+        self.changes.numbers.get(&player).copied().or_else(|| self.state.numbers.of(player))
     }
 
     /// The player of a number.
@@ -123,7 +127,7 @@ impl Transaction<'_> {
 
     /// Writes the numbers into a session that an operation has changed.
     pub(super) fn write_numbers(&self, record: &mut SessionRecord) {
-        number(record, |player| self.changes.numbers.get(&player).copied().or_else(|| self.state.numbers.of(player)));
+        number(record, |player| self.number_in_force(player));
     }
 }
 

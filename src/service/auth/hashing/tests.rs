@@ -1,4 +1,5 @@
 use super::*;
+use crate::service::http::reply::Interrupt;
 use futures_util::FutureExt as _;
 use std::{
     sync::{
