@@ -51,6 +51,15 @@ fn as_stranger(world: &World, args: &[&str]) -> Command {
     command
 }
 
+/// Asks both probes of `one`, drains it and sees its end.
+fn probes_and_drain_reach(world: &World, agent: &mut Agent<'_>) {
+    for probe in ["live", "ready"] {
+        assert_eq!(world.told(["status", "one", "--probe", probe]), "");
+    }
+    assert!(world.told(["drain", "one", "--reason", "full house", "--wait"]).contains("one drains"));
+    assert!(agent.ended().success());
+}
+
 #[test]
 fn the_api_listens_where_it_is_configured() {
     let world = World::new();
@@ -84,11 +93,7 @@ fn commands_work_without_a_token_while_idle_connections_take_every_place_of_the_
 
     let seen: Value = serde_json::from_str(&world.told(["status", "one", "--json"])).unwrap();
     assert_eq!(seen["agent"]["pid"], agent.pid());
-    for probe in ["live", "ready"] {
-        assert_eq!(world.told(["status", "one", "--probe", probe]), "");
-    }
-    assert!(world.told(["drain", "one", "--reason", "full house", "--wait"]).contains("one drains"));
-    assert!(agent.ended().success());
+    probes_and_drain_reach(&world, &mut agent);
     drop(idle);
 }
 
@@ -239,11 +244,7 @@ fn idle_connections_of_another_user_take_no_operators_place() {
         });
         stranger.join().unwrap()
     });
-    for probe in ["live", "ready"] {
-        assert_eq!(world.told(["status", "one", "--probe", probe]), "");
-    }
-    assert!(world.told(["drain", "one", "--reason", "full house", "--wait"]).contains("one drains"));
-    assert!(agent.ended().success());
+    probes_and_drain_reach(&world, &mut agent);
     drop(idle);
 }
 

@@ -75,7 +75,7 @@ impl History {
         Some(GameEvent::Sdk(name.trim_end().to_owned()))
     }
 
-    /// What is new. `players_known`: this SDK has named players before, maybe to the agent before this one.
+    /// The part of a heartbeat that is new. `players_known`: this SDK has named players before, maybe to the agent before this one.
     pub(crate) fn changes(
         &mut self,
         run: RunNumber,

@@ -38,16 +38,8 @@ impl FromRequestParts<Api> for Anyone {
         let bearer = scheme.eq_ignore_ascii_case("bearer").then(|| api.shared.tokens.bearer(token.trim())).flatten();
         match (bearer, api.callers.are_operators()) {
             (Some(bearer @ Bearer::Game(_)), false) | (Some(bearer @ Bearer::Operator), true) => Ok(Anyone(bearer)),
-            (Some(Bearer::Operator), false) => Err(Problem::new(
-                StatusCode::FORBIDDEN,
-                "game_only",
-                "only the game may call here, with the token of its run (GAMESIDE_TOKEN)",
-            )),
-            (Some(Bearer::Game(_)), true) => Err(Problem::new(
-                StatusCode::FORBIDDEN,
-                "operator_only",
-                "only an operator may call here, with the token in operator.token; a game calls at GAMESIDE_API",
-            )),
+            (Some(Bearer::Operator), false) => Err(game_only()),
+            (Some(Bearer::Game(_)), true) => Err(operator_only()),
             (None, _) => Err(denied(
                 "this token is not known here; a game's token is good for its own run only, an operator's is in operator.token",
             )),
@@ -60,11 +52,7 @@ impl FromRequestParts<Api> for Game {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         match Anyone::from_request_parts(parts, api).await?.0 {
             Bearer::Game(run) => Ok(Game(run)),
-            Bearer::Operator => Err(Problem::new(
-                StatusCode::FORBIDDEN,
-                "game_only",
-                "only the game may call this, with the token of its run (GAMESIDE_TOKEN)",
-            )),
+            Bearer::Operator => Err(game_only()),
         }
     }
 }
@@ -74,13 +62,19 @@ impl FromRequestParts<Api> for Operator {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         match Anyone::from_request_parts(parts, api).await?.0 {
             Bearer::Operator => Ok(Operator),
-            Bearer::Game(_) => Err(Problem::new(
-                StatusCode::FORBIDDEN,
-                "operator_only",
-                "only an operator may call this, with the token in operator.token; a game's token is for /v1/game, /v1/state and /v1/events",
-            )),
+            Bearer::Game(_) => Err(operator_only()),
         }
     }
+}
+
+fn game_only() -> Problem {
+    let message = "only the game may call here, with the token of its run (GAMESIDE_TOKEN)";
+    Problem::new(StatusCode::FORBIDDEN, "game_only", message)
+}
+
+fn operator_only() -> Problem {
+    let message = "only an operator may call here, with the token in operator.token; a game calls at GAMESIDE_API";
+    Problem::new(StatusCode::FORBIDDEN, "operator_only", message)
 }
 
 /// A JSON body; an empty one counts as `{}`. The content type is ignored: game engines send any.

@@ -138,14 +138,14 @@ pub(crate) struct OperatorSockets {
 
 /// Serves operators until the set is dropped.
 pub(crate) fn serve_operators(sockets: OperatorSockets, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()> {
-    let by_token = Api::new(shared.clone(), Callers::OperatorsByToken);
+    let by_token = Api::new(shared, Callers::OperatorsByToken);
+    let by_user = by_token.on_another_listener(Callers::Operators);
     tasks.spawn(http::serve(Listener::local(sockets.tcp.into())?, Admits::Everybody, router(by_token)));
-    let by_user = Api::new(shared, Callers::Operators);
     tasks.spawn(http::serve(Listener::local(sockets.unix.into())?, http::OPERATOR, router(by_user)));
     Ok(())
 }
 
-/// What is counted of all listeners together, for `/metrics`.
+/// Counters of all listeners together, for `/metrics`.
 #[derive(Debug, Default)]
 pub struct Counters {
     answers: metrics::Answers,
@@ -185,7 +185,16 @@ impl Callers {
 
 impl Api {
     fn new(shared: Shared, callers: Callers) -> Self {
-        Api { shared, pages: Arc::default(), callers, places: Arc::new(Semaphore::new(stream::MAX_SUBSCRIBERS)) }
+        Api { shared, pages: Arc::default(), callers, places: Self::places() }
+    }
+
+    /// The same, with the pages that were made already, and places of its own.
+    fn on_another_listener(&self, callers: Callers) -> Self {
+        Api { callers, places: Self::places(), ..self.clone() }
+    }
+
+    fn places() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(stream::MAX_SUBSCRIBERS))
     }
 }
 
