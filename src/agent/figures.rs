@@ -5,7 +5,7 @@ use crate::{
     model::status::{MachineStatus, MemoryStatus, Status},
 };
 
-/// What was seen last. It is read when the keeper has told its figures of the game, so that nobody
+/// The figures that were read last. They are read when the keeper has told its figures of the game, so that nobody
 /// wakes up for these alone.
 #[derive(Debug)]
 pub(super) struct Figures {

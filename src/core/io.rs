@@ -13,7 +13,7 @@ use crate::model::{
 };
 use std::{collections::BTreeMap, time::Duration};
 
-/// What is known of the agent's last life.
+/// What the agent's last life has left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SavedState {
     /// There was none: a new state directory.

@@ -15,7 +15,7 @@ use crate::model::{
     time::Timestamp,
 };
 
-/// What is warned of while a run is kept that nothing explains.
+/// The warning that is shown while a run is kept that nothing explains.
 pub(super) const UNEXPLAINED: &str = "a game runs that no journal and no record explains; `gameside stop` ends it";
 
 impl Core {

@@ -62,7 +62,7 @@ pub(super) struct Connection {
     closed: bool,
 }
 
-/// What has come from a peer and isn't carried out yet.
+/// A peer's bytes that aren't carried out yet.
 #[derive(Debug, Default)]
 struct Inbox {
     bytes: Vec<u8>,

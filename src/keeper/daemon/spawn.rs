@@ -113,7 +113,7 @@ pub(super) fn plan(
     let mut dir = dir.map(str::to_owned);
     if !settings.executable_roots.is_empty() {
         let roots = settings.executable_roots.iter();
-        // What was checked is what is started: a link may be another in a moment.
+        // The path that was checked is the one that is started: a link may be another in a moment.
         program = below(&program, roots.clone()).ok_or(SpawnError::ProgramOutside(program))?;
         if let Some(named) = &mut dir {
             let real = below(Path::new(named), roots.chain([&settings.dir]));

@@ -277,7 +277,7 @@ enum KeysError {
     NoKeySet(#[from] serde_json::Error),
 }
 
-/// What is at the bottom of an error says most.
+/// The innermost cause of an error, which says most.
 fn innermost(error: &reqwest::Error) -> String {
     let error: &dyn std::error::Error = error;
     std::iter::successors(Some(error), |error| error.source()).last().map(ToString::to_string).unwrap_or_default()

@@ -97,8 +97,8 @@ pub(crate) const CALLERS: &str = "customer.";
 #[derive(Debug, Default)]
 pub struct AuditLog {
     events: BTreeMap<u64, Kept>,
-    services: Lane,
-    callers: Lane,
+    services: EventGroup,
+    callers: EventGroup,
     next: u64,
     /// The write that made the last event durable.
     pub(super) last_seq: Seq,
@@ -112,7 +112,7 @@ struct Kept {
 
 /// Events that are counted together.
 #[derive(Debug, Default)]
-struct Lane {
+struct EventGroup {
     all: Count,
     by_session: HashMap<String, Count>,
     by_writer: HashMap<String, Count>,
@@ -142,7 +142,7 @@ impl Count {
     }
 }
 
-impl Lane {
+impl EventGroup {
     fn add(&mut self, number: u64, kept: &Kept) {
         self.all.add(number, kept.bytes);
         self.by_session.entry(kept.event.session_id.clone()).or_default().add(number, kept.bytes);
@@ -189,32 +189,32 @@ impl AuditLog {
 
     fn add(&mut self, number: u64, event: Event, bytes: usize) {
         let kept = Kept { event, bytes };
-        self.lane(kept.event.is_callers()).add(number, &kept);
+        self.group(kept.event.is_callers()).add(number, &kept);
         self.events.insert(number, kept);
         self.next = self.next.max(number + 1);
     }
 
-    fn lane(&mut self, of_callers: bool) -> &mut Lane {
+    fn group(&mut self, of_callers: bool) -> &mut EventGroup {
         if of_callers { &mut self.callers } else { &mut self.services }
     }
 
     fn drop_number(&mut self, number: u64) {
         let Some(kept) = self.events.remove(&number) else { return };
-        self.lane(kept.event.is_callers()).remove(number, &kept);
+        self.group(kept.event.is_callers()).remove(number, &kept);
     }
 
     /// The number of an event that is too much beside the newest, if one is.
     fn surplus(&self, newest: &Kept, limits: &Limits) -> Option<u64> {
         let unbounded = Size(u64::MAX);
         let event = &newest.event;
-        let lane = if event.is_callers() { &self.callers } else { &self.services };
+        let group = if event.is_callers() { &self.callers } else { &self.services };
         let bytes = |size| if event.is_callers() { size } else { unbounded };
-        let own = lane.by_session.get(&event.session_id);
+        let own = group.by_session.get(&event.session_id);
         let own =
             own.and_then(|own| own.surplus(limits.audit_events_per_session, bytes(limits.audit_bytes_per_session)));
-        let writer = event.writer().and_then(|writer| lane.by_writer.get(writer));
+        let writer = event.writer().and_then(|writer| group.by_writer.get(writer));
         let writer = || writer.and_then(|writer| writer.surplus(u32::MAX, limits.audit_bytes_per_player));
-        own.or_else(writer).or_else(|| lane.all.surplus(limits.audit_events, bytes(limits.audit_bytes)))
+        own.or_else(writer).or_else(|| group.all.surplus(limits.audit_events, bytes(limits.audit_bytes)))
     }
 
     /// A page, oldest first.
@@ -236,8 +236,8 @@ impl AuditLog {
 
     /// A session's events of both kinds, oldest first.
     fn of_session(&self, session: &str) -> Vec<u64> {
-        let lanes = [&self.services, &self.callers].into_iter().filter_map(|lane| lane.by_session.get(session));
-        let mut numbers: Vec<u64> = lanes.flat_map(|count| count.numbers.iter().copied()).collect();
+        let groups = [&self.services, &self.callers].into_iter().filter_map(|group| group.by_session.get(session));
+        let mut numbers: Vec<u64> = groups.flat_map(|count| count.numbers.iter().copied()).collect();
         numbers.sort_unstable();
         numbers
     }

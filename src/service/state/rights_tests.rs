@@ -43,7 +43,7 @@ fn fill(harness: &mut Harness, path: &str, names: &[&str]) {
     }
 }
 
-/// Who is active in a session, as its server sees it.
+/// The players who are active in a session, as its server sees it.
 fn active(harness: &mut Harness, path: &str) -> Vec<String> {
     let admin = Caller { permissions: ["session:*".to_owned()].into(), ..server("admin") };
     let seen = harness.json(&admin, "GET", path, Value::Null);

@@ -1,4 +1,4 @@
-//! What is written down and configured: audit, deserters, resources of the configuration.
+//! Operations on records and the configuration: audit, deserters, resources.
 
 use super::ACTIVE;
 use crate::{
