@@ -33,6 +33,8 @@ use crate::{
     frontends::{GameMessage, Heartbeat, OperatorRequest},
     keeper::KeeperEvent,
     model::{
+        game::Counted,
+        gateway_facts::GatewayFact,
         ids::RunNumber,
         keeper::KeeperFact,
         orders::{Accepted, Refused, RequestId},
@@ -85,6 +87,8 @@ struct LoopState {
     /// The revision of the status that was published last.
     published: Option<u64>,
     requests: BTreeMap<RequestId, oneshot::Sender<Result<Accepted, Refused>>>,
+    /// The run whose heartbeats the core asks for.
+    asked: Option<RunNumber>,
     next_request: u64,
     /// Messages of the game that wait for a commit.
     unacknowledged: VecDeque<(u64, oneshot::Sender<()>)>,
@@ -103,6 +107,7 @@ impl Driver {
             figures: Figures::new(),
             published: None,
             requests: BTreeMap::new(),
+            asked: None,
             next_request: 1,
             unacknowledged: VecDeque::new(),
         };
@@ -132,9 +137,7 @@ impl Driver {
         }
         state.last = now;
         if ending.is_none() && self.core.next_deadline().is_some_and(|due| due <= now.mono) {
-            // First what was counted until now, so that no heartbeat is missing when its deadline
-            // is judged.
-            ending = self.heartbeats(state, now).or_else(|| self.take(Input::Tick, state, now));
+            ending = self.take(Input::Tick, state, now);
         }
         if ending.is_none()
             && let Some(arrival) = arrival
@@ -195,7 +198,13 @@ impl Driver {
                     state.published = None;
                 }
                 self.executor.note(&fact);
-                self.take(Input::Keeper(fact), state, now)
+                let connected = matches!(fact, KeeperFact::Connected(_));
+                let ending = self.take(Input::Keeper(fact), state, now);
+                if ending.is_none() && connected {
+                    // The SDK is served here: nobody keeps words of the game from before.
+                    return self.take(Input::Gateway(GatewayFact::Heard), state, now);
+                }
+                ending
             }
             KeeperEvent::Lost(losses) => {
                 self.executor.lost(losses, now);
@@ -246,12 +255,11 @@ impl Driver {
         ending
     }
 
-    /// Gives the core what the frontends have counted.
+    /// Gives the core what the frontends have counted, unasked.
     fn heartbeats(&mut self, state: &mut LoopState, now: Now) -> Option<Ending> {
         let taken = self.inbox.heartbeats.take(now.mono);
-        taken.into_iter().find_map(|Heartbeat { run, source, count, age }| {
-            self.take(Input::Heartbeats { run, source, count, age }, state, now)
-        })
+        let run = taken.first()?.run;
+        self.take(Input::HeartbeatsCounted { run, counted: counted(run, &taken), answer: false }, state, now)
     }
 
     fn operator_request(&mut self, asked: OperatorRequest, state: &mut LoopState, now: Now) -> Option<Ending> {
@@ -267,7 +275,10 @@ impl Driver {
         tracing::trace!(?input, "input");
         crash::point(crash::before(&input));
         let effects = self.core.handle(input, now);
-        self.dispatch(effects, state, now)
+        let ending = self.dispatch(effects, state, now);
+        let Some(run) = state.asked.take().filter(|_| ending.is_none()) else { return ending };
+        let counted = counted(run, &self.inbox.heartbeats.take(now.mono));
+        self.take(Input::HeartbeatsCounted { run, counted, answer: true }, state, now)
     }
 
     fn dispatch(&mut self, effects: Vec<Effect>, state: &mut LoopState, now: Now) -> Option<Ending> {
@@ -281,6 +292,7 @@ impl Driver {
                         let _ = asker.send(reply);
                     }
                 }
+                Effect::CountHeartbeats { run } => state.asked = Some(run),
                 Effect::End(how) => ending = Some(how),
                 other => self.executor.carry_out(other, now),
             }
@@ -344,6 +356,12 @@ impl Driver {
             changed
         });
     }
+}
+
+/// What was counted of this run.
+fn counted(run: RunNumber, heartbeats: &[Heartbeat]) -> Vec<Counted> {
+    let of_run = heartbeats.iter().filter(|heartbeat| heartbeat.run == run);
+    of_run.map(|&Heartbeat { source, count, age, .. }| Counted { source, count, age }).collect()
 }
 
 /// What lies between the last input and now that nobody could have acted on. `due`: when somebody should have.

@@ -113,7 +113,7 @@ pub struct ExecutorState {
 }
 
 impl EffectExecutor {
-    /// Carries one effect out. `Reply` and `End` are the driver's own.
+    /// Carries one effect out. `Reply`, `CountHeartbeats` and `End` are the driver's own.
     pub fn carry_out(&mut self, effect: Effect, now: Now) {
         match effect {
             Effect::Commit { seq, text } => self.journal.commit(seq, text),
@@ -135,7 +135,7 @@ impl EffectExecutor {
             Effect::AskToQuit { run: _ } => self.console_quit.ask(),
             Effect::Timeline(event) => self.timeline(event, now),
             Effect::ExitHook { report, reason } => self.hooks.exited(&report, &reason, now.wall),
-            Effect::Reply { .. } | Effect::End(_) => {}
+            Effect::Reply { .. } | Effect::CountHeartbeats { .. } | Effect::End(_) => {}
         }
     }
 

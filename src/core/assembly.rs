@@ -12,6 +12,7 @@ use super::{
     facts::Facts,
     game_match::{AfterDrain, GameMatch, MatchStage},
     game_words::GameWords,
+    gateway_link::GatewayLink,
     health::Health,
     journal::Journal,
     keeper_link::{KeeperLink, Recovery},
@@ -38,6 +39,7 @@ impl Core {
         let allocation = AllocationMachine::restore(memory.allocation);
         let process = ProcessMachine::restore(memory.process);
         let words = GameWords::restore(memory.words);
+        let gateway = GatewayLink::restore(memory.heard);
         let players = Players::restore(memory.roster);
         let game = GameMatch::restore(memory.game);
         let outbox = Outbox::restore(memory.outboxes);
@@ -53,6 +55,7 @@ impl Core {
             game: game.facts(),
             process: process.facts(),
             words: words.facts(),
+            gateway: gateway.facts(),
             players: players.facts(),
             keeper: keeper.facts(),
             session: session.facts(),
@@ -71,6 +74,7 @@ impl Core {
             allocation,
             process,
             words,
+            gateway,
             players,
             game,
             outbox,
@@ -94,6 +98,7 @@ impl Core {
             words: self.facts.words.as_ref().clone(),
             roster: self.facts.players.as_ref().clone(),
             pings: self.health.pings(),
+            heard: self.gateway.recorded().cloned(),
             link: self.facts.session.link,
             allocation: self.allocation.state().clone(),
             reports: self.ending.reports().cloned(),
@@ -107,6 +112,7 @@ impl Core {
         self.allocation.recall(memory.allocation);
         self.process.recall(memory.process);
         self.words.recall(memory.words);
+        self.gateway.recall(memory.heard);
         self.players.recall(memory.roster);
         self.game.recall(memory.game);
         self.outbox.recall(memory.outboxes);
@@ -122,6 +128,7 @@ impl Core {
         self.facts.allocation = self.allocation.facts();
         self.facts.process = self.process.facts();
         self.facts.words = self.words.facts();
+        self.facts.gateway = self.gateway.facts();
         self.facts.players = self.players.facts();
         self.facts.game = self.game.facts();
         self.facts.outbox = self.outbox.facts();

@@ -2,7 +2,8 @@
 //!
 //! A server is free that has no match, owes no report, can write the journal, has a keeper, is not
 //! about to end, and isn't resting after a failure; a server that starts its game at boot, only
-//! once that game is ready.
+//! once that game is ready. An agent that has taken a game over first hears what the game said while
+//! no agent was there: it offers nothing before that, for 2 s at most.
 
 use super::{
     decisions::Decisions,
@@ -125,7 +126,7 @@ impl Availability {
         let warm = settings.launch.start == Start::AtBoot;
         let up = ready || (!warm && process.run.is_none());
         let lost = facts.keeper.recovery == Recovery::JournalLost;
-        if obstacle(facts).is_some() || *self.resting || !up || lost {
+        if obstacle(facts).is_some() || *self.resting || !up || lost || facts.gateway.owes {
             return io::Availability::Unavailable;
         }
         let configured = settings.session.startup_params.as_ref().map(|params| params.map.clone());

@@ -8,6 +8,7 @@
 //! | `keeper` | the keeper link |
 //! | `phase` | the match; `acquiring` of the allocation, `leaving` of the ending, `link` of the session |
 //! | `process` | the process; in a run, also the game's words, the players and the pings of health |
+//! | `gateway` | the gateway link: the last batch that the rest of the text has the effects of |
 //! | `lanes` | the instance outboxes |
 //! | `last_run`, `failures` | the process |
 //! | `term`, `answered` | the allocation |
@@ -24,6 +25,7 @@ use super::{
     ending::FinalReports,
     game_match::MatchState,
     game_words::Words,
+    gateway_link::Heard,
     health::Pings,
     instance_outbox::InstanceOutbox,
     process::ProcessState,
@@ -58,6 +60,7 @@ pub(super) struct Memory {
     pub words: Words,
     pub roster: Roster,
     pub pings: Pings,
+    pub heard: Option<Heard>,
     pub link: SessionLink,
     pub allocation: AllocationState,
     pub reports: Option<FinalReports>,
@@ -73,6 +76,7 @@ impl Memory {
             words: Words::default(),
             roster: Roster::default(),
             pings: Pings::default(),
+            heard: None,
             link: SessionLink::default(),
             allocation: AllocationState::default(),
             reports: None,
@@ -116,6 +120,8 @@ struct Durable {
     matches: u64,
     since: Timestamp,
     process: ProcessText,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gateway: Option<Heard>,
     lanes: Vec<InstanceOutbox>,
     #[serde(default)]
     failures: Failures,
@@ -136,6 +142,7 @@ impl Durable {
             matches: memory.game.matches,
             since: memory.game.since,
             process: ProcessText::of(memory),
+            gateway: memory.heard.clone(),
             lanes: memory.outboxes.clone(),
             failures: memory.process.failures.clone(),
             answered: memory.allocation.answered.clone(),
@@ -158,6 +165,7 @@ impl Durable {
             words,
             roster,
             pings,
+            heard: self.gateway,
             link,
             allocation: AllocationState { acquiring, answered: self.answered, term: self.term },
             reports,

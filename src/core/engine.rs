@@ -27,6 +27,7 @@ use super::{
     facts::{Facts, Phase},
     game_match::{GameMatch, MatchEvent},
     game_words::{GameWords, WordsEvent},
+    gateway_link::{GatewayEvent, GatewayLink},
     health::{Health, HealthEvent},
     io::{Effect, Input, SavedState},
     journal::{Journal, Written},
@@ -41,6 +42,7 @@ use super::{
 };
 use crate::model::{
     calls::{Answer, CallId, Refusal},
+    ids::GatewayId,
     ordered::Ports,
     time::{Instant, Now},
 };
@@ -56,6 +58,7 @@ pub struct Core {
     pub(super) allocation: AllocationMachine,
     pub(super) process: ProcessMachine,
     pub(super) words: GameWords,
+    pub(super) gateway: GatewayLink,
     pub(super) players: Players,
     pub(super) game: GameMatch,
     pub(super) outbox: Outbox,
@@ -136,6 +139,12 @@ impl Core {
         self.journal.is_written()
     }
 
+    /// The last batch of the present run's SDK gateway whose effects are on disk: what it hears when it is linked with.
+    /// Everything after it, it sends again; what was applied already is passed over.
+    pub fn heard(&self) -> Option<(GatewayId, u64)> {
+        self.gateway.written().map(|heard| (heard.gateway.clone(), heard.batch))
+    }
+
     /// Goes up whenever [`Core::status`] may be another one.
     pub fn status_revision(&self) -> u64 {
         let Revision { durable, visible } = self.revision();
@@ -150,7 +159,9 @@ impl Core {
                 self.facts.journal = self.journal.facts();
             }
             Input::GameEvent { run, source, event } => self.game_event(run, source, event),
-            Input::Heartbeats { run, source, count, age } => self.heartbeats(run, source, count, age),
+            Input::GameBatch(batch) => self.game_batch(batch),
+            Input::HeartbeatsCounted { run, counted, answer } => self.heartbeats_counted(run, &counted, answer),
+            Input::Gateway(fact) => self.on_gateway(GatewayEvent::Fact(fact)),
             Input::Evidence { run, source, evidence } => self.evidence(run, source, evidence),
             Input::Allocated(allocation) => self.on_allocation(AllocationEvent::Allocated(allocation)),
             Input::Deallocated { allocation } => self.on_allocation(AllocationEvent::Deallocated(allocation)),
@@ -250,6 +261,7 @@ impl Core {
                 break;
             }
         }
+        self.on_gateway(GatewayEvent::Tick);
         self.on_players(PlayersEvent::Tick);
         self.on_health(HealthEvent::Tick);
         self.on_session(SessionEvent::Tick);
@@ -275,10 +287,12 @@ impl Core {
         }
         if self.has_moved() {
             self.on_availability(AvailabilityEvent::Settle);
+            self.record_batch();
             self.update_keeper();
         }
         self.settled = Some(self.revision());
         self.commit();
+        self.on_gateway(GatewayEvent::Written(self.journal.is_written()));
         let written = self.journal.is_settled(&self.decisions);
         self.on_ending(EndingEvent::Settle { written });
     }
@@ -304,6 +318,14 @@ impl Core {
         self.keeper.update(&self.facts, &mut self.decisions, key, || memory.record());
     }
 
+    /// A commit, and the keeper's record, say which batch they have the effects of. A batch without an effect on them is
+    /// no reason for one.
+    fn record_batch(&mut self) {
+        if self.journal.needs_text(self.revision().durable) {
+            self.on_gateway(GatewayEvent::Record);
+        }
+    }
+
     fn commit(&mut self) {
         let durable = self.revision().durable;
         let memory = || self.memory_text();
@@ -318,6 +340,7 @@ impl Core {
             + self.allocation.revision()
             + self.process.revision()
             + self.words.revision()
+            + self.gateway.revision()
             + self.players.revision()
             + self.game.revision()
             + self.outbox.revision()
@@ -342,6 +365,7 @@ impl Core {
         let others = [
             self.allocation.next_deadline(facts),
             self.process.next_deadline(facts),
+            self.gateway.next_deadline(),
             self.players.next_deadline(facts),
             self.game.next_deadline(facts),
             self.outbox.next_deadline(facts),
@@ -369,6 +393,7 @@ impl Core {
         if self.facts.process.run != run {
             // What a run has said ends with it.
             tell!(self, words, WordsEvent::RunChanged);
+            tell!(self, gateway, GatewayEvent::RunChanged);
             tell!(self, players, PlayersEvent::RunChanged);
             tell!(self, health, HealthEvent::RunChanged);
         }
@@ -377,6 +402,11 @@ impl Core {
 
     pub(super) fn on_words(&mut self, event: WordsEvent) {
         tell!(self, words, event);
+        self.deliver();
+    }
+
+    pub(super) fn on_gateway(&mut self, event: GatewayEvent) {
+        tell!(self, gateway, event);
         self.deliver();
     }
 

@@ -5,18 +5,34 @@ use super::{
     engine::Core,
     game_match::MatchEvent,
     game_words::WordsEvent,
+    gateway_link::{GatewayEvent, Heard},
     health::HealthEvent,
     players::PlayersEvent,
     process::{ProcessEvent, ProcessStatus},
 };
 use crate::model::{
-    game::{Admission, EventSource, Evidence, GameEvent},
+    game::{Admission, Counted, EventSource, Evidence, GameBatch, GameEvent},
     ids::RunNumber,
     policy::ReadyBy,
 };
 use std::time::Duration;
 
 impl Core {
+    /// Everything that a batch says, in its order. One that was applied before is passed over.
+    pub(super) fn game_batch(&mut self, batch: GameBatch) {
+        let GameBatch { gateway, number, run, said } = batch;
+        if self.facts.process.run == Some(run) {
+            let heard = Heard { gateway, batch: number };
+            if self.gateway.has_applied(&heard) {
+                return;
+            }
+            self.on_gateway(GatewayEvent::Batch(heard));
+        }
+        for (source, event) in said {
+            self.game_event(run, source, event);
+        }
+    }
+
     pub(super) fn game_event(&mut self, run: RunNumber, source: EventSource, event: GameEvent) {
         if self.facts.process.state == ProcessStatus::Delayed {
             // The game said so before its exit, but the exit came in first.
@@ -35,11 +51,11 @@ impl Core {
                     self.on_process(ProcessEvent::Ready { how: "sdk" });
                 }
             }
-            GameEvent::Heartbeat => self.heartbeats(run, source, 1, Duration::ZERO),
+            GameEvent::Heartbeat => self.heartbeats(source, 1, Duration::ZERO),
             GameEvent::Health { health, reason } => self.on_health(HealthEvent::Opinion { health, reason }),
             GameEvent::TickRate { measured, target } => self.on_health(HealthEvent::TickRate { measured, target }),
             GameEvent::MatchStarted { match_id } => self.on_game(MatchEvent::MatchStarted(match_id)),
-            GameEvent::MatchEnded => self.on_game(MatchEvent::MatchEnded),
+            GameEvent::MatchEnded { allocation } => self.on_game(MatchEvent::MatchEnded(allocation)),
             GameEvent::StopMe => {
                 self.on_words(WordsEvent::AskedToBeEnded);
                 self.on_game(MatchEvent::StopWanted);
@@ -76,11 +92,22 @@ impl Core {
         }
     }
 
-    /// Heartbeats, counted by the frontend that took them; the newest came `age` ago.
-    pub(super) fn heartbeats(&mut self, run: RunNumber, source: EventSource, count: u64, age: Duration) {
+    /// Heartbeats, counted by whoever took them. Once they have been taken into account, an answer has the deadline judged
+    /// for which they were asked for.
+    pub(super) fn heartbeats_counted(&mut self, run: RunNumber, counted: &[Counted], answer: bool) {
         if self.facts.process.run != Some(run) {
             return;
         }
+        for Counted { source, count, age } in counted.iter().filter(|counted| counted.count > 0) {
+            self.heartbeats(*source, *count, *age);
+        }
+        if answer {
+            self.on_health(HealthEvent::Counted);
+        }
+    }
+
+    /// Heartbeats of the present run; the newest came `age` ago.
+    fn heartbeats(&mut self, source: EventSource, count: u64, age: Duration) {
         let newest = self.facts.now.before(age);
         self.spoke(source);
         if source == EventSource::Agones {

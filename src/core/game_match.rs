@@ -40,7 +40,7 @@ use super::{
 };
 use crate::model::{
     game::Admission,
-    ids::{InstanceId, MatchId, SessionId},
+    ids::{AllocationId, InstanceId, MatchId, SessionId},
     policy::Start,
     process::{ExitReport, LaunchSpec},
     session::JoinStatus,
@@ -73,7 +73,8 @@ pub(super) enum MatchEvent {
     /// The game says that it is free.
     GameFree,
     MatchStarted(Option<MatchId>),
-    MatchEnded,
+    /// The match of this allocation, or the present one, is over.
+    MatchEnded(Option<AllocationId>),
     OperatorGate(Admission),
     RunEnded(Box<RunEnd>),
     Restarting,
@@ -204,8 +205,11 @@ impl GameMatch {
             MatchEvent::StopWanted => self.stop_wanted(facts, decisions),
             MatchEvent::GameFree => self.game_free(facts),
             MatchEvent::MatchStarted(id) => self.match_started(id, decisions),
-            MatchEvent::MatchEnded => {
-                if self.game().is_some() {
+            MatchEvent::MatchEnded(allocation) => {
+                // A late one must not end the next match.
+                let ended =
+                    |game: &Match| allocation.is_none_or(|allocation| game.allocation.allocation_id == allocation);
+                if self.game().is_some_and(ended) {
                     decisions.timeline("match_ended", "the match is over", &[]);
                     self.drain("the match is over", AfterDrain::Recycle, facts, decisions);
                 }

@@ -155,7 +155,7 @@ impl GameWords {
             | GameEvent::Players(_)
             | GameEvent::PlayerCount { .. }
             | GameEvent::MatchStarted { .. }
-            | GameEvent::MatchEnded
+            | GameEvent::MatchEnded { .. }
             | GameEvent::StopMe
             | GameEvent::Hello => {}
         }

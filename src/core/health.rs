@@ -11,11 +11,13 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | this one | the evidence as it comes in, and the silence that is evidence too |
+//! | this one | the evidence as it comes in |
+//! | [`counting`] | the silence that is evidence too |
 //! | [`trend`] | the counter of each kind of evidence |
 //! | [`judgement`] | how the game is, and what follows when that changes |
 //! | [`report`] | the judgement on its way to the session service |
 
+mod counting;
 mod judgement;
 mod report;
 mod trend;
@@ -35,7 +37,6 @@ use crate::model::{
     process::ProcessStats,
     session::InstanceHealth,
     time::Timestamp,
-    units::Span,
 };
 use std::time::Duration;
 use trend::{Kind, Sample, Trends};
@@ -58,6 +59,8 @@ pub(super) enum HealthEvent {
     Pinged {
         newest: SteadyTime,
     },
+    /// The answer to the question how many heartbeats there were: they have been noted.
+    Counted,
     /// The game's own opinion; stands until replaced.
     Opinion {
         health: InstanceHealth,
@@ -118,6 +121,10 @@ pub(super) struct Health {
     opinion: Option<(InstanceHealth, Option<String>)>,
     proved: bool,
     next_beat: Option<SteadyTime>,
+    /// When the heartbeats were asked for, until the answer comes.
+    asked: Option<SteadyTime>,
+    /// Nobody has answered that.
+    stalled: Tracked<bool>,
     pings: PingClock,
     pings_are: Tracked<Pings>,
     tick_rate: Tracked<Option<(f64, Option<f64>)>>,
@@ -144,6 +151,8 @@ impl Health {
             opinion: None,
             proved: false,
             next_beat: None,
+            asked: None,
+            stalled: Tracked::new(false),
             pings: PingClock::default(),
             pings_are: Tracked::new(pings),
             tick_rate: Tracked::new(None),
@@ -179,7 +188,8 @@ impl Health {
     }
 
     pub(super) fn revision(&self) -> Revision {
-        Revision { durable: self.pings_are.changes(), visible: self.verdict.changes() + self.tick_rate.changes() }
+        let visible = self.verdict.changes() + self.tick_rate.changes() + self.stalled.changes();
+        Revision { durable: self.pings_are.changes(), visible }
     }
 
     pub(super) fn facts(&self) -> HealthFacts {
@@ -191,6 +201,7 @@ impl Health {
         match event {
             HealthEvent::Heartbeats { newest, count } => self.beat(newest, count, facts),
             HealthEvent::Pinged { newest } => self.pinged(newest, facts),
+            HealthEvent::Counted => self.counted(facts),
             HealthEvent::Opinion { health, reason } => {
                 self.opinion = Some((health, reason));
                 self.doubtful = true;
@@ -244,11 +255,8 @@ impl Health {
 
     /// When [`HealthEvent::Tick`] does something next.
     pub(super) fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
-        let up = facts.process.state == ProcessStatus::Up;
-        let silence = facts.settings.health.heartbeat.and_then(|span| Some(self.next_beat? + span.get()));
-        let pings = self.pings.deadline().filter(|_| self.counts_pings(facts));
         let post = self.next_post.filter(|_| !self.under_way && facts.settings.writes() && facts.linked().is_some());
-        earliest([silence.filter(|_| up && !is_going(facts)), pings, post])
+        earliest([self.counting_deadline(facts), post])
     }
 
     fn run_changed(&mut self) {
@@ -256,6 +264,7 @@ impl Health {
         self.opinion = None;
         self.proved = false;
         self.next_beat = None;
+        self.forget_question();
         self.tick_rate.set(None);
         self.doubtful = true;
     }
@@ -280,37 +289,10 @@ impl Health {
     }
 
     fn tick(&mut self, facts: &Facts, decisions: &mut Decisions) {
-        self.count_silence(facts);
-        self.count_pings(facts);
+        self.ask(facts, decisions);
         self.judge(facts, decisions);
         self.ask_cadence(facts, decisions);
         self.post(facts, decisions);
-    }
-
-    fn count_silence(&mut self, facts: &Facts) {
-        let Some(span) = facts.settings.health.heartbeat.map(Span::get) else { return };
-        let Some(last) = self.next_beat.filter(|last| facts.now >= *last + span) else { return };
-        if is_going(facts) {
-            return;
-        }
-        self.next_beat = Some(last + span);
-        let why = format!("it has sent no heartbeat for over {} s", span.as_secs());
-        self.doubtful |= self.trends.note(Kind::Heartbeat, Sample::Bad { why }, &facts.settings.health);
-    }
-
-    /// Notes when pings have been missing for too long.
-    fn count_pings(&mut self, facts: &Facts) {
-        let Some(pings) = facts.settings.sdk_pings.as_ref().filter(|_| self.counts_pings(facts)) else { return };
-        if self.pings.runs_out(pings, facts.now) {
-            self.doubtful |= !self.pings_are.stopped;
-            self.pings_are.set(Pings { promised: true, stopped: true });
-        }
-    }
-
-    /// Whether missing pings count: the run uses an SDK that promises them, and isn't being stopped.
-    fn counts_pings(&self, facts: &Facts) -> bool {
-        let up = facts.process.state == ProcessStatus::Up && facts.phase() != Phase::Closing;
-        up && self.pings_are.promised && facts.settings.sdk_pings.is_some()
     }
 }
 

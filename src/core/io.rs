@@ -4,7 +4,8 @@ use super::settings::Settings;
 use crate::model::{
     allocation::Allocation,
     calls::{Answer, Backend, Call, CallId, Refusal},
-    game::{EventSource, Evidence, GameEvent, GameNotice},
+    game::{Counted, EventSource, Evidence, GameBatch, GameEvent, GameNotice},
+    gateway_facts::GatewayFact,
     ids::RunNumber,
     keeper::{KeeperFact, KeeperOrder},
     ordered::Ports,
@@ -36,14 +37,18 @@ pub enum Input {
         source: EventSource,
         event: GameEvent,
     },
-    /// Heartbeats that a frontend has counted since the last time; the newest came `age` ago. They
-    /// are given before a [`Input::Tick`], so that none is missing when its deadline is judged.
-    Heartbeats {
+    /// The game said several things through its SDK gateway: all are applied, or, if the batch was applied before, none.
+    /// It may be acknowledged, also where it was passed over, once the state is on disk ([`super::Core::written`]).
+    GameBatch(GameBatch),
+    /// Heartbeats that were counted since the last time. `answer`: to [`Effect::CountHeartbeats`]. Otherwise it is news
+    /// that nobody asked for: the first ones that this agent is told of, or any while the game isn't healthy.
+    HeartbeatsCounted {
         run: RunNumber,
-        source: EventSource,
-        count: u64,
-        age: Duration,
+        counted: Vec<Counted>,
+        answer: bool,
     },
+    /// The SDK gateway came, went, or has delivered what it owed.
+    Gateway(GatewayFact),
     /// A probe or log pattern found out whether the game is up.
     Evidence {
         run: RunNumber,
@@ -108,6 +113,11 @@ pub enum Effect {
         notice: GameNotice,
     },
     Watch(Watch),
+    /// A deadline of this run's heartbeats has come: how many were there since the last time? The answer is
+    /// [`Input::HeartbeatsCounted`]; nothing is judged before it.
+    CountHeartbeats {
+        run: RunNumber,
+    },
     /// Ask this run through its remote console to end. Where it has none, what its SDK was told must do.
     AskToQuit {
         run: RunNumber,

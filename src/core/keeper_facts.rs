@@ -18,6 +18,7 @@ use super::{
     engine::Core,
     facts::Phase,
     game_match::MatchEvent,
+    gateway_link::GatewayEvent,
     health::HealthEvent,
     io::{Effect, Ending},
     keeper_link::{KeeperEvent, Recovery},
@@ -106,6 +107,7 @@ impl Core {
         match (self.facts.process.run, theirs) {
             (Some(ours), RunState::Running { run, pid, started }) if ours == run => {
                 self.on_process(ProcessEvent::Started { run, pid, started });
+                self.on_gateway(GatewayEvent::RunAdopted);
                 self.on_process(ProcessEvent::Adopted { run, pid });
             }
             (Some(ours), RunState::Exited { report }) if ours == report.run => {

@@ -43,6 +43,7 @@
 //! | `allocation` | which allocation is taken, and how its session is found |
 //! | `process` (with `crash_book`) | the game's process, from its intent to its end; whether it is started again |
 //! | `game_words` | nothing: what the game has said of itself |
+//! | `gateway_link` | nothing: which batches of the SDK gateway were applied, and whether it is there |
 //! | `players` (with `roster`) | who plays, and who of them is a member of the session |
 //! | `game_match` | the match from its beginning to its end |
 //! | `outbox` (with `instance_outbox`) | what the session is told, and in which order |
@@ -82,6 +83,7 @@ mod facts;
 mod game_events;
 mod game_match;
 mod game_words;
+mod gateway_link;
 mod health;
 mod instance_outbox;
 pub(crate) mod io;

@@ -65,6 +65,7 @@ pub(crate) fn status(name: &str, saved: Option<&str>, keeper: &KeeperFound, now:
         custom_data: std::collections::BTreeMap::new(),
         agent: AgentStatus { version: env!("CARGO_PKG_VERSION").to_owned(), ..AgentStatus::default() },
         keeper: keeper_status(keeper),
+        gateway: None,
         game: GameStatus {
             restarts: game.map_or(0, |game| game.restarts),
             version: memory.words.version.as_ref().map(ToString::to_string),

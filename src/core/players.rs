@@ -107,7 +107,7 @@ impl Players {
             | GameEvent::TickRate { .. }
             | GameEvent::Map { .. }
             | GameEvent::MatchStarted { .. }
-            | GameEvent::MatchEnded
+            | GameEvent::MatchEnded { .. }
             | GameEvent::CustomData { .. }
             | GameEvent::Version(_)
             | GameEvent::Sdk(_)

@@ -55,6 +55,7 @@ impl Core {
             custom_data: desired_state::custom(facts, CustomDataOf::Instance),
             agent: self.agent_status(),
             keeper: self.keeper_status(),
+            gateway: self.gateway.status().cloned(),
             game: self.game_status(),
             machine: None,
             sessions_url: None,
@@ -142,6 +143,7 @@ impl Core {
         warnings.extend(self.availability.trouble().map(|why| format!("not registered: {why}")));
         warnings.extend(self.allocation.refusal().map(str::to_owned));
         warnings.extend(self.outbox.warnings());
+        warnings.extend(self.health.stalled().map(str::to_owned));
         if facts.keeper.runs_unexplained() {
             warnings.push(UNEXPLAINED.to_owned());
         }

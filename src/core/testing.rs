@@ -25,7 +25,8 @@ use super::{
 };
 use crate::model::{
     calls::{Backend, CallId, Refusal},
-    game::{EventSource, GameEvent, GameNotice},
+    game::{Counted, EventSource, GameEvent, GameNotice},
+    gateway_facts::GatewayFact,
     ids::SessionId,
     keeper::KeeperFact,
     orders::{Order, RequestId},
@@ -58,6 +59,12 @@ pub(super) struct World {
     pub seen: Vec<Effect>,
     pub offer: Option<Availability>,
     pub ended: Option<Ending>,
+    /// What the gateway has counted since it was asked last.
+    pub counted: Vec<Counted>,
+    /// Whether it answers.
+    pub counts: bool,
+    /// Whether it has delivered what it owed as soon as the keeper is there.
+    pub catches_up: bool,
     pub allocates: bool,
     allocations: u32,
     inputs: VecDeque<Input>,
@@ -86,6 +93,9 @@ impl World {
             seen: Vec::new(),
             offer: None,
             ended: None,
+            counted: Vec::new(),
+            counts: true,
+            catches_up: true,
             allocates: true,
             allocations: 0,
             inputs: VecDeque::new(),
@@ -182,6 +192,9 @@ impl World {
 
     pub(super) fn connect(&mut self) {
         self.give(Input::Keeper(KeeperFact::Connected(Box::new(self.keeper.hello()))));
+        if self.catches_up {
+            self.give(Input::Gateway(GatewayFact::Heard));
+        }
     }
 
     pub(super) fn say(&mut self, said: GameEvent) {

@@ -6,6 +6,7 @@ mod backfills;
 mod commits;
 mod configured;
 mod ends;
+mod gateway;
 mod healths;
 mod invariants;
 mod launches;

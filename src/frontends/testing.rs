@@ -44,6 +44,7 @@ pub(super) fn status() -> Status {
         custom_data: CustomData::new(),
         agent: AgentStatus::default(),
         keeper: KeeperStatus { connected: true, ..KeeperStatus::default() },
+        gateway: None,
         game: GameStatus { run: Some(RUN), pid: Some(42), ready: true, ..GameStatus::default() },
         machine: None,
         sessions_url: None,

@@ -6,7 +6,7 @@
 use super::{
     CustomData,
     allocation::Allocation,
-    ids::{InstanceId, MatchId, PlayerUuid, SessionId},
+    ids::{AllocationId, GatewayId, InstanceId, MatchId, PlayerUuid, RunNumber, SessionId},
     session::{InstanceHealth, StartupParams},
     time::Timestamp,
 };
@@ -25,8 +25,10 @@ pub enum EventSource {
     Log,
 }
 
-/// A statement of the game, or about the game by a probe or its log.
-#[derive(Debug, Clone, PartialEq)]
+/// A statement of the game, or about the game by a probe or its log. It is on the wire between the SDK gateway and the
+/// agent: additive changes only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event", content = "value")]
 pub enum GameEvent {
     /// It can take players. Proof of readiness where `[game.readiness]` trusts the SDK.
     Ready,
@@ -36,11 +38,13 @@ pub enum GameEvent {
     /// Its own opinion of its health; stands until replaced.
     Health {
         health: InstanceHealth,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
     /// Simulation ticks per second, and what it should be, if the game says so.
     TickRate {
         measured: f64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         target: Option<f64>,
     },
     PlayerJoined(GamePlayer),
@@ -52,17 +56,25 @@ pub enum GameEvent {
     /// Only a number is known (a query protocol).
     PlayerCount {
         players: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         max: Option<u32>,
     },
     /// What the game plays, as far as it differs from what it was started with.
     Map {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         map: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         mode: Option<String>,
     },
     MatchStarted {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         match_id: Option<MatchId>,
     },
-    MatchEnded,
+    MatchEnded {
+        /// The allocation whose match has ended; none: the present one. Of another allocation it means nothing any more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        allocation: Option<AllocationId>,
+    },
     /// Merged over what the configuration gives, key by key; an empty value removes the key.
     CustomData {
         whose: CustomDataOf,
@@ -81,6 +93,27 @@ pub enum GameEvent {
     Offer(Admission),
     /// What a frontend has to remember for as long as the run lives; replaces what it said before.
     Keep(Kept),
+}
+
+/// What the game said through its SDK gateway, in its order. A gateway numbers its batches upwards, and sends one again
+/// until it is acknowledged; the core applies each once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GameBatch {
+    pub gateway: GatewayId,
+    pub number: u64,
+    /// The run that said it.
+    pub run: RunNumber,
+    pub said: Vec<(EventSource, GameEvent)>,
+}
+
+/// Heartbeats of one source, counted since they were asked for last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    pub source: EventSource,
+    pub count: u64,
+    /// How long ago the newest was.
+    #[serde(rename = "age_ms", with = "super::process::millis")]
+    pub age: Duration,
 }
 
 /// A frontend's memory of a run: a text that only the frontend reads. It lies in the journal with the run.
@@ -205,4 +238,126 @@ pub enum IfTaken {
     /// Another one is used, which the game finds in its environment.
     #[default]
     Move,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every statement as it was written first: what one version of the gateway says, every later agent understands.
+    fn events() -> Vec<(&'static str, GameEvent)> {
+        vec![
+            (r#"{"event":"ready"}"#, GameEvent::Ready),
+            (r#"{"event":"joinable","value":"closed"}"#, GameEvent::Joinable(Admission::Closed)),
+            (r#"{"event":"heartbeat"}"#, GameEvent::Heartbeat),
+            (
+                r#"{"event":"health","value":{"health":"degraded"}}"#,
+                GameEvent::Health { health: InstanceHealth::Degraded, reason: None },
+            ),
+            (
+                r#"{"event":"health","value":{"health":"degraded","reason":"hot"}}"#,
+                GameEvent::Health { health: InstanceHealth::Degraded, reason: Some("hot".to_owned()) },
+            ),
+            (
+                r#"{"event":"tick_rate","value":{"measured":29.5,"target":30.0}}"#,
+                GameEvent::TickRate { measured: 29.5, target: Some(30.0) },
+            ),
+            (
+                r#"{"event":"player_joined","value":{"id":"7","name":"Pia"}}"#,
+                GameEvent::PlayerJoined(GamePlayer { id: "7".to_owned(), name: Some("Pia".to_owned()), team: None }),
+            ),
+            (r#"{"event":"player_left","value":{"id":"7"}}"#, GameEvent::PlayerLeft { id: "7".to_owned() }),
+            (
+                r#"{"event":"players","value":[{"id":"7","team":1}]}"#,
+                GameEvent::Players(vec![GamePlayer { id: "7".to_owned(), name: None, team: Some(1) }]),
+            ),
+            (
+                r#"{"event":"player_count","value":{"players":3,"max":8}}"#,
+                GameEvent::PlayerCount { players: 3, max: Some(8) },
+            ),
+            (
+                r#"{"event":"map","value":{"map":"harbour"}}"#,
+                GameEvent::Map { map: Some("harbour".to_owned()), mode: None },
+            ),
+            (
+                r#"{"event":"match_started","value":{"match_id":"m"}}"#,
+                GameEvent::MatchStarted { match_id: Some("m".parse().unwrap()) },
+            ),
+            (
+                r#"{"event":"match_ended","value":{"allocation":"a"}}"#,
+                GameEvent::MatchEnded { allocation: Some("a".parse().unwrap()) },
+            ),
+            (r#"{"event":"match_ended","value":{}}"#, GameEvent::MatchEnded { allocation: None }),
+            (
+                r#"{"event":"custom_data","value":{"whose":"join_params","data":{"k":"v"}}}"#,
+                GameEvent::CustomData {
+                    whose: CustomDataOf::JoinParams,
+                    data: CustomData::from([("k".to_owned(), "v".to_owned())]),
+                },
+            ),
+            (r#"{"event":"version","value":"1.2.3-rc.1"}"#, GameEvent::Version("1.2.3-rc.1".parse().unwrap())),
+            (r#"{"event":"sdk","value":"Unity 0.7"}"#, GameEvent::Sdk("Unity 0.7".to_owned())),
+            (r#"{"event":"shutdown"}"#, GameEvent::Shutdown),
+            (r#"{"event":"stop_me"}"#, GameEvent::StopMe),
+            (r#"{"event":"hello"}"#, GameEvent::Hello),
+            (r#"{"event":"offer","value":"open"}"#, GameEvent::Offer(Admission::Open)),
+            (r#"{"event":"keep","value":"a book"}"#, GameEvent::Keep(Kept::from("a book".to_owned()))),
+        ]
+    }
+
+    /// A new statement gets a row above, and is counted here.
+    fn statements() -> usize {
+        let listed = |event: &GameEvent| match event {
+            GameEvent::Ready
+            | GameEvent::Joinable(_)
+            | GameEvent::Heartbeat
+            | GameEvent::Health { .. }
+            | GameEvent::TickRate { .. }
+            | GameEvent::PlayerJoined(_)
+            | GameEvent::PlayerLeft { .. }
+            | GameEvent::Players(_)
+            | GameEvent::PlayerCount { .. }
+            | GameEvent::Map { .. }
+            | GameEvent::MatchStarted { .. }
+            | GameEvent::MatchEnded { .. }
+            | GameEvent::CustomData { .. }
+            | GameEvent::Version(_)
+            | GameEvent::Sdk(_)
+            | GameEvent::Shutdown
+            | GameEvent::StopMe
+            | GameEvent::Hello
+            | GameEvent::Offer(_)
+            | GameEvent::Keep(_) => std::mem::discriminant(event),
+        };
+        events().iter().map(|(_, event)| listed(event)).collect::<std::collections::HashSet<_>>().len()
+    }
+
+    #[test]
+    fn every_statement_stays_readable_on_the_wire() {
+        for (text, event) in events() {
+            assert_eq!(serde_json::from_str::<GameEvent>(text).unwrap(), event, "{text}");
+            assert_eq!(serde_json::to_string(&event).unwrap(), text);
+        }
+        assert_eq!(statements(), 20);
+        let newer = r#"{"event":"map","value":{"map":"harbour","weather":"fog"}}"#;
+        assert!(serde_json::from_str::<GameEvent>(newer).is_ok(), "a newer gateway may say more");
+    }
+
+    #[test]
+    fn batches_and_counts_stay_readable_on_the_wire() {
+        let text =
+            r#"{"gateway":"g","number":4,"run":2,"said":[["native",{"event":"ready"}],["agones",{"event":"hello"}]]}"#;
+        let batch = GameBatch {
+            gateway: "g".parse().unwrap(),
+            number: 4,
+            run: RunNumber(2),
+            said: vec![(EventSource::Native, GameEvent::Ready), (EventSource::Agones, GameEvent::Hello)],
+        };
+        assert_eq!(serde_json::from_str::<GameBatch>(text).unwrap(), batch);
+        assert_eq!(serde_json::to_string(&batch).unwrap(), text);
+        let text = r#"{"source":"gsdk","count":3,"age_ms":1500}"#;
+        let counted = Counted { source: EventSource::Gsdk, count: 3, age: Duration::from_millis(1500) };
+        assert_eq!(serde_json::from_str::<Counted>(text).unwrap(), counted);
+        assert_eq!(serde_json::to_string(&counted).unwrap(), text);
+    }
 }

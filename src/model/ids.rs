@@ -99,6 +99,8 @@ text_id!(/// One allocation, named by whoever allocated.
     AllocationId, "an allocation id");
 text_id!(/// A keeper's random id: a new one whenever a keeper starts.
     KeeperId, "a keeper id");
+text_id!(/// An SDK gateway's random id: a new one for each process of it.
+    GatewayId, "a gateway id");
 text_id!(/// A match, as the host names it.
     MatchId, "a match id");
 text_id!(/// A backfill ticket attached to a session.

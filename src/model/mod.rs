@@ -19,6 +19,7 @@
 //! | [`process`] | what the keeper is told to run, and how it ended |
 //! | [`keeper`] | orders to the keeper, facts from it |
 //! | [`game`] | what a game says to us and what we tell it |
+//! | [`gateway_facts`] | what is learned of the process that serves the game's SDK |
 //! | [`login`], [`sic`] | logging in; registering as free and learning of an allocation |
 //! | [`calls`] | what the agent asks of the session service, and the answers |
 //! | [`orders`] | what an operator may ask of an agent, and why it may be refused |
@@ -41,6 +42,7 @@ pub mod errors;
 pub mod events;
 pub mod friends;
 pub mod game;
+pub mod gateway_facts;
 pub mod ids;
 pub mod keeper;
 pub mod login;

@@ -66,6 +66,9 @@ pub struct Status {
     pub custom_data: CustomData,
     pub agent: AgentStatus,
     pub keeper: KeeperStatus,
+    /// Who serves the game's SDK, while one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<GatewayStatus>,
     pub game: GameStatus,
     /// The machine, as it was when the figures of the game were last read; none before that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -139,6 +142,17 @@ pub struct KeeperStatus {
     pub containment: Option<Containment>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryStatus>,
+}
+
+/// The process that serves the game's SDK for the present run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
+pub struct GatewayStatus {
+    pub pid: i32,
+    pub build: String,
+    pub connected: bool,
+    /// It is the agent itself.
+    pub in_process: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -168,7 +168,7 @@ impl Log {
             captures(&self.started).map(|captures| GameEvent::MatchStarted {
                 match_id: group(&captures, "match").and_then(|id| MatchId::new(id).ok()),
             }),
-            captures(&self.ended).map(|_| GameEvent::MatchEnded),
+            captures(&self.ended).map(|_| GameEvent::MatchEnded { allocation: None }),
         ];
         found.extend(said.into_iter().flatten().map(Observation::GameEvent));
         found
@@ -243,7 +243,7 @@ mod tests {
             ),
             ("match", &[Observation::GameEvent(GameEvent::MatchStarted { match_id: None })]),
             ("match m", &[Observation::GameEvent(GameEvent::MatchStarted { match_id: Some("m".parse().unwrap()) })]),
-            ("over and out", &[Observation::GameEvent(GameEvent::MatchEnded)]),
+            ("over and out", &[Observation::GameEvent(GameEvent::MatchEnded { allocation: None })]),
             ("nothing of interest", &[]),
         ];
         for (line, expected) in rows {

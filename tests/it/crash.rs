@@ -40,6 +40,7 @@ const PASSED: &[&str] = &[
     "after-happened",
     "after-end",
     "before-connected",
+    "before-gateway",
     "before-started",
     "before-exited",
     "before-committed",
@@ -76,6 +77,7 @@ const NEVER: &[&str] = &[
     "before-terminate",
     "before-ports",
     "before-reloaded",
+    "after-count",
     "before-gap",
     "before-tick",
 ];

@@ -360,7 +360,7 @@ async fn it_speaks_to_its_agent_through_the_agents_restart() {
     .await;
     second.events.publish(RUN, GameNotice::Stop { within: Duration::from_secs(5) });
     second.hears(|said| matches!(said, GameEvent::PlayerLeft { .. } | GameEvent::Players(_))).await;
-    second.hears(|said| *said == GameEvent::MatchEnded).await;
+    second.hears(|said| matches!(said, GameEvent::MatchEnded { .. })).await;
     second.hears(|said| *said == GameEvent::Shutdown).await;
     aside(move || {
         assert!(game.ends().success());
@@ -432,6 +432,7 @@ fn status() -> Status {
         custom_data: gameside::model::CustomData::new(),
         agent: AgentStatus::default(),
         keeper: KeeperStatus::default(),
+        gateway: None,
         game: GameStatus::default(),
         machine: None,
         sessions_url: None,

@@ -102,6 +102,13 @@ impl Trends {
         true
     }
 
+    /// What was missed of this kind doesn't count; a fall that has been seen does.
+    pub(super) fn forgive(&mut self, kind: Kind) {
+        if let Some(trend) = self.0.get_mut(&kind).filter(|trend| !trend.fallen) {
+            trend.failures = 0;
+        }
+    }
+
     pub(super) fn probed(&mut self, policy: &Policy, evidence: &Evidence) -> bool {
         let sample = match evidence {
             Evidence::Up => Sample::Good,

@@ -30,7 +30,12 @@ impl World {
                 }
                 Effect::Availability(provide) => self.provide(provide.clone()),
                 Effect::End(ending) => self.ended = Some(ending.clone()),
-                Effect::Notify { .. }
+                Effect::CountHeartbeats { run } if self.counts => {
+                    let counted = std::mem::take(&mut self.counted);
+                    self.inputs.push_back(Input::HeartbeatsCounted { run: *run, counted, answer: true });
+                }
+                Effect::CountHeartbeats { .. }
+                | Effect::Notify { .. }
                 | Effect::Watch(_)
                 | Effect::Reply { .. }
                 | Effect::Timeline(_)

@@ -35,7 +35,7 @@ fn after_so_many_allocations_the_agent_ends() {
         let mut s = settings();
         s.recycle.exit_after = exit_after;
         let mut w = World::serving(s);
-        w.say(GameEvent::MatchEnded);
+        w.say(GameEvent::MatchEnded { allocation: None });
         assert_eq!(matches!(w.ended, Some(Ending::Orderly { .. })), ends, "exit_after = {exit_after}");
     }
 }
@@ -120,7 +120,7 @@ fn a_process_that_is_too_old_or_too_large_serves_no_other_match() {
         let mut w = World::serving(s);
         w.pass(secs(11));
         w.give(Input::Keeper(KeeperFact::Stats(stats(95))));
-        w.say(GameEvent::MatchEnded);
+        w.say(GameEvent::MatchEnded { allocation: None });
         w.keeper.starts.len()
     };
     assert_eq!(starts(|_| ()), 1, "the same process serves on");

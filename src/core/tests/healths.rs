@@ -6,9 +6,10 @@ use crate::core::{
 };
 use crate::model::{
     calls::Call,
-    game::{EventSource, Evidence, GameEvent},
+    game::{Counted, EventSource, Evidence, GameEvent},
     ids::RunNumber,
     policy::{SdkPings, WhenUnhealthy},
+    process::ExitStatus,
     session::{InstanceHealth, JoinStatus},
     units::Span,
 };
@@ -17,6 +18,10 @@ use std::time::Duration;
 
 fn probe(w: &mut World, evidence: Evidence) {
     w.give(Input::Evidence { run: RunNumber(1), source: EventSource::Probe, evidence });
+}
+fn news(source: EventSource, count: u64, age: u64) -> Input {
+    let counted = vec![Counted { source, count, age: secs(age) }];
+    Input::HeartbeatsCounted { run: RunNumber(1), counted, answer: false }
 }
 fn down() -> Evidence {
     Evidence::Down { why: "no answer".into() }
@@ -193,8 +198,7 @@ fn pings_that_were_counted_elsewhere_are_judged_by_their_age() {
     ping(&mut w);
     // The newest of a hundred came six seconds before anybody asked.
     w.pass(secs(9));
-    let counted =
-        |age| Input::Heartbeats { run: RunNumber(1), source: EventSource::Agones, count: 100, age: secs(age) };
+    let counted = |age| news(EventSource::Agones, 100, age);
     w.give(counted(6));
     w.pass(secs(8));
     assert!(!w.status().game.pings_stopped, "two periods without one");
@@ -210,7 +214,7 @@ fn heartbeats_that_were_counted_elsewhere_are_as_good_as_one_by_one() {
     s.health.heartbeat = Some(Span::from_secs(5));
     (s.health.fall, s.health.rise) = (2, 3);
     let mut w = World::serving(s);
-    let counted = |count| Input::Heartbeats { run: RunNumber(1), source: EventSource::Native, count, age: secs(0) };
+    let counted = |count| news(EventSource::Native, count, 0);
     w.give(counted(1));
     w.pass(secs(11));
     assert_eq!(w.status().instance_health, Degraded);
@@ -277,4 +281,141 @@ fn a_game_that_is_being_stopped_need_not_ping() {
     w.give(Input::GameEvent { run: RunNumber(1), source: EventSource::Agones, event: GameEvent::StopMe });
     w.pass(secs(9));
     assert!(!w.status().game.pings_stopped);
+}
+
+/// A game that serves, has sent a heartbeat, and whose silence of 5 s is a failure.
+fn beating() -> World {
+    let mut s = settings();
+    s.health.heartbeat = Some(Span::from_secs(5));
+    s.health.fall = 1;
+    let mut w = World::serving(s);
+    w.give(news(EventSource::Native, 1, 0));
+    w.seen.clear();
+    w
+}
+
+/// When the heartbeats were asked for, in seconds from now; `span` passes.
+fn questions(w: &mut World, span: u64) -> Vec<u64> {
+    let (start, mut asked) = (w.mono, Vec::new());
+    for _ in 0..span * 10 {
+        let before = w.seen.len();
+        w.pass(Duration::from_millis(100));
+        let count = w.seen[before..].iter().filter(|effect| matches!(effect, Effect::CountHeartbeats { .. })).count();
+        asked.extend(std::iter::repeat_n((w.mono.saturating_sub(start)).as_secs(), count));
+    }
+    asked
+}
+
+fn answer(w: &mut World, counted: Vec<Counted>) {
+    w.give(Input::HeartbeatsCounted { run: RunNumber(1), counted, answer: true });
+}
+
+const UNANSWERED: &str = "the SDK gateway doesn't answer; the game's health can't be judged by its heartbeats";
+
+fn warns(w: &World) -> bool {
+    w.status().warnings.iter().any(|warning| warning == UNANSWERED)
+}
+
+#[test]
+fn heartbeats_are_asked_for_at_their_deadlines_and_at_no_other_time() {
+    let mut w = beating();
+    for _ in 0..20 {
+        w.counted.push(Counted { source: EventSource::Native, count: 9, age: secs(1) });
+        let asked = questions(&mut w, 4);
+        assert!(asked.len() <= 1, "{asked:?}");
+        assert_eq!(w.status().instance_health, Healthy);
+    }
+    let asked = w.seen.iter().filter(|effect| matches!(effect, Effect::CountHeartbeats { .. })).count();
+    assert_eq!(asked, 1 + 75 / 4, "after five seconds, and, as the newest is a second old then, every four");
+    w.counted.clear();
+    w.pass(secs(5));
+    assert_eq!(w.status().instance_health, Degraded, "an answer without a heartbeat is silence");
+}
+
+#[test]
+fn a_deadline_is_judged_by_the_answer_and_not_before() {
+    let mut w = beating();
+    w.counts = false;
+    assert_eq!(questions(&mut w, 6), [5]);
+    assert_eq!((w.status().instance_health, warns(&w)), (Healthy, false), "it is being asked");
+    answer(&mut w, vec![Counted { source: EventSource::Native, count: 1, age: secs(2) }]);
+    assert_eq!(w.status().instance_health, Healthy);
+    assert_eq!(questions(&mut w, 4), [3], "five seconds after the newest");
+    answer(&mut w, vec![Counted { source: EventSource::Native, count: 0, age: secs(6) }]);
+    assert_eq!(w.status().instance_health, Degraded, "none since the last time");
+}
+
+#[test]
+fn a_gateway_that_does_not_answer_is_no_silent_game() {
+    let mut w = beating();
+    w.counts = false;
+    assert_eq!(questions(&mut w, 26), [5, 10, 15, 20, 25]);
+    assert_eq!((w.status().instance_health, warns(&w)), (Healthy, true));
+    answer(&mut w, Vec::new());
+    assert_eq!((w.status().instance_health, warns(&w)), (Healthy, false), "it begins anew");
+    answer(&mut w, Vec::new());
+    assert_eq!(w.status().instance_health, Healthy, "a second answer to the same question");
+    w.counts = true;
+    w.pass(secs(4));
+    assert_eq!(w.status().instance_health, Healthy);
+    w.pass(secs(1));
+    assert_eq!((w.status().instance_health, warns(&w)), (Degraded, false));
+}
+
+#[test]
+fn after_a_stall_counting_goes_on_from_a_heartbeat_that_came_meanwhile() {
+    let mut w = beating();
+    w.counts = false;
+    w.pass(secs(20));
+    assert!(warns(&w));
+    answer(&mut w, vec![Counted { source: EventSource::Native, count: 1, age: secs(3) }]);
+    assert!(!warns(&w));
+    assert_eq!(questions(&mut w, 4), [2]);
+}
+
+#[test]
+fn a_stall_forgives_what_was_missed_before_it_but_not_what_others_found() {
+    let mut w = beating();
+    w.settings.health.fall = 2;
+    let settings = w.settings.clone();
+    w.give(Input::Reloaded(Box::new(settings)));
+    w.pass(secs(5));
+    probe(&mut w, down());
+    w.counts = false;
+    w.pass(secs(10));
+    answer(&mut w, Vec::new());
+    w.counts = true;
+    w.pass(secs(5));
+    assert_eq!(w.status().instance_health, Healthy, "one silence before, one after");
+    probe(&mut w, down());
+    assert_eq!(w.status().health_reasons, ["the probe gets no answer: no answer"], "two probes in a row");
+}
+
+#[test]
+fn missing_pings_are_asked_for_too_and_a_stall_is_none() {
+    let mut w = pinging(WhenUnhealthy::Report);
+    ping(&mut w);
+    w.counts = false;
+    w.pass(secs(60));
+    assert_eq!((w.status().game.pings_stopped, warns(&w)), (false, true));
+    answer(&mut w, Vec::new());
+    w.counts = true;
+    w.pass(secs(14));
+    assert_eq!((w.status().game.pings_stopped, warns(&w)), (false, false));
+    w.pass(secs(1));
+    assert!(w.status().game.pings_stopped, "three periods from the answer on");
+}
+
+#[test]
+fn nobody_waits_for_an_answer_that_no_longer_matters() {
+    let mut w = beating();
+    w.counts = false;
+    w.pass(secs(20));
+    assert!(warns(&w));
+    w.give(news(EventSource::Native, 1, 0));
+    assert!(!warns(&w), "it is heard of again");
+    w.pass(secs(20));
+    w.allocates = false;
+    w.game_exits(ExitStatus::Exited { code: 0 });
+    assert!(!warns(&w), "the run is over");
 }

@@ -27,7 +27,7 @@ use crate::core::{
 use crate::model::{
     allocation::ProviderKind,
     calls::{Backend, Refusal},
-    game::{EventSource, Evidence, GameEvent, GamePlayer, Kept},
+    game::{Counted, EventSource, Evidence, GameEvent, GamePlayer, Kept},
     ids::RunNumber,
     orders::{After, Order},
     policy::{SdkPings, Start},
@@ -110,7 +110,8 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
         Act::TakenAway => taken_away(w),
         Act::Heartbeats => {
             let run = RunNumber(model.run);
-            w.give(Input::Heartbeats { run, source: EventSource::Agones, count: 3, age: secs(1) });
+            let counted = vec![Counted { source: EventSource::Agones, count: 3, age: secs(1) }];
+            w.give(Input::HeartbeatsCounted { run, counted, answer: false });
         }
         Act::Evidence(up) => {
             let why = || "no answer".to_owned();

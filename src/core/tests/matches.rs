@@ -212,11 +212,11 @@ fn one_process_serves_as_many_matches_as_it_may() {
     let mut s = settings();
     s.recycle.after_matches = 2;
     let mut w = World::serving(s);
-    w.say(GameEvent::MatchEnded);
+    w.say(GameEvent::MatchEnded { allocation: None });
     assert_eq!(w.keeper.starts, [1], "the second match has the same process");
     assert_eq!(w.shown(), Some(JoinStatus::Joinable));
     assert_eq!(w.service.sessions.len(), 2);
-    w.say(GameEvent::MatchEnded);
+    w.say(GameEvent::MatchEnded { allocation: None });
     assert_eq!(w.keeper.starts, [1, 2], "the third a fresh one");
 }
 

@@ -38,7 +38,7 @@ fn milestones_that_were_passed_over_are_told_in_order_with_their_times() {
     w.say(GameEvent::Ready);
     w.pass(secs(3));
     let unjoinable = w.now().wall;
-    w.say(GameEvent::MatchEnded);
+    w.say(GameEvent::MatchEnded { allocation: None });
     w.pass(secs(3));
     w.service.net = Net::Up;
     w.give(Input::Backend(Backend::Up));
@@ -146,7 +146,7 @@ fn a_missing_permission_for_the_audit_does_not_hold_up_the_last_word() {
     let mut w = World::serving(settings());
     w.allocates = false;
     w.service.audit_refused = Some(Refusal::Credentials { desc: "session:audit is missing".into() });
-    w.say(GameEvent::MatchEnded);
+    w.say(GameEvent::MatchEnded { allocation: None });
     w.pass(secs(60));
     let told = w.take_told();
     assert!(told.iter().any(|what| what.starts_with("audit")), "it was tried: {told:?}");

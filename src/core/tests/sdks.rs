@@ -145,7 +145,7 @@ fn a_game_that_is_free_again_doesnt_wait_for_players_whom_nobody_counts() {
     };
     says(&mut w, GameEvent::Ready);
     assert_eq!(allocate(&mut w, "a1"), None);
-    says(&mut w, GameEvent::MatchEnded);
+    says(&mut w, GameEvent::MatchEnded { allocation: None });
     assert_eq!(w.status().phase, PhaseName::Draining);
     says(&mut w, GameEvent::Offer(Admission::Open));
     assert_eq!(w.status().phase, PhaseName::Idle);
@@ -153,7 +153,7 @@ fn a_game_that_is_free_again_doesnt_wait_for_players_whom_nobody_counts() {
 
     assert_eq!(allocate(&mut w, "a2"), None);
     says(&mut w, GameEvent::PlayerJoined(GamePlayer { id: "ann".to_owned(), name: None, team: None }));
-    says(&mut w, GameEvent::MatchEnded);
+    says(&mut w, GameEvent::MatchEnded { allocation: None });
     says(&mut w, GameEvent::Offer(Admission::Open));
     assert_eq!(w.status().phase, PhaseName::Draining, "she may finish");
     says(&mut w, GameEvent::PlayerLeft { id: "ann".to_owned() });

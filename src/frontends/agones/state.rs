@@ -213,7 +213,7 @@ impl SdkState {
         };
         if saw_allocation && view.allocation.is_some() && self.returned != view.allocation {
             self.returned.clone_from(&view.allocation);
-            events.push(GameEvent::MatchEnded);
+            events.push(GameEvent::MatchEnded { allocation: view.allocation.clone() });
         }
         events.push(GameEvent::Offer(Admission::Open));
         self.self_state = SelfState::Ready;

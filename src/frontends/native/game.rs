@@ -263,7 +263,8 @@ pub(crate) async fn match_start(State(api): State<Api>, Game(run): Game, Json(bo
 #[cfg_attr(test, utoipa::path(post, path = "/v1/game/match/end", tag = "game", request_body = Nothing,
     responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
 pub(crate) async fn match_end(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
-    submit(&api, run, GameEvent::MatchEnded, AckWhen::OnceDurable).await
+    let allocation = api.shared.status.borrow().allocation_id.clone();
+    submit(&api, run, GameEvent::MatchEnded { allocation }, AckWhen::OnceDurable).await
 }
 
 /// Data of the game's own, for the session's instance, its join parameters, or the browser. Merged key by key over what is

@@ -82,7 +82,12 @@ fn every_way_through_the_states() {
         assert!(
             answers.iter().all(|answer| answer.as_ref().err().is_none_or(|code| *code == Code::FailedPrecondition))
         );
-        let ended = answers.iter().flatten().flatten().filter(|said| **said == GameEvent::MatchEnded).count();
+        let ended = answers
+            .iter()
+            .flatten()
+            .flatten()
+            .filter(|said| matches!(said, GameEvent::MatchEnded { allocation } if *allocation == view.allocation))
+            .count();
         assert_eq!(ended == 1, words == "ready sees ready", "{words}");
     }
 }

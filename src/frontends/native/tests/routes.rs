@@ -46,7 +46,7 @@ async fn every_statement_reaches_the_driver_as_it_was_meant() {
             GameEvent::MatchStarted { match_id: Some("m".parse().unwrap()) },
         ),
         ("POST", "match/start", "", GameEvent::MatchStarted { match_id: None }),
-        ("POST", "match/end", "", GameEvent::MatchEnded),
+        ("POST", "match/end", "", GameEvent::MatchEnded { allocation: None }),
         (
             "PUT",
             "custom-data/join_params",
