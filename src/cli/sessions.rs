@@ -1,5 +1,7 @@
 //! `gameside sessions`: runs the session service, and makes credentials for it.
 
+mod server;
+
 use super::{
     error::{Failure, OrExit},
     exit::Exit,
@@ -81,6 +83,9 @@ pub(crate) enum SessionsCommand {
     /// Client credentials
     #[command(subcommand)]
     Client(ClientCommand),
+    /// Registered servers of a running service
+    #[command(subcommand)]
+    Server(server::ServerCommand),
     /// Print the OpenAPI document of the service
     Openapi,
     /// Print session types, regions, templates, profiles and deserter rules as JSON of the API
@@ -149,6 +154,7 @@ fn dispatch(args: &SessionsArgs, state_dir: Option<PathBuf>) -> Result<(), Failu
     let dir = state_dir.unwrap_or_else(|| places.sessions());
     match args.what.clone() {
         Some(SessionsCommand::Client(command)) => client(command, &dir),
+        Some(SessionsCommand::Server(command)) => server::run(command, &places),
         Some(SessionsCommand::Openapi) => {
             print!("{}", openapi::DOCUMENT);
             Ok(())

@@ -5,6 +5,7 @@
 //! | `POST /instances/sic_registration/v3/register` | [`Register`] | [`Registered`] |
 //! | `POST /instances/sic_registration/v1/state?wait=SECONDS` | [`Servers`] | [`States`] |
 //! | `POST /instances/sic_registration/v1/deregister` (an extension) | [`Servers`] | [`Registered`] |
+//! | `POST /instances/sic_registration/v1/release` (an extension, for operators) | [`Servers`] | [`Registered`] |
 //!
 //! Extensions are passed over by another service and left out by another client.
 
@@ -22,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub const OK: i32 = 0;
 /// Our service doesn't know the id: register again.
 pub const UNKNOWN_SERVER: i32 = 2;
-/// The id belongs to another client: try again later.
+/// The id belongs to another client, or to another life of the server that was heard of lately: try again later.
 pub const TAKEN: i32 = 4;
 /// An allocation is under way already: poll on.
 pub const ALLOCATION_UNDER_WAY: i32 = 6;
@@ -49,6 +50,8 @@ wire! {
         /// Extension: which life of the server this is. The same one registers idempotently; a new one closes what the old one
         /// hosted.
         optional incarnation: KeeperId;
+        /// Extension: the life before this one. Whoever knows it takes over at once.
+        optional previous_incarnation: KeeperId;
         /// Extension: the map of a game that is already up.
         optional warm_map: String = any_text();
         /// Extension: the game's version.
@@ -69,7 +72,7 @@ wire! {
     /// What became of one server.
     pub struct RegisteredItem [derive(Eq)] {
         required success: bool;
-        /// 0: fine. 6: an allocation is under way, poll its state.
+        /// 0: fine. 2: no such registration. 4: taken, try again. 6: an allocation is under way, poll its state.
         always error_code: i32 = whole(i64::from(i32::MIN), i64::from(i32::MAX));
         always error_message: String = any_text();
     }

@@ -347,6 +347,7 @@ impl Sic {
             public_host: self.settings.public_host.clone(),
             public_port: self.settings.public_port,
             incarnation: Some(self.context.incarnation.clone()),
+            previous_incarnation: None,
             warm_map: None,
             version: None,
             region_id: self.settings.region_id.clone(),

@@ -11,7 +11,7 @@
 //! | `gameside_sessions_servers{state}` | registered servers: `free`, `held`, `over` |
 
 use super::{
-    state::{State, registry::ServerState},
+    state::{State, server::ServerState},
     store::writer::Progress,
 };
 use http::StatusCode;

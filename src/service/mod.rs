@@ -291,7 +291,7 @@ impl Shared {
     }
 }
 
-/// How often the registry is looked through for servers that have gone; a fleet's timers fire many times a second.
+/// How often the registry is looked through for servers that have gone.
 const SWEEP: Duration = Duration::from_secs(60);
 
 async fn run_timers(shared: Arc<Shared>) {
@@ -300,7 +300,7 @@ async fn run_timers(shared: Arc<Shared>) {
         let next = shared.state().next_deadline();
         *shared.timer_at.lock().unwrap_or_else(PoisonError::into_inner) = next;
         let now = shared.clock.now().mono;
-        let wait = next.map_or(Duration::from_secs(3600), |next| next.since(now));
+        let wait = next.map_or(SWEEP, |next| next.since(now).min(SWEEP));
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = shared.timer.notified() => continue,
@@ -310,7 +310,7 @@ async fn run_timers(shared: Arc<Shared>) {
         state.tick(now);
         if now.mono.since(swept) >= SWEEP {
             swept = now.mono;
-            state.servers.forget_silent(now.mono);
+            state.forget_silent_servers(now);
         }
     }
 }

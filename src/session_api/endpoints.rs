@@ -139,6 +139,7 @@ endpoints! {
     SIC_REGISTER = POST "/instances/sic_registration/v3/register": Register => Registered;
     SIC_STATE = POST "/instances/sic_registration/v1/state": Servers => States;
     SIC_DEREGISTER = POST "/instances/sic_registration/v1/deregister": Servers => Registered;
+    SIC_RELEASE = POST "/instances/sic_registration/v1/release": Servers => Registered;
 }
 
 /// One page of a player's friends; pages are counted from 0.

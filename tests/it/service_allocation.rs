@@ -1,8 +1,8 @@
 //! Registered servers and allocation: fair, fast, and never twice the same.
 
 use crate::{
-    service_bench::{Answer, Bench, create, settings},
-    support::world::PATIENCE,
+    service_bench::{Answer, Bench, add_client, create, settings},
+    support::world::{PATIENCE, World},
 };
 use gameside::model::units::Span;
 use serde_json::{Value, json};
@@ -122,9 +122,73 @@ async fn a_restarted_server_never_gets_the_dead_match() {
     let (path, _) = request(&bench, &ann, "dm1").await;
     let same = register(&bench, &server, "s1", json!({"incarnation": "k1"})).await;
     assert_eq!((&same["success"], &same["error_code"]), (&json!(false), &json!(6)), "under way: poll on");
-    assert_eq!(register(&bench, &server, "s1", json!({"incarnation": "k2"})).await["success"], true);
+    assert_eq!(state(&bench, &server, "s1", "").await["state"], "allocated");
+    let other = register(&bench, &server, "s1", json!({"incarnation": "k2"})).await;
+    assert_eq!((&other["success"], &other["error_code"]), (&json!(false), &json!(4)), "the first one lives");
+    let known = json!({"incarnation": "k2", "previous_incarnation": "k1"});
+    assert_eq!(register(&bench, &server, "s1", known).await["success"], true);
     assert_eq!(bench.get(&path, &ann).await.body["instance"]["join_status"], "closed");
     assert_eq!(state(&bench, &server, "s1", "").await["state"], "allocating");
+}
+
+#[tokio::test]
+async fn another_clients_poll_leaves_a_server_as_it_is() {
+    let bench = Bench::start(settings()).await;
+    let (server, other) = (bench.client("server", None).await, bench.client("other", None).await);
+    let ann = bench.player("ann").await;
+    register(&bench, &server, "s1", json!({"incarnation": "k1"})).await;
+    let waiting = state(&bench, &server, "s1", "?wait=30");
+    let meanwhile = async {
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+            assert_eq!(state(&bench, &other, "s1", "?wait=30").await["error_code"], 2);
+        }
+        request(&bench, &ann, "dm1").await
+    };
+    let (told, (_, posted)) = tokio::join!(waiting, meanwhile);
+    assert_eq!(told["allocation_id"], posted.body["allocation_id"]);
+}
+
+#[tokio::test]
+async fn registrations_survive_a_restart_of_the_service() {
+    let bench = Bench::start(settings()).await;
+    let (server, ann) = (bench.client("server", None).await, bench.player("ann").await);
+    register(&bench, &server, "s1", json!({})).await;
+    let bench = Bench::on(bench.stop().await, settings()).await;
+    assert_eq!(state(&bench, &server, "s1", "").await["state"], "allocating", "an existing client polls on");
+    let (_, posted) = request(&bench, &ann, "dm1").await;
+    assert_eq!(state(&bench, &server, "s1", "").await["allocation_id"], posted.body["allocation_id"]);
+}
+
+#[tokio::test]
+async fn an_operator_releases_a_server_from_the_command_line() {
+    let bench = Bench::start(settings()).await;
+    let (thief, server) = (bench.client("thief", None).await, bench.client("server", None).await);
+    register(&bench, &thief, "s1", json!({"incarnation": "k1"})).await;
+    let secret = add_client(bench.dir.path(), "ops", Some(&["session:instance:release"]));
+    let plain = add_client(bench.dir.path(), "plain", None);
+    let release = async |client: &str, secret: &str| {
+        let world = World::new();
+        let args = ["sessions", "server", "release", "s1", "--service", &bench.base, "--client-id", client];
+        let mut command = world.gameside(args);
+        command.env("GAMESIDE_CLIENT_SECRET", secret);
+        let done = move || {
+            let _world = world;
+            command.output().unwrap()
+        };
+        tokio::task::spawn_blocking(done).await.unwrap()
+    };
+    let refused = release("plain", &plain).await;
+    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("session:instance:release"));
+    assert_eq!(register(&bench, &server, "s1", json!({})).await["error_code"], 4);
+    let released = release("ops", &secret).await;
+    assert_eq!(String::from_utf8_lossy(&released.stdout), "released s1\n", "{released:?}");
+    assert_eq!(register(&bench, &server, "s1", json!({})).await["success"], true);
+    assert_eq!(state(&bench, &thief, "s1", "").await["error_code"], 2);
+    assert!(release("ops", &secret).await.status.success());
+    let nobody = release("ops", &secret).await;
+    assert_eq!(nobody.status.code(), Some(1), "{nobody:?}");
+    assert!(String::from_utf8_lossy(&nobody.stderr).contains("no server \"s1\" is registered"), "{nobody:?}");
 }
 
 #[tokio::test]

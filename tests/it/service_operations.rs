@@ -55,7 +55,8 @@ async fn every_operation_succeeds_as_the_document_says() {
     assert_eq!(bench.post("/instances/sic_registration/v3/register", &server, sic.clone()).await.status, 200);
     sic = json!({"items": [{"id": "sic_h_1"}]});
     assert_eq!(bench.post("/instances/sic_registration/v1/state", &server, sic.clone()).await.status, 200);
-    assert_eq!(bench.post("/instances/sic_registration/v1/deregister", &server, sic).await.status, 200);
+    assert_eq!(bench.post("/instances/sic_registration/v1/deregister", &server, sic.clone()).await.status, 200);
+    assert_eq!(bench.post("/instances/sic_registration/v1/release", &admin, sic).await.status, 200);
     for path in ["/livez", "/readyz", "/metrics", "/openapi.json"] {
         assert_eq!(bench.get(path, "").await.status, 200);
     }

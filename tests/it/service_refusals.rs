@@ -128,6 +128,7 @@ const REFUSES: &[(&str, &[Who])] = &[
     ("sic_register", NOBODY),
     ("sic_state", NOBODY),
     ("sic_deregister", NOBODY),
+    ("sic_release", NOBODY),
     ("login", NOBODY),
     ("livez", NOBODY),
     ("readyz", NOBODY),

@@ -37,8 +37,8 @@ const START: Duration = Duration::from_secs(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Options of every `session` command.
-#[derive(Debug, clap::Args)]
+/// Options of every `session` command, and of those of `sessions` that ask a running service.
+#[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Service and login")]
 pub(crate) struct Connection {
     /// The session service
@@ -75,6 +75,15 @@ pub(crate) struct Connected {
 }
 
 impl Connection {
+    /// The same, but on the local service its own client where nobody is named.
+    pub(crate) fn into_operator(mut self) -> Connection {
+        let nobody = self.client_id.is_none() && self.as_player.is_none() && self.token_file.is_none();
+        if nobody && self.service == LOCAL {
+            self.client_id = Some(LOCAL_CLIENT_ID.to_owned());
+        }
+        self
+    }
+
     /// Logs in; starts the local service where that is meant and none runs.
     pub(crate) async fn connect(&self, places: &Places) -> Result<Connected, Failure> {
         let local = self.service == LOCAL;

@@ -162,7 +162,7 @@ fn patch_instance(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome
 /// A word from the host.
 pub fn heard(tx: &mut Transaction<'_>, request: &RequestContext, id: &SessionId, refresh: bool) {
     tx.touch(id, &request.caller, refresh);
-    tx.host_spoke(id);
+    tx.host_spoke(id, &request.caller);
 }
 
 fn end_instance(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {

@@ -3,14 +3,15 @@
 //!
 //! A state call waits while nothing of what it asks for is news: a server that is `allocating`, or
 //! one that is `allocated` as the item's own `allocation_id` (extension) says it knows already.
-//! `deregister` (extension) takes a free server back at once.
+//! `deregister` (extension) takes a free server back at once; `release` (extension) is how an
+//! operator takes any registration away.
 //!
 //! | `error_code` | means |
 //! |---|---|
 //! | 0 | fine |
 //! | 2 | no such registration: register |
 //! | 3 | the item is malformed |
-//! | 4 | the id belongs to another client: try again |
+//! | 4 | the id belongs to another client, or to another life of the server that was heard of lately: try again |
 //! | 6 | an allocation is under way: poll on |
 
 use crate::{
@@ -30,7 +31,8 @@ use crate::{
         },
         state::{
             Transaction,
-            registry::{Registered, ServerState},
+            registry::Registered,
+            server::{Poll, ServerState},
         },
     },
 };
@@ -45,38 +47,40 @@ pub static TABLE: &[Row] = &[
     row!(POST "/instances/sic_registration/v3/register", "sic_register", REGISTER, register),
     row!(later POST "/instances/sic_registration/v1/state", "sic_state", REGISTER, state),
     row!(POST "/instances/sic_registration/v1/deregister", "sic_deregister", REGISTER, deregister),
+    row!(
+        POST "/instances/sic_registration/v1/release",
+        "sic_release", Access::AnyOf(&["session:instance:release"]), release
+    ),
 ];
 
 fn fine() -> RegisteredItem {
     RegisteredItem { success: true, error_code: 0, error_message: String::new() }
 }
 
+fn failed(error_code: i32, error_message: impl Into<String>) -> RegisteredItem {
+    RegisteredItem { success: false, error_code, error_message: error_message.into() }
+}
+
 fn register(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let Register { items } = request.body()?;
-    let mut answers = Vec::new();
-    for registration in items {
-        let fresh = tx.new_uuid().to_string();
-        let (now, id) = (tx.now.mono, registration.id.clone());
-        answers.push(match tx.servers.register(registration, &request.caller.subject, now, fresh) {
-            Registered::Free => fine(),
-            Registered::UnderWay => RegisteredItem {
-                success: false,
-                error_code: ALLOCATION_UNDER_WAY,
-                error_message: "an allocation is under way: poll its state".to_owned(),
-            },
-            Registered::Taken => RegisteredItem {
-                success: false,
-                error_code: TAKEN,
-                error_message: "the id belongs to another client, which was heard of lately".to_owned(),
-            },
-            Registered::Restarted(session) => {
-                tx.close_instance(&session, "its server has restarted");
-                fine()
-            }
-        });
-        tx.offer_server(&id);
-    }
-    Ok(Reply::json(&RegisteredAnswer { items: answers }))
+    let answer = |registered| match registered {
+        Registered::Free | Registered::Restarted(_) | Registered::NeverTold(_) => fine(),
+        Registered::UnderWay => failed(ALLOCATION_UNDER_WAY, "an allocation is under way: poll its state"),
+        Registered::Taken => failed(TAKEN, "the id belongs to another client, which was heard of lately"),
+        Registered::Alive => failed(TAKEN, "another life of this server was heard of lately: try again"),
+    };
+    let items = items.into_iter().map(|item| answer(tx.register_server(item, &request.caller.subject)));
+    Ok(Reply::json(&RegisteredAnswer { items: items.collect() }))
+}
+
+/// For operators: whosever it is.
+fn release(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
+    let Servers { items } = request.body()?;
+    let items = items.iter().map(|item| {
+        let there = tx.release_server(&item.id, &request.caller.subject);
+        if there { fine() } else { failed(UNKNOWN_SERVER, "there is no such registration") }
+    });
+    Ok(Reply::json(&RegisteredAnswer { items: items.collect() }))
 }
 
 fn deregister(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
@@ -127,55 +131,45 @@ async fn look(
 }
 
 fn state_of(tx: &mut Transaction<'_>, request: &RequestContext, item: &Server) -> StateItem {
-    let now = tx.now.mono;
-    let unknown =
-        || StateItem { error_code: UNKNOWN_SERVER, error_message: "not registered".to_owned(), ..StateItem::default() };
     let fine = || StateItem { success: true, ..StateItem::default() };
-    if tx.servers.get(&item.id).is_none_or(|server| server.subject != request.caller.subject) {
-        return unknown();
-    }
-    if let Some(server) = tx.servers.get_mut(&item.id) {
-        server.seen = now;
-    }
-    // It may have been silent for so long that it couldn't be handed out.
-    tx.offer_server(&item.id);
-    let Some(server) = tx.servers.get_mut(&item.id) else { return unknown() };
-    match &mut server.state {
-        ServerState::Free => StateItem { state: Some(State::Allocating), ..fine() },
-        ServerState::Over => StateItem { state: Some(State::Deallocated), ..fine() },
-        ServerState::Held { allocation, session, told } => {
-            let (allocation, session) = (allocation.clone(), session.clone());
-            if !std::mem::replace(told, true) {
-                tx.note_delivered(&session);
-            }
-            StateItem {
-                state: Some(State::Allocated),
-                allocation_id: Some(allocation),
-                session_id: Some(session),
-                ..fine()
-            }
+    match tx.poll_server(&item.id, &request.caller.subject) {
+        None => {
+            StateItem { error_code: UNKNOWN_SERVER, error_message: "not registered".to_owned(), ..StateItem::default() }
         }
+        Some(ServerState::Free) => StateItem { state: Some(State::Allocating), ..fine() },
+        Some(ServerState::Over) => StateItem { state: Some(State::Deallocated), ..fine() },
+        Some(ServerState::Held { allocation, session, told: _ }) => StateItem {
+            state: Some(State::Allocated),
+            allocation_id: Some(allocation),
+            session_id: Some(session),
+            ..fine()
+        },
     }
 }
 
-/// Counts a server as waiting for as long as it lives; a client that goes away takes its wait with it.
+/// Counts servers as waiting for as long as it lives; a client that goes away takes its wait with it.
 struct Waiting {
     shared: Arc<Shared>,
-    ids: Vec<String>,
+    polls: Vec<(String, Poll)>,
 }
 
 impl Waiting {
     fn start(shared: &Arc<Shared>, request: &RequestContext, items: &[Server]) -> Waiting {
-        let ids: Vec<String> = items.iter().map(|item| item.id.clone()).collect();
-        shared.with_state(|state| ids.iter().for_each(|id| state.servers.poll_begins(id, &request.caller.subject)));
-        Waiting { shared: shared.clone(), ids }
+        let now = shared.clock.now().mono;
+        let polls = shared.with_state(|state| {
+            let begin = |item: &Server| state.servers.poll_begins(&item.id, &request.caller.subject, now);
+            let begun = items.iter().map(|item| &item.id).zip(items.iter().map(begin));
+            begun.filter_map(|(id, poll)| Some((id.clone(), poll?))).collect()
+        });
+        Waiting { shared: shared.clone(), polls }
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
         let now = self.shared.clock.now().mono;
-        self.shared.with_state(|state| self.ids.iter().for_each(|id| state.servers.poll_ends(id, now)));
+        let polls = std::mem::take(&mut self.polls);
+        self.shared.with_state(|state| polls.iter().for_each(|(id, poll)| state.servers.poll_ends(id, poll, now)));
     }
 }
 

@@ -2,23 +2,25 @@
 //!
 //! A server fits when it is available, of the session's region (a server or a session without one
 //! fits everywhere), and compatible with the version of whoever made the session and of every
-//! member. Of those that fit: one that is warm for the map before others, one with an open long
-//! poll before others, and then whoever has been free longest. Requests are served in the order in
-//! which they came.
+//! member. Of those that fit: one that has missed no poll before others, then one that is warm for
+//! the map, then one with an open long poll. Of servers with an open poll comes whoever has been
+//! free longest, of others whoever polled last. Requests are served in the order in which they
+//! came.
 //!
 //! Invariant: no request waits that a server fits which could be handed out. So a new request looks
 //! at all servers once, and a server that comes, or polls, looks at the requests that wait, never
 //! at other servers: thousands of idle ones poll all the time.
 
-use super::{Transaction, registry::Server};
+use super::{Transaction, server::Server};
 use crate::{
     model::{
         ids::{AllocationId, SessionId},
         session::JoinStatus,
         version::{Matching, compatible},
     },
-    service::rules::record::SessionRecord,
+    service::rules::record::{InstanceRecord, SessionRecord},
 };
+use std::time::Duration;
 
 impl Transaction<'_> {
     /// An instance waits for a server: it gets one now if one fits. Else the first that comes and fits finds it in the index.
@@ -44,6 +46,14 @@ impl Transaction<'_> {
         if let Some(session) = fitting.cloned() {
             let server = ChosenServer::of(server);
             self.assign(&session, &server);
+        }
+    }
+
+    /// The instance that ran on a server is over. A server that never knew of it may serve whoever waits.
+    pub(super) fn server_freed(&mut self, session: &SessionId, instance: &InstanceRecord) {
+        self.servers.release(session, instance);
+        if let Some(server) = &instance.host.server {
+            self.offer_server(server);
         }
     }
 
@@ -96,7 +106,8 @@ impl Transaction<'_> {
             .filter(|server| fits(server, record, self.settings.versions))
             .min_by_key(|server| {
                 let warm = map.is_some() && server.registration.warm_map.as_ref() == map;
-                (!warm, server.waiting == 0, server.free_since)
+                let silence = if server.waiting == 0 { now.since(server.seen) } else { Duration::ZERO };
+                (server.is_silent(now, allocation), !warm, server.waiting == 0, silence, server.free_since)
             })
             .map(ChosenServer::of)
     }
@@ -121,7 +132,7 @@ impl ChosenServer {
         ChosenServer {
             machine: server.tag("server_id").or(server.tag("hostname")).map_or_else(|| id.clone(), str::to_owned),
             id,
-            incarnation: server.incarnation.clone(),
+            incarnation: server.incarnation.as_str().to_owned(),
             subject: server.subject.clone(),
             version: server.registration.version.clone(),
         }

@@ -15,7 +15,7 @@ use super::{
     deserters::Mark,
     entry::{Liveness, SessionView},
     event_batch::FeedItem,
-    registry::Server,
+    server::Server,
 };
 use crate::{
     model::{

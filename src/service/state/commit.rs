@@ -88,7 +88,7 @@ impl State {
                 moved.push(id);
             }
         }
-        self.servers.commit(changes.servers);
+        self.servers.commit(changes.servers, &mut commit);
         self.presence.commit(changes.presence, &mut commit);
         self.friends.commit(changes.friends, &mut commit);
         self.numbers.commit(changes.numbers, &mut commit);

@@ -5,14 +5,15 @@
 //! | due | then |
 //! |---|---|
 //! | instance `requested` for too long, `allocated` without a word for too long | `closed` |
+//! | its server was never told, and has missed two polls | another server gets it |
 //! | backfill not acknowledged | it is gone |
 //! | a health check is missed | health as [`rules::health`] says |
 //! | a member not seen for the type's culling time, and not connected | is dropped |
 //! | lease over, no live instance | the session is gone |
 //! | lease over, a live instance | health `unknown`, hidden; gone after `instance_lost_after` without a word |
 //!
-//! Invariant: a deadline is a pure function of a session, its signs of life and the settings:
-//! [`Deadlines::of`].
+//! Invariant: a deadline is a pure function of a session, its signs of life, its server and the
+//! settings: [`Deadlines::of`].
 //!
 //! [`rules::health`]: crate::service::rules::health
 
@@ -46,6 +47,8 @@ pub(crate) fn health_settings(settings: &ServiceSettings) -> HealthSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Deadlines {
     allocation: Option<Instant>,
+    /// The server that was chosen hasn't asked.
+    untaken: Option<Instant>,
     backfill: Option<Instant>,
     health: Option<Instant>,
     /// Of the member that was seen least lately.
@@ -55,11 +58,13 @@ struct Deadlines {
 }
 
 impl Deadlines {
-    fn of(entry: &Entry, settings: &ServiceSettings) -> Deadlines {
+    fn of(entry: &Entry, state: &State) -> Deadlines {
+        let settings = &*state.settings;
         let timings = &settings.timings;
         let lost = if entry.hidden { entry.host_heard + timings.instance_lost_after.get() } else { entry.lease_until };
         Deadlines {
             allocation: allocation_timeout(entry, settings).map(|timeout| entry.status_since + timeout),
+            untaken: state.untaken_until(entry.record(), entry.status_since),
             backfill: entry.record().backfill.as_ref().map(|_| entry.backfill_heard + timings.backfill_expiry.get()),
             health: entry
                 .health_checks
@@ -71,8 +76,8 @@ impl Deadlines {
     }
 
     fn next(self) -> Instant {
-        let Deadlines { allocation, backfill, health, culling, lease } = self;
-        [allocation, backfill, health, culling].into_iter().flatten().fold(lease, Instant::min)
+        let Deadlines { allocation, untaken, backfill, health, culling, lease } = self;
+        [allocation, untaken, backfill, health, culling].into_iter().flatten().fold(lease, Instant::min)
     }
 }
 
@@ -123,13 +128,14 @@ impl State {
 
     /// Puts a session where its next deadline is, if that is earlier than where it stands.
     pub(super) fn schedule(&mut self, id: &SessionId, now: Now) {
-        let Some(entry) = self.sessions.get_mut(id) else { return };
+        let Some(entry) = self.sessions.get(id) else { return };
         // Never at this very moment: whatever is due now has been dealt with.
-        let next = Deadlines::of(entry, &self.settings).next().max(now.mono + Duration::from_millis(1));
+        let next = Deadlines::of(entry, self).next().max(now.mono + Duration::from_millis(1));
         if entry.timer.is_some_and(|at| at <= next) {
             return;
         }
-        if let Some(old) = entry.timer.replace(next) {
+        let old = self.sessions.get_mut(id).and_then(|entry| entry.timer.replace(next));
+        if let Some(old) = old {
             self.timers.due.remove(&(old, id.clone()));
         }
         self.timers.due.insert((next, id.clone()));
@@ -140,10 +146,13 @@ impl Transaction<'_> {
     fn carry_out_due(&mut self, id: &SessionId) {
         let Some(entry) = self.stored(id) else { return };
         let now = self.now.mono;
-        let deadlines = Deadlines::of(entry, self.settings);
+        let deadlines = Deadlines::of(entry, self.state);
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if due(deadlines.allocation) {
             self.close_instance(id, "no server took it in time");
+        }
+        if due(deadlines.untaken) {
+            self.move_on(id);
         }
         if due(deadlines.backfill) {
             let ended = self.update(id, |session| {

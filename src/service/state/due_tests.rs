@@ -155,6 +155,8 @@ fn an_instance_is_closed_when_no_server_comes_and_when_the_chosen_one_says_nothi
     harness.json(&host, "POST", "/instances/sic_registration/v3/register", register);
     harness.json(&ann, "POST", &instance, json!({}));
     assert_eq!(status(&mut harness), "allocated");
+    let moment = super::moment::Moment::new(harness.now());
+    harness.state.transact(&moment, |tx| Ok(tx.poll_server("s1", &host.subject))).0.unwrap();
     harness.pass(119.0);
     assert_eq!(status(&mut harness), "allocated");
     harness.pass(2.0);
@@ -167,10 +169,27 @@ fn a_server_that_was_not_heard_of_is_not_handed_out() {
     let mut harness = Harness::new(settings());
     let register = json!({"items": [{"id": "s1", "public_host": "h", "public_port": 1}]});
     harness.json(&host, "POST", "/instances/sic_registration/v3/register", register);
-    harness.pass(61.0);
-    let path = harness.session(&ann, "default");
-    let posted = harness.json(&ann, "POST", &format!("{path}/instance"), json!({}));
-    assert_eq!(posted["join_status"], "requested");
+    harness.pass(60.0);
+    let ask = |harness: &mut Harness| {
+        let path = harness.session(&ann, "default");
+        let asked = harness.json(&ann, "POST", &format!("{path}/instance"), json!({}))["join_status"].clone();
+        harness.json(&ann, "DELETE", &path, Value::Null);
+        asked
+    };
+    assert_eq!(ask(&mut harness), "allocated");
+    harness.pass(0.1);
+    assert_eq!(ask(&mut harness), "requested");
+    // Once it has used a long poll, it is expected to open the next one soon.
+    let now = harness.now().mono;
+    let poll = harness.state.servers.poll_begins("s1", &host.subject, now).unwrap();
+    harness.pass(20.0);
+    assert_eq!(ask(&mut harness), "allocated");
+    let now = harness.now().mono;
+    harness.state.servers.poll_ends("s1", &poll, now);
+    harness.pass(5.0);
+    assert_eq!(ask(&mut harness), "allocated");
+    harness.pass(0.1);
+    assert_eq!(ask(&mut harness), "requested");
 }
 
 #[test]

@@ -66,6 +66,8 @@ pub struct Entry {
     pub lease_until: Instant,
     /// The host's last word.
     pub host_heard: Instant,
+    /// The host's last word for its instance: health, an update, about its backfill.
+    pub instance_heard: Instant,
     /// Out of browser and matchmaking: its lease has run out under a live instance.
     pub hidden: bool,
     pub health_checks: Option<HealthChecks>,
@@ -88,8 +90,10 @@ pub(super) struct Liveness {
     pub lease: bool,
     /// The host was heard.
     pub host: bool,
-    /// A hidden session is shown again.
+    /// A word about the instance: a hidden session is shown again.
     pub shown: bool,
+    /// It came from the host itself.
+    pub instance: bool,
     /// The session is hidden.
     pub hidden: bool,
     /// The backfill was acknowledged.
@@ -106,6 +110,7 @@ impl Entry {
             seq,
             lease_until: now + settings.timings.session_ttl.get(),
             host_heard: now,
+            instance_heard: now,
             hidden: false,
             health_checks: None,
             backfill_heard: now,
@@ -126,7 +131,8 @@ impl Entry {
         self.seq = seq;
         let record = &self.view.record;
         let status = |record: &SessionRecord| {
-            record.instance.as_ref().map(|instance| (instance.id().clone(), instance.info.join_status))
+            let info = record.instance.as_ref().map(|instance| &instance.info);
+            info.map(|info| (info.instance_id.clone(), info.join_status, info.allocation_id.clone()))
         };
         if status(&old) != status(record) {
             self.status_since = now;
@@ -138,6 +144,7 @@ impl Entry {
         if old.instance.as_ref().map(InstanceRecord::id) != record.instance.as_ref().map(InstanceRecord::id) {
             self.health_checks = None;
             self.host_heard = now;
+            self.instance_heard = now;
         }
         self.follow_host(now);
         let record = &self.view.record;
@@ -166,7 +173,7 @@ impl Entry {
 
     /// Takes signs of life: times only go forward. Answers whether its next deadline may be earlier now.
     pub(super) fn keep_alive(&mut self, alive: Liveness, now: Instant, ttl: Duration) -> bool {
-        let Liveness { seen, lease, host, shown, hidden, backfill, health_checks } = alive;
+        let Liveness { seen, lease, host, shown, instance, hidden, backfill, health_checks } = alive;
         let shown = shown && self.hidden;
         if let Some(player) = seen.filter(|player| self.view.record.is_active(*player)) {
             let last = self.seen.entry(player).or_insert(now);
@@ -177,6 +184,9 @@ impl Entry {
         }
         if host || shown {
             self.host_heard = self.host_heard.max(now);
+        }
+        if instance {
+            self.instance_heard = self.instance_heard.max(now);
         }
         if backfill {
             self.backfill_heard = self.backfill_heard.max(now);

@@ -15,7 +15,7 @@
 //! | [`entry`] | a session, its JSON, and what is known of it in memory only: lease, health checks, who was seen |
 //! | [`index`] | from allocation, short code, player, platform session, type to sessions: a pure function of the record |
 //! | [`due`] | what happens by itself: leases, health, backfill, culling, allocation time-outs |
-//! | [`registry`], [`allocator`] | registered servers; who gets which |
+//! | [`server`], [`registry`], [`registration`], [`allocator`] | a registered server; all of them; who takes over from whom; who gets which |
 //! | [`audit`] | what happened |
 //! | [`events`], [`event_batch`], [`journal`] | which players are told of a change; a row with what they are told; what is kept for those who were away |
 //! | [`set_aside`] | rows of the store that can't be read |
@@ -41,7 +41,9 @@ pub(crate) mod journal;
 pub(crate) mod moment;
 mod numbers;
 pub(crate) mod presence;
+mod registration;
 pub(crate) mod registry;
+pub(crate) mod server;
 mod set_aside;
 mod transaction;
 
@@ -49,6 +51,8 @@ mod transaction;
 mod due_tests;
 #[cfg(test)]
 mod growth_tests;
+#[cfg(test)]
+mod registration_tests;
 #[cfg(test)]
 mod rights_tests;
 #[cfg(test)]
@@ -108,12 +112,13 @@ impl State {
         let presence = presence::Presence::read(&mut *store, &mut set_aside)?;
         let deserters = deserters::Deserters::read(&mut *store, &mut set_aside)?;
         let numbers = numbers::Numbers::read(&mut *store, &mut set_aside)?;
+        let servers = registry::Registry::read(&mut *store, &mut set_aside, now.mono)?;
         let events = journal::Journal::read(&mut *store, &mut set_aside, now, &settings.limits)?;
         let (writer, progress) =
             Writer::start(store, claim).map_err(|why| StoreError::new("start the writer of the store", why))?;
         let mut state = State {
             settings,
-            servers: registry::Registry::default(),
+            servers,
             events,
             audit,
             friends,

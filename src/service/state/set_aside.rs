@@ -90,6 +90,7 @@ mod tests {
             (Table::Numbers, "00000007".into()),
             (Table::Events, "no number".into()),
             (Table::Events, number),
+            (Table::Servers, "server".into()),
         ]
     }
 
@@ -114,6 +115,7 @@ mod tests {
                 ("friends", 2),
                 ("numbers", 2),
                 ("presence", 1),
+                ("servers", 1),
                 ("sessions", 1),
             ];
             assert_eq!(counts, BTreeMap::from(expected), "{damage:?}");

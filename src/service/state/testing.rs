@@ -46,6 +46,10 @@ impl Harness {
         Harness::on(self.rows.clone(), settings, self.now)
     }
 
+    pub(crate) fn now(&self) -> Now {
+        self.now
+    }
+
     /// Lets time pass, stopping at every deadline on the way.
     pub(crate) fn pass(&mut self, seconds: f64) {
         let end = self.now.mono + Duration::from_secs_f64(seconds);

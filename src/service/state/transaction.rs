@@ -234,7 +234,7 @@ impl<'s> Transaction<'s> {
         if let Some(ended) = old.live_instance()
             && record.live_instance().is_none_or(|now| now.id() != ended.id())
         {
-            self.servers.release(&record.id, ended);
+            self.server_freed(&record.id, ended);
         }
         self.request_changed(old, &record);
     }
@@ -247,7 +247,7 @@ impl<'s> Transaction<'s> {
             None => self.changes.sessions.push(Draft { id: id.clone(), before: Some(old.clone()), after: None }),
         }
         if let Some(instance) = old.live_instance() {
-            self.servers.release(id, instance);
+            self.server_freed(id, instance);
         }
         Ok(())
     }
@@ -277,9 +277,14 @@ impl<'s> Transaction<'s> {
         }
     }
 
-    /// A word from the host: a session that was hidden is shown again.
-    pub fn host_spoke(&mut self, id: &SessionId) {
-        self.changes.alive(id).shown = true;
+    /// A word about the instance: a session that was hidden is shown again.
+    pub fn host_spoke(&mut self, id: &SessionId, caller: &Caller) {
+        let live = self.current(id).ok();
+        let host = live.as_ref().and_then(|session| session.live_instance()?.host.subject.as_ref());
+        let itself = host == Some(&caller.subject);
+        let alive = self.changes.alive(id);
+        alive.shown = true;
+        alive.instance |= itself;
     }
 
     /// The host acknowledged the backfill.

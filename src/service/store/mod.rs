@@ -61,10 +61,12 @@ pub enum Table {
     Numbers,
     /// Number of its first entry, 16 hexadecimal digits → what players were told; `epoch` → what positions begin with.
     Events,
+    /// Id → a registered server.
+    Servers,
 }
 
 impl Table {
-    pub const ALL: [Table; 8] = [
+    pub const ALL: [Table; 9] = [
         Table::Owner,
         Table::Sessions,
         Table::Audit,
@@ -73,6 +75,7 @@ impl Table {
         Table::Presence,
         Table::Numbers,
         Table::Events,
+        Table::Servers,
     ];
 
     pub fn name(self) -> &'static str {
@@ -85,6 +88,7 @@ impl Table {
             Table::Presence => "presence",
             Table::Numbers => "numbers",
             Table::Events => "events",
+            Table::Servers => "servers",
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::{
         ids::{PlayerUuid, SessionId},
         player::SessionPlayerUpdateRequest,
         session::{HostType, InstanceInfo, InstanceRequest, JoinStatus, Session, StartupParams},
+        sic::{Server, Servers},
     },
     session_api::{endpoints, etag_of},
 };
@@ -44,6 +45,14 @@ impl Sessions {
         let session = self.named(name)?;
         let operation = Operation::on(&format!("remove player {player} from"), &session);
         self.call(&operation, endpoints::REMOVE_PLAYER.request([&session, &player])).await.map(drop)
+    }
+
+    /// Takes a server's registration away, for operators. Answers whether there was one.
+    pub async fn release_server(&self, id: &str) -> Result<bool, ClientError> {
+        let operation = Operation::new(format!("release server {id}"));
+        let body = Servers { items: vec![Server { id: id.to_owned(), allocation_id: None }] };
+        let answer = self.call(&operation, endpoints::SIC_RELEASE.request_with([], &body)).await?;
+        Ok(answer.items.iter().all(|item| item.success))
     }
 
     /// Asks for a dedicated server: the service picks a free one. `startup`: what it starts with; without it, what the session's

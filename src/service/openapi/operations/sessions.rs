@@ -199,5 +199,9 @@ pub(super) fn servers() -> Vec<Operation> {
             .extension()
             .body::<Servers>()
             .answers::<Registered>(),
+        operation("sic_release", "Takes any registration away, and closes the match on that server")
+            .extension()
+            .body::<Servers>()
+            .answers::<Registered>(),
     ]
 }

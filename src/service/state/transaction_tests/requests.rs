@@ -189,6 +189,7 @@ impl Stage {
                 json!({"items": [registration("s1"), registration("s2")]}),
             ),
             ("admin", "POST", "/instances/sic_registration/v1/deregister".into(), json!({"items": [{"id": "s1"}]})),
+            ("admin", "POST", "/instances/sic_registration/v1/release".into(), json!({"items": [{"id": "s1"}]})),
         ]
     }
 
