@@ -175,7 +175,8 @@ impl EffectExecutor {
             | KeeperFact::StopRequested
             | KeeperFact::Superseded
             | KeeperFact::Incompatible { .. }
-            | KeeperFact::Stats(_) => {}
+            | KeeperFact::Stats(_)
+            | KeeperFact::GatewayEnded { .. } => {}
         }
     }
 

@@ -52,7 +52,7 @@ impl Core {
                 self.on_process(ProcessEvent::Stats(stats));
                 self.on_health(HealthEvent::Measured(stats));
             }
-            KeeperFact::Stats(_) => {}
+            KeeperFact::Stats(_) | KeeperFact::GatewayEnded { .. } => {}
         }
     }
 

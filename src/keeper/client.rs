@@ -94,7 +94,7 @@ pub struct Keeper {
 
 impl Keeper {
     /// Queued, never waited for; what it led to comes back as an event. An order whose result is wanted has a call of its own:
-    /// [`Keeper::listeners`], [`Keeper::exec`].
+    /// [`Keeper::listeners`], [`Keeper::gateway`], [`Keeper::exec`].
     pub fn give(&self, order: KeeperOrder) {
         self.queue.post(order);
     }
@@ -108,7 +108,16 @@ impl Keeper {
     pub async fn listeners(&self, want: Vec<ListenerSpec>) -> Result<Vec<(String, OwnedFd)>, KeeperError> {
         match self.queue.ask(KeeperOrder::Listeners { want }).await? {
             Answer::Listeners(sockets) => Ok(sockets),
-            Answer::Exec(_) => Err(KeeperError::Away { order: "listeners" }),
+            Answer::Gateway(..) | Answer::Exec(_) => Err(KeeperError::Away { order: "listeners" }),
+        }
+    }
+
+    /// Has itself introduced to the SDK gateway, which serves all sockets that the keeper holds by now. Returns its pid, and our end of
+    /// the stream to it, which doesn't block.
+    pub async fn gateway(&self) -> Result<(i32, OwnedFd), KeeperError> {
+        match self.queue.ask(KeeperOrder::Gateway).await? {
+            Answer::Gateway(pid, stream) => Ok((pid, stream)),
+            Answer::Listeners(_) | Answer::Exec(_) => Err(KeeperError::Away { order: "gateway" }),
         }
     }
 
@@ -117,7 +126,7 @@ impl Keeper {
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         match self.queue.ask(KeeperOrder::Exec { argv, timeout_ms }).await? {
             Answer::Exec(result) => Ok(result),
-            Answer::Listeners(_) => Err(KeeperError::Away { order: "exec" }),
+            Answer::Listeners(_) | Answer::Gateway(..) => Err(KeeperError::Away { order: "exec" }),
         }
     }
 

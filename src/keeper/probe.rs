@@ -82,6 +82,7 @@ pub fn inherited(dir: &Path, fresh: KeeperId) -> KeeperHello {
         output_from: None,
         host_deadline: None,
         users: None,
+        gateway: false,
     }
 }
 

@@ -118,6 +118,16 @@ pub enum Event {
     Listeners {
         names: Vec<String>,
     },
+    /// The agent's end of the socket pair to the gateway comes with this line's first byte.
+    Gateway {
+        pid: i32,
+    },
+    /// The gateway ended, and wasn't told to. `run`: the live run that it served, if it did.
+    GatewayEnded {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run: Option<RunNumber>,
+        status: String,
+    },
     Exec {
         result: ExecResult,
     },

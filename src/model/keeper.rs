@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, path::PathBuf};
 
 /// An order to the keeper: one type for the core that decides it, the client that sends it, the wire, and
-/// the keeper that carries it out. The client gives `hello`, `output`, `listeners`, `exec` and `stop` by
+/// the keeper that carries it out. The client gives `hello`, `output`, `listeners`, `gateway`, `exec` and `stop` by
 /// itself; the core gives the others.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "op")]
@@ -49,6 +49,8 @@ pub enum KeeperOrder {
     Stats,
     /// Bind what isn't held yet, and pass them all, in this order, with the answer.
     Listeners { want: Vec<ListenerSpec> },
+    /// Introduces the giver to the SDK gateway, which is started if there is none; answered with the giver's end of a socket pair.
+    Gateway,
     /// A probe: runs in the game's context, never longer than `timeout_ms`.
     Exec { argv: Vec<String>, timeout_ms: u64 },
     /// After an orderly end: the keeper exits 0.
@@ -72,6 +74,7 @@ impl KeeperOrder {
             KeeperOrder::Output { .. } => "output",
             KeeperOrder::Stats => "stats",
             KeeperOrder::Listeners { .. } => "listeners",
+            KeeperOrder::Gateway => "gateway",
             KeeperOrder::Exec { .. } => "exec",
             KeeperOrder::Shutdown => "shutdown",
             KeeperOrder::Stop => "stop",
@@ -129,4 +132,9 @@ pub enum KeeperFact {
         why: String,
     },
     Stats(ProcessStats),
+    /// The gateway ended, and wasn't told to. `run`: the live run that it served, if it did.
+    GatewayEnded {
+        run: Option<RunNumber>,
+        status: String,
+    },
 }

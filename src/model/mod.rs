@@ -18,6 +18,7 @@
 //! | [`allocation`] | one allocation, wherever it came from |
 //! | [`process`] | what the keeper is told to run, and how it ended |
 //! | [`keeper`] | orders to the keeper, facts from it |
+//! | [`gateway`] | what the keeper and its SDK gateway say to each other |
 //! | [`game`] | what a game says to us and what we tell it |
 //! | [`gateway_facts`] | what is learned of the process that serves the game's SDK |
 //! | [`login`], [`sic`] | logging in; registering as free and learning of an allocation |
@@ -42,6 +43,7 @@ pub mod errors;
 pub mod events;
 pub mod friends;
 pub mod game;
+pub mod gateway;
 pub mod gateway_facts;
 pub mod ids;
 pub mod keeper;

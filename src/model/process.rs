@@ -119,13 +119,29 @@ pub struct ExitReport {
     pub peak_memory: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub core_path: Option<String>,
+    /// What the game said to the gateway and no agent has acknowledged: opaque to the keeper, at most 64 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_words: Option<String>,
+    /// When a gateway that served this run crashed, the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway_ended: Option<Timestamp>,
 }
 
 impl ExitReport {
     /// Of which nothing is known but how and when the run ended.
     pub fn new(run: RunNumber, status: ExitStatus, started: Timestamp, ended: Timestamp) -> ExitReport {
-        let (stopped_at_step, stragglers, peak_memory, core_path) = (None, 0, None, None);
-        ExitReport { run, status, started, ended, stopped_at_step, stragglers, peak_memory, core_path }
+        ExitReport {
+            run,
+            status,
+            started,
+            ended,
+            stopped_at_step: None,
+            stragglers: 0,
+            peak_memory: None,
+            core_path: None,
+            last_words: None,
+            gateway_ended: None,
+        }
     }
 }
 
@@ -198,6 +214,9 @@ pub struct KeeperHello {
     /// Who they are; not known of older keepers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub users: Option<Users>,
+    /// The keeper can start an SDK gateway; an older keeper can't.
+    #[serde(default)]
+    pub gateway: bool,
 }
 
 /// A place in the game's output on disk: the file, which keeps its inode when it is rotated, and the bytes before it.

@@ -80,6 +80,7 @@ const NEVER: &[&str] = &[
     "after-count",
     "before-gap",
     "before-tick",
+    "before-gateway-ended",
 ];
 
 /// After these everything is done and written down: whoever starts an agent again begins anew.

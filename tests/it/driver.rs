@@ -251,6 +251,7 @@ fn hello(run: RunState) -> KeeperHello {
         output_from: None,
         host_deadline: None,
         users: None,
+        gateway: false,
     }
 }
 

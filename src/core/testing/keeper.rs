@@ -52,6 +52,7 @@ impl Keeper {
             output_from: None,
             host_deadline: self.host_deadline,
             users: None,
+            gateway: false,
         }
     }
 }

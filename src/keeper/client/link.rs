@@ -213,6 +213,12 @@ impl Link {
                 }
                 return Ok(());
             }
+            (Event::Gateway { pid }, asker) => {
+                if let (Some(stream), Some(asker)) = (session.sockets.pop_front(), asker) {
+                    let _ = asker.send(Ok(Answer::Gateway(pid, stream)));
+                }
+                return Ok(());
+            }
             (Event::Exec { result }, Some(asker)) => {
                 let _ = asker.send(Ok(Answer::Exec(result)));
                 return Ok(());
@@ -228,6 +234,7 @@ impl Link {
             Event::Exited { report } => KeeperEvent::Fact(KeeperFact::Exited(report)),
             Event::Unkillable { run, left } => KeeperEvent::Fact(KeeperFact::Unkillable { run, left }),
             Event::StopRequested => KeeperEvent::Fact(KeeperFact::StopRequested),
+            Event::GatewayEnded { run, status } => KeeperEvent::Fact(KeeperFact::GatewayEnded { run, status }),
             Event::Output { run, stream, line } => KeeperEvent::Output { run, stream, line },
             Event::Refused { order, why } => KeeperEvent::Refused { order, why },
             Event::Stats { stats, losses } => {
@@ -245,6 +252,7 @@ impl Link {
             | Event::Incompatible { .. }
             | Event::Done
             | Event::Listeners { .. }
+            | Event::Gateway { .. }
             | Event::Exec { .. } => return Ok(()),
         };
         self.events.send(event).await.map_err(|_| Ended::Unwanted)

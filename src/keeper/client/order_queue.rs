@@ -16,6 +16,8 @@ const MAX_WAITING: usize = 1024;
 #[derive(Debug)]
 pub(super) enum Answer {
     Listeners(Vec<(String, OwnedFd)>),
+    /// The gateway's pid, and our end of the stream to it.
+    Gateway(i32, OwnedFd),
     Exec(ExecResult),
 }
 

@@ -10,7 +10,7 @@ use super::{
     listeners::Places,
     output::OutputPipe,
     run::{Run, Spawned},
-    spawn::{self, Stdio},
+    spawn::{self, Confinement, Stdio},
     stats,
 };
 use crate::{
@@ -52,6 +52,7 @@ impl Daemon {
             }
             (Some(Role::Controller), Order::Stats) => return self.stats(peer, re),
             (Some(Role::Controller), Order::Listeners { want }) => self.listeners(peer, re, &want),
+            (Some(Role::Controller), Order::Gateway) => return self.gateway(peer, re),
             (Some(Role::Controller), Order::Exec { argv, timeout_ms }) => {
                 return self.exec(peer, re, &argv, Duration::from_millis(timeout_ms));
             }
@@ -116,11 +117,11 @@ impl Daemon {
                 Ok(())
             }
             Order::Hello { .. } => Err(Refusal::SecondHello),
-            Order::Stop | Order::Stats | Order::Listeners { .. } | Order::Exec { .. } => Ok(()),
+            Order::Stop | Order::Stats | Order::Listeners { .. } | Order::Gateway | Order::Exec { .. } => Ok(()),
         }
     }
 
-    fn refuse(&mut self, peer: u64, re: Option<u64>, order: &str, why: &Refusal) {
+    pub(super) fn refuse(&mut self, peer: u64, re: Option<u64>, order: &str, why: &Refusal) {
         let event = Event::Refused { order: order.to_owned(), why: why.to_string() };
         self.connections.answer(peer, re, event, Vec::new());
     }
@@ -177,6 +178,7 @@ impl Daemon {
             output_from: self.run.as_ref().and_then(|run| run.output_from),
             host_deadline: self.settings.host_deadline.map(|span| span.saturating_sub(self.orphaned.asked_ago())),
             users: Some(Users { keeper: own, game }),
+            gateway: self.gateways.program().is_ok(),
         }
     }
 
@@ -218,13 +220,13 @@ impl Daemon {
                 let report = ExitReport::new(run, status, at, at);
                 self.store.keep(report.clone());
                 self.connections.tell(&Event::Exited { report });
+                self.replace_gateway();
             }
         }
         Ok(())
     }
 
     fn begin(&mut self, run: RunNumber, spec: &LaunchSpec) -> Result<Spawned, SpawnError> {
-        let account = self.identity.account.as_ref();
         let plan = spawn::plan(&spec.argv, &spec.env, spec.dir.as_deref(), &self.settings, &self.identity)?;
         for file in spec.file.iter().chain(&spec.files) {
             self.write_file(file).map_err(|why| SpawnError::File { path: file.path.clone(), why })?;
@@ -237,9 +239,10 @@ impl Daemon {
         }
         let pipes = || -> std::io::Result<_> { Ok((Console::pipe()?, OutputPipe::pipe()?, OutputPipe::pipe()?)) };
         let ((console, input), (out, output), (err, error)) = pipes().map_err(SpawnError::Pipes)?;
-        let stdio = Stdio { input, output, error };
+        let stdio = Stdio { input, output, error, control: None };
         let (started, output_from) = (clock::wall(), self.log.end());
-        let child = spawn::spawn(&plan, &stdio, leaf.as_ref(), &self.settings, account).map_err(SpawnError::Fork)?;
+        let confinement = Confinement::of_game(leaf.as_ref(), &self.settings, &self.identity);
+        let child = spawn::spawn(&plan, &stdio, &confinement).map_err(SpawnError::Fork)?;
         Ok(Spawned {
             child,
             started,
@@ -311,7 +314,6 @@ impl Daemon {
         if self.executed.len() >= exec::MAX_COMMANDS {
             return Err(SpawnError::TooManyCommands(self.executed.len()));
         }
-        let account = self.identity.account.as_ref();
         let (env, dir) =
             self.run.as_ref().map_or((BTreeMap::new(), None), |run| (run.spec.env.clone(), run.spec.dir.clone()));
         let plan = spawn::plan(argv, &env, dir.as_deref(), &self.settings, &self.identity)?;
@@ -319,8 +321,9 @@ impl Daemon {
         let (reader, output) = OutputPipe::pipe().map_err(SpawnError::Pipes)?;
         let error = output.try_clone().map_err(SpawnError::Pipes)?;
         let input = OwnedFd::from(File::open("/dev/null").map_err(SpawnError::Pipes)?);
-        let stdio = Stdio { input, output, error };
-        let child = spawn::spawn(&plan, &stdio, leaf.as_ref(), &self.settings, account).map_err(SpawnError::Fork)?;
+        let stdio = Stdio { input, output, error, control: None };
+        let confinement = Confinement::of_game(leaf.as_ref(), &self.settings, &self.identity);
+        let child = spawn::spawn(&plan, &stdio, &confinement).map_err(SpawnError::Fork)?;
         Ok(ExecCommand::new(peer, re, child, reader.pipe, clock::mono() + timeout))
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     keeper::protocol::{MAX_FILE_BYTES, MAX_RECORD_BYTES},
     model::ids::RunNumber,
 };
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
 
 /// Why an order is refused.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,16 @@ pub(super) enum Refusal {
     GameRuns,
     #[error("an adoption record has at most {MAX_RECORD_BYTES} bytes, not {0}")]
     RecordTooLong(usize),
+    #[error("this keeper starts no gateway; its --gateway says which program it would be")]
+    NoGateway,
+    #[error("there is no gateway program {}", .0.display())]
+    GatewayMissing(PathBuf),
+    #[error("the gateway can't be started: {0}")]
+    GatewayNotStarted(SpawnError),
+    #[error("the gateway ended: {why}; the next one is started in {} ms", wait.as_millis() + 1)]
+    GatewayFailed { why: String, wait: Duration },
+    #[error("the gateway can't be told of you: {0}")]
+    GatewayNotTold(io::Error),
     #[error(transparent)]
     Console(#[from] ConsoleError),
     #[error(transparent)]
@@ -62,6 +72,8 @@ pub(super) enum SpawnError {
     File { path: String, why: FileError },
     #[error("making a cgroup: {0}")]
     Cgroup(io::Error),
+    #[error("making a socket pair: {0}")]
+    Socket(io::Error),
     #[error("making pipes: {0}")]
     Pipes(io::Error),
     #[error("starting a process: {0}")]

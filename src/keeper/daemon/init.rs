@@ -117,7 +117,9 @@ impl Daemon {
             runner.release();
         }
         let last_words = if code == exit::ORDERLY { LAST_WORDS } else { Duration::ZERO };
-        self.ending = Some((code, clock::mono() + last_words));
+        let now = clock::mono();
+        self.gateways.let_go(now);
+        self.ending = Some((code, now + last_words));
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
     ffi::{OsStr, OsString},
     io,
     net::{SocketAddr, TcpListener, UdpSocket},
-    os::fd::OwnedFd,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
@@ -49,7 +49,12 @@ struct Socket {
 
 impl HeldSockets {
     pub(super) fn names(&self) -> Vec<String> {
-        self.sockets.iter().map(|held| held.spec.name.clone()).collect()
+        self.all().map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// All that are held.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
+        self.sockets.iter().map(|held| (held.spec.name.as_str(), held.socket.as_fd()))
     }
 
     /// Duplicates of what is asked for, in its order. What is held under the same name and address stays, connections that wait

@@ -19,6 +19,7 @@
 //! | `run`, `stop_sequence` | one run, from fork to an empty containment |
 //! | `spawn`, `process_tree`, `cgroup` | how a process starts; which processes belong to a run |
 //! | `output`, `log`, `console` | its pipes |
+//! | `gateway` | the SDK gateway, a helper that serves what the game talks to |
 //! | `exec`, `stats`, `listeners` | commands beside the game; figures; sockets held |
 //! | `orphaned` | SIGTERM, and the time without an agent |
 //! | `sys` | system calls that have no safe wrapper |
@@ -37,6 +38,7 @@ mod console;
 mod directory;
 mod error;
 mod exec;
+mod gateway;
 mod init;
 mod listeners;
 mod log;
@@ -62,6 +64,7 @@ use crate::{
 use cgroup::Cgroups;
 use connections::Connections;
 use exec::ExecCommand;
+use gateway::Gateways;
 use init::Runner;
 use listeners::HeldSockets;
 use log::Log;
@@ -116,6 +119,7 @@ pub(super) struct Daemon {
     /// Which cgroup the commands run in, see [`exec::leaf_name`].
     exec_leaf: u64,
     held: HeldSockets,
+    gateways: Gateways,
     log: Log,
     record: Option<String>,
     fallback: Option<FallbackPolicy>,
@@ -135,6 +139,8 @@ enum Source {
     Console,
     Exec(usize),
     Runner,
+    Gateway,
+    GatewayOutcome,
 }
 
 impl Daemon {
@@ -149,6 +155,7 @@ impl Daemon {
     ) -> io::Result<Daemon> {
         let log = Log::new(store.logs.try_clone()?, settings.log_cap, settings.log_files);
         let last_run = store.untaken().map_or(RunNumber(0), |report| report.run);
+        let gateways = Gateways::new(&settings, &identity);
         Ok(Daemon {
             settings,
             identity,
@@ -164,6 +171,7 @@ impl Daemon {
             executed: Vec::new(),
             exec_leaf: 0,
             held: HeldSockets::default(),
+            gateways,
             log,
             record: None,
             fallback: None,
@@ -185,9 +193,11 @@ impl Daemon {
             }
             self.advance(clock::mono(), &mut buffer);
             self.connections.flush();
+            self.start_due_gateway();
             if let Some((code, until)) = self.ending
                 && (self.runner.is_none() || clock::mono() >= until)
             {
+                self.gateways.kill();
                 let _ = socket::remove(&self.store.dir, OsStr::new(names::SOCKET));
                 return code;
             }
@@ -230,6 +240,12 @@ impl Daemon {
         if let Some(runner) = &self.runner {
             add(Source::Runner, runner.ends.as_fd(), PollFlags::IN);
         }
+        if let Some(socket) = self.gateways.control() {
+            add(Source::Gateway, socket.as_fd(), PollFlags::IN);
+        }
+        if let Some(pipe) = self.gateways.outcome() {
+            add(Source::GatewayOutcome, pipe.as_fd(), PollFlags::IN);
+        }
         let due = if self.connections.has_lines() { Some(clock::mono()) } else { self.due() };
         let left = due.map(|due| due.since(clock::mono()));
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
@@ -260,6 +276,8 @@ impl Daemon {
                 }
             }
             Source::Runner => self.agent_ended(),
+            Source::Gateway => self.gateways.read(clock::mono()),
+            Source::GatewayOutcome => self.gateway_outcome(),
         }
     }
 
@@ -276,7 +294,9 @@ impl Daemon {
             } else if self.runner.as_ref().is_some_and(|runner| runner.pid == child.pid) {
                 self.agent_ended();
                 self.runner_ended();
-            } else if let Some(run) = &mut self.run {
+            } else if !self.gateway_reaped(&child)
+                && let Some(run) = &mut self.run
+            {
                 run.reaped(&child);
                 if child.pid == run.pid {
                     self.outcome();
@@ -309,25 +329,38 @@ impl Daemon {
         }
     }
 
-    /// A run is over when nothing of it lives. Then its end is written to the disk, and told.
+    /// A run is over when nothing of it lives. Then its gateway hands over its last words, and the end is written to the disk, and told.
     fn check_run(&mut self, buffer: &mut [u8]) {
         let (helpers, policy) = (self.helpers(), self.policy());
         let Some(run) = &mut self.run else { return };
-        if !run.is_over(&helpers, &policy, clock::mono()) {
-            return;
+        if run.ended.is_none() {
+            if !run.is_over(&helpers, &policy, clock::mono()) {
+                return;
+            }
+            run.ended = Some(clock::wall());
+            if run.was_executed() {
+                self.gateways.run_is_over(clock::mono());
+            }
         }
+        if !self.gateways.is_reading_out() {
+            self.end_run(buffer);
+        }
+    }
+
+    fn end_run(&mut self, buffer: &mut [u8]) {
         let Some(mut run) = self.run.take() else { return };
         for (stream, output) in &mut run.outputs {
             let mut forwarder = self.connections.forwarder(run.number, *stream);
             output.empty(buffer, &mut self.log, &mut forwarder);
         }
-        let report = run.report(clock::wall());
+        let report = run.report(self.gateways.take_words());
         if let Some(leaf) = &run.leaf {
             leaf.remove();
         }
         self.store.keep(report.clone());
         self.connections.tell(&Event::Exited { report });
         self.orphaned.run_began_or_ended(clock::mono());
+        self.replace_gateway();
     }
 
     fn answer_executed(&mut self, buffer: &mut [u8]) {
@@ -354,7 +387,8 @@ impl Daemon {
 
     /// Our own children that belong to no run.
     fn helpers(&self) -> Vec<i32> {
-        self.runner.iter().map(|runner| runner.pid).chain(self.executed.iter().map(|command| command.pid)).collect()
+        let runner = self.runner.iter().map(|runner| runner.pid);
+        runner.chain(self.executed.iter().map(|command| command.pid)).chain(self.gateways.pids()).collect()
     }
 
     fn policy(&self) -> FallbackPolicy {
@@ -366,14 +400,18 @@ impl Daemon {
         let helpers = self.helpers();
         if let Some(run) = &mut self.run {
             run.outputs.retain(|(_, output)| !output.ended);
-            if let RunStep::Unkillable(left) = run.advance(now, &helpers, self.settings.last_deadline) {
+            if run.ended.is_none()
+                && let RunStep::Unkillable(left) = run.advance(now, &helpers, self.settings.last_deadline)
+            {
                 let number = run.number;
                 self.run = None;
                 self.unkillable = Some((number, left));
                 self.connections.tell(&Event::Unkillable { run: number, left });
+                self.replace_gateway();
             }
         }
-        if self.run.as_ref().is_some_and(Run::is_ending) {
+        self.gateways.advance(now);
+        if self.run.as_ref().is_some_and(|run| run.is_ending() || run.ended.is_some()) {
             self.check_run(buffer);
         }
         for command in self.executed.iter_mut().filter(|command| now >= command.deadline) {
@@ -383,10 +421,10 @@ impl Daemon {
     }
 
     fn due(&self) -> Option<Instant> {
-        let run = self.run.as_ref().and_then(Run::due);
+        let run = self.run.as_ref().filter(|run| run.ended.is_none()).and_then(Run::due);
         let probes = self.executed.iter().map(|command| command.deadline).min();
         let ending = self.ending.map(|(_, until)| until);
-        [run, probes, ending, self.orphaned_due()].into_iter().flatten().min()
+        [run, probes, ending, self.orphaned_due(), self.gateways.due()].into_iter().flatten().min()
     }
 }
 

@@ -7,6 +7,9 @@
 //! | root | root | none, and allowed only where the agent is root too |
 //! | anybody | the same | none needed |
 //!
+//! The gateway runs as `--gateway-user`, else as the agent's user where the keeper may become that,
+//! else as the keeper does. It is root only where the agent is, and has no capability at all.
+//!
 //! A game of another user gets no capability at all: none is inheritable or ambient ([`shed`]), its
 //! own sets are emptied before exec ([`surrender`]), and what exec could give back is shut twice:
 //! by `no_new_privs`, and, where the keeper was started with CAP_SETPCAP, by an empty bounding set
@@ -21,7 +24,7 @@ use rustix::{
         set_capabilities, set_no_new_privs,
     },
 };
-use std::{fs, io};
+use std::{fmt, fs, io};
 
 /// Who the game runs as.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,10 +41,28 @@ pub(super) struct Account {
 pub(super) struct Identity {
     /// None: the game runs as the keeper does.
     pub(super) account: Option<Account>,
+    /// Of the gateway. None: it runs as the keeper does.
+    pub(super) gateway: Option<Account>,
     /// The one user who may give orders.
     pub(super) agent_uid: u32,
     /// The agent has fewer rights than the keeper: every path it names is checked.
     pub(super) guarded: bool,
+}
+
+/// What is started as another user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    Game,
+    Gateway,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Subject::Game => "the game",
+            Subject::Gateway => "the gateway",
+        })
+    }
 }
 
 /// Why it can't be said who the game is, or who it is isn't allowed.
@@ -50,20 +71,20 @@ pub(super) enum IdentityError {
     #[error("--group needs --user")]
     GroupAlone,
     #[error(
-        "uid {0} can't start the game as another user; run the keeper as root, or with CAP_SETUID, CAP_SETGID and CAP_KILL \
+        "uid {uid} can't start {what} as another user; run the keeper as root, or with CAP_SETUID, CAP_SETGID and CAP_KILL \
          as gameside-keeper@.service does"
     )]
-    CannotSwitch(u32),
+    CannotSwitch { uid: u32, what: Subject },
     #[error(
         "an agent that isn't root would get root's rights through this keeper; \
          give --user and --executable-root, or run the keeper as the agent's user"
     )]
     OpenDoor,
     #[error(
-        "the game can't run as root where the agent isn't: user {uid}, group {gid}; \
-         give the game a user and groups of its own"
+        "{what} can't run as root where the agent isn't: user {uid}, group {gid}; \
+         give it a user and groups of its own"
     )]
-    RootForOthers { uid: u32, gid: u32 },
+    RootForOthers { what: Subject, uid: u32, gid: u32 },
     #[error("no user `{0}` in /etc/passwd; a user of a directory service must be given by number")]
     NoUser(String),
     #[error("no group `{0}` in /etc/group")]
@@ -88,29 +109,38 @@ impl Identity {
     /// Looks the users up.
     pub(super) fn of(settings: &Settings) -> Result<Identity, IdentityError> {
         let own = geteuid().as_raw();
+        let agent_uid = settings.agent_uid.unwrap_or(own);
         let account = match &settings.user {
             None if settings.group.is_some() => return Err(IdentityError::GroupAlone),
             None => None,
-            Some(name) => Some(find(name, settings.group.as_deref())?),
+            Some(name) => other(find(name, settings.group.as_deref())?, own, agent_uid, Subject::Game)?,
         };
-        let account = account.filter(|account| own == 0 || account.uid != own);
-        if account.is_some() && !may_switch() {
-            return Err(IdentityError::CannotSwitch(own));
-        }
-        let agent_uid = settings.agent_uid.unwrap_or(own);
         let guarded = own == 0 && agent_uid != 0;
         if guarded && (account.is_none() || settings.executable_roots.is_empty()) {
             return Err(IdentityError::OpenDoor);
         }
-        // Also through a keeper that isn't root but may become it.
-        let root = |account: &&Account| account.uid == 0 || account.groups.contains(&0);
-        if let Some(account) = account.as_ref().filter(root)
-            && agent_uid != 0
-        {
-            return Err(IdentityError::RootForOthers { uid: account.uid, gid: account.gid });
-        }
-        Ok(Identity { account, agent_uid, guarded })
+        let gateway = match &settings.gateway_user {
+            Some(name) => other(find(name, None)?, own, agent_uid, Subject::Gateway)?,
+            None if agent_uid != own && agent_uid != 0 && may_switch() => Some(find(&agent_uid.to_string(), None)?),
+            None => None,
+        };
+        Ok(Identity { account, gateway, agent_uid, guarded })
     }
+}
+
+/// A user that something is started as, if it is another than ours and we may.
+fn other(account: Account, own: u32, agent_uid: u32, what: Subject) -> Result<Option<Account>, IdentityError> {
+    if own != 0 && account.uid == own {
+        return Ok(None);
+    }
+    if !may_switch() {
+        return Err(IdentityError::CannotSwitch { uid: own, what });
+    }
+    // Also through a keeper that isn't root but may become it.
+    if agent_uid != 0 && (account.uid == 0 || account.groups.contains(&0)) {
+        return Err(IdentityError::RootForOthers { what, uid: account.uid, gid: account.gid });
+    }
+    Ok(Some(account))
 }
 
 /// The capabilities that a keeper keeps, as far as it has them.
@@ -245,5 +275,11 @@ mod tests {
             let root = Settings { user, group: group.map(str::to_owned), ..closed.clone() };
             assert!(matches!(Identity::of(&root), Err(IdentityError::RootForOthers { .. })), "{root:?}");
         }
+        let root = Settings { gateway_user: Some("root".into()), ..closed.clone() };
+        let why = Identity::of(&root).unwrap_err().to_string();
+        assert!(why.contains("the gateway can't run as root"), "{why}");
+        assert_eq!(Identity::of(&closed).unwrap().gateway.unwrap().uid, 1000, "the agent's");
+        let named = Settings { gateway_user: Some("4343".into()), ..closed };
+        assert_eq!(Identity::of(&named).unwrap().gateway.unwrap().uid, 4343);
     }
 }

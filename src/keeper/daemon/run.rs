@@ -23,6 +23,7 @@ use super::{
     sys,
 };
 use crate::{
+    host::clock,
     keeper::protocol::Stream,
     model::{
         ids::RunNumber,
@@ -58,6 +59,10 @@ pub(super) struct Run {
     failed: Option<String>,
     status: Option<ExitStatus>,
     step: Option<u32>,
+    /// When it was over. The report may wait a little for its gateway.
+    pub(super) ended: Option<Timestamp>,
+    /// When a gateway that served it crashed, the last time.
+    pub(super) gateway_ended: Option<Timestamp>,
     stragglers: u32,
     peak: u64,
     killed: bool,
@@ -109,6 +114,8 @@ impl Run {
             failed: None,
             status: None,
             step: None,
+            ended: None,
+            gateway_ended: None,
             stragglers: 0,
             peak: 0,
             killed: false,
@@ -273,8 +280,13 @@ impl Run {
         [stop, killing].into_iter().flatten().min()
     }
 
+    /// Its program was executed, as far as we know.
+    pub(super) fn was_executed(&self) -> bool {
+        self.failed.is_none()
+    }
+
     /// The report of a run that is over.
-    pub(super) fn report(&self, ended: Timestamp) -> ExitReport {
+    pub(super) fn report(&self, last_words: Option<String>) -> ExitReport {
         let oom = self.leaf.as_ref().map_or_else(cgroup::own_oom_kills, Leaf::oom_kills) > self.oom_before;
         let status = match (&self.failed, &self.status) {
             (Some(error), _) => ExitStatus::SpawnFailed { error: error.clone() },
@@ -291,10 +303,12 @@ impl Run {
             core_path: if core { super::stats::core_path(self.pid, self.spec.dir.as_deref()) } else { None },
             status,
             started: self.started,
-            ended,
+            ended: self.ended.unwrap_or_else(clock::wall),
             stopped_at_step: self.step,
             stragglers: self.stragglers,
             peak_memory: Some(peak).filter(|peak| *peak > 0),
+            last_words,
+            gateway_ended: self.gateway_ended,
         }
     }
 }

@@ -23,6 +23,8 @@ usage: gameside-keeper --dir DIR [OPTION…] [--run-agent COMMAND…]
   --group NAME            its group, if not the user's own
   --executable-root DIR   only programs below are started; may be given several times
   --limit NAME=N[:HARD]   a resource limit of the game: nofile, nproc, core, fsize, as, stack, memlock, rtprio, nice; or memory=SIZE (cgroup)
+  --gateway PROGRAM       what serves the game's SDK, as `PROGRAM gateway`; or none (default: the file gameside beside this program)
+  --gateway-user NAME     who that runs as, by name or number (default: the agent's user; the keeper's own where it can't switch)
   --agent-uid UID         the one user who may give orders (default: the keeper's own)
   --log-cap SIZE          the game's output on disk, all files together (default 64MiB)
   --log-files N           over how many files it is rotated (default 4)
@@ -37,13 +39,15 @@ usage: gameside-keeper --dir DIR [OPTION…] [--run-agent COMMAND…]
 
 /// Options that stand alone, and those with a value.
 const FLAGS: [&str; 3] = ["detach", "no-new-privileges", "no-cgroup"];
-const OPTIONS: [&str; 13] = [
+const OPTIONS: [&str; 15] = [
     "dir",
     "config",
     "user",
     "group",
     "executable-root",
     "limit",
+    "gateway",
+    "gateway-user",
     "agent-uid",
     "log-cap",
     "log-files",
@@ -116,6 +120,8 @@ pub(super) struct Settings {
     pub(super) limits: Vec<Limit>,
     /// Bytes, for the leaf cgroup.
     pub(super) memory: Option<u64>,
+    pub(super) gateway: GatewaySetting,
+    pub(super) gateway_user: Option<String>,
     pub(super) agent_uid: Option<u32>,
     pub(super) log_cap: u64,
     pub(super) log_files: u32,
@@ -128,6 +134,26 @@ pub(super) struct Settings {
     /// What the game's `oom_score_adj` is to be: ours, before we lowered it. Not from the command line.
     pub(super) oom_score_adj: String,
     pub(super) agent: Vec<OsString>,
+}
+
+/// Which program serves the game's SDK.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum GatewaySetting {
+    Off,
+    /// `gameside` beside our own program; or that itself, if it is `gameside`.
+    Beside,
+    At(PathBuf),
+}
+
+impl GatewaySetting {
+    /// Its path, whether it is there or not. To be asked before our own program is replaced.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        match self {
+            GatewaySetting::Off => None,
+            GatewaySetting::Beside => Some(std::env::current_exe().ok()?.with_file_name("gameside")),
+            GatewaySetting::At(path) => Some(path.clone()),
+        }
+    }
 }
 
 /// One `RLIMIT_*`, in the kernel's own unit.
@@ -148,6 +174,8 @@ impl Default for Settings {
             executable_roots: Vec::new(),
             limits: Vec::new(),
             memory: None,
+            gateway: GatewaySetting::Beside,
+            gateway_user: None,
             agent_uid: None,
             log_cap: 64 << 20,
             log_files: 4,
@@ -246,6 +274,9 @@ impl Settings {
             "group" => self.group = Some(value.into()),
             "executable-root" => self.executable_roots.push(absolute(value)?),
             "limit" => self.limit(value)?,
+            "gateway" if value == "none" => self.gateway = GatewaySetting::Off,
+            "gateway" => self.gateway = GatewaySetting::At(absolute(value)?),
+            "gateway-user" => self.gateway_user = Some(value.into()),
             "agent-uid" => self.agent_uid = Some(number(value)?),
             "log-cap" => self.log_cap = size(value)?,
             "log-files" => self.log_files = number::<u32>(value)?.clamp(1, 100),
@@ -347,6 +378,15 @@ mod tests {
         let settings = parse(&format!("--config {} --dir=/line", file.path().display())).unwrap();
         assert_eq!((settings.log_files, settings.dir), (9, "/line".into()));
         assert_eq!(settings.unattended, Some(Duration::from_secs(3600)));
+    }
+
+    #[test]
+    fn the_gateway_lies_beside_the_keeper_unless_it_is_said_where() {
+        let path = |line: &str| parse(line).unwrap().gateway.path();
+        let beside = std::env::current_exe().unwrap().parent().unwrap().join("gameside");
+        assert_eq!(path("--dir /s"), Some(beside));
+        assert_eq!(path("--dir /s --gateway /opt/gameside"), Some("/opt/gameside".into()));
+        assert_eq!(path("--dir /s --gateway none"), None);
     }
 
     #[test]

@@ -1,22 +1,25 @@
-//! Starting a process of the game, in the order that makes it safe.
+//! Starting a process of the game, or a gateway, in the order that makes it safe.
 //!
 //! ```text
 //!   fork, into the leaf cgroup ─► new session ─► limits ─► groups, user ─► PDEATHSIG, parent still there? ─► exec
 //!                              any failure: one line through a pipe that exec closes ─► spawn-failed
 //! ```
 //!
-//! The child gets three descriptors and a clean environment: what [`BASE`] names of ours, and what
-//! the order adds, less what would let it speak to our service manager.
+//! A process of the game gets three descriptors and a clean environment: what [`BASE`] names of
+//! ours, and what the order adds, less what would let it speak to our service manager. A gateway
+//! gets its control socket besides, and even less of our environment.
 
 use super::{
     cgroup::Leaf,
     error::SpawnError,
     privileges::{self, Account, Identity},
-    settings::Settings,
+    settings::{Limit, Settings},
     sys::{self, Forked},
 };
+use crate::model::gateway::CONTROL_FD;
 use rustix::{
     fs::OFlags,
+    io::fcntl_dupfd_cloexec,
     pipe::PipeFlags,
     process::{Pid, Signal, chdir, getpid, getppid, set_parent_process_death_signal, setsid},
     thread::set_no_new_privs,
@@ -83,12 +86,48 @@ pub(super) struct SpawnPlan {
     dir: Option<CString>,
 }
 
-/// What the game's process gets as 0, 1 and 2.
+/// What a child gets as 0, 1 and 2; and as 3, if it is a gateway.
 #[derive(Debug)]
 pub(super) struct Stdio {
     pub(super) input: OwnedFd,
     pub(super) output: OwnedFd,
     pub(super) error: OwnedFd,
+    pub(super) control: Option<OwnedFd>,
+}
+
+/// Where a child lives, and with which rights.
+#[derive(Debug)]
+pub(super) struct Confinement<'a> {
+    pub(super) leaf: Option<&'a Leaf>,
+    pub(super) limits: &'a [Limit],
+    pub(super) oom_score_adj: &'a str,
+    /// None: ours.
+    pub(super) account: Option<&'a Account>,
+    pub(super) privileges: Privileges,
+}
+
+/// What a child may become by what it executes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Privileges {
+    /// As whoever started us allows.
+    Inherited,
+    /// No more than it has.
+    NoNew,
+    /// It has no capability, and gets none.
+    None,
+}
+
+impl<'a> Confinement<'a> {
+    /// That of the game and of the commands beside it.
+    pub(super) fn of_game(leaf: Option<&'a Leaf>, settings: &'a Settings, identity: &'a Identity) -> Confinement<'a> {
+        let account = identity.account.as_ref();
+        let privileges = match account {
+            Some(_) => Privileges::None,
+            None if settings.no_new_privileges => Privileges::NoNew,
+            None => Privileges::Inherited,
+        };
+        Confinement { leaf, limits: &settings.limits, oom_score_adj: &settings.oom_score_adj, account, privileges }
+    }
 }
 
 /// A process that was forked. Whether it also became the game, `outcome` tells: end of file = yes, a text = why not.
@@ -131,43 +170,45 @@ pub(super) fn plan(
     })
 }
 
+/// A gateway: its program by its path, and nothing of our environment but `env`.
+pub(super) fn plan_gateway(program: &Path, env: &[(&str, String)]) -> Result<SpawnPlan, SpawnError> {
+    let text = |text: &str| CString::new(text).map_err(|_| SpawnError::ZeroByte(text.to_owned()));
+    let path = program.as_os_str().as_encoded_bytes();
+    let path = CString::new(path).map_err(|_| SpawnError::ZeroByte(program.display().to_string()))?;
+    Ok(SpawnPlan {
+        argv: vec![path.clone(), text("gateway")?],
+        program: path,
+        env: env.iter().map(|(key, value)| text(&format!("{key}={value}"))).collect::<Result<_, _>>()?,
+        dir: Some(text("/")?),
+    })
+}
+
 /// Forks, and has the child become what the plan says.
-pub(super) fn spawn(
-    plan: &SpawnPlan,
-    stdio: &Stdio,
-    leaf: Option<&Leaf>,
-    settings: &Settings,
-    account: Option<&Account>,
-) -> io::Result<Child> {
+pub(super) fn spawn(plan: &SpawnPlan, stdio: &Stdio, confinement: &Confinement<'_>) -> io::Result<Child> {
     let (outcome, report) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    // Above the numbers that the child's own descriptors get.
+    let report = fcntl_dupfd_cloexec(report, CONTROL_FD + 1)?;
     let keeper = getpid();
-    let born_inside = leaf.and_then(|leaf| sys::fork_into(leaf.open().ok()?.as_fd()).ok());
+    let born_inside = confinement.leaf.and_then(|leaf| sys::fork_into(leaf.open().ok()?.as_fd()).ok());
     // Where that can't be, it enters by itself.
-    let leaf = leaf.filter(|_| born_inside.is_none());
+    let leaf = confinement.leaf.filter(|_| born_inside.is_none());
     match born_inside.map_or_else(sys::fork, Ok)? {
         Forked::Parent(pid) => {
             rustix::fs::fcntl_setfl(&outcome, OFlags::NONBLOCK)?;
             Ok(Child { pid, outcome })
         }
         Forked::Child => {
-            let why = become_game(plan, stdio, leaf, settings, account, keeper);
+            let why = execute(plan, stdio, &Confinement { leaf, ..*confinement }, keeper);
             let _ = rustix::io::write(&report, why.as_bytes());
             sys::exit_now(127)
         }
     }
 }
 
-/// The child's part. Returns only the reason why it isn't the game.
-fn become_game(
-    plan: &SpawnPlan,
-    stdio: &Stdio,
-    leaf: Option<&Leaf>,
-    settings: &Settings,
-    account: Option<&Account>,
-    keeper: Pid,
-) -> String {
+/// The child's part. Returns only the reason why it isn't the program.
+fn execute(plan: &SpawnPlan, stdio: &Stdio, confinement: &Confinement<'_>, keeper: Pid) -> String {
     let path = plan.program.to_string_lossy();
-    if let Err((what, error)) = prepare(plan, stdio, leaf, settings, account, keeper) {
+    if let Err((what, error)) = prepare(plan, stdio, confinement, keeper) {
         return format!("{what} for {path}: {error}");
     }
     let error = sys::exec(&plan.program, &plan.argv, &plan.env);
@@ -183,28 +224,27 @@ fn become_game(
 fn prepare(
     plan: &SpawnPlan,
     stdio: &Stdio,
-    leaf: Option<&Leaf>,
-    settings: &Settings,
-    account: Option<&Account>,
+    confinement: &Confinement<'_>,
     keeper: Pid,
 ) -> Result<(), (&'static str, io::Error)> {
     fn step<E: Into<io::Error>>(what: &'static str) -> impl Fn(E) -> (&'static str, io::Error) {
         move |error| (what, error.into())
     }
     setsid().map_err(step("making a new session"))?;
-    if let Some(leaf) = leaf {
+    if let Some(leaf) = confinement.leaf {
         fs::write(leaf.procs_file(), "0").map_err(step("entering the cgroup"))?;
     }
-    let _ = fs::write("/proc/self/oom_score_adj", &settings.oom_score_adj);
-    for limit in &settings.limits {
+    let _ = fs::write("/proc/self/oom_score_adj", confinement.oom_score_adj);
+    for limit in confinement.limits {
         sys::set_limit(limit.resource, limit.soft, limit.hard).map_err(step("setting a resource limit"))?;
     }
-    if let Some(account) = account {
-        sys::become_user(account.uid, account.gid, &account.groups).map_err(step("becoming the game's user"))?;
-        privileges::surrender().map_err(step("giving up our capabilities"))?;
+    if let Some(account) = confinement.account {
+        sys::become_user(account.uid, account.gid, &account.groups).map_err(step("becoming its user"))?;
     }
-    if settings.no_new_privileges {
-        set_no_new_privs(true).map_err(step("giving up new privileges"))?;
+    match confinement.privileges {
+        Privileges::Inherited => {}
+        Privileges::NoNew => set_no_new_privs(true).map_err(step("giving up new privileges"))?,
+        Privileges::None => privileges::surrender().map_err(step("giving up our capabilities"))?,
     }
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(step("binding its life to the keeper's"))?;
     if getppid() != Some(keeper) {
@@ -214,10 +254,14 @@ fn prepare(
         chdir(dir.as_c_str()).map_err(step("entering the working directory"))?;
     }
     sys::reset_signals();
-    for (fd, number) in [(&stdio.input, 0), (&stdio.output, 1), (&stdio.error, 2)] {
+    // The control socket last: its number may be that of another of these.
+    let fds = [Some(&stdio.input), Some(&stdio.output), Some(&stdio.error), stdio.control.as_ref()];
+    let mut number = 0;
+    for fd in fds.into_iter().flatten() {
         sys::put_at(fd, number).map_err(step("setting up its streams"))?;
+        number += 1;
     }
-    sys::close_on_exec_from(3);
+    sys::close_on_exec_from(number.unsigned_abs());
     Ok(())
 }
 
@@ -263,7 +307,7 @@ mod tests {
     use super::*;
 
     fn identity(guarded: bool) -> Identity {
-        Identity { account: None, agent_uid: 1, guarded }
+        Identity { account: None, gateway: None, agent_uid: 1, guarded }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `keeper.lock` | our pid; `flock`ed for as long as we live |
 //! | `keeper/epoch` | the last epoch handed out, 20 digits, written in place |
-//! | `keeper/exit` | an exit report that isn't taken yet, and the keeper it belongs to |
+//! | `keeper/exit` | an exit report that isn't taken yet, and the keeper it belongs to, in one line |
 //! | `keeper/exit.spare` | the same blocks while there is none, so that an end can be written down on a full disk |
 //!
 //! Invariant: a report is on the disk before anybody is told of it, and stays until it is taken. A
@@ -16,6 +16,7 @@ use crate::{
     host::lock::{Lock, NotLocked},
     keeper::protocol::names,
     model::{
+        gateway::MAX_WORDS_BYTES,
         ids::KeeperId,
         process::{ExitReport, ExitStatus},
     },
@@ -36,8 +37,10 @@ use std::{
     path::Path,
 };
 
-/// Size of the two report files, in bytes; a report is cut to fit.
+/// What is reserved for a report, in bytes. Without last words it is cut to fit.
 const REPORT_BYTES: usize = 4096;
+/// The longest report, in bytes: every byte of the last words can take six.
+const MAX_REPORT_BYTES: usize = REPORT_BYTES + 6 * MAX_WORDS_BYTES;
 const REPORT: &str = "exit";
 const SPARE: &str = "exit.spare";
 
@@ -147,6 +150,7 @@ impl Store {
             let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let file = File::from(openat(&self.own, SPARE, flags, Mode::from(0o600))?);
             file.write_all_at(&[b' '; REPORT_BYTES], 0)?;
+            file.set_len(REPORT_BYTES as u64)?;
             file.sync_all()
         };
         if let Err(error) = blank() {
@@ -187,24 +191,36 @@ pub(in crate::keeper) fn left(path: &Path) -> Option<(KeeperId, ExitReport)> {
 
 fn read_report(own: &OwnedFd) -> Option<StoredReport> {
     let fd = openat(own, REPORT, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let mut text = String::new();
-    File::from(fd).take(REPORT_BYTES as u64).read_to_string(&mut text).ok()?;
-    serde_json::from_str(&text).ok()
+    let mut text = Vec::new();
+    File::from(fd).take(MAX_REPORT_BYTES as u64).read_to_end(&mut text).ok()?;
+    // Behind the first line there may be anything.
+    serde_json::from_slice(text.split(|byte| *byte == b'\n').next()?).ok()
 }
 
-/// In place into the spare's blocks, then renamed.
+/// With the last words, if they find room. A full disk takes the report all the same.
 fn write_report(own: &OwnedFd, kept: &StoredReport) -> io::Result<()> {
-    let mut text = serde_json::to_string(kept)?;
-    if text.len() >= REPORT_BYTES {
-        let mut report = kept.report.clone();
+    if kept.report.last_words.is_some() {
+        match put_report(own, &serde_json::to_string(kept)?) {
+            Ok(()) => return Ok(()),
+            Err(error) => eprintln!("gameside-keeper: the last words of run {} are not kept: {error}", kept.report.run),
+        }
+    }
+    let mut report = ExitReport { last_words: None, ..kept.report.clone() };
+    let text = |report: &ExitReport| {
+        serde_json::to_string(&StoredReport { keeper: kept.keeper.clone(), report: report.clone() })
+    };
+    if text(&report)?.len() >= REPORT_BYTES {
         report.core_path = None;
         if let ExitStatus::SpawnFailed { error } = &mut report.status {
             *error = error.chars().take(500).collect();
         }
-        text = serde_json::to_string(&StoredReport { keeper: kept.keeper.clone(), report })?;
     }
-    text.push('\n');
-    let mut bytes = text.into_bytes();
+    put_report(own, &text(&report)?)
+}
+
+/// In place into the spare's blocks, then renamed.
+fn put_report(own: &OwnedFd, text: &str) -> io::Result<()> {
+    let mut bytes = format!("{text}\n").into_bytes();
     bytes.resize(bytes.len().max(REPORT_BYTES), b' ');
     let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = File::from(openat(own, SPARE, flags, Mode::from(0o600))?);
@@ -277,6 +293,20 @@ mod tests {
         assert_eq!(left(dir.path()), Some((id("k1"), report(3))));
         store.forget();
         assert_eq!(left(dir.path()), None);
+    }
+
+    #[test]
+    fn last_words_are_kept_with_their_report_and_leave_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = open(dir.path(), id("a")).unwrap();
+        let spoken = |length| ExitReport { last_words: Some("\u{1}".repeat(length)), ..report(7) };
+        for said in [spoken(MAX_WORDS_BYTES), spoken(3), report(7)] {
+            store.keep(said.clone());
+            assert_eq!(left(dir.path()), Some((id("a"), said)));
+            store.forget();
+            let spare = std::fs::metadata(dir.path().join("keeper/exit.spare")).unwrap();
+            assert_eq!(spare.len(), REPORT_BYTES as u64);
+        }
     }
 
     #[test]
