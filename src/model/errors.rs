@@ -32,6 +32,7 @@ pub mod codes {
     pub const TOO_MANY_INVITES: &str = "too_many_invites";
     /// What would be kept has more bytes than its kind may have.
     pub const RECORD_TOO_LARGE: &str = "record_too_large";
+    pub const TOO_MANY_SESSIONS: &str = "too_many_sessions";
     /// The player hasn't agreed to be put into the session.
     pub const NOT_AGREED: &str = "player_not_agreed";
     pub const SANCTIONED: &str = "sanctioned";

@@ -23,6 +23,10 @@ use serde::{Deserialize, Serialize};
 pub const OK: i32 = 0;
 /// Our service doesn't know the id: register again.
 pub const UNKNOWN_SERVER: i32 = 2;
+/// What a server says of itself is too long.
+pub const BAD_SERVER: i32 = 3;
+/// Too many servers are registered: try again later.
+pub const FULL: i32 = 5;
 /// The id belongs to another client, or to another life of the server that was heard of lately: try again later.
 pub const TAKEN: i32 = 4;
 /// An allocation is under way already: poll on.
@@ -72,7 +76,8 @@ wire! {
     /// What became of one server.
     pub struct RegisteredItem [derive(Eq)] {
         required success: bool;
-        /// 0: fine. 2: no such registration. 4: taken, try again. 6: an allocation is under way, poll its state.
+        /// 0: fine. 2: no such registration. 3: too long. 4: taken, 5: too many servers, try
+        /// again. 6: an allocation is under way, poll its state.
         always error_code: i32 = whole(i64::from(i32::MIN), i64::from(i32::MAX));
         always error_message: String = any_text();
     }

@@ -175,11 +175,15 @@ pub struct Limits {
     pub body: Size,
     /// Connections at a time.
     pub connections: u32,
-    /// Requests a second of one player, or of one address without a token; more are refused with 429. 0: any number.
+    /// Requests a second of one player; more are refused, with 429 those that create, invite or search, with 503 others. 0: any
+    /// number. Not with `--dev`.
     pub requests_per_second: u32,
-    /// The same for a client with credentials of its own, such as a dedicated server. 0: any number.
+    /// The same for one registered server, about the session that it hosts. What concerns its registration and its live instance
+    /// is never refused.
     pub server_requests_per_second: u32,
-    /// Requests that may come at once before these rates count.
+    /// The same for a client with credentials of its own, about anything else. Ten times as many may come at once.
+    pub client_requests_per_second: u32,
+    /// Requests of one player, or of one server, that may come at once before these rates count.
     pub request_burst: u32,
     /// How long a client may take to send a request's body.
     pub read_timeout: Span,
@@ -193,6 +197,16 @@ pub struct Limits {
     pub longest_notification_wait: Span,
     /// Sessions at a time; more are refused with 503.
     pub sessions: u32,
+    /// Bytes of all sessions together; what would make them more is refused with 503.
+    pub all_session_bytes: Size,
+    /// Sessions at a time that one player has made; more are refused with 409.
+    pub sessions_per_player: u32,
+    /// Sessions that one player has joined by itself and is in; more are refused with 409.
+    pub joined_per_player: u32,
+    /// Registered servers at a time.
+    pub servers: u32,
+    /// Registered servers of one client.
+    pub servers_per_client: u32,
     /// Bytes of one session with its players; what would make it larger is refused with 409.
     pub session_bytes: Size,
     /// Audit events kept a session: so many of the service's, and so many of callers.
@@ -215,7 +229,7 @@ pub struct Limits {
     pub event_bytes_per_player: Size,
     /// Bytes of events and notifications kept in all; the oldest go first.
     pub event_bytes: Size,
-    /// Event streams and long polls of one player at a time; more are refused with 429.
+    /// Event streams and long polls of one player at a time; more are refused with 503.
     pub streams_per_player: u32,
     /// Friends and requests a player may have.
     pub friends: u32,
@@ -301,15 +315,21 @@ impl Default for Limits {
         Limits {
             body: Size(1 << 20),
             connections: 20_000,
-            requests_per_second: 0,
-            server_requests_per_second: 0,
-            request_burst: 100,
+            requests_per_second: 30,
+            server_requests_per_second: 100,
+            client_requests_per_second: 2000,
+            request_burst: 300,
             read_timeout: Span::from_secs(20),
             write_timeout: Span::from_secs(20),
             idle_timeout: Span::from_secs(120),
             longest_wait: Span::from_secs(60),
             longest_notification_wait: Span::from_secs(900),
             sessions: 200_000,
+            all_session_bytes: Size(2 << 30),
+            sessions_per_player: 32,
+            joined_per_player: 64,
+            servers: 50_000,
+            servers_per_client: 20_000,
             session_bytes: Size(512 << 10),
             audit_events_per_session: 500,
             audit_events: 100_000,
@@ -352,8 +372,8 @@ section!(AuthSettings {
     command_line: dev, local_secret;
 });
 section!(Limits {
-    applied: body, connections, requests_per_second, server_requests_per_second, request_burst, read_timeout,
-        write_timeout, idle_timeout, longest_wait, longest_notification_wait, sessions, session_bytes, audit_events_per_session,
+    applied: body, connections, requests_per_second, server_requests_per_second, client_requests_per_second, request_burst, read_timeout,
+        write_timeout, idle_timeout, longest_wait, longest_notification_wait, sessions, all_session_bytes, sessions_per_player, joined_per_player, servers, servers_per_client, session_bytes, audit_events_per_session,
         audit_events, audit_bytes_per_session, audit_bytes_per_player, audit_bytes, event_retention, events_per_player, events, event_bytes_per_player, event_bytes, streams_per_player, friends;
 });
 

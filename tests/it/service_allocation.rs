@@ -234,11 +234,12 @@ async fn a_hundred_requests_share_ten_servers_without_one_twice() {
         register(&bench, &server, &format!("s{number}"), json!({"incarnation": format!("k{number}")})).await;
     }
     let bench = std::sync::Arc::new(bench);
-    let ann = bench.player("ann").await;
+    // A player would have too many sessions.
+    let backend = bench.client("backend", None).await;
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..100 {
-        let (bench, ann) = (bench.clone(), ann.clone());
-        asking.spawn(async move { request(&bench, &ann, "dm1").await.1.body });
+        let (bench, backend) = (bench.clone(), backend.clone());
+        asking.spawn(async move { request(&bench, &backend, "dm1").await.1.body });
     }
     let answers = asking.join_all().await;
     let allocated: Vec<&Value> = answers.iter().filter(|body| body["join_status"] == "allocated").collect();

@@ -134,7 +134,7 @@ async fn streams_of_a_player_are_bounded_and_end_with_the_service() {
     let mut one = bench.events(&ann, None).await.begin().await;
     let two = bench.events(&ann, None).await.begin().await;
     let refused = bench.get(POLL, &ann).await;
-    assert_eq!((refused.status, refused.code()), (429, "too_many_requests"));
+    assert_eq!((refused.status, refused.code()), (503, "unavailable"));
     assert_eq!(bench.events(&bob, None).await.response.status(), 200, "others have their own");
     drop(two);
     // The service sees that the other end has gone when it writes.

@@ -19,37 +19,108 @@ async fn raw(bench: &Bench, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// A player's token where names count only together with the local client's secret.
+async fn local_player(bench: &Bench, name: &str) -> String {
+    let body = json!({"grant_type": "basic", "portal_access_token": format!("{name}:x")});
+    let local = ("authorization", "Basic bG9jYWw6czNjcmV0");
+    bench.call_with("POST", "/users/v1/login", "", Some(body), &[local]).await.text("/access_token")
+}
+
 #[tokio::test]
 async fn a_caller_who_asks_too_fast_is_told_when_to_come_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, "s3cret").unwrap();
     let mut settings = settings();
+    (settings.auth.dev, settings.auth.local_secret) = (false, Some(secret));
     settings.limits.requests_per_second = 1;
     settings.limits.request_burst = 5;
     let bench = Bench::start(settings).await;
     let server = bench.client("server", None).await;
-    let [ann, bob] = bench.players(["ann", "bob"]).await;
-    let mut refused = None;
-    for _ in 0..200 {
-        let answer = bench.get("/session/v1/regions", &ann).await;
-        if answer.status == 429 {
-            refused = Some(answer);
-            break;
+    let (ann, bob) = (local_player(&bench, "ann").await, local_player(&bench, "bob").await);
+    let refused = async |method, path, who| {
+        for _ in 0..200 {
+            let answer = bench.call(method, path, who, (method == "POST").then(|| json!({}))).await;
+            if ![200, 422].contains(&answer.status) {
+                return (answer.status, answer.code().to_owned());
+            }
         }
-    }
-    assert_eq!(refused.expect("200 requests at one a second").code(), "too_many_requests");
-    assert_eq!(bench.get("/session/v1/regions", &bob).await.status, 200, "another player");
+        (200, String::new())
+    };
+    assert_eq!(refused("GET", "/session/v1/regions", &ann).await, (503, "unavailable".to_owned()));
+    let search = "/session/v1/browser:search";
+    assert_eq!(refused("POST", search, &ann).await, (429, "too_many_requests".to_owned()));
+    assert_eq!(bench.get("/session/v1/regions", &bob).await.status, 200, "another player, from the same address");
     for _ in 0..20 {
-        assert_eq!(bench.get("/session/v1/regions", &server).await.status, 200, "a server's rate is its own");
+        assert_eq!(bench.get("/session/v1/regions", &server).await.status, 200, "a client's rate is its own");
         assert_eq!(bench.get("/livez", "").await.status, 200);
+        let no_token = raw(&bench, b"GET /session/v1/regions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        assert!(no_token.await.starts_with("HTTP/1.1 403"), "addresses count for nothing");
     }
+    let request = format!(
+        "POST {search} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {ann}\r\n\
+         content-length: 2\r\n\r\n{{}}"
+    );
     let mut last = String::new();
     for _ in 0..200 {
-        last = raw(&bench, b"GET /session/v1/regions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
+        last = raw(&bench, request.as_bytes()).await;
         if last.starts_with("HTTP/1.1 429") {
             break;
         }
-        assert!(last.starts_with("HTTP/1.1 403"), "{last}");
     }
-    assert!(last.starts_with("HTTP/1.1 429") && last.contains("retry-after: 1"), "without a token, by address: {last}");
+    assert!(last.starts_with("HTTP/1.1 429") && last.contains("retry-after: 1"), "{last}");
+    assert!(!local_player(&bench, "ann").await.is_empty(), "a login is not counted");
+}
+
+#[tokio::test]
+async fn what_a_live_registration_and_instance_need_is_never_refused() {
+    let mut settings = settings();
+    settings.auth.dev = false;
+    settings.limits.client_requests_per_second = 1;
+    settings.limits.server_requests_per_second = 1;
+    settings.limits.request_burst = 1;
+    let bench = Bench::start(settings).await;
+    let admin = bench.client("admin", Some(&["session:*"])).await;
+    let server = bench.client("server", None).await;
+    let item = json!({"items": [{"id": "s1", "public_host": "h", "public_port": 1, "incarnation": "k"}]});
+    let register = "/instances/sic_registration/v3/register";
+    assert_eq!(bench.post(register, &server, item.clone()).await.status, 200);
+    let path = bench.session(&admin).await;
+    let instance = format!("{path}/instance");
+    let posted = bench.post(&instance, &admin, json!({"host_type": "dedicated"})).await;
+    assert_eq!(posted.body["join_status"], "allocated");
+    let backfill = path.replace("/v1/session/", "/v1/backfill/session/");
+    assert_eq!(bench.call("PUT", &backfill, &admin, Some(json!({}))).await.status, 200);
+    let (id, allocation) = (posted.text("/instance_id"), posted.text("/allocation_id"));
+    for _ in 0..30 {
+        let state = "/instances/sic_registration/v1/state";
+        for (method, path, body) in [
+            ("POST", register, item.clone()),
+            ("POST", state, json!({"items": [{"id": "s1"}]})),
+            ("PATCH", &instance, json!({"join_status": "joinable", "allocation_id": allocation})),
+            ("POST", &format!("{instance}/health"), json!({"instance_id": id, "instance_health": "healthy"})),
+            ("POST", &backfill, json!({"instance_id": id})),
+            ("PATCH", &backfill, json!({"instance_id": id, "teams": []})),
+        ] {
+            let answer = bench.call(method, path, &server, Some(body)).await;
+            assert!(answer.status < 300, "{method} {path}: {answer:?}");
+        }
+    }
+    let reads = async || {
+        for _ in 0..30 {
+            let answer = bench.get(&path, &server).await;
+            if answer.status != 200 {
+                return answer.status;
+            }
+        }
+        200
+    };
+    assert_eq!(reads().await, 503, "anything else has its rate");
+    for _ in 0..30 {
+        let answer = bench.call("DELETE", &backfill, &server, Some(json!({"instance_id": id}))).await;
+        assert_ne!(answer.status, 503, "{answer:?}");
+    }
+    assert_eq!(bench.delete(&instance, &server).await.status, 204);
 }
 
 #[tokio::test]

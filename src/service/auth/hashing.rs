@@ -4,7 +4,7 @@
 //! | what | waits | put off |
 //! |---|---|---|
 //! | a session's password | in a queue of [`QUEUE`]; above it, 503 | the caller, for this session, after [`PASSWORDS`] |
-//! | a client's secret | in its connection, on places of its own | wrong ones of this (client, source) after [`SECRETS`] get 429; a right one is never refused |
+//! | a client's secret | in its connection, on places of its own | wrong ones of this (client, source) after [`SECRETS`] get 429, as do other failed logins; a right one is never refused |
 //!
 //! Invariant: memory for hashes is that of so many at a time, whatever comes in.
 
@@ -84,7 +84,7 @@ impl Hashing {
         self.wrong_passwords.forget((caller, hash));
     }
 
-    /// A client's secret from there was wrong.
+    /// A login from there has failed: a client's, or nobody's who says so.
     pub(crate) fn wrong_secret(&self, client: &str, from: Option<IpAddr>, now: Instant) -> Outcome<()> {
         self.wrong_secrets.take((client, from), SECRETS, now).map_err(|seconds| {
             let desc = format!("too many wrong secrets; come again in {seconds} s");

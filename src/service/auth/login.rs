@@ -43,13 +43,19 @@ pub(crate) const LOCAL: &str = "local";
 pub(crate) async fn log_in(shared: &Arc<Shared>, request: &RequestContext) -> Outcome {
     let body: LoginRequest = request.body()?;
     let caller = match &body.grant_type {
-        GrantType::ClientCredentials => client(shared, request).await?,
-        GrantType::Basic => player(shared, request, body.portal_access_token.expose()).await?,
-        GrantType::Refresh => renewed(shared, body.portal_access_token.expose())?,
-        GrantType::Other(other) => {
-            return Err(refused("invalid_grant_type", format!("grant type {other} is not supported")));
-        }
+        GrantType::ClientCredentials => client(shared, request).await,
+        GrantType::Basic => player(shared, request, body.portal_access_token.expose()).await,
+        GrantType::Refresh => renewed(shared, body.portal_access_token.expose()),
+        GrantType::Other(other) => Err(refused("invalid_grant_type", format!("grant type {other} is not supported"))),
     };
+    if caller.is_err() {
+        let settings = shared.settings();
+        let from = answer::address(&settings.trusted_proxies, request.peer, &request.headers);
+        let client = basic_header(request).map(|(id, _)| id);
+        // Only who is wrong is put off: what is right is never refused for the failures of others.
+        shared.hashing.wrong_secret(client.as_deref().unwrap_or_default(), from, request.moment.now.mono)?;
+    }
+    let caller = caller?;
     let (mut restrictions, mut number) = (Vec::new(), None);
     if let Some(player) = caller.player {
         number = Some(shared.know_player(player).await?);
@@ -72,14 +78,7 @@ async fn client(shared: &Arc<Shared>, request: &RequestContext) -> Outcome<Calle
     let working = shared.clone();
     let name = id.clone();
     let check = move || check_client(&working, &name, secret.expose_secret());
-    let checked = shared.hashing.log_in(check).await.unwrap_or_else(|| Err(bad_client()));
-    if checked.is_err() {
-        let settings = shared.settings();
-        let from = answer::address(&settings.trusted_proxies, request.peer, &request.headers);
-        // Only who is wrong is put off: a right secret is never refused for the failures of others.
-        shared.hashing.wrong_secret(&id, from, request.moment.now.mono)?;
-    }
-    checked
+    shared.hashing.log_in(check).await.unwrap_or_else(|| Err(bad_client()))
 }
 
 /// Slow: it may read a file and hash.

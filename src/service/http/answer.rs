@@ -3,6 +3,7 @@
 
 use super::{
     Answer, hosts,
+    rate::Hosting,
     reply::{Interrupt, Need, Outcome, Refused, Reply, invalid_body},
     request::{RequestContext, Supplied},
     route::{self, Access, Found, Handler, Row},
@@ -56,7 +57,7 @@ pub(crate) async fn answer(
         Found::Nothing => return refused_lost(&shared, parts.uri.path()),
         Found::OtherMethods(methods) => return other_methods(&shared, &methods),
     };
-    let prepared = prepare(&shared, row, now, &parts.headers, peer, body).await;
+    let prepared = prepare(&shared, row, &path, now, &parts.headers, body).await;
     let outcome = match prepared {
         Ok((caller, body)) => {
             let query = route::query(parts.uri.query());
@@ -76,23 +77,23 @@ pub(crate) async fn answer(
 async fn prepare(
     shared: &Arc<Shared>,
     row: &'static Row,
+    path: &[(&'static str, String)],
     now: Now,
     headers: &HeaderMap,
-    peer: Option<IpAddr>,
     body: Incoming,
 ) -> Outcome<(Arc<Caller>, Bytes)> {
     let settings = shared.settings();
-    let caller = caller(shared, row, now.wall, headers).await;
-    // A bad token is counted too, by its address.
-    let counted = caller.as_deref().map_or("", |caller| &caller.subject);
-    let address = || address(&settings.trusted_proxies, peer, headers);
-    if !matches!(row.operation, "livez" | "readyz" | "metrics") {
-        shared.rate.admit(counted, address, &settings.limits, now.mono)?;
-    }
-    let caller = caller?;
+    let caller = caller(shared, row, now.wall, headers).await?;
+    shared.rate.admit(row, &caller, || hosting(shared, path, &caller), &settings, now.mono)?;
     let limits = &settings.limits;
     let body = net::body::read(body, limits.body.0 as usize, limits.read_timeout.get()).await?;
     Ok((caller, body))
+}
+
+/// Whether the caller hosts the session that a path names.
+fn hosting(shared: &Shared, path: &[(&'static str, String)], caller: &Caller) -> Hosting {
+    let session = path.iter().find(|(name, _)| *name == "session_id");
+    session.map_or(Hosting::No, |(_, id)| shared.with_state(|state| state.hosting(id, caller)))
 }
 
 /// Where a request comes from; none if nobody knows. A unix socket is this machine. `X-Forwarded-For` counts only from a

@@ -13,15 +13,15 @@ use crate::{
     },
     service::{
         auth::EVERYTHING,
-        http::route::{Access, Row},
+        http::{
+            rate::Pace,
+            route::{Access, Row},
+        },
         ops,
     },
 };
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Operations that answer whoever asks how the service is: they have no limits and change nothing.
-const OF_OPERATORS: [&str; 3] = ["livez", "readyz", "metrics"];
 
 /// The document, made of the router's rows and the entries of [`operations`].
 fn made() -> Value {
@@ -203,7 +203,7 @@ fn errors(row: &Row, operation: &Operation) -> BTreeMap<u16, BTreeSet<&'static s
     if names(row.path).contains(&"player_id") {
         add(404, &[codes::PLAYER_NOT_FOUND]);
     }
-    if !OF_OPERATORS.contains(&row.operation) {
+    if row.operation == "login" || Pace::of(row) == Pace::Refused {
         add(429, &[codes::TOO_MANY_REQUESTS]);
     }
     add(400, &["bad_body"]);

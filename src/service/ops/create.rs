@@ -68,6 +68,7 @@ pub fn make(
     record.allow_sanctioned = wanted.settings.allow_sanctioned_players.unwrap_or(true);
     if let Some(player) = request.caller.player {
         tx.know_player(player)?;
+        tx.may_join_another(player)?;
         let joining = Joining { basis: JoinBasis::Elevated, ..joining(tx, request, player, wanted) };
         join::join(&mut record, joining)?;
     }
@@ -131,6 +132,7 @@ pub fn joining(tx: &Transaction<'_>, request: &RequestContext, player: PlayerUui
 /// Joins the first public session of the type, of the same region and a compatible version, that has room.
 fn auto_join(tx: &mut Transaction<'_>, request: &RequestContext, wanted: &CreateSession) -> Outcome<Option<SessionId>> {
     let Some(player) = request.caller.player else { return Ok(None) };
+    tx.may_join_another(player)?;
     let near = own_network(tx, request);
     for entry in places(tx, player, &wanted.session_type).0 {
         let record = entry.record();
@@ -165,6 +167,7 @@ fn new_session(
         created: tx.now.wall,
         number: tx.new_number(),
         owner: request.caller.player.is_none().then(|| request.caller.subject.clone()),
+        creator: request.caller.player,
         region_id: wanted.region_id.clone(),
         client_version: Some(wanted.client_version.clone()),
         joinability: Joinability { open: kind.default_public, ..Joinability::default() },

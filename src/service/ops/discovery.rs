@@ -116,6 +116,7 @@ fn joinable(tx: &Transaction<'_>, request: &RequestContext, session: &SessionRec
 
 fn matchmake(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let player = oneself(request)?;
+    tx.may_join_another(player)?;
     let Matchmaking { search, create: new } = request.body()?;
     let mut wanted = CheckedSearch::of(search);
     let settings = tx.settings.clone();

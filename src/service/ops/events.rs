@@ -20,7 +20,7 @@ use crate::{
         Shared,
         http::{
             Answer,
-            reply::{Interrupt, Outcome, too_many_requests},
+            reply::{Interrupt, Outcome, unavailable},
             request::RequestContext,
             route::{Access, AnswerFuture, Handler, Row},
         },
@@ -142,7 +142,7 @@ impl Drop for Subscription {
 
 fn too_many(most: u32) -> Interrupt {
     let desc = format!("a player may have {most} event streams and long polls at a time");
-    too_many_requests(desc, 5).into()
+    unavailable(desc, 5)
 }
 
 /// A stream between two of its chunks.

@@ -116,6 +116,9 @@ pub fn join_as(
     let own = request.caller.player == Some(player);
     if own {
         tx.know_player(player)?;
+        if !session.has_joined(player) {
+            tx.may_join_another(player)?;
+        }
     }
     tx.update(&session.id, |session| {
         join::join(session, joining)?;

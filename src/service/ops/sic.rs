@@ -12,13 +12,14 @@
 //! | 2 | no such registration: register |
 //! | 3 | the item is malformed |
 //! | 4 | the id belongs to another client, or to another life of the server that was heard of lately: try again |
+//! | 5 | too many servers are registered: try again |
 //! | 6 | an allocation is under way: poll on |
 
 use crate::{
     model::{
         parameters::Waiting as WaitQuery,
         sic::{
-            ALLOCATION_UNDER_WAY, Register, Registered as RegisteredAnswer, RegisteredItem, Server,
+            ALLOCATION_UNDER_WAY, BAD_SERVER, FULL, Register, Registered as RegisteredAnswer, RegisteredItem, Server,
             ServerState as State, Servers, StateItem, States, TAKEN, UNKNOWN_SERVER,
         },
     },
@@ -67,6 +68,8 @@ fn register(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
         Registered::Free | Registered::Restarted(_) | Registered::NeverTold(_) => fine(),
         Registered::UnderWay => failed(ALLOCATION_UNDER_WAY, "an allocation is under way: poll its state"),
         Registered::Taken => failed(TAKEN, "the id belongs to another client, which was heard of lately"),
+        Registered::Full => failed(FULL, "too many servers are registered: try again"),
+        Registered::TooLarge => failed(BAD_SERVER, "its texts are too long"),
         Registered::Alive => failed(TAKEN, "another life of this server was heard of lately: try again"),
     };
     let items = items.into_iter().map(|item| answer(tx.register_server(item, &request.caller.subject)));

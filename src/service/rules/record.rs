@@ -27,6 +27,9 @@ pub struct SessionRecord {
     /// The credential that made it without a player: a dedicated server's own session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+    /// The player who made it, whether it is in it or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creator: Option<PlayerUuid>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region_id: Option<String>,
     /// The version of whoever made it; a server that is allocated must be compatible.
@@ -189,10 +192,13 @@ impl SessionRecord {
         let surplus = instance.left.len().saturating_sub(REMEMBERED_PLAYERS);
         instance.left.drain(..surplus);
     }
+    /// Whether a player is in the session by its own will.
+    pub fn has_joined(&self, player: PlayerUuid) -> bool {
+        self.is_active(player) && !self.added.contains(&player)
+    }
     /// Whether a player is in the session by its own will, or was during the present instance's term.
     pub fn has_played(&self, player: PlayerUuid) -> bool {
-        let here = self.is_active(player) && !self.added.contains(&player);
-        here || self.instance.as_ref().is_some_and(|instance| instance.left.contains(&player))
+        self.has_joined(player) || self.instance.as_ref().is_some_and(|instance| instance.left.contains(&player))
     }
     /// Gives teams their numbers again after a change of their order or count.
     pub fn number_teams(&mut self) {
@@ -301,6 +307,7 @@ pub(crate) mod testing {
             platform_sessions: Vec::new(),
             platform_scouts: BTreeMap::new(),
             created_by_matchmaking: false,
+            creator: None,
         }
     }
 }

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `Allocation`, `Code`, `Platform` | the one session that has it |
 //! | `Player` | the sessions in which a player has a place of any kind |
+//! | `Made` | the sessions that a player has made |
 //! | `Left` | the sessions that a player has left during the term of their instance |
 //! | `Kind` | the sessions of a type, in the order in which they were made |
 //! | `Listed`, `Open` | those of them that are in the browser; that could take in somebody more |
@@ -35,6 +36,7 @@ pub(crate) enum Key<'r> {
     Code(&'r str),
     Platform(&'r str, &'r str),
     Player(PlayerUuid),
+    Made(PlayerUuid),
     Left(PlayerUuid),
     Kind(&'r str, u64),
     Listed(&'r str, u64),
@@ -59,6 +61,7 @@ pub(crate) fn keys(record: &SessionRecord) -> Vec<Key<'_>> {
     let platform = record.platform_sessions.iter();
     keys.extend(platform.map(|known| Key::Platform(&known.platform, &known.platform_session_id_base64)));
     keys.extend(record.players().map(|player| Key::Player(player.player_uuid)));
+    keys.extend(record.creator.map(Key::Made));
     keys.push(Key::Kind(kind, number));
     if record.browser.is_some() {
         keys.push(Key::Listed(kind, number));
@@ -82,18 +85,23 @@ pub struct Index {
     codes: HashMap<String, SessionId>,
     platform: HashMap<PlatformKey, SessionId>,
     players: ByPlayer,
+    made: ByPlayer,
     left: ByPlayer,
     kinds: ByKind,
     listed: ByKind,
     open: ByKind,
     requested: BTreeMap<(Timestamp, u64), SessionId>,
     live: usize,
+    /// Of all sessions, as [`SessionRecord::bytes`] counts.
+    bytes: usize,
 }
 
 impl Index {
     /// Follows a change: from what was to what is.
     pub fn change(&mut self, old: Option<&SessionRecord>, new: Option<&SessionRecord>) {
         let Some(id) = new.or(old).map(|record| &record.id) else { return };
+        let bytes = |record: Option<&SessionRecord>| record.map_or(0, SessionRecord::bytes);
+        self.bytes = self.bytes + bytes(new) - bytes(old);
         let (before, after) = (old.map(keys).unwrap_or_default(), new.map(keys).unwrap_or_default());
         for gone in before.iter().filter(|key| after.binary_search(key).is_err()) {
             self.remove(*gone, id);
@@ -117,6 +125,7 @@ impl Index {
             Key::Player(player) => {
                 self.players.entry(player).or_default().insert(id.clone());
             }
+            Key::Made(player) => drop(self.made.entry(player).or_default().insert(id.clone())),
             Key::Left(player) => drop(self.left.entry(player).or_default().insert(id.clone())),
             Key::Kind(kind, number) => put(&mut self.kinds, kind, number),
             Key::Listed(kind, number) => put(&mut self.listed, kind, number),
@@ -137,6 +146,7 @@ impl Index {
             Key::Code(code) => drop(self.codes.remove(code)),
             Key::Platform(platform, own) => drop(self.platform.remove(&(platform.to_owned(), own.to_owned()))),
             Key::Player(player) => forget(&mut self.players, player, id),
+            Key::Made(player) => forget(&mut self.made, player, id),
             Key::Left(player) => forget(&mut self.left, player, id),
             Key::Kind(kind, number) => take(&mut self.kinds, kind, number),
             Key::Listed(kind, number) => take(&mut self.listed, kind, number),
@@ -158,6 +168,14 @@ impl Index {
     /// The sessions in which a player has a place of any kind.
     pub fn of_player(&self, player: PlayerUuid) -> impl Iterator<Item = &SessionId> {
         self.players.get(&player).into_iter().flatten()
+    }
+    /// How many sessions a player has made.
+    pub fn made_by(&self, player: PlayerUuid) -> usize {
+        self.made.get(&player).map_or(0, BTreeSet::len)
+    }
+    /// The bytes of all sessions.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
     /// The sessions that a player has left during the term of their instance.
     pub fn left_by(&self, player: PlayerUuid) -> impl Iterator<Item = &SessionId> {

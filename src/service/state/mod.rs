@@ -52,6 +52,8 @@ mod due_tests;
 #[cfg(test)]
 mod growth_tests;
 #[cfg(test)]
+mod limits_tests;
+#[cfg(test)]
 mod registration_tests;
 #[cfg(test)]
 mod rights_tests;
@@ -65,7 +67,9 @@ mod transaction_tests;
 pub(crate) use transaction::Transaction;
 
 use super::{
-    rules::record::SessionRecord,
+    auth::Caller,
+    http::rate::Hosting,
+    rules::{authz, record::SessionRecord},
     settings::ServiceSettings,
     store::{
         Seq, Store, StoreError, Table,
@@ -152,6 +156,16 @@ impl State {
         let entry = Entry::new(SessionView::new(Arc::new(record)), Seq::default(), now.mono, &self.settings);
         self.sessions.insert(id.clone(), entry);
         self.schedule(&id, now);
+    }
+
+    /// Whether a caller hosts a session that lives, and as which server.
+    pub(crate) fn hosting(&self, id_or_code: &str, caller: &Caller) -> Hosting {
+        let known = SessionId::new(id_or_code).ok().filter(|id| self.sessions.contains_key(id));
+        let entry = known.or_else(|| self.index.by_code(id_or_code)).and_then(|id| self.sessions.get(&id));
+        match entry.map(Entry::record).filter(|session| authz::is_host(session, caller)) {
+            Some(session) => Hosting::Live(session.live_instance().and_then(|instance| instance.host.server.clone())),
+            None => Hosting::No,
+        }
     }
 
     pub fn session_count(&self) -> usize {

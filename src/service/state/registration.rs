@@ -32,6 +32,12 @@ impl Transaction<'_> {
     pub fn register_server(&mut self, registration: RegisterItem, subject: &str) -> Registered {
         let fresh = self.new_uuid().to_string();
         let (id, now, before) = (registration.id.clone(), self.now.mono, self.predecessor(&registration.id));
+        if bytes(&registration) > MOST_BYTES {
+            return Registered::TooLarge;
+        }
+        if self.servers.get(&id).is_none() && self.is_full(subject) {
+            return Registered::Full;
+        }
         let came = self.servers.register(registration, subject, now, fresh, before);
         match &came {
             Registered::Restarted(session) => self.close_instance(session, "its server has restarted"),
@@ -40,9 +46,17 @@ impl Transaction<'_> {
                 self.request_server(session);
             }
             Registered::Free | Registered::UnderWay | Registered::Taken | Registered::Alive => {}
+            Registered::Full | Registered::TooLarge => return came,
         }
         self.offer_server(&id);
         came
+    }
+
+    /// Whether there is no room for another server of a client.
+    fn is_full(&self, subject: &str) -> bool {
+        let limits = &self.settings.limits;
+        let (all, own) = self.servers.count(subject);
+        all >= limits.servers as usize || own >= limits.servers_per_client as usize
     }
 
     /// A server asks how it stands; none: this client has no such server. What it is given it knows from now on.
@@ -128,6 +142,15 @@ impl Transaction<'_> {
             let _ = self.amend(id, unassign);
         }
     }
+}
+
+/// The texts that a server may register with.
+const MOST_BYTES: usize = 4096;
+
+fn bytes(registration: &RegisterItem) -> usize {
+    let optional = [&registration.warm_map, &registration.region_id];
+    let texts = [&registration.id, &registration.group_tags, &registration.public_host];
+    texts.into_iter().chain(optional.into_iter().flatten()).map(String::len).sum()
 }
 
 fn unassign(session: &mut SessionRecord) {

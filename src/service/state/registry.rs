@@ -34,7 +34,10 @@ use crate::{
         store::{Store, StoreError, Table},
     },
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 /// What came of a registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +53,10 @@ pub enum Registered {
     Taken,
     /// Another life of this server was heard of lately.
     Alive,
+    /// There are too many servers, of this client or in all.
+    Full,
+    /// Its texts are too long.
+    TooLarge,
 }
 
 /// What was heard lately of the life of a server that another one would follow.
@@ -63,6 +70,7 @@ pub enum Predecessor {
 #[derive(Debug, Default)]
 pub struct Registry {
     servers: BTreeMap<String, Server>,
+    by_subject: HashMap<String, usize>,
     count: u64,
 }
 
@@ -84,7 +92,7 @@ impl Registry {
                 return Err(RowError::Key);
             }
             registry.count = registry.count.max(server.free_since);
-            registry.servers.insert(key.to_owned(), server);
+            registry.insert(key.to_owned(), server);
             Ok(())
         })?;
         Ok(registry)
@@ -92,6 +100,22 @@ impl Registry {
 
     pub fn get(&self, id: &str) -> Option<&Server> {
         self.servers.get(id)
+    }
+
+    fn insert(&mut self, id: String, server: Server) {
+        *self.by_subject.entry(server.subject.clone()).or_default() += 1;
+        if let Some(old) = self.servers.insert(id, server) {
+            self.one_less(&old.subject);
+        }
+    }
+
+    fn one_less(&mut self, subject: &str) {
+        if let Some(count) = self.by_subject.get_mut(subject) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_subject.remove(subject);
+            }
+        }
     }
     pub fn iter(&self) -> impl Iterator<Item = &Server> {
         self.servers.values()
@@ -102,6 +126,7 @@ impl Registry {
         for (id, server) in changed {
             let Some(server) = server else {
                 if let Some(gone) = self.servers.remove(&id) {
+                    self.one_less(&gone.subject);
                     gone.woken.notify_waiters();
                     commit.row(Table::Servers, id, None);
                 }
@@ -116,7 +141,7 @@ impl Registry {
             }
             let news = old.is_some_and(|old| old.state != server.state);
             let woken = server.woken.clone();
-            self.servers.insert(id, server);
+            self.insert(id, server);
             if news {
                 woken.notify_waiters();
             }
@@ -132,12 +157,16 @@ impl Registry {
             told: instance.host.delivered,
         };
         // Stores of before have no row for it.
-        let server = self.servers.entry(id.clone()).or_insert_with(|| {
-            let registration = RegisterItem { id: id.clone(), ..RegisterItem::default() };
-            let incarnation = Incarnation::Given(instance.host.incarnation.clone().unwrap_or_default());
-            Server::new(registration, incarnation, instance.host.subject.as_deref().unwrap_or_default(), now, 0)
-        });
+        if let Some(server) = self.servers.get_mut(id) {
+            server.state = state;
+            return;
+        }
+        let registration = RegisterItem { id: id.clone(), ..RegisterItem::default() };
+        let incarnation = Incarnation::Given(instance.host.incarnation.clone().unwrap_or_default());
+        let subject = instance.host.subject.as_deref().unwrap_or_default();
+        let mut server = Server::new(registration, incarnation, subject, now, 0);
         server.state = state;
+        self.insert(id.clone(), server);
     }
 
     /// A long poll of a server of this client has begun; none: the client has no such server.
@@ -191,6 +220,15 @@ impl<'s> Servers<'s> {
     pub fn iter(&self) -> impl Iterator<Item = &Server> {
         let others = self.registry.servers.iter().filter(|(id, _)| !self.changed.contains_key(*id));
         others.map(|(_, server)| server).chain(self.changed.values().flatten())
+    }
+
+    /// How many servers there are, in all and of a client.
+    pub(super) fn count(&self, subject: &str) -> (usize, usize) {
+        let (known, own) = (self.registry.servers.len(), self.registry.by_subject.get(subject).copied().unwrap_or(0));
+        // Those that this operation has added; what it took away counts until it is done.
+        let added: Vec<&Server> =
+            self.changed.values().flatten().filter(|new| self.registry.get(&new.registration.id).is_none()).collect();
+        (known + added.len(), own + added.iter().filter(|new| new.subject == subject).count())
     }
 
     /// The next number in the order in which servers became free.

@@ -166,11 +166,29 @@ impl<'s> Transaction<'s> {
         if self.state.sessions.len() >= self.settings.limits.sessions as usize {
             return Err(unavailable("there are too many sessions", 10));
         }
+        if let Some(player) = record.creator {
+            let most = self.settings.limits.sessions_per_player;
+            if self.index().made_by(player) >= most as usize {
+                let desc = format!("a player may have made {most} sessions at a time; delete one");
+                return Err(conflict(codes::TOO_MANY_SESSIONS, desc));
+            }
+        }
         self.fits(None, &record)?;
         self.write_numbers(&mut record);
         let (id, after) = (record.id.clone(), Some(SessionView::new(Arc::new(record))));
         self.changes.sessions.push(Draft { id, before: None, after });
         Ok(())
+    }
+
+    /// Whether a player may join one more session by itself. Those that others put it into don't count.
+    pub fn may_join_another(&mut self, player: PlayerUuid) -> Outcome<()> {
+        let most = self.settings.limits.joined_per_player as usize;
+        let sessions = self.index().of_player(player).filter_map(|id| self.stored(id));
+        if sessions.filter(|entry| entry.record().has_joined(player)).take(most).count() < most {
+            return Ok(());
+        }
+        let desc = format!("a player may be in {most} sessions at a time; leave one");
+        Err(conflict(codes::TOO_MANY_SESSIONS, desc))
     }
 
     /// Changes a session. On an error it is as it was before. A change that changes nothing keeps the version.
@@ -197,6 +215,11 @@ impl<'s> Transaction<'s> {
                 MOST_OF_PLAYER,
             ),
         ];
+        let all = self.settings.limits.all_session_bytes.0 as usize;
+        let (now, before) = (new.bytes(), old.map_or(0, SessionRecord::bytes));
+        if now > before && self.index().bytes() + now - before > all {
+            return Err(unavailable("the sessions take too many bytes", 10));
+        }
         for (what, now, before, most) in rows {
             if now > most && now > before {
                 let desc = format!("{what} may have {most} bytes; this would make it {now}");

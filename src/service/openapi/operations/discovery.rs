@@ -44,10 +44,8 @@ pub(super) fn browser() -> Vec<Operation> {
             .keeps()
             .answers::<Matched>()
             .refuses(400, &[codes::TEMPLATE_NOT_FOUND, codes::TEAM_BELOW_OCCUPANCY])
-            .refuses(
-                403,
-                &["session_type_not_creatable", codes::SANCTIONED, codes::TEAM_FULL, codes::PLAYER_NOT_FOUND],
-            ),
+            .refuses(403, &["session_type_not_creatable", codes::SANCTIONED, codes::TEAM_FULL, codes::PLAYER_NOT_FOUND])
+            .refuses(409, &[codes::TOO_MANY_SESSIONS]),
     ]
 }
 

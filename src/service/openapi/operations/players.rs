@@ -50,6 +50,7 @@ pub(super) fn players() -> Vec<Operation> {
             .answers::<UpdatedPlayer>()
             .tagged()
             .joins()
+            .refuses(409, &[codes::TOO_MANY_SESSIONS])
             .for_players(),
         operation("leave_session_by_id_self", "Leaves a session, or declines an invite")
             .query::<Leaving>()

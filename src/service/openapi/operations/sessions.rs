@@ -25,10 +25,8 @@ pub(super) fn sessions() -> Vec<Operation> {
             .keeps()
             .answers::<SessionJoinResponse>()
             .refuses(400, &[codes::TEMPLATE_NOT_FOUND, codes::TEAM_BELOW_OCCUPANCY])
-            .refuses(
-                403,
-                &["session_type_not_creatable", codes::SANCTIONED, codes::TEAM_FULL, codes::PLAYER_NOT_FOUND],
-            ),
+            .refuses(403, &["session_type_not_creatable", codes::SANCTIONED, codes::TEAM_FULL, codes::PLAYER_NOT_FOUND])
+            .refuses(409, &[codes::TOO_MANY_SESSIONS]),
         operation("get_session_by_id", "Reads a session; those who aren't in it see less")
             .query::<Refresh>()
             .answers::<Session>()
@@ -85,7 +83,9 @@ pub(super) fn sessions() -> Vec<Operation> {
             .answers::<PlatformSession>()
             .conditional()
             .refuses(404, &["platform_session_not_found"]),
-        join_platform("join_session_by_platform_session_id_self").for_players(),
+        join_platform("join_session_by_platform_session_id_self")
+            .refuses(409, &[codes::TOO_MANY_SESSIONS])
+            .for_players(),
         leave_platform("leave_session_by_platform_session_self").for_players(),
         join_platform("join_session_by_platform_session_by_uuid"),
         leave_platform("leave_session_by_platform_session_by_uuid"),
