@@ -20,6 +20,14 @@ pub(super) struct Failures {
     pub rest_until: Option<SteadyTime>,
 }
 
+/// Whether an end goes into the book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counts {
+    Yes,
+    /// The game ended well, or for no fault of its own.
+    No,
+}
+
 /// What follows a run that ended without being asked to.
 pub(super) enum AfterFailure {
     Restart { delay: Duration },
@@ -28,12 +36,12 @@ pub(super) enum AfterFailure {
 }
 
 impl Failures {
-    /// Records the end of a run, and says what follows. `up`: since when the run was known to run.
+    /// Records the end of a run, if it counts, and says what follows. `up`: since when the run was known to run.
     pub(super) fn record(
         &mut self,
         policy: &Restart,
         up: Option<SteadyTime>,
-        success: bool,
+        counts: Counts,
         now: SteadyTime,
         jitter: &mut Jitter,
     ) -> AfterFailure {
@@ -41,7 +49,7 @@ impl Failures {
             self.backoff.reset();
         }
         self.times.retain(|at| now.since(*at) < policy.window.get());
-        if !success {
+        if counts == Counts::Yes {
             self.times.push(now);
             if policy.budget > 0 && self.times.len() >= policy.budget as usize {
                 return AfterFailure::CrashLoop { failures: self.times.len() };

@@ -20,6 +20,9 @@ use std::time::Duration;
 impl Core {
     /// Everything that a batch says, in its order. One that was applied before is passed over.
     pub(super) fn game_batch(&mut self, batch: GameBatch) {
+        if !self.facts.keeper.met && self.facts.process.run != Some(batch.run) {
+            return self.on_gateway(GatewayEvent::Early(Box::new(batch)));
+        }
         let GameBatch { gateway, number, run, said } = batch;
         if self.facts.process.run == Some(run) {
             let heard = Heard { gateway, batch: number };

@@ -17,7 +17,7 @@ use super::{
     revision::{Revision, Tracked},
     steady_time::SteadyTime,
 };
-use crate::model::{gateway_facts::GatewayFact, ids::GatewayId, status::GatewayStatus};
+use crate::model::{game::GameBatch, gateway_facts::GatewayFact, ids::GatewayId, status::GatewayStatus};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -48,6 +48,8 @@ pub(super) enum GatewayEvent {
     /// Whether all that was applied is on disk.
     Written(bool),
     Fact(GatewayFact),
+    /// The last words of a run that isn't known yet: the keeper's record may tell of it.
+    Early(Box<GameBatch>),
     /// A run was taken over.
     RunAdopted,
     RunChanged,
@@ -60,6 +62,8 @@ pub(super) struct GatewayLink {
     recorded: Tracked<Option<Heard>>,
     /// The last one whose effects are on disk.
     written: Option<Heard>,
+    /// What came before the keeper had introduced itself, and could not be applied.
+    early: Option<Box<GameBatch>>,
     status: Tracked<Option<GatewayStatus>>,
     /// It has delivered what it owed.
     caught_up: bool,
@@ -93,6 +97,10 @@ impl GatewayLink {
         self.applied.as_ref().is_some_and(|known| known.gateway == batch.gateway && batch.batch <= known.batch)
     }
 
+    pub(super) fn take_early(&mut self) -> Option<Box<GameBatch>> {
+        self.early.take()
+    }
+
     pub(super) fn status(&self) -> Option<&GatewayStatus> {
         self.status.as_ref()
     }
@@ -113,6 +121,7 @@ impl GatewayLink {
             GatewayEvent::Written(true) => self.written.clone_from(&self.applied),
             GatewayEvent::Written(false) => {}
             GatewayEvent::Fact(fact) => self.learn(fact, facts, decisions),
+            GatewayEvent::Early(batch) => self.early = Some(batch),
             GatewayEvent::RunAdopted => {
                 if !self.caught_up {
                     self.owes_until.set(Some(facts.now + CATCH_UP));

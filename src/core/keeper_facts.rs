@@ -67,6 +67,9 @@ impl Core {
         if self.facts.keeper.recovery == Recovery::JournalLost {
             self.on_keeper(KeeperEvent::Recovery(Recovery::Done));
         }
+        if let Some(batch) = self.gateway.take_early() {
+            self.game_batch(*batch);
+        }
         self.compare(run, same);
         if self.facts.phase() == Phase::Closing {
             self.on_game(MatchEvent::RepeatStep);

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::model::{
     calls::{Backend, CallId, Refusal},
-    game::{Counted, EventSource, GameEvent, GameNotice},
+    game::{Counted, EventSource, GameBatch, GameEvent, GameNotice},
     gateway_facts::GatewayFact,
     ids::SessionId,
     keeper::KeeperFact,
@@ -63,6 +63,8 @@ pub(super) struct World {
     pub counted: Vec<Counted>,
     /// Whether it answers.
     pub counts: bool,
+    /// What the game said last, as the keeper's report of its exit has it.
+    pub last_words: Option<GameBatch>,
     /// Whether it has delivered what it owed as soon as the keeper is there.
     pub catches_up: bool,
     pub allocates: bool,
@@ -95,6 +97,7 @@ impl World {
             ended: None,
             counted: Vec::new(),
             counts: true,
+            last_words: None,
             catches_up: true,
             allocates: true,
             allocations: 0,
@@ -191,6 +194,9 @@ impl World {
     }
 
     pub(super) fn connect(&mut self) {
+        if let Some(words) = self.last_words.take() {
+            self.give(Input::GameBatch(words));
+        }
         self.give(Input::Keeper(KeeperFact::Connected(Box::new(self.keeper.hello()))));
         if self.catches_up {
             self.give(Input::Gateway(GatewayFact::Heard));

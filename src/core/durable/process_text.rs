@@ -31,6 +31,8 @@ pub(super) enum ProcessText {
         after: RunNumber,
         #[serde(default)]
         stopped: bool,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        uncounted: bool,
     },
     Intended(Box<RunText>),
     Up(Box<RunText>),
@@ -46,8 +48,8 @@ impl ProcessText {
         let text = |run: &Run| Box::new(RunText::of(run, &memory.words, &memory.roster, memory.pings));
         match &memory.process.process {
             Process::Off => ProcessText::Off,
-            Process::Delayed { until, after, stopped } => {
-                ProcessText::Delayed { until: *until, after: *after, stopped: *stopped }
+            Process::Delayed { until, after, stopped, uncounted } => {
+                ProcessText::Delayed { until: *until, after: *after, stopped: *stopped, uncounted: *uncounted }
             }
             Process::Intended(run) => ProcessText::Intended(text(run)),
             Process::Up(run) => ProcessText::Up(text(run)),
@@ -75,7 +77,9 @@ impl ProcessText {
     pub(super) fn take_apart(self) -> (Process, Option<Box<RunText>>) {
         match self {
             ProcessText::Off => (Process::Off, None),
-            ProcessText::Delayed { until, after, stopped } => (Process::Delayed { until, after, stopped }, None),
+            ProcessText::Delayed { until, after, stopped, uncounted } => {
+                (Process::Delayed { until, after, stopped, uncounted }, None)
+            }
             ProcessText::Unkillable { run, left } => (Process::Unkillable { run, left }, None),
             ProcessText::Intended(run) => (Process::Intended(run.run()), Some(run)),
             ProcessText::Up(run) => (Process::Up(run.run()), Some(run)),

@@ -6,6 +6,7 @@
 //! | after it said `Shutdown` | orderly: the match is closed |
 //! | exit 0 after it was ready, and not `restart = always` | the match is closed |
 //! | lost with its keeper | the match is closed |
+//! | with a failure, within 30 s after its SDK gateway crashed | started again after a delay; not counted |
 //! | otherwise | started again after a delay, within the crash budget; else the match is closed |
 //!
 //! In `Idle` a warm game is started again after a delay; an end that it had announced is no

@@ -3,7 +3,7 @@
 use super::{Process, ProcessMachine, RunEnd, state::describe};
 use crate::{
     core::{
-        crash_book::AfterFailure,
+        crash_book::{AfterFailure, Counts},
         decisions::Decisions,
         facts::Facts,
         io::{Effect, Watch},
@@ -17,9 +17,12 @@ use crate::{
 };
 use std::time::Duration;
 
+/// An exit so soon after a crash of the SDK gateway is put down to that: it broke the game's streams.
+const GATEWAY_CRASH: Duration = Duration::from_secs(30);
+
 impl ProcessMachine {
     /// A run of ours ended, and its containment is empty.
-    pub(super) fn exited(&mut self, report: ExitReport, facts: &Facts, decisions: &mut Decisions) {
+    pub(super) fn exited(&mut self, mut report: ExitReport, facts: &Facts, decisions: &mut Decisions) {
         let (run, failing) = match &self.state.process {
             Process::Intended(run) | Process::Up(run) => (run.as_ref().clone(), None),
             Process::Failing(run, _, why) => (run.as_ref().clone(), Some(why.clone())),
@@ -29,8 +32,12 @@ impl ProcessMachine {
         decisions.withdraw_start();
         self.stats.set(None);
         self.next_stats = None;
+        // They came as a batch.
+        report.last_words = None;
         let how = describe(&report.status);
-        let status = failing.clone().map_or_else(|| how.clone(), |why| format!("{why}; {how}"));
+        let gateway_crash = gateway_crash(&report);
+        let status = [failing.clone(), Some(how.clone()), gateway_crash.map(excuse)];
+        let status = status.into_iter().flatten().collect::<Vec<_>>().join("; ");
         decisions.effect(Effect::Watch(Watch::Nothing));
         let fields = [("run", report.run.to_string()), ("status", how.clone())];
         let fields = [(fields[0].0, fields[0].1.as_str()), (fields[1].0, fields[1].1.as_str())];
@@ -40,7 +47,8 @@ impl ProcessMachine {
             decisions.after_commit(Effect::Keeper(KeeperOrder::ExitTaken { run: report.run }));
         }
         let announced = facts.words.announced_end;
-        decisions.signal(Signal::RunEnded(Box::new(RunEnd { run, failing, status, announced, report })));
+        let excused = gateway_crash.is_some();
+        decisions.signal(Signal::RunEnded(Box::new(RunEnd { run, failing, status, announced, excused, report })));
     }
 
     pub(super) fn lost(&mut self, facts: &Facts, decisions: &mut Decisions) {
@@ -60,19 +68,21 @@ impl ProcessMachine {
         decisions.signal(Signal::Unkillable { why });
     }
 
-    /// An end that nobody asked for: it is written into the crash book, which decides.
+    /// An end that nobody asked for: the crash book decides what follows, and counts it if it is the game's own doing.
     pub(super) fn failed(&mut self, failure: RunFailure, facts: &Facts, decisions: &mut Decisions) {
         let RunFailure { end, success } = failure;
         let policy = &facts.settings.restart;
         let in_match = facts.game.game.is_some();
         let failures = &mut self.state.edit().failures;
-        match failures.record(policy, end.run.up, success, facts.now, &mut decisions.jitter) {
-            AfterFailure::Restart { delay } => self.restart(&end, delay, facts, decisions),
+        let (up, now) = (end.run.up, facts.now);
+        let counts = if success || end.excused { Counts::No } else { Counts::Yes };
+        match failures.record(policy, up, counts, now, &mut decisions.jitter) {
+            AfterFailure::Restart { delay } => self.restart(&end, delay, counts, facts, decisions),
             AfterFailure::NoRestart if in_match => {
                 self.rest(facts, policy.delay.get());
                 decisions.signal(Signal::NotRestarted { status: end.status, report: Box::new(end.report) });
             }
-            AfterFailure::NoRestart => self.restart(&end, policy.delay.get(), facts, decisions),
+            AfterFailure::NoRestart => self.restart(&end, policy.delay.get(), counts, facts, decisions),
             AfterFailure::CrashLoop { failures } => {
                 let why = if in_match {
                     format!("crash loop, {failures} failures: {}", end.status)
@@ -84,9 +94,10 @@ impl ProcessMachine {
         }
     }
 
-    fn restart(&mut self, end: &RunEnd, delay: Duration, facts: &Facts, decisions: &mut Decisions) {
+    fn restart(&mut self, end: &RunEnd, delay: Duration, counts: Counts, facts: &Facts, decisions: &mut Decisions) {
         let (until, after) = (facts.now + delay, end.run.number);
-        self.enter(Process::Delayed { until, after, stopped: end.failing.is_some() });
+        let (stopped, uncounted) = (end.failing.is_some(), counts == Counts::No);
+        self.enter(Process::Delayed { until, after, stopped, uncounted });
         let text = format!("starting the game again in {} ms: {}", delay.as_millis(), end.status);
         decisions.timeline("restart", text, &[("reason", &end.status)]);
         decisions.signal(Signal::Restarting);
@@ -102,11 +113,26 @@ impl ProcessMachine {
             return;
         }
         let state = self.state.edit();
-        if let Process::Delayed { stopped, .. } = &mut state.process {
+        if let Process::Delayed { stopped, uncounted, .. } = &mut state.process {
             // It counts once.
             *stopped = true;
+            if !*uncounted {
+                state.failures.times.pop();
+            }
         }
-        state.failures.times.pop();
         decisions.signal(Signal::EndWasAnnounced);
     }
+}
+
+/// Why an end isn't put down to the game whose gateway crashed so long before.
+fn excuse(before: Duration) -> String {
+    let seconds = before.as_secs();
+    format!("it ended {seconds} s after its SDK gateway crashed; that doesn't count as a crash of the game")
+}
+
+/// How long before its end the run's SDK gateway crashed, if the game may have ended because of that.
+fn gateway_crash(report: &ExitReport) -> Option<Duration> {
+    let crashed = report.gateway_ended.filter(|crashed| *crashed <= report.ended)?;
+    let before = report.ended.since(crashed);
+    (before <= GATEWAY_CRASH && !report.status.is_success()).then_some(before)
 }

@@ -23,6 +23,8 @@ pub(crate) enum Process {
         after: RunNumber,
         /// That run was stopped by us: that it had announced its end changes nothing any more.
         stopped: bool,
+        /// The end of that run isn't in the crash book.
+        uncounted: bool,
     },
     /// The start is ordered, or about to be; the keeper hasn't said yet that it runs.
     Intended(Box<Run>),
@@ -93,6 +95,8 @@ pub(crate) struct RunEnd {
     pub status: String,
     /// It had said that it ends.
     pub announced: bool,
+    /// Its SDK gateway had just crashed: that is no crash of the game.
+    pub excused: bool,
     pub report: ExitReport,
 }
 

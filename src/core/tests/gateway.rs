@@ -1,18 +1,23 @@
 //! What comes through the SDK gateway: numbered batches, each applied once, and the gateway itself.
 
 use crate::core::{
-    io::{Effect, Input},
-    testing::{Disk, World, secs, settings},
+    io::{Availability, Effect, Input, SavedState},
+    testing::{Disk, World, exit, secs, settings},
 };
 use crate::model::{
     CustomData,
+    allocation::ProviderKind,
     game::{Admission, CustomDataOf, EventSource, GameBatch, GameEvent, GamePlayer, Kept},
+    gateway_facts::GatewayFact,
     ids::{GatewayId, RunNumber},
-    keeper::KeeperOrder,
-    process::ExitStatus,
-    session::JoinStatus,
+    keeper::{KeeperFact, KeeperOrder},
+    policy::Start,
+    process::{ExitReport, ExitStatus, RunState},
+    session::{InstanceHealth, JoinStatus},
+    status::{GatewayStatus, PhaseName},
 };
 use proptest::prelude::*;
+use std::time::Duration;
 
 fn gateway(name: &str) -> GatewayId {
     GatewayId::new(name).unwrap()
@@ -148,8 +153,121 @@ fn the_keepers_record_says_which_batch_it_has_the_effects_of() {
     });
     let record = records.next_back().unwrap();
     assert!(record.contains(r#""sdk":"s""#) && record.contains(r#""gateway":{"id":"g1","batch":4}"#), "{record}");
-    w.wake(crate::core::io::SavedState::SetAside { why: "damaged".into() });
+    w.wake(SavedState::SetAside { why: "damaged".into() });
     assert_eq!(w.core.heard(), Some((gateway("g1"), 4)));
+}
+
+/// The agent dies, and the game says that it ends, and does; its last words lie with the keeper.
+fn ended_meanwhile(w: &mut World) -> GameBatch {
+    w.allocates = false;
+    let RunState::Running { run, started, .. } = w.keeper.run else { panic!("no game runs") };
+    let report = ExitReport {
+        last_words: Some("opaque".to_owned()),
+        ..exit(run, ExitStatus::Exited { code: 1 }, started, w.now().wall)
+    };
+    w.keeper.run = RunState::Exited { report };
+    batch(9, [GameEvent::Shutdown])
+}
+
+#[test]
+fn last_words_make_an_end_orderly_that_the_agent_sees() {
+    let mut w = World::serving(settings());
+    let words = ended_meanwhile(&mut w);
+    let RunState::Exited { report } = w.keeper.run.clone() else { panic!() };
+    w.give(Input::GameBatch(words));
+    w.give(Input::Keeper(KeeperFact::Exited(report)));
+    let end = w.status().last_end.unwrap();
+    assert_eq!(end.reason, "the game ended, as it had said");
+    assert_eq!(end.exit.unwrap().last_words, None, "they aren't kept for ever");
+    assert_eq!(w.status().game.restarts, 0);
+}
+
+#[test]
+fn last_words_make_an_end_orderly_that_happened_while_no_agent_was_there() {
+    let journal = |w: &World| SavedState::Journal(w.journal.clone().unwrap());
+    let lost = |_: &World| SavedState::SetAside { why: "damaged".into() };
+    for saved in [journal, lost] {
+        let mut w = World::serving(settings());
+        let words = ended_meanwhile(&mut w);
+        let saved = saved(&w);
+        w.last_words = Some(words);
+        w.wake(saved);
+        assert_eq!(w.shown(), Some(JoinStatus::Closed));
+        assert_eq!(w.status().last_end.unwrap().reason, "the game ended, as it had said");
+        assert!(matches!(w.keeper.run, RunState::Empty), "taken");
+        assert_eq!(w.keeper.starts, [1], "no restart");
+    }
+}
+
+/// A warm game that is ready, in the hands of a new agent, which is free to offer it.
+fn taken_over() -> World {
+    let mut s = settings();
+    s.provider = ProviderKind::Hook;
+    s.launch.start = Start::AtBoot;
+    let mut w = World::new(s);
+    w.say(GameEvent::Ready);
+    assert!(is_offered(&w));
+    w.catches_up = false;
+    w.kill_agent();
+    w
+}
+
+fn is_offered(w: &World) -> bool {
+    matches!(w.offer, Some(Availability::Free { .. }))
+}
+
+#[test]
+fn an_agent_that_takes_a_game_over_first_hears_what_it_said_meanwhile() {
+    let mut w = taken_over();
+    assert!(!is_offered(&w));
+    says(&mut w, 1, [GameEvent::Offer(Admission::Closed)]);
+    w.give(Input::Gateway(GatewayFact::Heard));
+    assert!(!is_offered(&w), "it holds itself back");
+    w.kill_agent();
+    says(&mut w, 2, [GameEvent::Offer(Admission::Open)]);
+    assert!(!is_offered(&w));
+    w.give(Input::Gateway(GatewayFact::Heard));
+    assert!(is_offered(&w));
+    w.connect();
+    assert!(is_offered(&w), "its keeper coming back is no reason to wait again");
+}
+
+#[test]
+fn an_agent_that_takes_a_game_over_waits_for_its_gateway_no_longer_than_2_s() {
+    let mut w = taken_over();
+    w.pass(Duration::from_millis(1999));
+    assert!(!is_offered(&w));
+    w.pass(Duration::from_millis(1));
+    assert!(is_offered(&w));
+}
+
+fn linked(pid: i32) -> Input {
+    Input::Gateway(GatewayFact::Linked { pid, build: "1.0.0".to_owned(), in_process: false })
+}
+
+fn lost() -> Input {
+    Input::Gateway(GatewayFact::Lost { why: "signal 9".to_owned() })
+}
+
+#[test]
+fn the_status_shows_the_gateway_and_the_timeline_its_loss_and_the_match_plays_on() {
+    let mut w = World::serving(settings());
+    assert_eq!(w.status().gateway, None);
+    w.give(linked(5));
+    let shown = |connected| Some(GatewayStatus { pid: 5, build: "1.0.0".to_owned(), connected, in_process: false });
+    assert_eq!(w.status().gateway, shown(true));
+    w.seen.clear();
+    w.give(lost());
+    assert_eq!(w.status().gateway, shown(false));
+    assert_eq!(w.timeline(), ["the SDK gateway is gone: signal 9"]);
+    assert_eq!((w.status().phase, w.status().instance_health), (PhaseName::Serving, InstanceHealth::Healthy));
+    w.allocates = false;
+    w.game_exits(ExitStatus::Exited { code: 0 });
+    assert_eq!(w.status().gateway, None, "it served that run");
+    w.give(linked(6));
+    w.seen.clear();
+    w.give(lost());
+    assert_eq!((w.timeline(), w.status().gateway), (Vec::new(), None), "no game misses it");
 }
 
 /// What happens between a gateway and the agents that it outlives.

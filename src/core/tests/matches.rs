@@ -240,3 +240,13 @@ fn a_run_is_watched_while_it_lives() {
         w.seen.iter().filter_map(|e| if let Effect::Watch(watch) = e { Some(watch) } else { None }).collect();
     assert!(matches!(watched[..], [Watch::Run { .. }, Watch::Nothing, Watch::Run { .. }]), "{watched:?}");
 }
+
+#[test]
+fn the_end_of_another_match_ends_none() {
+    let mut w = World::serving(settings());
+    let present = w.status().allocation_id;
+    w.say(GameEvent::MatchEnded { allocation: Some("an-earlier-one".parse().unwrap()) });
+    assert_eq!(w.status().phase, PhaseName::Serving);
+    w.say(GameEvent::MatchEnded { allocation: present.clone() });
+    assert_ne!(w.status().allocation_id, present);
+}

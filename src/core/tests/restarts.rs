@@ -2,16 +2,16 @@
 
 use crate::core::{
     io::{Effect, Ending, Input},
-    testing::{World, secs, settings},
+    testing::{World, exit, secs, settings},
 };
 use crate::model::{
     allocation::ProviderKind,
     game::{EventSource, GameEvent},
     ids::RunNumber,
-    keeper::KeeperOrder,
+    keeper::{KeeperFact, KeeperOrder},
     orders::Order,
     policy::RestartWhen,
-    process::ExitStatus,
+    process::{ExitReport, ExitStatus, RunState},
     session::JoinStatus,
     status::PhaseName,
 };
@@ -191,4 +191,58 @@ fn the_next_start_gets_the_ports_that_are_reserved_by_then() {
     // A reload knows only what was reserved when the agent started.
     w.give(Input::Reloaded(Box::new(settings)));
     assert_eq!(w.status().ports["game"], 1001);
+}
+
+/// The game ends so many seconds after its gateway crashed.
+fn exits_after_gateway(w: &mut World, seconds: u64, status: ExitStatus) {
+    let RunState::Running { run, started, .. } = w.keeper.run else { panic!("no game runs") };
+    let ended = w.now().wall;
+    let report = ExitReport { gateway_ended: Some(ended.minus(secs(seconds))), ..exit(run, status, started, ended) };
+    w.keeper.run = RunState::Exited { report: report.clone() };
+    w.give(Input::Keeper(KeeperFact::Exited(report)));
+}
+
+#[test]
+fn a_gateways_crash_never_ends_a_game() {
+    let mut w = World::serving(settings());
+    for run in 1..=10 {
+        assert_eq!(w.keeper.starts.last(), Some(&run), "more often than the budget allows");
+        w.pass(secs(40));
+        exits_after_gateway(&mut w, 30, CRASH);
+        w.pass(secs(60));
+    }
+    assert_eq!((w.status().phase, w.status().game.restarts), (PhaseName::Starting, 10));
+    let why = "signal 11, core dumped; it ended 30 s after its SDK gateway crashed; \
+               that doesn't count as a crash of the game";
+    assert!(w.timeline().iter().any(|text| text.starts_with("starting the game again") && text.ends_with(why)));
+    for _ in 0..3 {
+        exits_after_gateway(&mut w, 31, CRASH);
+        w.pass(secs(60));
+    }
+    assert!(matches!(w.ended, Some(Ending::Failed { .. })), "a crash long after it is the game's own");
+}
+
+#[test]
+fn after_a_gateways_crash_a_game_that_is_never_restarted_is_closed_and_a_good_end_is_one() {
+    let mut s = settings();
+    s.restart.when = RestartWhen::Never;
+    let mut w = World::serving(s);
+    exits_after_gateway(&mut w, 3, CRASH);
+    let reason = w.status().last_end.unwrap().reason;
+    assert!(reason.ends_with("it ended 3 s after its SDK gateway crashed; that doesn't count as a crash of the game"));
+
+    let mut w = World::serving(settings());
+    exits_after_gateway(&mut w, 3, ExitStatus::Exited { code: 0 });
+    assert_eq!(w.status().last_end.unwrap().reason, "the game ended by itself");
+}
+
+#[test]
+fn an_end_that_was_announced_too_late_takes_back_what_was_counted_and_nothing_else() {
+    let mut w = World::serving(settings());
+    w.game_exits(CRASH);
+    w.pass(secs(5));
+    exits_after_gateway(&mut w, 1, CRASH);
+    w.give(Input::GameEvent { run: RunNumber(2), source: EventSource::Agones, event: GameEvent::Shutdown });
+    assert_eq!(w.status().last_end.unwrap().reason, "the game ended, as it had said");
+    assert_eq!(w.core.process.state().failures.times.len(), 1, "the first crash was one");
 }
