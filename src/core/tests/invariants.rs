@@ -10,6 +10,8 @@
 //! | whether it said that it ends | it isn't shown joinable any more |
 //! | whether it holds itself back | it isn't offered |
 //! | what its frontends keep | it is there, also in the agent's next life |
+//! | which batches were given | the newest is known as heard, once all is on disk |
+//! | whether its heartbeats were counted | it isn't called silent while they aren't |
 //!
 //! that an agent that was told to detach ends as detached, in time, and orders the keeper neither
 //! to stop the game nor to shut down, that a tick before the next deadline changes nothing and one
@@ -21,14 +23,15 @@ mod acts;
 mod model;
 
 use crate::core::{
+    gateway_link::Heard,
     io::{Input, SavedState},
     testing::{Disk, Keeper, Net, World, allocation, secs, settings},
 };
 use crate::model::{
     allocation::ProviderKind,
     calls::{Backend, Refusal},
-    game::{Counted, EventSource, Evidence, GameEvent, GamePlayer, Kept},
-    ids::RunNumber,
+    game::{Counted, EventSource, Evidence, GameBatch, GameEvent, GamePlayer, Kept},
+    ids::{GatewayId, RunNumber},
     orders::{After, Order},
     policy::{SdkPings, Start},
     process::{ExitStatus, RunState},
@@ -113,6 +116,11 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
             let counted = vec![Counted { source: EventSource::Agones, count: 3, age: secs(1) }];
             w.give(Input::HeartbeatsCounted { run, counted, answer: false });
         }
+        Act::Batch { gateway, ago, said } => sends(w, model, gateway, ago, said),
+        Act::Beat(source) => w.counted.push(Counted { source, count: 1, age: secs(0) }),
+        Act::Counts(counts) => w.counts = counts,
+        Act::Gateway(fact) => w.give(Input::Gateway(fact)),
+        Act::Owes(owes) => w.catches_up = !owes,
         Act::Evidence(up) => {
             let why = || "no answer".to_owned();
             let evidence = if up { Evidence::Up } else { Evidence::Down { why: why() } };
@@ -133,6 +141,36 @@ fn says(w: &mut World, model: &mut Model, source: EventSource, said: GameEvent) 
         model.said.heard(w, run, source, &said);
         w.give(Input::GameEvent { run, source, event: said });
     }
+}
+
+/// A gateway sends its next batch, or again one that it has sent before.
+fn sends(w: &mut World, model: &mut Model, gateway: usize, ago: usize, said: Vec<(EventSource, GameEvent)>) {
+    let RunState::Running { run, .. } = w.keeper.run else { return };
+    let sent = &mut model.sent[gateway];
+    sent.retain(|batch| batch.run == run);
+    if ago == 0 {
+        let number = sent.len() as u64 + 1;
+        let gateway = GatewayId::new(["g1", "g2"][gateway]).unwrap();
+        sent.push(GameBatch { gateway, number, run, said });
+    }
+    let Some(batch) = sent.len().checked_sub(ago.max(1)).map(|at| sent[at].clone()) else { return };
+    if !w.core.gateway.has_applied(&Heard { gateway: batch.gateway.clone(), batch: batch.number }) {
+        for (source, event) in &batch.said {
+            model.proved.extend((*event == GameEvent::Ready).then_some(run.0));
+            model.said.heard(w, run, *source, event);
+        }
+    }
+    w.give(Input::GameBatch(batch.clone()));
+    if w.status().game.run == Some(run) && w.core.is_written() {
+        let heard = w.core.heard();
+        let is_known = heard.as_ref().is_some_and(|(id, number)| *id == batch.gateway && *number >= batch.number);
+        assert!(is_known, "{batch:?} was given, and all is on disk; heard was {heard:?}");
+    }
+}
+
+/// What the game is reproached with that was only not heard.
+fn is_called_silent(w: &World) -> bool {
+    w.status().health_reasons.iter().any(|why| why.contains("heartbeat") || why.contains("health ping"))
 }
 
 fn new_keeper(w: &mut World, model: &mut Model) {
@@ -163,8 +201,10 @@ fn play(provider: ProviderKind, start: Start, acts: Vec<Act>) {
     let mut model = Model::default();
     model.look(&w);
     for one in acts {
+        let unheard = !w.counts && !is_called_silent(&w) && matches!(one, Act::Pass(_) | Act::Deadline);
         act(&mut w, &mut model, one);
         model.look(&w);
+        assert!(!unheard || !is_called_silent(&w), "nobody counted, and it is called silent: {:?}", w.status());
         if w.ended.is_some() {
             w.kill_agent();
             model.reborn();
@@ -172,6 +212,7 @@ fn play(provider: ProviderKind, start: Start, acts: Vec<Act>) {
         }
     }
     // All is well again, and the server is to end: whatever was posted must end up closed.
+    (w.counts, w.catches_up) = (true, true);
     (w.service.net, w.disk, w.keeper.says_started, w.allocates) = (Net::Up, Disk::Works, true, false);
     w.catch_up();
     w.time_out();

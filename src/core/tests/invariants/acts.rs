@@ -5,6 +5,7 @@ use crate::{
     model::{
         calls::Refusal,
         game::{Admission, EventSource, GameEvent, GamePlayer, Kept},
+        gateway_facts::GatewayFact,
         policy::Start,
         session::InstanceHealth,
     },
@@ -43,6 +44,19 @@ pub(super) enum Act {
     SessionGone,
     TakenAway,
     Heartbeats,
+    /// A batch of one of two gateways: the next, or the one that it sent so many batches ago.
+    Batch {
+        gateway: usize,
+        ago: usize,
+        said: Vec<(EventSource, GameEvent)>,
+    },
+    /// The game sends a heartbeat; whoever counts them tells of it when asked.
+    Beat(EventSource),
+    /// Whoever counts heartbeats answers from now on, or doesn't.
+    Counts(bool),
+    Gateway(GatewayFact),
+    /// From now on a gateway has something to deliver to each new agent, or hasn't.
+    Owes(bool),
     Evidence(bool),
     Deallocated(u8),
     Reload,
@@ -94,6 +108,25 @@ fn words() -> impl Strategy<Value = GameEvent> {
     ]
 }
 
+fn batches() -> impl Strategy<Value = Act> {
+    let word = prop_oneof![8 => words(), 1 => Just(GameEvent::Ready), 1 => Just(tick_rate())];
+    let said = proptest::collection::vec((sources(), word), 0..4);
+    let ago = prop_oneof![3 => Just(0), 2 => 1usize..4];
+    (0usize..2, ago, said).prop_map(|(gateway, ago, said)| Act::Batch { gateway, ago, said })
+}
+
+fn tick_rate() -> GameEvent {
+    GameEvent::TickRate { measured: 20.0, target: Some(30.0) }
+}
+
+fn gateway_facts() -> impl Strategy<Value = GatewayFact> {
+    prop_oneof![
+        (1i32..3).prop_map(|pid| GatewayFact::Linked { pid, build: "1".into(), in_process: false }),
+        Just(GatewayFact::Heard),
+        Just(GatewayFact::Lost { why: "gone".into() }),
+    ]
+}
+
 pub(super) fn starts() -> impl Strategy<Value = Start> {
     prop_oneof![Just(Start::OnAllocation), Just(Start::AtBoot)]
 }
@@ -127,6 +160,11 @@ pub(super) fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => Just(Act::SessionGone),
         1 => Just(Act::TakenAway),
         2 => Just(Act::Heartbeats),
+        8 => batches(),
+        2 => sources().prop_map(Act::Beat),
+        2 => any::<bool>().prop_map(Act::Counts),
+        2 => gateway_facts().prop_map(Act::Gateway),
+        1 => any::<bool>().prop_map(Act::Owes),
         2 => any::<bool>().prop_map(Act::Evidence),
         1 => (0u8..4).prop_map(Act::Deallocated),
         1 => Just(Act::Reload),

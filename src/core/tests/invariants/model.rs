@@ -7,7 +7,7 @@ use crate::{
     },
     model::{
         calls::Call,
-        game::{Admission, EventSource, GameEvent, Kept},
+        game::{Admission, EventSource, GameBatch, GameEvent, Kept},
         ids::RunNumber,
         keeper::KeeperOrder,
         process::RunState,
@@ -30,6 +30,8 @@ pub(super) struct Model {
     looked_at: usize,
     pub keepers: u32,
     pub said: Words,
+    /// What each of two gateways has sent for the present run.
+    pub sent: [Vec<GameBatch>; 2],
     /// When this life of the agent was told to let go of its game.
     pub detached: Option<Duration>,
 }
