@@ -130,7 +130,6 @@ impl GatewayLink {
             GatewayEvent::RunChanged => {
                 self.applied = None;
                 self.written = None;
-                self.recorded.set(None);
                 self.caught_up = false;
                 self.owes_until.set(None);
                 if self.status.as_ref().is_some_and(|gateway| !gateway.connected) {
