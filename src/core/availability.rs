@@ -2,8 +2,8 @@
 //!
 //! A server is free that has no match, owes no report, can write the journal, has a keeper, is not
 //! about to end, and isn't resting after a failure; a server that starts its game at boot, only
-//! once that game is ready. An agent that has taken a game over first hears what the game said while
-//! no agent was there: it offers nothing before that, for 2 s at most.
+//! once that game is ready. An agent that has taken a game over first hears what the game said
+//! while no agent was there: it offers nothing before that, for 2 s at most.
 
 use super::{
     decisions::Decisions,
