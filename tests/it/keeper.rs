@@ -8,6 +8,7 @@
 //! | [`orphaned`] | the fallback policy; a game without an agent for too long; unkillable games |
 //! | [`spawning`] | what the game gets and doesn't get; starts that fail; who may start what |
 //! | [`guarded`] | a keeper of root's with an agent of another user; lines that never say hello |
+//! | [`gateway`] | the SDK gateway as the keeper's helper; the end of a run with one |
 //! | [`output`] | pipes at full speed, slow agents, full disks, the console, probes |
 //! | [`client`] | the agent's own client |
 //! | [`init`] | PID 1 of a container |
@@ -15,6 +16,7 @@
 mod adoption;
 mod client;
 mod containment;
+mod gateway;
 mod guarded;
 mod harness;
 mod init;

@@ -44,6 +44,22 @@ fn the_keeper_knows_how_long_systemd_waits_for_it() {
     assert_eq!(told.parse::<Span>().unwrap(), stop.parse::<Span>().unwrap());
 }
 
+#[test]
+fn every_user_that_a_unit_names_is_made() {
+    let made = std::fs::read_to_string(unit("gameside.sysusers.conf")).unwrap();
+    let made: Vec<&str> = made.lines().filter_map(|line| line.strip_prefix("u ")?.split(' ').next()).collect();
+    let mut named = Vec::new();
+    for name in ["gameside@.service", "gameside-keeper@.service", "gameside-sessions.service"] {
+        let text = std::fs::read_to_string(unit(name)).unwrap();
+        let words: Vec<&str> = text.split_whitespace().collect();
+        named.extend(text.lines().filter_map(|line| line.strip_prefix("User=")).map(str::to_owned));
+        let options = words.windows(2).filter(|pair| matches!(pair[0], "--user" | "--gateway-user"));
+        named.extend(options.map(|pair| pair[1].to_owned()));
+    }
+    assert!(named.iter().any(|user| user == "gameside-gateway"), "{named:?}");
+    assert!(named.iter().all(|user| made.contains(&user.as_str())), "{named:?}, but only {made:?}");
+}
+
 /// Runs a story of `tests/it/systemd.sh` in a systemd of its own.
 fn story(name: &str) {
     let (Some(with_systemd), Some(_)) = (component::with_systemd(), component::program("jq", "jq")) else { return };

@@ -235,7 +235,7 @@ impl Daemon {
         if let (Some(leaf), Some(bytes)) = (&leaf, self.settings.memory)
             && let Err(error) = leaf.limit_memory(bytes)
         {
-            eprintln!("gameside-keeper: the game's memory can't be limited: {error}");
+            warn!("the game's memory can't be limited: {error}");
         }
         let pipes = || -> std::io::Result<_> { Ok((Console::pipe()?, OutputPipe::pipe()?, OutputPipe::pipe()?)) };
         let ((console, input), (out, output), (err, error)) = pipes().map_err(SpawnError::Pipes)?;

@@ -99,7 +99,7 @@ impl Connections {
         while let Ok(socket) = accept_with(server, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
             let peer = super::sys::peer_uid(&socket).unwrap_or(u32::MAX);
             if peer != uid && peer != 0 {
-                eprintln!("gameside-keeper: a connection from uid {peer} was refused; only uid {uid} may give orders");
+                warn!("a connection from uid {peer} was refused; only uid {uid} may give orders");
                 continue;
             }
             if self.list.len() >= MAX_PEERS

@@ -177,8 +177,14 @@ impl Gateways {
         self.words.take()
     }
 
+    /// The keeper ends: the present gateway may do so too, and there is no next one.
+    pub(super) fn close(&mut self, now: Instant) {
+        self.start_due = false;
+        self.let_go(now);
+    }
+
     /// Hangs up on the present gateway; it ends by itself.
-    pub(super) fn let_go(&mut self, now: Instant) {
+    fn let_go(&mut self, now: Instant) {
         self.leave(Some(now + LET_GO));
     }
 
@@ -246,7 +252,7 @@ impl Gateways {
     fn ended(&mut self, words: Option<String>, now: Instant) {
         match words {
             Some(words) if words.len() > MAX_WORDS_BYTES => {
-                eprintln!("gameside-keeper: the gateway's last words of {} bytes were dropped", words.len());
+                warn!("the gateway's last words of {} bytes were dropped", words.len());
             }
             Some(words) => self.words = Some(words),
             None => {}
@@ -259,7 +265,7 @@ impl Gateways {
     /// Does what is due by the clock.
     pub(super) fn advance(&mut self, now: Instant) {
         if let Some(gateway) = self.present.as_mut().filter(|gateway| is_due(gateway.kill_at, now)) {
-            eprintln!("gameside-keeper: the gateway (pid {}) doesn't end and is killed", gateway.process.pid);
+            warn!("the gateway (pid {}) doesn't end and is killed", gateway.process.pid);
             gateway.process.kill();
             gateway.kill_at = None;
             if let Stage::ReadingOut(_) = gateway.stage {
@@ -371,7 +377,7 @@ impl Daemon {
         let served = matches!(gateway.stage, Stage::Serving | Stage::ReadingOut(_));
         let lived = now.since(gateway.process.born);
         let status = gateway.process.failed.unwrap_or_else(|| child.status.to_string());
-        eprintln!("gameside-keeper: the gateway (pid {}) ended: {status}", child.pid);
+        warn!("the gateway (pid {}) ended: {status}", child.pid);
         let run = self.run.as_mut().filter(|_| served);
         let number = run.map(|run| {
             run.gateway_ended = Some(clock::wall());
@@ -403,7 +409,7 @@ impl Daemon {
             return;
         }
         if let Err(why) = self.gateways.start(now) {
-            eprintln!("gameside-keeper: {why}");
+            warn!("{why}");
             // Where the program isn't there, it is waited for until somebody asks.
             self.gateways.start_due = matches!(why, Refusal::GatewayNotStarted(_));
         }

@@ -95,7 +95,7 @@ impl Daemon {
     pub(super) fn agent_ended(&mut self) {
         let code = self.runner.as_ref().and_then(Runner::ended);
         if let Some(code) = code.filter(|_| self.ending.is_none()) {
-            eprintln!("gameside-keeper: the agent has ended with code {code}");
+            warn!("the agent has ended with code {code}");
             if !self.orphaned.met && self.run.is_none() && self.unkillable.is_none() {
                 self.runner = None;
                 self.end(code);
@@ -118,7 +118,7 @@ impl Daemon {
         }
         let last_words = if code == exit::ORDERLY { LAST_WORDS } else { Duration::ZERO };
         let now = clock::mono();
-        self.gateways.let_go(now);
+        self.gateways.close(now);
         self.ending = Some((code, now + last_words));
     }
 }
@@ -151,7 +151,7 @@ fn agent(words: &[CString]) -> io::Result<i32> {
                 sys::reset_signals();
                 sys::close_on_exec_from(3);
                 let error = sys::exec_in_path(words);
-                eprintln!("gameside-keeper: starting the agent {:?}: {error}", words.first());
+                warn!("starting the agent {:?}: {error}", words.first());
             }
             sys::exit_now(127)
         }

@@ -31,6 +31,14 @@
 //!   one exception is the disk, when an exit is synced.
 //! - Only this loop waits for children.
 
+/// A line on standard error, which is the keeper's own log where it is detached. `eprintln!` would panic when the disk is full.
+macro_rules! warn {
+    ($($what:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), "gameside-keeper: {}", format_args!($($what)*));
+    }};
+}
+
 mod cgroup;
 mod commands;
 mod connections;

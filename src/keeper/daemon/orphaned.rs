@@ -71,7 +71,7 @@ impl Daemon {
             sequence.hasten(now);
         }
         if self.orphaned.asked.is_none() {
-            eprintln!("gameside-keeper: asked to stop");
+            warn!("asked to stop");
             self.orphaned.asked = Some(now);
         }
         self.connections.tell(&Event::StopRequested);
@@ -95,10 +95,7 @@ impl Daemon {
             self.orphaned.acting = true;
             let policy = self.policy();
             if let Some(run) = &mut self.run {
-                eprintln!(
-                    "gameside-keeper: no agent is connected; carrying out the fallback policy for run {}",
-                    run.number
-                );
+                warn!("no agent is connected; carrying out the fallback policy for run {}", run.number);
                 self.orphaned.asked.get_or_insert(now);
                 if !run.is_ending() {
                     run.stop = Some(StopSequence::new(&policy, now));

@@ -82,7 +82,7 @@ pub(super) fn life(args: Vec<OsString>) -> u8 {
     match settings.and_then(|settings| start(settings, &mut ready)) {
         Ok(mut daemon) => daemon.run(),
         Err(error) => {
-            eprintln!("gameside-keeper: {error}");
+            warn!("{error}");
             Ready::say(ready.as_ref(), error.code());
             error.code()
         }
@@ -152,7 +152,7 @@ fn raise_limits(settings: &mut Settings) {
     for limit in &settings.limits {
         let (soft, hard) = sys::limit(limit.resource);
         if limit.hard > hard && sys::set_limit(limit.resource, soft, limit.hard).is_err() {
-            eprintln!("gameside-keeper: a limit of the game can't be raised above our own hard limit of {hard}");
+            warn!("a limit of the game can't be raised above our own hard limit of {hard}");
         }
     }
     if let Ok(before) = fs::read_to_string("/proc/self/oom_score_adj")

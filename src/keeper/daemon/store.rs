@@ -113,7 +113,7 @@ impl Store {
             file.write_all_at(format!("{:020}\n", self.epoch).as_bytes(), 0).and_then(|()| file.sync_data())
         });
         if let Some(Err(error)) = written {
-            eprintln!("gameside-keeper: the epoch could not be written: {error}");
+            warn!("the epoch could not be written: {error}");
         }
         self.epoch
     }
@@ -130,7 +130,7 @@ impl Store {
     pub(super) fn keep(&mut self, report: ExitReport) {
         let written = write_report(&self.own, &StoredReport { keeper: self.keeper.clone(), report: report.clone() });
         if let Err(error) = written {
-            eprintln!("gameside-keeper: the exit report of run {} could not be written: {error}", report.run);
+            warn!("the exit report of run {} could not be written: {error}", report.run);
         }
         self.untaken = Some(report);
     }
@@ -154,7 +154,7 @@ impl Store {
             file.sync_all()
         };
         if let Err(error) = blank() {
-            eprintln!("gameside-keeper: no room is reserved for the next exit report: {error}");
+            warn!("no room is reserved for the next exit report: {error}");
         }
     }
 }
@@ -202,7 +202,7 @@ fn write_report(own: &OwnedFd, kept: &StoredReport) -> io::Result<()> {
     if kept.report.last_words.is_some() {
         match put_report(own, &serde_json::to_string(kept)?) {
             Ok(()) => return Ok(()),
-            Err(error) => eprintln!("gameside-keeper: the last words of run {} are not kept: {error}", kept.report.run),
+            Err(error) => warn!("the last words of run {} are not kept: {error}", kept.report.run),
         }
     }
     let mut report = ExitReport { last_words: None, ..kept.report.clone() };

@@ -1,6 +1,9 @@
 //! The agent's own client, against the real keeper.
 
-use super::harness::{PATIENCE, PROGRAM, policy, start};
+use super::{
+    gateway::STAND_IN,
+    harness::{PATIENCE, PROGRAM, policy, start},
+};
 use crate::support::proc;
 use gameside::{
     internals::keeper::{Keeper, KeeperEvent, KeeperPlace, Mode, Presence, SpawnKeeper, attach, protocol::ExecStatus},
@@ -10,7 +13,13 @@ use gameside::{
         process::{ExitStatus, KeeperHello, RunState},
     },
 };
-use std::{net::TcpStream, os::fd::OwnedFd, path::Path, time::Duration};
+use std::{
+    io::Write as _,
+    net::TcpStream,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    path::Path,
+    time::Duration,
+};
 use tokio::{sync::mpsc::Receiver, time::timeout};
 
 /// A client and its events.
@@ -21,7 +30,12 @@ struct Agent {
 
 impl Agent {
     fn at(dir: &Path, program: &str) -> Agent {
-        let mode = Mode::Spawn(SpawnKeeper { program: program.into(), args: Vec::new() });
+        Agent::with(dir, program, &[])
+    }
+
+    fn with(dir: &Path, program: &str, args: &[&str]) -> Agent {
+        let args = args.iter().map(Into::into).collect();
+        let mode = Mode::Spawn(SpawnKeeper { program: program.into(), args });
         let (keeper, events) = attach(KeeperPlace { dir: dir.to_owned() }, mode);
         Agent { keeper, events }
     }
@@ -167,6 +181,28 @@ fn sockets_stay_while_agents_come_and_go() {
         assert!(error.contains("busy"), "{error}");
         let result = agent.keeper.exec(vec!["sh".into(), "-c".into(), "echo hi".into()], PATIENCE).await.unwrap();
         assert_eq!((result.status, result.output.as_str()), (ExecStatus::Exited(0), "hi\n"));
+    });
+}
+
+#[test]
+fn it_is_introduced_to_the_gateway_and_hears_of_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let _end = End(dir.path());
+    runtime().block_on(async {
+        let mut agent = Agent::with(dir.path(), PROGRAM, &["--gateway", STAND_IN]);
+        assert!(agent.connected().await.gateway);
+        let (pid, stream) = agent.keeper.gateway().await.unwrap();
+        let mut stream = UnixStream::from(stream);
+        stream.set_nonblocking(false).unwrap();
+        stream.write_all(b"exit 4\n").unwrap();
+        let ended = agent.wait("the gateway's end", |event| match event {
+            KeeperEvent::Fact(KeeperFact::GatewayEnded { run, status }) => Some((*run, status.clone())),
+            _ => None,
+        });
+        assert_eq!(ended.await, (None, "exit status: 4".to_owned()));
+        assert!(proc::gone(pid as u32, PATIENCE));
+        let error = agent.keeper.gateway().await.unwrap_err().to_string();
+        assert!(error.contains("refused gateway: the gateway ended: exit status: 4"), "{error}");
     });
 }
 

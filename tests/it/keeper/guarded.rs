@@ -19,13 +19,13 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-const AGENT: u32 = 65533;
+pub const AGENT: u32 = 65533;
 const GUARDED: [&str; 6] = ["--user", "65534", "--agent-uid", "65533", "--executable-root", "/bin"];
 /// For a keeper that shouldn't start at all.
 const ELSE_SOON_OVER: [&str; 2] = ["--idle", "1s"];
 
 /// What the agent's user says; the kernel knows a thread's user.
-fn as_agent<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+pub fn as_agent<T: Send>(act: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
             let agent = rustix::fs::Uid::from_raw(AGENT);
@@ -37,8 +37,8 @@ fn as_agent<T: Send>(act: impl FnOnce() -> T + Send) -> T {
 }
 
 /// A guarded keeper whose state directory is its agent's, who lets everybody write there.
-fn guarded() -> Keeper {
-    let mut keeper = Keeper::start_with(&GUARDED);
+pub fn guarded(more: &[&str]) -> Keeper {
+    let mut keeper = Keeper::start_with(&[&GUARDED, more].concat());
     keeper.signal(15);
     keeper.ended();
     fs::set_permissions(keeper.path(), fs::Permissions::from_mode(0o777)).unwrap();
@@ -85,7 +85,7 @@ fn a_swapped_directory_or_socket_costs_no_file_of_roots_its_life_or_its_mode() {
     if !component::root("its keeper runs as root") {
         return;
     }
-    let keeper = guarded();
+    let keeper = guarded(&[]);
     let victims = tempfile::tempdir().unwrap();
     let precious = victims.path().join("api.sock");
     fs::write(&precious, "precious").unwrap();

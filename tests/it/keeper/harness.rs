@@ -8,10 +8,12 @@ use gameside::{
         process::{ExitReport, FallbackPolicy, KeeperHello, LaunchSpec, RunState, StopAction, StopStep},
     },
 };
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use std::{
     collections::VecDeque,
-    io::{BufRead, BufReader, Read, Write},
-    os::unix::net::UnixStream,
+    io::{self, BufRead, BufReader, IoSliceMut, Read, Write},
+    mem::MaybeUninit,
+    os::{fd::OwnedFd, unix::net::UnixStream},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -118,9 +120,29 @@ impl Drop for Keeper {
     }
 }
 
+/// A stream whose reader keeps the descriptors that come along.
+struct Socket {
+    stream: UnixStream,
+    fds: VecDeque<OwnedFd>,
+}
+
+impl Read for Socket {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(16))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let received = recvmsg(&self.stream, &mut [IoSliceMut::new(bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(fds) = message {
+                self.fds.extend(fds);
+            }
+        }
+        Ok(received.bytes)
+    }
+}
+
 /// One connection.
 pub struct Wire {
-    reader: BufReader<UnixStream>,
+    reader: BufReader<Socket>,
     next: u64,
     /// Events that came while another was waited for.
     seen: VecDeque<Reply>,
@@ -129,6 +151,7 @@ pub struct Wire {
 impl Wire {
     fn new(socket: UnixStream) -> Wire {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let socket = Socket { stream: socket, fds: VecDeque::new() };
         Wire { reader: BufReader::new(socket), next: 0, seen: VecDeque::new() }
     }
 
@@ -139,7 +162,7 @@ impl Wire {
     }
 
     pub fn line(&mut self, line: &str) {
-        self.reader.get_mut().write_all(format!("{line}\n").as_bytes()).unwrap();
+        self.reader.get_mut().stream.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
     pub fn send(&mut self, order: Order) -> u64 {
@@ -197,6 +220,11 @@ impl Wire {
             Event::Hello { hello, .. } => *hello,
             other => panic!("no hello: {other:?}"),
         }
+    }
+
+    /// The next descriptor that came.
+    pub fn descriptor(&mut self) -> OwnedFd {
+        self.reader.get_mut().fds.pop_front().expect("a descriptor came along")
     }
 
     pub fn started(&mut self, run: u64) -> u32 {

@@ -89,10 +89,10 @@ fn a_full_disk_costs_output_and_nothing_else() {
 }
 
 /// A file system of its own for one test.
-struct Mount<'a>(&'a std::path::Path);
+pub struct Mount<'a>(&'a std::path::Path);
 
 impl<'a> Mount<'a> {
-    fn tmpfs(at: &'a std::path::Path, size: &str) -> Self {
+    pub fn tmpfs(at: &'a std::path::Path, size: &str) -> Self {
         let mut command = Command::new("mount");
         command.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(at);
         assert!(command.status().unwrap().success());
