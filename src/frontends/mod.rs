@@ -2,15 +2,16 @@
 //! types.
 //!
 //! ```text
-//!   game ──► native │ agones │ gsdk │ a2s ──► GameMessage ────► driver ──► core
-//!        │                                ──► Heartbeats ◄─ take ─┘          │
-//!        ◄── native │ agones │ gsdk │ a2s ◄── Events (GameNotice), Status ◄──┘
+//!   game ──► native │ agones │ gsdk │ a2s ──► GameQueue ──► batches ─► the gateway's link ─► agent ─► core
+//!        │                                ──► Heartbeats ◄─ take ──────────────┤              │
+//!        ◄── native │ agones │ gsdk │ a2s ◄── Events (GameNotice), Status ◄────┴──────────────┘
 //! ```
 //!
 //! | file | holds |
 //! |---|---|
 //! | this one | what every frontend is handed ([`Shared`]), and the registry ([`registry`]) |
-//! | [`heartbeats`] | counters that the driver reads, in place of a message a heartbeat |
+//! | [`game_queue`] | what the game says, on its way to the agent: in turns, batched, applied once |
+//! | [`heartbeats`] | counters that the agent asks for, in place of a message a heartbeat |
 //! | [`tokens`] | who a bearer token speaks for |
 //! | [`ring`] | a bounded log that any number of readers follow at their own pace |
 //! | [`events`] | the notices to the game, with the levels that are in force |
@@ -29,7 +30,7 @@
 //! 1. A frontend translates and judges nothing: it hands on events, opinions and counts, and shows
 //!    what the core has decided. The SDK state of a run has one owner, the frontend of that SDK.
 //! 2. It sees of the agent what [`Shared`] holds and nothing else, all of it channels and values:
-//!    so the whole set can be moved into a process of its own.
+//!    so the whole set lives in a process of its own, the SDK gateway ([`crate::gateway`]).
 //! 3. Reads and heartbeats are answered at once, from what is acknowledged; they never wait for the
 //!    core.
 //! 4. A reader that stops reading holds up nobody: it owns a position, not a queue.
@@ -38,6 +39,7 @@
 pub(crate) mod a2s;
 pub(crate) mod agones;
 pub(crate) mod events;
+pub(crate) mod game_queue;
 pub(crate) mod gsdk;
 pub(crate) mod heartbeats;
 pub(crate) mod http;
@@ -50,12 +52,11 @@ pub(crate) mod timeline;
 pub(crate) mod tokens;
 
 use crate::model::{
-    game::{EventSource, GameEvent, IfTaken},
-    ids::RunNumber,
-    orders::{Accepted, Order, Refused},
+    game::IfTaken,
     status::Status,
 };
 pub use events::Events;
+pub use game_queue::{Batch, GameMessage, GameQueue};
 pub(crate) use heartbeats::Heartbeat;
 pub use heartbeats::Heartbeats;
 pub(crate) use launch::{LaunchContext, LaunchExtension};
@@ -70,46 +71,19 @@ use std::{
 pub use timeline::Timeline;
 pub use tokens::TokenStore;
 pub(crate) use tokens::{Bearer, Tokens};
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    task::JoinSet,
-};
+use tokio::{sync::watch, task::JoinSet};
 
-/// One message of the game, on its way to the core.
-#[derive(Debug)]
-pub struct GameMessage {
-    pub run: RunNumber,
-    pub source: EventSource,
-    pub event: GameEvent,
-    /// Sent once what the event changed is in the journal, or can't be written there; at once if it changed nothing. The
-    /// game is answered then, so that what was acknowledged survives the agent. None: nobody waits.
-    pub committed: Option<oneshot::Sender<()>>,
-}
-
-/// A request of an operator. The reply may take as long as an exchange with the session service.
-#[derive(Debug)]
-pub struct OperatorRequest {
-    pub order: Order,
-    pub reply: oneshot::Sender<Result<Accepted, Refused>>,
-}
-
-/// Everything that a frontend works with. Cheap to clone.
+/// Everything that a frontend of the game works with. Cheap to clone.
 #[derive(Clone)]
 pub struct Shared {
-    /// To the driver; bounded.
-    pub game_messages: mpsc::Sender<GameMessage>,
-    /// Counted here and read by the driver.
+    /// What the game says, on its way to the agent.
+    pub queue: Arc<GameQueue>,
+    /// Counted here and asked for by the agent.
     pub heartbeats: Arc<Heartbeats>,
-    /// To the driver; bounded.
-    pub operator_requests: mpsc::Sender<OperatorRequest>,
-    /// The driver answers at once, which shows that it makes progress; `/livez` asks.
-    pub liveness: mpsc::Sender<oneshot::Sender<()>>,
-    /// The newest status. The driver publishes a new `Arc` only when something changed.
+    /// The newest status. Whoever publishes it makes a new `Arc` only when something changed.
     pub status: watch::Receiver<Arc<Status>>,
-    /// The notices to the game: the driver writes with [`Events::publish`], frontends read.
+    /// The notices to the game: written with [`Events::publish`], read by frontends.
     pub events: Arc<Events>,
-    /// The driver writes with [`Timeline::push`], frontends read.
-    pub timeline: Arc<Timeline>,
     pub tokens: Arc<dyn Tokens>,
     /// What the native API has answered, for the metrics.
     pub api_counters: Arc<native::Counters>,

@@ -1,7 +1,10 @@
 //! What the tests of every frontend begin with: a status, what a frontend is handed, and the
 //! driver's end of it.
 
-use super::{Events, GameMessage, OperatorRequest, Shared, Timeline, TokenStore, Tokens};
+use super::{
+    Events, GameMessage, GameQueue, Shared, Timeline, TokenStore, Tokens,
+    native::{OperatorRequest, OperatorShared},
+};
 use crate::model::{
     CustomData,
     calls::Backend,
@@ -11,7 +14,10 @@ use crate::model::{
     status::{AgentStatus, GameStatus, KeeperStatus, PhaseName, Status},
     time::Timestamp,
 };
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(super) const OPERATOR: &str = "operator-token";
@@ -63,42 +69,65 @@ pub(super) fn warm_status() -> Status {
     Status { phase: PhaseName::Idle, map: None, players: 0, max_players: None, game, ..status() }
 }
 
-/// The driver's end of what a frontend is handed, and a copy of that.
+/// The agent's end of what a frontend is handed, and a copy of that.
 pub(super) struct TestDriver {
     pub shared: Shared,
-    pub game_messages: mpsc::Receiver<GameMessage>,
+    pub operators: OperatorShared,
     pub operator_requests: mpsc::Receiver<OperatorRequest>,
     pub liveness: mpsc::Receiver<oneshot::Sender<()>>,
     pub status: watch::Sender<Arc<Status>>,
     pub tokens: Arc<TokenStore>,
+    /// Of the batch that is out, with its number: what nobody has received yet.
+    batch: (u64, VecDeque<GameMessage>),
 }
 
 impl TestDriver {
     pub(super) fn new(status: Status) -> Self {
-        let (game_messages_to, game_messages) = mpsc::channel(8);
-        let (requests_to, operator_requests) = mpsc::channel(8);
+        let (requests, operator_requests) = mpsc::channel(8);
         let (liveness_to, liveness) = mpsc::channel(1);
         let (status, status_rx) = watch::channel(Arc::new(status));
         let tokens = Arc::new(TokenStore::new(OPERATOR.into()));
+        let queue = Arc::new(GameQueue::default());
+        queue.set_agent(true);
         let shared = Shared {
-            game_messages: game_messages_to,
+            queue,
             heartbeats: Arc::default(),
-            operator_requests: requests_to,
-            liveness: liveness_to,
             status: status_rx,
             events: Arc::new(Events::new("life")),
-            timeline: Arc::new(Timeline::new(0)),
             tokens: Arc::clone(&tokens) as Arc<dyn Tokens>,
             api_counters: Arc::default(),
         };
-        TestDriver { shared, game_messages, operator_requests, liveness, status, tokens }
+        let operators = OperatorShared {
+            requests,
+            liveness: liveness_to,
+            status: shared.status.clone(),
+            events: Arc::clone(&shared.events),
+            timeline: Arc::new(Timeline::new(0)),
+            tokens: Arc::clone(&shared.tokens),
+            api_counters: Arc::clone(&shared.api_counters),
+        };
+        TestDriver { shared, operators, operator_requests, liveness, status, tokens, batch: (0, VecDeque::new()) }
     }
 
-    /// Takes one message of the game and acknowledges it.
+    /// Takes one message of the game; a batch is acknowledged with its last.
     pub(super) async fn receive(&mut self) -> GameMessage {
-        let mut message = self.game_messages.recv().await.unwrap();
-        if let Some(committed) = message.committed.take() {
-            committed.send(()).unwrap();
+        loop {
+            if let Some(message) = self.try_receive() {
+                return message;
+            }
+            self.shared.queue.sent().await;
+        }
+    }
+
+    /// The same, if there is one now.
+    pub(super) fn try_receive(&mut self) -> Option<GameMessage> {
+        if self.batch.1.is_empty() {
+            let batch = self.shared.queue.out()?;
+            self.batch = (batch.number, batch.messages.clone().into());
+        }
+        let message = self.batch.1.pop_front();
+        if self.batch.1.is_empty() {
+            self.shared.queue.acknowledge(self.batch.0);
         }
         message
     }
@@ -108,13 +137,16 @@ impl TestDriver {
         let recorder = Recorder { shared: self.shared.clone(), events: Arc::default(), status: self.status.clone() };
         let events = Arc::clone(&recorder.events);
         tokio::spawn(async move {
-            while let Some(message) = self.game_messages.recv().await {
-                assert_eq!((message.run, message.source), (RUN, source));
-                events.lock().unwrap().push(message.event);
-                if let Some(committed) = message.committed {
-                    // The caller may have gone.
-                    let _ = committed.send(());
+            loop {
+                let Some(batch) = self.shared.queue.out() else {
+                    self.shared.queue.sent().await;
+                    continue;
+                };
+                for message in &batch.messages {
+                    assert_eq!((message.run, message.source), (RUN, source));
+                    events.lock().unwrap().push(message.event.clone());
                 }
+                self.shared.queue.acknowledge(batch.number);
             }
         });
         recorder

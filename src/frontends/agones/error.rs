@@ -13,6 +13,7 @@ pub enum Code {
     OutOfRange,
     Unimplemented,
     Unavailable,
+    DeadlineExceeded,
 }
 
 impl Code {
@@ -20,6 +21,7 @@ impl Code {
     pub fn number(self) -> i32 {
         match self {
             Code::InvalidArgument => 3,
+            Code::DeadlineExceeded => 4,
             Code::NotFound => 5,
             Code::AlreadyExists => 6,
             Code::ResourceExhausted => 8,
@@ -40,6 +42,7 @@ impl Code {
             Code::ResourceExhausted => Http::TOO_MANY_REQUESTS,
             Code::Unimplemented => Http::NOT_IMPLEMENTED,
             Code::Unavailable => Http::SERVICE_UNAVAILABLE,
+            Code::DeadlineExceeded => Http::GATEWAY_TIMEOUT,
         }
     }
 }

@@ -160,7 +160,8 @@ impl Frontend for Agones {
             let answer = move |_, request| grpc::answer(router.clone(), request);
             tasks.spawn(http::serve_with(Listener::local(fd)?, gate(OriginCheck::Loopback), Http2, answer));
         }
-        tasks.spawn(sdk.keep_time());
+        tasks.spawn(Arc::clone(&sdk).show_changes());
+        tasks.spawn(sdk.end_reservations());
         Ok(())
     }
 }

@@ -3,9 +3,9 @@
 //!
 //! ```text
 //!   REST ─┐                  ┌──────────── SdkServer ─────────────┐
-//!   gRPC ─┴─ execute(call) ─►│ SdkState ──► GameEvent …, Keep     │──► driver ─► core ─► journal
-//!        └── ping ──────────►│ Heartbeats (a counter, no message) │       │
-//!   watch ◄───── Ring ◄──────│ Snapshot ◄── Status, levels        │◄──────┘
+//!   gRPC ─┴─ execute(call) ─►│ SdkState ──► GameEvent …, Keep     │──► queue ─► agent ─► journal
+//!        └── ping ──────────►│ Heartbeats (a counter, no message) │              │
+//!   watch ◄───── Ring ◄──────│ Snapshot ◄── Status, levels        │◄─────────────┘
 //!                            └────────────────────────────────────┘
 //! ```
 //!
@@ -20,10 +20,9 @@
 //!
 //! 1. This is the one owner of the run's SDK state, and it judges nothing: whether the game is
 //!    healthy is read from the status.
-//! 2. A call is answered once what it changed is in the journal (or can't get there): the next
-//!    agent knows it, too.
-//! 3. Events reach the driver in the order in which they changed the state: their places in its
-//!    queue are taken first.
+//! 2. A call is evaluated when its turn has come ([`GameQueue`](crate::frontends::GameQueue)), and
+//!    answered once the agent has what it changed in its journal (or can't get it there).
+//! 3. What is read and watched is what was acknowledged: of a call under way nobody sees anything.
 //! 4. A watcher's first snapshot and its place in the ring are taken under one lock, so that no
 //!    change falls in between.
 //! 5. Nobody waits for a reader: a watcher is a position; one that falls behind goes on from the
@@ -40,7 +39,11 @@ use super::{
     state::{AgentView, CallOutcome, Outcome, SdkState},
 };
 use crate::{
-    frontends::{GameMessage, Shared, ring::Ring},
+    frontends::{
+        GameMessage, Shared,
+        game_queue::{CallKind, NotTaken, Turn},
+        ring::Ring,
+    },
     host::clock,
     model::{
         game::{EventSource, GameEvent},
@@ -52,18 +55,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::sync::{Notify, Semaphore, mpsc::PermitIterator, oneshot};
+use tokio::sync::{Notify, Semaphore, watch as watch_channel};
 pub(crate) use watch::GameServerWatch;
 pub(super) use watch::MAX_WATCHERS;
 
 /// Snapshots that a slow watcher can still read one by one.
 const RETENTION: usize = 32;
-/// The most events that one call may cause.
-const MAX_EVENTS: usize = 6;
 /// How much SDK state is saved of one run, in bytes.
 const MAX_SAVED: usize = 24 * 1024;
-const JOURNAL_TIMEOUT: Duration = Duration::from_secs(3);
-const QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
 const GAME_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The server of one game's SDK, for both wires.
@@ -73,6 +72,8 @@ pub(crate) struct SdkServer {
     shared: Shared,
     inner: Mutex<Inner>,
     ring: Ring<Arc<Snapshot>>,
+    /// Of the queue: the batch up to which everything counts.
+    acknowledged: watch_channel::Receiver<u64>,
     wake: Notify,
     watchers: Arc<Semaphore>,
 }
@@ -81,7 +82,10 @@ pub(crate) struct SdkServer {
 struct Inner {
     /// The newest run. What arrives after its end still counts for it.
     run: Option<RunNumber>,
+    /// As it was acknowledged: this is shown.
     state: SdkState,
+    /// What calls under way have led to, and the batch that has the last of them.
+    evaluated: Option<(u64, SdkState)>,
     /// The agent hasn't been handed the state as it is now, for want of a place in its queue.
     unsaved: bool,
     view: AgentView,
@@ -98,6 +102,7 @@ impl SdkServer {
         let inner = Inner {
             run: None,
             state: SdkState::new(&settings),
+            evaluated: None,
             unsaved: false,
             view: AgentView::default(),
             seen: None,
@@ -107,6 +112,7 @@ impl SdkServer {
         };
         let sdk = SdkServer {
             settings,
+            acknowledged: shared.queue.watch(),
             shared,
             inner: Mutex::new(inner),
             ring: Ring::new(RETENTION, 0),
@@ -120,26 +126,17 @@ impl SdkServer {
     /// Carries out a call that may change the state, and waits until the change is durable.
     pub(crate) async fn execute<T>(
         &self,
+        kind: CallKind,
         call: impl FnOnce(&mut SdkState, &AgentView) -> Outcome<T>,
     ) -> Result<T, RpcError> {
         self.wait_for_game().await;
-        let places = tokio::time::timeout(QUEUE_TIMEOUT, self.shared.game_messages.reserve_many(MAX_EVENTS));
-        let places = match places.await {
-            Ok(Ok(places)) => places,
-            Ok(Err(_)) => return Err(ending()),
-            Err(_) => {
-                return Err(RpcError::new(Code::Unavailable, "the agent can't keep up; call again in a second"));
-            }
-        };
-        let (value, committed) = self.apply(call, places)?;
+        let turn = self.shared.queue.turn(kind).await.map_err(RpcError::from)?;
+        let (value, batch) = self.apply(call, turn)?;
         self.wake.notify_one();
-        match committed {
-            None => Ok(value),
-            Some(committed) => match tokio::time::timeout(JOURNAL_TIMEOUT, committed).await {
-                Ok(Err(_)) => Err(ending()),
-                Ok(Ok(())) | Err(_) => Ok(value),
-            },
+        if let Some(batch) = batch {
+            self.shared.queue.acknowledged(batch).await.map_err(outcome_unknown)?;
         }
+        Ok(value)
     }
 
     /// A client may be faster than the start of its game, or than an agent that comes back: it waits a while.
@@ -151,48 +148,68 @@ impl SdkServer {
         }
     }
 
+    /// Evaluates a call. Its outcome is good once the batch of this number is acknowledged; none: at once.
     fn apply<T>(
         &self,
         call: impl FnOnce(&mut SdkState, &AgentView) -> Outcome<T>,
-        places: PermitIterator<'_, GameMessage>,
-    ) -> Result<(T, Option<oneshot::Receiver<()>>), RpcError> {
+        turn: Turn,
+    ) -> Result<(T, Option<u64>), RpcError> {
         let mut inner = self.current();
         let Some(run) = inner.run else {
             return Err(RpcError::new(Code::Unavailable, "no game runs here that could call this"));
         };
-        let mut next = inner.state.clone();
+        let mut next = inner.newest().clone();
+        let first = !next.used;
         next.used = true;
         let CallOutcome { value, mut events } = call(&mut next, &inner.view)?;
-        if !inner.state.used && !events.contains(&GameEvent::Heartbeat) {
+        if first && !events.contains(&GameEvent::Heartbeat) {
             // The first call is a sign of life, and from there on silence counts.
             events.insert(0, GameEvent::Heartbeat);
         }
-        let changed = next != inner.state;
+        let changed = next != *inner.newest();
         if changed || inner.unsaved {
             events.push(GameEvent::Keep(saved(&next)?.into()));
             inner.unsaved = false;
         }
-        inner.announced |= !events.is_empty();
-        let committed = send(run, events, places);
-        if changed {
-            inner.state = next;
-            self.publish(&mut inner);
+        if events.is_empty() {
+            // What it has seen may be under way itself.
+            return Ok((value, inner.evaluated.as_ref().map(|(batch, _)| *batch)));
         }
-        Ok((value, committed))
+        inner.announced = true;
+        let batch = turn.say(events.into_iter().map(|event| message(run, event)));
+        if changed || inner.evaluated.is_some() {
+            inner.evaluated = Some((batch, next));
+        }
+        Ok((value, Some(batch)))
     }
 
     /// A health ping.
     pub(crate) async fn ping(&self) -> Result<(), RpcError> {
         let counted = {
-            let inner = self.current();
-            inner.run.filter(|_| inner.state.used && !inner.view.unhealthy)
+            let mut inner = self.current();
+            // Without an agent nobody would judge it now: it counts as soon as one asks.
+            let counted = inner.run.filter(|_| inner.newest().used && !inner.view.unhealthy);
+            counted.or_else(|| if self.shared.queue.has_agent() { None } else { self.first_use(&mut inner) })
         };
         if let Some(run) = counted {
             self.shared.heartbeats.record(run, EventSource::Agones, clock::mono());
             return Ok(());
         }
         // The first one, or one that makes the game well again: the next call is to find it so.
-        self.execute(|_, _| Ok(CallOutcome { value: (), events: vec![GameEvent::Heartbeat] })).await
+        let ping = |_: &mut SdkState, _: &AgentView| {
+            Ok(CallOutcome { value: (), events: vec![GameEvent::Heartbeat] })
+        };
+        self.execute(CallKind::Ordinary, ping).await
+    }
+
+    /// Notes that the game uses this SDK, while no agent is there.
+    fn first_use(&self, inner: &mut Inner) -> Option<RunNumber> {
+        let run = inner.run?;
+        if !inner.newest().used {
+            inner.each_state(|state| state.used = true);
+            self.save(inner, run);
+        }
+        Some(run)
     }
 
     /// Reads the state.
@@ -200,6 +217,11 @@ impl SdkServer {
         let mut inner = self.current();
         self.announce(&mut inner);
         read(&inner.state)
+    }
+
+    /// Reads the state for ourselves: that is no use of the SDK.
+    fn read_only<T>(&self, read: impl FnOnce(&SdkState) -> T) -> T {
+        read(&self.current().state)
     }
 
     /// The GameServer now.
@@ -220,6 +242,9 @@ impl SdkServer {
     fn current(&self) -> MutexGuard<'_, Inner> {
         let mut inner = self.lock();
         let head = self.shared.events.head();
+        if inner.promote(*self.acknowledged.borrow()) {
+            self.publish(&mut inner);
+        }
         let status = {
             let status = self.shared.status.borrow();
             if inner.seen.as_ref().is_some_and(|(seen, event)| Arc::ptr_eq(seen, &status) && *event == head) {
@@ -243,12 +268,19 @@ impl SdkServer {
         }
         inner.view = snapshot::view(status);
         let (Some(_), Some(run)) = (status.game.run, inner.run) else { return };
-        inner.unsaved |= inner.state.track_allocation(&inner.view, clock::wall());
-        if inner.unsaved
-            && let Ok(text) = saved(&inner.state)
-        {
-            let message = message(run, GameEvent::Keep(text.into()), None);
-            inner.unsaved = self.shared.game_messages.try_send(message).is_err();
+        let (view, now) = (inner.view.clone(), clock::wall());
+        let mut changed = false;
+        inner.each_state(|state| changed |= state.track_allocation(&view, now));
+        if changed || inner.unsaved {
+            self.save(inner, run);
+        }
+    }
+
+    /// Hands the state to the agent, for the next one.
+    fn save(&self, inner: &mut Inner, run: RunNumber) {
+        inner.unsaved = true;
+        if let Ok(text) = saved(inner.newest()) {
+            inner.unsaved = !self.shared.queue.post(message(run, GameEvent::Keep(text.into())));
         }
     }
 
@@ -261,6 +293,7 @@ impl SdkServer {
         });
         inner.run = Some(run);
         inner.state = restored.unwrap_or_else(|| SdkState::new(&self.settings));
+        inner.evaluated = None;
         inner.unsaved = false;
         inner.announced = status.game.speaks.contains(&EventSource::Agones);
     }
@@ -288,7 +321,7 @@ impl SdkServer {
         if !inner.announced
             && let Some(run) = inner.run
         {
-            inner.announced = self.shared.game_messages.try_send(message(run, GameEvent::Hello, None)).is_ok();
+            inner.announced = self.shared.queue.post(message(run, GameEvent::Hello));
         }
     }
 }
@@ -297,28 +330,33 @@ impl Inner {
     /// The game has been shown this.
     fn was_shown(&mut self, snapshot: &Snapshot) {
         if snapshot.allocated.is_some() && self.state.seen != snapshot.allocated {
-            self.state.seen.clone_from(&snapshot.allocated);
+            self.each_state(|state| state.seen.clone_from(&snapshot.allocated));
         }
     }
-}
 
-fn message(run: RunNumber, event: GameEvent, committed: Option<oneshot::Sender<()>>) -> GameMessage {
-    GameMessage { run, source: EventSource::Agones, event, committed }
-}
-
-/// Sends the events in their order; the receiver completes when the last of them is durable.
-fn send(
-    run: RunNumber,
-    events: Vec<GameEvent>,
-    places: PermitIterator<'_, GameMessage>,
-) -> Option<oneshot::Receiver<()>> {
-    let last = events.len().checked_sub(1)?;
-    let (committed, wait) = oneshot::channel();
-    let mut committed = Some(committed);
-    for ((at, event), place) in events.into_iter().enumerate().zip(places) {
-        place.send(message(run, event, if at == last { committed.take() } else { None }));
+    /// The state that the next call is evaluated on.
+    fn newest(&self) -> &SdkState {
+        self.evaluated.as_ref().map_or(&self.state, |(_, state)| state)
     }
-    Some(wait)
+
+    /// For what is no call of the game's: it holds whatever becomes of the calls under way.
+    fn each_state(&mut self, mut change: impl FnMut(&mut SdkState)) {
+        change(&mut self.state);
+        if let Some((_, state)) = &mut self.evaluated {
+            change(state);
+        }
+    }
+
+    /// What was evaluated counts once its batch is acknowledged. Whether there was such a thing.
+    fn promote(&mut self, acknowledged: u64) -> bool {
+        let Some((_, state)) = self.evaluated.take_if(|(batch, _)| *batch <= acknowledged) else { return false };
+        self.state = state;
+        true
+    }
+}
+
+fn message(run: RunNumber, event: GameEvent) -> GameMessage {
+    GameMessage { run, source: EventSource::Agones, event }
 }
 
 /// The state as it is saved for the next agent.
@@ -331,6 +369,18 @@ fn saved(state: &SdkState) -> Result<String, RpcError> {
     Ok(text)
 }
 
-fn ending() -> RpcError {
-    RpcError::new(Code::Unavailable, "the agent is ending; the next one will answer")
+impl From<NotTaken> for RpcError {
+    fn from(why: NotTaken) -> Self {
+        let code = match why {
+            NotTaken::Full => Code::ResourceExhausted,
+            NotTaken::NoAgent | NotTaken::Ending => Code::Unavailable,
+        };
+        RpcError::new(code, why.to_string())
+    }
+}
+
+/// The call was evaluated and will be applied, but nobody can say that it was.
+fn outcome_unknown(_: NotTaken) -> RpcError {
+    let message = "the call is on its way to the agent, which hasn't confirmed it yet; it will be applied";
+    RpcError::new(Code::DeadlineExceeded, message)
 }

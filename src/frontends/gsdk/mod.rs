@@ -171,7 +171,7 @@ async fn info(State(api): State<Api>, Path(id): Path<String>, request: Request) 
     let named = api.history().sdk_named(run, info);
     if let Some(event) = named {
         // No later request repeats it, but it is worth no failure.
-        let _ = api.shared.game_messages.try_send(message(run, event));
+        api.shared.queue.post(message(run, event));
     }
     Ok(Json(serde_json::json!({})).into_response())
 }
@@ -203,7 +203,7 @@ fn user_agent(headers: &HeaderMap) -> &str {
 }
 
 fn message(run: RunNumber, event: GameEvent) -> GameMessage {
-    GameMessage { run, source: EventSource::Gsdk, event, committed: None }
+    GameMessage { run, source: EventSource::Gsdk, event }
 }
 
 impl Api {
@@ -211,7 +211,7 @@ impl Api {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts the heartbeat, and passes on what is new in it. If the driver is busy, the next heartbeat says it again.
+    /// Counts the heartbeat, and passes on what is new in it. If too much waits already, the next heartbeat says it again.
     fn hand_on(&self, run: RunNumber, beat: &Heartbeat, by_route: Silence) {
         let players_known = {
             let status = self.shared.status.borrow();
@@ -225,9 +225,8 @@ impl Api {
         if changes.is_empty() {
             return;
         }
-        let mut sent =
-            changes.events().into_iter().map(|event| self.shared.game_messages.try_send(message(run, event)));
-        if sent.all(|sent| sent.is_ok()) {
+        let mut posted = changes.events().into_iter().map(|event| self.shared.queue.post(message(run, event)));
+        if posted.all(|posted| posted) {
             history.commit(changes);
         }
     }

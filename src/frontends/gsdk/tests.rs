@@ -234,16 +234,16 @@ fn a_heartbeat_that_changes_nothing_is_counted_and_answered_with_the_same_bytes(
     let (api, mut driver) = api();
     let standing = beat(r#"{"CurrentGameState":"StandingBy","CurrentPlayers":[]}"#);
     api.hand_on(RUN, &standing, Silence::Counts);
-    let first = driver.game_messages.try_recv().unwrap();
+    let first = driver.try_receive().unwrap();
     assert_eq!((first.run, first.source, first.event), (RUN, EventSource::Gsdk, GameEvent::Ready));
     // Players are known, so an empty list says that they have gone.
-    assert_eq!(driver.game_messages.try_recv().unwrap().event, GameEvent::Players(Vec::new()));
+    assert_eq!(driver.try_receive().unwrap().event, GameEvent::Players(Vec::new()));
     let answer = api.response(RUN, GameState::StandingBy);
     for _ in 0..100 {
         api.hand_on(RUN, &standing, Silence::Counts);
         assert_eq!(api.response(RUN, GameState::StandingBy).as_ptr(), answer.as_ptr());
     }
-    assert!(driver.game_messages.try_recv().is_err());
+    assert!(driver.try_receive().is_none());
     let counted = driver.shared.heartbeats.take(clock::mono());
     assert_eq!(counted.iter().map(|beat| (beat.source, beat.count)).collect::<Vec<_>>(), [(EventSource::Gsdk, 101)]);
 
@@ -260,15 +260,17 @@ fn a_heartbeat_that_changes_nothing_is_counted_and_answered_with_the_same_bytes(
 }
 
 #[test]
-fn what_finds_the_driver_busy_is_said_again_by_the_next_heartbeat() {
+fn what_finds_no_place_is_said_again_by_the_next_heartbeat() {
     let (api, mut driver) = api();
-    while driver.shared.game_messages.try_send(message(RUN, GameEvent::Hello)).is_ok() {}
+    driver.shared.queue.set_agent(false);
+    while driver.shared.queue.post(message(RUN, GameEvent::Hello)) {}
     let standing = beat(r#"{"CurrentGameState":"StandingBy"}"#);
     api.hand_on(RUN, &standing, Silence::Counts);
-    while driver.game_messages.try_recv().is_ok_and(|message| message.event == GameEvent::Hello) {}
-    assert!(driver.game_messages.try_recv().is_err());
+    driver.shared.queue.set_agent(true);
+    while driver.try_receive().is_some_and(|message| message.event == GameEvent::Hello) {}
+    assert!(driver.try_receive().is_none());
     api.hand_on(RUN, &standing, Silence::Counts);
-    assert_eq!(driver.game_messages.try_recv().unwrap().event, GameEvent::Ready);
+    assert_eq!(driver.try_receive().unwrap().event, GameEvent::Ready);
 }
 
 #[test]

@@ -35,7 +35,7 @@ impl FromRequestParts<Api> for Anyone {
         let Some((scheme, token)) = given.and_then(|given| given.split_once(' ')) else {
             return Err(denied("send `Authorization: Bearer TOKEN`; the game finds its token in GAMESIDE_TOKEN"));
         };
-        let bearer = scheme.eq_ignore_ascii_case("bearer").then(|| api.shared.tokens.bearer(token.trim())).flatten();
+        let bearer = scheme.eq_ignore_ascii_case("bearer").then(|| api.tokens.0.bearer(token.trim())).flatten();
         match (bearer, api.callers.are_operators()) {
             (Some(bearer @ Bearer::Game(_)), false) | (Some(bearer @ Bearer::Operator), true) => Ok(Anyone(bearer)),
             (Some(Bearer::Operator), false) => Err(game_only()),

@@ -4,8 +4,9 @@
 //! |---|---|
 //! | heartbeat | at once: it is counted ([`Heartbeats`](crate::frontends::Heartbeats)) |
 //! | tick rate | at once: it isn't journalled |
-//! | any other | once what it changed is in the journal, so that it survives the agent; 202 if the disk takes longer than [`JOURNAL_TIMEOUT`] (it counts all the same) |
+//! | any other | once what it changed is in the agent's journal, so that it survives the agent; 202 if that takes longer than [`PATIENCE`] (it counts all the same) |
 //!
+//! A message that no agent takes within [`PATIENCE`] is answered with 503 and was not applied.
 //! Sending the same message twice is harmless: a game retries until it is answered.
 
 use super::{
@@ -13,7 +14,11 @@ use super::{
     extract::{Game, Json, invalid, text},
 };
 use crate::{
-    frontends::{GameMessage, http::Problem},
+    frontends::{
+        GameMessage,
+        game_queue::{CallKind, NotTaken, PATIENCE},
+        http::Problem,
+    },
     host::clock,
     model::{
         CustomData,
@@ -25,13 +30,6 @@ use crate::{
 use axum::extract::{Path, State, rejection::PathRejection};
 use http::StatusCode;
 use serde::Deserialize;
-use std::time::Duration;
-use tokio::sync::{mpsc::error::SendTimeoutError, oneshot};
-
-/// How long a message waits for the journal.
-const JOURNAL_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a message waits for a place in the driver's queue.
-const QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_PLAYERS: usize = 1024;
 const MAX_KEYS: usize = 64;
 const MAX_ID: usize = 128;
@@ -121,47 +119,41 @@ pub(crate) struct Version {
     pub version: semver::Version,
 }
 
-/// When a message is answered.
-#[derive(Clone, Copy)]
-enum AckWhen {
-    AtOnce,
-    OnceDurable,
+impl From<NotTaken> for Problem {
+    fn from(why: NotTaken) -> Self {
+        let code = match why {
+            NotTaken::Full => "busy",
+            NotTaken::NoAgent => "no_agent",
+            NotTaken::Ending => "ending",
+        };
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, why.to_string())
+    }
 }
 
-fn ending() -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ending", "the agent is ending; the next one will answer")
+fn message(run: RunNumber, event: GameEvent) -> GameMessage {
+    GameMessage { run, source: EventSource::Native, event }
 }
 
-async fn submit(api: &Api, run: RunNumber, event: GameEvent, ack: AckWhen) -> Answer {
-    let (committed, wait) = match ack {
-        AckWhen::AtOnce => (None, None),
-        AckWhen::OnceDurable => {
-            let (committed, wait) = oneshot::channel();
-            (Some(committed), Some(wait))
-        }
-    };
-    let message = GameMessage { run, source: EventSource::Native, event, committed };
-    match api.shared.game_messages.send_timeout(message, QUEUE_TIMEOUT).await {
-        Ok(()) => {}
-        Err(SendTimeoutError::Closed(_)) => return Err(ending()),
-        Err(SendTimeoutError::Timeout(_)) => {
-            let message = "the agent can't keep up; send it again in a second";
-            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message));
-        }
+/// Hands a message on and waits until it is durable. It is made when its turn has come.
+async fn submit_with(api: &Api, run: RunNumber, kind: CallKind, event: impl FnOnce() -> GameEvent) -> Answer {
+    let queue = &api.game()?.queue;
+    let batch = queue.turn(kind).await?.say([message(run, event())]);
+    match queue.acknowledged(batch).await {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(NotTaken::Full | NotTaken::NoAgent) => Ok(StatusCode::ACCEPTED),
+        Err(ending @ NotTaken::Ending) => Err(ending.into()),
     }
-    let Some(wait) = wait else { return Ok(StatusCode::NO_CONTENT) };
-    match tokio::time::timeout(JOURNAL_TIMEOUT, wait).await {
-        Ok(Ok(())) => Ok(StatusCode::NO_CONTENT),
-        Ok(Err(_)) => Err(ending()),
-        Err(_) => Ok(StatusCode::ACCEPTED),
-    }
+}
+
+async fn submit(api: &Api, run: RunNumber, event: GameEvent) -> Answer {
+    submit_with(api, run, CallKind::Ordinary, || event).await
 }
 
 /// The game can take players. Proof of readiness where `[game.readiness] by = "sdk"`.
 #[cfg_attr(test, utoipa::path(post, path = "/v1/game/ready", tag = "game", request_body = Nothing,
     responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
 pub(crate) async fn ready(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
-    submit(&api, run, GameEvent::Ready, AckWhen::OnceDurable).await
+    submit(&api, run, GameEvent::Ready).await
 }
 
 /// Open to new players, or closed to them, until said otherwise.
@@ -169,17 +161,14 @@ pub(crate) async fn ready(State(api): State<Api>, Game(run): Game, _: Json<Nothi
     responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
 pub(crate) async fn joinable(State(api): State<Api>, Game(run): Game, Json(body): Json<Joinable>) -> Answer {
     let admission = if body.joinable { Admission::Open } else { Admission::Closed };
-    submit(&api, run, GameEvent::Joinable(admission), AckWhen::OnceDurable).await
+    submit(&api, run, GameEvent::Joinable(admission)).await
 }
 
 /// It is alive. From the first one on, silence counts against its health.
 #[cfg_attr(test, utoipa::path(post, path = "/v1/game/heartbeat", tag = "game", request_body = Nothing,
     responses((status = 204), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
 pub(crate) async fn heartbeat(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
-    if api.shared.game_messages.is_closed() {
-        return Err(ending());
-    }
-    api.shared.heartbeats.record(run, EventSource::Native, clock::mono());
+    api.game()?.heartbeats.record(run, EventSource::Native, clock::mono());
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -191,7 +180,7 @@ pub(crate) async fn health(State(api): State<Api>, Game(run): Game, Json(body): 
         text("reason", reason, 0..=MAX_TEXT)?;
     }
     let event = GameEvent::Health { health: body.health, reason: body.reason.filter(|reason| !reason.is_empty()) };
-    submit(&api, run, event, AckWhen::OnceDurable).await
+    submit(&api, run, event).await
 }
 
 /// How fast it simulates.
@@ -205,7 +194,7 @@ pub(crate) async fn tick_rate(State(api): State<Api>, Game(run): Game, Json(body
         return Err(invalid(format!("target must be above 0 and at most {MAX_TICKS} ticks a second, found {target}")));
     }
     let event = GameEvent::TickRate { measured: body.measured, target: body.target };
-    submit(&api, run, event, AckWhen::AtOnce).await
+    if api.game()?.queue.post(message(run, event)) { Ok(StatusCode::NO_CONTENT) } else { Err(NotTaken::Full.into()) }
 }
 
 fn check_player(player: &GamePlayer) -> Result<(), Problem> {
@@ -218,7 +207,7 @@ fn check_player(player: &GamePlayer) -> Result<(), Problem> {
     responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
 pub(crate) async fn player_joined(State(api): State<Api>, Game(run): Game, Json(player): Json<GamePlayer>) -> Answer {
     check_player(&player)?;
-    submit(&api, run, GameEvent::PlayerJoined(player), AckWhen::OnceDurable).await
+    submit(&api, run, GameEvent::PlayerJoined(player)).await
 }
 
 /// A player is gone. One that isn't there is no error.
@@ -232,7 +221,7 @@ pub(crate) async fn player_left(
 ) -> Answer {
     let Path(id) = id.map_err(|error| invalid(format!("the player's id can't be read: {error}")))?;
     text("a player's id", &id, 1..=MAX_ID)?;
-    submit(&api, run, GameEvent::PlayerLeft { id }, AckWhen::OnceDurable).await
+    submit(&api, run, GameEvent::PlayerLeft { id }).await
 }
 
 /// Everybody who is connected; replaces what was known.
@@ -249,22 +238,23 @@ pub(crate) async fn players(State(api): State<Api>, Game(run): Game, Json(body):
             return Err(invalid(format!("player {:?} is named twice", player.id)));
         }
     }
-    submit(&api, run, GameEvent::Players(body.players), AckWhen::OnceDurable).await
+    submit(&api, run, GameEvent::Players(body.players)).await
 }
 
 /// A match begins.
 #[cfg_attr(test, utoipa::path(post, path = "/v1/game/match/start", tag = "game", request_body = MatchStart,
     responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
 pub(crate) async fn match_start(State(api): State<Api>, Game(run): Game, Json(body): Json<MatchStart>) -> Answer {
-    submit(&api, run, GameEvent::MatchStarted { match_id: body.match_id }, AckWhen::OnceDurable).await
+    submit(&api, run, GameEvent::MatchStarted { match_id: body.match_id }).await
 }
 
 /// The match is over.
 #[cfg_attr(test, utoipa::path(post, path = "/v1/game/match/end", tag = "game", request_body = Nothing,
     responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
 pub(crate) async fn match_end(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
-    let allocation = api.shared.status.borrow().allocation_id.clone();
-    submit(&api, run, GameEvent::MatchEnded { allocation }, AckWhen::OnceDurable).await
+    // As of now, not of when its turn has come: it may be another match's by then.
+    let allocation = api.status.borrow().allocation_id.clone();
+    submit(&api, run, GameEvent::MatchEnded { allocation }).await
 }
 
 /// Data of the game's own, for the session's instance, its join parameters, or the browser. Merged key by key over what is
@@ -289,7 +279,7 @@ pub(crate) async fn custom_data(
         text("a key", key, 1..=MAX_ID)?;
         text(&format!("the value of {key:?}"), value, 0..=MAX_VALUE)?;
     }
-    submit(&api, run, GameEvent::CustomData { whose, data }, AckWhen::OnceDurable).await
+    submit(&api, run, GameEvent::CustomData { whose, data }).await
 }
 
 /// The map or mode changed.
@@ -302,19 +292,19 @@ pub(crate) async fn map(State(api): State<Api>, Game(run): Game, Json(body): Jso
     for (what, value) in [("map", &body.map), ("mode", &body.mode)] {
         value.as_ref().map_or(Ok(()), |value| text(what, value, 1..=MAX_TEXT))?;
     }
-    submit(&api, run, GameEvent::Map { map: body.map, mode: body.mode }, AckWhen::OnceDurable).await
+    submit(&api, run, GameEvent::Map { map: body.map, mode: body.mode }).await
 }
 
 /// The game's version, if it knows better than the configuration.
 #[cfg_attr(test, utoipa::path(post, path = "/v1/game/version", tag = "game", request_body = Version,
     responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
 pub(crate) async fn version(State(api): State<Api>, Game(run): Game, Json(body): Json<Version>) -> Answer {
-    submit(&api, run, GameEvent::Version(body.version), AckWhen::OnceDurable).await
+    submit(&api, run, GameEvent::Version(body.version)).await
 }
 
 /// The game is about to end, in good order: its exit is no crash.
 #[cfg_attr(test, utoipa::path(post, path = "/v1/game/shutdown", tag = "game", request_body = Nothing,
     responses((status = 204), (status = 202), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("game" = []))))]
 pub(crate) async fn shutdown(State(api): State<Api>, Game(run): Game, _: Json<Nothing>) -> Answer {
-    submit(&api, run, GameEvent::Shutdown, AckWhen::OnceDurable).await
+    submit_with(&api, run, CallKind::End, || GameEvent::Shutdown).await
 }

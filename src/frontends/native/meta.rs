@@ -19,8 +19,9 @@ const LIVENESS_TIMEOUT: Duration = Duration::from_secs(2);
     responses((status = 200, body = String, content_type = "text/plain"), (status = 503, body = crate::frontends::http::ErrorBody<'static>))))]
 pub(crate) async fn livez(State(api): State<Api>) -> Result<&'static str, Problem> {
     let (ask, answer) = oneshot::channel();
+    let liveness = &api.operators()?.liveness;
     let asked = async {
-        api.shared.liveness.send(ask).await.ok()?;
+        liveness.send(ask).await.ok()?;
         answer.await.ok()
     };
     match tokio::time::timeout(LIVENESS_TIMEOUT, asked).await {
@@ -34,7 +35,7 @@ pub(crate) async fn livez(State(api): State<Api>) -> Result<&'static str, Proble
 #[cfg_attr(test, utoipa::path(get, path = "/readyz", tag = "meta",
     responses((status = 200, body = String, content_type = "text/plain"), (status = 503, body = crate::frontends::http::ErrorBody<'static>))))]
 pub(crate) async fn readyz(State(api): State<Api>) -> Result<&'static str, Problem> {
-    if api.shared.status.borrow().keeper.connected {
+    if api.status.borrow().keeper.connected {
         return Ok("ok\n");
     }
     Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no_keeper", "the keeper is not connected"))

@@ -32,7 +32,7 @@ type States = Family<[(&'static str, &'static str); 1], Gauge>;
 
 /// The whole page.
 pub(crate) fn text(api: &Api) -> String {
-    let status = std::sync::Arc::clone(&api.shared.status.borrow());
+    let status = std::sync::Arc::clone(&api.status.borrow());
     let mut registry = Registry::with_prefix("gameside");
     let labels = [("name", status.name.clone()), ("version", status.agent.version.clone())];
     registry.register("agent", "The agent's name and version", Info::new(labels));
@@ -178,12 +178,12 @@ fn api_figures(registry: &mut Registry, api: &Api) {
     for (class, name) in [(2, "2xx"), (3, "3xx"), (4, "4xx"), (5, "5xx")] {
         answers
             .get_or_create(&[("status", name)])
-            .inc_by(api.shared.api_counters.answers.by_class[class].load(Ordering::Relaxed));
+            .inc_by(api.counters.answers.by_class[class].load(Ordering::Relaxed));
     }
     registry.register("api_answers", "Answers of the native API", answers);
     let streams = Gauge::<i64>::default();
-    streams.set(api.shared.api_counters.streams.load(Ordering::Relaxed) as i64);
+    streams.set(api.counters.streams.load(Ordering::Relaxed) as i64);
     registry.register("api_streams", "Event and timeline streams that are open", streams);
-    let lagged = ConstCounter::new(api.shared.api_counters.lagged.load(Ordering::Relaxed));
+    let lagged = ConstCounter::new(api.counters.lagged.load(Ordering::Relaxed));
     registry.register("api_streams_lagged", "Streams ended because their reader was too slow", lagged);
 }

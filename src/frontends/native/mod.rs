@@ -36,12 +36,16 @@ pub(crate) mod stream;
 pub(super) mod tests;
 
 use super::{
-    BindAddress, BoundSocket, Frontend, Shared, SocketSpec,
+    BindAddress, BoundSocket, Events, Frontend, GameQueue, Heartbeats, Shared, SocketSpec, Timeline, Tokens,
     http::{self, Problem},
     take_socket,
 };
 use crate::{
-    model::game::IfTaken,
+    model::{
+        game::IfTaken,
+        orders::{Accepted, Order, Refused},
+        status::Status,
+    },
     net::{Listener, server::Admits},
 };
 use ::http::{Method, StatusCode};
@@ -59,7 +63,10 @@ use std::{
     path::PathBuf,
     sync::{Arc, atomic::AtomicU64},
 };
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot, watch},
+    task::JoinSet,
+};
 
 /// Where the native API listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +125,7 @@ impl Frontend for Native {
     }
 
     fn serve(self: Box<Self>, bound: &mut Vec<BoundSocket>, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()> {
-        let api = Api::new(shared, Callers::Game);
+        let api = Api::of_game(shared);
         for name in [TCP, UNIX] {
             if let Some(fd) = take_socket(bound, name) {
                 tasks.spawn(http::serve(Listener::local(fd)?, Admits::Everybody, router(api.clone())));
@@ -136,9 +143,43 @@ pub(crate) struct OperatorSockets {
     pub unix: std::os::unix::net::UnixListener,
 }
 
+/// A request of an operator. The reply may take as long as an exchange with the session service.
+#[derive(Debug)]
+pub struct OperatorRequest {
+    pub order: Order,
+    pub reply: oneshot::Sender<Result<Accepted, Refused>>,
+}
+
+/// Everything that the operators' side works with. Cheap to clone.
+#[derive(Clone)]
+pub struct OperatorShared {
+    /// To the driver; bounded.
+    pub requests: mpsc::Sender<OperatorRequest>,
+    /// The driver answers at once, which shows that it makes progress; `/livez` asks.
+    pub liveness: mpsc::Sender<oneshot::Sender<()>>,
+    /// The newest status. The driver publishes a new `Arc` only when something changed.
+    pub status: watch::Receiver<Arc<Status>>,
+    /// What the game is told.
+    pub events: Arc<Events>,
+    /// The driver writes with [`Timeline::push`].
+    pub timeline: Arc<Timeline>,
+    pub tokens: Arc<dyn Tokens>,
+    pub api_counters: Arc<Counters>,
+}
+
+impl std::fmt::Debug for OperatorShared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OperatorShared").finish_non_exhaustive()
+    }
+}
+
 /// Serves operators until the set is dropped.
-pub(crate) fn serve_operators(sockets: OperatorSockets, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()> {
-    let by_token = Api::new(shared, Callers::OperatorsByToken);
+pub(crate) fn serve_operators(
+    sockets: OperatorSockets,
+    shared: OperatorShared,
+    tasks: &mut JoinSet<()>,
+) -> io::Result<()> {
+    let by_token = Api::of_operators(shared);
     let by_user = by_token.on_another_listener(Callers::Operators);
     tasks.spawn(http::serve(Listener::local(sockets.tcp.into())?, Admits::Everybody, router(by_token)));
     tasks.spawn(http::serve(Listener::local(sockets.unix.into())?, http::OPERATOR, router(by_user)));
@@ -156,11 +197,46 @@ pub struct Counters {
 /// What the handlers share.
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
-    shared: Shared,
+    status: watch::Receiver<Arc<Status>>,
+    events: Arc<Events>,
+    tokens: TokensHandle,
+    counters: Arc<Counters>,
     pages: Arc<state::PageCache>,
     callers: Callers,
+    side: Side,
     /// Places for streams: each listener has its own.
     places: Arc<Semaphore>,
+}
+
+/// What only one side has.
+#[derive(Debug, Clone)]
+enum Side {
+    Game(GameSide),
+    Operators(OperatorSide),
+}
+
+/// Where messages of the game go.
+#[derive(Debug, Clone)]
+struct GameSide {
+    queue: Arc<GameQueue>,
+    heartbeats: Arc<Heartbeats>,
+}
+
+/// Where orders go, and what operators alone may read.
+#[derive(Debug, Clone)]
+struct OperatorSide {
+    requests: mpsc::Sender<OperatorRequest>,
+    liveness: mpsc::Sender<oneshot::Sender<()>>,
+    timeline: Arc<Timeline>,
+}
+
+#[derive(Clone)]
+struct TokensHandle(Arc<dyn Tokens>);
+
+impl std::fmt::Debug for TokensHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tokens")
+    }
 }
 
 /// Who calls on a listener.
@@ -184,8 +260,45 @@ impl Callers {
 }
 
 impl Api {
-    fn new(shared: Shared, callers: Callers) -> Self {
-        Api { shared, pages: Arc::default(), callers, places: Self::places() }
+    fn of_game(shared: Shared) -> Self {
+        Api {
+            status: shared.status,
+            events: shared.events,
+            tokens: TokensHandle(shared.tokens),
+            counters: shared.api_counters,
+            pages: Arc::default(),
+            callers: Callers::Game,
+            side: Side::Game(GameSide { queue: shared.queue, heartbeats: shared.heartbeats }),
+            places: Self::places(),
+        }
+    }
+
+    fn of_operators(shared: OperatorShared) -> Self {
+        let OperatorShared { requests, liveness, timeline, status, events, tokens, api_counters } = shared;
+        Api {
+            status,
+            events,
+            tokens: TokensHandle(tokens),
+            counters: api_counters,
+            pages: Arc::default(),
+            callers: Callers::OperatorsByToken,
+            side: Side::Operators(OperatorSide { requests, liveness, timeline }),
+            places: Self::places(),
+        }
+    }
+
+    fn game(&self) -> Result<&GameSide, Problem> {
+        match &self.side {
+            Side::Game(game) => Ok(game),
+            Side::Operators(_) => Err(game_problem()),
+        }
+    }
+
+    fn operators(&self) -> Result<&OperatorSide, Problem> {
+        match &self.side {
+            Side::Operators(operators) => Ok(operators),
+            Side::Game(_) => Err(operator_problem()),
+        }
     }
 
     /// The same, with the pages that were made already, and places of its own.
@@ -265,7 +378,7 @@ fn router(api: Api) -> Router {
 
 async fn count(State(api): State<Api>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
-    api.shared.api_counters.answers.count(response.status());
+    api.counters.answers.count(response.status());
     response
 }
 
@@ -274,12 +387,20 @@ async fn no_route() -> Problem {
 }
 
 async fn operators_route() -> Problem {
+    operator_problem()
+}
+
+fn operator_problem() -> Problem {
     let message = "this route is for operators: ask operator.sock in the agent's state directory, or the address \
         that `gameside status --json` shows as agent.api ([api] operator_listen)";
     Problem::new(StatusCode::NOT_FOUND, "operator_route", message)
 }
 
 async fn games_route() -> Problem {
+    game_problem()
+}
+
+fn game_problem() -> Problem {
     let message = "this route is for the game, which finds it at GAMESIDE_API and GAMESIDE_SOCKET of its environment";
     Problem::new(StatusCode::NOT_FOUND, "game_route", message)
 }

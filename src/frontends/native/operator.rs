@@ -1,11 +1,11 @@
 //! Orders of an operator. A refusal is a status with its code; see [`Refused`].
 
 use super::{
-    Api,
+    Api, OperatorRequest,
     extract::{Json, Operator, invalid, text},
 };
 use crate::{
-    frontends::{OperatorRequest, http::Problem},
+    frontends::http::Problem,
     model::{
         allocation::Allocation,
         game::Admission,
@@ -72,7 +72,7 @@ pub(crate) struct SetGate {
 async fn submit(api: &Api, order: Order) -> Answer {
     let ending = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ending", "the agent is ending and takes no orders");
     let (reply, answer) = oneshot::channel();
-    api.shared.operator_requests.send(OperatorRequest { order, reply }).await.map_err(|_| ending())?;
+    api.operators()?.requests.send(OperatorRequest { order, reply }).await.map_err(|_| ending())?;
     match tokio::time::timeout(ORDER_TIMEOUT, answer).await {
         Ok(Ok(Ok(accepted))) => Ok(axum::Json(accepted)),
         Ok(Ok(Err(refused))) => Err(Problem::from(&refused)),

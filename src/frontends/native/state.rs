@@ -178,7 +178,7 @@ impl PageCache {
     responses((status = 200, body = GameState<'static>, headers(("etag" = String))), (status = 304), (status = "default", body = crate::frontends::http::ErrorBody<'static>)),
     security(("game" = []), ("operator" = []))))]
 pub(crate) async fn state(State(api): State<Api>, _: Anyone, headers: HeaderMap) -> Result<Response, Problem> {
-    let page = api.pages.with(&api.shared.status, &api.shared.events, |pages| pages.game.clone());
+    let page = api.pages.with(&api.status, &api.events, |pages| pages.game.clone());
     Ok(page.answer(&headers))
 }
 
@@ -205,7 +205,7 @@ pub(crate) async fn status(
 }
 
 fn status_page(api: &Api) -> Page {
-    api.pages.with(&api.shared.status, &api.shared.events, |pages| {
+    api.pages.with(&api.status, &api.events, |pages| {
         let status = &pages.status;
         pages.operator.get_or_insert_with(|| Page::new(&**status)).clone()
     })
@@ -213,7 +213,7 @@ fn status_page(api: &Api) -> Page {
 
 /// The status as a line, now and after every change that shows.
 fn changes(api: Api, place: StreamPlace) -> Body {
-    let mut changed = api.shared.status.clone();
+    let mut changed = api.status.clone();
     changed.mark_changed();
     let start = (api, changed, None, place);
     Body::from_stream(unfold(start, |(api, mut changed, mut shown, place)| async move {

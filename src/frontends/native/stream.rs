@@ -175,7 +175,7 @@ pub(crate) async fn events(
         Bearer::Game(run) => Some(run),
         Bearer::Operator => None,
     };
-    let log = GameEvents { events: Arc::clone(&api.shared.events), run };
+    let log = GameEvents { events: Arc::clone(&api.events), run };
     let (opening, seen) = log.opening(last_event_id(&headers));
     let place = StreamPlace::take(&api)?;
     Ok(answer(EVENT_STREAM, body(log, opening, seen, Follow::Yes, place)))
@@ -205,7 +205,7 @@ impl StreamPlace {
             let message = format!("{MAX_SUBSCRIBERS} streams are open; close one of them");
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_subscribers", message)
         })?;
-        let counters = Arc::clone(&api.shared.api_counters);
+        let counters = Arc::clone(&api.counters);
         counters.streams.fetch_add(1, Ordering::Relaxed);
         Ok(StreamPlace { _permit: permit, counters })
     }
@@ -285,7 +285,7 @@ pub(crate) async fn timeline(
         .iter()
         .any(|accept| accept.to_str().is_ok_and(|text| text.contains(EVENT_STREAM)));
     let (format, kind) = if sse { (Format::Sse, EVENT_STREAM) } else { (Format::Ndjson, NDJSON) };
-    let log = Entries { timeline: Arc::clone(&api.shared.timeline), format };
+    let log = Entries { timeline: Arc::clone(&api.operators()?.timeline), format };
     let asked = query.after.or_else(|| last_event_id(&headers).and_then(|id| id.parse().ok()));
     let tail = log.timeline.tail();
     let (opening, seen) = match asked {

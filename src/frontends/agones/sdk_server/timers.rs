@@ -1,45 +1,53 @@
-//! The end of a reservation, and new snapshots for watchers when the agent's state changes.
+//! What happens by itself: the end of a reservation, and new snapshots for watchers when something
+//! that they show has changed.
 
-use super::{MAX_EVENTS, SdkServer, SdkState};
-use crate::host::clock;
+use super::{CallOutcome, SdkServer, SdkState};
+use crate::{frontends::game_queue::CallKind, host::clock};
 use std::{sync::Arc, time::Duration};
 
-/// Delay after a call that found the driver's queue full.
-const RETRY: Duration = Duration::from_millis(200);
-
 impl SdkServer {
-    /// Follows the agent's state, and ends reservations whose time is over.
-    pub(crate) async fn keep_time(self: Arc<Self>) {
+    /// Shows watchers what the agent has published, and what it has acknowledged.
+    pub(crate) async fn show_changes(self: Arc<Self>) {
         let (mut status, mut events) = (self.shared.status.clone(), self.shared.events.watch());
+        let mut acknowledged = self.acknowledged.clone();
         loop {
-            let due = self.end_reservation();
+            drop(self.current());
+            tokio::select! {
+                changed = status.changed() => if changed.is_err() { return },
+                changed = events.changed() => if changed.is_err() { return },
+                changed = acknowledged.changed() => if changed.is_err() { return },
+            }
+            self.wake.notify_one();
+        }
+    }
+
+    /// Ends reservations whose time is over, as if the game had called Ready.
+    pub(crate) async fn end_reservations(self: Arc<Self>) {
+        loop {
+            let until = self.read_only(SdkState::reserved_until);
+            let left = until.map(|until| until.since(clock::wall()));
+            if left == Some(Duration::ZERO) && self.end_reservation().await {
+                continue;
+            }
             let sleep = async {
-                match due {
-                    Some(span) => tokio::time::sleep(span).await,
+                match left.filter(|left| !left.is_zero()) {
+                    Some(left) => tokio::time::sleep(left.max(Duration::from_millis(1))).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 () = sleep => {}
                 () = self.wake.notified() => {}
-                changed = status.changed() => if changed.is_err() { return },
-                changed = events.changed() => if changed.is_err() { return },
             }
         }
     }
 
-    /// Calls Ready when the reservation is over. How long until there is something to do again.
-    fn end_reservation(&self) -> Option<Duration> {
-        let now = clock::wall();
-        if self.current().state.reserved_until().is_some_and(|until| until <= now) {
-            let Ok(places) = self.shared.game_messages.try_reserve_many(MAX_EVENTS) else { return Some(RETRY) };
-            if let Err(error) = self.apply(SdkState::ready, places) {
-                // An unhealthy game stays reserved until it pings again, which changes the status.
-                tracing::debug!(%error, "the reservation is over, and the game can't be made ready");
-                return None;
-            }
-        }
-        let until = self.current().state.reserved_until()?;
-        Some(until.since(now).max(Duration::from_millis(1)))
+    /// False: the game can't be made ready. One that is unhealthy stays reserved until it pings again.
+    async fn end_reservation(&self) -> bool {
+        let ended = self.execute(CallKind::Ordinary, |state, view| {
+            let over = state.reserved_until().is_some_and(|until| until <= clock::wall());
+            if over { state.ready(view) } else { Ok(CallOutcome { value: (), events: Vec::new() }) }
+        });
+        ended.await.inspect_err(|error| tracing::debug!(%error, "the reservation is over, the game stays")).is_ok()
     }
 }

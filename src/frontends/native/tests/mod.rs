@@ -5,7 +5,7 @@ mod routes;
 mod server;
 mod streams;
 
-use super::{Api, Callers, router};
+use super::{Api, router};
 use crate::{
     frontends::{
         GameMessage,
@@ -62,8 +62,9 @@ impl Got {
 fn fixture() -> Fixture {
     let driver = TestDriver::new(status());
     driver.tokens.set_game(RUN, GAME.into());
-    let api = |callers| router(Api::new(driver.shared.clone(), callers));
-    Fixture { game: api(Callers::Game), operators: api(Callers::OperatorsByToken), driver }
+    let game = router(Api::of_game(driver.shared.clone()));
+    let operators = router(Api::of_operators(driver.operators.clone()));
+    Fixture { game, operators, driver }
 }
 
 fn request(method: &str, path: &str, token: &str, body: impl Into<Body>) -> Request<Body> {

@@ -76,10 +76,10 @@ async fn heartbeats_are_counted_and_no_messages() {
     let taken = fixture.driver.shared.heartbeats.take(crate::host::clock::mono());
     assert_eq!(taken.len(), 1);
     assert_eq!((taken[0].run, taken[0].source, taken[0].count), (RUN, EventSource::Native, 100));
-    assert!(fixture.driver.game_messages.try_recv().is_err());
-    fixture.driver.game_messages.close();
+    assert!(fixture.driver.try_receive().is_none());
+    fixture.driver.shared.queue.set_agent(false);
     let got = fixture.ask("POST", "/v1/game/heartbeat", GAME, "").await;
-    assert_eq!((got.status.as_u16(), got.code().as_str()), (503, "ending"));
+    assert_eq!(got.status, StatusCode::NO_CONTENT, "also without an agent");
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn what_cannot_be_meant_gets_one_clear_error_and_reaches_nobody() {
     }
     let got = fixture.ask("GET", "/v1/game/ready", GAME, "").await;
     assert_eq!(got.headers["allow"], "POST");
-    assert!(fixture.driver.game_messages.try_recv().is_err());
+    assert!(fixture.driver.try_receive().is_none());
 }
 
 #[tokio::test]
@@ -209,34 +209,45 @@ async fn the_token_of_an_earlier_run_is_worth_nothing() {
 
 #[tokio::test]
 async fn a_statement_is_acknowledged_once_it_is_durable_and_not_before() {
-    let mut fixture = fixture();
+    let fixture = fixture();
+    let queue = Arc::clone(&fixture.driver.shared.queue);
     let asked = tokio::spawn(send_owned(fixture.game.clone(), request("POST", "/v1/game/ready", GAME, "")));
-    let committed = fixture.driver.game_messages.recv().await.unwrap().committed.unwrap();
+    queue.sent().await;
     tokio::task::yield_now().await;
     assert!(!asked.is_finished());
-    committed.send(()).unwrap();
+    queue.acknowledge(queue.out().unwrap().number);
     assert_eq!(asked.await.unwrap().status, StatusCode::NO_CONTENT);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_journal_is_said_and_a_full_queue_or_an_ending_agent_asks_for_another_try() {
-    const TICKS: &str = r#"{"measured":30}"#;
-    let mut fixture = fixture();
-    let asked = tokio::spawn(send_owned(fixture.game.clone(), request("POST", "/v1/game/ready", GAME, "")));
-    let kept = fixture.driver.game_messages.recv().await.unwrap();
-    assert_eq!(asked.await.unwrap().status, StatusCode::ACCEPTED);
-    drop(kept);
+async fn a_slow_journal_is_said_and_a_full_queue_or_an_absent_agent_asks_for_another_try() {
+    let fixture = fixture();
+    let queue = Arc::clone(&fixture.driver.shared.queue);
+    let ready = || request("POST", "/v1/game/ready", GAME, "");
+    assert_eq!(send(&fixture.game, ready()).await.status, StatusCode::ACCEPTED, "nobody acknowledges it");
+    assert_eq!(queue.out().unwrap().messages.len(), 1, "it counts all the same");
 
-    for _ in 0..8 {
-        assert_eq!(fixture.ask("POST", "/v1/game/tick-rate", GAME, TICKS).await.status, StatusCode::NO_CONTENT);
-    }
-    let got = fixture.ask("POST", "/v1/game/tick-rate", GAME, TICKS).await;
+    let got = send(&fixture.game, ready()).await;
+    assert_eq!((got.status.as_u16(), got.code().as_str()), (503, "no_agent"));
+    queue.acknowledge(1);
+    assert_eq!(queue.out(), None, "it was withdrawn");
+
+    queue.set_agent(false);
+    let waiting: Vec<_> = (0..256).map(|_| tokio::spawn(send_owned(fixture.game.clone(), ready()))).collect();
+    tokio::task::yield_now().await;
+    let got = send(&fixture.game, ready()).await;
     assert_eq!((got.status.as_u16(), got.code().as_str()), (503, "busy"));
     assert_eq!(got.headers["retry-after"], "1");
-
-    fixture.driver.game_messages.close();
-    let got = fixture.ask("POST", "/v1/game/tick-rate", GAME, TICKS).await;
-    assert_eq!((got.status.as_u16(), got.code().as_str()), (503, "ending"));
+    let end = tokio::spawn(send_owned(fixture.game.clone(), request("POST", "/v1/game/shutdown", GAME, "")));
+    tokio::task::yield_now().await;
+    queue.set_agent(true);
+    while !queue.is_empty() {
+        tokio::task::yield_now().await;
+        queue.acknowledge(u64::MAX);
+    }
+    for asked in waiting.into_iter().chain([end]) {
+        assert_eq!(asked.await.unwrap().status, StatusCode::NO_CONTENT);
+    }
 }
 
 #[tokio::test]

@@ -170,7 +170,7 @@ async fn streams_are_counted_and_given_back() {
 async fn the_timeline_is_read_back_and_followed() {
     let fixture = fixture();
     for seq in 1..=3 {
-        fixture.driver.shared.timeline.push(entry(seq));
+        fixture.driver.operators.timeline.push(entry(seq));
     }
     let lines = |text: &str| -> Vec<u64> {
         text.lines().map(|line| serde_json::from_str::<TimelineEntry>(line).unwrap().seq).collect()
@@ -182,7 +182,7 @@ async fn the_timeline_is_read_back_and_followed() {
 
     let followed = open(&fixture, "/v1/timeline?follow&after=3", OPERATOR, None).await.unwrap();
     let mut body = followed.body;
-    fixture.driver.shared.timeline.push(entry(4));
+    fixture.driver.operators.timeline.push(entry(4));
     assert_eq!(lines(std::str::from_utf8(&body.next().await.unwrap().unwrap()).unwrap()), [4]);
 
     let mut sse = request("GET", "/v1/timeline", OPERATOR, "");
@@ -220,7 +220,7 @@ async fn the_status_is_followed_change_by_change() {
 async fn entries_of_the_timeline_that_are_gone_are_announced() {
     let fixture = fixture();
     for seq in 1..=(crate::frontends::timeline::RETENTION as u64 + 5) {
-        fixture.driver.shared.timeline.push(entry(seq));
+        fixture.driver.operators.timeline.push(entry(seq));
     }
     let got = fixture.ask("GET", "/v1/timeline?after=2", OPERATOR, "").await;
     let first: TimelineEntry = serde_json::from_str(got.text.lines().next().unwrap()).unwrap();
