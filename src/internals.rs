@@ -48,7 +48,7 @@ pub mod core {
 
 pub mod frontends {
     pub use crate::frontends::{
-        BindAddress, BoundSocket, Events, Frontend, GameMessage, Heartbeats, OperatorRequest, Shared, SocketSpec,
+        Batch, BindAddress, BoundSocket, Events, Frontend, GameMessage, GameQueue, Heartbeats, Shared, SocketSpec,
         Timeline, TokenStore,
     };
     pub mod a2s {
@@ -62,8 +62,12 @@ pub mod frontends {
         }
     }
     pub mod native {
-        pub use crate::frontends::native::{Native, Settings};
+        pub use crate::frontends::native::{Native, OperatorRequest, OperatorShared, Settings};
     }
+}
+
+pub mod gateway {
+    pub use crate::gateway::client::{Command, Gateway, GatewayEvent};
 }
 
 pub mod host {

@@ -11,6 +11,7 @@ mod core;
 
 mod agent;
 mod frontends;
+mod gateway;
 mod keeper;
 mod net;
 mod practice;

@@ -22,7 +22,11 @@ use crate::{
         Core,
         io::{Effect, JournalFact, SavedState},
     },
-    frontends::{self, Events, Shared, Timeline, TokenStore, native},
+    frontends::{
+        self, Events, Timeline, TokenStore,
+        native::{self, OperatorShared},
+    },
+    gateway::client::{self, Introduce, Levels},
     host::{
         clock, files,
         paths::{AgentPlace, Places},
@@ -53,8 +57,8 @@ pub(crate) struct Built {
     pub driver: Driver,
     /// What the core wants done first.
     pub first: Vec<Effect>,
-    /// The frontends; they end when this is dropped.
-    pub frontends: JoinSet<()>,
+    /// The operators' API and the link to the SDK gateway; they end when this is dropped.
+    pub served: JoinSet<()>,
     /// Signals, and whoever looks after the local session service.
     pub tasks: JoinSet<()>,
 }
@@ -78,16 +82,14 @@ pub(super) async fn build(
     let provider = settings::provider(config, &base.found)?;
     let (provider, provider_events) = Provider::new(provider, base.session_client.clone());
     let ((answers, answered), (findings, found_out)) = (mpsc::channel(64), mpsc::channel(64));
-    let ((said, heard), (asking, asked)) = (mpsc::channel(QUEUE), mpsc::channel(QUEUE));
+    let (asking, asked) = mpsc::channel(QUEUE);
     let (liveness, liveness_questions) = mpsc::channel(16);
     let (examining, examined) = mpsc::channel(4);
     let (timeline, seq) = timeline(place);
     let tokens = Arc::new(TokenStore::new(operator_token(config, place)?));
     let game_events = Arc::new(Events::new(files::random_hex()[..16].to_owned()));
-    let shared = Shared {
-        game_messages: said,
-        heartbeats: Arc::default(),
-        operator_requests: asking,
+    let operators = OperatorShared {
+        requests: asking,
         liveness,
         status: status_reader.clone(),
         events: Arc::clone(&game_events),
@@ -95,11 +97,24 @@ pub(super) async fn build(
         tokens: tokens.clone(),
         api_counters: Arc::default(),
     };
+    let (game_run, run) = watch::channel(None);
+    let (heard, known) = watch::channel(core.heard());
+    let levels = Levels {
+        settings: settings::frontends(config, place, &base.found.ports)?,
+        status: status_reader.clone(),
+        events: Arc::clone(&game_events),
+        run,
+        heard: known,
+    };
+    let mut served = JoinSet::new();
     let context = settings::launch_context(config, place, &base.found);
     let launch_extensions =
         base.registry.iter().filter_map(|frontend| frontend.launch_extension(&base.bound, &context)).collect();
+    let (gateway, gateway_events) = client::start(introduce(&base.keeper), base.bound, levels, &mut served);
     let executor = EffectExecutor {
         answers,
+        gateway,
+        game_run,
         provider,
         journal,
         events: game_events,
@@ -118,11 +133,7 @@ pub(super) async fn build(
         keeper: base.keeper,
         session_client: base.session_client,
     };
-    let mut frontends = JoinSet::new();
-    for frontend in base.registry {
-        frontend.serve(&mut base.bound, shared.clone(), &mut frontends).map_err(NoAgent::io("serve the API"))?;
-    }
-    native::serve_operators(base.operators, shared.clone(), &mut frontends).map_err(NoAgent::io("serve operators"))?;
+    native::serve_operators(base.operators, operators, &mut served).map_err(NoAgent::io("serve operators"))?;
     let (identity, identity_reader) = watch::channel(identity(config, &api, &options.places));
     if config.session.is_local() {
         base.tasks.spawn(keep_local_service(options.places.clone(), status_reader, identity));
@@ -130,22 +141,30 @@ pub(super) async fn build(
     register(place, &api)?;
     let early = base.early.into_iter().map(Arrival::Keeper).collect();
     let inbox = Inbox {
-        heartbeats: Arc::clone(&shared.heartbeats),
         early,
         keeper: base.events,
         journal: journal_facts,
         answers: answered,
         backend: base.backend,
         provider: provider_events,
-        game: heard,
+        gateway: gateway_events,
         operator: asked,
         liveness: liveness_questions,
         found: found_out,
         examined,
         control: orders,
     };
-    let driver = Driver { core, inbox, executor, status, identity: identity_reader, clock: clock::now };
-    Ok(Some(Built { driver, first, frontends, tasks: base.tasks }))
+    let driver = Driver { core, inbox, executor, status, identity: identity_reader, heard, clock: clock::now };
+    Ok(Some(Built { driver, first, served, tasks: base.tasks }))
+}
+
+/// Has the keeper introduce this agent to the SDK gateway.
+fn introduce(keeper: &Keeper) -> Introduce {
+    let keeper = keeper.clone();
+    Box::new(move || {
+        let keeper = keeper.clone();
+        async move { keeper.gateway().await.map(|(_, socket)| socket).map_err(|error| error.to_string()) }.boxed()
+    })
 }
 
 type RestoredCore = (Core, Vec<Effect>, journal::Writer, mpsc::UnboundedReceiver<JournalFact>);

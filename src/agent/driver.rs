@@ -14,8 +14,8 @@
 //!    still made.
 //! 4. What the machine slept through, or this task was kept from, is told to the core as a gap
 //!    before anything else.
-//! 5. A message of the game is acknowledged once what it changed is on the disk, or can't get
-//!    there.
+//! 5. A batch of the game's messages is acknowledged once what it changed is on the disk, or can't
+//!    get there, and the state that it led to was published.
 
 use super::{
     crash,
@@ -30,14 +30,15 @@ use crate::{
         Core,
         io::{Effect, Ending, Input, JournalFact, TimelineEvent},
     },
-    frontends::{GameMessage, Heartbeat, OperatorRequest},
+    frontends::native::OperatorRequest,
+    gateway::{client::GatewayEvent, server::read_words},
     keeper::KeeperEvent,
     model::{
-        game::Counted,
-        gateway_facts::GatewayFact,
-        ids::RunNumber,
+        game::GameBatch,
+        ids::{GatewayId, RunNumber},
         keeper::KeeperFact,
         orders::{Accepted, Refused, RequestId},
+        process::{ExitReport, RunState},
         session::InstanceHealth,
         status::{AgentStatus, PhaseName, Status},
         time::{Instant, Now},
@@ -72,6 +73,8 @@ pub struct Driver {
     pub executor: EffectExecutor,
     pub status: watch::Sender<Arc<Status>>,
     pub identity: watch::Receiver<Identity>,
+    /// The last batch that was acknowledged; the next gateway is told.
+    pub heard: watch::Sender<Option<(GatewayId, u64)>>,
     pub clock: fn() -> Now,
 }
 
@@ -87,11 +90,11 @@ struct LoopState {
     /// The revision of the status that was published last.
     published: Option<u64>,
     requests: BTreeMap<RequestId, oneshot::Sender<Result<Accepted, Refused>>>,
-    /// The run whose heartbeats the core asks for.
-    asked: Option<RunNumber>,
     next_request: u64,
-    /// Messages of the game that wait for a commit.
-    unacknowledged: VecDeque<(u64, oneshot::Sender<()>)>,
+    /// Batches that wait for a commit: its number, and theirs.
+    unacknowledged: VecDeque<(u64, (GatewayId, u64))>,
+    /// What the gateway was told of [`EffectExecutor::gateway`]'s urgency.
+    urgent: bool,
 }
 
 impl Driver {
@@ -107,9 +110,9 @@ impl Driver {
             figures: Figures::new(),
             published: None,
             requests: BTreeMap::new(),
-            asked: None,
             next_request: 1,
             unacknowledged: VecDeque::new(),
+            urgent: false,
         };
         let mut ending = self.dispatch(first, &mut state, now);
         self.publish(&mut state);
@@ -154,14 +157,13 @@ impl Driver {
         match arrival {
             Arrival::Keeper(event) => self.keeper(event, state, now),
             Arrival::Journal(fact) => {
-                acknowledge(state, &fact);
+                self.written(state, &fact);
                 self.take(Input::Journal(fact), state, now)
             }
             Arrival::Answered((call, answer)) => self.take(Input::Answered { call, answer }, state, now),
             Arrival::Backend(backend) => self.take(Input::Backend(backend), state, now),
             Arrival::Provider(event) => self.take(provided(event), state, now),
-            Arrival::Heartbeats => self.heartbeats(state, now),
-            Arrival::Game(message) => self.game_message(message, state, now),
+            Arrival::Gateway(event) => self.gateway(event, state, now),
             Arrival::Operator(request) => self.operator_request(request, state, now),
             Arrival::LivenessCheck(alive) => {
                 let _ = alive.send(());
@@ -198,13 +200,15 @@ impl Driver {
                     state.published = None;
                 }
                 self.executor.note(&fact);
-                let connected = matches!(fact, KeeperFact::Connected(_));
-                let ending = self.take(Input::Keeper(fact), state, now);
-                if ending.is_none() && connected {
-                    // The SDK is served here: nobody keeps words of the game from before.
-                    return self.take(Input::Gateway(GatewayFact::Heard), state, now);
-                }
-                ending
+                let ending = match &fact {
+                    KeeperFact::Exited(report) => self.last_words(report, state, now),
+                    KeeperFact::Connected(hello) => match &hello.run {
+                        RunState::Exited { report } => self.last_words(report, state, now),
+                        RunState::Empty | RunState::Running { .. } | RunState::Unkillable { .. } => None,
+                    },
+                    _ => None,
+                };
+                ending.or_else(|| self.take(Input::Keeper(fact), state, now))
             }
             KeeperEvent::Lost(losses) => {
                 self.executor.lost(losses, now);
@@ -237,29 +241,33 @@ impl Driver {
             self.executor.set_ports(&ports);
             ending = self.take(Input::Ports(ports), state, now);
         }
+        let ending = ending.or_else(|| self.last_words(&examined.report, state, now));
         ending.or_else(|| self.take(Input::Keeper(KeeperFact::Exited(examined.report)), state, now))
     }
 
-    fn game_message(&mut self, message: GameMessage, state: &mut LoopState, now: Now) -> Option<Ending> {
-        let before = self.core.written().revision;
-        let input = Input::GameEvent { run: message.run, source: message.source, event: message.event };
-        let ending = self.take(input, state, now);
-        if let Some(taken) = message.committed {
-            let written = self.core.written();
-            if written.revision == before {
-                let _ = taken.send(());
-            } else {
-                state.unacknowledged.push_back((written.by, taken));
+    fn gateway(&mut self, event: GatewayEvent, state: &mut LoopState, now: Now) -> Option<Ending> {
+        match event {
+            GatewayEvent::Fact(fact) => self.take(Input::Gateway(fact), state, now),
+            GatewayEvent::Counted { run, counted, answer } => {
+                self.take(Input::HeartbeatsCounted { run, counted, answer }, state, now)
             }
+            GatewayEvent::Batch(batch) => self.batch(batch, state, now),
         }
+    }
+
+    /// It is acknowledged once it is durable, also where it was applied before or has changed nothing.
+    fn batch(&mut self, batch: GameBatch, state: &mut LoopState, now: Now) -> Option<Ending> {
+        let id = (batch.gateway.clone(), batch.number);
+        let ending = self.take(Input::GameBatch(batch), state, now);
+        state.unacknowledged.push_back((self.core.written().by, id));
         ending
     }
 
-    /// Gives the core what the frontends have counted, unasked.
-    fn heartbeats(&mut self, state: &mut LoopState, now: Now) -> Option<Ending> {
-        let taken = self.inbox.heartbeats.take(now.mono);
-        let run = taken.first()?.run;
-        self.take(Input::HeartbeatsCounted { run, counted: counted(run, &taken), answer: false }, state, now)
+    /// What a game said that no agent has heard: it counts before its end does.
+    fn last_words(&mut self, report: &ExitReport, state: &mut LoopState, now: Now) -> Option<Ending> {
+        let words = report.last_words.as_deref()?;
+        let batches = read_words(words).inspect_err(|error| tracing::warn!(%error, "the game's last words can't be read"));
+        batches.unwrap_or_default().into_iter().find_map(|batch| self.take(Input::GameBatch(batch), state, now))
     }
 
     fn operator_request(&mut self, asked: OperatorRequest, state: &mut LoopState, now: Now) -> Option<Ending> {
@@ -275,10 +283,7 @@ impl Driver {
         tracing::trace!(?input, "input");
         crash::point(crash::before(&input));
         let effects = self.core.handle(input, now);
-        let ending = self.dispatch(effects, state, now);
-        let Some(run) = state.asked.take().filter(|_| ending.is_none()) else { return ending };
-        let counted = counted(run, &self.inbox.heartbeats.take(now.mono));
-        self.take(Input::HeartbeatsCounted { run, counted, answer: true }, state, now)
+        self.dispatch(effects, state, now)
     }
 
     fn dispatch(&mut self, effects: Vec<Effect>, state: &mut LoopState, now: Now) -> Option<Ending> {
@@ -292,7 +297,6 @@ impl Driver {
                         let _ = asker.send(reply);
                     }
                 }
-                Effect::CountHeartbeats { run } => state.asked = Some(run),
                 Effect::End(how) => ending = Some(how),
                 other => self.executor.carry_out(other, now),
             }
@@ -326,13 +330,24 @@ impl Driver {
             state.published = Some(revision);
             self.publish_status(state);
         }
-        if state.unacknowledged.is_empty() {
-            return;
+        let works = self.status.borrow().agent.journal.is_none();
+        if !state.unacknowledged.is_empty() && (self.core.is_written() || !works) {
+            self.acknowledge(state, u64::MAX);
         }
-        if self.core.is_written() || self.status.borrow().agent.journal.is_some() {
-            for (_, taken) in state.unacknowledged.drain(..) {
-                let _ = taken.send(());
-            }
+    }
+
+    /// A commit is done, or can't be.
+    fn written(&mut self, state: &mut LoopState, fact: &JournalFact) {
+        let (JournalFact::Committed { seq: done } | JournalFact::Failed { seq: done, .. }) = fact;
+        self.acknowledge(state, *done);
+    }
+
+    fn acknowledge(&mut self, state: &mut LoopState, done: u64) {
+        while state.unacknowledged.front().is_some_and(|(seq, _)| *seq <= done)
+            && let Some((_, (gateway, batch))) = state.unacknowledged.pop_front()
+        {
+            self.heard.send_replace(Some((gateway.clone(), batch)));
+            self.executor.gateway.acknowledge(gateway, batch);
         }
     }
 
@@ -347,7 +362,10 @@ impl Driver {
         state.figures.show(&mut status);
         state.supervisor.show(super::summary::line(&status));
         let ill = matches!(status.instance_health, InstanceHealth::Degraded | InstanceHealth::Unhealthy);
-        self.inbox.heartbeats.set_urgent(ill);
+        if state.urgent != ill {
+            state.urgent = ill;
+            self.executor.gateway.set_urgent(ill);
+        }
         self.status.send_if_modified(|known| {
             let changed = **known != status;
             if changed {
@@ -358,27 +376,12 @@ impl Driver {
     }
 }
 
-/// What was counted of this run.
-fn counted(run: RunNumber, heartbeats: &[Heartbeat]) -> Vec<Counted> {
-    let of_run = heartbeats.iter().filter(|heartbeat| heartbeat.run == run);
-    of_run.map(|&Heartbeat { source, count, age, .. }| Counted { source, count, age }).collect()
-}
-
 /// What lies between the last input and now that nobody could have acted on. `due`: when somebody should have.
 fn gap(last: Now, due: Option<Instant>, now: Now) -> Option<Duration> {
     let asleep = now.boot.saturating_sub(last.boot).saturating_sub(now.mono.since(last.mono));
     let late = due.map_or(Duration::ZERO, |due| now.mono.since(due));
     let gap = asleep.max(late);
     (gap >= GAP).then_some(gap)
-}
-
-fn acknowledge(state: &mut LoopState, fact: &JournalFact) {
-    let (JournalFact::Committed { seq: done } | JournalFact::Failed { seq: done, .. }) = fact;
-    while state.unacknowledged.front().is_some_and(|(seq, _)| seq <= done)
-        && let Some((_, taken)) = state.unacknowledged.pop_front()
-    {
-        let _ = taken.send(());
-    }
 }
 
 fn provided(event: ProviderEvent) -> Input {

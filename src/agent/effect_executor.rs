@@ -9,6 +9,7 @@
 //! | availability | a watch | the newest counts |
 //! | ask to quit | the game's remote console, in a task | one at a time |
 //! | notice | the game's event log | slow readers are told that they lag |
+//! | question for heartbeats | the SDK gateway, over its link | one at a time |
 //! | timeline event | timeline and its thread | dropped on disk, and counted |
 
 use super::{
@@ -25,6 +26,7 @@ use super::{
 use crate::{
     core::io::{Availability, Effect, Ending, Input, TimelineEvent, Watch},
     frontends::{Events, LaunchExtension, Timeline, TokenStore},
+    gateway::client::Gateway,
     host::clock,
     keeper::{Keeper, Losses},
     model::{
@@ -48,7 +50,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, mpsc::SyncSender},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// What is watched from outside, and how.
 #[derive(Debug)]
@@ -83,6 +85,9 @@ pub struct EffectExecutor {
     pub provider: Provider,
     pub journal: Writer,
     pub events: Arc<Events>,
+    pub gateway: Gateway,
+    /// The newest run and its token, for the gateway.
+    pub game_run: watch::Sender<Option<(RunNumber, SecretString)>>,
     pub timeline: Arc<Timeline>,
     pub timeline_file: TimelineWriter,
     /// Someone who looks on: the live view of `gameside run`.
@@ -113,7 +118,7 @@ pub struct ExecutorState {
 }
 
 impl EffectExecutor {
-    /// Carries one effect out. `Reply`, `CountHeartbeats` and `End` are the driver's own.
+    /// Carries one effect out. `Reply` and `End` are the driver's own.
     pub fn carry_out(&mut self, effect: Effect, now: Now) {
         match effect {
             Effect::Commit { seq, text } => self.journal.commit(seq, text),
@@ -131,11 +136,12 @@ impl EffectExecutor {
             }
             Effect::Availability(Availability::Unavailable) => self.provider.offer(Offer::Withdrawn),
             Effect::Notify { run, notice } => self.events.publish(run, notice),
+            Effect::CountHeartbeats { run: _ } => self.gateway.count(),
             Effect::Watch(watch) => self.watch(watch),
             Effect::AskToQuit { run: _ } => self.console_quit.ask(),
             Effect::Timeline(event) => self.timeline(event, now),
             Effect::ExitHook { report, reason } => self.hooks.exited(&report, &reason, now.wall),
-            Effect::Reply { .. } | Effect::CountHeartbeats { .. } | Effect::End(_) => {}
+            Effect::Reply { .. } | Effect::End(_) => {}
         }
     }
 
@@ -152,11 +158,16 @@ impl EffectExecutor {
         if let Some(token) = self.token_of(run) {
             spec.env.insert("GAMESIDE_TOKEN".to_owned(), token.expose_secret().to_owned());
             self.launch_extensions.iter().for_each(|extension| extension.apply(&token, &mut spec));
-            self.tokens.set_game(run, token);
+            self.set_game(run, token);
         }
         // Before the start: its first line may be the one that matters.
         self.keeper.output(!self.watch.log.is_empty());
         self.keeper.give(KeeperOrder::Start { run, spec });
+    }
+
+    fn set_game(&self, run: RunNumber, token: SecretString) {
+        self.game_run.send_replace(Some((run, token.clone())));
+        self.tokens.set_game(run, token);
     }
 
     fn token_of(&self, run: RunNumber) -> Option<SecretString> {
@@ -197,8 +208,9 @@ impl EffectExecutor {
             RunState::Unkillable { run, .. } => Some(*run),
         };
         if let Some((run, token)) = run.and_then(|run| Some((run, self.token_of(run)?))) {
-            self.tokens.set_game(run, token);
+            self.set_game(run, token);
         }
+        self.gateway.keeper(hello.gateway);
     }
 
     fn watch(&mut self, watch: Watch) {

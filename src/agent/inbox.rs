@@ -7,23 +7,24 @@
 //! |---|---|---|
 //! | keeper, provider, session client, probes | their own | the edge waits; levels coalesce there |
 //! | answers of calls | one a call under way | the call's task waits |
-//! | the game's messages, orders | [`QUEUE`] | the frontend answers 503 |
-//! | heartbeats | a counter | never: they are counted |
+//! | the SDK gateway | one batch at a time, and what was asked for | the link waits |
+//! | orders | [`QUEUE`] | the API answers 503 |
 //! | journal | one fact a commit | never: the core commits one at a time |
 
 use super::ports::Examined;
 use crate::{
     core::io::JournalFact,
-    frontends::{GameMessage, Heartbeats, OperatorRequest},
+    frontends::native::OperatorRequest,
+    gateway::client::GatewayEvent,
     keeper::KeeperEvent,
     model::calls::{Answer, Backend, CallId, Refusal},
     probes::Finding,
     providers::ProviderEvent,
 };
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 use tokio::sync::{mpsc, oneshot};
 
-/// Messages of the game and orders that may wait for the driver.
+/// Orders that may wait for the driver.
 pub(crate) const QUEUE: usize = 256;
 
 /// The outcome of a call.
@@ -48,9 +49,7 @@ pub enum Arrival {
     Answered(Answered),
     Backend(Backend),
     Provider(ProviderEvent),
-    /// The frontends have counted heartbeats that may change the verdict on the game's health.
-    Heartbeats,
-    Game(GameMessage),
+    Gateway(GatewayEvent),
     Operator(OperatorRequest),
     LivenessCheck(oneshot::Sender<()>),
     Found(Finding),
@@ -68,8 +67,7 @@ pub struct Inbox {
     pub answers: mpsc::Receiver<Answered>,
     pub backend: mpsc::Receiver<Backend>,
     pub provider: mpsc::Receiver<ProviderEvent>,
-    pub heartbeats: Arc<Heartbeats>,
-    pub game: mpsc::Receiver<GameMessage>,
+    pub gateway: mpsc::Receiver<GatewayEvent>,
     pub operator: mpsc::Receiver<OperatorRequest>,
     pub liveness: mpsc::Receiver<oneshot::Sender<()>>,
     pub found: mpsc::Receiver<Finding>,
@@ -89,8 +87,7 @@ impl Inbox {
             Some(answered) = self.answers.recv() => Arrival::Answered(answered),
             Some(backend) = self.backend.recv() => Arrival::Backend(backend),
             Some(event) = self.provider.recv() => Arrival::Provider(event),
-            () = self.heartbeats.urgent() => Arrival::Heartbeats,
-            Some(message) = self.game.recv() => Arrival::Game(message),
+            Some(event) = self.gateway.recv() => Arrival::Gateway(event),
             Some(request) = self.operator.recv() => Arrival::Operator(request),
             Some(alive) = self.liveness.recv() => Arrival::LivenessCheck(alive),
             Some(found) = self.found.recv() => Arrival::Found(found),

@@ -138,7 +138,7 @@ pub(crate) async fn run(options: Options) -> Result<Ending, NoAgent> {
     let Some(built) = build::build(&options, &place, ports, control, orders).await? else {
         return Ok(Ending::Orderly { reason: "told to stop before the keeper was there".to_owned() });
     };
-    let Built { driver, first, frontends, tasks } = built;
+    let Built { driver, first, served, tasks } = built;
     notify::ready("started");
     let (ending, mut executor, inbox) = driver.run(first).await;
 
@@ -150,7 +150,7 @@ pub(crate) async fn run(options: Options) -> Result<Ending, NoAgent> {
     for _ in 0..64 {
         tokio::task::yield_now().await;
     }
-    drop((inbox, frontends, tasks));
+    drop((inbox, served, tasks));
     Ok(ending)
 }
 

@@ -1,5 +1,5 @@
-//! `gameside keeper`: handed to `keeper::main` before clap sees it, so that nothing of ours runs in
-//! that process. This only makes it appear in the help.
+//! `gameside keeper` and `gameside gateway`: handed on before clap sees them, so that nothing else
+//! of ours runs in those processes. This only makes them appear in the help.
 
 use super::exit::Exit;
 use std::ffi::OsString;
@@ -7,14 +7,14 @@ use std::ffi::OsString;
 #[derive(Debug, clap::Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Args {
-    /// As `gameside-keeper --help` says.
+    /// Of the keeper, as `gameside-keeper --help` says; the gateway has none.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<OsString>,
 }
 
-/// Only reached when another option stands before the word `keeper`.
-pub(crate) fn unreachable_by_clap(args: &Args) -> Exit {
+/// Only reached when another option stands before the word.
+pub(crate) fn unreachable_by_clap(role: &str, args: &Args) -> Exit {
     let count = args.args.len();
-    eprintln!("gameside: write `keeper` first, its {count} options after it: `gameside keeper --dir DIR …`");
+    eprintln!("gameside: write `{role}` first, its {count} options after it: `gameside {role} …`");
     Exit::Usage
 }

@@ -84,6 +84,8 @@ pub(crate) enum Command {
     Events(events::Args),
     /// Be the keeper: the small process that holds the game (`gameside-keeper` is the same).
     Keeper(keeper::Args),
+    /// Be the SDK gateway: what the game talks to; the keeper starts it.
+    Gateway(keeper::Args),
     Practice(Box<practice::Practice>),
     /// List the game query protocols that a probe can speak.
     Probes(probes::Args),
@@ -121,6 +123,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     if args.get(1).map(OsString::as_os_str) == Some(OsStr::new("keeper")) {
         return crate::keeper::main(args.into_iter().skip(2).collect());
     }
+    if args.get(1).map(OsString::as_os_str) == Some(OsStr::new("gateway")) {
+        return crate::gateway::process::main(args.get(2..).unwrap_or_default());
+    }
     match Cli::try_parse_from(&args) {
         Ok(Cli { command: Command::Sessions(args), state_dir }) => sessions::run(args, state_dir),
         Ok(Cli { command: Command::Practice(args), .. }) => practice::run(*args),
@@ -153,7 +158,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Detach(args) => detach::run(&args, &place),
         Command::Logs(args) => logs::run(&args, &place),
         Command::Events(args) => events::run(&args, &place),
-        Command::Keeper(args) => Ok(keeper::unreachable_by_clap(&args)),
+        Command::Keeper(args) => Ok(keeper::unreachable_by_clap("keeper", &args)),
+        Command::Gateway(args) => Ok(keeper::unreachable_by_clap("gateway", &args)),
         Command::Probes(args) => Ok(probes::run(&args)),
         Command::Check(args) => check::run(args, &place),
         Command::Init(args) => init::run(&args),

@@ -64,6 +64,14 @@ impl Events {
         self.ring.push(event);
     }
 
+    /// Adds what is news: what holds already isn't told again, whoever says so.
+    pub(crate) fn tell(&self, run: RunNumber, notice: GameNotice) {
+        let news = self.lock().news(run, notice);
+        if let Some(notice) = news {
+            self.publish(run, notice);
+        }
+    }
+
     pub fn log_id(&self) -> &str {
         &self.id
     }
@@ -120,6 +128,27 @@ impl Levels {
         let kind = std::mem::discriminant(&event.notice);
         self.events.retain(|other| std::mem::discriminant(&other.notice) != kind);
         self.events.push(event);
+    }
+
+    /// What of a notice doesn't hold already.
+    fn news(&self, run: RunNumber, notice: GameNotice) -> Option<GameNotice> {
+        match self.run {
+            Some(known) if known > run => return None,
+            Some(known) if known == run => {}
+            Some(_) | None => return Some(notice),
+        }
+        let kind = std::mem::discriminant(&notice);
+        let known = self.events.iter().map(|event| &event.notice).find(|known| std::mem::discriminant(*known) == kind);
+        match (notice, known) {
+            // How much time is left is another figure each time.
+            (GameNotice::Stop { .. }, Some(_)) => None,
+            (GameNotice::Backfilled { mut players }, Some(GameNotice::Backfilled { players: known })) => {
+                players.retain(|player| !known.contains(player));
+                if players.is_empty() { None } else { Some(GameNotice::Backfilled { players }) }
+            }
+            (notice, Some(known)) if notice == *known => None,
+            (notice, _) => Some(notice),
+        }
     }
 
     /// The new event with the players of the level before it.

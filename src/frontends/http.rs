@@ -3,7 +3,7 @@
 //!
 //! | bound | value | beyond |
 //! |---|---|---|
-//! | connections of a listener | [`MAX_CONNECTIONS`], and as many as it has watchers | 503 and closed |
+//! | connections of a listener | [`MAX_CONNECTIONS`], and as many as it has watchers ([`Connections`]) | 503 and closed |
 //! | header lines, and bytes of them | [`MAX_HEADERS`], [`MAX_HEADER_BYTES`] | 431 and closed |
 //! | time until a request's header is there, also idle between two | [`HEADER_TIMEOUT`] | closed |
 //! | bytes of a body, time until it is there | [`MAX_BODY`], [`BODY_TIMEOUT`] | 413, 408 |
@@ -25,7 +25,12 @@ use bytes::Bytes;
 use http::StatusCode;
 use hyper::body::Incoming;
 use serde::Serialize;
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
 pub(crate) const MAX_CONNECTIONS: usize = 128;
@@ -132,23 +137,44 @@ fn other_user() -> Vec<u8> {
 /// For a socket that is the operator's alone.
 pub(crate) const OPERATOR: Admits = Admits::SameUserOrRoot(other_user);
 
+/// The connections of all listeners of the game together.
+#[derive(Debug, Default)]
+pub struct Connections {
+    places: Mutex<Vec<(Arc<Semaphore>, usize)>>,
+}
+
+impl Connections {
+    /// Places of one listener. `watchers`: connections that may stay for good, besides those that come and go.
+    pub(crate) fn places(&self, watchers: usize) -> Arc<Semaphore> {
+        let count = MAX_CONNECTIONS + watchers;
+        let places = Arc::new(Semaphore::new(count));
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).push((Arc::clone(&places), count));
+        places
+    }
+
+    /// How many are open.
+    pub(crate) fn open(&self) -> usize {
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.iter().map(|(places, count)| count - places.available_permits()).sum()
+    }
+}
+
 /// Serves a router until dropped; connections end with it.
-pub(crate) async fn serve(listener: Listener, admits: Admits, router: Router) {
+pub(crate) async fn serve(listener: Listener, admits: Admits, places: Arc<Semaphore>, router: Router) {
     let handler = move |_, request: Request<Incoming>| {
         let router = router.clone();
         async move { router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never: Infallible| match never {}) }
     };
     let origin = OriginCheck::of(&listener);
-    serve_with(listener, Gate { admits, origin, watchers: 0 }, Http1, handler).await;
+    serve_with(listener, Gate { admits, origin, places }, Http1, handler).await;
 }
 
 /// Who gets in at a listener.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Gate {
     pub admits: Admits,
     pub origin: OriginCheck,
-    /// Connections that may stay for good, besides those that come and go.
-    pub watchers: usize,
+    pub places: Arc<Semaphore>,
 }
 
 /// The same without a router in between, for one that answers thousands of requests a second.
@@ -158,8 +184,9 @@ where
     H: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
+    let Gate { admits, origin, places } = gate;
     let handler = move |peer, request: Request<Incoming>| {
-        let answer = gate.origin.check(&request).map(|()| handler(peer, request));
+        let answer = origin.check(&request).map(|()| handler(peer, request));
         async move {
             match answer {
                 Ok(answer) => answer.await,
@@ -167,8 +194,7 @@ where
             }
         }
     };
-    let options =
-        Options::new(MAX_CONNECTIONS + gate.watchers, WhenFull::Refuse(too_many_connections), gate.admits, LIMITS);
+    let options = Options { places, ..Options::new(0, WhenFull::Refuse(too_many_connections), admits, LIMITS) };
     net::server::serve(listener, options, protocol, handler, std::future::pending()).await;
 }
 

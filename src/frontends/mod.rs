@@ -47,7 +47,7 @@ pub(crate) mod launch;
 pub(crate) mod native;
 pub(crate) mod ring;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub(crate) mod timeline;
 pub(crate) mod tokens;
 
@@ -57,9 +57,9 @@ use crate::model::{
 };
 pub use events::Events;
 pub use game_queue::{Batch, GameMessage, GameQueue};
-pub(crate) use heartbeats::Heartbeat;
 pub use heartbeats::Heartbeats;
 pub(crate) use launch::{LaunchContext, LaunchExtension};
+use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     io,
@@ -87,6 +87,8 @@ pub struct Shared {
     pub tokens: Arc<dyn Tokens>,
     /// What the native API has answered, for the metrics.
     pub api_counters: Arc<native::Counters>,
+    /// Places for connections, of every listener.
+    pub connections: Arc<http::Connections>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -95,8 +97,8 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// Which frontends are on, and where.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Which frontends are on, and where. The agent tells its gateway on their wire: additive changes only.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Settings {
     /// The native API is always on: operators need it.
     pub native: native::Settings,

@@ -20,12 +20,12 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub(super) const OPERATOR: &str = "operator-token";
+pub(crate) const OPERATOR: &str = "operator-token";
 /// The run that [`status`] shows.
-pub(super) const RUN: RunNumber = RunNumber(7);
+pub(crate) const RUN: RunNumber = RunNumber(7);
 
 /// A server that plays.
-pub(super) fn status() -> Status {
+pub(crate) fn status() -> Status {
     Status {
         name: "arena".to_owned(),
         phase: PhaseName::Serving,
@@ -64,13 +64,13 @@ pub(super) fn status() -> Status {
 }
 
 /// A warm game that no match is served by.
-pub(super) fn warm_status() -> Status {
+pub(crate) fn warm_status() -> Status {
     let game = GameStatus { run: Some(RUN), pid: Some(42), ..GameStatus::default() };
     Status { phase: PhaseName::Idle, map: None, players: 0, max_players: None, game, ..status() }
 }
 
 /// The agent's end of what a frontend is handed, and a copy of that.
-pub(super) struct TestDriver {
+pub(crate) struct TestDriver {
     pub shared: Shared,
     pub operators: OperatorShared,
     pub operator_requests: mpsc::Receiver<OperatorRequest>,
@@ -82,7 +82,7 @@ pub(super) struct TestDriver {
 }
 
 impl TestDriver {
-    pub(super) fn new(status: Status) -> Self {
+    pub(crate) fn new(status: Status) -> Self {
         let (requests, operator_requests) = mpsc::channel(8);
         let (liveness_to, liveness) = mpsc::channel(1);
         let (status, status_rx) = watch::channel(Arc::new(status));
@@ -96,6 +96,7 @@ impl TestDriver {
             events: Arc::new(Events::new("life")),
             tokens: Arc::clone(&tokens) as Arc<dyn Tokens>,
             api_counters: Arc::default(),
+            connections: Arc::default(),
         };
         let operators = OperatorShared {
             requests,
@@ -110,7 +111,7 @@ impl TestDriver {
     }
 
     /// Takes one message of the game; a batch is acknowledged with its last.
-    pub(super) async fn receive(&mut self) -> GameMessage {
+    pub(crate) async fn receive(&mut self) -> GameMessage {
         loop {
             if let Some(message) = self.try_receive() {
                 return message;
@@ -120,7 +121,7 @@ impl TestDriver {
     }
 
     /// The same, if there is one now.
-    pub(super) fn try_receive(&mut self) -> Option<GameMessage> {
+    pub(crate) fn try_receive(&mut self) -> Option<GameMessage> {
         if self.batch.1.is_empty() {
             let batch = self.shared.queue.out()?;
             self.batch = (batch.number, batch.messages.clone().into());
@@ -133,7 +134,7 @@ impl TestDriver {
     }
 
     /// From now on acknowledges every message by itself, and notes the events.
-    pub(super) fn record(mut self, source: EventSource) -> Recorder {
+    pub(crate) fn record(self, source: EventSource) -> Recorder {
         let recorder = Recorder { shared: self.shared.clone(), events: Arc::default(), status: self.status.clone() };
         let events = Arc::clone(&recorder.events);
         tokio::spawn(async move {
@@ -154,7 +155,7 @@ impl TestDriver {
 }
 
 /// What a driver that only takes note has noted.
-pub(super) struct Recorder {
+pub(crate) struct Recorder {
     pub shared: Shared,
     pub status: watch::Sender<Arc<Status>>,
     events: Arc<Mutex<Vec<GameEvent>>>,
@@ -162,7 +163,7 @@ pub(super) struct Recorder {
 
 impl Recorder {
     /// The events since the last time.
-    pub(super) fn take(&self) -> Vec<GameEvent> {
+    pub(crate) fn take(&self) -> Vec<GameEvent> {
         std::mem::take(&mut self.events.lock().unwrap())
     }
 }

@@ -41,3 +41,12 @@ pub(crate) fn may_switch_users() -> bool {
     let wanted = CapabilitySet::SETUID | CapabilitySet::SETGID;
     is_root() || capabilities(None).is_ok_and(|held| held.inheritable.contains(wanted))
 }
+
+/// From here on SIGTERM, SIGINT and SIGHUP mean nothing to this process: another one says when it ends.
+#[allow(unsafe_code, reason = "ignoring a signal has no safe counterpart among our dependencies")]
+pub(crate) fn pass_over_endings() {
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+        // SAFETY: ignoring a signal runs no code of this process.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}

@@ -28,7 +28,8 @@ use gameside::{
             io::{Effect, Input, JournalFact, SavedState},
             settings::Settings,
         },
-        frontends::{Events, GameMessage, Heartbeats, OperatorRequest, Timeline, TokenStore},
+        frontends::{Events, Heartbeats, Timeline, TokenStore, native::OperatorRequest},
+        gateway::{Command, Gateway, GatewayEvent},
         host::{
             addresses::Hosts,
             paths::{AgentPlace, Places},
@@ -41,8 +42,8 @@ use gameside::{
     model::{
         allocation::Allocation,
         calls::{Answer, Backend, Call, Refusal},
-        game::{Admission, EventSource, GameEvent},
-        ids::{KeeperId, RunNumber},
+        game::{Admission, Counted, EventSource, GameBatch, GameEvent},
+        ids::{GatewayId, KeeperId, RunNumber},
         keeper::{KeeperFact, KeeperOrder},
         orders::{Accepted, Order, Refused, RequestId},
         policy::Readiness,
@@ -56,7 +57,10 @@ use gameside::{
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tempfile::TempDir;
@@ -83,14 +87,57 @@ fn paused() -> Now {
 /// An agent's driver and everything around it.
 struct Rig {
     keeper: mpsc::Sender<KeeperEvent>,
-    said: mpsc::Sender<GameMessage>,
+    gateway: TestGateway,
     orders: mpsc::Sender<OperatorRequest>,
     liveness: mpsc::Sender<oneshot::Sender<()>>,
-    heartbeats: Arc<Heartbeats>,
     status: watch::Receiver<Arc<Status>>,
     /// What the disk has written, and where the driver hears of it.
     written: Option<(mpsc::UnboundedReceiver<JournalFact>, mpsc::UnboundedSender<JournalFact>)>,
     _kept: (TempDir, mpsc::Receiver<KeeperEvent>, watch::Sender<Identity>),
+}
+
+/// The SDK gateway's side: numbers what the game says, and counts heartbeats.
+struct TestGateway {
+    events: mpsc::Sender<GatewayEvent>,
+    heartbeats: Arc<Heartbeats>,
+    unacknowledged: Arc<Mutex<VecDeque<oneshot::Sender<()>>>>,
+    number: AtomicU64,
+}
+
+impl TestGateway {
+    fn start(mut commands: mpsc::UnboundedReceiver<Command>, events: mpsc::Sender<GatewayEvent>) -> Self {
+        let heartbeats = Arc::new(Heartbeats::default());
+        let unacknowledged: Arc<Mutex<VecDeque<oneshot::Sender<()>>>> = Arc::default();
+        let gateway = TestGateway {
+            events: events.clone(),
+            heartbeats: Arc::clone(&heartbeats),
+            unacknowledged: Arc::clone(&unacknowledged),
+            number: AtomicU64::new(0),
+        };
+        tokio::spawn(async move {
+            let tell = |heartbeats: &Heartbeats, answer| {
+                let taken = heartbeats.take(paused().mono).into_iter();
+                let counted = taken.map(|one| Counted { source: one.source, count: one.count, age: one.age }).collect();
+                events.try_send(GatewayEvent::Counted { run: RUN, counted, answer })
+            };
+            loop {
+                tokio::select! {
+                    () = heartbeats.urgent() => drop(tell(&heartbeats, false)),
+                    command = commands.recv() => match command {
+                        Some(Command::Count) => drop(tell(&heartbeats, true)),
+                        Some(Command::Urgent(on)) => heartbeats.set_urgent(on),
+                        Some(Command::Acknowledge { .. }) => {
+                            let waiting = unacknowledged.lock().unwrap().pop_front();
+                            let _ = waiting.unwrap().send(());
+                        }
+                        Some(Command::Keeper(_)) => {}
+                        None => return,
+                    },
+                }
+            }
+        });
+        gateway
+    }
 }
 
 impl Rig {
@@ -107,7 +154,9 @@ impl Rig {
         let (status_sender, status) = watch::channel(Arc::new(core.status()));
         let (provider, provider_events) = Provider::new(ProviderSettings::Hook, session_client.clone());
         let ((answers, answered), (findings, found)) = (mpsc::channel(64), mpsc::channel(64));
-        let ((keeper, from_keeper), (said, heard)) = (mpsc::channel(64), mpsc::channel(64));
+        let ((keeper, from_keeper), (gateway_events, from_gateway)) = (mpsc::channel(64), mpsc::channel(64));
+        let (gateway, commands) = Gateway::new();
+        let heard = watch::Sender::new(core.heard());
         let ((orders, asked), (liveness, questions)) = (mpsc::channel(64), mpsc::channel(16));
         let (_, control) = mpsc::channel(1);
         let identity = Identity { agent: AgentStatus::default(), sessions_url: None };
@@ -119,6 +168,8 @@ impl Rig {
             answers,
             provider,
             journal: writer,
+            gateway,
+            game_run: watch::Sender::new(None),
             events: Arc::new(Events::new("life")),
             timeline: Arc::new(Timeline::new(0)),
             timeline_file: TimelineWriter::start(&place.timeline()).unwrap(),
@@ -142,26 +193,25 @@ impl Rig {
             hooks: Hooks::new("rig".into(), &HooksConfig::default(), dir.path().join("game.log")),
             state: ExecutorState::default(),
         };
-        let heartbeats = Arc::new(Heartbeats::default());
         let inbox = Inbox {
-            heartbeats: Arc::clone(&heartbeats),
             early: VecDeque::new(),
             keeper: from_keeper,
             journal,
             answers: answered,
             backend,
             provider: provider_events,
-            game: heard,
+            gateway: from_gateway,
             operator: asked,
             liveness: questions,
             found,
             examined,
             control,
         };
-        let driver = Driver { core, inbox, executor, status: status_sender, identity, clock: paused };
+        let gateway = TestGateway::start(commands, gateway_events);
+        let driver = Driver { core, inbox, executor, status: status_sender, identity, heard, clock: paused };
         tokio::spawn(driver.run(first));
         let written = Some((written, facts));
-        Rig { keeper, said, orders, liveness, heartbeats, status, written, _kept: (dir, ignored, identity_sender) }
+        Rig { keeper, gateway, orders, liveness, status, written, _kept: (dir, ignored, identity_sender) }
     }
 
     /// A match is on, and its game runs.
@@ -186,16 +236,17 @@ impl Rig {
     /// The game's word; the receiver hears when it is acknowledged.
     async fn says(&self, said: GameEvent) -> oneshot::Receiver<()> {
         let (taken, acknowledged) = oneshot::channel();
-        self.said
-            .send(GameMessage { run: RUN, source: EventSource::Native, event: said, committed: Some(taken) })
-            .await
-            .unwrap();
+        self.gateway.unacknowledged.lock().unwrap().push_back(taken);
+        let number = self.gateway.number.fetch_add(1, Ordering::Relaxed) + 1;
+        let gateway: GatewayId = "rig".parse().unwrap();
+        let batch = GameBatch { gateway, number, run: RUN, said: vec![(EventSource::Native, said)] };
+        self.gateway.events.send(GatewayEvent::Batch(batch)).await.unwrap();
         acknowledged
     }
 
     /// A frontend counts a heartbeat.
     fn beats(&self) {
-        self.heartbeats.record(RUN, EventSource::Native, paused().mono);
+        self.gateway.heartbeats.record(RUN, EventSource::Native, paused().mono);
     }
 
     async fn orders(&self, order: Order) -> oneshot::Receiver<Result<Accepted, Refused>> {

@@ -12,11 +12,15 @@ use std::path::Path;
 const ROOMS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("core", &["model"]),
-    ("agent", &["model", "core", "net", "keeper", "session_api", "providers", "frontends", "probes", "config", "host"]),
+    (
+        "agent",
+        &["model", "core", "net", "keeper", "gateway", "session_api", "providers", "frontends", "probes", "config", "host"],
+    ),
     ("keeper", &["model", "host::clock", "host::lock", "host::socket"]),
     ("session_api", &["model", "net", "host::clock"]),
     ("providers", &["model", "session_api", "host::clock"]),
     ("net", &["model", "host::clock", "host::socket"]),
+    ("gateway", &["model", "frontends", "net", "host::clock", "host::process"]),
     ("frontends", &["model", "net", "host::clock"]),
     ("probes", &["model", "host::clock"]),
     ("service", &["model", "net", "session_api", "host::clock", "host::files", "host::lock"]),

@@ -4,8 +4,7 @@ use crate::support::world::{PATIENCE, World};
 use gameside::{
     internals::{
         frontends::{
-            self, BindAddress, BoundSocket, Events, Frontend, GameMessage, OperatorRequest, Shared, Timeline,
-            TokenStore, native,
+            self, BindAddress, BoundSocket, Events, Frontend, GameMessage, GameQueue, Shared, TokenStore, native,
         },
         practice::{
             JoinOptions,
@@ -23,6 +22,7 @@ use gameside::{
     },
 };
 use std::{
+    collections::VecDeque,
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, UdpSocket},
     path::PathBuf,
@@ -30,10 +30,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool, mpsc::Receiver},
     time::Duration,
 };
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    task::JoinSet,
-};
+use tokio::{sync::watch, task::JoinSet};
 
 const RUN: RunNumber = RunNumber(3);
 
@@ -239,10 +236,12 @@ fn it_leaves_processes_behind_as_told() {
 
 /// The agent's side, without the agent: the native API over a real socket.
 struct Desk {
-    said: mpsc::Receiver<GameMessage>,
+    queue: Arc<GameQueue>,
+    /// Of the batches that came: what nobody has heard yet.
+    said: VecDeque<GameMessage>,
     events: Arc<Events>,
     heartbeats: Arc<frontends::Heartbeats>,
-    _rest: (mpsc::Receiver<OperatorRequest>, mpsc::Receiver<oneshot::Sender<()>>, watch::Sender<Arc<Status>>),
+    _status: watch::Sender<Arc<Status>>,
     tasks: JoinSet<()>,
     env: std::collections::BTreeMap<String, String>,
 }
@@ -259,42 +258,44 @@ fn bind(spec: frontends::SocketSpec) -> BoundSocket {
 /// `fds` from an earlier life, as the keeper would hand them over.
 fn desk(life: &str, settings: &native::Settings, bound: Vec<BoundSocket>) -> Desk {
     let frontend = Box::new(native::Native::new(settings.clone()));
-    let (said_to, said) = mpsc::channel(64);
-    let (orders_to, orders) = mpsc::channel(1);
-    let (pulse_to, pulse) = mpsc::channel(1);
     let (status_to, status) = watch::channel(Arc::new(status()));
     let tokens = TokenStore::new("operator".into());
     tokens.set_game(RUN, "secret".into());
     let events = Arc::new(Events::new(life));
     let heartbeats = Arc::new(frontends::Heartbeats::default());
     let shared = Shared {
-        game_messages: said_to,
+        queue: Arc::default(),
         heartbeats: Arc::clone(&heartbeats),
-        operator_requests: orders_to,
-        liveness: pulse_to,
         status,
         events: Arc::clone(&events),
-        timeline: Arc::new(Timeline::new(0)),
         tokens: Arc::new(tokens),
         api_counters: Arc::default(),
+        connections: Arc::default(),
     };
+    let queue = Arc::clone(&shared.queue);
+    queue.set_agent(true);
     let mut bound = bound;
     let mut env = frontend.env(&bound);
     env.insert("GAMESIDE_TOKEN".to_owned(), "secret".to_owned());
     let mut tasks = JoinSet::new();
     frontend.serve(&mut bound, shared, &mut tasks).unwrap();
-    Desk { said, events, heartbeats, _rest: (orders, pulse, status_to), tasks, env }
+    Desk { queue, said: VecDeque::new(), events, heartbeats, _status: status_to, tasks, env }
 }
 
 impl Desk {
     async fn hears(&mut self, wanted: impl Fn(&GameEvent) -> bool) -> GameEvent {
         let listen = async {
             loop {
-                let mut heard = self.said.recv().await.unwrap();
+                let Some(heard) = self.said.pop_front() else {
+                    if let Some(batch) = self.queue.out() {
+                        self.said.extend(batch.messages.iter().cloned());
+                        self.queue.acknowledge(batch.number);
+                    } else {
+                        self.queue.sent().await;
+                    }
+                    continue;
+                };
                 assert_eq!(heard.run, RUN);
-                if let Some(committed) = heard.committed.take() {
-                    let _ = committed.send(());
-                }
                 if wanted(&heard.event) {
                     return heard.event;
                 }

@@ -36,6 +36,7 @@ use crate::{
 };
 use challenge::Challenges;
 use rate::RateLimiter;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     io,
@@ -52,7 +53,7 @@ pub(crate) const UDP: &str = "a2s-udp";
 const MAX_REQUEST: usize = 1400;
 
 /// How queries are answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     pub listen: SocketAddr,
     /// The server's name.

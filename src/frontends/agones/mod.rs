@@ -53,11 +53,12 @@ use crate::{
     },
 };
 use sdk_server::{MAX_WATCHERS, SdkServer};
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
 /// Where it listens, and what a GameServer's specification would say on Agones.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// Loopback only; port 0 = any free one.
     pub grpc: SocketAddr,
@@ -77,7 +78,7 @@ pub struct Settings {
 }
 
 /// How pings are counted, as the GameServer's specification shows it. The core does the counting.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthSpec {
     pub disabled: bool,
     pub period: Duration,
@@ -148,8 +149,9 @@ impl Frontend for Agones {
     }
 
     fn serve(self: Box<Self>, bound: &mut Vec<BoundSocket>, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()> {
+        let connections = Arc::clone(&shared.connections);
         let sdk = SdkServer::new(self.settings, shared);
-        let gate = |origin| Gate { admits: Admits::Everybody, origin, watchers: MAX_WATCHERS };
+        let gate = |origin| Gate { admits: Admits::Everybody, origin, places: connections.places(MAX_WATCHERS) };
         if let Some(fd) = take_socket(bound, HTTP) {
             let sdk = Arc::clone(&sdk);
             let answer = move |_, request| rest::answer(Arc::clone(&sdk), request);

@@ -125,9 +125,10 @@ impl Frontend for Gsdk {
     }
 
     fn serve(self: Box<Self>, bound: &mut Vec<BoundSocket>, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()> {
+        let places = shared.connections.places(0);
         let router = router(self.config, shared);
         if let Some(fd) = take_socket(bound, TCP) {
-            tasks.spawn(http::serve(Listener::local(fd)?, Admits::Everybody, router));
+            tasks.spawn(http::serve(Listener::local(fd)?, Admits::Everybody, places, router));
         }
         Ok(())
     }

@@ -4,9 +4,9 @@
 //! |---|---|
 //! | heartbeat | at once: it is counted ([`Heartbeats`](crate::frontends::Heartbeats)) |
 //! | tick rate | at once: it isn't journalled |
-//! | any other | once what it changed is in the agent's journal, so that it survives the agent; 202 if that takes longer than [`PATIENCE`] (it counts all the same) |
+//! | any other | once what it changed is in the agent's journal, so that it survives the agent; 202 if that takes longer than [`PATIENCE`](crate::frontends::game_queue::PATIENCE) (it counts all the same) |
 //!
-//! A message that no agent takes within [`PATIENCE`] is answered with 503 and was not applied.
+//! A message that no agent takes within [`PATIENCE`](crate::frontends::game_queue::PATIENCE) is answered with 503 and was not applied.
 //! Sending the same message twice is harmless: a game retries until it is answered.
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     frontends::{
         GameMessage,
-        game_queue::{CallKind, NotTaken, PATIENCE},
+        game_queue::{CallKind, NotTaken},
         http::Problem,
     },
     host::clock,

@@ -56,6 +56,7 @@ use axum::{
     response::Response,
     routing::{MethodRouter, any, delete, get, post, put},
 };
+use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     io,
@@ -69,7 +70,7 @@ use tokio::{
 };
 
 /// Where the native API listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// Loopback only; port 0 = any free one.
     pub tcp: SocketAddr,
@@ -125,10 +126,12 @@ impl Frontend for Native {
     }
 
     fn serve(self: Box<Self>, bound: &mut Vec<BoundSocket>, shared: Shared, tasks: &mut JoinSet<()>) -> io::Result<()> {
+        let connections = Arc::clone(&shared.connections);
         let api = Api::of_game(shared);
         for name in [TCP, UNIX] {
             if let Some(fd) = take_socket(bound, name) {
-                tasks.spawn(http::serve(Listener::local(fd)?, Admits::Everybody, router(api.clone())));
+                let places = connections.places(0);
+                tasks.spawn(http::serve(Listener::local(fd)?, Admits::Everybody, places, router(api.clone())));
             }
         }
         Ok(())
@@ -181,8 +184,10 @@ pub(crate) fn serve_operators(
 ) -> io::Result<()> {
     let by_token = Api::of_operators(shared);
     let by_user = by_token.on_another_listener(Callers::Operators);
-    tasks.spawn(http::serve(Listener::local(sockets.tcp.into())?, Admits::Everybody, router(by_token)));
-    tasks.spawn(http::serve(Listener::local(sockets.unix.into())?, http::OPERATOR, router(by_user)));
+    let (tcp, unix) = (Listener::local(sockets.tcp.into())?, Listener::local(sockets.unix.into())?);
+    let connections = http::Connections::default();
+    tasks.spawn(http::serve(tcp, Admits::Everybody, connections.places(0), router(by_token)));
+    tasks.spawn(http::serve(unix, http::OPERATOR, connections.places(0), router(by_user)));
     Ok(())
 }
 

@@ -17,6 +17,7 @@ use crate::{
     },
 };
 use axum::{body::Body, extract::Request};
+use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 use prost::Message;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -210,6 +211,52 @@ async fn the_verdict_on_its_health_is_shown_and_only_pings_and_shutdown_lead_out
     judge(true);
     fixture.sdk.shutdown().await.unwrap();
     assert_eq!(shown(), "Shutdown");
+}
+
+#[tokio::test]
+async fn what_is_read_was_acknowledged_and_a_withdrawn_call_was_never_applied() {
+    let driver = TestDriver::new(warm_status());
+    let sdk = SdkServer::new(settings(), driver.shared.clone());
+    let queue = &driver.shared.queue;
+    let label = |sdk: &SdkServer, key: &str| sdk.snapshot().game_server.object_meta.clone().unwrap().labels.get(key).cloned();
+    let mut first = Box::pin(sdk.label("first", "1"));
+    assert!(first.as_mut().now_or_never().is_none());
+    assert_eq!(label(&sdk, "agones.dev/sdk-first"), None, "it is under way");
+    let withdrawn = Box::pin(sdk.label("withdrawn", "1"));
+    let mut last = Box::pin(sdk.label("last", "1"));
+    let mut withdrawn = withdrawn;
+    assert!(withdrawn.as_mut().now_or_never().is_none() && last.as_mut().now_or_never().is_none());
+    drop(withdrawn);
+    queue.acknowledge(queue.out().unwrap().number);
+    assert_eq!(label(&sdk, "agones.dev/sdk-first").as_deref(), Some("1"));
+    first.await.unwrap();
+    assert!(last.as_mut().now_or_never().is_none(), "it is evaluated now");
+    queue.acknowledge(queue.out().unwrap().number);
+    last.await.unwrap();
+    assert_eq!(label(&sdk, "agones.dev/sdk-last").as_deref(), Some("1"));
+    assert_eq!(label(&sdk, "agones.dev/sdk-withdrawn"), None);
+}
+
+#[tokio::test]
+async fn without_an_agent_pings_and_reads_are_answered_and_calls_wait() {
+    let driver = TestDriver::new(warm_status());
+    let sdk = SdkServer::new(settings(), driver.shared.clone());
+    let queue = &driver.shared.queue;
+    queue.set_agent(false);
+    for _ in 0..3 {
+        sdk.ping().now_or_never().expect("at once").unwrap();
+    }
+    assert_eq!(sdk.snapshot().game_server.status.as_ref().unwrap().state, "Scheduled");
+    let mut ready = Box::pin(sdk.ready());
+    assert!(ready.as_mut().now_or_never().is_none());
+    queue.set_agent(true);
+    assert!(ready.as_mut().now_or_never().is_none());
+    let said: Vec<_> = queue.out().unwrap().messages.iter().map(|message| message.event.clone()).collect();
+    assert!(matches!(said[..], [GameEvent::Hello, GameEvent::Ready, GameEvent::Offer(_), GameEvent::Keep(_)]), "{said:?}");
+    queue.acknowledge(1);
+    ready.await.unwrap();
+    let counted = driver.shared.heartbeats.take(crate::host::clock::mono());
+    assert_eq!((counted.len(), counted[0].count), (1, 3));
 }
 
 #[tokio::test]

@@ -234,7 +234,9 @@ async fn a_slow_journal_is_said_and_a_full_queue_or_an_absent_agent_asks_for_ano
 
     queue.set_agent(false);
     let waiting: Vec<_> = (0..256).map(|_| tokio::spawn(send_owned(fixture.game.clone(), ready()))).collect();
-    tokio::task::yield_now().await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
     let got = send(&fixture.game, ready()).await;
     assert_eq!((got.status.as_u16(), got.code().as_str()), (503, "busy"));
     assert_eq!(got.headers["retry-after"], "1");
