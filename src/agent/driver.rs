@@ -195,8 +195,7 @@ impl Driver {
             }
             KeeperEvent::Fact(fact) => {
                 if matches!(fact, KeeperFact::Connected(_) | KeeperFact::Stats(_)) {
-                    let keeper = self.status.borrow().keeper.pid;
-                    state.figures.refresh(keeper);
+                    state.figures.refresh(&self.status.borrow());
                     state.published = None;
                 }
                 self.executor.note(&fact);

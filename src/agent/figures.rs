@@ -13,21 +13,29 @@ pub(super) struct Figures {
     seen: Option<MachineStatus>,
     agent: Option<MemoryStatus>,
     keeper: Option<MemoryStatus>,
+    gateway: Option<MemoryStatus>,
 }
 
 impl Figures {
     pub(super) fn new() -> Figures {
-        Figures { machine: Machine::new(), seen: None, agent: None, keeper: None }
+        Figures { machine: Machine::new(), seen: None, agent: None, keeper: None, gateway: None }
     }
 
-    pub(super) fn refresh(&mut self, keeper: Option<i32>) {
+    /// `status`: which processes are ours.
+    pub(super) fn refresh(&mut self, status: &Status) {
+        let memory = |pid: Option<i32>| pid.and_then(|pid| resources::memory(pid.try_into().ok()?));
         self.seen = self.machine.look();
         self.agent = resources::memory(std::process::id());
-        self.keeper = keeper.and_then(|pid| resources::memory(pid.try_into().ok()?));
+        self.keeper = memory(status.keeper.pid);
+        let gateway = status.gateway.as_ref().filter(|gateway| gateway.connected && !gateway.in_process);
+        self.gateway = memory(gateway.map(|gateway| gateway.pid));
     }
 
     pub(super) fn show(&self, status: &mut Status) {
         status.machine.clone_from(&self.seen);
         (status.agent.memory, status.keeper.memory) = (self.agent, self.keeper);
+        if let Some(gateway) = &mut status.gateway {
+            gateway.memory = self.gateway.filter(|_| gateway.connected);
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         calls::Backend,
         process::ExitStatus,
         session::InstanceHealth,
-        status::{GameStatus, LastEnd, MachineStatus, MemoryStatus, Status},
+        status::{AgentStatus, GameStatus, GatewayStatus, LastEnd, MachineStatus, MemoryStatus, Status},
         time::Timestamp,
         units::Span,
     },
@@ -177,6 +177,7 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
     row("players", players(status));
     row("game", game(status));
     row("keeper", Some(keeper(status)));
+    row("gateway", status.gateway.as_ref().map(|gateway| self::gateway(gateway, &status.agent)));
     row("agent", agent(status));
     row("machine", status.machine.as_ref().map(machine));
     row("service", (status.agent.pid != 0).then(|| service(status)));
@@ -247,6 +248,21 @@ fn keeper(status: &Status) -> String {
     let connection = if keeper.connected { "" } else { ", not connected" };
     let memory = keeper.memory.map_or(String::new(), |memory| format!(", {}", cost(memory)));
     format!("pid {pid}{containment}{memory}{connection}")
+}
+
+/// Who serves the game's SDK.
+fn gateway(gateway: &GatewayStatus, agent: &AgentStatus) -> String {
+    let connection = if gateway.connected { "" } else { ", not connected" };
+    if gateway.in_process {
+        return format!("the agent itself, as its keeper starts none: a restart of the agent breaks the game's streams{connection}");
+    }
+    let memory = gateway.memory.map_or(String::new(), |memory| format!(", {}", cost(memory)));
+    let build = if gateway.build == agent.version {
+        String::new()
+    } else {
+        format!(", build {} beside the agent's {}: the next run of the game gets the agent's", gateway.build, agent.version)
+    };
+    format!("pid {}{memory}{build}{connection}", gateway.pid)
 }
 
 fn agent(status: &Status) -> Option<String> {

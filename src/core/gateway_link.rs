@@ -152,7 +152,7 @@ impl GatewayLink {
     fn learn(&mut self, fact: GatewayFact, facts: &Facts, decisions: &mut Decisions) {
         match fact {
             GatewayFact::Linked { pid, build, in_process } => {
-                self.status.set(Some(GatewayStatus { pid, build, connected: true, in_process }));
+                self.status.set(Some(GatewayStatus { pid, build, connected: true, in_process, memory: None }));
             }
             GatewayFact::Heard => {
                 self.caught_up = true;

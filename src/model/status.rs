@@ -153,6 +153,8 @@ pub struct GatewayStatus {
     pub connected: bool,
     /// It is the agent itself.
     pub in_process: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryStatus>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -94,6 +94,8 @@ fn figures(registry: &mut Registry, status: &Status) {
     gauge("game_ready", "1 once readiness was proved", i64::from(status.game.ready));
     gauge("game_restarts", "Restarts within this allocation", i64::from(status.game.restarts));
     gauge("keeper_connected", "1 while the keeper is connected", i64::from(status.keeper.connected));
+    let gateway = status.gateway.as_ref().is_some_and(|gateway| gateway.connected);
+    gauge("gateway_connected", "1 while the SDK gateway is connected", i64::from(gateway));
     gauge("registered", "1 while the provider may allocate this server", i64::from(status.agent.registered));
     gauge(
         "backend_up",
@@ -135,6 +137,9 @@ fn own_memory(registry: &mut Registry, status: &Status) {
     bytes(registry, "agent_memory_proportional", help, agent.and_then(|memory| memory.proportional));
     let help = "Memory of the keeper alone, 0 if unknown";
     bytes(registry, "keeper_memory_private", help, keeper.map(|memory| memory.private));
+    let gateway = status.gateway.as_ref().and_then(|gateway| gateway.memory);
+    let help = "Memory of the SDK gateway alone, 0 if unknown or if the agent serves the SDK itself";
+    bytes(registry, "gateway_memory_private", help, gateway.map(|memory| memory.private));
 }
 
 fn machine(registry: &mut Registry, machine: Option<&MachineStatus>) {
@@ -180,7 +185,7 @@ fn api_figures(registry: &mut Registry, api: &Api) {
             .get_or_create(&[("status", name)])
             .inc_by(api.counters.answers.by_class[class].load(Ordering::Relaxed));
     }
-    registry.register("api_answers", "Answers of the native API", answers);
+    registry.register("api_answers", "Answers of the operators' API", answers);
     let streams = Gauge::<i64>::default();
     streams.set(api.counters.streams.load(Ordering::Relaxed) as i64);
     registry.register("api_streams", "Event and timeline streams that are open", streams);
