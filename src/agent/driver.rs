@@ -265,7 +265,8 @@ impl Driver {
     /// What a game said that no agent has heard: it counts before its end does.
     fn last_words(&mut self, report: &ExitReport, state: &mut LoopState, now: Now) -> Option<Ending> {
         let words = report.last_words.as_deref()?;
-        let batches = read_words(words).inspect_err(|error| tracing::warn!(%error, "the game's last words can't be read"));
+        let batches =
+            read_words(words).inspect_err(|error| tracing::warn!(%error, "the game's last words can't be read"));
         batches.unwrap_or_default().into_iter().find_map(|batch| self.take(Input::GameBatch(batch), state, now))
     }
 

@@ -254,13 +254,18 @@ fn keeper(status: &Status) -> String {
 fn gateway(gateway: &GatewayStatus, agent: &AgentStatus) -> String {
     let connection = if gateway.connected { "" } else { ", not connected" };
     if gateway.in_process {
-        return format!("the agent itself, as its keeper starts none: a restart of the agent breaks the game's streams{connection}");
+        return format!(
+            "the agent itself, as its keeper starts none: a restart of the agent breaks the game's streams{connection}"
+        );
     }
     let memory = gateway.memory.map_or(String::new(), |memory| format!(", {}", cost(memory)));
     let build = if gateway.build == agent.version {
         String::new()
     } else {
-        format!(", build {} beside the agent's {}: the next run of the game gets the agent's", gateway.build, agent.version)
+        format!(
+            ", build {} beside the agent's {}: the next run of the game gets the agent's",
+            gateway.build, agent.version
+        )
     };
     format!("pid {}{memory}{build}{connection}", gateway.pid)
 }

@@ -278,7 +278,9 @@ impl State {
         if is_level(&message.event) {
             let kind = std::mem::discriminant(&message.event);
             self.next.retain(|other| {
-                other.source != message.source || std::mem::discriminant(&other.event) != kind || other.run != message.run
+                other.source != message.source
+                    || std::mem::discriminant(&other.event) != kind
+                    || other.run != message.run
             });
         }
         let replaces = self.next.len() < before;

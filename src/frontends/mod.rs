@@ -51,10 +51,7 @@ pub(crate) mod testing;
 pub(crate) mod timeline;
 pub(crate) mod tokens;
 
-use crate::model::{
-    game::IfTaken,
-    status::Status,
-};
+use crate::model::{game::IfTaken, status::Status};
 pub use events::Events;
 pub use game_queue::{Batch, GameMessage, GameQueue};
 pub use heartbeats::Heartbeats;

@@ -74,7 +74,10 @@ pub enum GatewayEvent {
 pub enum Command {
     /// Whether the keeper starts gateways.
     Keeper(bool),
-    Acknowledge { gateway: GatewayId, batch: u64 },
+    Acknowledge {
+        gateway: GatewayId,
+        batch: u64,
+    },
     Count,
     Urgent(bool),
 }
@@ -208,7 +211,7 @@ impl Client {
                             turned_away += 1;
                             None
                         }
-                        Over::Broken(why) => Some(format!("the SDK gateway can't be talked to: {why}")),
+                        Over::Broken(why) => Some(why.to_string()),
                     }
                 }
                 Err(why) => Some(why),

@@ -39,7 +39,8 @@ pub(crate) fn main(args: &[OsString]) -> ExitCode {
     let control = match inherited() {
         Ok(control) if args.is_empty() => control,
         _ => {
-            let text = "gameside gateway: the keeper starts this, and hands it a socket; there is nothing to start by hand\n";
+            let text =
+                "gameside gateway: the keeper starts this, and hands it a socket; there is nothing to start by hand\n";
             let _ = io::Write::write_all(&mut io::stderr(), text.as_bytes());
             return ExitCode::from(USAGE);
         }

@@ -211,13 +211,7 @@ impl Gateway {
         }
     }
 
-    fn greet(
-        &mut self,
-        versions: &[u32],
-        build: &str,
-        settings: Settings,
-        heard: Option<Heard>,
-    ) -> Result<(), Broken> {
+    fn greet(&mut self, versions: &[u32], build: &str, settings: Settings, heard: Option<Heard>) -> Result<(), Broken> {
         let Some(version) = VERSIONS.iter().copied().find(|version| versions.contains(version)) else {
             let why = format!("the agent (build {build}) speaks versions {versions:?}, this gateway {VERSIONS:?}");
             return Err(Broken::Refused(why));
@@ -349,7 +343,9 @@ impl Serving {
         kept: BTreeMap<EventSource, Kept>,
     ) -> Result<(), Broken> {
         if let Some(served) = self.run.filter(|served| *served != run) {
-            return Err(Broken::Refused(format!("it serves run {served}, and a gateway serves one: this is run {run}")));
+            return Err(Broken::Refused(format!(
+                "it serves run {served}, and a gateway serves one: this is run {run}"
+            )));
         }
         if self.run.is_none() {
             self.run = Some(run);

@@ -390,7 +390,11 @@ async fn nonsense_ends_the_link_and_the_game_goes_on() {
     assert_eq!(call(world.client(), "before".to_owned()).await, Some(StatusCode::NO_CONTENT));
     let mut stream = world.client().open(Call::new(Method::GET, "/v1/events")).await.unwrap().into_body();
     let long = format!("{}\n", "x".repeat(super::wire::MAX_LINE + 2));
-    let hello = |versions: &str| format!(r#"{{"say":"hello","versions":{versions},"build":"9","settings":{{"native":{{"tcp":"127.0.0.1:0","socket":null}},"gsdk":null,"a2s":null,"agones":null}}}}"#);
+    let hello = |versions: &str| {
+        format!(
+            r#"{{"say":"hello","versions":{versions},"build":"9","settings":{{"native":{{"tcp":"127.0.0.1:0","socket":null}},"gsdk":null,"a2s":null,"agones":null}}}}"#
+        )
+    };
     let rows = [
         "nonsense\n".to_owned(),
         "{\"say\":\"run\",\"run\":1,\"token\":\"x\"}\n".to_owned(),

@@ -110,9 +110,7 @@ pub(crate) enum GatewaySays {
         counted: Vec<Counted>,
     },
     /// The agent can't be worked with; the gateway hangs up.
-    Refused {
-        why: String,
-    },
+    Refused { why: String },
     /// The run is over, and so is this gateway.
     Ending,
     #[serde(other)]
@@ -146,7 +144,9 @@ impl<'de> Deserialize<'de> for Token {
 fn those_known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(EventSource, GameEvent)>, D::Error> {
     let said = Vec::<serde_json::Value>::deserialize(deserializer)?;
     let known = said.into_iter().filter_map(|one| {
-        serde_json::from_value(one).inspect_err(|error| tracing::warn!(%error, "a statement of the game isn't known here")).ok()
+        serde_json::from_value(one)
+            .inspect_err(|error| tracing::warn!(%error, "a statement of the game isn't known here"))
+            .ok()
     });
     Ok(known.collect())
 }
@@ -163,11 +163,13 @@ mod tests {
     fn released_lines_stay_readable() {
         for (version, agent, gateway) in RELEASED {
             for line in agent.lines() {
-                let said: AgentSays = serde_json::from_str(line).unwrap_or_else(|error| panic!("{version}: {error}: {line}"));
+                let said: AgentSays =
+                    serde_json::from_str(line).unwrap_or_else(|error| panic!("{version}: {error}: {line}"));
                 assert!(!matches!(said, AgentSays::Unknown), "{version}: {line}");
             }
             for line in gateway.lines() {
-                let said: GatewaySays = serde_json::from_str(line).unwrap_or_else(|error| panic!("{version}: {error}: {line}"));
+                let said: GatewaySays =
+                    serde_json::from_str(line).unwrap_or_else(|error| panic!("{version}: {error}: {line}"));
                 assert!(!matches!(said, GatewaySays::Unknown), "{version}: {line}");
                 let (again, before): (serde_json::Value, serde_json::Value) =
                     (serde_json::to_value(&said).unwrap(), serde_json::from_str(line).unwrap());

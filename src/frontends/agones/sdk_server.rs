@@ -196,9 +196,7 @@ impl SdkServer {
             return Ok(());
         }
         // The first one, or one that makes the game well again: the next call is to find it so.
-        let ping = |_: &mut SdkState, _: &AgentView| {
-            Ok(CallOutcome { value: (), events: vec![GameEvent::Heartbeat] })
-        };
+        let ping = |_: &mut SdkState, _: &AgentView| Ok(CallOutcome { value: (), events: vec![GameEvent::Heartbeat] });
         self.execute(CallKind::Ordinary, ping).await
     }
 

@@ -181,9 +181,7 @@ fn ratio(percent: Option<f32>) -> f64 {
 fn api_figures(registry: &mut Registry, api: &Api) {
     let answers = Family::<[(&'static str, &'static str); 1], prometheus_client::metrics::counter::Counter>::default();
     for (class, name) in [(2, "2xx"), (3, "3xx"), (4, "4xx"), (5, "5xx")] {
-        answers
-            .get_or_create(&[("status", name)])
-            .inc_by(api.counters.answers.by_class[class].load(Ordering::Relaxed));
+        answers.get_or_create(&[("status", name)]).inc_by(api.counters.answers.by_class[class].load(Ordering::Relaxed));
     }
     registry.register("api_answers", "Answers of the operators' API", answers);
     let streams = Gauge::<i64>::default();

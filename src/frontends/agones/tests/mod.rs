@@ -218,7 +218,8 @@ async fn what_is_read_was_acknowledged_and_a_withdrawn_call_was_never_applied() 
     let driver = TestDriver::new(warm_status());
     let sdk = SdkServer::new(settings(), driver.shared.clone());
     let queue = &driver.shared.queue;
-    let label = |sdk: &SdkServer, key: &str| sdk.snapshot().game_server.object_meta.clone().unwrap().labels.get(key).cloned();
+    let label =
+        |sdk: &SdkServer, key: &str| sdk.snapshot().game_server.object_meta.clone().unwrap().labels.get(key).cloned();
     let mut first = Box::pin(sdk.label("first", "1"));
     assert!(first.as_mut().now_or_never().is_none());
     assert_eq!(label(&sdk, "agones.dev/sdk-first"), None, "it is under way");
@@ -252,7 +253,10 @@ async fn without_an_agent_pings_and_reads_are_answered_and_calls_wait() {
     queue.set_agent(true);
     assert!(ready.as_mut().now_or_never().is_none());
     let said: Vec<_> = queue.out().unwrap().messages.iter().map(|message| message.event.clone()).collect();
-    assert!(matches!(said[..], [GameEvent::Hello, GameEvent::Ready, GameEvent::Offer(_), GameEvent::Keep(_)]), "{said:?}");
+    assert!(
+        matches!(said[..], [GameEvent::Hello, GameEvent::Ready, GameEvent::Offer(_), GameEvent::Keep(_)]),
+        "{said:?}"
+    );
     queue.acknowledge(1);
     ready.await.unwrap();
     let counted = driver.shared.heartbeats.take(crate::host::clock::mono());
