@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A call is evaluated, which may change its SDK's state, only when its turn has come: while an
-//! agent is there and no batch is out. So whoever evaluates sees what the last batch has led to, and
-//! a call that was withdrawn before has changed nothing.
+//! agent is there and no batch is out. So whoever evaluates sees what the last batch has led to,
+//! and a call that was withdrawn before has changed nothing.
 //!
 //! | bound | value | beyond |
 //! |---|---|---|

@@ -1,5 +1,5 @@
-//! The agent's side: has itself introduced to a gateway, or serves in its own process where there is
-//! none, and keeps the link.
+//! The agent's side: has itself introduced to a gateway, or serves in its own process where there
+//! is none, and keeps the link.
 //!
 //! ```text
 //!   the keeper can? ──yes──► introduced by it ──► hello ──► levels down, batches up ──► link breaks ─┐

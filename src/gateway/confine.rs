@@ -1,5 +1,5 @@
-//! How little the gateway's process may do: it talks to the game, and nothing that it is talked into
-//! may reach further than the sockets that it was handed.
+//! How little the gateway's process may do: it talks to the game, and nothing that it is talked
+//! into may reach further than the sockets that it was handed.
 //!
 //! | it can't | because |
 //! |---|---|

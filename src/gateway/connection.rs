@@ -1,4 +1,5 @@
-//! Lines of JSON over a stream socket, both ways at once: nobody waits for a peer that doesn't read.
+//! Lines of JSON over a stream socket, both ways at once: nobody waits for a peer that doesn't
+//! read.
 
 use super::wire::MAX_LINE;
 use bytes::{Buf as _, BytesMut};

@@ -18,13 +18,13 @@
 //! | [`client`] | the agent's side |
 //!
 //! A gateway serves one run: the keeper has the next one ready when a run has ended. Where the
-//! keeper can't start one, the agent serves in its own process, with the same code and over the same
-//! wire.
+//! keeper can't start one, the agent serves in its own process, with the same code and over the
+//! same wire.
 //!
 //! Invariants:
 //!
-//! 1. What the game said is in one batch, sent again until an agent has acknowledged it, and applied
-//!    once: its number lies in the agent's journal together with what it changed.
+//! 1. What the game said is in one batch, sent again until an agent has acknowledged it, and
+//!    applied once: its number lies in the agent's journal together with what it changed.
 //! 2. What the game is told are levels; what it was told already it isn't told again by another
 //!    agent.
 //! 3. Only the agent that the keeper introduced last is heard.

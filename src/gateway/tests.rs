@@ -1,5 +1,5 @@
-//! Gateway, link and agent together, over real sockets, against a simple model: calls of a game that
-//! are made while agents and gateways die at any moment.
+//! Gateway, link and agent together, over real sockets, against a simple model: calls of a game
+//! that are made while agents and gateways die at any moment.
 //!
 //! The agent is [`client`](super::client) and a memory: what it applied, and up to which batch. A
 //! death takes everything that isn't in that memory.

@@ -2,7 +2,8 @@
 //
 //   node tests/clients/agones.js     (NODE_PATH names where @google-cloud/agones-sdk lies)
 //
-// It prints "again" and waits for a line on stdin where the server is to be killed and started again, and "done" at its end.
+// It prints "again" where agents are to be killed, goes on calling until a line comes on stdin, and prints "done" at its end.
+// Its watch and its health stream are opened once: it is an error if one of them breaks, or if any call is refused.
 const assert = require("node:assert");
 const readline = require("node:readline");
 const AgonesSDK = require("@google-cloud/agones-sdk");
@@ -12,13 +13,22 @@ const sdk = new AgonesSDK();
 const seen = [];
 let changed = () => {};
 
+let leaving = false;
+
+function broken(what, error) {
+	if (!leaving) {
+		console.error(what, "broke:", error);
+		process.exit(1);
+	}
+}
+
 function watch() {
 	sdk.watchGameServer(
 		(server) => {
 			seen.push(server);
 			changed();
 		},
-		() => setTimeout(watch, 100),
+		(error) => broken("the watch", error),
 	);
 }
 
@@ -78,6 +88,26 @@ async function players() {
 	assert.strictEqual(await sdk.alpha.playerDisconnect("ada"), false);
 }
 
+// Calls without a pause while agents die: each counts once, and each label that was answered is there.
+async function callsThrough(uid) {
+	let over = false;
+	lines.next().then(() => {
+		over = true;
+	});
+	let calls = 0;
+	while (!over) {
+		calls += 1;
+		await sdk.beta.incrementCounter("calls", 1);
+		await sdk.setLabel("calls", String(calls));
+		const labels = new Map((await sdk.getGameServer()).objectMeta.labelsMap);
+		assert.strictEqual(labels.get("agones.dev/sdk-calls"), String(calls));
+	}
+	assert.strictEqual(await sdk.beta.getCounterCount("calls"), calls);
+	await sees("every call", (server) =>
+		server.objectMeta.uid === uid && new Map(server.objectMeta.labelsMap).get("agones.dev/sdk-calls") === String(calls));
+	console.log("called", calls);
+}
+
 async function main() {
 	await sdk.connect();
 	watch();
@@ -91,10 +121,7 @@ async function main() {
 	await sees("the label", (server) =>
 		new Map(server.objectMeta.labelsMap).get("agones.dev/sdk-created") === created &&
 		new Map(server.objectMeta.annotationsMap).get("agones.dev/sdk-uid") === uid);
-	sdk.health();
-	const pings = setInterval(() => sdk.health(() => {
-		sdk.healthStream = undefined;
-	}), 1000);
+	const pings = setInterval(() => sdk.health((error) => broken("the health stream", error)), 20);
 	await sdk.reserve(5);
 	await sees("Reserved", (server) => server.status.state === "Reserved");
 	await sdk.allocate();
@@ -102,15 +129,11 @@ async function main() {
 	await counters();
 
 	console.log("again");
-	await lines.next();
-	seen.length = 0;
-	sdk.healthStream = undefined;
-	await new Promise((resolve, reject) =>
-		sdk.client.waitForReady(Date.now() + 60000, (error) => (error ? reject(error) : resolve())));
-	await sees("the same server", (server) => server.objectMeta.uid === uid && server.status.state === "Allocated");
+	await callsThrough(uid);
 	assert.strictEqual(await sdk.beta.getCounterCapacity("rooms"), 1);
 	await lists();
 	await players();
+	leaving = true;
 	clearInterval(pings);
 	await sdk.shutdown();
 	console.log("done");

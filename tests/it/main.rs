@@ -57,6 +57,7 @@ mod driver;
 mod examples;
 mod first_hour;
 mod full_disk;
+mod gateway;
 mod gsdk;
 mod issuer;
 mod keeper;

@@ -254,7 +254,9 @@ fn the_status_shows_the_gateway_and_the_timeline_its_loss_and_the_match_plays_on
     let mut w = World::serving(settings());
     assert_eq!(w.status().gateway, None);
     w.give(linked(5));
-    let shown = |connected| Some(GatewayStatus { pid: 5, build: "1.0.0".to_owned(), connected, in_process: false });
+    let shown = |connected| {
+        Some(GatewayStatus { pid: 5, build: "1.0.0".to_owned(), connected, in_process: false, memory: None })
+    };
     assert_eq!(w.status().gateway, shown(true));
     w.seen.clear();
     w.give(lost());

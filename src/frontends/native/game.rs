@@ -6,8 +6,9 @@
 //! | tick rate | at once: it isn't journalled |
 //! | any other | once what it changed is in the agent's journal, so that it survives the agent; 202 if that takes longer than [`PATIENCE`](crate::frontends::game_queue::PATIENCE) (it counts all the same) |
 //!
-//! A message that no agent takes within [`PATIENCE`](crate::frontends::game_queue::PATIENCE) is answered with 503 and was not applied.
-//! Sending the same message twice is harmless: a game retries until it is answered.
+//! A message that no agent takes within [`PATIENCE`](crate::frontends::game_queue::PATIENCE) is
+//! answered with 503 and was not applied. Sending the same message twice is harmless: a game
+//! retries until it is answered.
 
 use super::{
     Api,

@@ -1,4 +1,5 @@
-//! The official clients, each started before the agent and after it, and kept through its death.
+//! The official clients, each started before the agent and after it, and kept through the deaths of
+//! agents: their streams are opened once, calls go on without a pause, and nothing breaks.
 
 use super::*;
 use crate::support::{
@@ -107,11 +108,16 @@ impl Drop for Client {
     }
 }
 
+/// How many agents die. `GAMESIDE_DEATHS=120` is the long run: 100 by SIGKILL, 20 by `gameside detach --restart`.
+fn deaths() -> u32 {
+    std::env::var("GAMESIDE_DEATHS").map_or(6, |count| count.parse().unwrap())
+}
+
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// The whole surface, with a SIGKILL of the agent in its middle.
+/// The whole surface, with agents that die in its middle.
 fn plays(command: Command, started: Started) {
     let world = World::new();
     let port = free_port();
@@ -139,8 +145,20 @@ fn plays(command: Command, started: Started) {
     };
     client.says("again");
     let before = agent.status();
-    agent.kill();
-    agent.start();
+    let rounds = deaths();
+    for round in 0..rounds {
+        if round % 6 == 5 {
+            world.told(["detach", "--restart", "server"]);
+            assert_eq!(agent.ended().code(), Some(75));
+        } else {
+            agent.kill();
+        }
+        agent.start();
+        let there = |status: &Value| status["keeper"]["connected"] == true && status["gateway"]["connected"] == true;
+        let after = agent.wait("the next agent and its gateway", there);
+        assert_eq!(after["gateway"]["pid"], before["gateway"]["pid"], "it is the same gateway");
+        assert_eq!(after["game"]["pid"], before["game"]["pid"], "and the same game");
+    }
     client.go_on();
     client.says("done");
     agent.wait("another run", |status| status["game"]["run"].as_u64() > before["game"]["run"].as_u64());

@@ -62,6 +62,7 @@ fn game(more: &str, agones: &str) -> String {
 
 /// The counters and lists of Agones's own conformance test.
 const FIXTURE: &str = "player_capacity = 2\n[agones.counters.rooms]\ncount = 1\ncapacity = 10\n\
+    [agones.counters.calls]\ncapacity = 1000000000\n\
     [agones.lists.players]\ncapacity = 100\nvalues = [\"test0\", \"test1\", \"test2\"]\n";
 
 /// The game's side of the SDK.

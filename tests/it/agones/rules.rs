@@ -35,7 +35,7 @@ fn a_game_server_has_the_shape_that_a_gateway_gives_it() {
             "creation_timestamp": "1795298157", "deletion_timestamp": "0", "annotations": {}, "labels": {}},
         "spec": {"health": {"disabled": false, "period_seconds": 3, "failure_threshold": 5, "initial_delay_seconds": 10}},
         "status": {"state": "Ready", "address": "127.0.0.1", "addresses": null, "ports": [{"name": "default", "port": 7777}],
-            "players": null, "counters": {"rooms": {"count": "1", "capacity": "10"}},
+            "players": null, "counters": {"rooms": {"count": "1", "capacity": "10"}, "calls": {"count": "0", "capacity": "1"}},
             "lists": {"players": {"capacity": "100", "values": ["a", "b", "c"]}}},
     });
     assert_eq!(shape(&server), shape(&expected));

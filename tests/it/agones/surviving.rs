@@ -4,7 +4,7 @@ use super::*;
 use std::net::TcpListener;
 
 #[test]
-fn what_the_sdk_holds_survives_the_agent_and_a_call_meanwhile_waits() {
+fn what_the_sdk_holds_survives_the_agent_and_a_read_meanwhile_is_answered() {
     let world = World::new();
     let mut agent = world.agent("server", &warm(FIXTURE));
     let sdk = Sdk::of(&agent);
@@ -20,15 +20,11 @@ fn what_the_sdk_holds_survives_the_agent_and_a_call_meanwhile_waits() {
     watch.next();
 
     agent.kill();
-    assert!(watch.try_next().is_err(), "the watch ends with the agent");
-    // Asked while nobody is there: the keeper holds the socket.
-    let meanwhile = std::thread::scope(|scope| {
-        let asked = scope.spawn(|| sdk.get("/gameserver"));
-        agent.start();
-        asked.join().unwrap()
-    });
-    let mut watch = Lines::open(&sdk);
-    let first = watch.next();
+    // Asked while no agent is there.
+    let meanwhile = sdk.get("/gameserver");
+    agent.start();
+    sdk.put("/metadata/annotation", &json!({"key": "note", "value": "kept"}));
+    let first = sdk.get("/gameserver");
     for server in [&meanwhile, &first] {
         for part in ["labels", "annotations", "uid", "creation_timestamp"] {
             assert_eq!(server["object_meta"][part], before["object_meta"][part], "{part}");
@@ -67,6 +63,7 @@ fn a_port_that_is_taken_moves_or_is_a_clear_error_as_configured() {
         moved.kill();
         drop(taken);
         moved.start();
+        moved.wait("the next agent", |status| status["keeper"]["connected"] == true);
         assert_eq!(sdk.state(), "Allocated");
         let held = std::net::TcpStream::connect(("127.0.0.1", first));
         assert!(held.is_ok(), "{wire} stays where it has moved to, also when the port is free");

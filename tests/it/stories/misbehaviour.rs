@@ -112,7 +112,7 @@ fn a_daemonising_game_is_one_run_where_it_is_declared_and_swept_up_where_it_is_n
     let status = agent.wait_join_status("joinable");
     let keeper = pid(&status, "keeper");
     agent.wait("nothing else", |status| status["game"]["restarts"] == 0);
-    let family = proc::descendants(keeper);
+    let family = proc::game_processes(keeper);
     assert!(!family.is_empty(), "the second process lives");
     agent.call("POST", "/v1/drain", Some(&json!({"then": "recycle"}))).unwrap().ok();
     agent.wait_phase("idle");
@@ -132,7 +132,7 @@ fn what_a_daemonising_game_leaves_behind_undeclared_is_swept_up() {
     let ended = agent.wait("the end", |status| status["last_end"]["reported"] == true);
     assert_eq!(ended["last_end"]["exit"]["status"], json!({"how": "exited", "code": 0}));
     assert!(ended["last_end"]["exit"]["stragglers"].as_u64().unwrap() >= 1, "{ended:#}");
-    assert_eq!(proc::descendants(keeper), [0; 0], "nothing of the run is left");
+    assert_eq!(proc::game_processes(keeper), [0; 0], "nothing of the run is left");
     service.wait_closed(&session);
 }
 
@@ -144,7 +144,7 @@ fn a_game_that_refuses_sigterm_and_has_helpers_is_ended_whole() {
     let mut agent = hooked(&world, &service, &format!("{PATIENT}{ladder}"));
     let session = allocate(&agent, "refuse-sigterm fork-helpers=3");
     let status = agent.wait_join_status("joinable");
-    let family = proc::descendants(pid(&status, "keeper"));
+    let family = proc::game_processes(pid(&status, "keeper"));
     assert!(family.len() >= 4, "the game and its helpers: {family:?}");
     agent.stop();
     assert!(family.iter().all(|pid| proc::gone(*pid, PATIENCE)), "every one of them");
@@ -189,7 +189,7 @@ fn killing_the_keeper_ends_the_game_with_all_its_helpers_and_is_reported_as_lost
     let agent = hooked(&world, &service, PATIENT);
     let session = allocate(&agent, "fork-helpers=2");
     let status = agent.wait_join_status("joinable");
-    let family = proc::descendants(pid(&status, "keeper"));
+    let family = proc::game_processes(pid(&status, "keeper"));
     assert!(family.len() >= 3, "{family:?}");
     proc::signal(pid(&status, "keeper"), 9);
     assert!(family.iter().all(|pid| proc::gone(*pid, PATIENCE)), "the game and its helpers go with it");

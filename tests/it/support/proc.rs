@@ -52,6 +52,15 @@ pub fn descendants(of: u32) -> Vec<u32> {
     found.split_off(1)
 }
 
+/// The descendants of a keeper that are no helper of ours: processes of the game.
+pub fn game_processes(keeper: u32) -> Vec<u32> {
+    let serves = |pid: &u32| {
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        command.split(|byte| *byte == 0).nth(1) == Some(b"gateway")
+    };
+    descendants(keeper).into_iter().filter(|pid| !serves(pid)).collect()
+}
+
 fn parents() -> BTreeMap<u32, u32> {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());

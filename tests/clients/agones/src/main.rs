@@ -1,11 +1,15 @@
 //! The official Rust client through its whole surface.
 //!
-//! It prints "again" and waits for a line on stdin where the server is to be killed and started
-//! again, and "done" at its end.
+//! It prints "again" where agents are to be killed, goes on calling until a line comes on stdin, and
+//! prints "done" at its end. Its watch and its health stream are opened once: it is an error if one
+//! of them breaks, or if any call is refused.
 
 use agones::{GameServer, Sdk};
 use std::{fmt::Debug, time::Duration};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+/// Between two pings of health.
+const PING: Duration = Duration::from_millis(20);
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -72,22 +76,39 @@ async fn players(sdk: &Sdk) -> Outcome {
     Ok(())
 }
 
-/// Until the server is there again.
-async fn reconnected(sdk: &mut Sdk) -> GameServer {
-    for _ in 0..600 {
-        if let Ok(server) = sdk.get_gameserver().await {
-            return server;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+/// Calls without a pause while agents die: each counts once, and each label that was answered is there.
+async fn calls_through(sdk: &mut Sdk, uid: &str) -> Outcome {
+    let mut watch = sdk.watch_gameserver().await?;
+    let over = tokio::spawn(async { BufReader::new(tokio::io::stdin()).read_line(&mut String::new()).await });
+    let mut beta = sdk.beta().clone();
+    let mut calls = 0i64;
+    while !over.is_finished() {
+        calls += 1;
+        beta.increment_counter("calls", 1).await?;
+        sdk.set_label("calls", calls.to_string()).await?;
+        let labels = sdk.get_gameserver().await?.object_meta.ok_or("no metadata")?.labels;
+        assert_eq!(labels["agones.dev/sdk-calls"], calls.to_string());
     }
-    panic!("no server for a minute");
+    assert_eq!(beta.get_counter_count("calls").await?, calls);
+    // The same stream as before the first death.
+    while let Some(server) = watch.message().await? {
+        let meta = server.object_meta.ok_or("no metadata")?;
+        assert_eq!(meta.uid, uid);
+        if meta.labels.get("agones.dev/sdk-calls") == Some(&calls.to_string()) {
+            println!("called {calls}");
+            return Ok(());
+        }
+    }
+    Err("the watch ended".into())
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Outcome {
     let mut sdk = Sdk::new(None, None).await?;
     let pings = sdk.health_check();
-    pings.send(()).await?;
+    // The receiver goes when the stream breaks.
+    let (closed, pinging) = (pings.clone(), pings.clone());
+    tokio::spawn(async move { while pinging.send(()).await.is_ok() { tokio::time::sleep(PING).await } });
     sdk.ready().await?;
     watched(&mut sdk, "Ready").await?;
     let meta = sdk.get_gameserver().await?.object_meta.ok_or("no metadata")?;
@@ -103,10 +124,9 @@ async fn main() -> Outcome {
     counters(&sdk).await?;
 
     println!("again");
-    BufReader::new(tokio::io::stdin()).read_line(&mut String::new()).await?;
-    let server = reconnected(&mut sdk).await;
-    assert_eq!(state(&server), "Allocated");
-    assert_eq!(server.object_meta.map(|meta| meta.uid), Some(meta.uid));
+    calls_through(&mut sdk, &meta.uid).await?;
+    assert_eq!(state(&sdk.get_gameserver().await?), "Allocated");
+    assert!(!closed.is_closed(), "the health stream is open");
     assert_eq!(sdk.beta().clone().get_counter_capacity("rooms").await?, 1);
     lists(&sdk).await?;
     players(&sdk).await?;
