@@ -9,7 +9,7 @@
 //! | start a process or thread | no process more for its user (not for root's) |
 
 use crate::host::process;
-use landlock::{ABI, Access as _, AccessFs, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _};
+use landlock::{ABI, Access as _, AccessFs, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _, RulesetCreated};
 use rustix::process::{Resource, Rlimit, chdir, setrlimit};
 use std::io;
 
@@ -31,5 +31,5 @@ pub(crate) fn confine() {
 fn without_files() -> io::Result<()> {
     let ruleset = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
     let ruleset = ruleset.handle_access(AccessFs::from_all(ABI::V1)).map_err(io::Error::other)?;
-    ruleset.create().and_then(|ruleset| ruleset.restrict_self()).map(drop).map_err(io::Error::other)
+    ruleset.create().and_then(RulesetCreated::restrict_self).map(drop).map_err(io::Error::other)
 }

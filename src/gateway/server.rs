@@ -280,7 +280,7 @@ impl Gateway {
                 let _ = tokio::time::timeout_at(until, link.connection.flushed()).await;
             }
         }
-        self.serving.as_ref().map_or_else(String::new, |serving| words(&self.id, serving.queue.unacknowledged()))
+        self.serving.as_ref().map_or_else(String::new, |serving| words(&self.id, &serving.queue.unacknowledged()))
     }
 
     /// Everything that the game has sent was read, and the agent, if there is one, has it.
@@ -398,14 +398,14 @@ fn somebody_waits(doors: &[OwnedFd]) -> bool {
 
 /// What is left over, as text for the exit report. Where it is too long, what the frontends remember goes first, and then
 /// all but what makes the end an orderly one.
-fn words(gateway: &GatewayId, left: Vec<Batch>) -> String {
+fn words(gateway: &GatewayId, left: &[Batch]) -> String {
     let rest: [fn(&GameEvent) -> bool; 3] = [
         |_| true,
         |event| !matches!(event, GameEvent::Keep(_)),
         |event| matches!(event, GameEvent::Shutdown | GameEvent::StopMe),
     ];
     for keep in rest {
-        let text = serde_json::to_string(&batches(gateway, &left, keep)).expect("plain data always serialises");
+        let text = serde_json::to_string(&batches(gateway, left, keep)).expect("plain data always serialises");
         if text.len() <= MAX_WORDS_BYTES {
             return if text == "[]" { String::new() } else { text };
         }
