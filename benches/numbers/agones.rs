@@ -51,10 +51,13 @@ fn ours() -> Figures {
     let config = "[game]\ncommand = [\"/bin/sleep\", \"100000\"]\nstart = \"at-boot\"\n[allocation]\nprovider = \"hook\"\n\
         [agones]\ngrpc = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\n";
     let agent = world.agent("sdk", config);
-    let status = agent.wait("a game", |status| status["game"]["pid"].is_u64());
+    let status = agent.wait("a game and its gateway", |status| {
+        status["game"]["pid"].is_u64() && status["gateway"]["connected"] == true
+    });
+    let gateway = u32::try_from(status["gateway"]["pid"].as_u64().unwrap()).unwrap();
     let env = std::fs::read_to_string(format!("/proc/{}/environ", status["game"]["pid"])).unwrap();
     let port = env.split('\0').find_map(|entry| entry.strip_prefix("AGONES_SDK_HTTP_PORT=")).unwrap();
-    figures(port.parse().unwrap(), agent.pid())
+    figures(port.parse().unwrap(), gateway)
 }
 
 fn theirs(program: std::ffi::OsString) -> Figures {

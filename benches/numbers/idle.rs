@@ -30,7 +30,10 @@ fn idle() {
     let mut agent = world.agent("idle", &config(&world, &service, "provider = \"sic\""));
     agent.wait("registration", |status| status["agent"]["registered"] == true);
     let watched = watch(&agent);
-    watched.memory("idle and registered", ["<= 4 MiB with the keeper", "<= 2 MiB", "", "<= 300 KiB"]);
+    watched.memory(
+        "idle and registered",
+        ["<= 4 MiB with keeper and gateway", "<= 2 MiB", "", "<= 300 KiB", "", "<= 2 MiB"],
+    );
     watched.wake_ups("idle", "<= 0.5 /s");
     agent.stop();
 }
@@ -42,7 +45,7 @@ fn serving() {
     let mut agent = world.agent("serving", &config(&world, &service, "provider = \"auto\""));
     agent.wait_join_status("joinable");
     let watched = watch(&agent);
-    watched.memory("with a joinable game", [""; 4]);
+    watched.memory("with a joinable game", [""; 6]);
     watched.wake_ups("with a joinable game", "<= 2 /s");
     agent.stop();
 }
@@ -54,28 +57,30 @@ fn config(world: &World, service: &Service<'_>, allocation: &str) -> String {
     format!("{common}[allocation]\n{allocation}\n{frontends}[game.ports.query]\nrange = \"{range}\"\n")
 }
 
-/// An agent, its keeper, and how often they were woken in a second.
+/// An agent, its keeper, their SDK gateway, and how often each was woken in a second.
 struct Watched {
     agent: u32,
     keeper: u32,
-    rates: [f64; 2],
+    gateway: u32,
+    rates: [f64; 3],
 }
 
 fn watch(agent: &Agent<'_>) -> Watched {
-    let keeper = u32::try_from(agent.status()["keeper"]["pid"].as_u64().unwrap()).unwrap();
-    let agent = agent.pid();
-    let wakes = || [agent, keeper].map(wake_ups);
+    let status = agent.wait("the gateway", |status| status["gateway"]["connected"] == true);
+    let pid = |of: &str| u32::try_from(status[of]["pid"].as_u64().unwrap()).unwrap();
+    let (agent, keeper, gateway) = (agent.pid(), pid("keeper"), pid("gateway"));
+    let wakes = || [agent, keeper, gateway].map(wake_ups);
     let (before, begun) = (wakes(), Instant::now());
     while begun.elapsed() < WATCHED {
         std::thread::park_timeout(WATCHED.saturating_sub(begun.elapsed()));
     }
     let after = wakes();
     let rate = |which: usize| (after[which] - before[which]) as f64 / WATCHED.as_secs_f64();
-    Watched { agent, keeper, rates: [rate(0), rate(1)] }
+    Watched { agent, keeper, gateway, rates: [rate(0), rate(1), rate(2)] }
 }
 
 impl Watched {
-    fn memory(&self, when: &str, wanted: [&str; 4]) {
+    fn memory(&self, when: &str, wanted: [&str; 6]) {
         let kibibytes = |pid: u32, name: &str| {
             let text = proc::status(pid, name).unwrap();
             text.trim_end_matches(" kB").parse::<f64>().unwrap()
@@ -86,13 +91,15 @@ impl Watched {
         row("agent, private (RssAnon)", &mebibytes(kibibytes(self.agent, "RssAnon")), wanted[1]);
         row(&format!("keeper, proportional (PSS), {when}"), &proportional(self.keeper), wanted[2]);
         row("keeper, private (RssAnon)", &format!("{} KiB", kibibytes(self.keeper, "RssAnon")), wanted[3]);
+        row(&format!("gateway, proportional (PSS), {when}"), &proportional(self.gateway), wanted[4]);
+        row("gateway, private (RssAnon)", &mebibytes(kibibytes(self.gateway, "RssAnon")), wanted[5]);
     }
 
     fn wake_ups(&self, when: &str, wanted: &str) {
-        let [agent, keeper] = self.rates;
-        let both = format!("{:.2} /s", agent + keeper);
-        let parts = format!("{wanted}   (agent {agent:.2}, keeper {keeper:.2})");
-        row(&format!("wake-ups of agent and keeper, {when}"), &both, &parts);
+        let [agent, keeper, gateway] = self.rates;
+        let all = format!("{:.2} /s", agent + keeper + gateway);
+        let parts = format!("{wanted}   (agent {agent:.2}, keeper {keeper:.2}, gateway {gateway:.2})");
+        row(&format!("wake-ups of agent, keeper and gateway, {when}"), &all, &parts);
     }
 }
 

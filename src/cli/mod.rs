@@ -8,6 +8,7 @@
 //! | [`probes`] | the protocols that a probe can speak |
 //! | [`practice`] | a small game server to try everything with, and its players |
 //! | [`check`], [`init`], [`load`] | a configuration: its faults, a first one, loading it |
+//! | [`install`] | both programs, into a pod's volume |
 //! | [`session`], [`sessions`] | sessions from the shell; the session service |
 //! | [`find`], [`operator`], [`startup`], [`terminal`] | which agent is meant; its API; what a match starts with; text for a terminal |
 //! | [`exit`], [`error`] | exit codes, and errors that carry one |
@@ -22,6 +23,7 @@ pub(crate) mod events;
 pub(crate) mod exit;
 pub(crate) mod find;
 pub(crate) mod init;
+pub(crate) mod install;
 pub(crate) mod keeper;
 pub(crate) mod live_view;
 pub(crate) mod load;
@@ -91,6 +93,7 @@ pub(crate) enum Command {
     Probes(probes::Args),
     Check(check::Args),
     Init(init::Args),
+    Install(install::Args),
     Completion(completion::Args),
     Session(Box<session::Args>),
     Sessions(sessions::SessionsArgs),
@@ -163,6 +166,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Probes(args) => Ok(probes::run(&args)),
         Command::Check(args) => check::run(args, &place),
         Command::Init(args) => init::run(&args),
+        Command::Install(args) => install::run(&args),
         Command::Completion(args) => Ok(completion::run(&args)),
         Command::Session(args) => session::run(*args, &place),
         Command::Sessions(_) | Command::Practice(_) => unreachable!("dispatched before"),

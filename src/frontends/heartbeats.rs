@@ -83,6 +83,18 @@ impl Heartbeats {
         taken.collect()
     }
 
+    /// The newest of each source that was ever heard in this run, for an agent that knows of none: each counts at least once.
+    pub(crate) fn take_known(&self, now: Instant) -> Vec<Heartbeat> {
+        let mut counters = self.lock();
+        let known = counters.entries.iter_mut().map(|entry| Heartbeat {
+            run: entry.run,
+            source: entry.source,
+            count: std::mem::take(&mut entry.count).max(1),
+            age: now.since(entry.newest),
+        });
+        known.collect()
+    }
+
     /// Whether the driver wants to hear of each one at once: while the game isn't known to be healthy.
     pub fn set_urgent(&self, urgent: bool) {
         self.lock().urgent = urgent;
@@ -147,6 +159,8 @@ mod tests {
         let expected = [taken(EventSource::Agones, 999, 1), taken(EventSource::Native, 2, 499)];
         assert_eq!(heartbeats.take(at(1000)), expected);
         assert_eq!(heartbeats.take(at(1001)), []);
+        let known = [taken(EventSource::Agones, 1, 2), taken(EventSource::Native, 1, 500)];
+        assert_eq!(heartbeats.take_known(at(1001)), known, "another agent asks");
         heartbeats.record(RUN, EventSource::Agones, at(1002));
         assert_eq!(heartbeats.take(at(1003)), [taken(EventSource::Agones, 1, 1)]);
     }

@@ -54,6 +54,7 @@ pub(crate) mod tokens;
 use crate::model::{game::IfTaken, status::Status};
 pub use events::Events;
 pub use game_queue::{Batch, GameMessage, GameQueue};
+pub(crate) use heartbeats::Heartbeat;
 pub use heartbeats::Heartbeats;
 pub(crate) use launch::{LaunchContext, LaunchExtension};
 use serde::{Deserialize, Serialize};

@@ -18,7 +18,9 @@ use super::{
     wire::{AgentSays, GatewaySays, Heard, VERSIONS},
 };
 use crate::{
-    frontends::{self, Batch, BoundSocket, Events, GameQueue, Heartbeats, Settings, Shared, TokenStore, Tokens, http},
+    frontends::{
+        self, Batch, BoundSocket, Events, GameQueue, Heartbeat, Heartbeats, Settings, Shared, TokenStore, Tokens, http,
+    },
     host::clock,
     model::{
         game::{Counted, EventSource, GameBatch, GameEvent, Kept},
@@ -237,7 +239,8 @@ impl Gateway {
             owes: serving.queue.out().map(|out| out.number),
         })?;
         link.send(serving)?;
-        link.count(serving, None)
+        // This agent has heard none yet, and silence counts only from the first one on.
+        link.say_counted(serving, None, serving.heartbeats.take_known(clock::mono()))
     }
 
     fn send_batch(link: &mut Link, serving: &Serving) -> Result<(), Broken> {
@@ -303,8 +306,11 @@ impl Link {
 
     /// The heartbeats since the last time.
     fn count(&mut self, serving: &Serving, question: Option<u64>) -> Result<(), Broken> {
+        self.say_counted(serving, question, serving.heartbeats.take(clock::mono()))
+    }
+
+    fn say_counted(&mut self, serving: &Serving, question: Option<u64>, taken: Vec<Heartbeat>) -> Result<(), Broken> {
         let Some(run) = serving.run else { return Ok(()) };
-        let taken = serving.heartbeats.take(clock::mono());
         let counted: Vec<_> = taken
             .into_iter()
             .filter(|heartbeat| heartbeat.run == run)

@@ -299,12 +299,17 @@ async fn play(acts: Vec<Act>, fates: Vec<Fate>) {
     }
 }
 
+/// Each case has real sockets, so there are fewer than elsewhere unless somebody wants more.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").map_or(24, |cases| cases.parse().unwrap())
+}
+
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn every_call_is_applied_once_however_agents_die(acts in acts(false), fates in fates()) {
@@ -422,4 +427,37 @@ async fn nonsense_ends_the_link_and_the_game_goes_on() {
     let mut world = world;
     world.start_agent();
     assert_eq!(call(world.client(), "after".to_owned()).await, Some(StatusCode::NO_CONTENT));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_says_nonsense_is_left_with_one_clear_line_and_asked_for_again() {
+    let (ends, mut introduced) = mpsc::unbounded_channel();
+    let introduce: client::Introduce = Box::new(move || {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        ends.send(theirs).unwrap();
+        async move { Ok(ours.into()) }.boxed()
+    });
+    let (_status, status) = watch::channel(Arc::new(status()));
+    let (_run, run) = watch::channel(None);
+    let heard = watch::Sender::new(None);
+    let events = Arc::new(Events::new("agent"));
+    let levels = Levels { settings: Settings::default(), status, events, run, heard: heard.subscribe() };
+    let mut tasks = JoinSet::new();
+    let (gateway, mut from) = client::start(introduce, Vec::new(), levels, &mut tasks);
+    gateway.keeper(true);
+    let long = format!("{}\n", "x".repeat(super::wire::MAX_LINE + 2));
+    let rows = [
+        ("nonsense\n", "can't be read"),
+        ("{\"say\":\"refused\",\"why\":\"too old\"}\n", "it refused: too old"),
+        (long.as_str(), "a line of more than"),
+    ];
+    for (said, why) in rows {
+        let theirs = introduced.recv().await.unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let mut theirs = tokio::net::UnixStream::from_std(theirs).unwrap();
+        let _ = tokio::io::AsyncWriteExt::write_all(&mut theirs, said.as_bytes()).await;
+        let told = from.recv().await.unwrap();
+        let GatewayEvent::Fact(GatewayFact::Lost { why: told }) = told else { panic!("{told:?}") };
+        assert!(told.contains(why) && !told.contains('\n') && told.len() < 300, "{told}");
+    }
 }

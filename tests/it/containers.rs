@@ -2,12 +2,14 @@
 //! an unprivileged user, a volume that is all they share. The network is one, as in a pod.
 
 use crate::support::{
-    agent::{Agent, Places},
-    component, proc,
+    agent::{Agent, Places, deaths},
+    component,
+    game_api::{GameApi, until},
+    proc,
     service::Service,
-    world::{GAMESIDE, KEEPER, PATIENCE, World},
+    world::{GAMESIDE, PATIENCE, World},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
     process::{Child, ExitStatus},
@@ -26,11 +28,11 @@ impl Container {
     fn run(world: &World, name: &str, volume: &Path, env: &[(&str, &str)], command: &[&str]) -> Self {
         let script = r#"
             set -e
-            volume=$1 gameside=$2 keeper=$3; shift 3
+            volume=$1 gameside=$2; shift 2
             exec 9< "$volume"                 # The world's directory is about to vanish with /tmp.
             mount -t tmpfs tmpfs /mnt
             mkdir /mnt/gameside /mnt/bin
-            cp "$gameside" "$keeper" /mnt/bin/
+            "$gameside" install /mnt/bin >/dev/null
             mount --bind /proc/self/fd/9 /mnt/gameside
             exec 9<&-
             mount -o remount,ro /sys/fs/cgroup 2>/dev/null || true
@@ -55,7 +57,7 @@ impl Container {
                 "sh",
             ],
         );
-        unshare.arg(volume).args([GAMESIDE, KEEPER]).args(command).env_clear();
+        unshare.arg(volume).arg(GAMESIDE).args(command).env_clear();
         unshare.env("PATH", "/mnt/bin:/usr/sbin:/usr/bin:/sbin:/bin").envs(env.iter().copied());
         unshare.env("GAMESIDE_TEST_WORLD", world.path());
         Container { child: unshare.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap() }
@@ -136,15 +138,25 @@ fn one_container_keeps_the_match_through_a_crash_of_the_agent_and_drains() {
     let game = from_inside(&container, &before["game"]["pid"]);
     assert_eq!(proc::status(game, "Uid").unwrap().split_whitespace().next().unwrap(), UID.to_string());
 
-    proc::signal(from_inside(&container, &before["agent"]["pid"]), 9);
-    let after = agent.wait("another agent", |status| {
-        status["agent"]["pid"] != before["agent"]["pid"] && status["join_status"] == "joinable"
-    });
-    for same in ["/session_id", "/instance_id", "/game/pid", "/game/restarts"] {
-        assert_eq!(after.pointer(same), before.pointer(same), "{same}");
+    let api = GameApi::of(game);
+    let mut events = api.stream(&format!("{}/v1/events", api.api));
+    let mut last = before.clone();
+    for _ in 1..deaths() {
+        proc::signal(from_inside(&container, &last["agent"]["pid"]), 9);
+        let after = agent.wait("another agent", |status| {
+            status["agent"]["pid"] != last["agent"]["pid"]
+                && status["join_status"] == "joinable"
+                && status["gateway"]["connected"] == true
+        });
+        for same in ["/session_id", "/instance_id", "/game/pid", "/game/restarts", "/gateway/pid"] {
+            assert_eq!(after.pointer(same), before.pointer(same), "{same}");
+        }
+        last = after;
     }
+    assert_eq!(api.ask("POST", "/v1/game/heartbeat", &json!({})), 204);
 
     proc::signal(container.init(), 15);
+    until(&mut events, "event: drain");
     let ended = container.ended();
     assert_eq!(ended.code(), Some(0), "an orderly end");
     assert!(!proc::alive(game));
@@ -172,20 +184,29 @@ fn a_sidecar_and_a_keeper_in_the_games_container_end_in_the_kubelets_order() {
     assert_eq!(before["keeper"]["pid"], 1);
     let game = from_inside(&container, &before["game"]["pid"]);
 
-    // The sidecar's container is replaced; the game doesn't notice.
-    proc::signal(sidecar.init(), 9);
-    sidecar.ended();
-    assert!(proc::alive(game));
-    let mut sidecar = Container::run(&world, "sidecar", &volume, &env, &command);
-    let after = agent.wait("the next agent", |status| {
-        status["agent"]["started"] != before["agent"]["started"] && status["join_status"] == "joinable"
-    });
-    for same in ["/session_id", "/instance_id", "/game/pid", "/game/restarts"] {
-        assert_eq!(after.pointer(same), before.pointer(same), "{same}");
+    let api = GameApi::of(game);
+    let mut events = api.stream(&format!("{}/v1/events", api.api));
+    let mut last = before.clone();
+    for _ in 1..deaths() {
+        // The sidecar's container is replaced; the game doesn't notice.
+        proc::signal(sidecar.init(), 9);
+        sidecar.ended();
+        assert!(proc::alive(game));
+        sidecar = Container::run(&world, "sidecar", &volume, &env, &command);
+        let after = agent.wait("the next agent", |status| {
+            status["agent"]["started"] != last["agent"]["started"]
+                && status["join_status"] == "joinable"
+                && status["gateway"]["connected"] == true
+        });
+        for same in ["/session_id", "/instance_id", "/game/pid", "/game/restarts", "/gateway/pid"] {
+            assert_eq!(after.pointer(same), before.pointer(same), "{same}");
+        }
+        last = after;
     }
 
     // Deletion: the game's container gets SIGTERM, and the sidecar only once that has ended.
     proc::signal(container.init(), 15);
+    until(&mut events, "event: drain");
     let ended = container.ended();
     assert_eq!(ended.code(), Some(0), "the agent ended the game in order and let the keeper go");
     assert!(!proc::alive(game));

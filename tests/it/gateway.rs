@@ -3,15 +3,15 @@
 //! the keeper's part in `keeper/gateway.rs`, and a random model beside the code.
 
 use crate::support::{
-    agent::Agent,
+    agent::{Agent, deaths},
+    game_api::{GameApi, until},
     gsdk::{CPP, Sdk},
-    http, proc,
+    proc,
     service::Service,
     shell::Shell,
     world::World,
 };
 use serde_json::{Value, json};
-use std::{io::BufReader, net::TcpStream};
 
 const PATIENT: &str = "[guards]\nno_show_timeout = '1h'\nempty_timeout = '1h'\n[agones]\ngrpc = '127.0.0.1:0'\n\
     http = '127.0.0.1:0'\nhealth.disabled = true\n";
@@ -23,68 +23,16 @@ fn warm<'w>(world: &'w World, service: &Service<'_>, shell: &Shell, more: &str) 
     world.agent("server", &format!("{}{startup}{game}{more}{PATIENT}", service.agent_config()))
 }
 
-/// The game's side of all its APIs, as its environment has them.
-struct Game {
-    api: String,
-    token: String,
-    agones: String,
-    pid: u32,
-}
-
-impl Game {
-    fn of(agent: &Agent<'_>) -> Self {
-        let status = agent.wait("a game and its gateway", |status| {
-            status["game"]["pid"].is_u64() && status["gateway"]["connected"] == true
-        });
-        let pid = status["game"]["pid"].as_u64().unwrap() as u32;
-        let env = std::fs::read_to_string(format!("/proc/{pid}/environ")).unwrap();
-        let value = |name: &str| env.split('\0').find_map(|entry| entry.strip_prefix(name)?.strip_prefix('=')).unwrap();
-        Game {
-            api: value("GAMESIDE_API").to_owned(),
-            token: format!("Bearer {}", value("GAMESIDE_TOKEN")),
-            agones: format!("http://127.0.0.1:{}", value("AGONES_SDK_HTTP_PORT")),
-            pid,
-        }
-    }
-
-    fn try_ask(&self, method: &str, path: &str, body: &Value) -> std::io::Result<http::Answer> {
-        http::exchange(method, &format!("{}{path}", self.api), &[("authorization", &self.token)], Some(body))
-    }
-
-    #[track_caller]
-    fn ask(&self, method: &str, path: &str, body: &Value) -> u16 {
-        self.try_ask(method, path, body).unwrap().status
-    }
-
-    #[track_caller]
-    fn agones(&self, method: &str, path: &str, body: &Value) -> Value {
-        http::exchange(method, &format!("{}{path}", self.agones), &[], Some(body)).unwrap().ok()
-    }
-
-    /// A stream that stays open.
-    fn stream(&self, url: &str) -> BufReader<TcpStream> {
-        let mut stream = http::open("GET", url, &[("authorization", &self.token)], None, "keep-alive").unwrap();
-        stream.get_ref().set_read_timeout(Some(crate::support::world::PATIENCE)).unwrap();
-        assert_eq!(http::head(&mut stream).unwrap().0, 200);
-        stream
-    }
-}
-
-/// Reads on until a chunk has this text; how many chunks that took.
-#[track_caller]
-fn until(stream: &mut BufReader<TcpStream>, wanted: &str) -> Vec<String> {
-    let mut seen = Vec::new();
-    loop {
-        let chunk = http::chunk(stream).unwrap().expect("the stream is open");
-        seen.push(String::from_utf8(chunk).unwrap());
-        if seen.last().unwrap().contains(wanted) {
-            return seen;
-        }
-    }
+/// The game's side of its APIs, once a gateway serves them.
+fn served(agent: &Agent<'_>) -> GameApi {
+    let status = agent.wait("a game and its gateway", |status| {
+        status["game"]["pid"].is_u64() && status["gateway"]["connected"] == true
+    });
+    GameApi::of(u32::try_from(status["game"]["pid"].as_u64().unwrap()).unwrap())
 }
 
 fn gateway(status: &Value) -> u32 {
-    status["gateway"]["pid"].as_u64().unwrap() as u32
+    u32::try_from(status["gateway"]["pid"].as_u64().unwrap()).unwrap()
 }
 
 /// Another agent, once it and the gateway know each other.
@@ -101,7 +49,7 @@ fn nothing_of_the_sdk_breaks_when_agents_die() {
     let service = Service::start(&world);
     let shell = Shell::new(&world, "end");
     let mut agent = warm(&world, &service, &shell, "");
-    let game = Game::of(&agent);
+    let game = served(&agent);
     let gsdk = Sdk::start(&CPP, game.pid);
     gsdk.beat("StandingBy", &[]);
     game.agones("POST", "/ready", &json!({}));
@@ -111,7 +59,7 @@ fn nothing_of_the_sdk_breaks_when_agents_die() {
     agent.call("POST", "/v1/allocation", Some(&wish)).unwrap().ok();
     until(&mut events, "event: allocated");
     let before = agent.wait_join_status("joinable");
-    for round in 1..=3 {
+    for round in 1..deaths() {
         agent.kill();
         // Nobody is there: what needs no agent is answered, what needs one waits for it.
         assert_eq!(gsdk.beat("Active", &["ada"])["operation"], "Continue");
@@ -141,7 +89,7 @@ fn a_shutdown_that_no_agent_heard_is_an_orderly_end() {
     let service = Service::start(&world);
     let shell = Shell::new(&world, "end");
     let mut agent = warm(&world, &service, &shell, "");
-    let game = Game::of(&agent);
+    let game = served(&agent);
     game.agones("POST", "/ready", &json!({}));
     agent.call("POST", "/v1/allocation", Some(&json!({"allocation_id": "a"}))).unwrap().ok();
     let session = agent.wait_join_status("joinable")["session_id"].as_str().unwrap().to_owned();
@@ -169,7 +117,7 @@ fn a_gateway_that_is_killed_is_started_again_and_ends_no_game() {
     let service = Service::start(&world);
     let shell = Shell::new(&world, "end");
     let mut agent = warm(&world, &service, &shell, "");
-    let game = Game::of(&agent);
+    let game = served(&agent);
     game.agones("POST", "/ready", &json!({}));
     game.agones("PUT", "/metadata/label", &json!({"key": "kept", "value": "yes"}));
     agent.call("POST", "/v1/allocation", Some(&json!({"allocation_id": "a"}))).unwrap().ok();
@@ -208,7 +156,7 @@ fn a_stopped_gateway_is_no_silent_game() {
     let shell = Shell::new(&world, "end");
     let health = "[health]\nheartbeat = '1s'\nfall = 1\nrise = 1\n";
     let agent = warm(&world, &service, &shell, health);
-    let game = Game::of(&agent);
+    let game = served(&agent);
     assert_eq!(game.ask("POST", "/v1/game/ready", &json!({})), 204);
     assert_eq!(game.ask("POST", "/v1/game/heartbeat", &json!({})), 204);
     agent.call("POST", "/v1/allocation", Some(&json!({"allocation_id": "a"}))).unwrap().ok();

@@ -82,7 +82,11 @@ fn no_container_has_more_rights_than_it_needs() {
 fn the_sidecar_is_native_and_meets_the_keeper_in_a_shared_volume() {
     let documents = documents("sidecar.yaml");
     let pod = pod(&documents);
-    let (agent, game) = (&pod["initContainers"][0], &pod["containers"][0]);
+    let (programs, agent, game) = (&pod["initContainers"][0], &pod["initContainers"][1], &pod["containers"][0]);
+    assert_eq!(strings(&programs["args"]), ["install", "/programs"]);
+    assert!(programs.get("restartPolicy").is_none(), "it ends before the others begin");
+    assert_eq!(programs["volumeMounts"][0]["name"], game["volumeMounts"][1]["name"]);
+    assert_eq!(game["volumeMounts"][1]["readOnly"], true, "the game can't replace its keeper");
     assert_eq!(agent["restartPolicy"], "Always", "without it, it would be no sidecar");
     assert!(
         agent.get("startupProbe").is_none(),
@@ -100,7 +104,7 @@ fn the_sidecar_is_native_and_meets_the_keeper_in_a_shared_volume() {
     let volume = pod["volumes"].as_array().unwrap().iter().find(|volume| volume["name"] == mount(game)).unwrap();
     assert!(volume["emptyDir"].is_object());
 
-    assert_eq!(strings(&game["command"])[..3], ["/usr/bin/gameside-keeper", "--dir", directory.to_str().unwrap()]);
+    assert_eq!(strings(&game["command"])[..3], ["/opt/gameside/gameside-keeper", "--dir", directory.to_str().unwrap()]);
     let env = agent["env"].as_array().unwrap();
     let root = env.iter().find(|env| env["name"] == "GAMESIDE_STATE_DIR").unwrap()["value"].as_str().unwrap();
     let name = strings(&agent["args"]).windows(2).find(|pair| pair[0] == "--name").unwrap()[1];

@@ -96,6 +96,7 @@ macro_rules! stories {
 stories! {
     users_and_rights
     agent_killed
+    streams_stay_open
     start_limit
     bad_configuration
     detached

@@ -180,6 +180,32 @@ agent_killed() {
   equal "restarts of the unit" "$(property gameside@arena.service NRestarts)" 1
 }
 
+streams_stay_open() {
+  up
+  local stream api token served
+  served=$(status gateway.pid)
+  api=$(game_variable GAMESIDE_API); token=$(game_variable GAMESIDE_TOKEN)
+  curl -sfN -H "Authorization: Bearer $token" "$api/v1/events" >/dev/null & stream=$!
+  for _ in $(seq 2 "${GAMESIDE_DEATHS:-6}"); do
+    agent=$(agent_pid)
+    systemctl kill -s KILL gameside@arena.service
+    taken_over
+  done
+  agent=$(agent_pid)
+  gameside detach --restart arena
+  taken_over
+  wait_for "the gateway" is "$(status gateway.connected)" true
+  equal "the gateway" "$(status gateway.pid)" "$served"
+  kill -0 "$stream" || fail "the game's stream broke"
+  # It keeps no unit from stopping.
+  systemctl stop gameside@arena.service || fail "stop"
+  all_ended
+  wait "$stream" || true
+  kill -0 "$served" 2>/dev/null && fail "the gateway is left over"
+  true
+}
+game_variable() { tr '\0' '\n' < "/proc/$game/environ" | sed -n "s/^$1=//p"; }
+
 start_limit() {
   up
   mkdir -p /etc/systemd/system/gameside@arena.service.d

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::support::{
+    agent::deaths,
     component::{present, program},
     world::PATIENCE,
 };
@@ -106,11 +107,6 @@ impl Drop for Client {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// How many agents die. `GAMESIDE_DEATHS=120` is the long run: 100 by SIGKILL, 20 by `gameside detach --restart`.
-fn deaths() -> u32 {
-    std::env::var("GAMESIDE_DEATHS").map_or(6, |count| count.parse().unwrap())
 }
 
 fn free_port() -> u16 {

@@ -17,6 +17,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// How many agents die in a test that is about that. `tests/long` sets 120: 100 by SIGKILL, 20 by `gameside detach --restart`.
+pub fn deaths() -> u32 {
+    std::env::var("GAMESIDE_DEATHS").map_or(6, |count| count.parse().unwrap())
+}
+
 /// Where an agent's files lie, as seen from here.
 #[derive(Clone)]
 pub struct Places {

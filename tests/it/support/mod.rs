@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod component;
+pub mod game_api;
 pub mod gsdk;
 pub mod http;
 pub mod inprocess;
