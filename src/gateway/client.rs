@@ -37,8 +37,8 @@ use tokio::{
 
 const FIRST_DELAY: Duration = Duration::from_millis(20);
 const LAST_DELAY: Duration = Duration::from_secs(1);
-/// So often a gateway may hang up before it says hello, without anybody hearing of it.
-const PATIENCE: u32 = 6;
+/// After so many failures in a row, some two seconds, the reason is told again: it may be another one by now.
+const LASTS: u32 = 7;
 /// Notices that go out in one go.
 const CHUNK: usize = 64;
 
@@ -185,8 +185,8 @@ struct Link {
 impl Client {
     async fn live(mut self) {
         let mut backoff = Backoff::default();
-        let mut said: Option<String> = None;
-        let mut turned_away = 0;
+        // Since there was a link.
+        let mut failures = 0;
         loop {
             while self.keeper.is_none() {
                 match self.commands.recv().await {
@@ -196,31 +196,27 @@ impl Client {
             }
             let in_process = self.keeper == Some(false);
             let introduced = if in_process { self.serve_here() } else { (self.introduce)().await };
-            let why = match introduced {
+            let (why, silent) = match introduced {
                 Ok(socket) => {
                     let (over, greeted) = self.converse(socket, in_process).await;
                     if greeted {
-                        (said, turned_away) = (None, 0);
+                        failures = 0;
                         backoff.reset();
                     }
                     match over {
                         Over::Unwanted => return,
                         Over::NextRun => continue,
                         // One that is about to end takes nobody on; the next one is soon there.
-                        Over::Broken(Broken::Closed) if !greeted && turned_away < PATIENCE => {
-                            turned_away += 1;
-                            None
-                        }
-                        Over::Broken(why) => Some(why.to_string()),
+                        Over::Broken(why) => (why.to_string(), matches!(why, Broken::Closed) && !greeted),
                     }
                 }
-                Err(why) => Some(why),
+                Err(why) => (why, false),
             };
-            if let Some(why) = why.filter(|why| said.as_ref() != Some(why)) {
-                said = Some(why.clone());
-                if self.tell(GatewayEvent::Fact(GatewayFact::Lost { why })).await.is_err() {
-                    return;
-                }
+            // Once at the beginning, and once more when it lasts.
+            let tells = if failures == 0 { !silent } else { failures == LASTS };
+            failures += 1;
+            if tells && self.tell(GatewayEvent::Fact(GatewayFact::Lost { why })).await.is_err() {
+                return;
             }
             tokio::time::sleep(backoff.next(FIRST_DELAY, LAST_DELAY, NO_JITTER)).await;
             while let Ok(command) = self.commands.try_recv() {

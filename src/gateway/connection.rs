@@ -90,6 +90,9 @@ impl Connection {
 
     fn line(&mut self) -> Result<Option<BytesMut>, Broken> {
         if let Some(end) = self.inbox[self.seen..].iter().position(|byte| *byte == b'\n') {
+            if self.seen + end > MAX_LINE {
+                return Err(Broken::TooLong);
+            }
             let line = self.inbox.split_to(self.seen + end);
             self.inbox.advance(1);
             self.seen = 0;

@@ -380,7 +380,8 @@ impl Daemon {
         warn!("the gateway (pid {}) ended: {status}", child.pid);
         let run = self.run.as_mut().filter(|_| served);
         let number = run.map(|run| {
-            run.gateway_ended = Some(clock::wall());
+            // One that couldn't be told of the run's end was gone before it.
+            run.gateway_ended = Some(run.ended.unwrap_or_else(clock::wall));
             run.number
         });
         self.connections.tell(&Event::GatewayEnded { run: number, status: status.clone() });

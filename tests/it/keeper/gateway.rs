@@ -350,7 +350,8 @@ fn it_is_neither_part_of_the_run_nor_bound_by_its_limits() {
         let env: Vec<String> = serde_json::from_value(facts["env"].clone()).unwrap();
         assert!(env.iter().all(|name| known.contains(&name.as_str())), "{env:?}");
         assert!(env.contains(&"PATH".to_owned()));
-        // Besides its streams and the control socket: the one to the agent, and the directory that it lists.
+        // Besides its streams and the control socket: the one to the agent, and the directory that
+        // it lists.
         assert_eq!(facts["fds"].as_array().unwrap().len(), 6, "{facts}");
     }
 }

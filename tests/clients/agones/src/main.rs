@@ -1,8 +1,8 @@
 //! The official Rust client through its whole surface.
 //!
-//! It prints "again" where agents are to be killed, goes on calling until a line comes on stdin, and
-//! prints "done" at its end. Its watch and its health stream are opened once: it is an error if one
-//! of them breaks, or if any call is refused.
+//! It prints "again" where agents are to be killed, goes on calling until a line comes on stdin,
+//! and prints "done" at its end. Its watch and its health stream are opened once: it is an error if
+//! one of them breaks, or if any call is refused.
 
 use agones::{GameServer, Sdk};
 use std::{fmt::Debug, time::Duration};
@@ -108,7 +108,11 @@ async fn main() -> Outcome {
     let pings = sdk.health_check();
     // The receiver goes when the stream breaks.
     let (closed, pinging) = (pings.clone(), pings.clone());
-    tokio::spawn(async move { while pinging.send(()).await.is_ok() { tokio::time::sleep(PING).await } });
+    tokio::spawn(async move {
+        while pinging.send(()).await.is_ok() {
+            tokio::time::sleep(PING).await
+        }
+    });
     sdk.ready().await?;
     watched(&mut sdk, "Ready").await?;
     let meta = sdk.get_gameserver().await?.object_meta.ok_or("no metadata")?;
