@@ -157,8 +157,8 @@ pub(super) fn close_from(first: u32) {
 /// Makes `fd` the descriptor `number`, which exec leaves open: 0, 1 or 2; or any in a child that is about to execute a program.
 pub(super) fn put_at(fd: &OwnedFd, number: i32) -> io::Result<()> {
     // SAFETY: replaces 0, 1 or 2, which no Rust value owns, or another number in a process in which
-    // no Rust value is used any more that may own it. Where it has that number, only a flag is
-    // cleared.
+    // no Rust value is used any more that may own it. Where it has that number already, only a flag
+    // is cleared.
     let done = unsafe {
         if fd.as_raw_fd() == number {
             libc::fcntl(number, libc::F_SETFD, 0)

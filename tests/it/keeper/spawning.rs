@@ -100,6 +100,8 @@ fn the_startup_file_is_there_before_the_game_and_no_link_is_followed() {
 #[test]
 fn the_game_can_not_reach_into_the_keeper() {
     let keeper = Keeper::start();
+    // It listens before it gives its rights up, and answers afterwards.
+    keeper.control();
     let pid = keeper.pid();
     let status = |name| proc::status(pid, name).unwrap();
     if component::is_root() {
