@@ -6,10 +6,10 @@ use crate::support::{
     agent::{Agent, deaths},
     game_api::{GameApi, until},
     gsdk::{CPP, Sdk},
-    proc,
+    http, proc,
     service::Service,
     shell::Shell,
-    world::World,
+    world::{KEEPER, World},
 };
 use serde_json::{Value, json};
 
@@ -168,4 +168,32 @@ fn a_stopped_gateway_is_no_silent_game() {
     agent.wait("no warning", |status| !status["warnings"].to_string().contains("gateway"));
     // From here on silence is the game's own.
     agent.wait("its silence", |status| status["health_reasons"].to_string().contains("heartbeat"));
+}
+
+#[test]
+fn where_the_keeper_starts_none_the_agent_serves_the_sdk_itself() {
+    let world = World::new();
+    let service = Service::start(&world);
+    let shell = Shell::new(&world, "end");
+    let dir = world.state_root().join("server");
+    std::fs::create_dir_all(&dir).unwrap();
+    let mut keeper = world.command(KEEPER, ["--dir", dir.to_str().unwrap(), "--gateway", "none"]).spawn().unwrap();
+    let mut agent = warm(&world, &service, &shell, "[keeper]\nmode = 'connect'\n");
+    let game = served(&agent);
+    game.agones("POST", "/ready", &json!({}));
+    game.agones("PUT", "/metadata/label", &json!({"key": "kept", "value": "yes"}));
+    let status = agent.wait("readiness", |status| status["game"]["ready"] == true);
+    assert_eq!(status["gateway"]["in_process"], true);
+    assert_eq!(gateway(&status), agent.pid());
+    assert!(world.told(["status", "server"]).contains("the agent itself"));
+    let mut watch = game.stream(&format!("{}/watch/gameserver", game.agones));
+    until(&mut watch, "Ready");
+    agent.kill();
+    assert!(http::chunk(&mut watch).is_err(), "the stream breaks with its agent");
+    let status = next_agent(&mut agent);
+    assert_eq!(status["game"]["pid"], game.pid);
+    let shown = game.agones("GET", "/gameserver", &Value::Null);
+    assert_eq!(shown["object_meta"]["labels"]["agones.dev/sdk-kept"], "yes");
+    agent.stop();
+    assert!(keeper.wait().unwrap().success());
 }

@@ -63,6 +63,8 @@ pub(super) use watch::MAX_WATCHERS;
 const RETENTION: usize = 32;
 /// How much SDK state is saved of one run, in bytes.
 const MAX_SAVED: usize = 24 * 1024;
+/// How long a ping waits until the agent has heard of it, where that may change what follows.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 const GAME_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The server of one game's SDK, for both wires.
@@ -183,24 +185,33 @@ impl SdkServer {
         Ok((value, Some(batch)))
     }
 
-    /// A health ping.
+    /// A health ping. It fails only where no game runs: whatever else becomes of it, it counts.
     pub(crate) async fn ping(&self) -> Result<(), RpcError> {
-        let counted = {
+        let well = {
             let mut inner = self.current();
-            // Without an agent nobody would judge it now: it counts as soon as one asks.
-            let counted = inner.run.filter(|_| inner.newest().used && !inner.view.unhealthy);
-            counted.or_else(|| if self.shared.queue.has_agent() { None } else { self.first_use(&mut inner) })
+            let well = inner.run.filter(|_| inner.newest().used && !inner.view.unhealthy);
+            // Without an agent nobody would judge it now.
+            well.or_else(|| if self.shared.queue.has_agent() { None } else { self.first_use(&mut inner) })
         };
-        if let Some(run) = counted {
+        if let Some(run) = well {
             self.shared.heartbeats.record(run, EventSource::Agones, clock::mono());
             return Ok(());
         }
         // The first one, or one that makes the game well again: the next call is to find it so.
         let ping = |_: &mut SdkState, _: &AgentView| Ok(CallOutcome { value: (), events: vec![GameEvent::Heartbeat] });
-        self.execute(CallKind::Ordinary, ping).await
+        let heard = tokio::time::timeout(PING_TIMEOUT, self.execute(CallKind::Ordinary, ping)).await;
+        if matches!(heard, Ok(Ok(()))) {
+            return Ok(());
+        }
+        let mut inner = self.current();
+        let Some(run) = self.first_use(&mut inner) else {
+            return Err(RpcError::new(Code::Unavailable, "no game runs here that could ping"));
+        };
+        self.shared.heartbeats.record(run, EventSource::Agones, clock::mono());
+        Ok(())
     }
 
-    /// Notes that the game uses this SDK, while no agent is there.
+    /// Notes that the game uses this SDK, without waiting for an agent.
     fn first_use(&self, inner: &mut Inner) -> Option<RunNumber> {
         let run = inner.run?;
         if !inner.newest().used {

@@ -263,6 +263,24 @@ async fn without_an_agent_pings_and_reads_are_answered_and_calls_wait() {
     assert_eq!((counted.len(), counted[0].count), (1, 3));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_ping_never_fails_while_a_game_runs() {
+    let driver = TestDriver::new(warm_status());
+    let sdk = SdkServer::new(settings(), driver.shared.clone());
+    // An agent is there, and acknowledges nothing.
+    for _ in 0..2 {
+        sdk.ping().await.unwrap();
+    }
+    let mut unhealthy = warm_status();
+    unhealthy.game.pings_stopped = true;
+    driver.status.send_replace(Arc::new(unhealthy));
+    sdk.ping().await.unwrap();
+    let counted = driver.shared.heartbeats.take(crate::host::clock::mono());
+    assert_eq!((counted.len(), counted[0].count), (1, 3));
+    driver.status.send_replace(Arc::new(Status { game: GameStatus::default(), ..warm_status() }));
+    sdk.ping().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_snapshot_is_encoded_once_and_both_wires_say_the_same() {
     let fixture = fixture(warm_status());
