@@ -179,6 +179,9 @@ impl AuditLog {
         let mut log = AuditLog::default();
         set_aside.rows(store, Table::Audit, |key, bytes| {
             let number = u64::from_str_radix(key, 16).map_err(|_| RowError::Key)?;
+            if number == u64::MAX {
+                return Err(RowError::Last);
+            }
             // Also the number of an event that can't be read is given away.
             log.next = log.next.max(number.saturating_add(1));
             log.add(number, serde_json::from_slice(bytes)?, bytes.len());

@@ -11,7 +11,7 @@ use super::{
     diff::SessionDiff,
     entry::Entry,
     event_batch::{EventBatch, FeedItem},
-    journal,
+    journal::{self, SpentRow},
     moment::Moment,
 };
 use crate::{
@@ -122,24 +122,31 @@ impl State {
         }
     }
 
-    /// Puts what players are told into the journal: one row for an operation.
+    /// Puts what players are told into the journal, in rows that aren't too long.
     fn tell(&mut self, told: Vec<(crate::model::ids::PlayerUuid, Arc<FeedItem>)>, commit: &mut Commit) {
         if told.is_empty() {
             return;
         }
-        let batch = Arc::new(EventBatch::new(commit.now.wall, told));
-        commit.writes.push(Change::Events(self.events.last() + 1, batch.clone()));
-        self.events.add(&batch, commit.seq, commit.now.mono, &self.settings.limits);
-        for row in self.events.expire(commit.now.mono, &self.settings.limits) {
-            commit.row(Table::Events, journal::key(row), None);
+        let limits = &self.settings.limits;
+        for batch in EventBatch::split(commit.now.wall, told) {
+            let batch = Arc::new(batch);
+            commit.writes.push(Change::Events(self.events.last() + 1, batch.clone()));
+            self.events.add(&batch, commit.seq, commit.now.mono, limits);
         }
+        commit.writes.extend(self.events.expire(commit.now.mono, limits).into_iter().map(spent));
     }
 
     /// Drops what nobody is told any more.
     pub fn expire_events(&mut self, now: Now) {
-        let spent = self.events.expire(now.mono, &self.settings.limits);
-        let writes = spent.into_iter().map(|row| Change::Row(Table::Events, journal::key(row), None)).collect();
+        let rows = self.events.expire(now.mono, &self.settings.limits);
         // Nobody need wait for it.
-        self.writer.commit(writes);
+        self.writer.commit(rows.into_iter().map(spent).collect());
+    }
+}
+
+fn spent(row: SpentRow) -> Change {
+    match row {
+        SpentRow::Removed(first) => Change::Row(Table::Events, journal::key(first), None),
+        SpentRow::Emptied(first, batch) => Change::Events(first, Arc::new(batch)),
     }
 }

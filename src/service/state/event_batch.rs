@@ -10,6 +10,9 @@ use crate::model::{
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+/// The bytes of a row, unless one item has more.
+const ROW: usize = 8 << 10;
+
 /// Something a player is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -35,14 +38,25 @@ impl FeedItem {
 }
 
 /// A row. Its entries are numbered from the row's own number on.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventBatch {
     pub(super) at: Timestamp,
     told: Vec<ToPlayers>,
+    /// In place of entries that nobody keeps any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) dropped: Option<Dropped>,
+}
+
+/// The entries that a row had.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Dropped {
+    pub(super) count: u32,
+    /// Whose they were.
+    pub(super) players: Vec<PlayerUuid>,
 }
 
 /// The same for several players.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct ToPlayers {
     #[serde(with = "shared")]
     told: Arc<FeedItem>,
@@ -59,7 +73,28 @@ impl EventBatch {
                 Some(_) | None => grouped.push(ToPlayers { told, players: vec![player] }),
             }
         }
-        EventBatch { at, told: grouped }
+        EventBatch { at, told: grouped, dropped: None }
+    }
+
+    /// Rows of about so many bytes each at most, so that an entry that is kept keeps few others from going.
+    pub fn split(at: Timestamp, told: Vec<(PlayerUuid, Arc<FeedItem>)>) -> Vec<EventBatch> {
+        let mut batches = Vec::new();
+        let (mut row, mut bytes) = (Vec::new(), 0);
+        for (player, item) in told {
+            if bytes + item.bytes() > ROW && !row.is_empty() {
+                batches.push(EventBatch::new(at, std::mem::take(&mut row)));
+                bytes = 0;
+            }
+            bytes += item.bytes();
+            row.push((player, item));
+        }
+        batches.push(EventBatch::new(at, row));
+        batches
+    }
+
+    /// A row without entries.
+    pub(super) fn emptied(at: Timestamp, dropped: Dropped) -> EventBatch {
+        EventBatch { at, told: Vec::new(), dropped: Some(dropped) }
     }
 
     /// The row's entries: who is told, and what.

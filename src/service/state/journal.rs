@@ -12,17 +12,17 @@
 //! Invariants: a row is committed together with the change that it tells of; an entry, and a
 //! position, is shown only once it is durable, so that no number is given twice; an entry is
 //! dropped only after `limits.event_retention`, or when its player or all players together have
-//! more than the limits say, oldest first; whoever asks for what follows a position gets all of it
+//! more than the limits say, oldest first, and then takes no room in the store either; whoever asks for what follows a position gets all of it
 //! or [`Gap`], also after the service was killed and started again.
 
 use super::{
-    event_batch::{EventBatch, FeedItem},
+    event_batch::{Dropped, EventBatch, FeedItem},
     set_aside::{RowError, SetAside},
 };
 use crate::{
     model::{
         ids::PlayerUuid,
-        time::{Instant, Now},
+        time::{Instant, Now, Timestamp},
     },
     service::{
         settings::Limits,
@@ -30,7 +30,7 @@ use crate::{
     },
 };
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
 };
 use tokio::sync::Notify;
@@ -59,12 +59,33 @@ pub struct Journal {
     players: HashMap<PlayerUuid, Stream>,
     /// Every entry, oldest first; those that a player's own limit dropped are passed over.
     order: VecDeque<(u64, PlayerUuid)>,
-    /// Rows of the store, by their first and last number, oldest first.
-    rows: VecDeque<(u64, u64)>,
+    /// Rows of the store by the number of their first entry.
+    rows: BTreeMap<u64, StoredRow>,
+    /// Rows of which no entry is kept any more, since the last time that somebody asked.
+    emptied: Vec<u64>,
     /// Up to here entries of players that have no stream any more are gone.
     forgotten: u64,
     /// Of all entries that are kept.
     bytes: usize,
+}
+
+/// A row of the store.
+#[derive(Debug)]
+struct StoredRow {
+    last: u64,
+    at: Timestamp,
+    /// Entries that are kept.
+    kept: u64,
+    /// Whose entries are not.
+    gone: Vec<PlayerUuid>,
+}
+
+/// What becomes of a row that says nothing any more.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SpentRow {
+    Removed(u64),
+    /// Others before it are kept: it only says whose entries it had.
+    Emptied(u64, EventBatch),
 }
 
 #[derive(Debug, Default)]
@@ -103,6 +124,9 @@ impl Journal {
                 return Ok(());
             }
             let first = u64::from_str_radix(key, 16).map_err(|_| RowError::Key)?;
+            if first.checked_add(u64::from(u32::MAX)).is_none() {
+                return Err(RowError::Last);
+            }
             // Also the number of a row that can't be read is given away.
             journal.last = journal.last.max(first);
             let batch: EventBatch = serde_json::from_slice(bytes)?;
@@ -198,33 +222,65 @@ impl Journal {
     /// Takes what one change tells; `seq` is the write of its row. Rows that nobody needs any more are dropped by [`Journal::expire`].
     pub fn add(&mut self, batch: &EventBatch, seq: Seq, at: Instant, limits: &Limits) {
         let first = self.last + 1;
+        self.rows.insert(first, StoredRow { last: self.last, at: batch.at, kept: 0, gone: Vec::new() });
         for (player, told) in batch.entries() {
             self.last += 1;
             let (number, bytes) = (self.last, told.bytes());
+            if let Some(row) = self.rows.get_mut(&first) {
+                (row.last, row.kept) = (number, row.kept + 1);
+            }
             let stream = self.stream(player);
-            let before = stream.bytes;
             stream.kept.push_back(FeedEntry { number, seq, told: told.clone(), at, bytes });
             stream.bytes += bytes;
-            while stream.kept.len() > limits.events_per_player as usize
-                || (stream.kept.len() > 1 && stream.bytes as u64 > limits.event_bytes_per_player.0)
-            {
-                stream.drop_oldest();
-            }
             stream.woken.notify_waiters();
-            let after = stream.bytes;
-            self.bytes = self.bytes + after - before;
+            self.bytes += bytes;
             self.order.push_back((number, player));
+            while self.players.get(&player).is_some_and(|stream| stream.has_too_much(limits)) {
+                self.drop_oldest(player);
+            }
         }
-        self.rows.push_back((first, self.last));
+        if let Some(dropped) = &batch.dropped {
+            self.skip(first, dropped);
+        }
         self.last_seq = seq;
     }
 
-    /// Drops what is too old or too much. Answers the rows that the store needn't keep any more: never the newest, which says how far the
-    /// numbers have come.
+    /// A row whose entries were gone before it was read.
+    fn skip(&mut self, first: u64, dropped: &Dropped) {
+        self.last = first + u64::from(dropped.count).max(1) - 1;
+        if let Some(row) = self.rows.get_mut(&first) {
+            row.last = self.last;
+            row.gone.clone_from(&dropped.players);
+        }
+        let last = self.last;
+        for player in &dropped.players {
+            while self.stream(*player).kept.front().is_some_and(|oldest| oldest.number <= last) {
+                self.drop_oldest(*player);
+            }
+            self.stream(*player).dropped = last;
+        }
+    }
+
+    /// Drops a player's oldest entry, and what nobody keeps of its row.
+    fn drop_oldest(&mut self, player: PlayerUuid) {
+        let Some(oldest) = self.players.get_mut(&player).and_then(Stream::drop_oldest) else { return };
+        self.bytes -= oldest.bytes;
+        let Some((first, row)) = self.rows.range_mut(..=oldest.number).next_back() else { return };
+        row.kept = row.kept.saturating_sub(1);
+        if !row.gone.contains(&player) {
+            row.gone.push(player);
+        }
+        if row.kept == 0 {
+            self.emptied.push(*first);
+        }
+    }
+
+    /// Drops what is too old or too much. Answers the rows that the store needn't keep any more, or not as they are: never the
+    /// newest, which says how far the numbers have come.
     #[must_use]
-    pub fn expire(&mut self, now: Instant, limits: &Limits) -> Vec<u64> {
+    pub fn expire(&mut self, now: Instant, limits: &Limits) -> Vec<SpentRow> {
         while let Some((number, player)) = self.order.front().copied() {
-            if let Some(stream) = self.players.get_mut(&player)
+            if let Some(stream) = self.players.get(&player)
                 && let Some(oldest) = stream.kept.front()
                 && oldest.number == number
             {
@@ -233,8 +289,7 @@ impl Journal {
                 if !old && few && self.bytes as u64 <= limits.event_bytes.0 {
                     break;
                 }
-                self.bytes -= oldest.bytes;
-                stream.drop_oldest();
+                self.drop_oldest(player);
             }
             // Else the player's own limit was faster.
             self.order.pop_front();
@@ -243,199 +298,42 @@ impl Journal {
         self.spent_rows()
     }
 
-    /// Rows before the oldest entry that is kept.
-    fn spent_rows(&mut self) -> Vec<u64> {
+    /// Rows before the oldest entry that is kept, and those behind it that were emptied.
+    fn spent_rows(&mut self) -> Vec<SpentRow> {
         let oldest = self.order.front().map_or(u64::MAX, |(number, _)| *number);
         let mut spent = Vec::new();
         while self.rows.len() > 1
-            && let Some((first, last)) = self.rows.front().copied()
-            && last < oldest
+            && let Some((first, row)) = self.rows.first_key_value()
+            && row.last < oldest
         {
-            self.rows.pop_front();
-            spent.push(first);
+            spent.push(SpentRow::Removed(*first));
+            let gone = self.rows.pop_first().map(|(_, row)| row.gone);
+            gone.into_iter().flatten().for_each(|player| self.forget_empty(player));
+        }
+        for first in std::mem::take(&mut self.emptied) {
+            if let Some(row) = self.rows.get(&first) {
+                let count = u32::try_from(row.last + 1 - first).unwrap_or(u32::MAX);
+                let dropped = Dropped { count, players: row.gone.clone() };
+                spent.push(SpentRow::Emptied(first, EventBatch::emptied(row.at, dropped)));
+            }
         }
         spent
     }
 }
 
 impl Stream {
-    fn drop_oldest(&mut self) {
-        if let Some(oldest) = self.kept.pop_front() {
-            self.dropped = oldest.number;
-            self.bytes -= oldest.bytes;
-        }
+    fn has_too_much(&self, limits: &Limits) -> bool {
+        let bytes = self.kept.len() > 1 && self.bytes as u64 > limits.event_bytes_per_player.0;
+        self.kept.len() > limits.events_per_player as usize || bytes
+    }
+
+    fn drop_oldest(&mut self) -> Option<FeedEntry> {
+        let oldest = self.kept.pop_front()?;
+        self.dropped = oldest.number;
+        self.bytes -= oldest.bytes;
+        Some(oldest)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        model::{
-            events::{EventKind, SessionEvent},
-            ids::SessionId,
-            time::Timestamp,
-            units::Span,
-        },
-        service::store::{Write, memory::Memory},
-    };
-    use std::time::Duration;
-
-    fn at(second: u64) -> Instant {
-        Instant(Duration::from_secs(1000 + second))
-    }
-    fn player(n: u128) -> PlayerUuid {
-        PlayerUuid(uuid::Uuid::from_u128(n))
-    }
-    fn limits() -> Limits {
-        Limits { events_per_player: 3, events: 5, event_retention: Span::from_secs(60), ..Limits::default() }
-    }
-    fn told() -> Arc<FeedItem> {
-        Arc::new(FeedItem::Event(SessionEvent {
-            event: EventKind::OnSessionUpdated,
-            session_id: SessionId::new("s").unwrap(),
-            session_type: "t".into(),
-            etag: None,
-            changed: vec![],
-            destroyed: false,
-            status: None,
-            invite_id: None,
-            inviting_player_uuid: None,
-            created: Timestamp::EPOCH,
-        }))
-    }
-    #[test]
-    fn bytes_are_bounded_for_a_player_and_for_all() {
-        use crate::model::units::Size;
-        let limits = Limits {
-            event_bytes_per_player: Size(4000),
-            event_bytes: Size(6000),
-            events_per_player: 100,
-            events: 100,
-            ..limits()
-        };
-        let note = Arc::new(FeedItem::Note(crate::model::events::Notification {
-            message: "m".repeat(1000),
-            rh_url: None,
-            custom_data: <_>::default(),
-            etag: None,
-            notification_id: String::new(),
-            created: Timestamp::EPOCH,
-        }));
-        let mut journal = Journal::default();
-        let mut kept = |who: u128, times: u32| {
-            for _ in 0..times {
-                let batch = EventBatch::new(Timestamp::EPOCH, vec![(player(who), note.clone())]);
-                journal.add(&batch, Seq(0), at(0), &limits);
-                let _ = journal.expire(at(0), &limits);
-            }
-            [1, 2].map(|who| journal.players.get(&player(who)).map_or(0, |stream| stream.kept.len()))
-        };
-        assert_eq!(kept(1, 9), [3, 0]);
-        assert_eq!(kept(2, 1), [3, 1]);
-        assert_eq!(kept(2, 1), [2, 2], "the oldest of all goes");
-        assert_eq!(kept(2, 9), [1, 3]);
-    }
-
-    fn push(journal: &mut Journal, who: u128, second: u64) -> u64 {
-        push_row(journal, &EventBatch::new(Timestamp::EPOCH, vec![(player(who), told())]), second)
-    }
-    fn push_row(journal: &mut Journal, batch: &EventBatch, second: u64) -> u64 {
-        journal.add(batch, Seq(0), at(second), &limits());
-        let _ = journal.expire(at(second), &limits());
-        journal.last()
-    }
-    fn numbers(journal: &Journal, who: u128, position: u64) -> Result<Vec<u64>, Gap> {
-        journal.after(player(who), position, 100).map(|kept| kept.iter().map(|kept| kept.number).collect())
-    }
-
-    #[test]
-    fn whoever_resumes_gets_all_or_a_gap() {
-        let mut journal = Journal::default();
-        let mut tell = |who: u128, second| push(&mut journal, who, second);
-        for second in 0..4 {
-            tell(1, second);
-        }
-        assert_eq!(tell(2, 4), 5);
-        assert_eq!(numbers(&journal, 1, 0), Err(Gap), "its own limit of three dropped the first");
-        assert_eq!(numbers(&journal, 1, 1), Ok(vec![2, 3, 4]));
-        assert_eq!(numbers(&journal, 2, 0), Ok(vec![5]));
-        assert_eq!(numbers(&journal, 3, 0), Ok(vec![]), "a player to whom nothing happened misses nothing");
-    }
-
-    #[test]
-    fn age_and_the_common_limit_drop_the_oldest_of_all() {
-        let mut journal = Journal::default();
-        for second in 0..5 {
-            push(&mut journal, u128::from(second), second);
-        }
-        push(&mut journal, 9, 5);
-        assert_eq!(numbers(&journal, 0, 0), Err(Gap));
-        assert_eq!(numbers(&journal, 4, 0), Ok(vec![5]), "its stream is whole");
-        assert_eq!(numbers(&journal, 77, 0), Err(Gap), "nobody knows any more whether it had any");
-        assert_eq!(numbers(&journal, 77, 1), Ok(vec![]));
-        let _ = journal.expire(at(64), &limits());
-        assert_eq!(numbers(&journal, 4, 0), Err(Gap));
-        assert_eq!(numbers(&journal, 9, 5), Ok(vec![6]));
-    }
-
-    #[test]
-    fn what_others_forget_is_no_gap_for_whoever_listens() {
-        let mut journal = Journal::default();
-        assert!(journal.watch(player(1), 1).is_some());
-        assert!(journal.watch(player(1), 1).is_none(), "bounded");
-        let position = journal.last();
-        for second in 0..9 {
-            push(&mut journal, 2, second);
-        }
-        let _ = journal.expire(at(100), &limits());
-        push(&mut journal, 1, 100);
-        assert_eq!(numbers(&journal, 1, position), Ok(vec![10]));
-        journal.unwatch(player(1));
-        assert_eq!(numbers(&journal, 1, position), Ok(vec![10]), "kept for whoever comes back");
-    }
-
-    #[test]
-    fn positions_of_another_life_or_of_the_future_are_none() {
-        let mut journal = Journal::default();
-        push(&mut journal, 1, 0);
-        assert_eq!(journal.position(&journal.id(1)), Some(1));
-        assert_eq!(journal.position(&journal.id(2)), None);
-        let other = Journal { epoch: journal.epoch.wrapping_add(1), ..Journal::default() };
-        assert_eq!(journal.position(&other.id(1)), None);
-        for text in ["", "1", "x-1", "-", "00000000-99999999999999999999999"] {
-            assert_eq!(journal.position(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_journal_that_is_read_again_goes_on_where_it_was() {
-        let mut store = Memory::default();
-        let mut journal = Journal { epoch: 7, ..Journal::default() };
-        store.commit(&[Write::put(Table::Events, EPOCH, journal.epoch())]).unwrap();
-        let shared = told();
-        for second in 0..4 {
-            let wall = Timestamp::EPOCH.plus(Duration::from_secs(second));
-            let batch = EventBatch::new(wall, vec![(player(1), shared.clone()), (player(2), shared.clone())]);
-            let key = key(journal.last() + 1);
-            store.commit(&[Write::put(Table::Events, key, serde_json::to_vec(&batch).unwrap())]).unwrap();
-            push_row(&mut journal, &batch, second);
-        }
-        let now = |second| {
-            let wall = Timestamp::EPOCH.plus(Duration::from_secs(second));
-            Now { boot: at(second).0, mono: at(second), wall }
-        };
-        let read =
-            |second| Journal::read(&mut store.clone(), &mut SetAside::default(), now(second), &limits()).unwrap();
-        let mut again = read(4);
-        let _ = again.expire(at(4), &limits());
-        for (who, position) in [(1, 1), (1, 3), (2, 4), (2, 8), (3, 3)] {
-            assert_eq!(numbers(&again, who, position), numbers(&journal, who, position), "{who} from {position}");
-        }
-        assert_eq!((again.id(8), again.position(&journal.id(8))), (journal.id(8), Some(8)));
-        let mut late = read(62);
-        assert_eq!(late.expire(at(62), &limits()), [1, 3, 5], "what was too old meanwhile, but never the newest row");
-        assert_eq!((numbers(&late, 1, 3), numbers(&late, 1, 5)), (Err(Gap), Ok(vec![7])));
-        assert_eq!(push(&mut late, 1, 62), 9, "no number is given twice");
-    }
-}
+mod tests;

@@ -78,7 +78,7 @@ use super::{
 };
 use crate::model::{ids::SessionId, time::Now};
 use entry::{Entry, SessionView};
-use set_aside::SetAside;
+use set_aside::{RowError, SetAside};
 use std::{collections::HashMap, sync::Arc};
 use tokio::sync::watch;
 
@@ -184,7 +184,11 @@ impl State {
 fn read_sessions(store: &mut dyn Store, set_aside: &mut SetAside) -> Result<Vec<SessionRecord>, StoreError> {
     let mut sessions: Vec<SessionRecord> = Vec::new();
     set_aside.rows(store, Table::Sessions, |_, bytes| {
-        sessions.push(serde_json::from_slice(bytes)?);
+        let session: SessionRecord = serde_json::from_slice(bytes)?;
+        if session.number.max(session.version) == u64::MAX {
+            return Err(RowError::Last);
+        }
+        sessions.push(session);
         Ok(())
     })?;
     sessions.sort_by_key(|session| session.number);

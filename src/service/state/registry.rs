@@ -91,6 +91,9 @@ impl Registry {
             if server.registration.id != key {
                 return Err(RowError::Key);
             }
+            if server.free_since == u64::MAX {
+                return Err(RowError::Last);
+            }
             registry.count = registry.count.max(server.free_since);
             registry.insert(key.to_owned(), server);
             Ok(())

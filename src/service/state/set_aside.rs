@@ -24,6 +24,8 @@ pub(super) enum RowError {
     Player,
     #[error("its value is no session's id")]
     SessionId,
+    #[error("a number in it leaves no room for the next")]
+    Last,
 }
 
 impl From<uuid::Error> for RowError {
@@ -67,7 +69,7 @@ mod tests {
         settings::ServiceSettings,
         state::{
             journal,
-            testing::{Harness, at, player},
+            testing::{Harness, at, player, server},
         },
         store::{Write, writer::Progress},
     };
@@ -91,6 +93,7 @@ mod tests {
             (Table::Events, "no number".into()),
             (Table::Events, number),
             (Table::Servers, "server".into()),
+            (Table::Owner, "nobody".into()),
         ]
     }
 
@@ -128,8 +131,49 @@ mod tests {
                 assert!(rows.get(table, &key).unwrap().is_some_and(|row| row.value == damage), "{table:?} {key}");
             }
         }
+        // Whoever owned the store before is no matter, nor what it says.
+        rows.commit(&[Write::put(Table::Owner, "writer", &b"\xff"[..])]).unwrap();
+        Harness::on(rows.clone(), ServiceSettings::default(), at(10)).state.finish();
         let epoch_row = Write::put(Table::Events, journal::EPOCH, &b"no number"[..]);
         rows.commit(&[epoch_row]).unwrap();
         Harness::on(rows, ServiceSettings::default(), at(10)).state.finish();
+    }
+
+    /// Rows whose numbers are the largest there are: nothing could follow them.
+    #[test]
+    fn a_row_with_the_last_number_keeps_no_service_from_starting_and_numbering() {
+        let ann = player("ann");
+        let mut before = Harness::new(ServiceSettings::default());
+        let session = before.session(&ann, "default");
+        let register = json!({"items": [{"id": "s", "public_host": "h", "public_port": 1}]});
+        before.json(&server("a"), "POST", "/instances/sic_registration/v3/register", register.clone());
+        before.state.finish();
+        let mut rows = before.rows.clone();
+        let mut put = Vec::new();
+        for (key, member) in [("number", "number"), ("version", "version")] {
+            let id = session.rsplit('/').next().unwrap();
+            let text = rows.get(Table::Sessions, id).unwrap().unwrap().value;
+            let mut record: serde_json::Value = serde_json::from_slice(&text).unwrap();
+            record[member] = u64::MAX.into();
+            record["id"] = key.into();
+            put.push(Write::put(Table::Sessions, key, record.to_string()));
+        }
+        for (table, key) in [(Table::Audit, "ffffffffffffffff"), (Table::Events, "ffffffffffffffff")] {
+            let known = rows.read(table).unwrap().into_iter().find(|(key, _)| key != journal::EPOCH).unwrap();
+            put.push(Write::put(table, key, known.1));
+        }
+        let server_row = rows.get(Table::Servers, "s").unwrap().unwrap().value;
+        let mut server_row: serde_json::Value = serde_json::from_slice(&server_row).unwrap();
+        server_row["free_since"] = u64::MAX.into();
+        server_row["registration"]["id"] = "t".into();
+        put.push(Write::put(Table::Servers, "t", server_row.to_string()));
+        rows.commit(&put).unwrap();
+        drop(before);
+        let mut after = Harness::on(rows, ServiceSettings::default(), at(9));
+        let counts: BTreeMap<_, _> = after.state.set_aside.counts().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(counts, BTreeMap::from([("audit", 1), ("events", 1), ("servers", 1), ("sessions", 2)]));
+        after.json(&ann, "PATCH", &session, json!({"custom_data": {"k": "v"}}));
+        after.session(&player("bob"), "default");
+        after.json(&server("a"), "POST", "/instances/sic_registration/v3/register", register);
     }
 }
