@@ -121,12 +121,16 @@ fn listing_restrictions_and_presence_are_said_when_a_session_is_created() {
     assert!(shown("strict")["browser"].is_object());
     assert_eq!(shown("strict").get("allow_sanctioned_players"), None);
     assert_eq!(shell.json("ada", "presence", &[]), json!({ "session_id": strict }));
+    let lenient =
+        shell.json("ada", "create", &["lenient", "--policy", "invite", "--sanctioned-players", "allow"])["session_id"]
+            .clone();
+    assert_eq!(shown("lenient")["allow_sanctioned_players"], true);
     let found = |args: &[&str]| shell.json("bob", "find --ids", args)["session_ids"].clone();
     assert_eq!((found(&[]), found(&["--only-listed"])), (json!([usual, strict]), json!([strict])));
     shell.json("ada", "update", &["strict", "--listed", "no"]);
     shell.json("ada", "update", &["usual", "--new-members", "refuse"]);
     assert_eq!(found(&[]), json!([]), "neither could be joined by bob");
-    assert_eq!(shell.json("ada", "find --ids", &["--only-taking-members"])["session_ids"], json!([strict]));
+    assert_eq!(shell.json("ada", "find --ids", &["--only-taking-members"])["session_ids"], json!([strict, lenient]));
 }
 
 /// All that `gameside session --help` lists.

@@ -37,11 +37,15 @@ fn poll(harness: &mut Harness, who: &str, id: &str) -> Option<ServerState> {
 
 /// A session that asks for a server; its path.
 fn requested(harness: &mut Harness) -> String {
+    requested_with(harness, json!({"host_type": "dedicated"}))
+}
+
+fn requested_with(harness: &mut Harness, instance: Value) -> String {
     let new = json!({"client_version": "1.0.0", "client_settings": {"input": "gamepad"}, "session_type": "default",
         "force_create": true});
     let made = harness.json(&player("ann"), "POST", "/session/v1/session", new);
     let path = format!("/session/v1/session/{}", made["session_id"].as_str().unwrap());
-    harness.json(&player("ann"), "POST", &format!("{path}/instance"), json!({"host_type": "dedicated"}));
+    harness.json(&player("ann"), "POST", &format!("{path}/instance"), instance);
     path
 }
 
@@ -343,8 +347,13 @@ fn a_warm_server_that_has_missed_two_polls_comes_after_a_cold_one_that_lives() {
         harness.pass(5.0);
         poll(&mut harness, "a", "cold");
     }
-    let path = requested(&mut harness);
+    let wanted = json!({"host_type": "dedicated", "instance_startup_params": {"map": "m", "misc_params": ""}});
+    let path = requested_with(&mut harness, wanted.clone());
     assert_eq!(process(&mut harness, &path), "cold");
+    register(&mut harness, "a", item("late", Some("late")));
+    poll(&mut harness, "a", "warm");
+    let path = requested_with(&mut harness, wanted);
+    assert_eq!(process(&mut harness, &path), "warm", "it is heard again");
 }
 
 #[test]

@@ -211,6 +211,27 @@ fn a_player_gives_a_server_nothing_raw_unless_the_session_type_says_so() {
 }
 
 #[test]
+fn a_session_that_takes_no_new_members_says_so_to_everybody() {
+    let mut harness = harness();
+    let ann = player("ann");
+    let path = harness.session(&ann, "default");
+    let shown = |harness: &mut Harness, who: &str| {
+        let seen = harness.json(&player(who), "GET", &path, Value::Null);
+        (seen["joinable"].clone(), seen.get("allow_new_members").cloned())
+    };
+    for takes in [true, false, true] {
+        harness.json(&ann, "PATCH", &path, json!({"joinability": {"open": true}, "allow_new_members": takes}));
+        let expected = (json!(takes), (!takes).then_some(json!(false)));
+        for who in ["ann", "eve"] {
+            assert_eq!(shown(&mut harness, who), expected, "{who}");
+        }
+        let search = json!({"allow_new_members": takes, "session_id": id(&path)});
+        let found = harness.json(&ann, "POST", "/session/v1/browser:search", search);
+        assert_eq!(found["session_ids"], json!([id(&path)]));
+    }
+}
+
+#[test]
 fn only_admins_describe_others_and_only_with_a_grant_are_they_moved() {
     let mut harness = harness();
     let path = harness.session(&player("ann"), "default");

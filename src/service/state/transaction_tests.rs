@@ -1,6 +1,7 @@
 //! Operations are transactions: what isn't answered with success has changed nothing, and what was
 //! is there after a restart.
 
+mod generated;
 pub(super) mod requests;
 
 use super::{
@@ -19,10 +20,11 @@ use crate::{
         state::event_batch::FeedItem,
     },
 };
+use generated::Generator;
 use http::Method;
 use requests::{Stage, bad, create, settings, uuid, who};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[test]
 fn every_operation_with_every_bad_parameter_changes_nothing_unless_it_succeeds() {
@@ -89,44 +91,85 @@ fn every_operation_that_is_refused_at_its_end_has_changed_nothing() {
     assert_eq!(idle, [""; 0], "good requests that change nothing");
 }
 
+/// What everybody could read of what there is.
+fn read(stage: &mut Stage) -> Vec<String> {
+    let s = format!("/session/v1/session/{}", stage.session);
+    let [ann, bob] = ["ann", "bob"].map(uuid);
+    let paths = [
+        s.clone(),
+        format!("{s}/player"),
+        format!("/session/v1/session/{}", stage.other),
+        format!("/session/v1/player/{bob}/session"),
+        "/session/v1/browser?session_type=default".to_owned(),
+        format!("/friends/v2/player/{ann}/friend"),
+        format!("/session/v1/player/{bob}/presence-session"),
+        format!("/session/v1/player/{bob}/deserter"),
+        "/session/v1/deserter".to_owned(),
+        format!("/session/v1/audit?session_id={}", stage.session),
+        format!("/notification/v1/player/{bob}/notification?page_size=100"),
+    ];
+    let answers = paths.iter().map(|path| match stage.harness.ask(&who("admin"), "GET", path, Value::Null) {
+        Ok(reply) => format!("{path} {:?} {:?}", reply.etag, reply.body),
+        Err(Interrupt::Refused(refused)) => format!("{path} {}", refused.code),
+        Err(other) => panic!("{path}: {other:?}"),
+    });
+    answers.collect()
+}
+
+/// Ends the service and starts another on the same store.
+fn restarted(stage: Stage) -> Stage {
+    let Stage { harness, session, other } = stage;
+    Stage { harness: harness.restart(settings()), session, other }
+}
+
 #[test]
 fn what_was_answered_is_there_after_a_restart() {
-    let read = |stage: &mut Stage| -> Vec<String> {
-        let s = format!("/session/v1/session/{}", stage.session);
-        let [ann, bob] = ["ann", "bob"].map(uuid);
-        let paths = [
-            s.clone(),
-            format!("{s}/player"),
-            format!("/session/v1/session/{}", stage.other),
-            format!("/session/v1/player/{bob}/session"),
-            "/session/v1/browser?session_type=default".to_owned(),
-            format!("/friends/v2/player/{ann}/friend"),
-            format!("/session/v1/player/{bob}/presence-session"),
-            format!("/session/v1/player/{bob}/deserter"),
-            "/session/v1/deserter".to_owned(),
-            format!("/session/v1/audit?session_id={}", stage.session),
-            format!("/notification/v1/player/{bob}/notification?page_size=100"),
-        ];
-        let answers = paths.iter().map(|path| match stage.harness.ask(&who("admin"), "GET", path, Value::Null) {
-            Ok(reply) => format!("{path} {:?} {:?}", reply.etag, reply.body),
-            Err(Interrupt::Refused(refused)) => format!("{path} {}", refused.code),
-            Err(other) => panic!("{path}: {other:?}"),
-        });
-        answers.collect()
-    };
     let requests = Stage::new().good().len();
     for number in 0..requests {
         let mut stage = Stage::new();
         let (name, method, path, body) = stage.good().swap_remove(number);
         stage.harness.json(&who(name), method, &path, body);
         let before = read(&mut stage);
-        let Stage { harness, session, other } = stage;
-        let mut stage = Stage { harness: harness.restart(settings()), session, other };
+        let mut stage = restarted(stage);
         let after = read(&mut stage);
         for (before, after) in before.iter().zip(&after) {
             assert_eq!(before, after, "after {method} {path}");
         }
     }
+}
+
+/// Whatever an operation has taken can be read again by the next service, and says the same.
+#[test]
+fn every_body_that_is_taken_is_read_again_after_a_restart() {
+    let router = Router::new(&ops::tables());
+    let mut generator = Generator::new(7);
+    let mut taken: BTreeMap<&str, u32> = BTreeMap::new();
+    let requests = Stage::new().good();
+    for (number, (name, method, path, good)) in requests.iter().enumerate() {
+        let Found::Row(row, _) = router.find(&method.parse().unwrap(), path) else { panic!("{path}") };
+        if !good.is_object() {
+            continue;
+        }
+        taken.entry(row.operation).or_default();
+        for _ in 0..16 {
+            let mut stage = Stage::new();
+            let (_, _, path, good) = stage.good().swap_remove(number);
+            let body = generator.body(row.operation, &good).unwrap_or_else(|| panic!("{row:?} takes no body"));
+            if stage.harness.ask(&who(name), method, &path, body.clone()).is_err() {
+                continue;
+            }
+            *taken.entry(row.operation).or_default() += 1;
+            let before = read(&mut stage);
+            let mut stage = restarted(stage);
+            let unread: Vec<_> = stage.harness.state.set_aside.counts().filter(|(_, count)| *count > 0).collect();
+            assert_eq!(unread, [], "{method} {path} took {body}");
+            for (before, after) in before.iter().zip(&read(&mut stage)) {
+                assert_eq!(before, after, "{method} {path} took {body}");
+            }
+        }
+    }
+    let never: Vec<_> = taken.iter().filter(|(_, times)| **times == 0).collect();
+    assert!(never.is_empty(), "no generated body was taken by {never:?}");
 }
 
 fn id(path: &str) -> SessionId {
