@@ -12,8 +12,9 @@
 //! Invariants: a row is committed together with the change that it tells of; an entry, and a
 //! position, is shown only once it is durable, so that no number is given twice; an entry is
 //! dropped only after `limits.event_retention`, or when its player or all players together have
-//! more than the limits say, oldest first, and then takes no room in the store either; whoever asks for what follows a position gets all of it
-//! or [`Gap`], also after the service was killed and started again.
+//! more than the limits say, oldest first, and then takes no room in the store either; whoever asks
+//! for what follows a position gets all of it or [`Gap`], also after the service was killed and
+//! started again.
 
 use super::{
     event_batch::{Dropped, EventBatch, FeedItem},

@@ -41,7 +41,7 @@ impl Generator {
     }
 
     fn chance(&mut self, of: u32) -> bool {
-        self.rng.next_u32() % of == 0
+        self.rng.next_u32().is_multiple_of(of)
     }
 
     fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
