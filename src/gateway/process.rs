@@ -10,19 +10,16 @@ use super::{
 };
 use crate::{
     frontends::BoundSocket,
-    host::process,
+    host::{process, socket},
     model::gateway::{CONTROL_FD, GatewayToKeeper, KeeperToGateway, MAX_MESSAGE_BYTES},
 };
 use rustix::{
     io::Errno,
-    net::{
-        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, SocketType, recvmsg, send,
-        sockopt::socket_type,
-    },
+    net::{SendFlags, SocketType, send, sockopt::socket_type},
 };
 use std::{
     ffi::OsString,
-    io::{self, IoSliceMut},
+    io,
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, FromRawFd as _, OwnedFd},
     process::ExitCode,
@@ -98,25 +95,17 @@ async fn follow(control: &UnixStream, orders: mpsc::Sender<Order>) -> io::Result
 /// One message. None: the keeper is gone. A message that isn't known has no order in it.
 fn receive(control: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<(Option<KeeperToGateway>, Vec<OwnedFd>)>> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
-    let received = recvmsg(control, &mut [IoSliceMut::new(buffer)], &mut ancillary, flags)?;
-    let mut fds = Vec::new();
-    for message in ancillary.drain() {
-        if let RecvAncillaryMessage::ScmRights(sent) = message {
-            fds.extend(sent);
-        }
-    }
+    let received = socket::receive_with_fds(control, buffer, &mut space)?;
     if received.bytes == 0 {
         return Ok(None);
     }
-    if received.flags.contains(ReturnFlags::TRUNC) || received.flags.contains(ReturnFlags::CTRUNC) {
+    if !received.is_whole {
         tracing::warn!("a message of the keeper is too long and was passed over");
         return Ok(Some((None, Vec::new())));
     }
     let message = serde_json::from_slice(&buffer[..received.bytes]);
     let message = message.inspect_err(|error| tracing::warn!(%error, "a message of the keeper isn't known here")).ok();
-    Ok(Some((message, fds)))
+    Ok(Some((message, received.fds)))
 }
 
 fn order(message: Option<KeeperToGateway>, fds: Vec<OwnedFd>) -> Option<Order> {

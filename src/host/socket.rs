@@ -1,16 +1,20 @@
 //! Unix sockets at paths of any length: the kernel takes 107 bytes, and state and runtime
-//! directories may be longer.
+//! directories may be longer. Messages with descriptors over them.
 
 use rustix::{
     fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, chmodat, fchmod, fstat, openat, statat, unlinkat},
     io::Errno,
-    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with},
+    net::{
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+        SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, recvmsg, sendmsg, socket_with,
+    },
 };
 use std::{
     ffi::OsStr,
-    io,
+    io::{self, IoSlice, IoSliceMut},
+    mem::MaybeUninit,
     os::{
-        fd::{AsRawFd as _, OwnedFd},
+        fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
         unix::net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
@@ -74,6 +78,48 @@ pub(crate) fn connect(path: &Path) -> io::Result<UnixStream> {
     let socket = new_socket()?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(short(&dir, name))?)?;
     Ok(socket.into())
+}
+
+/// What came with one message, or with one read of a stream.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub bytes: usize,
+    pub fds: Vec<OwnedFd>,
+    /// Neither bytes nor descriptors were cut off for want of room.
+    pub is_whole: bool,
+}
+
+/// Sends what goes without waiting; the descriptors go with the first byte. `space`: room for them, by `cmsg_space!`.
+pub(crate) fn send_with_fds(
+    socket: impl AsFd,
+    bytes: &[u8],
+    fds: &[BorrowedFd<'_>],
+    space: &mut [MaybeUninit<u8>],
+) -> Result<usize, Errno> {
+    let mut control = SendAncillaryBuffer::new(space);
+    if !fds.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(fds));
+    }
+    sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+}
+
+/// Reads once, without waiting, with the descriptors that come along. `space`: room for them, by `cmsg_space!`.
+pub(crate) fn receive_with_fds(
+    socket: impl AsFd,
+    bytes: &mut [u8],
+    space: &mut [MaybeUninit<u8>],
+) -> Result<Received, Errno> {
+    let mut control = RecvAncillaryBuffer::new(space);
+    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let received = recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut control, flags)?;
+    let mut fds = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(sent) = message {
+            fds.extend(sent);
+        }
+    }
+    let is_whole = !received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC);
+    Ok(Received { bytes: received.bytes, fds, is_whole })
 }
 
 fn new_socket() -> Result<OwnedFd, Errno> {

@@ -32,7 +32,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("session_api", &["model", "net", "host::clock"]),
     ("providers", &["model", "session_api", "host::clock"]),
     ("net", &["model", "host::clock", "host::socket"]),
-    ("gateway", &["model", "frontends", "net", "host::clock", "host::process"]),
+    ("gateway", &["model", "frontends", "net", "host::clock", "host::process", "host::socket"]),
     ("frontends", &["model", "net", "host::clock"]),
     ("probes", &["model", "host::clock"]),
     ("service", &["model", "net", "session_api", "host::clock", "host::files", "host::lock"]),

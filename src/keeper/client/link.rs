@@ -6,6 +6,7 @@ use super::{
     spawn::{self, SpawnKeeperError},
 };
 use crate::{
+    host::socket,
     keeper::{
         discovery::{self, LockState},
         protocol::{Event, Losses, MAX_LISTENERS, Order, Reply, Request, VERSIONS},
@@ -17,16 +18,7 @@ use crate::{
         process::KeeperHello,
     },
 };
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use std::{
-    collections::VecDeque,
-    io::{self, IoSliceMut},
-    mem::MaybeUninit,
-    os::fd::{AsFd, OwnedFd},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, io, mem::MaybeUninit, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncWriteExt, Interest},
     net::UnixStream,
@@ -302,14 +294,8 @@ impl Session {
 fn receive(stream: &UnixStream, inbox: &mut Vec<u8>, sockets: &mut VecDeque<OwnedFd>) -> io::Result<()> {
     let mut bytes = [0; 16 << 10];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_LISTENERS))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
-    let received = recvmsg(stream.as_fd(), &mut [IoSliceMut::new(&mut bytes)], &mut control, flags)?;
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(fds) = message {
-            sockets.extend(fds);
-        }
-    }
+    let received = socket::receive_with_fds(stream, &mut bytes, &mut space)?;
+    sockets.extend(received.fds);
     if received.bytes == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }

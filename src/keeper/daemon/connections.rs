@@ -17,16 +17,16 @@
 
 use super::output::Lines;
 use crate::{
+    host::socket,
     keeper::protocol::{Event, MAX_ORDER_BYTES, Reply, Stream},
     model::ids::RunNumber,
 };
 use rustix::{
     io::Errno,
-    net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, accept_with, recv, sendmsg},
+    net::{RecvFlags, SocketFlags, accept_with, recv},
 };
 use std::{
     collections::VecDeque,
-    io::IoSlice,
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
@@ -312,12 +312,7 @@ impl Packet {
     fn send(&self, socket: &OwnedFd) -> Result<usize, Errno> {
         let fds: Vec<BorrowedFd<'_>> = self.fds.iter().map(AsFd::as_fd).collect();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(crate::keeper::protocol::MAX_LISTENERS))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        if !fds.is_empty() {
-            control.push(SendAncillaryMessage::ScmRights(&fds));
-        }
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        sendmsg(socket, &[IoSlice::new(&self.bytes[self.sent..])], &mut control, flags)
+        socket::send_with_fds(socket, &self.bytes[self.sent..], &fds, &mut space)
     }
 }
 

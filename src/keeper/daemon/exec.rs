@@ -3,7 +3,11 @@
 //!
 //! A command is over when its first process has ended, by itself or because its time is up.
 
-use super::{Instant, process_tree, spawn::Child, sys};
+use super::{
+    Instant, process_tree,
+    spawn::{Child, ExecOutcome},
+    sys,
+};
 use crate::keeper::protocol::{ExecResult, ExecStatus, MAX_EXEC_OUTPUT};
 use rustix::io::Errno;
 use std::{
@@ -74,10 +78,8 @@ impl ExecCommand {
 
     /// Its first process has ended.
     pub(super) fn ended(&mut self, status: ExitStatus) {
-        let mut why = [0; 1024];
-        let failed = rustix::io::read(&self.outcome, &mut why).unwrap_or(0);
-        self.status = Some(match (failed, status.signal()) {
-            (1.., _) => ExecStatus::NotStarted(String::from_utf8_lossy(&why[..failed]).into_owned()),
+        self.status = Some(match (ExecOutcome::read(&self.outcome), status.signal()) {
+            (ExecOutcome::Failed(why), _) => ExecStatus::NotStarted(why),
             _ if self.timed_out => ExecStatus::TimedOut,
             (_, Some(signal)) => ExecStatus::Signaled(signal),
             (_, None) => ExecStatus::Exited(status.code().unwrap_or(0)),

@@ -24,6 +24,7 @@ use super::{
     error::Refusal,
     privileges::{Account, Identity},
     settings::Settings,
+    spawn::ExecOutcome,
     sys::Reaped,
 };
 use crate::{
@@ -34,7 +35,7 @@ use crate::{
         gateway::{GatewayToKeeper, KeeperToGateway, MAX_WORDS_BYTES},
     },
 };
-use process::{ExecOutcome, Process, Received};
+use process::{Process, Received};
 use std::{
     fs,
     os::{
@@ -93,15 +94,15 @@ enum Stage {
     Unused,
     Serving,
     /// Its run is over.
-    ReadingOut(Told),
+    ReadingOut(EndOrder),
 }
 
-/// Whether a gateway could be told that its run is over.
+/// What became of the order to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
-    Yes,
-    /// It had hung up, or doesn't read.
-    No,
+enum EndOrder {
+    Sent,
+    /// The gateway had hung up, or doesn't read.
+    NotSent,
 }
 
 #[derive(Debug)]
@@ -166,8 +167,8 @@ impl Gateways {
     /// The run is over: its gateway is asked for its last words.
     pub(super) fn run_is_over(&mut self, now: Instant) {
         if let Some(gateway) = self.present.as_mut().filter(|gateway| gateway.stage == Stage::Serving) {
-            let told = gateway.process.say(&KeeperToGateway::End, &[]).map_or(Told::No, |()| Told::Yes);
-            gateway.stage = Stage::ReadingOut(told);
+            let order = gateway.process.say(&KeeperToGateway::End, &[]).map_or(EndOrder::NotSent, |()| EndOrder::Sent);
+            gateway.stage = Stage::ReadingOut(order);
             gateway.kill_at = Some(now + READ_OUT);
         }
     }
@@ -362,7 +363,7 @@ impl Daemon {
         }
         if let Some(mut gateway) = self.gateways.present.take_if(|gateway| gateway.process.pid == child.pid) {
             gateway.process.exec_outcome();
-            if gateway.stage != Stage::ReadingOut(Told::Yes) {
+            if gateway.stage != Stage::ReadingOut(EndOrder::Sent) {
                 self.gateway_crashed(gateway, child, now);
             }
             return true;

@@ -18,7 +18,7 @@ use super::{
     console::Console,
     output::OutputPipe,
     process_tree::{self, Process},
-    spawn::Child,
+    spawn::{Child, ExecOutcome},
     stop_sequence::{NextStep, StopSequence},
     sys,
 };
@@ -126,19 +126,16 @@ impl Run {
     /// Reads whether exec worked. True when it did, and this is the first call that can tell.
     pub(super) fn read_outcome(&mut self) -> bool {
         let Some(pipe) = &self.outcome else { return false };
-        let mut text = [0; 1024];
-        match rustix::io::read(pipe, &mut text) {
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => false,
-            Ok(count) if count > 0 => {
-                self.failed = Some(String::from_utf8_lossy(&text[..count]).into_owned());
-                self.outcome = None;
-                false
-            }
-            _ => {
-                self.outcome = None;
-                true
-            }
+        let outcome = ExecOutcome::read(pipe);
+        if outcome == ExecOutcome::NotYet {
+            return false;
         }
+        self.outcome = None;
+        if let ExecOutcome::Failed(why) = outcome {
+            self.failed = Some(why);
+            return false;
+        }
+        true
     }
 
     /// Every living process of the run. `helpers` are the keeper's own children, which don't belong to it.

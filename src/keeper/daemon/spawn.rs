@@ -19,7 +19,7 @@ use super::{
 use crate::model::gateway::CONTROL_FD;
 use rustix::{
     fs::OFlags,
-    io::fcntl_dupfd_cloexec,
+    io::{Errno, fcntl_dupfd_cloexec},
     pipe::PipeFlags,
     process::{Pid, Signal, chdir, getpid, getppid, set_parent_process_death_signal, setsid},
     thread::set_no_new_privs,
@@ -135,6 +135,26 @@ impl<'a> Confinement<'a> {
 pub(super) struct Child {
     pub(super) pid: i32,
     pub(super) outcome: OwnedFd,
+}
+
+/// Whether a child has become its program.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ExecOutcome {
+    NotYet,
+    Worked,
+    Failed(String),
+}
+
+impl ExecOutcome {
+    /// Reads a child's `outcome`. Once it has worked or failed, there is nothing more to read.
+    pub(super) fn read(outcome: &OwnedFd) -> ExecOutcome {
+        let mut why = [0; 1024];
+        match rustix::io::read(outcome, &mut why) {
+            Err(Errno::AGAIN | Errno::INTR) => ExecOutcome::NotYet,
+            Ok(count) if count > 0 => ExecOutcome::Failed(String::from_utf8_lossy(&why[..count]).into_owned()),
+            _ => ExecOutcome::Worked,
+        }
+    }
 }
 
 /// Checks an order against our own bounds and prepares it.

@@ -1,13 +1,14 @@
 //! One gateway as a process: how it is started, and the socket between it and us.
 
 use crate::{
+    host::socket,
     keeper::{
         daemon::{
             Instant,
             error::SpawnError,
             privileges::Account,
             settings::Limit,
-            spawn::{self, Confinement, Privileges, Stdio},
+            spawn::{self, Confinement, ExecOutcome, Privileges, Stdio},
             sys,
         },
         protocol::MAX_LISTENERS,
@@ -17,15 +18,11 @@ use crate::{
 use rustix::{
     fs::{OFlags, fcntl_setfl},
     io::Errno,
-    net::{
-        AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv,
-        sendmsg, socketpair,
-    },
+    net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair},
     process::{Pid, Signal, kill_process},
 };
 use std::{
-    env, fs,
-    io::{self, IoSlice},
+    env, fs, io,
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
@@ -57,14 +54,6 @@ pub(super) enum Received {
     HungUp,
 }
 
-/// Whether the program was executed.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum ExecOutcome {
-    NotYet,
-    Worked,
-    Failed,
-}
-
 impl Process {
     /// Forks it, outside every cgroup of a run, and with our own limits. Whether exec works comes out later.
     pub(super) fn spawn(
@@ -92,19 +81,14 @@ impl Process {
     /// Whether exec has worked.
     pub(super) fn exec_outcome(&mut self) -> ExecOutcome {
         let Some(pipe) = &self.outcome else { return ExecOutcome::Worked };
-        let mut why = [0; 1024];
-        match rustix::io::read(pipe, &mut why) {
-            Err(Errno::AGAIN | Errno::INTR) => ExecOutcome::NotYet,
-            Ok(count) if count > 0 => {
-                self.outcome = None;
-                self.failed = Some(String::from_utf8_lossy(&why[..count]).into_owned());
-                ExecOutcome::Failed
-            }
-            _ => {
-                self.outcome = None;
-                ExecOutcome::Worked
-            }
+        let outcome = ExecOutcome::read(pipe);
+        if outcome != ExecOutcome::NotYet {
+            self.outcome = None;
         }
+        if let ExecOutcome::Failed(why) = &outcome {
+            self.failed = Some(why.clone());
+        }
+        outcome
     }
 
     /// Sends it a message whole, or nothing.
@@ -115,12 +99,7 @@ impl Process {
             return Err(Errno::MSGSIZE.into());
         }
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1 + MAX_LISTENERS))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        if !fds.is_empty() {
-            ancillary.push(SendAncillaryMessage::ScmRights(fds));
-        }
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        rustix::io::retry_on_intr(|| sendmsg(control, &[IoSlice::new(&text)], &mut ancillary, flags))?;
+        rustix::io::retry_on_intr(|| socket::send_with_fds(control, &text, fds, &mut space))?;
         Ok(())
     }
 
