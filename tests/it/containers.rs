@@ -119,6 +119,19 @@ fn from_inside(container: &Container, pid: &Value) -> u32 {
     found.unwrap_or_else(|| panic!("no process {pid} in the container"))
 }
 
+/// The next agent, which differs from the last in this member, has the same match.
+fn taken_over(agent: &Agent<'_>, before: &Value, last: &Value, differs: &str) -> Value {
+    let after = agent.wait("the next agent", |status| {
+        status["agent"][differs] != last["agent"][differs]
+            && status["join_status"] == "joinable"
+            && status["gateway"]["connected"] == true
+    });
+    for same in ["/session_id", "/instance_id", "/game/pid", "/game/restarts", "/gateway/pid"] {
+        assert_eq!(after.pointer(same), before.pointer(same), "{same}");
+    }
+    after
+}
+
 #[test]
 fn one_container_keeps_the_match_through_a_crash_of_the_agent_and_drains() {
     if !component::root("it makes namespaces") {
@@ -143,15 +156,7 @@ fn one_container_keeps_the_match_through_a_crash_of_the_agent_and_drains() {
     let mut last = before.clone();
     for _ in 1..deaths() {
         proc::signal(from_inside(&container, &last["agent"]["pid"]), 9);
-        let after = agent.wait("another agent", |status| {
-            status["agent"]["pid"] != last["agent"]["pid"]
-                && status["join_status"] == "joinable"
-                && status["gateway"]["connected"] == true
-        });
-        for same in ["/session_id", "/instance_id", "/game/pid", "/game/restarts", "/gateway/pid"] {
-            assert_eq!(after.pointer(same), before.pointer(same), "{same}");
-        }
-        last = after;
+        last = taken_over(&agent, &before, &last, "pid");
     }
     assert_eq!(api.ask("POST", "/v1/game/heartbeat", &json!({})), 204);
 
@@ -193,15 +198,7 @@ fn a_sidecar_and_a_keeper_in_the_games_container_end_in_the_kubelets_order() {
         sidecar.ended();
         assert!(proc::alive(game));
         sidecar = Container::run(&world, "sidecar", &volume, &env, &command);
-        let after = agent.wait("the next agent", |status| {
-            status["agent"]["started"] != last["agent"]["started"]
-                && status["join_status"] == "joinable"
-                && status["gateway"]["connected"] == true
-        });
-        for same in ["/session_id", "/instance_id", "/game/pid", "/game/restarts", "/gateway/pid"] {
-            assert_eq!(after.pointer(same), before.pointer(same), "{same}");
-        }
-        last = after;
+        last = taken_over(&agent, &before, &last, "started");
     }
 
     // Deletion: the game's container gets SIGTERM, and the sidecar only once that has ended.

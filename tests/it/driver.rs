@@ -126,7 +126,7 @@ impl TestGateway {
                     command = commands.recv() => match command {
                         Some(Command::Count) => drop(tell(&heartbeats, true)),
                         Some(Command::Urgent(on)) => heartbeats.set_urgent(on),
-                        Some(Command::Acknowledge { .. }) => {
+                        Some(Command::Acknowledge(_)) => {
                             let waiting = unacknowledged.lock().unwrap().pop_front();
                             let _ = waiting.unwrap().send(());
                         }

@@ -31,6 +31,13 @@ fn served(agent: &Agent<'_>) -> GameApi {
     GameApi::of(u32::try_from(status["game"]["pid"].as_u64().unwrap()).unwrap())
 }
 
+/// The game says that it is ready and is allocated; the status then.
+fn allocated(agent: &Agent<'_>, game: &GameApi) -> Value {
+    game.agones("POST", "/ready", &json!({}));
+    agent.call("POST", "/v1/allocation", Some(&json!({"allocation_id": "a"}))).unwrap().ok();
+    agent.wait_join_status("joinable")
+}
+
 fn gateway(status: &Value) -> u32 {
     u32::try_from(status["gateway"]["pid"].as_u64().unwrap()).unwrap()
 }
@@ -90,9 +97,7 @@ fn a_shutdown_that_no_agent_heard_is_an_orderly_end() {
     let shell = Shell::new(&world, "end");
     let mut agent = warm(&world, &service, &shell, "");
     let game = served(&agent);
-    game.agones("POST", "/ready", &json!({}));
-    agent.call("POST", "/v1/allocation", Some(&json!({"allocation_id": "a"}))).unwrap().ok();
-    let session = agent.wait_join_status("joinable")["session_id"].as_str().unwrap().to_owned();
+    let session = allocated(&agent, &game)["session_id"].as_str().unwrap().to_owned();
     agent.kill();
     std::thread::scope(|scope| {
         let asked = scope.spawn(|| game.try_ask("POST", "/v1/game/shutdown", &json!({})));
@@ -118,10 +123,8 @@ fn a_gateway_that_is_killed_is_started_again_and_ends_no_game() {
     let shell = Shell::new(&world, "end");
     let mut agent = warm(&world, &service, &shell, "");
     let game = served(&agent);
-    game.agones("POST", "/ready", &json!({}));
     game.agones("PUT", "/metadata/label", &json!({"key": "kept", "value": "yes"}));
-    agent.call("POST", "/v1/allocation", Some(&json!({"allocation_id": "a"}))).unwrap().ok();
-    let before = agent.wait_join_status("joinable");
+    let before = allocated(&agent, &game);
     let mut killed = gateway(&before);
     for agent_is_there in [true, false] {
         if !agent_is_there {

@@ -4,7 +4,7 @@
 use super::{
     moment::Moment,
     registry::Registered,
-    server::ServerState,
+    server::{Server, ServerState},
     testing::{Harness, player, server},
 };
 use crate::{
@@ -245,24 +245,16 @@ fn registrations_survive_a_restart_of_the_service() {
         "/instances/sic_registration/v1/deregister",
         json!({"items": [{"id": "gone"}, {"id": "nameless"}]}),
     );
-    let before: Vec<_> = harness
-        .state
-        .servers
-        .iter()
-        .map(|server| {
+    let durable = |harness: &Harness| -> Vec<_> {
+        let server = |server: &Server| {
             (server.registration.clone(), server.incarnation.clone(), server.subject.clone(), server.state.clone())
-        })
-        .collect();
+        };
+        harness.state.servers.iter().map(server).collect()
+    };
+    let before = durable(&harness);
     harness.pass(500.0);
     let mut harness = harness.restart(ServiceSettings::default());
-    let after: Vec<_> = harness
-        .state
-        .servers
-        .iter()
-        .map(|server| {
-            (server.registration.clone(), server.incarnation.clone(), server.subject.clone(), server.state.clone())
-        })
-        .collect();
+    let after = durable(&harness);
     assert_eq!(before, after);
     assert_eq!(before.iter().filter(|(_, _, _, state)| *state == ServerState::Over).count(), 1);
     assert_eq!(region(&harness, "over").as_deref(), Some("local"));
