@@ -34,8 +34,8 @@ use crate::{
     gateway::{client::GatewayEvent, server::read_words},
     keeper::KeeperEvent,
     model::{
-        game::GameBatch,
-        ids::{GatewayId, RunNumber},
+        game::{BatchId, GameBatch},
+        ids::RunNumber,
         keeper::KeeperFact,
         orders::{Accepted, Refused, RequestId},
         process::{ExitReport, RunState},
@@ -74,7 +74,7 @@ pub struct Driver {
     pub status: watch::Sender<Arc<Status>>,
     pub identity: watch::Receiver<Identity>,
     /// The last batch that was acknowledged; the next gateway is told.
-    pub heard: watch::Sender<Option<(GatewayId, u64)>>,
+    pub heard: watch::Sender<Option<BatchId>>,
     pub clock: fn() -> Now,
 }
 
@@ -91,8 +91,8 @@ struct LoopState {
     published: Option<u64>,
     requests: BTreeMap<RequestId, oneshot::Sender<Result<Accepted, Refused>>>,
     next_request: u64,
-    /// Batches that wait for a commit: its number, and theirs.
-    unacknowledged: VecDeque<(u64, (GatewayId, u64))>,
+    /// Batches that wait for a commit, each with the number of the commit.
+    unacknowledged: VecDeque<(u64, BatchId)>,
     /// What the gateway was told of [`EffectExecutor::gateway`]'s urgency.
     urgent: bool,
 }
@@ -256,7 +256,7 @@ impl Driver {
 
     /// It is acknowledged once it is durable, also where it was applied before or has changed nothing.
     fn batch(&mut self, batch: GameBatch, state: &mut LoopState, now: Now) -> Option<Ending> {
-        let id = (batch.gateway.clone(), batch.number);
+        let id = batch.id();
         let ending = self.take(Input::GameBatch(batch), state, now);
         state.unacknowledged.push_back((self.core.written().by, id));
         ending
@@ -344,10 +344,10 @@ impl Driver {
 
     fn acknowledge(&mut self, state: &mut LoopState, done: u64) {
         while state.unacknowledged.front().is_some_and(|(seq, _)| *seq <= done)
-            && let Some((_, (gateway, batch))) = state.unacknowledged.pop_front()
+            && let Some((_, batch)) = state.unacknowledged.pop_front()
         {
-            self.heard.send_replace(Some((gateway.clone(), batch)));
-            self.executor.gateway.acknowledge(gateway, batch);
+            self.heard.send_replace(Some(batch.clone()));
+            self.executor.gateway.acknowledge(batch);
         }
     }
 

@@ -25,14 +25,18 @@ use super::{
     ending::FinalReports,
     game_match::MatchState,
     game_words::Words,
-    gateway_link::Heard,
     health::Pings,
     instance_outbox::InstanceOutbox,
     process::ProcessState,
     roster::Roster,
     session::SessionLink,
 };
-use crate::model::{ids::KeeperId, status::LastEnd, time::Timestamp};
+use crate::model::{
+    game::BatchId,
+    ids::{GatewayId, KeeperId},
+    status::LastEnd,
+    time::Timestamp,
+};
 use phase_text::PhaseText;
 use process_text::{ProcessText, RunText};
 use serde::{Deserialize, Serialize};
@@ -60,7 +64,7 @@ pub(super) struct Memory {
     pub words: Words,
     pub roster: Roster,
     pub pings: Pings,
-    pub heard: Option<Heard>,
+    pub heard: Option<BatchId>,
     pub link: SessionLink,
     pub allocation: AllocationState,
     pub reports: Option<FinalReports>,
@@ -121,7 +125,7 @@ struct Durable {
     since: Timestamp,
     process: ProcessText,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    gateway: Option<Heard>,
+    gateway: Option<BatchText>,
     lanes: Vec<InstanceOutbox>,
     #[serde(default)]
     failures: Failures,
@@ -129,6 +133,13 @@ struct Durable {
     answered: Option<Answered>,
     #[serde(default)]
     last_end: Option<LastEnd>,
+}
+
+/// The last batch of the SDK gateway whose effects are in this text.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct BatchText {
+    id: GatewayId,
+    batch: u64,
 }
 
 impl Durable {
@@ -142,7 +153,7 @@ impl Durable {
             matches: memory.game.matches,
             since: memory.game.since,
             process: ProcessText::of(memory),
-            gateway: memory.heard.clone(),
+            gateway: memory.heard.clone().map(|id| BatchText { id: id.gateway, batch: id.batch }),
             lanes: memory.outboxes.clone(),
             failures: memory.process.failures.clone(),
             answered: memory.allocation.answered.clone(),
@@ -165,7 +176,7 @@ impl Durable {
             words,
             roster,
             pings,
-            heard: self.gateway,
+            heard: self.gateway.map(|text| BatchId { gateway: text.id, batch: text.batch }),
             link,
             allocation: AllocationState { acquiring, answered: self.answered, term: self.term },
             reports,

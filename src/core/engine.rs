@@ -42,7 +42,7 @@ use super::{
 };
 use crate::model::{
     calls::{Answer, CallId, Refusal},
-    ids::GatewayId,
+    game::BatchId,
     ordered::Ports,
     time::{Instant, Now},
 };
@@ -141,8 +141,8 @@ impl Core {
 
     /// The last batch of the present run's SDK gateway whose effects are on disk: what it hears when it is linked with.
     /// Everything after it, it sends again; what was applied already is passed over.
-    pub fn heard(&self) -> Option<(GatewayId, u64)> {
-        self.gateway.written().map(|heard| (heard.gateway.clone(), heard.batch))
+    pub fn heard(&self) -> Option<BatchId> {
+        self.gateway.written().cloned()
     }
 
     /// Goes up whenever [`Core::status`] may be another one.

@@ -5,7 +5,7 @@ use super::{
     engine::Core,
     game_match::MatchEvent,
     game_words::WordsEvent,
-    gateway_link::{GatewayEvent, Heard},
+    gateway_link::GatewayEvent,
     health::HealthEvent,
     players::PlayersEvent,
     process::{ProcessEvent, ProcessStatus},
@@ -23,13 +23,13 @@ impl Core {
         if !self.facts.keeper.met && self.facts.process.run != Some(batch.run) {
             return self.on_gateway(GatewayEvent::Early(Box::new(batch)));
         }
-        let GameBatch { gateway, number, run, said } = batch;
+        let id = batch.id();
+        let GameBatch { run, said, .. } = batch;
         if self.facts.process.run == Some(run) {
-            let heard = Heard { gateway, batch: number };
-            if self.gateway.has_applied(&heard) {
+            if self.gateway.has_applied(&id) {
                 return;
             }
-            self.on_gateway(GatewayEvent::Batch(heard));
+            self.on_gateway(GatewayEvent::Batch(id));
         }
         for (source, event) in said {
             self.game_event(run, source, event);

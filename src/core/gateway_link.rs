@@ -1,4 +1,5 @@
-//! What is known of the SDK gateway: which of its batches were applied, and whether it is there.
+//! The SDK gateway as the core knows it: which of its batches were applied, and whether it is
+//! there.
 //!
 //! ```text
 //!   batch k ──► applied = k ──► its events ──► something to remember has changed?
@@ -17,20 +18,15 @@ use super::{
     revision::{Revision, Tracked},
     steady_time::SteadyTime,
 };
-use crate::model::{game::GameBatch, gateway_facts::GatewayFact, ids::GatewayId, status::GatewayStatus};
-use serde::{Deserialize, Serialize};
+use crate::model::{
+    game::{BatchId, GameBatch},
+    gateway_facts::GatewayFact,
+    status::GatewayStatus,
+};
 use std::time::Duration;
 
 /// For so long an agent that takes a game over waits for what was said before it, and offers itself to nobody.
 const CATCH_UP: Duration = Duration::from_secs(2);
-
-/// The last batch of a gateway that was applied to the present run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Heard {
-    #[serde(rename = "id")]
-    pub gateway: GatewayId,
-    pub batch: u64,
-}
 
 /// What other machines know of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,8 +38,8 @@ pub(super) struct GatewayFacts {
 #[derive(Debug)]
 pub(super) enum GatewayEvent {
     /// This batch is about to be applied.
-    Batch(Heard),
-    /// What was applied is written down.
+    Batch(BatchId),
+    /// The newest applied batch is written down.
     Record,
     /// Whether all that was applied is on disk.
     Written(bool),
@@ -58,10 +54,10 @@ pub(super) enum GatewayEvent {
 
 #[derive(Debug, Default)]
 pub(super) struct GatewayLink {
-    applied: Option<Heard>,
-    recorded: Tracked<Option<Heard>>,
+    applied: Option<BatchId>,
+    recorded: Tracked<Option<BatchId>>,
     /// The last one whose effects are on disk.
-    written: Option<Heard>,
+    written: Option<BatchId>,
     /// What came before the keeper had introduced itself, and could not be applied.
     early: Option<Box<GameBatch>>,
     status: Tracked<Option<GatewayStatus>>,
@@ -72,28 +68,28 @@ pub(super) struct GatewayLink {
 }
 
 impl GatewayLink {
-    pub(super) fn restore(heard: Option<Heard>) -> Self {
+    pub(super) fn restore(heard: Option<BatchId>) -> Self {
         let (applied, written) = (heard.clone(), heard.clone());
         GatewayLink { applied, written, recorded: Tracked::new(heard), ..GatewayLink::default() }
     }
 
-    pub(super) fn recall(&mut self, heard: Option<Heard>) {
+    pub(super) fn recall(&mut self, heard: Option<BatchId>) {
         self.applied.clone_from(&heard);
         self.written.clone_from(&heard);
         *self.recorded.edit() = heard;
     }
 
     /// For the journal.
-    pub(super) fn recorded(&self) -> Option<&Heard> {
+    pub(super) fn recorded(&self) -> Option<&BatchId> {
         self.recorded.as_ref()
     }
 
     /// The last batch that its gateway needn't keep.
-    pub(super) fn written(&self) -> Option<&Heard> {
+    pub(super) fn written(&self) -> Option<&BatchId> {
         self.written.as_ref()
     }
 
-    pub(super) fn has_applied(&self, batch: &Heard) -> bool {
+    pub(super) fn has_applied(&self, batch: &BatchId) -> bool {
         self.applied.as_ref().is_some_and(|known| known.gateway == batch.gateway && batch.batch <= known.batch)
     }
 

@@ -45,6 +45,13 @@ pub struct GameMessage {
     pub event: GameEvent,
 }
 
+impl GameMessage {
+    /// The statement as the agent gets it, for which the whole batch is of one run.
+    pub(crate) fn statement(&self) -> (EventSource, GameEvent) {
+        (self.source, self.event.clone())
+    }
+}
+
 /// Messages that are applied together, and once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {

@@ -14,14 +14,14 @@
 use super::{
     connection::{Broken, Connection},
     server::{self, Order},
-    wire::{AgentSays, GatewaySays, Heard, Token, VERSIONS},
+    wire::{AgentSays, GatewaySays, Token, VERSIONS},
 };
 use crate::{
     frontends::{BoundSocket, Events, Settings, ring::Next as Read},
     model::{
         backoff::{Backoff, NO_JITTER},
         calls::Backend,
-        game::{Counted, GameBatch},
+        game::{BatchId, Counted, GameBatch},
         gateway_facts::GatewayFact,
         ids::{GatewayId, RunNumber},
         status::{AgentStatus, GameStatus, KeeperStatus, Status},
@@ -53,7 +53,7 @@ pub(crate) struct Levels {
     /// The newest run, and its token.
     pub run: watch::Receiver<Option<(RunNumber, SecretString)>>,
     /// The last batch that is in the journal.
-    pub heard: watch::Receiver<Option<(GatewayId, u64)>>,
+    pub heard: watch::Receiver<Option<BatchId>>,
 }
 
 /// What comes from the gateway.
@@ -74,10 +74,7 @@ pub enum GatewayEvent {
 pub enum Command {
     /// Whether the keeper starts gateways.
     Keeper(bool),
-    Acknowledge {
-        gateway: GatewayId,
-        batch: u64,
-    },
+    Acknowledge(BatchId),
     Count,
     Urgent(bool),
 }
@@ -99,8 +96,8 @@ impl Gateway {
         self.give(Command::Keeper(starts_gateways));
     }
     /// The batch is in the journal, or can't get there.
-    pub(crate) fn acknowledge(&self, gateway: GatewayId, batch: u64) {
-        self.give(Command::Acknowledge { gateway, batch });
+    pub(crate) fn acknowledge(&self, batch: BatchId) {
+        self.give(Command::Acknowledge(batch));
     }
     /// Asks for heartbeats. Where there is nobody to ask, nothing comes back.
     pub(crate) fn count(&self) {
@@ -179,6 +176,8 @@ struct Link {
     run: Option<RunNumber>,
     /// The last notice that was told.
     told: u64,
+    /// The status that was looked at last, and what the gateway was told of it.
+    seen: Option<Arc<Status>>,
     state: Option<(Status, bool)>,
 }
 
@@ -250,7 +249,7 @@ impl Client {
         match command {
             Command::Keeper(starts_gateways) => self.keeper = Some(*starts_gateways),
             Command::Urgent(on) => self.urgent = *on,
-            Command::Acknowledge { .. } | Command::Count => {}
+            Command::Acknowledge(_) | Command::Count => {}
         }
     }
 
@@ -264,18 +263,19 @@ impl Client {
             Ok(connection) => connection,
             Err(error) => return (Over::Broken(error.into()), false),
         };
-        let mut link = Link { connection, gateway: None, in_process, owes: None, run: None, told: 0, state: None };
-        let over = self.exchange(&mut link).await;
+        let mut link =
+            Link { connection, gateway: None, in_process, owes: None, run: None, told: 0, seen: None, state: None };
+        let over = self.keep_up(&mut link).await;
         (over.err().unwrap_or(Over::Unwanted), link.gateway.is_some())
     }
 
-    async fn exchange(&mut self, link: &mut Link) -> Result<(), Over> {
-        let heard = self.levels.heard.borrow().clone().map(|(gateway, batch)| Heard { gateway, batch });
+    /// Tells levels and hears batches until the link is over.
+    async fn keep_up(&mut self, link: &mut Link) -> Result<(), Over> {
         link.connection.say(&AgentSays::Hello {
             versions: VERSIONS.to_vec(),
             build: env!("CARGO_PKG_VERSION").to_owned(),
             settings: Box::new(self.levels.settings.clone()),
-            heard,
+            heard: self.levels.heard.borrow().clone(),
         })?;
         let mut notices = self.levels.events.watch();
         loop {
@@ -302,7 +302,7 @@ impl Client {
         match command {
             Command::Keeper(starts_gateways) if *starts_gateways == link.in_process => return Err(Over::NextRun),
             Command::Keeper(_) => {}
-            Command::Acknowledge { gateway, batch } => {
+            Command::Acknowledge(BatchId { gateway, batch }) => {
                 if link.gateway.as_ref() == Some(gateway) {
                     self.tell_levels(link)?;
                     link.connection.say(&AgentSays::Acknowledge { batch: *batch })?;
@@ -349,7 +349,7 @@ impl Client {
         Ok(())
     }
 
-    /// What has changed since it was told: the run first, then what it is told, then the state.
+    /// Tells the gateway the levels that have changed: the run first, then the notices, then the state.
     fn tell_levels(&mut self, link: &mut Link) -> Result<(), Over> {
         let status = Arc::clone(&self.levels.status.borrow_and_update());
         let run = self.levels.run.borrow_and_update().clone();
@@ -371,12 +371,16 @@ impl Client {
             }
         }
         self.tell_notices(link)?;
+        if link.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &status)) {
+            return Ok(());
+        }
         let state = (for_the_game(&status), status.game.pings_stopped);
         if link.state.as_ref() != Some(&state) {
             let said = AgentSays::State { status: Box::new(state.0.clone()), pings_stopped: state.1 };
             link.state = Some(state);
             link.connection.say(&said)?;
         }
+        link.seen = Some(status);
         Ok(())
     }
 

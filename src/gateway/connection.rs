@@ -2,7 +2,7 @@
 //! read.
 
 use super::wire::MAX_LINE;
-use bytes::{Buf as _, BytesMut};
+use bytes::{Buf as _, BufMut as _, BytesMut};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{io, os::fd::OwnedFd};
 use tokio::{io::Interest, net::UnixStream};
@@ -50,8 +50,7 @@ impl Connection {
 
     /// Queued; what fits into the socket is on its way at once.
     pub(crate) fn say(&mut self, what: &impl Serialize) -> Result<(), Broken> {
-        let line = serde_json::to_vec(what).expect("plain data always serialises");
-        self.outbox.extend_from_slice(&line);
+        serde_json::to_writer((&mut self.outbox).writer(), what).expect("plain data always serialises");
         self.outbox.extend_from_slice(b"\n");
         self.flush()?;
         if self.outbox.len() > MAX_UNSENT { Err(Broken::Deaf) } else { Ok(()) }

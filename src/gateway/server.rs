@@ -15,15 +15,16 @@
 
 use super::{
     connection::{Broken, Connection},
-    wire::{AgentSays, GatewaySays, Heard, VERSIONS},
+    wire::{AgentSays, GatewaySays, VERSIONS},
 };
 use crate::{
     frontends::{
-        self, Batch, BoundSocket, Events, GameQueue, Heartbeat, Heartbeats, Settings, Shared, TokenStore, Tokens, http,
+        self, Batch, BoundSocket, Events, GameMessage, GameQueue, Heartbeat, Heartbeats, Settings, Shared, TokenStore,
+        Tokens, http,
     },
     host::clock,
     model::{
-        game::{Counted, EventSource, GameBatch, GameEvent, Kept},
+        game::{BatchId, Counted, EventSource, GameBatch, GameEvent, Kept},
         gateway::MAX_WORDS_BYTES,
         ids::{GatewayId, RunNumber},
         status::Status,
@@ -213,7 +214,13 @@ impl Gateway {
         }
     }
 
-    fn greet(&mut self, versions: &[u32], build: &str, settings: Settings, heard: Option<Heard>) -> Result<(), Broken> {
+    fn greet(
+        &mut self,
+        versions: &[u32],
+        build: &str,
+        settings: Settings,
+        heard: Option<BatchId>,
+    ) -> Result<(), Broken> {
         let Some(version) = VERSIONS.iter().copied().find(|version| versions.contains(version)) else {
             let why = format!("the agent (build {build}) speaks versions {versions:?}, this gateway {VERSIONS:?}");
             return Err(Broken::Refused(why));
@@ -300,7 +307,7 @@ impl Link {
         let Some(out) = serving.queue.out().filter(|out| out.number > self.sent) else { return Ok(()) };
         let Some(run) = serving.run else { return Ok(()) };
         self.sent = out.number;
-        let said = out.messages.iter().map(|message| (message.source, message.event.clone())).collect();
+        let said = out.messages.iter().map(GameMessage::statement).collect();
         self.connection.say(&GatewaySays::Batch { number: out.number, run, said })
     }
 
@@ -402,8 +409,8 @@ fn somebody_waits(doors: &[OwnedFd]) -> bool {
     poll(&mut doors, Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
-/// What is left over, as text for the exit report. Where it is too long, what the frontends remember goes first, and then
-/// all but what makes the end an orderly one.
+/// The batches that no agent has acknowledged, as text for the exit report. Where that is too long, the memory of the frontends
+/// is left out first, and then all but the statements that make the end an orderly one.
 fn words(gateway: &GatewayId, left: &[Batch]) -> String {
     let rest: [fn(&GameEvent) -> bool; 3] = [
         |_| true,
@@ -426,7 +433,7 @@ fn batches(gateway: &GatewayId, left: &[Batch], keep: fn(&GameEvent) -> bool) ->
             gateway: gateway.clone(),
             number: batch.number,
             run: kept.first()?.run,
-            said: kept.into_iter().map(|message| (message.source, message.event.clone())).collect(),
+            said: kept.into_iter().map(GameMessage::statement).collect(),
         })
     };
     left.iter().filter_map(batch).collect()

@@ -20,9 +20,8 @@ use crate::{
         testing::{RUN, status},
     },
     model::{
-        game::{EventSource, GameBatch, GameEvent, GameNotice},
+        game::{BatchId, EventSource, GameBatch, GameEvent, GameNotice},
         gateway_facts::GatewayFact,
-        ids::GatewayId,
         time::Timestamp,
     },
     net::client::{Address, Call, Client, TrustedServers},
@@ -56,7 +55,7 @@ enum Fate {
 /// What an agent has on disk.
 #[derive(Debug, Default)]
 struct Memory {
-    heard: Option<(GatewayId, u64)>,
+    heard: Option<BatchId>,
     applied: Vec<String>,
     /// Which batches came again.
     repeated: usize,
@@ -65,7 +64,7 @@ struct Memory {
 impl Memory {
     fn apply(&mut self, batch: &GameBatch) {
         assert_eq!(batch.run, RUN);
-        if self.heard.as_ref().is_some_and(|(gateway, number)| *gateway == batch.gateway && *number >= batch.number) {
+        if self.heard.as_ref().is_some_and(|heard| heard.gateway == batch.gateway && heard.batch >= batch.number) {
             self.repeated += 1;
             return;
         }
@@ -77,7 +76,7 @@ impl Memory {
                 other => panic!("{other:?}"),
             }
         }
-        self.heard = Some((batch.gateway.clone(), batch.number));
+        self.heard = Some(batch.id());
     }
 
     fn times(&self, id: &str) -> usize {
@@ -204,8 +203,8 @@ impl World {
                             if fate == Fate::DiesAfter {
                                 break;
                             }
-                            heard.send_replace(Some((batch.gateway.clone(), batch.number)));
-                            gateway.acknowledge(batch.gateway, batch.number);
+                            heard.send_replace(Some(batch.id()));
+                            gateway.acknowledge(batch.id());
                         }
                     }
                 }

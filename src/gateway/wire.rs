@@ -22,7 +22,7 @@
 use crate::{
     frontends::Settings,
     model::{
-        game::{Counted, EventSource, GameEvent, GameNotice, Kept},
+        game::{BatchId, Counted, EventSource, GameEvent, GameNotice, Kept},
         ids::{GatewayId, RunNumber},
         status::Status,
     },
@@ -46,7 +46,7 @@ pub(crate) enum AgentSays {
         settings: Box<Settings>,
         /// The last batch that lies in its journal.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        heard: Option<Heard>,
+        heard: Option<BatchId>,
     },
     /// The run that the game is, with its token, and what the frontends of an earlier gateway remembered of it.
     Run {
@@ -115,13 +115,6 @@ pub(crate) enum GatewaySays {
     Ending,
     #[serde(other)]
     Unknown,
-}
-
-/// A batch, by its gateway and number.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Heard {
-    pub gateway: GatewayId,
-    pub batch: u64,
 }
 
 /// The game's token of this run.

@@ -106,6 +106,19 @@ pub struct GameBatch {
     pub said: Vec<(EventSource, GameEvent)>,
 }
 
+impl GameBatch {
+    pub fn id(&self) -> BatchId {
+        BatchId { gateway: self.gateway.clone(), batch: self.number }
+    }
+}
+
+/// A batch, by its gateway and number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchId {
+    pub gateway: GatewayId,
+    pub batch: u64,
+}
+
 /// Heartbeats of one source, counted since they were asked for last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {

@@ -102,7 +102,7 @@ impl Trends {
         true
     }
 
-    /// What was missed of this kind doesn't count; a fall that has been seen does.
+    /// Samples of this kind that were missed don't count; a fall that has been seen does.
     pub(super) fn forgive(&mut self, kind: Kind) {
         if let Some(trend) = self.0.get_mut(&kind).filter(|trend| !trend.fallen) {
             trend.failures = 0;

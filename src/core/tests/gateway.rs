@@ -7,7 +7,7 @@ use crate::core::{
 use crate::model::{
     CustomData,
     allocation::ProviderKind,
-    game::{Admission, CustomDataOf, EventSource, GameBatch, GameEvent, GamePlayer, Kept},
+    game::{Admission, BatchId, CustomDataOf, EventSource, GameBatch, GameEvent, GamePlayer, Kept},
     gateway_facts::GatewayFact,
     ids::{GatewayId, RunNumber},
     keeper::{KeeperFact, KeeperOrder},
@@ -21,6 +21,10 @@ use std::time::Duration;
 
 fn gateway(name: &str) -> GatewayId {
     GatewayId::new(name).unwrap()
+}
+
+fn batch_id(name: &str, batch: u64) -> BatchId {
+    BatchId { gateway: gateway(name), batch }
 }
 
 /// The first run says this natively.
@@ -61,9 +65,9 @@ fn a_batch_and_its_number_are_one_commit() {
     says(&mut w, 1, [GameEvent::Sdk("s".to_owned()), GameEvent::Keep(Kept::from("k".to_owned()))]);
     assert_eq!(commits(&w), before + 1);
     assert!(in_journal(&w, 1));
-    assert_eq!(w.core.heard(), Some((gateway("g1"), 1)));
+    assert_eq!(w.core.heard(), Some(batch_id("g1", 1)));
     w.kill_agent();
-    assert_eq!(w.core.heard(), Some((gateway("g1"), 1)), "the next agent knows it");
+    assert_eq!(w.core.heard(), Some(batch_id("g1", 1)), "the next agent knows it");
     assert_eq!(w.status().game.sdk.as_deref(), Some("s"));
 }
 
@@ -81,7 +85,7 @@ fn a_batch_that_comes_again_is_passed_over_and_one_of_another_gateway_is_not() {
     assert_eq!(w.shown(), Some(JoinStatus::Joinable), "the next agent passes it over as well");
     w.give(Input::GameBatch(GameBatch { gateway: gateway("g2"), ..batch(1, [closed()]) }));
     assert_eq!(w.shown(), Some(JoinStatus::Unjoinable));
-    assert_eq!(w.core.heard(), Some((gateway("g2"), 1)));
+    assert_eq!(w.core.heard(), Some(batch_id("g2", 1)));
 }
 
 #[test]
@@ -95,7 +99,7 @@ fn what_changes_nothing_that_is_remembered_is_no_reason_for_a_commit() {
         w.give(Input::GameBatch(GameBatch { gateway: gateway("g1"), number, run, said }));
     }
     assert_eq!((commits(&w), w.journal.clone()), before);
-    assert_eq!(w.core.heard(), Some((gateway("g1"), 999)), "this agent has applied them");
+    assert_eq!(w.core.heard(), Some(batch_id("g1", 999)), "this agent has applied them");
     says(&mut w, 1000, [closed()]);
     assert!(in_journal(&w, 1000));
     // The next commit, whatever it is for, writes down the newest number.
@@ -110,12 +114,12 @@ fn a_batch_counts_as_heard_once_it_is_on_disk() {
     says(&mut w, 1, [closed()]);
     w.disk = Disk::Silent;
     says(&mut w, 2, [open()]);
-    assert_eq!((w.core.heard(), w.core.is_written()), (Some((gateway("g1"), 1)), false));
+    assert_eq!((w.core.heard(), w.core.is_written()), (Some(batch_id("g1", 1)), false));
     says(&mut w, 2, [open()]);
     assert!(!w.core.is_written(), "that it comes again doesn't bring it to the disk");
     w.disk = Disk::Works;
     w.catch_up();
-    assert_eq!((w.core.heard(), w.core.is_written()), (Some((gateway("g1"), 2)), true));
+    assert_eq!((w.core.heard(), w.core.is_written()), (Some(batch_id("g1", 2)), true));
 }
 
 #[test]
@@ -131,7 +135,7 @@ fn the_numbers_of_a_run_end_with_it() {
     assert_eq!((w.core.heard(), w.status().game.sdk), (None, None), "said by a run that is over");
     let first = GameBatch { run: RunNumber(2), ..batch(1, [GameEvent::Sdk("new".to_owned())]) };
     w.give(Input::GameBatch(first));
-    assert_eq!((w.core.heard(), w.status().game.sdk), (Some((gateway("g1"), 1)), Some("new".to_owned())));
+    assert_eq!((w.core.heard(), w.status().game.sdk), (Some(batch_id("g1", 1)), Some("new".to_owned())));
 }
 
 #[test]
@@ -154,7 +158,7 @@ fn the_keepers_record_says_which_batch_it_has_the_effects_of() {
     let record = records.next_back().unwrap();
     assert!(record.contains(r#""sdk":"s""#) && record.contains(r#""gateway":{"id":"g1","batch":4}"#), "{record}");
     w.wake(SavedState::SetAside { why: "damaged".into() });
-    assert_eq!(w.core.heard(), Some((gateway("g1"), 4)));
+    assert_eq!(w.core.heard(), Some(batch_id("g1", 4)));
 }
 
 /// The agent dies, and the game says that it ends, and does; its last words lie with the keeper.
@@ -335,7 +339,7 @@ impl Gateway {
 
     /// Everything that was given to the agent is on disk: nothing needs to be kept.
     fn look(&mut self) {
-        let heard = self.world.core.heard().map_or(0, |(_, number)| number as usize);
+        let heard = self.world.core.heard().map_or(0, |id| id.batch as usize);
         assert!(heard <= self.sent.len());
         self.acknowledged = self.acknowledged.max(heard);
     }

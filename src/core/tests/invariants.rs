@@ -23,7 +23,6 @@ mod acts;
 mod model;
 
 use crate::core::{
-    gateway_link::Heard,
     io::{Input, SavedState},
     testing::{Disk, Keeper, Net, World, allocation, secs, settings},
 };
@@ -154,7 +153,7 @@ fn sends(w: &mut World, model: &mut Model, gateway: usize, ago: usize, said: Vec
         sent.push(GameBatch { gateway, number, run, said });
     }
     let Some(batch) = sent.len().checked_sub(ago.max(1)).map(|at| sent[at].clone()) else { return };
-    if !w.core.gateway.has_applied(&Heard { gateway: batch.gateway.clone(), batch: batch.number }) {
+    if !w.core.gateway.has_applied(&batch.id()) {
         for (source, event) in &batch.said {
             model.proved.extend((*event == GameEvent::Ready).then_some(run.0));
             model.said.heard(w, run, *source, event);
@@ -163,7 +162,7 @@ fn sends(w: &mut World, model: &mut Model, gateway: usize, ago: usize, said: Vec
     w.give(Input::GameBatch(batch.clone()));
     if w.status().game.run == Some(run) && w.core.is_written() {
         let heard = w.core.heard();
-        let is_known = heard.as_ref().is_some_and(|(id, number)| *id == batch.gateway && *number >= batch.number);
+        let is_known = heard.as_ref().is_some_and(|id| id.gateway == batch.gateway && id.batch >= batch.number);
         assert!(is_known, "{batch:?} was given, and all is on disk; heard was {heard:?}");
     }
 }

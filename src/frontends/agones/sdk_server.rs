@@ -356,7 +356,7 @@ impl Inner {
         }
     }
 
-    /// What was evaluated counts once its batch is acknowledged. Whether there was such a thing.
+    /// The evaluated state counts once its batch is acknowledged. True: there was one.
     fn promote(&mut self, acknowledged: u64) -> bool {
         let Some((_, state)) = self.evaluated.take_if(|(batch, _)| *batch <= acknowledged) else { return false };
         self.state = state;

@@ -49,7 +49,7 @@ pub(super) struct Identity {
     pub(super) guarded: bool,
 }
 
-/// What is started as another user.
+/// The processes that are started as another user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Subject {
     Game,

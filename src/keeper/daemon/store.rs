@@ -37,7 +37,7 @@ use std::{
     path::Path,
 };
 
-/// What is reserved for a report, in bytes. Without last words it is cut to fit.
+/// The space that is reserved for a report, in bytes. Without last words it is cut to fit.
 const REPORT_BYTES: usize = 4096;
 /// The longest report, in bytes: every byte of the last words can take six.
 const MAX_REPORT_BYTES: usize = REPORT_BYTES + 6 * MAX_WORDS_BYTES;

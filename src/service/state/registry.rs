@@ -59,7 +59,7 @@ pub enum Registered {
     TooLarge,
 }
 
-/// What was heard lately of the life of a server that another one would follow.
+/// Whether the life of a server that another one would follow has been heard lately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Predecessor {
     Heard,
