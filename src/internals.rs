@@ -112,7 +112,7 @@ pub mod probes {
 }
 
 pub mod providers {
-    pub use crate::providers::{Offer, ProviderEvent, ProviderSettings, start};
+    pub use crate::providers::{Incarnations, Offer, ProviderEvent, ProviderSettings, start};
     pub mod sic {
         pub use crate::providers::sic::SicSettings;
     }

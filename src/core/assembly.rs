@@ -35,7 +35,7 @@ impl Core {
         decisions: Decisions,
         now: Now,
     ) -> Self {
-        let keeper = KeeperLink::restore(memory.keeper, recovery);
+        let keeper = KeeperLink::restore(memory.keeper, memory.former_keepers, recovery);
         let allocation = AllocationMachine::restore(memory.allocation);
         let process = ProcessMachine::restore(memory.process);
         let words = GameWords::restore(memory.words);
@@ -93,6 +93,7 @@ impl Core {
     pub(super) fn memory(&self) -> Memory {
         Memory {
             keeper: self.keeper.id().cloned(),
+            former_keepers: self.keeper.former().to_vec(),
             game: self.game.state().clone(),
             process: self.process.state().clone(),
             words: self.facts.words.as_ref().clone(),
@@ -108,7 +109,7 @@ impl Core {
 
     /// Replaces the memory by another one: the keeper's record.
     pub(super) fn recall(&mut self, memory: Memory) {
-        self.keeper.recall(memory.keeper);
+        self.keeper.recall(memory.keeper, memory.former_keepers);
         self.allocation.recall(memory.allocation);
         self.process.recall(memory.process);
         self.words.recall(memory.words);

@@ -5,7 +5,7 @@
 //!
 //! | member | of |
 //! |---|---|
-//! | `keeper` | the keeper link |
+//! | `keeper`, `former_keepers` | the keeper link |
 //! | `phase` | the match; `acquiring` of the allocation, `leaving` of the ending, `link` of the session |
 //! | `process` | the process; in a run, also the game's words, the players and the pings of health |
 //! | `gateway` | the gateway link: the last batch that the rest of the text has the effects of |
@@ -59,6 +59,7 @@ pub(super) enum BadState {
 #[derive(Debug, Clone)]
 pub(super) struct Memory {
     pub keeper: Option<KeeperId>,
+    pub former_keepers: Vec<KeeperId>,
     pub game: MatchState,
     pub process: ProcessState,
     pub words: Words,
@@ -75,6 +76,7 @@ impl Memory {
     pub(super) fn new(now: Timestamp) -> Self {
         Memory {
             keeper: None,
+            former_keepers: Vec::new(),
             game: MatchState::new(now),
             process: ProcessState::default(),
             words: Words::default(),
@@ -117,6 +119,8 @@ impl Memory {
 struct Durable {
     format: u32,
     keeper: Option<KeeperId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    former_keepers: Vec<KeeperId>,
     last_run: u64,
     term: u64,
     phase: PhaseText,
@@ -147,6 +151,7 @@ impl Durable {
         Durable {
             format: FORMAT,
             keeper: memory.keeper.clone(),
+            former_keepers: memory.former_keepers.clone(),
             last_run: memory.process.last_run,
             term: memory.allocation.term,
             phase: PhaseText::of(memory),
@@ -171,6 +176,7 @@ impl Durable {
         let (words, roster, pings) = run.map_or_else(Default::default, RunText::said);
         Memory {
             keeper: self.keeper,
+            former_keepers: self.former_keepers,
             game: MatchState { stage, matches: self.matches, last_end: self.last_end, since: self.since },
             process: ProcessState { process, last_run: self.last_run, failures: self.failures },
             words,

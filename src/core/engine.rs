@@ -43,6 +43,7 @@ use super::{
 use crate::model::{
     calls::{Answer, CallId, Refusal},
     game::BatchId,
+    ids::KeeperId,
     ordered::Ports,
     time::{Instant, Now},
 };
@@ -143,6 +144,11 @@ impl Core {
     /// Everything after it, it sends again; what was applied already is passed over.
     pub fn heard(&self) -> Option<BatchId> {
         self.gateway.written().cloned()
+    }
+
+    /// The keepers that were met, the latest first: each is an incarnation under which this server may be registered.
+    pub fn met_keepers(&self) -> Vec<KeeperId> {
+        self.keeper.id().into_iter().chain(self.keeper.former()).cloned().collect()
     }
 
     /// Goes up whenever [`Core::status`] may be another one.

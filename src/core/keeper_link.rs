@@ -13,6 +13,9 @@ use crate::model::{
     process::{FallbackPolicy, KeeperHello, StopAction, StopStep},
 };
 
+/// So many former keepers are remembered: as many lives may follow one another without a registration of their own.
+const MAX_FORMER: usize = 4;
+
 /// How much of what runs here is explained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Recovery {
@@ -57,6 +60,8 @@ pub(super) enum KeeperEvent {
 pub(super) struct KeeperLink {
     /// The keeper that was last met.
     id: Tracked<Option<KeeperId>>,
+    /// Those that were met before it, the latest first.
+    former: Tracked<Vec<KeeperId>>,
     hello: Tracked<Option<KeeperHello>>,
     connected: Tracked<bool>,
     trouble: Tracked<Option<String>>,
@@ -69,9 +74,10 @@ pub(super) struct KeeperLink {
 }
 
 impl KeeperLink {
-    pub(super) fn restore(id: Option<KeeperId>, recovery: Recovery) -> Self {
+    pub(super) fn restore(id: Option<KeeperId>, former: Vec<KeeperId>, recovery: Recovery) -> Self {
         KeeperLink {
             id: Tracked::new(id),
+            former: Tracked::new(former),
             hello: Tracked::new(None),
             connected: Tracked::new(false),
             trouble: Tracked::new(None),
@@ -82,12 +88,17 @@ impl KeeperLink {
         }
     }
 
-    pub(super) fn recall(&mut self, id: Option<KeeperId>) {
+    pub(super) fn recall(&mut self, id: Option<KeeperId>, former: Vec<KeeperId>) {
         *self.id.edit() = id;
+        *self.former.edit() = former;
     }
 
     pub(super) fn id(&self) -> Option<&KeeperId> {
         self.id.as_ref()
+    }
+
+    pub(super) fn former(&self) -> &[KeeperId] {
+        &self.former
     }
 
     pub(super) fn hello(&self) -> Option<&KeeperHello> {
@@ -106,7 +117,7 @@ impl KeeperLink {
     pub(super) fn revision(&self) -> Revision {
         let visible =
             self.hello.changes() + self.connected.changes() + self.trouble.changes() + self.recovery.changes();
-        Revision { durable: self.id.changes(), visible }
+        Revision { durable: self.id.changes() + self.former.changes(), visible }
     }
 
     pub(super) fn facts(&self) -> KeeperFacts {
@@ -116,7 +127,7 @@ impl KeeperLink {
     pub(super) fn on(&mut self, event: KeeperEvent, _facts: &Facts, decisions: &mut Decisions) {
         match event {
             KeeperEvent::Met(hello) => {
-                self.id.set(Some(hello.keeper.clone()));
+                self.meet(hello.keeper.clone());
                 self.connected.set(true);
                 self.trouble.set(None);
                 *self.hello.edit() = Some(*hello);
@@ -138,6 +149,17 @@ impl KeeperLink {
                 }
             }
             KeeperEvent::StopRequested => self.stop_seen = true,
+        }
+    }
+
+    fn meet(&mut self, keeper: KeeperId) {
+        if self.id.as_ref() == Some(&keeper) {
+            return;
+        }
+        if let Some(before) = self.id.edit().replace(keeper) {
+            let former = self.former.edit();
+            former.insert(0, before);
+            former.truncate(MAX_FORMER);
         }
     }
 

@@ -70,13 +70,26 @@ pub enum ProviderEvent {
     },
 }
 
+/// Which life of this server it is, and which ones were before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incarnations {
+    pub present: KeeperId,
+    /// The latest first. One of them may still be registered.
+    pub former: Vec<KeeperId>,
+}
+
+impl From<KeeperId> for Incarnations {
+    fn from(present: KeeperId) -> Self {
+        Incarnations { present, former: Vec::new() }
+    }
+}
+
 /// What every provider works with.
 #[derive(Debug)]
 struct Context {
     session_client: SessionClient,
     offers: watch::Receiver<Offer>,
-    /// Which life of this server it is.
-    incarnation: KeeperId,
+    incarnations: Incarnations,
     events: mpsc::Sender<ProviderEvent>,
 }
 
@@ -85,10 +98,10 @@ pub fn start(
     settings: ProviderSettings,
     session_client: SessionClient,
     offers: watch::Receiver<Offer>,
-    incarnation: KeeperId,
+    incarnations: Incarnations,
 ) -> mpsc::Receiver<ProviderEvent> {
     let (events, reported) = mpsc::channel(BACKLOG);
-    let context = Context { session_client, offers, incarnation, events };
+    let context = Context { session_client, offers, incarnations, events };
     match settings {
         ProviderSettings::Auto => tokio::spawn(auto::run(context.offers, context.events)),
         ProviderSettings::Sic(settings) => tokio::spawn(sic::run(settings, context)),

@@ -19,6 +19,10 @@
 //! keeper's id as the incarnation: whenever the outcome of a registration is unclear it is sent
 //! again, and an allocation that was made meanwhile is reported again.
 //!
+//! A registration names the incarnation before this one, so that the service lets it take over at
+//! once. A life may have ended before it was registered: where the service says that the id is
+//! taken, the next registration names the one before that, and so on in turn.
+//!
 //! Invariants: no allocation is reported twice; a request is given up when there is a new offer;
 //! nothing here gives up for good: after each failure it tries again, with the project's back-off,
 //! and sooner when the service is back.
@@ -32,7 +36,7 @@ use crate::{
         allocation::Allocation,
         backoff::{Backoff, JITTER_SHARE, earlier},
         calls::{Backend, Refusal},
-        ids::AllocationId,
+        ids::{AllocationId, KeeperId},
         sic::{Register, RegisterItem, Server, Servers},
     },
     session_api::endpoints::{SIC_DEREGISTER, SIC_REGISTER},
@@ -84,6 +88,7 @@ pub(super) async fn run(settings: SicSettings, context: Context) {
         backend,
         registration: Registration::None,
         last: None,
+        shown: 0,
         backoff: Backoff::default(),
         reported: (false, None),
     };
@@ -101,6 +106,8 @@ struct Sic {
     registration: Registration,
     /// The allocation that was reported last. The service may show it again; it isn't reported again.
     last: Option<AllocationId>,
+    /// Which of the former incarnations is named.
+    shown: usize,
     backoff: Backoff,
     /// The registration as it was last reported.
     reported: (bool, Option<String>),
@@ -177,7 +184,8 @@ impl Sic {
     async fn register(&mut self, item: &RegisterItem) -> Result<WaitEnd, Stopped> {
         self.registration = Registration::Unknown;
         loop {
-            let request = SIC_REGISTER.request_with([], &Register { items: vec![item.clone()] });
+            let sent = RegisterItem { previous_incarnation: self.previous(), ..item.clone() };
+            let request = SIC_REGISTER.request_with([], &Register { items: vec![sent] });
             let answer = match self.ask(request, Duration::ZERO).await? {
                 Reply::NewOffer => return Ok(WaitEnd::NewOffer),
                 Reply::Answer(answer) => answer.and_then(|registered| accepted(registered.items)),
@@ -190,6 +198,9 @@ impl Sic {
                     return Ok(WaitEnd::Elapsed);
                 }
                 Err(error) => {
+                    if error.is_taken() {
+                        self.shown += 1;
+                    }
                     self.report_registration(false, Some(error.to_string())).await?;
                     if self.back_off(error.wait()).await? == WaitEnd::NewOffer {
                         return Ok(WaitEnd::NewOffer);
@@ -197,6 +208,12 @@ impl Sic {
                 }
             }
         }
+    }
+
+    /// The incarnation that this one follows.
+    fn previous(&self) -> Option<KeeperId> {
+        let former = &self.context.incarnations.former;
+        former.get(self.shown.checked_rem(former.len())?).cloned()
     }
 
     /// Asks for the state until it is anything but free.
@@ -346,7 +363,7 @@ impl Sic {
             group_tags: tags.join(","),
             public_host: self.settings.public_host.clone(),
             public_port: self.settings.public_port,
-            incarnation: Some(self.context.incarnation.clone()),
+            incarnation: Some(self.context.incarnations.present.clone()),
             previous_incarnation: None,
             warm_map: None,
             version: None,

@@ -6,14 +6,14 @@ use crate::support::{
 };
 use gameside::{
     internals::{
-        providers::{self, Offer, ProviderEvent, ProviderSettings, sic::SicSettings},
+        providers::{self, Incarnations, Offer, ProviderEvent, ProviderSettings, sic::SicSettings},
         session_api::agent::SessionClient,
     },
     model::{
         CustomData,
         allocation::Allocation,
         calls::{Answer, Backend, Call, NewSession, Refusal},
-        ids::SessionId,
+        ids::{KeeperId, SessionId},
         session::{HostType, InstanceRequest, InstanceUpdate, JoinStatus, Session, StartupParams},
     },
 };
@@ -208,7 +208,8 @@ async fn a_registered_server_is_allocated_also_after_an_outage() {
     let open = Offer::Open { warm_map: None, version: None };
     let (offer, offers) = tokio::sync::watch::channel(open.clone());
     let kind = ProviderSettings::Sic(settings);
-    let mut events = providers::start(kind, agent.clone(), offers, "keeper-1".parse().unwrap());
+    let incarnations = Incarnations::from("keeper-1".parse::<KeeperId>().unwrap());
+    let mut events = providers::start(kind, agent.clone(), offers, incarnations);
 
     let session = own_session(&platform).await;
     post(&platform, &session, HostType::Dedicated).await;

@@ -2,7 +2,7 @@
 
 use crate::support::scripted::{Asked, Logins, Server};
 use gameside::internals::{
-    providers::{Offer, ProviderEvent, ProviderSettings, sic::SicSettings, start},
+    providers::{Incarnations, Offer, ProviderEvent, ProviderSettings, sic::SicSettings, start},
     session_api::{
         ConnectionSettings, Credentials, Secret,
         agent::{SessionClientSettings, connect},
@@ -24,6 +24,11 @@ struct World {
 }
 
 async fn world() -> World {
+    world_after(&[]).await
+}
+
+/// A world in which there were lives before.
+async fn world_after(former: &[&str]) -> World {
     let server = Server::start(Logins::Server).await;
     let secret = Secret::Text("s3cret".to_owned().into());
     let connection = ConnectionSettings {
@@ -45,7 +50,9 @@ async fn world() -> World {
         wait: SicSettings::WAIT,
         interval: SicSettings::INTERVAL,
     };
-    let events = start(ProviderSettings::Sic(settings), session_client, offers, "keeper-1".parse().unwrap());
+    let former = former.iter().map(|former| former.parse().unwrap()).collect();
+    let incarnations = Incarnations { present: "keeper-1".parse().unwrap(), former };
+    let events = start(ProviderSettings::Sic(settings), session_client, offers, incarnations);
     World { server, offer, events }
 }
 
@@ -228,6 +235,21 @@ async fn never_gives_up_and_says_what_stands_in_its_way() {
     world.server.expect(REGISTER).await.json(200, &fine());
     world.server.expect(STATE).await.json(200, &allocated("a1"));
     assert!(is_allocation(&world.event().await, "a1"));
+}
+
+#[tokio::test]
+async fn names_one_life_after_the_other_until_the_service_knows_it() {
+    let mut world = world_after(&["keeper-3", "keeper-2"]).await;
+    world.open(None);
+    for (previous, answer) in [("keeper-3", failed(4)), ("keeper-2", failed(5)), ("keeper-2", failed(4))] {
+        let asked = world.server.expect(REGISTER).await;
+        assert_eq!(asked.body["items"][0]["previous_incarnation"], previous);
+        asked.json(200, &answer);
+    }
+    let asked = world.server.expect(REGISTER).await;
+    assert_eq!(asked.body["items"][0]["previous_incarnation"], "keeper-3");
+    asked.json(200, &fine());
+    world.server.expect(STATE).await.json(200, &state("allocating"));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use crate::model::{
     allocation::Allocation,
     calls::Refusal,
-    sic::{ALLOCATION_UNDER_WAY, RegisteredItem, ServerState, StateItem, States},
+    sic::{ALLOCATION_UNDER_WAY, RegisteredItem, ServerState, StateItem, States, TAKEN},
 };
 use std::time::Duration;
 
@@ -27,6 +27,11 @@ pub(super) enum SicError {
 }
 
 impl SicError {
+    /// The id belongs to another life of this server, or to another client.
+    pub(super) fn is_taken(&self) -> bool {
+        matches!(self, SicError::Item { code: TAKEN, .. })
+    }
+
     /// How long the service asked to be left alone.
     pub(super) fn wait(&self) -> Option<Duration> {
         match self {

@@ -1,6 +1,7 @@
 //! Ten agents on one machine, one service: whoever is free and fits gets the session.
 
 use super::*;
+use crate::support::{proc, world::PATIENCE};
 use std::collections::BTreeSet;
 
 const AGENTS: usize = 10;
@@ -64,4 +65,35 @@ fn a_server_that_ended_its_match_takes_the_next() {
         agent.call("POST", "/v1/drain", Some(&json!({"then": "recycle"}))).unwrap().ok();
         service.wait_closed(&session);
     }
+}
+
+/// SIGKILL of agent and keeper: the next life is another incarnation.
+fn dies(agent: &mut Agent<'_>) {
+    let keeper = pid(&agent.status(), "keeper");
+    agent.kill();
+    proc::signal(keeper, 9);
+    assert!(proc::gone(keeper, PATIENCE));
+}
+
+/// The service lets another incarnation wait until the one before has missed two polls: far longer than a test has.
+#[test]
+fn a_restarted_server_shows_its_last_life_and_is_registered_at_once() {
+    let world = World::new();
+    let mut service = Service::start_with(&world, "[allocation]\npoll_gap = \"1h\"\n");
+    let mut agent = world.agent("server", &format!("{}{SIC}{PATIENT}", service.agent_config()));
+    let registered = |status: &Value| status["agent"]["registered"] == true;
+    agent.wait("registration", registered);
+    dies(&mut agent);
+    agent.start();
+    agent.wait("registration of the second life", registered);
+
+    // The third life never gets as far; the fourth names it in vain, then the second.
+    dies(&mut agent);
+    service.kill();
+    agent.start();
+    agent.wait("a keeper", |status| status["keeper"]["connected"] == true);
+    dies(&mut agent);
+    service.up();
+    agent.start();
+    agent.wait("registration of the fourth life", registered);
 }
