@@ -58,6 +58,7 @@ pub(crate) const POINTS: &[&str] = &[
     "before-away",
     "before-started",
     "before-exited",
+    "before-keeper-gone",
     "before-unkillable",
     "before-stop-requested",
     "before-superseded",
@@ -161,6 +162,7 @@ pub(crate) fn before(input: &Input) -> &'static str {
         Input::Keeper(fact) => match fact {
             KeeperFact::Connected(_) => "before-connected",
             KeeperFact::Away { .. } => "before-away",
+            KeeperFact::Gone { .. } => "before-keeper-gone",
             KeeperFact::Started { .. } => "before-started",
             KeeperFact::Exited(_) => "before-exited",
             KeeperFact::Unkillable { .. } => "before-unkillable",

@@ -181,6 +181,7 @@ impl EffectExecutor {
             KeeperFact::Connected(hello) => self.greet(hello),
             KeeperFact::Started { run, pid, .. } => self.state.process = Some((*run, *pid)),
             KeeperFact::Away { .. }
+            | KeeperFact::Gone { .. }
             | KeeperFact::Exited(_)
             | KeeperFact::Unkillable { .. }
             | KeeperFact::StopRequested

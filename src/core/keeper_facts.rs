@@ -10,6 +10,7 @@
 //! | no run | empty | nothing to do |
 //! | no run | exited n, and n was ours | the end was committed, but not taken: take it |
 //! | none, unusable, or older | running or exited | the keeper wins: its record is the state; without one, the game is kept, the operator asked |
+//! | run n | none lives, none can be had | the end that it left on the disk counts; else `lost`, then `closed` |
 //! | any | unkillable | nothing is ever started there again |
 
 use super::{
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::model::{
     ids::RunNumber,
-    keeper::{KeeperFact, KeeperOrder},
+    keeper::{KeeperFact, KeeperOrder, LeftReport},
     process::{ExitReport, KeeperHello, RunState},
 };
 
@@ -35,6 +36,7 @@ impl Core {
         match fact {
             KeeperFact::Connected(hello) => self.met(hello),
             KeeperFact::Away { why } => self.on_keeper(KeeperEvent::Away { why }),
+            KeeperFact::Gone { left } => self.keeper_gone(left.map(|left| *left)),
             KeeperFact::Started { run, pid, started } => {
                 self.on_process(ProcessEvent::Started { run, pid, started });
             }
@@ -78,6 +80,18 @@ impl Core {
         }
         if stop_requested {
             self.stop_requested();
+        }
+    }
+
+    /// Nobody holds the keeper's lock, so nothing of a run lives: it is reported now, and not when a keeper can be had again.
+    fn keeper_gone(&mut self, left: Option<LeftReport>) {
+        self.on_process(ProcessEvent::KeeperIsClean);
+        let ours = |left: &LeftReport| self.keeper.id() == Some(&left.keeper);
+        match left.filter(ours) {
+            Some(left) if self.facts.process.run == Some(left.report.run) => {
+                self.on_process(ProcessEvent::Exited(left.report));
+            }
+            Some(_) | None => self.on_process(ProcessEvent::Lost),
         }
     }
 

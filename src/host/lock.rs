@@ -9,7 +9,10 @@ use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat};
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read as _, Seek as _, Write as _},
-    os::{fd::AsFd, unix::fs::OpenOptionsExt},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::OpenOptionsExt,
+    },
     path::{Path, PathBuf},
 };
 
@@ -74,11 +77,22 @@ impl Lock {
         lock
     }
 
+    /// Writes the pid of this process into it: it was taken before a fork.
+    pub(crate) fn renew_pid(&mut self) {
+        let _ = self.sign("");
+    }
+
     fn sign(&mut self, label: &str) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.rewind()?;
         let text = format!("{} {label}", std::process::id());
         self.file.write_all(format!("{}\n", text.trim_end()).as_bytes())
+    }
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

@@ -11,6 +11,7 @@
 //! - Orders that were not answered when a connection broke are given again, in their order;
 //!   `signal` and `stdin` only if they were not sent yet. Record, fallback policy and the output
 //!   switch are always given again.
+//! - That no keeper lives and none can be had is said at once: the end of a match is not held up.
 //! - A second keeper is never spawned while the lock is held, whether its socket answers or not.
 //! - After the facts `Superseded` and `Incompatible` nothing is sent or tried any more.
 

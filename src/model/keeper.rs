@@ -3,7 +3,7 @@
 //! [`KeeperOrder`] is on the wire as it stands (`docs/keeper-protocol.md`): additive changes only.
 
 use super::{
-    ids::RunNumber,
+    ids::{KeeperId, RunNumber},
     process::{ExitReport, FallbackPolicy, KeeperHello, LaunchSpec, ProcessStats},
     time::Timestamp,
 };
@@ -104,6 +104,13 @@ pub enum ListenerAddress {
     Unix(PathBuf, u32),
 }
 
+/// An exit report that outlived its keeper.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeftReport {
+    pub keeper: KeeperId,
+    pub report: ExitReport,
+}
+
 /// A fact from the keeper, or about it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum KeeperFact {
@@ -111,6 +118,11 @@ pub enum KeeperFact {
     /// Said once for each reason, not with every attempt.
     Away {
         why: String,
+    },
+    /// No keeper lives, and none could be started or is expected: nothing of a run lives either. Said once between two connections.
+    Gone {
+        /// The end that the last keeper has left on the disk.
+        left: Option<Box<LeftReport>>,
     },
     Started {
         run: RunNumber,

@@ -66,6 +66,7 @@ const NEVER: &[&str] = &[
     "after-audit",
     "after-ask",
     "before-away",
+    "before-keeper-gone",
     "before-unkillable",
     "before-stop-requested",
     "before-superseded",

@@ -1,13 +1,14 @@
 //! Journal × keeper, row by row; and what a new life goes on with.
 
 use crate::core::{
-    io::{Availability, Effect, SavedState},
+    io::{Availability, Effect, Ending, Input, SavedState},
     testing::{Keeper, Net, World, exit, secs, settings},
 };
 use crate::model::{
     calls::Refusal,
     game::{GameEvent, GameNotice, GamePlayer},
-    ids::RunNumber,
+    ids::{KeeperId, RunNumber},
+    keeper::{KeeperFact, LeftReport},
     orders::{After, Order},
     process::{ExitStatus, RunState},
     session::JoinStatus,
@@ -195,4 +196,35 @@ fn a_keeper_that_comes_back_finds_things_as_they_were() {
     w.connect();
     assert_eq!(w.status().phase, PhaseName::Serving);
     assert_eq!(w.keeper.starts, [1]);
+}
+
+fn keeper_is_gone(w: &mut World, left: Option<Box<LeftReport>>) {
+    w.give(Input::Keeper(KeeperFact::Away { why: "no program".into() }));
+    w.give(Input::Keeper(KeeperFact::Gone { left }));
+}
+
+#[test]
+fn while_no_keeper_can_be_had_the_end_is_reported_and_the_agent_can_end() {
+    let mut w = World::serving(settings());
+    keeper_is_gone(&mut w, None);
+    assert_eq!(w.shown(), Some(JoinStatus::Closed));
+    assert_eq!(w.status().last_end.unwrap().exit.unwrap().status, ExitStatus::Lost);
+    assert!(matches!(w.offer, Some(Availability::Unavailable)), "nothing is offered without a keeper");
+    w.order(Order::Stop { reason: None });
+    assert!(matches!(w.ended, Some(Ending::Orderly { .. })), "{:?}", w.ended);
+}
+
+#[test]
+fn the_end_that_a_keeper_left_counts_where_none_can_be_had() {
+    let mut w = World::serving(settings());
+    let RunState::Running { run, started, .. } = w.keeper.run else { panic!() };
+    let report = exit(run, ExitStatus::Exited { code: 0 }, started, w.now().wall);
+    let left =
+        |keeper: &str| Some(Box::new(LeftReport { keeper: KeeperId::new(keeper).unwrap(), report: report.clone() }));
+    keeper_is_gone(&mut w, left("keeper-1"));
+    assert_eq!(w.status().last_end.unwrap().exit, Some(report.clone()));
+
+    let mut w = World::serving(settings());
+    keeper_is_gone(&mut w, left("keeper-0"));
+    assert_eq!(w.status().last_end.unwrap().exit.unwrap().status, ExitStatus::Lost, "another keeper's run 1");
 }

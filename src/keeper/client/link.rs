@@ -8,13 +8,14 @@ use super::{
 use crate::{
     host::socket,
     keeper::{
+        daemon,
         discovery::{self, LockState},
         protocol::{Event, Losses, MAX_LISTENERS, Order, Reply, Request, VERSIONS},
     },
     model::{
         backoff::{Backoff, NO_JITTER},
         ids::KeeperId,
-        keeper::KeeperFact,
+        keeper::{KeeperFact, LeftReport},
         process::KeeperHello,
     },
 };
@@ -64,6 +65,22 @@ enum AwayError {
     HungUp(io::Error),
 }
 
+impl AwayError {
+    /// Nobody holds the lock, and no keeper came of that.
+    fn means_gone(&self) -> bool {
+        match self {
+            AwayError::NotThere(_) | AwayError::NotSpawned(_) => true,
+            AwayError::Unreachable { .. }
+            | AwayError::Lock { .. }
+            | AwayError::Connecting { .. }
+            | AwayError::NoAnswer
+            | AwayError::OddAnswer(_)
+            | AwayError::Writing(_)
+            | AwayError::HungUp(_) => false,
+        }
+    }
+}
+
 impl From<AwayError> for Ended {
     fn from(error: AwayError) -> Self {
         Ended::Away(error)
@@ -99,12 +116,12 @@ pub(super) async fn run(place: KeeperPlace, mode: Mode, queue: Arc<OrderQueue>, 
 impl Link {
     async fn live(&mut self) {
         let mut backoff = Backoff::default();
-        let mut said = None;
+        let (mut said, mut gone_said) = (None, false);
         loop {
             let ended = match self.connect().await {
                 Ok((session, hello)) => {
                     backoff.reset();
-                    said = None;
+                    (said, gone_said) = (None, false);
                     self.converse(session, hello).await
                 }
                 Err(ended) => ended,
@@ -112,9 +129,16 @@ impl Link {
             let last = match ended {
                 Ended::Away(error) => {
                     let why = error.to_string();
+                    let gone = error.means_gone();
                     if said.as_ref() != Some(&why) {
                         said = Some(why.clone());
                         self.tell(KeeperFact::Away { why }).await;
+                    }
+                    if gone && !gone_said {
+                        gone_said = true;
+                        let left = daemon::left(&self.place.dir);
+                        let left = left.map(|(keeper, report)| Box::new(LeftReport { keeper, report }));
+                        self.tell(KeeperFact::Gone { left }).await;
                     }
                     sleep(backoff.next(FIRST_DELAY, LAST_DELAY, NO_JITTER)).await;
                     continue;

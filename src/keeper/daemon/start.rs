@@ -1,7 +1,7 @@
 //! From a command line to a running keeper. The order matters, so all of it is here.
 //!
 //! ```text
-//!   parse ─► users ─► detach? ─► cgroups ─► watcher | keeper ─► lock ─► socket ─► agent? ─► shed rights ─► ready ─► loop
+//!   parse ─► users ─► detach? ─► cgroups ─► lock ─► watcher | keeper ─► socket ─► agent? ─► shed rights ─► ready ─► loop
 //! ```
 
 use super::{
@@ -96,10 +96,11 @@ fn start(mut settings: Settings, ready: &mut Option<Ready>) -> Result<Daemon, St
     }
     let id = fresh_id();
     let cgroups = if settings.no_cgroup { None } else { Cgroups::find(id.as_str()) };
-    let watcher =
-        watcher::split(settings.detach, cgroups.as_ref()).map_err(StartError::when("starting the watcher"))?;
     let links = if identity.guarded { Links::OfRoot } else { Links::All };
-    let store = Store::open(&settings.dir, links, id)?;
+    let mut store = Store::open(&settings.dir, links, id)?;
+    let watcher = watcher::split(settings.detach, cgroups.as_ref(), &store.lock)
+        .map_err(StartError::when("starting the watcher"))?;
+    store.lock.renew_pid();
     let server = serve(&store.dir, &identity).map_err(StartError::when("making keeper.sock"))?;
     let signals = sys::signal_fd(&super::SIGNALS).map_err(StartError::when("watching for signals"))?;
     sys::ignore(libc::SIGXFSZ);

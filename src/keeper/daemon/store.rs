@@ -2,7 +2,7 @@
 //!
 //! | file in the state directory | holds |
 //! |---|---|
-//! | `keeper.lock` | our pid; `flock`ed for as long as we live |
+//! | `keeper.lock` | our pid; `flock`ed for as long as we live, and until our watcher has ended what we left |
 //! | `keeper/epoch` | the last epoch handed out, 20 digits, written in place |
 //! | `keeper/exit` | an exit report that isn't taken yet, and the keeper it belongs to, in one line |
 //! | `keeper/exit.spare` | the same blocks while there is none, so that an end can be written down on a full disk |
@@ -61,7 +61,7 @@ pub(super) struct Store {
     pub(super) game: OwnedFd,
     pub(super) logs: OwnedFd,
     pub(super) own: OwnedFd,
-    _lock: Lock,
+    pub(super) lock: Lock,
     epoch_file: Option<File>,
     epoch: u64,
     pub(super) keeper: KeeperId,
@@ -98,7 +98,7 @@ impl Store {
         let (epoch_file, epoch) = open_epoch(&own);
         let keeper = kept.as_ref().map_or(fresh, |kept| kept.keeper.clone());
         let untaken = kept.map(|kept| kept.report);
-        let store = Store { dir, game, logs, own, _lock: lock, epoch_file, epoch, keeper, untaken };
+        let store = Store { dir, game, logs, own, lock, epoch_file, epoch, keeper, untaken };
         if store.untaken.is_none() {
             store.prepare_spare();
         }

@@ -12,6 +12,9 @@
 //! any cgroup; where there are some, they are killed whole first. As PID 1 there is no watcher: the
 //! kernel ends the namespace. If the watcher itself is killed, the keeper goes on without it.
 //!
+//! The lock is taken before the two part, so both hold it: it is free once nothing is left of the
+//! run. An agent that finds it free may say that the match is over.
+//!
 //! The one who started the keeper knows only the watcher's pid. So the watcher passes SIGTERM and
 //! SIGINT on, and ends with the keeper's exit code.
 
@@ -20,6 +23,7 @@ use super::{
     privileges, process_tree, sys,
     sys::{Forked, Reaped},
 };
+use crate::host::lock::Lock;
 use rustix::{
     process::{Pid, Signal, getpid, kill_process, set_child_subreaper},
     thread::CapabilitySet,
@@ -27,17 +31,18 @@ use rustix::{
 use std::{
     io,
     os::{
-        fd::{AsRawFd, OwnedFd},
+        fd::{AsFd as _, AsRawFd, OwnedFd},
         unix::process::ExitStatusExt,
     },
     time::Duration,
 };
 
-/// Rounds of 10 ms in which everything must be dead.
+/// After so many rounds of 10 ms, what is left is killed once a second.
 const ROUNDS: u32 = 1000;
 
-/// Splits in two. Returns in the keeper, which is the child; with the watcher's pid, if there is one.
-pub(super) fn split(detached: bool, cgroups: Option<&Cgroups>) -> io::Result<Option<i32>> {
+/// Splits in two. Returns in the keeper, which is the child; with the watcher's pid, if there is one. The watcher keeps hold of `lock`
+/// until it ends.
+pub(super) fn split(detached: bool, cgroups: Option<&Cgroups>, lock: &Lock) -> io::Result<Option<i32>> {
     if getpid() == Pid::INIT {
         return Ok(None);
     }
@@ -51,7 +56,7 @@ pub(super) fn split(detached: bool, cgroups: Option<&Cgroups>) -> io::Result<Opt
             if detached {
                 super::start::silence();
             }
-            sys::close_all_but(&[signals.as_raw_fd()]);
+            sys::close_all_but(&[signals.as_raw_fd(), lock.as_fd().as_raw_fd()]);
             let _ = privileges::shed(CapabilitySet::KILL | CapabilitySet::DAC_OVERRIDE);
             watch(&signals, keeper, cgroups)
         }
@@ -81,9 +86,9 @@ fn watch(signals: &OwnedFd, keeper: i32, cgroups: Option<&Cgroups>) -> ! {
     }
 }
 
-/// Kills whatever the keeper left behind, until nothing is left.
+/// Kills whatever the keeper left behind, until nothing is left. What can't be killed is waited for: the lock is held meanwhile.
 fn clear(cgroups: Option<&Cgroups>) {
-    for _ in 0..ROUNDS {
+    for round in 0_u32.. {
         let leaves = cgroups.map(Cgroups::leaves).unwrap_or_default();
         for leaf in &leaves {
             leaf.kill();
@@ -96,10 +101,11 @@ fn clear(cgroups: Option<&Cgroups>) {
         if let Some(cgroups) = cgroups {
             cgroups.remove();
         }
-        if left.is_empty() && !leaves.iter().any(super::cgroup::Leaf::populated) {
+        let populated = leaves.iter().any(super::cgroup::Leaf::populated);
+        if left.is_empty() && !populated && process_tree::is_childless(&[]) {
             return;
         }
-        super::pause(Duration::from_millis(10));
+        super::pause(if round < ROUNDS { Duration::from_millis(10) } else { Duration::from_secs(1) });
     }
 }
 

@@ -37,6 +37,25 @@ fn a_killed_keeper_takes_the_game_and_every_helper_along() {
 }
 
 #[test]
+fn the_lock_of_a_killed_keeper_is_held_until_nothing_of_the_game_is_left() {
+    let mut keeper = Keeper::start_with(&["--no-cgroup"]);
+    let (mut wire, _) = keeper.control();
+    let many = "i=0; while [ $i -lt 100 ]; do i=$((i+1)); setsid sh -c 'sleep 1000 & wait' & done; echo up; wait";
+    wire.run(1, many);
+    wire.output("up");
+    let game = proc::descendants(keeper.pid());
+    assert!(game.len() > 100, "{}", game.len());
+    keeper.signal(9);
+    let patience = std::time::Instant::now() + PATIENCE;
+    while gameside::internals::keeper::probe(keeper.path()) != gameside::internals::keeper::Presence::None {
+        assert!(std::time::Instant::now() < patience, "the lock is never free");
+    }
+    let left: Vec<_> = game.into_iter().filter(|pid| proc::alive(*pid)).collect();
+    assert!(left.is_empty(), "{} processes outlive the lock", left.len());
+    keeper.ended();
+}
+
+#[test]
 fn stragglers_get_the_ladder_and_the_run_ends_when_they_have() {
     for args in BOTH {
         let keeper = Keeper::start_with(args);

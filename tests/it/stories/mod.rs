@@ -6,6 +6,7 @@
 //! | [`guards`] | nobody comes, everybody has left, a match takes too long |
 //! | [`launching`] | what a game is started with: parameters, ports, addresses, tokens; what is refused before anything is spawned |
 //! | [`hook`] | allocation by an operator |
+//! | [`keepers`] | keepers that are killed or lose their files |
 //! | [`fleet`] | ten agents, one service |
 //! | [`backfill`] | free places are filled for as long as there are some |
 //! | [`asked`] | commands whose agent dies while it is asked |
@@ -17,6 +18,7 @@ mod backfill;
 mod fleet;
 mod guards;
 mod hook;
+mod keepers;
 mod launching;
 mod misbehaviour;
 mod outages;
