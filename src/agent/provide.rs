@@ -1,5 +1,5 @@
 //! Runs the provider of allocations. It is started anew with each new keeper: the session service
-//! takes that for a new incarnation of this server, which registers again and names the ones before.
+//! takes that for a new incarnation of this server, which registers again and names those before.
 
 use crate::{
     model::ids::KeeperId,

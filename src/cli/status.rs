@@ -232,6 +232,7 @@ fn game(status: &Status) -> Option<String> {
     parts.extend(game.version.as_ref().map(|version| format!("version {version}")));
     parts.extend(game_figures(game));
     parts.extend(game.tick_rate.as_ref().map(|rate| format!("{rate} ticks/s")));
+    parts.extend(game.sdk_state.as_ref().map(|state| format!("SDK state {state}")));
     if !game.speaks.is_empty() {
         let doors: Vec<_> = game.speaks.iter().map(|door| format!("{door:?}").to_lowercase()).collect();
         let sdk = game.sdk.as_ref().map_or(String::new(), |sdk| format!(" ({sdk})"));

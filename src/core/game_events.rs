@@ -79,6 +79,7 @@ impl Core {
             | GameEvent::CustomData { .. }
             | GameEvent::Version(_)
             | GameEvent::Sdk(_)
+            | GameEvent::SdkState(_)
             | GameEvent::Shutdown
             | GameEvent::Keep(_)) => self.on_words(WordsEvent::Said(source, words)),
         }
@@ -129,6 +130,9 @@ impl Core {
             && let Some(how) = self.proof(source)
         {
             self.on_process(ProcessEvent::Ready { how });
+        }
+        if evidence == Evidence::Up && source == EventSource::Probe {
+            self.on_players(PlayersEvent::Probed);
         }
         if self.facts.process.ready.is_some() && source == EventSource::Probe {
             self.on_health(HealthEvent::Probed(evidence));

@@ -31,6 +31,8 @@ pub(super) struct Words {
     /// The sources through which it has spoken.
     pub speaks: BTreeSet<EventSource>,
     pub sdk: Option<String>,
+    /// The state that it has set for itself.
+    pub sdk_state: Option<String>,
     /// It holds itself back from being allocated.
     pub withheld: bool,
     /// What the frontends remember of it.
@@ -48,6 +50,7 @@ impl Default for Words {
             mode: None,
             speaks: BTreeSet::new(),
             sdk: None,
+            sdk_state: None,
             withheld: false,
             kept: BTreeMap::new(),
         }
@@ -133,6 +136,11 @@ impl GameWords {
             GameEvent::Sdk(name) => {
                 if self.words.sdk.as_ref() != Some(&name) {
                     self.words.edit().sdk = Some(name);
+                }
+            }
+            GameEvent::SdkState(state) => {
+                if self.words.sdk_state.as_ref() != Some(&state) {
+                    self.words.edit().sdk_state = Some(state);
                 }
             }
             GameEvent::Shutdown => {

@@ -19,6 +19,8 @@ pub(super) enum PlayersEvent {
     Said(EventSource, GameEvent),
     /// It speaks a protocol in which it would say so if somebody came.
     SpeaksOfPlayers,
+    /// A probe has answered; what is new in its answer was told before.
+    Probed,
     /// The session was read, and says who its members are.
     SessionRead,
     /// The answer about a player who was added (known to the game by this id) or removed.
@@ -38,11 +40,13 @@ enum Reading {
 #[derive(Debug, Default)]
 pub(super) struct Players {
     roster: Tracked<Roster>,
+    /// When a probe answered last.
+    probed: Tracked<Option<SteadyTime>>,
 }
 
 impl Players {
     pub(super) fn restore(roster: Roster) -> Self {
-        Players { roster: Tracked::new(roster) }
+        Players { roster: Tracked::new(roster), probed: Tracked::default() }
     }
 
     pub(super) fn recall(&mut self, roster: Roster) {
@@ -50,20 +54,26 @@ impl Players {
     }
 
     pub(super) fn revision(&self) -> Revision {
-        Revision { durable: self.roster.changes(), visible: 0 }
+        Revision { durable: self.roster.changes(), visible: self.probed.changes() }
     }
 
     pub(super) fn facts(&self) -> Arc<Roster> {
-        Arc::new(self.roster.clone())
+        let mut roster = self.roster.clone();
+        roster.probed = *self.probed;
+        Arc::new(roster)
     }
 
     pub(super) fn on(&mut self, event: PlayersEvent, facts: &Facts, decisions: &mut Decisions) {
         match event {
             PlayersEvent::Said(source, event) => self.said(source, event, facts, decisions),
             PlayersEvent::SpeaksOfPlayers => self.change(Roster::speaks_of_players),
+            PlayersEvent::Probed => self.probed.set(Some(facts.now)),
             PlayersEvent::SessionRead => self.judge(Reading::Fresh, facts, decisions),
             PlayersEvent::Answered(added, answer) => answered(added, &answer, facts, decisions),
-            PlayersEvent::RunChanged => self.roster.set(Roster::default()),
+            PlayersEvent::RunChanged => {
+                self.roster.set(Roster::default());
+                self.probed.set(None);
+            }
             PlayersEvent::NextMatch => self.change(Roster::next_match),
             PlayersEvent::Tick => self.tick(facts, decisions),
         }
@@ -111,6 +121,7 @@ impl Players {
             | GameEvent::CustomData { .. }
             | GameEvent::Version(_)
             | GameEvent::Sdk(_)
+            | GameEvent::SdkState(_)
             | GameEvent::StopMe
             | GameEvent::Hello
             | GameEvent::Offer(_)

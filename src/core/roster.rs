@@ -31,6 +31,8 @@ use std::{
 
 /// Players kept by name; a game that reports more is only counted.
 const MAX_KNOWN: usize = 1000;
+/// So long a probe's 0 means that nobody plays.
+const RECENT: Duration = Duration::from_secs(10);
 
 /// The players of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -41,6 +43,9 @@ pub(super) struct Roster {
     source: Option<EventSource>,
     /// From a source that only counts.
     count: Option<u32>,
+    /// When a probe answered last: what it says of players holds from then on.
+    #[serde(skip)]
+    pub probed: Option<SteadyTime>,
     pub max: Option<u32>,
     /// The run has said something about players: only then an empty list means that nobody plays.
     pub countable: bool,
@@ -92,6 +97,12 @@ impl Roster {
         self.countable && self.players() == 0
     }
 
+    /// Nobody plays, and whoever says so would know: a probe that answered lately, or a source that tells of those who come.
+    pub(super) fn is_known_empty(&self, now: SteadyTime) -> bool {
+        let recent = |at: SteadyTime| now < at + RECENT;
+        self.is_empty() && (self.source != Some(EventSource::Probe) || self.probed.is_some_and(recent))
+    }
+
     /// Whether this source's word on players counts. A nearer one than before begins with an empty list.
     pub(super) fn counts(&mut self, from: EventSource, now: SteadyTime) -> bool {
         match self.source {
@@ -130,8 +141,8 @@ impl Roster {
         keep: Duration,
         members: Option<&Session>,
     ) -> Option<Change> {
-        self.countable = true;
         let player = self.known.remove(id)?;
+        self.countable = true;
         self.unjudged.remove(id);
         if let Some(uuid) = uuid_of(id, members).filter(|uuid| is_member(members, *uuid)) {
             self.grace.insert(uuid, now + keep);

@@ -121,6 +121,7 @@ impl Core {
             version: desired_state::version(facts).map(|version| version.to_string()),
             speaks: words.speaks.iter().copied().collect(),
             sdk: words.sdk.clone(),
+            sdk_state: words.sdk_state.clone(),
             memory: facts.process.memory,
             cpu_ms: stats.map(|stats| stats.cpu_us / 1000),
             processes: stats.map(|stats| stats.processes),

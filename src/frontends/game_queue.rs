@@ -298,7 +298,7 @@ impl State {
 
 /// Whether only the newest of its kind counts, whatever was said in between.
 fn is_level(event: &GameEvent) -> bool {
-    matches!(event, GameEvent::Keep(_) | GameEvent::TickRate { .. })
+    matches!(event, GameEvent::Keep(_) | GameEvent::SdkState(_) | GameEvent::TickRate { .. })
 }
 
 impl Turn {

@@ -3,7 +3,7 @@
 //! | string | first of these that there is |
 //! |---|---|
 //! | public | configured; seen by the service, where the user opted in; a globally routable address of an interface; nothing |
-//! | private | configured; a private address of an interface; a globally routable one; loopback |
+//! | private | configured; a private IPv4 address of an interface; a globally routable IPv4 address; the same of IPv6; loopback |
 //!
 //! A private address never goes into the public string. IPv4 is preferred to IPv6, and a network
 //! card to what containers and tunnels put beside it. "Globally routable" follows IANA's
@@ -52,18 +52,19 @@ pub(crate) fn choose(configured: &ConfiguredHosts, interfaces: &[InterfaceAddres
             .map(|on| on.address.to_string())
     };
     let seen = seen.map(|address| address.to_canonical()).filter(|address| kind(*address) == AddressKind::Global);
+    // Many games and networks know no IPv6: a unique local address serves where there is no IPv4.
+    let near = interfaces
+        .iter()
+        .filter(|on| matches!(kind(on.address), AddressKind::Private | AddressKind::Global))
+        .min_by_key(|on| (is_virtual(&on.interface), on.address.is_ipv6(), kind(on.address) == AddressKind::Global))
+        .map(|on| on.address.to_string());
     Hosts {
         public: configured
             .public
             .clone()
             .or(seen.map(|address| address.to_string()))
             .or_else(|| best(AddressKind::Global)),
-        private: configured
-            .private
-            .clone()
-            .or_else(|| best(AddressKind::Private))
-            .or_else(|| best(AddressKind::Global))
-            .or_else(|| best(AddressKind::Loopback)),
+        private: configured.private.clone().or(near).or_else(|| best(AddressKind::Loopback)),
     }
 }
 
@@ -174,13 +175,17 @@ mod tests {
         /// Interfaces, what the service sees; public, private.
         type Row =
             (&'static [(&'static str, &'static str)], Option<&'static str>, Option<&'static str>, Option<&'static str>);
-        let rows: [Row; 10] = [
+        let rows: [Row; 14] = [
             (&[("lo", "127.0.0.1"), ("eth0", "10.0.0.5")], None, None, Some("10.0.0.5")),
             (&[("lo", "127.0.0.1"), ("eth0", "8.8.4.4")], None, Some("8.8.4.4"), Some("8.8.4.4")),
             (&[("eth0", "8.8.4.4"), ("eth1", "10.0.0.5")], None, Some("8.8.4.4"), Some("10.0.0.5")),
             (&[("docker0", "172.17.0.1"), ("eth0", "192.168.1.9")], None, None, Some("192.168.1.9")),
             (&[("docker0", "172.17.0.1")], None, None, Some("172.17.0.1")),
             (&[("eth0", "fd00::5"), ("eth0", "10.0.0.5")], None, None, Some("10.0.0.5")),
+            (&[("eth0", "fd00::2"), ("eth0", "8.8.4.4")], None, Some("8.8.4.4"), Some("8.8.4.4")),
+            (&[("eth0", "fd00::2"), ("eth1", "8.8.4.4")], None, Some("8.8.4.4"), Some("8.8.4.4")),
+            (&[("eth0", "fd00::2"), ("eth0", "2606:4700::1")], None, Some("2606:4700::1"), Some("fd00::2")),
+            (&[("docker0", "172.17.0.1"), ("eth0", "8.8.4.4")], None, Some("8.8.4.4"), Some("8.8.4.4")),
             (&[("eth0", "2606:4700::1"), ("eth0", "fe80::1")], None, Some("2606:4700::1"), Some("2606:4700::1")),
             (&[("eth0", "10.0.0.5")], Some("8.8.8.8"), Some("8.8.8.8"), Some("10.0.0.5")),
             (&[("eth0", "10.0.0.5")], Some("10.0.0.1"), None, Some("10.0.0.5")),

@@ -91,6 +91,8 @@ pub enum GameEvent {
     Hello,
     /// Free to be allocated, or held back by the game itself, until said otherwise.
     Offer(Admission),
+    /// The state that the game has set for itself, by its SDK's own name: `Reserved`.
+    SdkState(String),
     /// What a frontend has to remember for as long as the run lives; replaces what it said before.
     Keep(Kept),
 }
@@ -314,6 +316,7 @@ mod tests {
             (r#"{"event":"stop_me"}"#, GameEvent::StopMe),
             (r#"{"event":"hello"}"#, GameEvent::Hello),
             (r#"{"event":"offer","value":"open"}"#, GameEvent::Offer(Admission::Open)),
+            (r#"{"event":"sdk_state","value":"Reserved"}"#, GameEvent::SdkState("Reserved".to_owned())),
             (r#"{"event":"keep","value":"a book"}"#, GameEvent::Keep(Kept::from("a book".to_owned()))),
         ]
     }
@@ -340,6 +343,7 @@ mod tests {
             | GameEvent::StopMe
             | GameEvent::Hello
             | GameEvent::Offer(_)
+            | GameEvent::SdkState(_)
             | GameEvent::Keep(_) => std::mem::discriminant(event),
         };
         events().iter().map(|(_, event)| listed(event)).collect::<std::collections::HashSet<_>>().len()
@@ -351,7 +355,7 @@ mod tests {
             assert_eq!(serde_json::from_str::<GameEvent>(text).unwrap(), event, "{text}");
             assert_eq!(serde_json::to_string(&event).unwrap(), text);
         }
-        assert_eq!(statements(), 20);
+        assert_eq!(statements(), 21);
         let newer = r#"{"event":"map","value":{"map":"harbour","weather":"fog"}}"#;
         assert!(serde_json::from_str::<GameEvent>(newer).is_ok(), "a newer gateway may say more");
     }

@@ -172,6 +172,9 @@ pub struct GameStatus {
     /// Its SDK, as that names itself.
     #[serde(default)]
     pub sdk: Option<String>,
+    /// The state that it has set for itself, by its SDK's own name: `Reserved`, `Allocated`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sdk_state: Option<String>,
     /// Of the whole process tree, in bytes.
     pub memory: Option<u64>,
     /// CPU time that the process tree has used so far, in milliseconds.

@@ -137,9 +137,9 @@ impl Prober {
                 Ok(answer) => {
                     was_up = true;
                     let events = answer.map(|answer| self.reported.changes(answer)).unwrap_or_default();
-                    std::iter::once(Observation::Evidence(Evidence::Up))
-                        .chain(events.into_iter().map(Observation::GameEvent))
-                        .collect()
+                    // First what it says: the count that is known then is that of this answer.
+                    let events = events.into_iter().map(Observation::GameEvent);
+                    events.chain([Observation::Evidence(Evidence::Up)]).collect()
                 }
                 Err(why) if was_up || last_reported.is_none_or(|at| at.elapsed() >= pace.interval) => {
                     last_reported = Some(Instant::now());

@@ -101,10 +101,10 @@ async fn a_game_is_seen_to_come_up_fill_empty_and_fall_silent() {
         matches!(next(&mut findings).await, Observation::Evidence(Evidence::Down { why }) if why.contains("no answer"))
     );
     *script.lock().unwrap() = Some("");
-    while next(&mut findings).await != Observation::Evidence(Evidence::Up) {}
     assert_eq!(said(&mut findings).await, GameEvent::Map { map: Some("oa_dm1".to_owned()), mode: None });
     assert_eq!(said(&mut findings).await, GameEvent::Players(Vec::new()));
     assert_eq!(said(&mut findings).await, GameEvent::PlayerCount { players: 0, max: Some(4) });
+    assert_eq!(next(&mut findings).await, Observation::Evidence(Evidence::Up), "once all that is new was said");
     *script.lock().unwrap() = Some("0 5 \"Pia\"\n0 0 \"Bot\"\n");
     assert_eq!([said(&mut findings).await, said(&mut findings).await], [joined("Pia"), joined("Bot")]);
     *script.lock().unwrap() = Some("0 0 \"Bot\"\n");

@@ -118,6 +118,8 @@ pub(super) struct RunText {
     speaks: BTreeSet<EventSource>,
     #[serde(default)]
     sdk: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sdk_state: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     withheld: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -150,6 +152,7 @@ impl RunText {
             mode: words.mode,
             speaks: words.speaks,
             sdk: words.sdk,
+            sdk_state: words.sdk_state,
             withheld: words.withheld,
             promises_pings: pings.promised,
             pings_stopped: pings.stopped,
@@ -182,6 +185,7 @@ impl RunText {
             mode: self.mode,
             speaks: self.speaks,
             sdk: self.sdk,
+            sdk_state: self.sdk_state,
             withheld: self.withheld,
             kept: self.kept,
         };

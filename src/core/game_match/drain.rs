@@ -86,7 +86,7 @@ impl GameMatch {
 
     pub(super) fn draining(&mut self, facts: &Facts, decisions: &mut Decisions) {
         let MatchStage::Draining(_, drain) = &self.state.stage else { return };
-        let empty = facts.process.run.is_none() || facts.players.is_empty();
+        let empty = facts.process.run.is_none() || facts.players.is_known_empty(facts.now);
         if !empty && drain.deadline.is_none_or(|deadline| facts.now < deadline) {
             return;
         }

@@ -6,7 +6,8 @@ use crate::core::{
 };
 use crate::model::{
     calls::{Backend, Refusal},
-    game::{GameEvent, GameNotice, GamePlayer},
+    game::{EventSource, Evidence, GameEvent, GameNotice, GamePlayer},
+    ids::RunNumber,
     keeper::{KeeperFact, KeeperOrder},
     orders::{After, Order, Refused},
     policy::OnSessionLost,
@@ -232,6 +233,67 @@ fn a_game_that_never_speaks_of_players_is_not_taken_for_empty() {
     w.pass(secs(4000));
     assert_eq!(w.keeper.starts, [1]);
     assert_eq!(w.shown(), Some(JoinStatus::Joinable));
+}
+
+fn probed(w: &mut World, event: Option<GameEvent>, evidence: Evidence) {
+    if let Some(event) = event {
+        w.give(Input::GameEvent { run: RunNumber(1), source: EventSource::Probe, event });
+    }
+    w.give(Input::Evidence { run: RunNumber(1), source: EventSource::Probe, evidence });
+}
+
+fn counts(players: u32) -> GameEvent {
+    GameEvent::PlayerCount { players, max: None }
+}
+
+/// A game that a probe and a log tell of: it says nothing itself.
+fn watched() -> World {
+    let mut s = settings();
+    s.readiness.by = crate::model::policy::ReadyBy::Delay;
+    let mut w = World::new(s);
+    w.pass(secs(60));
+    assert_eq!(w.shown(), Some(JoinStatus::Joinable));
+    w
+}
+
+fn drain(w: &mut World) -> bool {
+    w.order(Order::Drain { reason: None, then: After::Recycle });
+    w.status().phase == PhaseName::Draining
+}
+
+#[test]
+fn a_drain_ends_at_once_where_a_probe_has_just_counted_nobody() {
+    let mut w = watched();
+    probed(&mut w, Some(counts(0)), Evidence::Up);
+    w.pass(secs(9));
+    assert!(!drain(&mut w));
+
+    // A 0 that may be too old is none; the next answer counts.
+    let mut w = watched();
+    probed(&mut w, Some(counts(0)), Evidence::Up);
+    w.pass(secs(5));
+    probed(&mut w, None, Evidence::Down { why: "no answer".into() });
+    w.pass(secs(5));
+    assert!(drain(&mut w));
+    probed(&mut w, Some(counts(1)), Evidence::Up);
+    assert_eq!(w.status().phase, PhaseName::Draining, "somebody plays");
+    probed(&mut w, Some(counts(0)), Evidence::Up);
+    assert_ne!(w.status().phase, PhaseName::Draining);
+
+    let mut w = watched();
+    assert!(drain(&mut w), "nobody has counted");
+}
+
+#[test]
+fn a_log_knows_that_nobody_plays_once_it_has_told_of_somebody() {
+    let log = |w: &mut World, event| w.give(Input::GameEvent { run: RunNumber(1), source: EventSource::Log, event });
+    let mut w = watched();
+    log(&mut w, leaves("ann"));
+    assert!(drain(&mut w), "it may miss who comes");
+    let mut w = watched();
+    log(&mut w, joins("ann"));
+    log(&mut w, leaves("ann"));
+    assert!(!drain(&mut w));
 }
 
 #[test]

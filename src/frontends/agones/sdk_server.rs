@@ -170,6 +170,9 @@ impl SdkServer {
         }
         let changed = next != *inner.newest();
         if changed || inner.unsaved {
+            if inner.unsaved || next.self_state.name() != inner.newest().self_state.name() {
+                events.push(sdk_state(&next));
+            }
             events.push(GameEvent::Keep(saved(&next)?.into()));
             inner.unsaved = false;
         }
@@ -289,6 +292,7 @@ impl SdkServer {
     fn save(&self, inner: &mut Inner, run: RunNumber) {
         inner.unsaved = true;
         if let Ok(text) = saved(inner.newest()) {
+            self.shared.queue.post(message(run, sdk_state(inner.newest())));
             inner.unsaved = !self.shared.queue.post(message(run, GameEvent::Keep(text.into())));
         }
     }
@@ -366,6 +370,10 @@ impl Inner {
 
 fn message(run: RunNumber, event: GameEvent) -> GameMessage {
     GameMessage { run, source: EventSource::Agones, event }
+}
+
+fn sdk_state(state: &SdkState) -> GameEvent {
+    GameEvent::SdkState(state.self_state.name().to_owned())
 }
 
 /// The state as it is saved for the next agent.

@@ -56,6 +56,19 @@ pub(crate) enum SelfState {
     Shutdown,
 }
 
+impl SelfState {
+    /// As Agones names it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            SelfState::Scheduled => "Scheduled",
+            SelfState::Ready => "Ready",
+            SelfState::Allocated => "Allocated",
+            SelfState::Reserved { .. } => "Reserved",
+            SelfState::Shutdown => "Shutdown",
+        }
+    }
+}
+
 /// What counts here of the agent's status.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct AgentView {

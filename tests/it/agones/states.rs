@@ -73,8 +73,14 @@ fn a_game_that_holds_itself_back_is_not_allocated_until_its_time_is_over() {
 
     sdk.post("/allocate", &json!({}));
     watch.until_state("Allocated");
+    let shown = |state: &'static str| move |status: &Value| status["game"]["sdk_state"] == state;
+    let status = agent.wait("what the game has set for itself", shown("Allocated"));
+    assert_eq!(status["phase"], "idle", "no session is served");
     sdk.post("/reserve", &json!({"seconds": -1}));
     watch.until_state("Reserved");
+    agent.wait("its reservation", shown("Reserved"));
+    let text = world.told(["status", "server"]);
+    assert!(text.contains("SDK state Reserved"), "{text}");
     let refused = agent.call("POST", "/v1/allocation", Some(&json!({"allocation_id": "b"}))).unwrap();
     assert_eq!(refused.status, 409, "for ever: {}", refused.text);
 }
@@ -189,10 +195,10 @@ fn shutdown_counts_also_when_the_process_fails_in_the_same_instant() {
     let world = World::new();
     let go = world.path().join("go");
     let script = format!(
-        "trap 'exit 0' TERM; until [ -e {} ]; do read -t 0.05 <> <(:); done; \
+        "trap 'exit 0' TERM; until [ -e {go} ]; do read -t 0.05 <> <(:); done; rm {go}; \
          exec 3<>/dev/tcp/127.0.0.1/$AGONES_SDK_HTTP_PORT; \
          printf 'POST /shutdown HTTP/1.1\\r\\nHost: localhost\\r\\nContent-Length: 2\\r\\n\\r\\n{{}}' >&3; exit 7",
-        go.display()
+        go = go.display()
     );
     let command = serde_json::to_string(&["/bin/bash", "-c", &format!("{{% raw %}}{script}{{% endraw %}}")]).unwrap();
     let agent = world.agent("server", &own("").replace(GAME, &command));
@@ -204,7 +210,6 @@ fn shutdown_counts_also_when_the_process_fails_in_the_same_instant() {
     let reason = status["last_end"]["reason"].as_str().unwrap();
     assert!(["the game asked to be ended", "the game ended, as it had said"].contains(&reason), "{reason}");
     assert_eq!(status["last_end"]["session_id"], first["session_id"]);
-    std::fs::remove_file(&go).unwrap();
 }
 
 #[test]

@@ -88,7 +88,10 @@ async fn procedures_do_what_they_are_called_and_events_come_in_order() {
     assert_eq!((code, out.len()), (0, 1));
     let events = fixture.driver.take();
     assert!(
-        matches!(events[..], [GameEvent::Heartbeat, GameEvent::Ready, GameEvent::Offer(_), GameEvent::Keep(_)]),
+        matches!(
+            events[..],
+            [GameEvent::Heartbeat, GameEvent::Ready, GameEvent::Offer(_), GameEvent::SdkState(_), GameEvent::Keep(_)]
+        ),
         "{events:?}"
     );
     let label = proto::KeyValue { key: "a".to_owned(), value: "b".to_owned() };
@@ -254,7 +257,10 @@ async fn without_an_agent_pings_and_reads_are_answered_and_calls_wait() {
     assert!(ready.as_mut().now_or_never().is_none());
     let said: Vec<_> = queue.out().unwrap().messages.iter().map(|message| message.event.clone()).collect();
     assert!(
-        matches!(said[..], [GameEvent::Hello, GameEvent::Ready, GameEvent::Offer(_), GameEvent::Keep(_)]),
+        matches!(
+            said[..],
+            [GameEvent::Hello, GameEvent::Ready, GameEvent::Offer(_), GameEvent::SdkState(_), GameEvent::Keep(_)]
+        ),
         "{said:?}"
     );
     queue.acknowledge(1);
