@@ -129,6 +129,7 @@ fn launch(config: &AgentConfig, game: &Game, place: &AgentPlace, found: &Found) 
         env,
         allow,
         start,
+        reuse,
         startup_file,
         forking,
         // Reserved and read at the start, they are in `found`.
@@ -144,6 +145,7 @@ fn launch(config: &AgentConfig, game: &Game, place: &AgentPlace, found: &Found) 
     } = game;
     Ok(Launch {
         start: *start,
+        reuse: *reuse,
         command: command(config)?,
         env: env.clone(),
         allow: allow.clone(),

@@ -120,6 +120,7 @@ fn fault(path: &KeyPath, error: &LaunchError) -> Fault {
 /// Something that can be launched, with the configured ports under made-up numbers.
 fn blank(config: &AgentConfig) -> Launch {
     Launch {
+        reuse: config.game.reuse,
         start: config.game.start,
         command: vec!["program".to_owned()],
         env: BTreeMap::new(),

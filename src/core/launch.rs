@@ -19,6 +19,7 @@ use super::settings::{Launch, Settings};
 use crate::model::{
     ids::{AllocationId, InstanceId, SessionId},
     ordered::Ports,
+    policy::Reuse,
     process::{LaunchFile, LaunchSpec},
     session::StartupParams,
 };
@@ -27,6 +28,9 @@ pub use startup_values::WrittenBy;
 use startup_values::{Shape, StartupValues};
 pub(crate) use startup_values::{UnfitValue, whole};
 use std::collections::BTreeMap;
+
+/// The variables in which every game is given the startup values.
+const STARTUP_VARIABLES: [&str; 3] = ["GAMESIDE_MAP", "GAMESIDE_MODE", "GAMESIDE_MISC"];
 
 /// Why a game can't be started as configured.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -157,17 +161,32 @@ pub(crate) fn uses(text: &str, name: &str) -> bool {
     engine().template_from_str(text).is_ok_and(|template| template.undeclared_variables(false).contains(name))
 }
 
-/// Whether a warm game that was started as `warm` serves an allocation that would be started as `wanted`: everything
-/// but the allocation's ids is equal.
-pub(crate) fn same_launch(warm: &LaunchSpec, wanted: &LaunchSpec) -> bool {
+/// Whether a warm game that was started as `warm` may serve an allocation for which it would be started as `wanted`:
+/// everything but the allocation's ids is equal, and the startup values, where it was started without a use of them.
+pub(crate) fn may_serve(launch: &Launch, warm: &LaunchSpec, wanted: &LaunchSpec) -> bool {
     const IDS: [&str; 4] =
         ["GAMESIDE_SESSION_ID", "GAMESIDE_INSTANCE_ID", "GAMESIDE_ALLOCATION_ID", "GAMESIDE_JOIN_TOKEN"];
+    let any = launch.reuse == Reuse::Auto && !uses_startup_values(launch);
+    let differs = |key: &str| IDS.contains(&key) || any && STARTUP_VARIABLES.contains(&key);
     let env = |spec: &LaunchSpec| {
         let mut env = spec.env.clone();
-        env.retain(|key, _| !IDS.contains(&key.as_str()));
+        env.retain(|key, _| !differs(key));
         env
     };
     warm.argv == wanted.argv && warm.dir == wanted.dir && warm.forking == wanted.forking && env(warm) == env(wanted)
+}
+
+/// Whether the command, the environment or the working directory has a use of what a session says. That the game is
+/// always given it in variables and in a file is no use; a command that names such a variable has one.
+fn uses_startup_values(launch: &Launch) -> bool {
+    const VALUES: [&str; 6] = ["map", "mode", "misc", "misc_args", "custom", "startup_file"];
+    let engine = engine();
+    let uses = |text: &String| {
+        let named = STARTUP_VARIABLES.iter().chain(&["GAMESIDE_STARTUP_FILE"]).any(|name| text.contains(name));
+        let template = engine.template_from_str(text);
+        named || template.is_ok_and(|it| it.undeclared_variables(false).iter().any(|v| VALUES.contains(&v.as_str())))
+    };
+    launch.command.iter().chain(launch.env.values()).chain(&launch.dir).any(uses)
 }
 
 /// A connection string. `{host}` and `{{host}}` both name the host; an IPv6 address gets its brackets.

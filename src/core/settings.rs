@@ -6,7 +6,7 @@ use crate::model::{
     ordered::Ports,
     policy::{
         AdmissionPolicy, Backfill, Drain, Guards, Health, OnSessionLost, Players, Readiness, Recycle, ReportBy,
-        Restart, SdkPings, Start,
+        Restart, Reuse, SdkPings, Start,
     },
     process::StopStep,
     session::StartupParams,
@@ -45,6 +45,7 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Launch {
     pub start: Start,
+    pub reuse: Reuse,
     pub command: Vec<String>,
     pub env: BTreeMap<String, String>,
     /// Patterns that a startup value of somebody else's has to match as a whole, by its name in templates.

@@ -51,6 +51,18 @@ pub enum Start {
     AtBoot,
 }
 
+/// Which allocations a game that is up already may serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Reuse {
+    /// Any, if its command and environment use no startup value (map, mode, misc, custom, startup_file); else as same-launch.
+    #[default]
+    Auto,
+    /// Those for which it would be started just so, GAMESIDE_MAP and the like included.
+    SameLaunch,
+}
+
 /// What proves that the game can take players.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

@@ -127,6 +127,29 @@ fn a_beat_is_answered_across_a_crash_of_the_agent_and_the_session_is_still_there
 }
 
 #[test]
+fn a_game_that_stands_by_gets_an_allocation_for_another_map() {
+    let world = World::new();
+    let service = Service::start(&world);
+    let shell = Shell::new(&world, "end");
+    let agent = hooked(&world, &service, &shell, "");
+    let up = agent.wait("the game's process", |status| status["game"]["pid"].is_u64());
+    let sdk = Sdk::start(&CPP, game_of(&up));
+    sdk.beat("StandingBy", &[]);
+    agent.wait("readiness", |status| status["game"]["ready"] == true);
+    let params = json!({"map": "other", "mode": "duel", "misc_params": "a cookie", "custom_data": {"key": "value"}});
+    let wish = json!({"allocation_id": uuid::Uuid::new_v4().to_string(), "startup_params": params});
+    agent.call("POST", "/v1/allocation", Some(&wish)).unwrap().ok();
+    let active = sdk.until("Active", "StandingBy", &[]);
+    let session = &active["sessionConfig"];
+    assert_eq!(session["sessionCookie"], "a cookie");
+    assert_eq!([&session["metadata"]["map"], &session["metadata"]["key"]], ["other", "value"]);
+    let status = agent.wait_join_status("joinable");
+    assert_eq!(game_of(&status), game_of(&up), "the same process");
+    assert_eq!((&status["map"], &status["mode"]), (&json!("other"), &json!("duel")));
+    shell.ends("exit 0");
+}
+
+#[test]
 fn a_game_that_says_that_it_ends_ends_in_good_order_however_it_exits() {
     let world = World::new();
     let service = Service::start(&world);

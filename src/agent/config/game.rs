@@ -4,7 +4,7 @@ use crate::{
     config::values::{PortRange, Signal},
     model::{
         ordered::Ordered,
-        policy::{Readiness, Recycle, Restart, Start, Transport},
+        policy::{Readiness, Recycle, Restart, Reuse, Start, Transport},
         process::{StopAction, StopStep},
         section::section,
         units::Span,
@@ -37,6 +37,8 @@ pub struct Game {
     pub allow: BTreeMap<String, String>,
     /// When the game is started.
     pub start: Start,
+    /// Which allocations a game that waits warm may serve; for any other it is started anew. It is told of its allocation through its SDK.
+    pub reuse: Reuse,
     /// The ports that the game listens on, by name: a fixed one or a range to pick a free one from. They keep their order.
     pub ports: Ordered<Port>,
     /// The game's version (semver), unless the game says it itself. Goes to the instance and decides who may play.
@@ -71,6 +73,7 @@ impl Default for Game {
             env: BTreeMap::new(),
             allow: BTreeMap::new(),
             start: Start::default(),
+            reuse: Reuse::default(),
             ports: Ordered::from([("game".to_owned(), Port::default())]),
             version: None,
             version_file: None,
@@ -249,7 +252,7 @@ impl Quit {
 
 section!(Game {
     // What is launched next. Between the practice game and another, `command` needs a restart, too.
-    applied: command, env, allow, start, forking, startup_file;
+    applied: command, env, allow, start, reuse, forking, startup_file;
     needs_restart: dir, ports, version, version_file, version_env;
     sections: readiness, stop, restart, recycle;
 });

@@ -51,10 +51,10 @@ impl ProcessMachine {
         }
     }
 
-    /// A game is already up when the match begins: it serves if it would be started just so.
+    /// A game is already up when the match begins: it serves if that is one of those it may serve.
     pub(super) fn meet_match(&mut self, wanted: &LaunchSpec, facts: &Facts, decisions: &mut Decisions) {
         let (Process::Up(run) | Process::Intended(run)) = &self.state.process else { return };
-        let same = run.spec.as_ref().is_some_and(|warm| launch::same_launch(warm, wanted));
+        let same = run.spec.as_ref().is_some_and(|warm| launch::may_serve(&facts.settings.launch, warm, wanted));
         if same && matches!(self.state.process, Process::Up(_)) {
             self.tell_allocation(facts, decisions);
         } else if !same {

@@ -4,7 +4,7 @@ use crate::core::settings::{Addresses, Launch, SessionSettings, Settings};
 use crate::model::{
     allocation::{Allocation, ProviderKind},
     ids::{AllocationId, InstanceId, RunNumber, SessionId},
-    policy::{AdmissionPolicy, Readiness, ReadyBy, ReportBy, Start},
+    policy::{AdmissionPolicy, Readiness, ReadyBy, ReportBy, Reuse, Start},
     process::{ExitReport, ExitStatus, ProcessStats, StopAction, StopStep},
     session::{BackfillInfo, HostType, InstanceInfo, JoinStatus, Session, StartupParams},
     time::{Instant, Now, Timestamp},
@@ -23,6 +23,7 @@ pub(crate) fn settings() -> Settings {
         provider: ProviderKind::Auto,
         launch: Launch {
             start: Start::OnAllocation,
+            reuse: Reuse::default(),
             command: vec!["/game".into(), "-port={{ports.game}}".into(), "{{map}}".into()],
             env: BTreeMap::new(),
             allow: BTreeMap::new(),

@@ -9,7 +9,7 @@ use crate::model::{
     ids::{MatchId, RunNumber},
     keeper::{KeeperFact, KeeperOrder},
     orders::Order,
-    policy::{ReadyBy, ReportBy, Start},
+    policy::{ReadyBy, ReportBy, Reuse, Start},
     process::ExitStatus,
     session::{JoinStatus, StartupParams},
     status::PhaseName,
@@ -202,6 +202,45 @@ fn a_warm_game_serves_what_it_was_started_for_and_is_replaced_for_anything_else(
         } else {
             assert_eq!(w.shown(), Some(JoinStatus::Pending));
             w.say(GameEvent::Ready);
+            assert_eq!(w.shown(), Some(JoinStatus::Joinable));
+        }
+    }
+}
+
+/// How it is reused, its command and a variable of its own; whether it is replaced for another map.
+#[test]
+fn any_allocation_goes_to_a_game_that_was_started_without_a_use_of_startup_values() {
+    let rows = [
+        (Reuse::Auto, "-port={{ports.game}}", "{{name}}", false),
+        (Reuse::Auto, "{% if mode %}-mode={% endif %}", "", true),
+        (Reuse::Auto, "{{misc_args}}", "", true),
+        (Reuse::Auto, "--config={{startup_file}}", "", true),
+        (Reuse::Auto, "", "{{custom.bots}}", true),
+        (Reuse::Auto, "exec ./server +map $GAMESIDE_MAP", "", true),
+        (Reuse::SameLaunch, "-port={{ports.game}}", "", true),
+    ];
+    for (reuse, argument, variable, replaced) in rows {
+        let mut s = settings();
+        (s.launch.start, s.launch.reuse) = (Start::AtBoot, reuse);
+        s.launch.command = vec!["/game".into(), argument.into()];
+        s.launch.env = [("OWN".to_owned(), variable.to_owned())].into();
+        s.session.startup_params = Some(StartupParams {
+            map: "arena".into(),
+            custom_data: [("bots".to_owned(), "4".to_owned())].into(),
+            ..StartupParams::default()
+        });
+        s.provider = crate::model::allocation::ProviderKind::Hook;
+        let mut w = World::new(s);
+        w.say(GameEvent::Ready);
+        let mut wish = crate::core::testing::allocation("a1", None);
+        let custom_data = [("cookie".to_owned(), "7".to_owned()), ("bots".to_owned(), "4".to_owned())].into();
+        wish.startup_params = Some(StartupParams { map: "desert".into(), custom_data, ..StartupParams::default() });
+        w.order(Order::Allocate(Box::new(wish)));
+        assert_eq!(w.keeper.starts, if replaced { vec![1, 2] } else { vec![1] }, "{reuse:?} {argument} {variable}");
+        if !replaced {
+            let told = w.told_game();
+            let Some(GameNotice::Allocated { startup_params, .. }) = told.first() else { panic!("{told:?}") };
+            assert_eq!((startup_params.map.as_str(), startup_params.custom_data["cookie"].as_str()), ("desert", "7"));
             assert_eq!(w.shown(), Some(JoinStatus::Joinable));
         }
     }
