@@ -28,6 +28,7 @@ use crate::{
     },
     gateway::client::{self, Introduce, Levels},
     host::{
+        alarm::Alarm,
         clock, files,
         paths::{AgentPlace, Places},
     },
@@ -154,7 +155,16 @@ pub(super) async fn build(
         examined,
         control: orders,
     };
-    let driver = Driver { core, inbox, executor, status, identity: identity_reader, heard, clock: clock::now };
+    let driver = Driver {
+        core,
+        inbox,
+        executor,
+        status,
+        identity: identity_reader,
+        heard,
+        clock: clock::now,
+        alarm: Alarm::new().ok(),
+    };
     Ok(Some(Built { driver, first, served, tasks: base.tasks }))
 }
 

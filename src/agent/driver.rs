@@ -32,6 +32,7 @@ use crate::{
     },
     frontends::native::OperatorRequest,
     gateway::{client::GatewayEvent, server::read_words},
+    host::alarm::Alarm,
     keeper::KeeperEvent,
     model::{
         game::{BatchId, GameBatch},
@@ -76,6 +77,8 @@ pub struct Driver {
     /// The last batch that was acknowledged; the next gateway is told.
     pub heard: watch::Sender<Option<BatchId>>,
     pub clock: fn() -> Now,
+    /// None: tokio's timer, which tests can pause.
+    pub alarm: Option<Alarm>,
 }
 
 /// What the loop remembers between two inputs.
@@ -127,10 +130,10 @@ impl Driver {
     /// Waits for one thing, and deals with it.
     async fn step(&mut self, state: &mut LoopState) -> Option<Ending> {
         state.due = self.next_wake(state);
-        let sleep = state.due.map(|due| due.since((self.clock)().mono).max(Duration::from_millis(1)));
+        let sleep = sleep_until(self.alarm.as_ref(), state.due, (self.clock)().mono);
         let arrival = tokio::select! {
             biased;
-            () = sleep_for(sleep) => None,
+            () = sleep => None,
             arrival = self.inbox.next() => Some(arrival),
         };
         let now = (self.clock)();
@@ -392,11 +395,15 @@ fn provided(event: ProviderEvent) -> Input {
     }
 }
 
-async fn sleep_for(span: Option<Duration>) {
-    match span {
-        Some(span) => tokio::time::sleep(span).await,
-        None => std::future::pending().await,
+async fn sleep_until(alarm: Option<&Alarm>, due: Option<Instant>, now: Instant) {
+    let Some(due) = due else { return std::future::pending().await };
+    let due = due.max(now + Duration::from_millis(1));
+    if let Some(alarm) = alarm
+        && alarm.at(due).await.is_ok()
+    {
+        return;
     }
+    tokio::time::sleep(due.since(now)).await;
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`clock`] | the only place where a clock is read |
+//! | [`alarm`] | a timer that wakes the process once |
 //! | [`paths`] | where state and runtime files lie |
 //! | [`directories`] | that a directory is ours |
 //! | [`files`] | small private files, written whole or not at all, never through a link |
@@ -20,6 +21,7 @@
 //! | [`escape`] | foreign text made harmless for a terminal |
 
 pub(crate) mod addresses;
+pub(crate) mod alarm;
 pub(crate) mod clock;
 pub(crate) mod directories;
 pub(crate) mod escape;

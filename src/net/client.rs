@@ -1,11 +1,14 @@
-//! Requests to a server on this machine: HTTP/1.1, a connection each.
+//! Requests to a server on this machine: HTTP/1.1, a connection each, or one that is kept.
 
 use super::stream::Stream;
 use crate::host::socket;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{body::Incoming, client::conn::http1};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+};
 use hyper_util::rt::TokioIo;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{fmt, io, net::SocketAddr, path::PathBuf};
@@ -34,6 +37,10 @@ pub(crate) struct Client {
     token: Option<SecretString>,
     servers: TrustedServers,
 }
+
+/// A connection that is open from one request to the next. It lives in the runtime that opened it.
+#[derive(Debug)]
+pub(crate) struct KeptConnection(SendRequest<Full<Bytes>>);
 
 /// One request.
 #[derive(Debug, Clone)]
@@ -103,18 +110,45 @@ impl Client {
     pub(crate) async fn open(&self, call: Call<'_>) -> Result<Response<Incoming>, ClientError> {
         let broken = |source| ClientError::BrokenOff { address: self.address.clone(), source };
         let request = self.request(call)?;
+        self.handshake().await?.send_request(request).await.map_err(broken)
+    }
+
+    /// A new connection.
+    async fn handshake(&self) -> Result<SendRequest<Full<Bytes>>, ClientError> {
+        let broken = |source| ClientError::BrokenOff { address: self.address.clone(), source };
         let stream = self.connect().await?;
         // Vectored writes come without MSG_NOSIGNAL: a server that hangs up would end a command by
         // SIGPIPE.
-        let (mut sender, connection) =
+        let (sender, connection) =
             http1::Builder::new().writev(false).handshake(TokioIo::new(stream)).await.map_err(broken)?;
         tokio::spawn(connection);
-        sender.send_request(request).await.map_err(broken)
+        Ok(sender)
     }
 
-    /// Sends a request and reads the answer whole, at most `limit` bytes of it.
-    pub(crate) async fn ask(&self, call: Call<'_>, limit: usize) -> Result<Response<Bytes>, ClientError> {
-        self.read(self.open(call).await?, limit).await
+    /// Sends a request over `kept`, if that is still open, and reads the answer whole, at most `limit` bytes of it. Leaves what
+    /// can be used again in `kept`.
+    pub(crate) async fn ask(
+        &self,
+        kept: &mut Option<KeptConnection>,
+        call: Call<'_>,
+        limit: usize,
+    ) -> Result<Response<Bytes>, ClientError> {
+        let request = self.request(call)?;
+        let mut open = None;
+        if let Some(KeptConnection(mut sender)) = kept.take()
+            && sender.ready().await.is_ok()
+        {
+            open = Some(sender);
+        }
+        let mut sender = match open {
+            Some(sender) => sender,
+            None => self.handshake().await?,
+        };
+        let answer = sender.send_request(request).await;
+        let answer = answer.map_err(|source| ClientError::BrokenOff { address: self.address.clone(), source })?;
+        let answer = self.read(answer, limit).await?;
+        *kept = Some(KeptConnection(sender));
+        Ok(answer)
     }
 
     /// The rest of an answer, at most `limit` bytes of it.

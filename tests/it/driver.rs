@@ -208,7 +208,8 @@ impl Rig {
             control,
         };
         let gateway = TestGateway::start(commands, gateway_events);
-        let driver = Driver { core, inbox, executor, status: status_sender, identity, heard, clock: paused };
+        let driver =
+            Driver { core, inbox, executor, status: status_sender, identity, heard, clock: paused, alarm: None };
         tokio::spawn(driver.run(first));
         let written = Some((written, facts));
         Rig { keeper, gateway, orders, liveness, status, written, _kept: (dir, ignored, identity_sender) }

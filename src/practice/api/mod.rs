@@ -11,5 +11,9 @@ use std::io;
 
 /// Runs a thread's conversation with the agent.
 fn block_on<T>(conversation: impl Future<Output = T>) -> io::Result<T> {
-    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(conversation))
+    Ok(runtime()?.block_on(conversation))
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }

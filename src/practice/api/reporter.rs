@@ -10,10 +10,13 @@
 //! | 4xx | refused: logged, and not said again |
 //! | anything else, or none | not known: said again, players as a whole list |
 
-use super::block_on;
+use super::runtime;
 use crate::{
     model::backoff::Backoff,
-    net::{Client, client::Call},
+    net::{
+        Client,
+        client::{Call, KeptConnection},
+    },
     practice::server::log,
 };
 use http::Method;
@@ -211,9 +214,14 @@ impl Reporter {
     fn talk(&self) {
         let Some(agent) = &self.agent else { return };
         let mut backoff = Backoff::default();
+        let runtime = match runtime() {
+            Ok(runtime) => runtime,
+            Err(error) => return log(format_args!("nothing can be said to the agent: {error}")),
+        };
+        let mut kept = None;
         loop {
             let said = self.wait();
-            let delivery = block_on(say(agent, &said)).unwrap_or(Delivery::Unknown);
+            let delivery = runtime.block_on(say(agent, &mut kept, &said));
             self.lock().answered(said, delivery);
             self.shared.1.notify_all();
             match delivery {
@@ -238,9 +246,9 @@ impl Reporter {
     }
 }
 
-async fn say(agent: &Client, said: &Statement) -> Delivery {
+async fn say(agent: &Client, kept: &mut Option<KeptConnection>, said: &Statement) -> Delivery {
     let (method, path, body) = said.request();
-    let asking = agent.ask(Call::new(method.clone(), &path).json(body), MAX_ANSWER);
+    let asking = agent.ask(kept, Call::new(method.clone(), &path).json(body), MAX_ANSWER);
     let Ok(Ok(answer)) = tokio::time::timeout(PATIENCE, asking).await else { return Delivery::Unknown };
     match answer.status().as_u16() {
         200..=299 => Delivery::Settled,
