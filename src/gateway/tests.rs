@@ -217,7 +217,7 @@ impl World {
 async fn call(client: Client, id: String) -> Option<StatusCode> {
     let body = format!(r#"{{"match_id":"{id}"}}"#);
     let asked = Call::new(Method::POST, "/v1/game/match/start").json(body);
-    client.ask(asked, 4096).await.ok().map(|answer| answer.status())
+    client.ask(&mut None, asked, 4096).await.ok().map(|answer| answer.status())
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -349,7 +349,7 @@ async fn at_the_end_what_no_agent_has_heard_is_handed_over() {
     let waiting = tokio::spawn(call(world.client(), "b".to_owned()));
     let asked = Call::new(Method::POST, "/v1/game/shutdown");
     let client = world.client();
-    let shutdown = tokio::spawn(async move { client.ask(asked, 4096).await.ok().map(|answer| answer.status()) });
+    let shutdown = tokio::spawn(async move { client.ask(&mut None, asked, 4096).await.ok().map(|answer| answer.status()) });
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }

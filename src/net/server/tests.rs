@@ -136,7 +136,7 @@ async fn a_client_of_ours_asks_over_a_socket_and_knows_when_nobody_listens() {
     let dir = tempfile::tempdir().unwrap();
     let path: PathBuf = dir.path().join("s.sock");
     let client = Client::new(Address::Unix(path.clone()), Some("secret".into()), TrustedServers::SameUserOrRoot);
-    assert!(client.ask(Call::new(Method::GET, "/"), 100).await.unwrap_err().is_not_listening());
+    assert!(client.ask(&mut None, Call::new(Method::GET, "/"), 100).await.unwrap_err().is_not_listening());
 
     let listener = Listener::Unix(UnixListener::bind(&path).unwrap());
     let options = Options::new(1, WhenFull::Wait, Admits::SameUserOrRoot(refusal), LIMITS);
@@ -148,11 +148,11 @@ async fn a_client_of_ours_asks_over_a_socket_and_knows_when_nobody_listens() {
     };
     let serving = tokio::spawn(serve(listener, options, Http1, handler, std::future::pending()));
     for body in ["{}", "[1]"] {
-        let answer = client.ask(Call::new(Method::POST, "/").json(body.to_owned()), 100).await.unwrap();
+        let answer = client.ask(&mut None, Call::new(Method::POST, "/").json(body.to_owned()), 100).await.unwrap();
         assert_eq!(answer.body(), body);
     }
-    assert!(client.ask(Call::new(Method::POST, "/").json("too long".to_owned()), 3).await.is_err());
+    assert!(client.ask(&mut None, Call::new(Method::POST, "/").json("too long".to_owned()), 3).await.is_err());
     serving.abort();
     assert!(serving.await.is_err());
-    assert!(client.ask(Call::new(Method::GET, "/"), 100).await.unwrap_err().is_not_listening());
+    assert!(client.ask(&mut None, Call::new(Method::GET, "/"), 100).await.unwrap_err().is_not_listening());
 }
