@@ -189,7 +189,8 @@ fn wake(config: &AgentConfig, place: &AgentPlace, base: &Bootstrap) -> Result<Re
     let saved = match (opened.text, opened.aside) {
         (Some(text), _) => SavedState::Journal(text),
         (None, Some(aside)) => {
-            SavedState::SetAside { why: format!("{}; it is kept as {}", aside.why, aside.path.display()) }
+            let why = format!("{}; it is kept as {}", aside.why, aside.path.display());
+            SavedState::SetAside { why, text: aside.text }
         }
         (None, None) => SavedState::Fresh,
     };

@@ -16,9 +16,10 @@
 //!    the file is set aside as `journal.bad-…` and the state counts as lost (the keeper's record
 //!    takes over).
 //! 3. Every block was written when the file was made, so that a commit needs no space on a full
-//!    disk.
-//! 4. `replays` goes up before a state is replayed and back to 0 once the agent has proved healthy:
-//!    a state that killed the agent [`MAX_REPLAYS`] times in a row is set aside.
+//!    disk. `journal.spare` is an empty one, for when the file is set aside.
+//! 4. `replays` goes up before a state is replayed and back to 0 once the agent has proved healthy,
+//!    or has ended in any way but a crash: a state that killed the agent [`MAX_REPLAYS`] times in a
+//!    row is set aside. The newest [`MAX_ASIDE`] that were are kept.
 //! 5. One thread writes. Commits that pile up behind a slow disk coalesce: each text is the whole
 //!    state, so only the newest is written, and it commits the older ones with it.
 
@@ -36,6 +37,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
+    time::Duration,
 };
 use tokio::sync::mpsc;
 
@@ -43,6 +45,11 @@ use tokio::sync::mpsc;
 pub const MAX_TEXT: usize = SLOT - SLOT_HEAD;
 /// A state that was being replayed when the agent died this many times in a row is set aside.
 pub const MAX_REPLAYS: u32 = 3;
+
+/// Files that were set aside and are kept.
+const MAX_ASIDE: usize = 3;
+/// How long the end of the agent waits for the last write.
+const LAST_WRITE: Duration = Duration::from_secs(2);
 
 const MAGIC: u32 = u32::from_le_bytes(*b"GSJ1");
 const HEAD: u64 = 4096;
@@ -64,6 +71,8 @@ pub struct Opened {
 pub struct SetAside {
     pub path: PathBuf,
     pub why: String,
+    /// What it said, if its checksum is right.
+    pub text: Option<String>,
 }
 
 /// The open file. [`Journal::start`] hands it to its thread.
@@ -87,17 +96,17 @@ pub fn open(path: &Path, now: Timestamp) -> io::Result<Opened> {
                     if text.is_some() {
                         journal.write_head(replays + 1)?;
                     }
+                    keep_spare(path);
                     return Ok(Opened { journal, text, aside });
                 }
-                Found::State { replays, .. } => {
+                Found::State { replays, text, .. } => {
                     let why = format!("the agent died {replays} times in a row while it took this state up");
-                    aside = Some(set_aside(path, now, why)?);
+                    aside = Some(set_aside(path, now, why, text)?);
                 }
-                Found::Unusable(why) => aside = Some(set_aside(path, now, why)?),
+                Found::Unusable(why) => aside = Some(set_aside(path, now, why, None)?),
             },
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let file = create(path)?;
-                return Ok(Opened { journal: Journal { file, number: 0, newest: 1 }, text: None, aside });
+                take_spare(path).or_else(|_| create(path).map(drop))?
             }
             Err(error) => return Err(error),
         }
@@ -142,11 +151,12 @@ impl Journal {
         let (facts, results) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared { work: Mutex::new(Work::default()), wake: Condvar::new() });
         let theirs = Arc::clone(&shared);
-        thread::Builder::new()
-            .name("journal".into())
-            .stack_size(64 * 1024)
-            .spawn(move || write_on(self, &theirs, &facts))?;
-        Ok((Writer { shared }, results))
+        let (alive, ended) = std::sync::mpsc::channel::<()>();
+        thread::Builder::new().name("journal".into()).stack_size(64 * 1024).spawn(move || {
+            let _alive = alive;
+            write_on(self, &theirs, &facts);
+        })?;
+        Ok((Writer { shared, ended }, results))
     }
 }
 
@@ -154,6 +164,8 @@ impl Journal {
 #[derive(Debug)]
 pub struct Writer {
     shared: Arc<Shared>,
+    /// Hangs up when the thread has ended.
+    ended: std::sync::mpsc::Receiver<()>,
 }
 
 #[derive(Debug)]
@@ -193,7 +205,13 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.with(|work| work.closed = true);
+        // Whatever ends the agent now, it isn't the state.
+        let explained = !thread::panicking();
+        self.with(|work| {
+            work.replayed |= explained;
+            work.closed = true;
+        });
+        let _ = self.ended.recv_timeout(LAST_WRITE);
     }
 }
 
@@ -361,11 +379,55 @@ fn create(path: &Path) -> io::Result<File> {
     })
 }
 
-fn set_aside(path: &Path, now: Timestamp, why: String) -> io::Result<SetAside> {
+fn set_aside(path: &Path, now: Timestamp, why: String, text: Option<String>) -> io::Result<SetAside> {
     let aside = path.with_extension(format!("bad-{}", now.unix_millis()));
     std::fs::rename(path, &aside)?;
     files::sync_directory_of(path)?;
-    Ok(SetAside { path: aside, why })
+    forget_the_oldest(path);
+    Ok(SetAside { path: aside, why, text })
+}
+
+fn forget_the_oldest(path: &Path) {
+    let Some(entries) = path.parent().and_then(|parent| std::fs::read_dir(parent).ok()) else { return };
+    let mut aside: Vec<_> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|other| other.with_extension("") == path.with_extension(""))
+        .filter_map(|other| {
+            let time: i64 = other.extension()?.to_str()?.strip_prefix("bad-")?.parse().ok()?;
+            Some((time, other))
+        })
+        .collect();
+    aside.sort();
+    for (_, oldest) in aside.iter().rev().skip(MAX_ASIDE) {
+        // It is kept, then, until the next time.
+        let _ = std::fs::remove_file(oldest);
+    }
+}
+
+fn spare(path: &Path) -> PathBuf {
+    path.with_extension("spare")
+}
+
+/// Makes the spare file, if there is space for it.
+fn keep_spare(path: &Path) {
+    let spare = spare(path);
+    if !spare.exists()
+        && let Err(error) = create(&spare)
+    {
+        tracing::warn!(%error, path = %spare.display(), "there is no space for a spare journal");
+    }
+}
+
+fn take_spare(path: &Path) -> io::Result<()> {
+    let spare = spare(path);
+    let file = open_file(&spare)?;
+    match read(&file)? {
+        Found::State { text: None, .. } => {}
+        Found::State { .. } | Found::Unusable(_) => return Err(io::Error::other("the spare journal isn't empty")),
+    }
+    std::fs::rename(&spare, path)?;
+    files::sync_directory_of(path)
 }
 
 #[cfg(test)]

@@ -98,6 +98,11 @@ impl Memory {
         Ok(state.take_apart())
     }
 
+    /// What is owed to sessions, of a state that can't be trusted otherwise.
+    pub(super) fn owed_to_sessions(self) -> Vec<InstanceOutbox> {
+        self.outboxes.into_iter().map(InstanceOutbox::bare).collect()
+    }
+
     /// As text.
     pub(super) fn write(&self) -> String {
         Durable::of(self).text()

@@ -77,6 +77,9 @@ pub struct Core {
     pub(super) phase: Phase,
 }
 
+/// The keeper's record is made anew after so many batches of the game's words: the gateway keeps more of them.
+const BATCHES_A_RECORD: u64 = 32;
+
 /// Gives a machine an event, and refreshes what others know of it.
 macro_rules! tell {
     ($core:ident, $machine:ident, $event:expr) => {{
@@ -93,16 +96,19 @@ impl Core {
     /// from the operating system at each start: ids and join tokens are made from it.
     pub fn new(settings: Settings, saved: SavedState, entropy: [u8; 32], now: Now) -> (Self, Vec<Effect>) {
         let clock = Clock::starting(now);
-        let (memory, trouble) = match saved {
-            SavedState::Fresh => (None, None),
+        let fresh = || Memory::new(now.wall);
+        let (memory, recovery, trouble) = match saved {
+            SavedState::Fresh => (fresh(), Recovery::JournalLost, None),
             SavedState::Journal(text) => match Memory::read(&text) {
-                Ok(memory) => (Some(memory), None),
-                Err(why) => (None, Some(format!("the journal can't be read: {why}"))),
+                Ok(memory) => (memory, Recovery::Done, None),
+                Err(why) => (fresh(), Recovery::JournalLost, Some(format!("the journal can't be read: {why}"))),
             },
-            SavedState::SetAside { why } => (None, Some(why)),
+            SavedState::SetAside { why, text } => {
+                let owed = text.and_then(|text| Memory::read(&text).ok()).map(Memory::owed_to_sessions);
+                let memory = Memory { outboxes: owed.unwrap_or_default(), ..fresh() };
+                (memory, Recovery::JournalLost, Some(why))
+            }
         };
-        let recovery = if memory.is_some() { Recovery::Done } else { Recovery::JournalLost };
-        let memory = memory.unwrap_or_else(|| Memory::new(now.wall));
         let mut decisions = Decisions::new(entropy, settings.seed);
         if let Some(why) = &trouble {
             decisions.timeline("journal_set_aside", format!("{why}; going by the keeper's record"), &[]);
@@ -319,7 +325,8 @@ impl Core {
         let process = (self.facts.process.run, self.facts.process.ready);
         let outboxes: Vec<_> = self.facts.outbox.all().iter().map(|outbox| (&outbox.instance, outbox.posted)).collect();
         // What makes a new record worthwhile: another run, another phase, other ids.
-        let key = format!("{:?} {process:?} {game:?} {outboxes:?}", self.facts.phase().name());
+        let said = self.gateway.recorded().map(|batch| (&batch.gateway, batch.batch / BATCHES_A_RECORD));
+        let key = format!("{:?} {process:?} {game:?} {outboxes:?} {said:?}", self.facts.phase().name());
         let memory = self.memory();
         self.keeper.update(&self.facts, &mut self.decisions, key, || memory.record());
     }

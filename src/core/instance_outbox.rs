@@ -139,6 +139,13 @@ impl InstanceOutbox {
         outbox
     }
 
+    /// The same without levels and notes: which instance of which session it is, whether it is posted, and how it ends.
+    pub(super) fn bare(self) -> Self {
+        let InstanceOutbox { session, instance, allocation, report, post, closing, .. } = self;
+        let bare = InstanceOutbox::to_post(session, report, InstanceRequest::default(), instance);
+        InstanceOutbox { allocation, post, closing, must_read_back: true, ..bare }
+    }
+
     pub(super) fn is_posted(&self) -> bool {
         self.post.is_none()
     }

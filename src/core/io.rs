@@ -22,8 +22,8 @@ pub enum SavedState {
     /// The text of the last [`Effect::Commit`] that reached the disk.
     Journal(String),
     /// There was one, but it can't be used: damaged, or set aside after three crashes in replay. The keeper's record
-    /// counts.
-    SetAside { why: String },
+    /// counts. `text`: what it said, if that can be read; only what it owes to sessions is taken from there.
+    SetAside { why: String, text: Option<String> },
 }
 
 /// A fact from an edge.

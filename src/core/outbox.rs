@@ -9,6 +9,7 @@ use super::{
     decisions::{Decisions, Hold, Purpose},
     facts::Facts,
     instance_outbox::{InstanceOutbox, Outcome, ServiceUp},
+    keeper_link::Recovery,
     revision::{Revision, Tracked},
     signal::{MatchClosed, Report, ReportItem, Signal},
     steady_time::{SteadyTime, earliest},
@@ -210,7 +211,20 @@ impl Outbox {
         }
     }
 
+    /// A journal that was set aside knew of an instance that nobody knows now: it is over.
+    fn close_the_lost(&mut self, facts: &Facts) {
+        if !facts.keeper.met || facts.keeper.recovery != Recovery::Done {
+            return;
+        }
+        let ours = facts.game.game.as_ref().map(|game| &game.instance);
+        for outbox in self.outboxes.iter_mut().filter(|outbox| !outbox.is_closing() && Some(&outbox.instance) != ours) {
+            outbox.close(facts.wall, "what was known of the match is lost");
+            self.changes += 1;
+        }
+    }
+
     fn flush(&mut self, facts: &Facts, decisions: &mut Decisions) {
+        self.close_the_lost(facts);
         self.retain(|outbox| !outbox.owes_nothing());
         for index in 0..self.outboxes.len() {
             let (before, rest) = self.outboxes.split_at_mut(index);

@@ -349,7 +349,8 @@ async fn at_the_end_what_no_agent_has_heard_is_handed_over() {
     let waiting = tokio::spawn(call(world.client(), "b".to_owned()));
     let asked = Call::new(Method::POST, "/v1/game/shutdown");
     let client = world.client();
-    let shutdown = tokio::spawn(async move { client.ask(&mut None, asked, 4096).await.ok().map(|answer| answer.status()) });
+    let shutdown =
+        tokio::spawn(async move { client.ask(&mut None, asked, 4096).await.ok().map(|answer| answer.status()) });
     for _ in 0..10 {
         tokio::task::yield_now().await;
     }

@@ -83,6 +83,51 @@ fn a_healthy_life_clears_the_count() {
 }
 
 #[test]
+fn an_end_that_is_no_crash_clears_the_count() {
+    let (_dir, path) = place();
+    open(&path, NOW).unwrap().journal.commit("fine").unwrap();
+    for _ in 0..10 {
+        let opened = open(&path, NOW).unwrap();
+        assert_eq!(opened.text.as_deref(), Some("fine"));
+        drop(opened.journal.start().unwrap());
+    }
+    for _ in 0..MAX_REPLAYS {
+        let opened = open(&path, NOW).unwrap();
+        assert_eq!(opened.text.as_deref(), Some("fine"));
+        let life = thread::spawn(move || {
+            let _writer = opened.journal.start().unwrap();
+            panic!("the state is poison");
+        });
+        assert!(life.join().is_err());
+    }
+    let aside = open(&path, NOW).unwrap().aside.unwrap();
+    assert_eq!(aside.text.as_deref(), Some("fine"), "what it owes can be read from it");
+}
+
+#[test]
+fn a_new_life_has_a_journal_without_any_space_and_old_ones_do_not_pile_up() {
+    let (dir, path) = place();
+    for life in 0..6 {
+        let mut opened = open(&path, Timestamp::from_unix_millis(life).unwrap()).unwrap();
+        let blocks = |path: &Path| std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(path).unwrap());
+        assert!(blocks(&spare(&path)) * 512 >= HEAD + 2 * SLOT as u64, "every block of the spare was written");
+        let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap());
+        let kept = inode(&spare(&path));
+        opened.journal.commit("poison").unwrap();
+        for _ in 0..MAX_REPLAYS {
+            open(&path, NOW).unwrap();
+        }
+        let aside = open(&path, Timestamp::from_unix_millis(life).unwrap()).unwrap().aside.unwrap();
+        assert!(aside.path.exists());
+        assert_eq!(inode(&path), kept, "the spare is the journal now");
+    }
+    let names = std::fs::read_dir(dir.path()).unwrap().flatten().map(|entry| entry.file_name());
+    let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["journal", "journal.bad-3", "journal.bad-4", "journal.bad-5", "journal.spare"]);
+}
+
+#[test]
 fn links_are_not_followed() {
     let (dir, path) = place();
     let elsewhere = dir.path().join("elsewhere");

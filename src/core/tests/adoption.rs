@@ -91,9 +91,11 @@ fn the_same_keeper_empty_means_lost_for_a_run_that_ran_and_start_for_one_that_wa
 
 #[test]
 fn without_a_journal_the_keepers_record_is_the_state() {
-    for memory in
-        [SavedState::Fresh, SavedState::SetAside { why: "damaged".into() }, SavedState::Journal("{broken".into())]
-    {
+    for memory in [
+        SavedState::Fresh,
+        SavedState::SetAside { why: "damaged".into(), text: None },
+        SavedState::Journal("{broken".into()),
+    ] {
         let mut w = World::serving(settings());
         let before = w.status();
         w.take_told();

@@ -157,7 +157,7 @@ fn the_keepers_record_says_which_batch_it_has_the_effects_of() {
     });
     let record = records.next_back().unwrap();
     assert!(record.contains(r#""sdk":"s""#) && record.contains(r#""gateway":{"id":"g1","batch":4}"#), "{record}");
-    w.wake(SavedState::SetAside { why: "damaged".into() });
+    w.wake(SavedState::SetAside { why: "damaged".into(), text: None });
     assert_eq!(w.core.heard(), Some(batch_id("g1", 4)));
 }
 
@@ -189,7 +189,7 @@ fn last_words_make_an_end_orderly_that_the_agent_sees() {
 #[test]
 fn last_words_make_an_end_orderly_that_happened_while_no_agent_was_there() {
     let journal = |w: &World| SavedState::Journal(w.journal.clone().unwrap());
-    let lost = |_: &World| SavedState::SetAside { why: "damaged".into() };
+    let lost = |_: &World| SavedState::SetAside { why: "damaged".into(), text: None };
     for saved in [journal, lost] {
         let mut w = World::serving(settings());
         let words = ended_meanwhile(&mut w);

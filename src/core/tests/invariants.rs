@@ -89,7 +89,8 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
             model.reborn();
         }
         Act::LoseJournal => {
-            w.wake(SavedState::SetAside { why: "damaged".into() });
+            let text = w.journal.clone();
+            w.wake(SavedState::SetAside { why: "damaged".into(), text });
             model.reborn();
             model.said = Words::default();
         }
