@@ -16,6 +16,10 @@
 //! | time until the turn has come | [`PATIENCE`] | withdrawn |
 //! | calls in a batch | [`BATCH`] | in the next one |
 //! | messages that nobody waits for | [`POSTED`] | refused: whoever posts says it again later |
+//! | batches kept after they were acknowledged | [`KEPT`] | the oldest is forgotten |
+//!
+//! What was acknowledged is kept for a while: an agent whose journal is lost goes by the keeper's
+//! record, which is a little older, and what was said since is sent again.
 //!
 //! Invariants: at most one batch is out, and it never changes; numbers go up by one; what is in a
 //! batch is never taken back; a turn that isn't used is given back when it is dropped.
@@ -34,6 +38,8 @@ use tokio::sync::{Notify, oneshot, watch};
 pub(crate) const WAITING: usize = 256;
 pub(crate) const BATCH: usize = 64;
 pub(crate) const POSTED: usize = 256;
+/// More than a keeper's record is behind.
+pub(crate) const KEPT: usize = 80;
 /// How long a call waits for its turn, and then for its acknowledgement.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -95,6 +101,10 @@ struct State {
     /// The run is over: everything that waits is evaluated, agent or not.
     last_call: bool,
     out: Option<Arc<Batch>>,
+    /// What is sent again after that one.
+    again: VecDeque<Arc<Batch>>,
+    /// What was acknowledged, the oldest first.
+    kept: VecDeque<Arc<Batch>>,
     /// What goes with the next batch, and how many of it were evaluated and posted.
     next: Vec<GameMessage>,
     calls: usize,
@@ -198,13 +208,39 @@ impl GameQueue {
     pub fn acknowledge(self: &Arc<Self>, number: u64) {
         {
             let mut state = self.lock();
-            if state.out.as_ref().is_none_or(|out| out.number > number) {
-                return;
+            while let Some(done) = state.out.take_if(|out| out.number <= number) {
+                self.acknowledged.send_if_modified(|known| {
+                    let news = done.number > *known;
+                    *known = done.number.max(*known);
+                    news
+                });
+                state.keep(done);
+                state.out = state.again.pop_front();
+                if state.out.is_some() {
+                    self.sent.notify_one();
+                }
             }
-            let done = state.out.take().map_or(0, |out| out.number);
-            self.acknowledged.send_replace(done);
         }
         self.advance();
+    }
+
+    /// A new agent has everything up to this number; what was acknowledged after it is sent again.
+    pub(crate) fn resume(self: &Arc<Self>, heard: u64) {
+        {
+            let mut state = self.lock();
+            let State { kept, out, again, .. } = &mut *state;
+            let known = kept.partition_point(|batch| batch.number <= heard);
+            let rest = kept.split_off(known).into_iter().chain(out.take()).chain(std::mem::take(again));
+            *again = rest.collect();
+            *out = again.pop_front();
+        }
+        self.acknowledge(heard);
+    }
+
+    /// The highest number that the agent is owed.
+    pub(crate) fn owes(&self) -> Option<u64> {
+        let state = self.lock();
+        state.again.back().or(state.out.as_ref()).map(|batch| batch.number)
     }
 
     /// The run is over: what waits, and what still comes, is evaluated now.
@@ -229,8 +265,13 @@ impl GameQueue {
     pub(crate) fn unacknowledged(&self) -> Vec<Batch> {
         let state = self.lock();
         let rest = Batch { number: state.number + 1, messages: state.next.clone() };
-        let out = state.out.as_deref().cloned();
-        out.into_iter().chain(Some(rest)).filter(|batch| !batch.messages.is_empty()).collect()
+        let sent = state.out.iter().chain(&state.again).map(|batch| batch.as_ref().clone());
+        sent.chain(Some(rest)).filter(|batch| !batch.messages.is_empty()).collect()
+    }
+
+    /// What was acknowledged lately, oldest first.
+    pub(crate) fn kept(&self) -> Vec<Arc<Batch>> {
+        self.lock().kept.iter().map(Arc::clone).collect()
     }
 
     /// Gives turns to those who wait, and sends the next batch once all turns are used.
@@ -279,21 +320,38 @@ impl State {
 }
 
 impl State {
+    /// Keeps a batch that was acknowledged, and forgets of older ones what it replaces.
+    fn keep(&mut self, done: Arc<Batch>) {
+        for level in done.messages.iter().filter(|message| is_level(&message.event)) {
+            for older in &mut self.kept {
+                if older.messages.iter().any(|message| replaces(level, message)) {
+                    let rest = older.messages.iter().filter(|message| !replaces(level, message)).cloned().collect();
+                    *older = Arc::new(Batch { number: older.number, messages: rest });
+                }
+            }
+        }
+        self.kept.push_back(done);
+        if self.kept.len() > KEPT {
+            self.kept.pop_front();
+        }
+    }
+
     /// One more for the next batch. What it replaces isn't worth telling any more. True: it replaces nothing.
     fn add(&mut self, message: GameMessage) -> bool {
         let before = self.next.len();
         if is_level(&message.event) {
-            let kind = std::mem::discriminant(&message.event);
-            self.next.retain(|other| {
-                other.source != message.source
-                    || std::mem::discriminant(&other.event) != kind
-                    || other.run != message.run
-            });
+            self.next.retain(|other| !replaces(&message, other));
         }
         let replaces = self.next.len() < before;
         self.next.push(message);
         !replaces
     }
+}
+
+/// Whether a level makes an older message needless.
+fn replaces(level: &GameMessage, older: &GameMessage) -> bool {
+    let kind = std::mem::discriminant(&level.event);
+    older.source == level.source && older.run == level.run && std::mem::discriminant(&older.event) == kind
 }
 
 /// Whether only the newest of its kind counts, whatever was said in between.
@@ -393,6 +451,48 @@ mod tests {
         assert_eq!(out(&queue), (2, vec![3]));
         queue.acknowledge(2);
         assert!(queue.is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_knows_less_than_the_last_one_is_told_again() {
+        let queue = queue(true);
+        for id in 1..=4 {
+            queue.turn(CallKind::Ordinary).await.unwrap().say([message(id)]);
+            queue.acknowledge(id as u64);
+        }
+        queue.turn(CallKind::Ordinary).await.unwrap().say([message(5)]);
+        queue.set_agent(false);
+        for _ in 0..2 {
+            queue.resume(2);
+            assert_eq!((out(&queue), queue.owes()), ((3, vec![3]), Some(5)), "in their order");
+        }
+        queue.set_agent(true);
+        assert!(queue.turn(CallKind::Ordinary).now_or_never().is_none(), "first the agent catches up");
+        assert_eq!(queue.acknowledged(4).now_or_never(), Some(Ok(())), "it was, once");
+        for number in 3..=5 {
+            assert_eq!(out(&queue), (number, vec![number as usize]));
+            queue.acknowledge(number);
+        }
+        assert!(queue.is_empty());
+        queue.resume(5);
+        assert_eq!((out(&queue).0, queue.owes()), (0, None));
+        queue.resume(0);
+        assert_eq!(out(&queue), (1, vec![1]), "to one that knows nothing, all of it");
+    }
+
+    #[tokio::test]
+    async fn only_so_much_is_kept_and_of_levels_the_newest() {
+        let queue = queue(true);
+        for measured in 1..=KEPT as u32 + 5 {
+            let event = GameEvent::TickRate { measured: f64::from(measured), target: None };
+            let level = GameMessage { event, ..message(0) };
+            queue.turn(CallKind::Ordinary).await.unwrap().say([message(measured as usize), level]);
+            queue.acknowledge(u64::from(measured));
+        }
+        let kept = queue.kept();
+        assert_eq!((kept.len(), kept[0].number), (KEPT, 6));
+        let levels: Vec<_> = kept.iter().map(|batch| batch.messages.len()).collect();
+        assert_eq!(levels, [vec![1; KEPT - 1], vec![2]].concat());
     }
 
     #[tokio::test]

@@ -231,9 +231,7 @@ impl Gateway {
                 .map_err(|error| Broken::Refused(format!("the game's sockets can't be served: {error}")))?,
         };
         let serving = self.serving.insert(serving);
-        if let Some(heard) = heard.filter(|heard| heard.gateway == self.id) {
-            serving.queue.acknowledge(heard.batch);
-        }
+        serving.queue.resume(heard.filter(|heard| heard.gateway == self.id).map_or(0, |heard| heard.batch));
         let Some(link) = &mut self.link else { return Ok(()) };
         link.greeted = true;
         link.sent = 0;
@@ -243,7 +241,7 @@ impl Gateway {
             pid: std::process::id().cast_signed(),
             build: env!("CARGO_PKG_VERSION").to_owned(),
             run: serving.run,
-            owes: serving.queue.out().map(|out| out.number),
+            owes: serving.queue.owes(),
         })?;
         link.send(serving)?;
         // This agent has heard none yet, and silence counts only from the first one on.
@@ -290,7 +288,7 @@ impl Gateway {
                 let _ = tokio::time::timeout_at(until, link.connection.flushed()).await;
             }
         }
-        self.serving.as_ref().map_or_else(String::new, |serving| words(&self.id, &serving.queue.unacknowledged()))
+        self.serving.as_ref().map_or_else(String::new, |serving| words(&self.id, &serving.queue))
     }
 
     /// Everything that the game has sent was read, and the agent, if there is one, has it.
@@ -409,16 +407,18 @@ fn somebody_waits(doors: &[OwnedFd]) -> bool {
     poll(&mut doors, Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
-/// The batches that no agent has acknowledged, as text for the exit report. Where that is too long, the memory of the frontends
-/// is left out first, and then all but the statements that make the end an orderly one.
-fn words(gateway: &GatewayId, left: &[Batch]) -> String {
-    let rest: [fn(&GameEvent) -> bool; 3] = [
-        |_| true,
-        |event| !matches!(event, GameEvent::Keep(_)),
-        |event| matches!(event, GameEvent::Shutdown | GameEvent::StopMe),
-    ];
+/// The batches that no agent has acknowledged, as text for the exit report, after what of the others makes the end an orderly
+/// one: an agent may have lost that. Where it is too long, the memory of the frontends is left out first, and then all but the
+/// statements that make the end an orderly one.
+fn words(gateway: &GatewayId, queue: &GameQueue) -> String {
+    let ends: fn(&GameEvent) -> bool = |event| matches!(event, GameEvent::Shutdown | GameEvent::StopMe);
+    let rest: [fn(&GameEvent) -> bool; 3] = [|_| true, |event| !matches!(event, GameEvent::Keep(_)), ends];
+    let kept: Vec<_> = queue.kept().iter().map(|batch| batch.as_ref().clone()).collect();
+    let before = batches(gateway, &kept, ends);
+    let left = queue.unacknowledged();
     for keep in rest {
-        let text = serde_json::to_string(&batches(gateway, left, keep)).expect("plain data always serialises");
+        let said: Vec<_> = before.iter().cloned().chain(batches(gateway, &left, keep)).collect();
+        let text = serde_json::to_string(&said).expect("plain data always serialises");
         if text.len() <= MAX_WORDS_BYTES {
             return if text == "[]" { String::new() } else { text };
         }

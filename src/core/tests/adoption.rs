@@ -230,3 +230,30 @@ fn the_end_that_a_keeper_left_counts_where_none_can_be_had() {
     keeper_is_gone(&mut w, left("keeper-0"));
     assert_eq!(w.status().last_end.unwrap().exit.unwrap().status, ExitStatus::Lost, "another keeper's run 1");
 }
+
+#[test]
+fn a_journal_that_is_set_aside_still_owes_the_end() {
+    // The end is owed while the service is away, and then the journal and the keeper are gone.
+    let mut w = World::serving(settings());
+    w.allocates = false;
+    w.service.net = Net::Silent;
+    w.game_exits(ExitStatus::Exited { code: 0 });
+    assert_eq!(w.shown(), Some(JoinStatus::Joinable));
+    let text = w.journal.clone();
+    w.keeper = Keeper::new("keeper-2");
+    w.service.net = Net::Up;
+    w.wake(SavedState::SetAside { why: "it killed the agent".into(), text });
+    assert_eq!(w.service.sessions.values().next().unwrap().instance.as_ref().unwrap().join_status, JoinStatus::Closed);
+    assert_eq!(w.status().outbox, Vec::<String>::new());
+}
+
+#[test]
+fn a_match_that_only_a_journal_knew_that_was_set_aside_is_closed() {
+    let mut w = World::serving(settings());
+    w.allocates = false;
+    let text = w.journal.clone();
+    w.keeper = Keeper::new("keeper-2");
+    w.wake(SavedState::SetAside { why: "it killed the agent".into(), text });
+    assert_eq!(w.shown(), Some(JoinStatus::Closed));
+    assert!(w.keeper.starts.is_empty(), "no game runs for it");
+}
