@@ -109,6 +109,11 @@ impl Decisions {
         self.waiting.push(Waiting { commit: None, effect, hold: Hold::UntilWritten });
     }
 
+    /// The same, but at once where the journal doesn't work.
+    pub(super) fn once_written(&mut self, effect: Effect) {
+        self.waiting.push(Waiting { commit: None, effect, hold: Hold::WhileJournalWorks });
+    }
+
     pub(super) fn call(&mut self, call: Call, purpose: Purpose) {
         let effect = self.numbered(call, purpose);
         self.effect(effect);

@@ -31,7 +31,11 @@ impl Core {
             }
             Order::Admission(_) => Err(no_match()),
         };
-        self.decisions.effect(Effect::Reply { request, reply });
+        // What was accepted is on disk before anybody is told so.
+        match reply {
+            Ok(_) => self.decisions.once_written(Effect::Reply { request, reply }),
+            Err(_) => self.decisions.effect(Effect::Reply { request, reply }),
+        }
     }
 
     fn order_drain(&mut self, reason: Option<String>, then: After) -> Result<Accepted, Refused> {

@@ -264,6 +264,12 @@ impl Outbox {
         let before = outbox.changes();
         let outcome = outbox.answered(answer.as_ref(), service, facts.now, &mut decisions.jitter);
         self.changes += outbox.changes() - before;
+        let has_all = outbox.owed().is_empty();
+        let waits = self.waiting.as_ref().is_some_and(|(waits, _)| *waits == instance);
+        // Read back, it may show what it was to show.
+        if waits && has_all && answer.is_ok() {
+            self.waiting.set(None);
+        }
         match answer {
             Ok(Answer::Session(read)) => {
                 decisions.signal(Signal::SessionRead(read));
@@ -271,7 +277,7 @@ impl Outbox {
             }
             Ok(_) => {
                 decisions.signal(Signal::ReportAnswered { instance: instance.clone() });
-                if self.waiting.as_ref().is_some_and(|(waits, _)| *waits == instance) {
+                if waits {
                     self.waiting.set(None);
                 }
             }

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | taken | it is shown |
 //! | ambiguous (lost, 5xx) | read back before the next write |
-//! | unreachable, credentials, busy | the same again, later |
+//! | unreachable, busy | the same again, later |
+//! | credentials, forbidden | the same again, later; a write is read back before: perhaps the instance is gone, or another's |
 //! | refused for good | a level is dropped, as the next may be accepted; `closed` is tried again |
 //! | no longer ours | taken away; while closing: delivered |
 
@@ -176,7 +177,12 @@ impl InstanceOutbox {
     fn failed(&mut self, op: Op, refusal: &Refusal, now: SteadyTime, jitter: &mut Jitter) -> Outcome {
         let delay = self.backoff.next(FIRST_RETRY, LAST_RETRY, jitter);
         match refusal {
-            Refusal::Unreachable { .. } | Refusal::Credentials { .. } | Refusal::NoSuchApi => {
+            Refusal::Unreachable { .. } | Refusal::NoSuchApi => {
+                self.retry_at = Some(now + delay);
+                Outcome::Nothing
+            }
+            Refusal::Credentials { .. } => {
+                self.must_read_back |= matches!(op, Op::Close | Op::Patch(_) | Op::Browser(_));
                 self.retry_at = Some(now + delay);
                 Outcome::Nothing
             }

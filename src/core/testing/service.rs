@@ -34,6 +34,8 @@ pub(crate) struct Service {
     pub ack_answer: VecDeque<Result<Answer, Refusal>>,
     created: u32,
     pub closed_by_others: bool,
+    /// A write to an instance that isn't there is forbidden, not unknown.
+    pub forbids: bool,
     /// What an audit event is answered with, for want of a permission.
     pub audit_refused: Option<Refusal>,
 }
@@ -51,6 +53,7 @@ impl Service {
             ack_answer: VecDeque::new(),
             created: 0,
             closed_by_others: false,
+            forbids: false,
             audit_refused: None,
         }
     }
@@ -149,7 +152,12 @@ impl Service {
 
     fn patch(&mut self, id: &SessionId, body: &InstanceUpdate) -> Result<Answer, Refusal> {
         let others = self.closed_by_others;
-        let info = self.find(id)?.instance.as_mut().ok_or(Refusal::NotFound { code: "instance_not_found".into() })?;
+        let missing = if self.forbids {
+            Refusal::Credentials { desc: "only the host may".into() }
+        } else {
+            Refusal::NotFound { code: "instance_not_found".into() }
+        };
+        let info = self.find(id)?.instance.as_mut().ok_or(missing)?;
         if info.allocation_id != body.allocation_id {
             return Err(Refusal::Conflict { code: "allocation_mismatch".into(), desc: String::new() });
         }

@@ -5,8 +5,9 @@ use crate::core::{
     testing::{Disk, World, secs, settings},
 };
 use crate::model::{
-    game::{Admission, CustomDataOf, EventSource, GameEvent},
+    game::{Admission, CustomDataOf, EventSource, GameEvent, GamePlayer},
     keeper::KeeperOrder,
+    orders::{After, Order},
     process::ExitStatus,
     session::JoinStatus,
 };
@@ -128,4 +129,27 @@ fn what_changes_nothing_costs_nothing() {
         assert_eq!((w.core.status_revision(), w.core.written()), known_now, "{event:?}");
     }
     assert!(known_now.0 > known.0, "that there is such data at all is news once");
+}
+
+#[test]
+fn an_order_is_answered_once_it_is_on_disk_and_at_once_where_the_disk_does_not_work() {
+    let replied = |w: &World| w.seen.iter().any(|effect| matches!(effect, Effect::Reply { reply: Ok(_), .. }));
+    let orders = [
+        Order::Drain { reason: None, then: After::End },
+        Order::Stop { reason: None },
+        Order::Admission(Admission::Closed),
+    ];
+    for order in orders {
+        for disk in [Disk::Silent, Disk::Fails] {
+            let mut w = World::serving(settings());
+            w.say(GameEvent::PlayerJoined(GamePlayer { id: "ann".into(), name: None, team: None }));
+            w.disk = disk;
+            w.seen.clear();
+            w.order(order.clone());
+            assert_eq!(replied(&w), disk == Disk::Fails, "{order:?}, {disk:?}");
+            w.disk = Disk::Works;
+            w.catch_up();
+            assert!(replied(&w), "{order:?}, {disk:?}");
+        }
+    }
 }

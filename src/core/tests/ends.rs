@@ -1,7 +1,7 @@
 //! Ways out: signals, orders, money guards, lost sessions.
 
 use crate::core::{
-    io::{Effect, Ending, Input},
+    io::{Availability, Effect, Ending, Input},
     testing::{Disk, Net, World, secs, settings},
 };
 use crate::model::{
@@ -11,7 +11,7 @@ use crate::model::{
     keeper::{KeeperFact, KeeperOrder},
     orders::{After, Order, Refused},
     policy::OnSessionLost,
-    process::{StopAction, StopStep},
+    process::{ExitStatus, StopAction, StopStep},
     session::{InstanceHealth, JoinStatus},
     status::PhaseName,
     units::Span,
@@ -404,4 +404,16 @@ fn told_to_stop_by_its_keeper_it_keeps_to_the_keepers_host_deadline() {
     w.give(Input::Terminate);
     let deadline = w.status().deadline.unwrap().since(w.now().wall);
     assert_eq!(deadline, settings().drain.deadline.get(), "it wasn't the keeper's host that said so");
+}
+
+#[test]
+fn an_end_that_is_owed_to_an_instance_that_is_gone_blocks_nothing() {
+    let mut w = World::serving(settings());
+    w.allocates = false;
+    w.service.forbids = true;
+    w.service.sessions.values_mut().for_each(|session| session.instance = None);
+    w.game_exits(ExitStatus::Exited { code: 0 });
+    w.pass(secs(5));
+    assert_eq!(w.status().outbox, Vec::<String>::new());
+    assert!(matches!(w.offer, Some(Availability::Free { .. })), "{:?}", w.offer);
 }
