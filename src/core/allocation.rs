@@ -23,7 +23,7 @@ mod request;
 
 use super::{
     availability::obstacle,
-    decisions::{Decisions, Purpose},
+    decisions::{Decisions, Hold, Purpose},
     facts::{Facts, Phase},
     io::Effect,
     random::Backoff,
@@ -273,7 +273,12 @@ impl AllocationMachine {
             (Acquire::Create | Acquire::Read, _) => new_session(allocation, facts),
         };
         self.under_way = true;
-        decisions.call(call, Purpose::Acquire);
+        if matches!(call, Call::CreateSession(_)) {
+            // Whoever comes after us has to know what it asked for.
+            decisions.call_after_commit(call, Purpose::Acquire, Hold::UntilWritten);
+        } else {
+            decisions.call(call, Purpose::Acquire);
+        }
     }
 
     fn answered(&mut self, answer: Result<Answer, Refusal>, facts: &Facts, decisions: &mut Decisions) {

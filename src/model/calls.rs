@@ -91,6 +91,8 @@ pub enum Call {
 /// What an own session is made of.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewSession {
+    /// The same request again makes no second session.
+    pub request: String,
     pub session_type: String,
     pub region: Option<String>,
     pub version: Option<semver::Version>,

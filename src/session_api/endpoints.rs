@@ -52,6 +52,9 @@ pub(crate) struct Endpoint<const IDS: usize, Body, Answer> {
     types: PhantomData<fn(Body) -> Answer>,
 }
 
+/// Names a request to make something: the same one again makes nothing new.
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
 /// A request of an endpoint that answers with an `Answer`.
 #[derive(Debug)]
 pub struct ApiRequest<Answer> {

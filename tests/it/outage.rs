@@ -79,6 +79,7 @@ async fn the_proxy_breaks_as_told_and_mends() {
 /// A session of the agent's own, with its instance.
 async fn own_session(session_client: &SessionClient) -> SessionId {
     let new = NewSession {
+        request: "a1".into(),
         session_type: "default".into(),
         region: None,
         version: None,

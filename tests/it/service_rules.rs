@@ -18,6 +18,39 @@ async fn a_server_without_a_player_creates_a_session_and_leads_nothing() {
 }
 
 #[tokio::test]
+async fn the_same_request_again_makes_no_second_session() {
+    let bench = Bench::start(settings()).await;
+    let (ann, bob) = (bench.player("ann").await, bench.player("bob").await);
+    let server = bench.client("server", None).await;
+    let make = async |bench: &Bench, who: &str, key: &str| {
+        let body = Some(create("default"));
+        bench.call_with("POST", "/session/v1/session", who, body, &[("idempotency-key", key)]).await
+    };
+    let mut made = Vec::new();
+    for who in [&ann, &server, &bob] {
+        let first = make(&bench, who, "k1").await;
+        assert_eq!(first.status, 200, "{}", first.body);
+        assert_eq!(make(&bench, who, "k1").await.body, first.body, "also when the answer was lost");
+        made.push(first.body["session_id"].as_str().unwrap().to_owned());
+    }
+    let other = make(&bench, &ann, "k2").await.body["session_id"].as_str().unwrap().to_owned();
+    made.push(other);
+    made.sort();
+    made.dedup();
+    assert_eq!(made.len(), 4, "a key is its caller's own");
+    let dir = bench.stop().await;
+    let bench = Bench::on(dir, settings()).await;
+    let ann = bench.player("ann").await;
+    let again = make(&bench, &ann, "k1").await;
+    assert!(made.iter().any(|id| again.body["session_id"] == id.as_str()), "it outlives the service");
+    let id = again.body["session_id"].as_str().unwrap();
+    assert_eq!(bench.delete(&format!("/session/v1/session/{id}"), &ann).await.status, 204);
+    assert_ne!(make(&bench, &ann, "k1").await.body, again.body, "and ends with its session");
+    let nonsense = make(&bench, &ann, "").await;
+    assert_eq!((nonsense.status, &nonsense.body["error_code"]), (400, &json!("invalid_idempotency_key")));
+}
+
+#[tokio::test]
 async fn a_type_starts_an_instance_by_itself_and_the_request_template_wins() {
     let more = r#"
 [request_templates.00000000-0000-0000-0000-000000000007]

@@ -44,7 +44,10 @@ pub(super) fn unfit(allocation: &Allocation, facts: &Facts) -> Option<Refused> {
 
 pub(super) fn new_session(allocation: &Allocation, facts: &Facts) -> Call {
     let own = &facts.settings.session;
+    // Where the match has lost a session, this is about the next one.
+    let lost = facts.game.game.as_ref().map_or_else(String::new, |game| format!(" after {}", game.session));
     Call::CreateSession(Box::new(NewSession {
+        request: format!("{}{lost}", allocation.allocation_id),
         session_type: own.session_type.clone(),
         region: own.region.clone(),
         version: desired_state::version(facts),

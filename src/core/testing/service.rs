@@ -33,6 +33,8 @@ pub(crate) struct Service {
     pub ack_timeout: f64,
     pub ack_answer: VecDeque<Result<Answer, Refusal>>,
     created: u32,
+    /// The session of each request that has made one.
+    requests: BTreeMap<String, SessionId>,
     pub closed_by_others: bool,
     /// A write to an instance that isn't there is forbidden, not unknown.
     pub forbids: bool,
@@ -52,6 +54,7 @@ impl Service {
             ack_timeout: 10.0,
             ack_answer: VecDeque::new(),
             created: 0,
+            requests: BTreeMap::new(),
             closed_by_others: false,
             forbids: false,
             audit_refused: None,
@@ -77,12 +80,16 @@ impl Service {
 
     fn carry_out(&mut self, call: &Call, now: Timestamp) -> Result<Answer, Refusal> {
         match call {
-            Call::CreateSession(_) => {
+            Call::CreateSession(new) => {
+                if let Some(made) = self.requests.get(&new.request).filter(|made| self.sessions.contains_key(*made)) {
+                    return Ok(Answer::Created(made.clone()));
+                }
                 self.created += 1;
-                let id = format!("own-{}", self.created);
+                let id = SessionId::new(format!("own-{}", self.created)).unwrap();
                 self.told.push("create".into());
-                self.add_session(&id);
-                Ok(Answer::Created(SessionId::new(id).unwrap()))
+                self.add_session(id.as_str());
+                self.requests.insert(new.request.clone(), id.clone());
+                Ok(Answer::Created(id))
             }
             Call::ReadSession { session } => Ok(Answer::Session(Box::new(self.find(session)?.clone()))),
             Call::FindAllocation { allocation } => {

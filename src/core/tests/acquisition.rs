@@ -161,3 +161,29 @@ fn an_own_session_is_asked_for_until_there_is_one() {
     w.say(crate::model::game::GameEvent::Ready);
     assert_eq!(w.shown(), Some(JoinStatus::Joinable));
 }
+
+#[test]
+fn a_session_whose_making_was_not_heard_of_is_not_made_twice() {
+    for provider in [ProviderKind::Hook, ProviderKind::Auto] {
+        let mut w = match provider {
+            ProviderKind::Auto => World::serving(settings()),
+            other => world(other),
+        };
+        w.allocates = false;
+        if provider == ProviderKind::Auto {
+            w.game_exits(ExitStatus::Exited { code: 0 });
+        }
+        let before = w.service.sessions.len();
+        w.service.net = Net::LosesAnswers;
+        match provider {
+            ProviderKind::Hook => allocate(&mut w, "a9", None),
+            _ => w.give(Input::Allocated(allocation("a9", None))),
+        }
+        assert_eq!(w.service.sessions.len(), before + 1, "{provider:?}: it was made");
+        w.service.net = Net::Up;
+        w.kill_agent();
+        w.pass(secs(5));
+        assert_eq!(w.service.sessions.len(), before + 1, "{provider:?}");
+        assert_eq!(w.status().session_id, w.service.sessions.keys().last().cloned());
+    }
+}

@@ -19,13 +19,14 @@ use crate::{
         },
         rules::{
             join::{self, JoinBasis, Joining},
-            record::{SessionRecord, empty_team},
+            record::{Maker, SessionRecord, empty_team},
             teams,
         },
         settings::ServiceSettings,
         state::Transaction,
         templates::SessionType,
     },
+    session_api::endpoints::IDEMPOTENCY_KEY,
 };
 use http::Method;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,8 +34,16 @@ use std::collections::{BTreeMap, BTreeSet};
 pub static TABLE: &[Row] =
     &[row!(POST "/session/v1/session", "create_or_join_session", Access::AnyOf(&["session:create"]), create_or_join)];
 
+/// The longest key of a request.
+const MAX_KEY: usize = 255;
+
 fn create_or_join(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
     let wanted: CreateSession = request.body()?;
+    let maker = maker(request)?;
+    if let Some(made) = maker.as_ref().and_then(|maker| tx.index().by_maker(maker)) {
+        tx.view_of(made)?;
+        return Ok(Reply::json(&SessionJoinResponse { session_id: made.clone() }));
+    }
     let settings = tx.settings.clone();
     let kind = session_type(&settings, &wanted)?;
     if kind.attempt_auto_join
@@ -44,7 +53,26 @@ fn create_or_join(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome
         return Ok(Reply::json(&SessionJoinResponse { session_id: found }));
     }
     let id = make(tx, request, &wanted, kind)?;
+    if maker.is_some() {
+        tx.update(&id, |session| {
+            session.made_by = maker;
+            Ok(())
+        })?;
+    }
     Ok(Reply::json(&SessionJoinResponse { session_id: id }))
+}
+
+/// The name that the caller has given this request, if any.
+fn maker(request: &RequestContext) -> Outcome<Option<Maker>> {
+    let Some(key) = request.headers.get(IDEMPOTENCY_KEY).filter(|_| !request.caller.subject.is_empty()) else {
+        return Ok(None);
+    };
+    let key = key.to_str().ok().filter(|key| (1..=MAX_KEY).contains(&key.len()));
+    let Some(key) = key else {
+        let desc = format!("Idempotency-Key must have 1 to {MAX_KEY} visible ASCII characters");
+        return Err(bad_request("invalid_idempotency_key", desc));
+    };
+    Ok(Some(Maker { subject: request.caller.subject.clone(), key: key.to_owned() }))
 }
 
 /// Makes a session of a type, with the caller in it if that is a player. Changes nothing if it can't.
@@ -187,6 +215,7 @@ fn new_session(
         platform_sessions: Vec::new(),
         platform_scouts: BTreeMap::new(),
         created_by_matchmaking: false,
+        made_by: None,
     }
 }
 

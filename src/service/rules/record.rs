@@ -74,6 +74,17 @@ pub struct SessionRecord {
     pub platform_scouts: BTreeMap<String, PlatformScout>,
     #[serde(default)]
     pub created_by_matchmaking: bool,
+    /// Who asked for it, and the key that they gave the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<Maker>,
+}
+
+/// A request that made a session: sent again, it makes no other.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Maker {
+    /// Of the caller's token.
+    pub subject: String,
+    pub key: String,
 }
 
 /// The session's host and its term.
@@ -164,7 +175,8 @@ impl SessionRecord {
         let teams = self.teams.iter().map(|team| SHARE + team.custom_data.as_ref().map_or(0, texts));
         let players = self.players().map(|player| 2 * SHARE + texts(&player.custom_data));
         let browser = self.browser.as_ref().map_or(0, |browser| SHARE + texts(&browser.custom_data));
-        let own = 2 * SHARE + texts(&self.custom_data);
+        let maker = self.made_by.as_ref().map_or(0, |maker| maker.subject.len() + maker.key.len());
+        let own = 2 * SHARE + maker + texts(&self.custom_data);
         own + instance + backfill + browser + platform.chain(teams).chain(players).sum::<usize>()
     }
     /// The bytes that the player has who says most of itself.
@@ -307,6 +319,7 @@ pub(crate) mod testing {
             platform_sessions: Vec::new(),
             platform_scouts: BTreeMap::new(),
             created_by_matchmaking: false,
+            made_by: None,
             creator: None,
         }
     }

@@ -7,7 +7,7 @@
 //!
 //! | key | finds |
 //! |---|---|
-//! | `Allocation`, `Code`, `Platform` | the one session that has it |
+//! | `Allocation`, `Code`, `Platform`, `Maker` | the one session that has it |
 //! | `Player` | the sessions in which a player has a place of any kind |
 //! | `Made` | the sessions that a player has made |
 //! | `Left` | the sessions that a player has left during the term of their instance |
@@ -22,7 +22,10 @@ use crate::{
         session::JoinStatus,
         time::Timestamp,
     },
-    service::rules::{join, record::SessionRecord},
+    service::rules::{
+        join,
+        record::{Maker, SessionRecord},
+    },
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -35,6 +38,7 @@ pub(crate) enum Key<'r> {
     Allocation(&'r AllocationId),
     Code(&'r str),
     Platform(&'r str, &'r str),
+    Maker(&'r Maker),
     Player(PlayerUuid),
     Made(PlayerUuid),
     Left(PlayerUuid),
@@ -58,6 +62,7 @@ pub(crate) fn keys(record: &SessionRecord) -> Vec<Key<'_>> {
     }
     keys.extend(record.live_instance().map(|_| Key::Live));
     keys.extend(record.short_code.as_deref().map(Key::Code));
+    keys.extend(record.made_by.as_ref().map(Key::Maker));
     let platform = record.platform_sessions.iter();
     keys.extend(platform.map(|known| Key::Platform(&known.platform, &known.platform_session_id_base64)));
     keys.extend(record.players().map(|player| Key::Player(player.player_uuid)));
@@ -84,6 +89,7 @@ pub struct Index {
     allocations: HashMap<AllocationId, SessionId>,
     codes: HashMap<String, SessionId>,
     platform: HashMap<PlatformKey, SessionId>,
+    makers: HashMap<Maker, SessionId>,
     players: ByPlayer,
     made: ByPlayer,
     left: ByPlayer,
@@ -122,6 +128,7 @@ impl Index {
             Key::Platform(platform, own) => {
                 self.platform.insert((platform.to_owned(), own.to_owned()), id.clone());
             }
+            Key::Maker(maker) => drop(self.makers.insert(maker.clone(), id.clone())),
             Key::Player(player) => {
                 self.players.entry(player).or_default().insert(id.clone());
             }
@@ -145,6 +152,7 @@ impl Index {
             Key::Allocation(allocation) => drop(self.allocations.remove(allocation)),
             Key::Code(code) => drop(self.codes.remove(code)),
             Key::Platform(platform, own) => drop(self.platform.remove(&(platform.to_owned(), own.to_owned()))),
+            Key::Maker(maker) => drop(self.makers.remove(maker)),
             Key::Player(player) => forget(&mut self.players, player, id),
             Key::Made(player) => forget(&mut self.made, player, id),
             Key::Left(player) => forget(&mut self.left, player, id),
@@ -164,6 +172,10 @@ impl Index {
     }
     pub fn by_platform(&self, key: &PlatformKey) -> Option<SessionId> {
         self.platform.get(key).cloned()
+    }
+    /// The session that a request has made.
+    pub fn by_maker(&self, maker: &Maker) -> Option<&SessionId> {
+        self.makers.get(maker)
     }
     /// The sessions in which a player has a place of any kind.
     pub fn of_player(&self, player: PlayerUuid) -> impl Iterator<Item = &SessionId> {

@@ -27,8 +27,8 @@ use crate::{
     session_api::{
         endpoints::{
             self, ACKNOWLEDGE_BACKFILL, ADD_PLAYER, ApiRequest, BACKFILL_CONFIG, CREATE_SESSION, DELETE_BACKFILL,
-            DELETE_SESSION, FIND_ALLOCATION, HEALTH_CONFIG, LIST_IN_BROWSER, PATCH_INSTANCE, POST_HEALTH,
-            POST_INSTANCE, READ_SESSION, REMOVE_PLAYER, UPDATE_BACKFILL, UPDATE_IN_BROWSER, WRITE_AUDIT,
+            DELETE_SESSION, FIND_ALLOCATION, HEALTH_CONFIG, IDEMPOTENCY_KEY, LIST_IN_BROWSER, PATCH_INSTANCE,
+            POST_HEALTH, POST_INSTANCE, READ_SESSION, REMOVE_PLAYER, UPDATE_BACKFILL, UPDATE_IN_BROWSER, WRITE_AUDIT,
         },
         transport::{Request, Response},
     },
@@ -58,7 +58,8 @@ impl Prepared {
 pub(super) fn prepare(call: &Call) -> Result<Prepared, Refusal> {
     Ok(match call {
         Call::CreateSession(new) => {
-            row(CREATE_SESSION.request_with([], &new_session(new))?, |created| Answer::Created(created.session_id))
+            let request = CREATE_SESSION.request_with([], &new_session(new))?.header(IDEMPOTENCY_KEY, &new.request);
+            row(request, |created| Answer::Created(created.session_id))
         }
         Call::ReadSession { session } => row(READ_SESSION.request([session])?, session_answer),
         Call::FindAllocation { allocation } => row(FIND_ALLOCATION.request([allocation])?, session_answer),
@@ -160,6 +161,7 @@ mod tests {
     #[test]
     fn an_own_session_is_new_and_has_its_settings_from_the_start() {
         let mut new = NewSession {
+            request: "a1".into(),
             session_type: "match".into(),
             region: None,
             version: None,
@@ -175,6 +177,8 @@ mod tests {
             "settings": {"joinability": {"open": true, "friends": false, "platform": true}},
         });
         assert_eq!(body(&Call::CreateSession(Box::new(new.clone()))), common);
+        let request = prepare(&Call::CreateSession(Box::new(new.clone()))).unwrap().request;
+        assert_eq!(request.headers[IDEMPOTENCY_KEY], "a1");
 
         new.region = Some("eu".into());
         new.version = Some(Version::new(1, 2, 3));

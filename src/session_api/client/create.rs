@@ -122,7 +122,9 @@ impl Sessions {
     pub async fn create_session(&self, wanted: CreateSession) -> Result<Session, ClientError> {
         self.is_free(&wanted.name).await?;
         let operation = Operation::new(format!("create a session of type {:?}", wanted.session_type));
+        let key = uuid::Uuid::new_v4().to_string();
         let request = endpoints::CREATE_SESSION.request_with([], &self.creation(&wanted));
+        let request = request.map(|request| request.header(endpoints::IDEMPOTENCY_KEY, &key));
         let created = self.call(&operation, request).await?.session_id;
         self.keep(wanted.name, created.clone());
         Ok(self.read_session(&Operation::on("read", &created), &created).await?.session)

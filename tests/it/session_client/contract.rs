@@ -30,6 +30,7 @@ fn data() -> CustomData {
 
 fn session_calls() -> Vec<Row> {
     let new = NewSession {
+        request: "a1".into(),
         session_type: "match".into(),
         region: Some("eu".into()),
         version: None,

@@ -22,9 +22,13 @@ pub(super) fn sessions() -> Vec<Operation> {
     vec![
         operation("create_or_join_session", "Creates a session, or joins one of its type where the type says so")
             .body::<CreateSession>()
+            .header(
+                "Idempotency-Key",
+                "Names this request: the same caller's with the same key makes no second session.",
+            )
             .keeps()
             .answers::<SessionJoinResponse>()
-            .refuses(400, &[codes::TEMPLATE_NOT_FOUND, codes::TEAM_BELOW_OCCUPANCY])
+            .refuses(400, &[codes::TEMPLATE_NOT_FOUND, codes::TEAM_BELOW_OCCUPANCY, "invalid_idempotency_key"])
             .refuses(403, &["session_type_not_creatable", codes::SANCTIONED, codes::TEAM_FULL, codes::PLAYER_NOT_FOUND])
             .refuses(409, &[codes::TOO_MANY_SESSIONS]),
         operation("get_session_by_id", "Reads a session; those who aren't in it see less")
