@@ -106,7 +106,7 @@ pub fn open(path: &Path, now: Timestamp) -> io::Result<Opened> {
                 Found::Unusable(why) => aside = Some(set_aside(path, now, why, None)?),
             },
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                take_spare(path).or_else(|_| create(path).map(drop))?
+                take_spare(path).or_else(|_| create(path).map(drop))?;
             }
             Err(error) => return Err(error),
         }

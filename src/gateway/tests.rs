@@ -172,6 +172,15 @@ impl World {
         self.serving = serving;
     }
 
+    /// The agent dies, and what it knew of the last batches with it.
+    async fn lose_memory(&mut self, batches: usize) {
+        self.agent.abort();
+        // It may have been on its way to apply one.
+        let _ = (&mut self.agent).await;
+        self.memory.lock().unwrap().lose(batches);
+        self.start_agent();
+    }
+
     /// Agents that die as they are fated to, each followed by the next.
     fn start_agent(&mut self) {
         self.agent.abort();
@@ -292,13 +301,7 @@ async fn play(acts: Vec<Act>, fates: Vec<Fate>) {
                 }
             }
             Act::AgentDies => world.start_agent(),
-            Act::MemoryDies(batches) => {
-                world.agent.abort();
-                // It may have been on its way to apply one.
-                let _ = (&mut world.agent).await;
-                world.memory.lock().unwrap().lose(usize::from(batches));
-                world.start_agent();
-            }
+            Act::MemoryDies(batches) => world.lose_memory(usize::from(batches)).await,
             Act::GatewayDies => {
                 gateway_died = true;
                 world.kill_gateway();
