@@ -283,7 +283,7 @@ impl Driver {
 
     /// Gives the core one input and dispatches what follows.
     fn take(&mut self, input: Input, state: &mut LoopState, now: Now) -> Option<Ending> {
-        tracing::trace!(?input, "input");
+        tracing::debug!(?input, "input");
         crash::point(crash::before(&input));
         let effects = self.core.handle(input, now);
         self.dispatch(effects, state, now)
@@ -292,7 +292,7 @@ impl Driver {
     fn dispatch(&mut self, effects: Vec<Effect>, state: &mut LoopState, now: Now) -> Option<Ending> {
         let mut ending = None;
         for effect in effects {
-            tracing::trace!(?effect, "effect");
+            tracing::debug!(?effect, "effect");
             let point = crash::after(&effect);
             match effect {
                 Effect::Reply { request, reply } => {
