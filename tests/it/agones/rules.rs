@@ -105,6 +105,20 @@ fn requests_are_read_as_a_gateway_reads_them_and_refused_with_the_promised_codes
     assert_eq!(sdk.get("/alpha/player/capacity"), json!({"count": "1"}));
 }
 
+#[test]
+fn the_mask_of_a_querys_address_says_which_parts_of_a_list_are_replaced() {
+    let world = World::new();
+    let agent = world.agent("server", &own(FIXTURE));
+    let sdk = Sdk::of(&agent);
+    let body = json!({"name": "players", "capacity": "50", "values": []});
+    let list = sdk.ask("PATCH", "/v1beta1/lists/players?updateMask=capacity", &body).ok();
+    assert_eq!((&list["capacity"], &list["values"]), (&json!("50"), &json!(["test0", "test1", "test2"])));
+    let body = json!({"capacity": "7", "values": ["ada"]});
+    let list = sdk.ask("PATCH", "/v1beta1/lists/players?updateMask=values", &body).ok();
+    assert_eq!((&list["capacity"], &list["values"]), (&json!("50"), &json!(["ada"])));
+    assert_eq!(sdk.get("/v1beta1/lists/players")["values"], json!(["ada"]));
+}
+
 /// Sends a body as it is.
 fn raw(sdk: &Sdk, method: &str, path: &str, body: &str) -> Answer {
     use std::io::{Read as _, Write as _};
