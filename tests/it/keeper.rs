@@ -9,6 +9,7 @@
 //! | [`spawning`] | what the game gets and doesn't get; starts that fail; who may start what |
 //! | [`guarded`] | a keeper of root's with an agent of another user; lines that never say hello |
 //! | [`gateway`] | the SDK gateway as the keeper's helper; the end of a run with one |
+//! | [`exit_codes`] | what an agent exits with because of its keeper or its game |
 //! | [`output`] | pipes at full speed, slow agents, full disks, the console, probes |
 //! | [`client`] | the agent's own client |
 //! | [`init`] | PID 1 of a container |
@@ -16,6 +17,7 @@
 mod adoption;
 mod client;
 mod containment;
+mod exit_codes;
 mod gateway;
 mod guarded;
 mod harness;
