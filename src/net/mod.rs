@@ -12,6 +12,7 @@
 //! |---|---|
 //! | [`listener`] | what is listened on, and who is at the other end of a connection |
 //! | [`server`] | the accept loop: places, header and handshake time-outs, the orderly end |
+//! | `waiting` | which connections wait for a request, and can make room |
 //! | [`stream`] | one connection's bytes: TCP, TLS or unix |
 //! | [`tls`] | a certificate and its key, read again on demand |
 //! | [`write_timeout`] | a connection whose other end reads nothing is given up |
@@ -36,6 +37,7 @@ pub(crate) mod server;
 pub(crate) mod sse;
 pub(crate) mod stream;
 pub(crate) mod tls;
+mod waiting;
 pub(crate) mod write_timeout;
 
 pub(crate) use client::{Address, Client};

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   accept ──► this user's? ──► a place? ──► a task of its own: TLS handshake, requests until either end has enough
-//!                  │ no            │ no
+//!                  │ no            │ no: one that waits for a request is cut, and its place is taken
+//!                  │               │ none waits
 //!                  └───────────────┴──► one refusal, closed  (or, with WhenFull::Wait, not accepted before there is a place)
 //!
 //!   `end` ──► no more are accepted ──► each connection finishes its request ──► at the latest after DRAIN: closed
@@ -23,6 +24,7 @@ use super::{
     listener::{Listener, Peer},
     stream::Stream,
     tls::Tls,
+    waiting::{Answer, Connections},
     write_timeout::WriteTimeout,
 };
 use bytes::Bytes;
@@ -49,6 +51,8 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// How long a connection that is refused may take to hear it, and how many bytes of it are read meanwhile.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 const LAST_BYTES: u64 = 64 * 1024;
+/// How long a connection that is cut may take to give its place back.
+const MAKING_ROOM: Duration = Duration::from_secs(1);
 /// Requests at a time on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 64;
 
@@ -73,7 +77,8 @@ pub(crate) type Refusal = fn() -> Vec<u8>;
 pub(crate) enum WhenFull {
     /// It waits in the kernel's queue.
     Wait,
-    /// It is answered with this and closed.
+    /// It gets the place of one that waits for a request: so those who have nothing to ask keep nobody out. Where none does, it is
+    /// answered with this and closed.
     Refuse(Refusal),
 }
 
@@ -125,8 +130,9 @@ pub(crate) async fn serve<P, H, F, B>(
     P: Protocol,
     H: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
-    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + Send + 'static,
 {
+    let all = Connections::default();
     let mut connections = JoinSet::new();
     let (ending, ended) = watch::channel(false);
     let mut end = pin!(end);
@@ -139,19 +145,32 @@ pub(crate) async fn serve<P, H, F, B>(
             }
             () = &mut end => break,
         };
-        match accepted {
-            Err(why) => accept_failed(&why).await,
-            Ok((stream, _, Err(refusal))) => drop(connections.spawn(refuse(stream, refusal()))),
-            Ok((stream, peer, Ok(place))) => {
+        let accepted = match accepted {
+            Err(why) => {
+                accept_failed(&why).await;
+                continue;
+            }
+            Ok(accepted) => accepted,
+        };
+        let (stream, peer, place) = accepted;
+        match make_room(place, &options, &all).await {
+            Err(refusal) => drop(connections.spawn(refuse(stream, refusal()))),
+            Ok(place) => {
+                let this = all.opened();
+                let asking = this.clone();
                 let handler = handler.clone();
                 let service = service_fn(move |request| {
+                    let under_way = asking.asked();
                     let answer = handler(peer, request);
-                    async move { Ok::<_, Infallible>(answer.await) }
+                    async move { Ok::<_, Infallible>(answer.await.map(|body| Answer::new(body, under_way))) }
                 });
                 let (limits, tls) = ((options.limits)(), options.tls.clone());
                 let ended = ended.clone();
                 connections.spawn(async move {
-                    connection(stream, peer, tls, limits, protocol, service, ended).await;
+                    tokio::select! {
+                        () = connection(stream, peer, tls, limits, protocol, service, ended) => {}
+                        () = this.cut() => tracing::debug!(?peer, "a connection that waited has made room"),
+                    }
                     drop(place);
                 });
             }
@@ -171,8 +190,14 @@ pub(crate) async fn serve<P, H, F, B>(
 
 type Place = OwnedSemaphorePermit;
 
+/// Why a connection has no place.
+enum NoPlace {
+    Full(Refusal),
+    OtherUser(Refusal),
+}
+
 /// The next connection, with its place or the refusal that it gets.
-async fn next(listener: &Listener, options: &Options) -> io::Result<(Stream, Peer, Result<Place, Refusal>)> {
+async fn next(listener: &Listener, options: &Options) -> io::Result<(Stream, Peer, Result<Place, NoPlace>)> {
     let place = || options.places.clone();
     let (stream, peer, place) = match options.when_full {
         WhenFull::Wait => {
@@ -182,12 +207,27 @@ async fn next(listener: &Listener, options: &Options) -> io::Result<(Stream, Pee
         }
         WhenFull::Refuse(refusal) => {
             let (stream, peer) = listener.accept().await?;
-            (stream, peer, place().try_acquire_owned().map_err(|_| refusal))
+            (stream, peer, place().try_acquire_owned().map_err(|_| NoPlace::Full(refusal)))
         }
     };
     match options.admits {
-        Admits::SameUserOrRoot(refusal) if !peer.is_same_user_or_root() => Ok((stream, peer, Err(refusal))),
+        Admits::SameUserOrRoot(refusal) if !peer.is_same_user_or_root() => {
+            Ok((stream, peer, Err(NoPlace::OtherUser(refusal))))
+        }
         Admits::SameUserOrRoot(_) | Admits::Everybody => Ok((stream, peer, place)),
+    }
+}
+
+/// Its place, or that of a connection that waits for a request.
+async fn make_room(place: Result<Place, NoPlace>, options: &Options, all: &Connections) -> Result<Place, Refusal> {
+    match place {
+        Ok(place) => Ok(place),
+        Err(NoPlace::OtherUser(refusal)) => Err(refusal),
+        Err(NoPlace::Full(refusal)) if !all.cut_one() => Err(refusal),
+        Err(NoPlace::Full(refusal)) => {
+            let given_back = tokio::time::timeout(MAKING_ROOM, options.places.clone().acquire_owned()).await;
+            given_back.ok().and_then(Result::ok).ok_or(refusal)
+        }
     }
 }
 

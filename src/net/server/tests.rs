@@ -110,10 +110,22 @@ async fn one_connection_more_than_there_are_places_waits_or_is_refused() {
     served.serving.await.unwrap();
 
     let served = self::served(WhenFull::Refuse(refusal), Admits::Everybody).await;
-    let mut first = sent(served.at, "/1").await;
-    assert_eq!(head(&mut first).await, "HTTP/1.1 200");
+    let mut first = sent(served.at, "/slow").await;
     let refused = all(&mut sent(served.at, "/2").await).await;
     assert!(refused.starts_with("HTTP/1.1 503") && refused.ends_with("no"), "{refused}");
+    served.slow.notify_one();
+    assert_eq!(head(&mut first).await, "HTTP/1.1 200");
+}
+
+#[tokio::test]
+async fn who_asks_gets_the_place_of_one_that_has_said_nothing() {
+    let served = served(WhenFull::Refuse(refusal), Admits::Everybody).await;
+    let mut silent = TcpStream::connect(served.at).await.unwrap();
+    let mut asking = sent(served.at, "/1").await;
+    assert_eq!(head(&mut asking).await, "HTTP/1.1 200");
+    assert_eq!(all(&mut silent).await, "", "it was cut off");
+    // Nor does one keep it that was answered.
+    assert_eq!(head(&mut sent(served.at, "/2").await).await, "HTTP/1.1 200");
 }
 
 #[tokio::test]

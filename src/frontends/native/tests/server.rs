@@ -118,14 +118,18 @@ async fn headers_are_bounded_and_garbage_is_answered() {
 async fn a_listener_has_places_for_so_many_and_says_when_they_are_taken() {
     let fixture = fixture();
     let served = serve(&fixture);
-    let ask = "GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    // Bodies that don't come: a connection without a request under way would make room.
+    let ask = format!(
+        "POST /v1/game/map HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {GAME}\r\n\
+         content-type: application/json\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n"
+    );
     let mut held = Vec::new();
     for _ in 0..http::MAX_CONNECTIONS {
         let mut stream = TcpStream::connect(served.tcp).await.unwrap();
         stream.write_all(ask.as_bytes()).await.unwrap();
         let mut first = [0; 12];
         stream.read_exact(&mut first).await.unwrap();
-        assert_eq!(&first, b"HTTP/1.1 200");
+        assert_eq!(&first, b"HTTP/1.1 100");
         held.push(stream);
     }
     let answer = raw(TcpStream::connect(served.tcp).await.unwrap(), "").await;
