@@ -10,7 +10,7 @@ use super::{
     settings::BadSetup,
 };
 use crate::{
-    host::{files, secrets},
+    host::{environment, files, secrets},
     model::ordered::Ports,
     probes::rcon::{self, Dialect},
 };
@@ -53,7 +53,7 @@ impl ConsoleQuit {
         };
         let name = port.as_ref().unwrap_or(&config.addresses.port);
         let port = *ports.get(name).ok_or_else(|| BadSetup::no_port(name, ports))?;
-        let secret = secrets::find(wanted(&config.game.stop.quit), |key| std::env::var(key).ok());
+        let secret = secrets::find(wanted(&config.game.stop.quit), environment::variable);
         let secret = secret.map_err(|source| BadSetup::NoRconPassword { source })?;
         let at = SocketAddr::new(*host, port);
         let console = Console { dialect, port: name.clone(), at, command: command.clone(), secret, within: wait.get() };

@@ -60,7 +60,6 @@ use crate::{
         notify,
         paths::{AgentPlace, BadPlace, Places},
         ports::NoPort,
-        process,
         signals::{Caught, Signals},
         telemetry::Telemetry,
     },
@@ -129,9 +128,6 @@ pub(crate) async fn run(options: Options) -> Result<Ending, NoAgent> {
     let name = options.loaded.config.agent.name.clone();
     let place = options.places.prepare_agent(&name)?;
     let _lock = take_lock(&name, &place)?;
-    if let Err(error) = process::harden() {
-        tracing::warn!(%error, "core dumps of this process can't be forbidden here");
-    }
     let (control, orders) = mpsc::channel(16);
     let ports = ports::reserve(&options.loaded.config, &place)?;
 

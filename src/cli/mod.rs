@@ -40,6 +40,7 @@ pub(crate) mod status;
 pub(crate) mod stop;
 pub(crate) mod terminal;
 
+use crate::host::{environment, process};
 use clap::{
     Parser, Subcommand,
     error::{ContextKind, ContextValue, ErrorKind},
@@ -120,7 +121,8 @@ pub(crate) struct HelpArgs {
     topic: Vec<String>,
 }
 
-/// The whole program. Roles that must not be touched by anything of ours come first.
+/// The whole program. Roles that must not be touched by anything of ours come first. The practice game is a game, not one of our
+/// processes: the others guard themselves before anything else, and take what is secret out of their environment.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     if args.get(1).map(OsString::as_os_str) == Some(OsStr::new("keeper")) {
@@ -129,12 +131,16 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     if args.get(1).map(OsString::as_os_str) == Some(OsStr::new("gateway")) {
         return crate::gateway::process::main(args.get(2..).unwrap_or_default());
     }
+    if args.get(1).map(OsString::as_os_str) != Some(OsStr::new("practice")) {
+        process::guard();
+        environment::take(&[environment::CLIENT_SECRET]);
+    }
     match Cli::try_parse_from(&args) {
         Ok(Cli { command: Command::Sessions(args), state_dir }) => sessions::run(args, state_dir),
         Ok(Cli { command: Command::Practice(args), .. }) => practice::run(*args),
         Ok(cli) => {
             if !matches!(cli.command, Command::Run(_)) {
-                crate::host::process::end_with_the_reader();
+                process::end_with_the_reader();
             }
             dispatch(cli).unwrap_or_else(|failure| {
                 eprintln!("gameside: {}", terminal::escape_lines(&failure.to_string()));

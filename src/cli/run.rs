@@ -12,7 +12,7 @@ use crate::{
         config::{Loaded, Overrides},
     },
     core::io::Ending,
-    host::telemetry,
+    host::{environment, telemetry},
     keeper::{self, config::KeeperMode},
     model::policy::LogFormat,
 };
@@ -52,6 +52,9 @@ pub(crate) struct Args {
     /// Wait for a keeper that somebody else starts.
     #[arg(long, hide = true)]
     connect_keeper: bool,
+    /// What was secret in the environment comes through descriptor 3.
+    #[arg(long, hide = true)]
+    receive_secrets: bool,
     /// The game's command, after `--`; words in {{…}} are filled in: ports.NAME, map, mode, misc, misc_args, ….
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
@@ -80,7 +83,12 @@ pub(crate) fn run(args: &Args, finder: &Finder) -> Result<ExitCode, Failure> {
         log_format: args.log_format,
         connect_keeper: args.connect_keeper,
     };
+    if args.receive_secrets {
+        environment::receive().or_exit(Exit::Failed)?;
+    }
     let loaded = super::load::agent(args.config.as_deref(), overrides.clone())?;
+    let config = &loaded.config;
+    environment::take(&[&config.credentials.client_secret_env, &config.game.stop.quit.password_env]);
     if std::process::id() == 1 && loaded.config.keeper.mode == KeeperMode::Spawn {
         return be_the_first_process(&loaded, finder);
     }
@@ -143,15 +151,16 @@ fn be_the_first_process(loaded: &Loaded, finder: &Finder) -> Result<ExitCode, Fa
     let mut args: Vec<OsString> = vec!["--dir".into(), place.dir.into()];
     args.extend(loaded.config.keeper.args());
     args.extend(["--run-agent".into(), own.into()]);
-    args.extend(as_child(std::env::args_os().skip(1)));
+    args.extend(as_child(std::env::args_os().skip(1), environment::has_taken()));
     Ok(keeper::main(args))
 }
 
-/// The same command line with the word that says: the keeper is there already.
-fn as_child(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+/// The same command line with the words that say: the keeper is there already, and what secrets there are don't come in the environment.
+fn as_child(args: impl Iterator<Item = OsString>, has_secrets: bool) -> Vec<OsString> {
     let mut words: Vec<OsString> = args.collect();
     let run = words.iter().position(|word| word == OsStr::new("run")).map_or(words.len(), |at| at + 1);
-    words.insert(run, "--connect-keeper".into());
+    let secrets = has_secrets.then(|| "--receive-secrets".into());
+    words.splice(run..run, [OsString::from("--connect-keeper")].into_iter().chain(secrets));
     words
 }
 
@@ -162,7 +171,12 @@ mod tests {
     #[test]
     fn the_child_of_the_first_process_gets_the_same_words_and_one_more() {
         let words = ["--state-dir", "/s", "run", "--name", "a", "--", "run", "x"].map(OsString::from);
-        let child: Vec<_> = as_child(words.into_iter()).into_iter().map(|word| word.into_string().unwrap()).collect();
-        assert_eq!(child, ["--state-dir", "/s", "run", "--connect-keeper", "--name", "a", "--", "run", "x"]);
+        let text = |words: Vec<OsString>| {
+            words.into_iter().map(|word| word.into_string().unwrap()).collect::<Vec<_>>().join(" ")
+        };
+        let child = text(as_child(words.clone().into_iter(), false));
+        assert_eq!(child, "--state-dir /s run --connect-keeper --name a -- run x");
+        let child = text(as_child(words.into_iter(), true));
+        assert_eq!(child, "--state-dir /s run --connect-keeper --receive-secrets --name a -- run x");
     }
 }

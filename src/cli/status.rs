@@ -12,7 +12,7 @@ use crate::{
     host::{clock, escape::escape},
     model::{
         calls::Backend,
-        process::ExitStatus,
+        process::{ExitStatus, Users},
         session::InstanceHealth,
         status::{AgentStatus, GameStatus, GatewayStatus, LastEnd, MachineStatus, MemoryStatus, Status},
         time::Timestamp,
@@ -177,6 +177,7 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
     row("players", players(status));
     row("game", game(status));
     row("keeper", Some(keeper(status)));
+    row("boundary", status.keeper.users.and_then(boundary));
     row("gateway", status.gateway.as_ref().map(|gateway| self::gateway(gateway, &status.agent)));
     row("agent", agent(status));
     row("machine", status.machine.as_ref().map(machine));
@@ -249,6 +250,15 @@ fn keeper(status: &Status) -> String {
     let connection = if keeper.connected { "" } else { ", not connected" };
     let memory = keeper.memory.map_or(String::new(), |memory| format!(", {}", cost(memory)));
     format!("pid {pid}{containment}{memory}{connection}")
+}
+
+/// What a game that runs as we do can reach. None: it is another user.
+fn boundary(users: Users) -> Option<String> {
+    let whose = users.whose_is_the_games()?;
+    Some(format!(
+        "none: the game runs as uid {}, as {whose}; it can end them and read and change that user's files, secrets too",
+        users.game
+    ))
 }
 
 /// Who serves the game's SDK.
@@ -374,6 +384,17 @@ fn age(since: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_game_of_the_same_user_can_reach_is_said_in_one_line() {
+        let users = |game| Users { keeper: 7, game, agent: Some(8), gateway: None };
+        let said = |game| boundary(users(game));
+        assert_eq!(said(9), None);
+        assert!(said(7).unwrap().starts_with("none: the game runs as uid 7, as its keeper does; it can end them"));
+        assert!(said(8).unwrap().contains("as the agent does"));
+        let same = boundary(Users { agent: None, ..users(7) }).unwrap();
+        assert!(same.contains("as keeper and agent do"), "an older keeper's agent is its own user: {same}");
+    }
 
     #[test]
     fn the_process_tree_and_the_machine_are_shown_with_memory_cpu_load_and_pressure() {

@@ -184,6 +184,7 @@ fn keeper_status(keeper: &KeeperFound) -> KeeperStatus {
             id: Some(hello.keeper.clone()),
             connected: true,
             containment: Some(hello.containment),
+            users: hello.users,
             memory: None,
         },
         KeeperFound::Silent | KeeperFound::Gone(_) => KeeperStatus::default(),

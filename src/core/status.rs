@@ -109,6 +109,7 @@ impl Core {
             id: hello.map(|hello| hello.keeper.clone()),
             connected: self.facts.keeper.connected,
             containment: hello.map(|hello| hello.containment),
+            users: hello.and_then(|hello| hello.users),
             memory: None,
         }
     }

@@ -3,12 +3,11 @@
 //!
 //! | it can't | because |
 //! |---|---|
-//! | be read by others of its user, dump core | undumpable |
+//! | be read by others of its user, dump core | undumpable from its first moment on, as all of ours |
 //! | get rights by a program's file | `no_new_privs`, from the keeper; no capability |
 //! | open, make, list or run a file | Landlock, from Linux 5.13 on |
 //! | start a process or thread | no process more for its user (not for root's) |
 
-use crate::host::process;
 use landlock::{ABI, Access as _, AccessFs, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _, RulesetCreated};
 use rustix::process::{Resource, Rlimit, chdir, setrlimit};
 use std::io;
@@ -20,7 +19,6 @@ pub(crate) fn confine() {
             tracing::warn!(%error, "the gateway can't {what}");
         }
     };
-    note("forbid that its memory is read", process::harden());
     note("leave its directory", chdir("/").map_err(io::Error::from));
     note("give up files", without_files());
     let none = Rlimit { current: Some(0), maximum: Some(0) };

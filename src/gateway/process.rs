@@ -33,6 +33,7 @@ const TROUBLE: u8 = 1;
 
 /// The whole life. Call it first thing in a process.
 pub(crate) fn main(args: &[OsString]) -> ExitCode {
+    process::guard();
     let control = match inherited() {
         Ok(control) if args.is_empty() => control,
         _ => {

@@ -9,6 +9,7 @@
 //! | [`files`] | small private files, written whole or not at all, never through a link |
 //! | [`lock`] | who may be here: a lock held for life, with the holder's pid in it |
 //! | [`ports`] | free ports, reserved across the agents of a machine |
+//! | `environment` | secrets taken out of this process's environment |
 //! | [`secrets`] | where a secret lies, without reading it before it is needed |
 //! | [`signals`] | TERM, INT and HUP as a stream |
 //! | [`notify`] | systemd: ready, status, watchdog, more time |
@@ -24,6 +25,7 @@ pub(crate) mod addresses;
 pub(crate) mod alarm;
 pub(crate) mod clock;
 pub(crate) mod directories;
+pub(crate) mod environment;
 pub(crate) mod escape;
 pub(crate) mod files;
 pub(crate) mod lock;

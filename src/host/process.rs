@@ -4,12 +4,30 @@ use rustix::{
     process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit},
     thread::{CapabilitySet, capabilities},
 };
-use std::io;
+use std::{io, io::Write as _, sync::OnceLock};
+
+/// The limit of core files that this process was started with: soft, hard.
+static CORE_LIMIT: OnceLock<Rlimit> = OnceLock::new();
+
+/// The first thing that every process of ours does, before a secret is read and before there is a game: it dumps no core, and nobody of
+/// its user reads its memory, its environment or its descriptors. exec undoes it, so that the game isn't concerned.
+pub(crate) fn guard() {
+    if let Err(error) = harden() {
+        let _ = writeln!(io::stderr(), "gameside: this process can't forbid that its memory is read: {error}");
+    }
+}
+
+/// The limit of core files that [`guard`] has found, for a game: soft, hard.
+pub(crate) fn core_limit() -> (u64, u64) {
+    let limit = CORE_LIMIT.get().copied().unwrap_or_else(|| getrlimit(Resource::Core));
+    (limit.current.unwrap_or(u64::MAX), limit.maximum.unwrap_or(u64::MAX))
+}
 
 /// No core dump, and no memory of ours for other processes of the same user (`PR_SET_DUMPABLE`). Only the soft limit is
-/// lowered, so that a keeper that we start may still let the game dump; exec undoes the other.
-pub(crate) fn harden() -> io::Result<()> {
+/// lowered, so that a keeper may still let the game dump; exec undoes the other.
+fn harden() -> io::Result<()> {
     let limit = getrlimit(Resource::Core);
+    let _ = CORE_LIMIT.set(limit);
     setrlimit(Resource::Core, Rlimit { current: Some(0), ..limit })?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     Ok(())

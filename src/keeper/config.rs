@@ -32,6 +32,9 @@ pub struct KeeperConfig {
     /// The group that the game runs as. Unset: the user's.
     #[cfg_attr(test, schemars(example = &"game"))]
     pub group: Option<String>,
+    /// The user that the SDK gateway runs as. Unset: the agent's, else the keeper's. Needs a keeper that runs as root.
+    #[cfg_attr(test, schemars(example = &"gateway"))]
+    pub gateway_user: Option<String>,
     /// Directories below which the game's program must lie. Empty: anywhere.
     #[cfg_attr(test, schemars(extend("examples" = [["/srv/game"]])))]
     pub executable_roots: Vec<PathBuf>,
@@ -52,6 +55,7 @@ impl Default for KeeperConfig {
             mode: KeeperMode::default(),
             user: None,
             group: None,
+            gateway_user: None,
             executable_roots: Vec::new(),
             limits: BTreeMap::new(),
             log_size: Size(16 << 20),
@@ -62,14 +66,24 @@ impl Default for KeeperConfig {
 }
 
 section!(KeeperConfig {
-    needs_restart: mode, user, group, executable_roots, limits, log_size, log_files, unattended;
+    needs_restart: mode, user, group, gateway_user, executable_roots, limits, log_size, log_files, unattended;
 });
 
 impl KeeperConfig {
     /// What the section says, as the keeper's command line.
     pub fn args(&self) -> Vec<OsString> {
         // `mode` says who starts it.
-        let KeeperConfig { mode: _, user, group, executable_roots, limits, log_size, log_files, unattended } = self;
+        let KeeperConfig {
+            mode: _,
+            user,
+            group,
+            gateway_user,
+            executable_roots,
+            limits,
+            log_size,
+            log_files,
+            unattended,
+        } = self;
         let mut args: Vec<OsString> = Vec::new();
         let mut add = |option: &str, value: String| args.extend([option.into(), value.into()]);
         if let Some(user) = user {
@@ -77,6 +91,9 @@ impl KeeperConfig {
         }
         if let Some(group) = group {
             add("--group", group.clone());
+        }
+        if let Some(user) = gateway_user {
+            add("--gateway-user", user.clone());
         }
         for root in executable_roots {
             add("--executable-root", root.display().to_string());
@@ -103,6 +120,7 @@ mod tests {
         let config = KeeperConfig {
             user: Some("game".into()),
             group: Some("games".into()),
+            gateway_user: Some("gateway".into()),
             executable_roots: vec![PathBuf::from("/srv/game")],
             limits: BTreeMap::from([("nofile".into(), 4096)]),
             log_size: Size(1 << 20),
@@ -116,6 +134,8 @@ mod tests {
             "game",
             "--group",
             "games",
+            "--gateway-user",
+            "gateway",
             "--executable-root",
             "/srv/game",
             "--limit",

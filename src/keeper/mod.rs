@@ -23,10 +23,12 @@ pub(crate) use probe::inherited;
 pub use probe::{Presence, probe, stop};
 pub(crate) use protocol::{ExecStatus, ListenerAddress, ListenerSpec, Losses};
 
+use crate::host::process;
 use std::{ffi::OsString, process::ExitCode};
 
 /// The keeper's whole life; `args` are those behind the program's name. Call it first thing in a
 /// process: before any thread, and with no descriptor open besides the three standard ones.
 pub fn main(args: Vec<OsString>) -> ExitCode {
+    process::guard();
     daemon::main(args)
 }

@@ -226,11 +226,42 @@ pub struct OutputFrom {
     pub offset: u64,
 }
 
-/// Which users keeper and game run as, as the keeper's user namespace has it. The same one: nothing stands between them.
+/// Which users the processes of one agent run as, as the keeper's user namespace has it. The same one: nothing stands between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Users {
     pub keeper: u32,
     pub game: u32,
+    /// Who may give the keeper orders; not known of older keepers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<u32>,
+    /// None: there is no gateway, or an older keeper doesn't say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<u32>,
+}
+
+impl Users {
+    /// Who of us runs as the game does, as the beginning of a sentence about the game.
+    pub fn whose_is_the_games(self) -> Option<&'static str> {
+        match (self.keeper == self.game, self.agent.map_or(self.keeper, |agent| agent) == self.game) {
+            (true, true) => Some("keeper and agent do"),
+            (true, false) => Some("its keeper does"),
+            (false, true) => Some("the agent does"),
+            (false, false) => None,
+        }
+    }
+
+    /// Whose user the gateway has besides, where it has one that isn't its own: the game can talk it into something, so it should have.
+    pub fn whose_is_the_gateways(self) -> Option<&'static str> {
+        let gateway = self.gateway?;
+        let agent = self.agent.unwrap_or(self.keeper);
+        match (gateway == self.game, gateway == agent, gateway == self.keeper) {
+            (true, ..) => Some("the game"),
+            (false, true, _) => Some("the agent"),
+            (false, false, true) => Some("the keeper"),
+            (false, false, false) => None,
+        }
+    }
 }
 
 /// What makes up "everything of the run".

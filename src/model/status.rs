@@ -7,7 +7,7 @@ use super::{
     game::{EventSource, GamePlayer, Kept},
     ids::{AllocationId, InstanceId, MatchId, RunNumber, SessionId},
     ordered::Ports,
-    process::{Containment, ExitReport},
+    process::{Containment, ExitReport, Users},
     session::{InstanceHealth, JoinStatus},
     time::Timestamp,
 };
@@ -140,6 +140,8 @@ pub struct KeeperStatus {
     pub id: Option<super::ids::KeeperId>,
     pub connected: bool,
     pub containment: Option<Containment>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<Users>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryStatus>,
 }

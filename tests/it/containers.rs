@@ -9,14 +9,28 @@ use crate::support::{
     service::Service,
     world::{GAMESIDE, PATIENCE, World},
 };
+use rustix::{
+    fs::{Gid, Uid},
+    thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid},
+};
 use serde_json::{Value, json};
 use std::{
+    io::Read as _,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, ExitStatus},
 };
 
 /// As in the manifests.
 const UID: u32 = 65532;
+
+/// Of the game, where it has a user of its own.
+const GAMES_UID: u32 = 65533;
+
+/// As most pods: all that runs is one user.
+const ONE_USER: &str = "--reuid 65532 --regid 65532 --clear-groups --no-new-privs --bounding-set=-all";
+/// Root with no right but to start the game as another user.
+const TWO_USERS: &str = "--clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all,+setuid,+setgid,+kill";
 
 /// One container: the init of a pid namespace.
 struct Container {
@@ -26,9 +40,14 @@ struct Container {
 impl Container {
     /// Runs `command` as PID 1, with the volume at `/mnt/gameside`, the programs in `/mnt/bin` and nothing of ours besides.
     fn run(world: &World, name: &str, volume: &Path, env: &[(&str, &str)], command: &[&str]) -> Self {
+        Container::run_as(ONE_USER, world, name, volume, env, command)
+    }
+
+    /// The same as the user, and with the rights, that `setpriv` is told.
+    fn run_as(user: &str, world: &World, name: &str, volume: &Path, env: &[(&str, &str)], command: &[&str]) -> Self {
         let script = r#"
             set -e
-            volume=$1 gameside=$2; shift 2
+            volume=$1 gameside=$2 user=$3; shift 3
             exec 9< "$volume"                 # The world's directory is about to vanish with /tmp.
             mount -t tmpfs tmpfs /mnt
             mkdir /mnt/gameside /mnt/bin
@@ -38,7 +57,7 @@ impl Container {
             mount -o remount,ro /sys/fs/cgroup 2>/dev/null || true
             for dir in /tmp /run /var/tmp; do mount -t tmpfs tmpfs $dir; done
             cd /
-            exec setpriv --reuid 65532 --regid 65532 --clear-groups --no-new-privs --bounding-set=-all "$@"
+            exec setpriv $user "$@"
         "#;
         let log = world.log(&format!("{name}.log"));
         let mut unshare = world.command(
@@ -57,7 +76,7 @@ impl Container {
                 "sh",
             ],
         );
-        unshare.arg(volume).arg(GAMESIDE).args(command).env_clear();
+        unshare.arg(volume).arg(GAMESIDE).arg(user).args(command).env_clear();
         unshare.env("PATH", "/mnt/bin:/usr/sbin:/usr/bin:/sbin:/bin").envs(env.iter().copied());
         unshare.env("GAMESIDE_TEST_WORLD", world.path());
         Container { child: unshare.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap() }
@@ -213,4 +232,145 @@ fn a_sidecar_and_a_keeper_in_the_games_container_end_in_the_kubelets_order() {
         proc::signal(*init, 15);
     }
     assert_eq!(sidecar.ended().code(), Some(0));
+}
+
+/// Does it as a process of this user and no group of ours.
+fn as_user<T: Send>(uid: u32, act: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let (user, group) = (Uid::from_raw(uid), Gid::from_raw(uid));
+            set_thread_groups(&[]).unwrap();
+            set_thread_res_gid(group, group, group).unwrap();
+            set_thread_res_uid(user, user, user).unwrap();
+            act()
+        });
+        thread.join().unwrap()
+    })
+}
+
+/// What this user gets of a process: environment, memory, descriptors.
+fn gets(uid: u32, pid: u32) -> Vec<String> {
+    as_user(uid, || {
+        let mut got: Vec<String> = Vec::new();
+        for file in ["environ", "maps", "smaps", "mem", "auxv", "syscall"] {
+            let path = format!("/proc/{pid}/{file}");
+            if std::fs::File::open(&path).is_ok_and(|mut file| file.read(&mut [0]).is_ok_and(|count| count > 0)) {
+                got.push(path);
+            }
+        }
+        if std::fs::OpenOptions::new().read(true).write(true).open(format!("/proc/{pid}/mem")).is_ok() {
+            got.push("its memory".to_owned());
+        }
+        let numbers = (0..64).map(|number| format!("/proc/{pid}/fd/{number}"));
+        got.extend(numbers.filter(|path| std::fs::read_link(path).is_ok()));
+        got.extend(
+            std::fs::read_dir(format!("/proc/{pid}/fd")).is_ok().then(|| "the list of its descriptors".to_owned()),
+        );
+        got
+    })
+}
+
+fn is_game(pid: u32) -> bool {
+    proc::command_line(pid).get(1).is_some_and(|word| word == "practice")
+}
+
+/// Our processes among these, and what the game's user gets of them; of the game it gets everything.
+fn ours_give_nothing(uid: u32, pids: &[u32]) -> usize {
+    let (games, ours): (Vec<u32>, Vec<u32>) = pids.iter().partition(|pid| is_game(**pid));
+    assert!(games.iter().all(|pid| gets(uid, *pid).len() > 4), "the game's user reads the game: {games:?}");
+    for pid in &ours {
+        assert_eq!(gets(uid, *pid), [""; 0], "{}", proc::describe(*pid));
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let cores = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        assert_eq!(cores.split_whitespace().nth(4), Some("0"), "{cores}");
+    }
+    ours.len()
+}
+
+#[test]
+fn the_game_reads_nothing_of_ours_in_one_container_whichever_users_there_are() {
+    if !component::root("it makes namespaces") {
+        return;
+    }
+    for (users, uid) in [(ONE_USER, UID), (TWO_USERS, GAMES_UID)] {
+        let world = World::new();
+        let service = Service::start(&world);
+        let (volume, agent) = pod(&world, "match");
+        let (mut more, secret) = (String::new(), service.secret());
+        let mut env = ENV.to_vec();
+        if users == TWO_USERS {
+            std::os::unix::fs::chown(&volume, Some(0), Some(0)).unwrap();
+            let file = volume.join("secret");
+            std::fs::write(&file, &secret).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o400)).unwrap();
+            assert!(as_user(uid, || std::fs::read(&file).is_err()));
+            more = format!(
+                "client_secret_file = \"/mnt/gameside/secret\"\n[keeper]\nuser = \"{uid}\"\ngateway_user = \"65534\"\n"
+            );
+        } else {
+            env.push(("GAMESIDE_CLIENT_SECRET", &secret));
+        }
+        let (own, ports) = (service.agent_config_by_env(), world.game_ports());
+        let rest = format!("[guards]\nno_show_timeout = \"1h\"\n[game.ports.game]\nrange = \"{ports}\"\n");
+        std::fs::write(volume.join("gameside.toml"), own + &more + &rest).unwrap();
+        let command = ["gameside", "run", "--name", "match", "--config", "/mnt/gameside/gameside.toml"];
+        let mut container = Container::run_as(users, &world, "container", &volume, &env, &command);
+        let status = agent.wait_join_status("joinable");
+
+        let (shown, gateway) = (&status["keeper"]["users"], if users == TWO_USERS { 65534 } else { UID });
+        assert_eq!((&shown["game"], &shown["gateway"]), (&uid.into(), &gateway.into()), "{status}");
+        let inside = container.inside();
+        assert_eq!(ours_give_nothing(uid, &inside), 4, "keeper, runner, agent, gateway");
+        // Nor does it stand anywhere for those who may read it.
+        for pid in inside {
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
+            let shown = String::from_utf8_lossy(&environment);
+            assert!(!shown.contains(&secret), "{}", proc::describe(pid));
+        }
+        // A new agent of the same runner has it again.
+        proc::signal(from_inside(&container, &status["agent"]["pid"]), 9);
+        taken_over(&agent, &status, &status, "pid");
+        assert_eq!(ours_give_nothing(uid, &container.inside()), 4);
+        proc::signal(container.init(), 15);
+        assert_eq!(container.ended().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_game_of_the_same_user_reads_nothing_of_ours_in_a_terminal() {
+    if !component::root("it becomes another user") || component::program("setpriv", "util-linux").is_none() {
+        return;
+    }
+    let world = World::new();
+    let places = Places::below(&world.path().join("own/state"), &world.path().join("own/run"), "one");
+    std::fs::create_dir(world.path().join("own")).unwrap();
+    std::os::unix::fs::chown(world.path().join("own"), Some(UID), Some(UID)).unwrap();
+    let program = world.path().join("gameside");
+    std::fs::copy(GAMESIDE, &program).unwrap();
+    let command = |args: &[&str]| {
+        let mut command = world.command("setpriv", ONE_USER.split(' '));
+        command.arg(&program).args(args).current_dir("/").env("GAMESIDE_STATE_DIR", world.path().join("own/state"));
+        command.env("GAMESIDE_RUNTIME_DIR", world.path().join("own/run"));
+        command.stdout(world.log("terminal.log")).stderr(world.log("terminal.log"));
+        command
+    };
+    let mut running = command(&["run", "--name", "one"]).spawn().unwrap();
+    let agent = Agent::at(&world, "one", places, [""; 0]);
+    let status = agent.wait_join_status("joinable");
+    // It has its secret before it asks anybody.
+    let mut client = command(&["session", "events"]).spawn().unwrap();
+    while !proc::has_connection(client.id()) {
+        assert!(client.try_wait().unwrap().is_none(), "it doesn't stay");
+        agent.pause();
+    }
+
+    let all: Vec<u32> = world.processes();
+    let ours: Vec<u32> = all.iter().copied().filter(|pid| !proc::command_line(*pid)[0].contains("setpriv")).collect();
+    let count = ours_give_nothing(UID, &ours);
+    assert_eq!(count, 6, "agent, keeper, its watcher, gateway, session service, client: {status}");
+    client.kill().unwrap();
+    client.wait().unwrap();
+    let stopped = command(&["stop", "one"]).status().unwrap();
+    assert!(stopped.success());
+    assert!(running.wait().unwrap().success());
 }

@@ -28,7 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "host",
         ],
     ),
-    ("keeper", &["model", "host::clock", "host::lock", "host::socket"]),
+    ("keeper", &["model", "host::clock", "host::environment", "host::lock", "host::process", "host::socket"]),
     ("session_api", &["model", "net", "host::clock"]),
     ("providers", &["model", "session_api", "host::clock"]),
     ("net", &["model", "host::clock", "host::socket"]),

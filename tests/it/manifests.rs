@@ -38,7 +38,7 @@ fn configuration(documents: &[Value], dir: &Path) -> agent::Loaded {
 #[test]
 fn the_configuration_in_both_shapes_is_sound_and_fits_the_pod() {
     let dir = tempfile::tempdir().unwrap();
-    for file in ["one-container.yaml", "sidecar.yaml"] {
+    for file in ["one-container.yaml", "one-container-two-users.yaml", "sidecar.yaml"] {
         let documents = documents(file);
         let config = configuration(&documents, dir.path()).config;
         let grace = pod(&documents)["terminationGracePeriodSeconds"].as_u64().unwrap();
@@ -76,6 +76,32 @@ fn no_container_has_more_rights_than_it_needs() {
             }
         }
     }
+}
+
+#[test]
+fn with_two_users_the_games_is_another_than_the_secrets() {
+    let documents = documents("one-container-two-users.yaml");
+    let pod = pod(&documents);
+    let (game, config) = (&pod["containers"][0], configuration(&documents, tempfile::tempdir().unwrap().path()).config);
+    assert_eq!((&pod["securityContext"]["runAsUser"], config.keeper.user.as_deref()), (&Value::from(0), Some("65533")));
+    assert!(pod["securityContext"].get("fsGroup").is_none(), "it would let the group read the secret");
+    let context = &game["securityContext"];
+    assert_eq!(context["allowPrivilegeEscalation"], false);
+    assert_eq!(context["readOnlyRootFilesystem"], true);
+    let capabilities = &context["capabilities"];
+    assert_eq!(strings(&capabilities["drop"]), ["ALL"]);
+    assert_eq!(strings(&capabilities["add"]), ["SETUID", "SETGID", "KILL"]);
+    let by_name =
+        |list: &Value| list.as_array().unwrap().iter().find(|entry| entry["name"] == "secret").cloned().unwrap();
+    let (volume, mount) = (by_name(&pod["volumes"]), by_name(&game["volumeMounts"]));
+    assert_eq!(volume["secret"]["defaultMode"], 0o400, "its owner alone may read it");
+    let file = config.credentials.client_secret_file.unwrap();
+    assert!(file.starts_with(mount["mountPath"].as_str().unwrap()), "{}", file.display());
+    let env = game["env"].as_array().unwrap();
+    assert!(
+        env.iter().all(|variable| variable.pointer("/valueFrom/secretKeyRef").is_none()),
+        "no secret in the environment"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::{
         AgentConfig,
         session::{Credentials as CredentialsConfig, LoginBy},
     },
-    host::{paths::Places, secrets},
+    host::{environment, paths::Places, secrets},
     session_api::{ConnectionSettings, Credentials, Secret, agent::SessionClientSettings},
 };
 use secrecy::SecretString;
@@ -41,7 +41,7 @@ fn credentials(config: &AgentConfig) -> Result<Credentials, BadSetup> {
         credential: client_secret_credential,
         variable: client_secret_env,
     };
-    let source = secrets::find(wanted, |key| std::env::var(key).ok())
+    let source = secrets::find(wanted, environment::variable)
         .map_err(|source| BadSetup::NoSecret { url: url.clone(), source })?;
     let secret = match source {
         secrets::Source::File(path) => Secret::File(path),

@@ -4,7 +4,7 @@
 use crate::{
     agent::config::{AgentConfig, Loaded},
     core::launch,
-    host::{files, process, secrets},
+    host::{environment, files, process, secrets},
     keeper::{self, Presence, config::KeeperMode},
     model::process::Users,
 };
@@ -15,6 +15,7 @@ pub(super) fn security(loaded: &Loaded, dir: Option<&Path>) -> Vec<String> {
     let config = &loaded.config;
     let mut notes = Vec::new();
     notes.extend(boundary(config, dir));
+    notes.extend(dir.and_then(gateways_user));
     notes.extend(loaded.path.as_deref().and_then(|path| writable(path, "the configuration")));
     notes.extend(program(config));
     notes.extend(raw(config));
@@ -45,17 +46,26 @@ fn boundary(config: &AgentConfig, dir: Option<&Path>) -> Option<String> {
 fn connected(dir: Option<&Path>) -> Option<String> {
     let open = "the keeper's own command line says which user the game runs as (--user); if it is the keeper's or the agent's own, nothing stands between them";
     let Some(Presence::Here(hello)) = dir.map(keeper::probe) else { return Some(open.to_owned()) };
-    let Some(Users { keeper, game }) = hello.users else { return Some(open.to_owned()) };
-    let agent = dir.and_then(|dir| fs::metadata(dir).ok()).map(|about| about.uid());
-    let whose = match (game == keeper, Some(game) == agent) {
-        (true, true) => "keeper and agent do",
-        (true, false) => "its keeper does",
-        (false, true) => "the agent does",
-        (false, false) => return None,
-    };
+    let Some(users) = hello.users else { return Some(open.to_owned()) };
+    // An older keeper doesn't say who its agent is; that user has the directory.
+    let agent = users.agent.or_else(|| Some(fs::metadata(dir?).ok()?.uid()));
+    let whose = Users { agent, ..users }.whose_is_the_games()?;
     Some(format!(
-        "the game of keeper {} runs as uid {game}, as {whose}: nothing stands between them, it could end them and read what they can read; give the keeper --user",
-        hello.pid
+        "the game of keeper {} runs as uid {}, as {whose}: nothing stands between them, it could end them and read what they can read; give the keeper --user",
+        hello.pid, users.game
+    ))
+}
+
+/// A gateway that shares its user, though the game has one of its own.
+fn gateways_user(dir: &Path) -> Option<String> {
+    let Presence::Here(hello) = keeper::probe(dir) else { return None };
+    shared_gateway(hello.users.filter(|users| users.whose_is_the_games().is_none())?)
+}
+
+fn shared_gateway(users: Users) -> Option<String> {
+    let (uid, whose) = (users.gateway?, users.whose_is_the_gateways()?);
+    Some(format!(
+        "the SDK gateway runs as uid {uid}, as {whose} does: a fault in what serves the game's SDK would reach what that user has; give the keeper --gateway-user with a user of its own"
     ))
 }
 
@@ -114,10 +124,10 @@ fn client_secret(config: &AgentConfig) -> Option<String> {
         credential: &given.client_secret_credential,
         variable: &given.client_secret_env,
     };
-    match secrets::find(wanted, |name| std::env::var(name).ok()) {
+    match secrets::find(wanted, environment::variable) {
         Ok(secrets::Source::File(path)) => readable(&path, "the client's secret"),
         Ok(secrets::Source::Text(_)) => Some(format!(
-            "the client's secret stands in the environment ({}), which every process of this user can read; a file or a credential is better",
+            "the client's secret comes in the environment ({}): whatever starts the agent knows it, and hands it to what else it starts; a file or a credential is better",
             given.client_secret_env
         )),
         Err(missing) => Some(format!("{missing}, as seen from here; the agent won't start without one")),
@@ -161,6 +171,15 @@ mod tests {
     fn a_game_of_the_same_user_has_no_boundary_and_this_is_said() {
         assert!(notes("", 0o600).contains("nothing stands between them"));
         assert!(notes("[keeper]\nmode = \"connect\"\n", 0o600).contains("the keeper's own command line"));
+    }
+
+    #[test]
+    fn a_gateway_that_shares_its_user_is_named_with_whom() {
+        let said = |gateway| shared_gateway(Users { keeper: 1, game: 2, agent: Some(3), gateway });
+        assert!(said(Some(2)).unwrap().contains("uid 2, as the game does"));
+        assert!(said(Some(3)).unwrap().contains("uid 3, as the agent does"));
+        assert!(said(Some(1)).unwrap().contains("as the keeper does"));
+        assert_eq!((said(Some(4)), said(None)), (None, None));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
         error::{Failure, OrExit},
         exit::Exit,
     },
-    host::paths::Places,
+    host::{environment, paths::Places},
     model::{
         backoff::Backoff,
         calls::Refusal,
@@ -143,7 +143,7 @@ impl Connection {
         if let Some(file) = &self.client_secret_file {
             return Ok(Secret::File(file.clone()));
         }
-        let given = std::env::var("GAMESIDE_CLIENT_SECRET").ok().filter(|secret| !secret.is_empty());
+        let given = environment::variable(environment::CLIENT_SECRET).filter(|secret| !secret.is_empty());
         given.map(|secret| Secret::Text(SecretString::from(secret))).ok_or_else(|| {
             let message =
                 format!("the secret of client {id:?} is missing: --client-secret-file, or GAMESIDE_CLIENT_SECRET");

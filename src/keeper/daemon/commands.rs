@@ -166,6 +166,8 @@ impl Daemon {
         };
         let own = rustix::process::geteuid().as_raw();
         let game = self.identity.account.as_ref().map_or(own, |account| account.uid);
+        let gateways = self.identity.gateway.as_ref().map_or(own, |account| account.uid);
+        let gateway = self.gateways.program().is_ok().then_some(gateways);
         KeeperHello {
             keeper: self.store.keeper.clone(),
             pid: std::process::id() as i32,
@@ -177,8 +179,8 @@ impl Daemon {
             stop_requested: self.orphaned.is_asked(),
             output_from: self.run.as_ref().and_then(|run| run.output_from),
             host_deadline: self.settings.host_deadline.map(|span| span.saturating_sub(self.orphaned.asked_ago())),
-            users: Some(Users { keeper: own, game }),
-            gateway: self.gateways.program().is_ok(),
+            users: Some(Users { keeper: own, game, agent: Some(self.identity.agent_uid), gateway }),
+            gateway: gateway.is_some(),
         }
     }
 

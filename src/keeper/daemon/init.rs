@@ -15,7 +15,7 @@ use super::{
     sys::{self, Forked},
 };
 use crate::{
-    host::clock,
+    host::{clock, environment},
     keeper::protocol::exit,
     model::backoff::{Backoff, NO_JITTER},
 };
@@ -150,6 +150,11 @@ fn agent(words: &[CString]) -> io::Result<i32> {
             if getppid() == Some(runner) {
                 sys::reset_signals();
                 sys::close_on_exec_from(3);
+                if let Ok(Some(secrets)) = environment::hand_on() {
+                    let _ = sys::put_at(&secrets, environment::HANDED_ON_FD);
+                    // Its number may be that one already; exec closes it otherwise.
+                    std::mem::forget(secrets);
+                }
                 let error = sys::exec_in_path(words);
                 warn!("starting the agent {:?}: {error}", words.first());
             }

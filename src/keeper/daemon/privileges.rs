@@ -128,6 +128,17 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// Whose user the gateway was given, if that is somebody else's too.
+    pub(super) fn shared_gateway(&self) -> Option<&'static str> {
+        let gateway = self.gateway.as_ref()?.uid;
+        match &self.account {
+            Some(game) if game.uid == gateway => Some("the game"),
+            Some(_) | None => (gateway == self.agent_uid).then_some("the agent"),
+        }
+    }
+}
+
 /// A user that something is started as, if it is another than ours and we may.
 fn other(account: Account, own: u32, agent_uid: u32, what: Subject) -> Result<Option<Account>, IdentityError> {
     if own != 0 && account.uid == own {
@@ -279,7 +290,13 @@ mod tests {
         let why = Identity::of(&root).unwrap_err().to_string();
         assert!(why.contains("the gateway can't run as root"), "{why}");
         assert_eq!(Identity::of(&closed).unwrap().gateway.unwrap().uid, 1000, "the agent's");
-        let named = Settings { gateway_user: Some("4343".into()), ..closed };
-        assert_eq!(Identity::of(&named).unwrap().gateway.unwrap().uid, 4343);
+        for (name, whose) in [("4343", None), ("4242", Some("the game")), ("1000", Some("the agent"))] {
+            let named = Settings { gateway_user: Some(name.into()), ..closed.clone() };
+            let identity = Identity::of(&named).unwrap();
+            assert_eq!(
+                (identity.gateway.as_ref().unwrap().uid.to_string().as_str(), identity.shared_gateway()),
+                (name, whose)
+            );
+        }
     }
 }

@@ -10,13 +10,13 @@ use super::{
     directory::Links,
     init::Runner,
     privileges::{self, Identity, IdentityError, PrivilegeError},
-    settings::{Invocation, Settings, SettingsError, USAGE},
+    settings::{Invocation, Limit, Settings, SettingsError, USAGE},
     store::{Store, StoreError},
     sys::{self, Forked},
     watcher,
 };
 use crate::{
-    host::socket,
+    host::{process, socket},
     keeper::protocol::{exit, names},
     model::ids::KeeperId,
 };
@@ -30,6 +30,9 @@ use std::{
     fs, io,
     os::fd::OwnedFd,
 };
+
+#[allow(clippy::unnecessary_cast, reason = "a signed number with musl")]
+const CORE: u32 = libc::RLIMIT_CORE as u32;
 
 /// Why there is no keeper.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +94,11 @@ pub(super) fn life(args: Vec<OsString>) -> u8 {
 
 fn start(mut settings: Settings, ready: &mut Option<Ready>) -> Result<Daemon, StartError> {
     let identity = Identity::of(&settings)?;
+    if let (Some(name), Some(whose)) = (&settings.gateway_user, identity.shared_gateway()) {
+        warn!(
+            "--gateway-user {name} is also the user of {whose}: a fault in what serves the game's SDK reaches what that user has"
+        );
+    }
     if settings.detach {
         *ready = Some(detach().map_err(StartError::when("going into the background"))?);
     }
@@ -156,6 +164,9 @@ fn raise_limits(settings: &mut Settings) {
             warn!("a limit of the game can't be raised above our own hard limit of {hard}");
         }
     }
+    let (soft, hard) = process::core_limit();
+    // Before those that were given, which come into force after it.
+    settings.limits.insert(0, Limit { resource: CORE, soft, hard });
     if let Ok(before) = fs::read_to_string("/proc/self/oom_score_adj")
         && fs::write("/proc/self/oom_score_adj", "-900").is_ok()
     {

@@ -6,7 +6,7 @@ use gameside::{
     internals::keeper::protocol::{Event, Order},
     model::{
         ids::RunNumber,
-        process::{ExitStatus, LaunchFile, LaunchSpec, Users},
+        process::{ExitStatus, LaunchFile, LaunchSpec},
     },
 };
 use std::{os::unix::fs::PermissionsExt, path::Path, process::Command};
@@ -225,7 +225,8 @@ fn a_few_capabilities_are_enough_three_are_kept_and_the_game_gets_none() {
         assert!(wire.output(set).ends_with("0000000000000000"), "{set}");
     }
     assert!(wire.output("NoNewPrivs").ends_with('1'));
-    assert_eq!(hello.users, Some(Users { keeper: 65533, game: 65534 }));
+    let users = hello.users.unwrap();
+    assert_eq!((users.keeper, users.game, users.agent), (65533, 65534, Some(0)));
     let kept = |set| proc::status(hello.pid as u32, set).unwrap();
     assert_eq!((kept("CapPrm").as_str(), kept("CapEff").as_str()), ("00000000000000e0", "00000000000000e0"));
     assert_eq!((kept("CapInh").as_str(), kept("CapAmb").as_str()), ("0000000000000000", "0000000000000000"));
