@@ -19,6 +19,7 @@
 //! | [`state`] | the committed state in memory, and the transactions that operations work on |
 //! | [`store`], [`commit_waiter`] | durability: one trait, redb behind it, group commit; who waits for it |
 //! | [`mod@reload`], [`idle`] | other settings for a running service; when nobody needs it any more |
+//! | [`mod@clock`] | the service's time, which stands still with its process |
 //! | [`metrics`] | what is counted |
 //! | [`openapi`] | the service's own description |
 //!
@@ -28,6 +29,7 @@
 //! session is never touched by a reload.
 
 pub(crate) mod auth;
+pub(crate) mod clock;
 pub(crate) mod commit_waiter;
 pub(crate) mod config_import;
 mod field_names;
@@ -53,14 +55,14 @@ pub(crate) use reload::Reload;
 pub use settings::ServiceSettings;
 
 use crate::{
-    host::clock,
     model::{
         ids::PlayerUuid,
-        time::{Instant, Now, Timestamp},
+        time::{Instant, Timestamp},
     },
     net::tls::Tls,
 };
 use auth::{Caller, clients::Clients, hashing::Hashing, issuer::Issuer, tokens::Tokens};
+use clock::Clock;
 use commit_waiter::CommitWaiter;
 use http::{reply::Outcome, route::Router};
 use remote_friends::{Friends, RemoteFriends};
@@ -125,26 +127,6 @@ pub struct Shared {
     pub places: Arc<Semaphore>,
     pub rate: http::rate::RateLimiter,
     pub(crate) hashing: Hashing,
-}
-
-/// Where the time comes from.
-#[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Now + Send + Sync>);
-
-impl std::fmt::Debug for Clock {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Clock")
-    }
-}
-
-impl Clock {
-    /// The machine's.
-    pub fn system() -> Clock {
-        Clock(Arc::new(clock::now))
-    }
-    pub fn now(&self) -> Now {
-        (self.0)()
-    }
 }
 
 impl Service {
@@ -293,19 +275,30 @@ impl Shared {
 
 /// How often the registry is looked through for servers that have gone.
 const SWEEP: Duration = Duration::from_secs(60);
+/// How often it is looked whether the process has stood still, where something may become due.
+const LOOK: Duration = Duration::from_secs(1);
+/// After standing still, so long nothing is carried out that is due: what waits in the sockets is read first, and who gave up
+/// waiting calls again.
+const READ_FIRST: Duration = Duration::from_secs(2);
 
 async fn run_timers(shared: Arc<Shared>) {
     let mut swept = shared.clock.now().mono;
     loop {
         let next = shared.state().next_deadline();
         *shared.timer_at.lock().unwrap_or_else(PoisonError::into_inner) = next;
-        let now = shared.clock.now().mono;
-        let wait = next.map_or(SWEEP, |next| next.since(now).min(SWEEP));
+        let (gaps, now) = (shared.clock.gaps(), shared.clock.now().mono);
+        let wait = next.map_or(SWEEP, |next| next.since(now).min(LOOK));
+        shared.clock.looks_within(wait);
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = shared.timer.notified() => continue,
         }
         let now = shared.clock.now();
+        if shared.clock.gaps() != gaps {
+            shared.clock.looks_within(READ_FIRST);
+            tokio::time::sleep(READ_FIRST).await;
+            continue;
+        }
         let mut state = shared.state();
         state.tick(now);
         if now.mono.since(swept) >= SWEEP {
