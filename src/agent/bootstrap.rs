@@ -141,26 +141,35 @@ async fn sockets(
                     return Ok(Some((bound, early)));
                 }
                 Err(keeper::KeeperError::Away { .. }) => asking = Box::pin(keeper.listeners(want.clone())),
-                Err(error) => return Err(error.into()),
-            },
-            Some(event) = events.recv() => match event {
-                KeeperEvent::Fact(KeeperFact::Incompatible { why }) => {
-                    return Err(NoAgent::Incompatible { dir: place.dir.clone(), why });
-                }
-                KeeperEvent::Fact(KeeperFact::Superseded) => {
-                    return Err(NoAgent::Superseded { dir: place.dir.clone() });
-                }
-                other => {
-                    if let KeeperEvent::Fact(KeeperFact::Away { why }) = &other {
-                        tracing::warn!(why, "waiting for the keeper");
-                    }
-                    early.push_back(other);
+                Err(error) => {
+                    // Why the keeper can't be asked any more was said before that.
+                    let last = std::iter::from_fn(|| events.try_recv().ok()).find_map(|event| no_keeper(&event, place));
+                    return Err(last.unwrap_or_else(|| error.into()));
                 }
             },
+            Some(event) = events.recv() => {
+                if let Some(error) = no_keeper(&event, place) {
+                    return Err(error);
+                }
+                if let KeeperEvent::Fact(KeeperFact::Away { why }) = &event {
+                    tracing::warn!(why, "waiting for the keeper");
+                }
+                early.push_back(event);
+            }
             Some(order) = orders.recv() => if matches!(order, Control::Terminate) {
                 return Ok(None);
             },
         }
+    }
+}
+
+/// Why this keeper can never be this agent's.
+fn no_keeper(event: &KeeperEvent, place: &AgentPlace) -> Option<NoAgent> {
+    let dir = place.dir.clone();
+    match event {
+        KeeperEvent::Fact(KeeperFact::Incompatible { why }) => Some(NoAgent::Incompatible { dir, why: why.clone() }),
+        KeeperEvent::Fact(KeeperFact::Superseded) => Some(NoAgent::Superseded { dir }),
+        KeeperEvent::Fact(_) | KeeperEvent::Lost(_) | KeeperEvent::Output { .. } | KeeperEvent::Refused { .. } => None,
     }
 }
 
