@@ -62,7 +62,8 @@ pub(super) async fn bootstrap(
         local::ensure(&options.places).await.map_err(NoAgent::io("start the local session service"))?;
     }
     let (session_client, backend) = agent::connect(&settings::session_client(config, &options.places)?)?;
-    let (keeper, mut events) = keeper::attach(KeeperPlace { dir: place.dir.clone() }, keeper_mode(config)?);
+    let (keeper, mut events) =
+        keeper::attach(KeeperPlace { dir: place.dir.clone(), note: place.keeper_note() }, keeper_mode(config)?);
     let registry = frontends::registry(&settings::frontends(config, place, &ports.numbers())?);
     let want = registry.iter().flat_map(|frontend| frontend.sockets()).map(listener).collect();
     let Some((bound, early)) = sockets(&keeper, want, &mut events, orders, place).await? else { return Ok(None) };

@@ -409,12 +409,17 @@ async fn sleep_until(alarm: Option<&Alarm>, due: Option<Instant>, now: Instant) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::time::Timestamp;
+    use crate::model::time::{BootId, Timestamp};
 
     #[test]
     fn a_gap_is_a_machine_that_slept_or_an_agent_that_was_late() {
         let seconds = Duration::from_secs;
-        let at = |boot, mono| Now { boot: seconds(boot), mono: Instant(seconds(mono)), wall: Timestamp::EPOCH };
+        let at = |boot, mono| Now {
+            boot: seconds(boot),
+            mono: Instant(seconds(mono)),
+            wall: Timestamp::EPOCH,
+            boot_id: BootId::default(),
+        };
         let rows = [
             ("a quiet hour", None, at(3610, 3610), None),
             ("a little late", Some(12), at(13, 13), None),

@@ -182,6 +182,7 @@ impl EffectExecutor {
             KeeperFact::Started { run, pid, .. } => self.state.process = Some((*run, *pid)),
             KeeperFact::Away { .. }
             | KeeperFact::Gone { .. }
+            | KeeperFact::StartRefused { .. }
             | KeeperFact::Exited(_)
             | KeeperFact::Unkillable { .. }
             | KeeperFact::StopRequested

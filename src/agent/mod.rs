@@ -154,10 +154,19 @@ pub(crate) async fn run(options: Options) -> Result<Ending, NoAgent> {
 pub(crate) fn describe(ending: &Ending) -> String {
     match ending {
         Ending::Orderly { reason } => format!("ended in order: {reason}"),
+        Ending::Undelivered { reason, sessions } => format!(
+            "ended in order: {reason}; but the session service could not be told ({sessions} to tell): the next \
+             `gameside run` of this name does that"
+        ),
         Ending::Detached { restart: false } => "detached; the game goes on under its keeper".to_owned(),
         Ending::Detached { restart: true } => "detached for a new agent; the game goes on".to_owned(),
         Ending::Superseded => "another agent took the game over".to_owned(),
         Ending::Failed { why } => format!("gave up: {why}"),
+        Ending::KeeperSilent => {
+            "gave up waiting: the keeper doesn't answer, so the game may still run; look at that process \
+             (`gameside status`), then `gameside run` of this name goes on"
+                .to_owned()
+        }
         Ending::Unkillable => "processes of the game can't be killed; this host needs an operator".to_owned(),
         Ending::Incompatible { why } => format!("the keeper can't be talked to, the match is kept: {why}"),
     }

@@ -18,6 +18,7 @@ pub enum Exit {
     NotRunning,
     Refused,
     AlreadyRunning,
+    Undelivered,
     GameFailed,
     Unkillable,
     Superseded,
@@ -26,13 +27,14 @@ pub enum Exit {
 }
 
 impl Exit {
-    pub const ALL: [Exit; 11] = [
+    pub const ALL: [Exit; 12] = [
         Exit::Done,
         Exit::Failed,
         Exit::Usage,
         Exit::NotRunning,
         Exit::Refused,
         Exit::AlreadyRunning,
+        Exit::Undelivered,
         Exit::GameFailed,
         Exit::Unkillable,
         Exit::Superseded,
@@ -49,6 +51,7 @@ impl Exit {
             Exit::NotRunning => 3,
             Exit::Refused => 4,
             Exit::AlreadyRunning => 5,
+            Exit::Undelivered => 6,
             Exit::GameFailed => 70,
             Exit::Unkillable => 71,
             Exit::Superseded => 72,
@@ -68,6 +71,9 @@ impl Exit {
             Exit::NotRunning => "no agent runs under that name (`status` still prints what keeper and journal know)",
             Exit::Refused => "the agent or the session service refused, and the message says why",
             Exit::AlreadyRunning => "another agent of that name runs; the message gives its pid",
+            Exit::Undelivered => {
+                "ended in order, but the session service was not told; the next `gameside run` of that name tells it"
+            }
             Exit::GameFailed => "the game crashed too often or can't be started; the instance was closed",
             Exit::Unkillable => "processes of the game can't be killed; this host needs an operator",
             Exit::Superseded => "another agent took the game over; this one ended without touching it",
@@ -88,9 +94,11 @@ impl From<&Ending> for Exit {
     fn from(ending: &Ending) -> Exit {
         match ending {
             Ending::Orderly { .. } | Ending::Detached { restart: false } => Exit::Done,
+            Ending::Undelivered { .. } => Exit::Undelivered,
             Ending::Detached { restart: true } => Exit::Restart,
             Ending::Superseded => Exit::Superseded,
             Ending::Failed { .. } => Exit::GameFailed,
+            Ending::KeeperSilent => Exit::Failed,
             Ending::Unkillable => Exit::Unkillable,
             Ending::Incompatible { .. } => Exit::Incompatible,
         }

@@ -12,7 +12,7 @@ use crate::{
     host::{clock, escape::escape},
     model::{
         calls::Backend,
-        process::{ExitStatus, Users},
+        process::{ExitReport, ExitStatus, Users},
         session::InstanceHealth,
         status::{AgentStatus, GameStatus, GatewayStatus, LastEnd, MachineStatus, MemoryStatus, Status},
         time::Timestamp,
@@ -361,6 +361,13 @@ pub(crate) fn last_end(end: &LastEnd) -> String {
     let told = if end.reported { "reported as closed" } else { "not yet reported as closed" };
     let how = if end.reason.contains(&how) { String::new() } else { format!("; {how}") };
     format!("{} ago: {}{how}; {told}", age(end.at), end.reason)
+}
+
+/// How a process ended that was told to.
+pub(crate) fn stop_words(report: &ExitReport) -> String {
+    let killed = matches!(report.status, ExitStatus::Signaled { signal: 9, .. });
+    let note = if killed { "; it had to be killed, and may not have saved" } else { "" };
+    exit_words(&report.status) + note
 }
 
 /// How a process ended, in words.

@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// Shown in status, exit report and audit.
     #[arg(long)]
     reason: Option<String>,
+    /// Hasten a stop that is under way: its next step at once, SIGKILL in the end. To ask again without this changes nothing.
+    #[arg(long)]
+    now: bool,
     /// How long to wait for a keeper without an agent.
     #[arg(long, value_name = "SPAN", default_value = "2m")]
     timeout: Span,
@@ -72,7 +75,11 @@ pub(crate) fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
         return stop_keeper(&found, args.timeout, form);
     }
     let operator = Operator::of(&found);
-    let body = serde_json::json!({"reason": args.reason});
+    let body = if args.now {
+        serde_json::json!({"reason": args.reason, "now": true})
+    } else {
+        serde_json::json!({"reason": args.reason})
+    };
     let seen = last_seen(&found);
     match super::block_on(operator.order::<serde_json::Value>("/v1/stop", &body)) {
         Ok(_) => wait_from(&found, seen, form),
@@ -139,7 +146,7 @@ fn stop_keeper(found: &Found, wait: Span, form: OutputFormat) -> Result<Exit, Fa
     let report = keeper::stop(&found.place.dir, wait.get())
         .with_context(|| format!("stopping {name:?} through its keeper"))
         .or_exit(Exit::Failed)?;
-    let how = report.map_or_else(|| "no game was running".to_owned(), |report| status::exit_words(&report.status));
+    let how = report.map_or_else(|| "no game was running".to_owned(), |report| status::stop_words(&report));
     let next = format!("the session service hears of it when `gameside run --name {name}` is started next");
     form.end(name, &format!("{name} has ended: {}\n{next}", escape(&how)), Some(&how), None);
     Ok(Exit::Done)

@@ -92,6 +92,7 @@ impl Core {
     /// Everything that is to be remembered.
     pub(super) fn memory(&self) -> Memory {
         Memory {
+            anchor: Some(self.clock.anchor()),
             keeper: self.keeper.id().cloned(),
             former_keepers: self.keeper.former().to_vec(),
             game: self.game.state().clone(),

@@ -5,6 +5,7 @@
 //!
 //! | member | of |
 //! |---|---|
+//! | `clock` | the wiring: by which clock the moments in the text are |
 //! | `keeper`, `former_keepers` | the keeper link |
 //! | `phase` | the match; `acquiring` of the allocation, `leaving` of the ending, `link` of the session |
 //! | `process` | the process; in a run, also the game's words, the players and the pings of health |
@@ -30,6 +31,7 @@ use super::{
     process::ProcessState,
     roster::Roster,
     session::SessionLink,
+    steady_time::{Anchor, Clock, Shift, SteadyTime},
 };
 use crate::model::{
     game::BatchId,
@@ -58,6 +60,8 @@ pub(super) enum BadState {
 /// What every machine remembers.
 #[derive(Debug, Clone)]
 pub(super) struct Memory {
+    /// Of the life that wrote it.
+    pub anchor: Option<Anchor>,
     pub keeper: Option<KeeperId>,
     pub former_keepers: Vec<KeeperId>,
     pub game: MatchState,
@@ -75,6 +79,7 @@ pub(super) struct Memory {
 impl Memory {
     pub(super) fn new(now: Timestamp) -> Self {
         Memory {
+            anchor: None,
             keeper: None,
             former_keepers: Vec::new(),
             game: MatchState::new(now),
@@ -90,6 +95,14 @@ impl Memory {
         }
     }
 
+    /// With its moments moved to the clock of this life; `now` is on that.
+    pub(super) fn read_by(clock: &Clock, now: SteadyTime, text: &str) -> Result<Self, BadState> {
+        let head: Head = serde_json::from_str(text)?;
+        let shift = head.clock.map_or_else(Shift::default, |anchor| clock.shift_from(anchor, now));
+        shift.reading(|| Memory::read(text))
+    }
+
+    /// As it was written.
     pub(super) fn read(text: &str) -> Result<Self, BadState> {
         let state: Durable = serde_json::from_str(text)?;
         if state.format > FORMAT {
@@ -120,9 +133,18 @@ impl Memory {
     }
 }
 
+/// What has to be known before the rest is read.
+#[derive(Debug, Deserialize)]
+struct Head {
+    #[serde(default)]
+    clock: Option<Anchor>,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Durable {
     format: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    clock: Option<Anchor>,
     keeper: Option<KeeperId>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     former_keepers: Vec<KeeperId>,
@@ -155,6 +177,7 @@ impl Durable {
     fn of(memory: &Memory) -> Self {
         Durable {
             format: FORMAT,
+            clock: memory.anchor,
             keeper: memory.keeper.clone(),
             former_keepers: memory.former_keepers.clone(),
             last_run: memory.process.last_run,
@@ -180,6 +203,7 @@ impl Durable {
         let (process, run) = self.process.take_apart();
         let (words, roster, pings) = run.map_or_else(Default::default, RunText::said);
         Memory {
+            anchor: self.clock,
             keeper: self.keeper,
             former_keepers: self.former_keepers,
             game: MatchState { stage, matches: self.matches, last_end: self.last_end, since: self.since },

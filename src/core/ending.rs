@@ -11,13 +11,14 @@
 
 use super::{
     decisions::Decisions,
-    facts::Facts,
+    facts::{Facts, Phase},
     game_match::AfterDrain,
     io::{Effect, Ending},
     journal::PATIENCE,
     process::ProcessStatus,
     revision::{Revision, Tracked},
-    steady_time::SteadyTime,
+    steady_time::{SteadyTime, earliest},
+    stop_sequence::StopSequence,
 };
 use crate::model::keeper::KeeperOrder;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,8 @@ use std::time::Duration;
 
 /// How long the final reports are waited for: with the service up, and with it away.
 const LAST_REPORTS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
+/// How long a keeper that doesn't answer may take, beyond the steps of the stop sequence, to end the game.
+const KEEPER_PATIENCE: Duration = Duration::from_secs(10);
 /// How long an agent with processes that can't be killed waits for its last commit.
 const UNKILLABLE_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -76,8 +79,6 @@ pub(super) enum EndingEvent {
         reason: String,
         then: AfterDrain,
     },
-    /// Asked to end a second time.
-    Hasten,
     /// With processes that can't be killed, there is nothing to wait for.
     LookForUnkillable,
     /// Of the keeper's host, where it told the keeper to stop; the configured one counts, too.
@@ -101,6 +102,8 @@ pub(super) struct EndingMachine {
     lifecycle: Tracked<Lifecycle>,
     reports: Tracked<Option<FinalReports>>,
     host_deadline: Tracked<Option<Duration>>,
+    /// Since when a game is to end whose keeper doesn't answer.
+    stuck_since: Option<SteadyTime>,
 }
 
 impl EndingMachine {
@@ -109,6 +112,7 @@ impl EndingMachine {
             lifecycle: Tracked::new(Lifecycle::Running),
             reports: Tracked::new(reports),
             host_deadline: Tracked::new(None),
+            stuck_since: None,
         }
     }
 
@@ -158,13 +162,6 @@ impl EndingMachine {
                 let until = facts.now + if facts.session.service_works { up } else { away };
                 self.reports.set(Some(FinalReports { reason, then, until }));
             }
-            EndingEvent::Hasten => {
-                if self.reports.is_some()
-                    && let Some(reports) = self.reports.edit()
-                {
-                    reports.until = facts.now;
-                }
-            }
             EndingEvent::LookForUnkillable => {
                 let stuck = matches!(facts.process.state, ProcessStatus::Unkillable { .. });
                 if stuck && *self.lifecycle == Lifecycle::ShuttingDown {
@@ -178,14 +175,19 @@ impl EndingMachine {
             EndingEvent::Woken { ends } => self.woken(ends, facts),
             EndingEvent::EndAtOnce(ending) => self.end(ending, decisions),
             EndingEvent::Tick => self.tick(facts),
-            EndingEvent::Settle { written } => self.settle(written, facts, decisions),
+            EndingEvent::Settle { written } => {
+                self.watch_the_keeper(facts);
+                self.settle(written, facts, decisions);
+            }
         }
     }
 
     /// When [`EndingEvent::Tick`] or [`EndingEvent::Settle`] does something next.
-    pub(super) fn next_deadline(&self, _facts: &Facts) -> Option<SteadyTime> {
+    pub(super) fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
         match &*self.lifecycle {
-            Lifecycle::Running | Lifecycle::ShuttingDown => self.reports.as_ref().map(|reports| reports.until),
+            Lifecycle::Running | Lifecycle::ShuttingDown => {
+                earliest([self.reports.as_ref().map(|reports| reports.until), self.stuck_until(facts)])
+            }
             Lifecycle::Exiting { until, .. } => Some(*until),
             Lifecycle::Ended => None,
         }
@@ -207,10 +209,25 @@ impl EndingMachine {
         self.lifecycle.set(Lifecycle::Exiting { ending, until });
     }
 
+    /// A stop has an end, also where the keeper doesn't answer.
+    fn stuck_until(&self, facts: &Facts) -> Option<SteadyTime> {
+        let patience = StopSequence::total(&facts.settings.stop_steps) + KEEPER_PATIENCE;
+        self.stuck_since.map(|since| since + patience)
+    }
+
+    fn watch_the_keeper(&mut self, facts: &Facts) {
+        let ends = *self.lifecycle == Lifecycle::ShuttingDown && matches!(facts.phase(), Phase::Closing | Phase::Idle);
+        let stuck = ends && facts.process.run.is_some() && !facts.keeper.connected;
+        self.stuck_since = stuck.then(|| self.stuck_since.unwrap_or(facts.now));
+    }
+
     fn tick(&mut self, facts: &Facts) {
         // An agent that already ends otherwise leaves the reports to its next life.
         if !matches!(&*self.lifecycle, Lifecycle::Running | Lifecycle::ShuttingDown) {
             return;
+        }
+        if self.stuck_until(facts).is_some_and(|until| facts.now >= until) {
+            return self.exit(Ending::KeeperSilent, facts.now + PATIENCE);
         }
         let Some(reports) = self.reports.as_ref() else { return };
         if !facts.outbox.is_empty() && facts.now < reports.until {
@@ -218,6 +235,9 @@ impl EndingMachine {
         }
         let ending = match &reports.then {
             AfterDrain::Fail { why } => Ending::Failed { why: why.clone() },
+            AfterDrain::End | AfterDrain::Recycle if !facts.outbox.is_empty() => {
+                Ending::Undelivered { reason: reports.reason.clone(), sessions: facts.outbox.all().len() }
+            }
             AfterDrain::End | AfterDrain::Recycle => Ending::Orderly { reason: reports.reason.clone() },
         };
         // To the next life the journal says: nothing is going on, and these reports are owed.
@@ -232,7 +252,7 @@ impl EndingMachine {
             return;
         }
         let ending = ending.clone();
-        if matches!(ending, Ending::Orderly { .. } | Ending::Failed { .. }) {
+        if matches!(ending, Ending::Orderly { .. } | Ending::Undelivered { .. } | Ending::Failed { .. }) {
             decisions.order(KeeperOrder::Shutdown);
         }
         self.end(ending, decisions);

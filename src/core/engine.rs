@@ -97,14 +97,15 @@ impl Core {
     pub fn new(settings: Settings, saved: SavedState, entropy: [u8; 32], now: Now) -> (Self, Vec<Effect>) {
         let clock = Clock::starting(now);
         let fresh = || Memory::new(now.wall);
+        let read = |text: &str| Memory::read_by(&clock, clock.steady(now), text);
         let (memory, recovery, trouble) = match saved {
             SavedState::Fresh => (fresh(), Recovery::JournalLost, None),
-            SavedState::Journal(text) => match Memory::read(&text) {
+            SavedState::Journal(text) => match read(&text) {
                 Ok(memory) => (memory, Recovery::Done, None),
                 Err(why) => (fresh(), Recovery::JournalLost, Some(format!("the journal can't be read: {why}"))),
             },
             SavedState::SetAside { why, text } => {
-                let owed = text.and_then(|text| Memory::read(&text).ok()).map(Memory::owed_to_sessions);
+                let owed = text.and_then(|text| read(&text).ok()).map(Memory::owed_to_sessions);
                 let memory = Memory { outboxes: owed.unwrap_or_default(), ..fresh() };
                 (memory, Recovery::JournalLost, Some(why))
             }

@@ -57,10 +57,10 @@ pub(super) enum MatchEvent {
         reason: String,
         then: AfterDrain,
     },
-    /// The stop sequence at once, then the agent ends. `again`: it was already ending.
+    /// The stop sequence at once, then the agent ends. `now`: one that has begun takes its next step.
     Stop {
         reason: String,
-        again: bool,
+        now: bool,
     },
     /// The stop sequence at once, for a reason of our own.
     StopGame {
@@ -199,7 +199,7 @@ impl GameMatch {
         match event {
             MatchEvent::Begin(prepared) => self.begin(*prepared, facts, decisions),
             MatchEvent::Drain { reason, then } => self.drain(&reason, then, facts, decisions),
-            MatchEvent::Stop { reason, again } => self.stop(&reason, again, facts, decisions),
+            MatchEvent::Stop { reason, now } => self.stop(&reason, now, facts, decisions),
             MatchEvent::StopGame { reason } => self.stop_process(&reason, AfterDrain::Recycle, None, facts, decisions),
             MatchEvent::Hasten => self.hasten(facts, decisions),
             MatchEvent::StopWanted => self.stop_wanted(facts, decisions),

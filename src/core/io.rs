@@ -169,12 +169,17 @@ pub struct TimelineEvent {
 pub enum Ending {
     /// Drained or stopped as asked, `closed` delivered or journalled, keeper shut down.
     Orderly { reason: String },
+    /// The same, but the session service was not told in time that so many sessions have lost their instance. The next
+    /// agent of this name tells it.
+    Undelivered { reason: String, sessions: usize },
     /// Let go on request; the game lives on. `restart`: the supervisor shall start a new agent.
     Detached { restart: bool },
     /// Another agent has the keeper.
     Superseded,
     /// The game crashed too often, or can't be started at all.
     Failed { why: String },
+    /// The game was to end, and its keeper doesn't answer: nobody knows what has become of it. The next agent goes on.
+    KeeperSilent,
     /// Processes can't be killed.
     Unkillable,
     /// The keeper speaks no version that this agent knows; the match is kept.

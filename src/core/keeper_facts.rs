@@ -40,6 +40,7 @@ impl Core {
             KeeperFact::Started { run, pid, started } => {
                 self.on_process(ProcessEvent::Started { run, pid, started });
             }
+            KeeperFact::StartRefused { run, why } => self.on_process(ProcessEvent::StartRefused { run, why }),
             KeeperFact::Exited(report) => self.exited(report),
             KeeperFact::Unkillable { run, left } => self.on_process(ProcessEvent::Unkillable { run, left }),
             KeeperFact::StopRequested => self.stop_requested(),
@@ -51,11 +52,25 @@ impl Core {
                 self.end_at_once(Ending::Incompatible { why }, "incompatible", &text);
             }
             KeeperFact::Stats(stats) if self.facts.process.run == Some(stats.run) => {
+                let was_frozen = self.process.stats().is_some_and(|before| before.frozen);
                 self.on_process(ProcessEvent::Stats(stats));
+                if stats.frozen || was_frozen {
+                    self.game_was_frozen(stats.frozen, was_frozen);
+                }
                 self.on_health(HealthEvent::Measured(stats));
             }
             KeeperFact::Stats(_) | KeeperFact::GatewayEnded { .. } => {}
         }
+    }
+
+    /// What a frozen game doesn't say, it can't say: that is a gap, and no hang.
+    fn game_was_frozen(&mut self, is: bool, was: bool) {
+        if is != was {
+            let text = if is { "the game is frozen; its silence doesn't count" } else { "the game goes on" };
+            self.decisions.timeline("frozen", text, &[]);
+        }
+        self.on_health(HealthEvent::Gap);
+        self.on_game(MatchEvent::Gap);
     }
 
     fn met(&mut self, hello: Box<KeeperHello>) {
@@ -106,7 +121,7 @@ impl Core {
         if explained && self.facts.keeper.recovery != Recovery::JournalLost {
             return;
         }
-        let record = hello.record.as_deref().and_then(|text| Memory::read(text).ok());
+        let record = hello.record.as_deref().and_then(|text| Memory::read_by(&self.clock, self.facts.now, text).ok());
         match record {
             Some(record) if theirs.is_none_or(|run| record.process.last_run >= run.0) => {
                 self.decisions.timeline("adopted", "the keeper's record is taken for the journal", &[]);

@@ -13,13 +13,14 @@ use super::{
     game_match::MatchStage,
     process::Process,
     status::{UNEXPLAINED, link_warning, of_run, unkillable},
+    steady_time::Clock,
 };
 use crate::model::{
     game::Admission,
     process::{ExitReport, ExitStatus, KeeperHello, RunState},
     session::{InstanceHealth, JoinStatus},
     status::{AgentStatus, GameStatus, KeeperStatus, LastEnd, PhaseName, Status},
-    time::Timestamp,
+    time::{Now, Timestamp},
 };
 
 /// What is found of a dead agent's keeper.
@@ -33,8 +34,10 @@ pub(crate) enum KeeperFound {
 }
 
 /// The status of an agent that isn't there. `saved`: what its journal holds, if it can be read.
-pub(crate) fn status(name: &str, saved: Option<&str>, keeper: &KeeperFound, now: Timestamp) -> Status {
-    let memory = believed(saved, keeper).unwrap_or_else(|| Memory::new(now));
+pub(crate) fn status(name: &str, saved: Option<&str>, keeper: &KeeperFound, now: Now) -> Status {
+    let memory = believed(saved, keeper, now);
+    let now = now.wall;
+    let memory = memory.unwrap_or_else(|| Memory::new(now));
     let end = end_of_run(&memory, keeper, now);
     let running = memory.process.process.run().filter(|_| end.is_none());
     let game = memory.game.stage.game();
@@ -85,14 +88,16 @@ pub(crate) fn status(name: &str, saved: Option<&str>, keeper: &KeeperFound, now:
 }
 
 /// The journal, unless the keeper's record knows of a later run.
-fn believed(saved: Option<&str>, keeper: &KeeperFound) -> Option<Memory> {
-    let journal = saved.and_then(|text| Memory::read(text).ok());
+fn believed(saved: Option<&str>, keeper: &KeeperFound, now: Now) -> Option<Memory> {
+    let clock = Clock::starting(now);
+    let read = |text: &str| Memory::read_by(&clock, clock.steady(now), text).ok();
+    let journal = saved.and_then(read);
     let KeeperFound::Here(hello) = keeper else { return journal };
     let theirs = run_of(&hello.run).unwrap_or(0);
     if journal.as_ref().is_some_and(|memory| theirs <= memory.process.last_run) {
         return journal;
     }
-    let record = hello.record.as_deref().and_then(|text| Memory::read(text).ok());
+    let record = hello.record.as_deref().and_then(read);
     record.filter(|record| theirs <= record.process.last_run).or(journal)
 }
 

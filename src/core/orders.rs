@@ -17,8 +17,8 @@ impl Core {
                 return self.on_allocation(AllocationEvent::Ordered { request, allocation });
             }
             Order::Drain { reason, then } => self.order_drain(reason, then),
-            Order::Stop { reason } => {
-                self.order_stop(reason.unwrap_or_else(|| "stopped by the operator".to_owned()));
+            Order::Stop { reason, now } => {
+                self.order_stop(reason.unwrap_or_else(|| "stopped by the operator".to_owned()), now);
                 Ok(Accepted::Stopping)
             }
             Order::Detach { restart } => {
@@ -50,29 +50,26 @@ impl Core {
     }
 
     /// The stop sequence at once; then the agent ends.
-    fn order_stop(&mut self, reason: String) {
-        let again = self.facts.ending.shutting_down;
+    fn order_stop(&mut self, reason: String, now: bool) {
         self.shut_down();
-        if self.facts.ending.exiting {
-            return;
-        }
-        match self.facts.phase() {
-            Phase::FinalReports => self.on_ending(EndingEvent::Hasten),
-            Phase::Idle | Phase::Acquiring | Phase::Starting | Phase::Serving | Phase::Draining | Phase::Closing => {
-                self.on_game(MatchEvent::Stop { reason, again });
-            }
+        if self.is_ending_the_game() {
+            self.on_game(MatchEvent::Stop { reason, now });
         }
     }
 
-    /// Asked to end, by a signal or the keeper. A second time hastens.
+    /// Asked to end, by a signal or the keeper. A second time hastens the end of the game; the last reports have their
+    /// time all the same.
     pub(super) fn terminate(&mut self, reason: &str) {
         if !self.facts.ending.shutting_down {
             self.end(reason);
-        } else if self.facts.phase() == Phase::FinalReports {
-            self.on_ending(EndingEvent::Hasten);
-        } else {
+        } else if self.is_ending_the_game() {
             self.on_game(MatchEvent::Hasten);
         }
+    }
+
+    /// Nothing but the last reports and the last commit is left otherwise.
+    fn is_ending_the_game(&self) -> bool {
+        !self.facts.ending.exiting && self.facts.phase() != Phase::FinalReports
     }
 
     /// Players may finish; then the agent ends.

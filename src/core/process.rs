@@ -24,7 +24,7 @@ mod start;
 mod state;
 mod stop;
 
-pub(super) use state::{Process, ProcessFacts, ProcessState, ProcessStatus, REPLACED, Run, RunEnd};
+pub(super) use state::{KILLED, Process, ProcessFacts, ProcessState, ProcessStatus, REPLACED, Run, RunEnd};
 
 use super::{
     decisions::Decisions,
@@ -68,6 +68,10 @@ pub(super) enum ProcessEvent {
         started: Timestamp,
     },
     Exited(ExitReport),
+    StartRefused {
+        run: RunNumber,
+        why: String,
+    },
     /// The keeper that ran it is gone, and with it the game.
     Lost,
     Unkillable {
@@ -163,12 +167,13 @@ impl ProcessMachine {
 
     pub(super) fn on(&mut self, event: ProcessEvent, facts: &Facts, decisions: &mut Decisions) {
         match event {
-            ProcessEvent::Launch(spec) => self.intend(*spec, decisions),
+            ProcessEvent::Launch(spec) => self.intend(*spec, facts, decisions),
             ProcessEvent::NeverStarted => self.never_started(facts, decisions),
             ProcessEvent::Started { run, pid, started } => self.started(run, pid, started, facts, decisions),
             ProcessEvent::Adopted { run, pid } => self.adopted(run, pid, facts, decisions),
             ProcessEvent::Unexplained { run, pid, started } => self.unexplained(run, pid, started, facts, decisions),
             ProcessEvent::Exited(report) => self.exited(report, facts, decisions),
+            ProcessEvent::StartRefused { run, why } => self.start_refused(run, why, facts, decisions),
             ProcessEvent::Lost => self.lost(facts, decisions),
             ProcessEvent::Unkillable { run, left } => self.unkillable(run, left, decisions),
             ProcessEvent::KeeperIsClean => {
@@ -231,11 +236,8 @@ impl ProcessMachine {
                 earliest([ready, run.ready_by.filter(|_| !closing)])
             }
             Process::Failing(_, sequence, _) if !closing => sequence.deadline(&facts.settings.stop_steps),
-            Process::Off
-            | Process::Up(_)
-            | Process::Intended(_)
-            | Process::Failing(..)
-            | Process::Unkillable { .. } => None,
+            Process::Intended(run) => run.ready_by.filter(|_| !closing),
+            Process::Off | Process::Up(_) | Process::Failing(..) | Process::Unkillable { .. } => None,
         };
         earliest([own, self.next_stats])
     }
@@ -261,6 +263,9 @@ impl ProcessMachine {
                     let span = facts.settings.readiness.timeout;
                     self.useless(&format!("it did not get ready within {span}"), facts, decisions);
                 }
+            }
+            Process::Intended(run) if run.ready_by.is_some_and(|by| facts.now >= by) && !closing => {
+                self.never_came_up(facts, decisions);
             }
             Process::Failing(..) if !closing => self.stop_on(facts, decisions),
             Process::Off

@@ -52,6 +52,8 @@ pub(super) struct World {
     pub core: Core,
     pub settings: Settings,
     pub mono: Duration,
+    /// How far the wall clock was set forward.
+    pub clock_set: Duration,
     pub disk: Disk,
     pub journal: Option<String>,
     pub service: Service,
@@ -88,6 +90,7 @@ impl World {
             core,
             settings,
             mono: Duration::ZERO,
+            clock_set: Duration::ZERO,
             disk: Disk::Works,
             journal: None,
             service: Service::new(),
@@ -123,7 +126,8 @@ impl World {
     }
 
     pub(super) fn now(&self) -> Now {
-        at(self.mono)
+        let now = at(self.mono);
+        Now { wall: now.wall.plus(self.clock_set), ..now }
     }
 
     pub(super) fn give(&mut self, input: Input) {

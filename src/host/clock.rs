@@ -1,13 +1,19 @@
 //! The only place where a clock is read. Everything else is handed the time, or waits with
 //! `tokio::time`.
 
-use crate::model::time::{Instant, Now, Timestamp};
+use crate::model::time::{BootId, Instant, Now, Timestamp};
 use rustix::time::{ClockId, Timespec, clock_gettime};
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
+
+/// Nil where the kernel doesn't say.
+static BOOT_ID: LazyLock<BootId> = LazyLock::new(|| {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    BootId(text.trim().parse().unwrap_or_default())
+});
 
 /// The three clocks, read one after the other.
 pub(crate) fn now() -> Now {
-    Now { boot: boot(), mono: mono(), wall: wall() }
+    Now { boot: boot(), mono: mono(), wall: wall(), boot_id: *BOOT_ID }
 }
 
 /// CLOCK_MONOTONIC: stops while the machine sleeps.

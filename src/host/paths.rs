@@ -172,6 +172,10 @@ impl Places {
 
 impl AgentPlace {
     /// Held by the agent for its life.
+    /// Which keeper and game were seen last, beside the record.
+    pub fn keeper_note(&self) -> PathBuf {
+        self.record.with_extension("keeper")
+    }
     pub fn lock(&self) -> PathBuf {
         self.dir.join("agent.lock")
     }

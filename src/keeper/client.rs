@@ -12,10 +12,12 @@
 //!   `signal` and `stdin` only if they were not sent yet. Record, fallback policy and the output
 //!   switch are always given again.
 //! - That no keeper lives and none can be had is said at once: the end of a match is not held up.
-//! - A second keeper is never spawned while the lock is held, whether its socket answers or not.
+//! - A second keeper is never spawned while the lock is held, whether its socket answers or not;
+//!   nor while the keeper or the game that was met last is known to live ([`note`]).
 //! - After the facts `Superseded` and `Incompatible` nothing is sent or tried any more.
 
 mod link;
+mod note;
 mod order_queue;
 mod spawn;
 
@@ -32,6 +34,8 @@ use tokio::sync::mpsc;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeeperPlace {
     pub dir: PathBuf,
+    /// A file outside of it that names keeper and game, so that they are found out where the directory is deleted under them.
+    pub note: PathBuf,
 }
 
 /// What to do when there is no keeper.

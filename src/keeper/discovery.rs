@@ -7,13 +7,21 @@ use std::{io, os::unix::net::UnixStream, path::Path};
 /// Whether a keeper lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LockState {
+    /// There is no lock file: none was ever here, or somebody has deleted it under a keeper.
+    Missing,
     Free,
-    Held { pid: Option<i32> },
+    Held {
+        pid: Option<i32>,
+    },
 }
 
 /// Takes the lock for the moment of the look only: a keeper that starts just then tries again.
 pub(super) fn lock(dir: &Path) -> io::Result<LockState> {
-    let holder = lock::holder(&dir.join(names::LOCK)).map_err(io::Error::other)?;
+    let path = dir.join(names::LOCK);
+    let holder = lock::holder(&path).map_err(io::Error::other)?;
+    if holder.is_none() && !path.exists() {
+        return Ok(LockState::Missing);
+    }
     let pid = |pid: u32| i32::try_from(pid).ok().filter(|pid| *pid != 0);
     Ok(holder.map_or(LockState::Free, |holder| LockState::Held { pid: pid(holder.pid) }))
 }

@@ -54,7 +54,7 @@ pub enum StopError {
 /// Whether a keeper lives in this state directory, and what it holds.
 pub fn probe(dir: &Path) -> Presence {
     match discovery::lock(dir) {
-        Ok(LockState::Free) => Presence::None,
+        Ok(LockState::Free | LockState::Missing) => Presence::None,
         Err(error) => Presence::Silent { pid: None, why: format!("looking at its lock: {error}") },
         Ok(LockState::Held { pid }) => match Observer::hello(dir) {
             Ok((_, hello)) => Presence::Here(hello),
@@ -91,7 +91,7 @@ pub fn stop(dir: &Path, wait: Duration) -> Result<Option<ExitReport>, StopError>
     let shown = || dir.display().to_string();
     let unreachable = |error: io::Error| StopError::Unreachable { dir: shown(), why: error.to_string() };
     let pid = match discovery::lock(dir).map_err(unreachable)? {
-        LockState::Free => return Err(StopError::NoKeeper { dir: shown() }),
+        LockState::Free | LockState::Missing => return Err(StopError::NoKeeper { dir: shown() }),
         LockState::Held { pid } => pid,
     };
     let (mut observer, hello) = Observer::hello(dir).map_err(unreachable)?;

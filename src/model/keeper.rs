@@ -129,6 +129,11 @@ pub enum KeeperFact {
         pid: i32,
         started: Timestamp,
     },
+    /// The keeper refused to start this run, or the order couldn't be given.
+    StartRefused {
+        run: RunNumber,
+        why: String,
+    },
     /// A run ended and its containment is empty; also `spawn-failed`.
     Exited(ExitReport),
     Unkillable {

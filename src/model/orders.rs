@@ -25,6 +25,8 @@ pub enum Order {
     /// The stop ladder at once, without waiting for players; then the agent ends.
     Stop {
         reason: Option<String>,
+        /// A stop that is under way already takes its next step at once. Without it, to ask again changes nothing.
+        now: bool,
     },
     /// Let go of the game: the agent ends, the match goes on under the keeper. With `restart` the agent's exit
     /// code asks its supervisor for a new one (an upgrade).

@@ -125,6 +125,9 @@ pub struct ExitReport {
     /// When a gateway that served this run crashed, the last time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway_ended: Option<Timestamp>,
+    /// It could not be started because the machine or the keeper lacked something: descriptors, processes, memory, disk.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shortage: bool,
 }
 
 impl ExitReport {
@@ -141,6 +144,7 @@ impl ExitReport {
             core_path: None,
             last_words: None,
             gateway_ended: None,
+            shortage: false,
         }
     }
 }
@@ -162,6 +166,9 @@ pub struct ProcessStats {
     pub memory_pressure: Option<f32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_pressure: Option<f32>,
+    /// The kernel has frozen the game's cgroup: somebody paused it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub frozen: bool,
 }
 
 /// What a keeper is running, as it tells a newly connected agent.

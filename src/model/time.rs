@@ -14,7 +14,14 @@ pub struct Now {
     pub boot: Duration,
     pub mono: Instant,
     pub wall: Timestamp,
+    /// Of which `boot` and `mono` are.
+    pub boot_id: BootId,
 }
+
+/// A boot of the machine: what its clocks say means nothing in another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BootId(pub uuid::Uuid);
 
 /// A point on the monotonic clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

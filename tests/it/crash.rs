@@ -67,6 +67,7 @@ const NEVER: &[&str] = &[
     "after-ask",
     "before-away",
     "before-keeper-gone",
+    "before-start-refused",
     "before-unkillable",
     "before-stop-requested",
     "before-superseded",

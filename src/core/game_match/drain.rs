@@ -113,12 +113,13 @@ impl GameMatch {
         }
     }
 
-    /// The operator's: the stop sequence at once; then the agent ends.
-    pub(super) fn stop(&mut self, reason: &str, again: bool, facts: &Facts, decisions: &mut Decisions) {
+    /// The operator's: the stop sequence at once; then the agent ends. To ask again is harmless: a game that saves is not
+    /// killed for it.
+    pub(super) fn stop(&mut self, reason: &str, now: bool, facts: &Facts, decisions: &mut Decisions) {
         match &self.state.stage {
             MatchStage::Closing(..) => {
                 let MatchStage::Closing(_, closing) = &mut self.state.edit().stage else { return };
-                if closing.then == AfterDrain::End || again {
+                if now {
                     closing.sequence.hasten(facts.now);
                 }
                 closing.then = AfterDrain::End;

@@ -6,6 +6,9 @@
 //! | after it said `Shutdown` | orderly: the match is closed |
 //! | exit 0 after it was ready, and not `restart = always` | the match is closed |
 //! | lost with its keeper | the match is closed |
+//! | by the keeper's fallback policy, while no agent was there | ordered: the match is closed |
+//! | before it began: the machine lacked something for it | started again after a delay; not counted |
+//! | before it began: the keeper refused to start it | the match is closed; not counted |
 //! | with a failure, within 30 s after its SDK gateway crashed | started again after a delay; not counted |
 //! | otherwise | started again after a delay, within the crash budget; else the match is closed |
 //!
@@ -18,7 +21,7 @@ use crate::{
     core::{
         decisions::Decisions,
         facts::{Facts, Phase},
-        process::RunEnd,
+        process::{KILLED, RunEnd},
         signal::{Report, RunFailure, Signal},
     },
     model::{
@@ -31,7 +34,8 @@ impl GameMatch {
     pub(super) fn run_ended(&mut self, end: RunEnd, facts: &Facts, decisions: &mut Decisions) {
         match &self.state.stage {
             MatchStage::Closing(_, closing) => {
-                let (reason, then) = (closing.reason.clone(), closing.then.clone());
+                let killed = if end.killed { format!("; {KILLED}") } else { String::new() };
+                let (reason, then) = (format!("{}{killed}", closing.reason), closing.then.clone());
                 self.close_match(&reason, then, Some(end.report), facts, decisions);
             }
             MatchStage::Draining(_, drain) => {
@@ -65,6 +69,14 @@ impl GameMatch {
         if end.report.status == ExitStatus::Lost {
             return close(self, "the game was lost with its keeper", end, decisions);
         }
+        if end.refused {
+            let reason = format!("the keeper did not start the game: {}", end.status);
+            return close(self, &reason, end, decisions);
+        }
+        if end.was_ordered() && end.failing.is_none() {
+            let killed = if end.killed { format!("; {KILLED}") } else { String::new() };
+            return close(self, &format!("the game was stopped while no agent was there{killed}"), end, decisions);
+        }
         let success = end.is_success() && end.failing.is_none();
         if success && facts.settings.restart.when != RestartWhen::Always {
             return close(self, "the game ended by itself", end, decisions);
@@ -90,6 +102,6 @@ fn warm_game_ended(end: RunEnd, facts: &Facts, decisions: &mut Decisions) {
     if end.is_replacement() || cold {
         return;
     }
-    let success = (end.announced || end.is_success()) && end.failing.is_none();
+    let success = (end.announced || end.is_success() || end.was_ordered()) && end.failing.is_none();
     decisions.signal(Signal::RunFailed(Box::new(RunFailure { end, success })));
 }

@@ -1,11 +1,12 @@
 //! The end of a run, and whether the game is started again after it.
 
-use super::{Process, ProcessMachine, RunEnd, state::describe};
+use super::{KILLED, Process, ProcessMachine, RunEnd, state::describe};
 use crate::{
     core::{
         crash_book::{AfterFailure, Counts},
         decisions::Decisions,
         facts::Facts,
+        game_match::MatchPhase,
         io::{Effect, Watch},
         signal::{RunFailure, Signal},
     },
@@ -20,9 +21,33 @@ use std::time::Duration;
 /// An exit so soon after a crash of the SDK gateway is put down to that: it broke the game's streams.
 const GATEWAY_CRASH: Duration = Duration::from_secs(30);
 
+/// Whether the keeper refused to start the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    Yes,
+    No,
+}
+
+const SIGKILL: i32 = 9;
+
 impl ProcessMachine {
     /// A run of ours ended, and its containment is empty.
-    pub(super) fn exited(&mut self, mut report: ExitReport, facts: &Facts, decisions: &mut Decisions) {
+    pub(super) fn exited(&mut self, report: ExitReport, facts: &Facts, decisions: &mut Decisions) {
+        self.end(report, Refusal::No, facts, decisions);
+    }
+
+    /// The keeper won't start it. That is no failure of the game, and to ask again at once would be of no use.
+    pub(super) fn start_refused(&mut self, run: RunNumber, why: String, facts: &Facts, decisions: &mut Decisions) {
+        if !matches!(&self.state.process, Process::Intended(intended) if intended.number == run) {
+            return;
+        }
+        let delay = self.state.edit().failures.delay(&facts.settings.restart, &mut decisions.jitter);
+        self.rest(facts, delay);
+        let status = ExitStatus::SpawnFailed { error: why };
+        self.end(ExitReport::new(run, status, facts.wall, facts.wall), Refusal::Yes, facts, decisions);
+    }
+
+    fn end(&mut self, mut report: ExitReport, refusal: Refusal, facts: &Facts, decisions: &mut Decisions) {
         let (run, failing) = match &self.state.process {
             Process::Intended(run) | Process::Up(run) => (run.as_ref().clone(), None),
             Process::Failing(run, _, why) => (run.as_ref().clone(), Some(why.clone())),
@@ -34,7 +59,9 @@ impl ProcessMachine {
         self.next_stats = None;
         // They came as a batch.
         report.last_words = None;
-        let how = describe(&report.status);
+        let stopped = failing.is_some() || facts.game.phase == MatchPhase::Closing || report.stopped_at_step.is_some();
+        let killed = stopped && matches!(report.status, ExitStatus::Signaled { signal: SIGKILL, .. });
+        let how = describe(&report.status) + if killed { "; " } else { "" } + if killed { KILLED } else { "" };
         let gateway_crash = gateway_crash(&report);
         let status = [failing.clone(), Some(how.clone()), gateway_crash.map(excuse)];
         let status = status.into_iter().flatten().collect::<Vec<_>>().join("; ");
@@ -47,8 +74,10 @@ impl ProcessMachine {
             decisions.after_commit(Effect::Keeper(KeeperOrder::ExitTaken { run: report.run }));
         }
         let announced = facts.words.announced_end;
-        let excused = gateway_crash.is_some();
-        decisions.signal(Signal::RunEnded(Box::new(RunEnd { run, failing, status, announced, excused, report })));
+        let refused = refusal == Refusal::Yes;
+        let excused = gateway_crash.is_some() || refused || report.shortage;
+        let end = RunEnd { run, failing, status, announced, excused, refused, killed, report };
+        decisions.signal(Signal::RunEnded(Box::new(end)));
     }
 
     pub(super) fn lost(&mut self, facts: &Facts, decisions: &mut Decisions) {

@@ -16,14 +16,29 @@ use crate::{
 use std::time::Duration;
 
 impl ProcessMachine {
-    pub(super) fn intend(&mut self, spec: LaunchSpec, decisions: &mut Decisions) {
+    pub(super) fn intend(&mut self, spec: LaunchSpec, facts: &Facts, decisions: &mut Decisions) {
         let number = RunNumber(self.state.last_run + 1);
         let program = spec.argv.first().cloned().unwrap_or_default();
         decisions.timeline("starting", format!("starting {program} (run {number})"), &[("run", &number.to_string())]);
         let state = self.state.edit();
         state.last_run = number.0;
-        state.process = Process::Intended(Box::new(Run::new(number, Some(spec.clone()))));
+        let mut run = Run::new(number, Some(spec.clone()));
+        run.ready_by = Some(facts.now + facts.settings.readiness.timeout.get());
+        state.process = Process::Intended(Box::new(run));
         decisions.after_commit(Effect::Keeper(KeeperOrder::Start { run: number, spec: Box::new(spec) }));
+    }
+
+    /// The order to start it has led to nothing in all the time that a start may take.
+    pub(super) fn never_came_up(&mut self, facts: &Facts, decisions: &mut Decisions) {
+        let Process::Intended(run) = &self.state.process else { return };
+        let (run, span) = (run.clone(), facts.settings.readiness.timeout);
+        if decisions.withdraw_start() {
+            let why = format!("the journal could not be written within {span}, so it was not started");
+            return self.start_refused(run.number, why, facts, decisions);
+        }
+        // The keeper may have started it: the stop sequence settles that.
+        self.enter(Process::Up(run));
+        self.useless(&format!("nothing was heard of its start within {span}"), facts, decisions);
     }
 
     pub(super) fn never_started(&mut self, facts: &Facts, decisions: &mut Decisions) {

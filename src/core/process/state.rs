@@ -97,6 +97,10 @@ pub(crate) struct RunEnd {
     pub announced: bool,
     /// Its SDK gateway had just crashed: that is no crash of the game.
     pub excused: bool,
+    /// The keeper refused to start it.
+    pub refused: bool,
+    /// It was being stopped, and SIGKILL was needed.
+    pub killed: bool,
     pub report: ExitReport,
 }
 
@@ -104,6 +108,12 @@ impl RunEnd {
     /// It was stopped to make room for another launch.
     pub(crate) fn is_replacement(&self) -> bool {
         self.failing.as_deref() == Some(REPLACED)
+    }
+
+    /// Its keeper ended it by the fallback policy, because somebody said so or nobody looked after it: no failure of the game.
+    pub(crate) fn was_ordered(&self) -> bool {
+        // What a game leaves behind is stopped, too, after an end of its own.
+        self.report.stopped_at_step.is_some() && self.report.stragglers == 0
     }
 
     /// It was ready, and ended well.
@@ -154,6 +164,9 @@ pub(crate) enum ProcessStatus {
         left: u32,
     },
 }
+
+/// What is said of a game that was being stopped and didn't end before SIGKILL.
+pub(crate) const KILLED: &str = "it had to be killed, and may not have saved";
 
 /// An exit status in words.
 pub(super) fn describe(status: &ExitStatus) -> String {

@@ -1,6 +1,6 @@
 //! How the world carries out what the core has decided, and how it answers.
 
-use super::{Disk, World, allocation, at, exit, keeper::short, service::written_session};
+use super::{Disk, World, allocation, exit, keeper::short, service::written_session};
 use crate::{
     core::io::{Availability, Effect, Input, JournalFact},
     model::{
@@ -24,7 +24,7 @@ impl World {
                         assert!(!twice, "two writes to {session} at once");
                     }
                     self.open.insert(*id, writes);
-                    if let Some(answer) = self.service.answer(call, at(self.mono).wall) {
+                    if let Some(answer) = self.service.answer(call, self.now().wall) {
                         self.inputs.push_back(Input::Answered { call: *id, answer });
                     }
                 }
@@ -74,7 +74,7 @@ impl World {
     }
 
     fn order_keeper(&mut self, order: KeeperOrder) {
-        let wall = at(self.mono).wall;
+        let wall = self.now().wall;
         self.keeper.orders.push(short(&order));
         match order {
             KeeperOrder::Start { run, .. } => {
@@ -120,7 +120,7 @@ impl World {
             && running == run
         {
             let status = ExitStatus::Signaled { signal, core: false };
-            let report = exit(run, status, started, at(self.mono).wall);
+            let report = exit(run, status, started, self.now().wall);
             self.keeper.run = RunState::Exited { report: report.clone() };
             self.inputs.push_back(Input::Keeper(KeeperFact::Exited(report)));
         }

@@ -7,7 +7,7 @@ use crate::model::{
     policy::{AdmissionPolicy, Readiness, ReadyBy, ReportBy, Reuse, Start},
     process::{ExitReport, ExitStatus, ProcessStats, StopAction, StopStep},
     session::{BackfillInfo, HostType, InstanceInfo, JoinStatus, Session, StartupParams},
-    time::{Instant, Now, Timestamp},
+    time::{BootId, Instant, Now, Timestamp},
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -77,7 +77,7 @@ pub(crate) fn settings() -> Settings {
 
 pub(crate) fn at(mono: Duration) -> Now {
     let wall = Timestamp::from_unix_millis(1_800_000_000_000).unwrap().plus(mono);
-    Now { boot: mono, mono: Instant(mono), wall }
+    Now { boot: mono, mono: Instant(mono), wall, boot_id: BootId(uuid::Uuid::from_u128(1)) }
 }
 
 pub(crate) fn allocation(id: &str, session: Option<&str>) -> Allocation {
@@ -157,7 +157,16 @@ pub(crate) fn backfill(id: &str) -> BackfillInfo {
 /// What the first run uses: this much memory, without a limit or pressure.
 pub(crate) fn stats(memory: u64) -> ProcessStats {
     let (memory_limit, memory_pressure, cpu_pressure) = (None, None, None);
-    ProcessStats { run: RunNumber(1), memory, memory_limit, cpu_us: 0, processes: 1, memory_pressure, cpu_pressure }
+    ProcessStats {
+        run: RunNumber(1),
+        memory,
+        memory_limit,
+        cpu_us: 0,
+        processes: 1,
+        memory_pressure,
+        cpu_pressure,
+        frozen: false,
+    }
 }
 
 pub(crate) fn exit(run: RunNumber, status: ExitStatus, started: Timestamp, ended: Timestamp) -> ExitReport {

@@ -131,7 +131,7 @@ fn a_run_that_nothing_explains_is_kept_until_the_operator_says_so() {
     assert!(matches!(w.keeper.run, RunState::Running { .. }));
     assert!(matches!(w.offer, Some(Availability::Unavailable)));
     assert!(w.status().warnings.iter().any(|warning| warning.contains("gameside stop")));
-    w.order(crate::model::orders::Order::Stop { reason: None });
+    w.order(crate::model::orders::Order::Stop { reason: None, now: false });
     assert!(w.ended.is_some());
     assert!(matches!(w.keeper.run, RunState::Empty));
 }
@@ -166,7 +166,7 @@ fn a_drain_goes_on_with_the_deadline_that_it_had() {
 fn a_stop_sequence_goes_on_after_a_restart_of_the_agent() {
     let mut w = World::serving(settings());
     w.keeper.game_obeys = false;
-    w.order(crate::model::orders::Order::Stop { reason: None });
+    w.order(crate::model::orders::Order::Stop { reason: None, now: false });
     w.pass(secs(5));
     w.kill_agent();
     assert_eq!(w.status().phase, PhaseName::Closing);
@@ -212,7 +212,7 @@ fn while_no_keeper_can_be_had_the_end_is_reported_and_the_agent_can_end() {
     assert_eq!(w.shown(), Some(JoinStatus::Closed));
     assert_eq!(w.status().last_end.unwrap().exit.unwrap().status, ExitStatus::Lost);
     assert!(matches!(w.offer, Some(Availability::Unavailable)), "nothing is offered without a keeper");
-    w.order(Order::Stop { reason: None });
+    w.order(Order::Stop { reason: None, now: false });
     assert!(matches!(w.ended, Some(Ending::Orderly { .. })), "{:?}", w.ended);
 }
 

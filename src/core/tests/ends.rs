@@ -84,6 +84,64 @@ fn a_second_signal_stops_waiting_and_a_third_takes_the_next_step() {
 }
 
 #[test]
+fn asked_again_the_last_report_keeps_its_time_and_the_end_says_what_is_owed() {
+    let ask = |w: &mut World| {
+        w.give(Input::Terminate);
+        w.order(Order::Stop { reason: None, now: true });
+    };
+    let ending = || {
+        let mut w = World::serving(settings());
+        w.service.net = Net::Silent;
+        ask(&mut w);
+        ask(&mut w);
+        w.pass(secs(4));
+        assert!(w.ended.is_none(), "the report is under way: {:?}", w.ended);
+        w
+    };
+    let mut w = ending();
+    w.service.net = Net::Up;
+    w.time_out();
+    w.pass(secs(1));
+    assert!(matches!(w.ended, Some(Ending::Orderly { .. })), "{:?}", w.ended);
+    assert_eq!(w.shown(), Some(JoinStatus::Closed));
+
+    let mut w = ending();
+    w.pass(secs(2));
+    assert!(matches!(w.ended, Some(Ending::Undelivered { sessions: 1, .. })), "{:?}", w.ended);
+    assert_eq!(w.keeper.orders.last().unwrap(), "shutdown");
+}
+
+#[test]
+fn to_ask_for_a_stop_again_is_harmless_and_only_now_hastens_it() {
+    let mut w = World::serving(settings());
+    w.keeper.game_obeys = false;
+    for _ in 0..3 {
+        w.order(Order::Stop { reason: None, now: false });
+    }
+    assert!(w.ended.is_none() && !w.keeper.orders.contains(&"kill 1".to_owned()));
+    w.order(Order::Stop { reason: None, now: true });
+    assert!(w.keeper.orders.contains(&"kill 1".to_owned()));
+    let Some(Ending::Orderly { reason }) = &w.ended else { panic!("{:?}", w.ended) };
+    assert!(reason.contains("had to be killed"), "{reason}");
+}
+
+#[test]
+fn a_stop_has_an_end_also_where_the_keeper_does_not_answer() {
+    let mut w = World::serving(settings());
+    w.give(Input::Keeper(KeeperFact::Away { why: "it is stopped".into() }));
+    w.keeper.game_obeys = false;
+    w.pass(secs(60));
+    assert!(w.ended.is_none(), "a match may go on without its keeper");
+    w.order(Order::Stop { reason: None, now: false });
+    w.keeper.run = crate::model::process::RunState::Empty;
+    w.pass(secs(24));
+    assert!(w.ended.is_none());
+    w.pass(secs(2));
+    assert_eq!(w.ended, Some(Ending::KeeperSilent));
+    assert_ne!(w.shown(), Some(JoinStatus::Closed), "nobody knows whether it has ended");
+}
+
+#[test]
 fn a_stop_requested_of_the_keeper_is_a_signal_told_once() {
     let mut w = World::serving(settings());
     w.say(joins("ann"));
@@ -96,7 +154,7 @@ fn a_stop_requested_of_the_keeper_is_a_signal_told_once() {
 fn stop_waits_for_nobody_and_drain_with_recycle_leaves_the_agent_free() {
     let mut w = World::serving(settings());
     w.say(joins("ann"));
-    w.order(Order::Stop { reason: None });
+    w.order(Order::Stop { reason: None, now: false });
     assert!(matches!(w.ended, Some(Ending::Orderly { .. })));
 
     let mut w = World::serving(settings());
@@ -118,7 +176,7 @@ fn the_agent_asks_before_the_stop_sequence_and_a_keeper_alone_passes_that_over()
     let policy = policy.unwrap();
     assert!(policy.steps.iter().all(|step| step.action != StopAction::Ask));
     assert_eq!(policy.total, policy.steps.iter().map(|step| step.wait).sum::<Duration>());
-    w.order(Order::Stop { reason: None });
+    w.order(Order::Stop { reason: None, now: false });
     assert!(w.seen.iter().any(|effect| matches!(effect, Effect::AskToQuit { .. })));
     assert!(!w.keeper.orders.iter().any(|order| order.starts_with("signal")), "it has its time");
     w.pass(secs(20));
@@ -416,4 +474,42 @@ fn an_end_that_is_owed_to_an_instance_that_is_gone_blocks_nothing() {
     w.pass(secs(5));
     assert_eq!(w.status().outbox, Vec::<String>::new());
     assert!(matches!(w.offer, Some(Availability::Free { .. })), "{:?}", w.offer);
+}
+
+#[test]
+fn a_clock_that_is_set_between_two_lives_ends_no_drain() {
+    let mut s = settings();
+    s.drain.deadline = Span::from_secs(1200);
+    let mut w = World::serving(s);
+    w.say(joins("ann"));
+    w.order(Order::Drain { reason: None, then: After::End });
+    w.pass(secs(600));
+    let aside = |w: &mut World| w.wake(crate::core::io::SavedState::SetAside { why: "damaged".into(), text: None });
+    for life in [World::kill_agent as fn(&mut World), aside] {
+        w.clock_set += secs(3600);
+        life(&mut w);
+        assert_eq!(w.status().phase, PhaseName::Draining);
+        let left = w.status().deadline.unwrap().since(w.now().wall);
+        assert!(left > secs(580) && left <= secs(600), "{left:?}");
+    }
+    w.pass(secs(590));
+    assert!(w.ended.is_none() && w.status().phase == PhaseName::Draining);
+    w.pass(secs(20));
+    assert!(matches!(w.ended, Some(Ending::Orderly { .. })), "{:?}", w.ended);
+}
+
+#[test]
+fn a_journal_that_says_nothing_of_its_clock_goes_by_the_wall_clock() {
+    let mut s = settings();
+    s.drain.deadline = Span::from_secs(1200);
+    let mut w = World::serving(s);
+    w.say(joins("ann"));
+    w.order(Order::Drain { reason: None, then: After::End });
+    let mut text: serde_json::Value = serde_json::from_str(w.journal.as_deref().unwrap()).unwrap();
+    let clock = text.as_object_mut().unwrap().remove("clock");
+    assert!(clock.is_some());
+    w.pass(secs(600));
+    w.wake(crate::core::io::SavedState::Journal(text.to_string()));
+    let left = w.status().deadline.unwrap().since(w.now().wall);
+    assert!(left > secs(580) && left <= secs(600), "{left:?}");
 }

@@ -99,7 +99,7 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
         Act::Allocate(id) => w.order(Order::Allocate(Box::new(allocation(&format!("a{id}"), None)))),
         Act::Drain => w.order(Order::Drain { reason: None, then: After::Recycle }),
         Act::Terminate => w.give(Input::Terminate),
-        Act::Stop => w.order(Order::Stop { reason: None }),
+        Act::Stop => w.order(Order::Stop { reason: None, now: false }),
         Act::Detach => {
             model.detached = Some(w.mono);
             w.order(Order::Detach { restart: true });
@@ -220,7 +220,7 @@ fn play(provider: ProviderKind, start: Start, acts: Vec<Act>) {
     model.reborn();
     w.pass(secs(200));
     if w.ended.is_none() {
-        w.order(Order::Stop { reason: None });
+        w.order(Order::Stop { reason: None, now: false });
         w.pass(secs(60));
     }
     model.look(&w);

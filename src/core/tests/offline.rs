@@ -20,7 +20,7 @@ fn left() -> World {
 }
 
 fn look(w: &World, keeper: &KeeperFound) -> Status {
-    status("one", w.journal.as_deref(), keeper, w.now().wall)
+    status("one", w.journal.as_deref(), keeper, w.now())
 }
 
 fn here(keeper: &Keeper) -> KeeperFound {

@@ -246,3 +246,69 @@ fn an_end_that_was_announced_too_late_takes_back_what_was_counted_and_nothing_el
     assert_eq!(w.status().last_end.unwrap().reason, "the game ended, as it had said");
     assert_eq!(w.core.process.state().failures.times.len(), 1, "the first crash was one");
 }
+
+#[test]
+fn a_game_that_its_keeper_was_told_to_end_is_not_started_again() {
+    for (status, killed) in [
+        (ExitStatus::Signaled { signal: 9, core: false }, true),
+        (ExitStatus::Exited { code: 1 }, false),
+        (ExitStatus::Exited { code: 0 }, false),
+    ] {
+        let mut s = settings();
+        s.restart.when = RestartWhen::Always;
+        let mut w = World::serving(s);
+        w.allocates = false;
+        let RunState::Running { run, started, .. } = w.keeper.run else { panic!() };
+        let mut report = exit(run, status, started, w.now().wall);
+        report.stopped_at_step = Some(1);
+        w.keeper.run = RunState::Exited { report };
+        w.kill_agent();
+        assert_eq!((w.shown(), w.keeper.starts.len()), (Some(JoinStatus::Closed), 1));
+        let reason = w.status().last_end.unwrap().reason;
+        assert!(reason.contains("was stopped while no agent was there"), "{reason}");
+        assert_eq!(reason.contains("had to be killed"), killed, "{reason}");
+    }
+}
+
+#[test]
+fn what_a_game_left_behind_is_stopped_and_that_is_no_order_to_end_it() {
+    let mut w = World::serving(settings());
+    let RunState::Running { run, started, .. } = w.keeper.run else { panic!() };
+    let mut report = exit(run, ExitStatus::Exited { code: 1 }, started, w.now().wall);
+    (report.stopped_at_step, report.stragglers) = (Some(1), 2);
+    w.keeper.run = RunState::Exited { report: report.clone() };
+    w.give(Input::Keeper(KeeperFact::Exited(report)));
+    w.pass(secs(60));
+    assert_eq!(w.keeper.starts, [1, 2], "it crashed");
+}
+
+#[test]
+fn a_start_that_the_keeper_refuses_ends_the_match_and_is_no_crash() {
+    let mut w = World::new(settings());
+    w.keeper.run = RunState::Empty;
+    w.allocates = false;
+    w.give(Input::Keeper(KeeperFact::StartRefused { run: RunNumber(7), why: "of another time".into() }));
+    assert_eq!(w.status().phase, PhaseName::Starting);
+    let mut w = World::serving(settings());
+    w.keeper.says_started = false;
+    w.game_exits(ExitStatus::Exited { code: 1 });
+    w.pass(secs(30));
+    assert_eq!(w.keeper.starts, [1, 2]);
+    (w.keeper.run, w.allocates) = (RunState::Empty, false);
+    w.give(Input::Keeper(KeeperFact::StartRefused { run: RunNumber(2), why: "the keeper was told to stop".into() }));
+    assert_eq!((w.shown(), w.status().phase), (Some(JoinStatus::Closed), PhaseName::Idle));
+    assert!(w.status().last_end.unwrap().reason.contains("told to stop"));
+}
+
+#[test]
+fn a_start_of_which_nothing_is_heard_has_an_end() {
+    let mut w = World::serving(settings());
+    w.keeper.says_started = false;
+    w.game_exits(ExitStatus::Exited { code: 1 });
+    w.pass(secs(30));
+    assert_eq!((w.keeper.starts.len(), w.status().phase), (2, PhaseName::Starting));
+    w.allocates = false;
+    w.pass(settings().readiness.timeout.get());
+    assert!(w.keeper.orders.contains(&"signal 15 to 2".to_owned()), "{:?}", w.keeper.orders);
+    assert!(!matches!(w.keeper.run, RunState::Running { run: RunNumber(2), .. }));
+}

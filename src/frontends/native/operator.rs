@@ -42,7 +42,7 @@ fn end() -> After {
     After::End
 }
 
-/// The reason.
+/// The reason, and whether it is urgent.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -50,6 +50,9 @@ pub(crate) struct Stop {
     #[serde(default)]
     #[cfg_attr(test, schema(max_length = 512))]
     pub reason: Option<String>,
+    /// A stop that is under way already takes its next step at once.
+    #[serde(default)]
+    pub now: bool,
 }
 
 /// Whether the supervisor shall start a new agent.
@@ -116,7 +119,7 @@ pub(crate) async fn drain(State(api): State<Api>, _: Operator, Json(body): Json<
     responses((status = 200, body = Accepted), (status = "default", body = crate::frontends::http::ErrorBody<'static>)), security(("operator" = []))))]
 pub(crate) async fn stop(State(api): State<Api>, _: Operator, Json(body): Json<Stop>) -> Answer {
     check_reason(body.reason.as_ref())?;
-    submit(&api, Order::Stop { reason: body.reason }).await
+    submit(&api, Order::Stop { reason: body.reason, now: body.now }).await
 }
 
 /// The agent ends and the match goes on under the keeper.

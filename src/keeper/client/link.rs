@@ -2,6 +2,7 @@
 
 use super::{
     KeeperError, KeeperEvent, KeeperPlace, Mode,
+    note::{Note, Survivor},
     order_queue::{Answer, OrderQueue},
     spawn::{self, SpawnKeeperError},
 };
@@ -10,7 +11,7 @@ use crate::{
     keeper::{
         daemon,
         discovery::{self, LockState},
-        protocol::{Event, Losses, MAX_LISTENERS, Order, Reply, Request, VERSIONS},
+        protocol::{Event, Losses, MAX_LISTENERS, MAX_ORDER_BYTES, Order, Reply, Request, VERSIONS},
     },
     model::{
         backoff::{Backoff, NO_JITTER},
@@ -49,6 +50,16 @@ enum AwayError {
     Unreachable { holder: Option<i32>, dir: PathBuf, why: io::Error },
     #[error("waiting for a keeper in {}", .0.display())]
     NotThere(PathBuf),
+    #[error("waiting for a keeper in {}, where none has left a lock", .0.display())]
+    NoLock(PathBuf),
+    #[error(
+        "the keeper (pid {pid}) of this agent lives, but its files in {} are gone, so it can't be reached; it takes them \
+         back within a minute. If it can't, `kill {pid}` ends it and its game",
+        .dir.display()
+    )]
+    KeeperLives { pid: i32, dir: PathBuf },
+    #[error("the game (pid {0}) lives without its keeper, and no second one is started beside it; `kill {0}` ends it")]
+    GameLives(i32),
     #[error("looking for a keeper in {}: {why}", .dir.display())]
     Lock { dir: PathBuf, why: io::Error },
     #[error("connecting to the keeper in {}: {why}", .dir.display())]
@@ -71,6 +82,9 @@ impl AwayError {
         match self {
             AwayError::NotThere(_) | AwayError::NotSpawned(_) => true,
             AwayError::Unreachable { .. }
+            | AwayError::NoLock(_)
+            | AwayError::KeeperLives { .. }
+            | AwayError::GameLives(_)
             | AwayError::Lock { .. }
             | AwayError::Connecting { .. }
             | AwayError::NoAnswer
@@ -100,11 +114,13 @@ struct Link {
     epoch: Option<u64>,
     keeper: Option<KeeperId>,
     losses: Losses,
+    note: Option<Note>,
 }
 
 /// Keeps a connection until this agent is superseded, can't talk to the keeper, or nobody listens any more.
 pub(super) async fn run(place: KeeperPlace, mode: Mode, queue: Arc<OrderQueue>, events: mpsc::Sender<KeeperEvent>) {
-    let mut link = Link { place, mode, queue, events, epoch: None, keeper: None, losses: Losses::default() };
+    let mut link =
+        Link { place, mode, queue, events, epoch: None, keeper: None, losses: Losses::default(), note: None };
     let wanted = link.events.clone();
     tokio::select! {
         () = link.live() => {}
@@ -168,8 +184,16 @@ impl Link {
                 (Ok(LockState::Held { pid: holder }), _) => {
                     return Err(AwayError::Unreachable { holder, dir, why }.into());
                 }
-                (Ok(LockState::Free), Mode::Spawn(how)) => spawn::spawn(&dir, how).await.map_err(AwayError::from)?,
-                (Ok(LockState::Free), Mode::Connect) => return Err(AwayError::NotThere(dir).into()),
+                (Ok(LockState::Free | LockState::Missing), Mode::Spawn(how)) => {
+                    self.nothing_lives()?;
+                    spawn::spawn(&dir, how).await.map_err(AwayError::from)?;
+                }
+                (Ok(LockState::Free), Mode::Connect) => {
+                    self.nothing_lives()?;
+                    return Err(AwayError::NotThere(dir).into());
+                }
+                // Somebody may have deleted it under a keeper.
+                (Ok(LockState::Missing), Mode::Connect) => return Err(AwayError::NoLock(dir).into()),
                 (Err(why), _) => return Err(AwayError::Lock { dir, why }.into()),
             }
         }
@@ -188,19 +212,42 @@ impl Link {
         }
     }
 
+    /// The keeper and the game that were met last are gone, as far as can be seen from here.
+    fn nothing_lives(&self) -> Result<(), AwayError> {
+        match Note::read(&self.place.note).and_then(|note| note.survivor()) {
+            None => Ok(()),
+            Some(Survivor::Keeper(pid)) => Err(AwayError::KeeperLives { pid, dir: self.place.dir.clone() }),
+            Some(Survivor::Game(pid)) => Err(AwayError::GameLives(pid)),
+        }
+    }
+
+    fn note(&mut self, change: impl FnOnce(&mut Note)) {
+        if let Some(note) = &mut self.note {
+            change(note);
+            if let Err(error) = note.write(&self.place.note) {
+                tracing::debug!(%error, "which keeper was met can't be noted");
+            }
+        }
+    }
+
     async fn converse(&mut self, mut session: Session, hello: Box<KeeperHello>) -> Ended {
         let same = self.keeper.as_ref().is_none_or(|keeper| *keeper == hello.keeper);
         self.epoch = Some(hello.epoch);
         self.keeper = Some(hello.keeper.clone());
+        self.note = Note::of(&hello);
+        self.note(|_| {});
         self.queue.rewind(same);
         self.tell(KeeperFact::Connected(hello)).await;
         let queue = Arc::clone(&self.queue);
         loop {
             for order in queue.take_refused() {
-                let why = "too many orders wait for the keeper".to_owned();
-                self.say(KeeperEvent::Refused { order: order.to_owned(), why }).await;
+                self.say(refusal(&order, "too many orders wait for the keeper".to_owned())).await;
             }
             for request in queue.take_unsent() {
+                if let Some(why) = too_long(&request) {
+                    self.refused(request.id, why).await;
+                    continue;
+                }
                 if let Err(error) = session.send(&request).await {
                     return AwayError::Writing(error).into();
                 }
@@ -216,10 +263,24 @@ impl Link {
         }
     }
 
+    /// An order has its end in a refusal.
+    async fn refused(&mut self, id: u64, why: String) {
+        match self.queue.answer(id) {
+            Some((order, Some(asker))) => {
+                let _ = asker.send(Err(KeeperError::Refused { order: order.name().to_owned(), why }));
+            }
+            Some((order, None)) => self.say(refusal(&order, why)).await,
+            None => {}
+        }
+    }
+
     /// One line from the keeper: an answer, an event, or both.
     async fn take(&mut self, reply: Reply, session: &mut Session) -> Result<(), Ended> {
-        let known = reply.re.map(|id| self.queue.answer(id));
-        let asker = known.flatten();
+        if let (Some(id), Event::Refused { why, .. }) = (reply.re, &reply.event) {
+            self.refused(id, why.clone()).await;
+            return Ok(());
+        }
+        let asker = reply.re.and_then(|id| self.queue.answer(id)).and_then(|(_, asker)| asker);
         let event = match (reply.event, asker) {
             (Event::Superseded, _) => return Err(Ended::Superseded),
             (Event::Listeners { names }, asker) => {
@@ -239,12 +300,13 @@ impl Link {
                 let _ = asker.send(Ok(Answer::Exec(result)));
                 return Ok(());
             }
-            (Event::Refused { order, why }, Some(asker)) => {
-                let _ = asker.send(Err(KeeperError::Refused { order, why }));
-                return Ok(());
-            }
             (event, _) => event,
         };
+        if let Event::Started { pid, .. } = &event {
+            self.note(|note| note.set_game(Some(*pid)));
+        } else if let Event::Exited { .. } = &event {
+            self.note(|note| note.set_game(None));
+        }
         let event = match event {
             Event::Started { run, pid, started } => KeeperEvent::Fact(KeeperFact::Started { run, pid, started }),
             Event::Exited { report } => KeeperEvent::Fact(KeeperFact::Exited(report)),
@@ -273,6 +335,20 @@ impl Link {
         };
         self.events.send(event).await.map_err(|_| Ended::Unwanted)
     }
+}
+
+/// What is told of an order that was refused.
+fn refusal(order: &Order, why: String) -> KeeperEvent {
+    match order {
+        Order::Start { run, .. } => KeeperEvent::Fact(KeeperFact::StartRefused { run: *run, why }),
+        other => KeeperEvent::Refused { order: other.name().to_owned(), why },
+    }
+}
+
+/// Why an order isn't sent: the keeper would hang up, again and again.
+fn too_long(request: &Request) -> Option<String> {
+    let length = serde_json::to_vec(request).map_or(0, |line| line.len());
+    (length > MAX_ORDER_BYTES).then(|| format!("it has {length} bytes; the keeper takes {MAX_ORDER_BYTES} at most"))
 }
 
 /// One connection.

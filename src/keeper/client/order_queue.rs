@@ -21,11 +21,14 @@ pub(super) enum Answer {
     Exec(ExecResult),
 }
 
+/// Who waits for a result.
+pub(super) type Asker = oneshot::Sender<Result<Answer, KeeperError>>;
+
 #[derive(Debug)]
 struct Entry {
     request: Request,
     sent: bool,
-    asker: Option<oneshot::Sender<Result<Answer, KeeperError>>>,
+    asker: Option<Asker>,
 }
 
 #[derive(Debug, Default)]
@@ -37,7 +40,7 @@ struct State {
     fallback: Option<Order>,
     output: Option<Order>,
     /// Orders that were not taken, for the link to report.
-    refused: Vec<&'static str>,
+    refused: Vec<Order>,
     over: bool,
 }
 
@@ -71,10 +74,7 @@ impl OrderQueue {
         {
             entry.request.order = order;
         } else {
-            let name = order.name();
-            if state.push(order, None).is_err() {
-                state.refused.push(name);
-            }
+            state.push_or_refuse(order);
         }
         drop(state);
         self.posted.notify_one();
@@ -115,19 +115,19 @@ impl OrderQueue {
             .collect()
     }
 
-    /// Names of the orders that found no room since the last call.
-    pub(super) fn take_refused(&self) -> Vec<&'static str> {
+    /// The orders that found no room since the last call.
+    pub(super) fn take_refused(&self) -> Vec<Order> {
         std::mem::take(&mut self.state().refused)
     }
 
-    /// The order with this id was answered. Returns who waits for its result.
-    pub(super) fn answer(&self, id: u64) -> Option<oneshot::Sender<Result<Answer, KeeperError>>> {
+    /// The order with this id was answered. Returns it, and who waits for its result.
+    pub(super) fn answer(&self, id: u64) -> Option<(Order, Option<Asker>)> {
         let mut state = self.state();
         let at = state.entries.iter().position(|entry| entry.request.id == id)?;
-        let asker = state.entries.remove(at).and_then(|entry| entry.asker);
+        let entry = state.entries.remove(at)?;
         drop(state);
         self.answered.notify_waiters();
-        asker
+        Some((entry.request.order, entry.asker))
     }
 
     /// For a new connection: drops what must not be given twice, puts the levels first, and marks the rest as unsent. Another keeper than
@@ -164,7 +164,19 @@ impl State {
         self.next
     }
 
-    fn push(&mut self, order: Order, asker: Option<oneshot::Sender<Result<Answer, KeeperError>>>) -> Result<(), ()> {
+    /// SIGKILL to a run that is on its way already is not sent again: while the keeper is away, it is ordered over and over.
+    fn push_or_refuse(&mut self, order: Order) {
+        let waits = |entry: &Entry| !entry.sent && entry.request.order == order;
+        if matches!(order, Order::Kill { .. }) && self.entries.iter().any(waits) {
+            return;
+        }
+        if self.over || self.entries.len() >= MAX_WAITING {
+            return self.refused.push(order);
+        }
+        let _ = self.push(order, None);
+    }
+
+    fn push(&mut self, order: Order, asker: Option<Asker>) -> Result<(), ()> {
         if self.over || self.entries.len() >= MAX_WAITING {
             return Err(());
         }
@@ -258,6 +270,16 @@ mod tests {
         for run in 0..=MAX_WAITING as u64 {
             queue.post(start(run));
         }
-        assert_eq!(queue.take_refused(), ["start"]);
+        assert_eq!(queue.take_refused(), [start(MAX_WAITING as u64)]);
+    }
+
+    #[test]
+    fn a_kill_that_waits_is_not_queued_again() {
+        let queue = OrderQueue::default();
+        let kill = |run| Order::Kill { run: RunNumber(run) };
+        [1, 1, 2].into_iter().for_each(|run| queue.post(kill(run)));
+        assert_eq!(queue.take_unsent().len(), 2);
+        queue.post(kill(1));
+        assert_eq!(queue.take_unsent().len(), 1, "the first was sent, and may have come too early");
     }
 }

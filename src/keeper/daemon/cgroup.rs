@@ -121,6 +121,11 @@ impl Leaf {
         self.value("cgroup.events", "populated").is_some_and(|value| value != 0)
     }
 
+    /// Whether nothing in it gets to run: it, or a group around it, is frozen.
+    pub(super) fn frozen(&self) -> bool {
+        self.value("cgroup.events", "frozen").is_some_and(|value| value != 0)
+    }
+
     /// SIGKILL to everything in it, at once and without a race. Says whether the kernel can (5.14).
     pub(super) fn kill(&self) -> bool {
         fs::write(self.path.join("cgroup.kill"), "1").is_ok()

@@ -218,8 +218,10 @@ impl Daemon {
             }
             Err(error) => {
                 let at = clock::wall();
-                let status = ExitStatus::SpawnFailed { error: error.to_string() };
-                let report = ExitReport::new(run, status, at, at);
+                let shortage = error.shortage();
+                let named = shortage.map_or_else(|| error.to_string(), |what| format!("{error}: {what}"));
+                let status = ExitStatus::SpawnFailed { error: named };
+                let report = ExitReport { shortage: shortage.is_some(), ..ExitReport::new(run, status, at, at) };
                 self.store.keep(report.clone());
                 self.connections.tell(&Event::Exited { report });
                 self.replace_gateway();

@@ -15,7 +15,7 @@
 //! them pile up is closed, and its next hello tells it everything again. Lines of output are
 //! dropped, and counted, from [`MAX_LINES`] on.
 
-use super::output::Lines;
+use super::{Instant, error::shortage, output::Lines};
 use crate::{
     host::socket,
     keeper::protocol::{Event, MAX_ORDER_BYTES, Reply, Stream},
@@ -29,8 +29,11 @@ use std::{
     collections::VecDeque,
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::Duration,
 };
 
+/// How long we wait after an `accept` that failed for want of something.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 const MAX_PEERS: usize = 8;
 /// Lines of one peer that are carried out in a turn.
 const LINES_A_TURN: usize = 32;
@@ -89,14 +92,21 @@ struct Packet {
 pub(super) struct Connections {
     list: Vec<Connection>,
     last: u64,
+    /// After an `accept` that failed for want of something: when it is tried again, and what was wanting.
+    accept_from: Option<Instant>,
+    short_of: Option<&'static str>,
     /// The controller wants lines of output.
     pub(super) output: bool,
     pub(super) lost_lines: u64,
 }
 
 impl Connections {
-    pub(super) fn accept(&mut self, server: &OwnedFd, uid: u32) {
-        while let Ok(socket) = accept_with(server, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+    pub(super) fn accept(&mut self, server: &OwnedFd, uid: u32, now: Instant) {
+        loop {
+            let socket = match accept_with(server, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+                Ok(socket) => socket,
+                Err(error) => return self.not_accepted(error, now),
+            };
             let peer = super::sys::peer_uid(&socket).unwrap_or(u32::MAX);
             if peer != uid && peer != 0 {
                 warn!("a connection from uid {peer} was refused; only uid {uid} may give orders");
@@ -107,6 +117,7 @@ impl Connections {
             {
                 self.list.remove(at);
             }
+            (self.accept_from, self.short_of) = (None, None);
             self.last += 1;
             self.list.push(Connection {
                 socket,
@@ -119,6 +130,25 @@ impl Connections {
                 closed: false,
             });
         }
+    }
+
+    /// A connection that can't be accepted for want of something would be there again at once, and again.
+    fn not_accepted(&mut self, error: Errno, now: Instant) {
+        let Some(what) = shortage(&error.into()) else { return self.short_of = None };
+        if self.short_of.replace(what) != Some(what) {
+            warn!("an agent that connects has to wait: {what}");
+        }
+        self.accept_from = Some(now + ACCEPT_AGAIN);
+    }
+
+    /// From when on connections are accepted again; none: at any time.
+    pub(super) fn accept_from(&self) -> Option<Instant> {
+        self.accept_from
+    }
+
+    /// True if the server's socket is to be waited for.
+    pub(super) fn accepts(&self, now: Instant) -> bool {
+        self.accept_from.is_none_or(|from| now >= from)
     }
 
     /// Descriptors to wait for, and whether there is something to write.

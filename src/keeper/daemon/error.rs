@@ -6,6 +6,7 @@ use crate::{
     keeper::protocol::{MAX_FILE_BYTES, MAX_RECORD_BYTES},
     model::ids::RunNumber,
 };
+use rustix::io::Errno;
 use std::{io, path::PathBuf, time::Duration};
 
 /// Why an order is refused.
@@ -89,4 +90,53 @@ pub(super) enum FileError {
     TooLong,
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+/// What the machine, or this process, has none left of: no fault of the game.
+pub(super) fn shortage(error: &io::Error) -> Option<&'static str> {
+    Some(match Errno::from_io_error(error)? {
+        Errno::MFILE => "the keeper has no file descriptor left; raise its limit (LimitNOFILE=, ulimit -n)",
+        Errno::NFILE => "the machine has no file descriptor left; raise fs.file-max",
+        Errno::AGAIN => "no further process may be started; raise the limit (TasksMax=, pids.max, ulimit -u)",
+        Errno::NOMEM | Errno::NOBUFS => "the machine has no memory left for it",
+        Errno::NOSPC => "the disk has no room or no inode left (df, df -i)",
+        Errno::DQUOT => "the quota of the disk is used up",
+        _ => return None,
+    })
+}
+
+impl SpawnError {
+    /// What was wanting, if that is why.
+    pub(super) fn shortage(&self) -> Option<&'static str> {
+        match self {
+            SpawnError::Cgroup(why)
+            | SpawnError::Socket(why)
+            | SpawnError::Pipes(why)
+            | SpawnError::Fork(why)
+            | SpawnError::File { why: FileError::Io(why), .. } => shortage(why),
+            SpawnError::TooManyCommands(_)
+            | SpawnError::NoProgram
+            | SpawnError::NotInPath { .. }
+            | SpawnError::ProgramOutside(_)
+            | SpawnError::DirectoryOutside(_)
+            | SpawnError::ZeroByte(_)
+            | SpawnError::File { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wanting_is_named_and_nothing_else_is_a_shortage() {
+        let error = |errno: Errno| SpawnError::Pipes(errno.into());
+        assert!(error(Errno::MFILE).shortage().unwrap().contains("LimitNOFILE"));
+        assert!(SpawnError::Fork(Errno::AGAIN.into()).shortage().unwrap().contains("TasksMax"));
+        let full = FileError::Io(Errno::NOSPC.into());
+        assert!(SpawnError::File { path: "x".into(), why: full }.shortage().unwrap().contains("inode"));
+        assert_eq!(error(Errno::ACCESS).shortage(), None);
+        assert_eq!(SpawnError::NoProgram.shortage(), None);
+    }
 }

@@ -36,6 +36,12 @@ impl Log {
         log
     }
 
+    /// Goes on in another directory.
+    pub(super) fn move_to(&mut self, dir: OwnedFd) {
+        self.dir = dir;
+        self.open();
+    }
+
     /// Bytes that were lost, since the start.
     pub(super) fn lost(&self) -> u64 {
         self.lost

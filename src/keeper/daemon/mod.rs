@@ -15,6 +15,7 @@
 //! | `watcher` | its parent, which ends the game when the keeper is killed |
 //! | `init` | the agent as a child, for containers |
 //! | `directory`, `store` | the state directory, found once; lock, epoch, exit report |
+//! | `presence` | lock and socket, taken back when somebody deletes them |
 //! | `connections`, `commands`, `error` | connections and fencing; what each order does, and why it is refused |
 //! | `run`, `stop_sequence` | one run, from fork to an empty containment |
 //! | `spawn`, `process_tree`, `cgroup` | how a process starts; which processes belong to a run |
@@ -52,6 +53,7 @@ mod listeners;
 mod log;
 mod orphaned;
 mod output;
+mod presence;
 mod privileges;
 mod process_tree;
 mod run;
@@ -78,6 +80,7 @@ use listeners::HeldSockets;
 use log::Log;
 use orphaned::Orphaned;
 use output::ReadOutcome;
+use presence::Presence;
 use privileges::Identity;
 use run::{Run, RunStep};
 use rustix::{
@@ -95,10 +98,13 @@ use std::{
 use store::Store;
 
 pub(super) use crate::model::time::Instant;
+pub(super) use process_tree::born;
 pub(super) use store::left;
 
 /// The signals that the loop reads.
 const SIGNALS: [i32; 5] = [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
+/// Being later than this makes a gap.
+const GAP: Duration = Duration::from_secs(2);
 /// Bytes read at once.
 const BUFFER: usize = 64 << 10;
 
@@ -117,6 +123,7 @@ pub(super) struct Daemon {
     server: OwnedFd,
     signals: OwnedFd,
     runner: Option<Runner>,
+    presence: Presence,
     connections: Connections,
     run: Option<Run>,
     /// A run of which something can't be killed, and of how many processes. Never unset.
@@ -141,6 +148,7 @@ pub(super) struct Daemon {
 enum Source {
     Signals,
     Server,
+    Names,
     Connection(u64),
     Outcome,
     Output(usize),
@@ -163,6 +171,7 @@ impl Daemon {
     ) -> io::Result<Daemon> {
         let log = Log::new(store.logs.try_clone()?, settings.log_cap, settings.log_files);
         let last_run = store.untaken().map_or(RunNumber(0), |report| report.run);
+        let presence = Presence::new(&store.dir, clock::mono());
         let gateways = Gateways::new(&settings, &identity);
         Ok(Daemon {
             settings,
@@ -172,6 +181,7 @@ impl Daemon {
             server,
             signals,
             runner,
+            presence,
             connections: Connections::default(),
             run: None,
             unkillable: None,
@@ -192,7 +202,13 @@ impl Daemon {
     fn run(&mut self) -> u8 {
         let mut buffer = vec![0; BUFFER];
         loop {
+            let due = self.due();
             let ready = self.wait();
+            if let Some(gap) = gap(due, clock::mono()) {
+                warn!("this process stood still for {} s; that counts against no deadline", gap.as_secs());
+                self.run.iter_mut().for_each(|run| run.delay(gap));
+                self.orphaned.delay(gap);
+            }
             for (source, events) in ready {
                 self.serve(source, events, &mut buffer);
             }
@@ -221,7 +237,12 @@ impl Daemon {
             fds.push(PollFd::from_borrowed_fd(fd, flags));
         };
         add(Source::Signals, self.signals.as_fd(), PollFlags::IN);
-        add(Source::Server, self.server.as_fd(), PollFlags::IN);
+        if self.connections.accepts(clock::mono()) {
+            add(Source::Server, self.server.as_fd(), PollFlags::IN);
+        }
+        if let Some(events) = self.presence.events() {
+            add(Source::Names, events.as_fd(), PollFlags::IN);
+        }
         for (number, socket, writes) in self.connections.sockets() {
             add(
                 Source::Connection(number),
@@ -266,7 +287,8 @@ impl Daemon {
     fn serve(&mut self, source: Source, events: PollFlags, buffer: &mut [u8]) {
         match source {
             Source::Signals => self.signalled(buffer),
-            Source::Server => self.connections.accept(&self.server, self.identity.agent_uid),
+            Source::Server => self.connections.accept(&self.server, self.identity.agent_uid, clock::mono()),
+            Source::Names => self.presence.changed(clock::mono()),
             Source::Connection(number) if events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) => {
                 self.connections.read(number, buffer);
             }
@@ -426,14 +448,22 @@ impl Daemon {
             command.kill();
         }
         self.act_orphaned(now);
+        self.keep_names(now);
     }
 
     fn due(&self) -> Option<Instant> {
         let run = self.run.as_ref().filter(|run| run.ended.is_none()).and_then(Run::due);
         let probes = self.executed.iter().map(|command| command.deadline).min();
         let ending = self.ending.map(|(_, until)| until);
-        [run, probes, ending, self.orphaned_due(), self.gateways.due()].into_iter().flatten().min()
+        let names = Some(self.presence.due());
+        let accept = self.connections.accept_from().filter(|from| clock::mono() < *from);
+        [run, probes, ending, names, accept, self.orphaned_due(), self.gateways.due()].into_iter().flatten().min()
     }
+}
+
+/// How long this process, or the machine, stood still beyond what was due: frozen, stopped or asleep.
+fn gap(due: Option<Instant>, now: Instant) -> Option<Duration> {
+    due.map(|due| now.since(due)).filter(|late| *late > GAP)
 }
 
 /// Waits until the descriptor can be read, or the time is up.
@@ -445,4 +475,18 @@ fn wait_for(fd: &OwnedFd, timeout: Option<Duration>) {
 /// Waits for this long.
 fn pause(span: Duration) {
     let _ = poll(&mut [], Timespec::try_from(span).ok().as_ref());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_is_time_behind_what_was_due() {
+        let at = |seconds| Instant(Duration::from_secs(seconds));
+        assert_eq!(gap(None, at(9000)), None);
+        assert_eq!(gap(Some(at(10)), at(12)), None);
+        assert_eq!(gap(Some(at(10)), at(70)), Some(Duration::from_secs(60)));
+        assert_eq!(gap(Some(at(10)), at(5)), None);
+    }
 }

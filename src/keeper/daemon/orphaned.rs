@@ -53,6 +53,11 @@ impl Orphaned {
         self.met = true;
     }
 
+    /// The keeper could do nothing for so long: no agent could have come.
+    pub(super) fn delay(&mut self, span: Duration) {
+        self.since = self.since.map(|since| since + span);
+    }
+
     /// Time without a run doesn't count as time unattended.
     pub(super) fn run_began_or_ended(&mut self, now: Instant) {
         self.since = self.since.map(|_| now);

@@ -74,6 +74,11 @@ pub(super) fn look(pid: i32) -> Option<Process> {
     parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
+/// When a living process was born, in clock ticks since boot.
+pub(in crate::keeper) fn born(pid: i32) -> Option<u64> {
+    look(pid).filter(|process| !process.zombie).map(|process| process.born)
+}
+
 /// `pid (name, which may hold anything) state ppid …`, see proc(5).
 fn parse(stat: &str) -> Option<Process> {
     let (pid, rest) = stat.split_once(' ')?;

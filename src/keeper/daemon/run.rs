@@ -265,6 +265,17 @@ impl Run {
         RunStep::GoesOn
     }
 
+    /// The keeper could do nothing for so long: that counts against no deadline.
+    pub(super) fn delay(&mut self, span: Duration) {
+        if let Some(stop) = &mut self.stop {
+            stop.delay(span);
+        }
+        if let Some(killing) = &mut self.killing {
+            killing.deadline = killing.deadline + span;
+            killing.cores_until = killing.cores_until + span;
+        }
+    }
+
     /// The stop sequence or SIGKILL is under way.
     pub(super) fn is_ending(&self) -> bool {
         self.stop.is_some() || self.killing.is_some()
@@ -306,6 +317,7 @@ impl Run {
             peak_memory: Some(peak).filter(|peak| *peak > 0),
             last_words,
             gateway_ended: self.gateway_ended,
+            shortage: false,
         }
     }
 }

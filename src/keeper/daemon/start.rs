@@ -106,7 +106,7 @@ fn start(mut settings: Settings, ready: &mut Option<Ready>) -> Result<Daemon, St
     let cgroups = if settings.no_cgroup { None } else { Cgroups::find(id.as_str()) };
     let links = if identity.guarded { Links::OfRoot } else { Links::All };
     let mut store = Store::open(&settings.dir, links, id)?;
-    let watcher = watcher::split(settings.detach, cgroups.as_ref(), &store.lock)
+    let watcher = watcher::split(settings.detach, cgroups.as_ref(), &store.lock, &settings.dir.join(names::LOCK))
         .map_err(StartError::when("starting the watcher"))?;
     store.lock.renew_pid();
     let server = serve(&store.dir, &identity).map_err(StartError::when("making keeper.sock"))?;
@@ -142,7 +142,7 @@ fn fresh_id() -> KeeperId {
 
 /// Only the agent's user may connect. Where the socket can't be given to that user, anybody may connect, and others are refused by
 /// their uid.
-fn serve(dir: &OwnedFd, identity: &Identity) -> io::Result<OwnedFd> {
+pub(super) fn serve(dir: &OwnedFd, identity: &Identity) -> io::Result<OwnedFd> {
     let name = OsStr::new(names::SOCKET);
     let server = OwnedFd::from(socket::listen_in(dir, name, Some(0o600))?);
     if identity.agent_uid != geteuid().as_raw() {
@@ -215,7 +215,7 @@ pub(super) fn silence() {
 }
 
 /// From here on the keeper's own messages go into `keeper/keeper.log`. A log that got long is emptied.
-fn own_log(own: &OwnedFd) {
+pub(super) fn own_log(own: &OwnedFd) {
     let name = "keeper.log";
     let long = statat(own, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|about| about.st_size > 1 << 20);
     let kind = if long { OFlags::TRUNC } else { OFlags::APPEND };

@@ -1,6 +1,6 @@
 //! Figures of a live run, and where its core file went.
 
-use super::{process_tree, run::Run, sys};
+use super::{cgroup::Leaf, process_tree, run::Run, sys};
 use crate::model::process::ProcessStats;
 use std::{fs, path::Path};
 
@@ -21,6 +21,7 @@ pub(super) fn of(run: &Run, helpers: &[i32]) -> ProcessStats {
             .unwrap_or_else(|| summed(|process| process.ticks) * 1_000_000 / ticks_a_second),
         processes: members.len() as u32,
         memory_pressure: leaf.and_then(|leaf| leaf.pressure("memory.pressure")),
+        frozen: leaf.is_some_and(Leaf::frozen),
         cpu_pressure: leaf.and_then(|leaf| leaf.pressure("cpu.pressure")),
     }
 }

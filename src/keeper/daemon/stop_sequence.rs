@@ -59,6 +59,12 @@ impl StopSequence {
         self.due.min(self.end)
     }
 
+    /// Nobody could do anything for so long: every step keeps its time.
+    pub(super) fn delay(&mut self, span: Duration) {
+        self.due = self.due + span;
+        self.end = self.end + span;
+    }
+
     /// Ends the wait for the current step.
     pub(super) fn hasten(&mut self, now: Instant) {
         self.due = now;
@@ -108,6 +114,16 @@ mod tests {
         sequence.next(at(5));
         assert_eq!(sequence.due(), at(7));
         assert_eq!(sequence.next(at(7)), NextStep::Last { step: 2 });
+    }
+
+    #[test]
+    fn time_in_which_nothing_could_be_done_is_taken_from_no_step() {
+        let mut sequence = StopSequence::new(&policy(7), at(0));
+        sequence.next(at(0));
+        sequence.delay(Duration::from_secs(3600));
+        assert_eq!(sequence.next(at(3604)), NextStep::Wait);
+        assert!(matches!(sequence.next(at(3605)), NextStep::Do { step: 1, .. }));
+        assert_eq!(sequence.due(), at(3607));
     }
 
     #[test]

@@ -105,17 +105,40 @@ impl Store {
         Ok(store)
     }
 
+    /// Begins anew at its path, where what is open isn't any more. What is known goes along.
+    pub(super) fn reopen(&mut self, path: &Path, links: Links) -> Result<(), StoreError> {
+        let mode = rustix::fs::fstat(&self.dir).map(|about| about.st_mode);
+        let mut new = Store::open(path, links, self.keeper.clone())?;
+        if let Ok(mode) = mode {
+            let _ = fchmod(&new.dir, Mode::from_raw_mode(mode & 0o7777));
+        }
+        new.keeper = self.keeper.clone();
+        new.untaken = None;
+        let report = self.untaken.take();
+        new.epoch = new.epoch.max(self.epoch);
+        *self = new;
+        self.write_epoch();
+        if let Some(report) = report {
+            self.keep(report);
+        }
+        Ok(())
+    }
+
     /// A higher epoch than any before, `seen` included, on the disk before it is returned. A disk that fails costs durability, not
     /// the match.
     pub(super) fn next_epoch(&mut self, seen: u64) -> u64 {
         self.epoch = self.epoch.max(seen) + 1;
+        self.write_epoch();
+        self.epoch
+    }
+
+    fn write_epoch(&self) {
         let written = self.epoch_file.as_ref().map(|file| {
             file.write_all_at(format!("{:020}\n", self.epoch).as_bytes(), 0).and_then(|()| file.sync_data())
         });
         if let Some(Err(error)) = written {
             warn!("the epoch could not be written: {error}");
         }
-        self.epoch
     }
 
     pub(super) fn epoch(&self) -> u64 {

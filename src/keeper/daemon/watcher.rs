@@ -20,6 +20,7 @@
 
 use super::{
     cgroup::Cgroups,
+    presence::is_at,
     privileges, process_tree, sys,
     sys::{Forked, Reaped},
 };
@@ -34,6 +35,7 @@ use std::{
         fd::{AsFd as _, AsRawFd, OwnedFd},
         unix::process::ExitStatusExt,
     },
+    path::Path,
     time::Duration,
 };
 
@@ -41,8 +43,8 @@ use std::{
 const ROUNDS: u32 = 1000;
 
 /// Splits in two. Returns in the keeper, which is the child; with the watcher's pid, if there is one. The watcher keeps hold of `lock`
-/// until it ends.
-pub(super) fn split(detached: bool, cgroups: Option<&Cgroups>, lock: &Lock) -> io::Result<Option<i32>> {
+/// until it ends; `path` is where the lock lies.
+pub(super) fn split(detached: bool, cgroups: Option<&Cgroups>, lock: &Lock, path: &Path) -> io::Result<Option<i32>> {
     if getpid() == Pid::INIT {
         return Ok(None);
     }
@@ -58,12 +60,17 @@ pub(super) fn split(detached: bool, cgroups: Option<&Cgroups>, lock: &Lock) -> i
             }
             sys::close_all_but(&[signals.as_raw_fd(), lock.as_fd().as_raw_fd()]);
             let _ = privileges::shed(CapabilitySet::KILL | CapabilitySet::DAC_OVERRIDE);
-            watch(&signals, keeper, cgroups)
+            watch(&signals, keeper, cgroups, || renewed(lock, path))
         }
     }
 }
 
-fn watch(signals: &OwnedFd, keeper: i32, cgroups: Option<&Cgroups>) -> ! {
+/// The lock at its path, where the keeper took that one because ours had gone.
+fn renewed(lock: &Lock, path: &Path) -> Option<Lock> {
+    if is_at(lock.as_fd(), path) { None } else { Lock::take(path, "").ok() }
+}
+
+fn watch(signals: &OwnedFd, keeper: i32, cgroups: Option<&Cgroups>, renew: impl Fn() -> Option<Lock>) -> ! {
     loop {
         while let Some(signal) = sys::next_signal(signals) {
             // Its pid can't be another's before we have reaped it.
@@ -78,6 +85,7 @@ fn watch(signals: &OwnedFd, keeper: i32, cgroups: Option<&Cgroups>) -> ! {
         }
         while let Some(child) = sys::reap() {
             if child.pid == keeper {
+                let _lock = renew();
                 clear(cgroups);
                 sys::exit_now(code(&child));
             }

@@ -62,7 +62,7 @@ impl Harness {
 
     fn go_to(&mut self, mono: Instant) {
         let step = mono.since(self.now.mono);
-        self.now = Now { boot: self.now.boot + step, mono, wall: self.now.wall.plus(step) };
+        self.now = Now { boot: self.now.boot + step, mono, wall: self.now.wall.plus(step), ..self.now };
     }
 
     /// Carries out an operation that answers at once.
@@ -134,7 +134,12 @@ impl Harness {
 pub(crate) fn at(seconds: u64) -> Now {
     let since = Duration::from_secs(1000 + seconds);
     let wall = Timestamp::from_unix_millis(1_800_000_000_000).unwrap();
-    Now { boot: since, mono: Instant(since), wall: wall.plus(Duration::from_secs(seconds)) }
+    Now {
+        boot: since,
+        mono: Instant(since),
+        wall: wall.plus(Duration::from_secs(seconds)),
+        boot_id: crate::model::time::BootId::default(),
+    }
 }
 
 /// A server with the permissions of one.

@@ -178,3 +178,34 @@ fn detached_it_leaves_its_parent_and_says_why_it_could_not() {
     assert!(proc::gone(pid, Duration::from_secs(30)));
     until("the lock is free", || gameside::internals::keeper::probe(dir.path()) == Presence::None);
 }
+
+#[test]
+fn a_keeper_whose_files_are_deleted_takes_them_back() {
+    let mut keeper = Keeper::start();
+    let (mut wire, before) = keeper.control();
+    let game = wire.run(1, "exec sleep 600");
+    let found = |what: &str| {
+        until(what, || match gameside::internals::keeper::probe(keeper.path()) {
+            Presence::Here(hello) => (&hello.keeper, running(&hello)) == (&before.keeper, (1, game)),
+            Presence::None | Presence::Silent { .. } => false,
+        });
+        let second = Command::new(PROGRAM).arg("--dir").arg(keeper.path()).output().unwrap();
+        assert_eq!(second.status.code(), Some(i32::from(exit::LOCKED)), "{what}");
+    };
+    std::fs::remove_file(keeper.socket()).unwrap();
+    found("the socket");
+    std::fs::remove_file(keeper.path().join("keeper.lock")).unwrap();
+    found("the lock");
+    std::fs::rename(keeper.socket(), keeper.path().join("elsewhere")).unwrap();
+    found("a socket that was renamed");
+    std::fs::remove_dir_all(keeper.path()).unwrap();
+    found("the directory");
+    wire.done(Order::Record { text: "the connection held all the while".into() });
+    wire.done(Order::Kill { run: RunNumber(1) });
+    let report = wire.exited(1);
+    drop(wire);
+    keeper.signal(9);
+    keeper.ended();
+    keeper.again();
+    assert_eq!(keeper.control().1.run, RunState::Exited { report }, "and its end is on the disk");
+}

@@ -36,7 +36,7 @@ impl Agent {
     fn with(dir: &Path, program: &str, args: &[&str]) -> Agent {
         let args = args.iter().map(Into::into).collect();
         let mode = Mode::Spawn(SpawnKeeper { program: program.into(), args });
-        let (keeper, events) = attach(KeeperPlace { dir: dir.to_owned() }, mode);
+        let (keeper, events) = attach(KeeperPlace { dir: dir.to_owned(), note: dir.with_extension("note") }, mode);
         Agent { keeper, events }
     }
 

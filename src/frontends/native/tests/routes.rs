@@ -270,7 +270,13 @@ async fn orders_are_asked_and_refusals_carry_their_code() {
             Order::Drain { reason: Some("patch".to_owned()), then: After::Recycle },
             Err(Refused::Nothing { why: "idle".to_owned() }),
         ),
-        ("stop", r#"{"reason":"now"}"#, Order::Stop { reason: Some("now".to_owned()) }, Ok(Accepted::Stopping)),
+        (
+            "stop",
+            r#"{"reason":"patch"}"#,
+            Order::Stop { reason: Some("patch".to_owned()), now: false },
+            Ok(Accepted::Stopping),
+        ),
+        ("stop", r#"{"now":true}"#, Order::Stop { reason: None, now: true }, Ok(Accepted::Stopping)),
         ("detach", r#"{"restart":true}"#, Order::Detach { restart: true }, Err(Refused::NoKeeper)),
         (
             "allocation",

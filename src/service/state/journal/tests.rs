@@ -151,7 +151,7 @@ fn a_journal_that_is_read_again_goes_on_where_it_was() {
     }
     let now = |second| {
         let wall = Timestamp::EPOCH.plus(Duration::from_secs(second));
-        Now { boot: at(second).0, mono: at(second), wall }
+        Now { boot: at(second).0, mono: at(second), wall, boot_id: crate::model::time::BootId::default() }
     };
     let read = |second| Journal::read(&mut store.clone(), &mut SetAside::default(), now(second), &limits()).unwrap();
     let mut again = read(4);
@@ -203,7 +203,8 @@ impl Kept {
         for (first, bytes) in &self.rows {
             store.commit(&[Write::put(Table::Events, key(*first), bytes.clone())]).unwrap();
         }
-        let now = Now { boot: at(0).0, mono: at(0), wall: Timestamp::EPOCH };
+        let now =
+            Now { boot: at(0).0, mono: at(0), wall: Timestamp::EPOCH, boot_id: crate::model::time::BootId::default() };
         Journal::read(&mut store, &mut SetAside::default(), now, &many()).unwrap()
     }
 }
