@@ -72,7 +72,7 @@ pub(crate) fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     let found = finder.one(args.name.as_deref())?;
     let form = OutputFormat::of(args.json);
     if found.pid.is_none() {
-        return stop_keeper(&found, args.timeout, form);
+        return stop_keeper(&found, args, form);
     }
     let operator = Operator::of(&found);
     let body = if args.now {
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     match super::block_on(operator.order::<serde_json::Value>("/v1/stop", &body)) {
         Ok(_) => wait_from(&found, seen, form),
         // It died before it heard of it.
-        Err(failure) if failure.exit == Exit::NotRunning => stop_keeper(&found, args.timeout, form),
+        Err(failure) if failure.exit == Exit::NotRunning => stop_keeper(&found, args, form),
         Err(failure) => Err(failure),
     }
 }
@@ -125,7 +125,7 @@ fn wait_from(found: &Found, mut seen: u64, form: OutputFormat) -> Result<Exit, F
 }
 
 /// Only the keeper is left, or nothing.
-fn stop_keeper(found: &Found, wait: Span, form: OutputFormat) -> Result<Exit, Failure> {
+fn stop_keeper(found: &Found, args: &Args, form: OutputFormat) -> Result<Exit, Failure> {
     let name = &found.name;
     match keeper::probe(&found.place.dir) {
         keeper::Presence::None => {
@@ -143,7 +143,7 @@ fn stop_keeper(found: &Found, wait: Span, form: OutputFormat) -> Result<Exit, Fa
             form.progress(|| format!("the agent is down; telling its keeper (pid {}) to stop", hello.pid));
         }
     }
-    let report = keeper::stop(&found.place.dir, wait.get())
+    let report = keeper::stop(&found.place.dir, args.now, args.timeout.get())
         .with_context(|| format!("stopping {name:?} through its keeper"))
         .or_exit(Exit::Failed)?;
     let how = report.map_or_else(|| "no game was running".to_owned(), |report| status::stop_words(&report));

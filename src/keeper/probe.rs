@@ -86,8 +86,8 @@ pub fn inherited(dir: &Path, fresh: KeeperId) -> KeeperHello {
     }
 }
 
-/// Tells a keeper to stop as SIGTERM would, and waits for its end. Returns the report of the game that it ended.
-pub fn stop(dir: &Path, wait: Duration) -> Result<Option<ExitReport>, StopError> {
+/// Tells a keeper to stop as SIGTERM would, and waits for its end. `now`: what is under way is hastened. Returns the report of the game that it ended.
+pub fn stop(dir: &Path, now: bool, wait: Duration) -> Result<Option<ExitReport>, StopError> {
     let shown = || dir.display().to_string();
     let unreachable = |error: io::Error| StopError::Unreachable { dir: shown(), why: error.to_string() };
     let pid = match discovery::lock(dir).map_err(unreachable)? {
@@ -99,7 +99,7 @@ pub fn stop(dir: &Path, wait: Duration) -> Result<Option<ExitReport>, StopError>
         RunState::Exited { report } => Some(report),
         RunState::Empty | RunState::Running { .. } | RunState::Unkillable { .. } => None,
     };
-    observer.order(Order::Stop).map_err(unreachable)?;
+    observer.order(Order::Stop { now }).map_err(unreachable)?;
     let until = clock::mono() + wait;
     loop {
         let left = until.since(clock::mono());

@@ -55,8 +55,12 @@ pub enum KeeperOrder {
     Exec { argv: Vec<String>, timeout_ms: u64 },
     /// After an orderly end: the keeper exits 0.
     Shutdown,
-    /// As SIGTERM to the keeper; the only order that an observer may give.
-    Stop,
+    /// As SIGTERM to the keeper; the only order that an observer may give. `now`: a stop sequence that is under way takes its
+    /// next step at once; without it, to ask again changes nothing.
+    Stop {
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        now: bool,
+    },
 }
 
 impl KeeperOrder {
@@ -77,7 +81,7 @@ impl KeeperOrder {
             KeeperOrder::Gateway => "gateway",
             KeeperOrder::Exec { .. } => "exec",
             KeeperOrder::Shutdown => "shutdown",
-            KeeperOrder::Stop => "stop",
+            KeeperOrder::Stop { .. } => "stop",
         }
     }
 }

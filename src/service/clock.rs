@@ -93,7 +93,7 @@ mod tests {
         let read = Arc::clone(&millis);
         let clock = Clock::of(move || {
             let at = Duration::from_millis(read.load(Ordering::Relaxed));
-            Now { boot: at, mono: Instant(at), wall: Timestamp::EPOCH }
+            Now { boot: at, mono: Instant(at), wall: Timestamp::EPOCH, boot_id: crate::model::time::BootId::default() }
         });
         let at = |raw| {
             millis.store(raw, Ordering::Relaxed);

@@ -51,7 +51,7 @@ use gameside::{
         process::{Containment, KeeperHello, RunState},
         session::{HostType, InstanceHealth, InstanceInfo, JoinStatus},
         status::{AgentStatus, PhaseName, Status},
-        time::{Instant, Now, Timestamp},
+        time::{BootId, Instant, Now, Timestamp},
     },
 };
 use serde_json::{Value, json};
@@ -81,7 +81,7 @@ thread_local! {
 fn paused() -> Now {
     let span = Duration::from_secs(1000) + BEGUN.with(tokio::time::Instant::elapsed);
     let wall = Timestamp::from_unix_millis(1_800_000_000_000).unwrap().plus(span);
-    Now { boot: span, mono: Instant(span), wall, boot_id: Default::default() }
+    Now { boot: span, mono: Instant(span), wall, boot_id: BootId::default() }
 }
 
 /// An agent's driver and everything around it.
@@ -147,7 +147,8 @@ impl Rig {
         let dir = tempfile::tempdir().unwrap();
         let (place, settings) = place_and_settings(&dir);
         let (session_client, backend) = connect(&session_client_settings(server.url())).unwrap();
-        let (client, ignored) = attach(KeeperPlace { note: Default::default(), dir: place.dir.clone() }, Mode::Connect);
+        let (client, ignored) =
+            attach(KeeperPlace { note: place.keeper_note(), dir: place.dir.clone() }, Mode::Connect);
         let (core, first) = Core::new(settings, saved, [7; 32], paused());
         let (writer, written) = journal::open(&place.journal(), paused().wall).unwrap().journal.start().unwrap();
         let (facts, journal) = mpsc::unbounded_channel();

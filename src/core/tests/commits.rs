@@ -136,7 +136,7 @@ fn an_order_is_answered_once_it_is_on_disk_and_at_once_where_the_disk_does_not_w
     let replied = |w: &World| w.seen.iter().any(|effect| matches!(effect, Effect::Reply { reply: Ok(_), .. }));
     let orders = [
         Order::Drain { reason: None, then: After::End },
-        Order::Stop { reason: None },
+        Order::Stop { reason: None, now: false },
         Order::Admission(Admission::Closed),
     ];
     for order in orders {

@@ -2,14 +2,15 @@
 
 use crate::core::{
     io::{Effect, Input},
-    testing::{World, secs, settings},
+    testing::{World, secs, settings, stats},
 };
 use crate::model::{
     calls::Call,
     game::{Counted, EventSource, Evidence, GameEvent},
     ids::RunNumber,
+    keeper::KeeperFact,
     policy::{SdkPings, WhenUnhealthy},
-    process::ExitStatus,
+    process::{ExitStatus, ProcessStats},
     session::{InstanceHealth, JoinStatus},
     units::Span,
 };
@@ -422,4 +423,26 @@ fn nobody_waits_for_an_answer_that_no_longer_matters() {
     w.allocates = false;
     w.game_exits(ExitStatus::Exited { code: 0 });
     assert!(!warns(&w), "the run is over");
+}
+
+#[test]
+fn a_frozen_game_is_silent_and_that_is_no_hang() {
+    let serve = || {
+        let mut w = World::serving(settings());
+        w.say(GameEvent::Heartbeat);
+        w
+    };
+    let silent = |w: &mut World, frozen: bool| {
+        for _ in 0..60 {
+            let stats = ProcessStats { frozen, ..stats(1) };
+            w.give(Input::Keeper(KeeperFact::Stats(stats)));
+            w.pass(secs(5));
+        }
+        w.status().instance_health
+    };
+    let mut w = serve();
+    assert_ne!(silent(&mut w, false), InstanceHealth::Healthy, "it would be ill if it ran");
+    let mut w = serve();
+    assert_eq!(silent(&mut w, true), InstanceHealth::Healthy);
+    assert_eq!(w.kinds().iter().filter(|kind| **kind == "frozen").count(), 1);
 }

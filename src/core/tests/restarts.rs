@@ -312,3 +312,21 @@ fn a_start_of_which_nothing_is_heard_has_an_end() {
     assert!(w.keeper.orders.contains(&"signal 15 to 2".to_owned()), "{:?}", w.keeper.orders);
     assert!(!matches!(w.keeper.run, RunState::Running { run: RunNumber(2), .. }));
 }
+
+#[test]
+fn a_start_that_fails_for_want_of_something_is_tried_again_and_counts_as_no_crash() {
+    let mut w = World::serving(settings());
+    w.keeper.says_started = false;
+    w.game_exits(CRASH);
+    for _ in 0..20 {
+        w.pass(secs(120));
+        let RunState::Running { run, started, .. } = w.keeper.run else { panic!("not tried again: {:?}", w.keeper) };
+        let error = "making pipes: the keeper has no file descriptor left".to_owned();
+        let mut report = exit(run, ExitStatus::SpawnFailed { error }, started, w.now().wall);
+        report.shortage = true;
+        w.keeper.run = RunState::Exited { report: report.clone() };
+        w.give(Input::Keeper(KeeperFact::Exited(report)));
+    }
+    assert_eq!(w.status().phase, PhaseName::Starting);
+    assert!(w.ended.is_none() && w.timeline().iter().any(|text| text.contains("no file descriptor left")));
+}

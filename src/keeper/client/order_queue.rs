@@ -199,7 +199,7 @@ fn at_most_once(order: &Order) -> bool {
             | Order::Stdin { .. }
             | Order::Stats
             | Order::Exec { .. }
-            | Order::Stop
+            | Order::Stop { .. }
             | Order::Hello { .. }
     )
 }

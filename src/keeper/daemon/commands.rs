@@ -8,6 +8,7 @@ use super::{
     error::{FileError, Refusal, SpawnError},
     exec::{self, ExecCommand},
     listeners::Places,
+    orphaned::Asked,
     output::OutputPipe,
     run::{Run, Spawned},
     spawn::{self, Confinement, Stdio},
@@ -46,8 +47,8 @@ impl Daemon {
             (Some(Role::New), Order::Hello { versions, observe, epoch }) => {
                 return self.hello(peer, re, &versions, observe, epoch);
             }
-            (Some(Role::Controller | Role::Observer), Order::Stop) => {
-                self.asked_to_stop();
+            (Some(Role::Controller | Role::Observer), Order::Stop { now }) => {
+                self.asked_to_stop(if now { Asked::ToHasten } else { Asked::ToStop });
                 Ok(())
             }
             (Some(Role::Controller), Order::Stats) => return self.stats(peer, re),
@@ -117,7 +118,7 @@ impl Daemon {
                 Ok(())
             }
             Order::Hello { .. } => Err(Refusal::SecondHello),
-            Order::Stop | Order::Stats | Order::Listeners { .. } | Order::Gateway | Order::Exec { .. } => Ok(()),
+            Order::Stop { .. } | Order::Stats | Order::Listeners { .. } | Order::Gateway | Order::Exec { .. } => Ok(()),
         }
     }
 

@@ -134,7 +134,9 @@ impl Connections {
 
     /// A connection that can't be accepted for want of something would be there again at once, and again.
     fn not_accepted(&mut self, error: Errno, now: Instant) {
-        let Some(what) = shortage(&error.into()) else { return self.short_of = None };
+        // Of a socket, EAGAIN only says that nobody else waits.
+        let wanting = if error == Errno::AGAIN { None } else { shortage(&error.into()) };
+        let Some(what) = wanting else { return self.short_of = None };
         if self.short_of.replace(what) != Some(what) {
             warn!("an agent that connects has to wait: {what}");
         }
@@ -427,5 +429,16 @@ mod tests {
         assert!(inbox.lines().is_empty() && !inbox.is_over());
         inbox.take(b"xx");
         assert!(inbox.lines().is_empty() && inbox.is_over());
+    }
+
+    #[test]
+    fn what_can_not_be_accepted_is_not_tried_again_at_once() {
+        let at = |millis| Instant(Duration::from_millis(millis));
+        let mut connections = Connections::default();
+        connections.not_accepted(Errno::AGAIN, at(0));
+        assert!(connections.accepts(at(0)), "nobody waits");
+        connections.not_accepted(Errno::MFILE, at(0));
+        assert!(!connections.accepts(at(199)) && connections.accepts(at(200)));
+        assert_eq!(connections.accept_from(), Some(at(200)));
     }
 }

@@ -78,7 +78,7 @@ use gateway::Gateways;
 use init::Runner;
 use listeners::HeldSockets;
 use log::Log;
-use orphaned::Orphaned;
+use orphaned::{Asked, Orphaned};
 use output::ReadOutcome;
 use presence::Presence;
 use privileges::Identity;
@@ -314,7 +314,7 @@ impl Daemon {
     fn signalled(&mut self, buffer: &mut [u8]) {
         while let Some(signal) = sys::next_signal(&self.signals) {
             match signal {
-                libc::SIGTERM | libc::SIGINT => self.asked_to_stop(),
+                libc::SIGTERM | libc::SIGINT => self.asked_to_stop(Asked::BySignal),
                 _ => {}
             }
         }

@@ -34,6 +34,15 @@ pub(super) struct Orphaned {
     pub(super) met: bool,
 }
 
+/// How a stop is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    BySignal,
+    /// By an order. To give it again is harmless.
+    ToStop,
+    ToHasten,
+}
+
 impl Orphaned {
     pub(super) fn new(now: Instant) -> Orphaned {
         Orphaned { since: Some(now), asked: None, acting: false, met: false }
@@ -65,11 +74,16 @@ impl Orphaned {
 }
 
 impl Daemon {
-    /// SIGTERM, SIGINT, or `stop`. A second request while the fallback policy is carried out hastens it.
-    pub(super) fn asked_to_stop(&mut self) {
+    /// SIGTERM, SIGINT, or `stop`. While the fallback policy is carried out, a further signal hastens it.
+    pub(super) fn asked_to_stop(&mut self, how: Asked) {
         let now = clock::mono();
         let again = self.orphaned.asked.is_some_and(|asked| now.since(asked) > Duration::from_secs(1));
-        if again
+        let hasten = match how {
+            Asked::BySignal => again,
+            Asked::ToStop => false,
+            Asked::ToHasten => true,
+        };
+        if hasten
             && self.orphaned.acting
             && let Some(sequence) = self.run.as_mut().and_then(|run| run.stop.as_mut())
         {

@@ -173,7 +173,7 @@ fn detached_it_leaves_its_parent_and_says_why_it_could_not() {
     assert_eq!(second.status.code(), Some(i32::from(exit::LOCKED)), "{second:?}");
     assert!(String::from_utf8_lossy(&second.stderr).contains("another keeper"));
 
-    let report = gameside::internals::keeper::stop(dir.path(), Duration::from_secs(30)).unwrap();
+    let report = gameside::internals::keeper::stop(dir.path(), false, Duration::from_secs(30)).unwrap();
     assert_eq!(report, None);
     assert!(proc::gone(pid, Duration::from_secs(30)));
     until("the lock is free", || gameside::internals::keeper::probe(dir.path()) == Presence::None);

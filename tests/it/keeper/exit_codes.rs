@@ -4,6 +4,7 @@
 use super::harness::Wire;
 use crate::support::{
     agent::Agent,
+    proc,
     world::{KEEPER, World},
 };
 use serde_json::json;
@@ -100,6 +101,9 @@ fn an_agent_whose_game_another_one_took_over_ends_with_72() {
 fn an_agent_whose_keeper_speaks_another_version_ends_with_76() {
     let world = World::new();
     let keeper = keeper(&world, &[]);
+    // It would take its socket back.
+    let lock = std::fs::read_to_string(keeper.socket.with_file_name("keeper.lock")).unwrap();
+    proc::signal(lock.trim().parse().unwrap(), 19);
     std::fs::remove_file(&keeper.socket).unwrap();
     let listener = UnixListener::bind(&keeper.socket).unwrap();
     std::thread::spawn(move || {

@@ -364,7 +364,9 @@ fn own_error(keeper: &Keeper) -> String {
 #[test]
 fn no_gateway_outlives_its_keeper() {
     // However it ends: killed, by order, or told to stop without an agent.
-    for (order, code) in [(None, 128 + 9), (Some(Order::Shutdown), 0), (Some(Order::Stop), i32::from(exit::ORPHANED))] {
+    for (order, code) in
+        [(None, 128 + 9), (Some(Order::Shutdown), 0), (Some(Order::Stop { now: false }), i32::from(exit::ORPHANED))]
+    {
         let mut keeper = Keeper::start_with(BOTH[0]);
         let (mut wire, _) = keeper.control();
         let used = Gateway::of(&mut wire);

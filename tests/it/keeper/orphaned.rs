@@ -110,7 +110,7 @@ fn stopped_from_outside_it_says_how_the_game_ended() {
     wire.run(1, "trap 'exit 9' TERM; echo up; while :; do sleep 1000 & wait; done");
     wire.output("up");
     drop(wire);
-    let report = gameside::internals::keeper::stop(keeper.path(), PATIENCE).unwrap().expect("a report");
+    let report = gameside::internals::keeper::stop(keeper.path(), false, PATIENCE).unwrap().expect("a report");
     assert!(report.run.0 == 1 && report.stopped_at_step == Some(0), "{report:?}");
     assert_eq!(keeper.ended().code(), Some(i32::from(exit::ORPHANED)));
 }
@@ -134,4 +134,27 @@ fn after_an_unkillable_run_nothing_is_started() {
     drop(wire);
     keeper.signal(15);
     assert_eq!(keeper.ended().code(), Some(i32::from(exit::UNKILLABLE)));
+}
+
+#[test]
+fn asked_again_to_stop_it_goes_on_as_before_and_only_now_hastens_it() {
+    let mut keeper = Keeper::start();
+    let (mut wire, _) = keeper.control();
+    let step = |signal, millis| StopStep { action: StopAction::Signal(signal), wait: Duration::from_millis(millis) };
+    let (steps, total) = (vec![step(10, 3_600_000), step(12, 100)], Duration::from_secs(7200));
+    wire.done(Order::Fallback { policy: FallbackPolicy { steps, total, unattended: None } });
+    wire.run(1, "trap 'echo asked' USR1; trap 'echo hastened' USR2; while :; do sleep 1000 & wait; done");
+    drop(wire);
+    let mut observer = keeper.wire();
+    observer.try_hello(true, None);
+    let said = |word: &str| keeper.log().lines().filter(|line| line.contains(word)).count();
+    observer.done(Order::Stop { now: false });
+    super::harness::until("the first step", || said("asked") == 1);
+    for _ in 0..3 {
+        observer.done(Order::Stop { now: false });
+    }
+    assert_eq!(said("hastened"), 0);
+    observer.done(Order::Stop { now: true });
+    super::harness::until("the second step", || said("hastened") == 1);
+    assert_eq!(keeper.ended().code(), Some(i32::from(exit::ORPHANED)));
 }

@@ -165,3 +165,22 @@ fn the_log_is_rotated_within_its_cap() {
     assert!(sizes.len() == 4 && sizes.iter().sum::<u64>() <= 64 << 10, "{sizes:?}");
     assert!(keeper.log().ends_with("100000\n"));
 }
+
+#[test]
+fn a_keeper_without_a_descriptor_left_says_so_and_accepts_again_later() {
+    let keeper = Keeper::start();
+    let (mut wire, _) = keeper.control();
+    let limit = |current| {
+        let keeper = rustix::process::Pid::from_raw(keeper.pid() as i32);
+        let limit = rustix::process::Rlimit { current: Some(current), maximum: Some(4096) };
+        rustix::process::prlimit(keeper, rustix::process::Resource::Nofile, limit).unwrap();
+    };
+    let open = std::fs::read_dir(format!("/proc/{}/fd", keeper.pid())).unwrap().count() as u64;
+    limit(open);
+    let mut waiting = keeper.wire();
+    wire.done(start(1, "true"));
+    let report = wire.exited(1);
+    assert!(report.shortage && format!("{:?}", report.status).contains("LimitNOFILE"), "{report:?}");
+    limit(1024);
+    waiting.hello(None);
+}
