@@ -168,6 +168,7 @@ pub(crate) async fn serve<P, H, F, B>(
                 let ended = ended.clone();
                 connections.spawn(async move {
                     tokio::select! {
+                        biased;
                         () = connection(stream, peer, tls, limits, protocol, service, ended) => {}
                         () = this.cut() => tracing::debug!(?peer, "a connection that waited has made room"),
                     }
@@ -223,10 +224,17 @@ async fn make_room(place: Result<Place, NoPlace>, options: &Options, all: &Conne
     match place {
         Ok(place) => Ok(place),
         Err(NoPlace::OtherUser(refusal)) => Err(refusal),
-        Err(NoPlace::Full(refusal)) if !all.cut_one() => Err(refusal),
         Err(NoPlace::Full(refusal)) => {
-            let given_back = tokio::time::timeout(MAKING_ROOM, options.places.clone().acquire_owned()).await;
-            given_back.ok().and_then(Result::ok).ok_or(refusal)
+            let given_back = async {
+                while all.cut_one() {
+                    tokio::select! {
+                        place = options.places.clone().acquire_owned() => return place.ok(),
+                        () = all.declined() => {}
+                    }
+                }
+                None
+            };
+            tokio::time::timeout(MAKING_ROOM, given_back).await.ok().flatten().ok_or(refusal)
         }
     }
 }

@@ -7,7 +7,8 @@
 //!                        └───────── cut when places are short ────────────────┘   the oldest of its kind first
 //! ```
 //!
-//! Invariant: a connection with a request under way, its answer's body included, is never cut.
+//! Invariant: a connection with a request under way, its answer's body included, or with one that
+//! lies unread in its socket, is never cut.
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
@@ -28,6 +29,8 @@ struct Waiting {
     next: u64,
     /// By rank: who has said nothing comes before who has, the longest wait first.
     by_rank: BTreeMap<(Said, u64), Arc<Notify>>,
+    /// One that was to make room has a request after all.
+    declined: Arc<Notify>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +55,12 @@ impl Connections {
     pub(super) fn cut_one(&self) -> bool {
         let first = self.lock().by_rank.pop_first();
         first.inspect(|(_, cut)| cut.notify_one()).is_some()
+    }
+
+    /// Until one that was to end doesn't.
+    pub(super) async fn declined(&self) {
+        let declined = Arc::clone(&self.lock().declined);
+        declined.notified().await;
     }
 
     fn rank(&self, said: Said, cut: &Arc<Notify>) -> (Said, u64) {
@@ -87,9 +96,14 @@ impl Connection {
     pub(super) async fn cut(&self) {
         loop {
             self.cut.notified().await;
+            // What it has sent is read before: it may lie in the socket.
+            for _ in 0..2 {
+                tokio::task::yield_now().await;
+            }
             if self.state().under_way == 0 {
                 return;
             }
+            self.all.lock().declined.notify_one();
         }
     }
 
