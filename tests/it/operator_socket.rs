@@ -2,7 +2,7 @@
 
 use crate::support::{
     agent::Agent,
-    component, http,
+    component, http, proc,
     world::{GAMESIDE, World},
 };
 use serde_json::Value;
@@ -15,6 +15,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command, Output},
+    time::Duration,
 };
 
 /// The uid of `nobody`.
@@ -72,7 +73,9 @@ fn the_api_listens_where_it_is_configured() {
     assert!(env.split('\0').any(|entry| entry == format!("GAMESIDE_API={url}")), "the game is told");
     let answer = http::exchange("GET", &format!("{url}/livez"), &[], None).unwrap();
     assert_eq!(answer.body["error"], "operator_route", "operators have another");
+    let keeper = status["keeper"]["pid"].as_u64().unwrap() as u32;
     agent.stop();
+    assert!(proc::gone(keeper, Duration::from_secs(10)), "it holds the port until it ends");
 
     let taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
     let mut refused = world.agent("two", &format!("[api]\nlisten = \"127.0.0.1:{port}\"\n"));

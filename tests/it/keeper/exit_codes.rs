@@ -1,5 +1,6 @@
 //! What an agent exits with whose keeper is the reason, and the others that end it for good:
-//! `docs/exit-codes.md`. The rest is met elsewhere: 3, 5 and 75 in `main_job`, 4 in `stories::hook`.
+//! `docs/exit-codes.md`. The rest is met elsewhere: 3, 5 and 75 in `main_job`, 4 in
+//! `stories::hook`.
 
 use super::harness::Wire;
 use crate::support::{
