@@ -175,8 +175,9 @@ fn a_keeper_without_a_descriptor_left_says_so_and_accepts_again_later() {
         let limit = rustix::process::Rlimit { current: Some(current), maximum: Some(4096) };
         rustix::process::prlimit(keeper, rustix::process::Resource::Nofile, limit).unwrap();
     };
-    let open = std::fs::read_dir(format!("/proc/{}/fd", keeper.pid())).unwrap().count() as u64;
-    limit(open);
+    // The next one would be the lowest that is free.
+    let open = |number: &u64| std::path::Path::new(&format!("/proc/{}/fd/{number}", keeper.pid())).exists();
+    limit((3..).find(|number| !open(number)).unwrap());
     let mut waiting = keeper.wire();
     wire.done(start(1, "true"));
     let report = wire.exited(1);
