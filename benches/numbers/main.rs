@@ -15,6 +15,7 @@
 //!
 //! Nothing passes or fails here; docs/numbers.md names the figures to reach.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a measurement is printed")]
 #![allow(unreachable_pub, reason = "a program exports nothing: what is shared between its modules is `pub`")]
 #![allow(clippy::unwrap_used, reason = "a measurement that fails has no result")]
 #![allow(clippy::disallowed_methods, reason = "measuring time is what this is for")]

@@ -49,17 +49,17 @@ pub(crate) fn run(args: Args, finder: &Finder) -> Result<Exit, Failure> {
     let body = serde_json::to_value(allocation(args))?;
     let accepted: serde_json::Value = super::block_on(operator.order("/v1/allocation", &body))?;
     if json {
-        println!("{accepted}");
+        say!("{accepted}");
         return Ok(Exit::Done);
     }
     match serde_json::from_value(accepted)? {
         Accepted::Allocated { allocation_id, session_id, instance_id } => {
-            println!("{} is allocated", found.name);
-            println!("  allocation  {}", escape(allocation_id.as_str()));
-            println!("  session     {}", escape(session_id.as_str()));
-            println!("  instance    {}", escape(instance_id.as_str()));
+            say!("{} is allocated", found.name);
+            say!("  allocation  {}", escape(allocation_id.as_str()));
+            say!("  session     {}", escape(session_id.as_str()));
+            say!("  instance    {}", escape(instance_id.as_str()));
         }
-        other => println!("{} answered {other:?}", found.name),
+        other => say!("{} answered {other:?}", found.name),
     }
     Ok(Exit::Done)
 }

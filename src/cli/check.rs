@@ -109,7 +109,7 @@ fn tell(json: bool, path: Option<&Path>, outcome: Result<Outcome, &Report>) -> R
         Ok(outcome) if json => {
             let summary: serde_json::Map<_, _> =
                 outcome.summary.into_iter().map(|(word, text)| (word.to_owned(), text.into())).collect();
-            println!(
+            say!(
                 "{}",
                 json!({
                     "ok": true, "problems": [], "notes": outcome.notes, "reload": outcome.reload, "summary": summary
@@ -119,27 +119,27 @@ fn tell(json: bool, path: Option<&Path>, outcome: Result<Outcome, &Report>) -> R
         }
         Ok(outcome) => {
             let name = path.map_or_else(|| "The default configuration".to_owned(), |path| path.display().to_string());
-            println!("{} has no fault.\n", terminal::escape_lines(&name));
+            say!("{} has no fault.\n", terminal::escape_lines(&name));
             for (word, text) in &outcome.summary {
-                println!("  {word:<9} {}", terminal::escape_lines(text));
+                say!("  {word:<9} {}", terminal::escape_lines(text));
             }
             let lines = outcome.reload.lines();
             if !lines.is_empty() {
-                println!("\nIf one of these keys changes, a reload (SIGHUP) answers:");
+                say!("\nIf one of these keys changes, a reload (SIGHUP) answers:");
             }
             for (word, keys) in lines {
-                println!("  {word:<16} {}", terminal::escape_lines(&keys));
+                say!("  {word:<16} {}", terminal::escape_lines(&keys));
             }
             if !outcome.notes.is_empty() {
-                println!("\nNotes:");
+                say!("\nNotes:");
             }
             for note in &outcome.notes {
-                println!("  - {}", terminal::escape_lines(note));
+                say!("  - {}", terminal::escape_lines(note));
             }
             Ok(Exit::Done)
         }
         Err(report) if json => {
-            println!("{}", report.to_json());
+            say!("{}", report.to_json());
             Ok(Exit::Usage)
         }
         Err(report) => Err(load::refuse(report)),

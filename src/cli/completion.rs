@@ -12,6 +12,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Exit {
-    clap_complete::generate(args.shell, &mut Cli::command(), "gameside", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "gameside", &mut script);
+    say_part!("{}", String::from_utf8_lossy(&script));
     Exit::Done
 }

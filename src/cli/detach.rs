@@ -42,9 +42,9 @@ pub(crate) fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     };
     let name = &found.name;
     match (args.json, pid) {
-        (true, _) => println!("{}", serde_json::json!({ "name": name, "game_pid": pid })),
-        (false, Some(pid)) => println!("{name} let go; the game (pid {pid}) goes on under its keeper"),
-        (false, None) => println!("{name} let go; no game was running"),
+        (true, _) => say!("{}", serde_json::json!({ "name": name, "game_pid": pid })),
+        (false, Some(pid)) => say!("{name} let go; the game (pid {pid}) goes on under its keeper"),
+        (false, None) => say!("{name} let go; no game was running"),
     }
     Ok(Exit::Done)
 }

@@ -50,9 +50,9 @@ pub(crate) fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     let body = serde_json::json!({"reason": args.reason, "then": args.then});
     let accepted: serde_json::Value = super::block_on(operator.order("/v1/drain", &body))?;
     if args.json {
-        println!("{accepted}");
+        say!("{accepted}");
     } else if let Ok(Accepted::Draining { deadline }) = serde_json::from_value(accepted) {
-        println!("{} drains, until {deadline} at the latest", found.name);
+        say!("{} drains, until {deadline} at the latest", found.name);
     }
     if args.wait { stop::wait_for_end(&found, stop::OutputFormat::of(args.json)) } else { Ok(Exit::Done) }
 }

@@ -24,8 +24,8 @@ pub(crate) fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
     let found = finder.one(args.name.as_deref())?;
     let paint = Paint::here();
     let print = |entry: &TimelineEntry| match serde_json::to_string(entry) {
-        Ok(line) if args.json => println!("{line}"),
-        _ => println!("{}", paint.timeline(entry)),
+        Ok(line) if args.json => say!("{line}"),
+        _ => say!("{}", paint.timeline(entry)),
     };
     // One more than wanted, so that the position before the first is known even if none is wanted.
     let past = timeline_writer::read_back(&found.place.timeline(), args.lines.max(1));

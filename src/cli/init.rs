@@ -103,7 +103,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
             Failure::new(Exit::Failed, format!("{error}{what_to_do}"))
         })?;
     }
-    println!("{shown} is written. Next: {}", args.role.next(&shown));
+    say!("{shown} is written. Next: {}", args.role.next(&shown));
     Ok(Exit::Done)
 }
 

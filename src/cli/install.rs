@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     for (from, name) in [(&own, "gameside"), (&keeper, "gameside-keeper")] {
         let to = args.dir.join(name);
         copy(from, &to).with_context(|| format!("can't copy {} to {}", from.display(), to.display()))?;
-        println!("{}", to.display());
+        say!("{}", to.display());
     }
     Ok(Exit::Done)
 }

@@ -15,6 +15,6 @@ pub(crate) struct Args {
 /// Only reached when another option stands before the word.
 pub(crate) fn unreachable_by_clap(role: &str, args: &Args) -> Exit {
     let count = args.args.len();
-    eprintln!("gameside: write `{role}` first, its {count} options after it: `gameside {role} …`");
+    complain!("gameside: write `{role}` first, its {count} options after it: `gameside {role} …`");
     Exit::Usage
 }

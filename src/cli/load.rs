@@ -20,7 +20,7 @@ pub(crate) fn agent(path: Option<&Path>, overrides: Overrides) -> Result<Loaded,
 pub(crate) fn refuse(report: &Report) -> Failure {
     let terminal = std::io::stderr().is_terminal();
     let plain = !terminal || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    eprintln!("{}", report.render(if plain { Style::Plain } else { Style::Fancy }).trim_end());
+    complain!("{}", report.render(if plain { Style::Plain } else { Style::Fancy }).trim_end());
     let count = report.problems.len();
     let faults = if count == 1 { "a fault".to_owned() } else { format!("{count} faults") };
     Failure::new(Exit::Usage, format!("the configuration has {faults}; nothing was done"))

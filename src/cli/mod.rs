@@ -13,6 +13,25 @@
 //! | [`find`], [`operator`], [`startup`], [`terminal`] | which agent is meant; its API; what a match starts with; text for a terminal |
 //! | [`exit`], [`error`] | exit codes, and errors that carry one |
 
+/// A line on standard output. Unlike `println!` it doesn't panic where that can't be written: see [`terminal::is_unwritten`].
+macro_rules! say {
+    () => { say_part!("\n") };
+    ($($what:tt)*) => { say_part!("{}\n", format_args!($($what)*)) };
+}
+
+/// The same without the end of the line.
+macro_rules! say_part {
+    ($($what:tt)*) => { $crate::cli::terminal::write_out(format_args!($($what)*)) };
+}
+
+/// A line on standard error, if that can be written.
+macro_rules! complain {
+    ($($what:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($what)*);
+    }};
+}
+
 pub(crate) mod allocate;
 pub(crate) mod check;
 pub(crate) mod completion;
@@ -143,7 +162,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
                 process::end_with_the_reader();
             }
             dispatch(cli).unwrap_or_else(|failure| {
-                eprintln!("gameside: {}", terminal::escape_lines(&failure.to_string()));
+                complain!("gameside: {}", terminal::escape_lines(&failure.to_string()));
                 failure.exit.into()
             })
         }
@@ -157,6 +176,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     let place = find::Finder::new(cli.state_dir)?;
+    // What these have done stays done, whoever hears of it.
+    let is_order = matches!(
+        cli.command,
+        Command::Allocate(_) | Command::Drain(_) | Command::Stop(_) | Command::Detach(_) | Command::DetachProgram(_)
+    );
     let exit = match cli.command {
         Command::Run(args) => return run::run(&args, &place),
         Command::Ps(args) => ps::run(&args, &place),
@@ -182,13 +206,22 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         }
         Command::CrashPoints => {
             for point in crate::agent::crash::POINTS {
-                println!("{point}");
+                say!("{point}");
             }
             Ok(Exit::Done)
         }
         Command::Help(args) => help(&args.topic),
     };
-    exit.map(ExitCode::from)
+    exit.map(|exit| if is_order { exit } else { unless_unwritten(exit) }).map(ExitCode::from)
+}
+
+/// A command whose whole work is what it prints has failed where that can't be written.
+fn unless_unwritten(exit: Exit) -> Exit {
+    if exit == Exit::Done && terminal::is_unwritten() {
+        complain!("gameside: the output could not be written");
+        return Exit::Failed;
+    }
+    exit
 }
 
 /// `gameside run ./MyServer`: what is meant is a command, and commands stand after `--`.
@@ -207,7 +240,7 @@ fn hint_at_the_games_command(error: &mut clap::Error, args: &[OsString]) {
 fn help(topic: &[String]) -> Result<Exit, Failure> {
     use clap::CommandFactory as _;
     if topic == ["exit-codes"] {
-        print!("Exit codes of gameside:\n\n{}", exit::table());
+        say_part!("Exit codes of gameside:\n\n{}", exit::table());
         return Ok(Exit::Done);
     }
     let mut command = Cli::command();
@@ -221,7 +254,7 @@ fn help(topic: &[String]) -> Result<Exit, Failure> {
             Failure::new(Exit::Usage, format!("there is no command {asked:?}; `{lists}` lists them"))
         })?;
     }
-    println!("{}", found.render_long_help());
+    say!("{}", found.render_long_help());
     Ok(Exit::Done)
 }
 

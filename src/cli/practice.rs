@@ -154,7 +154,7 @@ pub(crate) fn run(practice: Practice) -> ExitCode {
         Some(What::Join(join)) => match join.options() {
             Ok(options) => practice::join(&options),
             Err(why) => {
-                eprintln!("failed to find the server {:?}: {why}", join.server);
+                complain!("failed to find the server {:?}: {why}", join.server);
                 ExitCode::FAILURE
             }
         },

@@ -14,12 +14,12 @@ pub(crate) fn run(args: &Args) -> Exit {
     let all = protocols();
     if args.json {
         let all: serde_json::Map<_, _> = all.into_iter().map(|(name, what)| (name.to_owned(), what.into())).collect();
-        println!("{}", serde_json::Value::Object(all));
+        say!("{}", serde_json::Value::Object(all));
         return Exit::Done;
     }
     let width = all.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, what) in all {
-        println!("{name:width$}  {what}");
+        say!("{name:width$}  {what}");
     }
     Exit::Done
 }

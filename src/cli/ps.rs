@@ -24,12 +24,12 @@ pub(crate) fn run(args: &Args, finder: &Finder) -> Result<Exit, Failure> {
         Ok(statuses)
     })?;
     if args.json {
-        println!("{}", serde_json::Value::from(statuses));
+        say!("{}", serde_json::Value::from(statuses));
         return Ok(Exit::Done);
     }
     let header = ["NAME", "AGENT", "GAME", "PLAYERS", "CONNECT", "WHAT IT DOES"].map(str::to_owned).to_vec();
     let rows: Vec<_> = std::iter::once(header).chain(statuses.iter().map(row)).collect();
-    print!("{}", terminal::table(&rows));
+    say_part!("{}", terminal::table(&rows));
     Ok(Exit::Done)
 }
 

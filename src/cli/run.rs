@@ -129,7 +129,7 @@ fn drive(options: Options) -> Result<Result<Ending, agent::NoAgent>, Failure> {
 fn told(ending: &Ending) -> Exit {
     let exit = Exit::from(ending);
     if exit != Exit::Done {
-        eprintln!("gameside: {}", super::terminal::escape_lines(&agent::describe(ending)));
+        complain!("gameside: {}", super::terminal::escape_lines(&agent::describe(ending)));
     }
     exit
 }

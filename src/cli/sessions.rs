@@ -143,7 +143,7 @@ pub(crate) fn run(args: SessionsArgs, state_dir: Option<PathBuf>) -> ExitCode {
     match dispatch(&args, state_dir) {
         Ok(()) => Exit::Done.into(),
         Err(failure) => {
-            eprintln!("gameside: {}", terminal::escape_lines(&failure.to_string()));
+            complain!("gameside: {}", terminal::escape_lines(&failure.to_string()));
             failure.exit.into()
         }
     }
@@ -156,7 +156,7 @@ fn dispatch(args: &SessionsArgs, state_dir: Option<PathBuf>) -> Result<(), Failu
         Some(SessionsCommand::Client(command)) => client(command, &dir),
         Some(SessionsCommand::Server(command)) => server::run(command, &places),
         Some(SessionsCommand::Openapi) => {
-            print!("{}", openapi::DOCUMENT);
+            say_part!("{}", openapi::DOCUMENT);
             Ok(())
         }
         Some(SessionsCommand::Export) => export(args),
@@ -190,7 +190,7 @@ fn client(command: ClientCommand, dir: &Path) -> Result<(), Failure> {
         ClientCommand::List => {
             for (name, client) in clients.read()? {
                 let permissions = client.permissions.map_or_else(|| "(as a server)".to_owned(), |all| all.join(" "));
-                println!("{name}\t{}\t{permissions}", client.created);
+                say!("{name}\t{}\t{permissions}", client.created);
             }
         }
     }
@@ -203,18 +203,18 @@ fn no_client(name: &str) -> Failure {
 
 fn show_secret(name: &str, secret: &str, file: Option<PathBuf>) -> Result<(), Failure> {
     match file {
-        None => println!("client_id     {name}\nclient_secret {secret}\n\nThe secret is not kept; write it down now."),
+        None => say!("client_id     {name}\nclient_secret {secret}\n\nThe secret is not kept; write it down now."),
         Some(file) => {
             let file = std::path::absolute(file)?;
             files::write(&file, secret.as_bytes(), 0o600)?;
-            println!("client_id     {name}\nclient_secret in {}", file.display());
+            say!("client_id     {name}\nclient_secret in {}", file.display());
         }
     }
     Ok(())
 }
 
 fn export(args: &SessionsArgs) -> Result<(), Failure> {
-    println!("{:#}", config_import::export(&load(args)?));
+    say!("{:#}", config_import::export(&load(args)?));
     Ok(())
 }
 
@@ -228,12 +228,12 @@ fn import(args: &SessionsArgs, path: &Path) -> Result<(), Failure> {
     let mut settings = load(args)?;
     let ignored = config_import::import(&mut settings, &document).map_err(|why| unread(&why))?;
     for member in ignored {
-        eprintln!("gameside: ignored, the service has no use for it: {}", terminal::escape_lines(&member));
+        complain!("gameside: ignored, the service has no use for it: {}", terminal::escape_lines(&member));
     }
     if let Some((key, expected)) = settings.faults().first() {
         return Err(unread(&format!("{key}: expected {expected}")));
     }
-    print!("{}", toml::to_string(&settings).map_err(|why| unread(&why))?);
+    say_part!("{}", toml::to_string(&settings).map_err(|why| unread(&why))?);
     Ok(())
 }
 
@@ -244,7 +244,7 @@ fn serve(args: &SessionsArgs, dir: &Path, places: &Places) -> Result<(), Failure
     runtime.block_on(async {
         let mut settings = load(args)?;
         let Some((mut listeners, _elected)) = listen(args, dir, places, &mut settings)? else {
-            println!("a local session service runs already");
+            say!("a local session service runs already");
             return Ok(());
         };
         listeners.tls = tls(args)?;

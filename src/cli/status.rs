@@ -116,15 +116,15 @@ async fn probe(found: Found, question: ProbeQuestion) -> Result<Exit, Failure> {
 
 fn show(status: &serde_json::Value, args: &Args) {
     if args.json {
-        println!("{status}");
+        say!("{status}");
         return;
     }
     if args.watch && super::terminal::colours() {
-        print!("\x1b[2J\x1b[H");
+        say_part!("\x1b[2J\x1b[H");
     }
     match serde_json::from_value::<Status>(alive(status)) {
-        Ok(whole) => print!("{}", render(&whole, Paint::here())),
-        Err(error) => println!("{status}\n(this version can't read it: {error})"),
+        Ok(whole) => say_part!("{}", render(&whole, Paint::here())),
+        Err(error) => say!("{status}\n(this version can't read it: {error})"),
     }
 }
 

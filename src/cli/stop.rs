@@ -55,15 +55,15 @@ impl OutputFormat {
 
     fn progress(self, line: impl FnOnce() -> String) {
         if self == OutputFormat::Text {
-            println!("{}", line());
+            say!("{}", line());
         }
     }
 
     /// The last word: `line` for people; `how` and the agent's exit code, as far as they are known, for programs.
     fn end(self, name: &str, line: &str, how: Option<&str>, exit: Option<u8>) {
         match self {
-            OutputFormat::Text => println!("{line}"),
-            OutputFormat::Json => println!("{}", serde_json::json!({ "name": name, "how": how, "exit_code": exit })),
+            OutputFormat::Text => say!("{line}"),
+            OutputFormat::Json => say!("{}", serde_json::json!({ "name": name, "how": how, "exit_code": exit })),
         }
     }
 }

@@ -2,7 +2,25 @@
 
 use crate::{host::escape::escape, model::status::TimelineEntry};
 use chrono::Local;
-use std::{fmt::Write as _, io::IsTerminal as _};
+use std::{
+    fmt::{Arguments, Write as _},
+    io::{IsTerminal as _, Write as _, stdout},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+static UNWRITTEN: AtomicBool = AtomicBool::new(false);
+
+/// Writes on standard output. What can't be written is lost, and [`is_unwritten`] knows it.
+pub(crate) fn write_out(text: Arguments<'_>) {
+    if stdout().write_fmt(text).is_err() {
+        UNWRITTEN.store(true, Relaxed);
+    }
+}
+
+/// Whether something for standard output could not be written.
+pub(crate) fn is_unwritten() -> bool {
+    stdout().flush().is_err() || UNWRITTEN.load(Relaxed)
+}
 
 /// Whether colours are wanted on standard output: in a terminal, and `NO_COLOR` unset or empty.
 pub(crate) fn colours() -> bool {

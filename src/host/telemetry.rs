@@ -50,7 +50,11 @@ pub(crate) fn start(format: Format, filter: Option<&str>) -> Result<Telemetry, N
     let filter = parse(filter.unwrap_or(default_filter()))?;
     let (filter, handle) = reload::Layer::new(filter);
     let registry = tracing_subscriber::registry().with(filter);
-    let text = || tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(terminal);
+    // What can't be written is lost: this process lives on.
+    let text = || {
+        let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
+        layer.with_target(false).with_ansi(terminal)
+    };
     let done = match resolve(format) {
         Format::Journal => {
             let layer = tracing_journald::layer().map_err(NoLog::Journal)?.with_field_prefix(Some("GAMESIDE".into()));

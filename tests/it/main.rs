@@ -31,6 +31,7 @@
 //! | [`service_hostile`] | bodies, headers, ids and clients that mean harm |
 //! | [`schemathesis`] | the service's own document, fuzzed |
 //! | [`systemd`] | the units |
+//! | [`unwritable`] | where no line can be written |
 //! | [`tls`] | TLS on the session service |
 //! | [`openarena`] | a real game server, by its example configuration |
 //! | [`openarena_probe`] | the same server, watched by queries and by its log |
@@ -43,6 +44,7 @@
 //! | [`session_client`] | the client of the session service against scripted answers |
 //! | [`support`] | the harness: a world of its own for each test |
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a failing test says what it saw")]
 #![allow(unreachable_pub, reason = "a program exports nothing: what is shared between its modules is `pub`")]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 #![allow(clippy::disallowed_methods, reason = "a test may wait by the clock, though never sleep")]
@@ -98,3 +100,4 @@ mod stories;
 mod support;
 mod systemd;
 mod tls;
+mod unwritable;

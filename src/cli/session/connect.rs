@@ -229,7 +229,7 @@ pub(crate) fn player(text: &str) -> Result<PlayerUuid, NoPlayer> {
 /// Prints what was done: a line for people, or the value.
 pub(crate) fn say(form: OutputFormat, line: &str, value: &serde_json::Value) {
     match form {
-        OutputFormat::Text => println!("{line}"),
-        OutputFormat::Json => println!("{value}"),
+        OutputFormat::Text => say!("{line}"),
+        OutputFormat::Json => say!("{value}"),
     }
 }

@@ -76,7 +76,7 @@ pub(crate) async fn create(args: Create, connected: &Connected, form: OutputForm
         sessions.set_presence_session(&session.session_id).await.map_err(failed)?;
     }
     if form == OutputFormat::Text {
-        eprintln!("session {} is {}", escape(&name), session.session_id);
+        complain!("session {} is {}", escape(&name), session.session_id);
     }
     if !args.server.dedicated {
         return Ok(created(form, &name, &session, None));
@@ -102,13 +102,13 @@ pub(crate) async fn create(args: Create, connected: &Connected, form: OutputForm
 /// Prints what a script needs: the connect string, else the session's id.
 fn created(form: OutputFormat, name: &str, session: &Session, address: Option<&str>) -> Exit {
     match form {
-        OutputFormat::Text => println!("{}", escape(address.unwrap_or(session.session_id.as_str()))),
+        OutputFormat::Text => say!("{}", escape(address.unwrap_or(session.session_id.as_str()))),
         OutputFormat::Json => {
             let mut value = json!({ "name": name, "session_id": session.session_id });
             if let Some(address) = address {
                 value["connect_string"] = address.into();
             }
-            println!("{value}");
+            say!("{value}");
         }
     }
     Exit::Done
@@ -137,7 +137,7 @@ impl Progress {
             JoinStatus::Closed => (Tone::Bad, "closed", "the server has ended".to_owned()),
         };
         let paint = Paint { on: terminal::colours() && std::io::stderr().is_terminal() };
-        eprintln!("{}  {text}", paint.apply(tone, &format!("{word:<10}")));
+        complain!("{}  {text}", paint.apply(tone, &format!("{word:<10}")));
     }
 }
 

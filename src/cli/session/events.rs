@@ -13,7 +13,6 @@ use crate::{
 };
 use chrono::Local;
 use serde_json::{Value, json};
-use std::io::Write as _;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -32,7 +31,7 @@ pub(crate) async fn events(args: Events, connected: &Connected, form: OutputForm
     let mut stream = connected.sessions.events(args.after);
     stream.open().await.map_err(failed)?;
     if form == OutputFormat::Text {
-        eprintln!("listening; Ctrl-C ends");
+        complain!("listening; Ctrl-C ends");
     }
     let mut left = args.count;
     while left != Some(0) {
@@ -61,7 +60,7 @@ fn print(form: OutputFormat, told: &StreamItem, id: Option<&str>) {
         },
     };
     // A reader that went away ends the command by its signal.
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+    say!("{line}");
 }
 
 fn text(event: &SessionEvent) -> String {

@@ -45,8 +45,8 @@ pub(crate) async fn find(args: Find, connected: &Connected, form: OutputFormat) 
     let ids = connected.sessions.find_sessions(&search).await.map_err(failed)?;
     if args.ids {
         match form {
-            OutputFormat::Text => ids.iter().for_each(|id| println!("{id}")),
-            OutputFormat::Json => println!("{}", json!({ "session_ids": ids })),
+            OutputFormat::Text => ids.iter().for_each(|id| say!("{id}")),
+            OutputFormat::Json => say!("{}", json!({ "session_ids": ids })),
         }
         return Ok(Exit::Done);
     }
@@ -147,8 +147,8 @@ pub(crate) async fn connect_string(
     };
     let address = address.map_err(failed)?;
     match form {
-        OutputFormat::Text => println!("{}", escape(&address)),
-        OutputFormat::Json => println!("{}", json!({ "session_id": id, "connect_string": address })),
+        OutputFormat::Text => say!("{}", escape(&address)),
+        OutputFormat::Json => say!("{}", json!({ "session_id": id, "connect_string": address })),
     }
     Ok(Exit::Done)
 }

@@ -70,12 +70,12 @@ pub(crate) async fn friends(args: Friends, connected: &Connected, form: OutputFo
 
 fn print(form: OutputFormat, all: &[FriendRelationship]) {
     if form == OutputFormat::Json {
-        println!("{}", Value::from(all.iter().map(value).collect::<Vec<_>>()));
+        say!("{}", Value::from(all.iter().map(value).collect::<Vec<_>>()));
         return;
     }
     let header = ["PLAYER", "STATUS"].map(str::to_owned).to_vec();
     let rows = all.iter().map(|side| vec![side.friends_player_uuid.to_string(), word(side.status).to_owned()]);
-    print!("{}", terminal::table(&std::iter::once(header).chain(rows).collect::<Vec<_>>()));
+    say_part!("{}", terminal::table(&std::iter::once(header).chain(rows).collect::<Vec<_>>()));
 }
 
 fn value(side: &FriendRelationship) -> Value {

@@ -76,7 +76,7 @@ pub(crate) async fn invite(args: Invite, connected: &Connected, form: OutputForm
 pub(crate) async fn invites(connected: &Connected, form: OutputFormat) -> Result<Exit, Failure> {
     let invites = connected.sessions.get_all_session_invites().await.map_err(failed)?;
     if form == OutputFormat::Json {
-        println!("{}", json!(invites));
+        say!("{}", json!(invites));
         return Ok(Exit::Done);
     }
     let header = ["INVITE", "SESSION", "TYPE", "FROM"].map(str::to_owned).to_vec();
@@ -85,7 +85,7 @@ pub(crate) async fn invites(connected: &Connected, form: OutputFormat) -> Result
         let session = escape(invite.session_id.as_str());
         vec![invite.invite_id.to_string(), session, escape(&invite.session_type), from]
     });
-    print!("{}", terminal::table(&std::iter::once(header).chain(rows).collect::<Vec<_>>()));
+    say_part!("{}", terminal::table(&std::iter::once(header).chain(rows).collect::<Vec<_>>()));
     Ok(Exit::Done)
 }
 

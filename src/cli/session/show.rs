@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 /// One session, with what this machine calls it.
 pub(crate) fn session(form: OutputFormat, name: Option<&str>, session: &Session) {
     if form == OutputFormat::Json {
-        println!("{}", value(name, session));
+        say!("{}", value(name, session));
         return;
     }
     let mut rows = vec![("session", session.session_id.to_string())];
@@ -37,7 +37,7 @@ pub(crate) fn session(form: OutputFormat, name: Option<&str>, session: &Session)
     }
     rows.extend(connect_string(session).map(|address| ("connect to", address)));
     for (key, text) in rows {
-        println!("{key:<12}  {}", escape(&text));
+        say!("{key:<12}  {}", escape(&text));
     }
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn sessions(form: OutputFormat, found: &[Session], names: &BTreeMap<S
         |session: &Session| names.iter().find(|(_, id)| **id == session.session_id).map(|(name, _)| name.as_str());
     if form == OutputFormat::Json {
         let values: Vec<_> = found.iter().map(|session| value(name_of(session), session)).collect();
-        println!("{}", Value::from(values));
+        say!("{}", Value::from(values));
         return;
     }
     let header = ["SESSION", "NAME", "TYPE", "PLAYERS", "JOINABLE BY", "SERVER", "SETTINGS"];
@@ -63,7 +63,7 @@ pub(crate) fn sessions(form: OutputFormat, found: &[Session], names: &BTreeMap<S
         ]
     });
     let rows: Vec<_> = std::iter::once(header.map(str::to_owned).to_vec()).chain(rows).collect();
-    print!("{}", terminal::table(&rows));
+    say_part!("{}", terminal::table(&rows));
 }
 
 /// Who is in it.
@@ -75,7 +75,7 @@ pub(crate) fn members(form: OutputFormat, session: &Session) {
         let members: Vec<_> = all
             .map(|(team, player)| json!({ "player_uuid": player.player_uuid, "team": team, "status": player.status }))
             .collect();
-        println!("{}", json!({ "session_id": session.session_id, "members": members }));
+        say!("{}", json!({ "session_id": session.session_id, "members": members }));
         return;
     }
     let rows = all.map(|(team, player)| {
@@ -88,7 +88,7 @@ pub(crate) fn members(form: OutputFormat, session: &Session) {
         vec![player.player_uuid.to_string(), team.to_string(), status.to_owned()]
     });
     let header = ["PLAYER", "TEAM", "STATUS"].map(str::to_owned).to_vec();
-    print!("{}", terminal::table(&std::iter::once(header).chain(rows).collect::<Vec<_>>()));
+    say_part!("{}", terminal::table(&std::iter::once(header).chain(rows).collect::<Vec<_>>()));
 }
 
 fn value(name: Option<&str>, session: &Session) -> Value {

@@ -29,7 +29,7 @@ pub(super) fn run(command: ServerCommand, places: &Places) -> Result<(), Failure
             if !connected.sessions.release_server(&id).await.map_err(failed)? {
                 return Err(Failure::new(Exit::Failed, format!("no server {id:?} is registered")));
             }
-            println!("released {id}");
+            say!("released {id}");
             Ok(())
         }),
     }
