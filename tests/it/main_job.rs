@@ -231,3 +231,23 @@ fn detach_leaves_the_game_and_says_whether_a_new_agent_is_wanted() {
     assert!(said.contains("has ended"), "{said}");
     assert!(!proc::alive(pid(&before, "game")));
 }
+
+#[test]
+fn after_all_was_killed_at_once_the_next_start_reports_the_game_as_lost() {
+    let world = World::new();
+    let mut agent = world.agent("one", &config(""));
+    let before = agent.wait_join_status("joinable");
+    // As the kernel ends a container of which it wants the memory: all but the session service,
+    // which is elsewhere.
+    let service = |pid: &u32| proc::command_line(*pid).get(1).is_some_and(|word| word == "sessions");
+    let all: Vec<u32> = world.processes().into_iter().filter(|pid| !service(pid)).collect();
+    assert!(all.contains(&pid(&before, "keeper")) && all.contains(&pid(&before, "game")), "{all:?}");
+    all.iter().for_each(|pid| proc::signal(*pid, 9));
+    assert!(all.iter().all(|pid| *pid == agent.pid() || proc::gone(*pid, crate::support::world::PATIENCE)));
+    agent.ended();
+    agent.start();
+    let after = agent.wait("the end", |status| status["last_end"]["session_id"] == before["session_id"]);
+    assert_eq!(after["last_end"]["exit"]["status"]["how"], "lost", "{after}");
+    agent.wait("the report", |status| status["last_end"]["reported"] == true);
+    agent.stop();
+}

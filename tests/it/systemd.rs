@@ -45,6 +45,37 @@ fn the_keeper_knows_how_long_systemd_waits_for_it() {
 }
 
 #[test]
+fn for_want_of_memory_the_game_goes_before_us_and_no_cgroup_of_ours_whole() {
+    for name in ["gameside@.service", "gameside-keeper@.service", "gameside-sessions.service"] {
+        let text = std::fs::read_to_string(unit(name)).unwrap();
+        let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        assert!(value("OOMScoreAdjust").unwrap().parse::<i32>().unwrap() <= -800, "{name}");
+        assert_eq!(value("ManagedOOMPreference"), Some("omit"), "{name}");
+        if name.starts_with("gameside-keeper") {
+            assert!(value("ExecStart").unwrap().contains("--oom-score-adj 0"), "the game has its own");
+        }
+    }
+}
+
+#[test]
+fn needrestart_leaves_keepers_and_agents_alone() {
+    let Some(perl) = component::program("perl", "perl") else { return };
+    // As needrestart reads its conf.d and asks for each unit.
+    let script = r#"
+        use strict; our %nrconf = (override_rc => {});
+        my $file = shift; my $text = do { local $/; open my $in, '<', $file or die $!; <$in> };
+        eval $text; die $@ if $@;
+        for my $rc (@ARGV) {
+            for my $re (keys %{$nrconf{override_rc}}) { print "$rc\n" if $rc =~ /$re/ && !$nrconf{override_rc}->{$re}; }
+        }"#;
+    let names = ["gameside-keeper@arena.service", "gameside@eu-1.service", "gameside-sessions.service", "ssh.service"];
+    let output = Command::new(perl).args(["-e", script]).arg(unit("needrestart-gameside.conf")).args(names).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "gameside-keeper@arena.service\ngameside@eu-1.service\n");
+}
+
+#[test]
 fn every_user_that_a_unit_names_is_made() {
     let made = std::fs::read_to_string(unit("gameside.sysusers.conf")).unwrap();
     let made: Vec<&str> = made.lines().filter_map(|line| line.strip_prefix("u ")?.split(' ').next()).collect();

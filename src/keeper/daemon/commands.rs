@@ -262,7 +262,8 @@ impl Daemon {
         self.cgroups.as_ref().map(|cgroups| cgroups.leaf(name)).transpose().map_err(SpawnError::Cgroup)
     }
 
-    /// Into `game/`, under a temporary name first; nothing of the path may be a link.
+    /// Into `game/`, under a temporary name first; nothing of the path may be a link. Nobody but the game and we may read it: where the
+    /// game has a user of its own, by that user's group.
     fn write_file(&self, file: &LaunchFile) -> Result<(), FileError> {
         let path = Path::new(&file.path);
         let game = self.settings.dir.join(names::GAME);
@@ -278,7 +279,12 @@ impl Daemon {
         let temporary = format!(".{name}.new");
         let _ = unlinkat(&self.store.game, &temporary, AtFlags::empty());
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let target = openat(&self.store.game, &temporary, flags, Mode::from(0o644)).map_err(io::Error::from)?;
+        let create = || openat(&self.store.game, &temporary, flags, Mode::from(0o640));
+        let target = match &self.identity.account {
+            Some(account) => super::sys::in_group(account.gid, create)?,
+            None => openat(&self.store.game, &temporary, flags, Mode::from(0o600)),
+        };
+        let target = target.map_err(io::Error::from)?;
         File::from(target).write_all(file.text.as_bytes())?;
         renameat(&self.store.game, &temporary, &self.store.game, name).map_err(io::Error::from)?;
         Ok(())

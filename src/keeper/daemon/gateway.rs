@@ -62,7 +62,6 @@ const MESSAGES_A_TURN: usize = 16;
 pub(super) struct Gateways {
     program: Option<PathBuf>,
     account: Option<Account>,
-    oom_score_adj: String,
     present: Option<Gateway>,
     /// They serve nobody any more.
     leaving: Vec<Leaving>,
@@ -116,7 +115,6 @@ impl Gateways {
         Gateways {
             program: settings.gateway.path(),
             account: identity.gateway.clone(),
-            oom_score_adj: settings.oom_score_adj.clone(),
             present: None,
             leaving: Vec::new(),
             waiting: Vec::new(),
@@ -213,7 +211,7 @@ impl Gateways {
             return Err(Refusal::GatewayFailed { why: why.clone(), wait: at.since(now) });
         }
         self.start_due = false;
-        match Process::spawn(&program, self.account.as_ref(), &self.oom_score_adj, now) {
+        match Process::spawn(&program, self.account.as_ref(), now) {
             Ok(process) => {
                 self.present = Some(Gateway { process, stage: Stage::Starting, kill_at: None });
                 Ok(())

@@ -32,6 +32,7 @@ usage: gameside-keeper --dir DIR [OPTION…] [--run-agent COMMAND…]
   --idle SPAN             without a game and without an agent, end after this long (default: 10m when detached, else never)
   --last-deadline SPAN    after SIGKILL, how long until the run counts as unkillable (default 10s)
   --host-deadline SPAN    how long the host waits from SIGTERM to SIGKILL (TimeoutStopSec=, the pod's grace period); the agent drains in less
+  --oom-score-adj N       how soon the kernel ends the game for its memory, -1000 to 1000 (default: as the keeper was started)
   --no-cgroup             hold the game by descent alone, even where a cgroup could be made
   --no-new-privileges     the game can't gain rights through set-user-id programs (always so with --user)
   --run-agent COMMAND…    all that follows is the agent: started as a child, started again when it ends (PID 1 of a container)
@@ -39,7 +40,7 @@ usage: gameside-keeper --dir DIR [OPTION…] [--run-agent COMMAND…]
 
 /// Options that stand alone, and those with a value.
 const FLAGS: [&str; 3] = ["detach", "no-new-privileges", "no-cgroup"];
-const OPTIONS: [&str; 15] = [
+const OPTIONS: [&str; 16] = [
     "dir",
     "config",
     "user",
@@ -55,6 +56,7 @@ const OPTIONS: [&str; 15] = [
     "idle",
     "host-deadline",
     "last-deadline",
+    "oom-score-adj",
 ];
 
 /// What a command line asks for.
@@ -131,7 +133,7 @@ pub(super) struct Settings {
     pub(super) host_deadline: Option<Duration>,
     pub(super) no_new_privileges: bool,
     pub(super) no_cgroup: bool,
-    /// What the game's `oom_score_adj` is to be: ours, before we lowered it. Not from the command line.
+    /// The game's `oom_score_adj`. Empty: what ours is when we are started, before it is lowered.
     pub(super) oom_score_adj: String,
     pub(super) agent: Vec<OsString>,
 }
@@ -185,7 +187,7 @@ impl Default for Settings {
             host_deadline: None,
             no_new_privileges: false,
             no_cgroup: false,
-            oom_score_adj: "0".into(),
+            oom_score_adj: String::new(),
             agent: Vec::new(),
         }
     }
@@ -277,6 +279,7 @@ impl Settings {
             "gateway" if value == "none" => self.gateway = GatewaySetting::Off,
             "gateway" => self.gateway = GatewaySetting::At(absolute(value)?),
             "gateway-user" => self.gateway_user = Some(value.into()),
+            "oom-score-adj" => self.oom_score_adj = number::<i16>(value)?.clamp(-1000, 1000).to_string(),
             "agent-uid" => self.agent_uid = Some(number(value)?),
             "log-cap" => self.log_cap = size(value)?,
             "log-files" => self.log_files = number::<u32>(value)?.clamp(1, 100),

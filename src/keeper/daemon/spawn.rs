@@ -21,7 +21,10 @@ use rustix::{
     fs::OFlags,
     io::{Errno, fcntl_dupfd_cloexec},
     pipe::PipeFlags,
-    process::{Pid, Signal, chdir, getpid, getppid, set_parent_process_death_signal, setsid},
+    process::{
+        DumpableBehavior, Pid, Signal, chdir, getpid, getppid, set_dumpable_behavior, set_parent_process_death_signal,
+        setsid,
+    },
     thread::set_no_new_privs,
 };
 use std::{
@@ -254,7 +257,7 @@ fn prepare(
     if let Some(leaf) = confinement.leaf {
         fs::write(leaf.procs_file(), "0").map_err(step("entering the cgroup"))?;
     }
-    let _ = fs::write("/proc/self/oom_score_adj", confinement.oom_score_adj);
+    set_oom_score(confinement);
     for limit in confinement.limits {
         sys::set_limit(limit.resource, limit.soft, limit.hard).map_err(step("setting a resource limit"))?;
     }
@@ -283,6 +286,19 @@ fn prepare(
     }
     sys::close_on_exec_from(number.unsigned_abs());
     Ok(())
+}
+
+/// As this process can't be read, its files below `/proc` are root's. Another user may write them while it can be read, which is
+/// harmless where the game isn't that user.
+fn set_oom_score(confinement: &Confinement<'_>) {
+    let set = || fs::write("/proc/self/oom_score_adj", confinement.oom_score_adj).is_ok();
+    if confinement.oom_score_adj.is_empty() || set() || confinement.account.is_none() {
+        return;
+    }
+    if set_dumpable_behavior(DumpableBehavior::Dumpable).is_ok() {
+        set();
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
 }
 
 fn environment(added: &BTreeMap<String, String>, identity: &Identity) -> BTreeMap<String, String> {

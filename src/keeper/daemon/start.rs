@@ -27,7 +27,8 @@ use rustix::{
 };
 use std::{
     ffi::{OsStr, OsString},
-    fs, io,
+    fs,
+    io::{self, Write as _},
     os::fd::OwnedFd,
 };
 
@@ -69,11 +70,11 @@ impl StartError {
 pub(super) fn life(args: Vec<OsString>) -> u8 {
     let settings = match Invocation::parse(args) {
         Ok(Invocation::Help) => {
-            print!("{USAGE}");
+            say(USAGE);
             return 0;
         }
         Ok(Invocation::Version) => {
-            println!("gameside-keeper {}", env!("CARGO_PKG_VERSION"));
+            say(&format!("gameside-keeper {}\n", env!("CARGO_PKG_VERSION")));
             return 0;
         }
         Ok(Invocation::Run(settings)) => Ok(*settings),
@@ -90,6 +91,11 @@ pub(super) fn life(args: Vec<OsString>) -> u8 {
             error.code()
         }
     }
+}
+
+/// On standard output, if that can be written.
+fn say(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
 }
 
 fn start(mut settings: Settings, ready: &mut Option<Ready>) -> Result<Daemon, StartError> {
@@ -167,11 +173,11 @@ fn raise_limits(settings: &mut Settings) {
     let (soft, hard) = process::core_limit();
     // Before those that were given, which come into force after it.
     settings.limits.insert(0, Limit { resource: CORE, soft, hard });
-    if let Ok(before) = fs::read_to_string("/proc/self/oom_score_adj")
-        && fs::write("/proc/self/oom_score_adj", "-900").is_ok()
-    {
+    if settings.oom_score_adj.is_empty() {
+        let before = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
         before.trim().clone_into(&mut settings.oom_score_adj);
     }
+    let _ = fs::write("/proc/self/oom_score_adj", "-900");
 }
 
 /// The pipe to the process that waits until the keeper runs.

@@ -183,6 +183,22 @@ pub(super) fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> 
     Ok(())
 }
 
+/// Does this with another effective group, so that what it makes belongs to that group.
+pub(super) fn in_group<T>(group: u32, act: impl FnOnce() -> T) -> io::Result<T> {
+    // SAFETY: plain calls with numbers; this process has one thread.
+    let own = unsafe { libc::getegid() };
+    // SAFETY: as above.
+    if unsafe { libc::setegid(group) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let done = act();
+    // SAFETY: as above. Back to the real group is always allowed.
+    if unsafe { libc::setegid(own) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(done)
+}
+
 /// A child that ended.
 #[derive(Debug)]
 pub(super) struct Reaped {

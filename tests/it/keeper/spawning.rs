@@ -9,7 +9,11 @@ use gameside::{
         process::{ExitStatus, LaunchFile, LaunchSpec},
     },
 };
-use std::{os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{
+    os::unix::fs::{MetadataExt as _, PermissionsExt},
+    path::Path,
+    process::Command,
+};
 
 fn begin(wire: &mut Wire, run: u64, spec: LaunchSpec) {
     wire.done(Order::Output { on: true });
@@ -213,7 +217,7 @@ fn a_few_capabilities_are_enough_three_are_kept_and_the_game_gets_none() {
     // As systemd does it for gameside-keeper@.service.
     let caps = "-all,+setuid,+setgid,+kill,+setpcap";
     let user = ["--reuid=65533", "--regid=65533", "--inh-caps", caps, "--ambient-caps", caps];
-    let mut wire = home.start(&user, &["--user", "65534"]);
+    let mut wire = home.start(&user, &["--user", "65534", "--oom-score-adj", "321"]);
     let hello = wire.hello(None);
     let game = wire.run(
         1,
@@ -225,6 +229,9 @@ fn a_few_capabilities_are_enough_three_are_kept_and_the_game_gets_none() {
         assert!(wire.output(set).ends_with("0000000000000000"), "{set}");
     }
     assert!(wire.output("NoNewPrivs").ends_with('1'));
+    let score = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap();
+    assert_eq!(score(game), "321\n", "though the keeper can't be read");
+    assert_ne!(score(hello.pid as u32), "321\n");
     let users = hello.users.unwrap();
     assert_eq!((users.keeper, users.game, users.agent), (65533, 65534, Some(0)));
     let kept = |set| proc::status(hello.pid as u32, set).unwrap();
@@ -232,6 +239,31 @@ fn a_few_capabilities_are_enough_three_are_kept_and_the_game_gets_none() {
     assert_eq!((kept("CapInh").as_str(), kept("CapAmb").as_str()), ("0000000000000000", "0000000000000000"));
     proc::signal(hello.pid as u32, 9);
     assert!(proc::gone(game, super::harness::PATIENCE) && proc::gone(helper, super::harness::PATIENCE));
+}
+
+#[test]
+fn a_file_for_the_game_is_read_by_the_game_and_by_nobody_else() {
+    if !component::root("its keeper runs as root") {
+        return;
+    }
+    let mode = |path: &Path| {
+        let about = std::fs::metadata(path).unwrap();
+        (about.permissions().mode() & 0o7777, about.gid())
+    };
+    let own = rustix::process::getegid().as_raw();
+    for (args, expected) in [(&["--user", "4242"][..], (0o640, 4242)), (&[], (0o600, own))] {
+        let keeper = Keeper::start_with(args);
+        // The test's directory is for its user alone.
+        std::fs::set_permissions(keeper.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let file = LaunchFile { path: "game/secret.json".into(), text: "for the game\n".into() };
+        let (mut wire, _) = keeper.control();
+        let path = keeper.path().join("game/secret.json");
+        let script = format!("cat {}; exec sleep 600", path.display());
+        begin(&mut wire, 1, LaunchSpec { file: Some(file), ..spec(&script) });
+        assert_eq!(wire.output("for the"), "for the game");
+        assert_eq!(mode(&path), expected);
+        assert!(super::guarded::as_agent(|| std::fs::read(&path).is_err()), "another user");
+    }
 }
 
 #[test]

@@ -56,12 +56,7 @@ pub(super) enum Received {
 
 impl Process {
     /// Forks it, outside every cgroup of a run, and with our own limits. Whether exec works comes out later.
-    pub(super) fn spawn(
-        program: &Path,
-        account: Option<&Account>,
-        oom_score_adj: &str,
-        now: Instant,
-    ) -> Result<Process, SpawnError> {
+    pub(super) fn spawn(program: &Path, account: Option<&Account>, now: Instant) -> Result<Process, SpawnError> {
         let env: Vec<_> = ENVIRONMENT.iter().filter_map(|name| Some((*name, env::var(name).ok()?))).collect();
         let plan = spawn::plan_gateway(program, &env)?;
         let (ours, theirs) = pair(SocketType::SEQPACKET).map_err(SpawnError::Socket)?;
@@ -73,7 +68,8 @@ impl Process {
         let stdio = Stdio { input, output, error, control: Some(theirs) };
         let limits = limits();
         let privileges = Privileges::None;
-        let confinement = Confinement { leaf: None, limits: &limits, oom_score_adj, account, privileges };
+        // Its score is ours.
+        let confinement = Confinement { leaf: None, limits: &limits, oom_score_adj: "", account, privileges };
         let child = spawn::spawn(&plan, &stdio, &confinement).map_err(SpawnError::Fork)?;
         Ok(Process { pid: child.pid, born: now, control: Some(ours), outcome: Some(child.outcome), failed: None })
     }
