@@ -177,7 +177,7 @@ fn a_keeper_without_a_descriptor_left_says_so_and_accepts_again_later() {
     };
     // The next one would be the lowest that is free.
     let open = |number: &u64| std::path::Path::new(&format!("/proc/{}/fd/{number}", keeper.pid())).exists();
-    limit((3..).find(|number| !open(number)).unwrap());
+    limit((3..1 << 20).find(|number| !open(number)).unwrap());
     let mut waiting = keeper.wire();
     wire.done(start(1, "true"));
     let report = wire.exited(1);
