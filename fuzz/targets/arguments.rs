@@ -7,7 +7,10 @@ use gameside::{
         launch::{Values, WrittenBy, render},
         settings::Launch,
     },
-    model::{policy::Start, session::StartupParams},
+    model::{
+        policy::{Reuse, Start},
+        session::StartupParams,
+    },
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -17,6 +20,7 @@ fuzz_target!(|text: &str| {
     let params = StartupParams { map: line(), mode: Some(line()), misc_params: line(), ..StartupParams::default() };
     let launch = Launch {
         start: Start::default(),
+        reuse: Reuse::default(),
         command: ["game", "+map", "<{{map}}>", "<{{mode}}>", "<{{misc}}>", "end"].map(str::to_owned).to_vec(),
         env: [("SHOWN".to_owned(), "<{{map}}>".to_owned())].into(),
         allow: [].into(),
