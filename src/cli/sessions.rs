@@ -254,10 +254,12 @@ fn serve(args: &SessionsArgs, dir: &Path, places: &Places) -> Result<(), Failure
         let service = Service::open(settings, dir)?;
         let reload = service.reload_handle();
         let idle = service.idle();
+        // Before anybody is told that it serves: who hears that may ask for a reload at once.
+        let signals = Signals::listen()?;
         let idle_exit = args.local.then(|| args.idle_exit.get());
         let until = async {
             tokio::select! {
-                () = signalled(args, running, &reload, served_tls.as_deref()) => {}
+                () = signalled(signals, args, running, &reload, served_tls.as_deref()) => {}
                 () = async { match idle_exit { Some(span) => idle.wait(span).await, None => std::future::pending().await } } => {
                     tracing::info!("the local session service ends: nobody has used it for a while");
                 }
@@ -365,14 +367,13 @@ fn read_again(args: &SessionsArgs, running: &mut ServiceSettings, reload: &Reloa
 }
 
 /// Ends with TERM or INT; HUP reads the configuration again.
-async fn signalled(args: &SessionsArgs, mut running: ServiceSettings, reload: &Reload, tls: Option<&Tls>) {
-    let mut signals = match Signals::listen() {
-        Ok(signals) => signals,
-        Err(why) => {
-            tracing::error!(%why, "signals can't be caught; the service ends");
-            return;
-        }
-    };
+async fn signalled(
+    mut signals: Signals,
+    args: &SessionsArgs,
+    mut running: ServiceSettings,
+    reload: &Reload,
+    tls: Option<&Tls>,
+) {
     loop {
         match signals.next().await {
             Caught::Terminate | Caught::Interrupt => return,

@@ -62,6 +62,10 @@ fn the_session_service_lives_on_where_no_line_can_be_written() {
     let mut command = world.gameside(words);
     let mut service = muted(command.env("NOTIFY_SOCKET", world.path().join("notify"))).spawn().unwrap();
     told("READY=1");
+    proc::signal(service.id(), 1);
+    told("RELOADING=1");
+    // By then it has written what has changed.
+    told("READY=1");
     let answer = http::exchange("GET", &format!("http://{at}/livez"), &[], None).unwrap();
     assert_eq!(answer.status, 200);
     proc::signal(service.id(), 15);
