@@ -16,7 +16,8 @@
 //!    the file is set aside as `journal.bad-…` and the state counts as lost (the keeper's record
 //!    takes over).
 //! 3. Every block was written when the file was made, so that a commit needs no space on a full
-//!    disk. `journal.spare` is an empty one, for when the file is set aside.
+//!    disk. `journal.spare` is an empty one, for when the file is set aside; it is made behind the
+//!    first commit of a life, so that no start waits for it.
 //! 4. `replays` goes up before a state is replayed and back to 0 once the agent has proved healthy,
 //!    or has ended in any way but a crash: a state that killed the agent [`MAX_REPLAYS`] times in a
 //!    row is set aside. The newest [`MAX_ASIDE`] that were are kept.
@@ -78,6 +79,7 @@ pub struct SetAside {
 /// The open file. [`Journal::start`] hands it to its thread.
 #[derive(Debug)]
 pub struct Journal {
+    path: PathBuf,
     file: File,
     /// Number of the newest state.
     number: u64,
@@ -92,11 +94,10 @@ pub fn open(path: &Path, now: Timestamp) -> io::Result<Opened> {
         match open_file(path) {
             Ok(file) => match read(&file)? {
                 Found::State { number, slot, text, replays } if replays < MAX_REPLAYS => {
-                    let journal = Journal { file, number, newest: slot };
+                    let journal = Journal { path: path.to_owned(), file, number, newest: slot };
                     if text.is_some() {
                         journal.write_head(replays + 1)?;
                     }
-                    keep_spare(path);
                     return Ok(Opened { journal, text, aside });
                 }
                 Found::State { replays, text, .. } => {
@@ -217,6 +218,7 @@ impl Drop for Writer {
 
 /// The thread: take what is queued, write it, tell.
 fn write_on(mut journal: Journal, shared: &Shared, facts: &mpsc::UnboundedSender<JournalFact>) {
+    let mut has_looked_for_spare = false;
     loop {
         let mut work = shared.work.lock().unwrap_or_else(PoisonError::into_inner);
         while work.commit.is_none() && !work.replayed && !work.closed {
@@ -230,20 +232,24 @@ fn write_on(mut journal: Journal, shared: &Shared, facts: &mpsc::UnboundedSender
         {
             tracing::warn!(%error, "the journal's replay counter could not be cleared");
         }
-        match now.commit {
-            Some((seqs, text)) => {
-                let result = journal.commit(&text).map_err(|error| error.to_string());
-                crash::point("journal-synced");
-                for seq in seqs {
-                    let fact = match &result {
-                        Ok(()) => JournalFact::Committed { seq },
-                        Err(why) => JournalFact::Failed { seq, why: why.clone() },
-                    };
-                    let _ = facts.send(fact);
-                }
+        let is_last = now.commit.is_none() && now.closed;
+        if let Some((seqs, text)) = now.commit {
+            let result = journal.commit(&text).map_err(|error| error.to_string());
+            crash::point("journal-synced");
+            for seq in seqs {
+                let fact = match &result {
+                    Ok(()) => JournalFact::Committed { seq },
+                    Err(why) => JournalFact::Failed { seq, why: why.clone() },
+                };
+                let _ = facts.send(fact);
             }
-            None if now.closed => return,
-            None => {}
+        }
+        if !has_looked_for_spare {
+            has_looked_for_spare = true;
+            keep_spare(&journal.path);
+        }
+        if is_last {
+            return;
         }
     }
 }

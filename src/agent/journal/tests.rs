@@ -108,7 +108,8 @@ fn an_end_that_is_no_crash_clears_the_count() {
 fn a_new_life_has_a_journal_without_any_space_and_old_ones_do_not_pile_up() {
     let (dir, path) = place();
     for life in 0..6 {
-        let mut opened = open(&path, Timestamp::from_unix_millis(life).unwrap()).unwrap();
+        drop(open(&path, NOW).unwrap().journal.start().unwrap());
+        let mut opened = open(&path, NOW).unwrap();
         let blocks = |path: &Path| std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(path).unwrap());
         assert!(blocks(&spare(&path)) * 512 >= HEAD + 2 * SLOT as u64, "every block of the spare was written");
         let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap());
@@ -121,6 +122,7 @@ fn a_new_life_has_a_journal_without_any_space_and_old_ones_do_not_pile_up() {
         assert!(aside.path.exists());
         assert_eq!(inode(&path), kept, "the spare is the journal now");
     }
+    drop(open(&path, NOW).unwrap().journal.start().unwrap());
     let names = std::fs::read_dir(dir.path()).unwrap().flatten().map(|entry| entry.file_name());
     let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
     names.sort();
