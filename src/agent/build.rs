@@ -81,7 +81,7 @@ pub(super) async fn build(
 
     let (status, status_reader) = watch::channel(Arc::new(core.status()));
     let provider = settings::provider(config, &base.found)?;
-    let (provider, provider_events) = Provider::new(provider, base.session_client.clone(), core.met_keepers());
+    let (provider, provider_events) = Provider::new(provider, base.session_client.clone());
     let ((answers, answered), (findings, found_out)) = (mpsc::channel(64), mpsc::channel(64));
     let (asking, asked) = mpsc::channel(QUEUE);
     let (liveness, liveness_questions) = mpsc::channel(16);

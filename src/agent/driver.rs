@@ -201,7 +201,7 @@ impl Driver {
                     state.figures.refresh(&self.status.borrow());
                     state.published = None;
                 }
-                self.executor.note(&fact);
+                self.executor.note(&fact, || self.core.met_keepers());
                 let ending = match &fact {
                     KeeperFact::Exited(report) => self.last_words(report, state, now),
                     KeeperFact::Connected(hello) => match &hello.run {

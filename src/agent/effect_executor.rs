@@ -175,10 +175,11 @@ impl EffectExecutor {
         Some(secrets::game_token(&self.game_secret, &RunId { keeper, run }))
     }
 
-    /// What the executor has to know of it, before the core decides.
-    pub fn note(&mut self, fact: &KeeperFact) {
+    /// What the executor has to know of it, before the core decides. `met`: the keepers that were met before it, the latest
+    /// first.
+    pub fn note(&mut self, fact: &KeeperFact, met: impl FnOnce() -> Vec<KeeperId>) {
         match fact {
-            KeeperFact::Connected(hello) => self.greet(hello),
+            KeeperFact::Connected(hello) => self.greet(hello, met),
             KeeperFact::Started { run, pid, .. } => self.state.process = Some((*run, *pid)),
             KeeperFact::Away { .. }
             | KeeperFact::Gone { .. }
@@ -194,10 +195,10 @@ impl EffectExecutor {
     }
 
     /// A keeper introduced itself: runs are named after it from now on, and its game's token is valid again.
-    fn greet(&mut self, hello: &KeeperHello) {
+    fn greet(&mut self, hello: &KeeperHello, met: impl FnOnce() -> Vec<KeeperId>) {
         if self.state.keeper.as_ref() != Some(&hello.keeper) {
             self.state.keeper = Some(hello.keeper.clone());
-            self.provider.restart_for(hello.keeper.clone());
+            self.provider.restart_for(hello.keeper.clone(), met());
         }
         let run = match &hello.run {
             RunState::Empty => None,

@@ -11,9 +11,6 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// So many former keepers may be named.
-const MAX_FORMER: usize = 4;
-
 /// Holds the provider's task, and starts it anew for a new keeper.
 #[derive(Debug)]
 pub struct Provider {
@@ -21,36 +18,30 @@ pub struct Provider {
     session_client: SessionClient,
     offers: watch::Sender<Offer>,
     events: mpsc::Sender<ProviderEvent>,
-    keeper: Option<KeeperId>,
-    /// The keepers before it, the latest first.
-    former: Vec<KeeperId>,
+    /// The present keeper's id, and those before it.
+    incarnations: Option<Incarnations>,
     task: Option<JoinHandle<()>>,
 }
 
 impl Provider {
-    /// Nothing runs before the first keeper is known. `former`: the keepers that earlier lives of this agent met, the
-    /// latest first. Events come through the receiver.
-    pub fn new(
-        settings: ProviderSettings,
-        session_client: SessionClient,
-        former: Vec<KeeperId>,
-    ) -> (Self, mpsc::Receiver<ProviderEvent>) {
+    /// Nothing runs before the first keeper is known. Events come through the receiver.
+    pub fn new(settings: ProviderSettings, session_client: SessionClient) -> (Self, mpsc::Receiver<ProviderEvent>) {
         let (events, receiver) = mpsc::channel(16);
         let offers = watch::Sender::new(Offer::Withdrawn);
-        (Provider { settings, session_client, offers, events, keeper: None, former, task: None }, receiver)
+        (Provider { settings, session_client, offers, events, incarnations: None, task: None }, receiver)
     }
 
-    /// Starts under this keeper's id.
-    pub fn restart_for(&mut self, keeper: KeeperId) {
+    /// Starts under this keeper's id. `met`: the keepers that were met before, the latest first.
+    pub fn restart_for(&mut self, keeper: KeeperId, mut met: Vec<KeeperId>) {
+        met.retain(|former| *former != keeper);
+        self.restart(Incarnations { present: keeper, former: met });
+    }
+
+    fn restart(&mut self, incarnations: Incarnations) {
         if let Some(task) = self.task.take() {
             task.abort();
         }
-        if let Some(before) = self.keeper.replace(keeper.clone()) {
-            self.former.insert(0, before);
-        }
-        self.former.retain(|former| *former != keeper);
-        self.former.truncate(MAX_FORMER);
-        let incarnations = Incarnations { present: keeper, former: self.former.clone() };
+        self.incarnations = Some(incarnations.clone());
         let offers = self.offers.subscribe();
         let mut from = providers::start(self.settings.clone(), self.session_client.clone(), offers, incarnations);
         let to = self.events.clone();
@@ -69,8 +60,8 @@ impl Provider {
             ProviderSettings::Sic(sic) if sic.public_port != port => sic.public_port = port,
             ProviderSettings::Sic(_) | ProviderSettings::Auto | ProviderSettings::Hook => return,
         }
-        if let Some(keeper) = self.keeper.clone() {
-            self.restart_for(keeper);
+        if let Some(incarnations) = self.incarnations.clone() {
+            self.restart(incarnations);
         }
     }
 

@@ -153,7 +153,7 @@ impl Rig {
         let (writer, written) = journal::open(&place.journal(), paused().wall).unwrap().journal.start().unwrap();
         let (facts, journal) = mpsc::unbounded_channel();
         let (status_sender, status) = watch::channel(Arc::new(core.status()));
-        let (provider, provider_events) = Provider::new(ProviderSettings::Hook, session_client.clone(), Vec::new());
+        let (provider, provider_events) = Provider::new(ProviderSettings::Hook, session_client.clone());
         let ((answers, answered), (findings, found)) = (mpsc::channel(64), mpsc::channel(64));
         let ((keeper, from_keeper), (gateway_events, from_gateway)) = (mpsc::channel(64), mpsc::channel(64));
         let (gateway, commands) = Gateway::new();
