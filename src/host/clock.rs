@@ -16,6 +16,11 @@ pub(crate) fn now() -> Now {
     Now { boot: boot(), mono: mono(), wall: wall(), boot_id: *BOOT_ID }
 }
 
+/// The present boot of the machine, where the kernel says.
+pub(crate) fn boot_id() -> Option<BootId> {
+    Some(*BOOT_ID).filter(|id| *id != BootId::default())
+}
+
 /// CLOCK_MONOTONIC: stops while the machine sleeps.
 pub fn mono() -> Instant {
     Instant(span(clock_gettime(ClockId::Monotonic)))

@@ -171,11 +171,11 @@ impl Places {
 }
 
 impl AgentPlace {
-    /// Held by the agent for its life.
     /// Which keeper and game were seen last, beside the record.
     pub fn keeper_note(&self) -> PathBuf {
         self.record.with_extension("keeper")
     }
+    /// Held by the agent for its life.
     pub fn lock(&self) -> PathBuf {
         self.dir.join("agent.lock")
     }

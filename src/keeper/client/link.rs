@@ -244,11 +244,15 @@ impl Link {
                 self.say(refusal(&order, "too many orders wait for the keeper".to_owned())).await;
             }
             for request in queue.take_unsent() {
-                if let Some(why) = too_long(&request) {
-                    self.refused(request.id, why).await;
-                    continue;
-                }
-                if let Err(error) = session.send(&request).await {
+                let sent = match line(&request) {
+                    Ok(line) if line.len() > MAX_ORDER_BYTES => {
+                        self.refused(request.id, too_long(line.len())).await;
+                        continue;
+                    }
+                    Ok(line) => session.send(line).await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = sent {
                     return AwayError::Writing(error).into();
                 }
             }
@@ -337,7 +341,7 @@ impl Link {
     }
 }
 
-/// What is told of an order that was refused.
+/// The news of an order that was refused.
 fn refusal(order: &Order, why: String) -> KeeperEvent {
     match order {
         Order::Start { run, .. } => KeeperEvent::Fact(KeeperFact::StartRefused { run: *run, why }),
@@ -345,10 +349,14 @@ fn refusal(order: &Order, why: String) -> KeeperEvent {
     }
 }
 
+/// A request as it goes over the wire, without its end.
+fn line(request: &Request) -> io::Result<Vec<u8>> {
+    Ok(serde_json::to_vec(request)?)
+}
+
 /// Why an order isn't sent: the keeper would hang up, again and again.
-fn too_long(request: &Request) -> Option<String> {
-    let length = serde_json::to_vec(request).map_or(0, |line| line.len());
-    (length > MAX_ORDER_BYTES).then(|| format!("it has {length} bytes; the keeper takes {MAX_ORDER_BYTES} at most"))
+fn too_long(length: usize) -> String {
+    format!("it has {length} bytes; the keeper takes {MAX_ORDER_BYTES} at most")
 }
 
 /// One connection.
@@ -362,7 +370,7 @@ struct Session {
 impl Session {
     async fn hello(&mut self, epoch: Option<u64>) -> io::Result<Event> {
         let order = Order::Hello { versions: VERSIONS.to_vec(), observe: false, epoch };
-        self.send(&Request { id: 0, order }).await?;
+        self.send(line(&Request { id: 0, order })?).await?;
         loop {
             if let Some(reply) = self.next().await? {
                 return Ok(reply.event);
@@ -370,8 +378,7 @@ impl Session {
         }
     }
 
-    async fn send(&mut self, request: &Request) -> io::Result<()> {
-        let mut line = serde_json::to_vec(request)?;
+    async fn send(&mut self, mut line: Vec<u8>) -> io::Result<()> {
         line.push(b'\n');
         self.stream.write_all(&line).await
     }

@@ -5,16 +5,20 @@
 //! A process is named by pid and start time, of one boot of the machine: no other has these.
 
 use crate::{
+    host::clock,
     keeper::daemon,
-    model::process::{KeeperHello, RunState},
+    model::{
+        process::{KeeperHello, RunState},
+        time::BootId,
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::{fs, io, path::Path};
 
-/// What is noted.
+/// The last keeper, and its game.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Note {
-    boot: String,
+    boot: BootId,
     keeper: Known,
     #[serde(default)]
     game: Option<Known>,
@@ -41,7 +45,7 @@ impl Note {
             RunState::Running { pid, .. } => Known::now(pid),
             RunState::Empty | RunState::Exited { .. } | RunState::Unkillable { .. } => None,
         };
-        Some(Note { boot: boot()?, keeper: Known::now(hello.pid)?, game })
+        Some(Note { boot: clock::boot_id()?, keeper: Known::now(hello.pid)?, game })
     }
 
     pub(super) fn read(path: &Path) -> Option<Note> {
@@ -61,7 +65,7 @@ impl Note {
     }
 
     pub(super) fn survivor(&self) -> Option<Survivor> {
-        if boot().as_ref() != Some(&self.boot) {
+        if clock::boot_id() != Some(self.boot) {
             return None;
         }
         let game = || self.game.filter(|game| game.lives()).map(|game| Survivor::Game(game.pid));
@@ -79,10 +83,6 @@ impl Known {
     }
 }
 
-fn boot() -> Option<String> {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,11 +93,11 @@ mod tests {
         let path = dir.path().join("a.keeper");
         let ours = Known::now(std::process::id() as i32).unwrap();
         let stranger = Known { born: ours.born + 1, ..ours };
-        let note = |keeper, game| Note { boot: boot().unwrap(), keeper, game };
+        let note = |keeper, game| Note { boot: clock::boot_id().unwrap(), keeper, game };
         note(ours, None).write(&path).unwrap();
         assert_eq!(Note::read(&path).unwrap().survivor(), Some(Survivor::Keeper(ours.pid)));
         assert_eq!(note(stranger, Some(ours)).survivor(), Some(Survivor::Game(ours.pid)));
         assert_eq!(note(stranger, Some(stranger)).survivor(), None);
-        assert_eq!(Note { boot: "before".into(), ..note(ours, None) }.survivor(), None);
+        assert_eq!(Note { boot: BootId::default(), ..note(ours, None) }.survivor(), None);
     }
 }

@@ -84,7 +84,7 @@ impl OrderQueue {
     pub(super) async fn ask(&self, order: Order) -> Result<Answer, KeeperError> {
         let (asker, answer) = oneshot::channel();
         let name = order.name();
-        self.state().push(order, Some(asker)).map_err(|()| KeeperError::Full { order: name })?;
+        self.state().push(order, Some(asker)).map_err(|_| KeeperError::Full { order: name })?;
         self.posted.notify_one();
         answer.await.unwrap_or(Err(KeeperError::Away { order: name }))
     }
@@ -170,15 +170,15 @@ impl State {
         if matches!(order, Order::Kill { .. }) && self.entries.iter().any(waits) {
             return;
         }
-        if self.over || self.entries.len() >= MAX_WAITING {
-            return self.refused.push(order);
+        if let Err(order) = self.push(order, None) {
+            self.refused.push(order);
         }
-        let _ = self.push(order, None);
     }
 
-    fn push(&mut self, order: Order, asker: Option<Asker>) -> Result<(), ()> {
+    /// Gives the order back where there is no place for it.
+    fn push(&mut self, order: Order, asker: Option<Asker>) -> Result<(), Order> {
         if self.over || self.entries.len() >= MAX_WAITING {
-            return Err(());
+            return Err(order);
         }
         let id = self.next_id();
         self.entries.push_back(Entry { request: Request { id, order }, sent: false, asker });

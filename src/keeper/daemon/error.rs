@@ -106,7 +106,7 @@ pub(super) fn shortage(error: &io::Error) -> Option<&'static str> {
 }
 
 impl SpawnError {
-    /// What was wanting, if that is why.
+    /// The shortage that is the reason, if one is.
     pub(super) fn shortage(&self) -> Option<&'static str> {
         match self {
             SpawnError::Cgroup(why)

@@ -203,7 +203,7 @@ impl Daemon {
         let mut buffer = vec![0; BUFFER];
         loop {
             let due = self.due();
-            let ready = self.wait();
+            let ready = self.wait(due);
             if let Some(gap) = gap(due, clock::mono()) {
                 warn!("this process stood still for {} s; that counts against no deadline", gap.as_secs());
                 self.run.iter_mut().for_each(|run| run.delay(gap));
@@ -229,7 +229,7 @@ impl Daemon {
     }
 
     /// Waits until something is ready or due.
-    fn wait(&self) -> Vec<(Source, PollFlags)> {
+    fn wait(&self, due: Option<Instant>) -> Vec<(Source, PollFlags)> {
         let mut sources = Vec::with_capacity(16);
         let mut fds = Vec::with_capacity(16);
         let mut add = |source, fd, flags| {
@@ -275,7 +275,7 @@ impl Daemon {
         if let Some(pipe) = self.gateways.outcome() {
             add(Source::GatewayOutcome, pipe.as_fd(), PollFlags::IN);
         }
-        let due = if self.connections.has_lines() { Some(clock::mono()) } else { self.due() };
+        let due = if self.connections.has_lines() { Some(clock::mono()) } else { due };
         let left = due.map(|due| due.since(clock::mono()));
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
         if poll(&mut fds, timeout.as_ref()).is_err() {
