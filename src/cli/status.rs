@@ -12,7 +12,7 @@ use crate::{
     host::{clock, escape::escape},
     model::{
         calls::Backend,
-        process::{ExitReport, ExitStatus, Users},
+        process::{ExitReport, ExitStatus, KILLED, Users},
         session::InstanceHealth,
         status::{AgentStatus, GameStatus, GatewayStatus, LastEnd, MachineStatus, MemoryStatus, Status},
         time::Timestamp,
@@ -365,9 +365,8 @@ pub(crate) fn last_end(end: &LastEnd) -> String {
 
 /// How a process ended that was told to.
 pub(crate) fn stop_words(report: &ExitReport) -> String {
-    let killed = matches!(report.status, ExitStatus::Signaled { signal: 9, .. });
-    let note = if killed { "; it had to be killed, and may not have saved" } else { "" };
-    exit_words(&report.status) + note
+    let words = exit_words(&report.status);
+    if report.status.is_killed() { format!("{words}; {KILLED}") } else { words }
 }
 
 /// How a process ended, in words.

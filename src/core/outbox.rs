@@ -264,10 +264,13 @@ impl Outbox {
         let before = outbox.changes();
         let outcome = outbox.answered(answer.as_ref(), service, facts.now, &mut decisions.jitter);
         self.changes += outbox.changes() - before;
-        let has_all = outbox.owed().is_empty();
-        let waits = self.waiting.as_ref().is_some_and(|(waits, _)| *waits == instance);
-        // Read back, it may show what it was to show.
-        if waits && has_all && answer.is_ok() {
+        let is_taken = match &answer {
+            // Read back, it may show what it was to show.
+            Ok(Answer::Session(_)) => outbox.owed().is_empty(),
+            Ok(_) => true,
+            Err(_) => false,
+        };
+        if is_taken && self.waiting.as_ref().is_some_and(|(waits, _)| *waits == instance) {
             self.waiting.set(None);
         }
         match answer {
@@ -275,12 +278,7 @@ impl Outbox {
                 decisions.signal(Signal::SessionRead(read));
                 decisions.signal(Signal::ReportAnswered { instance: instance.clone() });
             }
-            Ok(_) => {
-                decisions.signal(Signal::ReportAnswered { instance: instance.clone() });
-                if waits {
-                    self.waiting.set(None);
-                }
-            }
+            Ok(_) => decisions.signal(Signal::ReportAnswered { instance: instance.clone() }),
             Err(refusal @ Refusal::Credentials { .. }) => self.refused(&instance, &refusal.to_string(), decisions),
             Err(_) => {}
         }

@@ -24,7 +24,7 @@ mod start;
 mod state;
 mod stop;
 
-pub(super) use state::{KILLED, Process, ProcessFacts, ProcessState, ProcessStatus, REPLACED, Run, RunEnd};
+pub(super) use state::{Process, ProcessFacts, ProcessState, ProcessStatus, REPLACED, Run, RunEnd};
 
 use super::{
     decisions::Decisions,

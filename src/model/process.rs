@@ -94,7 +94,15 @@ pub enum ExitStatus {
     Lost,
 }
 
+/// What SIGKILL means for a game that was being stopped.
+pub const KILLED: &str = "it had to be killed, and may not have saved";
+
 impl ExitStatus {
+    /// By SIGKILL.
+    pub fn is_killed(&self) -> bool {
+        const SIGKILL: i32 = 9;
+        matches!(self, ExitStatus::Signaled { signal: SIGKILL, .. })
+    }
     /// Exit code 0 and nothing else.
     pub fn is_success(&self) -> bool {
         matches!(self, ExitStatus::Exited { code: 0 })

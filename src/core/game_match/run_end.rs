@@ -21,7 +21,7 @@ use crate::{
     core::{
         decisions::Decisions,
         facts::{Facts, Phase},
-        process::{KILLED, RunEnd},
+        process::RunEnd,
         signal::{Report, RunFailure, Signal},
     },
     model::{
@@ -34,8 +34,7 @@ impl GameMatch {
     pub(super) fn run_ended(&mut self, end: RunEnd, facts: &Facts, decisions: &mut Decisions) {
         match &self.state.stage {
             MatchStage::Closing(_, closing) => {
-                let killed = if end.killed { format!("; {KILLED}") } else { String::new() };
-                let (reason, then) = (format!("{}{killed}", closing.reason), closing.then.clone());
+                let (reason, then) = (end.because(&closing.reason), closing.then.clone());
                 self.close_match(&reason, then, Some(end.report), facts, decisions);
             }
             MatchStage::Draining(_, drain) => {
@@ -74,8 +73,8 @@ impl GameMatch {
             return close(self, &reason, end, decisions);
         }
         if end.was_ordered() && end.failing.is_none() {
-            let killed = if end.killed { format!("; {KILLED}") } else { String::new() };
-            return close(self, &format!("the game was stopped while no agent was there{killed}"), end, decisions);
+            let reason = end.because("the game was stopped while no agent was there");
+            return close(self, &reason, end, decisions);
         }
         let success = end.is_success() && end.failing.is_none();
         if success && facts.settings.restart.when != RestartWhen::Always {

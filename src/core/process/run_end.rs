@@ -1,6 +1,6 @@
 //! The end of a run, and whether the game is started again after it.
 
-use super::{KILLED, Process, ProcessMachine, RunEnd, state::describe};
+use super::{Process, ProcessMachine, RunEnd, state::describe};
 use crate::{
     core::{
         crash_book::{AfterFailure, Counts},
@@ -13,7 +13,7 @@ use crate::{
     model::{
         ids::RunNumber,
         keeper::KeeperOrder,
-        process::{ExitReport, ExitStatus},
+        process::{ExitReport, ExitStatus, KILLED},
     },
 };
 use std::time::Duration;
@@ -27,8 +27,6 @@ enum Refusal {
     Yes,
     No,
 }
-
-const SIGKILL: i32 = 9;
 
 impl ProcessMachine {
     /// A run of ours ended, and its containment is empty.
@@ -60,8 +58,9 @@ impl ProcessMachine {
         // They came as a batch.
         report.last_words = None;
         let stopped = failing.is_some() || facts.game.phase == MatchPhase::Closing || report.stopped_at_step.is_some();
-        let killed = stopped && matches!(report.status, ExitStatus::Signaled { signal: SIGKILL, .. });
-        let how = describe(&report.status) + if killed { "; " } else { "" } + if killed { KILLED } else { "" };
+        let killed = stopped && report.status.is_killed();
+        let how = [Some(describe(&report.status)), killed.then(|| KILLED.to_owned())];
+        let how = how.into_iter().flatten().collect::<Vec<_>>().join("; ");
         let gateway_crash = gateway_crash(&report);
         let status = [failing.clone(), Some(how.clone()), gateway_crash.map(excuse)];
         let status = status.into_iter().flatten().collect::<Vec<_>>().join("; ");

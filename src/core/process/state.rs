@@ -4,7 +4,7 @@ use crate::{
     core::{crash_book::Failures, steady_time::SteadyTime, stop_sequence::StopSequence},
     model::{
         ids::RunNumber,
-        process::{ExitReport, ExitStatus, LaunchSpec},
+        process::{ExitReport, ExitStatus, KILLED, LaunchSpec},
         time::Timestamp,
     },
 };
@@ -116,6 +116,11 @@ impl RunEnd {
         self.report.stopped_at_step.is_some() && self.report.stragglers == 0
     }
 
+    /// The reason for this end, and that SIGKILL was needed, where it was.
+    pub(crate) fn because(&self, reason: &str) -> String {
+        if self.killed { format!("{reason}; {KILLED}") } else { reason.to_owned() }
+    }
+
     /// It was ready, and ended well.
     pub(crate) fn is_success(&self) -> bool {
         self.report.status.is_success() && self.run.ready.is_some()
@@ -164,9 +169,6 @@ pub(crate) enum ProcessStatus {
         left: u32,
     },
 }
-
-/// What is said of a game that was being stopped and didn't end before SIGKILL.
-pub(crate) const KILLED: &str = "it had to be killed, and may not have saved";
 
 /// An exit status in words.
 pub(super) fn describe(status: &ExitStatus) -> String {
