@@ -413,8 +413,7 @@ fn somebody_waits(doors: &[OwnedFd]) -> bool {
 fn words(gateway: &GatewayId, queue: &GameQueue) -> String {
     let ends: fn(&GameEvent) -> bool = |event| matches!(event, GameEvent::Shutdown | GameEvent::StopMe);
     let rest: [fn(&GameEvent) -> bool; 3] = [|_| true, |event| !matches!(event, GameEvent::Keep(_)), ends];
-    let kept: Vec<_> = queue.kept().iter().map(|batch| batch.as_ref().clone()).collect();
-    let before = batches(gateway, &kept, ends);
+    let before = batches(gateway, queue.kept().iter().map(AsRef::as_ref), ends);
     let left = queue.unacknowledged();
     for keep in rest {
         let said: Vec<_> = before.iter().cloned().chain(batches(gateway, &left, keep)).collect();
@@ -426,7 +425,11 @@ fn words(gateway: &GatewayId, queue: &GameQueue) -> String {
     String::new()
 }
 
-fn batches(gateway: &GatewayId, left: &[Batch], keep: fn(&GameEvent) -> bool) -> Vec<GameBatch> {
+fn batches<'b>(
+    gateway: &GatewayId,
+    left: impl IntoIterator<Item = &'b Batch>,
+    keep: fn(&GameEvent) -> bool,
+) -> Vec<GameBatch> {
     let batch = |batch: &Batch| {
         let kept: Vec<_> = batch.messages.iter().filter(|message| keep(&message.event)).collect();
         Some(GameBatch {
@@ -436,7 +439,7 @@ fn batches(gateway: &GatewayId, left: &[Batch], keep: fn(&GameEvent) -> bool) ->
             said: kept.into_iter().map(GameMessage::statement).collect(),
         })
     };
-    left.iter().filter_map(batch).collect()
+    left.into_iter().filter_map(batch).collect()
 }
 
 /// Reads the text that a gateway has left behind.

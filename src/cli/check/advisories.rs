@@ -6,16 +6,20 @@ use crate::{
     core::launch,
     host::{environment, files, process, secrets},
     keeper::{self, Presence, config::KeeperMode},
-    model::process::Users,
+    model::process::{KeeperHello, Users},
 };
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
 /// Everything that weakens a boundary, or will be missed at the start. `dir`: the agent's state directory, where a keeper may be that can be asked.
 pub(super) fn security(loaded: &Loaded, dir: Option<&Path>) -> Vec<String> {
     let config = &loaded.config;
+    let hello = dir.and_then(|dir| match keeper::probe(dir) {
+        Presence::Here(hello) => Some(hello),
+        Presence::None | Presence::Silent { .. } => None,
+    });
     let mut notes = Vec::new();
-    notes.extend(boundary(config, dir));
-    notes.extend(dir.and_then(gateways_user));
+    notes.extend(boundary(config, dir, hello.as_deref()));
+    notes.extend(hello.and_then(|hello| gateways_user(&hello)));
     notes.extend(loaded.path.as_deref().and_then(|path| writable(path, "the configuration")));
     notes.extend(program(config));
     notes.extend(raw(config));
@@ -25,10 +29,10 @@ pub(super) fn security(loaded: &Loaded, dir: Option<&Path>) -> Vec<String> {
 }
 
 /// Whether anything stands between the game and those who hold it.
-fn boundary(config: &AgentConfig, dir: Option<&Path>) -> Option<String> {
+fn boundary(config: &AgentConfig, dir: Option<&Path>, hello: Option<&KeeperHello>) -> Option<String> {
     let (root, keeper) = (process::is_root(), &config.keeper);
     match (keeper.mode, &keeper.user) {
-        (KeeperMode::Connect, _) => connected(dir),
+        (KeeperMode::Connect, _) => connected(dir, hello),
         (KeeperMode::Spawn, Some(user)) if !process::may_switch_users() => Some(format!(
             "keeper.user = {user:?} needs a keeper that runs as root, or with CAP_SETUID, CAP_SETGID and CAP_KILL; started by this user it will refuse"
         )),
@@ -43,22 +47,22 @@ fn boundary(config: &AgentConfig, dir: Option<&Path>) -> Option<String> {
 }
 
 /// A keeper of its own unit or container decides who the game is. Where it runs, it is asked.
-fn connected(dir: Option<&Path>) -> Option<String> {
+fn connected(dir: Option<&Path>, hello: Option<&KeeperHello>) -> Option<String> {
     let open = "the keeper's own command line says which user the game runs as (--user); if it is the keeper's or the agent's own, nothing stands between them";
-    let Some(Presence::Here(hello)) = dir.map(keeper::probe) else { return Some(open.to_owned()) };
-    let Some(users) = hello.users else { return Some(open.to_owned()) };
+    let Some((pid, users)) = hello.and_then(|hello| Some((hello.pid, hello.users?))) else {
+        return Some(open.to_owned());
+    };
     // An older keeper doesn't say who its agent is; that user has the directory.
     let agent = users.agent.or_else(|| Some(fs::metadata(dir?).ok()?.uid()));
     let whose = Users { agent, ..users }.whose_is_the_games()?;
     Some(format!(
         "the game of keeper {} runs as uid {}, as {whose}: nothing stands between them, it could end them and read what they can read; give the keeper --user",
-        hello.pid, users.game
+        pid, users.game
     ))
 }
 
 /// A gateway that shares its user, though the game has one of its own.
-fn gateways_user(dir: &Path) -> Option<String> {
-    let Presence::Here(hello) = keeper::probe(dir) else { return None };
+fn gateways_user(hello: &KeeperHello) -> Option<String> {
     shared_gateway(hello.users.filter(|users| users.whose_is_the_games().is_none())?)
 }
 

@@ -52,13 +52,7 @@ fn create_or_join(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome
     {
         return Ok(Reply::json(&SessionJoinResponse { session_id: found }));
     }
-    let id = make(tx, request, &wanted, kind)?;
-    if maker.is_some() {
-        tx.update(&id, |session| {
-            session.made_by = maker;
-            Ok(())
-        })?;
-    }
+    let id = make(tx, request, &wanted, kind, maker)?;
     Ok(Reply::json(&SessionJoinResponse { session_id: id }))
 }
 
@@ -81,12 +75,14 @@ pub fn make(
     request: &RequestContext,
     wanted: &CreateSession,
     kind: &SessionType,
+    maker: Option<Maker>,
 ) -> Outcome<SessionId> {
     if request.caller.player.is_some() && !kind.can_be_created_by_players_directly {
         return Err(forbidden("session_type_not_creatable", "players may not create sessions of this type"));
     }
     let hash = hashed(wanted.password.as_ref().or(wanted.settings.password.as_ref()), request)?;
     let mut record = new_session(tx, request, wanted, kind);
+    record.made_by = maker;
     record.password.clone_from(&hash);
     // A password keeps strangers out of a session whose type is public, unless the caller says how
     // it may be joined.

@@ -139,7 +139,7 @@ fn matchmake(tx: &mut Transaction<'_>, request: &RequestContext) -> Outcome {
             return Ok(Reply::json(&Matched { session_id: id, created: false }));
         }
     }
-    let id = create::make(tx, request, &new, kind)?;
+    let id = create::make(tx, request, &new, kind, None)?;
     Ok(Reply::json(&Matched { session_id: id, created: true }))
 }
 
