@@ -3,6 +3,7 @@
 mod acquisition;
 mod adoption;
 mod backfills;
+mod clocks;
 mod commits;
 mod configured;
 mod ends;

@@ -98,16 +98,22 @@ fn a_game_of_each_flavour_is_allocated_plays_and_terminates() {
     });
 }
 
+/// The status as the game's process came up, and its SDK, which has said that it stands by.
+fn standing_by<'f>(agent: &Agent<'_>, flavour: &'f Flavour) -> (Value, Sdk<'f>) {
+    let up = agent.wait("the game's process", |status| status["game"]["pid"].is_u64());
+    let sdk = Sdk::start(flavour, game_of(&up));
+    sdk.beat("StandingBy", &[]);
+    agent.wait("readiness", |status| status["game"]["ready"] == true);
+    (up, sdk)
+}
+
 #[test]
 fn a_beat_is_answered_across_a_crash_of_the_agent_and_the_session_is_still_there() {
     let world = World::new();
     let service = Service::start(&world);
     let shell = Shell::new(&world, "end");
     let mut agent = hooked(&world, &service, &shell, "");
-    let up = agent.wait("the game's process", |status| status["game"]["pid"].is_u64());
-    let sdk = Sdk::start(&UNITY, game_of(&up));
-    sdk.beat("StandingBy", &[]);
-    agent.wait("readiness", |status| status["game"]["ready"] == true);
+    let (_, sdk) = standing_by(&agent, &UNITY);
     let allocated = allocate(&agent, "3a5c1a9e-7b0e-4a3c-8a55-90c1b8d1c001");
     agent.kill();
     // Unity gives up for half a minute after one failure, so there must be none.
@@ -132,10 +138,7 @@ fn a_game_that_stands_by_gets_an_allocation_for_another_map() {
     let service = Service::start(&world);
     let shell = Shell::new(&world, "end");
     let agent = hooked(&world, &service, &shell, "");
-    let up = agent.wait("the game's process", |status| status["game"]["pid"].is_u64());
-    let sdk = Sdk::start(&CPP, game_of(&up));
-    sdk.beat("StandingBy", &[]);
-    agent.wait("readiness", |status| status["game"]["ready"] == true);
+    let (up, sdk) = standing_by(&agent, &CPP);
     let params = json!({"map": "other", "mode": "duel", "misc_params": "a cookie", "custom_data": {"key": "value"}});
     let wish = json!({"allocation_id": uuid::Uuid::new_v4().to_string(), "startup_params": params});
     agent.call("POST", "/v1/allocation", Some(&wish)).unwrap().ok();
@@ -155,10 +158,7 @@ fn a_game_that_says_that_it_ends_ends_in_good_order_however_it_exits() {
     let service = Service::start(&world);
     let shell = Shell::new(&world, "end");
     let agent = hooked(&world, &service, &shell, "[game.restart]\nbudget = 1\n");
-    let up = agent.wait("the game's process", |status| status["game"]["pid"].is_u64());
-    let sdk = Sdk::start(&CPP, game_of(&up));
-    sdk.beat("StandingBy", &[]);
-    agent.wait("readiness", |status| status["game"]["ready"] == true);
+    let (up, sdk) = standing_by(&agent, &CPP);
     let allocated = allocate(&agent, "3a5c1a9e-7b0e-4a3c-8a55-90c1b8d1c002");
     sdk.until("Active", "StandingBy", &[]);
     sdk.beat("Active", &[]);
@@ -183,10 +183,7 @@ fn a_drain_is_told_as_maintenance_while_players_finish() {
     let service = Service::start(&world);
     let shell = Shell::new(&world, "end");
     let agent = hooked(&world, &service, &shell, "");
-    let up = agent.wait("the game's process", |status| status["game"]["pid"].is_u64());
-    let sdk = Sdk::start(&CPP, game_of(&up));
-    sdk.beat("StandingBy", &[]);
-    agent.wait("readiness", |status| status["game"]["ready"] == true);
+    let (up, sdk) = standing_by(&agent, &CPP);
     let player = "3a5c1a9e-7b0e-4a3c-8a55-90c1b8d1c003";
     allocate(&agent, player);
     sdk.until("Active", "StandingBy", &[]);
