@@ -52,7 +52,7 @@ pub(crate) struct Args {
     /// Wait for a keeper that somebody else starts.
     #[arg(long, hide = true)]
     connect_keeper: bool,
-    /// What was secret in the environment comes through descriptor 3.
+    /// The secrets of the environment come through descriptor 3.
     #[arg(long, hide = true)]
     receive_secrets: bool,
     /// The game's command, after `--`; words in {{…}} are filled in: ports.NAME, map, mode, misc, misc_args, ….

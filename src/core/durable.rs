@@ -111,7 +111,7 @@ impl Memory {
         Ok(state.take_apart())
     }
 
-    /// What is owed to sessions, of a state that can't be trusted otherwise.
+    /// The reports that are owed to sessions, of a state that can't be trusted otherwise.
     pub(super) fn owed_to_sessions(self) -> Vec<InstanceOutbox> {
         self.outboxes.into_iter().map(InstanceOutbox::bare).collect()
     }
@@ -133,7 +133,7 @@ impl Memory {
     }
 }
 
-/// What has to be known before the rest is read.
+/// The members of the text by which the others are read.
 #[derive(Debug, Deserialize)]
 struct Head {
     #[serde(default)]

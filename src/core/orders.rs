@@ -31,7 +31,7 @@ impl Core {
             }
             Order::Admission(_) => Err(no_match()),
         };
-        // What was accepted is on disk before anybody is told so.
+        // An accepted order is on disk before its answer goes out.
         match reply {
             Ok(_) => self.decisions.once_written(Effect::Reply { request, reply }),
             Err(_) => self.decisions.effect(Effect::Reply { request, reply }),

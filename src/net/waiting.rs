@@ -2,7 +2,7 @@
 //! has something to ask.
 //!
 //! ```text
-//!   accepted ──► waits, has said nothing ──► a request is under way ──► waits, has been answered
+//!   accepted ──► waits, has asked nothing ──► a request is under way ──► waits, has been answered
 //!                        │ 1st                                                │ 2nd
 //!                        └───────── cut when places are short ────────────────┘   the oldest of its kind first
 //! ```
@@ -27,14 +27,14 @@ pub(super) struct Connections(Arc<Mutex<Waiting>>);
 #[derive(Debug, Default)]
 struct Waiting {
     next: u64,
-    /// By rank: who has said nothing comes before who has, the longest wait first.
-    by_rank: BTreeMap<(Said, u64), Arc<Notify>>,
+    /// By rank: who has asked nothing comes before who has, the longest wait first.
+    by_rank: BTreeMap<(Asked, u64), Arc<Notify>>,
     /// One that was to make room has a request after all.
     declined: Arc<Notify>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Said {
+enum Asked {
     Nothing,
     Something,
 }
@@ -47,7 +47,7 @@ impl Connections {
     /// One that was just accepted.
     pub(super) fn opened(&self) -> Arc<Connection> {
         let connection = Connection { all: self.clone(), cut: Arc::default(), state: Mutex::default() };
-        connection.state().rank = Some(self.rank(Said::Nothing, &connection.cut));
+        connection.state().rank = Some(self.rank(Asked::Nothing, &connection.cut));
         Arc::new(connection)
     }
 
@@ -63,10 +63,10 @@ impl Connections {
         declined.notified().await;
     }
 
-    fn rank(&self, said: Said, cut: &Arc<Notify>) -> (Said, u64) {
+    fn rank(&self, asked: Asked, cut: &Arc<Notify>) -> (Asked, u64) {
         let mut waiting = self.lock();
         waiting.next += 1;
-        let rank = (said, waiting.next);
+        let rank = (asked, waiting.next);
         waiting.by_rank.insert(rank, cut.clone());
         rank
     }
@@ -84,7 +84,7 @@ pub(super) struct Connection {
 struct State {
     under_way: usize,
     /// None: it doesn't wait.
-    rank: Option<(Said, u64)>,
+    rank: Option<(Asked, u64)>,
 }
 
 impl Connection {
@@ -135,7 +135,7 @@ impl Drop for UnderWay {
         let mut state = self.0.state();
         state.under_way -= 1;
         if state.under_way == 0 {
-            state.rank = Some(self.0.all.rank(Said::Something, &self.0.cut));
+            state.rank = Some(self.0.all.rank(Asked::Something, &self.0.cut));
         }
     }
 }
