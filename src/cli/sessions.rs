@@ -156,7 +156,7 @@ fn dispatch(args: &SessionsArgs, state_dir: Option<PathBuf>) -> Result<(), Failu
         Some(SessionsCommand::Client(command)) => client(command, &dir),
         Some(SessionsCommand::Server(command)) => server::run(command, &places),
         Some(SessionsCommand::Openapi) => {
-            say_part!("{}", openapi::DOCUMENT);
+            say_part!("{}", openapi::DOCUMENT.text());
             Ok(())
         }
         Some(SessionsCommand::Export) => export(args),

@@ -50,6 +50,7 @@ pub mod keeper;
 pub mod login;
 pub mod ordered;
 pub mod orders;
+pub mod packed;
 pub mod parameters;
 pub mod player;
 pub mod policy;

@@ -14,12 +14,13 @@
 //! reload takes every value from one merged section: no part of a process sees the new value of a
 //! key while another keeps the old one.
 
+use crate::model::packed::Packed;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The type of a whole file.
 pub trait File: DeserializeOwned + Default {
     /// Its JSON schema.
-    const SCHEMA: &'static str;
+    const SCHEMA: Packed;
 }
 
 /// What becomes of a changed key when a running process reads its file again.

@@ -18,6 +18,7 @@ use super::{
 use crate::model::{
     ids::PlayerUuid,
     login::{Restriction, RestrictionReason, RestrictionType},
+    packed::{Packed, packed},
     section::{File, section},
     time::Timestamp,
     units::{Size, Span},
@@ -348,7 +349,7 @@ impl Default for Limits {
 }
 
 impl File for ServiceSettings {
-    const SCHEMA: &'static str = include_str!("settings.json");
+    const SCHEMA: Packed = packed!("service-schema");
 }
 
 section!(ServiceSettings {

@@ -17,7 +17,8 @@ use std::{
 /// The service's own document.
 pub fn contract() -> &'static Contract {
     static CONTRACT: OnceLock<Contract> = OnceLock::new();
-    CONTRACT.get_or_init(|| Contract::of(vec![Spec { base: String::new(), document: parsed(DOCUMENT.as_bytes()) }]))
+    CONTRACT
+        .get_or_init(|| Contract::of(vec![Spec { base: String::new(), document: parsed(DOCUMENT.text().as_bytes()) }]))
 }
 
 /// All published contracts that the service speaks, if they are there.

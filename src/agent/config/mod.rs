@@ -30,6 +30,7 @@ use crate::{
     },
     keeper::config::KeeperConfig,
     model::{
+        packed::{Packed, packed},
         policy::{Backfill, Drain, Guards, Health, Players, Readiness, ReadyBy},
         probe::{LogPatterns, Probe},
         section::{File, section},
@@ -94,7 +95,7 @@ section!(AgentConfig {
 });
 
 impl File for AgentConfig {
-    const SCHEMA: &'static str = include_str!("schema.json");
+    const SCHEMA: Packed = packed!("agent-schema");
 }
 
 /// What the practice game plays when it isn't told.

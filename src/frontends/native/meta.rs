@@ -52,5 +52,5 @@ pub(crate) async fn metrics(State(api): State<Api>) -> Response {
 /// This description.
 #[cfg_attr(test, utoipa::path(get, path = "/openapi.json", tag = "meta", responses((status = 200, body = Object))))]
 pub(crate) async fn description() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], openapi::TEXT).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], openapi::TEXT.text()).into_response()
 }

@@ -1,9 +1,11 @@
 //! The description of the native API. A test makes it from the handlers themselves and compares it
-//! with `openapi.json` beside this file, which the agent carries as text: no code for schemas is in
+//! with `openapi.json` beside this file, which the agent carries packed: no code for schemas is in
 //! the programs.
 
+use crate::model::packed::{Packed, packed};
+
 /// The description as JSON.
-pub(crate) const TEXT: &str = include_str!("openapi.json");
+pub(crate) const TEXT: Packed = packed!("native-openapi");
 
 #[cfg(test)]
 pub(crate) use made::description;

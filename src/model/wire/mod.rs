@@ -4,7 +4,7 @@
 //! ```text
 //!   wire! { struct … }  ──►  the struct, with serde       the client writes requests and reads answers
 //!                       ──►  Wire::read                   the service reads requests; every fault is located
-//!                       ──►  Wire::schema (tests only)    openapi.json, which the programs carry as text
+//!                       ──►  Wire::schema (tests only)    openapi.json, which the programs carry packed
 //! ```
 //!
 //! | kind of field | in the struct | when it is absent |

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   router's rows ──► path, method, permissions ──┐
-//!   operations    ──► answers, errors, headers  ──┼──► openapi.json (checked in) ──► the program, as text
+//!   operations    ──► answers, errors, headers  ──┼──► openapi.json (checked in) ──► the program, packed
 //!   model types   ──► bodies, parameters, bounds ─┘       ▲ a test compares
 //! ```
 //!
@@ -13,8 +13,10 @@
 //! Invariants: every row of the router is described, and nothing else; no code for schemas is in
 //! the programs.
 
+use crate::model::packed::{Packed, packed};
+
 /// The document.
-pub const DOCUMENT: &str = include_str!("openapi.json");
+pub const DOCUMENT: Packed = packed!("service-openapi");
 
 #[cfg(test)]
 mod document;

@@ -14,7 +14,7 @@ use crate::service::{
 };
 use bytes::Bytes;
 use http::Method;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 pub static TABLE: &[Row] = &[
     row!(later POST "/users/v1/login", "login", Access::Nothing, log_in),
@@ -30,7 +30,8 @@ fn log_in(shared: Arc<Shared>, request: RequestContext) -> AnswerFuture {
 
 /// What the service can do.
 fn document(_: &mut Transaction<'_>, _: &RequestContext) -> Outcome {
-    Ok(Reply::raw(Bytes::from_static(openapi::DOCUMENT.as_bytes())))
+    static UNPACKED: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(openapi::DOCUMENT.text()));
+    Ok(Reply::raw(UNPACKED.clone()))
 }
 
 fn alive(_: &mut Transaction<'_>, _: &RequestContext) -> Outcome {

@@ -37,7 +37,10 @@ const NUMBERS: &[f64] = &[0.0, -0.0, 0.1, 1e-308, 5e-324, 1.7e308, -1.7e308, 9_0
 
 impl Generator {
     pub(in crate::service::state) fn new(seed: u64) -> Generator {
-        Generator { document: serde_json::from_str(openapi::DOCUMENT).unwrap(), rng: StdRng::seed_from_u64(seed) }
+        Generator {
+            document: serde_json::from_str(&openapi::DOCUMENT.text()).unwrap(),
+            rng: StdRng::seed_from_u64(seed),
+        }
     }
 
     fn chance(&mut self, of: u32) -> bool {
