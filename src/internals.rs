@@ -44,6 +44,10 @@ pub mod core {
     pub mod settings {
         pub use crate::core::settings::{Launch, Settings};
     }
+    #[cfg(any(test, feature = "simulation"))]
+    pub mod simulation {
+        pub use crate::core::simulation::{Coverage, Failure, play_rounds};
+    }
 }
 
 pub mod frontends {

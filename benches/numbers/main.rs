@@ -9,6 +9,7 @@
 //! | [`latency`] | start to READY; allocation to game; the game's end to `closed` on the wire |
 //! | [`output`] | the game's output, against `cat > file` on the same pipe |
 //! | [`service`] | the session service as its load sees it: [`reads`], [`joins`], [`fleet`] and [`muster`], which makes the fleet |
+//! | [`simulation`] | how many simulated lives hold, and what they met; built in by `--features simulation` |
 //! | [`bare`] | the service's peer: a handler of the same HTTP library |
 //! | [`wire`] | HTTP for the load generators |
 //! | [`game`] | the game: this program itself, started by the agent |
@@ -32,6 +33,7 @@ mod output;
 mod reads;
 mod sdk_calls;
 mod service;
+mod simulation;
 #[allow(dead_code, reason = "the tests' harness; not all of it is needed here")]
 #[path = "../../tests/it/support/mod.rs"]
 mod support;
@@ -46,7 +48,7 @@ fn main() {
     }
     // `cargo bench -- latency` measures one part, `-- service` all whose names begin so.
     let only: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let parts: [(&str, fn()); 8] = [
+    let parts: [(&str, fn()); 9] = [
         ("idle", idle::measure),
         ("latency", latency::measure),
         ("output", output::measure),
@@ -55,6 +57,7 @@ fn main() {
         ("service-reads", reads::measure),
         ("service-joins", joins::measure),
         ("service-fleet", fleet::measure),
+        ("simulation", simulation::measure),
     ];
     println!("{:<58} {:>14}   to reach", "what", "measured");
     for (name, measure) in parts {

@@ -15,15 +15,17 @@
 //! | this one | which allocations are taken, and how their session is found |
 //! | [`prepare`] | from the session to a match that can begin |
 //! | [`recreate`] | a new session for a match that has lost its own |
+//! | [`making`] | a session that was asked for, until it has its instance or is removed |
 //! | [`request`] | what the session service is asked for |
 
+mod making;
 mod prepare;
 mod recreate;
 mod request;
 
 use super::{
     availability::obstacle,
-    decisions::{Decisions, Hold, Purpose},
+    decisions::{Decisions, Purpose},
     facts::{Facts, Phase},
     io::Effect,
     random::Backoff,
@@ -37,9 +39,11 @@ use crate::model::{
     ids::{AllocationId, InstanceId, SessionId},
     orders::{Accepted, Refused, RequestId},
 };
+use making::Attempts;
+pub(super) use making::Making;
 use recreate::is_recreating;
+use request::unfit;
 pub(super) use request::written_by;
-use request::{new_session, unfit};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -94,6 +98,8 @@ pub(super) struct AllocationState {
     pub acquiring: Option<Box<Acquiring>>,
     /// The last allocation and what was answered: a repeated request gets it again.
     pub answered: Option<Answered>,
+    /// The session that was asked for last, until it has its instance.
+    pub making: Option<Making>,
     /// Goes up with every allocation that was taken or refused, so that the provider notices the next offer.
     pub term: u64,
 }
@@ -103,6 +109,8 @@ pub(super) struct AllocationState {
 pub(super) struct AllocationFacts {
     /// The allocation whose session isn't known yet.
     pub acquiring: Option<AllocationId>,
+    /// Once no match is on: a session is to be removed.
+    pub removes: bool,
     pub term: u64,
 }
 
@@ -117,7 +125,9 @@ pub(super) enum AllocationEvent {
     },
     /// The provider took it back.
     Deallocated(AllocationId),
-    Answered(Result<Answer, Refusal>),
+    Answered(AllocationId, Result<Answer, Refusal>),
+    /// What became of a session that nobody wants, named by the request that made it.
+    Removed(String, Result<Answer, Refusal>),
     /// A new session for a match that has lost its own.
     Recreated(Result<Answer, Refusal>),
     /// The agent is to end.
@@ -138,6 +148,7 @@ pub(super) struct AllocationMachine {
     refusal: Tracked<Option<String>>,
     retry_at: Option<SteadyTime>,
     under_way: bool,
+    attempts: Attempts,
     /// Operators who wait for an answer.
     waiting_operators: Vec<RequestId>,
     /// The reason for trying again that the timeline was told last.
@@ -151,6 +162,7 @@ impl AllocationMachine {
             refusal: Tracked::new(None),
             retry_at: None,
             under_way: false,
+            attempts: Attempts::default(),
             waiting_operators: Vec::new(),
             retry_reason: None,
         }
@@ -174,7 +186,8 @@ impl AllocationMachine {
 
     pub(super) fn facts(&self) -> AllocationFacts {
         let acquiring = self.state.acquiring.as_ref().map(|acquiring| acquiring.allocation.allocation_id.clone());
-        AllocationFacts { acquiring, term: self.state.term }
+        let removes = self.state.making.is_some() && acquiring.is_none();
+        AllocationFacts { acquiring, removes, term: self.state.term }
     }
 
     pub(super) fn on(&mut self, event: AllocationEvent, facts: &Facts, decisions: &mut Decisions) {
@@ -182,7 +195,8 @@ impl AllocationMachine {
             AllocationEvent::Allocated(allocation) => self.allocated(allocation, facts, decisions),
             AllocationEvent::Ordered { request, allocation } => self.ordered(request, *allocation, facts, decisions),
             AllocationEvent::Deallocated(id) => self.deallocated(&id, facts, decisions),
-            AllocationEvent::Answered(answer) => self.answered(answer, facts, decisions),
+            AllocationEvent::Answered(allocation, answer) => self.answered(&allocation, answer, facts, decisions),
+            AllocationEvent::Removed(request, answer) => self.removed(&request, answer, facts, decisions),
             AllocationEvent::Recreated(answer) => self.recreated(answer, facts, decisions),
             AllocationEvent::Abandoned => self.not_acquired(&Refused::Draining, decisions),
             AllocationEvent::MatchChanged => self.refusal.set(None),
@@ -194,6 +208,7 @@ impl AllocationMachine {
             AllocationEvent::Tick => {
                 self.tick(facts, decisions);
                 self.recreate(facts, decisions);
+                self.remove_unused(facts, decisions);
             }
         }
     }
@@ -203,7 +218,7 @@ impl AllocationMachine {
         let retry = self.retry_at.filter(|_| !self.under_way);
         match &self.state.acquiring {
             Some(acquiring) => earliest([acquiring.until, retry]),
-            None => retry.filter(|_| is_recreating(facts)),
+            None => retry.filter(|_| is_recreating(facts) || self.state.making.is_some()),
         }
     }
 
@@ -267,23 +282,30 @@ impl AllocationMachine {
             return;
         }
         let allocation = &acquiring.allocation;
+        let purpose = Purpose::Acquire(allocation.allocation_id.clone());
         let call = match (acquiring.how, &allocation.session_id) {
             (Acquire::Find, _) => Call::FindAllocation { allocation: allocation.allocation_id.clone() },
             (Acquire::Read, Some(session)) => Call::ReadSession { session: session.clone() },
-            (Acquire::Create | Acquire::Read, _) => new_session(allocation, facts),
+            (Acquire::Create | Acquire::Read, _) => {
+                let allocation = allocation.clone();
+                return self.make_session(&allocation, purpose, facts, decisions);
+            }
         };
         self.under_way = true;
-        if matches!(call, Call::CreateSession(_)) {
-            // Whoever comes after us has to know what it asked for.
-            decisions.call_after_commit(call, Purpose::Acquire, Hold::UntilWritten);
-        } else {
-            decisions.call(call, Purpose::Acquire);
-        }
+        decisions.call(call, purpose);
     }
 
-    fn answered(&mut self, answer: Result<Answer, Refusal>, facts: &Facts, decisions: &mut Decisions) {
+    fn answered(
+        &mut self,
+        about: &AllocationId,
+        answer: Result<Answer, Refusal>,
+        facts: &Facts,
+        decisions: &mut Decisions,
+    ) {
         self.under_way = false;
-        let Some(acquiring) = &self.state.acquiring else { return };
+        self.made(&answer);
+        let current = self.state.acquiring.as_ref();
+        let Some(acquiring) = current.filter(|current| current.allocation.allocation_id == *about) else { return };
         let (allocation, how) = (acquiring.allocation.clone(), acquiring.how);
         match answer {
             Ok(Answer::Created(session)) => self.post_own(allocation, session, None, facts, decisions),
@@ -337,6 +359,7 @@ impl AllocationMachine {
         for request in std::mem::take(&mut self.waiting_operators) {
             decisions.effect(Effect::Reply { request, reply: Err(refused.clone()) });
         }
+        self.unwanted(decisions);
         self.state.edit().term += 1;
         self.refusal.set(None);
     }

@@ -16,7 +16,7 @@ use super::{
 use crate::model::{
     calls::{Call, CallId},
     game::GameNotice,
-    ids::{InstanceId, RunNumber},
+    ids::{AllocationId, InstanceId, RunNumber},
     keeper::KeeperOrder,
     process::StopAction,
     session::InstanceHealth,
@@ -34,8 +34,10 @@ pub(super) enum Hold {
 /// Why a call was made.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Purpose {
-    Acquire,
+    Acquire(AllocationId),
     Recreate,
+    /// The session that this request has made isn't wanted.
+    RemoveUnused(String),
     Outbox(InstanceId),
     Poll,
     HealthConfig,
@@ -136,6 +138,13 @@ impl Decisions {
     pub(super) fn withdraw_start(&mut self) -> bool {
         let before = self.waiting.len();
         self.waiting.retain(|waiting| !matches!(waiting.effect, Effect::Keeper(KeeperOrder::Start { .. })));
+        self.waiting.len() < before
+    }
+
+    /// Takes back a request for a session that still waits for its commit; says whether there was one.
+    pub(super) fn withdraw_create(&mut self) -> bool {
+        let before = self.waiting.len();
+        self.waiting.retain(|waiting| !matches!(waiting.effect, Effect::Call { call: Call::CreateSession(_), .. }));
         self.waiting.len() < before
     }
 

@@ -21,7 +21,7 @@ mod phase_text;
 mod process_text;
 
 use super::{
-    allocation::{AllocationState, Answered},
+    allocation::{AllocationState, Answered, Making},
     crash_book::Failures,
     ending::FinalReports,
     game_match::MatchState,
@@ -111,9 +111,14 @@ impl Memory {
         Ok(state.take_apart())
     }
 
-    /// The reports that are owed to sessions, of a state that can't be trusted otherwise.
-    pub(super) fn owed_to_sessions(self) -> Vec<InstanceOutbox> {
-        self.outboxes.into_iter().map(InstanceOutbox::bare).collect()
+    /// What is owed to sessions, of a state that can't be trusted otherwise: reports, and the end of one that got no
+    /// instance.
+    pub(super) fn owed_to_sessions(self, now: Timestamp) -> Memory {
+        Memory {
+            outboxes: self.outboxes.into_iter().map(InstanceOutbox::bare).collect(),
+            allocation: AllocationState { making: self.allocation.making, ..AllocationState::default() },
+            ..Memory::new(now)
+        }
     }
 
     /// As text.
@@ -162,6 +167,9 @@ struct Durable {
     failures: Failures,
     #[serde(default)]
     answered: Option<Answered>,
+    /// The session that was asked for last, until it has its instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    making: Option<Making>,
     #[serde(default)]
     last_end: Option<LastEnd>,
 }
@@ -190,6 +198,7 @@ impl Durable {
             lanes: memory.outboxes.clone(),
             failures: memory.process.failures.clone(),
             answered: memory.allocation.answered.clone(),
+            making: memory.allocation.making.clone(),
             last_end: memory.game.last_end.clone(),
         }
     }
@@ -213,7 +222,7 @@ impl Durable {
             pings,
             heard: self.gateway.map(|text| BatchId { gateway: text.id, batch: text.batch }),
             link,
-            allocation: AllocationState { acquiring, answered: self.answered, term: self.term },
+            allocation: AllocationState { acquiring, answered: self.answered, making: self.making, term: self.term },
             reports,
             outboxes: self.lanes,
         }

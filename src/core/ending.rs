@@ -230,7 +230,8 @@ impl EndingMachine {
             return self.exit(Ending::KeeperSilent, facts.now + PATIENCE);
         }
         let Some(reports) = self.reports.as_ref() else { return };
-        if !facts.outbox.is_empty() && facts.now < reports.until {
+        let owes = !facts.outbox.is_empty() || facts.allocation.removes;
+        if owes && facts.now < reports.until {
             return;
         }
         let ending = match &reports.then {

@@ -105,8 +105,8 @@ impl Core {
                 Err(why) => (fresh(), Recovery::JournalLost, Some(format!("the journal can't be read: {why}"))),
             },
             SavedState::SetAside { why, text } => {
-                let owed = text.and_then(|text| read(&text).ok()).map(Memory::owed_to_sessions);
-                let memory = Memory { outboxes: owed.unwrap_or_default(), ..fresh() };
+                let known = text.and_then(|text| read(&text).ok());
+                let memory = known.map_or_else(fresh, |known| known.owed_to_sessions(now.wall));
                 (memory, Recovery::JournalLost, Some(why))
             }
         };
@@ -195,7 +195,8 @@ impl Core {
     fn answered(&mut self, call: CallId, answer: Result<Answer, Refusal>) {
         let Some(purpose) = self.decisions.close_call(call) else { return };
         match purpose {
-            Purpose::Acquire => self.on_allocation(AllocationEvent::Answered(answer)),
+            Purpose::Acquire(id) => self.on_allocation(AllocationEvent::Answered(id, answer)),
+            Purpose::RemoveUnused(request) => self.on_allocation(AllocationEvent::Removed(request, answer)),
             Purpose::Recreate => self.on_allocation(AllocationEvent::Recreated(answer)),
             Purpose::Outbox(instance) => self.on_outbox(OutboxEvent::Answered { instance, answer }),
             Purpose::Poll => self.on_session(SessionEvent::Polled(answer)),

@@ -75,7 +75,7 @@ impl Journal {
         self.set_aside.as_deref()
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     pub(super) fn text(&self) -> &str {
         &self.text
     }

@@ -108,8 +108,13 @@ mod status;
 mod steady_time;
 mod stop_sequence;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "simulation"))]
+#[allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "it is there to fail")]
+pub(crate) mod simulation;
+#[cfg(any(test, feature = "simulation"))]
+#[cfg_attr(not(test), allow(dead_code, unused_imports, reason = "tests use more of it than the simulation does"))]
 #[allow(
+    clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
     clippy::match_same_arms,
     clippy::too_many_lines,

@@ -69,6 +69,8 @@ pub(super) struct World {
     pub last_words: Option<GameBatch>,
     /// Whether it has delivered what it owed as soon as the keeper is there.
     pub catches_up: bool,
+    /// Whether the agent dies as soon as it has accepted an order: nothing that comes after the answer happens.
+    pub dies_answering: bool,
     pub allocates: bool,
     allocations: u32,
     inputs: VecDeque<Input>,
@@ -102,6 +104,7 @@ impl World {
             counts: true,
             last_words: None,
             catches_up: true,
+            dies_answering: false,
             allocates: true,
             allocations: 0,
             inputs: VecDeque::new(),
@@ -200,6 +203,11 @@ impl World {
     pub(super) fn connect(&mut self) {
         if let Some(words) = self.last_words.take() {
             self.give(Input::GameBatch(words));
+        }
+        if self.keeper.gone {
+            let left = self.keeper.left.clone().map(Box::new);
+            self.give(Input::Keeper(KeeperFact::Gone { left }));
+            return;
         }
         self.give(Input::Keeper(KeeperFact::Connected(Box::new(self.keeper.hello()))));
         if self.catches_up {

@@ -9,7 +9,6 @@ mod configured;
 mod ends;
 mod gateway;
 mod healths;
-mod invariants;
 mod launches;
 mod matches;
 mod offline;

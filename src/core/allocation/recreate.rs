@@ -1,9 +1,6 @@
 //! A new session for a match that has lost its own.
 
-use super::{
-    AllocationMachine, Answered, LAST_RETRY,
-    request::{new_session, outbox_to_post},
-};
+use super::{AllocationMachine, Answered, LAST_RETRY, request::outbox_to_post};
 use crate::{
     core::{
         decisions::{Decisions, Purpose},
@@ -25,16 +22,17 @@ impl AllocationMachine {
             return;
         }
         let Some(game) = &facts.game.game else { return };
-        self.under_way = true;
-        decisions.call(new_session(&game.allocation, facts), Purpose::Recreate);
+        let allocation = game.allocation.clone();
+        self.make_session(&allocation, Purpose::Recreate, facts, decisions);
     }
 
     pub(super) fn recreated(&mut self, answer: Result<Answer, Refusal>, facts: &Facts, decisions: &mut Decisions) {
+        self.under_way = false;
+        self.made(&answer);
         if !is_recreating(facts) {
             return;
         }
         let Some(game) = &facts.game.game else { return };
-        self.under_way = false;
         let Ok(Answer::Created(session)) = answer else {
             self.retry_at = Some(facts.now + decisions.jitter.earlier(LAST_RETRY, 0.25));
             return;

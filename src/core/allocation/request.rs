@@ -11,7 +11,7 @@ use crate::{
     },
     model::{
         allocation::{Allocation, ProviderKind},
-        calls::{Call, NewSession},
+        calls::NewSession,
         ids::{InstanceId, SessionId},
         orders::Refused,
         session::{HostType, InstanceInfo, InstanceRequest, StartupParams},
@@ -42,12 +42,17 @@ pub(super) fn unfit(allocation: &Allocation, facts: &Facts) -> Option<Refused> {
     checked.err().map(|error| Refused::Launch { why: error.to_string() })
 }
 
-pub(super) fn new_session(allocation: &Allocation, facts: &Facts) -> Call {
-    let own = &facts.settings.session;
+/// The name of the request for an allocation's session.
+pub(super) fn request(allocation: &Allocation, facts: &Facts) -> String {
     // Where the match has lost a session, this is about the next one.
     let lost = facts.game.game.as_ref().map_or_else(String::new, |game| format!(" after {}", game.session));
-    Call::CreateSession(Box::new(NewSession {
-        request: format!("{}{lost}", allocation.allocation_id),
+    format!("{}{lost}", allocation.allocation_id)
+}
+
+pub(super) fn new_session(allocation: &Allocation, facts: &Facts) -> NewSession {
+    let own = &facts.settings.session;
+    NewSession {
+        request: request(allocation, facts),
         session_type: own.session_type.clone(),
         region: own.region.clone(),
         version: desired_state::version(facts),
@@ -56,7 +61,7 @@ pub(super) fn new_session(allocation: &Allocation, facts: &Facts) -> Call {
         browser: own.browser_data.clone(),
         custom_data: own.custom_data.clone(),
         teams: own.teams.clone(),
-    }))
+    }
 }
 
 /// The allocation's, else the instance's, else the configured ones. An allocation that names no map

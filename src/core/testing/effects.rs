@@ -13,6 +13,10 @@ use crate::{
 
 impl World {
     pub(super) fn carry_out(&mut self, effects: Vec<Effect>) {
+        let end = effects.iter().find_map(|effect| match effect {
+            Effect::End(ending) => Some(ending.clone()),
+            _ => None,
+        });
         for effect in effects {
             match &effect {
                 Effect::Commit { seq, text } => self.commit(*seq, text),
@@ -29,6 +33,13 @@ impl World {
                     }
                 }
                 Effect::Availability(provide) => self.provide(provide.clone()),
+                Effect::Reply { reply: Ok(_), .. } if self.dies_answering => {
+                    self.inputs.clear();
+                    self.seen.push(effect);
+                    // Nothing was left to do but to end.
+                    self.ended = end;
+                    return;
+                }
                 Effect::End(ending) => self.ended = Some(ending.clone()),
                 Effect::CountHeartbeats { run } if self.counts => {
                     let counted = std::mem::take(&mut self.counted);
@@ -75,8 +86,15 @@ impl World {
 
     fn order_keeper(&mut self, order: KeeperOrder) {
         let wall = self.now().wall;
+        if self.keeper.gone {
+            return;
+        }
         self.keeper.orders.push(short(&order));
         match order {
+            KeeperOrder::Start { run, .. } if std::mem::take(&mut self.keeper.refuses) => {
+                let why = "the keeper was told to stop".to_owned();
+                self.inputs.push_back(Input::Keeper(KeeperFact::StartRefused { run, why }));
+            }
             KeeperOrder::Start { run, .. } => {
                 assert!(
                     matches!(self.keeper.run, RunState::Empty),

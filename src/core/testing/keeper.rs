@@ -2,7 +2,7 @@
 
 use crate::model::{
     ids::KeeperId,
-    keeper::KeeperOrder,
+    keeper::{KeeperOrder, LeftReport},
     process::{Containment, KeeperHello, RunState},
 };
 
@@ -22,6 +22,12 @@ pub(crate) struct Keeper {
     pub orders: Vec<String>,
     /// Whether the keeper says of a game, as soon as it is started, that it runs.
     pub says_started: bool,
+    /// Whether it refuses the next start.
+    pub refuses: bool,
+    /// It is dead, and none can be had.
+    pub gone: bool,
+    /// What it has left behind of the game's end.
+    pub left: Option<LeftReport>,
 }
 
 impl Keeper {
@@ -36,6 +42,9 @@ impl Keeper {
             game_obeys: true,
             orders: Vec::new(),
             says_started: true,
+            refuses: false,
+            gone: false,
+            left: None,
         }
     }
 

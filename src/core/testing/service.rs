@@ -7,7 +7,7 @@ use crate::model::{
     session::{BackfillSettings, HealthSettings, InstanceHealth, InstanceUpdate, JoinStatus, Session},
     time::Timestamp,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How the service behaves.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +35,8 @@ pub(crate) struct Service {
     created: u32,
     /// The session of each request that has made one.
     requests: BTreeMap<String, SessionId>,
+    /// Sessions that have, or had, an instance.
+    used: BTreeSet<SessionId>,
     pub closed_by_others: bool,
     /// A write to an instance that isn't there is forbidden, not unknown.
     pub forbids: bool,
@@ -55,6 +57,7 @@ impl Service {
             ack_answer: VecDeque::new(),
             created: 0,
             requests: BTreeMap::new(),
+            used: BTreeSet::new(),
             closed_by_others: false,
             forbids: false,
             audit_refused: None,
@@ -97,11 +100,17 @@ impl Service {
                 let of = |s: &&Session| s.instance.as_ref().and_then(|i| i.allocation_id.as_ref()) == Some(allocation);
                 all.find(of).map(|s| Answer::Session(Box::new(s.clone()))).ok_or(Refusal::SessionNotFound)
             }
-            Call::DeleteSession { .. } => Ok(Answer::Done),
+            Call::DeleteSession { session } => {
+                self.find(session)?;
+                self.sessions.remove(session);
+                Ok(Answer::Done)
+            }
             Call::PostInstance { session, body } => {
                 let session = self.find(session)?;
                 let info = instance(body.instance_id.clone().unwrap(), None, JoinStatus::Allocated, now);
                 session.instance = Some(info.clone());
+                let id = session.session_id.clone();
+                self.used.insert(id);
                 self.told.push("post".into());
                 Ok(Answer::Instance(Box::new(info)))
             }
@@ -151,6 +160,12 @@ impl Service {
                 Ok(Answer::Done)
             }
         }
+    }
+
+    /// A session that the agent made and never gave an instance would be found by players.
+    pub(crate) fn look_for_empty_sessions(&self) {
+        let empty: Vec<_> = self.sessions.keys().filter(|id| !self.used.contains(*id)).collect();
+        assert!(empty.is_empty(), "sessions without an instance were left: {empty:?}");
     }
 
     fn find(&mut self, id: &SessionId) -> Result<&mut Session, Refusal> {

@@ -1,5 +1,6 @@
 //! What must be true whatever happens, seen from outside.
 
+use super::acts::{Act, Ordered};
 use crate::{
     core::{
         io::{Availability, Effect, Ending},
@@ -12,13 +13,16 @@ use crate::{
         keeper::KeeperOrder,
         process::RunState,
         session::JoinStatus,
-        status::LastEnd,
+        status::{LastEnd, PhaseName},
     },
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
+
+/// How long a drain leaves whoever plays, less the stop sequence that must fit in as well.
+const DRAIN: Duration = Duration::from_secs(600 - 15 - 2);
 
 /// What must be true, seen from outside.
 #[derive(Default)]
@@ -34,6 +38,12 @@ pub(super) struct Model {
     pub sent: [Vec<GameBatch>; 2],
     /// When this life of the agent was told to let go of its game.
     pub detached: Option<Duration>,
+    /// The host stopped the game while no agent was there; so many starts had been ordered by then.
+    pub stopped_by_host: Option<usize>,
+    /// Whoever plays may lose the game from then on, and why: somebody asked for the end of what is played.
+    may_end: Option<(Duration, &'static str)>,
+    /// Somebody plays, as far as the agent knew before what happened last.
+    plays: bool,
 }
 
 /// What a run has said of itself.
@@ -102,8 +112,35 @@ impl Model {
         self.said.reborn();
     }
 
+    /// This is about to happen.
+    pub(super) fn comes(&mut self, w: &World, act: &Act) {
+        let status = w.status();
+        let is_on = matches!(status.phase, PhaseName::Serving | PhaseName::Draining);
+        self.plays = is_on && status.players > 0 && !counts_players(act);
+        if matches!(status.phase, PhaseName::Idle | PhaseName::Starting) {
+            self.may_end = None;
+        }
+        if let Some((after, why)) = ends_play(act) {
+            let from = w.mono + after;
+            let sooner = self.may_end.filter(|(known, _)| *known <= from);
+            self.may_end = Some(sooner.unwrap_or((from, why)));
+        }
+    }
+
+    /// The round ends, and the game with it.
+    pub(super) fn ends(&mut self) {
+        self.plays = false;
+    }
+
     pub(super) fn look(&mut self, w: &World) {
+        if let Some(starts) = self.stopped_by_host {
+            assert_eq!(w.keeper.starts.len(), starts, "the host stopped the game, and it is started again");
+        }
         for effect in &w.seen[self.looked_at..] {
+            let may_end = self.may_end.is_some_and(|(from, _)| w.mono >= from);
+            if self.plays && !may_end {
+                plays_on(effect, w);
+            }
             if self.detached.is_some() {
                 leaves_the_game_alone(effect);
             }
@@ -123,6 +160,47 @@ impl Model {
         // The journal is waited for at most 2 s.
         let late = self.detached.is_some_and(|at| w.mono >= at + secs(2));
         assert!(!late || w.ended.is_some(), "told to detach, it hasn't ended: {:?}", w.status());
+    }
+}
+
+/// What a game is spared in which somebody plays, and whose end nobody has asked for.
+fn plays_on(effect: &Effect, w: &World) {
+    if let Effect::Keeper(order @ (KeeperOrder::Signal { .. } | KeeperOrder::Kill { .. })) = effect {
+        panic!("somebody plays, and the keeper is ordered to {}: {:?}", order.name(), w.status());
+    }
+}
+
+/// After which nobody may play any more.
+fn counts_players(act: &Act) -> bool {
+    let counts = |said: &GameEvent| {
+        matches!(said, GameEvent::Players(_) | GameEvent::PlayerCount { .. } | GameEvent::PlayerLeft { .. })
+    };
+    match act {
+        Act::Leave => true,
+        Act::Says(_, said) => counts(said),
+        Act::Batch { said, .. } => said.iter().any(|(_, said)| counts(said)),
+        _ => false,
+    }
+}
+
+/// What ends a game in which somebody plays, and how long it leaves them.
+fn ends_play(act: &Act) -> Option<(Duration, &'static str)> {
+    let now = Duration::ZERO;
+    let of_word = |said: &GameEvent| match said {
+        GameEvent::Shutdown | GameEvent::StopMe | GameEvent::MatchEnded { .. } => Some((now, "the game said so")),
+        _ => None,
+    };
+    match act {
+        Act::Drain | Act::OrderAndKill(Ordered::Drain) => Some((DRAIN, "a drain's deadline")),
+        Act::Terminate | Act::Stop | Act::OrderAndKill(Ordered::Stop) => Some((now, "an operator's order")),
+        Act::Deallocated(_) | Act::TakenAway | Act::SessionGone | Act::InstanceDeleted { .. } => {
+            Some((now, "the session's owner"))
+        }
+        Act::Says(_, said) | Act::LateEnd(said) => of_word(said),
+        Act::Batch { said, .. } => said.iter().find_map(|(_, said)| of_word(said)),
+        Act::Exit(_) | Act::KeeperGone { .. } | Act::HostStops | Act::NewKeeper => Some((now, "the game is gone")),
+        Act::LoseJournal => Some((now, "nobody knows of the match")),
+        _ => None,
     }
 }
 

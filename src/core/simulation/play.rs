@@ -1,44 +1,25 @@
-//! Random inputs against a simple model: whatever happens, the invariants of [`crate::core`] hold.
-//!
-//! The world of these tests checks some of them all the time (one game at a time, no start before
-//! its commit, one write to a session under way, nothing after `closed`, no offer while an end is
-//! owed or the journal broken); the model here knows
-//!
-//! | of a run | what must hold |
-//! |---|---|
-//! | whether it was proved | `joinable` is never published before |
-//! | whether it said that it ends | it isn't shown joinable any more |
-//! | whether it holds itself back | it isn't offered |
-//! | what its frontends keep | it is there, also in the agent's next life |
-//! | which batches were given | the newest is known as heard, once all is on disk |
-//! | whether its heartbeats were counted | it isn't called silent while they aren't |
-//!
-//! that an agent that was told to detach ends as detached, in time, and orders the keeper neither
-//! to stop the game nor to shut down, that a tick before the next deadline changes nothing and one
-//! at the deadline makes progress, that what counts as no change is none (neither in the journal's
-//! text nor in the status), and that in the end every instance is closed. What the game said while
-//! the disk failed may be forgotten by the next life.
+//! Plays a round: carries out what happens, and has the model look at what came of it.
 
-mod acts;
-mod model;
-
+use super::{
+    acts::{Act, Ordered, Round},
+    coverage::Coverage,
+    model::{Model, Words},
+};
 use crate::core::{
-    io::{Input, SavedState},
-    testing::{Disk, Keeper, Net, World, allocation, secs, settings},
+    io::{Effect, Input, SavedState},
+    testing::{Disk, Keeper, Net, World, allocation, exit, secs, settings},
 };
 use crate::model::{
-    allocation::ProviderKind,
     calls::{Backend, Refusal},
-    game::{Counted, EventSource, Evidence, GameBatch, GameEvent, GamePlayer, Kept},
-    ids::{GatewayId, RunNumber},
+    game::{Counted, EventSource, Evidence, GameBatch, GameEvent, GamePlayer},
+    ids::{GatewayId, KeeperId, RunNumber},
+    keeper::{KeeperFact, LeftReport},
     orders::{After, Order},
     policy::{SdkPings, Start},
     process::{ExitStatus, RunState},
     session::JoinStatus,
+    status::PhaseName,
 };
-use acts::{Act, acts, starts};
-use model::{Model, Words};
-use proptest::prelude::*;
 use std::time::Duration;
 
 #[expect(clippy::too_many_lines, reason = "a table: an arm for each act")]
@@ -133,6 +114,16 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
             let settings = w.settings.clone();
             w.give(Input::Reloaded(Box::new(settings)));
         }
+        Act::KeeperGone { left } => keeper_gone(w, model, left),
+        Act::HostStops => host_stops(w, model),
+        Act::StartRefused => w.keeper.refuses = true,
+        Act::InstanceDeleted { forbids } => {
+            let last = w.service.sessions.values_mut().last();
+            last.into_iter().for_each(|session| session.instance = None);
+            w.service.forbids = forbids;
+        }
+        Act::ClockStep(seconds) => w.clock_set += secs(seconds),
+        Act::OrderAndKill(order) => order_and_kill(w, model, order),
     }
 }
 
@@ -174,13 +165,18 @@ fn is_called_silent(w: &World) -> bool {
 }
 
 fn new_keeper(w: &mut World, model: &mut Model) {
+    replace_keeper(w, model);
+    w.connect();
+}
+
+fn replace_keeper(w: &mut World, model: &mut Model) {
     model.keepers += 1;
     model.proved.clear();
     model.said = Words::default();
     let starts = std::mem::take(&mut w.keeper.starts);
     w.keeper = Keeper::new(["k2", "k3", "k4"][model.keepers as usize % 3]);
     w.keeper.starts = starts;
-    w.connect();
+    model.stopped_by_host = None;
 }
 
 fn taken_away(w: &mut World) {
@@ -189,35 +185,107 @@ fn taken_away(w: &mut World) {
     w.service.closed_by_others = true;
 }
 
-fn play(provider: ProviderKind, start: Start, acts: Vec<Act>) {
+/// Keeper and game are killed, and no keeper can be had until a new one comes.
+fn keeper_gone(w: &mut World, model: &mut Model, left: bool) {
+    let ended = match w.keeper.run.clone() {
+        RunState::Running { run, started, .. } => {
+            Some(exit(run, ExitStatus::Signaled { signal: 9, core: false }, started, w.now().wall))
+        }
+        RunState::Exited { report } => Some(report),
+        RunState::Empty | RunState::Unkillable { .. } => None,
+    };
+    let keeper = KeeperId::new(w.keeper.id).unwrap();
+    let report = ended.filter(|_| left).map(|report| LeftReport { keeper, report });
+    (w.keeper.run, w.keeper.gone, w.keeper.left) = (RunState::Empty, true, report);
+    model.said = Words::default();
+    w.give(Input::Keeper(KeeperFact::Away { why: "the connection broke".into() }));
+    w.connect();
+    let is_told = w.service.net == Net::Up && w.disk == Disk::Works && w.status().agent.journal.is_none();
+    assert!(
+        !is_told || w.shown() != Some(JoinStatus::Joinable) || w.ended.is_some(),
+        "keeper and game are dead, and the session shows joinable: {:?}",
+        w.status()
+    );
+}
+
+/// The host stops the keeper while no agent is there: the keeper stops the game as it was told to do alone.
+fn host_stops(w: &mut World, model: &mut Model) {
+    if w.keeper.gone {
+        return;
+    }
+    w.keeper.stop_requested = true;
+    if let RunState::Running { run, started, .. } = w.keeper.run {
+        let mut report = exit(run, ExitStatus::Signaled { signal: 15, core: false }, started, w.now().wall);
+        report.stopped_at_step = Some(0);
+        w.keeper.run = RunState::Exited { report };
+    }
+    model.stopped_by_host = Some(w.keeper.starts.len());
+    w.kill_agent();
+    model.reborn();
+}
+
+/// What was answered holds, also where the agent dies right after.
+fn order_and_kill(w: &mut World, model: &mut Model, what: Ordered) {
+    let order = match what {
+        Ordered::Drain => Order::Drain { reason: None, then: After::Recycle },
+        Ordered::Stop => Order::Stop { reason: None, now: false },
+    };
+    let (before, session) = (w.seen.len(), w.status().session_id);
+    let lasts = w.disk == Disk::Works && w.status().agent.journal.is_none();
+    w.dies_answering = true;
+    w.order(order);
+    w.dies_answering = false;
+    // Where the journal is broken, nobody was promised that it lasts.
+    let accepted = lasts && w.seen[before..].iter().any(|effect| matches!(effect, Effect::Reply { reply: Ok(_), .. }));
+    let had_ended = w.ended.is_some();
+    w.kill_agent();
+    model.reborn();
+    if !accepted || had_ended || w.ended.is_some() {
+        return;
+    }
+    let status = w.status();
+    match what {
+        Ordered::Drain => assert!(
+            status.session_id != session || status.phase != PhaseName::Serving,
+            "told to drain, and the next life serves on: {status:?}"
+        ),
+        Ordered::Stop => {
+            w.pass(secs(120));
+            assert!(w.ended.is_some(), "told to stop, the next life goes on: {:?}", w.status());
+        }
+    }
+}
+
+/// Plays a round. Whatever doesn't hold is a panic.
+pub(super) fn play(round: &Round, coverage: &mut Coverage) {
     let mut s = settings();
-    s.provider = provider;
-    s.launch.start = start;
+    s.provider = round.provider;
+    s.launch.start = round.start;
     // A game that waits warm is given match after match; the other gets a process for each.
-    s.recycle.after_matches = u32::from(start == Start::OnAllocation);
+    s.recycle.after_matches = u32::from(round.start == Start::OnAllocation);
     s.restart.budget = 1000;
     s.sdk_pings = Some(SdkPings { period: secs(5), failure_threshold: 3, initial_delay: secs(5) });
     let mut w = World::new(s);
     let mut model = Model::default();
     model.look(&w);
-    for one in acts {
+    for one in &round.acts {
+        coverage.met(&w, one);
         let unheard = !w.counts && !is_called_silent(&w) && matches!(one, Act::Pass(_) | Act::Deadline);
-        act(&mut w, &mut model, one);
+        model.comes(&w, one);
+        act(&mut w, &mut model, one.clone());
         model.look(&w);
         assert!(!unheard || !is_called_silent(&w), "nobody counted, and it is called silent: {:?}", w.status());
         if w.ended.is_some() {
-            w.kill_agent();
-            model.reborn();
-            model.look(&w);
+            live_again(&mut w, &mut model);
         }
     }
     // All is well again, and the server is to end: whatever was posted must end up closed.
     (w.counts, w.catches_up) = (true, true);
     (w.service.net, w.disk, w.keeper.says_started, w.allocates) = (Net::Up, Disk::Works, true, false);
     w.catch_up();
+    model.ends();
     w.time_out();
-    w.kill_agent();
-    model.reborn();
+    live_again(&mut w, &mut model);
     w.pass(secs(200));
     if w.ended.is_none() {
         w.order(Order::Stop { reason: None, now: false });
@@ -227,72 +295,15 @@ fn play(provider: ProviderKind, start: Start, acts: Vec<Act>) {
     assert!(w.ended.is_some(), "{:?}", w.status());
     let open: Vec<_> = w.service.sessions.values().filter_map(|s| s.instance.as_ref()).collect();
     assert!(open.iter().all(|info| info.join_status == JoinStatus::Closed), "{open:?}");
+    w.service.look_for_empty_sessions();
 }
 
-/// A late answer names a call that was made: not one that still waits for a silent disk.
-#[test]
-fn an_end_that_waits_for_a_silent_disk_is_reported_by_the_next_life() {
-    use Act::{Allocate, Exit, KillAgent, Late, Pass, Ready};
-    let acts = [Allocate(0), Exit(0), Pass(447), Ready, Act::Disk(Disk::Silent), Exit(0), KillAgent, Late];
-    play(ProviderKind::Hook, Start::OnAllocation, acts.to_vec());
-}
-
-#[test]
-fn an_agent_that_died_over_its_last_words_says_them_in_its_next_life() {
-    let acts = [Act::Net(Net::LosesAnswers), Act::Terminate, Act::Disk(Disk::Fails), Act::Pass(4990)];
-    play(ProviderKind::Auto, Start::OnAllocation, acts.to_vec());
-}
-
-#[test]
-fn an_agent_that_detaches_over_its_final_reports_leaves_them_and_its_keeper_alone() {
-    let away = Act::Net(Net::Refuses(Refusal::Unreachable { why: "refused".into() }));
-    let acts = [away, Act::Terminate, Act::Disk(Disk::Silent), Act::Pass(500), Act::Detach, Act::Pass(4000)];
-    play(ProviderKind::Auto, Start::OnAllocation, acts.to_vec());
-}
-
-/// A restart that was put off is no concern of an agent that waits for its last commit.
-#[test]
-fn an_agent_that_waits_for_its_last_commit_does_nothing_else_meanwhile() {
-    let acts = [Act::Disk(Disk::Fails), Act::Terminate, Act::Pass(2000), Act::Terminate, Act::Deadline];
-    play(ProviderKind::Hook, Start::AtBoot, acts.to_vec());
-}
-
-/// The disk works again, but the journal hasn't been tried anew yet: nobody was promised that this word lasts.
-#[test]
-fn a_word_said_before_the_journal_is_tried_again_may_be_forgotten_by_the_next_life() {
-    let kept = Act::Says(EventSource::Native, GameEvent::Keep(Kept::from("book 0".to_owned())));
-    let (fails, works) = (Act::Disk(Disk::Fails), Act::Disk(Disk::Works));
-    let acts = [Act::Allocate(0), fails, Act::Pass(0), Act::Join, works, kept, Act::KillAgent];
-    play(ProviderKind::Hook, Start::OnAllocation, acts.to_vec());
-}
-
-/// 256 new cases each time; `PROPTEST_CASES` asks for more. A failure prints its shortest case: it becomes a test of its own, above.
-fn new_cases() -> ProptestConfig {
-    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
-}
-
-/// Fewer, as each takes longer.
-fn few_cases() -> ProptestConfig {
-    match std::env::var_os("PROPTEST_CASES") {
-        Some(_) => new_cases(),
-        None => ProptestConfig { cases: 128, ..new_cases() },
+/// A new life of the agent, and of its keeper where that was killed or told to stop.
+fn live_again(w: &mut World, model: &mut Model) {
+    if w.keeper.gone || w.keeper.stop_requested {
+        replace_keeper(w, model);
     }
-}
-
-proptest! {
-    #![proptest_config(few_cases())]
-
-    #[test]
-    fn the_invariants_hold_whatever_happens_to_an_own_session(start in starts(), acts in acts()) {
-        play(ProviderKind::Auto, start, acts);
-    }
-}
-
-proptest! {
-    #![proptest_config(new_cases())]
-
-    #[test]
-    fn the_invariants_hold_whatever_happens_to_a_hooked_one(start in starts(), acts in acts()) {
-        play(ProviderKind::Hook, start, acts);
-    }
+    w.kill_agent();
+    model.reborn();
+    model.look(w);
 }
