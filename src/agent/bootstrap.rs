@@ -170,7 +170,11 @@ fn no_keeper(event: &KeeperEvent, place: &AgentPlace) -> Option<NoAgent> {
     match event {
         KeeperEvent::Fact(KeeperFact::Incompatible { why }) => Some(NoAgent::Incompatible { dir, why: why.clone() }),
         KeeperEvent::Fact(KeeperFact::Superseded) => Some(NoAgent::Superseded { dir }),
-        KeeperEvent::Fact(_) | KeeperEvent::Lost(_) | KeeperEvent::Output { .. } | KeeperEvent::Refused { .. } => None,
+        KeeperEvent::Fact(_)
+        | KeeperEvent::Lost(_)
+        | KeeperEvent::Output { .. }
+        | KeeperEvent::OutputKept { .. }
+        | KeeperEvent::Refused { .. } => None,
     }
 }
 

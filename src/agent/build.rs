@@ -85,7 +85,7 @@ pub(super) async fn build(
     let ((answers, answered), (findings, found_out)) = (mpsc::channel(64), mpsc::channel(64));
     let (asking, asked) = mpsc::channel(QUEUE);
     let (liveness, liveness_questions) = mpsc::channel(16);
-    let (examining, examined) = mpsc::channel(4);
+    let ((examining, examined), (log_news, log)) = (mpsc::channel(4), mpsc::channel(64));
     let (timeline, seq) = timeline(place);
     let tokens = Arc::new(TokenStore::new(operator_token(config, place)?));
     let game_events = Arc::new(Events::new(files::random_hex()[..16].to_owned()));
@@ -126,6 +126,7 @@ pub(super) async fn build(
         game_secret: SecretString::from(files::secret(&place.game_secret())?),
         launch_extensions,
         watch: watch_config(config, place, findings, &base.keeper),
+        log_news,
         hooks: hooks(config, place),
         console_quit: ConsoleQuit::new(config, &base.found.ports)?,
         ports: Arc::new(Mutex::new(ports)),
@@ -152,6 +153,8 @@ pub(super) async fn build(
         operator: asked,
         liveness: liveness_questions,
         found: found_out,
+        log,
+        keeper_waits: false,
         examined,
         control: orders,
     };

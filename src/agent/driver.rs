@@ -17,12 +17,13 @@
 //! 5. A batch of the game's messages is acknowledged once what it changed is on the disk, or can't
 //!    get there, and the state that it led to was published.
 
+mod keeper_events;
+
 use super::{
     crash,
     effect_executor::EffectExecutor,
     figures::Figures,
     inbox::{Arrival, Control, Inbox},
-    ports::Examined,
     supervisor::Supervisor,
 };
 use crate::{
@@ -31,15 +32,11 @@ use crate::{
         io::{Effect, Ending, Input, JournalFact, TimelineEvent},
     },
     frontends::native::OperatorRequest,
-    gateway::{client::GatewayEvent, server::read_words},
+    gateway::client::GatewayEvent,
     host::alarm::Alarm,
-    keeper::KeeperEvent,
     model::{
         game::{BatchId, GameBatch},
-        ids::RunNumber,
-        keeper::KeeperFact,
         orders::{Accepted, Refused, RequestId},
-        process::{ExitReport, RunState},
         session::InstanceHealth,
         status::{AgentStatus, PhaseName, Status},
         time::{Instant, Now},
@@ -180,6 +177,7 @@ impl Driver {
                 };
                 self.take(input, state, now)
             }
+            Arrival::Log(news) => self.output(news, state, now),
             Arrival::Examined(examined) => self.examined(examined, state, now),
             Arrival::Control(Control::Terminate) => self.take(Input::Terminate, state, now),
             Arrival::Control(Control::Reload(settings)) => self.take(Input::Reloaded(settings), state, now),
@@ -188,63 +186,6 @@ impl Driver {
                 None
             }
         }
-    }
-
-    fn keeper(&mut self, event: KeeperEvent, state: &mut LoopState, now: Now) -> Option<Ending> {
-        match event {
-            KeeperEvent::Fact(KeeperFact::Exited(report)) if self.is_unready(report.run) => {
-                self.executor.examine_ports(report);
-                None
-            }
-            KeeperEvent::Fact(fact) => {
-                if matches!(fact, KeeperFact::Connected(_) | KeeperFact::Stats(_)) {
-                    state.figures.refresh(&self.status.borrow());
-                    state.published = None;
-                }
-                self.executor.note(&fact, || self.core.met_keepers());
-                let ending = match &fact {
-                    KeeperFact::Exited(report) => self.last_words(report, state, now),
-                    KeeperFact::Connected(hello) => match &hello.run {
-                        RunState::Exited { report } => self.last_words(report, state, now),
-                        RunState::Empty | RunState::Running { .. } | RunState::Unkillable { .. } => None,
-                    },
-                    _ => None,
-                };
-                ending.or_else(|| self.take(Input::Keeper(fact), state, now))
-            }
-            KeeperEvent::Lost(losses) => {
-                self.executor.lost(losses, now);
-                None
-            }
-            KeeperEvent::Output { run, stream: _, line } => {
-                let said = self.executor.read_line(run, &line);
-                said.into_iter().find_map(|input| self.take(input, state, now))
-            }
-            KeeperEvent::Refused { order, why } => {
-                let text = format!("the keeper refused {order}: {why}");
-                self.executor.timeline(TimelineEvent { kind: "keeper", text, fields: BTreeMap::new() }, now);
-                None
-            }
-        }
-    }
-
-    fn is_unready(&self, run: RunNumber) -> bool {
-        let status = self.status.borrow();
-        status.game.run == Some(run) && !status.game.ready
-    }
-
-    /// Its ports first, so that what is started next gets them.
-    fn examined(&mut self, examined: Examined, state: &mut LoopState, now: Now) -> Option<Ending> {
-        for text in examined.taken {
-            self.executor.timeline(TimelineEvent { kind: "port_taken", text, fields: BTreeMap::new() }, now);
-        }
-        let mut ending = None;
-        if let Some(ports) = examined.renewed {
-            self.executor.set_ports(&ports);
-            ending = self.take(Input::Ports(ports), state, now);
-        }
-        let ending = ending.or_else(|| self.last_words(&examined.report, state, now));
-        ending.or_else(|| self.take(Input::Keeper(KeeperFact::Exited(examined.report)), state, now))
     }
 
     fn gateway(&mut self, event: GatewayEvent, state: &mut LoopState, now: Now) -> Option<Ending> {
@@ -263,14 +204,6 @@ impl Driver {
         let ending = self.take(Input::GameBatch(batch), state, now);
         state.unacknowledged.push_back((self.core.written().by, id));
         ending
-    }
-
-    /// What a game said that no agent has heard: it counts before its end does.
-    fn last_words(&mut self, report: &ExitReport, state: &mut LoopState, now: Now) -> Option<Ending> {
-        let words = report.last_words.as_deref()?;
-        let batches =
-            read_words(words).inspect_err(|error| tracing::warn!(%error, "the game's last words can't be read"));
-        batches.unwrap_or_default().into_iter().find_map(|batch| self.take(Input::GameBatch(batch), state, now))
     }
 
     fn operator_request(&mut self, asked: OperatorRequest, state: &mut LoopState, now: Now) -> Option<Ending> {

@@ -7,6 +7,7 @@
 //! | keeper order | the keeper client's order queue | levels coalesce; a refusal comes back as an event |
 //! | call | a task of its own | the core has one under way a lane |
 //! | availability | a watch | the newest counts |
+//! | watch | the probes' task, and the log's reader | the reader falls behind, and catches up from the file |
 //! | ask to quit | the game's remote console, in a task | one at a time |
 //! | notice | the game's event log | slow readers are told that they lag |
 //! | question for heartbeats | the SDK gateway, over its link | one at a time |
@@ -17,30 +18,29 @@ use super::{
     hooks::Hooks,
     inbox::Answered,
     journal::Writer,
-    log_replay,
+    log_reader::{self, LogNews, LogReader},
     ports::{Examined, GamePorts},
     provide::Provider,
     secrets,
     timeline_writer::TimelineWriter,
 };
 use crate::{
-    core::io::{Availability, Effect, Ending, Input, TimelineEvent, Watch},
+    core::io::{Availability, Effect, Ending, TimelineEvent, Watch},
     frontends::{Events, LaunchExtension, Timeline, TokenStore},
     gateway::client::Gateway,
     host::clock,
-    keeper::{Keeper, Losses},
+    keeper::{Forward, Keeper, Losses},
     model::{
-        game::{EventSource, Evidence},
         ids::{KeeperId, RunId, RunNumber},
         keeper::{KeeperFact, KeeperOrder},
         ordered::Ports,
-        policy::{Readiness, ReadyBy},
+        policy::Readiness,
         probe::Probe,
-        process::{ExitReport, KeeperHello, LaunchSpec, OutputFrom, RunState},
+        process::{ExitReport, KeeperHello, LaunchSpec, OutputFrom, OutputRead, RunState},
         status::TimelineEntry,
         time::Now,
     },
-    probes::{self, CommandRunner, Finding, Log, Observation, Target, Watcher},
+    probes::{self, CommandRunner, Finding, Log, Target, Watcher},
     providers::Offer,
     session_api::agent::SessionClient,
 };
@@ -97,6 +97,8 @@ pub struct EffectExecutor {
     /// What the frontends add to each start.
     pub launch_extensions: Vec<Box<dyn LaunchExtension>>,
     pub watch: WatchConfig,
+    /// Whoever reads the game's output says here what it means.
+    pub log_news: mpsc::Sender<LogNews>,
     pub hooks: Hooks,
     pub console_quit: ConsoleQuit,
     pub ports: Arc<Mutex<GamePorts>>,
@@ -113,8 +115,9 @@ pub struct ExecutorState {
     pub keeper: Option<KeeperId>,
     pub process: Option<(RunNumber, i32)>,
     pub watcher: Option<Watcher>,
-    /// A run that printed while no agent listened.
-    pub unread: Option<(RunNumber, OutputFrom)>,
+    /// Where the output of a run begins that was there before this agent.
+    pub begins: Option<(RunNumber, OutputFrom)>,
+    pub reader: Option<LogReader>,
 }
 
 impl EffectExecutor {
@@ -161,7 +164,7 @@ impl EffectExecutor {
             self.set_game(run, token);
         }
         // Before the start: its first line may be the one that matters.
-        self.keeper.output(!self.watch.log.is_empty());
+        self.keeper.output(if self.watch.log.is_empty() { Forward::Nothing } else { Forward::News });
         self.keeper.give(KeeperOrder::Start { run, spec });
     }
 
@@ -204,7 +207,7 @@ impl EffectExecutor {
             RunState::Empty => None,
             RunState::Running { run, pid, .. } => {
                 self.state.process = Some((*run, *pid));
-                self.state.unread = hello.output_from.map(|from| (*run, from));
+                self.state.begins = hello.output_from.map(|from| (*run, from));
                 Some(*run)
             }
             RunState::Exited { report } => Some(report.run),
@@ -219,41 +222,61 @@ impl EffectExecutor {
     fn watch(&mut self, watch: Watch) {
         // The old watcher ends before the new one begins.
         self.state.watcher = None;
-        let Watch::Run { run, ports } = watch else {
-            self.keeper.output(false);
+        self.state.reader = None;
+        let Watch::Run { run, ports, output } = watch else {
+            self.keeper.output(Forward::Nothing);
             return;
         };
         let pid = self.state.process.filter(|(known, _)| *known == run).map(|(_, pid)| pid);
-        self.watch.log.reset();
         let target = Target { run, ports, port: self.watch.port.clone(), pid };
         let watch = &self.watch;
         let exec = Some(watch.exec.0.clone());
         self.state.watcher =
             Some(probes::start(watch.probe.clone(), &watch.readiness, target, exec, watch.findings.clone()));
-        self.keeper.output(!self.watch.log.is_empty());
-        if let Some((_, from)) = self.state.unread.take().filter(|(unread, _)| *unread == run) {
-            self.replay_log(run, from);
+        self.read_output(run, output);
+    }
+
+    /// What a run prints is read for what it means, where a pattern asks for that.
+    fn read_output(&mut self, run: RunNumber, output: Option<OutputRead>) {
+        if self.watch.log.is_empty() {
+            return self.keeper.output(Forward::Nothing);
+        }
+        let begins = self.state.begins.filter(|(of, _)| *of == run).map(|(_, from)| from);
+        let (log, logs) = (self.watch.log.clone(), self.watch.logs.clone());
+        let source = log_reader::Source { run, log, logs, output, begins };
+        self.state.reader = Some(LogReader::start(source, &self.keeper, &self.log_news));
+    }
+
+    /// The log has more of the game's output.
+    pub fn output_kept(&self) {
+        self.state.reader.iter().for_each(LogReader::more);
+    }
+
+    /// A line of the game's output.
+    pub fn output_line(&self, run: RunNumber, line: String, lost: bool) {
+        if let Some(reader) = self.state.reader.as_ref().filter(|reader| reader.run == run) {
+            reader.line(line, lost);
         }
     }
 
-    /// The line that proves a run ready may have been printed while nobody listened.
-    fn replay_log(&self, run: RunNumber, from: OutputFrom) {
-        if self.watch.readiness.by != ReadyBy::Log {
-            return;
+    /// The keeper says that a run is over: what it has printed counts first. The fact is given back where nothing is to be
+    /// read; else it comes as [`LogNews::Ended`]. `output`: how far the run was read by an earlier agent.
+    pub fn read_to_the_end(
+        &mut self,
+        run: RunNumber,
+        output: Option<OutputRead>,
+        fact: KeeperFact,
+    ) -> Option<KeeperFact> {
+        if self.state.reader.is_none() && output.is_some() {
+            self.read_output(run, output);
         }
-        let (logs, patterns) = (self.watch.logs.clone(), self.watch.log.ready_patterns());
-        let findings = self.watch.findings.clone();
-        tokio::task::spawn_blocking(move || match log_replay::proves(&logs, from, &patterns) {
-            Ok(true) => {
-                let observation = Observation::Evidence(Evidence::Up);
-                // The receiver goes only with the driver.
-                let _ = findings.blocking_send(Finding { run, source: EventSource::Log, observation });
+        match self.state.reader.take() {
+            Some(reader) if reader.run == run => {
+                reader.finish(fact);
+                None
             }
-            Ok(false) => {}
-            Err(error) => {
-                tracing::warn!(%error, logs = %logs.display(), "what the game printed while no agent was there can't be read");
-            }
-        });
+            Some(_) | None => Some(fact),
+        }
     }
 
     /// A run ended before it was ready: perhaps somebody else has one of its ports. The answer comes as an arrival.
@@ -273,16 +296,6 @@ impl EffectExecutor {
         if let Some(port) = ports.get(&self.watch.port) {
             self.provider.set_port(*port);
         }
-    }
-
-    /// What a line of the game's output says.
-    pub fn read_line(&mut self, run: RunNumber, line: &str) -> Vec<Input> {
-        let source = EventSource::Log;
-        let inputs = self.watch.log.line(line).into_iter().map(|found| match found {
-            Observation::Evidence(evidence) => Input::Evidence { run, source, evidence },
-            Observation::GameEvent(event) => Input::GameEvent { run, source, event },
-        });
-        inputs.collect()
     }
 
     /// Output of the game that could not be kept.

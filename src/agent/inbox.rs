@@ -6,12 +6,13 @@
 //! | from | bound | when it is full |
 //! |---|---|---|
 //! | keeper, provider, session client, probes | their own | the edge waits; levels coalesce there |
+//! | the log's reader | its own | the reader falls behind, and catches up from the file |
 //! | answers of calls | one a call under way | the call's task waits |
 //! | the SDK gateway | one batch at a time, and what was asked for | the link waits |
 //! | orders | [`QUEUE`] | the API answers 503 |
 //! | journal | one fact a commit | never: the core commits one at a time |
 
-use super::ports::Examined;
+use super::{log_reader::LogNews, ports::Examined};
 use crate::{
     core::io::JournalFact,
     frontends::native::OperatorRequest,
@@ -53,6 +54,7 @@ pub enum Arrival {
     Operator(OperatorRequest),
     LivenessCheck(oneshot::Sender<()>),
     Found(Finding),
+    Log(LogNews),
     Examined(Examined),
     Control(Control),
 }
@@ -71,6 +73,9 @@ pub struct Inbox {
     pub operator: mpsc::Receiver<OperatorRequest>,
     pub liveness: mpsc::Receiver<oneshot::Sender<()>>,
     pub found: mpsc::Receiver<Finding>,
+    pub log: mpsc::Receiver<LogNews>,
+    /// What the keeper says waits until the output before it has been read.
+    pub keeper_waits: bool,
     pub examined: mpsc::Receiver<Examined>,
     pub control: mpsc::Receiver<Control>,
 }
@@ -78,11 +83,13 @@ pub struct Inbox {
 impl Inbox {
     /// The next arrival; waits for ever when every edge is gone. Cancel-safe.
     pub async fn next(&mut self) -> Arrival {
-        if let Some(arrival) = self.early.pop_front() {
+        if !self.keeper_waits
+            && let Some(arrival) = self.early.pop_front()
+        {
             return arrival;
         }
         tokio::select! {
-            Some(event) = self.keeper.recv() => Arrival::Keeper(event),
+            Some(event) = self.keeper.recv(), if !self.keeper_waits => Arrival::Keeper(event),
             Some(fact) = self.journal.recv() => Arrival::Journal(fact),
             Some(answered) = self.answers.recv() => Arrival::Answered(answered),
             Some(backend) = self.backend.recv() => Arrival::Backend(backend),
@@ -91,6 +98,7 @@ impl Inbox {
             Some(request) = self.operator.recv() => Arrival::Operator(request),
             Some(alive) = self.liveness.recv() => Arrival::LivenessCheck(alive),
             Some(found) = self.found.recv() => Arrival::Found(found),
+            Some(news) = self.log.recv() => Arrival::Log(news),
             Some(examined) = self.examined.recv() => Arrival::Examined(examined),
             Some(control) = self.control.recv() => Arrival::Control(control),
         }

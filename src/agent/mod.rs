@@ -15,7 +15,7 @@
 //! | [`config`], [`validate`] | the configuration: its types and checks; what only the whole agent can say about it |
 //! | [`settings`], [`reload`] | from the configuration to what each room wants; SIGHUP |
 //! | [`ports`], [`secrets`], [`provide`], [`hooks`], [`console_quit`], [`local`] | reserved ports; tokens; the provider; `on_exit`; the remote console; the local session service |
-//! | [`log_replay`] | what the game printed while no agent was there |
+//! | `log_reader` | what the game's output means |
 //! | [`record`], [`offline_status`], [`summary`] | how others find an agent; what is left of a dead one; the status in a line |
 //! | [`crash`] | places where a test kills the agent |
 //!
@@ -31,7 +31,7 @@ pub(crate) mod hooks;
 pub(crate) mod inbox;
 pub mod journal;
 pub(crate) mod local;
-pub(crate) mod log_replay;
+pub(crate) mod log_reader;
 pub(crate) mod offline_status;
 pub(crate) mod ports;
 pub(crate) mod provide;

@@ -43,8 +43,9 @@ use super::{
 use crate::model::{
     calls::{Answer, CallId, Refusal},
     game::BatchId,
-    ids::KeeperId,
+    ids::{KeeperId, RunNumber},
     ordered::Ports,
+    process::OutputRead,
     time::{Instant, Now},
 };
 use std::time::Duration;
@@ -153,6 +154,11 @@ impl Core {
         self.gateway.written().cloned()
     }
 
+    /// How far the output of this run has been read, as far as that is known.
+    pub fn output_read(&self, run: RunNumber) -> Option<OutputRead> {
+        self.process.output_of(run)
+    }
+
     /// The keepers that were met, the latest first: each is an incarnation under which this server may be registered.
     pub fn met_keepers(&self) -> Vec<KeeperId> {
         self.keeper.id().into_iter().chain(self.keeper.former()).cloned().collect()
@@ -176,6 +182,7 @@ impl Core {
             Input::HeartbeatsCounted { run, counted, answer } => self.heartbeats_counted(run, &counted, answer),
             Input::Gateway(fact) => self.on_gateway(GatewayEvent::Fact(fact)),
             Input::Evidence { run, source, evidence } => self.evidence(run, source, evidence),
+            Input::Output { run, read, evidence, events } => self.output(run, read, evidence, events),
             Input::Allocated(allocation) => self.on_allocation(AllocationEvent::Allocated(allocation)),
             Input::Deallocated { allocation } => self.on_allocation(AllocationEvent::Deallocated(allocation)),
             Input::Registered { registered, trouble } => {
@@ -301,7 +308,7 @@ impl Core {
         }
         if self.has_moved() {
             self.on_availability(AvailabilityEvent::Settle);
-            self.record_batch();
+            self.record_heard();
             self.update_keeper();
         }
         self.settled = Some(self.revision());
@@ -333,11 +340,12 @@ impl Core {
         self.keeper.update(&self.facts, &mut self.decisions, key, || memory.record());
     }
 
-    /// A commit, and the keeper's record, say which batch they have the effects of. A batch without an effect on them is
-    /// no reason for one.
-    fn record_batch(&mut self) {
+    /// A commit, and the keeper's record, say which batch they have the effects of, and up to where those of the game's output.
+    /// What has had no effect on them is no reason for one.
+    fn record_heard(&mut self) {
         if self.journal.needs_text(self.revision().durable) {
             self.on_gateway(GatewayEvent::Record);
+            self.on_process(ProcessEvent::RecordOutput);
         }
     }
 

@@ -14,6 +14,7 @@ use crate::model::{
     game::{Admission, Counted, EventSource, Evidence, GameBatch, GameEvent},
     ids::RunNumber,
     policy::ReadyBy,
+    process::OutputRead,
 };
 use std::time::Duration;
 
@@ -136,6 +137,25 @@ impl Core {
         }
         if self.facts.process.ready.is_some() && source == EventSource::Probe {
             self.on_health(HealthEvent::Probed(evidence));
+        }
+    }
+
+    /// What a line of the game's output means, and that it was read.
+    pub(super) fn output(
+        &mut self,
+        run: RunNumber,
+        read: Option<OutputRead>,
+        evidence: Vec<Evidence>,
+        events: Vec<GameEvent>,
+    ) {
+        if let Some(read) = read {
+            self.on_process(ProcessEvent::OutputRead { run, read });
+        }
+        for evidence in evidence {
+            self.evidence(run, EventSource::Log, evidence);
+        }
+        for event in events {
+            self.game_event(run, EventSource::Log, event);
         }
     }
 

@@ -10,7 +10,7 @@ use crate::model::{
     keeper::{KeeperFact, KeeperOrder},
     ordered::Ports,
     orders::{Accepted, Order, Refused, RequestId},
-    process::ExitReport,
+    process::{ExitReport, OutputRead},
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -54,6 +54,14 @@ pub enum Input {
         run: RunNumber,
         source: EventSource,
         evidence: Evidence,
+    },
+    /// A line of the game's output that means something, or the place where its output begins. `read`: what lies before it has
+    /// been looked at, too; remembered together with what the line changes, so that none counts twice and none is passed over.
+    Output {
+        run: RunNumber,
+        read: Option<OutputRead>,
+        evidence: Vec<Evidence>,
+        events: Vec<GameEvent>,
     },
     /// The provider allocated us. For a hook, see [`Order::Allocate`].
     Allocated(Allocation),
@@ -152,7 +160,12 @@ pub enum Availability {
 /// What probes and log patterns are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Watch {
-    Run { run: RunNumber, ports: Ports },
+    /// `output`: how far the run's output was read before, as far as that is known.
+    Run {
+        run: RunNumber,
+        ports: Ports,
+        output: Option<OutputRead>,
+    },
     Nothing,
 }
 

@@ -28,7 +28,7 @@ use super::{
 use crate::model::{
     ids::RunNumber,
     keeper::{KeeperFact, KeeperOrder, LeftReport},
-    process::{ExitReport, KeeperHello, RunState},
+    process::{ExitReport, KeeperHello, OutputFrom, RunState},
 };
 
 impl Core {
@@ -37,8 +37,8 @@ impl Core {
             KeeperFact::Connected(hello) => self.met(hello),
             KeeperFact::Away { why } => self.on_keeper(KeeperEvent::Away { why }),
             KeeperFact::Gone { left } => self.keeper_gone(left.map(|left| *left)),
-            KeeperFact::Started { run, pid, started } => {
-                self.on_process(ProcessEvent::Started { run, pid, started });
+            KeeperFact::Started { run, pid, started, output_from } => {
+                self.on_process(ProcessEvent::Started { run, pid, started, output_from });
             }
             KeeperFact::StartRefused { run, why } => self.on_process(ProcessEvent::StartRefused { run, why }),
             KeeperFact::Exited(report) => self.exited(report),
@@ -76,7 +76,7 @@ impl Core {
     fn met(&mut self, hello: Box<KeeperHello>) {
         self.believe_record(&hello);
         let same = self.keeper.id() == Some(&hello.keeper);
-        let (run, stop_requested) = (hello.run.clone(), hello.stop_requested);
+        let (run, stop_requested, output_from) = (hello.run.clone(), hello.stop_requested, hello.output_from);
         if !matches!(run, RunState::Unkillable { .. }) {
             self.on_process(ProcessEvent::KeeperIsClean);
         }
@@ -87,7 +87,7 @@ impl Core {
         if let Some(batch) = self.gateway.take_early() {
             self.game_batch(*batch);
         }
-        self.compare(run, same);
+        self.compare(run, output_from, same);
         if self.facts.phase() == Phase::Closing {
             self.on_game(MatchEvent::RepeatStep);
         } else {
@@ -135,10 +135,10 @@ impl Core {
         }
     }
 
-    fn compare(&mut self, theirs: RunState, same_keeper: bool) {
+    fn compare(&mut self, theirs: RunState, output_from: Option<OutputFrom>, same_keeper: bool) {
         match (self.facts.process.run, theirs) {
             (Some(ours), RunState::Running { run, pid, started }) if ours == run => {
-                self.on_process(ProcessEvent::Started { run, pid, started });
+                self.on_process(ProcessEvent::Started { run, pid, started, output_from });
                 self.on_gateway(GatewayEvent::RunAdopted);
                 self.on_process(ProcessEvent::Adopted { run, pid });
             }

@@ -38,7 +38,7 @@ use crate::model::{
     ids::RunNumber,
     keeper::KeeperOrder,
     policy::ReadyBy,
-    process::{ExitReport, LaunchSpec, ProcessStats},
+    process::{ExitReport, LaunchSpec, OutputFrom, OutputRead, ProcessStats},
     time::Timestamp,
 };
 use std::time::Duration;
@@ -55,7 +55,15 @@ pub(super) enum ProcessEvent {
         run: RunNumber,
         pid: i32,
         started: Timestamp,
+        output_from: Option<OutputFrom>,
     },
+    /// So far its output has been read.
+    OutputRead {
+        run: RunNumber,
+        read: OutputRead,
+    },
+    /// How far it has been read is written down.
+    RecordOutput,
     /// The keeper has the run that the journal knows.
     Adopted {
         run: RunNumber,
@@ -119,6 +127,17 @@ pub(super) struct ProcessMachine {
     next_stats: Option<SteadyTime>,
     /// The run that this life of the agent has told of its match, and of a drain or stop.
     told: Option<RunNumber>,
+    /// How far the run's output was read, where that isn't remembered yet.
+    output: Option<(RunNumber, OutputRead)>,
+}
+
+/// What the keeper says of a run that is up.
+#[derive(Debug, Clone, Copy)]
+struct StartedRun {
+    number: RunNumber,
+    pid: i32,
+    started: Timestamp,
+    output_from: Option<OutputFrom>,
 }
 
 impl ProcessMachine {
@@ -169,7 +188,11 @@ impl ProcessMachine {
         match event {
             ProcessEvent::Launch(spec) => self.intend(*spec, facts, decisions),
             ProcessEvent::NeverStarted => self.never_started(facts, decisions),
-            ProcessEvent::Started { run, pid, started } => self.started(run, pid, started, facts, decisions),
+            ProcessEvent::Started { run, pid, started, output_from } => {
+                self.started(StartedRun { number: run, pid, started, output_from }, facts, decisions);
+            }
+            ProcessEvent::OutputRead { run, read } => self.output_read(run, read),
+            ProcessEvent::RecordOutput => self.record_output(),
             ProcessEvent::Adopted { run, pid } => self.adopted(run, pid, facts, decisions),
             ProcessEvent::Unexplained { run, pid, started } => self.unexplained(run, pid, started, facts, decisions),
             ProcessEvent::Exited(report) => self.exited(report, facts, decisions),

@@ -65,11 +65,27 @@ pub enum KeeperEvent {
         run: RunNumber,
         stream: Stream,
         line: String,
+        /// The log could not take it, so it is nowhere else.
+        lost: bool,
+    },
+    /// The log has more of the game's output.
+    OutputKept {
+        run: RunNumber,
     },
     Refused {
         order: String,
         why: String,
     },
+}
+
+/// What the keeper forwards of the game's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forward {
+    Nothing,
+    /// That the log has more, and the lines that it could not take. An older keeper sends all lines.
+    News,
+    /// All lines, for an agent that can't read the log.
+    Lines,
 }
 
 /// Why a call to the keeper has no result.
@@ -104,9 +120,14 @@ impl Keeper {
         self.queue.post(order);
     }
 
-    /// Whether lines of the game's output are forwarded.
-    pub fn output(&self, on: bool) {
-        self.queue.post(KeeperOrder::Output { on });
+    /// What is forwarded of the game's output.
+    pub fn output(&self, what: Forward) {
+        let order = match what {
+            Forward::Nothing => KeeperOrder::Output { on: false, kept: false },
+            Forward::News => KeeperOrder::Output { on: true, kept: true },
+            Forward::Lines => KeeperOrder::Output { on: true, kept: false },
+        };
+        self.queue.post(order);
     }
 
     /// Has these sockets bound, unless they are held already, and returns them by name.

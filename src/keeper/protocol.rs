@@ -19,7 +19,7 @@
 pub use crate::model::keeper::{KeeperOrder as Order, ListenerAddress, ListenerSpec};
 use crate::model::{
     ids::RunNumber,
-    process::{ExitReport, KeeperHello, ProcessStats},
+    process::{ExitReport, KeeperHello, OutputFrom, ProcessStats},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -93,6 +93,8 @@ pub enum Event {
         run: RunNumber,
         pid: i32,
         started: Timestamp,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output_from: Option<OutputFrom>,
     },
     Exited {
         report: ExitReport,
@@ -113,6 +115,13 @@ pub enum Event {
         run: RunNumber,
         stream: Stream,
         line: String,
+        /// The log could not take it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        lost: bool,
+    },
+    /// The log has more of this run's output than when this was said last.
+    OutputKept {
+        run: RunNumber,
     },
     /// Their descriptors come with this line's first byte.
     Listeners {

@@ -4,7 +4,7 @@
 
 use super::{
     ids::{KeeperId, RunNumber},
-    process::{ExitReport, FallbackPolicy, KeeperHello, LaunchSpec, ProcessStats},
+    process::{ExitReport, FallbackPolicy, KeeperHello, LaunchSpec, OutputFrom, ProcessStats},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -43,8 +43,12 @@ pub enum KeeperOrder {
         #[serde(rename = "orders")]
         policy: FallbackPolicy,
     },
-    /// Whether lines of output are forwarded.
-    Output { on: bool },
+    /// Whether lines of output are forwarded. `kept`: a line that is in the log isn't sent; instead it is said that there is more.
+    Output {
+        on: bool,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        kept: bool,
+    },
     /// Asks for [`ProcessStats`]; the core does so every few seconds while a run lives.
     Stats,
     /// Bind what isn't held yet, and pass them all, in this order, with the answer.
@@ -132,6 +136,8 @@ pub enum KeeperFact {
         run: RunNumber,
         pid: i32,
         started: Timestamp,
+        /// Where its output begins; an older keeper doesn't say.
+        output_from: Option<OutputFrom>,
     },
     /// The keeper refused to start this run, or the order couldn't be given.
     StartRefused {

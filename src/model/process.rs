@@ -239,6 +239,25 @@ pub struct KeeperHello {
 pub struct OutputFrom {
     pub inode: u64,
     pub offset: u64,
+    /// When the file was made, in nanoseconds since 1970, where the file system tells: inodes are given out again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub born: Option<u64>,
+}
+
+impl OutputFrom {
+    /// Both lie in the same file, as far as is known of them.
+    pub fn is_in_the_file_of(&self, other: &OutputFrom) -> bool {
+        self.inode == other.inode && (self.born == other.born || self.born.is_none() || other.born.is_none())
+    }
+}
+
+/// How far a run's output has been read for what its lines mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputRead {
+    /// Where it begins.
+    pub from: OutputFrom,
+    /// What lies before this has had its effects, or none.
+    pub to: OutputFrom,
 }
 
 /// Which users the processes of one agent run as, as the keeper's user namespace has it. The same one: nothing stands between them.

@@ -40,8 +40,8 @@ pub struct BadPattern {
     pub why: String,
 }
 
-/// The patterns, compiled. The source of their findings is `Log`.
-#[derive(Debug)]
+/// The patterns, compiled, and who has come by them in one run. The source of their findings is `Log`.
+#[derive(Debug, Clone)]
 pub struct Log {
     ready: Vec<Regex>,
     joined: Option<Regex>,
@@ -50,17 +50,6 @@ pub struct Log {
     started: Option<Regex>,
     ended: Option<Regex>,
     present: Vec<GamePlayer>,
-}
-
-/// The patterns that show that the game is up.
-#[derive(Debug, Clone)]
-pub struct ReadyPatterns(Vec<Regex>);
-
-impl ReadyPatterns {
-    pub fn matches(&self, line: &str) -> bool {
-        let line = beginning(line);
-        self.0.iter().any(|pattern| pattern.is_match(line))
-    }
 }
 
 /// The part of a line that is matched.
@@ -138,16 +127,6 @@ impl Log {
     pub fn is_empty(&self) -> bool {
         let others = [&self.joined, &self.left, &self.map, &self.started, &self.ended];
         self.ready.is_empty() && others.into_iter().all(Option::is_none)
-    }
-
-    /// The patterns of readiness alone, for a reader of the log files.
-    pub fn ready_patterns(&self) -> ReadyPatterns {
-        ReadyPatterns(self.ready.clone())
-    }
-
-    /// Another run begins, without players.
-    pub fn reset(&mut self) {
-        self.present.clear();
     }
 
     /// What this line means.
@@ -267,9 +246,6 @@ mod tests {
             log.line("Nobody gone"),
             [Observation::GameEvent(GameEvent::PlayerLeft { id: "Nobody".to_owned() })]
         );
-        log.line("9 is Pia");
-        log.reset();
-        assert_eq!(log.line("Pia gone"), [Observation::GameEvent(GameEvent::PlayerLeft { id: "Pia".to_owned() })]);
     }
 
     #[test]

@@ -74,6 +74,7 @@ const NEVER: &[&str] = &[
     "before-incompatible",
     "before-commit-failed",
     "before-evidence",
+    "before-output",
     "before-deallocated",
     "before-registered",
     "before-terminate",

@@ -162,7 +162,7 @@ impl Rig {
         let (_, control) = mpsc::channel(1);
         let identity = Identity { agent: AgentStatus::default(), sessions_url: None };
         let (identity_sender, identity) = watch::channel(identity);
-        let (examining, examined) = mpsc::channel(1);
+        let ((examining, examined), (log_news, log)) = (mpsc::channel(1), mpsc::channel(1));
         let executor = EffectExecutor {
             keeper: client,
             session_client,
@@ -186,6 +186,7 @@ impl Rig {
                 findings,
                 exec: ExecHandle(Arc::new(|_, _| async { Err(CommandError::Unavailable) }.boxed())),
             },
+            log_news,
             launch_extensions: Vec::new(),
             console_quit: ConsoleQuit::new(&AgentConfig::default(), &gameside::model::ordered::Ports::default())
                 .unwrap(),
@@ -205,6 +206,8 @@ impl Rig {
             operator: asked,
             liveness: questions,
             found,
+            log,
+            keeper_waits: false,
             examined,
             control,
         };
@@ -339,7 +342,12 @@ fn served(settings: Settings) -> String {
                     inputs.push_back(Input::Answered { call, answer: answer(&asked) });
                 }
                 Effect::Keeper(KeeperOrder::Start { run, .. }) => {
-                    inputs.push_back(Input::Keeper(KeeperFact::Started { run, pid: 4711, started: now.wall }));
+                    inputs.push_back(Input::Keeper(KeeperFact::Started {
+                        run,
+                        pid: 4711,
+                        started: now.wall,
+                        output_from: None,
+                    }));
                 }
                 _ => {}
             }

@@ -15,7 +15,7 @@ use crate::{
         CustomData,
         game::{Admission, CustomDataOf, EventSource, Kept},
         ids::RunNumber,
-        process::LaunchSpec,
+        process::{LaunchSpec, OutputRead},
         time::Timestamp,
     },
 };
@@ -104,6 +104,8 @@ pub(super) struct RunText {
     gate: Admission,
     #[serde(default)]
     served: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    output: Option<OutputRead>,
     #[serde(default)]
     roster: Roster,
     #[serde(default)]
@@ -145,6 +147,7 @@ impl RunText {
             orderly: words.announced_end,
             gate: words.gate,
             served: run.served,
+            output: run.output,
             roster: roster.clone(),
             custom: words.custom,
             version: words.version,
@@ -171,6 +174,7 @@ impl RunText {
             ready: self.ready,
             proved: self.proved.clone(),
             served: self.served,
+            output: self.output,
         })
     }
 

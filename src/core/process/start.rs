@@ -1,7 +1,7 @@
 //! The start of a run: from the intent to the proof of readiness; or its adoption by another life
 //! of the agent.
 
-use super::{Process, ProcessMachine, Run};
+use super::{Process, ProcessMachine, Run, StartedRun};
 use crate::{
     core::{
         decisions::Decisions,
@@ -11,7 +11,13 @@ use crate::{
         signal::Signal,
         stop_sequence::StopSequence,
     },
-    model::{game::GameNotice, ids::RunNumber, keeper::KeeperOrder, process::LaunchSpec, time::Timestamp},
+    model::{
+        game::GameNotice,
+        ids::RunNumber,
+        keeper::KeeperOrder,
+        process::{LaunchSpec, OutputRead},
+        time::Timestamp,
+    },
 };
 use std::time::Duration;
 
@@ -52,19 +58,14 @@ impl ProcessMachine {
         decisions.after_commit(Effect::Keeper(KeeperOrder::Start { run: run.number, spec: Box::new(spec) }));
     }
 
-    pub(super) fn started(
-        &mut self,
-        number: RunNumber,
-        pid: i32,
-        started: Timestamp,
-        facts: &Facts,
-        decisions: &mut Decisions,
-    ) {
+    pub(super) fn started(&mut self, theirs: StartedRun, facts: &Facts, decisions: &mut Decisions) {
+        let StartedRun { number, pid, started, output_from } = theirs;
         match &self.state.process {
             Process::Intended(run) if run.number == number => {
                 let mut run = run.clone();
                 run.came_up(pid, started, facts.now);
                 run.ready_by = Some(facts.now + facts.settings.readiness.timeout.get());
+                run.output = output_from.map(|from| OutputRead { from, to: from });
                 let proved = run.proved.take();
                 self.enter(Process::Up(run));
                 self.attend(facts, decisions);
@@ -125,10 +126,36 @@ impl ProcessMachine {
     /// Has the run watched, from its start or from its adoption.
     fn attend(&mut self, facts: &Facts, decisions: &mut Decisions) {
         let Some(run) = self.number() else { return };
-        decisions.effect(Effect::Watch(Watch::Run { run, ports: facts.settings.launch.ports.clone() }));
+        let output = self.output_of(run);
+        decisions.effect(Effect::Watch(Watch::Run { run, ports: facts.settings.launch.ports.clone(), output }));
         self.next_stats = Some(facts.now);
         decisions.signal(Signal::RunAttended);
         self.tell_what_is_in_force(run, facts, decisions);
+    }
+
+    /// How far the run's output has been read.
+    pub(in crate::core) fn output_of(&self, run: RunNumber) -> Option<OutputRead> {
+        let newest = self.output.filter(|(of, _)| *of == run).map(|(_, read)| read);
+        newest.or_else(|| self.state.process.run().filter(|known| known.number == run)?.output)
+    }
+
+    /// It is remembered with whatever that reading has changed. Where it begins is remembered at once.
+    pub(super) fn output_read(&mut self, run: RunNumber, read: OutputRead) {
+        let Some(known) = self.state.process.run().filter(|known| known.number == run) else { return };
+        let first = known.output.is_none();
+        self.output = Some((run, read));
+        if first {
+            self.record_output();
+        }
+    }
+
+    pub(super) fn record_output(&mut self) {
+        let Some((run, read)) = self.output.take() else { return };
+        if self.state.process.run().is_some_and(|known| known.number == run && known.output != Some(read))
+            && let Some(known) = self.state.edit().process.run_mut()
+        {
+            known.output = Some(read);
+        }
     }
 
     /// Tells a run of its match, and of a drain or stop that is going on; once in each life of the agent.

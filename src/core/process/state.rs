@@ -4,7 +4,7 @@ use crate::{
     core::{crash_book::Failures, steady_time::SteadyTime, stop_sequence::StopSequence},
     model::{
         ids::RunNumber,
-        process::{ExitReport, ExitStatus, KILLED, LaunchSpec},
+        process::{ExitReport, ExitStatus, KILLED, LaunchSpec, OutputRead},
         time::Timestamp,
     },
 };
@@ -54,11 +54,24 @@ pub(crate) struct Run {
     pub proved: Option<String>,
     /// Matches that it served to their end.
     pub served: u32,
+    /// How far its output has been read.
+    pub output: Option<OutputRead>,
 }
 
 impl Run {
     pub(crate) fn new(number: RunNumber, spec: Option<LaunchSpec>) -> Self {
-        Run { number, spec, pid: None, started: None, up: None, ready_by: None, ready: None, proved: None, served: 0 }
+        Run {
+            number,
+            spec,
+            pid: None,
+            started: None,
+            up: None,
+            ready_by: None,
+            ready: None,
+            proved: None,
+            served: 0,
+            output: None,
+        }
     }
 
     /// Its process is there, as seen now.

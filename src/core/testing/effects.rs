@@ -113,6 +113,7 @@ impl World {
                         run,
                         pid: 1000 + run.0 as i32,
                         started: wall,
+                        output_from: None,
                     }));
                 }
             }

@@ -86,7 +86,7 @@ fn a_game_may_be_ready_before_the_keeper_has_said_that_it_runs() {
             w.kill_agent();
         } else {
             let started = w.now().wall;
-            w.give(Input::Keeper(KeeperFact::Started { run: RunNumber(2), pid: 1002, started }));
+            w.give(Input::Keeper(KeeperFact::Started { run: RunNumber(2), pid: 1002, started, output_from: None }));
         }
         assert_eq!(w.shown(), Some(JoinStatus::Joinable), "what the game said is not forgotten");
     }

@@ -312,12 +312,15 @@ impl Link {
             self.note(|note| note.set_game(None));
         }
         let event = match event {
-            Event::Started { run, pid, started } => KeeperEvent::Fact(KeeperFact::Started { run, pid, started }),
+            Event::Started { run, pid, started, output_from } => {
+                KeeperEvent::Fact(KeeperFact::Started { run, pid, started, output_from })
+            }
             Event::Exited { report } => KeeperEvent::Fact(KeeperFact::Exited(report)),
             Event::Unkillable { run, left } => KeeperEvent::Fact(KeeperFact::Unkillable { run, left }),
             Event::StopRequested => KeeperEvent::Fact(KeeperFact::StopRequested),
             Event::GatewayEnded { run, status } => KeeperEvent::Fact(KeeperFact::GatewayEnded { run, status }),
-            Event::Output { run, stream, line } => KeeperEvent::Output { run, stream, line },
+            Event::Output { run, stream, line, lost } => KeeperEvent::Output { run, stream, line, lost },
+            Event::OutputKept { run } => KeeperEvent::OutputKept { run },
             Event::Refused { order, why } => KeeperEvent::Refused { order, why },
             Event::Stats { stats, losses } => {
                 if losses != self.losses {

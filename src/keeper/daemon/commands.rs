@@ -3,7 +3,7 @@
 use super::{
     Daemon,
     cgroup::Leaf,
-    connections::Role,
+    connections::{Forwarding, Role},
     console::Console,
     error::{FileError, Refusal, SpawnError},
     exec::{self, ExecCommand},
@@ -108,8 +108,8 @@ impl Daemon {
                 self.fallback = Some(policy);
                 Ok(())
             }
-            Order::Output { on } => {
-                self.connections.output = on;
+            Order::Output { on, kept } => {
+                self.connections.output = Forwarding::ordered(on, kept);
                 Ok(())
             }
             Order::Shutdown if self.run.is_some() => Err(Refusal::GameRuns),
@@ -193,7 +193,7 @@ impl Daemon {
         match (&self.run, self.store.untaken()) {
             (Some(live), _) if live.number == run => {
                 if live.outcome.is_none() {
-                    let event = Event::Started { run, pid: live.pid, started: live.started };
+                    let event = live.started_event();
                     self.connections.tell(&event);
                 }
                 return Ok(());

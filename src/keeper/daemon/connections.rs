@@ -13,7 +13,8 @@
 //!
 //! Facts and answers are never dropped: the connection of a peer that lets [`MAX_OUTBOX`] bytes of
 //! them pile up is closed, and its next hello tells it everything again. Lines of output are
-//! dropped, and counted, from [`MAX_LINES`] on.
+//! dropped, and counted, from [`MAX_LINES`] on; an agent that reads the log is only told that there
+//! is more of it, and falls behind without losing anything.
 
 use super::{Instant, error::shortage, output::Lines};
 use crate::{
@@ -87,6 +88,26 @@ struct Packet {
     fds: Vec<OwnedFd>,
 }
 
+/// What the controller gets of the game's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Forwarding {
+    #[default]
+    Nothing,
+    Lines,
+    /// That the log has more; and the lines that it could not take.
+    News,
+}
+
+impl Forwarding {
+    pub(super) fn ordered(on: bool, kept: bool) -> Forwarding {
+        match (on, kept) {
+            (false, _) => Forwarding::Nothing,
+            (true, false) => Forwarding::Lines,
+            (true, true) => Forwarding::News,
+        }
+    }
+}
+
 /// All connections.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
@@ -95,8 +116,10 @@ pub(super) struct Connections {
     /// After an `accept` that failed for want of something: when it is tried again, and what was wanting.
     accept_from: Option<Instant>,
     short_of: Option<&'static str>,
-    /// The controller wants lines of output.
-    pub(super) output: bool,
+    /// What the controller wants of the game's output.
+    pub(super) output: Forwarding,
+    /// The run whose log has more than the controller was told.
+    kept: Option<RunNumber>,
     pub(super) lost_lines: u64,
 }
 
@@ -199,7 +222,8 @@ impl Connections {
             self.answer(older, None, Event::Superseded, Vec::new());
             self.drop_peer(older);
         }
-        self.output = false;
+        self.output = Forwarding::Nothing;
+        self.kept = None;
         self.set_role(number, Role::Controller);
     }
 
@@ -237,7 +261,19 @@ impl Connections {
         for peer in &mut self.list {
             peer.flush();
         }
+        self.tell_kept();
         self.list.retain(|peer| !peer.closed);
+    }
+
+    /// That there is more in the log is said once, behind everything else, and again only when it was sent.
+    fn tell_kept(&mut self) {
+        let Some(run) = self.kept else { return };
+        let controller = self.list.iter_mut().find(|peer| peer.role == Role::Controller && !peer.closed);
+        if let Some(peer) = controller.filter(|peer| peer.outbox.is_empty()) {
+            peer.queue(&Reply { re: None, event: Event::OutputKept { run } }, Vec::new());
+            peer.flush();
+            self.kept = None;
+        }
     }
 
     /// Where the lines of one stream of one run go.
@@ -357,9 +393,14 @@ pub(super) struct OutputForwarder<'a> {
 }
 
 impl Lines for OutputForwarder<'_> {
-    fn lines(&mut self, bytes: &[u8]) {
-        if !self.connections.output {
-            return;
+    fn lines(&mut self, bytes: &[u8], kept: bool) {
+        match self.connections.output {
+            Forwarding::Nothing => return,
+            Forwarding::News if kept => {
+                self.connections.kept = Some(self.run);
+                return;
+            }
+            Forwarding::Lines | Forwarding::News => {}
         }
         let Some(peer) = self.connections.list.iter_mut().find(|peer| peer.role == Role::Controller) else { return };
         let mut rest = bytes;
@@ -373,10 +414,8 @@ impl Lines for OutputForwarder<'_> {
             }
             let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
             let line = String::from_utf8_lossy(line).into_owned();
-            peer.queue(
-                &Reply { re: None, event: Event::Output { run: self.run, stream: self.stream, line } },
-                Vec::new(),
-            );
+            let event = Event::Output { run: self.run, stream: self.stream, line, lost: !kept };
+            peer.queue(&Reply { re: None, event }, Vec::new());
             rest = &rest[end + 1..];
         }
     }

@@ -9,7 +9,11 @@ use rustix::fs::{AtFlags, Mode, OFlags, SeekFrom, openat, renameat, seek, unlink
 use std::{
     fs::File,
     io::Write,
-    os::fd::{AsFd, OwnedFd},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::MetadataExt as _,
+    },
+    time::UNIX_EPOCH,
 };
 
 /// The rotated files, open at the newest.
@@ -50,12 +54,14 @@ impl Log {
     /// Where the next byte goes.
     pub(super) fn end(&self) -> Option<OutputFrom> {
         let file = self.file.as_ref()?;
-        let inode = rustix::fs::fstat(file).ok()?.st_ino;
-        Some(OutputFrom { inode, offset: seek(file, SeekFrom::End(0)).ok()? })
+        let metadata = file.metadata().ok()?;
+        let born = metadata.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let born = born.and_then(|age| u64::try_from(age.as_nanos()).ok());
+        Some(OutputFrom { inode: metadata.ino(), offset: seek(file, SeekFrom::End(0)).ok()?, born })
     }
 
-    /// Appends; a file may go over its cap by nothing but the last line that still fitted.
-    pub(super) fn write(&mut self, mut bytes: &[u8]) {
+    /// Appends; a file may go over its cap by nothing but the last line that still fitted. Returns whether all of it was taken.
+    pub(super) fn write(&mut self, mut bytes: &[u8]) -> bool {
         if self.unsaid > 0 {
             let note = format!("[gameside: {} bytes of output were lost: no room on the disk]\n", self.unsaid);
             if self.put(note.as_bytes()) == note.len() {
@@ -73,13 +79,14 @@ impl Log {
                 let missing = (bytes.len() - written) as u64;
                 self.lost += missing;
                 self.unsaid += missing;
-                return;
+                return false;
             }
             bytes = &bytes[part.len()..];
             if !bytes.is_empty() {
                 self.size = self.size.max(self.cap); // what remains belongs into the next file
             }
         }
+        true
     }
 
     /// How many of these bytes the disk took.

@@ -343,7 +343,7 @@ impl Daemon {
         if let Some(run) = &mut self.run
             && run.read_outcome()
         {
-            let event = Event::Started { run: run.number, pid: run.pid, started: run.started };
+            let event = run.started_event();
             self.connections.tell(&event);
         }
     }

@@ -23,8 +23,8 @@ const PIPE: i32 = 1 << 20;
 
 /// Where lines go.
 pub(super) trait Lines {
-    /// Whole lines, each with its end.
-    fn lines(&mut self, bytes: &[u8]);
+    /// Whole lines, each with its end, and whether the log has them.
+    fn lines(&mut self, bytes: &[u8], kept: bool);
 }
 
 /// The reading end of one of the game's streams.
@@ -129,8 +129,8 @@ impl OutputPipe {
 
 fn put(lines: &[u8], log: &mut Log, agent: &mut dyn Lines) {
     if !lines.is_empty() {
-        log.write(lines);
-        agent.lines(lines);
+        let kept = log.write(lines);
+        agent.lines(lines, kept);
     }
 }
 
@@ -143,7 +143,7 @@ mod tests {
     #[derive(Default)]
     struct Seen(Vec<Vec<u8>>);
     impl Lines for Seen {
-        fn lines(&mut self, bytes: &[u8]) {
+        fn lines(&mut self, bytes: &[u8], _: bool) {
             assert!(bytes.ends_with(b"\n"));
             self.0.extend(bytes[..bytes.len() - 1].split(|byte| *byte == b'\n').map(<[u8]>::to_vec));
         }

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     host::clock,
-    keeper::protocol::Stream,
+    keeper::protocol::{Event, Stream},
     model::{
         ids::RunNumber,
         process::{ExitReport, ExitStatus, FallbackPolicy, LaunchSpec, OutputFrom, StopAction},
@@ -96,6 +96,12 @@ pub(super) struct Spawned {
 }
 
 impl Run {
+    /// That it runs, for whoever asks.
+    pub(super) fn started_event(&self) -> Event {
+        let (run, pid, started, output_from) = (self.number, self.pid, self.started, self.output_from);
+        Event::Started { run, pid, started, output_from }
+    }
+
     pub(super) fn new(number: RunNumber, spec: Box<LaunchSpec>, begun: Spawned) -> Run {
         let oom_before = begun.leaf.as_ref().map_or_else(cgroup::own_oom_kills, Leaf::oom_kills);
         Run {

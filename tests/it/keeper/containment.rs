@@ -94,7 +94,7 @@ fn a_game_that_daemonises_runs_as_long_as_anything_of_it_lives() {
     for args in BOTH {
         let keeper = Keeper::start_with(args);
         let (mut wire, _) = keeper.control();
-        wire.done(Order::Output { on: true });
+        wire.done(Order::Output { on: true, kept: false });
         let script =
             "setsid sh -c 'trap \"exit 5\" TERM; echo daemon $$; while :; do sleep 1000 & wait; done' & exit 0";
         let mut spec = spec(script);

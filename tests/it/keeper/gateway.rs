@@ -293,7 +293,7 @@ fn when_a_run_has_ended_the_next_gateway_is_started_once_one_was_asked_for() {
     let (mut wire, _) = keeper.control();
     wire.run(1, "exec sleep 600");
     ended(1, &mut wire);
-    wire.done(Order::Output { on: false });
+    wire.done(Order::Output { on: false, kept: false });
     assert_eq!(gateways(&keeper), [0; 0]);
     let used = Gateway::of(&mut wire);
     wire.run(2, "exec sleep 600");

@@ -251,7 +251,7 @@ impl Wire {
 
     /// Starts a shell script as the game, with output forwarded.
     pub fn run(&mut self, run: u64, script: &str) -> u32 {
-        self.done(Order::Output { on: true });
+        self.done(Order::Output { on: true, kept: false });
         self.done(start(run, script));
         self.started(run)
     }

@@ -37,7 +37,7 @@ fn at_full_speed_without_an_agent_every_byte_is_in_the_log() {
 fn a_slow_agent_loses_lines_and_is_told_how_many_while_the_game_goes_on() {
     let keeper = Keeper::start_with(&["--log-cap", "256MiB", "--log-files", "1"]);
     let (mut wire, _) = keeper.control();
-    wire.done(Order::Output { on: true });
+    wire.done(Order::Output { on: true, kept: false });
     wire.done(start(1, &count(1_000_000)));
     // We don't read: only the log shows that the game got through.
     until("the game is through", || keeper.log().contains("last\n"));

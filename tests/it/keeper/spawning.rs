@@ -16,7 +16,7 @@ use std::{
 };
 
 fn begin(wire: &mut Wire, run: u64, spec: LaunchSpec) {
-    wire.done(Order::Output { on: true });
+    wire.done(Order::Output { on: true, kept: false });
     wire.done(Order::Start { run: RunNumber(run), spec: Box::new(spec) });
 }
 

@@ -5,6 +5,7 @@
 //! | [`misbehaviour`] | crash, crash loop, hang, never ready, daemonising, refusing SIGTERM, forking helpers, flooding its log |
 //! | [`guards`] | nobody comes, everybody has left, a match takes too long |
 //! | [`launching`] | what a game is started with: parameters, ports, addresses, tokens; what is refused before anything is spawned |
+//! | [`lines`] | what a game prints, in bursts and while no agent is there |
 //! | [`hook`] | allocation by an operator |
 //! | [`keepers`] | keepers that are killed or lose their files |
 //! | [`fleet`] | ten agents, one service |
@@ -20,6 +21,7 @@ mod guards;
 mod hook;
 mod keepers;
 mod launching;
+mod lines;
 mod misbehaviour;
 mod outages;
 mod reporting;

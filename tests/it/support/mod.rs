@@ -8,6 +8,7 @@ pub mod http;
 pub mod inprocess;
 pub mod proc;
 pub mod proxy;
+pub mod puppet;
 pub mod rcon;
 pub mod scripted;
 pub mod service;
