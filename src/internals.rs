@@ -16,6 +16,9 @@ pub mod agent {
     pub mod hooks {
         pub use crate::agent::hooks::{Hooks, HooksConfig};
     }
+    pub mod log_reader {
+        pub use crate::agent::log_reader::LogPlace;
+    }
     pub mod inbox {
         pub use crate::agent::inbox::Inbox;
     }

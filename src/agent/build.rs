@@ -11,6 +11,7 @@ use super::{
     hooks::Hooks,
     inbox::{Arrival, Control, Inbox, QUEUE},
     journal, local,
+    log_reader::{LogPlace, OwnLog},
     ports::GamePorts,
     provide::Provider,
     record::AgentRecord,
@@ -247,8 +248,12 @@ fn watch_config(
         }
         .boxed()
     });
-    let (port, logs) = (config.addresses.port.clone(), place.logs());
-    WatchConfig { probe: config.probe.clone(), readiness, log, logs, port, findings, exec: ExecHandle(exec) }
+    let (port, exec) = (config.addresses.port.clone(), ExecHandle(exec));
+    let place = match settings::own_log(config) {
+        Some(path) => LogPlace::Own(Arc::new(OwnLog::new(path))),
+        None => LogPlace::Keepers(place.logs()),
+    };
+    WatchConfig { probe: config.probe.clone(), readiness, log, place, port, findings, exec }
 }
 
 fn hooks(config: &AgentConfig, place: &AgentPlace) -> Hooks {

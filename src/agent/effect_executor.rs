@@ -18,7 +18,7 @@ use super::{
     hooks::Hooks,
     inbox::Answered,
     journal::Writer,
-    log_reader::{self, LogNews, LogReader},
+    log_reader::{self, LogNews, LogPlace, LogReader},
     ports::{Examined, GamePorts},
     provide::Provider,
     secrets,
@@ -47,7 +47,6 @@ use crate::{
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError, mpsc::SyncSender},
 };
 use tokio::sync::{mpsc, watch};
@@ -58,8 +57,8 @@ pub struct WatchConfig {
     pub probe: Option<Probe>,
     pub readiness: Readiness,
     pub log: Log,
-    /// Where the keeper keeps the game's output.
-    pub logs: PathBuf,
+    /// Where the game's lines are.
+    pub place: LogPlace,
     /// The port that players connect to.
     pub port: String,
     pub findings: mpsc::Sender<Finding>,
@@ -164,7 +163,8 @@ impl EffectExecutor {
             self.set_game(run, token);
         }
         // Before the start: its first line may be the one that matters.
-        self.keeper.output(if self.watch.log.is_empty() { Forward::Nothing } else { Forward::News });
+        let prints = matches!(self.watch.place, LogPlace::Keepers(_)) && !self.watch.log.is_empty();
+        self.keeper.output(if prints { Forward::News } else { Forward::Nothing });
         self.keeper.give(KeeperOrder::Start { run, spec });
     }
 
@@ -242,8 +242,8 @@ impl EffectExecutor {
             return self.keeper.output(Forward::Nothing);
         }
         let begins = self.state.begins.filter(|(of, _)| *of == run).map(|(_, from)| from);
-        let (log, logs) = (self.watch.log.clone(), self.watch.logs.clone());
-        let source = log_reader::Source { run, log, logs, output, begins };
+        let (log, place) = (self.watch.log.clone(), self.watch.place.clone());
+        let source = log_reader::Source { run, log, place, output, begins };
         self.state.reader = Some(LogReader::start(source, &self.keeper, &self.log_news));
     }
 

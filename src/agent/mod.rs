@@ -136,7 +136,7 @@ pub(crate) async fn run(options: Options) -> Result<Ending, NoAgent> {
     };
     let Built { driver, first, served, tasks } = built;
     notify::ready("started");
-    let (ending, mut executor, inbox) = driver.run(first).await;
+    let (ending, mut executor, inbox) = Box::pin(driver.run(first)).await;
 
     notify::stopping(&describe(&ending));
     executor.write_exit_entry(&ending, (options.exit_code)(&ending));

@@ -197,7 +197,7 @@ fn given(table: &Table, place: &AgentPlace, places: &Places) -> String {
         // The agent's own: the log, what is reserved and asked for, and who is watched how.
         Box::new((config.agent.log_format, config.agent.log.clone())),
         Box::new((config.game.ports.clone(), config.addresses.connection_info)),
-        Box::new((config.probe.clone(), config.log_patterns.clone(), config.readiness())),
+        Box::new((config.probe.clone(), config.log_patterns.clone(), settings::own_log(&config), config.readiness())),
         Box::new((config.keeper.mode, config.keeper.args())),
         Box::new(settings::version(&config).map_err(|error| error.to_string())),
         // Others'.

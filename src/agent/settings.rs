@@ -74,6 +74,12 @@ pub struct Found {
     pub seed: u64,
 }
 
+/// The file that the game logs to, if it has one: from its own working directory on.
+pub(super) fn own_log(config: &AgentConfig) -> Option<PathBuf> {
+    let file = config.log.file.as_ref()?;
+    Some(config.game.dir.as_ref().map_or_else(|| file.clone(), |dir| PathBuf::from(dir).join(file)))
+}
+
 /// The core's settings.
 pub fn core(config: &AgentConfig, place: &AgentPlace, found: &Found) -> Result<Settings, BadSetup> {
     let AgentConfig {
@@ -94,6 +100,7 @@ pub fn core(config: &AgentConfig, place: &AgentPlace, found: &Found) -> Result<S
         // The core's edges go by these.
         probe: _,
         log_patterns: _,
+        log: _,
         credentials: _,
         hooks: _,
         api: _,

@@ -11,7 +11,8 @@
 //!
 //! Games often name a player in one line and only number it in another. So players who came are
 //! remembered: a player who leaves is found by its id, else by its name. Their number is bounded,
-//! as is the part of a line that is matched.
+//! as is the part of a line that is matched. A line is matched as a terminal would show it: without
+//! ANSI sequences, and without what was written over after a carriage return.
 
 use super::Observation;
 use crate::model::{
@@ -22,6 +23,7 @@ use crate::model::{
     text::printable,
 };
 use regex::{Captures, Regex, RegexBuilder};
+use std::{borrow::Cow, str::Chars};
 
 /// The part of a line that is matched, in bytes.
 const MAX_LINE: usize = 4096;
@@ -50,6 +52,50 @@ pub struct Log {
     started: Option<Regex>,
     ended: Option<Regex>,
     present: Vec<GamePlayer>,
+}
+
+/// A line as a terminal would show it in the end: without ANSI sequences, and without what a carriage return has it write over.
+fn shown(line: &str) -> Cow<'_, str> {
+    let line = line.trim_end_matches('\r');
+    if !line.contains(['\u{1b}', '\u{9b}', '\r']) {
+        return Cow::Borrowed(line);
+    }
+    let (mut shown, mut rest) = (String::with_capacity(line.len()), line.chars());
+    while let Some(character) = rest.next() {
+        match character {
+            '\u{1b}' => skip_sequence(&mut rest),
+            '\u{9b}' => skip_control(&mut rest),
+            other => shown.push(other),
+        }
+    }
+    let end = shown.trim_end_matches('\r').len();
+    shown.truncate(end);
+    if let Some(at) = shown.rfind('\r') {
+        shown.drain(..=at);
+    }
+    Cow::Owned(shown)
+}
+
+/// What follows an escape character.
+fn skip_sequence(rest: &mut Chars<'_>) {
+    match rest.next() {
+        Some('[') => skip_control(rest),
+        // A string, such as the window's title: up to BEL or ESC \.
+        Some(']' | 'P' | 'X' | '^' | '_') => {
+            while let Some(character) = rest.next() {
+                if character == '\u{7}' || character == '\u{1b}' && rest.next() == Some('\\') {
+                    break;
+                }
+            }
+        }
+        Some(' '..='/') => while rest.next().is_some_and(|character| (' '..='/').contains(&character)) {},
+        Some(_) | None => {}
+    }
+}
+
+/// Parameters, up to the letter that ends them.
+fn skip_control(rest: &mut Chars<'_>) {
+    while rest.next().is_some_and(|character| !('@'..='~').contains(&character)) {}
 }
 
 /// The part of a line that is matched.
@@ -131,7 +177,8 @@ impl Log {
 
     /// What this line means.
     pub fn line(&mut self, line: &str) -> Vec<Observation> {
-        let line = beginning(line);
+        let line = shown(line);
+        let line = beginning(&line);
         let mut found = Vec::new();
         if self.ready.iter().any(|pattern| pattern.is_match(line)) {
             found.push(Observation::Evidence(Evidence::Up));
@@ -228,6 +275,25 @@ mod tests {
         for (line, expected) in rows {
             assert_eq!(log.line(line), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn a_line_is_matched_as_a_terminal_shows_it() {
+        let rows = [
+            ("\u{1b}[32m[INFO]\u{1b}[0m Done", "[INFO] Done"),
+            ("loading 10%\rloading 99%\r\u{1b}[2KDone\r", "Done"),
+            ("\u{1b}]0;my server\u{7}> \u{1b}(BDone", "> Done"),
+            ("\u{1b}]0;my server\u{1b}\\Done", "Done"),
+            ("\u{9b}1;31mD\u{1b}[morné \u{1b}", "Dorné "),
+            ("plain", "plain"),
+            ("\u{1b}[", ""),
+            ("\r\r", ""),
+        ];
+        for (line, expected) in rows {
+            assert_eq!(shown(line), expected, "{line:?}");
+        }
+        let patterns = LogPatterns { ready: Some("^Done$".to_owned()), ..LogPatterns::default() };
+        assert_eq!(log(&patterns).line("1%\r\u{1b}[1mDone\u{1b}[0m"), [Observation::Evidence(Evidence::Up)]);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! | [`host`] | `[agent]`, `[addresses]` |
 //! | [`mod@load`], [`check`] | from a file to these types; what the types can't say |
 //! | `frontends::*::config` | `[api]`, `[gsdk]`, `[a2s]`, `[agones]` |
-//! | `providers::config`, `keeper::config`, [`hooks`](super::hooks) | `[allocation]`; `[keeper]`; `[hooks]` |
+//! | `providers::config`, `keeper::config`, [`hooks`](super::hooks), `log_reader::config` | `[allocation]`; `[keeper]`; `[hooks]`; `[log]` |
 //! | `model::policy`, `model::probe` | the rest, as the core and the probes use it |
 //!
 //! A section's type lies in the room that obeys it, and is taken apart there without `..`: a key
@@ -23,7 +23,7 @@ pub mod session;
 
 pub use load::{Loaded, Overrides, load, load_with};
 
-use super::hooks::HooksConfig;
+use super::{hooks::HooksConfig, log_reader::config::LogConfig};
 use crate::{
     frontends::{
         a2s::config::A2sConfig, agones::config::AgonesConfig, gsdk::config::GsdkConfig, native::config::ApiConfig,
@@ -53,6 +53,8 @@ pub struct AgentConfig {
     pub probe: Option<Probe>,
     /// What is read from the game's output.
     pub log_patterns: LogPatterns,
+    /// Where the game logs, if it doesn't print.
+    pub log: LogConfig,
     /// Where allocations come from.
     pub allocation: AllocationConfig,
     /// The session that is served.
@@ -90,7 +92,7 @@ pub struct AgentConfig {
 }
 
 section!(AgentConfig {
-    sections: agent, game, probe, log_patterns, allocation, session, custom_data, credentials, report, addresses, players,
+    sections: agent, game, probe, log_patterns, log, allocation, session, custom_data, credentials, report, addresses, players,
         health, backfill, guards, drain, keeper, hooks, api, gsdk, a2s, agones;
 });
 

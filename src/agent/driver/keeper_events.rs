@@ -19,7 +19,8 @@ use std::collections::BTreeMap;
 impl Driver {
     pub(super) fn keeper(&mut self, event: KeeperEvent, state: &mut LoopState, now: Now) -> Option<Ending> {
         match event {
-            KeeperEvent::Fact(fact) => {
+            KeeperEvent::Fact(mut fact) => {
+                self.executor.watch.place.correct(&mut fact);
                 let fact = match ended(&fact) {
                     Some(run) => self.executor.read_to_the_end(run, self.core.output_read(run), fact),
                     None => Some(fact),

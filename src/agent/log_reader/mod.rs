@@ -11,10 +11,15 @@
 //! | only where its output begins (a journal of an older agent) | there | of what is there already the proof of readiness alone |
 //! | neither (an older keeper), or the log can't be read | nowhere | the lines that the keeper forwards |
 //!
+//! A game that logs to a file of its own (`[log] file`) is read from there instead, in the same
+//! way; the directory tells when there is more. Its run begins where that file ended before it.
+//!
 //! Invariants: a reader that falls behind loses nothing, because nothing is forwarded but the news
 //! that there is more; an end of the run is passed on after the lines before it; a disk that
 //! doesn't answer delays that end by [`LAST_LINES`] at most.
 
+mod changes;
+pub(crate) mod config;
 mod tail;
 
 use crate::{
@@ -27,12 +32,24 @@ use crate::{
     },
     probes::{Log, Observation},
 };
-use std::{io, path::PathBuf, time::Duration};
-use tail::Tail;
-use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+use changes::Changes;
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tail::{Files, Mark, Tail};
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 
 /// How long the end of a run may be held back for the lines before it.
 const LAST_LINES: Duration = Duration::from_secs(5);
+/// After this long an unfinished line is matched as it stands.
+const SILENCE: Duration = Duration::from_millis(300);
 /// Lines from the keeper that may wait; beyond, they are lost.
 const MAX_WAITING: usize = 1024;
 
@@ -45,14 +62,78 @@ pub enum LogNews {
     Ended(Box<KeeperFact>),
 }
 
-/// What is to be read.
+/// Where the game's lines are.
+#[derive(Debug, Clone)]
+pub enum LogPlace {
+    /// In the directory where the keeper keeps the game's output.
+    Keepers(PathBuf),
+    Own(Arc<OwnLog>),
+}
+
+/// A log that the game writes by itself.
 #[derive(Debug)]
+pub struct OwnLog {
+    path: PathBuf,
+    /// Where the next run begins.
+    end: Mutex<Mark>,
+}
+
+impl OwnLog {
+    /// What is in it now is older than any run.
+    pub(super) fn new(path: PathBuf) -> OwnLog {
+        let log = OwnLog { path, end: Mutex::new(Mark::nowhere()) };
+        log.is_over();
+        log
+    }
+
+    /// Nothing runs: the next run begins at the end of what is there.
+    fn is_over(&self) {
+        match Files::Own(self.path.clone()).end() {
+            Ok(Some(end)) => *self.end.lock().unwrap_or_else(PoisonError::into_inner) = end,
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "[log] file can't be read"),
+        }
+    }
+
+    fn end(&self) -> Mark {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl LogPlace {
+    fn files(&self) -> Files {
+        match self {
+            LogPlace::Keepers(dir) => Files::Keepers(dir.clone()),
+            LogPlace::Own(log) => Files::Own(log.path.clone()),
+        }
+    }
+
+    fn begins(&self) -> OutputFrom {
+        match self {
+            LogPlace::Keepers(_) => Mark::nowhere().at,
+            LogPlace::Own(log) => log.end().at,
+        }
+    }
+
+    /// Where a run's output begins is known of the keeper's files alone; a game's own log has its own beginning.
+    pub(super) fn correct(&self, fact: &mut KeeperFact) {
+        if let LogPlace::Own(log) = self {
+            match fact {
+                KeeperFact::Started { output_from, .. } => *output_from = Some(log.end().at),
+                KeeperFact::Connected(hello) => hello.output_from = None,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What is to be read.
+#[derive(Debug, Clone)]
 pub(super) struct Source {
     pub run: RunNumber,
     /// The patterns, new for each run.
     pub log: Log,
-    /// Where the keeper keeps the game's output.
-    pub logs: PathBuf,
+    pub place: LogPlace,
     /// How far it was read before.
     pub output: Option<OutputRead>,
     /// Where it begins, as the keeper says.
@@ -66,6 +147,7 @@ pub struct LogReader {
     messages: mpsc::Sender<Message>,
     task: Option<JoinHandle<()>>,
     news: mpsc::Sender<LogNews>,
+    place: LogPlace,
 }
 
 #[derive(Debug)]
@@ -90,10 +172,13 @@ impl Drop for LogReader {
 impl LogReader {
     pub(super) fn start(source: Source, keeper: &Keeper, news: &mpsc::Sender<LogNews>) -> LogReader {
         let (messages, received) = mpsc::channel(MAX_WAITING);
-        let run = source.run;
-        let reader = Reader { run, keeper: keeper.clone(), news: news.clone(), state: None };
-        let task = tokio::spawn(reader.live(source, received));
-        LogReader { run, messages, task: Some(task), news: news.clone() }
+        let (run, place) = (source.run, source.place.clone());
+        let reader = Reader { run, keeper: keeper.clone(), news: news.clone(), state: None, trouble: None };
+        let task = match &place {
+            LogPlace::Keepers(_) => tokio::spawn(reader.read_output(source, received)),
+            LogPlace::Own(log) => tokio::spawn(reader.read_own(source, log.path.clone(), received)),
+        };
+        LogReader { run, messages, task: Some(task), news: news.clone(), place }
     }
 
     /// There is more to read.
@@ -114,13 +199,16 @@ impl LogReader {
         // The reader reads to the end once nothing can come any more.
         let (closed, _) = mpsc::channel(1);
         self.messages = closed;
-        let (task, news) = (self.task.take(), self.news.clone());
+        let (task, news, place) = (self.task.take(), self.news.clone(), self.place.clone());
         tokio::spawn(async move {
             if let Some(mut task) = task
                 && timeout(LAST_LINES, &mut task).await.is_err()
             {
                 task.abort();
                 tracing::warn!("the last lines of the game's output are not read: the disk doesn't answer");
+            }
+            if let LogPlace::Own(log) = place {
+                let _ = timeout(LAST_LINES, tokio::task::spawn_blocking(move || log.is_over())).await;
             }
             // The receiver goes only with the driver.
             let _ = news.send(LogNews::Ended(Box::new(fact))).await;
@@ -135,10 +223,35 @@ struct Reader {
     news: mpsc::Sender<LogNews>,
     /// None while it is read in a thread.
     state: Option<Reading>,
+    /// Why it can't be read, as it was said last.
+    trouble: Option<String>,
 }
 
 impl Reader {
-    async fn live(mut self, source: Source, mut messages: mpsc::Receiver<Message>) {
+    /// Follows a log of the game's own, until nothing can come any more.
+    async fn read_own(mut self, source: Source, path: PathBuf, mut messages: mpsc::Receiver<Message>) {
+        self.keeper.output(Forward::Nothing);
+        let mut changes = Changes::of(&path);
+        let begins = source.output.map_or_else(|| source.place.begins(), |output| output.from);
+        loop {
+            if self.state.is_none() {
+                self.begin(source.clone(), begins).await;
+            }
+            self.read().await;
+            let unfinished = self.state.as_ref().is_some_and(Reading::has_unfinished);
+            tokio::select! {
+                message = messages.recv() => if message.is_none() {
+                    self.read().await;
+                    return;
+                },
+                () = changes.next() => {}
+                () = sleep(SILENCE), if unfinished => self.match_unfinished().await,
+            }
+        }
+    }
+
+    /// Follows the game's output, until nothing can come any more.
+    async fn read_output(mut self, source: Source, mut messages: mpsc::Receiver<Message>) {
         let mut lines = Lines(source.log.clone());
         if let Some(begins) = source.output.map(|output| output.from).or(source.begins) {
             self.begin(source, begins).await;
@@ -150,13 +263,21 @@ impl Reader {
                 reads = false;
                 self.keeper.output(Forward::Lines);
             }
-            match messages.recv().await {
-                Some(Message::More) => {}
+            let unfinished = reads && self.state.as_ref().is_some_and(Reading::has_unfinished);
+            let message = tokio::select! {
+                message = messages.recv() => message,
+                () = sleep(SILENCE), if unfinished => {
+                    self.match_unfinished().await;
+                    continue;
+                }
+            };
+            match message {
                 Some(Message::Line { text, lost }) if lost || !reads => {
                     let (evidence, events) = lines.meaning(&text);
                     self.tell(None, evidence, events).await;
                 }
-                Some(Message::Line { .. }) => {} // it is in the log
+                // Such a line is in the log.
+                Some(Message::More | Message::Line { .. }) => {}
                 None => {
                     if reads {
                         self.read().await;
@@ -204,8 +325,20 @@ impl Reader {
         false
     }
 
-    fn cannot_read(&self, error: &io::Error) {
-        tracing::warn!(%error, "the log of the game's output can't be read; what the keeper forwards counts, and a burst loses lines");
+    /// What a line without an end means: a prompt never gets one.
+    async fn match_unfinished(&mut self) {
+        let meaning = self.state.as_mut().and_then(Reading::unfinished);
+        if let Some(Meaning { read, evidence, events }) = meaning {
+            self.tell(Some(read), evidence, events).await;
+        }
+    }
+
+    fn cannot_read(&mut self, error: &io::Error) {
+        let why = error.to_string();
+        if self.trouble.as_ref() != Some(&why) {
+            tracing::warn!(why, "the game's log can't be read, so lines of it may not count");
+            self.trouble = Some(why);
+        }
     }
 
     async fn tell(&self, read: Option<OutputRead>, evidence: Vec<Evidence>, events: Vec<GameEvent>) {
@@ -221,6 +354,24 @@ impl Reader {
 struct Lines(Log);
 
 impl Lines {
+    /// Who came and went in a file, from a place on: no more than that is taken from it.
+    fn learn(&mut self, files: &Files, from: OutputFrom) -> io::Result<()> {
+        if !files.have(from)? {
+            return Ok(());
+        }
+        let mut tail = Tail::at(files.clone(), from)?;
+        tail.stay();
+        loop {
+            let turn = tail.read()?;
+            for line in turn.lines {
+                self.meaning(&line.text);
+            }
+            if !turn.more {
+                return Ok(());
+            }
+        }
+    }
+
     fn meaning(&mut self, line: &str) -> (Vec<Evidence>, Vec<GameEvent>) {
         let (mut evidence, mut events) = (Vec::new(), Vec::new());
         for found in self.0.line(line) {
@@ -255,6 +406,16 @@ struct Reading {
     counts: Counts,
     /// Where the output begins, until it has been said.
     unsaid: bool,
+    /// What the unfinished line has meant so far.
+    unfinished: Option<Unfinished>,
+}
+
+/// An unfinished line that was matched.
+#[derive(Debug)]
+struct Unfinished {
+    end: OutputFrom,
+    evidence: Vec<Evidence>,
+    events: Vec<GameEvent>,
 }
 
 struct Meaning {
@@ -270,22 +431,36 @@ struct Found {
 
 impl Reading {
     fn begin(source: Source, begins: OutputFrom) -> io::Result<Reading> {
-        let Source { log, logs, output, .. } = source;
+        let Source { log, place, output, .. } = source;
+        let (files, mut lines) = (place.files(), Lines(log));
         let (start, counts) = match output {
-            // Nothing was read yet, or what was read lies in a file that is gone: all that is left counts.
-            Some(OutputRead { from, to }) if from == to || !Tail::has(&logs, to)? => (to, Counts::All),
+            // Nothing was read yet, or what was read is gone: all that is left counts.
+            Some(OutputRead { from, to }) if from == to || !files.have(to)? => (to, Counts::All),
+            // A game's own files have no order by which the one leads to the other.
+            Some(OutputRead { from, to }) if matches!(place, LogPlace::Own(_)) && !from.is_in_the_file_of(&to) => {
+                lines.learn(&files, from)?;
+                (OutputFrom { offset: 0, ..to }, Counts::Behind { place: to, in_its_file: false })
+            }
             Some(OutputRead { from, to }) => (from, Counts::Behind { place: to, in_its_file: false }),
+            None if matches!(place, LogPlace::Own(_)) => (begins, Counts::All),
             None => (begins, Counts::Readiness),
         };
-        let tail = Tail::at(&logs, start)?;
-        Ok(Reading { tail, lines: Lines(log), from: begins, counts, unsaid: output.is_none() })
+        let mut tail = Tail::at(files, start)?;
+        if let LogPlace::Own(log) = &place {
+            tail.expect(&log.end());
+        }
+        Ok(Reading { tail, lines, from: begins, counts, unsaid: output.is_none(), unfinished: None })
     }
 
     fn turn(&mut self) -> io::Result<Found> {
         let turn = self.tail.read()?;
         let mut meanings = Vec::new();
         for line in turn.lines {
-            let (evidence, mut events) = self.lines.meaning(&line.text);
+            let (mut evidence, mut events) = self.lines.meaning(&line.text);
+            if let Some(before) = self.unfinished.take() {
+                evidence.retain(|found| !before.evidence.contains(found));
+                events.retain(|found| !before.events.contains(found));
+            }
             match self.counts_at(line.end) {
                 Counts::All => {}
                 Counts::Behind { .. } => continue,
@@ -304,6 +479,33 @@ impl Reading {
             meanings.push(Meaning { read, evidence: Vec::new(), events: Vec::new() });
         }
         Ok(Found { meanings, more: turn.more })
+    }
+
+    /// There is an unfinished line that wasn't matched as it stands.
+    fn has_unfinished(&self) -> bool {
+        let matched = self.unfinished.as_ref().map(|line| line.end);
+        self.tail.unfinished().is_some_and(|line| Some(line.end) != matched)
+    }
+
+    /// What the unfinished line means, as far as that is new.
+    fn unfinished(&mut self) -> Option<Meaning> {
+        let line = self.tail.unfinished()?;
+        let before = self.unfinished.take();
+        let (mut evidence, mut events) = self.lines.meaning(&line.text);
+        match self.counts_at(line.end) {
+            Counts::All => {}
+            Counts::Behind { .. } => (evidence, events) = (Vec::new(), Vec::new()),
+            Counts::Readiness => events.clear(),
+        }
+        let mut all = before.unwrap_or(Unfinished { end: line.end, evidence: Vec::new(), events: Vec::new() });
+        evidence.retain(|found| !all.evidence.contains(found));
+        events.retain(|found| !all.events.contains(found));
+        all.end = line.end;
+        all.evidence.extend(evidence.iter().cloned());
+        all.events.extend(events.iter().cloned());
+        self.unfinished = Some(all);
+        let read = OutputRead { from: self.from, to: line.end };
+        (!evidence.is_empty() || !events.is_empty()).then_some(Meaning { read, evidence, events })
     }
 
     fn counts_at(&mut self, end: OutputFrom) -> Counts {

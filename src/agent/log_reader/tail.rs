@@ -4,15 +4,18 @@
 //!   game.log.2 ──end, and there is a newer one──► game.log.1 ──► game.log ──end──► wait
 //! ```
 //!
+//! The keeper renames its files by number; a game's own log is one name, behind which there may be
+//! another file at any time.
+//!
 //! Invariants: the file that is being read is held open, so that it can be read to its end when it
 //! is renamed or deleted meanwhile, and its inode is nobody else's; a line is given out once, with
 //! the place behind it; no more than [`TURN`] bytes are read at a time.
 
 use crate::{keeper::protocol::names::LOG, model::process::OutputFrom};
 use std::{
-    fs::{File, Metadata},
+    fs::{DirEntry, File, Metadata},
     io::{self, Read as _, Seek as _, SeekFrom},
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
@@ -23,6 +26,10 @@ const TURN: usize = 256 << 10;
 const MAX_LINE: usize = 64 << 10;
 /// As many files as a keeper may keep.
 const FILES: u32 = 100;
+/// Bytes by which a place in a game's log is known again.
+const MARK: usize = 64;
+/// Names that are looked at in the directory of a game's log.
+const MAX_NAMES: usize = 1000;
 
 /// A line, without its end, and the place behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,13 +46,24 @@ pub(super) struct Turn {
     pub more: bool,
 }
 
-/// The keeper's log of the game's output, at a place.
+/// Which files follow each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Files {
+    /// The keeper's, in this directory.
+    Keepers(PathBuf),
+    /// The game's own log.
+    Own(PathBuf),
+}
+
+/// A log at a place.
 #[derive(Debug)]
 pub(super) struct Tail {
-    dir: PathBuf,
+    files: Files,
     file: Option<Open>,
     /// The beginning of a line whose end isn't there yet.
     rest: Vec<u8>,
+    /// It doesn't go on to a newer file.
+    stays: bool,
 }
 
 /// A file, and how far it was read.
@@ -53,26 +71,47 @@ pub(super) struct Tail {
 struct Open {
     file: File,
     at: OutputFrom,
+    /// The last bytes before that: a file that was emptied and written anew has others there.
+    before: Vec<u8>,
+}
+
+/// A place with the last bytes before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub at: OutputFrom,
+    before: Vec<u8>,
+}
+
+impl Mark {
+    /// Before everything: the place of a file that isn't there.
+    pub(super) fn nowhere() -> Mark {
+        Mark { at: OutputFrom { inode: 0, offset: 0, born: None }, before: Vec::new() }
+    }
 }
 
 impl Tail {
     /// At a place; where its file is gone, everything that is left is newer.
-    pub(super) fn at(dir: &Path, place: OutputFrom) -> io::Result<Tail> {
-        let mut tail = Tail { dir: dir.to_owned(), file: None, rest: Vec::new() };
-        tail.file = match tail.find(|found| found.is_in_the_file_of(&place))? {
+    pub(super) fn at(files: Files, place: OutputFrom) -> io::Result<Tail> {
+        let file = match files.find(place)? {
             Some(mut found) => {
                 found.seek(place.offset)?;
                 Some(found)
             }
-            None => tail.oldest()?,
+            None => files.oldest()?,
         };
-        Ok(tail)
+        Ok(Tail { files, file, rest: Vec::new(), stays: false })
     }
 
-    /// The file of this place is still there.
-    pub(super) fn has(dir: &Path, place: OutputFrom) -> io::Result<bool> {
-        let looking = Tail { dir: dir.to_owned(), file: None, rest: Vec::new() };
-        Ok(looking.find(|found| found.is_in_the_file_of(&place))?.is_some())
+    /// Reads this file and no newer one.
+    pub(super) fn stay(&mut self) {
+        self.stays = true;
+    }
+
+    /// The file is to have these bytes before this place, if it is the one.
+    pub(super) fn expect(&mut self, mark: &Mark) {
+        if let Some(open) = self.file.as_mut().filter(|open| open.at == mark.at) {
+            open.before.clone_from(&mark.before);
+        }
     }
 
     /// The place up to which whole lines have been given out.
@@ -81,28 +120,41 @@ impl Tail {
         Some(OutputFrom { offset: open.at.offset.saturating_sub(self.rest.len() as u64), ..open.at })
     }
 
+    /// The line whose end isn't there yet.
+    pub(super) fn unfinished(&self) -> Option<Line> {
+        let open = self.file.as_ref().filter(|_| !self.rest.is_empty())?;
+        let text = self.rest.strip_suffix(b"\r").unwrap_or(&self.rest);
+        Some(Line { text: String::from_utf8_lossy(text).into_owned(), end: open.at })
+    }
+
     /// The next lines.
     pub(super) fn read(&mut self) -> io::Result<Turn> {
         let mut turn = Turn::default();
         if self.file.is_none() {
-            self.file = self.oldest()?;
+            self.file = self.files.oldest()?;
         }
         let Some(open) = &mut self.file else { return Ok(turn) };
-        if open.file.metadata()?.len() < open.at.offset {
+        let own = matches!(self.files, Files::Own(_));
+        if open.file.metadata()?.len() < open.at.offset || own && open.was_written_anew()? {
             // It was emptied.
+            let end = open.at;
             open.seek(0)?;
-            self.rest.clear();
+            cut_off(&mut self.rest, end, &mut turn.lines);
         }
         let mut bytes = Vec::new();
         open.read(&mut bytes)?;
         if bytes.is_empty()
-            && let Some(newer) = self.newer()?
+            && !self.stays
+            && let Some(newer) = self.files.newer(open)?
         {
-            // Nothing is written to a file once it has been renamed; what was written before that is read first.
-            let Some(open) = &mut self.file else { return Ok(turn) };
+            // A renamed file gets nothing more; what was written before that is read first.
             open.read(&mut bytes)?;
             if bytes.is_empty() {
+                let end = open.at;
                 self.file = Some(newer);
+                if own {
+                    cut_off(&mut self.rest, end, &mut turn.lines);
+                }
                 turn.more = true;
                 return Ok(turn);
             }
@@ -130,15 +182,28 @@ impl Tail {
             }
         }
     }
+}
 
-    /// The file after the one that is open. None: there is none yet.
-    fn newer(&self) -> io::Result<Option<Open>> {
-        let Some(open) = &self.file else { return Ok(None) };
+impl Files {
+    /// The file of this place is still there.
+    pub(super) fn have(&self, place: OutputFrom) -> io::Result<bool> {
+        Ok(self.find(place)?.is_some())
+    }
+
+    /// The end of what is there now.
+    pub(super) fn end(&self) -> io::Result<Option<Mark>> {
+        let Some(mut open) = self.open(0)? else { return Ok(None) };
+        open.seek(open.file.metadata()?.len())?;
+        Ok(Some(Mark { at: open.at, before: open.before }))
+    }
+
+    /// The file after this one. None: there is none yet.
+    fn newer(&self, open: &Open) -> io::Result<Option<Open>> {
         // Between two looks the keeper may rename them all: then we look again.
         for _ in 0..8 {
             let is_ours = |number: u32| self.open(number).map(|found| found.is_some_and(|found| found.is(open)));
             let mut ours = None;
-            for number in 0..FILES {
+            for number in 0..self.count() {
                 if is_ours(number)? {
                     ours = Some(number);
                     break;
@@ -163,7 +228,7 @@ impl Tail {
     }
 
     fn oldest(&self) -> io::Result<Option<Open>> {
-        for number in (0..FILES).rev() {
+        for number in (0..self.count()).rev() {
             if let Some(found) = self.open(number)? {
                 return Ok(Some(found));
             }
@@ -171,22 +236,71 @@ impl Tail {
         Ok(None)
     }
 
-    fn find(&self, wanted: impl Fn(&OutputFrom) -> bool) -> io::Result<Option<Open>> {
-        for number in 0..FILES {
-            if let Some(found) = self.open(number)?.filter(|found| wanted(&found.at)) {
+    fn find(&self, place: OutputFrom) -> io::Result<Option<Open>> {
+        for number in 0..self.count() {
+            if let Some(found) = self.open(number)?.filter(|found| found.at.is_in_the_file_of(&place)) {
                 return Ok(Some(found));
             }
         }
-        Ok(None)
+        match self {
+            Files::Keepers(_) => Ok(None),
+            Files::Own(path) => renamed(path, place),
+        }
     }
 
-    fn open(&self, number: u32) -> io::Result<Option<Open>> {
-        let name = if number == 0 { LOG.to_owned() } else { format!("{LOG}.{number}") };
-        match File::open(self.dir.join(name)) {
-            Ok(file) => Ok(Some(Open { at: beginning(&file.metadata()?), file })),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+    /// How many names there may be.
+    fn count(&self) -> u32 {
+        match self {
+            Files::Keepers(_) => FILES,
+            Files::Own(_) => 1,
         }
+    }
+
+    /// The newest has the number 0.
+    fn open(&self, number: u32) -> io::Result<Option<Open>> {
+        match self {
+            Files::Keepers(dir) if number == 0 => open(&dir.join(LOG)),
+            Files::Keepers(dir) => open(&dir.join(format!("{LOG}.{number}"))),
+            Files::Own(path) => open(path),
+        }
+    }
+}
+
+/// A line that gets no end any more is one as it stands.
+fn cut_off(rest: &mut Vec<u8>, end: OutputFrom, lines: &mut Vec<Line>) {
+    if !rest.is_empty() {
+        lines.push(Line { text: String::from_utf8_lossy(rest).into_owned(), end });
+        rest.clear();
+    }
+}
+
+/// A game's log that has another name in the same directory by now.
+fn renamed(path: &Path, place: OutputFrom) -> io::Result<Option<Open>> {
+    let entries = match path.parent().map(std::fs::read_dir) {
+        Some(Ok(entries)) => entries,
+        Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Some(Err(_)) | None => return Ok(None),
+    };
+    let same = |entry: &DirEntry| entry.metadata().is_ok_and(|meta| beginning(&meta).is_in_the_file_of(&place));
+    entries.take(MAX_NAMES).flatten().find(same).map_or(Ok(None), |entry| open(&entry.path()))
+}
+
+/// Without following a link, and without waiting for whatever it may be. None: there is no such file.
+fn open(path: &Path) -> io::Result<Option<Open>> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    match File::options().read(true).custom_flags(flags).open(path) {
+        Ok(file) => {
+            let metadata = file.metadata()?;
+            if metadata.is_file() {
+                return Ok(Some(Open { at: beginning(&metadata), file, before: Vec::new() }));
+            }
+            Err(io::Error::other(format!("{} is no regular file", path.display())))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+            Err(io::Error::other(format!("{} is a link, which isn't followed; name the file itself", path.display())))
+        }
+        Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
     }
 }
 
@@ -198,13 +312,36 @@ impl Open {
     fn seek(&mut self, offset: u64) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(offset))?;
         self.at.offset = offset;
+        self.before = self.bytes_before(MARK)?;
         Ok(())
     }
 
     fn read(&mut self, into: &mut Vec<u8>) -> io::Result<()> {
         let count = (&mut self.file).take(TURN as u64).read_to_end(into)?;
         self.at.offset += count as u64;
+        self.before.extend_from_slice(&into[into.len().saturating_sub(MARK.min(count))..]);
+        self.before.drain(..self.before.len().saturating_sub(MARK));
         Ok(())
+    }
+
+    /// So many bytes before the place, or as many as there are.
+    fn bytes_before(&self, count: usize) -> io::Result<Vec<u8>> {
+        let count = self.at.offset.min(count as u64);
+        let mut bytes = vec![0; count as usize];
+        let mut read = 0;
+        while read < bytes.len() {
+            match self.file.read_at(&mut bytes[read..], self.at.offset - count + read as u64)? {
+                0 => break,
+                more => read += more,
+            }
+        }
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    /// It was emptied, and has grown again since.
+    fn was_written_anew(&self) -> io::Result<bool> {
+        Ok(self.bytes_before(self.before.len())? != self.before)
     }
 }
 
@@ -226,6 +363,10 @@ mod tests {
     fn end(path: &Path) -> OutputFrom {
         let metadata = fs::metadata(path).unwrap();
         OutputFrom { offset: metadata.len(), ..beginning(&metadata) }
+    }
+
+    fn keepers(dir: &Path) -> Files {
+        Files::Keepers(dir.to_owned())
     }
 
     fn all(tail: &mut Tail) -> Vec<String> {
@@ -253,7 +394,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join(LOG);
         append(&log, "of the run before\n");
-        let mut tail = Tail::at(dir.path(), end(&log)).unwrap();
+        let mut tail = Tail::at(keepers(dir.path()), end(&log)).unwrap();
         append(&log, "one\r\ntw");
         assert_eq!(all(&mut tail), ["one"]);
         append(&log, "o\nthree\n");
@@ -263,10 +404,10 @@ mod tests {
         append(&log, "five\n");
         let half = tail.read().unwrap().lines.remove(0);
         assert_eq!(half.text, "two");
-        let mut again = Tail::at(dir.path(), half.end).unwrap();
+        let mut again = Tail::at(keepers(dir.path()), half.end).unwrap();
         assert_eq!(all(&mut again), ["three", "four", "five"], "from the place of a line");
 
-        // The file that is open goes, and the one behind it: what it held is read, what followed it is what is left.
+        // The file that is open goes, and the one behind it: what is left follows.
         append(&log, "six\n");
         rotate(dir.path(), 3);
         append(&log, "seven\n");
@@ -292,10 +433,14 @@ mod tests {
         append(&log, "one\ntwo\n");
         let place = end(&log);
         let gone = OutputFrom { born: Some(1), ..place };
-        assert_eq!(all(&mut Tail::at(dir.path(), gone).unwrap()), ["one", "two"], "another file of the same inode");
-        assert_eq!(all(&mut Tail::at(dir.path(), place).unwrap()), [""; 0]);
+        assert_eq!(
+            all(&mut Tail::at(keepers(dir.path()), gone).unwrap()),
+            ["one", "two"],
+            "another file of the same inode"
+        );
+        assert_eq!(all(&mut Tail::at(keepers(dir.path()), place).unwrap()), [""; 0]);
         let unknown = OutputFrom { born: None, ..place };
-        assert_eq!(all(&mut Tail::at(dir.path(), unknown).unwrap()), [""; 0], "an older keeper doesn't say");
+        assert_eq!(all(&mut Tail::at(keepers(dir.path()), unknown).unwrap()), [""; 0], "an older keeper doesn't say");
     }
 
     #[test]
@@ -304,9 +449,62 @@ mod tests {
         let log = dir.path().join(LOG);
         append(&log, &format!("{}\nshort\n", "x".repeat(3 * MAX_LINE / 2)));
         let lengths: Vec<usize> = {
-            let mut tail = Tail::at(dir.path(), OutputFrom { offset: 0, ..end(&log) }).unwrap();
+            let mut tail = Tail::at(keepers(dir.path()), OutputFrom { offset: 0, ..end(&log) }).unwrap();
             all(&mut tail).iter().map(String::len).collect()
         };
         assert_eq!(lengths, [MAX_LINE, MAX_LINE / 2, 5]);
+    }
+
+    #[test]
+    fn a_games_own_log_is_followed_through_every_way_to_rotate_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("logs/server.log");
+        let files = Files::Own(log.clone());
+        let mut tail = Tail::at(files.clone(), Mark::nowhere().at).unwrap();
+        assert_eq!((all(&mut tail), files.end().unwrap()), (Vec::new(), None), "not made yet");
+        fs::create_dir(dir.path().join("logs")).unwrap();
+        append(&log, "one\ntw");
+        assert_eq!(all(&mut tail), ["one"]);
+        assert_eq!(tail.unfinished().unwrap().text, "tw");
+        append(&log, "o\nthree");
+        assert_eq!(all(&mut tail), ["two"]);
+
+        // Renamed, and another made.
+        let place = tail.place().unwrap();
+        fs::rename(&log, dir.path().join("logs/server.log.1")).unwrap();
+        append(&log, "four\n");
+        assert_eq!(all(&mut tail), ["three", "four"], "the line without an end gets none any more");
+        assert_eq!(all(&mut Tail::at(files.clone(), place).unwrap()), ["three", "four"], "from the renamed one");
+
+        // Emptied (copytruncate), and removed.
+        File::create(&log).unwrap();
+        assert_eq!(all(&mut tail), [""; 0]);
+        append(&log, "five\n");
+        assert_eq!(all(&mut tail), ["five"]);
+        assert_eq!(files.end().unwrap().unwrap().at, end(&log));
+        fs::write(&log, "FIVE\nand\n").unwrap();
+        assert_eq!(all(&mut tail), ["FIVE", "and"], "emptied, and at once longer than before");
+        let mark = files.end().unwrap().unwrap();
+        fs::write(&log, "another run's\nlines\n").unwrap();
+        let mut later = Tail::at(files.clone(), mark.at).unwrap();
+        later.expect(&mark);
+        assert_eq!(all(&mut later), ["another run's", "lines"], "so with the place where a run begins");
+        assert_eq!(all(&mut tail), ["another run's", "lines"]);
+        fs::remove_file(&log).unwrap();
+        assert_eq!(all(&mut tail), [""; 0]);
+        append(&log, "six\n");
+        assert_eq!(all(&mut tail), ["six"]);
+    }
+
+    #[test]
+    fn what_is_no_file_is_said_and_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("server.log");
+        let said = || Files::Own(path.clone()).end().unwrap_err().to_string();
+        std::os::unix::fs::symlink("/etc/hostname", &path).unwrap();
+        assert!(said().contains("is a link"), "{}", said());
+        fs::remove_file(&path).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from(0o600)).unwrap();
+        assert!(said().contains("no regular file"), "{}", said());
     }
 }

@@ -311,37 +311,41 @@ impl Link {
         } else if let Event::Exited { .. } = &event {
             self.note(|note| note.set_game(None));
         }
-        let event = match event {
-            Event::Started { run, pid, started, output_from } => {
-                KeeperEvent::Fact(KeeperFact::Started { run, pid, started, output_from })
-            }
-            Event::Exited { report } => KeeperEvent::Fact(KeeperFact::Exited(report)),
-            Event::Unkillable { run, left } => KeeperEvent::Fact(KeeperFact::Unkillable { run, left }),
-            Event::StopRequested => KeeperEvent::Fact(KeeperFact::StopRequested),
-            Event::GatewayEnded { run, status } => KeeperEvent::Fact(KeeperFact::GatewayEnded { run, status }),
-            Event::Output { run, stream, line, lost } => KeeperEvent::Output { run, stream, line, lost },
-            Event::OutputKept { run } => KeeperEvent::OutputKept { run },
-            Event::Refused { order, why } => KeeperEvent::Refused { order, why },
-            Event::Stats { stats, losses } => {
-                if losses != self.losses {
-                    self.losses = losses;
-                    self.say(KeeperEvent::Lost(losses)).await;
-                }
-                match stats {
-                    Some(stats) => KeeperEvent::Fact(KeeperFact::Stats(stats)),
-                    None => return Ok(()),
-                }
-            }
-            Event::Superseded
-            | Event::Hello { .. }
-            | Event::Incompatible { .. }
-            | Event::Done
-            | Event::Listeners { .. }
-            | Event::Gateway { .. }
-            | Event::Exec { .. } => return Ok(()),
-        };
-        self.events.send(event).await.map_err(|_| Ended::Unwanted)
+        if let Event::Stats { losses, .. } = &event
+            && *losses != self.losses
+        {
+            self.losses = *losses;
+            self.say(KeeperEvent::Lost(*losses)).await;
+        }
+        match passed_on(event) {
+            Some(event) => self.events.send(event).await.map_err(|_| Ended::Unwanted),
+            None => Ok(()),
+        }
     }
+}
+
+/// What the agent is told of an event that nobody has asked for.
+fn passed_on(event: Event) -> Option<KeeperEvent> {
+    Some(match event {
+        Event::Started { run, pid, started, output_from } => {
+            KeeperEvent::Fact(KeeperFact::Started { run, pid, started, output_from })
+        }
+        Event::Exited { report } => KeeperEvent::Fact(KeeperFact::Exited(report)),
+        Event::Unkillable { run, left } => KeeperEvent::Fact(KeeperFact::Unkillable { run, left }),
+        Event::StopRequested => KeeperEvent::Fact(KeeperFact::StopRequested),
+        Event::GatewayEnded { run, status } => KeeperEvent::Fact(KeeperFact::GatewayEnded { run, status }),
+        Event::Output { run, stream, line, lost } => KeeperEvent::Output { run, stream, line, lost },
+        Event::OutputKept { run } => KeeperEvent::OutputKept { run },
+        Event::Refused { order, why } => KeeperEvent::Refused { order, why },
+        Event::Stats { stats, losses: _ } => KeeperEvent::Fact(KeeperFact::Stats(stats?)),
+        Event::Superseded
+        | Event::Hello { .. }
+        | Event::Incompatible { .. }
+        | Event::Done
+        | Event::Listeners { .. }
+        | Event::Gateway { .. }
+        | Event::Exec { .. } => return None,
+    })
 }
 
 /// The news of an order that was refused.

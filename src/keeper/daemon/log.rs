@@ -29,13 +29,30 @@ pub(super) struct Log {
     lost: u64,
     /// Bytes that were not written, since the last note.
     unsaid: u64,
+    /// The unfinished line that it ends with, if it does.
+    unfinished: Option<Unfinished>,
+    last_unfinished: u64,
 }
+
+/// An unfinished line in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unfinished(u64);
 
 impl Log {
     /// `total` bytes over `files` files.
     pub(super) fn new(dir: OwnedFd, total: u64, files: u32) -> Log {
         let cap = (total / u64::from(files.max(1))).max(4096);
-        let mut log = Log { dir, file: None, size: 0, cap, files: files.max(1), lost: 0, unsaid: 0 };
+        let mut log = Log {
+            dir,
+            file: None,
+            size: 0,
+            cap,
+            files: files.max(1),
+            lost: 0,
+            unsaid: 0,
+            unfinished: None,
+            last_unfinished: 0,
+        };
         log.open();
         log
     }
@@ -61,7 +78,37 @@ impl Log {
     }
 
     /// Appends; a file may go over its cap by nothing but the last line that still fitted. Returns whether all of it was taken.
-    pub(super) fn write(&mut self, mut bytes: &[u8]) -> bool {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> bool {
+        if self.unfinished.take().is_some() {
+            self.append(b"\n");
+        }
+        self.append(bytes)
+    }
+
+    /// This unfinished line is the last one.
+    pub(super) fn ends_with(&self, line: Unfinished) -> bool {
+        self.unfinished == Some(line)
+    }
+
+    /// More of an unfinished line: of that which the log ends with, or a new one. Returns which, and whether all of it was taken.
+    pub(super) fn write_unfinished(&mut self, bytes: &[u8], line: Option<Unfinished>) -> (Unfinished, bool) {
+        let same = line.filter(|line| self.ends_with(*line));
+        let kept = if same.is_some() { self.append(bytes) } else { self.write(bytes) };
+        let line = same.unwrap_or_else(|| {
+            self.last_unfinished += 1;
+            Unfinished(self.last_unfinished)
+        });
+        self.unfinished = Some(line);
+        (line, kept)
+    }
+
+    /// The rest of the unfinished line that the log ends with.
+    pub(super) fn go_on(&mut self, bytes: &[u8]) -> bool {
+        self.unfinished = None;
+        self.append(bytes)
+    }
+
+    fn append(&mut self, mut bytes: &[u8]) -> bool {
         if self.unsaid > 0 {
             let note = format!("[gameside: {} bytes of output were lost: no room on the disk]\n", self.unsaid);
             if self.put(note.as_bytes()) == note.len() {

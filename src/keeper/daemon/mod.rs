@@ -352,7 +352,9 @@ impl Daemon {
         let Some(run) = &mut self.run else { return };
         let Some((stream, output)) = run.outputs.get_mut(at) else { return };
         let mut forwarder = self.connections.forwarder(run.number, *stream);
-        if output.pump(buffer, &mut self.log, &mut forwarder) == ReadOutcome::Ended {
+        let outcome = output.pump(buffer, &mut self.log, &mut forwarder);
+        output.was_read(clock::mono());
+        if outcome == ReadOutcome::Ended {
             // The positions that `wait` has handed out must stay valid in this round: `advance`
             // takes the pipe out.
             output.ended = true;
@@ -430,6 +432,9 @@ impl Daemon {
         let helpers = self.helpers();
         if let Some(run) = &mut self.run {
             run.outputs.retain(|(_, output)| !output.ended);
+            for (stream, output) in &mut run.outputs {
+                output.show(now, &mut self.log, &mut self.connections.forwarder(run.number, *stream));
+            }
             if run.ended.is_none()
                 && let RunStep::Unkillable(left) = run.advance(now, &helpers, self.settings.last_deadline)
             {
@@ -453,11 +458,15 @@ impl Daemon {
 
     fn due(&self) -> Option<Instant> {
         let run = self.run.as_ref().filter(|run| run.ended.is_none()).and_then(Run::due);
+        let unfinished = self.run.iter().flat_map(|run| &run.outputs).filter_map(|(_, output)| output.due()).min();
         let probes = self.executed.iter().map(|command| command.deadline).min();
         let ending = self.ending.map(|(_, until)| until);
         let names = Some(self.presence.due());
         let accept = self.connections.accept_from().filter(|from| clock::mono() < *from);
-        [run, probes, ending, names, accept, self.orphaned_due(), self.gateways.due()].into_iter().flatten().min()
+        [run, unfinished, probes, ending, names, accept, self.orphaned_due(), self.gateways.due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 

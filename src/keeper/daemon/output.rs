@@ -5,17 +5,24 @@
 //!   pipe ──64 KiB reads──► whole lines ──► Log
 //!                 │            └─────────► lines for the agent (only while asked for)
 //!                 └─ the unfinished rest waits for its end, at most MAX_LINE bytes
+//!                                └─ and is shown in the log after SILENCE
 //! ```
 //!
-//! Two streams share one log: a line of one is never cut by the other's. A line longer than
+//! Two streams share one log: a line of one is never cut by the other's. An unfinished line that
+//! was shown is ended when the other stream writes, and then comes again, whole. A line longer than
 //! [`MAX_LINE`] is broken there.
 
-use super::log::Log;
+use super::{
+    Instant,
+    log::{Log, Unfinished},
+};
 use rustix::{fs::OFlags, io::Errno, pipe::PipeFlags};
-use std::{io, os::fd::OwnedFd};
+use std::{io, os::fd::OwnedFd, time::Duration};
 
 /// The longest line, in bytes.
 pub(super) const MAX_LINE: usize = 64 * 1024;
+/// After this long an unfinished line is shown: a prompt has no end.
+const SILENCE: Duration = Duration::from_millis(300);
 /// How much one round of the loop reads from one pipe, in bytes, so that the other descriptors get their share.
 const TURN: usize = 1 << 20;
 /// Room in the pipe, in bytes, so that the game can go on writing while the keeper does something else.
@@ -35,6 +42,17 @@ pub(super) struct OutputPipe {
     pub(super) ended: bool,
     /// The start of a line whose end isn't there yet.
     rest: Vec<u8>,
+    /// What of it is in the log.
+    shown: Option<Shown>,
+    /// When it is shown.
+    due: Option<Instant>,
+}
+
+/// So many bytes of an unfinished line are in the log, as its last ones if nothing was written since.
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    bytes: usize,
+    place: Unfinished,
 }
 
 /// What reading came to.
@@ -54,7 +72,7 @@ impl OutputPipe {
         let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         rustix::fs::fcntl_setfl(&ours, OFlags::NONBLOCK)?;
         super::sys::widen_pipe(&ours, PIPE);
-        Ok((OutputPipe { pipe: ours, ended: false, rest: Vec::new() }, theirs))
+        Ok((OutputPipe { pipe: ours, ended: false, rest: Vec::new(), shown: None, due: None }, theirs))
     }
 
     /// Reads what is there, through `buffer`.
@@ -81,6 +99,42 @@ impl OutputPipe {
         ReadOutcome::More
     }
 
+    /// After a read: from when on it counts as silent.
+    pub(super) fn was_read(&mut self, now: Instant) {
+        let shown = self.shown.map_or(0, |shown| shown.bytes);
+        self.due = (self.rest.len() > shown).then(|| now + SILENCE);
+    }
+
+    /// When [`OutputPipe::show`] has something to do.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Shows an unfinished line once it is silent.
+    pub(super) fn show(&mut self, now: Instant, log: &mut Log, agent: &mut dyn Lines) {
+        if self.due.is_none_or(|due| now < due) {
+            return;
+        }
+        self.due = None;
+        let new = match self.shown.filter(|shown| log.ends_with(shown.place)) {
+            Some(shown) => &self.rest[shown.bytes..],
+            None => &self.rest,
+        };
+        let (place, kept) = log.write_unfinished(new, self.shown.map(|shown| shown.place));
+        self.shown = Some(Shown { bytes: self.rest.len(), place });
+        agent.lines(&[], kept);
+    }
+
+    /// Writes the line that is complete now.
+    fn complete(&mut self, log: &mut Log, agent: &mut dyn Lines) {
+        let line = std::mem::take(&mut self.rest);
+        let kept = match self.shown.take() {
+            Some(shown) if log.ends_with(shown.place) => log.go_on(&line[shown.bytes..]),
+            Some(_) | None => log.write(&line),
+        };
+        agent.lines(&line, kept);
+    }
+
     fn take(&mut self, bytes: &[u8], log: &mut Log, agent: &mut dyn Lines) {
         let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') else {
             return self.hold(bytes, log, agent);
@@ -92,7 +146,7 @@ impl OutputPipe {
             // Only the first of these lines has its start in `rest`.
             let first = whole.iter().position(|byte| *byte == b'\n').unwrap_or(end) + 1;
             self.hold(&whole[..first], log, agent);
-            put(&std::mem::take(&mut self.rest), log, agent);
+            self.complete(log, agent);
             put(&whole[first..], log, agent);
         }
         self.hold(rest, log, agent);
@@ -104,7 +158,7 @@ impl OutputPipe {
             let (part, behind) = bytes.split_at(MAX_LINE - self.rest.len());
             self.rest.extend_from_slice(part);
             self.rest.push(b'\n');
-            put(&std::mem::take(&mut self.rest), log, agent);
+            self.complete(log, agent);
             bytes = behind;
         }
         self.rest.extend_from_slice(bytes);
@@ -122,7 +176,7 @@ impl OutputPipe {
     fn finish(&mut self, log: &mut Log, agent: &mut dyn Lines) {
         if !self.rest.is_empty() {
             self.rest.push(b'\n');
-            put(&std::mem::take(&mut self.rest), log, agent);
+            self.complete(log, agent);
         }
     }
 }
@@ -144,6 +198,9 @@ mod tests {
     struct Seen(Vec<Vec<u8>>);
     impl Lines for Seen {
         fn lines(&mut self, bytes: &[u8], _: bool) {
+            if bytes.is_empty() {
+                return;
+            }
             assert!(bytes.ends_with(b"\n"));
             self.0.extend(bytes[..bytes.len() - 1].split(|byte| *byte == b'\n').map(<[u8]>::to_vec));
         }
@@ -172,6 +229,39 @@ mod tests {
         let (log, seen) = drained(&[b"on", b"e\ntwo\nth", b"ree", b"\n", b"four"]);
         assert_eq!(log, b"one\ntwo\nthree\nfour\n");
         assert_eq!(seen, [&b"one"[..], b"two", b"three", b"four"]);
+    }
+
+    #[test]
+    fn an_unfinished_line_is_shown_after_a_silence_and_ended_when_the_other_stream_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = Log::new(openat(CWD, dir.path(), OFlags::DIRECTORY, Mode::empty()).unwrap(), 1 << 20, 2);
+        let ((mut out, output), (mut err, error)) = (OutputPipe::pipe().unwrap(), OutputPipe::pipe().unwrap());
+        let (mut seen, mut buffer) = (Seen::default(), vec![0; 4096]);
+        let at = |millis| Instant(Duration::from_millis(millis));
+        let text = || fs::read_to_string(dir.path().join("game.log")).unwrap();
+        let mut prints = |pipe: &mut OutputPipe, writer: &OwnedFd, what: &str, now| {
+            rustix::io::write(writer, what.as_bytes()).unwrap();
+            pipe.pump(&mut buffer, &mut log, &mut seen);
+            pipe.was_read(at(now));
+            for time in [now + 299, now + 300] {
+                pipe.show(at(time), &mut log, &mut seen);
+                if time == now + 299 {
+                    assert!(!text().ends_with(what) || what.ends_with('\n'), "too early");
+                }
+            }
+        };
+        prints(&mut out, &output, "name: ", 0);
+        assert_eq!(text(), "name: ");
+        prints(&mut out, &output, "pass", 1000);
+        assert_eq!(text(), "name: pass");
+        prints(&mut out, &output, "word\nnext: ", 2000);
+        assert_eq!(text(), "name: password\nnext: ", "the same line goes on");
+        prints(&mut err, &error, "oh\n", 3000);
+        assert_eq!(text(), "name: password\nnext: \noh\n");
+        prints(&mut out, &output, "done\n", 4000);
+        assert_eq!(text(), "name: password\nnext: \noh\nnext: done\n", "it comes again, whole");
+        assert_eq!(seen.0, [&b"name: password"[..], b"oh", b"next: done"], "forwarded are whole lines");
+        assert_eq!(out.due(), None);
     }
 
     #[test]
