@@ -109,7 +109,7 @@ impl Round {
         let mut draw = Draw(StdRng::seed_from_u64(seed));
         let provider = draw.one(&[ProviderKind::Auto, ProviderKind::Hook]);
         let start = draw.one(&[Start::OnAllocation, Start::AtBoot]);
-        // Half of the rounds begin with somebody who plays: by chance alone it rarely comes to that.
+        // Half of the rounds begin with somebody who plays: chance alone rarely comes to that.
         let mut acts = if draw.yes() { vec![Act::Allocate(0), Act::Ready, Act::Join] } else { Vec::new() };
         let length = draw.below(49) + 1;
         acts.extend((0..length).map(|_| draw.act()));
