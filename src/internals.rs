@@ -39,7 +39,7 @@ pub mod config {
 pub mod core {
     pub use crate::core::Core;
     pub mod io {
-        pub use crate::core::io::{Effect, Input, JournalFact, SavedState};
+        pub use crate::core::io::{Bulk, Effect, Input, JournalFact, Saved, SavedState};
     }
     pub mod launch {
         pub use crate::core::launch::{Values, WrittenBy, render};

@@ -190,8 +190,8 @@ fn wake(config: &AgentConfig, place: &AgentPlace, base: &Bootstrap) -> Result<Re
     let path = place.journal();
     let trouble = |source| NoAgent::Journal { path: path.clone(), source };
     let opened = journal::open(&path, now.wall).map_err(trouble)?;
-    let saved = match (opened.text, opened.aside) {
-        (Some(text), _) => SavedState::Journal(text),
+    let saved = match (opened.saved, opened.aside) {
+        (Some(saved), _) => SavedState::Journal(saved),
         (None, Some(aside)) => {
             let why = format!("{}; it is kept as {}", aside.why, aside.path.display());
             SavedState::SetAside { why, text: aside.text }

@@ -123,7 +123,7 @@ impl EffectExecutor {
     /// Carries one effect out. `Reply` and `End` are the driver's own.
     pub fn carry_out(&mut self, effect: Effect, now: Now) {
         match effect {
-            Effect::Commit { seq, text } => self.journal.commit(seq, text),
+            Effect::Commit { seq, text, bulk } => self.journal.commit(seq, text, bulk),
             Effect::Keeper(order) => self.order(order),
             Effect::Call { id, call } => {
                 let (session_client, answers) = (self.session_client.clone(), self.answers.clone());

@@ -17,7 +17,7 @@ pub(crate) fn status(name: &str, place: &AgentPlace, now: Now) -> Status {
         Presence::None => KeeperFound::Gone(left(place)),
     };
     let name = AgentRecord::read(&place.record).map_or_else(|_| name.to_owned(), |record| record.name);
-    offline::status(&name, saved.as_deref(), &keeper, now)
+    offline::status(&name, saved.as_ref(), &keeper, now)
 }
 
 /// The end of a game that its keeper has left behind.

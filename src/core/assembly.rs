@@ -155,7 +155,8 @@ impl Core {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn memory_text(&self) -> String {
-        self.memory().write()
+        self.journal.text_of(&self.memory())
     }
 }

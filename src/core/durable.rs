@@ -14,9 +14,12 @@
 //! | `last_run`, `failures` | the process |
 //! | `term`, `answered` | the allocation |
 //! | `matches`, `since`, `last_end` | the match |
+//! | `bulk` | the id of the other text that has the rest of the run, where that is large |
 //!
-//! The shape of `phase` is in [`phase_text`], that of `process` in [`process_text`].
+//! The shape of `phase` is in [`phase_text`], that of `process` in [`process_text`], that of the
+//! bulk in [`bulk_text`].
 
+mod bulk_text;
 mod phase_text;
 mod process_text;
 
@@ -39,12 +42,14 @@ use crate::model::{
     status::LastEnd,
     time::Timestamp,
 };
+pub(super) use bulk_text::BulkText;
 use phase_text::PhaseText;
 use process_text::{ProcessText, RunText};
 use serde::{Deserialize, Serialize};
 
-/// The format of the text. A reader refuses a higher one.
-const FORMAT: u32 = 1;
+/// The formats of the text: whole, or with a part of it in a bulk. A reader refuses a higher one.
+const WHOLE: u32 = 1;
+const FORMAT: u32 = 2;
 /// The most that a keeper holds.
 const MAX_RECORD: usize = 64 * 1024;
 
@@ -96,17 +101,25 @@ impl Memory {
     }
 
     /// With its moments moved to the clock of this life; `now` is on that.
-    pub(super) fn read_by(clock: &Clock, now: SteadyTime, text: &str) -> Result<Self, BadState> {
+    pub(super) fn read_by(
+        clock: &Clock,
+        now: SteadyTime,
+        text: &str,
+        bulk: Option<BulkText>,
+    ) -> Result<Self, BadState> {
         let head: Head = serde_json::from_str(text)?;
         let shift = head.clock.map_or_else(Shift::default, |anchor| clock.shift_from(anchor, now));
-        shift.reading(|| Memory::read(text))
+        shift.reading(|| Memory::read(text, bulk))
     }
 
-    /// As it was written.
-    pub(super) fn read(text: &str) -> Result<Self, BadState> {
-        let state: Durable = serde_json::from_str(text)?;
+    /// As it was written. A bulk that it refers to and that isn't there is as if the run had not said it.
+    pub(super) fn read(text: &str, bulk: Option<BulkText>) -> Result<Self, BadState> {
+        let mut state: Durable = serde_json::from_str(text)?;
         if state.format > FORMAT {
             return Err(BadState::Newer { format: state.format });
+        }
+        if state.bulk.is_some() {
+            state.process.put_back(bulk);
         }
         Ok(state.take_apart())
     }
@@ -121,20 +134,27 @@ impl Memory {
         }
     }
 
-    /// As text.
-    pub(super) fn write(&self) -> String {
-        Durable::of(self).text()
+    /// As text, without what lies in the bulk of this id.
+    pub(super) fn write(&self, bulk: Option<u64>) -> String {
+        let mut state = Durable::of(self);
+        if bulk.is_some() {
+            (state.format, state.bulk) = (FORMAT, bulk);
+            state.process.leave_out_bulk();
+        }
+        state.text()
     }
 
     /// For the keeper, which holds less than the journal.
     pub(super) fn record(&self) -> String {
         let mut state = Durable::of(self);
-        let full = state.text();
-        if full.len() <= MAX_RECORD {
-            return full;
+        for shorten in [|_: &mut ProcessText| {}, ProcessText::leave_out_aside, ProcessText::shorten] {
+            shorten(&mut state.process);
+            let text = state.text();
+            if text.len() <= MAX_RECORD {
+                return text;
+            }
         }
-        state.process.shorten();
-        Some(state.text()).filter(|text| text.len() <= MAX_RECORD).unwrap_or_default()
+        String::new()
     }
 }
 
@@ -143,11 +163,20 @@ impl Memory {
 struct Head {
     #[serde(default)]
     clock: Option<Anchor>,
+    #[serde(default)]
+    bulk: Option<u64>,
+}
+
+/// The bulk that a text refers to.
+pub(super) fn bulk_named_in(text: &str) -> Option<u64> {
+    serde_json::from_str::<Head>(text).ok()?.bulk
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Durable {
     format: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bulk: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     clock: Option<Anchor>,
     keeper: Option<KeeperId>,
@@ -184,7 +213,8 @@ struct BatchText {
 impl Durable {
     fn of(memory: &Memory) -> Self {
         Durable {
-            format: FORMAT,
+            format: WHOLE,
+            bulk: None,
             clock: memory.anchor,
             keeper: memory.keeper.clone(),
             former_keepers: memory.former_keepers.clone(),

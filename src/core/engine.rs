@@ -22,7 +22,7 @@ use super::{
     backfill::{Backfill, BackfillEvent},
     decisions::{Decisions, Purpose},
     desired_state::{self, Addresses},
-    durable::Memory,
+    durable::{BulkText, Memory, bulk_named_in},
     ending::{EndingEvent, EndingMachine},
     facts::{Facts, Phase},
     game_match::{GameMatch, MatchEvent},
@@ -98,15 +98,20 @@ impl Core {
     pub fn new(settings: Settings, saved: SavedState, entropy: [u8; 32], now: Now) -> (Self, Vec<Effect>) {
         let clock = Clock::starting(now);
         let fresh = || Memory::new(now.wall);
-        let read = |text: &str| Memory::read_by(&clock, clock.steady(now), text);
+        let read = |text: &str, bulk: Option<BulkText>| Memory::read_by(&clock, clock.steady(now), text, bulk);
+        let mut lost = None;
         let (memory, recovery, trouble) = match saved {
             SavedState::Fresh => (fresh(), Recovery::JournalLost, None),
-            SavedState::Journal(text) => match read(&text) {
-                Ok(memory) => (memory, Recovery::Done, None),
-                Err(why) => (fresh(), Recovery::JournalLost, Some(format!("the journal can't be read: {why}"))),
-            },
+            SavedState::Journal(saved) => {
+                let bulk = saved.bulk.and_then(|bulk| BulkText::read(&bulk.text));
+                lost = bulk_named_in(&saved.text).filter(|_| bulk.is_none());
+                match read(&saved.text, bulk) {
+                    Ok(memory) => (memory, Recovery::Done, None),
+                    Err(why) => (fresh(), Recovery::JournalLost, Some(format!("the journal can't be read: {why}"))),
+                }
+            }
             SavedState::SetAside { why, text } => {
-                let known = text.and_then(|text| read(&text).ok());
+                let known = text.and_then(|text| read(&text, None).ok());
                 let memory = known.map_or_else(fresh, |known| known.owed_to_sessions(now.wall));
                 (memory, Recovery::JournalLost, Some(why))
             }
@@ -114,6 +119,10 @@ impl Core {
         let mut decisions = Decisions::new(entropy, settings.seed);
         if let Some(why) = &trouble {
             decisions.timeline("journal_set_aside", format!("{why}; going by the keeper's record"), &[]);
+        }
+        if lost.is_some() {
+            let text = "the bulk of the journal is damaged: who plays and what the game's SDK keeps isn't known";
+            decisions.timeline("journal", text, &[]);
         }
         let mut core = Core::assemble(memory, recovery, settings, clock, decisions, now);
         core.journal = Journal::new(trouble);
@@ -351,9 +360,8 @@ impl Core {
 
     fn commit(&mut self) {
         let durable = self.revision().durable;
-        let memory = || self.memory_text();
-        let text = self.journal.needs_text(durable).then(memory);
-        self.journal.commit(durable, text, self.facts.now, &mut self.decisions);
+        let memory = self.journal.needs_text(durable).then(|| self.memory());
+        self.journal.commit(durable, memory.as_ref(), self.facts.now, &mut self.decisions);
         self.facts.journal = self.journal.facts();
     }
 

@@ -82,7 +82,8 @@ impl Core {
             | GameEvent::Sdk(_)
             | GameEvent::SdkState(_)
             | GameEvent::Shutdown
-            | GameEvent::Keep(_)) => self.on_words(WordsEvent::Said(source, words)),
+            | GameEvent::Keep(_)
+            | GameEvent::KeepAside(_)) => self.on_words(WordsEvent::Said(source, words)),
         }
     }
 

@@ -37,6 +37,7 @@ pub(super) struct Words {
     pub withheld: bool,
     /// What the frontends remember of it.
     pub kept: BTreeMap<EventSource, Kept>,
+    pub kept_aside: BTreeMap<EventSource, Kept>,
 }
 
 impl Default for Words {
@@ -53,6 +54,7 @@ impl Default for Words {
             sdk_state: None,
             withheld: false,
             kept: BTreeMap::new(),
+            kept_aside: BTreeMap::new(),
         }
     }
 }
@@ -151,6 +153,11 @@ impl GameWords {
             GameEvent::Keep(kept) => {
                 if self.words.kept.get(&source) != Some(&kept) {
                     self.words.edit().kept.insert(source, kept);
+                }
+            }
+            GameEvent::KeepAside(kept) => {
+                if self.words.kept_aside.get(&source) != Some(&kept) {
+                    self.words.edit().kept_aside.insert(source, kept);
                 }
             }
             GameEvent::Joinable(_)

@@ -1,6 +1,6 @@
 //! What goes into the core and what comes out.
 
-use super::settings::Settings;
+use super::{durable::bulk_named_in, settings::Settings};
 use crate::model::{
     allocation::Allocation,
     calls::{Answer, Backend, Call, CallId, Refusal},
@@ -12,18 +12,46 @@ use crate::model::{
     orders::{Accepted, Order, Refused, RequestId},
     process::{ExitReport, OutputRead},
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// What the agent's last life has left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SavedState {
     /// There was none: a new state directory.
     Fresh,
-    /// The text of the last [`Effect::Commit`] that reached the disk.
-    Journal(String),
+    /// What the last [`Effect::Commit`] wrote that reached the disk.
+    Journal(Saved),
     /// There was one, but it can't be used: damaged, or set aside after three crashes in replay. The keeper's record
     /// counts. `text`: what it said, if that can be read; only what it owes to sessions is taken from there.
     SetAside { why: String, text: Option<String> },
+}
+
+/// The durable state as it is written: a text, and the bulk that it refers to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    pub text: String,
+    pub bulk: Option<Bulk>,
+}
+
+/// What of the durable state is large and seldom changes. It is written down before the first text that refers to it, and
+/// once. The id is never that of another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bulk {
+    pub id: u64,
+    pub text: Arc<str>,
+}
+
+impl Saved {
+    /// The bulk that a text refers to.
+    pub fn bulk_named_in(text: &str) -> Option<u64> {
+        bulk_named_in(text)
+    }
+}
+
+impl From<String> for Saved {
+    fn from(text: String) -> Self {
+        Saved { text, bulk: None }
+    }
 }
 
 /// A fact from an edge.
@@ -105,10 +133,12 @@ pub enum JournalFact {
 /// A decision to carry out.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Write this to the journal; answer with [`JournalFact`]. `text` is the whole durable state, as JSON.
+    /// Write this to the journal; answer with [`JournalFact`]. `text` is the whole durable state, as JSON, but for what lies in
+    /// `bulk`.
     Commit {
         seq: u64,
         text: String,
+        bulk: Option<Bulk>,
     },
     Keeper(KeeperOrder),
     Call {

@@ -2,14 +2,17 @@
 //! effects that wait for a commit are in [`super::decisions`].
 //!
 //! The state is written out as text only when its revision has moved; a text that is the same as
-//! the last one is no change.
+//! the last one is no change. What is large and seldom changes, who plays and what the game's SDK
+//! keeps, is a text of its own as long as it is larger than [`INLINE`]: the bulk. A state refers to
+//! it by an id, and what changes nothing in it has the next state refer to the same.
 //!
 //! A commit that fails or takes over [`PATIENCE`]: the match goes on, reports go out, status says
 //! so, and no allocation is accepted. What is written ahead goes on waiting.
 
 use super::{
     decisions::{Decisions, JournalWorks},
-    io::{Effect, JournalFact},
+    durable::{BulkText, Memory},
+    io::{Bulk, Effect, JournalFact},
     revision::{Revision, Tracked},
     steady_time::SteadyTime,
 };
@@ -18,6 +21,8 @@ use std::time::Duration;
 /// A commit that takes longer is trouble.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_secs(1);
+/// Up to so many bytes it lies in the state itself.
+pub(super) const INLINE: usize = 4 * 1024;
 
 /// Where the present state stands on its way to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,6 +48,9 @@ pub(super) struct Journal {
     asked_text: String,
     /// The present state is another one than that text.
     stale: bool,
+    /// What is large of the present state; with an id, and as text, where it is a bulk.
+    large: BulkText,
+    bulk: Option<Bulk>,
     /// The present state as text, and the revision that it was made from.
     text: String,
     seen: Option<u64>,
@@ -141,10 +149,32 @@ impl Journal {
         self.seen != Some(revision)
     }
 
+    /// The state as text. It refers to the present bulk, unless that is another one by now.
+    #[cfg(test)]
+    pub(super) fn text_of(&self, memory: &Memory) -> String {
+        memory.write(self.bulk.as_ref().filter(|_| self.large.is_of(memory)).map(|bulk| bulk.id))
+    }
+
+    fn write(&mut self, memory: &Memory, decisions: &mut Decisions) -> String {
+        if !self.large.is_of(memory) {
+            self.large = BulkText::of(memory);
+            let text = self.large.text();
+            self.bulk = (text.len() > INLINE).then(|| Bulk { id: decisions.ids.number(), text: text.into() });
+        }
+        memory.write(self.bulk.as_ref().map(|bulk| bulk.id))
+    }
+
     /// Asks for a commit where the state has changed, and lets go the effects that wait for none. This is the last step of
-    /// every input. `revision`: of what is remembered; `text`: the state, where it may have changed.
-    pub(super) fn commit(&mut self, revision: u64, text: Option<String>, now: SteadyTime, decisions: &mut Decisions) {
+    /// every input. `revision`: of what is remembered; `memory`: the state, where it may have changed.
+    pub(super) fn commit(
+        &mut self,
+        revision: u64,
+        memory: Option<&Memory>,
+        now: SteadyTime,
+        decisions: &mut Decisions,
+    ) {
         self.seen = Some(revision);
+        let text = memory.map(|memory| self.write(memory, decisions));
         if let Some(text) = text.filter(|text| self.text != *text) {
             self.written.revision += 1;
             self.text = text;
@@ -158,7 +188,8 @@ impl Journal {
             self.retry_at = None;
             self.asked_text.clone_from(&self.text);
             self.stale = false;
-            decisions.effect(Effect::Commit { seq: self.asked, text: self.text.clone() });
+            let (text, bulk) = (self.text.clone(), self.bulk.clone());
+            decisions.effect(Effect::Commit { seq: self.asked, text, bulk });
         }
         self.number_waiting(decisions);
         self.release(decisions);

@@ -121,7 +121,8 @@ impl Core {
         if explained && self.facts.keeper.recovery != Recovery::JournalLost {
             return;
         }
-        let record = hello.record.as_deref().and_then(|text| Memory::read_by(&self.clock, self.facts.now, text).ok());
+        let read = |text: &str| Memory::read_by(&self.clock, self.facts.now, text, None).ok();
+        let record = hello.record.as_deref().and_then(read);
         match record {
             Some(record) if theirs.is_none_or(|run| record.process.last_run >= run.0) => {
                 self.decisions.timeline("adopted", "the keeper's record is taken for the journal", &[]);

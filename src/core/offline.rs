@@ -9,8 +9,9 @@
 //! | isn't there | is over, unless its end was already noted |
 
 use super::{
-    durable::Memory,
+    durable::{BulkText, Memory},
     game_match::MatchStage,
+    io::Saved,
     process::Process,
     status::{UNEXPLAINED, link_warning, of_run, unkillable},
     steady_time::Clock,
@@ -34,7 +35,7 @@ pub(crate) enum KeeperFound {
 }
 
 /// The status of an agent that isn't there. `saved`: what its journal holds, if it can be read.
-pub(crate) fn status(name: &str, saved: Option<&str>, keeper: &KeeperFound, now: Now) -> Status {
+pub(crate) fn status(name: &str, saved: Option<&Saved>, keeper: &KeeperFound, now: Now) -> Status {
     let memory = believed(saved, keeper, now);
     let now = now.wall;
     let memory = memory.unwrap_or_else(|| Memory::new(now));
@@ -88,16 +89,17 @@ pub(crate) fn status(name: &str, saved: Option<&str>, keeper: &KeeperFound, now:
 }
 
 /// The journal, unless the keeper's record knows of a later run.
-fn believed(saved: Option<&str>, keeper: &KeeperFound, now: Now) -> Option<Memory> {
+fn believed(saved: Option<&Saved>, keeper: &KeeperFound, now: Now) -> Option<Memory> {
     let clock = Clock::starting(now);
-    let read = |text: &str| Memory::read_by(&clock, clock.steady(now), text).ok();
-    let journal = saved.and_then(read);
+    let read = |text: &str, bulk: Option<BulkText>| Memory::read_by(&clock, clock.steady(now), text, bulk).ok();
+    let bulk = |saved: &Saved| BulkText::read(&saved.bulk.as_ref()?.text);
+    let journal = saved.and_then(|saved| read(&saved.text, bulk(saved)));
     let KeeperFound::Here(hello) = keeper else { return journal };
     let theirs = run_of(&hello.run).unwrap_or(0);
     if journal.as_ref().is_some_and(|memory| theirs <= memory.process.last_run) {
         return journal;
     }
-    let record = hello.record.as_deref().and_then(read);
+    let record = hello.record.as_deref().and_then(|text| read(text, None));
     record.filter(|record| theirs <= record.process.last_run).or(journal)
 }
 

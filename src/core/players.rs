@@ -126,6 +126,7 @@ impl Players {
             | GameEvent::Hello
             | GameEvent::Offer(_)
             | GameEvent::Keep(_)
+            | GameEvent::KeepAside(_)
             | GameEvent::Shutdown => return,
         };
         for change in changes {

@@ -20,6 +20,10 @@ impl IdGenerator {
         uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
 
+    pub(super) fn number(&mut self) -> u64 {
+        self.0.random()
+    }
+
     /// 256 bits as hexadecimal.
     pub(super) fn token(&mut self) -> String {
         format!("{}{}", self.uuid().simple(), self.uuid().simple())

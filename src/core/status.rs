@@ -132,6 +132,7 @@ impl Core {
             tick_rate: self.health.tick_rate(),
             pings_stopped: self.health.pings().stopped,
             kept: words.kept.clone(),
+            kept_aside: words.kept_aside.clone(),
             ..of_run(run)
         }
     }

@@ -20,7 +20,7 @@ pub(super) use service::{Net, Service};
 
 use super::{
     Core,
-    io::{Availability, Effect, Ending, Input, SavedState},
+    io::{Availability, Bulk, Effect, Ending, Input, Saved, SavedState},
     settings::Settings,
 };
 use crate::model::{
@@ -56,6 +56,7 @@ pub(super) struct World {
     pub clock_set: Duration,
     pub disk: Disk,
     pub journal: Option<String>,
+    pub bulk: Option<Bulk>,
     pub service: Service,
     pub keeper: Keeper,
     pub seen: Vec<Effect>,
@@ -78,7 +79,7 @@ pub(super) struct World {
     open: BTreeMap<CallId, Option<SessionId>>,
     /// Calls of this life of the agent that were answered.
     answered: Vec<CallId>,
-    uncommitted: Option<(u64, String)>,
+    uncommitted: Option<(u64, Saved)>,
     /// The status when it was looked at last, and its revision.
     looked: Option<(u64, Status)>,
 }
@@ -95,6 +96,7 @@ impl World {
             clock_set: Duration::ZERO,
             disk: Disk::Works,
             journal: None,
+            bulk: None,
             service: Service::new(),
             keeper: Keeper::new("keeper-1"),
             seen: Vec::new(),
@@ -237,7 +239,8 @@ impl World {
     pub(super) fn kill_agent(&mut self) {
         self.inputs.clear();
         self.mono += Duration::from_millis(10);
-        let memory = self.journal.clone().map_or(SavedState::Fresh, SavedState::Journal);
+        let saved = |text| SavedState::Journal(Saved { text, bulk: self.bulk.clone() });
+        let memory = self.journal.clone().map_or(SavedState::Fresh, saved);
         self.wake(memory);
     }
 
@@ -277,9 +280,9 @@ impl World {
     /// A disk that was silent has written after all.
     pub(super) fn catch_up(&mut self) {
         if self.disk != Disk::Silent
-            && let Some((seq, text)) = self.uncommitted.take()
+            && let Some((seq, saved)) = self.uncommitted.take()
         {
-            self.commit(seq, &text);
+            self.commit(seq, saved);
             self.run();
         }
     }

@@ -3,6 +3,7 @@
 mod acquisition;
 mod adoption;
 mod backfills;
+mod bulk;
 mod clocks;
 mod commits;
 mod configured;

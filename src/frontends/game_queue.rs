@@ -19,17 +19,19 @@
 //! | batches kept after they were acknowledged | [`KEPT`] | the oldest is forgotten |
 //!
 //! Acknowledged batches are kept for a while: an agent whose journal is lost goes by the keeper's
-//! record, which is a little older, and the batches since then are sent again.
+//! record, which is a little older, and the batches since then are sent again. What frontends keep
+//! aside may be too large for that record: the newest of it is remembered for good, and said again
+//! to an agent that knows another.
 //!
 //! Invariants: at most one batch is out, and it never changes; numbers go up by one; what is in a
 //! batch is never taken back; a turn that isn't used is given back when it is dropped.
 
 use crate::model::{
-    game::{EventSource, GameEvent},
+    game::{EventSource, GameEvent, Kept},
     ids::RunNumber,
 };
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -114,6 +116,8 @@ struct State {
     waiting: VecDeque<oneshot::Sender<Turn>>,
     /// Of the newest batch that was sent.
     number: u64,
+    /// What each frontend keeps aside.
+    aside: BTreeMap<EventSource, GameMessage>,
 }
 
 /// The right to evaluate one call now.
@@ -237,6 +241,27 @@ impl GameQueue {
         self.acknowledge(heard);
     }
 
+    /// What the agent has of what frontends keep aside: what an earlier gateway had said, if nothing was said here yet.
+    /// Where it differs, it is said again.
+    pub(crate) fn known_aside(self: &Arc<Self>, run: RunNumber, known: &BTreeMap<EventSource, Kept>) {
+        {
+            let mut state = self.lock();
+            for (source, kept) in known {
+                let message = || GameMessage { run, source: *source, event: GameEvent::KeepAside(kept.clone()) };
+                state.aside.entry(*source).or_insert_with(message);
+            }
+            let differs = |message: &&GameMessage| match &message.event {
+                GameEvent::KeepAside(kept) => known.get(&message.source) != Some(kept),
+                _ => false,
+            };
+            let again: Vec<_> = state.aside.values().filter(differs).cloned().collect();
+            for message in again {
+                state.add(message);
+            }
+        }
+        self.advance();
+    }
+
     /// The highest number that the agent is owed.
     pub(crate) fn owes(&self) -> Option<u64> {
         let state = self.lock();
@@ -343,6 +368,9 @@ impl State {
             self.next.retain(|other| !replaces(&message, other));
         }
         let replaces = self.next.len() < before;
+        if matches!(message.event, GameEvent::KeepAside(_)) {
+            self.aside.insert(message.source, message.clone());
+        }
         self.next.push(message);
         !replaces
     }
@@ -356,7 +384,7 @@ fn replaces(level: &GameMessage, older: &GameMessage) -> bool {
 
 /// Whether only the newest of its kind counts, whatever was said in between.
 fn is_level(event: &GameEvent) -> bool {
-    matches!(event, GameEvent::Keep(_) | GameEvent::SdkState(_) | GameEvent::TickRate { .. })
+    matches!(event, GameEvent::Keep(_) | GameEvent::KeepAside(_) | GameEvent::SdkState(_) | GameEvent::TickRate { .. })
 }
 
 impl Turn {

@@ -358,8 +358,8 @@ impl Client {
             match link.run {
                 None => {
                     link.run = Some(run);
-                    let kept = status.game.kept.clone();
-                    link.connection.say(&AgentSays::Run { run, token: Token(token), kept })?;
+                    let (kept, kept_aside) = (status.game.kept.clone(), status.game.kept_aside.clone());
+                    link.connection.say(&AgentSays::Run { run, token: Token(token), kept, kept_aside })?;
                     let (levels, head) = self.levels.events.levels();
                     link.told = head;
                     for level in levels.events.iter().filter(|_| levels.run == Some(run)) {
@@ -425,6 +425,7 @@ fn for_the_game(status: &Status) -> Status {
             memory_pressure: None,
             cpu_pressure: None,
             kept: std::collections::BTreeMap::new(),
+            kept_aside: std::collections::BTreeMap::new(),
             pings_stopped: false,
             ..status.game.clone()
         },

@@ -93,6 +93,7 @@ struct Link {
 struct Serving {
     run: Option<RunNumber>,
     kept: BTreeMap<EventSource, Kept>,
+    kept_aside: BTreeMap<EventSource, Kept>,
     queue: Arc<GameQueue>,
     heartbeats: Arc<Heartbeats>,
     status: Option<watch::Sender<Arc<Status>>>,
@@ -193,7 +194,7 @@ impl Gateway {
             return Err(Broken::Refused("the first message of an agent must be hello".to_owned()));
         };
         match said {
-            AgentSays::Run { run, token, kept } => serving.begin(run, token.0, kept),
+            AgentSays::Run { run, token, kept, kept_aside } => serving.begin(run, token.0, kept, kept_aside),
             AgentSays::State { status, pings_stopped } => serving.show(*status, pings_stopped),
             AgentSays::Notice { run, notice } => {
                 if serving.run == Some(run) {
@@ -333,6 +334,7 @@ impl Serving {
         Ok(Serving {
             run: None,
             kept: BTreeMap::new(),
+            kept_aside: BTreeMap::new(),
             queue: Arc::default(),
             heartbeats: Arc::default(),
             status: None,
@@ -352,15 +354,17 @@ impl Serving {
         run: RunNumber,
         token: secrecy::SecretString,
         kept: BTreeMap<EventSource, Kept>,
+        kept_aside: BTreeMap<EventSource, Kept>,
     ) -> Result<(), Broken> {
         if let Some(served) = self.run.filter(|served| *served != run) {
             return Err(Broken::Refused(format!(
                 "it serves run {served}, and a gateway serves one: this is run {run}"
             )));
         }
+        self.queue.known_aside(run, &kept_aside);
         if self.run.is_none() {
             self.run = Some(run);
-            self.kept = kept;
+            (self.kept, self.kept_aside) = (kept, kept_aside);
         }
         self.tokens.set_game(run, token);
         Ok(())
@@ -371,6 +375,7 @@ impl Serving {
         let there = self.run.is_some() && status.game.run == self.run;
         status.game.pings_stopped = pings_stopped;
         status.game.kept.clone_from(&self.kept);
+        status.game.kept_aside.clone_from(&self.kept_aside);
         match &self.status {
             Some(known) => drop(known.send_replace(Arc::new(status))),
             None => self
@@ -409,10 +414,14 @@ fn somebody_waits(doors: &[OwnedFd]) -> bool {
 
 /// The batches that no agent has acknowledged, as text for the exit report, after what of the others makes the end an orderly
 /// one: an agent may have lost that. Where it is too long, the memory of the frontends is left out first, and then all but the
-/// statements that make the end an orderly one.
-fn words(gateway: &GatewayId, queue: &GameQueue) -> String {
+/// statements that make the end an orderly one. What is kept aside for the run is of no use after its end.
+pub(super) fn words(gateway: &GatewayId, queue: &GameQueue) -> String {
     let ends: fn(&GameEvent) -> bool = |event| matches!(event, GameEvent::Shutdown | GameEvent::StopMe);
-    let rest: [fn(&GameEvent) -> bool; 3] = [|_| true, |event| !matches!(event, GameEvent::Keep(_)), ends];
+    let rest: [fn(&GameEvent) -> bool; 3] = [
+        |event| !matches!(event, GameEvent::KeepAside(_)),
+        |event| !matches!(event, GameEvent::KeepAside(_) | GameEvent::Keep(_)),
+        ends,
+    ];
     let before = batches(gateway, queue.kept().iter().map(AsRef::as_ref), ends);
     let left = queue.unacknowledged();
     for keep in rest {

@@ -16,11 +16,12 @@ use super::{
 };
 use crate::{
     frontends::{
-        BindAddress, BoundSocket, Events, Settings, SocketSpec, native,
+        BindAddress, BoundSocket, Events, GameMessage, GameQueue, Settings, SocketSpec, native,
         testing::{RUN, status},
     },
     model::{
-        game::{BatchId, EventSource, GameBatch, GameEvent, GameNotice},
+        game::{BatchId, EventSource, GameBatch, GameEvent, GameNotice, Kept},
+        gateway::MAX_WORDS_BYTES,
         gateway_facts::GatewayFact,
         time::Timestamp,
     },
@@ -502,4 +503,17 @@ async fn a_gateway_that_says_nonsense_is_left_with_one_clear_line_and_asked_for_
         };
         assert!(told.contains(why) && !told.contains('\n') && told.len() < 300, "{told}");
     }
+}
+
+#[tokio::test]
+async fn what_is_kept_aside_is_none_of_the_last_words() {
+    let queue = Arc::new(GameQueue::default());
+    let say = |event| assert!(queue.post(GameMessage { run: RUN, source: EventSource::Agones, event }));
+    let kept = |text: &str| Kept::from(text.to_owned());
+    say(GameEvent::KeepAside(kept(&"x".repeat(MAX_WORDS_BYTES))));
+    say(GameEvent::Keep(kept("a book")));
+    say(GameEvent::Shutdown);
+    let batches = read_words(&server::words(&"g".parse().unwrap(), &queue)).unwrap();
+    let said: Vec<_> = batches.into_iter().flat_map(|batch| batch.said).map(|(_, event)| event).collect();
+    assert_eq!(said, [GameEvent::Keep(kept("a book")), GameEvent::Shutdown]);
 }

@@ -54,6 +54,8 @@ pub(crate) enum AgentSays {
         token: Token,
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         kept: BTreeMap<EventSource, Kept>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        kept_aside: BTreeMap<EventSource, Kept>,
     },
     State {
         status: Box<Status>,
@@ -182,7 +184,8 @@ mod tests {
 
     #[test]
     fn a_token_is_written_and_never_shown() {
-        let said = AgentSays::Run { run: RunNumber(1), token: Token("secret".into()), kept: BTreeMap::new() };
+        let (kept, kept_aside) = (BTreeMap::new(), BTreeMap::new());
+        let said = AgentSays::Run { run: RunNumber(1), token: Token("secret".into()), kept, kept_aside };
         assert_eq!(serde_json::to_string(&said).unwrap(), r#"{"say":"run","run":1,"token":"secret"}"#);
         assert!(!format!("{said:?}").contains("secret"), "{said:?}");
     }

@@ -95,6 +95,8 @@ pub enum GameEvent {
     SdkState(String),
     /// What a frontend has to remember for as long as the run lives; replaces what it said before.
     Keep(Kept),
+    /// The part of it that may be large and seldom changes.
+    KeepAside(Kept),
 }
 
 /// What the game said through its SDK gateway, in its order. A gateway numbers its batches upwards, and sends one again
@@ -318,6 +320,7 @@ mod tests {
             (r#"{"event":"offer","value":"open"}"#, GameEvent::Offer(Admission::Open)),
             (r#"{"event":"sdk_state","value":"Reserved"}"#, GameEvent::SdkState("Reserved".to_owned())),
             (r#"{"event":"keep","value":"a book"}"#, GameEvent::Keep(Kept::from("a book".to_owned()))),
+            (r#"{"event":"keep_aside","value":"a shelf"}"#, GameEvent::KeepAside(Kept::from("a shelf".to_owned()))),
         ]
     }
 
@@ -344,7 +347,8 @@ mod tests {
             | GameEvent::Hello
             | GameEvent::Offer(_)
             | GameEvent::SdkState(_)
-            | GameEvent::Keep(_) => std::mem::discriminant(event),
+            | GameEvent::Keep(_)
+            | GameEvent::KeepAside(_) => std::mem::discriminant(event),
         };
         events().iter().map(|(_, event)| listed(event)).collect::<std::collections::HashSet<_>>().len()
     }
@@ -355,7 +359,7 @@ mod tests {
             assert_eq!(serde_json::from_str::<GameEvent>(text).unwrap(), event, "{text}");
             assert_eq!(serde_json::to_string(&event).unwrap(), text);
         }
-        assert_eq!(statements(), 21);
+        assert_eq!(statements(), 22);
         let newer = r#"{"event":"map","value":{"map":"harbour","weather":"fog"}}"#;
         assert!(serde_json::from_str::<GameEvent>(newer).is_ok(), "a newer gateway may say more");
     }

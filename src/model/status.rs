@@ -201,6 +201,8 @@ pub struct GameStatus {
     /// What the frontends remember of this run; theirs alone.
     #[serde(skip)]
     pub kept: BTreeMap<EventSource, Kept>,
+    #[serde(skip)]
+    pub kept_aside: BTreeMap<EventSource, Kept>,
 }
 
 /// How a match ended.

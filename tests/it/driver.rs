@@ -224,7 +224,7 @@ impl Rig {
     async fn serving(server: &Server) -> Rig {
         let dir = tempfile::tempdir().unwrap();
         let text = served(place_and_settings(&dir).1);
-        let mut rig = Rig::start(server, SavedState::Journal(text));
+        let mut rig = Rig::start(server, SavedState::Journal(text.into()));
         rig.meets(RunState::Running { run: RUN, pid: 4711, started: paused().wall }).await;
         rig.wait("serving", |status| status.keeper.connected && status.phase == PhaseName::Serving).await;
         rig
@@ -335,7 +335,7 @@ fn served(settings: Settings) -> String {
     loop {
         for effect in std::mem::take(&mut effects) {
             match effect {
-                Effect::Commit { seq, text } => {
+                Effect::Commit { seq, text, bulk: _ } => {
                     journal = text;
                     inputs.push_back(Input::Journal(JournalFact::Committed { seq }));
                 }

@@ -6,8 +6,8 @@
 use crate::support::component;
 use gameside::{
     internals::{
-        agent::journal::{self, MAX_TEXT},
-        core::io::JournalFact,
+        agent::journal::{self, MAX_BULK, MAX_TEXT},
+        core::io::{Bulk, JournalFact, Saved},
     },
     model::time::Timestamp,
 };
@@ -33,7 +33,7 @@ fn the_journal_is_written_where_nothing_else_can_be() {
         return;
     };
     let dir = tempfile::tempdir().unwrap();
-    let script = "mount -t tmpfs -o size=2m tmpfs \"$1\" && exec \"$2\" --exact \"$3\" --nocapture";
+    let script = "mount -t tmpfs -o size=6m tmpfs \"$1\" && exec \"$2\" --exact \"$3\" --nocapture";
     let output = Command::new(unshare)
         .args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"])
         .arg(dir.path())
@@ -48,25 +48,36 @@ fn the_journal_is_written_where_nothing_else_can_be() {
 
 fn commits_on_a_full_disk(dir: &Path) {
     let path = dir.join("journal");
+    // A life makes what it may need behind its first commit.
+    let (writer, mut facts) = journal::open(&path, Timestamp::EPOCH).unwrap().journal.start().unwrap();
+    writer.commit(1, "before".to_owned(), None);
+    assert_eq!(facts.blocking_recv(), Some(JournalFact::Committed { seq: 1 }));
+    drop(writer);
     let mut opened = journal::open(&path, Timestamp::EPOCH).unwrap();
-    opened.journal.commit("before").unwrap();
     fill(dir);
     assert_eq!(std::fs::write(dir.join("other"), "x").unwrap_err().kind(), ErrorKind::StorageFull);
 
-    for text in ["short", &"long ".repeat(MAX_TEXT / 5), "the last of this life"] {
-        opened.journal.commit(text).unwrap();
-        assert_eq!(journal::peek(&path).unwrap().as_deref(), Some(text));
+    for text in ["short", &"long ".repeat(MAX_TEXT / 5)] {
+        opened.journal.commit(text, None).unwrap();
+        assert_eq!(journal::peek(&path).unwrap(), Some(text.to_owned().into()));
     }
+    for id in 1..=3 {
+        let bulk = Some(Bulk { id, text: "large ".repeat(MAX_BULK / 6).into() });
+        let saved = Saved { text: format!("{{\"bulk\":{id}}}"), bulk };
+        opened.journal.commit(&saved.text, saved.bulk.as_ref()).unwrap();
+        assert_eq!(journal::peek(&path).unwrap(), Some(saved));
+    }
+    opened.journal.commit("the last of this life", None).unwrap();
     // The next agent takes it up, and its thread goes on writing.
     drop(opened);
     let opened = journal::open(&path, Timestamp::EPOCH).unwrap();
-    assert_eq!((opened.text.as_deref(), &opened.aside), (Some("the last of this life"), &None));
+    assert_eq!((opened.saved, &opened.aside), (Some("the last of this life".to_owned().into()), &None));
     let (writer, mut facts) = opened.journal.start().unwrap();
     for seq in 1..=20 {
-        writer.commit(seq, format!("state {seq}"));
+        writer.commit(seq, format!("state {seq}"), None);
         assert_eq!(facts.blocking_recv(), Some(JournalFact::Committed { seq }));
     }
-    assert_eq!(journal::peek(&path).unwrap().as_deref(), Some("state 20"));
+    assert_eq!(journal::peek(&path).unwrap(), Some("state 20".to_owned().into()));
 }
 
 fn fill(dir: &Path) {

@@ -1,5 +1,9 @@
-use super::*;
+use super::{
+    slots::{HEAD, SLOT_HEAD},
+    *,
+};
 use proptest::prelude::*;
+use std::thread;
 
 const NOW: Timestamp = Timestamp::EPOCH;
 
@@ -10,11 +14,15 @@ fn place() -> (tempfile::TempDir, PathBuf) {
 }
 
 fn text_at(path: &Path) -> Option<String> {
-    open(path, NOW).unwrap().text
+    open(path, NOW).unwrap().saved.map(|saved| saved.text)
+}
+
+fn text(opened: &Opened) -> Option<&str> {
+    opened.saved.as_ref().map(|saved| saved.text.as_str())
 }
 
 fn damage(path: &Path, at: u64) {
-    let file = open_file(path).unwrap();
+    let file = slots::open(path).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, at).unwrap();
     file.write_all_at(&[!byte[0]], at).unwrap();
@@ -27,9 +35,9 @@ fn what_was_committed_last_is_found_again() {
     for round in 0..5 {
         let mut opened = open(&path, NOW).unwrap();
         opened.journal.replayed().unwrap();
-        opened.journal.commit(&format!("a{round}")).unwrap();
-        opened.journal.commit(&format!("b{round}")).unwrap();
-        assert_eq!(peek(&path).unwrap(), Some(format!("b{round}")));
+        opened.journal.commit(&format!("a{round}"), None).unwrap();
+        opened.journal.commit(&format!("b{round}"), None).unwrap();
+        assert_eq!(peek(&path).unwrap(), Some(format!("b{round}").into()));
     }
 }
 
@@ -37,11 +45,11 @@ fn what_was_committed_last_is_found_again() {
 fn a_torn_commit_leaves_the_one_before() {
     let (_dir, path) = place();
     let mut opened = open(&path, NOW).unwrap();
-    opened.journal.commit("one").unwrap();
-    opened.journal.commit("two").unwrap();
-    damage(&path, slot_at(opened.journal.newest) + SLOT_HEAD as u64);
+    opened.journal.commit("one", None).unwrap();
+    opened.journal.commit("two", None).unwrap();
+    damage(&path, SLOTS.at(opened.journal.newest) + SLOT_HEAD as u64);
     let again = open(&path, NOW).unwrap();
-    assert_eq!(again.text.as_deref(), Some("one"));
+    assert_eq!(text(&again), Some("one"));
     assert_eq!(again.aside, None);
 }
 
@@ -49,12 +57,12 @@ fn a_torn_commit_leaves_the_one_before() {
 fn when_both_slots_are_damaged_the_file_is_set_aside() {
     let (_dir, path) = place();
     let mut opened = open(&path, NOW).unwrap();
-    opened.journal.commit("one").unwrap();
-    opened.journal.commit("two").unwrap();
-    damage(&path, slot_at(0) + 5);
-    damage(&path, slot_at(1) + 17);
+    opened.journal.commit("one", None).unwrap();
+    opened.journal.commit("two", None).unwrap();
+    damage(&path, SLOTS.at(0) + 5);
+    damage(&path, SLOTS.at(1) + 17);
     let again = open(&path, NOW).unwrap();
-    assert_eq!(again.text, None);
+    assert_eq!(again.saved, None);
     assert!(again.aside.unwrap().path.exists());
     assert_eq!(text_at(&path), None, "the new file is usable");
 }
@@ -62,22 +70,22 @@ fn when_both_slots_are_damaged_the_file_is_set_aside() {
 #[test]
 fn three_deaths_in_replay_set_the_state_aside() {
     let (_dir, path) = place();
-    open(&path, NOW).unwrap().journal.commit("poison").unwrap();
+    open(&path, NOW).unwrap().journal.commit("poison", None).unwrap();
     for _ in 0..MAX_REPLAYS {
         assert_eq!(text_at(&path).as_deref(), Some("poison"));
     }
     let opened = open(&path, NOW).unwrap();
-    assert_eq!(opened.text, None);
+    assert_eq!(opened.saved, None);
     assert!(opened.aside.unwrap().why.contains("3 times"));
 }
 
 #[test]
 fn a_healthy_life_clears_the_count() {
     let (_dir, path) = place();
-    open(&path, NOW).unwrap().journal.commit("fine").unwrap();
+    open(&path, NOW).unwrap().journal.commit("fine", None).unwrap();
     for _ in 0..10 {
         let opened = open(&path, NOW).unwrap();
-        assert_eq!(opened.text.as_deref(), Some("fine"));
+        assert_eq!(text(&opened), Some("fine"));
         opened.journal.replayed().unwrap();
     }
 }
@@ -85,15 +93,15 @@ fn a_healthy_life_clears_the_count() {
 #[test]
 fn an_end_that_is_no_crash_clears_the_count() {
     let (_dir, path) = place();
-    open(&path, NOW).unwrap().journal.commit("fine").unwrap();
+    open(&path, NOW).unwrap().journal.commit("fine", None).unwrap();
     for _ in 0..10 {
         let opened = open(&path, NOW).unwrap();
-        assert_eq!(opened.text.as_deref(), Some("fine"));
+        assert_eq!(text(&opened), Some("fine"));
         drop(opened.journal.start().unwrap());
     }
     for _ in 0..MAX_REPLAYS {
         let opened = open(&path, NOW).unwrap();
-        assert_eq!(opened.text.as_deref(), Some("fine"));
+        assert_eq!(text(&opened), Some("fine"));
         let life = thread::spawn(move || {
             let _writer = opened.journal.start().unwrap();
             panic!("the state is poison");
@@ -111,10 +119,10 @@ fn a_new_life_has_a_journal_without_any_space_and_old_ones_do_not_pile_up() {
         drop(open(&path, NOW).unwrap().journal.start().unwrap());
         let mut opened = open(&path, NOW).unwrap();
         let blocks = |path: &Path| std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(path).unwrap());
-        assert!(blocks(&spare(&path)) * 512 >= HEAD + 2 * SLOT as u64, "every block of the spare was written");
+        assert!(blocks(&spare(&path)) * 512 >= HEAD + 2 * SLOTS.size as u64, "every block of the spare was written");
         let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap());
         let kept = inode(&spare(&path));
-        opened.journal.commit("poison").unwrap();
+        opened.journal.commit("poison", None).unwrap();
         for _ in 0..MAX_REPLAYS {
             open(&path, NOW).unwrap();
         }
@@ -126,7 +134,7 @@ fn a_new_life_has_a_journal_without_any_space_and_old_ones_do_not_pile_up() {
     let names = std::fs::read_dir(dir.path()).unwrap().flatten().map(|entry| entry.file_name());
     let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["journal", "journal.bad-3", "journal.bad-4", "journal.bad-5", "journal.spare"]);
+    assert_eq!(names, ["journal", "journal.bad-3", "journal.bad-4", "journal.bad-5", "journal.bulk", "journal.spare"]);
 }
 
 #[test]
@@ -143,9 +151,9 @@ fn links_are_not_followed() {
 fn a_state_too_large_is_refused_and_the_old_one_kept() {
     let (_dir, path) = place();
     let mut opened = open(&path, NOW).unwrap();
-    opened.journal.commit("small").unwrap();
-    assert!(opened.journal.commit(&"x".repeat(MAX_TEXT + 1)).is_err());
-    opened.journal.commit(&"y".repeat(MAX_TEXT)).unwrap();
+    opened.journal.commit("small", None).unwrap();
+    assert!(opened.journal.commit(&"x".repeat(MAX_TEXT + 1), None).is_err());
+    opened.journal.commit(&"y".repeat(MAX_TEXT), None).unwrap();
     assert_eq!(text_at(&path).map(|text| text.len()), Some(MAX_TEXT));
 }
 
@@ -157,7 +165,7 @@ fn no_commit_makes_the_file_grow() {
     let (size, before) = (std::fs::metadata(&path).unwrap().len(), blocks(&path));
     assert!(before * 512 >= size, "every block was written");
     for length in [0, 1, MAX_TEXT] {
-        opened.journal.commit(&"z".repeat(length)).unwrap();
+        opened.journal.commit(&"z".repeat(length), None).unwrap();
     }
     assert_eq!(std::fs::metadata(&path).unwrap().len(), size);
 }
@@ -167,7 +175,7 @@ async fn the_thread_answers_every_commit_in_order() {
     let (_dir, path) = place();
     let (writer, mut facts) = open(&path, NOW).unwrap().journal.start().unwrap();
     for seq in 1..=50 {
-        writer.commit(seq, format!("state {seq}"));
+        writer.commit(seq, format!("state {seq}"), None);
     }
     drop(writer);
     for seq in 1..=50 {
@@ -188,23 +196,23 @@ proptest! {
         let (_dir, path) = place();
         let mut opened = open(&path, NOW).unwrap();
         for text in &texts {
-            opened.journal.commit(text).unwrap();
+            opened.journal.commit(text, None).unwrap();
         }
-        let victim = slot_at(1 - opened.journal.newest) + offset;
+        let victim = SLOTS.at(1 - opened.journal.newest) + offset;
         opened.journal.file.write_all_at(&garbage, victim).unwrap();
         prop_assert_eq!(text_at(&path), texts.last().cloned());
     }
 
     /// A cut anywhere in the file never panics, and never gives a text that was not committed.
     #[test]
-    fn a_cut_file_never_invents(texts in prop::collection::vec("[a-z]{0,50}", 1..5), cut in 0u64..(HEAD + 2 * SLOT as u64)) {
+    fn a_cut_file_never_invents(texts in prop::collection::vec("[a-z]{0,50}", 1..5), cut in 0u64..(HEAD + 2 * SLOTS.size as u64)) {
         let (_dir, path) = place();
         let mut opened = open(&path, NOW).unwrap();
         for text in &texts {
-            opened.journal.commit(text).unwrap();
+            opened.journal.commit(text, None).unwrap();
         }
         opened.journal.file.set_len(cut).unwrap();
-        let found = open(&path, NOW).unwrap().text;
+        let found = text_at(&path);
         prop_assert!(found.is_none_or(|found| texts.contains(&found)));
     }
 }

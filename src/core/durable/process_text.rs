@@ -1,7 +1,7 @@
 //! The process in the durable text; with its run, what the game has said, who plays, and whether
 //! its SDK promised pings.
 
-use super::Memory;
+use super::{BulkText, Memory};
 use crate::{
     core::{
         game_words::Words,
@@ -55,6 +55,34 @@ impl ProcessText {
             Process::Up(run) => ProcessText::Up(text(run)),
             Process::Failing(run, sequence, why) => ProcessText::Failing(text(run), sequence.clone(), why.clone()),
             Process::Unkillable { run, left } => ProcessText::Unkillable { run: *run, left: *left },
+        }
+    }
+
+    /// Leaves out of its run what lies in a bulk.
+    pub(super) fn leave_out_bulk(&mut self) {
+        if let Some(run) = self.run_mut() {
+            run.roster.known.clear();
+            run.custom.clear();
+            run.kept_aside.clear();
+        }
+    }
+
+    /// The other way round. Who plays isn't known without it.
+    pub(super) fn put_back(&mut self, bulk: Option<BulkText>) {
+        let Some(run) = self.run_mut() else { return };
+        let Some(bulk) = bulk else {
+            run.roster = Roster::default();
+            return;
+        };
+        run.roster.known = bulk.known;
+        run.custom = bulk.custom;
+        run.kept_aside = bulk.kept_aside;
+    }
+
+    /// Leaves out what frontends keep aside: a gateway that has it tells it again.
+    pub(super) fn leave_out_aside(&mut self) {
+        if let Some(run) = self.run_mut() {
+            run.kept_aside.clear();
         }
     }
 
@@ -130,6 +158,8 @@ pub(super) struct RunText {
     pings_stopped: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     kept: BTreeMap<EventSource, Kept>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    kept_aside: BTreeMap<EventSource, Kept>,
 }
 
 impl RunText {
@@ -160,6 +190,7 @@ impl RunText {
             promises_pings: pings.promised,
             pings_stopped: pings.stopped,
             kept: words.kept,
+            kept_aside: words.kept_aside,
         }
     }
 
@@ -192,6 +223,7 @@ impl RunText {
             sdk_state: self.sdk_state,
             withheld: self.withheld,
             kept: self.kept,
+            kept_aside: self.kept_aside,
         };
         (words, self.roster, Pings { promised: self.promises_pings, stopped: self.pings_stopped })
     }

@@ -2,7 +2,7 @@
 
 use super::{Disk, World, allocation, exit, keeper::short, service::written_session};
 use crate::{
-    core::io::{Availability, Effect, Input, JournalFact},
+    core::io::{Availability, Effect, Input, JournalFact, Saved},
     model::{
         allocation::ProviderKind,
         ids::RunNumber,
@@ -19,7 +19,9 @@ impl World {
         });
         for effect in effects {
             match &effect {
-                Effect::Commit { seq, text } => self.commit(*seq, text),
+                Effect::Commit { seq, text, bulk } => {
+                    self.commit(*seq, Saved { text: text.clone(), bulk: bulk.clone() });
+                }
                 Effect::Keeper(order) => self.order_keeper(order.clone()),
                 Effect::Call { id, call } => {
                     let writes = written_session(call);
@@ -57,16 +59,17 @@ impl World {
         }
     }
 
-    pub(super) fn commit(&mut self, seq: u64, text: &str) {
+    pub(super) fn commit(&mut self, seq: u64, saved: Saved) {
         match self.disk {
             Disk::Works => {
-                self.journal = Some(text.to_owned());
+                self.journal = Some(saved.text);
+                self.bulk = saved.bulk;
                 self.inputs.push_back(Input::Journal(JournalFact::Committed { seq }));
             }
             Disk::Fails => {
                 self.inputs.push_back(Input::Journal(JournalFact::Failed { seq, why: "no space left".into() }));
             }
-            Disk::Silent => self.uncommitted = Some((seq, text.to_owned())),
+            Disk::Silent => self.uncommitted = Some((seq, saved)),
         }
     }
 

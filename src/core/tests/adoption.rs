@@ -84,7 +84,7 @@ fn the_same_keeper_empty_means_lost_for_a_run_that_ran_and_start_for_one_that_wa
         _ => None,
     });
     let text = intended.into_iter().next_back().unwrap();
-    w.wake(SavedState::Journal(text));
+    w.wake(SavedState::Journal(text.into()));
     assert_eq!(w.keeper.starts, [1, 1], "the same run, asked for again");
     assert_eq!(w.status().phase, PhaseName::Starting);
 }
@@ -94,7 +94,7 @@ fn without_a_journal_the_keepers_record_is_the_state() {
     for memory in [
         SavedState::Fresh,
         SavedState::SetAside { why: "damaged".into(), text: None },
-        SavedState::Journal("{broken".into()),
+        SavedState::Journal("{broken".to_owned().into()),
     ] {
         let mut w = World::serving(settings());
         let before = w.status();
@@ -115,7 +115,7 @@ fn an_older_journal_yields_to_the_keeper() {
     w.game_exits(ExitStatus::Exited { code: 0 });
     w.say(GameEvent::Ready);
     let before = w.status();
-    w.wake(SavedState::Journal(old));
+    w.wake(SavedState::Journal(old.into()));
     let after = w.status();
     assert_eq!((after.game.run, after.session_id), (Some(RunNumber(2)), before.session_id));
     assert_eq!(w.keeper.starts, [1, 2]);

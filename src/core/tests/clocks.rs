@@ -50,6 +50,6 @@ fn a_journal_that_says_nothing_of_its_clock_goes_by_the_wall_clock() {
     let clock = text.as_object_mut().unwrap().remove("clock");
     assert!(clock.is_some());
     w.pass(secs(600));
-    w.wake(SavedState::Journal(text.to_string()));
+    w.wake(SavedState::Journal(text.to_string().into()));
     half_is_left(&w);
 }

@@ -93,10 +93,10 @@ fn what_changed_back_while_a_commit_was_under_way_needs_no_other() {
 fn the_journals_text_survives_being_read() {
     let mut w = World::serving(settings());
     let text = w.journal.clone().unwrap();
-    let memory = crate::core::durable::Memory::read(&text).unwrap();
-    assert_eq!(memory.write(), text);
+    let memory = crate::core::durable::Memory::read(&text, None).unwrap();
+    assert_eq!(memory.write(None), text);
     w.kill_agent();
-    assert!(crate::core::durable::Memory::read(&text.replace("\"format\":1", "\"format\":9")).is_err());
+    assert!(crate::core::durable::Memory::read(&text.replace("\"format\":1", "\"format\":9"), None).is_err());
 }
 
 /// Written by the agent as it was before its core was taken apart.
@@ -105,8 +105,8 @@ const JOURNALS: &str = include_str!("journals.jsonl");
 #[test]
 fn journals_of_earlier_agents_are_read_and_written_as_they_were() {
     for text in JOURNALS.lines() {
-        let memory = crate::core::durable::Memory::read(text).unwrap();
-        assert_eq!(memory.write(), text);
+        let memory = crate::core::durable::Memory::read(text, None).unwrap();
+        assert_eq!(memory.write(None), text);
     }
     assert!(JOURNALS.lines().count() > 20, "every phase, and every state of the process");
 }

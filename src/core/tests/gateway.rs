@@ -188,7 +188,7 @@ fn last_words_make_an_end_orderly_that_the_agent_sees() {
 
 #[test]
 fn last_words_make_an_end_orderly_that_happened_while_no_agent_was_there() {
-    let journal = |w: &World| SavedState::Journal(w.journal.clone().unwrap());
+    let journal = |w: &World| SavedState::Journal(w.journal.clone().unwrap().into());
     let lost = |_: &World| SavedState::SetAside { why: "damaged".into(), text: None };
     for saved in [journal, lost] {
         let mut w = World::serving(settings());

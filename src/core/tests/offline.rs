@@ -1,6 +1,7 @@
 //! What can be said of an agent that isn't there.
 
 use crate::core::{
+    io::Saved,
     offline::{KeeperFound, status},
     testing::{Keeper, World, exit, secs, settings},
 };
@@ -20,7 +21,7 @@ fn left() -> World {
 }
 
 fn look(w: &World, keeper: &KeeperFound) -> Status {
-    status("one", w.journal.as_deref(), keeper, w.now())
+    status("one", w.journal.clone().map(Saved::from).as_ref(), keeper, w.now())
 }
 
 fn here(keeper: &Keeper) -> KeeperFound {

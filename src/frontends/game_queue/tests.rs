@@ -185,3 +185,53 @@ async fn at_the_runs_end_everything_is_evaluated_and_handed_over() {
     let left: Vec<_> = queue.unacknowledged().iter().map(|batch| (batch.number, ids(batch))).collect();
     assert_eq!(left, [(2, vec![2, 3])]);
 }
+
+fn aside(text: &str) -> GameMessage {
+    GameMessage { run: RUN, source: EventSource::Agones, event: GameEvent::KeepAside(Kept::from(text.to_owned())) }
+}
+
+fn known(text: Option<&str>) -> BTreeMap<EventSource, Kept> {
+    text.map(|text| (EventSource::Agones, Kept::from(text.to_owned()))).into_iter().collect()
+}
+
+#[tokio::test]
+async fn what_is_kept_aside_is_said_again_to_an_agent_that_has_lost_it_and_to_no_other() {
+    for said_here in [true, false] {
+        let queue = queue(true);
+        queue.known_aside(RUN, &known(Some("of an earlier gateway")));
+        assert_eq!(out(&queue).0, 0, "it has it from the agent");
+        let mut newest = "of an earlier gateway";
+        if said_here {
+            newest = "newer";
+            queue.turn(CallKind::Ordinary).await.unwrap().say([aside("old"), aside(newest)]);
+            queue.acknowledge(1);
+            for id in 0..2 * KEPT {
+                let number = queue.turn(CallKind::Ordinary).await.unwrap().say([message(id)]);
+                queue.acknowledge(number);
+            }
+        }
+        for (agent_has, again) in [(Some(newest), false), (Some("older"), true), (None, true), (Some(newest), false)] {
+            queue.known_aside(RUN, &known(agent_has));
+            let batch = queue.out();
+            assert_eq!(batch.as_ref().map(|batch| &batch.messages[..]), again.then(|| vec![aside(newest)]).as_deref());
+            queue.acknowledge(u64::MAX);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_newer_than_what_an_agent_knows() {
+    let queue = queue(true);
+    queue.turn(CallKind::Ordinary).await.unwrap().say([aside("under way")]);
+    queue.set_agent(false);
+    assert!(queue.post(aside("newest")));
+    queue.resume(0);
+    queue.known_aside(RUN, &known(Some("old")));
+    queue.set_agent(true);
+    let mut said = Vec::new();
+    while let Some(batch) = queue.out() {
+        said.extend(batch.messages.iter().cloned());
+        queue.acknowledge(batch.number);
+    }
+    assert_eq!(said, [aside("under way"), aside("newest")]);
+}
