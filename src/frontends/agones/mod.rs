@@ -9,6 +9,7 @@
 //! | [`sdk_server`] | what both wires work with: calls in order, the newest snapshot, watchers |
 //! | [`state`] | the SDK state of a run, and the state machine in it |
 //! | [`counters_lists`] | counters and lists |
+//! | [`saved`] | the state as the agent keeps it |
 //! | [`snapshot`] | the GameServer as it is shown |
 //! | [`proto`], [`json`], [`error`] | messages, JSON, errors |
 //!
@@ -33,6 +34,7 @@ pub(crate) mod operations;
 pub(crate) mod proto;
 pub(crate) mod rest;
 pub(crate) mod rest_watch;
+mod saved;
 pub(crate) mod sdk_server;
 pub(crate) mod snapshot;
 pub(crate) mod state;

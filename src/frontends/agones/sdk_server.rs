@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   REST ─┐                  ┌──────────── SdkServer ─────────────┐
-//!   gRPC ─┴─ execute(call) ─►│ SdkState ──► GameEvent …, Keep     │──► queue ─► agent ─► journal
+//!   gRPC ─┴─ execute(call) ─►│ SdkState ──► GameEvent, Keep …     │──► queue ─► agent ─► journal
 //!        └── ping ──────────►│ Heartbeats (a counter, no message) │              │
 //!   watch ◄───── Ring ◄──────│ Snapshot ◄── Status, levels        │◄─────────────┘
 //!                            └────────────────────────────────────┘
@@ -14,7 +14,7 @@
 //! | a ping of a game that pings and is well | a lock and a counter |
 //! | a read | a lock; JSON and protobuf are written once for each snapshot |
 //! | a call that changes nothing | a comparison of the state |
-//! | a call that changes something | one serialisation of the state, one new snapshot |
+//! | a call that changes something | one serialisation of the part of the state that it changes, one new snapshot |
 //!
 //! Invariants:
 //!
@@ -34,7 +34,7 @@ mod watch;
 use super::{
     GameServerState, Settings,
     error::{Code, RpcError},
-    proto,
+    proto, saved,
     snapshot::{self, Snapshot},
     state::{AgentView, CallOutcome, Outcome, SdkState},
 };
@@ -61,8 +61,6 @@ pub(super) use watch::MAX_WATCHERS;
 
 /// Snapshots that a slow watcher can still read one by one.
 const RETENTION: usize = 32;
-/// How much SDK state is saved of one run, in bytes.
-const MAX_SAVED: usize = 24 * 1024;
 /// How long a ping waits until the agent has heard of it, where that may change what follows.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 const GAME_TIMEOUT: Duration = Duration::from_secs(30);
@@ -173,7 +171,8 @@ impl SdkServer {
             if inner.unsaved || next.self_state.name() != inner.newest().self_state.name() {
                 events.push(sdk_state(&next));
             }
-            events.push(GameEvent::Keep(saved(&next)?.into()));
+            let known = (!inner.unsaved).then(|| inner.newest());
+            events.extend(saved::statements(known, &next)?);
             inner.unsaved = false;
         }
         if events.is_empty() {
@@ -218,8 +217,9 @@ impl SdkServer {
     fn first_use(&self, inner: &mut Inner) -> Option<RunNumber> {
         let run = inner.run?;
         if !inner.newest().used {
+            let before = inner.newest().clone();
             inner.each_state(|state| state.used = true);
-            self.save(inner, run);
+            self.save(inner, run, Some(&before));
         }
         Some(run)
     }
@@ -284,30 +284,30 @@ impl SdkServer {
         let mut changed = false;
         inner.each_state(|state| changed |= state.track_allocation(&view, now));
         if changed || inner.unsaved {
-            self.save(inner, run);
+            self.save(inner, run, None);
         }
     }
 
-    /// Hands the state to the agent, for the next one.
-    fn save(&self, inner: &mut Inner, run: RunNumber) {
+    /// Hands the state to the agent, for the next one: what differs from what the agent was handed before, if that is known.
+    fn save(&self, inner: &mut Inner, run: RunNumber, known: Option<&SdkState>) {
+        let known = known.filter(|_| !inner.unsaved);
         inner.unsaved = true;
-        if let Ok(text) = saved(inner.newest()) {
+        if let Ok(said) = saved::statements(known, inner.newest()) {
             self.shared.queue.post(message(run, sdk_state(inner.newest())));
-            inner.unsaved = !self.shared.queue.post(message(run, GameEvent::Keep(text.into())));
+            let posted: Vec<_> = said.into_iter().map(|said| self.shared.queue.post(message(run, said))).collect();
+            inner.unsaved = posted.contains(&false);
         }
     }
 
     /// A run that is new to this agent: the state that an earlier agent saved of it, or an empty one.
     fn begin_run(&self, inner: &mut Inner, run: RunNumber, status: &Status) {
-        let text = status.game.kept.get(&EventSource::Agones);
-        let restored = text.and_then(|text| {
-            let read = serde_json::from_str::<SdkState>(text.as_str());
-            read.inspect_err(|error| tracing::warn!(%error, "the Agones SDK state of an earlier agent is lost")).ok()
-        });
+        let game = &status.game;
+        let (kept, aside) = (game.kept.get(&EventSource::Agones), game.kept_aside.get(&EventSource::Agones));
         inner.run = Some(run);
-        inner.state = restored.unwrap_or_else(|| SdkState::new(&self.settings));
+        inner.state = saved::restore(&self.settings, kept, aside);
         inner.evaluated = None;
-        inner.unsaved = false;
+        // An earlier gateway kept nothing aside; nor may the agent have it any more.
+        inner.unsaved = kept.is_some() && aside.is_none();
         inner.announced = status.game.speaks.contains(&EventSource::Agones);
     }
 
@@ -374,16 +374,6 @@ fn message(run: RunNumber, event: GameEvent) -> GameMessage {
 
 fn sdk_state(state: &SdkState) -> GameEvent {
     GameEvent::SdkState(state.self_state.name().to_owned())
-}
-
-/// The state as it is saved for the next agent.
-fn saved(state: &SdkState) -> Result<String, RpcError> {
-    let text = serde_json::to_string(state).expect("plain data always serialises");
-    if text.len() > MAX_SAVED {
-        let message = format!("more than {MAX_SAVED} bytes of labels, lists and players can't be saved");
-        return Err(RpcError::new(Code::ResourceExhausted, message));
-    }
-    Ok(text)
 }
 
 impl From<NotTaken> for RpcError {

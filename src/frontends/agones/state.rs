@@ -38,7 +38,9 @@ pub(crate) const PREFIX: &str = "agones.dev/sdk-";
 pub(crate) const LAST_ALLOCATED: &str = "agones.dev/last-allocated";
 const MAX_KEY: usize = 100;
 const MAX_VALUE: usize = 4096;
-const MAX_KEYS: usize = 64;
+/// Labels and annotations together, in number and bytes: they are custom data of the instance as well.
+const MAX_KEYS: usize = 200;
+const MAX_METADATA: usize = 24 * 1024;
 const MAX_PLAYER_ID: usize = 128;
 
 /// The state that the game has called for.
@@ -262,12 +264,12 @@ impl SdkState {
     }
 
     pub(crate) fn label(&mut self, key: &str, value: &str) -> Outcome<()> {
-        let events = set(&mut self.labels, "label", key, value)?;
+        let events = set((&mut self.labels, &self.annotations), "label", key, value)?;
         done((), [events])
     }
 
     pub(crate) fn annotate(&mut self, key: &str, value: &str) -> Outcome<()> {
-        let events = set(&mut self.annotations, "annotation", key, value)?;
+        let events = set((&mut self.annotations, &self.labels), "annotation", key, value)?;
         done((), [events])
     }
 
@@ -364,8 +366,11 @@ impl SdkState {
     }
 }
 
-/// Stores a label or annotation of the game. The event puts it into the instance's custom data.
-fn set(map: &mut BTreeMap<String, String>, what: &str, key: &str, value: &str) -> Result<GameEvent, RpcError> {
+type Metadata = BTreeMap<String, String>;
+
+/// Stores a label or annotation of the game, beside those of the other kind. The event puts it into the instance's custom
+/// data.
+fn set((map, others): (&mut Metadata, &Metadata), what: &str, key: &str, value: &str) -> Result<GameEvent, RpcError> {
     let (key_length, length) = (key.chars().count(), value.chars().count());
     if !(1..=MAX_KEY).contains(&key_length) || length > MAX_VALUE {
         return Err(RpcError::invalid(format!(
@@ -373,8 +378,13 @@ fn set(map: &mut BTreeMap<String, String>, what: &str, key: &str, value: &str) -
         )));
     }
     let stored = format!("{PREFIX}{key}");
-    if !map.contains_key(&stored) && map.len() >= MAX_KEYS {
-        let message = format!("at most {MAX_KEYS} {what}s are kept; use one of them again");
+    let rest = || map.iter().filter(|(key, _)| **key != stored).chain(others);
+    let bytes = rest().map(|(key, value)| key.len() + value.len()).sum::<usize>() + stored.len() + value.len();
+    if rest().count() >= MAX_KEYS || bytes > MAX_METADATA {
+        let message = format!(
+            "at most {MAX_KEYS} labels and annotations with {} KiB together are kept; use one of them again, or shorter ones",
+            MAX_METADATA / 1024
+        );
         return Err(RpcError::new(Code::ResourceExhausted, message));
     }
     map.insert(stored, value.to_owned());

@@ -1,6 +1,7 @@
 //! Across the death of the agent; ports that somebody else has; the off switch.
 
 use super::*;
+use crate::support::proc;
 use std::net::TcpListener;
 
 #[test]
@@ -96,4 +97,56 @@ fn it_can_be_off_and_games_speak_several_at_once() {
     http::exchange("POST", &url, &[("authorization", &bearer)], Some(&json!({"joinable": false}))).unwrap().ok();
     let status = agent.wait_join_status("unjoinable");
     assert_eq!(status["game"]["speaks"], json!(["native", "agones"]));
+}
+
+#[test]
+fn a_thousand_uuids_outlive_agent_and_gateway_and_are_written_once() {
+    let world = World::new();
+    let lists = "[agones.lists.members]\ncapacity = 1000\n[agones.counters.rooms]\ncapacity = 10\n";
+    let mut agent = world.agent("server", &warm(lists));
+    let sdk = Sdk::of(&agent);
+    sdk.ready();
+    let mut uuids: Vec<_> = (0..1001).map(|n: u128| uuid::Uuid::from_u128((n << 64) + n).to_string()).collect();
+    let last = uuids.pop().unwrap();
+    let members = "/v1beta1/lists/members";
+    assert_eq!(sdk.ask("PATCH", members, &json!({"values": uuids})).ok()["values"], json!(uuids));
+    sdk.post(&format!("{members}:removeValue"), &json!({"value": uuids.remove(500)}));
+    sdk.post(&format!("{members}:addValue"), &json!({"value": last}));
+    uuids.push(last);
+
+    let dir = world.state_root().join("server");
+    let files = || ["journal", "journal.bulk"].map(|name| std::fs::read(dir.join(name)).unwrap());
+    let [journal, bulk] = files();
+    for round in 1..=5 {
+        sdk.ask("PATCH", "/v1beta1/counters/rooms", &json!({"countDiff": 1})).ok();
+        sdk.post("/reserve", &json!({"seconds": 3600 + round}));
+        sdk.ready();
+    }
+    let [journal_now, bulk_now] = files();
+    assert!(journal != journal_now && bulk == bulk_now, "words that don't change the list don't write it again");
+
+    let status = agent.wait("a gateway", |status| status["gateway"]["connected"] == true);
+    let game = status["game"]["pid"].clone();
+    agent.kill();
+    agent.start();
+    assert_eq!(sdk.get(members)["values"], json!(uuids), "the same gateway has it");
+    let gone = |agent: &mut Agent<'_>| {
+        let status = agent.wait("a gateway", |status| status["gateway"]["connected"] == true);
+        agent.kill();
+        proc::signal(u32::try_from(status["gateway"]["pid"].as_u64().unwrap()).unwrap(), 9);
+    };
+    gone(&mut agent);
+    agent.start();
+    assert_eq!(sdk.get(members)["values"], json!(uuids), "the next one has it from the journal");
+    assert_eq!(sdk.get("/v1beta1/counters/rooms")["count"], "5");
+
+    gone(&mut agent);
+    let mut damaged = std::fs::read(dir.join("journal.bulk")).unwrap();
+    damaged.iter_mut().skip(4096 + 100).for_each(|byte| *byte = !*byte);
+    std::fs::write(dir.join("journal.bulk"), damaged).unwrap();
+    agent.start();
+    sdk.ready();
+    assert_eq!(sdk.ask("PATCH", members, &json!({"values": uuids})).ok()["values"], json!(uuids));
+    let status = agent.wait("a gateway", |status| status["gateway"]["connected"] == true);
+    assert_eq!(status["game"]["pid"], game, "the game never noticed");
 }

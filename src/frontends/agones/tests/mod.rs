@@ -119,12 +119,8 @@ async fn the_next_agent_knows_what_was_kept_and_nothing_of_another_run() {
     let first = fixture(warm_status());
     first.sdk.label("a", "b").await.unwrap();
     first.sdk.reserve(3600).await.unwrap();
-    let kept = first.driver.take().into_iter().rev().find_map(|said| match said {
-        GameEvent::Keep(kept) => Some(kept),
-        _ => None,
-    });
     let mut later = warm_status();
-    later.game.kept = BTreeMap::from([(EventSource::Agones, kept.unwrap())]);
+    keep(&mut later, first.driver.take());
     let second = fixture(later.clone());
     let server = second.sdk.snapshot().game_server.clone();
     assert_eq!(server.object_meta.unwrap().labels["agones.dev/sdk-a"], "b");
@@ -133,6 +129,93 @@ async fn the_next_agent_knows_what_was_kept_and_nothing_of_another_run() {
     second.driver.status.send_replace(Arc::new(later));
     let server = second.sdk.snapshot().game_server.clone();
     assert!(server.object_meta.unwrap().labels.is_empty());
+}
+
+/// The agent keeps what is said.
+fn keep(status: &mut Status, said: Vec<GameEvent>) {
+    for event in said {
+        match event {
+            GameEvent::Keep(kept) => drop(status.game.kept.insert(EventSource::Agones, kept)),
+            GameEvent::KeepAside(kept) => drop(status.game.kept_aside.insert(EventSource::Agones, kept)),
+            _ => {}
+        }
+    }
+}
+
+fn is_aside(event: &GameEvent) -> bool {
+    matches!(event, GameEvent::KeepAside(_))
+}
+
+fn uuids(count: u32) -> Vec<String> {
+    (0..count).map(|n| uuid::Uuid::from_u128(u128::from(n) << 64).to_string()).collect()
+}
+
+#[tokio::test]
+async fn a_list_of_a_thousand_uuids_is_kept_and_said_again_only_when_it_changes() {
+    let fixture = fixture(warm_status());
+    let list = proto::List { name: "players".to_owned(), capacity: 1000, values: uuids(1000) };
+    let mask = proto::FieldMask { paths: vec!["capacity".to_owned(), "values".to_owned()] };
+    let update = proto::UpdateList { list: Some(list.clone()), update_mask: Some(mask) };
+    let (code, lists) = fixture.call::<proto::List>("sdk.beta.SDK/UpdateList", &update).await;
+    assert_eq!((code, &lists[0].values), (0, &list.values));
+    let mut later = warm_status();
+    keep(&mut later, fixture.driver.take());
+    fixture.sdk.ready().await.unwrap();
+    let counter = proto::CounterUpdate { name: "rooms".to_owned(), count_diff: 1, ..proto::CounterUpdate::default() };
+    fixture.sdk.update_counter(&counter).await.unwrap();
+    fixture.sdk.reserve(60).await.unwrap();
+    let said = fixture.driver.take();
+    assert!(!said.iter().any(is_aside), "{said:?}");
+    let longest = said.iter().filter_map(|event| match event {
+        GameEvent::Keep(kept) => Some(kept.as_str().len()),
+        _ => None,
+    });
+    assert!(longest.max().unwrap() < 512);
+    keep(&mut later, said);
+    let next = self::fixture(later);
+    let server = next.sdk.snapshot().game_server.clone();
+    let status = server.status.unwrap();
+    assert_eq!((&status.lists["players"].values, status.counters["rooms"].count), (&list.values, 2));
+    assert_eq!(status.state, "Reserved");
+    next.sdk.label("a", "b").await.unwrap();
+    assert!(next.driver.take().iter().any(is_aside));
+}
+
+#[tokio::test]
+async fn what_an_earlier_gateway_kept_in_one_text_is_read_and_kept_in_two() {
+    let mut status = warm_status();
+    let book = r#"{"own":"ready","spoken":true,"labels":{"agones.dev/sdk-a":"b"},"annotations":{},
+        "counters":{"rooms":{"count":7,"capacity":10}},"lists":{"players":{"capacity":2,"values":["x"]}},
+        "players":{"capacity":3,"ids":["ada"]},"allocation":null,"returned":null}"#;
+    keep(&mut status, vec![GameEvent::Keep(book.to_owned().into())]);
+    let first = fixture(status.clone());
+    let before = first.sdk.snapshot().game_server.status.clone().unwrap();
+    assert_eq!((&*before.state, before.counters["rooms"].count), ("Ready", 7));
+    assert_eq!(
+        (&*before.lists["players"].values, &*before.players.as_ref().unwrap().ids),
+        (&["x".to_owned()][..], &["ada".to_owned()][..])
+    );
+    let mut acknowledged = first.driver.shared.queue.watch();
+    acknowledged.wait_for(|done| *done > 0).await.unwrap();
+    keep(&mut status, first.driver.take());
+    assert!(!status.game.kept_aside.is_empty(), "it is said at once");
+    let after = fixture(status).sdk.snapshot().game_server.status.clone().unwrap();
+    assert_eq!(after, before);
+}
+
+#[tokio::test]
+async fn a_damaged_or_lost_part_of_what_was_kept_leaves_the_rest() {
+    let first = fixture(warm_status());
+    first.sdk.label("a", "b").await.unwrap();
+    first.sdk.reserve(3600).await.unwrap();
+    let mut status = warm_status();
+    keep(&mut status, first.driver.take());
+    for aside in [None, Some("{broken".to_owned()), Some("[]".to_owned()), Some(r#"{"lists":7}"#.to_owned())] {
+        status.game.kept_aside = aside.map(|text| (EventSource::Agones, text.into())).into_iter().collect();
+        let later = fixture(status.clone()).sdk.snapshot().game_server.clone();
+        let shown = later.status.unwrap();
+        assert_eq!((&*shown.state, &*shown.lists["players"].values), ("Reserved", &["a".to_owned()][..]));
+    }
 }
 
 #[tokio::test]
@@ -166,6 +249,23 @@ async fn more_than_can_be_kept_is_refused_whole() {
     let kept = fixture.sdk.snapshot().game_server.object_meta.as_ref().unwrap().annotations.len();
     assert!((1..10).contains(&kept), "{kept}");
     fixture.sdk.label("small", "fits").await.unwrap();
+    fixture.sdk.annotate("k0", "shorter").await.unwrap();
+    fixture.sdk.annotate("k9", &"x".repeat(3000)).await.unwrap();
+
+    let fill = |length: usize| proto::UpdateList {
+        list: Some(proto::List {
+            name: "players".to_owned(),
+            capacity: 1000,
+            values: (0..1000).map(|n| format!("{n:03}{}", "x".repeat(length))).collect(),
+        }),
+        update_mask: Some(proto::FieldMask { paths: vec!["capacity".to_owned(), "values".to_owned()] }),
+    };
+    let before = fixture.sdk.snapshot();
+    let (code, _) = fixture.call::<proto::List>("sdk.beta.SDK/UpdateList", &fill(250)).await;
+    assert_eq!(code, 8, "RESOURCE_EXHAUSTED: with the labels it is more than 256 KiB");
+    assert!(Arc::ptr_eq(&before, &fixture.sdk.snapshot()), "nothing has changed");
+    let (code, _) = fixture.call::<proto::List>("sdk.beta.SDK/UpdateList", &fill(200)).await;
+    assert_eq!(code, 0);
 }
 
 #[tokio::test]
