@@ -1,13 +1,22 @@
 //! What is listened on: a TCP port or a unix socket.
 
 use super::stream::Stream;
-use rustix::net::{AddressFamily, getsockname};
+use rustix::net::{AddressFamily, getsockname, sockopt};
 use std::{
     io,
     net::{IpAddr, SocketAddr},
     os::fd::{AsFd, OwnedFd},
+    time::Duration,
 };
 use tokio::net::{TcpListener, UnixListener};
+
+/// How soon the kernel asks whether the other end of a silent connection is still there, how often again, and how many
+/// times without an answer.
+const ASK_AFTER: Duration = Duration::from_secs(30);
+const ASK_EVERY: Duration = Duration::from_secs(10);
+const ASK_TIMES: u32 = 3;
+/// After this long without an acknowledgement by the other end's kernel, a connection is dead.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 
 /// A listening socket, whatever its kind.
 #[derive(Debug)]
@@ -40,6 +49,21 @@ impl Listener {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         TcpListener::from_std(fd.into()).map(Listener::Tcp)
+    }
+
+    /// Connections that it accepts from now on end when the other end is gone without a word: its machine lost power, or
+    /// a NAT or a load balancer has forgotten the connection. On the loopback nobody goes like that.
+    pub(super) fn notice_lost_peers(&self) -> io::Result<()> {
+        let Listener::Tcp(listener) = self else { return Ok(()) };
+        if listener.local_addr()?.ip().is_loopback() {
+            return Ok(());
+        }
+        // What is accepted inherits this.
+        sockopt::set_socket_keepalive(listener, true)?;
+        sockopt::set_tcp_keepidle(listener, ASK_AFTER)?;
+        sockopt::set_tcp_keepintvl(listener, ASK_EVERY)?;
+        sockopt::set_tcp_keepcnt(listener, ASK_TIMES)?;
+        Ok(sockopt::set_tcp_user_timeout(listener, UNACKNOWLEDGED.as_millis() as u32)?)
     }
 
     /// The next connection. May be dropped and called again without losing one.
@@ -88,6 +112,20 @@ mod tests {
         let everywhere = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
         let error = Listener::local(everywhere.into()).unwrap_err();
         assert!(error.to_string().contains("loopback"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_comes_over_a_network_is_asked_whether_it_is_still_there() {
+        let everywhere = TcpListener::bind("0.0.0.0:0").await.unwrap();
+        let port = everywhere.local_addr().unwrap().port();
+        let listener = Listener::Tcp(everywhere);
+        listener.notice_lost_peers().unwrap();
+        let _client = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let Stream::Tcp(stream) = stream else { panic!("not TCP") };
+        assert!(sockopt::socket_keepalive(&stream).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&stream).unwrap(), ASK_AFTER);
+        assert_eq!(sockopt::tcp_user_timeout(&stream).unwrap(), 60_000);
     }
 
     #[test]

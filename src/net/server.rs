@@ -132,6 +132,9 @@ pub(crate) async fn serve<P, H, F, B>(
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + Send + 'static,
 {
+    if let Err(why) = listener.notice_lost_peers() {
+        tracing::warn!(%why, "connections whose other end is gone will be kept for longer");
+    }
     let all = Connections::default();
     let mut connections = JoinSet::new();
     let (ending, ended) = watch::channel(false);
