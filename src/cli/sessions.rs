@@ -22,7 +22,7 @@ use crate::{
         section::{Changes, Section as _},
         units::Span,
     },
-    net::tls::Tls,
+    net::tls::{BadTls, Tls},
     service::{
         Listeners, Reload, Service, ServiceSettings,
         auth::clients::{Clients, Rotation},
@@ -39,6 +39,9 @@ use std::{
     time::Duration,
 };
 use tokio::net::{TcpListener, UnixListener};
+
+/// How often a changed certificate is looked for; a renewal needs no signal.
+const LOOK_AT_CERTIFICATE: Duration = Duration::from_secs(60);
 
 /// Where the service listens unless told otherwise.
 const LISTEN: &str = "127.0.0.1:8787";
@@ -375,7 +378,14 @@ async fn signalled(
     tls: Option<&Tls>,
 ) {
     loop {
-        match signals.next().await {
+        let caught = tokio::select! {
+            caught = signals.next() => caught,
+            () = tokio::time::sleep(LOOK_AT_CERTIFICATE), if tls.is_some() => {
+                certificate_read(tls.map_or(Ok(false), Tls::reload_if_changed));
+                continue;
+            }
+        };
+        match caught {
             Caught::Terminate | Caught::Interrupt => return,
             Caught::Reload => {
                 notify::reloading();
@@ -383,14 +393,18 @@ async fn signalled(
                     Ok(changes) => tracing::info!("configuration read again; {changes}"),
                     Err(why) => tracing::error!(%why, "the configuration stays as it was"),
                 }
-                match tls.map(Tls::reload) {
-                    None => {}
-                    Some(Ok(())) => tracing::info!("TLS certificate read again"),
-                    Some(Err(why)) => tracing::error!(%why, "the TLS certificate stays as it was"),
-                }
+                certificate_read(tls.map_or(Ok(false), |tls| tls.reload().map(|()| true)));
                 notify::ready("serving");
             }
         }
+    }
+}
+
+fn certificate_read(again: Result<bool, BadTls>) {
+    match again {
+        Ok(false) => {}
+        Ok(true) => tracing::info!("TLS certificate read again"),
+        Err(why) => tracing::error!(%why, "the TLS certificate stays as it was"),
     }
 }
 

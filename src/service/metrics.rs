@@ -8,18 +8,21 @@
 //! | `gameside_sessions_store_rows_set_aside{table}` | rows of the store that could not be read at the start |
 //! | `gameside_sessions_live` | sessions |
 //! | `gameside_sessions_instances_live` | instances that aren't closed |
+//! | `gameside_sessions_tls_certificate_expiry_timestamp_seconds` | when the certificate in force expires |
 //! | `gameside_sessions_servers{state}` | registered servers: `free`, `held`, `over` |
 
 use super::{
     state::{State, server::ServerState},
     store::writer::Progress,
 };
+use crate::net::tls::Tls;
 use http::StatusCode;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
+use std::sync::{Arc, OnceLock};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AnswerLabels {
@@ -40,11 +43,18 @@ struct TableLabels {
 #[derive(Debug, Default)]
 pub struct Metrics {
     requests: Family<AnswerLabels, Counter>,
+    certificate: OnceLock<Arc<Tls>>,
 }
 
 impl Metrics {
     pub fn answered(&self, operation: &'static str, status: StatusCode) {
         self.requests.get_or_create(&AnswerLabels { operation, status: status.as_u16() }).inc();
+    }
+
+    /// From now on the text says when the certificate in force expires.
+    pub fn shows_certificate(&self, tls: Arc<Tls>) {
+        // It is served once.
+        let _ = self.certificate.set(tls);
     }
 
     /// The text that Prometheus reads.
@@ -69,6 +79,12 @@ impl Metrics {
             let gauge: Gauge = Gauge::default();
             gauge.set(value);
             registry.register(name, help, gauge);
+        }
+        if let Some(expires) = self.certificate.get().and_then(|tls| tls.expires()) {
+            let gauge: Gauge = Gauge::default();
+            gauge.set(expires);
+            let help = "When the TLS certificate in force expires";
+            registry.register("tls_certificate_expiry_timestamp_seconds", help, gauge);
         }
         let servers: Family<Labels, Gauge> = Family::default();
         for server in state.servers.iter() {

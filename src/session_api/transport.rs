@@ -10,6 +10,7 @@
 //! set up only for `https`.
 
 use super::{ConnectionSettings, SetupError};
+use crate::host::clock;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use reqwest::Client;
@@ -104,8 +105,16 @@ struct ConnectorConfig {
     tls: Tls,
     proxy: Proxy,
     socket: Option<Socket>,
-    /// Trusted instead of the machine's own, unless empty.
-    authorities: Vec<reqwest::Certificate>,
+    /// Whose certificates are trusted instead of those that the machine trusts.
+    authorities: Option<Authorities>,
+}
+
+/// Certificate authorities in a file. It is read again for each new client, so that an agent that lives for months learns
+/// of the next authority; while it can't be used, what was read before counts.
+#[derive(Debug)]
+struct Authorities {
+    file: PathBuf,
+    known: Mutex<Vec<reqwest::Certificate>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +174,7 @@ impl Transport {
             return Err(bad("it must end with the path, without `?` or `#`"));
         }
         let socket = settings.unix_socket.as_deref().map(Socket::find).transpose();
-        let authorities = settings.ca_file.as_deref().map(authorities).transpose()?.unwrap_or_default();
+        let authorities = settings.ca_file.as_deref().map(Authorities::read).transpose()?;
         let connector = ConnectorConfig {
             authorities,
             tls: if url.scheme() == "https" { Tls::Platform } else { Tls::None },
@@ -279,8 +288,11 @@ impl ConnectorConfig {
             });
         match self.tls {
             Tls::None => builder = builder.tls_certs_only([]),
-            Tls::Platform if self.authorities.is_empty() => {}
-            Tls::Platform => builder = builder.tls_certs_only(self.authorities.iter().cloned()),
+            Tls::Platform => {
+                if let Some(authorities) = &self.authorities {
+                    builder = builder.tls_certs_only(authorities.newest());
+                }
+            }
         }
         if self.proxy == Proxy::Never {
             builder = builder.no_proxy();
@@ -289,6 +301,21 @@ impl ConnectorConfig {
             builder = builder.unix_socket(socket.path.clone());
         }
         builder.build()
+    }
+}
+
+impl Authorities {
+    fn read(file: &Path) -> Result<Self, SetupError> {
+        Ok(Authorities { known: Mutex::new(authorities(file)?), file: file.to_owned() })
+    }
+
+    fn newest(&self) -> Vec<reqwest::Certificate> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match authorities(&self.file) {
+            Ok(newest) => *known = newest,
+            Err(why) => tracing::warn!(%why, "the certificate authorities that were read before still count"),
+        }
+        known.clone()
     }
 }
 
@@ -353,11 +380,25 @@ fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, SetupError> {
 
 /// The innermost cause: the outer ones repeat the URL and say "error sending request".
 fn why(error: &reqwest::Error) -> String {
-    let mut cause: &dyn Error = error;
+    let mut cause: &(dyn Error + 'static) = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
+    if clock_in_question(cause) {
+        return format!("{cause}; this machine's clock says {}: if that is wrong, set it", clock::wall());
+    }
     cause.to_string()
+}
+
+/// The certificate is refused for its dates alone: either it is out of date, or our clock is.
+fn clock_in_question(cause: &(dyn Error + 'static)) -> bool {
+    use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    // An input or output error may wrap another one, and doesn't call it its source.
+    if let Some(inner) = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        return clock_in_question(inner);
+    }
+    let Some(rustls::Error::InvalidCertificate(why)) = cause.downcast_ref() else { return false };
+    matches!(why, Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. })
 }
 
 /// The URL without what must not be printed.
@@ -373,5 +414,53 @@ fn is_loopback(url: &Url) -> bool {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: &str = "-----BEGIN CERTIFICATE-----
+MIIBdTCCARugAwIBAgIUQfeMnQTjHTbYpQmGdadHj7roUZYwCgYIKoZIzj0EAwIw
+EDEOMAwGA1UEAwwFZmlyc3QwHhcNMjYxMTI4MTIzODIwWhcNMzYxMTI1MTIzODIw
+WjAQMQ4wDAYDVQQDDAVmaXJzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABLFX
+wr0mi+rkii8NbR1LfqDl5NEWxIUm2eHpSF+IhDOCYKKZePXDKRtka2tlC2nilEeD
+J7ScBja0PW0ZhduIrmWjUzBRMB0GA1UdDgQWBBTiJOZ3FzxSNISCg9isFrkeHjBC
+gTAfBgNVHSMEGDAWgBTiJOZ3FzxSNISCg9isFrkeHjBCgTAPBgNVHRMBAf8EBTAD
+AQH/MAoGCCqGSM49BAMCA0gAMEUCIQDTEkaiKxhv1xh3QpEU2uCo4PXTqdmD2NJs
+ku0Q21zz8wIgGyRyzCOyt9MMI1DDgplrUbUjA5adpPa9LTngtbi+VJ0=
+-----END CERTIFICATE-----\n";
+    const SECOND: &str = "-----BEGIN CERTIFICATE-----
+MIIBeTCCAR+gAwIBAgIUTOVHbmYy4C4yOmb5Is3xYEZ3uTswCgYIKoZIzj0EAwIw
+ETEPMA0GA1UEAwwGc2Vjb25kMCAXDTI2MTEyODEyMzgyMFoYDzIwODEwODMxMTIz
+ODIwWjARMQ8wDQYDVQQDDAZzZWNvbmQwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AATmED//hXyJd0lXxHfvKqluF3/OhE1boHk/JI31ha2hZLMWw+bELi7GwTaFQy3x
+2WhDT4aR4GSnKzg9k5749Qkxo1MwUTAdBgNVHQ4EFgQUfWgXUDoQZ4nhCAr6UC1o
+7eYb1QAwHwYDVR0jBBgwFoAUfWgXUDoQZ4nhCAr6UC1o7eYb1QAwDwYDVR0TAQH/
+BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEA3CjYjETx71+RXm7Q3FGMyS/Gq9Fm
+PrsLF/uY+MuDAGwCIEIOliEq1TZSc7qSYJqo4AWt1zl+Yc5XQWDIEbX1J4W0
+-----END CERTIFICATE-----\n";
+
+    #[test]
+    fn authorities_are_read_again_and_stay_while_their_file_is_of_no_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ca.pem");
+        assert!(Authorities::read(&file).is_err(), "at the start it must be there");
+        std::fs::write(&file, FIRST).unwrap();
+        let authorities = Authorities::read(&file).unwrap();
+        std::fs::write(&file, format!("{FIRST}{SECOND}")).unwrap();
+        assert_eq!(authorities.newest().len(), 2);
+        std::fs::write(&file, "half a fi").unwrap();
+        assert_eq!(authorities.newest().len(), 2);
+    }
+
+    #[test]
+    fn a_refusal_for_dates_alone_is_put_down_to_the_clock_as_well() {
+        use rustls::CertificateError::{Expired, NotValidYet, UnknownIssuer};
+        let refused = |why| std::io::Error::other(std::io::Error::other(rustls::Error::InvalidCertificate(why)));
+        assert!(clock_in_question(&refused(Expired)) && clock_in_question(&refused(NotValidYet)));
+        assert!(!clock_in_question(&refused(UnknownIssuer)));
+        assert!(!clock_in_question(&std::io::Error::other("something else")));
     }
 }

@@ -29,6 +29,11 @@ fn openssl(dir: &Path, args: &str) {
 
 impl Certificates {
     pub fn make(world: &World, name: &str) -> Self {
+        Self::valid(world, name, 2)
+    }
+
+    /// Whose certificate is valid for so many days; below 0: until so long ago.
+    fn valid(world: &World, name: &str, days: i32) -> Self {
         let dir = world.path().join(name);
         fs::create_dir(&dir).unwrap();
         fs::write(dir.join("leaf.ext"), "subjectAltName=IP:127.0.0.1,DNS:localhost\nbasicConstraints=CA:FALSE\n")
@@ -38,7 +43,9 @@ impl Certificates {
         openssl(&dir, &format!("req {curve} -subj /CN=localhost -keyout key.pem -out leaf.csr"));
         openssl(
             &dir,
-            "x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -set_serial 1 -days 2 -extfile leaf.ext -out cert.pem",
+            &format!(
+                "x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -set_serial 1 -days {days} -extfile leaf.ext -out cert.pem"
+            ),
         );
         Certificates { ca: dir.join("ca.pem"), cert: dir.join("cert.pem"), key: dir.join("key.pem") }
     }
@@ -136,6 +143,24 @@ fn clients_and_agents_trust_a_given_authority_and_no_other_and_certificates_are_
     wait_logged(&world, "TLS certificate read again");
     assert!(whoami(&world, &url, Some(&second.ca)).status.success());
     assert_eq!(whoami(&world, &url, Some(&first.ca)).status.code(), Some(1));
+}
+
+#[test]
+fn a_certificate_that_is_out_of_date_names_the_clock_and_its_end_is_a_metric() {
+    if component::program("openssl", "openssl").is_none() {
+        return;
+    }
+    let world = World::new();
+    let over = Certificates::valid(&world, "over", -1);
+    let (_service, url) = serve(&world, &over);
+    let said = stderr(&whoami(&world, &url, Some(&over.ca)));
+    assert!(said.contains("this machine's clock says"), "{said}");
+    if component::program("curl", "curl").is_none() {
+        return;
+    }
+    let asked = Command::new("curl").args(["--silent", "--insecure", &format!("{url}/metrics")]).output().unwrap();
+    let metrics = String::from_utf8_lossy(&asked.stdout).into_owned();
+    assert!(metrics.contains("gameside_sessions_tls_certificate_expiry_timestamp_seconds "), "{metrics}");
 }
 
 /// Another service's friend graph: a player of whom it says that she has no friends, or of whom nobody knows.

@@ -21,6 +21,9 @@ pub(crate) async fn serve(
     listeners: Listeners,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
+    if let Some(tls) = &listeners.tls {
+        shared.metrics.shows_certificate(tls.clone());
+    }
     let (ending, ended) = watch::channel(false);
     let mut serving = JoinSet::new();
     let tcp = listeners.tcp.into_iter().map(|socket| (Listener::Tcp(socket), listeners.tls.clone()));
