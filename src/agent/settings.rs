@@ -182,7 +182,7 @@ fn session_settings(config: &AgentConfig, session: &Session, data: &Data, report
     } = session;
     let Data { session: custom_data, instance, join_params, browser } = data;
     let Report { by } = report;
-    let Players { admission, reconnect_grace: _ } = &config.players;
+    let Players { admission, reconnect_grace: _, count_conflict: _ } = &config.players;
     // Nobody else adds players to a session that was made for this machine only.
     let own_admission = if session.is_local() { AdmissionPolicy::Open } else { AdmissionPolicy::Members };
     SessionSettings {

@@ -11,7 +11,11 @@ pub(crate) fn line(status: &Status) -> String {
     let mut parts = Vec::new();
     parts.extend(status.join_status.map(|status| status.word().to_owned()));
     if status.phase != PhaseName::Idle {
-        parts.push(if status.players == 1 { "1 player".to_owned() } else { format!("{} players", status.players) });
+        parts.push(match status.players {
+            None => "players unknown".to_owned(),
+            Some(1) => "1 player".to_owned(),
+            Some(players) => format!("{players} players"),
+        });
         parts.extend(status.map.as_ref().map(|map| match &status.mode {
             Some(mode) => format!("{map} ({mode})"),
             None => map.clone(),

@@ -1,5 +1,7 @@
 //! `gameside status [NAME]`: what an agent does and why, for people, scripts and supervisors.
 
+mod players;
+
 use super::{
     error::Failure,
     exit::Exit,
@@ -174,7 +176,7 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
     row("allocation", status.allocation_id.as_ref().map(ToString::to_string));
     row("connect", connect(status));
     row("health", health(status));
-    row("players", players(status));
+    row("players", players::row(status));
     row("game", game(status));
     row("keeper", Some(keeper(status)));
     row("boundary", status.keeper.users.and_then(boundary));
@@ -207,20 +209,6 @@ fn health(status: &Status) -> Option<String> {
     let word = summary::health_word(status.instance_health);
     let reasons = status.health_reasons.join("; ");
     Some(if reasons.is_empty() { word.to_owned() } else { format!("{word}: {reasons}") })
-}
-
-fn players(status: &Status) -> Option<String> {
-    status.game.pid?;
-    let mut text = status.players.to_string();
-    if let Some(max) = status.max_players {
-        let _ = write!(text, " of {max}");
-    }
-    let names: Vec<_> =
-        status.players_known.iter().map(|player| player.name.as_deref().unwrap_or(&player.id)).take(16).collect();
-    if !names.is_empty() {
-        let _ = write!(text, ": {}", names.join(", "));
-    }
-    Some(text)
 }
 
 fn game(status: &Status) -> Option<String> {

@@ -280,6 +280,8 @@ impl Core {
             return self.on_ending(EndingEvent::Tick);
         }
         self.on_allocation(AllocationEvent::Tick);
+        // How many play decides whether the match ends.
+        self.on_players(PlayersEvent::Tick);
         // What the process did moves the match, and the other way round; a start or an end is at
         // most a few such moves away.
         for _ in 0..8 {
@@ -292,7 +294,6 @@ impl Core {
             }
         }
         self.on_gateway(GatewayEvent::Tick);
-        self.on_players(PlayersEvent::Tick);
         self.on_health(HealthEvent::Tick);
         self.on_session(SessionEvent::Tick);
         self.on_backfill(BackfillEvent::Tick);

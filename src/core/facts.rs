@@ -20,7 +20,7 @@ use super::{
     keeper_link::KeeperFacts,
     outbox::OutboxFacts,
     process::{ProcessFacts, ProcessStatus},
-    roster::Roster,
+    roster::{self, Roster},
     session::{SessionFacts, SessionLink},
     settings::Settings,
     steady_time::SteadyTime,
@@ -101,6 +101,13 @@ impl Facts {
         let posted = self.outbox.of(&game.instance).is_some_and(|outbox| outbox.posted && !outbox.closing);
         let held = matches!(self.session.link, SessionLink::Held | SessionLink::Doubtful { .. });
         (posted && held).then_some(game)
+    }
+
+    /// How many members the match's session has, as it was read last.
+    pub(super) fn members(&self) -> Option<u32> {
+        let session = &self.game.game.as_ref()?.session;
+        let reading = self.session.reading.as_deref().filter(|reading| reading.session_id == *session)?;
+        Some(reading.teams.iter().map(roster::active).sum())
     }
 
     /// Whether new players are let in: as the operator says, else as the game does; bad health closes the gate where

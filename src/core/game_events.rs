@@ -9,6 +9,7 @@ use super::{
     health::HealthEvent,
     players::PlayersEvent,
     process::{ProcessEvent, ProcessStatus},
+    roster::PlayerWord,
 };
 use crate::model::{
     game::{Admission, Counted, EventSource, Evidence, GameBatch, GameEvent},
@@ -65,10 +66,12 @@ impl Core {
                 self.on_game(MatchEvent::StopWanted);
             }
             GameEvent::Hello => {}
-            players @ (GameEvent::PlayerJoined(_)
-            | GameEvent::PlayerLeft { .. }
-            | GameEvent::Players(_)
-            | GameEvent::PlayerCount { .. }) => self.on_players(PlayersEvent::Said(source, players)),
+            GameEvent::PlayerJoined(player) => self.players_word(source, PlayerWord::Joined(player)),
+            GameEvent::PlayerLeft { id } => self.players_word(source, PlayerWord::Left(id)),
+            GameEvent::Players(list) => self.players_word(source, PlayerWord::List(list)),
+            GameEvent::PlayerCount { players, max } => {
+                self.players_word(source, PlayerWord::Count { players, max });
+            }
             offer @ GameEvent::Offer(gate) => {
                 self.on_words(WordsEvent::Said(source, offer));
                 if gate == Admission::Open {
@@ -93,9 +96,10 @@ impl Core {
             return;
         }
         self.on_words(WordsEvent::Spoke(source));
-        if source == EventSource::Native {
-            self.on_players(PlayersEvent::SpeaksOfPlayers);
-        }
+    }
+
+    fn players_word(&mut self, source: EventSource, word: PlayerWord) {
+        self.on_players(PlayersEvent::Said(source, word));
     }
 
     /// Heartbeats, counted by whoever took them. Once they have been taken into account, an answer has the deadline judged

@@ -44,7 +44,7 @@
 //! | `process` (with `crash_book`) | the game's process, from its intent to its end; whether it is started again |
 //! | `game_words` | nothing: what the game has said of itself |
 //! | `gateway_link` | nothing: which batches of the SDK gateway were applied, and whether it is there |
-//! | `players` (with `roster`) | who plays, and who of them is a member of the session |
+//! | `players` (with `roster`, `headcount`) | who plays, how many, and who of them is a member of the session |
 //! | `game_match` | the match from its beginning to its end |
 //! | `outbox` (with `instance_outbox`) | what the session is told, and in which order |
 //! | `session` | when the session is read, and whether it is still there |
@@ -84,6 +84,7 @@ mod game_events;
 mod game_match;
 mod game_words;
 mod gateway_link;
+mod headcount;
 mod health;
 mod instance_outbox;
 pub(crate) mod io;
@@ -100,6 +101,7 @@ mod process;
 mod random;
 mod revision;
 mod roster;
+mod roster_text;
 mod routing;
 mod session;
 pub(crate) mod settings;

@@ -11,18 +11,21 @@
 use super::{
     durable::{BulkText, Memory},
     game_match::MatchStage,
+    headcount::Headcount,
     io::Saved,
     process::Process,
     status::{UNEXPLAINED, link_warning, of_run, unkillable},
-    steady_time::Clock,
+    steady_time::{Clock, SteadyTime},
 };
 use crate::model::{
     game::Admission,
+    policy::Players,
     process::{ExitReport, ExitStatus, KeeperHello, RunState},
     session::{InstanceHealth, JoinStatus},
     status::{AgentStatus, GameStatus, KeeperStatus, LastEnd, PhaseName, Status},
     time::{Now, Timestamp},
 };
+use std::collections::BTreeMap;
 
 /// What is found of a dead agent's keeper.
 #[derive(Debug)]
@@ -37,6 +40,7 @@ pub(crate) enum KeeperFound {
 /// The status of an agent that isn't there. `saved`: what its journal holds, if it can be read.
 pub(crate) fn status(name: &str, saved: Option<&Saved>, keeper: &KeeperFound, now: Now) -> Status {
     let memory = believed(saved, keeper, now);
+    let steady = Clock::starting(now).steady(now);
     let now = now.wall;
     let memory = memory.unwrap_or_else(|| Memory::new(now));
     let end = end_of_run(&memory, keeper, now);
@@ -62,11 +66,13 @@ pub(crate) fn status(name: &str, saved: Option<&Saved>, keeper: &KeeperFound, no
         map: map.filter(|map| !map.is_empty()),
         mode: memory.words.mode.clone().or_else(|| startup.and_then(|params| params.mode.clone())),
         ports: crate::model::ordered::Ports::default(),
-        players: if running.is_some() { memory.roster.players() } else { 0 },
-        players_known: running.map(|_| memory.roster.known.values().cloned().collect()).unwrap_or_default(),
+        players: if running.is_some() { headcount(&memory, steady).shown() } else { Some(0) },
+        players_said: BTreeMap::new(),
+        players_disputed_until: None,
+        players_known: running.map(|_| memory.roster.named().cloned().collect()).unwrap_or_default(),
         players_from: memory.roster.source(),
         max_players: memory.roster.max,
-        custom_data: std::collections::BTreeMap::new(),
+        custom_data: BTreeMap::new(),
         agent: AgentStatus { version: env!("CARGO_PKG_VERSION").to_owned(), ..AgentStatus::default() },
         keeper: keeper_status(keeper),
         gateway: None,
@@ -86,6 +92,11 @@ pub(crate) fn status(name: &str, saved: Option<&Saved>, keeper: &KeeperFound, no
         last_end: last_end(&memory, end),
         deadline: deadline(&memory),
     }
+}
+
+/// How many play, as far as that doesn't get old: nobody asks the game meanwhile.
+fn headcount(memory: &Memory, now: SteadyTime) -> Headcount {
+    memory.roster.headcount_at(now, None, Players::default().count_conflict.get())
 }
 
 /// The journal, unless the keeper's record knows of a later run.

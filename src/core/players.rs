@@ -1,24 +1,24 @@
-//! Who plays, and what the session has to be told of it; the list itself is in [`super::roster`].
+//! Who plays, and what the session has to be told of it; the list itself is in [`super::roster`],
+//! and how many play in [`super::headcount`].
 
 use super::{
     decisions::{Decisions, Purpose},
     facts::Facts,
+    headcount::Headcount,
     revision::{Revision, Tracked},
-    roster::{Change, Roster, Verdict},
+    roster::{Change, PlayerWord, Roster, Verdict},
     signal::Signal,
-    steady_time::SteadyTime,
+    steady_time::{SteadyTime, earliest},
 };
 use crate::model::{
     calls::{Answer, Call, Refusal},
-    game::{EventSource, GameEvent, GameNotice},
+    game::{EventSource, GameNotice},
 };
 use std::sync::Arc;
 
 #[derive(Debug)]
 pub(super) enum PlayersEvent {
-    Said(EventSource, GameEvent),
-    /// It speaks a protocol in which it would say so if somebody came.
-    SpeaksOfPlayers,
+    Said(EventSource, PlayerWord),
     /// A probe has answered; what is new in its answer was told before.
     Probed,
     /// The session was read, and says who its members are.
@@ -42,11 +42,12 @@ pub(super) struct Players {
     roster: Tracked<Roster>,
     /// When a probe answered last.
     probed: Tracked<Option<SteadyTime>>,
+    headcount: Tracked<Headcount>,
 }
 
 impl Players {
     pub(super) fn restore(roster: Roster) -> Self {
-        Players { roster: Tracked::new(roster), probed: Tracked::default() }
+        Players { roster: Tracked::new(roster), ..Players::default() }
     }
 
     pub(super) fn recall(&mut self, roster: Roster) {
@@ -54,19 +55,18 @@ impl Players {
     }
 
     pub(super) fn revision(&self) -> Revision {
-        Revision { durable: self.roster.changes(), visible: self.probed.changes() }
+        Revision { durable: self.roster.changes(), visible: self.probed.changes() + self.headcount.changes() }
     }
 
     pub(super) fn facts(&self) -> Arc<Roster> {
         let mut roster = self.roster.clone();
-        roster.probed = *self.probed;
+        (roster.probed, roster.headcount) = (*self.probed, *self.headcount);
         Arc::new(roster)
     }
 
     pub(super) fn on(&mut self, event: PlayersEvent, facts: &Facts, decisions: &mut Decisions) {
         match event {
-            PlayersEvent::Said(source, event) => self.said(source, event, facts, decisions),
-            PlayersEvent::SpeaksOfPlayers => self.change(Roster::speaks_of_players),
+            PlayersEvent::Said(source, word) => self.said(source, word, facts, decisions),
             PlayersEvent::Probed => self.probed.set(Some(facts.now)),
             PlayersEvent::SessionRead => self.judge(Reading::Fresh, facts, decisions),
             PlayersEvent::Answered(added, answer) => answered(added, &answer, facts, decisions),
@@ -77,11 +77,14 @@ impl Players {
             PlayersEvent::NextMatch => self.change(Roster::next_match),
             PlayersEvent::Tick => self.tick(facts, decisions),
         }
+        let patience = facts.settings.players.count_conflict.get();
+        self.headcount.set(self.roster.headcount_at(facts.now, *self.probed, patience));
     }
 
     /// When [`PlayersEvent::Tick`] does something next.
-    pub(super) fn next_deadline(&self, _facts: &Facts) -> Option<SteadyTime> {
-        self.roster.deadline()
+    pub(super) fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
+        let patience = facts.settings.players.count_conflict.get();
+        earliest([self.roster.deadline(), self.roster.headcount_changes_at(facts.now, *self.probed, patience)])
     }
 
     /// What leaves the list as it is counts as no change.
@@ -92,42 +95,19 @@ impl Players {
         outcome
     }
 
-    fn said(&mut self, source: EventSource, event: GameEvent, facts: &Facts, decisions: &mut Decisions) {
+    fn said(&mut self, source: EventSource, word: PlayerWord, facts: &Facts, decisions: &mut Decisions) {
         let (now, keep) = (facts.now, facts.settings.players.reconnect_grace.get());
         let session = facts.session.reading.as_deref();
-        if !self.change(|roster| roster.counts(source, now)) {
-            if let GameEvent::PlayerCount { max, .. } = event {
-                self.change(|roster| roster.max = max.or(roster.max));
-            }
-            return;
+        if !self.change(|roster| roster.is_nearest(source)) {
+            return self.change(|roster| roster.other_says(source, &word, now));
         }
-        let changes: Vec<_> = match event {
-            GameEvent::PlayerJoined(player) => {
+        let changes: Vec<_> = match word {
+            PlayerWord::Joined(player) => {
                 self.change(|roster| roster.joined(player, now, session)).into_iter().collect()
             }
-            GameEvent::PlayerLeft { id } => {
-                self.change(|roster| roster.left(&id, now, keep, session)).into_iter().collect()
-            }
-            GameEvent::Players(list) => self.change(|roster| roster.replace(list, now, keep, session)),
-            GameEvent::PlayerCount { players, max } => return self.counted(players, max, now, decisions),
-            GameEvent::Ready
-            | GameEvent::Joinable(_)
-            | GameEvent::Heartbeat
-            | GameEvent::Health { .. }
-            | GameEvent::TickRate { .. }
-            | GameEvent::Map { .. }
-            | GameEvent::MatchStarted { .. }
-            | GameEvent::MatchEnded { .. }
-            | GameEvent::CustomData { .. }
-            | GameEvent::Version(_)
-            | GameEvent::Sdk(_)
-            | GameEvent::SdkState(_)
-            | GameEvent::StopMe
-            | GameEvent::Hello
-            | GameEvent::Offer(_)
-            | GameEvent::Keep(_)
-            | GameEvent::KeepAside(_)
-            | GameEvent::Shutdown => return,
+            PlayerWord::Left(id) => self.change(|roster| roster.left(&id, now, keep, session)).into_iter().collect(),
+            PlayerWord::List(list) => self.change(|roster| roster.replace(source, list, now, keep, session)),
+            PlayerWord::Count { players, max } => return self.counted(players, max, now, decisions),
         };
         for change in changes {
             let (kind, player, verb) = match &change {
@@ -142,9 +122,9 @@ impl Players {
     }
 
     fn counted(&mut self, players: u32, max: Option<u32>, now: SteadyTime, decisions: &mut Decisions) {
-        let before = self.roster.players();
+        let before = self.roster.nearest_says();
         self.change(|roster| roster.count(players, max, now));
-        if self.roster.players() != before {
+        if before.unwrap_or(0) != players {
             decisions.timeline("players", format!("{players} players"), &[("players", &players.to_string())]);
         }
     }

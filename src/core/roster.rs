@@ -6,17 +6,18 @@
 //! | left | its place is kept for `reconnect_grace`, then it is removed | – |
 //!
 //! One source tells who plays: the one nearest to the game that has spoken of players in this run.
-//! Two of them know a player by different ids, and would count everybody twice.
-//!
-//! | SDK (native, agones, gsdk) | its log | a probe |
-//! |---|---|---|
-//! | nearest: every join and leave, with real ids | every join and leave, with the log's ids | a list or a number now and then |
+//! Two of them know a player by different ids, and would name everybody twice. How many play is
+//! concluded from all of them, in [`super::headcount`].
 //!
 //! An id that isn't, and doesn't map to, a player UUID only shows in status and counts. A UUID that
 //! the last reading of the session doesn't know is judged after another reading: it may have been
 //! added since.
 
-use super::steady_time::{SteadyTime, earliest};
+use super::{
+    headcount::{Account, Evidence, Headcount, Voice},
+    roster_text::RosterText,
+    steady_time::{SteadyTime, earliest},
+};
 use crate::model::{
     game::{EventSource, GamePlayer},
     ids::PlayerUuid,
@@ -29,36 +30,46 @@ use std::{
     time::Duration,
 };
 
-/// Players kept by name; a game that reports more is only counted.
-const MAX_KNOWN: usize = 1000;
-/// So long a probe's 0 means that nobody plays.
-const RECENT: Duration = Duration::from_secs(10);
-
 /// The players of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "RosterText", into = "RosterText")]
 pub(super) struct Roster {
-    pub known: BTreeMap<String, GamePlayer>,
-    /// The source that tells who plays.
-    #[serde(default)]
+    /// What the nearest source says.
+    pub nearest: Account,
+    /// The nearest source.
     source: Option<EventSource>,
-    /// From a source that only counts.
-    count: Option<u32>,
-    /// When a probe answered last: what it says of players holds from then on.
-    #[serde(skip)]
+    /// What the others say.
+    others: BTreeMap<EventSource, Account>,
+    /// When a query was answered last: what it says of players holds from then on. Of this life.
     pub probed: Option<SteadyTime>,
+    /// What was concluded from all that.
+    pub headcount: Headcount,
     pub max: Option<u32>,
-    /// The run has said something about players: only then an empty list means that nobody plays.
-    pub countable: bool,
-    /// The source names players, rather than counting them.
-    named: bool,
+    /// The run has said something about players.
+    countable: bool,
     /// Somebody has played in this match.
     pub ever: bool,
-    /// Since when everybody has left.
+    /// Since when somebody says that everybody has left.
     pub empty_since: Option<SteadyTime>,
+    /// Since when some say that somebody plays, and others that nobody does.
+    disputed_since: Option<SteadyTime>,
     /// Members who have left, and until when their places are kept.
     grace: BTreeMap<PlayerUuid, SteadyTime>,
     /// To be judged at the next reading of the session.
     unjudged: BTreeSet<String>,
+}
+
+/// What is said of players.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum PlayerWord {
+    Joined(GamePlayer),
+    Left(String),
+    /// The whole list.
+    List(Vec<GamePlayer>),
+    Count {
+        players: u32,
+        max: Option<u32>,
+    },
 }
 
 /// What a change of the list amounts to.
@@ -89,29 +100,60 @@ impl Roster {
         self.source
     }
 
-    pub(super) fn players(&self) -> u32 {
-        if self.named { u32::try_from(self.known.len()).unwrap_or(u32::MAX) } else { self.count.unwrap_or(0) }
+    /// Those whom the nearest source names, unless it only counts them by now.
+    pub(super) fn named(&self) -> impl Iterator<Item = &GamePlayer> {
+        self.nearest.named()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.countable && self.players() == 0
+    /// How many the nearest source says play.
+    pub(super) fn nearest_says(&self) -> Option<u32> {
+        self.nearest.says()
     }
 
-    /// Nobody plays, and whoever says so would know: a probe that answered lately, or a source that tells of those who come.
-    pub(super) fn is_known_empty(&self, now: SteadyTime) -> bool {
-        let recent = |at: SteadyTime| now < at + RECENT;
-        self.is_empty() && (self.source != Some(EventSource::Probe) || self.probed.is_some_and(recent))
+    /// What every source says, the nearest first.
+    pub(super) fn voices(&self) -> Vec<Voice> {
+        let nearest = self.source.map(|source| (source, &self.nearest));
+        let others = self.others.iter().map(|(source, account)| (*source, account));
+        let mut accounts: Vec<_> = nearest.into_iter().chain(others).collect();
+        accounts.sort_by_key(|(source, _)| distance(*source));
+        accounts.into_iter().flat_map(|(source, account)| Voice::of(source, account)).collect()
     }
 
-    /// Whether this source's word on players counts. A nearer one than before begins with an empty list.
-    pub(super) fn counts(&mut self, from: EventSource, now: SteadyTime) -> bool {
+    /// What is concluded of all that, or will be at another moment if nobody says anything new until then. `probed`: when a
+    /// query was answered last.
+    pub(super) fn headcount_at(&self, at: SteadyTime, probed: Option<SteadyTime>, patience: Duration) -> Headcount {
+        self.evidence(&self.voices(), probed, patience).at(at)
+    }
+
+    /// When that changes next by time alone.
+    pub(super) fn headcount_changes_at(
+        &self,
+        now: SteadyTime,
+        probed: Option<SteadyTime>,
+        patience: Duration,
+    ) -> Option<SteadyTime> {
+        self.evidence(&self.voices(), probed, patience).changes_at(now)
+    }
+
+    fn evidence<'a>(&self, voices: &'a [Voice], probed: Option<SteadyTime>, patience: Duration) -> Evidence<'a> {
+        Evidence { voices, probed, disputed_since: self.disputed_since, patience }
+    }
+
+    /// Until when a dispute among the sources holds the server, if there is one.
+    pub(super) fn disputed_until(&self, patience: Duration) -> Option<SteadyTime> {
+        self.disputed_since.map(|since| since + patience)
+    }
+
+    /// Whether this source is the nearest to the game that has spoken of players, so that its word changes the list. A
+    /// nearer one than before begins with what it has said itself.
+    pub(super) fn is_nearest(&mut self, from: EventSource) -> bool {
+        self.countable = true;
         match self.source {
             Some(source) if distance(source) < distance(from) => return false,
             Some(source) if distance(source) > distance(from) => {
-                self.known.clear();
+                let nearer = self.others.remove(&from).unwrap_or_default();
+                self.others.insert(source, std::mem::replace(&mut self.nearest, nearer));
                 self.unjudged.clear();
-                (self.count, self.named) = (None, false);
-                self.counted(now);
             }
             Some(_) | None => {}
         }
@@ -119,18 +161,35 @@ impl Roster {
         true
     }
 
+    /// What another source than the nearest says. It is counted, and changes no list.
+    pub(super) fn other_says(&mut self, from: EventSource, word: &PlayerWord, now: SteadyTime) {
+        let account = self.others.entry(from).or_default();
+        let came = match word {
+            PlayerWord::Joined(player) => account.join(player),
+            PlayerWord::Left(id) => {
+                account.leave(id);
+                false
+            }
+            PlayerWord::List(list) => account.list(from, list),
+            PlayerWord::Count { players, max } => {
+                self.max = max.or(self.max);
+                account.number(*players)
+            }
+        };
+        self.counted(came, now);
+    }
+
     pub(super) fn joined(&mut self, player: GamePlayer, now: SteadyTime, members: Option<&Session>) -> Option<Change> {
-        self.named = true;
-        self.countable = true;
-        let id = player.id.clone();
-        if self.known.len() >= MAX_KNOWN || self.known.insert(id.clone(), player.clone()).is_some() {
+        let came = self.nearest.join(&player);
+        self.counted(came, now);
+        if !came {
             return None;
         }
+        let id = player.id.clone();
         if let Some(uuid) = uuid_of(&id, members) {
             self.grace.remove(&uuid);
         }
         self.unjudged.insert(id);
-        self.counted(now);
         Some(Change::Joined(player))
     }
 
@@ -141,52 +200,47 @@ impl Roster {
         keep: Duration,
         members: Option<&Session>,
     ) -> Option<Change> {
-        let player = self.known.remove(id)?;
-        self.countable = true;
+        let player = self.nearest.leave(id)?;
         self.unjudged.remove(id);
         if let Some(uuid) = uuid_of(id, members).filter(|uuid| is_member(members, *uuid)) {
             self.grace.insert(uuid, now + keep);
         }
-        self.counted(now);
+        self.counted(false, now);
         Some(Change::Left(player))
     }
 
     /// The whole list.
     pub(super) fn replace(
         &mut self,
+        from: EventSource,
         list: Vec<GamePlayer>,
         now: SteadyTime,
         keep: Duration,
         members: Option<&Session>,
     ) -> Vec<Change> {
-        (self.named, self.countable) = (true, true);
+        self.nearest.begin_list(from, &list);
         let stay: BTreeSet<_> = list.iter().map(|player| player.id.clone()).collect();
-        let gone: Vec<_> = self.known.keys().filter(|id| !stay.contains(*id)).cloned().collect();
+        let gone: Vec<_> = self.nearest.known.keys().filter(|id| !stay.contains(*id)).cloned().collect();
         let mut changes: Vec<_> = gone.iter().filter_map(|id| self.left(id, now, keep, members)).collect();
         changes.extend(list.into_iter().filter_map(|player| self.joined(player, now, members)));
-        self.counted(now);
+        self.counted(false, now);
         changes
     }
 
     pub(super) fn count(&mut self, players: u32, max: Option<u32>, now: SteadyTime) {
-        self.count = Some(players);
         self.max = max.or(self.max);
-        self.countable = true;
-        self.counted(now);
+        let came = self.nearest.number(players);
+        self.counted(came, now);
     }
 
-    /// It speaks a protocol in which it would say so if somebody came.
-    pub(super) fn speaks_of_players(&mut self) {
-        self.countable = true;
-    }
-
-    fn counted(&mut self, now: SteadyTime) {
-        if self.players() > 0 {
-            self.ever = true;
-            self.empty_since = None;
-        } else if self.ever {
-            self.empty_since.get_or_insert(now);
-        }
+    /// Something was said of players. `came`: of one who wasn't there before.
+    fn counted(&mut self, came: bool, now: SteadyTime) {
+        let voices = self.voices();
+        let somebody = voices.iter().any(|voice| voice.players > 0);
+        let nobody = voices.iter().any(Voice::denies);
+        self.ever |= somebody;
+        self.disputed_since = (somebody && nobody).then(|| self.disputed_since.filter(|_| !came).unwrap_or(now));
+        self.empty_since = (nobody && self.ever).then(|| self.empty_since.filter(|_| !came).unwrap_or(now));
     }
 
     /// Somebody waits for a newer reading of the session.
@@ -203,7 +257,7 @@ impl Roster {
             if is_member(Some(session), uuid) {
                 continue;
             }
-            let wished = self.known.get(&id).and_then(|player| player.team);
+            let wished = self.nearest.known.get(&id).and_then(|player| player.team);
             let place = free.iter().position(|free| *free > 0);
             let place = wished
                 .filter(|team| free.get(*team as usize).is_some_and(|free| *free > 0))
@@ -234,7 +288,7 @@ impl Roster {
     /// takes one too.
     pub(super) fn needs(&self, session: &Session) -> Vec<u32> {
         let mut needs: Vec<u32> = session.teams.iter().map(|t| t.max_size.saturating_sub(active(t))).collect();
-        for (id, player) in &self.known {
+        for (id, player) in &self.nearest.known {
             if uuid_of(id, Some(session)).is_some_and(|uuid| is_member(Some(session), uuid)) {
                 continue;
             }
@@ -244,6 +298,48 @@ impl Roster {
             }
         }
         needs
+    }
+}
+
+impl From<RosterText> for Roster {
+    fn from(text: RosterText) -> Self {
+        let RosterText {
+            known, source, count, max, countable, named, ever, empty_since, grace, unjudged, told, ..
+        } = text;
+        Roster {
+            nearest: Account { known, count, named, told },
+            source,
+            others: text.others,
+            max,
+            countable,
+            ever,
+            empty_since,
+            disputed_since: text.disputed_since,
+            grace,
+            unjudged,
+            ..Roster::default()
+        }
+    }
+}
+
+impl From<Roster> for RosterText {
+    fn from(roster: Roster) -> Self {
+        let Account { known, count, named, told } = roster.nearest;
+        RosterText {
+            known,
+            source: roster.source,
+            count,
+            max: roster.max,
+            countable: roster.countable,
+            named,
+            ever: roster.ever,
+            empty_since: roster.empty_since,
+            grace: roster.grace,
+            unjudged: roster.unjudged,
+            told,
+            others: roster.others,
+            disputed_since: roster.disputed_since,
+        }
     }
 }
 
@@ -258,7 +354,7 @@ fn distance(source: EventSource) -> u8 {
     }
 }
 
-fn active(team: &crate::model::player::SessionTeam) -> u32 {
+pub(super) fn active(team: &crate::model::player::SessionTeam) -> u32 {
     team.players.iter().filter(|player| player.status != crate::model::player::PlayerStatus::Invited).count() as u32
 }
 

@@ -14,6 +14,7 @@ use crate::model::{
     status::{AgentStatus, GameStatus, KeeperStatus, PhaseName, Status},
     time::Timestamp,
 };
+use std::collections::BTreeMap;
 
 /// The warning that is shown while a run is kept that nothing explains.
 pub(super) const UNEXPLAINED: &str = "a game runs that no journal and no record explains; `gameside stop` ends it";
@@ -48,8 +49,10 @@ impl Core {
             map: map.filter(|map| !map.is_empty()),
             mode: facts.words.mode.clone().or_else(|| startup.and_then(|params| params.mode.clone())),
             ports: facts.settings.launch.ports.clone(),
-            players: facts.players.players(),
-            players_known: facts.players.known.values().cloned().collect(),
+            players: if running { facts.players.headcount.shown() } else { Some(0) },
+            players_said: said_of_players(facts),
+            players_disputed_until: facts.players.headcount.disputed_until().map(|until| until.0),
+            players_known: facts.players.named().cloned().collect(),
             players_from: facts.players.source(),
             max_players: max_players(facts),
             custom_data: desired_state::custom(facts, CustomDataOf::Instance),
@@ -194,6 +197,14 @@ fn allocation_id(facts: &Facts) -> Option<AllocationId> {
             facts.game.game.as_ref().map(|game| game.allocation.allocation_id.clone())
         }
     }
+}
+
+/// What each source says of how many play.
+fn said_of_players(facts: &Facts) -> BTreeMap<String, u32> {
+    let voices = facts.players.voices();
+    let mut said: BTreeMap<_, _> = voices.iter().map(|voice| (voice.name(), voice.players)).collect();
+    said.extend(facts.members().map(|members| ("session".to_owned(), members)));
+    said
 }
 
 fn max_players(facts: &Facts) -> Option<u32> {

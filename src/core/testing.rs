@@ -122,10 +122,11 @@ impl World {
         world
     }
 
-    /// The same, up to a game that serves.
+    /// The same, up to a game that serves, and says that nobody plays yet.
     pub(super) fn serving(settings: Settings) -> Self {
         let mut world = World::new(settings);
         world.say(GameEvent::Ready);
+        world.say(GameEvent::Players(Vec::new()));
         assert_eq!(world.shown(), Some(JoinStatus::Joinable), "{:?}", world.service.told);
         world
     }

@@ -9,6 +9,7 @@ mod commits;
 mod configured;
 mod ends;
 mod gateway;
+mod headcounts;
 mod healths;
 mod launches;
 mod matches;

@@ -15,7 +15,7 @@ use crate::model::{
     time::Timestamp,
 };
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex},
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -43,7 +43,9 @@ pub(crate) fn status() -> Status {
         map: Some("oa_dm1".to_owned()),
         mode: None,
         ports: [("game".to_owned(), 7777)].into(),
-        players: 2,
+        players: Some(2),
+        players_said: BTreeMap::new(),
+        players_disputed_until: None,
         players_known: Vec::new(),
         players_from: Some(EventSource::Gsdk),
         max_players: Some(8),
@@ -66,7 +68,7 @@ pub(crate) fn status() -> Status {
 /// A warm game that no match is served by.
 pub(crate) fn warm_status() -> Status {
     let game = GameStatus { run: Some(RUN), pid: Some(42), ..GameStatus::default() };
-    Status { phase: PhaseName::Idle, map: None, players: 0, max_players: None, game, ..status() }
+    Status { phase: PhaseName::Idle, map: None, players: Some(0), max_players: None, game, ..status() }
 }
 
 /// The agent's end of what a frontend is handed, and a copy of that.

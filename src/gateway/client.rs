@@ -410,6 +410,8 @@ fn for_the_game(status: &Status) -> Status {
     Status {
         agent: AgentStatus::default(),
         keeper: KeeperStatus::default(),
+        // Older gateways read a number.
+        players: Some(status.players.unwrap_or(0)),
         gateway: None,
         machine: None,
         sessions_url: None,

@@ -279,16 +279,18 @@ pub struct Players {
     pub admission: Option<AdmissionPolicy>,
     /// How long a disconnected player's place is kept, and not backfilled.
     pub reconnect_grace: Span,
+    /// Some sources say that somebody plays, and others that nobody does: so long the server counts as played on. After that whoever says nobody is believed.
+    pub count_conflict: Span,
 }
 
 impl Default for Players {
     fn default() -> Self {
-        Players { admission: None, reconnect_grace: Span::from_secs(120) }
+        Players { admission: None, reconnect_grace: Span::from_secs(120), count_conflict: Span::from_secs(30 * 60) }
     }
 }
 
 section!(Players {
-    applied: admission, reconnect_grace;
+    applied: admission, reconnect_grace, count_conflict;
 });
 
 /// What follows when the game is unhealthy.

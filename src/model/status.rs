@@ -56,8 +56,15 @@ pub struct Status {
     /// In the order of the configuration.
     #[cfg_attr(test, schema(value_type = BTreeMap<String, u16>))]
     pub ports: Ports,
-    /// How many play; `players_known` names them as far as the game does.
-    pub players: u32,
+    /// How many play; none: nobody knows. `players_known` names them as far as the game does.
+    pub players: Option<u32>,
+    /// What each source says of that: `native`, `agones`, `gsdk`, `log`, `probe`, and `probe_list` where a query counts nobody and lists
+    /// somebody all the same; `session`: its members, who may be on their way, or gone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub players_said: BTreeMap<String, u32>,
+    /// Some sources say that somebody plays, and others that nobody does: until then the server counts as played on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub players_disputed_until: Option<Timestamp>,
     pub players_known: Vec<GamePlayer>,
     /// Who tells of players: the source nearest to the game that has. None: nobody yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -28,7 +28,8 @@ pub struct Answer {
     pub map: Option<String>,
     pub count: u32,
     pub max: Option<u32>,
-    /// The name of every player; none if the protocol doesn't list them all.
+    /// The names that it lists; none if it doesn't list players. They may be fewer than it counts: a sample, or those who have
+    /// a name already.
     pub names: Option<Vec<String>>,
 }
 
@@ -121,9 +122,8 @@ fn read(answer: &dyn CommonResponse, bots: Bots) -> Answer {
     let names = answer.players().map(|players| {
         players.iter().map(|player| name(player.name())).filter(|name| !name.is_empty()).collect::<Vec<_>>()
     });
-    // A sample of the names, or names of bots among them, is worth less than the number.
-    let names = names
-        .filter(|names| names.len() == answer.players_online() as usize && names.len() <= MAX_PLAYERS && machines == 0);
+    // Names of bots among them are worth less than the number.
+    let names = names.filter(|names| names.len() <= MAX_PLAYERS && machines == 0);
     Answer {
         map: answer.map().map(name).filter(|map| !map.is_empty()),
         count: answer.players_online().saturating_sub(machines),

@@ -115,8 +115,9 @@ impl ProbeSchedule {
 #[derive(Debug, Default)]
 struct Reported {
     map: Option<String>,
-    /// Ids; none = the list was never reported.
+    /// Ids; none = no list was ever reported.
     players: Option<Vec<String>>,
+    /// How many play by the last report, and the places.
     count: Option<(u32, Option<u32>)>,
 }
 
@@ -209,26 +210,36 @@ async fn in_time(
 
 impl Reported {
     /// What is new in an answer. The first list of players is reported whole, then who came and who went.
+    ///
+    /// | the answer lists | is reported |
+    /// |---|---|
+    /// | as many as it counts | who they are |
+    /// | another number, or none | the number: names may be blank, a sample, or left out by a full server |
+    /// | somebody, and counts nobody | both: it disagrees with itself |
     fn changes(&mut self, answer: Answer) -> Vec<GameEvent> {
         let mut events = Vec::new();
         if answer.map.is_some() && answer.map != self.map {
             events.push(GameEvent::Map { map: answer.map.clone(), mode: None });
             self.map.clone_from(&answer.map);
         }
-        if let Some(names) = answer.names {
-            self.diff(unique(names), &mut events);
+        let whole = |names: &Vec<String>| names.len() == answer.count as usize || answer.count == 0;
+        match answer.names.filter(whole) {
+            Some(names) => self.diff(unique(names), &mut events),
+            // Nobody is left of those it has named.
+            None if answer.count == 0 && self.players.is_some() => self.diff(Vec::new(), &mut events),
+            None => {}
         }
-        if self.count.map(|(_, max)| max) != Some(answer.max)
-            || self.players.is_none() && self.count != Some((answer.count, answer.max))
-        {
+        let count = Some((answer.count, answer.max));
+        if self.count != count {
             events.push(GameEvent::PlayerCount { players: answer.count, max: answer.max });
         }
-        self.count = Some((answer.count, answer.max));
+        self.count = count;
         events
     }
 
     fn diff(&mut self, now: Vec<String>, events: &mut Vec<GameEvent>) {
         let player = |id: &String| GamePlayer { id: id.clone(), name: Some(id.clone()), team: None };
+        let known = events.len();
         match &self.players {
             None => events.push(GameEvent::Players(now.iter().map(player).collect())),
             Some(before) => {
@@ -237,6 +248,10 @@ impl Reported {
                 let new = now.iter().filter(|id| !before.contains(id));
                 events.extend(new.map(|id| GameEvent::PlayerJoined(player(id))));
             }
+        }
+        if events.len() > known {
+            let listed = u32::try_from(now.len()).unwrap_or(u32::MAX);
+            self.count = self.count.map(|(_, max)| (listed, max));
         }
         self.players = Some(now);
     }

@@ -72,6 +72,36 @@ fn where_only_numbers_are_known_numbers_are_told() {
     assert_eq!(reported.changes(count(0)), [GameEvent::PlayerCount { players: 0, max: Some(8) }]);
 }
 
+#[test]
+fn an_answer_that_lists_other_players_than_it_counts_is_told_by_its_number() {
+    let listing = |names: Option<&[&str]>, count| Answer {
+        count,
+        names: names.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
+        ..Answer::default()
+    };
+    let left = |name: &str| GameEvent::PlayerLeft { id: name.to_owned() };
+    let number = |players| GameEvent::PlayerCount { players, max: None };
+    let mut reported = Reported::default();
+    let list = GamePlayer { id: "Pia".to_owned(), name: Some("Pia".to_owned()), team: None };
+    assert_eq!(reported.changes(listing(Some(&["Pia"]), 1)), [GameEvent::Players(vec![list]), number(1)]);
+    // One answer after the other: what it lists, what it counts, and what is told of that.
+    let rows = [
+        ("blank names", Some(&[][..]), 3, vec![number(3)]),
+        ("no list at all", None, 4, vec![number(4)]),
+        ("a sample", Some(&["Bo"][..]), 3, vec![number(3)]),
+        ("the same list as before", Some(&["Pia"][..]), 1, vec![number(1)]),
+        ("a new list", Some(&["Pia", "Bo"][..]), 2, vec![joined("Bo")]),
+        ("two listed, nobody counted", Some(&["Pia", "Bo"][..]), 0, vec![number(0)]),
+        ("the same again", Some(&["Pia", "Bo"][..]), 0, vec![]),
+        ("one listed, nobody counted", Some(&["Bo"][..]), 0, vec![left("Pia"), number(0)]),
+        ("nobody counted, no list", None, 0, vec![left("Bo")]),
+        ("somebody again, without a name", Some(&[][..]), 1, vec![number(1)]),
+    ];
+    for (what, names, count, told) in rows {
+        assert_eq!(reported.changes(listing(names, count)), told, "{what}");
+    }
+}
+
 /// A game that answers Quake 3 queries with whatever the test says.
 async fn scripted() -> (u16, Arc<Mutex<Option<&'static str>>>) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();

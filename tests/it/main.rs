@@ -70,6 +70,7 @@ mod openarena;
 mod openarena_probe;
 mod operator_socket;
 mod outage;
+mod players;
 mod practice;
 mod probes;
 mod prose;

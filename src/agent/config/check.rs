@@ -11,7 +11,7 @@ use crate::{
     config::{keys::KeyPath, provenance::Provenance, read::Fault},
     model::{
         policy::{ReadyBy, Transport},
-        probe::ProbeKind,
+        probe::{Bots, Probe, ProbeKind},
         process::StopAction,
         units::Span,
     },
@@ -87,18 +87,20 @@ pub fn warnings(config: &AgentConfig) -> Vec<String> {
         );
     }
     warnings.extend(watch::open_patterns(config));
-    if tells_players_twice(config) {
+    if counts_bots_beside_the_log(config) {
         warnings.push(
-            "[probe] and [log_patterns] both tell who plays, by different ids: the log is believed, the probe's players are ignored"
+            "[probe] counts bots, and [log_patterns] may not: where only one of them says that somebody plays, the server is held for \
+             players.count_conflict; probe.bots = \"ignore\" leaves bots out"
                 .to_owned(),
         );
     }
     warnings
 }
 
-fn tells_players_twice(config: &AgentConfig) -> bool {
-    let by_probe = config.probe.as_ref().is_some_and(|probe| probe.kind == ProbeKind::Gamedig);
-    by_probe && (config.log_patterns.player_joined.is_some() || config.log_patterns.player_left.is_some())
+fn counts_bots_beside_the_log(config: &AgentConfig) -> bool {
+    let counts = |probe: &Probe| probe.kind == ProbeKind::Gamedig && probe.bots == Bots::Count;
+    config.probe.as_ref().is_some_and(counts)
+        && (config.log_patterns.player_joined.is_some() || config.log_patterns.player_left.is_some())
 }
 
 fn game(config: &AgentConfig, faults: &mut Faults) {
@@ -338,13 +340,14 @@ limits = { nofiles = 5 }
     }
 
     #[test]
-    fn two_sources_of_players_are_warned_of() {
+    fn bots_that_only_one_of_two_sources_counts_are_warned_of() {
         let twice = |text: &str| {
             let config: AgentConfig = toml::from_str(text).unwrap();
-            super::warnings(&config).iter().any(|warning| warning.contains("both tell who plays"))
+            super::warnings(&config).iter().any(|warning| warning.contains("counts bots"))
         };
         let (joined, ready) = ("player_joined = '^join (?<name>.+)'", "ready = '^up'");
         assert!(twice(&format!("[probe]\nprotocol = 'quake3'\n[log_patterns]\n{joined}\n")));
+        assert!(!twice(&format!("[probe]\nprotocol = 'quake3'\nbots = 'ignore'\n[log_patterns]\n{joined}\n")));
         assert!(!twice(&format!("[probe]\nprotocol = 'quake3'\n[log_patterns]\n{ready}\n")));
         assert!(!twice(&format!("[probe]\nkind = 'udp'\n[log_patterns]\n{joined}\n")));
         assert!(!twice(&format!("[log_patterns]\n{joined}\n")));

@@ -27,7 +27,7 @@ impl BulkText {
             return BulkText::default();
         }
         BulkText {
-            known: memory.roster.known.clone(),
+            known: memory.roster.nearest.known.clone(),
             custom: memory.words.custom.clone(),
             kept_aside: memory.words.kept_aside.clone(),
         }
@@ -38,7 +38,7 @@ impl BulkText {
         if memory.process.process.run().is_none() {
             return *self == BulkText::default();
         }
-        self.known == memory.roster.known
+        self.known == memory.roster.nearest.known
             && self.custom == memory.words.custom
             && self.kept_aside == memory.words.kept_aside
     }

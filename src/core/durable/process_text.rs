@@ -61,7 +61,7 @@ impl ProcessText {
     /// Leaves out of its run what lies in a bulk.
     pub(super) fn leave_out_bulk(&mut self) {
         if let Some(run) = self.run_mut() {
-            run.roster.known.clear();
+            run.roster.nearest.known.clear();
             run.custom.clear();
             run.kept_aside.clear();
         }
@@ -74,7 +74,7 @@ impl ProcessText {
             run.roster = Roster::default();
             return;
         };
-        run.roster.known = bulk.known;
+        run.roster.nearest.known = bulk.known;
         run.custom = bulk.custom;
         run.kept_aside = bulk.kept_aside;
     }

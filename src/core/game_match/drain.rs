@@ -11,6 +11,7 @@ use crate::{
     core::{
         decisions::Decisions,
         facts::{Facts, Phase},
+        headcount::Headcount,
         session::SessionLink,
         signal::{Report, Signal},
         steady_time::{SteadyTime, earliest},
@@ -86,7 +87,7 @@ impl GameMatch {
 
     pub(super) fn draining(&mut self, facts: &Facts, decisions: &mut Decisions) {
         let MatchStage::Draining(_, drain) = &self.state.stage else { return };
-        let empty = facts.process.run.is_none() || facts.players.is_known_empty(facts.now);
+        let empty = facts.process.run.is_none() || facts.players.headcount == Headcount::Nobody;
         if !empty && drain.deadline.is_none_or(|deadline| facts.now < deadline) {
             return;
         }
@@ -157,7 +158,7 @@ impl GameMatch {
     /// itself.
     pub(super) fn game_free(&mut self, facts: &Facts) {
         let MatchStage::Draining(_, drain) = &self.state.stage else { return };
-        let over = drain.then == AfterDrain::Recycle && !facts.players.countable;
+        let over = drain.then == AfterDrain::Recycle && facts.players.headcount.is_unknown();
         if over && let MatchStage::Draining(_, drain) = &mut self.state.edit().stage {
             drain.deadline = Some(facts.now);
         }
@@ -168,7 +169,7 @@ impl GameMatch {
         let MatchStage::Serving(game) = &self.state.stage else { return };
         if facts.session.link == SessionLink::Gone {
             // The match plays on without its session: it ends with its last player.
-            if facts.process.run.is_some() && facts.players.is_empty() {
+            if facts.process.run.is_some() && facts.players.headcount == Headcount::Nobody {
                 self.finish("the session is gone and nobody plays", AfterDrain::Recycle, facts, decisions);
             }
             return;
@@ -179,16 +180,22 @@ impl GameMatch {
         }
     }
 
-    /// Each limit that runs, with its reason.
+    /// Each limit that runs, with its reason. Those that wait for players run out only where it is known that nobody plays.
     fn guards(&self, game: &Match, facts: &Facts) -> [Option<(SteadyTime, &'static str)>; 3] {
         let (guards, players) = (&facts.settings.guards, &facts.players);
         let Some(first) = game.first_joinable.filter(|_| facts.process.run.is_some()) else { return [None; 3] };
-        let no_show = guards.no_show_timeout.filter(|_| players.is_empty() && !players.ever);
-        let empty = guards.empty_timeout.zip(players.empty_since.filter(|_| players.is_empty()));
+        let patience = facts.settings.players.count_conflict.get();
+        let nobody =
+            |at: &SteadyTime| players.headcount_at((*at).max(facts.now), players.probed, patience) == Headcount::Nobody;
         let first_up = first.max(facts.process.ready.unwrap_or(first)).max(self.guards_from);
+        let no_show = guards.no_show_timeout.filter(|_| !players.ever).map(|span| first_up + span.get());
+        let empty = guards.empty_timeout.zip(players.empty_since).map(|(span, since)| {
+            let left = since.max(self.guards_from) + span.get();
+            players.disputed_until(patience).map_or(left, |until| left.max(until))
+        });
         [
-            no_show.map(|span| (first_up + span.get(), "no_show: nobody came")),
-            empty.map(|(span, since)| (since.max(self.guards_from) + span.get(), "empty: everybody has left")),
+            no_show.filter(nobody).map(|at| (at, "no_show: nobody came")),
+            empty.filter(nobody).map(|at| (at, "empty: everybody has left")),
             guards.max_match_time.map(|span| (first + span.get(), "max_match_time: the match took too long")),
         ]
     }

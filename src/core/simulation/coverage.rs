@@ -29,7 +29,7 @@ impl Coverage {
         *self.met.entry((act.name(), status.phase)).or_default() += 1;
         let keeper = (w.keeper.gone, status.keeper.connected, std::mem::discriminant(&w.keeper.run));
         let ways = (w.disk, matches!(w.service.net, Net::Up), status.outbox.len().min(3));
-        let shown = (status.join_status, status.instance_health, status.players.min(2));
+        let shown = (status.join_status, status.instance_health, status.players.map(|players| players.min(2)));
         self.states.insert(format!("{:?} {keeper:?} {ways:?} {shown:?}", status.phase));
     }
 

@@ -116,7 +116,9 @@ impl Model {
     pub(super) fn comes(&mut self, w: &World, act: &Act) {
         let status = w.status();
         let is_on = matches!(status.phase, PhaseName::Serving | PhaseName::Draining);
-        self.plays = is_on && status.players > 0 && !counts_players(act);
+        // Where sources disagree, time alone may end it.
+        let agreed = status.players_disputed_until.is_none();
+        self.plays = is_on && agreed && status.players > Some(0) && !counts_players(act);
         if matches!(status.phase, PhaseName::Idle | PhaseName::Starting) {
             self.may_end = None;
         }

@@ -24,7 +24,7 @@ fn run_n_alive_is_adopted_with_session_instance_players_and_readiness() {
     w.take_told();
     w.kill_agent();
     let after = w.status();
-    assert_eq!((after.session_id, after.instance_id, after.players), (before.session_id, before.instance_id, 1));
+    assert_eq!((after.session_id, after.instance_id, after.players), (before.session_id, before.instance_id, Some(1)));
     assert_eq!((after.phase, after.game.ready), (PhaseName::Serving, true));
     assert!(w.take_told().is_empty(), "the service already knows");
     assert_eq!(w.keeper.starts, [1]);

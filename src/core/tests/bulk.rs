@@ -79,7 +79,7 @@ fn it_is_there_again_in_the_next_life_and_gone_with_the_run() {
     w.kill_agent();
     let after = w.status();
     assert_eq!(after.game.kept_aside[&EventSource::Native].as_str().len(), SHELF);
-    assert_eq!((after.players, after.players_known), (500, before.players_known));
+    assert_eq!((after.players, after.players_known), (Some(500), before.players_known));
     assert_eq!(after.custom_data, before.custom_data);
     w.say(GameEvent::StopMe);
     w.pass(secs(1));
@@ -118,7 +118,7 @@ fn a_life_without_its_bulk_knows_that_it_does_not_know_who_plays() {
     w.order(Order::Drain { reason: None, then: After::End });
     assert_eq!(w.status().phase, PhaseName::Draining, "somebody may play");
     w.say(GameEvent::Players(vec![player("ada")]));
-    assert_eq!(w.status().players, 1);
+    assert_eq!(w.status().players, Some(1));
     w.say(GameEvent::Players(Vec::new()));
     assert_eq!(w.status().phase, PhaseName::Ended);
 }
@@ -130,7 +130,7 @@ fn the_keepers_record_leaves_it_out_before_anything_else() {
     let memory = w.core.memory();
     let record = Memory::read(&memory.record(), None).unwrap();
     assert!(record.words.kept_aside.is_empty());
-    assert_eq!((&record.roster, &record.words.custom), (&memory.roster, &memory.words.custom));
+    assert_eq!((&record.roster.nearest, &record.words.custom), (&memory.roster.nearest, &memory.words.custom));
     w.say(aside("a shelf"));
     let record = Memory::read(&w.core.memory().record(), None).unwrap();
     assert_eq!(record.words.kept_aside[&EventSource::Native].as_str(), "a shelf");
@@ -146,5 +146,8 @@ fn what_the_first_agent_wrote_that_had_one_is_read_and_written_as_it_was() {
     let memory = Memory::read(text, Some(read.clone())).unwrap();
     assert!(read.is_of(&memory));
     assert_eq!((read.text(), memory.write(bulk_named_in(text))), (bulk.to_owned(), text.to_owned()));
-    assert_eq!((memory.roster.known.len(), memory.words.custom.len(), memory.words.kept_aside.len()), (40, 1, 1));
+    assert_eq!(
+        (memory.roster.nearest.known.len(), memory.words.custom.len(), memory.words.kept_aside.len()),
+        (40, 1, 1)
+    );
 }

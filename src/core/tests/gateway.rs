@@ -379,7 +379,7 @@ impl Gateway {
     /// What the game has said, as the agent knows it.
     fn state(&self) -> String {
         let (facts, status) = (&self.world.core.facts, self.world.status());
-        format!("{:?} {:?} {:?} {:?}", facts.words, facts.players.known, status.match_id, status.join_status)
+        format!("{:?} {:?} {:?} {:?}", facts.words, status.players_known, status.match_id, status.join_status)
     }
 }
 

@@ -34,7 +34,7 @@ fn a_game_that_lives_on_is_shown_with_its_match_and_players() {
     let (alive, down) = (w.status(), look(&w, &here(&w.keeper)));
     assert_eq!((down.phase, down.join_status), (PhaseName::Serving, Some(JoinStatus::Joinable)));
     assert_eq!((&down.session_id, &down.instance_id), (&alive.session_id, &alive.instance_id));
-    assert_eq!((down.game.pid, down.game.run, down.players), (alive.game.pid, alive.game.run, 1));
+    assert_eq!((down.game.pid, down.game.run, down.players), (alive.game.pid, alive.game.run, Some(1)));
     assert_eq!((down.instance_health, down.keeper.connected), (InstanceHealth::Healthy, true));
     assert_eq!((down.name.as_str(), down.warnings.len(), down.last_end), ("one", 0, None));
 }
@@ -47,7 +47,7 @@ fn an_end_that_its_keeper_has_or_left_behind_is_shown_as_it_was() {
     w.keeper.run = RunState::Exited { report: report.clone() };
     for keeper in [here(&w.keeper), KeeperFound::Gone(Some(Box::new(report.clone())))] {
         let down = look(&w, &keeper);
-        assert_eq!((down.game.run, down.players, down.phase), (None, 0, PhaseName::Closing), "{keeper:?}");
+        assert_eq!((down.game.run, down.players, down.phase), (None, Some(0), PhaseName::Closing), "{keeper:?}");
         let end = down.last_end.unwrap();
         assert_eq!((end.exit, end.reported, end.session_id), (Some(report.clone()), false, w.status().session_id));
         assert!(down.warnings.iter().any(|warning| warning.contains("the game is over")));

@@ -36,6 +36,7 @@ fn milestones_that_were_passed_over_are_told_in_order_with_their_times() {
     w.pass(secs(3));
     let joinable = w.now().wall;
     w.say(GameEvent::Ready);
+    w.say(GameEvent::Players(Vec::new()));
     w.pass(secs(3));
     let unjoinable = w.now().wall;
     w.say(GameEvent::MatchEnded { allocation: None });

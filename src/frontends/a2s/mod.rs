@@ -198,7 +198,7 @@ impl Responder {
             folder: &self.settings.folder,
             game: &self.settings.game,
             app_id: self.settings.app_id,
-            players: status.players,
+            players: status.players.unwrap_or(0),
             max_players: status.max_players.unwrap_or(0),
             version: status.game.version.as_deref().unwrap_or("0.0.0"),
             port: status.ports.get(&self.settings.port).copied(),

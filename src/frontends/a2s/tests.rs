@@ -41,7 +41,7 @@ fn someone() -> SocketAddr {
 /// A server with so many players.
 fn status(players: u32) -> Status {
     let known = (0..players).map(|n| GamePlayer { id: n.to_string(), name: Some(format!("player {n}")), team: None });
-    Status { players, players_known: known.collect(), mode: Some("duel".to_owned()), ..playing() }
+    Status { players: Some(players), players_known: known.collect(), mode: Some("duel".to_owned()), ..playing() }
 }
 
 fn ask(responder: &mut Responder, kind: &[u8], status: &Status) -> Vec<Vec<u8>> {

@@ -216,7 +216,7 @@ impl Api {
     fn hand_on(&self, run: RunNumber, beat: &Heartbeat, by_route: Silence) {
         let players_known = {
             let status = self.shared.status.borrow();
-            status.players > 0 && status.players_from == Some(EventSource::Gsdk)
+            status.players.is_some_and(|players| players > 0) && status.players_from == Some(EventSource::Gsdk)
         };
         let mut history = self.history();
         let changes = history.changes(run, beat, players_known, &self.config);

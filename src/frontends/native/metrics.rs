@@ -88,7 +88,12 @@ fn figures(registry: &mut Registry, status: &Status) {
         gauge.set(value);
         registry.register(name, help, gauge);
     };
-    gauge("players", "Players connected", i64::from(status.players));
+    // A number that nobody knows is none.
+    if let Some(players) = status.players {
+        gauge("players", "Players connected", i64::from(players));
+    }
+    let disputed = status.players_disputed_until.is_some();
+    gauge("players_disputed", "1 while sources disagree whether anybody plays", i64::from(disputed));
     gauge("players_max", "Places for players, 0 if unknown", i64::from(status.max_players.unwrap_or(0)));
     gauge("game_up", "1 while a game process lives", i64::from(status.game.pid.is_some()));
     gauge("game_ready", "1 once readiness was proved", i64::from(status.game.ready));

@@ -68,6 +68,7 @@ pub(crate) struct GameState<'a> {
     pub mode: Option<&'a str>,
     #[cfg_attr(test, schema(value_type = BTreeMap<String, u16>))]
     pub ports: &'a Ports,
+    /// 0 also where nothing is known of them.
     pub players: u32,
     pub max_players: Option<u32>,
     #[cfg_attr(test, schema(value_type = BTreeMap<String, String>))]
@@ -102,7 +103,7 @@ impl<'a> GameState<'a> {
             map: status.map.as_deref(),
             mode: status.mode.as_deref(),
             ports: &status.ports,
-            players: status.players,
+            players: status.players.unwrap_or(0),
             max_players: status.max_players,
             custom_data: &status.custom_data,
             told: told.filter_map(|event| serde_json::from_slice(&event.json).ok()).collect(),

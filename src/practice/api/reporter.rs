@@ -106,8 +106,8 @@ pub(crate) enum Delivery {
 pub(crate) struct Ledger {
     pub is: Facts,
     told: Facts,
-    /// A statement about players may or may not have arrived.
-    unsure: bool,
+    /// The agent knows who plays; else it is sent the whole list, also an empty one, once the game is ready.
+    list_is_told: bool,
     heartbeat: bool,
     tick_rate: Option<(f64, f64)>,
 }
@@ -123,7 +123,7 @@ impl Ledger {
         version
             .or_else(|| playing.map(|(map, mode)| Statement::Playing(map, mode)))
             .or_else(|| (is.ready.is_some() && told.ready.is_none()).then_some(Statement::Ready))
-            .or_else(|| self.unsure.then(|| Statement::Players(is.players.clone())))
+            .or_else(|| (is.ready.is_some() && !self.list_is_told).then(|| Statement::Players(is.players.clone())))
             .or_else(|| left().map(|id| Statement::Left(id.clone())))
             .or_else(|| (told.match_id.is_some() && told.match_id != is.match_id).then_some(Statement::MatchEnd))
             .or_else(|| is.match_id.clone().filter(|_| told.match_id != is.match_id).map(Statement::MatchStart))
@@ -139,7 +139,7 @@ impl Ledger {
         match said {
             Statement::Heartbeat => self.heartbeat = false,
             Statement::TickRate { .. } => self.tick_rate = None,
-            Statement::Joined(..) | Statement::Left(_) | Statement::Players(_) if !settled => self.unsure = true,
+            Statement::Joined(..) | Statement::Left(_) | Statement::Players(_) if !settled => self.list_is_told = false,
             _ if !settled => {}
             Statement::Version(version) => self.told.version = Some(version),
             Statement::Playing(map, mode) => self.told.playing = Some((map, mode)),
@@ -147,7 +147,7 @@ impl Ledger {
             Statement::Joinable(joinable) => self.told.joinable = Some(joinable),
             Statement::Joined(id, name) => drop(self.told.players.insert(id, name)),
             Statement::Left(id) => drop(self.told.players.remove(&id)),
-            Statement::Players(players) => (self.told.players, self.unsure) = (players, false),
+            Statement::Players(players) => (self.told.players, self.list_is_told) = (players, true),
             Statement::MatchStart(id) => self.told.match_id = Some(id),
             Statement::MatchEnd => self.told.match_id = None,
             Statement::Shutdown => self.told.shutdown = Some(()),
@@ -157,7 +157,7 @@ impl Ledger {
     /// The agent may have forgotten everything: it is sent again.
     pub(crate) fn forget(&mut self) {
         self.told = Facts { shutdown: self.told.shutdown, ..Facts::default() };
-        self.unsure = true;
+        self.list_is_told = false;
     }
 }
 
@@ -284,9 +284,12 @@ mod tests {
 
     #[test]
     fn only_what_changed_is_said_and_in_a_sensible_order() {
-        let mut ledger = busy();
+        let mut ledger = Ledger::default();
+        ledger.is.ready = Some(());
+        assert_eq!(drain(&mut ledger), [Statement::Ready, Statement::Players(BTreeMap::new())], "nobody plays yet");
+        ledger.is = busy().is;
         let joined = Statement::Joined("a".to_owned(), "Ann".to_owned());
-        assert_eq!(drain(&mut ledger), [Statement::Ready, Statement::MatchStart("m1".to_owned()), joined]);
+        assert_eq!(drain(&mut ledger), [Statement::MatchStart("m1".to_owned()), joined]);
         ledger.heartbeat = true;
         assert_eq!(drain(&mut ledger), [Statement::Heartbeat]);
         ledger.is.players.clear();

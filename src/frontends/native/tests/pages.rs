@@ -30,7 +30,7 @@ async fn state_has_an_etag_that_changes_with_what_it_shows_and_only_then() {
     // A new status that shows nothing new to the game.
     fixture.driver.status.send_replace(Arc::new(Status { sessions_url: Some("http://x".to_owned()), ..status() }));
     assert_eq!(conditional(first.etag()).await.status, StatusCode::NOT_MODIFIED);
-    fixture.driver.status.send_replace(Arc::new(Status { players: 3, ..status() }));
+    fixture.driver.status.send_replace(Arc::new(Status { players: Some(3), ..status() }));
     let second = conditional(first.etag()).await;
     assert_eq!((second.status, &second.json()["players"]), (StatusCode::OK, &3.into()));
 

@@ -195,16 +195,16 @@ async fn the_timeline_is_read_back_and_followed() {
 #[tokio::test]
 async fn the_status_is_followed_change_by_change() {
     let fixture = fixture();
-    let players = |players| Arc::new(Status { players, ..status() });
+    let players = |players| Arc::new(Status { players: Some(players), ..status() });
     let read = |chunk: Option<Result<Bytes, axum::Error>>| {
         let chunk = chunk.unwrap().unwrap();
         let line = chunk.strip_suffix(b"\n").expect("whole lines");
-        serde_json::from_slice::<Status>(line).unwrap().players
+        serde_json::from_slice::<Status>(line).unwrap().players.unwrap()
     };
     assert_eq!(fixture.ask("GET", "/v1/status?follow=maybe", OPERATOR, "").await.code(), "invalid");
     assert_eq!(fixture.ask("GET", "/v1/status?follow", GAME, "").await.status, StatusCode::NOT_FOUND);
     let mut body = open(&fixture, "/v1/status?follow", OPERATOR, None).await.unwrap().body;
-    assert_eq!(read(body.next().await), status().players);
+    assert_eq!(read(body.next().await), status().players.unwrap());
     fixture.driver.status.send_replace(players(1));
     assert_eq!(read(body.next().await), 1);
     // What lay between two reads isn't sent, nor what doesn't show.
