@@ -174,6 +174,7 @@ impl Driver {
                 let input = match finding.observation {
                     Observation::Evidence(evidence) => Input::Evidence { run, source, evidence },
                     Observation::GameEvent(event) => Input::GameEvent { run, source, event },
+                    Observation::Build(build) => Input::Build { run, build },
                 };
                 self.take(input, state, now)
             }

@@ -14,6 +14,7 @@
 //! | timeline event | timeline and its thread | dropped on disk, and counted |
 
 use super::{
+    build_id,
     console_quit::ConsoleQuit,
     hooks::Hooks,
     inbox::Answered,
@@ -31,6 +32,7 @@ use crate::{
     host::clock,
     keeper::{Forward, Keeper, Losses},
     model::{
+        game::EventSource,
         ids::{KeeperId, RunId, RunNumber},
         keeper::{KeeperFact, KeeperOrder},
         ordered::Ports,
@@ -40,7 +42,7 @@ use crate::{
         status::TimelineEntry,
         time::Now,
     },
-    probes::{self, CommandRunner, Finding, Log, Target, Watcher},
+    probes::{self, CommandRunner, Finding, Log, Observation, Target, Watcher},
     providers::Offer,
     session_api::agent::SessionClient,
 };
@@ -162,10 +164,21 @@ impl EffectExecutor {
             self.launch_extensions.iter().for_each(|extension| extension.apply(&token, &mut spec));
             self.set_game(run, token);
         }
+        self.identify_build(run, &spec);
         // Before the start: its first line may be the one that matters.
         let prints = matches!(self.watch.place, LogPlace::Keepers(_)) && !self.watch.log.is_empty();
         self.keeper.output(if prints { Forward::News } else { Forward::Nothing });
         self.keeper.give(KeeperOrder::Start { run, spec });
+    }
+
+    /// Which build of the game it is, as far as the files of its command line show.
+    fn identify_build(&self, run: RunNumber, spec: &LaunchSpec) {
+        let (argv, dir, findings) = (spec.argv.clone(), spec.dir.clone(), self.watch.findings.clone());
+        tokio::task::spawn_blocking(move || {
+            let observation = Observation::Build(build_id::of(&argv, dir.as_deref()));
+            // The receiver goes only with the driver.
+            let _ = findings.blocking_send(Finding { run, source: EventSource::Log, observation });
+        });
     }
 
     fn set_game(&self, run: RunNumber, token: SecretString) {

@@ -45,6 +45,7 @@ pub mod validate;
 
 mod bootstrap;
 mod build;
+mod build_id;
 mod figures;
 #[cfg(test)]
 mod reach_tests;

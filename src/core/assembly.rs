@@ -40,7 +40,7 @@ impl Core {
         let process = ProcessMachine::restore(memory.process);
         let words = GameWords::restore(memory.words);
         let gateway = GatewayLink::restore(memory.heard);
-        let players = Players::restore(memory.roster);
+        let players = Players::restore(memory.roster, memory.tellers);
         let game = GameMatch::restore(memory.game);
         let outbox = Outbox::restore(memory.outboxes);
         let session = SessionMachine::restore(memory.link);
@@ -99,6 +99,7 @@ impl Core {
             process: self.process.state().clone(),
             words: self.facts.words.as_ref().clone(),
             roster: self.facts.players.as_ref().clone(),
+            tellers: self.players.tellers().cloned(),
             pings: self.health.pings(),
             heard: self.gateway.recorded().cloned(),
             link: self.facts.session.link,
@@ -115,7 +116,7 @@ impl Core {
         self.process.recall(memory.process);
         self.words.recall(memory.words);
         self.gateway.recall(memory.heard);
-        self.players.recall(memory.roster);
+        self.players.recall(memory.roster, memory.tellers);
         self.game.recall(memory.game);
         self.outbox.recall(memory.outboxes);
         self.session.recall(memory.link);

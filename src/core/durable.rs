@@ -12,6 +12,7 @@
 //! | `gateway` | the gateway link: the last batch that the rest of the text has the effects of |
 //! | `lanes` | the instance outboxes |
 //! | `last_run`, `failures` | the process |
+//! | `tellers` | the players |
 //! | `term`, `answered` | the allocation |
 //! | `matches`, `since`, `last_end` | the match |
 //! | `bulk` | the id of the other text that has the rest of the run, where that is large |
@@ -31,6 +32,7 @@ use super::{
     game_words::Words,
     health::Pings,
     instance_outbox::InstanceOutbox,
+    players::Tellers,
     process::ProcessState,
     roster::Roster,
     session::SessionLink,
@@ -73,6 +75,8 @@ pub(super) struct Memory {
     pub process: ProcessState,
     pub words: Words,
     pub roster: Roster,
+    /// Which sources tell of players, over all runs of one build.
+    pub tellers: Option<Tellers>,
     pub pings: Pings,
     pub heard: Option<BatchId>,
     pub link: SessionLink,
@@ -91,6 +95,7 @@ impl Memory {
             process: ProcessState::default(),
             words: Words::default(),
             roster: Roster::default(),
+            tellers: None,
             pings: Pings::default(),
             heard: None,
             link: SessionLink::default(),
@@ -201,6 +206,8 @@ struct Durable {
     making: Option<Making>,
     #[serde(default)]
     last_end: Option<LastEnd>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tellers: Option<Tellers>,
 }
 
 /// The last batch of the SDK gateway whose effects are in this text.
@@ -230,6 +237,7 @@ impl Durable {
             answered: memory.allocation.answered.clone(),
             making: memory.allocation.making.clone(),
             last_end: memory.game.last_end.clone(),
+            tellers: memory.tellers.clone(),
         }
     }
 
@@ -249,6 +257,7 @@ impl Durable {
             process: ProcessState { process, last_run: self.last_run, failures: self.failures },
             words,
             roster,
+            tellers: self.tellers,
             pings,
             heard: self.gateway.map(|text| BatchId { gateway: text.id, batch: text.batch }),
             link,

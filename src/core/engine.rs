@@ -192,6 +192,11 @@ impl Core {
             Input::Gateway(fact) => self.on_gateway(GatewayEvent::Fact(fact)),
             Input::Evidence { run, source, evidence } => self.evidence(run, source, evidence),
             Input::Output { run, read, evidence, events } => self.output(run, read, evidence, events),
+            Input::Build { run, build } => {
+                if self.facts.process.run == Some(run) {
+                    self.on_players(PlayersEvent::Build(build));
+                }
+            }
             Input::Allocated(allocation) => self.on_allocation(AllocationEvent::Allocated(allocation)),
             Input::Deallocated { allocation } => self.on_allocation(AllocationEvent::Deallocated(allocation)),
             Input::Registered { registered, trouble } => {

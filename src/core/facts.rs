@@ -23,7 +23,7 @@ use super::{
     roster::{self, Roster},
     session::{SessionFacts, SessionLink},
     settings::Settings,
-    steady_time::SteadyTime,
+    steady_time::{SteadyTime, earliest},
 };
 use crate::model::{
     game::Admission, ids::InstanceId, policy::WhenUnhealthy, session::JoinStatus, status::PhaseName, time::Timestamp,
@@ -101,6 +101,14 @@ impl Facts {
         let posted = self.outbox.of(&game.instance).is_some_and(|outbox| outbox.posted && !outbox.closing);
         let held = matches!(self.session.link, SessionLink::Held | SessionLink::Doubtful { .. });
         (posted && held).then_some(game)
+    }
+
+    /// When a drain ends that lets players go on until `deadline`: earlier, where nobody knows whether there are any. The
+    /// session's members may well be players.
+    pub(super) fn drain_ends(&self, deadline: Option<SteadyTime>, begun: Option<SteadyTime>) -> Option<SteadyTime> {
+        let unknown = self.players.headcount.is_unknown() && self.members().unwrap_or(0) == 0;
+        let patience = self.settings.drain.unknown_players.get();
+        earliest([deadline, begun.filter(|_| unknown).map(|begun| begun + patience)])
     }
 
     /// How many members the match's session has, as it was read last.

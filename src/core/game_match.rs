@@ -153,7 +153,11 @@ impl GameMatch {
             MatchStage::Closing(_, closing) => (None, Some((closing.reason.clone(), closing.sequence.clone()))),
             MatchStage::Idle | MatchStage::Starting(_) | MatchStage::Serving(_) => (None, None),
         };
-        MatchFacts { phase: self.phase(), game, drain, closing }
+        let drain_begun = match &self.state.stage {
+            MatchStage::Draining(_, drain) => drain.begun,
+            MatchStage::Idle | MatchStage::Starting(_) | MatchStage::Serving(_) | MatchStage::Closing(..) => None,
+        };
+        MatchFacts { phase: self.phase(), game, drain, drain_begun, closing }
     }
 
     fn phase(&self) -> MatchPhase {
@@ -263,7 +267,7 @@ impl GameMatch {
             MatchStage::Idle => None,
             MatchStage::Starting(game) => game.expiry(),
             MatchStage::Serving(game) => self.guards_deadline(game, facts),
-            MatchStage::Draining(_, drain) => drain.deadline,
+            MatchStage::Draining(_, drain) => facts.drain_ends(drain.deadline, drain.begun),
             MatchStage::Closing(_, closing) => {
                 let deadline = closing.sequence.deadline(&facts.settings.stop_steps);
                 deadline.filter(|_| facts.process.run.is_some())

@@ -2,8 +2,8 @@
 //!
 //! | source | says | its 0 counts |
 //! |---|---|---|
-//! | an SDK | who came and went, the whole list, or a number | once it has told of somebody; native and GSDK also by the whole list |
-//! | the game's log | who came and went | once it has told of somebody |
+//! | an SDK | who came and went, the whole list, or a number | once it has told of somebody, in this run or an earlier one of the same build; native and GSDK also by the whole list |
+//! | the game's log | who came and went | the same |
 //! | a query | the whole list; a number, where it lists not all of them | for 10 s after an answer |
 //! | the session | its members | never: they may be on their way, or gone |
 //!
@@ -18,7 +18,9 @@
 //! | none | one or more, but none counts | unknown |
 //! | none | none | unknown |
 //!
-//! Only *nobody* ends anything early. A dispute begins anew when somebody comes.
+//! The silence of a source that told of somebody in an earlier run of the same build is a 0, where
+//! nobody else says otherwise. Only *nobody* ends anything early. A dispute begins anew when
+//! somebody comes.
 
 use super::steady_time::SteadyTime;
 use crate::model::game::{EventSource, GamePlayer};
@@ -186,43 +188,52 @@ fn within(since: Option<SteadyTime>, span: Duration, at: SteadyTime) -> bool {
     since.is_some_and(|since| at < since + span)
 }
 
+/// What is known beside what the sources say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Background {
+    /// When a query was answered last, in this life.
+    pub probed: Option<SteadyTime>,
+    /// An SDK or the log has told of somebody in an earlier run of the same build: it would do so again.
+    pub told_before: bool,
+    /// How long a dispute holds the server.
+    pub patience: Duration,
+}
+
 /// What all of them say together.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Evidence<'a> {
     /// The nearest to the game first.
     pub voices: &'a [Voice],
-    /// When a query was answered last.
-    pub probed: Option<SteadyTime>,
     pub disputed_since: Option<SteadyTime>,
-    /// How long a dispute holds the server.
-    pub patience: Duration,
+    pub background: Background,
 }
 
 impl Evidence<'_> {
     /// How many play at that moment, if nobody says anything new until then.
     pub(super) fn at(&self, at: SteadyTime) -> Headcount {
         let somebody = self.voices.iter().map(|voice| voice.players).find(|players| *players > 0);
-        let nobody = self.voices.iter().any(|voice| voice.denies_at(at, self.probed));
-        let until = self.disputed_since.map(|since| since + self.patience);
+        let nobody = self.voices.iter().any(|voice| voice.denies_at(at, self.background.probed));
+        let until = self.disputed_since.map(|since| since + self.background.patience);
         match (somebody, until) {
             (Some(players), Some(until)) if at < until => Headcount::Disputed { players, until },
             (Some(players), Some(_)) if !nobody => Headcount::Players(players),
             (Some(players), None) => Headcount::Players(players),
             (Some(_) | None, _) if nobody => Headcount::Nobody,
+            (None, _) if self.background.told_before => Headcount::Nobody,
             (Some(_) | None, _) if self.was_nobody_lately(at) => Headcount::NobodyLately,
             (Some(_) | None, _) => Headcount::Unknown,
         }
     }
 
     fn was_nobody_lately(&self, at: SteadyTime) -> bool {
-        self.voices.iter().any(Voice::denies) && within(self.probed, SHOWN, at)
+        self.voices.iter().any(Voice::denies) && within(self.background.probed, SHOWN, at)
     }
 
     /// When that changes next by time alone.
     pub(super) fn changes_at(&self, now: SteadyTime) -> Option<SteadyTime> {
         let present = self.at(now);
-        let probed = self.probed.map(|at| [at + RECENT, at + SHOWN]);
-        let disputed = self.disputed_since.map(|since| since + self.patience);
+        let probed = self.background.probed.map(|at| [at + RECENT, at + SHOWN]);
+        let disputed = self.disputed_since.map(|since| since + self.background.patience);
         let moments = probed.into_iter().flatten().chain(disputed);
         moments.filter(|at| *at > now && self.at(*at) != present).min()
     }

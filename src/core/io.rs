@@ -91,6 +91,11 @@ pub enum Input {
         evidence: Vec<Evidence>,
         events: Vec<GameEvent>,
     },
+    /// Which build of the game this run is of.
+    Build {
+        run: RunNumber,
+        build: String,
+    },
     /// The provider allocated us. For a hook, see [`Order::Allocate`].
     Allocated(Allocation),
     /// The provider took an allocation back.

@@ -11,7 +11,7 @@
 use super::{
     durable::{BulkText, Memory},
     game_match::MatchStage,
-    headcount::Headcount,
+    headcount::{Background, Headcount},
     io::Saved,
     process::Process,
     status::{UNEXPLAINED, link_warning, of_run, unkillable},
@@ -96,7 +96,8 @@ pub(crate) fn status(name: &str, saved: Option<&Saved>, keeper: &KeeperFound, no
 
 /// How many play, as far as that doesn't get old: nobody asks the game meanwhile.
 fn headcount(memory: &Memory, now: SteadyTime) -> Headcount {
-    memory.roster.headcount_at(now, None, Players::default().count_conflict.get())
+    let patience = Players::default().count_conflict.get();
+    memory.roster.headcount_at(now, Background { patience, ..Background::default() })
 }
 
 /// The journal, unless the keeper's record knows of a later run.

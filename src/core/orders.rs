@@ -45,7 +45,8 @@ impl Core {
             After::Recycle => self.on_game(MatchEvent::Drain { reason, then: AfterDrain::Recycle }),
             After::End => self.end(&reason),
         }
-        let deadline = self.facts.game.drain.as_ref().and_then(|(_, deadline)| *deadline);
+        let drain = &self.facts.game;
+        let deadline = drain.drain.as_ref().and_then(|(_, at)| self.facts.drain_ends(*at, drain.drain_begun));
         Ok(Accepted::Draining { deadline: deadline.unwrap_or(self.facts.now).0 })
     }
 

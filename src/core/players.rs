@@ -4,7 +4,7 @@
 use super::{
     decisions::{Decisions, Purpose},
     facts::Facts,
-    headcount::Headcount,
+    headcount::{Background, Headcount},
     revision::{Revision, Tracked},
     roster::{Change, PlayerWord, Roster, Verdict},
     signal::Signal,
@@ -14,7 +14,8 @@ use crate::model::{
     calls::{Answer, Call, Refusal},
     game::{EventSource, GameNotice},
 };
-use std::sync::Arc;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 #[derive(Debug)]
 pub(super) enum PlayersEvent {
@@ -25,9 +26,19 @@ pub(super) enum PlayersEvent {
     SessionRead,
     /// The answer about a player who was added (known to the game by this id) or removed.
     Answered(Option<String>, Result<Answer, Refusal>),
+    /// The run begins; this is the build of the game that it is of.
+    Build(String),
     RunChanged,
     NextMatch,
     Tick,
+}
+
+/// Which sources have told of somebody, over all runs of one build of the game: they would do so again. A new build may have
+/// broken a pattern.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Tellers {
+    build: String,
+    sources: BTreeSet<EventSource>,
 }
 
 /// Whether what is known of the session's members is new.
@@ -43,24 +54,31 @@ pub(super) struct Players {
     /// When a probe answered last.
     probed: Tracked<Option<SteadyTime>>,
     headcount: Tracked<Headcount>,
+    tellers: Tracked<Option<Tellers>>,
 }
 
 impl Players {
-    pub(super) fn restore(roster: Roster) -> Self {
-        Players { roster: Tracked::new(roster), ..Players::default() }
+    pub(super) fn restore(roster: Roster, tellers: Option<Tellers>) -> Self {
+        Players { roster: Tracked::new(roster), tellers: Tracked::new(tellers), ..Players::default() }
     }
 
-    pub(super) fn recall(&mut self, roster: Roster) {
+    pub(super) fn recall(&mut self, roster: Roster, tellers: Option<Tellers>) {
         *self.roster.edit() = roster;
+        *self.tellers.edit() = tellers;
+    }
+
+    pub(super) fn tellers(&self) -> Option<&Tellers> {
+        self.tellers.as_ref()
     }
 
     pub(super) fn revision(&self) -> Revision {
-        Revision { durable: self.roster.changes(), visible: self.probed.changes() + self.headcount.changes() }
+        let durable = self.roster.changes() + self.tellers.changes();
+        Revision { durable, visible: self.probed.changes() + self.headcount.changes() }
     }
 
     pub(super) fn facts(&self) -> Arc<Roster> {
         let mut roster = self.roster.clone();
-        (roster.probed, roster.headcount) = (*self.probed, *self.headcount);
+        (roster.background, roster.headcount) = (self.background(Duration::ZERO), *self.headcount);
         Arc::new(roster)
     }
 
@@ -70,6 +88,12 @@ impl Players {
             PlayersEvent::Probed => self.probed.set(Some(facts.now)),
             PlayersEvent::SessionRead => self.judge(Reading::Fresh, facts, decisions),
             PlayersEvent::Answered(added, answer) => answered(added, &answer, facts, decisions),
+            PlayersEvent::Build(build) => {
+                self.change(|roster| roster.from_start = true);
+                if self.tellers.as_ref().is_none_or(|tellers| tellers.build != build) {
+                    self.tellers.set(Some(Tellers { build, sources: BTreeSet::new() }));
+                }
+            }
             PlayersEvent::RunChanged => {
                 self.roster.set(Roster::default());
                 self.probed.set(None);
@@ -77,14 +101,38 @@ impl Players {
             PlayersEvent::NextMatch => self.change(Roster::next_match),
             PlayersEvent::Tick => self.tick(facts, decisions),
         }
-        let patience = facts.settings.players.count_conflict.get();
-        self.headcount.set(self.roster.headcount_at(facts.now, *self.probed, patience));
+        let background = self.background(facts.settings.players.count_conflict.get());
+        self.headcount.set(self.roster.headcount_at(facts.now, background));
     }
 
     /// When [`PlayersEvent::Tick`] does something next.
     pub(super) fn next_deadline(&self, facts: &Facts) -> Option<SteadyTime> {
-        let patience = facts.settings.players.count_conflict.get();
-        earliest([self.roster.deadline(), self.roster.headcount_changes_at(facts.now, *self.probed, patience)])
+        let background = self.background(facts.settings.players.count_conflict.get());
+        earliest([self.roster.deadline(), self.roster.headcount_changes_at(facts.now, background)])
+    }
+
+    fn background(&self, patience: Duration) -> Background {
+        let told_before = self.tellers.as_ref().is_some_and(|tellers| !tellers.sources.is_empty());
+        // Silence since some later moment means nothing.
+        Background { probed: *self.probed, told_before: told_before && self.roster.from_start, patience }
+    }
+
+    /// A source that isn't asked has told of somebody.
+    fn told(&mut self, source: EventSource, word: &PlayerWord) {
+        let somebody = match word {
+            PlayerWord::Joined(_) => true,
+            PlayerWord::List(list) => !list.is_empty(),
+            PlayerWord::Count { players, .. } => *players > 0,
+            PlayerWord::Left(_) => false,
+        };
+        let news = |tellers: &Tellers| !tellers.sources.contains(&source);
+        if somebody
+            && source != EventSource::Probe
+            && self.tellers.as_ref().is_some_and(news)
+            && let Some(tellers) = self.tellers.edit()
+        {
+            tellers.sources.insert(source);
+        }
     }
 
     /// What leaves the list as it is counts as no change.
@@ -98,6 +146,7 @@ impl Players {
     fn said(&mut self, source: EventSource, word: PlayerWord, facts: &Facts, decisions: &mut Decisions) {
         let (now, keep) = (facts.now, facts.settings.players.reconnect_grace.get());
         let session = facts.session.reading.as_deref();
+        self.told(source, &word);
         if !self.change(|roster| roster.is_nearest(source)) {
             return self.change(|roster| roster.other_says(source, &word, now));
         }

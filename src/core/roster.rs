@@ -14,7 +14,7 @@
 //! added since.
 
 use super::{
-    headcount::{Account, Evidence, Headcount, Voice},
+    headcount::{Account, Background, Evidence, Headcount, Voice},
     roster_text::RosterText,
     steady_time::{SteadyTime, earliest},
 };
@@ -40,8 +40,10 @@ pub(super) struct Roster {
     source: Option<EventSource>,
     /// What the others say.
     others: BTreeMap<EventSource, Account>,
-    /// When a query was answered last: what it says of players holds from then on. Of this life.
-    pub probed: Option<SteadyTime>,
+    /// It has everything that was said since the run began. One that was lost, and begun anew, hasn't.
+    pub from_start: bool,
+    /// What is known beside that, in this life.
+    pub background: Background,
     /// What was concluded from all that.
     pub headcount: Headcount,
     pub max: Option<u32>,
@@ -119,24 +121,14 @@ impl Roster {
         accounts.into_iter().flat_map(|(source, account)| Voice::of(source, account)).collect()
     }
 
-    /// What is concluded of all that, or will be at another moment if nobody says anything new until then. `probed`: when a
-    /// query was answered last.
-    pub(super) fn headcount_at(&self, at: SteadyTime, probed: Option<SteadyTime>, patience: Duration) -> Headcount {
-        self.evidence(&self.voices(), probed, patience).at(at)
+    /// What is concluded of all that, or will be at another moment if nobody says anything new until then.
+    pub(super) fn headcount_at(&self, at: SteadyTime, background: Background) -> Headcount {
+        Evidence { voices: &self.voices(), disputed_since: self.disputed_since, background }.at(at)
     }
 
     /// When that changes next by time alone.
-    pub(super) fn headcount_changes_at(
-        &self,
-        now: SteadyTime,
-        probed: Option<SteadyTime>,
-        patience: Duration,
-    ) -> Option<SteadyTime> {
-        self.evidence(&self.voices(), probed, patience).changes_at(now)
-    }
-
-    fn evidence<'a>(&self, voices: &'a [Voice], probed: Option<SteadyTime>, patience: Duration) -> Evidence<'a> {
-        Evidence { voices, probed, disputed_since: self.disputed_since, patience }
+    pub(super) fn headcount_changes_at(&self, now: SteadyTime, background: Background) -> Option<SteadyTime> {
+        Evidence { voices: &self.voices(), disputed_since: self.disputed_since, background }.changes_at(now)
     }
 
     /// Until when a dispute among the sources holds the server, if there is one.
@@ -310,6 +302,7 @@ impl From<RosterText> for Roster {
             nearest: Account { known, count, named, told },
             source,
             others: text.others,
+            from_start: text.from_start,
             max,
             countable,
             ever,
@@ -338,6 +331,7 @@ impl From<Roster> for RosterText {
             unjudged: roster.unjudged,
             told,
             others: roster.others,
+            from_start: roster.from_start,
             disputed_since: roster.disputed_since,
         }
     }

@@ -25,6 +25,8 @@ pub(super) struct RosterText {
     pub unjudged: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub told: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_start: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub others: BTreeMap<EventSource, Account>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -83,7 +83,7 @@ impl Core {
     fn shown_deadline(&self) -> Option<Timestamp> {
         let facts = &self.facts.game;
         let deadline = match (&facts.drain, &facts.closing) {
-            (Some((_, deadline)), _) => *deadline,
+            (Some((_, deadline)), _) => self.facts.drain_ends(*deadline, facts.drain_begun),
             (None, Some((_, sequence))) => sequence.deadline(&self.facts.settings.stop_steps),
             (None, None) => self.ending.reports().map(|reports| reports.until),
         };
@@ -156,6 +156,10 @@ impl Core {
         warnings.extend(unkillable(&self.process.state().process));
         if self.availability.is_resting() {
             warnings.push("the game failed; no allocation is taken for a while".to_owned());
+        }
+        let unknown = facts.players.headcount.is_unknown() && facts.process.run.is_some();
+        if facts.game.drain.is_some() && unknown {
+            warnings.push("nobody knows whether anybody plays; players may go on until the deadline".to_owned());
         }
         if facts.game.game.is_some() {
             warnings.extend(link_warning(facts.session.link));

@@ -7,6 +7,7 @@ mod bulk;
 mod clocks;
 mod commits;
 mod configured;
+mod drains;
 mod ends;
 mod gateway;
 mod headcounts;

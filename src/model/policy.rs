@@ -219,6 +219,8 @@ section!(Guards {
 pub struct Drain {
     /// How long players may go on. The ladder starts earlier if the host's own deadline asks for it.
     pub deadline: Span,
+    /// So long players may go on where nobody knows whether there are any. Only where it is shorter than `deadline`.
+    pub unknown_players: Span,
     /// The time the host gives from SIGTERM to SIGKILL, if it does (systemd's TimeoutStopSec, the pod's grace period).
     #[cfg_attr(test, schemars(example = &"15m"))]
     pub host_deadline: Option<Span>,
@@ -226,12 +228,12 @@ pub struct Drain {
 
 impl Default for Drain {
     fn default() -> Self {
-        Drain { deadline: Span::from_secs(600), host_deadline: None }
+        Drain { deadline: Span::from_secs(600), unknown_players: Span::from_secs(120), host_deadline: None }
     }
 }
 
 section!(Drain {
-    applied: deadline, host_deadline;
+    applied: deadline, unknown_players, host_deadline;
 });
 
 /// What the agent does when its session is gone.

@@ -49,6 +49,8 @@ pub struct Finding {
 pub enum Observation {
     Evidence(Evidence),
     GameEvent(GameEvent),
+    /// Which build of the game it is of.
+    Build(String),
 }
 
 /// The run to watch.

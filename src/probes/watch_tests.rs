@@ -36,7 +36,7 @@ async fn said(findings: &mut mpsc::Receiver<Finding>) -> GameEvent {
         match next(findings).await {
             Observation::GameEvent(said) => return said,
             // Under load an answer may come too late.
-            Observation::Evidence(_) => {}
+            Observation::Evidence(_) | Observation::Build(_) => {}
         }
     }
 }

@@ -45,6 +45,7 @@ const PASSED: &[&str] = &[
     "before-exited",
     "before-committed",
     "before-said",
+    "before-build",
     "before-allocated",
     "before-answered",
     "before-ordered",

@@ -86,7 +86,7 @@ async fn probed(findings: &mut mpsc::Receiver<Finding>, wanted: impl Fn(&GameEve
         loop {
             match findings.recv().await.unwrap().observation {
                 Observation::GameEvent(said) if wanted(&said) => return said,
-                Observation::GameEvent(_) | Observation::Evidence(_) => {}
+                Observation::GameEvent(_) | Observation::Evidence(_) | Observation::Build(_) => {}
             }
         }
     };

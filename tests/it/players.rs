@@ -165,3 +165,27 @@ fn a_number_that_nobody_has_told_is_shown_as_unknown() {
     let metrics = agent.call("GET", "/metrics", None).unwrap();
     assert!(!metrics.text.contains("gameside_players "), "no number is made up");
 }
+
+#[test]
+fn a_drain_waits_for_nobody_where_the_query_counts_nobody_and_not_long_where_nobody_knows() {
+    let world = World::new();
+    let (mut agent, _log, queries) = watched(&world, "[drain]\ndeadline = '1h'\nunknown_players = '1h'\n");
+    queries.set(2, &[]);
+    agent.wait("two players", |status| status["players"] == 2);
+    agent.signal(15);
+    agent.wait_phase("draining");
+    queries.set(0, &[]);
+    assert!(agent.ended().success());
+
+    let world = World::new();
+    let mut agent = world.agent(
+        "server",
+        "[session.startup]\nmap = 'harbour'\n[game]\ncommand = ['/bin/sleep', '1000']\n\
+         [game.readiness]\nby = 'delay'\ndelay = '1ms'\n[drain]\ndeadline = '1h'\nunknown_players = '300ms'\n",
+    );
+    agent.wait_join_status("joinable");
+    agent.signal(15);
+    assert!(agent.ended().success());
+    let drained = agent.timeline().into_iter().filter(|entry| entry["kind"] == "drain").count();
+    assert_eq!(drained, 1, "it waited for players that nobody knew of");
+}

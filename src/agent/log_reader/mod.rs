@@ -377,6 +377,8 @@ impl Lines {
         for found in self.0.line(line) {
             match found {
                 Observation::Evidence(found) => evidence.push(found),
+                // No line says that.
+                Observation::Build(_) => {}
                 Observation::GameEvent(event) => events.push(event),
             }
         }

@@ -1,8 +1,8 @@
 //! Ways out of a match: drain, stop, time limits that save money.
 //!
 //! ```text
-//! SIGTERM ─► drain: game told, unjoinable ─► empty, or min(configured, host's deadline − sequence − 2 s)
-//!            ─► stop sequence ─► closed
+//! SIGTERM ─► drain: game told, unjoinable ─► empty, or min(configured, host's deadline − sequence − 2 s);
+//!            where nobody knows whether anybody plays, drain.unknown_players ─► stop sequence ─► closed
 //! again   ─► no more waiting: the stop sequence; and again: its next step
 //! ```
 
@@ -11,7 +11,7 @@ use crate::{
     core::{
         decisions::Decisions,
         facts::{Facts, Phase},
-        headcount::Headcount,
+        headcount::{Background, Headcount},
         session::SessionLink,
         signal::{Report, Signal},
         steady_time::{SteadyTime, earliest},
@@ -75,7 +75,8 @@ impl GameMatch {
     ) {
         let Some(game) = self.take_game() else { return };
         let instance = game.instance.clone();
-        let drain = Drain { reason: reason.to_owned(), deadline: Some(deadline), then, kill_by };
+        let drain =
+            Drain { reason: reason.to_owned(), deadline: Some(deadline), then, kill_by, begun: Some(facts.now) };
         self.enter(MatchStage::Draining(game, drain), facts);
         decisions.signal(Signal::Report(Report::milestone(instance.clone(), JoinStatus::Unjoinable)));
         decisions.signal(Signal::Report(Report::note(instance, "drain", reason.to_owned(), facts.wall)));
@@ -88,7 +89,7 @@ impl GameMatch {
     pub(super) fn draining(&mut self, facts: &Facts, decisions: &mut Decisions) {
         let MatchStage::Draining(_, drain) = &self.state.stage else { return };
         let empty = facts.process.run.is_none() || facts.players.headcount == Headcount::Nobody;
-        if !empty && drain.deadline.is_none_or(|deadline| facts.now < deadline) {
+        if !empty && facts.drain_ends(drain.deadline, drain.begun).is_none_or(|end| facts.now < end) {
             return;
         }
         let (reason, then, kill_by) = (drain.reason.clone(), drain.then.clone(), drain.kill_by);
@@ -185,8 +186,8 @@ impl GameMatch {
         let (guards, players) = (&facts.settings.guards, &facts.players);
         let Some(first) = game.first_joinable.filter(|_| facts.process.run.is_some()) else { return [None; 3] };
         let patience = facts.settings.players.count_conflict.get();
-        let nobody =
-            |at: &SteadyTime| players.headcount_at((*at).max(facts.now), players.probed, patience) == Headcount::Nobody;
+        let background = Background { patience, ..players.background };
+        let nobody = |at: &SteadyTime| players.headcount_at((*at).max(facts.now), background) == Headcount::Nobody;
         let first_up = first.max(facts.process.ready.unwrap_or(first)).max(self.guards_from);
         let no_show = guards.no_show_timeout.filter(|_| !players.ever).map(|span| first_up + span.get());
         let empty = guards.empty_timeout.zip(players.empty_since).map(|(span, since)| {

@@ -105,6 +105,8 @@ pub(crate) struct Drain {
     /// By when the stop sequence must have ended, if the host waits no longer.
     #[serde(default)]
     pub kill_by: Option<SteadyTime>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<SteadyTime>,
 }
 
 /// The process is being ended.
@@ -140,6 +142,8 @@ pub(crate) struct MatchFacts {
     pub game: Option<Arc<Match>>,
     /// Why it drains, and until when.
     pub drain: Option<(String, Option<SteadyTime>)>,
+    /// Since when.
+    pub drain_begun: Option<SteadyTime>,
     /// Why it is closed, and the stop sequence.
     pub closing: Option<(String, StopSequence)>,
 }
