@@ -65,7 +65,7 @@ use crate::{
         telemetry::Telemetry,
     },
     keeper::KeeperError,
-    model::status::TimelineEntry,
+    model::{policy::GameKind, status::TimelineEntry},
     session_api::SetupError,
 };
 use inbox::Control;
@@ -124,17 +124,31 @@ impl NoAgent {
     }
 }
 
+/// Which kind of game is run, and why: somebody who tries out a server wants to know what will end it.
+fn kind_note(config: &config::AgentConfig) -> Control {
+    let (kind, why) = config.kind();
+    let text = match kind {
+        GameKind::Match => format!("run as a match, which ends: {why}"),
+        GameKind::World => format!("run as a world, which goes on whoever plays: {why}"),
+    };
+    Control::Note { kind: "kind", text }
+}
+
 /// Runs an agent until it ends. Needs a current-thread tokio runtime with time and I/O.
 pub(crate) async fn run(options: Options) -> Result<Ending, NoAgent> {
     let name = options.loaded.config.agent.name.clone();
     let place = options.places.prepare_agent(&name)?;
     let _lock = take_lock(&name, &place)?;
     let (control, orders) = mpsc::channel(16);
+    let notes = control.clone();
     let ports = ports::reserve(&options.loaded.config, &place)?;
 
     let Some(built) = build::build(&options, &place, ports, control, orders).await? else {
         return Ok(Ending::Orderly { reason: "told to stop before the keeper was there".to_owned() });
     };
+    // While the keeper is waited for, nobody notes anything.
+    drop(notes.try_send(kind_note(&options.loaded.config)));
+    drop(notes);
     let Built { driver, first, served, tasks } = built;
     notify::ready("started");
     let (ending, mut executor, inbox) = Box::pin(driver.run(first)).await;

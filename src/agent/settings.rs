@@ -109,6 +109,7 @@ pub fn core(config: &AgentConfig, place: &AgentPlace, found: &Found) -> Result<S
     } = config;
     Ok(Settings {
         name: agent.name.clone(),
+        kind: config.kind().0,
         seed: found.seed,
         provider: allocation.provider,
         launch: launch(config, game, place, found)?,
@@ -139,6 +140,8 @@ fn launch(config: &AgentConfig, game: &Game, place: &AgentPlace, found: &Found) 
         reuse,
         startup_file,
         forking,
+        // See `AgentConfig::kind`.
+        kind: _,
         // Reserved and read at the start, they are in `found`.
         ports: _,
         version: _,

@@ -171,6 +171,7 @@ pub(crate) fn render(status: &Status, paint: Paint) -> String {
 fn rows(status: &Status) -> Vec<(&'static str, String)> {
     let mut rows = Vec::new();
     let mut row = |label, value: Option<String>| rows.extend(value.map(|value| (label, value)));
+    row("kind", Some(format!("{:?}", status.kind).to_lowercase()));
     row("session", status.session_id.as_ref().map(ToString::to_string));
     row("instance", status.instance_id.as_ref().map(ToString::to_string));
     row("allocation", status.allocation_id.as_ref().map(ToString::to_string));

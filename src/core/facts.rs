@@ -26,7 +26,12 @@ use super::{
     steady_time::{SteadyTime, earliest},
 };
 use crate::model::{
-    game::Admission, ids::InstanceId, policy::WhenUnhealthy, session::JoinStatus, status::PhaseName, time::Timestamp,
+    game::Admission,
+    ids::InstanceId,
+    policy::{GameKind, Restart, RestartWhen, WhenUnhealthy},
+    session::JoinStatus,
+    status::PhaseName,
+    time::Timestamp,
 };
 use std::sync::Arc;
 
@@ -101,6 +106,16 @@ impl Facts {
         let posted = self.outbox.of(&game.instance).is_some_and(|outbox| outbox.posted && !outbox.closing);
         let held = matches!(self.session.link, SessionLink::Held | SessionLink::Doubtful { .. });
         (posted && held).then_some(game)
+    }
+
+    /// When a game that ended by itself is started again. A world that has been up once is, after every end.
+    pub(super) fn restart_policy(&self) -> Restart {
+        let policy = &self.settings.restart;
+        let was_up = self.game.game.as_ref().is_some_and(|game| game.first_joinable.is_some());
+        if self.settings.kind == GameKind::World && was_up && policy.when != RestartWhen::Never {
+            return Restart { when: RestartWhen::Always, budget: 0, ..policy.clone() };
+        }
+        policy.clone()
     }
 
     /// When a drain ends that lets players go on until `deadline`: earlier, where nobody knows whether there are any. The

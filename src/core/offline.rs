@@ -19,7 +19,7 @@ use super::{
 };
 use crate::model::{
     game::Admission,
-    policy::Players,
+    policy::{GameKind, Players},
     process::{ExitReport, ExitStatus, KeeperHello, RunState},
     session::{InstanceHealth, JoinStatus},
     status::{AgentStatus, GameStatus, KeeperStatus, LastEnd, PhaseName, Status},
@@ -51,6 +51,7 @@ pub(crate) fn status(name: &str, saved: Option<&Saved>, keeper: &KeeperFound, no
     let map = memory.words.map.clone().or_else(|| startup.map(|params| params.map.clone()));
     Status {
         name: name.to_owned(),
+        kind: GameKind::default(),
         phase: phase(&memory, end.as_ref()),
         since: memory.game.since,
         join_status: join_status(&memory, end.as_ref()),

@@ -5,8 +5,8 @@ use crate::model::{
     allocation::ProviderKind,
     ordered::Ports,
     policy::{
-        AdmissionPolicy, Backfill, Drain, Guards, Health, OnSessionLost, Players, Readiness, Recycle, ReportBy,
-        Restart, Reuse, SdkPings, Start,
+        AdmissionPolicy, Backfill, Drain, GameKind, Guards, Health, OnSessionLost, Players, Readiness, Recycle,
+        ReportBy, Restart, Reuse, SdkPings, Start,
     },
     process::StopStep,
     session::StartupParams,
@@ -18,6 +18,7 @@ use std::{collections::BTreeMap, time::Duration};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     pub name: String,
+    pub kind: GameKind,
     /// Seeds the jitter, so that a fleet doesn't act in step and a test always does the same.
     pub seed: u64,
     pub provider: ProviderKind,

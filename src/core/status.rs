@@ -34,6 +34,7 @@ impl Core {
         let (public, private) = if shown { facts.addresses.both() } else { ("", "") };
         Status {
             name: facts.settings.name.clone(),
+            kind: facts.settings.kind,
             phase: if facts.ending.ended { PhaseName::Ended } else { facts.phase().name() },
             since: self.game.state().since,
             join_status: facts.join_status(),

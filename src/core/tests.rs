@@ -19,3 +19,4 @@ mod publishing;
 mod restarts;
 mod roster;
 mod sdks;
+mod worlds;

@@ -28,6 +28,7 @@ pub(crate) const RUN: RunNumber = RunNumber(7);
 pub(crate) fn status() -> Status {
     Status {
         name: "arena".to_owned(),
+        kind: crate::model::policy::GameKind::default(),
         phase: PhaseName::Serving,
         since: Timestamp::EPOCH,
         join_status: None,

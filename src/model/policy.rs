@@ -39,6 +39,18 @@ pub enum Transport {
     Both,
 }
 
+/// What is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum GameKind {
+    /// A match: it ends, and makes room for the next; `[guards]` end it early where nobody plays.
+    #[default]
+    Match,
+    /// A world: it goes on, whoever plays. No guard ends it, and once it has been up it is started again after every end, ever later, for ever.
+    World,
+}
+
 /// When the game is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

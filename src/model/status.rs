@@ -7,6 +7,7 @@ use super::{
     game::{EventSource, GamePlayer, Kept},
     ids::{AllocationId, InstanceId, MatchId, RunNumber, SessionId},
     ordered::Ports,
+    policy::GameKind,
     process::{Containment, ExitReport, Users},
     session::{InstanceHealth, JoinStatus},
     time::Timestamp,
@@ -32,6 +33,10 @@ pub enum PhaseName {
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub struct Status {
     pub name: String,
+    /// Whether it is a match or a world.
+    #[serde(default)]
+    #[cfg_attr(test, schema(value_type = String))]
+    pub kind: GameKind,
     pub phase: PhaseName,
     pub since: Timestamp,
     /// What the session shows, or should show as soon as it can be told.

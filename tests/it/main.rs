@@ -102,3 +102,4 @@ mod support;
 mod systemd;
 mod tls;
 mod unwritable;
+mod worlds;

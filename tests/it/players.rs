@@ -96,7 +96,7 @@ fn watched<'w>(world: &'w World, more: &str) -> (Agent<'w>, File, Queries) {
     let agent = world.agent(
         "server",
         &format!(
-            "[session.startup]\nmap = 'harbour'\n[game]\ndir = {:?}\ncommand = {command:?}\n\
+            "[session.startup]\nmap = 'harbour'\n[game]\nkind = 'match'\ndir = {:?}\ncommand = {command:?}\n\
              [game.readiness]\nby = 'probe'\n[probe]\nprotocol = 'valve'\ninterval = '200ms'\n\
              [log_patterns]\nplayer_joined = '^(?<name>\\w+) joined$'\nplayer_left = '^(?<name>\\w+) left$'\n{more}",
             world.path()

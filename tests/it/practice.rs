@@ -426,6 +426,7 @@ fn status() -> Status {
         map: None,
         mode: None,
         ports: gameside::model::ordered::Ports::default(),
+        kind: serde_json::from_str("\"match\"").unwrap(),
         players: Some(0),
         players_said: std::collections::BTreeMap::new(),
         players_disputed_until: None,

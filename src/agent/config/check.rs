@@ -10,7 +10,7 @@ use super::AgentConfig;
 use crate::{
     config::{keys::KeyPath, provenance::Provenance, read::Fault},
     model::{
-        policy::{ReadyBy, Transport},
+        policy::{GameKind, Guards, ReadyBy, Transport},
         probe::{Bots, Probe, ProbeKind},
         process::StopAction,
         units::Span,
@@ -85,6 +85,9 @@ pub fn warnings(config: &AgentConfig) -> Vec<String> {
         warnings.push(
             "game.readiness.by = \"delay\" proves little: players may be let in before the game is up".to_owned(),
         );
+    }
+    if config.kind().0 == GameKind::World && config.guards != Guards::default() {
+        warnings.push("[guards] end no world; [game] kind = \"match\" makes it a match".to_owned());
     }
     warnings.extend(watch::open_patterns(config));
     if counts_bots_beside_the_log(config) {

@@ -4,7 +4,7 @@ use crate::{
     config::values::{PortRange, Signal},
     model::{
         ordered::Ordered,
-        policy::{Readiness, Recycle, Restart, Reuse, Start, Transport},
+        policy::{GameKind, Readiness, Recycle, Restart, Reuse, Start, Transport},
         process::{StopAction, StopStep},
         section::section,
         units::Span,
@@ -35,6 +35,9 @@ pub struct Game {
     /// What startup values that players may have chosen may be, by their names in templates (misc, map, "custom.KEY"): a regular expression that the whole value has to match. Without one, misc and misc_args aren't passed on in a command, and others hold nothing there that reads as an option or as more than a value.
     #[cfg_attr(test, schemars(extend("x-case" = "kept")))]
     pub allow: BTreeMap<String, String>,
+    /// What is run. Unset: `world` where the agent makes its own sessions (`allocation.provider = "auto"`), but for the practice game; else `match`.
+    #[cfg_attr(test, schemars(example = &"world"))]
+    pub kind: Option<GameKind>,
     /// When the game is started.
     pub start: Start,
     /// Which allocations a game that waits warm may serve; for any other it is started anew. It is told of its allocation through its SDK.
@@ -72,6 +75,7 @@ impl Default for Game {
             dir: None,
             env: BTreeMap::new(),
             allow: BTreeMap::new(),
+            kind: None,
             start: Start::default(),
             reuse: Reuse::default(),
             ports: Ordered::from([("game".to_owned(), Port::default())]),
@@ -252,7 +256,7 @@ impl Quit {
 
 section!(Game {
     // What is launched next. Between the practice game and another, `command` needs a restart, too.
-    applied: command, env, allow, start, reuse, forking, startup_file;
+    applied: command, env, allow, kind, start, reuse, forking, startup_file;
     needs_restart: dir, ports, version, version_file, version_env;
     sections: readiness, stop, restart, recycle;
 });

@@ -30,8 +30,9 @@ use crate::{
     },
     keeper::config::KeeperConfig,
     model::{
+        allocation::ProviderKind,
         packed::{Packed, packed},
-        policy::{Backfill, Drain, Guards, Health, Players, Readiness, ReadyBy},
+        policy::{Backfill, Drain, GameKind, Guards, Health, Players, Readiness, ReadyBy},
         probe::{LogPatterns, Probe},
         section::{File, section},
         session::StartupParams,
@@ -117,6 +118,18 @@ impl AgentConfig {
             readiness.by = ReadyBy::Sdk;
         }
         readiness
+    }
+
+    /// What is run, and why it is that.
+    pub fn kind(&self) -> (GameKind, &'static str) {
+        match (self.game.kind, self.allocation.provider) {
+            (Some(kind), _) => (kind, "[game] kind says so"),
+            (None, ProviderKind::Auto) if self.is_practice() => (GameKind::Match, "the practice game is one"),
+            (None, ProviderKind::Auto) => {
+                (GameKind::World, "the agent makes its own sessions; [game] kind = \"match\" makes it a match")
+            }
+            (None, ProviderKind::Sic | ProviderKind::Hook) => (GameKind::Match, "others allocate it"),
+        }
     }
 
     /// What own sessions start with, and what an allocation that brings nothing falls back to. The practice game has

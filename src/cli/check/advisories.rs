@@ -6,7 +6,11 @@ use crate::{
     core::launch,
     host::{environment, files, process, secrets},
     keeper::{self, Presence, config::KeeperMode},
-    model::process::{KeeperHello, Users},
+    model::{
+        policy::GameKind,
+        process::{KeeperHello, StopAction, Users},
+        units::Span,
+    },
 };
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
@@ -24,8 +28,19 @@ pub(super) fn security(loaded: &Loaded, dir: Option<&Path>) -> Vec<String> {
     notes.extend(program(config));
     notes.extend(raw(config));
     notes.extend(client_secret(config));
+    notes.extend(unsaved(config));
     notes.extend(config.api.operator_token_file.as_deref().and_then(|path| readable(path, "the operator's token")));
     notes
+}
+
+/// A world that nothing asks to save before it is signalled.
+fn unsaved(config: &AgentConfig) -> Option<String> {
+    let first = config.game.stop.steps().into_iter().next()?;
+    let signalled = matches!(first.action, StopAction::Signal(_) | StopAction::Kill);
+    let span = Span::from_secs(config.game.stop.steps().iter().map(|step| step.wait.as_secs()).sum());
+    (config.kind().0 == GameKind::World && signalled).then(|| format!(
+        "the world is stopped by a signal, and killed if it hasn't ended after {span} in all: one that doesn't save on that signal needs [game.stop.quit]"
+    ))
 }
 
 /// Whether anything stands between the game and those who hold it.

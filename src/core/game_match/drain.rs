@@ -17,7 +17,7 @@ use crate::{
         steady_time::{SteadyTime, earliest},
         stop_sequence::StopSequence,
     },
-    model::{game::GameNotice, session::JoinStatus},
+    model::{game::GameNotice, policy::GameKind, session::JoinStatus},
 };
 use std::time::Duration;
 
@@ -165,8 +165,11 @@ impl GameMatch {
         }
     }
 
-    /// Limits that save money.
+    /// Limits that save money. A world has none.
     pub(super) fn guard(&mut self, facts: &Facts, decisions: &mut Decisions) {
+        if facts.settings.kind == GameKind::World {
+            return;
+        }
         let MatchStage::Serving(game) = &self.state.stage else { return };
         if facts.session.link == SessionLink::Gone {
             // The match plays on without its session: it ends with its last player.
@@ -202,7 +205,7 @@ impl GameMatch {
     }
 
     pub(super) fn guards_deadline(&self, game: &Match, facts: &Facts) -> Option<SteadyTime> {
-        if facts.session.link == SessionLink::Gone {
+        if facts.session.link == SessionLink::Gone || facts.settings.kind == GameKind::World {
             return None;
         }
         self.guards(game, facts).into_iter().flatten().map(|(at, _)| at).min()

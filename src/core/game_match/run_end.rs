@@ -4,12 +4,13 @@
 //! |---|---|
 //! | because we stopped it: not ready in time, unhealthy | a failure, whatever it says of its end |
 //! | after it said `Shutdown` | orderly: the match is closed |
-//! | exit 0 after it was ready, and not `restart = always` | the match is closed |
+//! | exit 0 after it was ready, and not `restart = always`, nor a world | the match is closed |
 //! | lost with its keeper | the match is closed |
 //! | by the keeper's fallback policy, while no agent was there | ordered: the match is closed |
 //! | before it began: the machine lacked something for it | started again after a delay; not counted |
 //! | before it began: the keeper refused to start it | the match is closed; not counted |
 //! | with a failure, within 30 s after its SDK gateway crashed | started again after a delay; not counted |
+//! | otherwise, a world that has been up | started again after a delay, for ever |
 //! | otherwise | started again after a delay, within the crash budget; else the match is closed |
 //!
 //! In `Idle` a warm game is started again after a delay; an end that it had announced is no
@@ -77,7 +78,7 @@ impl GameMatch {
             return close(self, &reason, end, decisions);
         }
         let success = end.is_success() && end.failing.is_none();
-        if success && facts.settings.restart.when != RestartWhen::Always {
+        if success && facts.restart_policy().when != RestartWhen::Always {
             return close(self, "the game ended by itself", end, decisions);
         }
         decisions.signal(Signal::RunFailed(Box::new(RunFailure { end, success })));

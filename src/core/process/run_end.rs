@@ -99,7 +99,7 @@ impl ProcessMachine {
     /// An end that nobody asked for: the crash book decides what follows, and counts it if it is the game's own doing.
     pub(super) fn failed(&mut self, failure: RunFailure, facts: &Facts, decisions: &mut Decisions) {
         let RunFailure { end, success } = failure;
-        let policy = &facts.settings.restart;
+        let policy = &facts.restart_policy();
         let in_match = facts.game.game.is_some();
         let failures = &mut self.state.edit().failures;
         let (up, now) = (end.run.up, facts.now);

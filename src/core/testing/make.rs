@@ -19,6 +19,7 @@ pub(crate) fn secs(seconds: u64) -> Duration {
 pub(crate) fn settings() -> Settings {
     Settings {
         name: "test".into(),
+        kind: crate::model::policy::GameKind::Match,
         seed: 1,
         provider: ProviderKind::Auto,
         launch: Launch {
