@@ -199,6 +199,7 @@ impl EffectExecutor {
             KeeperFact::Started { run, pid, .. } => self.state.process = Some((*run, *pid)),
             KeeperFact::Away { .. }
             | KeeperFact::Gone { .. }
+            | KeeperFact::LeftBehind { .. }
             | KeeperFact::StartRefused { .. }
             | KeeperFact::Exited(_)
             | KeeperFact::Unkillable { .. }
@@ -235,8 +236,8 @@ impl EffectExecutor {
     fn watch(&mut self, watch: Watch) {
         // The old watcher ends before the new one begins.
         self.state.watcher = None;
-        self.state.reader = None;
         let Watch::Run { run, ports, output } = watch else {
+            self.state.reader = None;
             self.keeper.output(Forward::Nothing);
             return;
         };
@@ -246,11 +247,15 @@ impl EffectExecutor {
         let exec = Some(watch.exec.0.clone());
         self.state.watcher =
             Some(probes::start(watch.probe.clone(), &watch.readiness, target, exec, watch.findings.clone()));
-        self.read_output(run, output);
+        // A keeper that comes back finds its run being read.
+        if self.state.reader.as_ref().is_none_or(|reader| reader.run != run) {
+            self.read_output(run, output);
+        }
     }
 
     /// What a run prints is read for what it means, where a pattern asks for that.
     fn read_output(&mut self, run: RunNumber, output: Option<OutputRead>) {
+        self.state.reader = None;
         if self.watch.log.is_empty() {
             return self.keeper.output(Forward::Nothing);
         }

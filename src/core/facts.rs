@@ -111,11 +111,16 @@ impl Facts {
     /// When a game that ended by itself is started again. A world that has been up once is, after every end.
     pub(super) fn restart_policy(&self) -> Restart {
         let policy = &self.settings.restart;
-        let was_up = self.game.game.as_ref().is_some_and(|game| game.first_joinable.is_some());
-        if self.settings.kind == GameKind::World && was_up && policy.when != RestartWhen::Never {
+        if self.goes_on_for_ever() {
             return Restart { when: RestartWhen::Always, budget: 0, ..policy.clone() };
         }
         policy.clone()
+    }
+
+    /// A world that has been up is started again whatever happens.
+    pub(super) fn goes_on_for_ever(&self) -> bool {
+        let was_up = self.game.game.as_ref().is_some_and(|game| game.first_joinable.is_some());
+        self.settings.kind == GameKind::World && was_up && self.settings.restart.when != RestartWhen::Never
     }
 
     /// When a drain ends that lets players go on until `deadline`: earlier, where nobody knows whether there are any. The

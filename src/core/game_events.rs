@@ -132,6 +132,11 @@ impl Core {
             return;
         }
         self.on_words(WordsEvent::Spoke(source));
+        if let Evidence::Down { why } = &evidence
+            && self.facts.process.ready.is_none()
+        {
+            self.on_process(ProcessEvent::NotYet { why: why.clone() });
+        }
         if evidence == Evidence::Up
             && let Some(how) = self.proof(source)
         {

@@ -40,6 +40,9 @@ impl Core {
             KeeperFact::Started { run, pid, started, output_from } => {
                 self.on_process(ProcessEvent::Started { run, pid, started, output_from });
             }
+            KeeperFact::LeftBehind { run, status, left: _ } => {
+                self.on_process(ProcessEvent::LeftBehind { run, status });
+            }
             KeeperFact::StartRefused { run, why } => self.on_process(ProcessEvent::StartRefused { run, why }),
             KeeperFact::Exited(report) => self.exited(report),
             KeeperFact::Unkillable { run, left } => self.on_process(ProcessEvent::Unkillable { run, left }),

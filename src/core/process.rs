@@ -38,7 +38,7 @@ use crate::model::{
     ids::RunNumber,
     keeper::KeeperOrder,
     policy::ReadyBy,
-    process::{ExitReport, LaunchSpec, OutputFrom, OutputRead, ProcessStats},
+    process::{ExitReport, ExitStatus, LaunchSpec, OutputFrom, OutputRead, ProcessStats},
     time::Timestamp,
 };
 use std::time::Duration;
@@ -75,6 +75,11 @@ pub(super) enum ProcessEvent {
         pid: i32,
         started: Timestamp,
     },
+    /// The first process has ended like this, others of the run live on, and the keeper is stopping them.
+    LeftBehind {
+        run: RunNumber,
+        status: ExitStatus,
+    },
     Exited(ExitReport),
     StartRefused {
         run: RunNumber,
@@ -93,6 +98,10 @@ pub(super) enum ProcessEvent {
     Stats(ProcessStats),
     Ready {
         how: &'static str,
+    },
+    /// A probe found that it isn't up yet.
+    NotYet {
+        why: String,
     },
     /// The run is no use, and is to be stopped.
     Useless {
@@ -129,6 +138,10 @@ pub(super) struct ProcessMachine {
     told: Option<RunNumber>,
     /// How far the run's output was read, where that isn't remembered yet.
     output: Option<(RunNumber, OutputRead)>,
+    /// Since when the run is being stopped, if this life of the agent began that.
+    stopping_since: Option<SteadyTime>,
+    /// What a probe of the run found last, as long as it isn't ready.
+    not_yet: Option<(RunNumber, String)>,
 }
 
 /// What the keeper says of a run that is up.
@@ -195,6 +208,7 @@ impl ProcessMachine {
             ProcessEvent::RecordOutput => self.record_output(),
             ProcessEvent::Adopted { run, pid } => self.adopted(run, pid, facts, decisions),
             ProcessEvent::Unexplained { run, pid, started } => self.unexplained(run, pid, started, facts, decisions),
+            ProcessEvent::LeftBehind { run, status } => self.left_behind(run, &status, facts, decisions),
             ProcessEvent::Exited(report) => self.exited(report, facts, decisions),
             ProcessEvent::StartRefused { run, why } => self.start_refused(run, why, facts, decisions),
             ProcessEvent::Lost => self.lost(facts, decisions),
@@ -209,12 +223,10 @@ impl ProcessMachine {
                     self.state.edit().last_run = run.0;
                 }
             }
-            ProcessEvent::Stats(stats) => {
-                if self.number() == Some(stats.run) {
-                    self.stats.set(Some(stats));
-                }
-            }
+            ProcessEvent::Stats(stats) if self.number() == Some(stats.run) => self.stats.set(Some(stats)),
+            ProcessEvent::Stats(_) => {}
             ProcessEvent::Ready { how } => self.ready(how, facts, decisions),
+            ProcessEvent::NotYet { why } => self.not_yet = self.number().map(|run| (run, why)),
             ProcessEvent::Useless { why } => self.useless(&why, facts, decisions),
             ProcessEvent::StopBegun { reason } => self.stop_begun(&reason, facts, decisions),
             ProcessEvent::MeetMatch(spec) => self.meet_match(&spec, facts, decisions),
@@ -284,7 +296,8 @@ impl ProcessMachine {
                     self.ready("delay", facts, decisions);
                 } else if run.ready_by.is_some_and(|by| facts.now >= by) && !closing {
                     let span = facts.settings.readiness.timeout;
-                    self.useless(&format!("it did not get ready within {span}"), facts, decisions);
+                    let missing = self.missing_proof(facts);
+                    self.useless(&format!("it did not get ready within {span}: {missing}"), facts, decisions);
                 }
             }
             Process::Intended(run) if run.ready_by.is_some_and(|by| facts.now >= by) && !closing => {

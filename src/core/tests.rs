@@ -19,4 +19,5 @@ mod publishing;
 mod restarts;
 mod roster;
 mod sdks;
+mod starts;
 mod worlds;

@@ -19,7 +19,7 @@
 pub use crate::model::keeper::{KeeperOrder as Order, ListenerAddress, ListenerSpec};
 use crate::model::{
     ids::RunNumber,
-    process::{ExitReport, KeeperHello, OutputFrom, ProcessStats},
+    process::{ExitReport, ExitStatus, KeeperHello, OutputFrom, ProcessStats},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -95,6 +95,12 @@ pub enum Event {
         started: Timestamp,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         output_from: Option<OutputFrom>,
+    },
+    /// The first process has ended, others of the run live on and are being stopped.
+    LeftBehind {
+        run: RunNumber,
+        status: ExitStatus,
+        left: u32,
     },
     Exited {
         report: ExitReport,

@@ -4,7 +4,7 @@
 
 use super::{
     ids::{KeeperId, RunNumber},
-    process::{ExitReport, FallbackPolicy, KeeperHello, LaunchSpec, OutputFrom, ProcessStats},
+    process::{ExitReport, ExitStatus, FallbackPolicy, KeeperHello, LaunchSpec, OutputFrom, ProcessStats},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -138,6 +138,12 @@ pub enum KeeperFact {
         started: Timestamp,
         /// Where its output begins; an older keeper doesn't say.
         output_from: Option<OutputFrom>,
+    },
+    /// The first process has ended with this status, and so many others of the run live on: they are being stopped.
+    LeftBehind {
+        run: RunNumber,
+        status: ExitStatus,
+        left: u32,
     },
     /// The keeper refused to start this run, or the order couldn't be given.
     StartRefused {

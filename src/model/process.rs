@@ -97,6 +97,18 @@ pub enum ExitStatus {
 /// What SIGKILL means for a game that was being stopped.
 pub const KILLED: &str = "it had to be killed, and may not have saved";
 
+/// The same, where it is known how long the game was given.
+pub fn killed_after(took: Option<Duration>) -> String {
+    match took {
+        Some(took) => format!("it had to be killed after {} s, and may not have saved", took.as_secs()),
+        None => KILLED.to_owned(),
+    }
+}
+
+/// What a run was that left processes behind, soon after its start.
+pub const LAUNCHER: &str = "the program that was started has ended and left the game behind: it is a launcher. Set \
+    `forking = true` in [game], so that the run lasts as long as the game, or start the game itself";
+
 impl ExitStatus {
     /// By SIGKILL.
     pub fn is_killed(&self) -> bool {
@@ -136,6 +148,12 @@ pub struct ExitReport {
     /// It could not be started because the machine or the keeper lacked something: descriptors, processes, memory, disk.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shortage: bool,
+    /// It could not be started, and won't be: another try would end the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lasting: bool,
+    /// The last lines of its output, bounded in number and length.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_lines: Vec<String>,
 }
 
 impl ExitReport {
@@ -153,7 +171,15 @@ impl ExitReport {
             last_words: None,
             gateway_ended: None,
             shortage: false,
+            lasting: false,
+            last_lines: Vec::new(),
         }
+    }
+
+    /// A run that ended well, but left processes behind, and lasted no longer than a launcher does.
+    pub fn is_launchers(&self) -> bool {
+        const SOON: Duration = Duration::from_secs(60);
+        self.status.is_success() && self.stragglers > 0 && self.ended.since(self.started) < SOON
     }
 }
 

@@ -68,6 +68,7 @@ const NEVER: &[&str] = &[
     "after-ask",
     "before-away",
     "before-keeper-gone",
+    "before-left-behind",
     "before-start-refused",
     "before-unkillable",
     "before-stop-requested",

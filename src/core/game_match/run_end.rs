@@ -10,6 +10,7 @@
 //! | before it began: the machine lacked something for it | started again after a delay; not counted |
 //! | before it began: the keeper refused to start it | the match is closed; not counted |
 //! | with a failure, within 30 s after its SDK gateway crashed | started again after a delay; not counted |
+//! | as a launcher that left the game behind, or because it can't be started as it is configured | given up at once |
 //! | otherwise, a world that has been up | started again after a delay, for ever |
 //! | otherwise | started again after a delay, within the crash budget; else the match is closed |
 //!
@@ -47,7 +48,7 @@ impl GameMatch {
             MatchStage::Idle if facts.ending.shutting_down => {
                 self.go_on(&end.status, AfterDrain::End, facts, decisions);
             }
-            MatchStage::Idle => warm_game_ended(end, facts, decisions),
+            MatchStage::Idle => self.warm_game_ended(end, facts, decisions),
         }
     }
 
@@ -77,6 +78,13 @@ impl GameMatch {
             let reason = end.because("the game was stopped while no agent was there");
             return close(self, &reason, end, decisions);
         }
+        // What was no launcher before, and could be started, may be in the middle of an update.
+        let restarted = self.game().is_some_and(|game| game.restarts > 0);
+        if let Some(why) = end.hopeless()
+            && !(restarted && facts.goes_on_for_ever())
+        {
+            return self.give_up(why, Some(end.report), facts, decisions);
+        }
         let success = end.is_success() && end.failing.is_none();
         if success && facts.restart_policy().when != RestartWhen::Always {
             return close(self, "the game ended by itself", end, decisions);
@@ -94,14 +102,17 @@ impl GameMatch {
             self.enter(MatchStage::Starting(game), facts);
         }
     }
-}
 
-/// A game that waits warm is started again.
-fn warm_game_ended(end: RunEnd, facts: &Facts, decisions: &mut Decisions) {
-    let cold = facts.settings.launch.start == Start::OnAllocation;
-    if end.is_replacement() || cold {
-        return;
+    /// A game that waits warm is started again.
+    fn warm_game_ended(&mut self, end: RunEnd, facts: &Facts, decisions: &mut Decisions) {
+        let cold = facts.settings.launch.start == Start::OnAllocation;
+        if end.is_replacement() || cold {
+            return;
+        }
+        if let Some(why) = end.hopeless() {
+            return self.give_up(why, Some(end.report), facts, decisions);
+        }
+        let success = (end.announced || end.is_success() || end.was_ordered()) && end.failing.is_none();
+        decisions.signal(Signal::RunFailed(Box::new(RunFailure { end, success })));
     }
-    let success = (end.announced || end.is_success() || end.was_ordered()) && end.failing.is_none();
-    decisions.signal(Signal::RunFailed(Box::new(RunFailure { end, success })));
 }

@@ -1,6 +1,6 @@
 //! The end of a run, and whether the game is started again after it.
 
-use super::{Process, ProcessMachine, RunEnd, state::describe};
+use super::{Process, ProcessMachine, REPLACED, RunEnd, state::describe};
 use crate::{
     core::{
         crash_book::{AfterFailure, Counts},
@@ -13,7 +13,8 @@ use crate::{
     model::{
         ids::RunNumber,
         keeper::KeeperOrder,
-        process::{ExitReport, ExitStatus, KILLED},
+        process::{ExitReport, ExitStatus, killed_after},
+        text::printable,
     },
 };
 use std::time::Duration;
@@ -57,9 +58,12 @@ impl ProcessMachine {
         self.next_stats = None;
         // They came as a batch.
         report.last_words = None;
-        let stopped = failing.is_some() || facts.game.phase == MatchPhase::Closing || report.stopped_at_step.is_some();
-        let killed = stopped && report.status.is_killed();
-        let how = [Some(describe(&report.status)), killed.then(|| KILLED.to_owned())];
+        // What the game left behind is stopped, too, after an end of its own.
+        let by_keeper = report.stopped_at_step.is_some() && report.stragglers == 0;
+        let stopped = failing.is_some() || facts.game.phase == MatchPhase::Closing || by_keeper;
+        let took = self.stopping_since.take().map(|since| facts.now.since(since));
+        let killed = (stopped && report.status.is_killed()).then(|| killed_after(took));
+        let how = [Some(describe(&report.status)), killed.clone()];
         let how = how.into_iter().flatten().collect::<Vec<_>>().join("; ");
         let gateway_crash = gateway_crash(&report);
         let status = [failing.clone(), Some(how.clone()), gateway_crash.map(excuse)];
@@ -67,7 +71,22 @@ impl ProcessMachine {
         decisions.effect(Effect::Watch(Watch::Nothing));
         let fields = [("run", report.run.to_string()), ("status", how.clone())];
         let fields = [(fields[0].0, fields[0].1.as_str()), (fields[1].0, fields[1].1.as_str())];
-        decisions.timeline("exit", format!("the game ended: {how}"), &fields);
+        let failed = match failing.as_deref() {
+            Some(why) => why != REPLACED,
+            None => !stopped && (!report.status.is_success() || run.ready.is_none()),
+        };
+        let lines = if failed { &report.last_lines[..] } else { &[] };
+        let text = if matches!(report.status, ExitStatus::SpawnFailed { .. }) {
+            how.clone()
+        } else if lines.is_empty() {
+            format!("the game ended: {how}")
+        } else {
+            format!("the game ended: {how}; `gameside logs {}` shows more than these lines:", facts.settings.name)
+        };
+        decisions.timeline("exit", text, &fields);
+        for line in lines {
+            decisions.timeline("output", printable(line, line.len()), &[("run", &report.run.to_string())]);
+        }
         decisions.after_commit(Effect::ExitHook { report: report.clone(), reason: status.clone() });
         if report.status != ExitStatus::Lost {
             decisions.after_commit(Effect::Keeper(KeeperOrder::ExitTaken { run: report.run }));

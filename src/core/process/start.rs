@@ -12,9 +12,10 @@ use crate::{
         stop_sequence::StopSequence,
     },
     model::{
-        game::GameNotice,
+        game::{EventSource, GameNotice},
         ids::RunNumber,
         keeper::KeeperOrder,
+        policy::ReadyBy,
         process::{LaunchSpec, OutputRead},
         time::Timestamp,
     },
@@ -26,6 +27,7 @@ impl ProcessMachine {
         let number = RunNumber(self.state.last_run + 1);
         let program = spec.argv.first().cloned().unwrap_or_default();
         decisions.timeline("starting", format!("starting {program} (run {number})"), &[("run", &number.to_string())]);
+        self.stopping_since = None;
         let state = self.state.edit();
         state.last_run = number.0;
         let mut run = Run::new(number, Some(spec.clone()));
@@ -177,6 +179,43 @@ impl ProcessMachine {
     pub(super) fn tell_allocation(&mut self, facts: &Facts, decisions: &mut Decisions) {
         if let (Some(run), Some(game)) = (self.number(), &facts.game.game) {
             decisions.notify(run, game.allocated());
+        }
+    }
+
+    /// What would have proved the run ready, and what came instead.
+    pub(super) fn missing_proof(&self, facts: &Facts) -> String {
+        let settings = &facts.settings;
+        let run = self.number();
+        let probed = self.not_yet.as_ref().filter(|(of, _)| Some(*of) == run).map(|(_, why)| why);
+        let probe = |why: &String| format!("[probe] was waited for, and found last: {why}");
+        let name = &settings.addresses.port;
+        let port = settings.launch.ports.get(name).map_or_else(
+            || format!("port {name:?} was waited for, which [game.ports] doesn't have"),
+            |number| format!("port {number} ({name}) was waited for, and the game did not keep it bound"),
+        );
+        let speaks = facts.words.speaks.iter().filter_map(|source| match source {
+            EventSource::Native => Some("Gameside's API"),
+            EventSource::Agones => Some("the Agones SDK"),
+            EventSource::Gsdk => Some("PlayFab's GSDK"),
+            EventSource::Probe | EventSource::Log => None,
+        });
+        let speaks = speaks.collect::<Vec<_>>().join(", ");
+        let sdk = if speaks.is_empty() {
+            "it has spoken no SDK".to_owned()
+        } else {
+            format!("it speaks {speaks}, and has not said that it is ready")
+        };
+        match settings.readiness.by {
+            ReadyBy::Sdk => format!("the word of an SDK was waited for; {sdk}"),
+            ReadyBy::Probe => probed.map_or_else(|| "[probe] was waited for, and got no answer".to_owned(), probe),
+            ReadyBy::Port => port,
+            ReadyBy::Log => match &settings.readiness.pattern {
+                Some(pattern) => format!("a line of its output that matches {pattern:?} was waited for"),
+                None => "a line of its output that matches log_patterns.ready was waited for".to_owned(),
+            },
+            ReadyBy::Delay => "its delay was waited for".to_owned(),
+            ReadyBy::Auto if !speaks.is_empty() => sdk,
+            ReadyBy::Auto => format!("{sdk}, and {}", probed.map_or(port, probe)),
         }
     }
 

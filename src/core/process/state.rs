@@ -4,13 +4,16 @@ use crate::{
     core::{crash_book::Failures, steady_time::SteadyTime, stop_sequence::StopSequence},
     model::{
         ids::RunNumber,
-        process::{ExitReport, ExitStatus, KILLED, LaunchSpec, OutputRead},
+        process::{ExitReport, ExitStatus, LAUNCHER, LaunchSpec, OutputRead},
         time::Timestamp,
     },
 };
 
 /// The reason of a run that was ended to make room for one with another launch; no failure.
 pub(crate) const REPLACED: &str = "another launch is wanted";
+
+/// What is said of a game whose start has failed for good; the exit before it says why.
+const UNSTARTABLE: &str = "the game can't be started like this, so it isn't tried again";
 
 /// The state of the game's process, with what belongs to it.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,8 +115,8 @@ pub(crate) struct RunEnd {
     pub excused: bool,
     /// The keeper refused to start it.
     pub refused: bool,
-    /// It was being stopped, and SIGKILL was needed.
-    pub killed: bool,
+    /// It was being stopped, and SIGKILL was needed: what is said of that.
+    pub killed: Option<String>,
     pub report: ExitReport,
 }
 
@@ -131,7 +134,17 @@ impl RunEnd {
 
     /// The reason for this end, and that SIGKILL was needed, where it was.
     pub(crate) fn because(&self, reason: &str) -> String {
-        if self.killed { format!("{reason}; {KILLED}") } else { reason.to_owned() }
+        self.killed.as_ref().map_or_else(|| reason.to_owned(), |killed| format!("{reason}; {killed}"))
+    }
+
+    /// Why it would end the same however often it is started, if it would.
+    pub(crate) fn hopeless(&self) -> Option<&'static str> {
+        let launcher = self.failing.is_none() && !self.announced && self.report.is_launchers();
+        if launcher || self.failing.as_deref() == Some(LAUNCHER) {
+            Some(LAUNCHER)
+        } else {
+            self.report.lasting.then_some(UNSTARTABLE)
+        }
     }
 
     /// It was ready, and ended well.

@@ -3,9 +3,17 @@
 
 use super::{Process, ProcessMachine, REPLACED};
 use crate::{
-    core::{decisions::Decisions, facts::Facts, launch, stop_sequence::StopSequence},
-    model::{game::GameNotice, process::LaunchSpec},
+    core::{decisions::Decisions, facts::Facts, game_match::MatchPhase, launch, stop_sequence::StopSequence},
+    model::{
+        game::GameNotice,
+        ids::RunNumber,
+        process::{ExitStatus, LAUNCHER, LaunchSpec},
+    },
 };
+use std::time::Duration;
+
+/// A program that leaves others behind so soon is a launcher.
+const LAUNCHERS_TIME: Duration = Duration::from_secs(60);
 
 impl ProcessMachine {
     /// The run is no use: the stop sequence, then the restart policy.
@@ -14,8 +22,33 @@ impl ProcessMachine {
         let number = run.number;
         let failing = Process::Failing(run.clone(), StopSequence::new(facts.now, None), why.to_owned());
         self.enter(failing);
+        self.stopping_since = Some(facts.now);
         decisions.notify(number, GameNotice::Stop { within: StopSequence::total(&facts.settings.stop_steps) });
         decisions.timeline("stopping", format!("stopping the game: {why}"), &[("reason", why)]);
+    }
+
+    /// A launcher has ended and left the game behind, which the keeper is stopping: that is no end of a game.
+    pub(super) fn left_behind(
+        &mut self,
+        number: RunNumber,
+        status: &ExitStatus,
+        facts: &Facts,
+        decisions: &mut Decisions,
+    ) {
+        let Process::Up(run) = &self.state.process else { return };
+        let soon = run.up.is_none_or(|up| facts.now.since(up) < LAUNCHERS_TIME);
+        let ending = matches!(facts.game.phase, MatchPhase::Draining | MatchPhase::Closing);
+        let asked = ending || facts.words.announced_end;
+        if run.number != number || !status.is_success() || asked || run.ready.is_some() && !soon {
+            return;
+        }
+        let mut sequence = StopSequence::new(facts.now, None);
+        // The keeper has taken the first step.
+        sequence.next(&facts.settings.stop_steps, facts.now);
+        let failing = Process::Failing(run.clone(), sequence, LAUNCHER.to_owned());
+        self.enter(failing);
+        self.stopping_since = Some(facts.now);
+        decisions.timeline("launcher", LAUNCHER, &[("run", &number.to_string())]);
     }
 
     pub(super) fn stop_on(&mut self, facts: &Facts, decisions: &mut Decisions) {
@@ -33,6 +66,7 @@ impl ProcessMachine {
     /// The match is being closed, and its stop sequence ends the process.
     pub(super) fn stop_begun(&mut self, reason: &str, facts: &Facts, decisions: &mut Decisions) {
         self.take_back_start(decisions);
+        self.stopping_since = Some(facts.now);
         if let Process::Up(run) | Process::Failing(run, ..) = &self.state.process {
             let within = StopSequence::total(&facts.settings.stop_steps);
             decisions.notify(run.number, GameNotice::Stop { within });

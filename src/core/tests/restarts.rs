@@ -130,7 +130,7 @@ fn a_start_that_never_gets_ready_is_stopped_and_counts_as_a_failure() {
 
 #[test]
 fn a_start_that_never_got_ready_has_failed_however_orderly_it_ends() {
-    let why = "it did not get ready within 5m; exit code 0";
+    let why = "it did not get ready within 5m: the word of an SDK was waited for; it has spoken no SDK; exit code 0";
     for budget in [1, 3] {
         let mut s = settings();
         s.restart.budget = budget;

@@ -330,6 +330,7 @@ fn passed_on(event: Event) -> Option<KeeperEvent> {
         Event::Started { run, pid, started, output_from } => {
             KeeperEvent::Fact(KeeperFact::Started { run, pid, started, output_from })
         }
+        Event::LeftBehind { run, status, left } => KeeperEvent::Fact(KeeperFact::LeftBehind { run, status, left }),
         Event::Exited { report } => KeeperEvent::Fact(KeeperFact::Exited(report)),
         Event::Unkillable { run, left } => KeeperEvent::Fact(KeeperFact::Unkillable { run, left }),
         Event::StopRequested => KeeperEvent::Fact(KeeperFact::StopRequested),

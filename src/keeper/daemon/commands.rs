@@ -222,7 +222,8 @@ impl Daemon {
                 let shortage = error.shortage();
                 let named = shortage.map_or_else(|| error.to_string(), |what| format!("{error}: {what}"));
                 let status = ExitStatus::SpawnFailed { error: named };
-                let report = ExitReport { shortage: shortage.is_some(), ..ExitReport::new(run, status, at, at) };
+                let (shortage, lasting) = (shortage.is_some(), error.is_lasting());
+                let report = ExitReport { shortage, lasting, ..ExitReport::new(run, status, at, at) };
                 self.store.keep(report.clone());
                 self.connections.tell(&Event::Exited { report });
                 self.replace_gateway();

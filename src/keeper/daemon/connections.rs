@@ -16,7 +16,7 @@
 //! dropped, and counted, from [`MAX_LINES`] on; an agent that reads the log is only told that there
 //! is more of it, and falls behind without losing anything.
 
-use super::{Instant, error::shortage, output::Lines};
+use super::{Instant, error::shortage, last_lines::LastLines, output::Lines};
 use crate::{
     host::socket,
     keeper::protocol::{Event, MAX_ORDER_BYTES, Reply, Stream},
@@ -277,8 +277,13 @@ impl Connections {
     }
 
     /// Where the lines of one stream of one run go.
-    pub(super) fn forwarder(&mut self, run: RunNumber, stream: Stream) -> OutputForwarder<'_> {
-        OutputForwarder { connections: self, run, stream }
+    pub(super) fn forwarder<'a>(
+        &'a mut self,
+        run: RunNumber,
+        stream: Stream,
+        last: &'a mut LastLines,
+    ) -> OutputForwarder<'a> {
+        OutputForwarder { connections: self, run, stream, last }
     }
 
     fn find(&mut self, number: u64) -> Option<&mut Connection> {
@@ -390,10 +395,12 @@ pub(super) struct OutputForwarder<'a> {
     connections: &'a mut Connections,
     run: RunNumber,
     stream: Stream,
+    last: &'a mut LastLines,
 }
 
 impl Lines for OutputForwarder<'_> {
     fn lines(&mut self, bytes: &[u8], kept: bool) {
+        self.last.add(bytes);
         match self.connections.output {
             Forwarding::Nothing => return,
             Forwarding::News if kept => {

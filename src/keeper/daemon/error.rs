@@ -106,6 +106,23 @@ pub(super) fn shortage(error: &io::Error) -> Option<&'static str> {
 }
 
 impl SpawnError {
+    /// The order itself can't be carried out: another try would end the same.
+    pub(super) fn is_lasting(&self) -> bool {
+        match self {
+            SpawnError::NoProgram
+            | SpawnError::NotInPath { .. }
+            | SpawnError::ProgramOutside(_)
+            | SpawnError::DirectoryOutside(_)
+            | SpawnError::ZeroByte(_) => true,
+            SpawnError::TooManyCommands(_)
+            | SpawnError::File { .. }
+            | SpawnError::Cgroup(_)
+            | SpawnError::Socket(_)
+            | SpawnError::Pipes(_)
+            | SpawnError::Fork(_) => false,
+        }
+    }
+
     /// The shortage that is the reason, if one is.
     pub(super) fn shortage(&self) -> Option<&'static str> {
         match self {

@@ -79,7 +79,7 @@ impl ExecCommand {
     /// Its first process has ended.
     pub(super) fn ended(&mut self, status: ExitStatus) {
         self.status = Some(match (ExecOutcome::read(&self.outcome), status.signal()) {
-            (ExecOutcome::Failed(why), _) => ExecStatus::NotStarted(why),
+            (ExecOutcome::Failed(failure), _) => ExecStatus::NotStarted(failure.why),
             _ if self.timed_out => ExecStatus::TimedOut,
             (_, Some(signal)) => ExecStatus::Signaled(signal),
             (_, None) => ExecStatus::Exited(status.code().unwrap_or(0)),

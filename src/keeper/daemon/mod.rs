@@ -20,6 +20,7 @@
 //! | `run`, `stop_sequence` | one run, from fork to an empty containment |
 //! | `spawn`, `process_tree`, `cgroup` | how a process starts; which processes belong to a run |
 //! | `output`, `log`, `console` | its pipes |
+//! | `last_lines` | what its end is reported with |
 //! | `gateway` | the SDK gateway, a helper that serves what the game talks to |
 //! | `exec`, `stats`, `listeners` | commands beside the game; figures; sockets held |
 //! | `orphaned` | SIGTERM, and the time without an agent |
@@ -49,6 +50,7 @@ mod error;
 mod exec;
 mod gateway;
 mod init;
+mod last_lines;
 mod listeners;
 mod log;
 mod orphaned;
@@ -351,7 +353,7 @@ impl Daemon {
     fn read_output(&mut self, at: usize, buffer: &mut [u8]) {
         let Some(run) = &mut self.run else { return };
         let Some((stream, output)) = run.outputs.get_mut(at) else { return };
-        let mut forwarder = self.connections.forwarder(run.number, *stream);
+        let mut forwarder = self.connections.forwarder(run.number, *stream, &mut run.last_lines);
         let outcome = output.pump(buffer, &mut self.log, &mut forwarder);
         output.was_read(clock::mono());
         if outcome == ReadOutcome::Ended {
@@ -382,7 +384,7 @@ impl Daemon {
     fn end_run(&mut self, buffer: &mut [u8]) {
         let Some(mut run) = self.run.take() else { return };
         for (stream, output) in &mut run.outputs {
-            let mut forwarder = self.connections.forwarder(run.number, *stream);
+            let mut forwarder = self.connections.forwarder(run.number, *stream, &mut run.last_lines);
             output.empty(buffer, &mut self.log, &mut forwarder);
         }
         let report = run.report(self.gateways.take_words());
@@ -433,7 +435,11 @@ impl Daemon {
         if let Some(run) = &mut self.run {
             run.outputs.retain(|(_, output)| !output.ended);
             for (stream, output) in &mut run.outputs {
-                output.show(now, &mut self.log, &mut self.connections.forwarder(run.number, *stream));
+                output.show(
+                    now,
+                    &mut self.log,
+                    &mut self.connections.forwarder(run.number, *stream, &mut run.last_lines),
+                );
             }
             if run.ended.is_none()
                 && let RunStep::Unkillable(left) = run.advance(now, &helpers, self.settings.last_deadline)
@@ -444,6 +450,9 @@ impl Daemon {
                 self.connections.tell(&Event::Unkillable { run: number, left });
                 self.replace_gateway();
             }
+        }
+        if let Some(event) = self.run.as_mut().and_then(Run::left_behind) {
+            self.connections.tell(&event);
         }
         self.gateways.advance(now);
         if self.run.as_ref().is_some_and(|run| run.is_ending() || run.ended.is_some()) {

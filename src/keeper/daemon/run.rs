@@ -4,7 +4,7 @@
 //!   Starting ──exec worked──► Running ──first process ends──► nothing left? ──yes──► over
 //!       │                        │                                │ no
 //!       └─exec failed──► over    │                   forking: lives on, until nothing does
-//!                                │                   else: stragglers, stop sequence ──► SIGKILL ──► over
+//!                                │                   else: a moment, then stop sequence ──► SIGKILL ──► over
 //!                                └─ kill, or its end ──► SIGKILL until nothing lives ──► over
 //!                                                                     └─ last deadline ──► unkillable
 //! ```
@@ -16,9 +16,10 @@ use super::{
     Instant,
     cgroup::{self, Leaf},
     console::Console,
+    last_lines::LastLines,
     output::OutputPipe,
     process_tree::{self, Process},
-    spawn::{Child, ExecOutcome},
+    spawn::{Child, ExecFailure, ExecOutcome},
     stop_sequence::{NextStep, StopSequence},
     sys,
 };
@@ -33,6 +34,8 @@ use crate::{
 };
 use std::{os::fd::OwnedFd, os::unix::process::ExitStatusExt, time::Duration};
 
+/// What the first process leaves behind is given so long to end by itself.
+const GRACE: Duration = Duration::from_millis(250);
 /// How often SIGKILL is repeated while something lives.
 const KILL_AGAIN: Duration = Duration::from_millis(50);
 /// How long a core file may take to be written before its process is killed all the same.
@@ -56,7 +59,10 @@ pub(super) struct Run {
     pub(super) outputs: Vec<(Stream, OutputPipe)>,
     pub(super) stop: Option<StopSequence>,
     killing: Option<Killing>,
-    failed: Option<String>,
+    failed: Option<ExecFailure>,
+    /// The first process has gone and others live, which the stop sequence is for.
+    leftover: Leftover,
+    pub(super) last_lines: LastLines,
     status: Option<ExitStatus>,
     step: Option<u32>,
     /// When it was over. The report may wait a little for its gateway.
@@ -67,6 +73,17 @@ pub(super) struct Run {
     peak: u64,
     killed: bool,
     oom_before: u64,
+}
+
+/// What the first process has left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leftover {
+    Nothing,
+    /// It may end by itself, for a moment.
+    Waiting,
+    /// So many are being stopped, and nobody was told.
+    Untold(u32),
+    Told,
 }
 
 /// SIGKILL under way.
@@ -118,6 +135,8 @@ impl Run {
             stop: None,
             killing: None,
             failed: None,
+            leftover: Leftover::Nothing,
+            last_lines: LastLines::default(),
             status: None,
             step: None,
             ended: None,
@@ -172,6 +191,13 @@ impl Run {
         }
     }
 
+    /// What is to be told of processes that the first one has left behind, once.
+    pub(super) fn left_behind(&mut self) -> Option<Event> {
+        let (Leftover::Untold(left), Some(status)) = (self.leftover, &self.status) else { return None };
+        self.leftover = Leftover::Told;
+        Some(Event::LeftBehind { run: self.number, status: status.clone(), left })
+    }
+
     /// Whether it is over, asked after children were reaped. If the first process has gone and others live, the stop sequence begins for
     /// these stragglers.
     pub(super) fn is_over(&mut self, helpers: &[i32], policy: &FallbackPolicy, now: Instant) -> bool {
@@ -188,8 +214,8 @@ impl Run {
                 self.pid = oldest.pid;
             }
         } else if self.stop.is_none() && self.killing.is_none() {
-            self.stragglers = members.len().max(1) as u32;
-            self.stop = Some(StopSequence::new(policy, now));
+            self.leftover = Leftover::Waiting;
+            self.stop = Some(StopSequence::new(policy, now + GRACE));
         }
         false
     }
@@ -217,6 +243,10 @@ impl Run {
     /// Does what is due by the clock: the next step of the stop sequence, or SIGKILL again.
     pub(super) fn advance(&mut self, now: Instant, helpers: &[i32], last_deadline: Duration) -> RunStep {
         let next = self.stop.as_mut().map_or(NextStep::Wait, |stop| stop.next(now));
+        if next != NextStep::Wait && self.leftover == Leftover::Waiting {
+            self.stragglers = self.members(helpers).len().max(1) as u32;
+            self.leftover = Leftover::Untold(self.stragglers);
+        }
         match next {
             NextStep::Wait => {}
             NextStep::Last { step } => {
@@ -303,7 +333,7 @@ impl Run {
     pub(super) fn report(&self, last_words: Option<String>) -> ExitReport {
         let oom = self.leaf.as_ref().map_or_else(cgroup::own_oom_kills, Leaf::oom_kills) > self.oom_before;
         let status = match (&self.failed, &self.status) {
-            (Some(error), _) => ExitStatus::SpawnFailed { error: error.clone() },
+            (Some(failure), _) => ExitStatus::SpawnFailed { error: failure.why.clone() },
             (None, Some(ExitStatus::Signaled { signal: libc::SIGKILL, .. })) if oom && !self.killed => {
                 ExitStatus::OomKilled
             }
@@ -324,6 +354,8 @@ impl Run {
             last_words,
             gateway_ended: self.gateway_ended,
             shortage: false,
+            lasting: self.failed.as_ref().is_some_and(|failure| failure.lasting),
+            last_lines: self.last_lines.texts(),
         }
     }
 }

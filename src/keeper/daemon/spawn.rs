@@ -145,7 +145,48 @@ pub(super) struct Child {
 pub(super) enum ExecOutcome {
     NotYet,
     Worked,
-    Failed(String),
+    Failed(ExecFailure),
+}
+
+/// Why a child is not its program.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ExecFailure {
+    pub(super) why: String,
+    /// Another try would end the same.
+    pub(super) lasting: bool,
+}
+
+impl ExecFailure {
+    /// What the child writes, and the keeper reads.
+    fn text(&self) -> String {
+        format!("{}{}", if self.lasting { LASTING } else { "" }, self.why)
+    }
+
+    fn read(text: &[u8]) -> ExecFailure {
+        let text = String::from_utf8_lossy(text);
+        match text.strip_prefix(LASTING) {
+            Some(why) => ExecFailure { why: why.to_owned(), lasting: true },
+            None => ExecFailure { why: text.into_owned(), lasting: false },
+        }
+    }
+}
+
+/// What the text of a lasting failure begins with.
+const LASTING: &str = "!";
+
+/// Of a program or directory that isn't there, or may not be used as it is.
+fn is_lasting(error: &io::Error) -> bool {
+    let lasting = [
+        libc::EACCES,
+        libc::EPERM,
+        libc::ENOENT,
+        libc::ENOEXEC,
+        libc::ENOTDIR,
+        libc::EISDIR,
+        libc::ELOOP,
+        libc::ENAMETOOLONG,
+    ];
+    error.raw_os_error().is_some_and(|code| lasting.contains(&code))
 }
 
 impl ExecOutcome {
@@ -154,7 +195,7 @@ impl ExecOutcome {
         let mut why = [0; 1024];
         match rustix::io::read(outcome, &mut why) {
             Err(Errno::AGAIN | Errno::INTR) => ExecOutcome::NotYet,
-            Ok(count) if count > 0 => ExecOutcome::Failed(String::from_utf8_lossy(&why[..count]).into_owned()),
+            Ok(count) if count > 0 => ExecOutcome::Failed(ExecFailure::read(&why[..count])),
             _ => ExecOutcome::Worked,
         }
     }
@@ -222,26 +263,35 @@ pub(super) fn spawn(plan: &SpawnPlan, stdio: &Stdio, confinement: &Confinement<'
         }
         Forked::Child => {
             let why = execute(plan, stdio, &Confinement { leaf, ..*confinement }, keeper);
-            let _ = rustix::io::write(&report, why.as_bytes());
+            let _ = rustix::io::write(&report, why.text().as_bytes());
             sys::exit_now(127)
         }
     }
 }
 
 /// The child's part. Returns only the reason why it isn't the program.
-fn execute(plan: &SpawnPlan, stdio: &Stdio, confinement: &Confinement<'_>, keeper: Pid) -> String {
+fn execute(plan: &SpawnPlan, stdio: &Stdio, confinement: &Confinement<'_>, keeper: Pid) -> ExecFailure {
     let path = plan.program.to_string_lossy();
     if let Err((what, error)) = prepare(plan, stdio, confinement, keeper) {
-        return format!("{what} for {path}: {error}");
+        let lasting = what == ENTERING && is_lasting(&error);
+        return ExecFailure { why: format!("{what} for {path}: {error}"), lasting };
     }
     let error = sys::exec(&plan.program, &plan.argv, &plan.env);
     let hint = match error.raw_os_error() {
         Some(libc::ENOENT) if Path::new(&*path).exists() => "; the interpreter or loader it names is missing",
         Some(libc::ENOEXEC) => "; it is neither a program for this machine nor a script with #!",
+        Some(libc::EACCES) if Path::new(&*path).is_dir() => "; it is a directory",
+        Some(libc::EACCES) if is_not_executable(&path) => "; it isn't executable: `chmod +x` makes it so",
         _ => "",
     };
-    format!("starting {path}: {error}{hint}")
+    ExecFailure { why: format!("starting {path}: {error}{hint}"), lasting: is_lasting(&error) }
 }
+
+fn is_not_executable(path: &str) -> bool {
+    fs::metadata(path).is_ok_and(|about| about.permissions().mode() & 0o111 == 0)
+}
+
+const ENTERING: &str = "entering the working directory";
 
 /// Everything up to exec.
 fn prepare(
@@ -274,7 +324,7 @@ fn prepare(
         return Err(("looking for the keeper", io::Error::other("it has ended")));
     }
     if let Some(dir) = &plan.dir {
-        chdir(dir.as_c_str()).map_err(step("entering the working directory"))?;
+        chdir(dir.as_c_str()).map_err(step(ENTERING))?;
     }
     sys::reset_signals();
     // The control socket last: its number may be that of another of these.

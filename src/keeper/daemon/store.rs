@@ -39,8 +39,8 @@ use std::{
 
 /// The space that is reserved for a report, in bytes. Without last words it is cut to fit.
 const REPORT_BYTES: usize = 4096;
-/// The longest report, in bytes: every byte of the last words can take six.
-const MAX_REPORT_BYTES: usize = REPORT_BYTES + 6 * MAX_WORDS_BYTES;
+/// The longest report, in bytes: every byte of the last words can take six, and their name takes a few.
+const MAX_REPORT_BYTES: usize = 2 * REPORT_BYTES + 6 * MAX_WORDS_BYTES;
 const REPORT: &str = "exit";
 const SPARE: &str = "exit.spare";
 
@@ -222,20 +222,24 @@ fn read_report(own: &OwnedFd) -> Option<StoredReport> {
 
 /// With the last words, if they find room. A full disk takes the report all the same.
 fn write_report(own: &OwnedFd, kept: &StoredReport) -> io::Result<()> {
-    if kept.report.last_words.is_some() {
-        match put_report(own, &serde_json::to_string(kept)?) {
-            Ok(()) => return Ok(()),
-            Err(error) => warn!("the last words of run {} are not kept: {error}", kept.report.run),
-        }
-    }
     let mut report = ExitReport { last_words: None, ..kept.report.clone() };
     let text = |report: &ExitReport| {
         serde_json::to_string(&StoredReport { keeper: kept.keeper.clone(), report: report.clone() })
     };
     if text(&report)?.len() >= REPORT_BYTES {
+        report.last_lines.clear();
+    }
+    if text(&report)?.len() >= REPORT_BYTES {
         report.core_path = None;
         if let ExitStatus::SpawnFailed { error } = &mut report.status {
             *error = error.chars().take(500).collect();
+        }
+    }
+    if kept.report.last_words.is_some() {
+        let spoken = ExitReport { last_words: kept.report.last_words.clone(), ..report.clone() };
+        match put_report(own, &text(&spoken)?) {
+            Ok(()) => return Ok(()),
+            Err(error) => warn!("the last words of run {} are not kept: {error}", report.run),
         }
     }
     put_report(own, &text(&report)?)
@@ -329,6 +333,24 @@ mod tests {
             store.forget();
             let spare = std::fs::metadata(dir.path().join("keeper/exit.spare")).unwrap();
             assert_eq!(spare.len(), REPORT_BYTES as u64);
+        }
+    }
+
+    #[test]
+    fn last_lines_without_room_are_left_out_and_the_report_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = open(dir.path(), id("a")).unwrap();
+        let words = Some("\u{1}".repeat(MAX_WORDS_BYTES));
+        for (length, last_words) in [(200, None), (1000, None), (200, words.clone()), (1000, words)] {
+            let room = last_words.as_ref().map_or(0, |words: &String| 2 * REPORT_BYTES + 6 * words.len());
+            let short = ExitReport { last_words, ..report(7) };
+            let whole = ExitReport { last_lines: vec!["x".repeat(length); 5], ..short.clone() };
+            store.keep(whole.clone());
+            let expected = if length == 200 { whole } else { short };
+            assert_eq!(left(dir.path()), Some((id("a"), expected)), "{length}");
+            let kept = std::fs::metadata(dir.path().join("keeper/exit")).unwrap().len();
+            assert!(kept <= room.max(REPORT_BYTES) as u64, "a full disk has room for it: {kept}");
+            store.forget();
         }
     }
 

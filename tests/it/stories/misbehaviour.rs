@@ -146,7 +146,8 @@ fn a_game_that_refuses_sigterm_and_has_helpers_is_ended_whole() {
     let status = agent.wait_join_status("joinable");
     let family = proc::game_processes(pid(&status, "keeper"));
     assert!(family.len() >= 4, "the game and its helpers: {family:?}");
-    agent.stop();
+    let said = agent.stop();
+    assert!(said.contains("it had to be killed after 0 s, and may not have saved"), "{said}");
     assert!(family.iter().all(|pid| proc::gone(*pid, PATIENCE)), "every one of them");
     service.wait_closed(&session);
     let left: Value = serde_json::from_slice(&world.ask(["status", "server", "--json"]).stdout).unwrap();

@@ -5,6 +5,7 @@
 //! | [`misbehaviour`] | crash, crash loop, hang, never ready, daemonising, refusing SIGTERM, forking helpers, flooding its log |
 //! | [`guards`] | nobody comes, everybody has left, a match takes too long |
 //! | [`launching`] | what a game is started with: parameters, ports, addresses, tokens; what is refused before anything is spawned |
+//! | [`failing`] | launchers, programs that can't be started, starts that never end |
 //! | [`lines`] | what a game prints, in bursts and while no agent is there |
 //! | [`hook`] | allocation by an operator |
 //! | [`keepers`] | keepers that are killed or lose their files |
@@ -16,6 +17,7 @@
 
 mod asked;
 mod backfill;
+mod failing;
 mod fleet;
 mod guards;
 mod hook;

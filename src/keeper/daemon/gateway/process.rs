@@ -81,8 +81,8 @@ impl Process {
         if outcome != ExecOutcome::NotYet {
             self.outcome = None;
         }
-        if let ExecOutcome::Failed(why) = &outcome {
-            self.failed = Some(why.clone());
+        if let ExecOutcome::Failed(failure) = &outcome {
+            self.failed = Some(failure.why.clone());
         }
         outcome
     }
