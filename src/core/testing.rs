@@ -263,6 +263,11 @@ impl World {
         self.connect();
     }
 
+    /// Calls were made that nobody has answered.
+    pub(super) fn waits_for_answers(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     /// Every open call times out.
     pub(super) fn time_out(&mut self) {
         let open: Vec<_> = self.open.keys().copied().collect();

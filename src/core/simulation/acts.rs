@@ -68,6 +68,9 @@ pub(crate) enum Act {
     },
     /// While no agent is there, the host stops the keeper, which stops the game.
     HostStops,
+    /// While no agent is there, an operator stops the keeper, which stops the game and ends; the next agent finds what it
+    /// has left behind, and then a new keeper.
+    StoppedWithoutAgent,
     /// The keeper refuses the start that it is about to be given.
     StartRefused,
     /// The owner of the session deletes its instance; from now on a write to it is forbidden, or unknown.
@@ -185,8 +188,9 @@ impl Draw {
             (1, |_| Act::Reload),
             (1, |draw| Act::KeeperGone { left: draw.yes() }),
             (1, |_| Act::HostStops),
+            (1, |_| Act::StoppedWithoutAgent),
             (1, |_| Act::StartRefused),
-            (1, |draw| Act::InstanceDeleted { forbids: draw.yes() }),
+            (3, |draw| Act::InstanceDeleted { forbids: draw.yes() }),
             (1, |draw| Act::ClockStep(draw.below(7200))),
             (1, |draw| Act::OrderAndKill(draw.one(&[Ordered::Drain, Ordered::Stop]))),
         ])

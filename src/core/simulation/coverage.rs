@@ -103,6 +103,7 @@ impl Act {
             | Act::Deallocated(_)
             | Act::KeeperGone { .. }
             | Act::HostStops
+            | Act::StoppedWithoutAgent
             | Act::StartRefused
             | Act::InstanceDeleted { .. }
             | Act::ClockStep(_)

@@ -9,7 +9,7 @@ use crate::{
     model::{
         calls::Call,
         game::{Admission, EventSource, GameBatch, GameEvent, Kept},
-        ids::RunNumber,
+        ids::{RunNumber, SessionId},
         keeper::KeeperOrder,
         process::RunState,
         session::JoinStatus,
@@ -40,6 +40,8 @@ pub(super) struct Model {
     pub detached: Option<Duration>,
     /// The host stopped the game while no agent was there; so many starts had been ordered by then.
     pub stopped_by_host: Option<usize>,
+    /// The session of a game that an operator ended while no agent was there.
+    pub stopped_match: Option<SessionId>,
     /// Whoever plays may lose the game from then on, and why: somebody asked for the end of what is played.
     may_end: Option<(Duration, &'static str)>,
     /// Somebody plays, as far as the agent knew before what happened last.
@@ -153,11 +155,18 @@ impl Model {
                     let run = self.run;
                     assert!(self.proved.contains(&run), "joinable before run {run} was proved");
                 }
-                Effect::Keeper(KeeperOrder::Start { run, .. }) => self.run = run.0,
+                Effect::Keeper(KeeperOrder::Start { run, .. }) => {
+                    self.run = run.0;
+                    let session = w.status().session_id;
+                    let again = self.stopped_match.is_some() && self.stopped_match == session;
+                    assert!(!again, "an operator ended the game of {session:?}, and it is started again");
+                }
                 _ => {}
             }
         }
         self.looked_at = w.seen.len();
+        let orderly = matches!(w.ended, Some(Ending::Orderly { .. }));
+        assert!(!orderly || w.status().outbox.is_empty(), "it calls its end orderly, and owes: {:?}", w.status());
         self.said.look(w);
         // The journal is waited for at most 2 s.
         let late = self.detached.is_some_and(|at| w.mono >= at + secs(2));
@@ -200,7 +209,9 @@ fn ends_play(act: &Act) -> Option<(Duration, &'static str)> {
         }
         Act::Says(_, said) | Act::LateEnd(said) => of_word(said),
         Act::Batch { said, .. } => said.iter().find_map(|(_, said)| of_word(said)),
-        Act::Exit(_) | Act::KeeperGone { .. } | Act::HostStops | Act::NewKeeper => Some((now, "the game is gone")),
+        Act::Exit(_) | Act::KeeperGone { .. } | Act::HostStops | Act::StoppedWithoutAgent | Act::NewKeeper => {
+            Some((now, "the game is gone"))
+        }
         Act::LoseJournal => Some((now, "nobody knows of the match")),
         _ => None,
     }

@@ -6,13 +6,13 @@ use super::{
     model::{Model, Words},
 };
 use crate::core::{
-    io::{Effect, Input, SavedState},
+    io::{Effect, Ending, Input, SavedState},
     testing::{Disk, Keeper, Net, World, allocation, exit, secs, settings},
 };
 use crate::model::{
     calls::{Backend, Refusal},
     game::{Counted, EventSource, Evidence, GameBatch, GameEvent, GamePlayer},
-    ids::{GatewayId, KeeperId, RunNumber},
+    ids::{GatewayId, InstanceId, KeeperId, RunNumber},
     keeper::{KeeperFact, LeftReport},
     orders::{After, Order},
     policy::{SdkPings, Start},
@@ -26,7 +26,7 @@ use std::time::Duration;
 fn act(w: &mut World, model: &mut Model, act: Act) {
     let running = if let RunState::Running { run, .. } = w.keeper.run { Some(run) } else { None };
     match act {
-        Act::Pass(millis) => w.pass(Duration::from_millis(millis)),
+        Act::Pass(millis) => pass(w, Duration::from_millis(millis)),
         Act::Deadline => w.keep_the_deadline(),
         Act::Ready => {
             model.proved.extend(running.map(|run| run.0));
@@ -116,6 +116,7 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
         }
         Act::KeeperGone { left } => keeper_gone(w, model, left),
         Act::HostStops => host_stops(w, model),
+        Act::StoppedWithoutAgent => stopped_without_agent(w, model),
         Act::StartRefused => w.keeper.refuses = true,
         Act::InstanceDeleted { forbids } => {
             let last = w.service.sessions.values_mut().last();
@@ -124,6 +125,23 @@ fn act(w: &mut World, model: &mut Model, act: Act) {
         }
         Act::ClockStep(seconds) => w.clock_set += secs(seconds),
         Act::OrderAndKill(order) => order_and_kill(w, model, order),
+    }
+}
+
+/// Where all is well, what is owed to a session is delivered within this time.
+const DELIVERED_WITHIN: Duration = Duration::from_secs(20);
+
+fn pass(w: &mut World, span: Duration) {
+    let closing = |w: &World| -> Vec<InstanceId> {
+        let all = w.core.facts.outbox.all().iter();
+        all.filter(|outbox| outbox.closing).map(|outbox| outbox.instance.clone()).collect()
+    };
+    let fine = w.service.net == Net::Up && w.disk == Disk::Works && !w.waits_for_answers();
+    let (owed, trouble) = (closing(w), w.status().agent.journal.is_some());
+    w.pass(span);
+    if fine && !trouble && span >= DELIVERED_WITHIN && w.ended.is_none() {
+        let still: Vec<_> = closing(w).into_iter().filter(|instance| owed.contains(instance)).collect();
+        assert!(still.is_empty(), "{span:?} later the ends of {still:?} are still owed: {:?}", w.status());
     }
 }
 
@@ -206,6 +224,22 @@ fn keeper_gone(w: &mut World, model: &mut Model, left: bool) {
         "keeper and game are dead, and the session shows joinable: {:?}",
         w.status()
     );
+}
+
+/// An operator ends keeper and game while no agent is there.
+fn stopped_without_agent(w: &mut World, model: &mut Model) {
+    let RunState::Running { run, started, .. } = w.keeper.run else { return };
+    let mut report = exit(run, ExitStatus::Signaled { signal: 15, core: false }, started, w.now().wall);
+    report.stopped_at_step = Some(0);
+    let keeper = KeeperId::new(w.keeper.id).unwrap();
+    model.stopped_match = w.status().session_id;
+    (w.keeper.run, w.keeper.gone, w.keeper.left) = (RunState::Empty, true, Some(LeftReport { keeper, report }));
+    model.said = Words::default();
+    w.kill_agent();
+    model.reborn();
+    if w.ended.is_none() {
+        new_keeper(w, model);
+    }
 }
 
 /// The host stops the keeper while no agent is there: the keeper stops the game as it was told to do alone.
@@ -292,7 +326,8 @@ pub(super) fn play(round: &Round, coverage: &mut Coverage) {
         w.pass(secs(60));
     }
     model.look(&w);
-    assert!(w.ended.is_some(), "{:?}", w.status());
+    assert!(w.ended.is_some(), "all is well, and the agent doesn't end: {:?}", w.status());
+    assert!(!matches!(w.ended, Some(Ending::Undelivered { .. })), "all is well, and an end is owed: {:?}", w.status());
     let open: Vec<_> = w.service.sessions.values().filter_map(|s| s.instance.as_ref()).collect();
     assert!(open.iter().all(|info| info.join_status == JoinStatus::Closed), "{open:?}");
     w.service.look_for_empty_sessions();

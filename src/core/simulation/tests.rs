@@ -19,10 +19,9 @@ use crate::{
 #[test]
 fn the_invariants_hold_whatever_happens() {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
-    let (first, rounds) = match number("GAMESIDE_SEED") {
-        Some(seed) => (seed, 1),
-        None => (u64::from(rand::random::<u32>()) << 20, number("GAMESIDE_ROUNDS").unwrap_or(500)),
-    };
+    let seed = number("GAMESIDE_SEED");
+    let first = seed.unwrap_or_else(|| u64::from(rand::random::<u32>()) << 20);
+    let rounds = number("GAMESIDE_ROUNDS").unwrap_or(if seed.is_some() { 1 } else { 500 });
     let (coverage, failure) = play_rounds(first, rounds, |_| ());
     if let Some(failure) = failure {
         let (seed, why, round) = (failure.seed, failure.why, failure.round);
