@@ -66,7 +66,12 @@ pub(crate) async fn serve(mut orders: mpsc::Receiver<Order>) -> Option<String> {
             Next::Order(Some(Order::Agent { link, listeners })) => gateway.introduced(link, listeners),
             Next::Order(Some(Order::End)) => return Some(gateway.end(&mut orders).await),
             Next::Order(None) => return None,
-            Next::Said(said) => gateway.heard(said),
+            Next::Said(said) => {
+                gateway.heard(said);
+                if gateway.serving.as_ref().is_some_and(|serving| serving.is_over) {
+                    return Some(gateway.end(&mut orders).await);
+                }
+            }
             Next::Sent => gateway.tell(Gateway::send_batch),
             Next::Heartbeats => gateway.tell(|link, serving| link.count(serving, None)),
         }
@@ -92,6 +97,9 @@ struct Link {
 /// What the game is served with.
 struct Serving {
     run: Option<RunNumber>,
+    /// The agent has a later run: another gateway must serve that. It comes to this where an agent didn't know yet that its
+    /// run was over when it was introduced.
+    is_over: bool,
     kept: BTreeMap<EventSource, Kept>,
     kept_aside: BTreeMap<EventSource, Kept>,
     queue: Arc<GameQueue>,
@@ -333,6 +341,7 @@ impl Serving {
     fn new(settings: Settings, listeners: Vec<BoundSocket>) -> io::Result<Self> {
         Ok(Serving {
             run: None,
+            is_over: false,
             kept: BTreeMap::new(),
             kept_aside: BTreeMap::new(),
             queue: Arc::default(),
@@ -357,6 +366,7 @@ impl Serving {
         kept_aside: BTreeMap<EventSource, Kept>,
     ) -> Result<(), Broken> {
         if let Some(served) = self.run.filter(|served| *served != run) {
+            self.is_over = run.0 > served.0;
             return Err(Broken::Refused(format!(
                 "it serves run {served}, and a gateway serves one: this is run {run}"
             )));

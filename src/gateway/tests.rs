@@ -12,7 +12,9 @@
 
 use super::{
     client::{self, GatewayEvent, Levels},
+    connection::Connection,
     server::{self, Order, read_words},
+    wire::{AgentSays, GatewaySays, Token, VERSIONS},
 };
 use crate::{
     frontends::{
@@ -23,6 +25,7 @@ use crate::{
         game::{BatchId, EventSource, GameBatch, GameEvent, GameNotice, Kept},
         gateway::MAX_WORDS_BYTES,
         gateway_facts::GatewayFact,
+        ids::RunNumber,
         time::Timestamp,
     },
     net::client::{Address, Call, Client, TrustedServers},
@@ -32,7 +35,7 @@ use http::{Method, StatusCode};
 use proptest::prelude::*;
 use secrecy::SecretString;
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     os::fd::OwnedFd,
     path::PathBuf,
     sync::{Arc, Mutex},
@@ -233,6 +236,31 @@ impl World {
             }
         });
     }
+}
+
+/// An agent may not know yet that its run is over when it is introduced.
+#[tokio::test]
+async fn one_that_is_told_of_a_later_run_ends_so_that_another_can_serve_that() {
+    let (orders, serving) = start_gateway();
+    for run in [RunNumber(1), RunNumber(2)] {
+        let (ours, link) = std::os::unix::net::UnixStream::pair().unwrap();
+        orders.send(Order::Agent { link: link.into(), listeners: Vec::new() }).await.unwrap();
+        let mut agent = Connection::new(ours.into()).unwrap();
+        let settings = Box::new(Settings::default());
+        let hello = AgentSays::Hello { versions: VERSIONS.to_vec(), build: "test".into(), settings, heard: None };
+        let (kept, kept_aside) = (BTreeMap::new(), BTreeMap::new());
+        let begin = AgentSays::Run { run, token: Token(TOKEN.into()), kept, kept_aside };
+        for said in [hello, begin, AgentSays::Count { question: 1 }] {
+            agent.say(&said).unwrap();
+        }
+        // The answer shows that the run was taken in; the second link ends without one.
+        while let Ok(said) = agent.next::<GatewaySays>().await {
+            if matches!(said, GatewaySays::Counted { question: Some(1), .. }) {
+                break;
+            }
+        }
+    }
+    assert!(serving.await.unwrap().is_some(), "it says what was left over, and ends");
 }
 
 /// One call: its answer, or none where the connection broke.

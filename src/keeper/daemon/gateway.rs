@@ -11,7 +11,8 @@
 //! Invariants:
 //! - It belongs to no run: a run is over with it alive, its figures aren't the run's, and it has
 //!   none of the game's limits.
-//! - An agent is introduced only to a gateway that hasn't served another run.
+//! - An agent is introduced only to a gateway that hasn't served another run. One that was told of
+//!   two ends by itself, and that is no crash.
 //! - A run's exit waits for its gateway's last words for at most [`READ_OUT`], and nothing else
 //!   waits for a gateway.
 //! - No gateway outlives the keeper.
@@ -249,6 +250,12 @@ impl Gateways {
     }
 
     fn ended(&mut self, words: Option<String>, now: Instant) {
+        if self.stage() == Some(Stage::Serving) {
+            // It was told of a later run than the one that it served. Its words aren't the present run's.
+            self.let_go(now);
+            self.start_due = self.wanted;
+            return;
+        }
         match words {
             Some(words) if words.len() > MAX_WORDS_BYTES => {
                 warn!("the gateway's last words of {} bytes were dropped", words.len());

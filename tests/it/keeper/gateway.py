@@ -49,6 +49,8 @@ def obey(word, rest):
         control.send(b'{"say":"a later word"}')
     if word == "mute":
         answers = False
+    if word == "over":
+        control.send(b'{"say":"ended","words":"of another run"}')
     if word == "hang-up":
         control.close()
     if word == "exit":

@@ -185,6 +185,21 @@ fn a_crash_is_told_and_reported_and_the_run_gets_another_gateway() {
 }
 
 #[test]
+fn one_that_was_told_of_a_later_run_ends_and_is_no_crash() {
+    let keeper = Keeper::start_with(BOTH[0]);
+    let (mut wire, _) = keeper.control();
+    let mut used = Gateway::of(&mut wire);
+    wire.run(2, "exec sleep 600");
+    used.tell("over");
+    assert!(proc::gone(used.pid, PATIENCE));
+    let mut next = Gateway::of(&mut wire);
+    assert_ne!(next.pid, used.pid);
+    assert_eq!(next.ask("words to the end"), "done");
+    let report = ended(2, &mut wire);
+    assert_eq!((report.gateway_ended, report.last_words.as_deref()), (None, Some("to the end")));
+}
+
+#[test]
 fn one_that_crashes_again_and_again_is_waited_for_longer_and_longer() {
     let keeper = Keeper::start_with(&["--gateway", "/bin/false"]);
     let (mut wire, _) = keeper.control();
