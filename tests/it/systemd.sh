@@ -100,9 +100,11 @@ taken_over() {
 }
 another_agent() { local pid; pid=$(agent_pid); [ "$pid" != 0 ] && [ "$pid" != "$agent" ] && is "$(status agent.pid)" "$pid"; }
 
+keeper_is_inactive() { is "$(property gameside-keeper@arena.service ActiveState)" inactive; }
 all_ended() {
   kill -0 "$game" 2>/dev/null && fail "the game is still there"
-  equal "keeper" "$(property gameside-keeper@arena.service ActiveState)" inactive
+  # Told so by the agent, it ends by itself, which may be a moment after the agent.
+  wait_for "the keeper's end" keeper_is_inactive
   equal "keeper's result" "$(property gameside-keeper@arena.service Result)" success
   equal "agent" "$(property gameside@arena.service ActiveState)" inactive
   equal "agent's result" "$(property gameside@arena.service Result)" success
