@@ -251,7 +251,8 @@ impl Gateways {
 
     fn ended(&mut self, words: Option<String>, now: Instant) {
         if self.stage() == Some(Stage::Serving) {
-            // It was told of a later run than the one that it served. Its words aren't the present run's.
+            // It was told of a later run than the one that it served. Its words aren't the present
+            // run's.
             self.let_go(now);
             self.start_due = self.wanted;
             return;
