@@ -156,7 +156,7 @@ impl Core {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     pub(super) fn memory_text(&self) -> String {
         self.journal.text_of(&self.memory())
     }

@@ -150,7 +150,7 @@ impl Journal {
     }
 
     /// The state as text. It refers to the present bulk, unless that is another one by now.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     pub(super) fn text_of(&self, memory: &Memory) -> String {
         memory.write(self.bulk.as_ref().filter(|_| self.large.is_of(memory)).map(|bulk| bulk.id))
     }
