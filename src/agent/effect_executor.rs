@@ -30,11 +30,11 @@ use crate::{
     frontends::{Events, LaunchExtension, Timeline, TokenStore},
     gateway::client::Gateway,
     host::clock,
-    keeper::{Forward, Keeper, Losses},
+    keeper::{Keeper, Losses},
     model::{
         game::EventSource,
         ids::{KeeperId, RunId, RunNumber},
-        keeper::{KeeperFact, KeeperOrder},
+        keeper::{Forward, KeeperFact, KeeperOrder},
         ordered::Ports,
         policy::Readiness,
         probe::Probe,

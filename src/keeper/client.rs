@@ -24,7 +24,7 @@ mod spawn;
 use super::protocol::{ExecResult, Losses, Stream};
 use crate::model::{
     ids::RunNumber,
-    keeper::{KeeperFact, KeeperOrder, ListenerSpec},
+    keeper::{Forward, KeeperFact, KeeperOrder, ListenerSpec},
 };
 use order_queue::{Answer, OrderQueue};
 use std::{ffi::OsString, os::fd::OwnedFd, path::PathBuf, sync::Arc, time::Duration};
@@ -78,16 +78,6 @@ pub enum KeeperEvent {
     },
 }
 
-/// What the keeper forwards of the game's output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Forward {
-    Nothing,
-    /// That the log has more, and the lines that it could not take. An older keeper sends all lines.
-    News,
-    /// All lines, for an agent that can't read the log.
-    Lines,
-}
-
 /// Why a call to the keeper has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeeperError {
@@ -122,12 +112,7 @@ impl Keeper {
 
     /// What is forwarded of the game's output.
     pub fn output(&self, what: Forward) {
-        let order = match what {
-            Forward::Nothing => KeeperOrder::Output { on: false, kept: false },
-            Forward::News => KeeperOrder::Output { on: true, kept: true },
-            Forward::Lines => KeeperOrder::Output { on: true, kept: false },
-        };
-        self.queue.post(order);
+        self.queue.post(what.order());
     }
 
     /// Has these sockets bound, unless they are held already, and returns them by name.

@@ -17,7 +17,7 @@ mod discovery;
 pub mod probe;
 pub mod protocol;
 
-pub(crate) use client::{Forward, KeeperError};
+pub(crate) use client::KeeperError;
 pub use client::{Keeper, KeeperEvent, KeeperPlace, Mode, SpawnKeeper, attach};
 pub(crate) use probe::inherited;
 pub use probe::{Presence, probe, stop};

@@ -23,6 +23,7 @@ use crate::model::{
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
+use std::{fs::Metadata, os::unix::fs::MetadataExt as _, time::UNIX_EPOCH};
 
 /// The wire versions that this code speaks, newest first.
 pub const VERSIONS: &[u32] = &[1];
@@ -46,8 +47,18 @@ pub mod names {
     /// The game's output, rotated: `game.log`, `game.log.1`, ….
     pub const LOGS: &str = "logs";
     pub const LOG: &str = "game.log";
+    /// The name of one of these files; the newest has the number 0.
+    pub fn log(number: u32) -> String {
+        if number == 0 { LOG.to_owned() } else { format!("{LOG}.{number}") }
+    }
     /// What the game may read and never write.
     pub const GAME: &str = "game";
+}
+
+/// A place in a log, as keeper and agent both know it again.
+pub(crate) fn place_in(file: &Metadata, offset: u64) -> OutputFrom {
+    let born = file.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    OutputFrom { inode: file.ino(), offset, born: born.and_then(|age| u64::try_from(age.as_nanos()).ok()) }
 }
 
 /// A line from agent to keeper.

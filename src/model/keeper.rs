@@ -90,6 +90,32 @@ impl KeeperOrder {
     }
 }
 
+/// What the keeper forwards of the game's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Forward {
+    #[default]
+    Nothing,
+    /// That the log has more, and the lines that it could not take. An older keeper sends all lines.
+    News,
+    /// All lines, for an agent that can't read the log.
+    Lines,
+}
+
+impl Forward {
+    /// As [`KeeperOrder::Output`] says it.
+    pub fn ordered(on: bool, kept: bool) -> Forward {
+        match (on, kept) {
+            (false, _) => Forward::Nothing,
+            (true, false) => Forward::Lines,
+            (true, true) => Forward::News,
+        }
+    }
+
+    pub fn order(self) -> KeeperOrder {
+        KeeperOrder::Output { on: self != Forward::Nothing, kept: self == Forward::News }
+    }
+}
+
 /// A listening socket to be held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerSpec {

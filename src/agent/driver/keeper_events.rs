@@ -21,7 +21,7 @@ impl Driver {
         match event {
             KeeperEvent::Fact(mut fact) => {
                 self.executor.watch.place.correct(&mut fact);
-                let fact = match ended(&fact) {
+                let fact = match report_in(&fact).map(|report| report.run) {
                     Some(run) => self.executor.read_to_the_end(run, self.core.output_read(run), fact),
                     None => Some(fact),
                 };
@@ -61,14 +61,7 @@ impl Driver {
                     state.published = None;
                 }
                 self.executor.note(&fact, || self.core.met_keepers());
-                let ending = match &fact {
-                    KeeperFact::Exited(report) => self.last_words(report, state, now),
-                    KeeperFact::Connected(hello) => match &hello.run {
-                        RunState::Exited { report } => self.last_words(report, state, now),
-                        RunState::Empty | RunState::Running { .. } | RunState::Unkillable { .. } => None,
-                    },
-                    _ => None,
-                };
+                let ending = report_in(&fact).and_then(|report| self.last_words(report, state, now));
                 ending.or_else(|| self.take(Input::Keeper(fact), state, now))
             }
         }
@@ -114,12 +107,12 @@ impl Driver {
     }
 }
 
-/// The run that is over, if this says so.
-fn ended(fact: &KeeperFact) -> Option<RunNumber> {
+/// The end of a run, if this says that one is over.
+fn report_in(fact: &KeeperFact) -> Option<&ExitReport> {
     match fact {
-        KeeperFact::Exited(report) => Some(report.run),
+        KeeperFact::Exited(report) => Some(report),
         KeeperFact::Connected(hello) => match &hello.run {
-            RunState::Exited { report } => Some(report.run),
+            RunState::Exited { report } => Some(report),
             RunState::Empty | RunState::Running { .. } | RunState::Unkillable { .. } => None,
         },
         _ => None,

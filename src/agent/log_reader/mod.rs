@@ -20,26 +20,28 @@
 
 mod changes;
 pub(crate) mod config;
+mod reading;
 mod tail;
 
 use crate::{
-    keeper::{Forward, Keeper},
+    keeper::Keeper,
     model::{
         game::{Evidence, GameEvent},
         ids::RunNumber,
-        keeper::KeeperFact,
+        keeper::{Forward, KeeperFact},
         process::{OutputFrom, OutputRead},
     },
-    probes::{Log, Observation},
+    probes::Log,
 };
 use changes::Changes;
+use reading::{Lines, Meaning, Reading};
 use std::{
     io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tail::{Files, Mark, Tail};
+use tail::{Files, Mark};
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
@@ -79,7 +81,7 @@ pub struct OwnLog {
 }
 
 impl OwnLog {
-    /// What is in it now is older than any run.
+    /// The lines that are in it now are older than any run.
     pub(super) fn new(path: PathBuf) -> OwnLog {
         let log = OwnLog { path, end: Mutex::new(Mark::nowhere()) };
         log.is_over();
@@ -127,7 +129,7 @@ impl LogPlace {
     }
 }
 
-/// What is to be read.
+/// A run whose output is to be read.
 #[derive(Debug, Clone)]
 pub(super) struct Source {
     pub run: RunNumber,
@@ -252,7 +254,7 @@ impl Reader {
 
     /// Follows the game's output, until nothing can come any more.
     async fn read_output(mut self, source: Source, mut messages: mpsc::Receiver<Message>) {
-        let mut lines = Lines(source.log.clone());
+        let mut lines = Lines::new(source.log.clone());
         if let Some(begins) = source.output.map(|output| output.from).or(source.begins) {
             self.begin(source, begins).await;
         }
@@ -346,179 +348,5 @@ impl Reader {
             // The receiver goes only with the driver.
             let _ = self.news.send(LogNews::Line { run: self.run, read, evidence, events }).await;
         }
-    }
-}
-
-/// The patterns, at work.
-#[derive(Debug)]
-struct Lines(Log);
-
-impl Lines {
-    /// Who came and went in a file, from a place on: no more than that is taken from it.
-    fn learn(&mut self, files: &Files, from: OutputFrom) -> io::Result<()> {
-        if !files.have(from)? {
-            return Ok(());
-        }
-        let mut tail = Tail::at(files.clone(), from)?;
-        tail.stay();
-        loop {
-            let turn = tail.read()?;
-            for line in turn.lines {
-                self.meaning(&line.text);
-            }
-            if !turn.more {
-                return Ok(());
-            }
-        }
-    }
-
-    fn meaning(&mut self, line: &str) -> (Vec<Evidence>, Vec<GameEvent>) {
-        let (mut evidence, mut events) = (Vec::new(), Vec::new());
-        for found in self.0.line(line) {
-            match found {
-                Observation::Evidence(found) => evidence.push(found),
-                // No line says that.
-                Observation::Build(_) => {}
-                Observation::GameEvent(event) => events.push(event),
-            }
-        }
-        (evidence, events)
-    }
-}
-
-/// What lines count for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Counts {
-    All,
-    /// Those before this place had their effects in an earlier life of the agent. `in_its_file`: its file was reached.
-    Behind {
-        place: OutputFrom,
-        in_its_file: bool,
-    },
-    /// Nobody knows which had: a proof of readiness can do no harm.
-    Readiness,
-}
-
-/// A log under way: what is done in a thread.
-#[derive(Debug)]
-struct Reading {
-    tail: Tail,
-    lines: Lines,
-    from: OutputFrom,
-    counts: Counts,
-    /// Where the output begins, until it has been said.
-    unsaid: bool,
-    /// What the unfinished line has meant so far.
-    unfinished: Option<Unfinished>,
-}
-
-/// An unfinished line that was matched.
-#[derive(Debug)]
-struct Unfinished {
-    end: OutputFrom,
-    evidence: Vec<Evidence>,
-    events: Vec<GameEvent>,
-}
-
-struct Meaning {
-    read: OutputRead,
-    evidence: Vec<Evidence>,
-    events: Vec<GameEvent>,
-}
-
-struct Found {
-    meanings: Vec<Meaning>,
-    more: bool,
-}
-
-impl Reading {
-    fn begin(source: Source, begins: OutputFrom) -> io::Result<Reading> {
-        let Source { log, place, output, .. } = source;
-        let (files, mut lines) = (place.files(), Lines(log));
-        let (start, counts) = match output {
-            // Nothing was read yet, or what was read is gone: all that is left counts.
-            Some(OutputRead { from, to }) if from == to || !files.have(to)? => (to, Counts::All),
-            // A game's own files have no order by which the one leads to the other.
-            Some(OutputRead { from, to }) if matches!(place, LogPlace::Own(_)) && !from.is_in_the_file_of(&to) => {
-                lines.learn(&files, from)?;
-                (OutputFrom { offset: 0, ..to }, Counts::Behind { place: to, in_its_file: false })
-            }
-            Some(OutputRead { from, to }) => (from, Counts::Behind { place: to, in_its_file: false }),
-            None if matches!(place, LogPlace::Own(_)) => (begins, Counts::All),
-            None => (begins, Counts::Readiness),
-        };
-        let mut tail = Tail::at(files, start)?;
-        if let LogPlace::Own(log) = &place {
-            tail.expect(&log.end());
-        }
-        Ok(Reading { tail, lines, from: begins, counts, unsaid: output.is_none(), unfinished: None })
-    }
-
-    fn turn(&mut self) -> io::Result<Found> {
-        let turn = self.tail.read()?;
-        let mut meanings = Vec::new();
-        for line in turn.lines {
-            let (mut evidence, mut events) = self.lines.meaning(&line.text);
-            if let Some(before) = self.unfinished.take() {
-                evidence.retain(|found| !before.evidence.contains(found));
-                events.retain(|found| !before.events.contains(found));
-            }
-            match self.counts_at(line.end) {
-                Counts::All => {}
-                Counts::Behind { .. } => continue,
-                Counts::Readiness => events.clear(),
-            }
-            if !evidence.is_empty() || !events.is_empty() {
-                meanings.push(Meaning { read: OutputRead { from: self.from, to: line.end }, evidence, events });
-            }
-        }
-        if self.counts == Counts::Readiness && !turn.more {
-            self.counts = Counts::All;
-        }
-        if std::mem::take(&mut self.unsaid) {
-            let to = self.tail.place().unwrap_or(self.from);
-            let read = OutputRead { from: self.from, to };
-            meanings.push(Meaning { read, evidence: Vec::new(), events: Vec::new() });
-        }
-        Ok(Found { meanings, more: turn.more })
-    }
-
-    /// There is an unfinished line that wasn't matched as it stands.
-    fn has_unfinished(&self) -> bool {
-        let matched = self.unfinished.as_ref().map(|line| line.end);
-        self.tail.unfinished().is_some_and(|line| Some(line.end) != matched)
-    }
-
-    /// What the unfinished line means, as far as that is new.
-    fn unfinished(&mut self) -> Option<Meaning> {
-        let line = self.tail.unfinished()?;
-        let before = self.unfinished.take();
-        let (mut evidence, mut events) = self.lines.meaning(&line.text);
-        match self.counts_at(line.end) {
-            Counts::All => {}
-            Counts::Behind { .. } => (evidence, events) = (Vec::new(), Vec::new()),
-            Counts::Readiness => events.clear(),
-        }
-        let mut all = before.unwrap_or(Unfinished { end: line.end, evidence: Vec::new(), events: Vec::new() });
-        evidence.retain(|found| !all.evidence.contains(found));
-        events.retain(|found| !all.events.contains(found));
-        all.end = line.end;
-        all.evidence.extend(evidence.iter().cloned());
-        all.events.extend(events.iter().cloned());
-        self.unfinished = Some(all);
-        let read = OutputRead { from: self.from, to: line.end };
-        (!evidence.is_empty() || !events.is_empty()).then_some(Meaning { read, evidence, events })
-    }
-
-    fn counts_at(&mut self, end: OutputFrom) -> Counts {
-        if let Counts::Behind { place, in_its_file } = self.counts {
-            let now_in_it = end.is_in_the_file_of(&place);
-            self.counts = if now_in_it && end.offset <= place.offset || !now_in_it && !in_its_file {
-                Counts::Behind { place, in_its_file: now_in_it }
-            } else {
-                Counts::All
-            };
-        }
-        self.counts
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     Daemon,
     cgroup::Leaf,
-    connections::{Forwarding, Role},
+    connections::Role,
     console::Console,
     error::{FileError, Refusal, SpawnError},
     exec::{self, ExecCommand},
@@ -22,6 +22,7 @@ use crate::{
     },
     model::{
         ids::RunNumber,
+        keeper::Forward,
         process::{Containment, ExitReport, ExitStatus, KeeperHello, LaunchFile, LaunchSpec, RunState, Users},
     },
 };
@@ -109,7 +110,7 @@ impl Daemon {
                 Ok(())
             }
             Order::Output { on, kept } => {
-                self.connections.output = Forwarding::ordered(on, kept);
+                self.connections.output = Forward::ordered(on, kept);
                 Ok(())
             }
             Order::Shutdown if self.run.is_some() => Err(Refusal::GameRuns),

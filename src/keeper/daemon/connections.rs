@@ -20,7 +20,7 @@ use super::{Instant, error::shortage, last_lines::LastLines, output::Lines};
 use crate::{
     host::socket,
     keeper::protocol::{Event, MAX_ORDER_BYTES, Reply, Stream},
-    model::ids::RunNumber,
+    model::{ids::RunNumber, keeper::Forward},
 };
 use rustix::{
     io::Errno,
@@ -88,26 +88,6 @@ struct Packet {
     fds: Vec<OwnedFd>,
 }
 
-/// What the controller gets of the game's output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Forwarding {
-    #[default]
-    Nothing,
-    Lines,
-    /// That the log has more; and the lines that it could not take.
-    News,
-}
-
-impl Forwarding {
-    pub(super) fn ordered(on: bool, kept: bool) -> Forwarding {
-        match (on, kept) {
-            (false, _) => Forwarding::Nothing,
-            (true, false) => Forwarding::Lines,
-            (true, true) => Forwarding::News,
-        }
-    }
-}
-
 /// All connections.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
@@ -117,7 +97,7 @@ pub(super) struct Connections {
     accept_from: Option<Instant>,
     short_of: Option<&'static str>,
     /// What the controller wants of the game's output.
-    pub(super) output: Forwarding,
+    pub(super) output: Forward,
     /// The run whose log has more than the controller was told.
     kept: Option<RunNumber>,
     pub(super) lost_lines: u64,
@@ -222,7 +202,7 @@ impl Connections {
             self.answer(older, None, Event::Superseded, Vec::new());
             self.drop_peer(older);
         }
-        self.output = Forwarding::Nothing;
+        self.output = Forward::Nothing;
         self.kept = None;
         self.set_role(number, Role::Controller);
     }
@@ -402,12 +382,12 @@ impl Lines for OutputForwarder<'_> {
     fn lines(&mut self, bytes: &[u8], kept: bool) {
         self.last.add(bytes);
         match self.connections.output {
-            Forwarding::Nothing => return,
-            Forwarding::News if kept => {
+            Forward::Nothing => return,
+            Forward::News if kept => {
                 self.connections.kept = Some(self.run);
                 return;
             }
-            Forwarding::Lines | Forwarding::News => {}
+            Forward::Lines | Forward::News => {}
         }
         let Some(peer) = self.connections.list.iter_mut().find(|peer| peer.role == Role::Controller) else { return };
         let mut rest = bytes;

@@ -4,16 +4,18 @@
 //! is counted, and a note in the log says how much is missing once it takes something again. Files
 //! are opened without following links.
 
-use crate::{keeper::protocol::names::LOG, model::process::OutputFrom};
+use crate::{
+    keeper::protocol::{
+        names::{self, LOG},
+        place_in,
+    },
+    model::process::OutputFrom,
+};
 use rustix::fs::{AtFlags, Mode, OFlags, SeekFrom, openat, renameat, seek, unlinkat};
 use std::{
     fs::File,
     io::Write,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::fs::MetadataExt as _,
-    },
-    time::UNIX_EPOCH,
+    os::fd::{AsFd, OwnedFd},
 };
 
 /// The rotated files, open at the newest.
@@ -71,10 +73,7 @@ impl Log {
     /// Where the next byte goes.
     pub(super) fn end(&self) -> Option<OutputFrom> {
         let file = self.file.as_ref()?;
-        let metadata = file.metadata().ok()?;
-        let born = metadata.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-        let born = born.and_then(|age| u64::try_from(age.as_nanos()).ok());
-        Some(OutputFrom { inode: metadata.ino(), offset: seek(file, SeekFrom::End(0)).ok()?, born })
+        Some(place_in(&file.metadata().ok()?, seek(file, SeekFrom::End(0)).ok()?))
     }
 
     /// Appends; a file may go over its cap by nothing but the last line that still fitted. Returns whether all of it was taken.
@@ -163,11 +162,10 @@ impl Log {
 
     /// `game.log` → `game.log.1` → …; the oldest goes first, so that the total is never over the cap.
     fn rotate(&mut self) {
-        let name = |number: u32| if number == 0 { LOG.to_owned() } else { format!("{LOG}.{number}") };
         let dir = self.dir.as_fd();
-        let _ = unlinkat(dir, name(self.files - 1), AtFlags::empty());
+        let _ = unlinkat(dir, names::log(self.files - 1), AtFlags::empty());
         for number in (1..self.files).rev() {
-            let _ = renameat(dir, name(number - 1), dir, name(number));
+            let _ = renameat(dir, names::log(number - 1), dir, names::log(number));
         }
         self.file = None;
         self.open();
