@@ -4,7 +4,7 @@
 //! dropped and counted: the timeline is for people, the journal is the truth. A sink may look on
 //! (the live view of `gameside run`).
 
-use crate::model::status::TimelineEntry;
+use crate::{host::files, model::status::TimelineEntry};
 use std::{
     fs::{File, OpenOptions},
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
@@ -119,16 +119,12 @@ fn rotated(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn flags() -> i32 {
-    (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::CLOEXEC).bits().cast_signed()
-}
-
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).append(true).create(true).mode(0o600).custom_flags(flags()).open(path)
+    OpenOptions::new().read(true).append(true).create(true).mode(0o600).custom_flags(files::no_follow()).open(path)
 }
 
 fn open_for_reading(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(flags()).open(path)
+    OpenOptions::new().read(true).custom_flags(files::no_follow()).open(path)
 }
 
 #[cfg(test)]

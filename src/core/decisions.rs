@@ -136,15 +136,17 @@ impl Decisions {
 
     /// Takes back a start that still waits for its commit; says whether there was one.
     pub(super) fn withdraw_start(&mut self) -> bool {
-        let before = self.waiting.len();
-        self.waiting.retain(|waiting| !matches!(waiting.effect, Effect::Keeper(KeeperOrder::Start { .. })));
-        self.waiting.len() < before
+        self.withdraw(|effect| matches!(effect, Effect::Keeper(KeeperOrder::Start { .. })))
     }
 
     /// Takes back a request for a session that still waits for its commit; says whether there was one.
     pub(super) fn withdraw_create(&mut self) -> bool {
+        self.withdraw(|effect| matches!(effect, Effect::Call { call: Call::CreateSession(_), .. }))
+    }
+
+    fn withdraw(&mut self, which: impl Fn(&Effect) -> bool) -> bool {
         let before = self.waiting.len();
-        self.waiting.retain(|waiting| !matches!(waiting.effect, Effect::Call { call: Call::CreateSession(_), .. }));
+        self.waiting.retain(|waiting| !which(&waiting.effect));
         self.waiting.len() < before
     }
 

@@ -129,7 +129,7 @@ impl Memory {
         Ok(state.take_apart())
     }
 
-    /// What is owed to sessions, of a state that can't be trusted otherwise: reports, and the end of one that got no
+    /// The debts to sessions, of a state that can't be trusted otherwise: reports, and the end of one that got no
     /// instance.
     pub(super) fn owed_to_sessions(self, now: Timestamp) -> Memory {
         Memory {

@@ -356,7 +356,7 @@ impl Core {
     }
 
     /// A commit, and the keeper's record, say which batch they have the effects of, and up to where those of the game's output.
-    /// What has had no effect on them is no reason for one.
+    /// A batch or a line that has had no effect on them is no reason for one.
     fn record_heard(&mut self) {
         if self.journal.needs_text(self.revision().durable) {
             self.on_gateway(GatewayEvent::Record);

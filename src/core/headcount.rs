@@ -188,7 +188,7 @@ fn within(since: Option<SteadyTime>, span: Duration, at: SteadyTime) -> bool {
     since.is_some_and(|since| at < since + span)
 }
 
-/// What is known beside what the sources say.
+/// Knowledge beside what the sources say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Background {
     /// When a query was answered last, in this life.

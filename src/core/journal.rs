@@ -48,7 +48,7 @@ pub(super) struct Journal {
     asked_text: String,
     /// The present state is another one than that text.
     stale: bool,
-    /// What is large of the present state; with an id, and as text, where it is a bulk.
+    /// The large part of the present state; with an id, and as text, where it is a bulk.
     large: BulkText,
     bulk: Option<Bulk>,
     /// The present state as text, and the revision that it was made from.

@@ -42,7 +42,7 @@ pub(super) struct Roster {
     others: BTreeMap<EventSource, Account>,
     /// It has everything that was said since the run began. One that was lost, and begun anew, hasn't.
     pub from_start: bool,
-    /// What is known beside that, in this life.
+    /// Knowledge beside that, of this life of the agent.
     pub background: Background,
     /// What was concluded from all that.
     pub headcount: Headcount,

@@ -15,7 +15,7 @@ mod make;
 mod service;
 
 pub(super) use keeper::Keeper;
-pub(super) use make::{allocation, at, backfill, exit, instance, secs, settings, stats};
+pub(super) use make::{allocation, at, backfill, exit, instance, member, secs, settings, stats};
 pub(super) use service::{Net, Service};
 
 use super::{

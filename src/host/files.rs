@@ -84,6 +84,11 @@ pub(crate) fn put(
     }
 }
 
+/// For an `open` that follows no link.
+pub(crate) fn no_follow() -> i32 {
+    (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::CLOEXEC).bits().cast_signed()
+}
+
 /// Makes a new or moved name durable.
 pub(crate) fn sync_directory_of(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

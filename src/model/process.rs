@@ -105,7 +105,10 @@ pub fn killed_after(took: Option<Duration>) -> String {
     }
 }
 
-/// What a run was that left processes behind, soon after its start.
+/// A program that leaves others behind so soon after its start is a launcher.
+pub const LAUNCHERS_TIME: Duration = Duration::from_secs(60);
+
+/// What is said of a run that was a launcher.
 pub const LAUNCHER: &str = "the program that was started has ended and left the game behind: it is a launcher. Set \
     `forking = true` in [game], so that the run lasts as long as the game, or start the game itself";
 
@@ -178,8 +181,12 @@ impl ExitReport {
 
     /// A run that ended well, but left processes behind, and lasted no longer than a launcher does.
     pub fn is_launchers(&self) -> bool {
-        const SOON: Duration = Duration::from_secs(60);
-        self.status.is_success() && self.stragglers > 0 && self.ended.since(self.started) < SOON
+        self.status.is_success() && self.stragglers > 0 && self.ended.since(self.started) < LAUNCHERS_TIME
+    }
+
+    /// Its keeper ended it, by the stop sequence. What a game leaves behind is stopped, too, after an end of its own.
+    pub fn was_stopped(&self) -> bool {
+        self.stopped_at_step.is_some() && self.stragglers == 0
     }
 }
 

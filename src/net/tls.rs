@@ -170,12 +170,11 @@ fn plain(why: &pem::Error) -> String {
     }
 }
 
+/// Certificates for tests.
 #[cfg(test)]
-mod tests {
-    use super::*;
-
+pub(crate) mod certificates {
     /// Valid until 2036, which is written as UTCTime.
-    const SOON: &str = "-----BEGIN CERTIFICATE-----
+    pub(crate) const FIRST: &str = "-----BEGIN CERTIFICATE-----
 MIIBdTCCARugAwIBAgIUQfeMnQTjHTbYpQmGdadHj7roUZYwCgYIKoZIzj0EAwIw
 EDEOMAwGA1UEAwwFZmlyc3QwHhcNMjYxMTI4MTIzODIwWhcNMzYxMTI1MTIzODIw
 WjAQMQ4wDAYDVQQDDAVmaXJzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABLFX
@@ -186,7 +185,7 @@ AQH/MAoGCCqGSM49BAMCA0gAMEUCIQDTEkaiKxhv1xh3QpEU2uCo4PXTqdmD2NJs
 ku0Q21zz8wIgGyRyzCOyt9MMI1DDgplrUbUjA5adpPa9LTngtbi+VJ0=
 -----END CERTIFICATE-----";
     /// Valid until 2081, which is written as GeneralizedTime.
-    const LATE: &str = "-----BEGIN CERTIFICATE-----
+    pub(crate) const SECOND: &str = "-----BEGIN CERTIFICATE-----
 MIIBeTCCAR+gAwIBAgIUTOVHbmYy4C4yOmb5Is3xYEZ3uTswCgYIKoZIzj0EAwIw
 ETEPMA0GA1UEAwwGc2Vjb25kMCAXDTI2MTEyODEyMzgyMFoYDzIwODEwODMxMTIz
 ODIwWjARMQ8wDQYDVQQDDAZzZWNvbmQwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
@@ -196,10 +195,18 @@ AATmED//hXyJd0lXxHfvKqluF3/OhE1boHk/JI31ha2hZLMWw+bELi7GwTaFQy3x
 BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEA3CjYjETx71+RXm7Q3FGMyS/Gq9Fm
 PrsLF/uY+MuDAGwCIEIOliEq1TZSc7qSYJqo4AWt1zl+Yc5XQWDIEbX1J4W0
 -----END CERTIFICATE-----";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        certificates::{FIRST, SECOND},
+        *,
+    };
 
     #[test]
     fn the_end_of_a_certificate_is_read_in_both_spellings_and_out_of_no_garbage() {
-        for (pem, wanted) in [(SOON, 2_111_229_500), (LATE, 3_523_869_500)] {
+        for (pem, wanted) in [(FIRST, 2_111_229_500), (SECOND, 3_523_869_500)] {
             let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
             assert_eq!(not_after(&certificate), Some(wanted));
             for length in 0..certificate.len() {

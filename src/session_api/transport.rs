@@ -420,27 +420,7 @@ fn is_loopback(url: &Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const FIRST: &str = "-----BEGIN CERTIFICATE-----
-MIIBdTCCARugAwIBAgIUQfeMnQTjHTbYpQmGdadHj7roUZYwCgYIKoZIzj0EAwIw
-EDEOMAwGA1UEAwwFZmlyc3QwHhcNMjYxMTI4MTIzODIwWhcNMzYxMTI1MTIzODIw
-WjAQMQ4wDAYDVQQDDAVmaXJzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABLFX
-wr0mi+rkii8NbR1LfqDl5NEWxIUm2eHpSF+IhDOCYKKZePXDKRtka2tlC2nilEeD
-J7ScBja0PW0ZhduIrmWjUzBRMB0GA1UdDgQWBBTiJOZ3FzxSNISCg9isFrkeHjBC
-gTAfBgNVHSMEGDAWgBTiJOZ3FzxSNISCg9isFrkeHjBCgTAPBgNVHRMBAf8EBTAD
-AQH/MAoGCCqGSM49BAMCA0gAMEUCIQDTEkaiKxhv1xh3QpEU2uCo4PXTqdmD2NJs
-ku0Q21zz8wIgGyRyzCOyt9MMI1DDgplrUbUjA5adpPa9LTngtbi+VJ0=
------END CERTIFICATE-----\n";
-    const SECOND: &str = "-----BEGIN CERTIFICATE-----
-MIIBeTCCAR+gAwIBAgIUTOVHbmYy4C4yOmb5Is3xYEZ3uTswCgYIKoZIzj0EAwIw
-ETEPMA0GA1UEAwwGc2Vjb25kMCAXDTI2MTEyODEyMzgyMFoYDzIwODEwODMxMTIz
-ODIwWjARMQ8wDQYDVQQDDAZzZWNvbmQwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
-AATmED//hXyJd0lXxHfvKqluF3/OhE1boHk/JI31ha2hZLMWw+bELi7GwTaFQy3x
-2WhDT4aR4GSnKzg9k5749Qkxo1MwUTAdBgNVHQ4EFgQUfWgXUDoQZ4nhCAr6UC1o
-7eYb1QAwHwYDVR0jBBgwFoAUfWgXUDoQZ4nhCAr6UC1o7eYb1QAwDwYDVR0TAQH/
-BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEA3CjYjETx71+RXm7Q3FGMyS/Gq9Fm
-PrsLF/uY+MuDAGwCIEIOliEq1TZSc7qSYJqo4AWt1zl+Yc5XQWDIEbX1J4W0
------END CERTIFICATE-----\n";
+    use crate::net::tls::certificates::{FIRST, SECOND};
 
     #[test]
     fn authorities_are_read_again_and_stay_while_their_file_is_of_no_use() {
@@ -449,7 +429,7 @@ PrsLF/uY+MuDAGwCIEIOliEq1TZSc7qSYJqo4AWt1zl+Yc5XQWDIEbX1J4W0
         assert!(Authorities::read(&file).is_err(), "at the start it must be there");
         std::fs::write(&file, FIRST).unwrap();
         let authorities = Authorities::read(&file).unwrap();
-        std::fs::write(&file, format!("{FIRST}{SECOND}")).unwrap();
+        std::fs::write(&file, format!("{FIRST}\n{SECOND}")).unwrap();
         assert_eq!(authorities.newest().len(), 2);
         std::fs::write(&file, "half a fi").unwrap();
         assert_eq!(authorities.newest().len(), 2);

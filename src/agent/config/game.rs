@@ -35,7 +35,7 @@ pub struct Game {
     /// What startup values that players may have chosen may be, by their names in templates (misc, map, "custom.KEY"): a regular expression that the whole value has to match. Without one, misc and misc_args aren't passed on in a command, and others hold nothing there that reads as an option or as more than a value.
     #[cfg_attr(test, schemars(extend("x-case" = "kept")))]
     pub allow: BTreeMap<String, String>,
-    /// What is run. Unset: `world` where the agent makes its own sessions (`allocation.provider = "auto"`), but for the practice game; else `match`.
+    /// Whether a match or a world is run. Unset: `world` where the agent makes its own sessions (`allocation.provider = "auto"`), but for the practice game; else `match`.
     #[cfg_attr(test, schemars(example = &"world"))]
     pub kind: Option<GameKind>,
     /// When the game is started.

@@ -120,7 +120,7 @@ impl AgentConfig {
         readiness
     }
 
-    /// What is run, and why it is that.
+    /// Whether it is a match or a world, and why.
     pub fn kind(&self) -> (GameKind, &'static str) {
         match (self.game.kind, self.allocation.provider) {
             (Some(kind), _) => (kind, "[game] kind says so"),

@@ -17,7 +17,7 @@ pub(super) const SLOTS: Slots = Slots { magic: u32::from_le_bytes(*b"GSB1"), siz
 pub(super) struct BulkFile {
     path: PathBuf,
     file: Option<File>,
-    /// What is known to lie in each slot, whole and synced.
+    /// The bulk that is known to lie in each slot, whole and synced.
     holds: [Option<u64>; 2],
 }
 

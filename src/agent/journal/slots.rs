@@ -2,7 +2,6 @@
 //! a head of a page. Writing a slot needs no space, and tears nothing but that slot.
 
 use crate::host::files::{self, IfExists};
-use rustix::fs::OFlags;
 use std::{
     fs::{File, OpenOptions},
     io::{self, ErrorKind},
@@ -112,14 +111,10 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
 
 /// Opens a file without following a link.
 pub(super) fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).custom_flags(no_follow()).open(path)
+    OpenOptions::new().read(true).write(true).custom_flags(files::no_follow()).open(path)
 }
 
 /// The same for somebody who only looks.
 pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(no_follow()).open(path)
-}
-
-fn no_follow() -> i32 {
-    (OFlags::NOFOLLOW | OFlags::CLOEXEC).bits().cast_signed()
+    OpenOptions::new().read(true).custom_flags(files::no_follow()).open(path)
 }

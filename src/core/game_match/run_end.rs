@@ -78,7 +78,8 @@ impl GameMatch {
             let reason = end.because("the game was stopped while no agent was there");
             return close(self, &reason, end, decisions);
         }
-        // What was no launcher before, and could be started, may be in the middle of an update.
+        // A program that was no launcher before, and could be started, may be in the middle of an
+        // update.
         let restarted = self.game().is_some_and(|game| game.restarts > 0);
         if let Some(why) = end.hopeless()
             && !(restarted && facts.goes_on_for_ever())

@@ -58,9 +58,7 @@ impl ProcessMachine {
         self.next_stats = None;
         // They came as a batch.
         report.last_words = None;
-        // What the game left behind is stopped, too, after an end of its own.
-        let by_keeper = report.stopped_at_step.is_some() && report.stragglers == 0;
-        let stopped = failing.is_some() || facts.game.phase == MatchPhase::Closing || by_keeper;
+        let stopped = failing.is_some() || facts.game.phase == MatchPhase::Closing || report.was_stopped();
         let took = self.stopping_since.take().map(|since| facts.now.since(since));
         let killed = (stopped && report.status.is_killed()).then(|| killed_after(took));
         let how = [Some(describe(&report.status)), killed.clone()];

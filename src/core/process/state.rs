@@ -12,7 +12,7 @@ use crate::{
 /// The reason of a run that was ended to make room for one with another launch; no failure.
 pub(crate) const REPLACED: &str = "another launch is wanted";
 
-/// What is said of a game whose start has failed for good; the exit before it says why.
+/// The reason for the end of a match whose game can't be started; the exit before it says why.
 const UNSTARTABLE: &str = "the game can't be started like this, so it isn't tried again";
 
 /// The state of the game's process, with what belongs to it.
@@ -128,8 +128,7 @@ impl RunEnd {
 
     /// Its keeper ended it by the fallback policy, because somebody said so or nobody looked after it: no failure of the game.
     pub(crate) fn was_ordered(&self) -> bool {
-        // What a game leaves behind is stopped, too, after an end of its own.
-        self.report.stopped_at_step.is_some() && self.report.stragglers == 0
+        self.report.was_stopped()
     }
 
     /// The reason for this end, and that SIGKILL was needed, where it was.

@@ -7,13 +7,9 @@ use crate::{
     model::{
         game::GameNotice,
         ids::RunNumber,
-        process::{ExitStatus, LAUNCHER, LaunchSpec},
+        process::{ExitStatus, LAUNCHER, LAUNCHERS_TIME, LaunchSpec},
     },
 };
-use std::time::Duration;
-
-/// A program that leaves others behind so soon is a launcher.
-const LAUNCHERS_TIME: Duration = Duration::from_secs(60);
 
 impl ProcessMachine {
     /// The run is no use: the stop sequence, then the restart policy.

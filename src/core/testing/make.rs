@@ -3,7 +3,8 @@
 use crate::core::settings::{Addresses, Launch, SessionSettings, Settings};
 use crate::model::{
     allocation::{Allocation, ProviderKind},
-    ids::{AllocationId, InstanceId, RunNumber, SessionId},
+    ids::{AllocationId, InstanceId, PlayerUuid, RunNumber, SessionId},
+    player::{PlayerStatus, SessionPlayer},
     policy::{AdmissionPolicy, Readiness, ReadyBy, ReportBy, Reuse, Start},
     process::{ExitReport, ExitStatus, ProcessStats, StopAction, StopStep},
     session::{BackfillInfo, HostType, InstanceInfo, JoinStatus, Session, StartupParams},
@@ -172,4 +173,22 @@ pub(crate) fn stats(memory: u64) -> ProcessStats {
 
 pub(crate) fn exit(run: RunNumber, status: ExitStatus, started: Timestamp, ended: Timestamp) -> ExitReport {
     ExitReport::new(run, status, started, ended)
+}
+
+/// A member of a session.
+pub(crate) fn member(number: u128) -> SessionPlayer {
+    SessionPlayer {
+        player_id: None,
+        player_uuid: PlayerUuid(uuid::Uuid::from_u128(number)),
+        status: PlayerStatus::Member,
+        inviting_player_uuid: None,
+        source_session_id: None,
+        custom_data: [].into(),
+        version: None,
+        client_settings: None,
+        crossplay_preferences: None,
+        invited: None,
+        joined: None,
+        session_permissions: Vec::new(),
+    }
 }

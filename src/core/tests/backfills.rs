@@ -1,32 +1,13 @@
 //! Backfill over simulated time.
 
-use crate::core::testing::{World, backfill, secs, settings};
+use crate::core::testing::{World, backfill, member, secs, settings};
 use crate::model::{
     calls::{Answer, Refusal},
     game::{Admission, GameEvent, GameNotice},
-    ids::PlayerUuid,
-    player::{PlayerStatus, SessionPlayer},
     process::ExitStatus,
     session::Session,
 };
 use std::time::Duration;
-
-fn player(number: u128) -> SessionPlayer {
-    SessionPlayer {
-        player_id: None,
-        player_uuid: PlayerUuid(uuid::Uuid::from_u128(number)),
-        status: PlayerStatus::Member,
-        inviting_player_uuid: None,
-        source_session_id: None,
-        custom_data: [].into(),
-        version: None,
-        client_settings: None,
-        crossplay_preferences: None,
-        invited: None,
-        joined: None,
-        session_permissions: Vec::new(),
-    }
-}
 
 fn session(w: &mut World) -> &mut Session {
     w.service.sessions.values_mut().next().unwrap()
@@ -53,7 +34,7 @@ fn whenever_it_appears_it_is_followed_and_never_acknowledged_late() {
 fn the_game_is_told_who_comes() {
     let mut w = World::serving(settings());
     session(&mut w).backfill = Some(backfill("b1"));
-    w.service.ack_answer.push_back(Ok(Answer::Backfilled(vec![player(5)])));
+    w.service.ack_answer.push_back(Ok(Answer::Backfilled(vec![member(5)])));
     w.pass(secs(11));
     let told = w.told_game();
     assert!(told.iter().any(|told| matches!(told, GameNotice::Backfilled { players } if players[0].0.as_u128() == 5)));
@@ -80,7 +61,7 @@ fn it_ends_without_noise_where_it_is_gone() {
 fn the_places_needed_are_told_as_players_come_and_go_but_not_those_that_are_kept() {
     let mut w = World::serving(settings());
     session(&mut w).backfill = Some(backfill("b1"));
-    session(&mut w).teams[0].players = vec![player(5)];
+    session(&mut w).teams[0].players = vec![member(5)];
     w.pass(secs(11));
     assert!(w.service.told.contains(&"needs 1+2".to_owned()), "{:?}", w.service.told);
     w.take_told();

@@ -2,13 +2,12 @@
 
 use crate::core::{
     io::{Input, Saved, SavedState},
-    testing::{World, secs, settings},
+    testing::{World, member, secs, settings},
 };
 use crate::model::{
     game::{EventSource, Evidence, GameEvent, GamePlayer},
     ids::RunNumber,
     orders::{After, Order},
-    player::{PlayerStatus, SessionPlayer},
     policy::ReadyBy,
     status::PhaseName,
     units::Span,
@@ -84,20 +83,7 @@ fn where_nobody_knows_who_plays_a_drain_ends_earlier() {
     counts(&mut w, 0);
     assert_eq!(lasts(&mut w), secs(600), "sources disagree");
     let mut w = world(90);
-    let member = SessionPlayer {
-        player_id: None,
-        player_uuid: crate::model::ids::PlayerUuid(uuid::Uuid::from_u128(1)),
-        status: PlayerStatus::Member,
-        inviting_player_uuid: None,
-        source_session_id: None,
-        custom_data: [].into(),
-        version: None,
-        client_settings: None,
-        crossplay_preferences: None,
-        invited: None,
-        joined: None,
-        session_permissions: Vec::new(),
-    };
+    let member = member(1);
     w.service.sessions.values_mut().for_each(|session| session.teams[0].players.push(member.clone()));
     w.pass(secs(11));
     assert_eq!(w.status().players_said["session"], 1);
